@@ -1,0 +1,287 @@
+"""Every exception of this package; each says what happened to the money.
+
+::
+
+    CometfluxError
+    ├── ConfigError                  the key, base URL or a setting is unusable
+    ├── InputError                   a job's input is wrong
+    ├── ConnectError                 proof that nothing was processed
+    ├── RejectedError                an answer that refuses
+    │   ├── AuthenticationError      401, 403
+    │   ├── CreditError              402
+    │   ├── ModelNotFoundError       the service has no such model
+    │   └── RateLimitError           429
+    ├── UnknownSubmissionError       it may have been accepted
+    ├── AnswerError                  an answer nobody can read, or none in time
+    ├── PredictionError              the prediction ended without a picture
+    │   ├── PredictionFailedError
+    │   ├── PredictionCanceledError
+    │   └── PredictionExpiredError
+    ├── PatienceError                paid and known, not over
+    ├── OutputError                  paid and known, not saved
+    ├── SessionStoppedError          the session sends nothing more
+    └── SessionClosedError           the session is closed, or was never opened
+
+No exception shows the key or an object of the HTTP library.
+"""
+
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from cometflux.predictions import Prediction
+
+
+class Money(StrEnum):
+    """What happened to the money, as far as can be proved."""
+
+    NOT_SENT = "not_sent"
+    """Nothing reached the service."""
+    REJECTED = "rejected"
+    """The service refused; it bills nothing."""
+    ACCEPTED = "accepted"
+    """The service took it; the prediction is billed and its id is known."""
+    UNKNOWN = "unknown"
+    """It may have been accepted. Sending it again may pay twice."""
+
+
+_CONSEQUENCES = {
+    Money.NOT_SENT: "nothing was sent",
+    Money.REJECTED: "nothing is billed",
+    Money.ACCEPTED: "the prediction is paid for",
+    Money.UNKNOWN: "it may be billed, so it is not sent again",
+}
+
+
+class CometfluxError(Exception):
+    """The base of every exception of this package."""
+
+    default_money: ClassVar[Money] = Money.NOT_SENT
+    tells_money: ClassVar[bool] = True
+    """Whether the message ends in what happened to the money; off where it goes without saying."""
+
+    money: Money
+    """What happened to the money."""
+    key: str | None
+    """The job's key; None where the error belongs to no job."""
+    prediction_id: str | None
+    """The prediction's id; None where there is none yet."""
+
+    def __init__(
+        self,
+        *args: object,
+        money: Money | None = None,
+        key: str | None = None,
+        prediction_id: str | None = None,
+    ) -> None:
+        super().__init__(*args)
+        self.money = self.default_money if money is None else money
+        self.key = key
+        self.prediction_id = prediction_id
+
+    @property
+    def message(self) -> str:
+        """What happened, without the consequence for the money."""
+        return str(self.args[0]) if self.args else type(self).__name__
+
+    def __str__(self) -> str:
+        if not self.tells_money:
+            return self.message
+        known = f" (id {self.prediction_id})" if self.prediction_id else ""
+        return f"{self.message}; {_CONSEQUENCES[self.money]}{known}"
+
+
+class ConfigError(CometfluxError):
+    """The key, the base URL or a setting is unusable."""
+
+    tells_money = False
+
+
+class InputError(CometfluxError):
+    """A job's input is wrong, so nothing was sent.
+
+    Args:
+        field: the parameter, or ``model``, ``key``.
+        given: what was given; shown shortened.
+        allowed: what is allowed, as a phrase.
+    """
+
+    tells_money = False
+
+    def __init__(self, field: str, given: object, allowed: str, **context: Any) -> None:
+        super().__init__(field, given, allowed, **context)
+        self.field = field
+        self.given = given
+        self.allowed = allowed
+
+    @property
+    def message(self) -> str:
+        """Name the field, what was given and what is allowed."""
+        return f"{self.field}: {_shorten(self.given)} was given; {self.allowed}"
+
+
+class ConnectError(CometfluxError):
+    """No connection came about: proof that nothing was processed."""
+
+
+class RejectedError(CometfluxError):
+    """An answer that refuses.
+
+    Args:
+        message: what to show.
+        status: the HTTP status; None where there was none.
+        code: the service's own code; None where the body had none.
+        detail: the service's own words; None where the body had none.
+        request_id: what to quote to the service's support; None where the answer had none.
+    """
+
+    default_money = Money.REJECTED
+
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        code: str | None = None,
+        detail: str | None = None,
+        request_id: str | None = None,
+        **context: Any,
+    ) -> None:
+        super().__init__(message, **context)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.request_id = request_id
+
+
+class AuthenticationError(RejectedError):
+    """The key was refused (401, 403)."""
+
+
+class CreditError(RejectedError):
+    """The account has no credit left (402)."""
+
+
+class ModelNotFoundError(RejectedError):
+    """The service does not offer this model."""
+
+
+class RateLimitError(RejectedError):
+    """The service asks to slow down (429)."""
+
+    retry_after: float | None = None
+    """How long to wait, in seconds; None where the answer did not say."""
+
+
+class UnknownSubmissionError(CometfluxError):
+    """A submission left, and no answer proves what became of it.
+
+    ``evidence`` says what is known of it: the exchange's fault or the answer's status.
+    """
+
+    default_money = Money.UNKNOWN
+
+    def __init__(self, message: str, evidence: str | None = None, **context: Any) -> None:
+        super().__init__(message, **context)
+        self.evidence = evidence
+
+
+class AnswerError(CometfluxError):
+    """An answer that nobody can read, or none in time, to a question that costs nothing."""
+
+    default_money = Money.ACCEPTED
+
+
+class PredictionError(CometfluxError):
+    """A prediction ended without a picture; ``prediction`` is what the service last said of it."""
+
+    default_money = Money.ACCEPTED
+    verdict: ClassVar[str] = "ended without a picture"
+
+    def __init__(self, prediction: Prediction, **context: Any) -> None:
+        context.setdefault("prediction_id", prediction.id)
+        super().__init__(prediction, **context)
+        self.prediction = prediction
+
+    @property
+    def message(self) -> str:
+        """Name the prediction and the reason, where the service gave one."""
+        reason = f": {self.prediction.error}" if self.prediction.error else ""
+        return f"prediction {self.prediction.id} {self.verdict}{reason}"
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class PredictionFailedError(PredictionError):
+    """The run failed. Whether a failed run is billed is not published."""
+
+    verdict = "failed"
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same job may well succeed when bought again; False for moderation and the unknown."""
+        words = (self.prediction.error or "").lower()
+        return any(phrase in words for phrase in _TRANSIENT)
+
+
+# Texts seen in public reports of Replicate's runs; the codes after them vary.
+_TRANSIENT = (
+    "prediction interrupted; please retry",
+    "director: unexpected error",
+    "service is temporarily unavailable",
+    "please try again later",
+)
+
+
+class PredictionCanceledError(PredictionError):
+    """The run was stopped before it was over (``canceled`` or ``aborted``)."""
+
+    verdict = "was canceled"
+
+
+class PredictionExpiredError(PredictionError):
+    """The run succeeded, but its output is gone; the service keeps outputs for about an hour."""
+
+    verdict = "succeeded, but its output is gone; the service keeps outputs for about an hour"
+
+
+class PatienceError(CometfluxError):
+    """The caller's patience ended before the prediction did; it goes on, and its id is known."""
+
+    default_money = Money.ACCEPTED
+
+
+class OutputError(CometfluxError):
+    """An output could not be fetched or saved; the prediction is paid for and known.
+
+    ``is_transient`` tells whether fetching it again may help.
+    """
+
+    default_money = Money.ACCEPTED
+
+    def __init__(self, message: str, is_transient: bool = False, **context: Any) -> None:
+        super().__init__(message, **context)
+        self.is_transient = is_transient
+
+
+class SessionStoppedError(CometfluxError):
+    """The session sends nothing more; ``cause`` is the first reason why."""
+
+    def __init__(self, cause: CometfluxError, **context: Any) -> None:
+        super().__init__(cause, **context)
+        self.cause = cause
+
+    @property
+    def message(self) -> str:
+        """Name the first cause."""
+        return f"the session stopped submitting, because {self.cause.message}"
+
+
+class SessionClosedError(CometfluxError):
+    """The session is closed, or was never opened."""
+
+
+def _shorten(value: object, most: int = 80) -> str:
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
