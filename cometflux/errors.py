@@ -65,6 +65,8 @@ class CometfluxError(Exception):
     """The job's key; None where the error belongs to no job."""
     prediction_id: str | None
     """The prediction's id; None where there is none yet."""
+    is_foreign: bool = False
+    """Whether something else than the API seems to have answered: a redirect, or a web page."""
 
     def __init__(
         self,
@@ -283,5 +285,8 @@ class SessionClosedError(CometfluxError):
 def _shorten(value: object, most: int = 80) -> str:
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer too long for Python to print
+        return f"a {type(value).__name__}"
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,157 @@
+"""A batch: jobs drawn from the caller's iterable, outcomes handed out as they end.
+
+`Drawing` is the state, held by the session; `Batch` is the caller's end of it. Nothing of the session holds a
+`Batch`, so one that the caller drops is noticed, and drawing stops.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from cometflux.errors import InputError
+from cometflux.jobs import Job
+from cometflux.registry import Outcome
+
+_END = object()
+
+
+class Drawing:
+    """What a session knows of one batch."""
+
+    def __init__(self, jobs: object, most_untaken: int) -> None:
+        self._next = _drawer(jobs)
+        self._most_untaken = most_untaken
+        self._keys: set[str] = set()
+        self._outcomes: deque[Outcome] = deque()
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._unfinished = 0
+        self._is_closed = False
+        self._error: Exception | None = None
+        self.drawn = 0
+        """How many jobs have been drawn."""
+
+    async def room(self) -> None:
+        """Wait until the caller has taken enough outcomes for another job to be drawn."""
+        while len(self._outcomes) >= self._most_untaken:
+            self._taken.clear()
+            await self._taken.wait()
+
+    async def draw(self) -> Job | None:
+        """Draw the next job; None when there are no more.
+
+        Raises:
+            Exception: whatever the caller's iterable raises.
+            InputError: what was drawn is no job, or its key was drawn before.
+        """
+        item = await self._next()
+        if item is _END:
+            return None
+        job = Job.of(item)
+        if job.key is not None:
+            if job.key in self._keys:
+                raise InputError("key", job.key, "an earlier job of this batch has this key")
+            self._keys.add(job.key)
+        self.drawn += 1
+        self._unfinished += 1
+        return job
+
+    def deliver(self, outcome: Outcome) -> None:
+        """Take the outcome of a job that was drawn here."""
+        self._unfinished -= 1
+        self._outcomes.append(outcome)
+        self._arrived.set()
+
+    def close(self, error: Exception | None = None) -> None:
+        """Note that nothing more is drawn; the first *error* is raised behind the last outcome."""
+        if not self._is_over:
+            self._error = self._error or error
+        self._is_closed = True
+        self._arrived.set()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._is_closed and not self._unfinished
+
+    async def take(self) -> Outcome:
+        """Hand out the next outcome; cancelled, it loses none.
+
+        Raises:
+            StopAsyncIteration: there are no more.
+        """
+        while not self._outcomes:
+            if self._is_over:
+                raise self._error or StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        self._taken.set()
+        return self._outcomes.popleft()
+
+
+class Batch:
+    """The outcomes of many jobs, as they end, in any order.
+
+    Iterate with ``async for``. Jobs are drawn as slots come free and as outcomes are taken. Leaving the loop, or the
+    batch's ``async with``, stops drawing at once; what is paid for goes on and is saved as long as the session is
+    open. Several tasks may take from one batch: each outcome goes to one of them.
+    """
+
+    def __init__(self, drawing: Drawing, start: Callable[[Drawing], None], leave: Callable[[Drawing], None]) -> None:
+        self._drawing = drawing
+        self._start: Callable[[Drawing], None] | None = start
+        self._leave = leave
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._start = None
+        self._leave(self._drawing)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        self._begin()
+        return await self._drawing.take()
+
+    def _begin(self) -> None:
+        start, self._start = self._start, None
+        if start is not None:
+            self._loop = asyncio.get_running_loop()
+            start(self._drawing)
+
+    def __del__(self) -> None:
+        # The collector may run in any thread, so the loop is told, not touched.
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._leave, self._drawing)
+
+
+def _drawer(jobs: object) -> Callable[[], Awaitable[object]]:
+    if isinstance(jobs, AsyncIterable):
+        return _draw_async(jobs)
+    if isinstance(jobs, str | bytes | Job) or not isinstance(jobs, Iterable):
+        raise InputError("jobs", jobs, "allowed is an iterable or async iterable of jobs; for one job use run()")
+    iterator = iter(jobs)
+
+    async def draw() -> object:
+        return next(iterator, _END)
+
+    return draw
+
+
+def _draw_async(jobs: AsyncIterable[Any]) -> Callable[[], Awaitable[object]]:
+    iterator = aiter(jobs)
+
+    async def draw() -> object:
+        return await anext(iterator, _END)
+
+    return draw

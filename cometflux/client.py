@@ -1,0 +1,72 @@
+"""One exchange at a time: create, get, cancel, download. Nothing is repeated, nothing remembered."""
+
+import time
+
+from cometflux import protocol
+from cometflux.errors import CometfluxError, Money
+from cometflux.jobs import Job
+from cometflux.predictions import Prediction
+from cometflux.protocol import Request
+from cometflux.transport import Transport
+
+
+class Client:
+    """The API's verbs, one exchange each.
+
+    For one prediction at a time with your own polling; a `Session` runs many, and looks after the money.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def create(self, job: Job) -> Prediction:
+        """Submit *job*: every accepted call is billed, so never call it again after `UnknownSubmissionError`.
+
+        Images in the input are URLs, data URIs or bytes; paths are read by the session only.
+
+        Raises:
+            InputError: the input cannot be sent.
+            ConnectError: proof that nothing was sent.
+            RejectedError: the service refused.
+            UnknownSubmissionError: nothing proves what became of it.
+        """
+        request = protocol.create_request(job)
+        try:
+            return protocol.read_created(await self._transport.submit(request), time.time())
+        except CometfluxError as error:
+            error.key = job.key
+            raise
+
+    async def get(self, prediction_id: str) -> Prediction:
+        """Ask after a prediction, once.
+
+        Raises:
+            RejectedError: the service refused; 404 may mean that it does not know the id yet.
+            AnswerError: no answer, or one that nobody can read.
+            ConnectError: no connection came about.
+        """
+        return await self._ask(protocol.get_request(prediction_id), prediction_id)
+
+    async def cancel(self, prediction_id: str) -> Prediction:
+        """Stop a prediction. Replicate has this route; CometAPI does not document it, so it may be refused.
+
+        Raises:
+            RejectedError, AnswerError, ConnectError: as for `get`.
+        """
+        return await self._ask(protocol.cancel_request(prediction_id), prediction_id)
+
+    async def _ask(self, request: Request, prediction_id: str) -> Prediction:
+        try:
+            response = await self._transport.ask(request)
+            return protocol.read_prediction(response, prediction_id, time.time())
+        except CometfluxError as error:
+            error.money, error.prediction_id = Money.ACCEPTED, prediction_id
+            raise
+
+    async def download(self, url: str) -> bytes:
+        """Fetch one output, without the key. The URL comes from ``Prediction.output``.
+
+        Raises:
+            OutputError: it cannot be had.
+        """
+        return await self._transport.download(url)

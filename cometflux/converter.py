@@ -1,0 +1,322 @@
+"""Python objects <-> JSON: all that is lenient and all that is strict about the wire stands here.
+
+Reading is total: any bytes become a value or one `AnswerError`. Strict is what decides: ids, status and output.
+Lenient is the rest: a field that cannot be read counts as left out, and its raw value is kept in ``extra``.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import urllib.parse
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+
+from cometflux.errors import AnswerError, InputError
+from cometflux.jobs import Job
+from cometflux.predictions import Prediction, Status
+
+LARGEST_IMAGE_INPUT = 8 * 1024 * 1024
+"""The most bytes of an image sent within a job."""
+
+_STATUSES = {
+    # Replicate's words
+    "starting": Status.STARTING,
+    "processing": Status.PROCESSING,
+    "succeeded": Status.SUCCEEDED,
+    "failed": Status.FAILED,
+    "canceled": Status.CANCELED,
+    "aborted": Status.ABORTED,
+    # the gateway's words, in lower case
+    "not_start": Status.STARTING,
+    "submitted": Status.STARTING,
+    "queued": Status.STARTING,
+    "in_progress": Status.PROCESSING,
+    "success": Status.SUCCEEDED,
+    "failure": Status.FAILED,
+    # seen at gateways of the same make
+    "completed": Status.SUCCEEDED,
+    "error": Status.FAILED,
+    "cancelled": Status.CANCELED,
+}
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def load_json(body: bytes) -> Any:
+    """Read a JSON body.
+
+    Raises:
+        AnswerError: it is not JSON.
+    """
+    try:
+        return json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise AnswerError(f"the answer is not JSON ({_excerpt(body)})") from error
+
+
+def load_prediction(body: bytes, asked: str) -> Prediction:
+    """Read the answer to a question after the prediction *asked*, flat or in the gateway's envelope.
+
+    Raises:
+        AnswerError: it cannot be read, or is about another prediction.
+    """
+    parts = _unwrap(load_json(body))
+    if parts.ids and asked not in parts.ids:
+        raise AnswerError(f"the answer is about prediction {parts.ids[0]!r}", prediction_id=asked)
+    if parts.status is None:
+        raise AnswerError("the answer has no status", prediction_id=asked)
+    return _build(parts, asked, parts.status)
+
+
+def load_created(body: bytes) -> Prediction | None:
+    """Read the answer to a submission; None unless it carries a prediction's id.
+
+    The id alone is enough: whatever else is missing or odd, the prediction exists and can be asked after.
+    """
+    try:
+        parts = _unwrap(load_json(body))
+    except AnswerError:
+        return None
+    if not parts.ids:
+        return None
+    # The gateway files a prediction under its own task id, where it has one.
+    prediction_id = parts.ids[-1]
+    try:
+        return _build(parts, prediction_id, parts.status or Status.UNRECOGNIZED)
+    except AnswerError:
+        return Prediction(id=prediction_id, status=Status.UNRECOGNIZED)
+
+
+@attrs.frozen
+class _Parts:
+    """An answer taken apart: the flat prediction, and what an envelope around it says."""
+
+    flat: Mapping[str, Any]
+    envelope: Mapping[str, Any]
+    ids: tuple[str, ...]
+    status: Status | None
+
+
+def _unwrap(data: Any) -> _Parts:
+    if not isinstance(data, dict):
+        raise AnswerError(f"the answer is JSON, but a {type(data).__name__} where an object is expected")
+    task = data.get("data")
+    if not isinstance(task, dict) or isinstance(data.get("status"), str):
+        return _parts(data, {})
+    if "data" not in task and "task_id" not in task and "progress" not in task:
+        return _parts(task, {})
+    inner = task.get("data")
+    return _parts(inner if isinstance(inner, dict) else {}, {k: v for k, v in task.items() if k != "data"})
+
+
+def _parts(flat: Mapping[str, Any], envelope: Mapping[str, Any]) -> _Parts:
+    # The envelope's own id is the row number of a table: an integer, and no id of ours.
+    candidates = (flat.get("id"), envelope.get("task_id"))
+    ids = tuple(c for c in candidates if isinstance(c, str) and c)
+    word = flat.get("status") or envelope.get("status")
+    status = _STATUSES.get(word.lower(), Status.UNRECOGNIZED) if isinstance(word, str) else None
+    return _Parts(flat, envelope, ids, status)
+
+
+def _build(parts: _Parts, prediction_id: str, status: Status) -> Prediction:
+    known: dict[str, Any] = {}
+    extra = {name: value for name, value in parts.flat.items() if name not in _FIELDS}
+    for name, (hook, kind) in _OPTIONAL.items():
+        value = parts.flat.get(name)
+        if value is None:
+            continue
+        try:
+            known[name] = hook(value, kind)
+        except ValueError:
+            extra[name] = value
+    if parts.envelope:
+        extra["envelope"] = parts.envelope
+    output = _load_output(parts)
+    error = _load_error(parts, status)
+    return Prediction(id=prediction_id, status=status, output=output, error=error, extra=extra, **known)
+
+
+def _load_output(parts: _Parts) -> tuple[str, ...]:
+    # Nine of the models answer with a string, two with a list; the gateway's envelope may name the URL itself.
+    output = parts.flat.get("output")
+    if output is None:
+        output = parts.envelope.get("result_url")
+    if output is None or output == "":
+        return ()
+    if isinstance(output, str):
+        return (output,)
+    if isinstance(output, list) and all(isinstance(part, str) for part in output):
+        return tuple(output)
+    raise AnswerError("the output is neither a string nor a list of strings")
+
+
+def _load_error(parts: _Parts, status: Status) -> str | None:
+    error = parts.flat.get("error")
+    # On success old rows of the gateway keep the result's URL in fail_reason.
+    if not error and status is Status.FAILED:
+        error = parts.envelope.get("fail_reason")
+    if not error:
+        return None
+    return error if isinstance(error, str) else dump_canonical(error).decode()
+
+
+def _expect(value: Any, kind: type[Any]) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"not a {kind.__name__}")
+    return value
+
+
+def _structure_datetime(value: Any, _: Any) -> datetime:
+    moment = datetime.fromisoformat(_expect(value, str))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _make_converter() -> cattrs.Converter:
+    # cattrs alone would turn null into "None", 42 into "42" and a string into letters.
+    converter = cattrs.Converter()
+    converter.register_structure_hook(str, lambda value, _: _expect(value, str))
+    converter.register_structure_hook(bool, lambda value, _: _expect(value, bool))
+    converter.register_structure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value, _: _expect(value, dict))
+    converter.register_structure_hook(datetime, _structure_datetime)
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
+    converter.register_unstructure_hook(Path, str)
+    converter.register_unstructure_hook(bytes, describe_bytes)
+    return converter
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def dump_body(job: Job) -> bytes:
+    """Write the body that submits *job*.
+
+    Raises:
+        InputError: an image is too large or none, or still a path: reading files is not done here.
+    """
+    ready = {name: _ready(name, value) for name, value in job.input.items()}
+    return json.dumps({"input": ready}, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _ready(field: str, value: Any) -> Any:
+    match value:
+        case bytes():
+            return data_uri(field, value)
+        case Path():
+            raise InputError(field, value, "files are read by the session; allowed here are a URL, a data URI or bytes")
+        case Mapping():
+            return {name: _ready(field, part) for name, part in value.items()}
+        case list() | tuple():
+            return [_ready(field, part) for part in value]
+        case _:
+            return value
+
+
+def dump_canonical(value: Any) -> bytes:
+    """Write *value* as JSON in one way only: sorted, without white space, as UTF-8."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def dump_readable(value: Any) -> str:
+    """Write *value*, which may hold what this package makes, as JSON for people: indented, images as digests."""
+    return json.dumps(_converter.unstructure(value), ensure_ascii=False, indent=2)
+
+
+def dump_line(value: Any) -> str:
+    """Write *value*, which may hold what this package makes, as JSON on one line, images as digests."""
+    return json.dumps(_converter.unstructure(value), ensure_ascii=False)
+
+
+# ── images ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def media_type(data: bytes) -> str | None:
+    """Name the type of an image by its first bytes; None unless it is one that the models take or make."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    return None
+
+
+def data_uri(field: str, data: bytes) -> str:
+    """Write an image as a data URI.
+
+    Raises:
+        InputError: it is larger than 8 MiB, or not a PNG, JPEG, WebP or GIF.
+    """
+    if len(data) > LARGEST_IMAGE_INPUT:
+        raise InputError(field, data, "the most that is sent with a job is 8 MiB; give a URL for a larger image")
+    kind = media_type(data)
+    if kind is None:
+        raise InputError(field, data, "allowed is a PNG, JPEG, WebP or GIF image")
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def read_data_uri(uri: str) -> bytes:
+    """Read the bytes in a data URI.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    head, comma, payload = uri.partition(",")
+    if not head.startswith("data:") or not comma:
+        raise ValueError("not a data URI")
+    raw = urllib.parse.unquote_to_bytes(payload)
+    if not head.endswith(";base64"):
+        return raw
+    try:
+        return base64.b64decode(raw, validate=True)
+    except binascii.Error as error:
+        raise ValueError("the data URI's base64 is broken") from error
+
+
+def describe_bytes(data: bytes) -> dict[str, Any]:
+    """Stand in for an image where it is written about: its type, size in bytes and digest."""
+    return {"type": media_type(data), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def describe_input(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy an input for a record, with images that it carries replaced by their digests."""
+    return {name: _described(value) for name, value in values.items()}
+
+
+def _described(value: Any) -> Any:
+    match value:
+        case str() if value.startswith("data:"):
+            try:
+                return describe_bytes(read_data_uri(value))
+            except ValueError:
+                return value
+        case list() | tuple():
+            return [_described(part) for part in value]
+        case _:
+            return value
+
+
+def _excerpt(body: bytes) -> str:
+    """Show the beginning of a body, on one line."""
+    if not body:
+        return "it is empty"
+    text = " ".join(body[:80].decode("utf-8", "replace").split())
+    return f"it begins with {text!r}"
+
+
+_converter = _make_converter()
+attrs.resolve_types(Prediction)
+_FIELDS = {field.name for field in attrs.fields(Prediction)} - {"extra"}
+_OPTIONAL = {
+    field.name: (_converter.get_structure_hook(field.type), field.type)
+    for field in attrs.fields(Prediction)
+    if field.name not in {"id", "status", "output", "error", "extra"}
+}

@@ -1,0 +1,74 @@
+"""What observers are told while a session works.
+
+An observer is a plain callable, called on the event loop; it should return at once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from cometflux.errors import CometfluxError
+from cometflux.jobs import Kind
+from cometflux.predictions import Status
+
+
+@attrs.frozen(kw_only=True)
+class Submitted:
+    """A job was handed over; nothing is sent yet."""
+
+    key: str
+    index: int
+
+
+@attrs.frozen(kw_only=True)
+class Accepted:
+    """The service took a job: it is billed from here on."""
+
+    key: str
+    index: int
+    prediction_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Polled:
+    """The service was asked after a prediction."""
+
+    key: str
+    prediction_id: str
+    status: Status | None
+    """What it said; None where the question failed."""
+    error: CometfluxError | None = None
+    """Why the question failed; a failed question changes nothing for the prediction."""
+
+
+@attrs.frozen(kw_only=True)
+class Throttled:
+    """The service asked to slow down, and every task of the session waits."""
+
+    seconds: float
+    """How long the pause is."""
+
+
+@attrs.frozen(kw_only=True)
+class Saved:
+    """The images of a prediction are on disk, whole."""
+
+    key: str
+    prediction_id: str
+    files: tuple[Path, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Ended:
+    """A job ended, in one of the named ways."""
+
+    key: str
+    index: int
+    kind: Kind
+    prediction_id: str | None
+    error: CometfluxError | None
+
+
+Event = Submitted | Accepted | Polled | Throttled | Saved | Ended
+Observer = Callable[[Event], object]

@@ -1,0 +1,138 @@
+"""A job: an input for a model, before there is an id; and the ways in which it can end."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+
+from cometflux import flux
+from cometflux.errors import InputError
+
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+_DEEPEST = 32
+
+
+class Kind(StrEnum):
+    """How a job ended. Every job ends once, in one of these ways."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """The service ran it and it failed."""
+    CANCELED = "canceled"
+    """Stopped at the service; the prediction's status tells ``canceled`` from ``aborted``."""
+    EXPIRED = "expired"
+    """It succeeded, but its output is gone."""
+    DETACHED = "detached"
+    """Accepted and not over when patience ended or the session closed; the id is known."""
+    NOT_SENT = "not_sent"
+    """Nothing reached the service."""
+    REJECTED = "rejected"
+    """The service refused it; nothing is billed."""
+    UNKNOWN = "unknown"
+    """It left, and nothing proves whether it was accepted; it is not sent again."""
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """An input for a model.
+
+    The service silently drops input keys that the model does not know, and bills the picture all the same; so for
+    the models of `cometflux.flux` the input is checked here.
+
+    Raises:
+        InputError: the model's name, the key or the input is wrong.
+    """
+
+    model: str
+    """``owner/name``."""
+    input: Mapping[str, Any]
+    """The model's parameters. Images are URLs, data URIs, `pathlib.Path` or bytes."""
+    key: str | None = None
+    """The caller's own name for this job; None for a name made from its place in the batch."""
+    validate: bool = True
+    """Whether the input of a known model is checked against its published parameters; off for schemas that moved."""
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.model, str) or not _MODEL.fullmatch(self.model) or ".." in self.model:
+            raise InputError("model", self.model, "a model is named owner/name")
+        _check_key(self.key)
+        if not isinstance(self.input, Mapping):
+            raise InputError("input", self.input, "allowed is a mapping from parameter to value")
+        object.__setattr__(self, "input", dict(self.input))
+        for name, value in self.input.items():
+            _check_encodable(str(name), name)
+            _check_encodable(str(name), value)
+        if self.validate:
+            flux.check_input(self.model, self.input)
+
+    @classmethod
+    def of(cls, item: object, *, key: str | None = None) -> Self:
+        """Make a job of a `flux` object, of a prompt for `flux.Schnell`, or of a job.
+
+        *key* names the job; for a job that has a key already it replaces it.
+
+        Raises:
+            InputError: *item* is none of these, or wrong in itself.
+        """
+        if isinstance(item, cls):
+            return item if key is None else attrs.evolve(item, key=key)
+        if isinstance(item, str):
+            item = flux.Schnell(prompt=item)
+        if type(item) not in _TYPED:
+            raise InputError("job", item, "allowed is a cometflux.flux object, a Job, or a prompt as a string")
+        # The typed object has checked itself.
+        return cls(model=item.model, input=item.to_input(), key=key, validate=False)  # type: ignore[attr-defined]
+
+    @property
+    def prompt(self) -> str | None:
+        """The text of the prompt; None for a model that takes none."""
+        prompt = self.input.get("prompt")
+        return prompt if isinstance(prompt, str) else None
+
+
+_TYPED = frozenset(flux.MODELS.values())
+
+
+def _check_key(key: object) -> None:
+    if key is None:
+        return
+    if not isinstance(key, str) or not key.strip():
+        raise InputError("key", key, "allowed is a string that is not blank")
+    _check_encodable("key", key)
+
+
+def _check_encodable(field: str, value: object, depth: int = 0) -> None:
+    """Refuse what JSON cannot carry, before anything is sent."""
+    if depth > _DEEPEST:
+        raise InputError(field, "a deeply nested value", f"allowed are {_DEEPEST} levels")
+    match value:
+        case None | bool() | int() | bytes() | Path():
+            return
+        case str():
+            if not _is_utf8(value):
+                raise InputError(field, value, "the text holds half a surrogate pair and cannot be sent as UTF-8")
+        case float():
+            if not math.isfinite(value):
+                raise InputError(field, value, "allowed is a finite number")
+        case Mapping():
+            for name, part in value.items():
+                if not isinstance(name, str):
+                    raise InputError(field, name, "the names in a mapping are strings")
+                _check_encodable(field, part, depth + 1)
+        case Sequence():
+            for part in value:
+                _check_encodable(field, part, depth + 1)
+        case _:
+            raise InputError(field, value, "allowed are text, numbers, booleans, lists, mappings, Path and bytes")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""How fast to send: one brake for every task of a session, and the circuit breaker. Time is a parameter."""
+
+from collections import deque
+
+FIRST_PAUSE = 1.0
+"""Seconds to pause after a first 429 that names no time; it doubles with each pause that earns another."""
+LONGEST_OWN_PAUSE = 30.0
+"""The longest pause that we choose ourselves, in seconds."""
+_WIDEST_GAP = 1.0
+
+
+class Pacer:
+    """A pause for all when the service asks to slow down, and a careful start after it.
+
+    One task's 429 stops every task. After the pause, requests leave one by one, at a gap that shrinks with every
+    success; so the pause does not end in a herd that earns the next one.
+    """
+
+    def __init__(self) -> None:
+        self._resume = 0.0
+        self._paused_at = 0.0
+        self._pauses = 0
+        self._gap = 0.0
+        self._next = 0.0
+
+    def reserve(self, now: float) -> float:
+        """Take a place in the line: when this request may leave. Ask again if there was a pause meanwhile."""
+        leave = max(now, self._resume, self._next)
+        self._next = leave + self._gap
+        return leave
+
+    def is_paused(self, now: float) -> bool:
+        """Whether every task has to wait."""
+        return now < self._resume
+
+    @property
+    def resume(self) -> float:
+        """When the pause ends, or ended."""
+        return self._resume
+
+    def refused(self, sent: float, now: float, retry_after: float | None) -> float:
+        """Pause because a request that left at *sent* was refused; return the length of the pause in seconds.
+
+        Refusals of requests that had left before the pause began belong to the same pause.
+        """
+        if sent < self._paused_at:
+            self._resume = max(self._resume, now + (retry_after or 0.0))
+            return max(self._resume - now, 0.0)
+        self._pauses += 1
+        own = min(FIRST_PAUSE * 2.0 ** min(self._pauses - 1, 16), LONGEST_OWN_PAUSE)
+        wait = own if retry_after is None else retry_after
+        self._paused_at = now
+        self._resume = self._next = max(self._resume, now + wait)
+        self._gap = min(max(2 * self._gap, 0.02), _WIDEST_GAP)
+        return self._resume - now
+
+    def accepted(self) -> None:
+        """Recover a little, because a request was let through."""
+        if self._gap:
+            self._pauses = 0
+            self._gap = 0.0 if self._gap < 0.001 else self._gap * 0.9
+
+
+class Breaker:
+    """Trips when one submission after another ends in no proof: then something is broken that money cannot mend."""
+
+    def __init__(self, most: int = 5, seconds: float = 60.0) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._unknowns: deque[float] = deque(maxlen=most)
+
+    def unknown(self, now: float) -> bool:
+        """Count a submission of unknown fate; tell whether there were too many in a row within the time."""
+        self._unknowns.append(now)
+        return len(self._unknowns) == self._most and now - self._unknowns[0] <= self._seconds
+
+    def answered(self) -> None:
+        """Forget the row, because a submission was answered."""
+        self._unknowns.clear()

@@ -1,0 +1,273 @@
+"""What goes over the wire and what it means: requests built, responses read, retries judged. No socket here."""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import attrs
+
+from cometflux import converter
+from cometflux.errors import (
+    AnswerError,
+    AuthenticationError,
+    CometfluxError,
+    ConnectError,
+    CreditError,
+    InputError,
+    ModelNotFoundError,
+    Money,
+    OutputError,
+    RateLimitError,
+    RejectedError,
+    UnknownSubmissionError,
+)
+from cometflux.jobs import Job
+from cometflux.predictions import Prediction
+
+LONGEST_PAUSE = 300.0
+"""The longest that one answer can make us wait, in seconds."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,255}")
+
+
+@attrs.frozen
+class Request:
+    """What to send: a method, a path below the base URL, and a JSON body or None."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Response:
+    """What came back: a status read from a real answer, its headers and its body."""
+
+    status: int
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    """By lower-case or any-case name, as the transport offers them."""
+    body: bytes = b""
+    cut: str | None = None
+    """How the body broke off before its end; None when it is whole."""
+
+
+# ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def create_request(job: Job) -> Request:
+    """Build the request that submits *job*; its answer decides about money."""
+    return Request("POST", f"/models/{job.model}/predictions", converter.dump_body(job))
+
+
+def get_request(prediction_id: str) -> Request:
+    """Build the question after a prediction."""
+    return Request("GET", f"/predictions/{_safe_id(prediction_id)}")
+
+
+def cancel_request(prediction_id: str) -> Request:
+    """Build the request to stop a prediction: Replicate's route, which CometAPI does not document."""
+    return Request("POST", f"/predictions/{_safe_id(prediction_id)}/cancel")
+
+
+def _safe_id(prediction_id: str) -> str:
+    if not isinstance(prediction_id, str) or not _ID.fullmatch(prediction_id):
+        raise InputError("prediction id", prediction_id, "allowed are letters, digits and . _ ~ : -")
+    return prediction_id
+
+
+# ── responses ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_created(response: Response, now: float) -> Prediction:
+    """Read the answer to a submission. *now* is the wall clock, in seconds since 1970.
+
+    The body is read before the status: this service refuses with 500 and 503, and a broken answer may carry an id.
+
+    Raises:
+        RejectedError: the service refused it.
+        UnknownSubmissionError: nothing proves what became of it.
+    """
+    # An id is proof of a bill, whatever the status says.
+    prediction = converter.load_created(response.body)
+    if prediction is None:
+        raise _refusal(response, now)
+    if not _ID.fullmatch(prediction.id):
+        evidence = f"HTTP {response.status}, id {prediction.id[:80]!r}"
+        raise UnknownSubmissionError("the answer carries an id that cannot be asked after", evidence)
+    return prediction
+
+
+def read_prediction(response: Response, asked: str, now: float) -> Prediction:
+    """Read the answer to a question after the prediction *asked*.
+
+    Raises:
+        RejectedError: the service refused to answer.
+        AnswerError: nobody can read the answer.
+    """
+    if response.cut:
+        raise AnswerError(f"the answer broke off: {response.cut}", prediction_id=asked)
+    if not 200 <= response.status < 300:
+        error = _rejection(response, _read_fault(response.body), now)
+        error.money, error.prediction_id = Money.ACCEPTED, asked
+        raise error
+    return converter.load_prediction(response.body, asked)
+
+
+@attrs.frozen(kw_only=True)
+class _Fault:
+    """What an error body says, in whichever of the service's formats."""
+
+    code: str | None = None
+    detail: str | None = None
+    retry_after: float | None = None
+
+
+def _read_fault(body: bytes) -> _Fault:
+    try:
+        data = converter.load_json(body)
+    except AnswerError:
+        return _Fault()
+    if not isinstance(data, dict):
+        return _Fault()
+    # The gateway nests {message, code} in "error" or sends them flat; Replicate sends {title?, detail}.
+    source = data["error"] if isinstance(data.get("error"), dict) else data
+    detail = source.get("message") or source.get("detail") or source.get("title") or source.get("error")
+    if detail is not None and not isinstance(detail, str):
+        detail = converter.dump_canonical(detail).decode()
+    code = source.get("code")
+    return _Fault(
+        code=code if isinstance(code, str) and code else None,
+        detail=detail or None,
+        retry_after=_read_wait(data.get("retry_after")),
+    )
+
+
+def _read_wait(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None
+    # Compared before it is converted: an integer may be too large for a float.
+    return float(min(max(value, 0), LONGEST_PAUSE))
+
+
+# Codes that are plain refusals although they come as 500 or 503.
+_REFUSALS = frozenset({"invalid_request", "model_not_found"})
+# Answers after which the service may still have taken the request: a proxy's or client's time-out.
+_UNSURE = frozenset({408, 499})
+
+
+def _refusal(response: Response, now: float) -> CometfluxError:
+    """Name what an answer without an id means for the money."""
+    fault = _read_fault(response.body)
+    error: CometfluxError
+    says_no = 300 <= response.status < 500 and response.status not in _UNSURE
+    if says_no or fault.code in _REFUSALS:
+        error = _rejection(response, fault, now, ModelNotFoundError)
+    else:
+        evidence = ", ".join(part for part in (f"HTTP {response.status}", _kind(response), response.cut) if part)
+        detail = f": {fault.detail}" if fault.detail else ""
+        error = UnknownSubmissionError(f"no proof of what became of the submission ({evidence}){detail}", evidence)
+    error.is_foreign = _is_foreign(response)
+    return error
+
+
+def _rejection(
+    response: Response, fault: _Fault, now: float, not_found: type[RejectedError] = RejectedError
+) -> RejectedError:
+    status = response.status
+    words = fault.detail or ("a web page, not the API" if _is_page(response) else "no reason was given")
+    message = f"the service refused with HTTP {status}: {words}"
+    if 300 <= status < 400:
+        message = f"the service answered with a redirect (HTTP {status}); the base URL is probably wrong"
+    kind = _REJECTIONS.get(status, RejectedError)
+    if status == 404 or fault.code == "model_not_found":
+        kind = not_found
+    error = kind(message, status, fault.code, fault.detail, _request_id(response, fault))
+    if isinstance(error, RateLimitError):
+        error.retry_after = read_retry_after(response.headers, fault.retry_after, fault.detail, now)
+    return error
+
+
+_REJECTIONS: dict[int, type[RejectedError]] = {
+    401: AuthenticationError,
+    402: CreditError,
+    403: AuthenticationError,
+    429: RateLimitError,
+}
+
+_REQUEST_ID = re.compile(r"request id:? ([A-Za-z0-9._-]+)", re.IGNORECASE)
+
+
+def _request_id(response: Response, fault: _Fault) -> str | None:
+    found = _REQUEST_ID.search(fault.detail or "")
+    return found[1] if found else response.headers.get("x-request-id")
+
+
+def _kind(response: Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip()[:60]
+
+
+def _is_page(response: Response) -> bool:
+    return _kind(response) == "text/html" or response.body.lstrip()[:1] == b"<"
+
+
+def _is_foreign(response: Response) -> bool:
+    """Whether something else than the API seems to answer: a redirect, or a web page where there is an API.
+
+    A page behind a 429 or a 5xx is a proxy's way to say that it is busy, and proves no wrong address.
+    """
+    return 300 <= response.status < 400 or (_is_page(response) and (response.status < 300 or response.status == 404))
+
+
+def stops_submission(error: CometfluxError) -> bool:
+    """Whether an answer to one submission dooms the next: a refused key, no credit, or a wrong address."""
+    return error.is_foreign or isinstance(error, AuthenticationError | CreditError)
+
+
+# ── waiting and repeating ────────────────────────────────────────────────────────────────────────────────────────────
+
+_WAIT_WORDS = re.compile(r"(?:resets in ~?|available in )([0-9]{1,9}(?:\.[0-9]{1,9})?) ?s", re.IGNORECASE)
+
+
+def read_retry_after(
+    headers: Mapping[str, str], from_body: float | None, detail: str | None, now: float
+) -> float | None:
+    """Read how long the service asks us to wait, in seconds, at most 300; None where it does not say.
+
+    It may stand in the header, as seconds or as a date, in the body's ``retry_after``, or in the text alone.
+    *now* is the wall clock, in seconds since 1970.
+    """
+    wait = _read_header_wait(headers.get("retry-after", "").strip(), now)
+    if wait is None:
+        wait = from_body
+    if wait is None and detail and (found := _WAIT_WORDS.search(detail)):
+        wait = float(found[1])
+    return None if wait is None else min(max(wait, 0.0), LONGEST_PAUSE)
+
+
+def _read_header_wait(text: str, now: float) -> float | None:
+    # str.isdigit alone would let other scripts' digits through.
+    if text.isascii() and text.isdigit():
+        return min(float(text[:12]), LONGEST_PAUSE)
+    try:
+        return parsedate_to_datetime(text).timestamp() - now
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def may_retry(request: Request, error: CometfluxError) -> bool:
+    """Whether sending *request* again is free of risk, and may help.
+
+    A submission is repeated only on proof that it was not accepted; a question whenever the fault may pass.
+    """
+    if request.method == "POST":
+        return isinstance(error, RateLimitError) or (isinstance(error, ConnectError) and error.money is Money.NOT_SENT)
+    match error:
+        case OutputError():
+            return error.is_transient
+        case RejectedError():
+            return error.status is not None and (error.status >= 500 or error.status in (408, 425, 429))
+        case ConnectError() | AnswerError():
+            return True
+        case _:
+            return False

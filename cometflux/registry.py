@@ -1,0 +1,180 @@
+"""What is pending, how each job ended, and the accounting that always adds up."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from cometflux.errors import (
+    CometfluxError,
+    Money,
+    PredictionCanceledError,
+    PredictionError,
+    PredictionExpiredError,
+    PredictionFailedError,
+)
+from cometflux.jobs import Job, Kind
+from cometflux.predictions import Prediction, Status
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """How a job ended: once, in one named way."""
+
+    index: int
+    """The job's place in the order in which jobs were drawn, from 0."""
+    key: str
+    """The caller's key, else the index in five digits."""
+    job: Job
+    kind: Kind
+    prediction: Prediction | None = None
+    """What the service last said; None where there is no id."""
+    error: CometfluxError | None = None
+    """Why there is no picture, or why it is not saved; None where all is well."""
+    files: tuple[Path, ...] = ()
+    """The images on disk, in the order of the output."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it succeeded, and is saved where saving was asked for."""
+        return self.kind is Kind.SUCCEEDED and self.error is None
+
+    def result(self) -> Prediction:
+        """Return the prediction, or raise the error, as ``Future.result`` does."""
+        if self.error is not None:
+            raise self.error
+        assert self.prediction is not None
+        return self.prediction
+
+
+@attrs.define(eq=False, kw_only=True)
+class Entry:
+    """One job on its way from submission to its outcome."""
+
+    index: int
+    key: str
+    job: Job
+    deliver: Callable[[Outcome], None]
+    folder: Path | None = None
+    """Where its images are to be saved; None where they are not."""
+    patience: float | None = None
+    """Seconds to ask after it altogether; None for the policy's."""
+    task: Any = None
+    """What carries the submission; the registry never looks inside."""
+    holds_slot: bool = False
+    sending: bool = False
+    """Whether a submission may have left that has not been answered."""
+    prediction: Prediction | None = None
+    trouble: CometfluxError | None = None
+    """Why the last question failed; None when it did not."""
+    is_over: bool = False
+
+    @property
+    def prediction_id(self) -> str | None:
+        """The prediction's id; None before it is accepted."""
+        return self.prediction.id if self.prediction else None
+
+
+def verdict(prediction: Prediction) -> tuple[Kind, PredictionError | None]:
+    """Name the end of a job by the service's last word."""
+    match prediction.status:
+        case Status.SUCCEEDED if prediction.is_expired:
+            return Kind.EXPIRED, PredictionExpiredError(prediction)
+        case Status.SUCCEEDED:
+            return Kind.SUCCEEDED, None
+        case Status.FAILED:
+            return Kind.FAILED, PredictionFailedError(prediction)
+        case Status.CANCELED | Status.ABORTED:
+            return Kind.CANCELED, PredictionCanceledError(prediction)
+        case status:
+            raise ValueError(f"{status} is not the end")
+
+
+_KIND_OF_LOSS = {
+    Money.NOT_SENT: Kind.NOT_SENT,
+    Money.REJECTED: Kind.REJECTED,
+    Money.ACCEPTED: Kind.DETACHED,
+    Money.UNKNOWN: Kind.UNKNOWN,
+}
+
+
+def kind_of_loss(error: CometfluxError) -> Kind:
+    """Name the end of a job that ended without the service's last word."""
+    return _KIND_OF_LOSS[error.money]
+
+
+class Registry:
+    """The jobs of a session: those on their way one by one, those that ended by number only."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Entry, None] = {}
+        self._pending: dict[Entry, None] = {}
+        self._ended: Counter[Kind] = Counter()
+        self._count = 0
+
+    def enter(
+        self,
+        job: Job,
+        deliver: Callable[[Outcome], None],
+        *,
+        index: int | None = None,
+        folder: Path | None = None,
+        patience: float | None = None,
+    ) -> Entry:
+        """Take a job in. Without an *index* of its batch it gets its place among all jobs of the session."""
+        index = self._count if index is None else index
+        key = f"{index:05d}" if job.key is None else job.key
+        entry = Entry(index=index, key=key, job=job, deliver=deliver, folder=folder, patience=patience)
+        self._count += 1
+        self._waiting[entry] = None
+        return entry
+
+    def accept(self, entry: Entry, prediction: Prediction) -> None:
+        """Note that the service took the job: from here on its id is known."""
+        del self._waiting[entry]
+        entry.prediction = prediction
+        self._pending[entry] = None
+
+    def end(
+        self,
+        entry: Entry,
+        kind: Kind,
+        error: CometfluxError | None = None,
+        files: tuple[Path, ...] = (),
+    ) -> Outcome:
+        """Note how the job ended; the error learns the job's key and id."""
+        assert not entry.is_over, "a job ends once"
+        entry.is_over = True
+        self._waiting.pop(entry, None)
+        self._pending.pop(entry, None)
+        self._ended[kind] += 1
+        if error is not None:
+            error.key = error.key or entry.key
+            error.prediction_id = error.prediction_id or entry.prediction_id
+        return Outcome(
+            index=entry.index,
+            key=entry.key,
+            job=entry.job,
+            kind=kind,
+            prediction=entry.prediction,
+            error=error,
+            files=files,
+        )
+
+    @property
+    def waiting(self) -> tuple[Entry, ...]:
+        """The jobs that the service has not taken yet."""
+        return tuple(self._waiting)
+
+    @property
+    def pending(self) -> tuple[Entry, ...]:
+        """The jobs that the service took and that have not ended here."""
+        return tuple(self._pending)
+
+    @property
+    def accounting(self) -> dict[str, int]:
+        """How many jobs there are in all, waiting, pending, and of each kind of end; the parts make up ``all``."""
+        kinds = {kind.value: self._ended[kind] for kind in Kind}
+        return {"all": self._count, "waiting": len(self._waiting), "pending": len(self._pending), **kinds}

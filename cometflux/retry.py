@@ -1,0 +1,72 @@
+"""The only retry in this package: what to repeat is decided elsewhere, when is decided here.
+
+This is the one place that knows backoff; its fork, which shares the import name, serves as well.
+"""
+
+import random
+import warnings
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, ParamSpec, TypeVar
+
+import attrs
+
+from cometflux.errors import CometfluxError, ConfigError, RateLimitError
+
+with warnings.catch_warnings():
+    # backoff 2.2 asks asyncio in a way that Python 3.14 deprecates.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import backoff
+
+
+def _check_tries(_: Any, field: "attrs.Attribute[Any]", value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{field.name}={value!r}: allowed is a whole number from 1")
+
+
+def _check_wait(_: Any, field: "attrs.Attribute[Any]", value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:
+        raise ConfigError(f"{field.name}={value!r}: allowed are more than 0 and at most 3600 seconds")
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How to repeat what is free of risk: questions, downloads, and submissions that provably never left.
+
+    A refusal for going too fast (429) is no failure and uses up no try: the whole session pauses, then goes on.
+    """
+
+    tries: int = attrs.field(default=5, validator=_check_tries)
+    """How often to try altogether; 1 means never again."""
+    wait: float = attrs.field(default=0.5, validator=_check_wait)
+    """Seconds before the second try; twice as long before each further one, and up to a quarter more by chance."""
+    longest_wait: float = attrs.field(default=30.0, validator=_check_wait)
+    """The most seconds between two tries."""
+    throttled_for: float = attrs.field(default=900.0, validator=_check_wait)
+    """For how many seconds one job is offered again and again while the service answers 429."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def retrying(
+    call: Callable[P, Awaitable[R]], policy: RetryPolicy, may_retry: Callable[[CometfluxError], bool]
+) -> Callable[P, Awaitable[R]]:
+    """Repeat *call* as *policy* says while it raises errors that *may_retry* approves of; then let the error out."""
+
+    def waits() -> Generator[float, Any, None]:
+        error = yield 0.0
+        for number in range(policy.tries):
+            chosen = min(policy.wait * 2.0**number, policy.longest_wait) * (1 + random.random() / 4)  # noqa: S311
+            named = error.retry_after if isinstance(error, RateLimitError) else None
+            error = yield max(chosen, named or 0.0)
+
+    def gives_up(error: Exception) -> bool:
+        return not (isinstance(error, CometfluxError) and may_retry(error))
+
+    # backoff's default jitter would cut a Retry-After short, and its logger would print the call's arguments.
+    @backoff.on_exception(waits, CometfluxError, max_tries=policy.tries, giveup=gives_up, jitter=None, logger=None)
+    async def attempt(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await call(*args, **kwargs)
+
+    return attempt

@@ -1,0 +1,122 @@
+"""The composition root: key, base URL, transport and defaults become a session.
+
+An explicit argument wins over the environment, and that over the default; a blank value counts as none.
+``COMETAPI_BASE_URL`` is not read: other tools set it to the address of another API.
+"""
+
+import os
+import re
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from cometflux.errors import ConfigError
+from cometflux.events import Observer
+from cometflux.polling import PollPolicy
+from cometflux.retry import RetryPolicy
+from cometflux.session import Session
+from cometflux.transport import AiohttpTransport
+
+DEFAULT_BASE_URL = "https://api.cometapi.com/replicate/v1"
+_KEY_NAMES = ("COMETAPI_KEY", "COMETAPI_API_KEY")
+_BASE_URL_NAME = "COMETFLUX_BASE_URL"
+
+
+def open_session(
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    max_pending: int = 64,
+    poll_policy: PollPolicy | None = None,
+    retry_policy: RetryPolicy | None = None,
+    on_event: Observer | None = None,
+    proxy: str | None = None,
+    ssl: Any = None,
+) -> Session:
+    """Make a session with CometAPI; enter it with ``async with``.
+
+    Args:
+        api_key: the key; else ``COMETAPI_KEY``, then ``COMETAPI_API_KEY`` from the environment.
+        base_url: where the API is; else ``COMETFLUX_BASE_URL``, then ``https://api.cometapi.com/replicate/v1``.
+        max_pending: how many predictions may be under way at once.
+        poll_policy: how often to ask after each, and for how long.
+        retry_policy: how to repeat what is free of risk.
+        on_event: called on the loop with each event of `cometflux.events`.
+        proxy: the URL of an HTTP proxy; None for a direct connection.
+        ssl: an ``ssl.SSLContext`` that knows your certificates; None for the usual ones.
+
+    Raises:
+        ConfigError: there is no key, or a setting is unusable.
+    """
+    key = read_key(api_key)
+    base = read_base_url(base_url)
+    if proxy is not None:
+        _check_http_url("proxy", proxy)
+    return Session(
+        AiohttpTransport(key, base, proxy=proxy, ssl=ssl),
+        max_pending=max_pending,
+        poll_policy=poll_policy,
+        retry_policy=retry_policy,
+        on_event=on_event,
+    )
+
+
+def read_key(given: str | None = None) -> str:
+    """Find the key, and refuse one that cannot be meant. No message shows it.
+
+    Raises:
+        ConfigError: there is none, or it cannot be sent.
+    """
+    key = _first(given, *_KEY_NAMES)
+    if key is None:
+        raise ConfigError(
+            "there is no API key: set COMETAPI_KEY, or pass api_key; "
+            "to try it without a key, run the command with --local"
+        )
+    if key.lower().startswith("bearer"):
+        raise ConfigError("the API key begins with the word Bearer; give the key alone")
+    if re.search(r"\s", key):
+        raise ConfigError("the API key holds white space or a line break; it was probably copied with something else")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError("the API key holds characters that no key has")
+    return key
+
+
+def read_base_url(given: str | None = None) -> str:
+    """Find the base URL, without a slash at its end.
+
+    Raises:
+        ConfigError: it is not http(s), or leads to another API.
+    """
+    base = (_first(given, _BASE_URL_NAME) or DEFAULT_BASE_URL).rstrip("/")
+    parts = _check_http_url("base_url", base)
+    if parts.query or parts.fragment:
+        raise ConfigError(f"base_url={base!r}: allowed is no query and no fragment")
+    host = parts.hostname or ""
+    if host.endswith("cometapi.com") and parts.path != "/replicate/v1":
+        raise ConfigError(f"base_url={base!r} leads to another API; the Replicate-format routes are {DEFAULT_BASE_URL}")
+    last = parts.path.rpartition("/")[2]
+    if last in {"predictions", "models", "completions", "generations", "images", "chat"}:
+        raise ConfigError(f"base_url={base!r} ends in a route; it should end where routes begin, as {DEFAULT_BASE_URL}")
+    return base
+
+
+def _check_http_url(name: str, url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"{name}={url!r} is not a URL: {error}") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        raise ConfigError(f"{name}={url!r}: allowed is an http or https URL with a host")
+    if name == "base_url" and (parts.username or parts.password):
+        raise ConfigError("base_url carries a user name or password; only the key authenticates")
+    return parts
+
+
+def _first(given: str | None, *names: str) -> str | None:
+    for value in (given, *(os.environ.get(name) for name in names)):
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"a {type(value).__name__} was given where a string is expected")
+        if value is not None and value.strip():
+            return value.strip(" ") if value is not given else value
+    return None
