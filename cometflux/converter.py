@@ -183,7 +183,9 @@ def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter()
     converter.register_structure_hook(str, lambda value, _: _expect(value, str))
     converter.register_structure_hook(bool, lambda value, _: _expect(value, bool))
-    converter.register_structure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value, _: _expect(value, dict))
+    converter.register_structure_hook_func(
+        lambda kind: kind == Mapping[str, Any], lambda value, _: _expect(value, dict)
+    )
     converter.register_structure_hook(datetime, _structure_datetime)
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_unstructure_hook(Path, str)

@@ -1,8 +1,8 @@
-"""Many at once: the slots, the registry, and one loop that asks after everything pending.
+"""Many at once: the slots, the registry, and the tasks that carry each job to its end.
 
-The way of one submission, in this order and no other::
+The way of one job::
 
-    slot → files read → place among the POSTs → pacer → is the session stopped? → POST → registry → schedule
+    drawn → slot → files read → submission → registry → asked after → slot freed → saved → outcome
 
 From the moment before the POST until its answer is in the registry, nothing but the end of the event loop
 interrupts it: the task that carries it belongs to the session, not to whoever awaits the result.
@@ -11,49 +11,36 @@ interrupts it: the task that carries it belongs to the session, not to whoever a
 import asyncio
 import contextlib
 import logging
-import math
 import weakref
-from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-import attrs
-
-from cometflux import protocol, storage
+from cometflux import storage
+from cometflux.asking import Asker
 from cometflux.batch import Batch, Drawing
 from cometflux.client import Client
 from cometflux.errors import (
-    AnswerError,
     CometfluxError,
     ConfigError,
     Money,
     OutputError,
-    PatienceError,
-    RateLimitError,
-    RejectedError,
     SessionClosedError,
     SessionStoppedError,
     UnknownSubmissionError,
 )
-from cometflux.events import Accepted, Ended, Event, Observer, Polled, Saved, Submitted, Throttled
+from cometflux.events import Accepted, Ended, Event, Observer, Saved, Submitted
 from cometflux.jobs import Job, Kind
-from cometflux.pacing import Breaker, Pacer
-from cometflux.polling import Poll, PollPolicy, Schedule, check_seconds
+from cometflux.polling import PollPolicy, check_seconds
 from cometflux.predictions import Prediction
-from cometflux.protocol import Request
 from cometflux.registry import Entry, Outcome, Registry, kind_of_loss, verdict
-from cometflux.retry import RetryPolicy, retrying
+from cometflux.retry import RetryPolicy
+from cometflux.saving import Saver
+from cometflux.submission import Submitter
 from cometflux.transport import Transport
 
 _log = logging.getLogger("cometflux")
-
-MOST_POSTS = 100
-"""Submissions in flight at most. With questions and downloads this makes 316 sockets, far below the usual 1024."""
-MOST_ASKS = 200
-"""Questions in flight at most."""
-MOST_DOWNLOADS = 16
-"""Outputs fetched at the same time at most; twice as many unsaved ones hold up submission."""
 
 
 class Session:
@@ -86,40 +73,37 @@ class Session:
         if isinstance(max_pending, bool) or not isinstance(max_pending, int) or max_pending < 1:
             raise ConfigError(f"max_pending={max_pending!r}: allowed is a whole number from 1")
         check_seconds("grace", grace)
+        retries = retry_policy or RetryPolicy()
+        client = Client(transport)
+        tell = None if on_event is None else _guarded(on_event)
         self._transport = transport
-        self._client = Client(transport)
         self._max_pending = max_pending
-        self._retry_policy = retry_policy or RetryPolicy()
-        self._on_event = on_event
         self._grace = grace
-
+        self._tell = tell
         self._registry = Registry()
-        self._schedule = Schedule(poll_policy or PollPolicy())
-        self._post_pacer, self._ask_pacer, self._breaker = Pacer(), Pacer(), Breaker()
-        self._attempt = retrying(self._post, self._retry_policy, _may_send_again)
-        # The schedule asks again anyway, so only a passing fault is worth asking twice at once.
-        twice = attrs.evolve(self._retry_policy, tries=min(2, self._retry_policy.tries))
-        self._get = retrying(self._client.get, twice, _may_ask_again)
-        self._fetch = retrying(self._fetch_image, self._retry_policy, _may_fetch_again)
-
+        self._saver = Saver(client, retries)
+        self._submitter = Submitter(
+            client, self._saver, retries, clock=self._now, check=self._check_usable, on_doom=self._stop, tell=tell
+        )
+        self._asker = Asker(
+            client,
+            poll_policy or PollPolicy(),
+            retries,
+            clock=self._now,
+            call_at=self._call_at,
+            spawn=self._spawn,
+            conclude=self._conclude,
+            lose=self._lose,
+            tell=tell,
+        )
         self._slots = asyncio.Semaphore(max_pending)
-        self._posts = asyncio.Semaphore(MOST_POSTS)
-        self._asks = asyncio.Semaphore(MOST_ASKS)
-        self._downloads = asyncio.Semaphore(MOST_DOWNLOADS)
-        self._wake = asyncio.Event()
-        self._wakes_at = math.inf
         self._changed = asyncio.Event()
-        self._saving: set[Entry] = set()
-        self._caught_up = asyncio.Event()
-        self._caught_up.set()
-
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._drawings: weakref.WeakSet[Drawing] = weakref.WeakSet()
         self._feeders: dict[Drawing, asyncio.Task[None]] = {}
         self._stopped: CometfluxError | None = None
         self._is_closed = False
-        self._has_complained = False
 
     # ── the public face ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -188,7 +172,7 @@ class Session:
             OutputError: one of them cannot be had, or is no whole image.
         """
         self._check_usable(sends=False)
-        return tuple([await self._fetch(url) for url in prediction.output])
+        return tuple([await self._saver.fetch(url) for url in prediction.output])
 
     async def save(self, prediction: Prediction, folder: str | Path, name: str | None = None) -> tuple[Path, ...]:
         """Save the images of a prediction below *folder*, each with a JSON record of how it was made.
@@ -205,7 +189,7 @@ class Session:
         """
         self._check_usable(sends=False)
         record = storage.record_of(prediction, None, None, None)
-        files, error = await self._save_all(prediction, Path(folder), name or prediction.id, record)
+        files, error = await self._saver.save(prediction, Path(folder), name or prediction.id, record)
         if error is not None:
             raise error
         return files
@@ -226,7 +210,7 @@ class Session:
         if self._loop is not None:
             raise SessionClosedError("a session is entered once")
         self._loop = asyncio.get_running_loop()
-        self._spawn(self._watch())
+        self._spawn(self._asker.watch())
         return self
 
     async def __aexit__(
@@ -250,13 +234,18 @@ class Session:
                         self._changed.clear()
                         await self._changed.wait()
         finally:
-            tasks = tuple(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for entry in self._registry.pending:
-                self._lose(entry, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
-            await self._transport.aclose()
+            try:
+                await self._end_tasks()
+            finally:
+                await self._transport.aclose()
+
+    async def _end_tasks(self) -> None:
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for entry in self._registry.pending:
+            self._lose(entry, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
 
     def _holds_money(self) -> bool:
         """Whether closing now would lose an id, or a picture that was to be saved."""
@@ -278,6 +267,10 @@ class Session:
     def _now(self) -> float:
         assert self._loop is not None
         return self._loop.time()
+
+    def _call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        assert self._loop is not None
+        return self._loop.call_at(when, callback)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         assert self._loop is not None
@@ -345,7 +338,7 @@ class Session:
 
     def _enter(self, job: Job, deliver: Any, **values: Any) -> Entry:
         entry = self._registry.enter(job, deliver, **values)
-        if self._on_event:
+        if self._tell:
             self._tell(Submitted(key=entry.key, index=entry.index))
         return entry
 
@@ -371,7 +364,7 @@ class Session:
             if not entry.holds_slot:
                 await self._slots.acquire()
                 entry.holds_slot = True
-            prediction = await self._offer(entry, await storage.read_images(entry.job))
+            prediction = await self._submitter.submit(entry, await storage.read_images(entry.job))
         except CometfluxError as error:
             self._lose(entry, error)
         except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything; no job is dropped
@@ -379,65 +372,10 @@ class Session:
         else:
             self._accept(entry, prediction)
 
-    async def _offer(self, entry: Entry, job: Job) -> Prediction:
-        """Submit *job* again and again while the service asks to slow down."""
-        give_up = self._now() + self._retry_policy.throttled_for
-        while True:
-            try:
-                return await self._attempt(entry, job)
-            except RateLimitError:
-                if self._now() >= give_up:
-                    raise
-
-    async def _post(self, entry: Entry, job: Job) -> Prediction:
-        """Submit *job* once."""
-        # Outputs expire, so saving what is paid for comes before paying for more.
-        await self._caught_up.wait()
-        async with self._posts:
-            await self._pace(self._post_pacer)
-            if self._stopped is not None or self._is_closed:
-                raise self._why_not_sent()
-            sent = self._now()
-            entry.sending = True
-            try:
-                prediction = await self._client.create(job)
-            except CometfluxError as error:
-                entry.sending = False
-                self._judge(error, sent)
-                raise
-            self._breaker.answered()
-            self._post_pacer.accepted()
-            return prediction
-
-    async def _pace(self, pacer: Pacer) -> None:
-        while True:
-            now = self._now()
-            leave = pacer.reserve(now)
-            if leave > now:
-                await asyncio.sleep(leave - now)
-            if not pacer.is_paused(self._now()):
-                return
-
-    def _judge(self, error: CometfluxError, sent: float) -> None:
-        """Learn for all tasks from what one submission met."""
-        now = self._now()
-        doomed = protocol.stops_submission(error)
-        if isinstance(error, RateLimitError):
-            self._throttle(self._post_pacer, error, sent)
-        if isinstance(error, UnknownSubmissionError):
-            doomed = self._breaker.unknown(now) or doomed
-        elif isinstance(error, RejectedError):
-            self._breaker.answered()
-        if doomed and self._stopped is None:
-            self._stop(error)
-
-    def _throttle(self, pacer: Pacer, error: RateLimitError, sent: float) -> None:
-        seconds = pacer.refused(sent, self._now(), error.retry_after)
-        if self._on_event:
-            self._tell(Throttled(seconds=seconds))
-
     def _stop(self, cause: CometfluxError) -> None:
-        """Send nothing more; what is pending is still asked after and saved."""
+        """Send nothing more, for the first cause; what is pending is still asked after and saved."""
+        if self._stopped is not None:
+            return
         _log.warning("cometflux: the session sends nothing more: %s", cause)
         self._stopped = cause
         self._close_drawings(SessionStoppedError(cause))
@@ -453,84 +391,12 @@ class Session:
         entry.sending = False
         self._registry.accept(entry, prediction)
         self._changed.set()
-        if self._on_event:
+        if self._tell:
             self._tell(Accepted(key=entry.key, index=entry.index, prediction_id=prediction.id))
         if prediction.status.is_terminal:
             self._conclude(entry, prediction)
             return
-        self._schedule.add(entry, self._now(), entry.patience)
-        due = self._schedule.next_due
-        if due is not None and due < self._wakes_at:
-            self._wake.set()
-
-    # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _watch(self) -> None:
-        """Ask after whatever is due, for as long as the session lives."""
-        assert self._loop is not None
-        while True:
-            self._wake.clear()
-            for poll in self._schedule.pop_due(self._now()):
-                await self._attend(poll)
-            due = self._schedule.next_due
-            self._wakes_at = math.inf if due is None else due
-            timer = None if due is None else self._loop.call_at(due, self._wake.set)
-            await self._wake.wait()
-            if timer is not None:
-                timer.cancel()
-
-    async def _attend(self, poll: Poll) -> None:
-        now = self._now()
-        if now >= poll.ends:
-            self._detach(poll.subject)
-        elif self._ask_pacer.is_paused(now):
-            self._schedule.put(poll, self._ask_pacer.resume)
-        else:
-            # Waited for here, so that no question's own time runs while it waits.
-            await self._asks.acquire()
-            self._spawn(self._ask(poll))
-
-    async def _ask(self, poll: Poll) -> None:
-        """Ask once; a question that fails changes nothing for its prediction."""
-        entry: Entry = poll.subject
-        sent = self._now()
-        prediction = None
-        entry.trouble = None
-        try:
-            assert entry.prediction_id is not None
-            async with asyncio.timeout_at(poll.ends):
-                prediction = await self._get(entry.prediction_id)
-            self._ask_pacer.accepted()
-        except TimeoutError:
-            pass  # patience is over, which the loop will see
-        except CometfluxError as error:
-            entry.trouble = error
-            if isinstance(error, RateLimitError):
-                self._throttle(self._ask_pacer, error, sent)
-        except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything
-            _log.exception("cometflux: a question broke")
-            entry.trouble = AnswerError(f"the transport broke ({type(error).__name__})")
-        finally:
-            self._asks.release()
-        if entry.is_over:
-            return
-        if self._on_event:
-            status = prediction.status if prediction else None
-            self._tell(
-                Polled(key=entry.key, prediction_id=poll.subject.prediction_id, status=status, error=entry.trouble)
-            )
-        if prediction is not None and prediction.status.is_terminal:
-            self._conclude(entry, prediction)
-            return
-        entry.prediction = prediction or entry.prediction
-        self._schedule.again(poll, self._now(), failed=prediction is None)
-        due = self._schedule.next_due
-        if due is not None and due < self._wakes_at:
-            self._wake.set()
-
-    def _detach(self, entry: Entry) -> None:
-        trouble = f"; the last question failed: {entry.trouble.message}" if entry.trouble else ""
-        self._lose(entry, PatienceError(f"the prediction was not over when patience ended{trouble}"))
+        self._asker.add(entry)
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -540,8 +406,6 @@ class Session:
         self._free_slot(entry)
         kind, error = verdict(prediction)
         if error is None and entry.folder is not None:
-            self._saving.add(entry)
-            self._check_backlog()
             self._spawn(self._save_entry(entry, prediction, entry.folder))
         else:
             self._end(entry, kind, error)
@@ -552,47 +416,14 @@ class Session:
         try:
             record = storage.record_of(prediction, entry.job, entry.key, entry.index)
             stem = storage.file_stem(entry.index, entry.job)
-            files, error = await self._save_all(prediction, folder, stem, record)
-            if files and self._on_event:
+            files, error = await self._saver.save(prediction, folder, stem, record)
+            if files and self._tell:
                 self._tell(Saved(key=entry.key, prediction_id=prediction.id, files=files))
         except Exception as broken:  # noqa: BLE001 - the job ends, whatever broke
             _log.exception("cometflux: saving broke")
             error = OutputError(f"saving broke ({type(broken).__name__}: {broken})")
         finally:
-            self._saving.discard(entry)
-            self._check_backlog()
             self._end(entry, Kind.SUCCEEDED, error, files)
-
-    def _check_backlog(self) -> None:
-        if len(self._saving) < 2 * MOST_DOWNLOADS:
-            self._caught_up.set()
-        else:
-            self._caught_up.clear()
-
-    async def _save_all(
-        self, prediction: Prediction, folder: Path, stem: str, record: dict[str, Any]
-    ) -> tuple[tuple[Path, ...], OutputError | None]:
-        """Save what can be saved; return the files, and the first error where some are missing."""
-        many = len(prediction.output) > 1
-        files: list[Path] = []
-        first: OutputError | None = None
-        for number, url in enumerate(prediction.output, 1):
-            try:
-                data = await self._fetch(url)
-                name = f"{stem}-{number}" if many else stem
-                files.append(await asyncio.to_thread(storage.write_output, folder, name, data, record))
-            except OutputError as error:
-                error.prediction_id = prediction.id
-                first = first or error
-        if not prediction.output:
-            first = OutputError("there is no output to save", prediction_id=prediction.id)
-        return tuple(files), first
-
-    async def _fetch_image(self, url: str) -> bytes:
-        async with self._downloads:
-            data = await self._client.download(url)
-        storage.check_image(data)
-        return data
 
     def _lose(self, entry: Entry, error: CometfluxError) -> None:
         """End a job without the service's last word."""
@@ -603,7 +434,7 @@ class Session:
         entry.sending = False
         outcome = self._registry.end(entry, kind, error, files)
         self._changed.set()
-        if self._on_event:
+        if self._tell:
             self._tell(
                 Ended(key=entry.key, index=entry.index, kind=kind, prediction_id=entry.prediction_id, error=error)
             )
@@ -614,30 +445,21 @@ class Session:
             entry.holds_slot = False
             self._slots.release()
 
-    def _tell(self, event: Event) -> None:
-        assert self._on_event is not None
+
+def _guarded(on_event: Observer) -> Callable[[Event], None]:
+    """Keep an observer's exceptions away from the work; the first is logged."""
+    has_raised = False
+
+    def tell(event: Event) -> None:
+        nonlocal has_raised
         try:
-            self._on_event(event)
+            on_event(event)
         except Exception:  # noqa: BLE001 - an observer of the caller's may raise anything
-            if not self._has_complained:
-                self._has_complained = True
-                _log.exception("cometflux: on_event raised; this is logged once")
+            if not has_raised:
+                has_raised = True
+                _log.exception("cometflux: on_event raised; further exceptions of it are not logged")
 
-
-_POST, _GET = Request("POST", ""), Request("GET", "")
-
-
-def _may_send_again(error: CometfluxError) -> bool:
-    # A 429 goes back to the pacer, which holds all tasks, instead of waiting here alone.
-    return not isinstance(error, RateLimitError) and protocol.may_retry(_POST, error)
-
-
-def _may_ask_again(error: CometfluxError) -> bool:
-    return not isinstance(error, RateLimitError) and protocol.may_retry(_GET, error)
-
-
-def _may_fetch_again(error: CometfluxError) -> bool:
-    return protocol.may_retry(_GET, error)
+    return tell
 
 
 def _give_up(entry: Entry) -> None:

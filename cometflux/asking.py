@@ -1,0 +1,159 @@
+"""One loop that asks after everything pending; questions run side by side, each with its own time."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import attrs
+
+from cometflux import protocol
+from cometflux.client import Client
+from cometflux.errors import AnswerError, CometfluxError, PatienceError, RateLimitError
+from cometflux.events import Observer, Polled, Throttled
+from cometflux.pacing import Pacer
+from cometflux.polling import Poll, PollPolicy, Schedule
+from cometflux.predictions import Prediction
+from cometflux.protocol import Request
+from cometflux.registry import Entry
+from cometflux.retry import RetryPolicy, retrying
+
+_log = logging.getLogger("cometflux")
+
+MOST_ASKS = 200
+"""Questions in flight at most. With submissions and downloads this makes 316 sockets; the usual limit is 1024."""
+
+
+class Asker:
+    """Asks after every accepted job until it is over, or patience is.
+
+    Args:
+        client: what makes the exchange.
+        polls: how often to ask.
+        retries: how to repeat a question that met a passing fault.
+        clock: the loop's clock, in seconds.
+        call_at: calls a function at a time of that clock.
+        spawn: runs a coroutine beside this one.
+        conclude: told of a prediction that is over.
+        lose: told of a job whose patience is over.
+        tell: told of each question; None where nobody listens.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        polls: PollPolicy,
+        retries: RetryPolicy,
+        *,
+        clock: Callable[[], float],
+        call_at: Callable[[float, Callable[[], None]], asyncio.TimerHandle],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        conclude: Callable[[Entry, Prediction], None],
+        lose: Callable[[Entry, CometfluxError], None],
+        tell: Observer | None,
+    ) -> None:
+        # The schedule asks again anyway, so only a passing fault is worth asking twice at once.
+        twice = attrs.evolve(retries, tries=min(2, retries.tries))
+        self._get = retrying(client.get, twice, _may_ask_again)
+        self._schedule = Schedule(polls)
+        self._clock = clock
+        self._call_at = call_at
+        self._spawn = spawn
+        self._conclude = conclude
+        self._lose = lose
+        self._tell = tell
+        self._places = asyncio.Semaphore(MOST_ASKS)
+        self._pacer = Pacer()
+        self._wake = asyncio.Event()
+        self._wakes_at = math.inf
+
+    def add(self, entry: Entry) -> None:
+        """Begin to ask after an accepted job."""
+        self._schedule.add(entry, self._clock(), entry.patience)
+        self._look()
+
+    async def watch(self) -> None:
+        """Ask after whatever is due, for ever."""
+        while True:
+            self._wake.clear()
+            for poll in self._schedule.pop_due(self._clock()):
+                await self._attend(poll)
+            due = self._schedule.next_due
+            self._wakes_at = math.inf if due is None else due
+            timer = None if due is None else self._call_at(due, self._wake.set)
+            await self._wake.wait()
+            if timer is not None:
+                timer.cancel()
+
+    def _look(self) -> None:
+        due = self._schedule.next_due
+        if due is not None and due < self._wakes_at:
+            self._wake.set()
+
+    async def _attend(self, poll: Poll) -> None:
+        now = self._clock()
+        if now >= poll.ends:
+            self._detach(poll.subject)
+        elif self._pacer.is_paused(now):
+            self._schedule.put(poll, self._pacer.resume)
+        else:
+            # Waited for here, so that no question's own time runs while it waits.
+            await self._places.acquire()
+            self._spawn(self._ask(poll))
+
+    async def _ask(self, poll: Poll) -> None:
+        """Ask once. A question that fails changes nothing for its prediction."""
+        entry: Entry = poll.subject
+        try:
+            prediction = await self._answer(poll, entry)
+        finally:
+            self._places.release()
+        if self._tell:
+            assert entry.prediction is not None
+            status = prediction.status if prediction else None
+            self._tell(Polled(key=entry.key, prediction_id=entry.prediction.id, status=status, error=entry.trouble))
+        if prediction is not None and prediction.status.is_terminal:
+            self._conclude(entry, prediction)
+            return
+        entry.prediction = prediction or entry.prediction
+        self._schedule.again(poll, self._clock(), failed=prediction is None)
+        self._look()
+
+    async def _answer(self, poll: Poll, entry: Entry) -> Prediction | None:
+        """Return what the service says; None where the question failed."""
+        assert entry.prediction is not None
+        sent = self._clock()
+        entry.trouble = None
+        try:
+            async with asyncio.timeout_at(poll.ends):
+                prediction = await self._get(entry.prediction.id)
+        except TimeoutError:
+            return None  # patience is over, as the loop will see
+        except CometfluxError as error:
+            entry.trouble = error
+            if isinstance(error, RateLimitError):
+                self._pause(error, sent)
+            return None
+        except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything
+            _log.exception("cometflux: a question broke")
+            entry.trouble = AnswerError(f"the transport broke ({type(error).__name__})")
+            return None
+        self._pacer.accepted()
+        return prediction
+
+    def _pause(self, error: RateLimitError, sent: float) -> None:
+        seconds = self._pacer.refused(sent, self._clock(), error.retry_after)
+        if self._tell:
+            self._tell(Throttled(seconds=seconds))
+
+    def _detach(self, entry: Entry) -> None:
+        trouble = f"; the last question failed: {entry.trouble.message}" if entry.trouble else ""
+        self._lose(entry, PatienceError(f"the prediction was not over when patience ended{trouble}"))
+
+
+_GET = Request("GET", "")
+
+
+def _may_ask_again(error: CometfluxError) -> bool:
+    return not isinstance(error, RateLimitError) and protocol.may_retry(_GET, error)

@@ -1,0 +1,79 @@
+"""From a prediction's output to files: fetch, check, write, a bounded number at a time."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from cometflux import protocol, storage
+from cometflux.client import Client
+from cometflux.errors import CometfluxError, OutputError
+from cometflux.predictions import Prediction
+from cometflux.protocol import Request
+from cometflux.retry import RetryPolicy, retrying
+
+MOST_DOWNLOADS = 16
+"""Outputs fetched at the same time at most."""
+
+
+class Saver:
+    """Fetches and writes outputs, which the service keeps for about an hour."""
+
+    def __init__(self, client: Client, policy: RetryPolicy) -> None:
+        self._client = client
+        self._places = asyncio.Semaphore(MOST_DOWNLOADS)
+        self._unsaved = 0
+        self._is_caught_up = asyncio.Event()
+        self._is_caught_up.set()
+        self.fetch = retrying(self._fetch_once, policy, _may_fetch_again)
+        """Fetch one output and check that it is a whole image; repeated while the fault may pass."""
+
+    async def caught_up(self) -> None:
+        """Wait until saving is not behind: what is paid for and expires comes before paying for more."""
+        await self._is_caught_up.wait()
+
+    async def save(
+        self, prediction: Prediction, folder: Path, stem: str, record: dict[str, Any]
+    ) -> tuple[tuple[Path, ...], OutputError | None]:
+        """Save what can be saved; return the files, and the first error where some are missing."""
+        if not prediction.output:
+            return (), OutputError("there is no output to save", prediction_id=prediction.id)
+        self._note_unsaved(1)
+        try:
+            return await self._save_each(prediction, folder, stem, record)
+        finally:
+            self._note_unsaved(-1)
+
+    async def _save_each(
+        self, prediction: Prediction, folder: Path, stem: str, record: dict[str, Any]
+    ) -> tuple[tuple[Path, ...], OutputError | None]:
+        files: list[Path] = []
+        first: OutputError | None = None
+        for number, url in enumerate(prediction.output, 1):
+            name = f"{stem}-{number}" if len(prediction.output) > 1 else stem
+            try:
+                data = await self.fetch(url)
+                files.append(await asyncio.to_thread(storage.write_output, folder, name, data, record))
+            except OutputError as error:
+                error.prediction_id = prediction.id
+                first = first or error
+        return tuple(files), first
+
+    def _note_unsaved(self, change: int) -> None:
+        self._unsaved += change
+        if self._unsaved < 2 * MOST_DOWNLOADS:
+            self._is_caught_up.set()
+        else:
+            self._is_caught_up.clear()
+
+    async def _fetch_once(self, url: str) -> bytes:
+        async with self._places:
+            data = await self._client.download(url)
+        storage.check_image(data)
+        return data
+
+
+_GET = Request("GET", "")
+
+
+def _may_fetch_again(error: CometfluxError) -> bool:
+    return protocol.may_retry(_GET, error)
