@@ -1,0 +1,83 @@
+"""A clock for tests: an event loop on which waiting takes no time.
+
+Only the clock is virtual. Sockets, threads and files are real, so the code under test talks to a real server; but
+where nothing is left to do except wait for a timer, the time of that timer comes at once. Work itself takes no
+virtual time, so a test can say exactly when something happens::
+
+    async def test_a_poll_is_due_after_half_a_second():
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0.5)
+        assert 0.5 == loop.time()
+
+The loop sees what runs on it and what it hands to threads. Another process, or a thread that the loop did not start,
+works in real time: tests of those are marked ``realtime``.
+"""
+
+import asyncio
+import selectors
+
+LOOKS = 2
+"""How often to look for events before the clock may jump; one look can end just as an event arrives."""
+LOOK = 0.001
+"""How long one look takes, in real seconds; bytes cross the loopback in far less."""
+GUARD = 30.0
+"""How long nothing at all may happen, in real seconds, before the test is given up."""
+
+
+class VirtualClockLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock starts at 0 and jumps to the next timer when all else is quiet."""
+
+    def __init__(self, guard=GUARD):
+        self.guard = guard
+        self.work_in_threads = set()
+        self._now = 0.0
+        super().__init__(_QuietSelector(self))
+
+    def time(self):
+        return self._now
+
+    def advance(self, seconds):
+        self._now += seconds
+
+    # asyncio.to_thread and the resolver of host names come through here as well.
+    def run_in_executor(self, executor, func, *args):
+        future = super().run_in_executor(executor, func, *args)
+        self.work_in_threads.add(future)
+        future.add_done_callback(self.work_in_threads.discard)
+        return future
+
+    # Python 3.12 and later join the threads under a timeout, which would otherwise be over at once.
+    async def shutdown_default_executor(self, *args, **kwargs):
+        joining = object()
+        self.work_in_threads.add(joining)
+        try:
+            await super().shutdown_default_executor(*args, **kwargs)
+        finally:
+            self.work_in_threads.discard(joining)
+
+
+class _QuietSelector(selectors.DefaultSelector):
+    """Waits for events in real time and for timers in no time."""
+
+    def __init__(self, loop):
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout=None):
+        # Callbacks are ready: the loop only looks whether there are events too.
+        if timeout == 0:
+            return super().select(0)
+        # A thread's result wakes the loop like an event, so it is waited for in the same way. The clock stands still
+        # meanwhile: how long a thread takes is no business of the test's timers.
+        if timeout is None or self._loop.work_in_threads:
+            return super().select(self._loop.guard) or self._give_up()
+        for _ in range(LOOKS):
+            if events := super().select(LOOK):
+                return events
+        self._loop.advance(timeout)
+        return []
+
+    def _give_up(self):
+        reason = "a thread is still at work" if self._loop.work_in_threads else "deadlock: nothing is scheduled"
+        waiting = ", ".join(sorted(task.get_name() for task in asyncio.all_tasks(self._loop))) or "no task"
+        raise RuntimeError(f"{reason}; nothing has happened for {self._loop.guard:g} real seconds; waiting: {waiting}")

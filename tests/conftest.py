@@ -1,0 +1,72 @@
+"""What every test runs on: a virtual clock, a loop without loose ends, and the local service."""
+
+import asyncio
+import gc
+import os
+
+import hypothesis
+import pytest
+from clock import VirtualClockLoop
+from pytest_asyncio import is_async_test
+
+pytest_plugins = ["pytester"]
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile("local", deadline=None)
+# A fresh checkout has no examples to remember; what fails there is printed so that it can be run again elsewhere.
+hypothesis.settings.register_profile("ci", deadline=None, database=None, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_asyncio_loop_factories(config, item):
+    if item.get_closest_marker("realtime"):
+        return {"real": asyncio.new_event_loop}
+    return {"virtual": VirtualClockLoop}
+
+
+def pytest_collection_finish():
+    # What importing has made is there to stay: the collection after each test need not look at it again.
+    gc.freeze()
+
+
+# Being automatic, this is set up before every other fixture of a test and torn down after them, when all that was
+# opened has been closed.
+@pytest.fixture(autouse=True)
+def _no_loose_ends(request):
+    if is_async_test(request.node):
+        request.getfixturevalue("loop_complaints")
+
+
+@pytest.fixture
+async def loop_complaints():
+    """What the loop had to complain of; a test that expects a complaint reads it here and clears the list."""
+    complaints = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(_describe(context)))
+    yield complaints
+    if _other_tasks():
+        # What has been cancelled, or waits for a socket to close, may come to its end.
+        await asyncio.sleep(0.01)
+    leaked = sorted(task.get_name() for task in _other_tasks())
+    # A task complains of an error nobody asked for only when it is collected.
+    gc.collect()
+    assert [] == leaked, "these tasks are still running"
+    assert [] == complaints, "the loop complains"
+
+
+def _other_tasks():
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+def _describe(context):
+    error = context.get("exception")
+    return context["message"] if error is None else f"{context['message']}: {error!r}"
+
+
+@pytest.fixture
+async def service():
+    """A local service on the test's own loop and clock; a picture takes one second."""
+    from cometflux.testing import LocalService
+
+    async with LocalService(pixels=4096, latency=1.0) as service:
+        yield service

@@ -1,0 +1,71 @@
+"""A peer for tests of the transport: a socket server that reads whole requests and answers with any bytes."""
+
+import asyncio
+import contextlib
+
+
+class Peer:
+    """Answers each request with what *answer* makes of it: bytes, or None to close without an answer.
+
+    An *answer* that is a coroutine function gets the writer too, to write when and what it likes.
+    """
+
+    def __init__(self, answer, *, tls=None):
+        self._answer = answer
+        self._tls = tls
+        self._server = None
+        self._tasks = set()
+        self.requests = []
+        self.connections = 0
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader, writer):
+        self._tasks.add(asyncio.current_task())
+        self.connections += 1
+        try:
+            while (request := await _read_request(reader)) is not None:
+                self.requests.append(request)
+                if asyncio.iscoroutinefunction(self._answer):
+                    await self._answer(request, writer)
+                    break
+                answer = self._answer(request)
+                if answer is None:
+                    break
+                writer.write(answer)
+                await writer.drain()
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(asyncio.current_task())
+            writer.close()
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+
+async def _read_request(reader):
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    first, *lines = head.decode().split("\r\n")
+    method, path, _ = first.split(" ", 2)
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return {"method": method, "path": path, "headers": headers, "body": body}
+
+
+def http(status=200, body=b"{}", *headers, reason="OK", length=None):
+    """Write an HTTP answer."""
+    lines = [f"HTTP/1.1 {status} {reason}", f"Content-Length: {len(body) if length is None else length}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

@@ -1,0 +1,167 @@
+"""The order of the modules and what each of them owns, read from the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "cometflux"
+PURE = ["predictions", "errors", "flux", "jobs", "events", "converter", "protocol", "polling", "pacing", "registry"]
+EFFECTS = [
+    *("transport", "retry", "client", "storage", "journal", "saving", "submission", "asking", "batch"),
+    *("session", "wiring", "__init__"),
+]
+# A file imports only files to its left.
+LINE = PURE + EFFECTS
+
+MODULE_OWNERS = {
+    "aiohttp": {"transport", "wiring"},
+    "cattrs": {"converter"},
+    "json": {"converter"},
+    "backoff": {"retry"},
+    "sqlite3": {"journal"},
+}
+# Clocks, threads, sockets and files.
+MODULE_OWNERS |= {
+    module: set(EFFECTS)
+    for module in ["asyncio", "concurrent", "os", "shutil", "socket", "subprocess", "tempfile", "threading", "time"]
+}
+NAME_OWNERS = {
+    "create_task": {"session"},
+    "ensure_future": {"session"},
+    "environ": {"wiring"},
+    "getenv": {"wiring"},
+    # An import by name would get round the line; the lazy public names need it.
+    "import_module": {"__init__"},
+}
+# The transport moves the deadline of an exchange to the moment at which its bytes leave.
+CLOCK_OWNERS = {"session", "transport"}
+ASYNC_SYNTAX = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
+# A path is a value, but what it leads to is not; nor is the time of day.
+EFFECT_CALLS = {
+    *("open", "read_bytes", "read_text", "write_bytes", "write_text", "exists", "is_file", "is_dir", "stat", "iterdir"),
+    *("glob", "rglob", "mkdir", "rmdir", "touch", "unlink", "rename", "expanduser", "now", "utcnow", "today"),
+}
+
+
+def find_violations(source, name):
+    """Return ``file:line: rule`` for each rule that the module *name* breaks."""
+    if name not in LINE:
+        return [f"cometflux/{name}.py:1: {name} has no place in the line"]
+    tree = ast.parse(source)
+    eager = {node for part in tree.body if not _is_lazy(part) for node in ast.walk(part)}
+    broken = sorted({(node.lineno, rule) for node in ast.walk(tree) for rule in _broken(node, name, node in eager)})
+    return [f"cometflux/{name}.py:{line}: {rule}" for line, rule in broken]
+
+
+def _is_lazy(part):
+    is_for_types = isinstance(part, ast.If) and "TYPE_CHECKING" in ast.unparse(part.test)
+    return is_for_types or isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def _broken(node, name, is_eager):
+    for package, module in _imported(node):
+        if package == "cometflux" and module not in LINE:
+            yield f"{module} has no place in the line"
+        elif package == "cometflux" and LINE.index(module) >= LINE.index(name):
+            yield f"{module} is not to the left of {name}"
+        elif package == "cometflux" and name == "__init__" and is_eager:
+            yield "the public names are imported when they are asked for"
+        elif name not in MODULE_OWNERS.get(package, {name}):
+            yield f"{package} belongs to {_list(MODULE_OWNERS[package])}"
+    match node:
+        case ast.Name(id=word) | ast.Attribute(attr=word) | ast.alias(name=word) if word in NAME_OWNERS:
+            if name not in NAME_OWNERS[word]:
+                yield f"{word} belongs to {_list(NAME_OWNERS[word])}"
+        case ast.Call(func=ast.Attribute(attr="time") as clock) if name not in CLOCK_OWNERS:
+            if ast.unparse(clock) != "time.time":
+                yield f"the loop's clock belongs to {_list(CLOCK_OWNERS)}"
+        case ast.Call(func=ast.Name(id=word) | ast.Attribute(attr=word)) if name in PURE and word in EFFECT_CALLS:
+            yield f"{name} is pure: no {word}()"
+    if name in PURE and isinstance(node, ASYNC_SYNTAX):
+        yield f"{name} is pure: no async, no await"
+
+
+def _imported(node):
+    """Each import as the package and the module in it, also where the module is named as if it were a member."""
+    match node:
+        case ast.Import(names=names):
+            paths = [alias.name for alias in names]
+        case ast.ImportFrom(module=module, level=level, names=names):
+            start = ".".join(filter(None, ["cometflux" if level else None, module]))
+            paths = [f"{start}.{alias.name}" for alias in names]
+        case _:
+            paths = []
+    return [(*path.split("."), "__init__")[:2] for path in paths]
+
+
+def _list(owners):
+    return " and ".join(sorted(owners)) if len(owners) < len(EFFECTS) else "the modules with effects"
+
+
+def test_every_module_keeps_to_the_line():
+    violations = [
+        violation
+        for path in sorted(PACKAGE.glob("*.py"))
+        for violation in find_violations(path.read_text(encoding="utf-8"), path.stem)
+    ]
+    assert [] == violations, "\n".join(violations)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "rule"),
+    [
+        pytest.param("jobs", "from cometflux.session import Session", "session is not to the left", id="right to left"),
+        pytest.param("jobs", "from cometflux import session", "session is not to the left", id="from the package"),
+        pytest.param("jobs", "from .session import Session", "session is not to the left", id="a relative import"),
+        pytest.param("jobs", "import cometflux.session", "session is not to the left", id="a plain import"),
+        pytest.param("jobs", "def f(): import cometflux.session", "session is not to the left", id="in a function"),
+        pytest.param("wiring", "import cometflux", "__init__ is not to the left", id="the package itself"),
+        pytest.param(
+            "jobs", "if TYPE_CHECKING: from cometflux.wiring import x", "wiring is not to the left", id="for types only"
+        ),
+        pytest.param("wiring", "import cometflux.cli", "cli has no place in the line", id="the command"),
+        pytest.param("helpers", "", "helpers has no place in the line", id="a module without a place"),
+        pytest.param("session", "import aiohttp", "aiohttp belongs to transport and wiring", id="aiohttp in session"),
+        pytest.param("__init__", "from aiohttp import web", "aiohttp belongs to", id="aiohttp at the top"),
+        pytest.param("client", "from json import loads", "json belongs to converter", id="json in client"),
+        pytest.param("journal", "def f(): import cattrs.gen", "cattrs belongs to converter", id="cattrs in journal"),
+        pytest.param("client", "import backoff", "backoff belongs to retry", id="backoff in client"),
+        pytest.param("storage", "import sqlite3", "sqlite3 belongs to journal", id="sqlite3 in storage"),
+        pytest.param("session", "os.environ['KEY']", "environ belongs to wiring", id="the environment in session"),
+        pytest.param("session", "from os import getenv", "getenv belongs to wiring", id="a variable in session"),
+        pytest.param("client", "asyncio.create_task(f())", "create_task belongs to session", id="a task in client"),
+        pytest.param("storage", "group.create_task(f())", "create_task belongs to session", id="a task in a group"),
+        pytest.param("client", "import_module('x')", "import_module belongs to __init__", id="an import by name"),
+        pytest.param("client", "loop.time()", "the loop's clock belongs to session", id="the loop's clock"),
+        pytest.param("client", "get_running_loop().time()", "the loop's clock belongs", id="the running loop's clock"),
+        pytest.param("polling", "async def f(): await g()", "polling is pure: no async", id="an await in polling"),
+        pytest.param("pacing", "from time import monotonic", "time belongs to the modules", id="a clock in pacing"),
+        pytest.param("events", "import asyncio", "asyncio belongs to the modules", id="asyncio in events"),
+        pytest.param("registry", "datetime.now(UTC)", "registry is pure: no now()", id="the time of day in registry"),
+        pytest.param("jobs", "Path('a.png').read_bytes()", "jobs is pure: no read_bytes()", id="a file in jobs"),
+        pytest.param("flux", "open('a.png')", "flux is pure: no open()", id="an open file in flux"),
+        pytest.param(
+            "__init__", "from cometflux.jobs import Job", "when they are asked for", id="an eager public name"
+        ),
+    ],
+)
+def test_a_planted_violation_is_found(name, source, rule):
+    (violation,) = find_violations(source, name)
+    assert violation.startswith(f"cometflux/{name}.py:1: ")
+    assert rule in violation
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        pytest.param("jobs", "from pathlib import Path\nPath('a') / 'b'", id="a path as a value"),
+        pytest.param("session", "from cometflux import protocol\nloop.time()", id="the loop's clock in session"),
+        pytest.param("journal", "import time\ntime.time()", id="the time of day in journal"),
+        pytest.param("client", "async def f(): await asyncio.sleep(1)", id="a sleep in client"),
+        pytest.param("__init__", "def f(name): import_module('cometflux.jobs')", id="a lazy public name"),
+        pytest.param("__init__", "if TYPE_CHECKING:\n    from cometflux.jobs import Job", id="a public name for types"),
+    ],
+)
+def test_what_keeps_to_the_line_passes(name, source):
+    assert [] == find_violations(source, name)
