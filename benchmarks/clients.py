@@ -1,0 +1,86 @@
+"""The contenders: a loop by hand and `session.generate`, each with fresh and with reused connections for POSTs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+from yarl import URL
+
+from cometflux import PollPolicy, Session, flux, open_session
+from cometflux.protocol import Request, Response
+
+PENDING = 1000
+_AUTHORIZATION = {"Authorization": "Bearer sk-benchmark"}
+_MODEL = "black-forest-labs/flux-schnell"
+
+
+async def bare(base_url: str, count: int, *, is_fresh: bool) -> None:
+    """Run what a person would write by hand: a semaphore, a POST, a GET."""
+    slots = asyncio.Semaphore(PENDING)
+    close = {"Connection": "close"} if is_fresh else {}
+
+    async def one(http: aiohttp.ClientSession) -> None:
+        async with slots:
+            body = {"input": {"prompt": "a paper boat"}}
+            async with http.post(f"{base_url}/models/{_MODEL}/predictions", json=body, headers=close) as answer:
+                prediction = await answer.json()
+            async with http.get(f"{base_url}/predictions/{prediction['id']}") as answer:
+                prediction = await answer.json()
+            assert prediction["status"] == "succeeded"
+
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, headers=_AUTHORIZATION) as http:
+        await asyncio.gather(*(one(http) for _ in range(count)))
+
+
+async def shipped(base_url: str, count: int) -> None:
+    """`session.generate` as it is: each POST on a connection of its own."""
+    await _generate(
+        open_session(api_key="sk-benchmark", base_url=base_url, max_pending=PENDING, poll_policy=_AT_ONCE), count
+    )
+
+
+async def pooled(base_url: str, count: int) -> None:
+    """`session.generate` over a transport that reuses connections for POSTs, too."""
+    await _generate(Session(_Pooled(base_url), max_pending=PENDING, poll_policy=_AT_ONCE), count)
+
+
+_AT_ONCE = PollPolicy(interval=1e-6)
+
+
+async def _generate(session: Session, count: int) -> None:
+    async with session:
+        async for outcome in session.generate(flux.Schnell(prompt="a paper boat") for _ in range(count)):
+            assert outcome.ok
+
+
+class _Pooled:
+    """One HTTP session for everything."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        self._http: aiohttp.ClientSession | None = None
+
+    async def submit(self, request: Request) -> Response:
+        if self._http is None:
+            self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=_AUTHORIZATION)
+        url = URL(self._base_url + request.path, encoded=True)
+        async with self._http.request(request.method, url, data=request.body) as answer:
+            return Response(status=answer.status, headers=answer.headers, body=await answer.read())
+
+    ask = submit
+
+    async def download(self, url: str) -> bytes:
+        raise AssertionError("nothing is saved here")
+
+    async def aclose(self) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+
+Contender = Callable[[str, int], Awaitable[None]]
+
+PAIRS: dict[str, tuple[Contender, Contender]] = {
+    "a fresh connection for each POST": (lambda url, count: bare(url, count, is_fresh=True), shipped),
+    "connections reused": (lambda url, count: bare(url, count, is_fresh=False), pooled),
+}

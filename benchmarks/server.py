@@ -1,0 +1,87 @@
+"""The other side: answers as fast as it can, so that what is measured is the client.
+
+Speaks just enough HTTP for these benchmarks: every POST is accepted, every question finds its prediction succeeded.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+
+PREFIX = "/replicate/v1"
+_CREATED = (
+    b'{"id":"%s","model":"black-forest-labs/flux-schnell","version":"hidden","input":{"prompt":"a paper boat"},'
+    b'"logs":"","output":null,"data_removed":false,"error":null,"source":"api","status":"starting",'
+    b'"created_at":"2026-01-01T10:18:07.51Z","urls":{"cancel":"https://api.replicate.com/v1/predictions/%s/cancel",'
+    b'"get":"https://api.replicate.com/v1/predictions/%s"}}'
+)
+_ENDED = (
+    b'{"id":"%s","model":"black-forest-labs/flux-schnell","version":"hidden","input":{"prompt":"a paper boat"},'
+    b'"logs":"","output":["https://replicate.delivery/xezq/out-0.webp"],"data_removed":false,"error":null,'
+    b'"source":"api","status":"succeeded","created_at":"2026-01-01T10:18:07.51Z",'
+    b'"started_at":"2026-01-01T10:18:07.52Z","completed_at":"2026-01-01T10:18:08.12Z",'
+    b'"metrics":{"image_count":1,"predict_time":0.6},"urls":{"get":"https://api.replicate.com/v1/predictions/%s"}}'
+)
+
+
+class _Answers(asyncio.Protocol):
+    count = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = self._buffer[:end].lower()
+            start = head.find(b"content-length: ")
+            length = int(head[start + 16 :].split(b"\r\n", 1)[0]) if start >= 0 else 0
+            if len(self._buffer) < end + 4 + length:
+                return
+            path = self._buffer[: self._buffer.find(b" HTTP/")]
+            self._buffer = self._buffer[end + 4 + length :]
+            self._answer(path, b"connection: close" in head)
+
+    def _answer(self, request: bytes, closes: bool) -> None:
+        if request.startswith(b"POST"):
+            _Answers.count += 1
+            name = b"%026d" % _Answers.count
+            status, body = b"201 Created", _CREATED % (name, name, name)
+        else:
+            name = request.rpartition(b"/")[2]
+            status, body = b"200 OK", _ENDED % (name, name)
+        self._transport.write(
+            b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s"
+            % (status, len(body), b"Connection: close\r\n" if closes else b"", body)
+        )
+        if closes:
+            self._transport.close()
+
+
+async def _serve(pipe: Connection) -> None:
+    server = await asyncio.get_running_loop().create_server(_Answers, "127.0.0.1", 0, backlog=4096)
+    pipe.send(server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+def _run(pipe: Connection, core: int) -> None:
+    os.sched_setaffinity(0, {core})
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(pipe))
+
+
+@contextlib.contextmanager
+def running(core: int) -> Iterator[str]:
+    """Run the server in a process of its own, on *core*; yield the base URL."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_run, args=(there, core), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{here.recv()}{PREFIX}"
+    finally:
+        process.terminate()
+        process.join()
