@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peer import Peer, http
 
-from cometflux.errors import AnswerError, ConnectError, Money, OutputError, UnknownSubmissionError
+from cometflux.errors import AnswerError, CometfluxError, ConnectError, Money, OutputError, UnknownSubmissionError
 from cometflux.protocol import Request
 from cometflux.transport import AiohttpTransport, Times, is_public
 
@@ -71,7 +71,7 @@ async def test_questions_share_a_connection(transports):
 
 async def test_a_refused_connection_proves_that_nothing_was_sent(transports):
     transport = transports(f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(ConnectError, match="cannot connect to 127.0.0.1") as caught:
+    with pytest.raises(ConnectError, match=r"cannot connect to 127\.0\.0\.1") as caught:
         await transport.submit(POST)
     assert Money.NOT_SENT is caught.value.money
 
@@ -85,7 +85,7 @@ async def test_a_connection_that_does_not_come_about_in_time_proves_that_nothing
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        url = "http://127.0.0.1:{}".format(full.getsockname()[1])
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
         crowd = [socket.socket() for _ in range(3)]
         for sock in crowd:
             sock.setblocking(False)
@@ -282,7 +282,7 @@ async def test_only_https_is_downloaded(transports, url):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "10.0.0.1", "169.254.169.254", "[::ffff:127.0.0.1]", "0.0.0.0"])
 async def test_private_addresses_are_refused_when_connecting(transports, host):
-    with pytest.raises(OutputError, match="not a public address|cannot connect"):
+    with pytest.raises(OutputError, match="not a public address"):
         await transports("https://api.cometapi.com/replicate/v1").download(f"https://{host}/x.webp")
 
 
@@ -402,17 +402,18 @@ def everything_of(error):
 
 
 @pytest.mark.parametrize("way", ["submit", "ask", "download"])
-@pytest.mark.parametrize("answer", [lambda _: None, lambda _: b"garbage\r\n\r\n", lambda _: http(401)])
+@pytest.mark.parametrize("answer", [lambda _: None, lambda _: b"garbage\r\n\r\n"])
 async def test_no_error_shows_the_key_or_an_object_of_the_http_library(transports, way, answer):
     async with Peer(answer) as peer:
         transport = transports(peer)
-        try:
-            if way == "download":
-                await transport.download(f"{peer.url}/x")
-            else:
-                await getattr(transport, way)(POST if way == "submit" else GET)
-        except Exception as error:
-            texts = repr(list(everything_of(error)))
-            assert KEY not in texts
-            assert "aiohttp" not in texts
+        call = {
+            "submit": lambda: transport.submit(POST),
+            "ask": lambda: transport.ask(GET),
+            "download": lambda: transport.download(f"{peer.url}/x"),
+        }[way]
+        with pytest.raises(CometfluxError) as caught:
+            await call()
+    texts = repr(list(everything_of(caught.value)))
+    assert KEY not in texts
+    assert "aiohttp" not in texts
     assert KEY not in repr(transport)
