@@ -1,0 +1,136 @@
+"""What the service refuses: bodies of the wrong shape and values that the model's schema forbids.
+
+Unknown input keys are not refused; the real service drops them without a word.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+_ALLOWED = frozenset({"input", "stream", "webhook", "webhook_events_filter", "webhook_completed"})
+
+
+@attrs.frozen
+class Invalid:
+    """One field that is refused, as in ``invalid_fields``."""
+
+    type: str
+    field: str
+    description: str
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a defect
+    """A body is refused; with a status, a title, and the fields it is refused for."""
+
+    def __init__(self, status: int, title: str, detail: str, fields: tuple[Invalid, ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.fields = fields
+
+
+def read_body(raw: bytes, *more: str) -> dict[str, Any]:
+    """Return the JSON object in *raw*; *more* are top-level keys allowed beside the usual ones.
+
+    Raises:
+        Refusal: it is not JSON, no object, or has a key at its top that has no place there.
+    """
+    try:
+        body: Any = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise Refusal(400, "Bad Request", "The request body could not be read as JSON") from None
+    if not isinstance(body, dict):
+        _refuse(Invalid("invalid_type", "(root)", f"Invalid type. Expected: object, given: {_name(body)}"))
+    extra = [key for key in body if key not in _ALLOWED and key not in more]
+    _refuse(*(_extra(key) for key in extra))
+    if "input" not in body:
+        _refuse(Invalid("required", "(root)", "input is required"))
+    if not isinstance(body["input"], dict):
+        _refuse(Invalid("invalid_type", "input", f"Invalid type. Expected: object, given: {_name(body['input'])}"))
+    found: dict[str, Any] = body
+    return found
+
+
+def check_input(model: str, given: Mapping[str, Any]) -> None:
+    """Check an input as the schema of *model* does.
+
+    Raises:
+        Refusal: the prompt is missing, or a value is of the wrong type or out of range.
+    """
+    _refuse(*_faults(model, given))
+
+
+def _faults(model: str, given: Mapping[str, Any]) -> Iterator[Invalid]:
+    from cometflux import flux
+
+    for parameter in flux.parameters(model):
+        if parameter.name in given:
+            reason = _reason(parameter, given[parameter.name])
+            if reason is not None:
+                yield Invalid(reason[0], f"input.{parameter.name}", reason[1])
+        elif parameter.required:
+            yield Invalid("required", "input", f"{parameter.name} is required")
+
+
+_TYPES: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    "text": ("string", (str,)),
+    "integer": ("integer", (int,)),
+    "number": ("number", (int, float)),
+    "boolean": ("boolean", (bool,)),
+    "choice": ("string", (str,)),
+    "image": ("string", (str,)),
+    "images": ("array", (list,)),
+}
+
+
+def _reason(parameter: Any, value: object) -> tuple[str, str] | None:
+    """Say why *value* is refused, as a type and a description; None where it is fine."""
+    name, types = _TYPES[parameter.kind]
+    # JSON knows one sort of number: 4.0 is a whole one.
+    if name == "integer" and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        return "invalid_type", f"Invalid type. Expected: {name}, given: {_name(value)}"
+    if isinstance(value, list):
+        odd = next((each for each in value if not isinstance(each, str)), None)
+        return None if odd is None else ("invalid_type", f"Invalid type. Expected: string, given: {_name(odd)}")
+    if parameter.choices and value not in parameter.choices:
+        listed = ", ".join(f'"{each}"' for each in parameter.choices)
+        return "enum", f"input.{parameter.name} must be one of the following: {listed}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if parameter.minimum is not None and value < parameter.minimum:
+            return "number_gte", f"Must be greater than or equal to {parameter.minimum}"
+        if parameter.maximum is not None and value > parameter.maximum:
+            return "number_lte", f"Must be less than or equal to {parameter.maximum}"
+    return None
+
+
+def _refuse(*fields: Invalid) -> None:
+    if fields:
+        detail = "".join(f"- {each.field}: {each.description}\n" for each in fields)
+        raise Refusal(422, "Input validation failed", detail, fields)
+
+
+def _extra(key: str) -> Invalid:
+    return Invalid("additional_property_not_allowed", "(root)", f"Additional property {key} is not allowed")
+
+
+def _name(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"

@@ -1,0 +1,35 @@
+"""The pytest plugin: the fixture ``comet_service``. It is there as soon as cometflux is installed.
+
+::
+
+    from cometflux import flux, open_session
+
+    async def test_two_pictures_cost_two_bills(comet_service):
+        async with open_session(api_key=comet_service.key, base_url=comet_service.url) as session:
+            await session.run(flux.Schnell(prompt="a lighthouse"))
+            await session.run(flux.Schnell(prompt="a paper boat"))
+        assert 2 == len(comet_service.bills)
+
+Pytest imports this module at every start, so it imports nothing heavy before the fixture is used.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from cometflux.testing.service import LocalService
+
+
+@pytest.fixture
+def comet_service() -> "Iterator[LocalService]":
+    """Run a local service on a thread of its own: small pictures, each ready after 0.02 seconds.
+
+    It has ``url``, ``key``, ``bills`` (one for each accepted submission) and ``fail(fault)``; see
+    `cometflux.testing.LocalService`. Needs ``pip install "cometflux[local]"``.
+    """
+    from cometflux.testing.service import LocalService
+
+    with LocalService.in_thread(key="local-key", latency=0.02, pixels=4096) as service:
+        yield service

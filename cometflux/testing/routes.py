@@ -1,0 +1,171 @@
+"""The routes of the service, over aiohttp."""
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from aiohttp import web
+
+from cometflux.testing import bodies, faults
+from cometflux.testing.checks import Refusal, check_input, read_body
+from cometflux.testing.misbehaviour import ELSEWHERE, Ordinary, foreign_page, json_response, misbehave
+from cometflux.testing.runs import Run
+
+if TYPE_CHECKING:
+    from cometflux.testing.service import LocalService
+
+BASE = "/replicate/v1"
+"""Where the routes begin."""
+LARGEST_BODY = 256 * 1024 * 1024
+"""The most bytes of a submission that are read."""
+_LONGEST_WAIT = 60.0
+_WAIT = re.compile(r"\bwait(?:=([0-9]{1,4}))?\b")
+_Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Routes:
+    """Answers requests on behalf of a `LocalService`, which keeps the state."""
+
+    def __init__(self, service: "LocalService") -> None:
+        self._service = service
+
+    def application(self) -> web.Application:
+        """Return the application that serves the routes."""
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._see])
+        app.add_routes(
+            [
+                web.post(BASE + "/models/{owner}/{name}/predictions", self._create_by_model),
+                web.post(BASE + "/predictions", self._create),
+                web.get(BASE + "/predictions/{id}", self._get, allow_head=False),
+                web.post(BASE + "/predictions/{id}/cancel", self._cancel),
+                web.get("/outputs/{id}/{file}", self._output, allow_head=False),
+                web.get("/bills", self._bills),
+                web.get(BASE + "/bills", self._bills),
+            ]
+        )
+        return app
+
+    @web.middleware
+    async def _see(self, request: web.Request, handler: _Next) -> web.StreamResponse:
+        """Write the request down, check its key, and turn a refusal into its answer."""
+        is_authorised = self._service.see(request)
+        is_api = request.path.startswith(BASE + "/") and not request.path.endswith("/bills")
+        if is_api and not is_authorised:
+            body = bodies.problem(401, "You did not pass a valid authentication token", "Unauthenticated")
+            return json_response(body, 401)
+        if not is_api and "Authorization" in request.headers and request.path.startswith(("/outputs/", ELSEWHERE)):
+            self._service.leaks.append(request.path)
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            return json_response(bodies.refusal_body(refusal), refusal.status)
+        except web.HTTPRequestEntityTooLarge:
+            return json_response(bodies.problem(413, "The body is too large."), 413)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+            return foreign_page()
+
+    async def _create_by_model(self, request: web.Request) -> web.StreamResponse:
+        model = f"{request.match_info['owner']}/{request.match_info['name']}"
+        body = read_body(await request.read())
+        return await self._accept(request, model, body["input"])
+
+    async def _create(self, request: web.Request) -> web.StreamResponse:
+        body = read_body(await request.read(), "model", "version")
+        model = str(body.get("model") or body.get("version") or "").partition(":")[0]
+        return await self._accept(request, model, body["input"])
+
+    async def _accept(self, request: web.Request, model: str, given: dict[str, Any]) -> web.StreamResponse:
+        from cometflux import flux
+
+        if model not in flux.MODELS:
+            return json_response(bodies.problem(404, "The requested resource could not be found."), 404)
+        check_input(model, given)
+        fault = self._service.faults.take(faults.CREATE)
+        if fault is not None and not fault.after:
+            return await misbehave(fault.name, request, None, self._service.closing)
+        run = self._service.accept(model, given)
+        body, headers = bodies.describe_created(run), {"ratelimit-remaining": "599", "ratelimit-reset": "1"}
+        if fault is not None:
+            ordinary = Ordinary(status=201, body=json.dumps(body).encode())
+            return await misbehave(fault.name, request, ordinary, self._service.closing)
+        wait = _WAIT.search(request.headers.get("Prefer", ""))
+        if wait is not None:
+            headers["Preference-Applied"] = wait[0]
+            body = await self._wait(run, min(max(float(wait[1] or _LONGEST_WAIT), 1.0), _LONGEST_WAIT))
+        return json_response(body, 201, headers)
+
+    async def _wait(self, run: Run, longest: float) -> dict[str, Any]:
+        left = run.ends_at - self._service.now()
+        try:
+            async with asyncio.timeout(max(0.0, min(left, longest))):
+                await run.over.wait()
+        except TimeoutError:
+            pass
+        now = max(self._service.now(), min(run.ends_at, run.accepted_at + longest))
+        return bodies.describe_waited(run, now, await self._outputs(run, now))
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        run = self._find(request)
+        run.polls += 1
+        now = self._service.now()
+        fault = self._service.faults.take(faults.GET)
+        body = bodies.describe(run, now, await self._outputs(run, now))
+        if self._service.wrapped or run.fault == "wrapped":
+            body = bodies.wrap(run, now, body, self._service.epoch)
+        if fault is not None:
+            ordinary = Ordinary(status=200, body=json.dumps(body).encode())
+            return await misbehave(fault.name, request, ordinary, self._service.closing)
+        return json_response(body, headers={"ratelimit-remaining": "2999", "ratelimit-reset": "1"})
+
+    async def _cancel(self, request: web.Request) -> web.StreamResponse:
+        run = self._find(request)
+        now = self._service.now()
+        run.cancel(now)
+        return json_response(bodies.describe(run, now, await self._outputs(run, now)))
+
+    def _find(self, request: web.Request) -> Run:
+        run = self._service.runs.get(request.match_info["id"])
+        if run is None:
+            raise Refusal(404, "Not found", "The requested resource could not be found.")
+        return run
+
+    async def _outputs(self, run: Run, now: float) -> list[str]:
+        """Return the addresses of the pictures that are there."""
+        numbers = run.images(now)
+        if run.fault == "data-uri":
+            return [_data_uri(run, await self._service.picture(run, each)) for each in numbers]
+        return [f"{self._service.origin}/outputs/{run.id}/{_file(run, each)}" for each in numbers]
+
+    async def _output(self, request: web.Request) -> web.StreamResponse:
+        run = self._service.runs.get(request.match_info["id"])
+        now = self._service.now()
+        numbers = {} if run is None else {_file(run, each): each for each in run.images(now)}
+        number = numbers.get(request.match_info["file"])
+        if run is None or number is None:
+            raise Refusal(404, "Not found", "The file is not here, or not any more.")
+        fault = self._service.faults.take(faults.OUTPUT)
+        picture = await self._service.picture(run, number)
+        if fault is not None:
+            ordinary = Ordinary(status=200, body=picture, content_type=_kind(run))
+            return await misbehave(fault.name, request, ordinary, self._service.closing)
+        headers = {"Cache-Control": "public,max-age=3600"}
+        return web.Response(body=picture, content_type=_kind(run), headers=headers)
+
+    async def _bills(self, _: web.Request) -> web.StreamResponse:
+        return json_response([attrs.asdict(bill) for bill in self._service.bills])
+
+
+def _file(run: Run, number: int) -> str:
+    return f"out-{number}.{run.frame.format}"
+
+
+def _kind(run: Run) -> str:
+    return f"image/{'jpeg' if run.frame.format == 'jpg' else run.frame.format}"
+
+
+def _data_uri(run: Run, picture: bytes) -> str:
+    return f"data:{_kind(run)};base64,{base64.b64encode(picture).decode()}"

@@ -1,0 +1,28 @@
+"""Many predictions at once under the limits of an ordinary machine."""
+
+import json
+import subprocess
+import sys
+
+SCRIPT = """
+import asyncio, json, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+from cometflux import open_session
+
+async def main():
+    kinds = []
+    async with open_session(api_key=sys.argv[2], base_url=sys.argv[1], max_pending=2000) as session:
+        async for outcome in session.generate(f"picture {number}" for number in range(2500)):
+            kinds.append(outcome.kind)
+    print(json.dumps({kind: kinds.count(kind) for kind in kinds}))
+
+asyncio.run(main())
+"""
+
+
+def test_two_thousand_pending_fit_under_the_usual_limit_of_open_files(comet_service):
+    command = [sys.executable, "-c", SCRIPT, comet_service.url, comet_service.key]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert "" == run.stderr
+    assert {"succeeded": 2500} == json.loads(run.stdout)
+    assert 2500 == len(comet_service.bills)

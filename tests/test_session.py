@@ -1,0 +1,720 @@
+"""The session on the real local service, in virtual time."""
+
+import asyncio
+import gc
+import json
+import logging
+
+import pytest
+
+from cometflux import CometfluxError, Job, PollPolicy, RetryPolicy, Session, Status, events, flux, open_session
+from cometflux.errors import (
+    AuthenticationError,
+    ConfigError,
+    InputError,
+    Money,
+    OutputError,
+    PatienceError,
+    PredictionFailedError,
+    SessionClosedError,
+    SessionStoppedError,
+    UnknownSubmissionError,
+)
+from cometflux.jobs import Kind
+from cometflux.testing import LocalService
+from cometflux.transport import AiohttpTransport
+
+
+def opened(service, **options):
+    return open_session(api_key=service.key, base_url=service.url, **options)
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+def prompts(count):
+    return [f"picture {number}" for number in range(count)]
+
+
+async def outcomes_of(batch):
+    return [outcome async for outcome in batch]
+
+
+class Slow:
+    """A transport that takes its time before and after each submission really happens."""
+
+    def __init__(self, service, before=1.0, after=1.0):
+        self._inner = AiohttpTransport(service.key, service.url)
+        self._before, self._after = before, after
+
+    async def submit(self, request):
+        await asyncio.sleep(self._before)
+        response = await self._inner.submit(request)
+        await asyncio.sleep(self._after)
+        return response
+
+    async def ask(self, request):
+        return await self._inner.ask(request)
+
+    async def download(self, url):
+        return await self._inner.download(url)
+
+    async def aclose(self):
+        await self._inner.aclose()
+
+
+# ── one prediction ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_one_job_is_awaited_and_billed_once(service):
+    async with opened(service) as session:
+        prediction = await session.run(flux.Schnell(prompt="a lighthouse"))
+    assert Status.SUCCEEDED is prediction.status
+    assert 1 == len(prediction.output)
+    assert [prediction.id] == [bill.id for bill in service.bills]
+
+
+async def test_a_prompt_alone_is_a_job(service):
+    async with opened(service) as session:
+        await session.run("a lighthouse")
+    assert ("black-forest-labs/flux-schnell", {"prompt": "a lighthouse"}) == (
+        service.bills[0].model,
+        service.bills[0].input,
+    )
+
+
+async def test_an_end_is_noticed_within_one_interval(service):
+    async with opened(service, poll_policy=PollPolicy(interval=0.3)) as session:
+        await session.run("x")
+        assert 1.2 == pytest.approx(now(), abs=0.05)
+
+
+async def test_thousands_of_tasks_may_await_one_session(service):
+    async with opened(service, max_pending=500) as session:
+        predictions = await asyncio.gather(*(session.run(prompt) for prompt in prompts(2000)))
+    assert 2000 == len({prediction.id for prediction in predictions}) == len(service.bills)
+
+
+async def test_a_failed_prediction_is_raised_with_what_the_service_said(service):
+    service.fail("failed")
+    async with opened(service) as session:
+        with pytest.raises(PredictionFailedError, match="E005") as caught:
+            await session.run("x")
+    assert Status.FAILED is caught.value.prediction.status
+    assert Money.ACCEPTED is caught.value.money
+    assert not caught.value.is_transient
+
+
+async def test_patience_detaches_and_the_id_stays_known(service):
+    async with opened(service) as session:
+        with pytest.raises(PatienceError, match="not over when patience ended") as caught:
+            await session.run("x", patience=0.7)
+        assert 0.7 == pytest.approx(now(), abs=0.01)
+    assert service.bills[0].id == caught.value.prediction_id
+
+
+async def test_patience_ends_on_time_while_a_question_hangs(service):
+    service.fail("hang", on="get", times=100)
+    async with opened(service) as session:
+        with pytest.raises(PatienceError):
+            await session.run("x", patience=30)
+        assert 30 == pytest.approx(now(), abs=0.01)
+
+
+@pytest.mark.parametrize("patience", [0, -1, float("nan"), float("inf"), True, "1"])
+async def test_a_patience_that_is_none_is_refused_before_anything_is_sent(service, patience):
+    async with opened(service) as session:
+        with pytest.raises(ConfigError, match="patience"):
+            await session.run("x", patience=patience)
+    assert [] == service.bills
+
+
+async def test_images_come_as_bytes_and_as_files(service, tmp_path):
+    async with opened(service) as session:
+        prediction = await session.run(flux.Schnell(prompt="a boat", num_outputs=2, output_format="png"))
+        images = await session.download(prediction)
+        files = await session.save(prediction, tmp_path / "new" / "folder", "boat")
+    assert ["boat-1.png", "boat-2.png"] == [path.name for path in files]
+    assert images == tuple(path.read_bytes() for path in files)
+    record = json.loads((tmp_path / "new/folder/boat-1.json").read_text())
+    assert ("boat-1.png", "a boat", prediction.id) == (
+        record["file"],
+        record["input"]["prompt"],
+        record["prediction"]["id"],
+    )
+
+
+async def test_an_image_file_is_sent_as_a_data_uri(service, tmp_path):
+    async with opened(service) as session:
+        made = await session.run(flux.KontextPro(prompt="x", output_format="png"))
+        (path,) = await session.save(made, tmp_path)
+        await session.run(flux.KontextPro(prompt="edit it", input_image=path))
+    assert service.bills[1].input["input_image"].startswith("data:image/png;base64,")
+
+
+async def test_an_image_file_that_is_missing_costs_nothing(service, tmp_path):
+    async with opened(service) as session:
+        with pytest.raises(InputError, match=r"input_image.*cannot be read") as caught:
+            await session.run(flux.KontextPro(prompt="x", input_image=tmp_path / "missing.png"))
+    assert Money.NOT_SENT is caught.value.money
+    assert [] == service.bills
+
+
+# ── a batch ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_batch_yields_every_outcome_once_and_as_they_end():
+    jobs = [flux.Dev(prompt="slow"), *prompts(5)]
+    async with LocalService(pixels=4096, latency=lambda model: 5.0 if model.endswith("dev") else 1.0) as service:
+        async with opened(service) as session:
+            outcomes = await outcomes_of(session.generate(jobs))
+    assert [1, 2, 3, 4, 5, 0] == [outcome.index for outcome in outcomes]
+    assert all(outcome.ok for outcome in outcomes)
+    assert 6 == len(service.bills)
+
+
+async def test_a_batch_is_saved_as_it_ends(service, tmp_path):
+    jobs = [Job.of(flux.Schnell(prompt="Paper boat, at sunrise!", aspect_ratio="16:9"), key="boat"), "b"]
+    async with opened(service) as session:
+        outcomes = await outcomes_of(session.generate(jobs, save_to=tmp_path / "images"))
+    files = sorted(path.name for path in (tmp_path / "images").iterdir())
+    expected = ["00000-paper-boat-at-sunrise.json", "00000-paper-boat-at-sunrise.webp", "00001-b.json", "00001-b.webp"]
+    assert expected == files
+    assert {"boat", "00001"} == {outcome.key for outcome in outcomes}
+    assert all(outcome.ok and len(outcome.files) == 1 for outcome in outcomes)
+
+
+async def test_no_file_that_was_there_is_replaced(service, tmp_path):
+    async with opened(service) as session:
+        await outcomes_of(session.generate(["boat"], save_to=tmp_path))
+        first = (tmp_path / "00000-boat.webp").read_bytes()
+        await outcomes_of(session.generate([flux.Schnell(prompt="boat", seed=99)], save_to=tmp_path))
+    assert first == (tmp_path / "00000-boat.webp").read_bytes()
+    assert first != (tmp_path / "00000-boat+1.webp").read_bytes()
+
+
+async def test_no_more_are_pending_than_there_are_slots(service):
+    pending = []
+    async with opened(service, max_pending=3, on_event=lambda _: pending.append(len(session.pending))) as session:
+        await outcomes_of(session.generate(prompts(10)))
+    assert 3 == max(pending)
+
+
+async def test_jobs_are_drawn_no_further_ahead_than_there_are_slots(service):
+    drawn = []
+
+    def jobs():
+        for prompt in prompts(1000):
+            drawn.append(prompt)
+            yield prompt
+
+    async with opened(service, max_pending=4) as session, session.generate(jobs()) as batch:
+        await anext(batch)
+        assert 4 <= len(drawn) <= 9
+
+
+async def test_a_slow_consumer_slows_submission(service):
+    async with opened(service, max_pending=4) as session:
+        batch = session.generate(prompts(1000))
+        await anext(batch)
+        await asyncio.sleep(1000)
+        assert len(service.bills) <= 1 + 2 * 4
+
+
+async def test_the_body_of_the_loop_may_run_another_job_even_with_one_slot(service):
+    async with opened(service, max_pending=1) as session:
+        async for outcome in session.generate(prompts(4)):
+            await session.run(f"again {outcome.index}")
+    assert 8 == len(service.bills)
+
+
+async def test_an_async_iterable_may_take_its_time_without_holding_a_slot(service):
+    async def jobs():
+        yield "first"
+        await asyncio.sleep(100)
+        yield "second"
+
+    async with opened(service, max_pending=1) as session:
+        batch = session.generate(jobs())
+        await anext(batch)
+        await session.run("meanwhile")
+        assert now() < 10
+        await anext(batch)
+        assert now() > 100
+
+
+async def test_where_the_iterable_raises_the_pending_ones_finish_first(service):
+    def jobs():
+        yield from prompts(3)
+        raise RuntimeError("the caller's own")
+
+    seen = []
+    async with opened(service) as session:
+        with pytest.raises(RuntimeError, match="the caller's own"):
+            async for outcome in session.generate(jobs()):
+                seen.append(outcome.ok)
+    assert [True] * 3 == seen
+
+
+@pytest.mark.parametrize("odd", [42, None, b"bytes", "", {"prompt": "x"}], ids=repr)
+async def test_what_is_no_job_is_raised_behind_the_outcomes_before_it(service, odd):
+    seen = []
+    async with opened(service) as session:
+        with pytest.raises(InputError):
+            async for outcome in session.generate(["fine", odd, "never drawn"]):
+                seen.append(outcome.ok)
+    assert [True] == seen
+    assert 1 == len(service.bills)
+
+
+async def test_a_repeated_key_is_an_error(service):
+    jobs = [Job.of("a", key="k"), Job.of("b", key="k")]
+    async with opened(service) as session:
+        with pytest.raises(InputError, match="an earlier job of this batch has this key"):
+            await outcomes_of(session.generate(jobs))
+    assert 1 == len(service.bills)
+
+
+@pytest.mark.parametrize("jobs", ["a prompt", b"bytes", 42, None, flux.Schnell(prompt="x"), Job.of("x")], ids=repr)
+async def test_one_job_instead_of_many_is_refused(service, jobs):
+    async with opened(service) as session:
+        with pytest.raises(InputError, match="run"):
+            session.generate(jobs)
+
+
+async def test_two_consumers_share_a_batch_and_each_outcome_goes_to_one(service):
+    async with opened(service, max_pending=8) as session:
+        batch = session.generate(prompts(20))
+        shares = await asyncio.gather(outcomes_of(batch), outcomes_of(batch))
+    assert list(range(20)) == sorted(outcome.index for share in shares for outcome in share)
+
+
+async def test_cancelling_the_wait_for_an_outcome_loses_none(service):
+    indexes = []
+    async with opened(service) as session:
+        batch = session.generate(prompts(10))
+        while True:
+            try:
+                async with asyncio.timeout(0.01):
+                    indexes.append((await anext(batch)).index)
+            except TimeoutError:
+                continue
+            except StopAsyncIteration:
+                break
+    assert list(range(10)) == sorted(indexes)
+
+
+async def test_leaving_the_loop_stops_drawing_and_saves_what_is_paid_for(service, tmp_path):
+    drawn = []
+
+    def jobs():
+        for prompt in prompts(1000):
+            drawn.append(prompt)
+            yield prompt
+
+    async with opened(service, max_pending=8) as session:
+        async for _ in session.generate(jobs(), save_to=tmp_path):
+            break
+        await asyncio.sleep(0)
+        at_break = len(drawn)
+        await asyncio.sleep(100)
+    assert at_break == len(drawn)
+    assert len(service.bills) == len(list(tmp_path.glob("*.webp")))
+
+
+async def test_a_batch_that_is_never_iterated_sends_nothing(service):
+    async with opened(service) as session:
+        session.generate(prompts(10))
+        gc.collect()
+        await asyncio.sleep(10)
+    assert [] == service.bills
+
+
+async def test_a_folder_that_cannot_be_written_to_is_refused_before_money_is_spent(service, tmp_path):
+    (tmp_path / "file").write_text("")
+    async with opened(service) as session:
+        for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+            with pytest.raises(ConfigError, match="cannot be written to"):
+                await outcomes_of(session.generate(["x"], save_to=folder))
+    assert [] == service.bills
+
+
+# ── saving ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_one_image_of_several_missing_is_saved_as_what_is_there(service, tmp_path):
+    service.fail("missing-image")
+    async with opened(service) as session:
+        (outcome,) = await outcomes_of(session.generate([flux.Schnell(prompt="x", num_outputs=3)], save_to=tmp_path))
+    assert outcome.ok
+    assert 2 == len(outcome.files)
+
+
+async def test_an_output_that_is_gone_is_paid_and_not_saved(service, tmp_path):
+    service.fail("output-404")
+    async with opened(service) as session:
+        (outcome,) = await outcomes_of(session.generate(["x"], save_to=tmp_path))
+    assert (Kind.SUCCEEDED, False, ()) == (outcome.kind, outcome.ok, outcome.files)
+    assert isinstance(outcome.error, OutputError)
+    assert Money.ACCEPTED is outcome.error.money
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fault", ["output-500", "truncated-output", "not-an-image"])
+async def test_an_output_that_comes_wrong_is_fetched_again(service, tmp_path, fault):
+    service.fail(fault, times=2)
+    async with opened(service) as session:
+        (outcome,) = await outcomes_of(session.generate(["x"], save_to=tmp_path))
+    assert outcome.ok
+    assert 1 == len(service.bills)
+
+
+# ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("fault", ["404", "500", "502", "garbage", "html", "drop", "wrong-id", "429", "list", "hang"])
+async def test_questions_that_fail_change_nothing_for_the_prediction(service, fault):
+    service.fail(fault, on="get", times=3)
+    async with opened(service) as session:
+        prediction = await session.run("x")
+    assert Status.SUCCEEDED is prediction.status
+    assert 1 == len(service.bills)
+
+
+async def test_a_question_refused_for_the_key_does_not_lose_the_prediction(service):
+    service.fail("401", on="get", times=2)
+    async with opened(service) as session:
+        assert Status.SUCCEEDED is (await session.run("x")).status
+
+
+async def test_hanging_questions_do_not_hold_up_the_others(service):
+    service.fail("hang", on="get", times=50)
+    async with opened(service, max_pending=100) as session:
+        ended = []
+        async for _ in session.generate(prompts(100)):
+            ended.append(now())
+    assert 50 == sum(1 for moment in ended if moment < 5)
+
+
+async def test_a_wrapped_answer_is_read_like_a_flat_one(service):
+    service.fail("wrapped", times=100)
+    async with opened(service) as session:
+        prediction = await session.run("x")
+    assert 1 == len(prediction.output)
+
+
+# ── the pace ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_refusal_for_speed_pauses_every_task_for_the_time_named(service):
+    pauses = []
+    service.fail("429", times=1)
+    async with opened(service, on_event=lambda event: pauses.append((now(), event))) as session:
+        await outcomes_of(session.generate(prompts(5)))
+    accepted = [moment for moment, event in pauses if isinstance(event, events.Accepted)]
+    throttled = [event.seconds for _, event in pauses if isinstance(event, events.Throttled)]
+    assert 1 == len(throttled)
+    assert 5 == len(service.bills)
+    assert max(accepted) >= throttled[0]
+
+
+async def test_a_storm_of_refusals_ends_no_job(service):
+    service.fail("429", times=60)
+    async with opened(service) as session:
+        outcomes = await outcomes_of(session.generate(prompts(20)))
+    assert all(outcome.ok for outcome in outcomes)
+    assert 20 == len(service.bills)
+
+
+async def test_refusals_without_end_are_given_up_after_the_time_for_it(service):
+    service.fail("429", times=100_000)
+    async with opened(service, retry_policy=RetryPolicy(throttled_for=60)) as session:
+        with pytest.raises(CometfluxError, match="429") as caught:
+            await session.run("x")
+        assert 60 <= now() < 150
+    assert Money.REJECTED is caught.value.money
+
+
+async def test_what_provably_was_not_sent_is_sent_again():
+    """A refused connection is tried again, with growing waits."""
+    async with open_session(api_key="k", base_url="http://127.0.0.1:1/replicate/v1") as session:
+        with pytest.raises(CometfluxError, match="cannot connect") as caught:
+            await session.run("x")
+        assert now() > 0.5 + 1 + 2 + 4
+    assert Money.NOT_SENT is caught.value.money
+
+
+# ── the latch ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_refused_key_stops_the_session_once(service):
+    drawn = []
+
+    def jobs():
+        for prompt in prompts(1000):
+            drawn.append(prompt)
+            yield prompt
+
+    service.fail("401", times=100_000)
+    kinds = []
+    async with opened(service, max_pending=4) as session:
+        with pytest.raises(SessionStoppedError) as caught:
+            async for outcome in session.generate(jobs()):
+                kinds.append(outcome.kind)
+        assert isinstance(caught.value.cause, AuthenticationError)
+        with pytest.raises(SessionStoppedError):
+            await session.run("x")
+        with pytest.raises(SessionStoppedError):
+            session.generate(["x"])
+    assert [] == service.bills
+    assert len(drawn) == len(kinds) <= 4
+    assert {Kind.REJECTED, Kind.NOT_SENT} >= set(kinds)
+
+
+async def test_what_is_pending_when_the_session_stops_is_still_saved(service, tmp_path):
+    async def jobs():
+        for prompt in prompts(3):
+            yield prompt
+        await asyncio.sleep(0.5)
+        service.fail("402", times=100_000)
+        for prompt in prompts(1000):
+            yield prompt
+
+    kinds = []
+    async with opened(service, max_pending=4) as session:
+        with pytest.raises(SessionStoppedError):
+            async for outcome in session.generate(jobs(), save_to=tmp_path):
+                kinds.append(outcome.kind)
+    assert 3 == len(service.bills) == kinds.count(Kind.SUCCEEDED) == len(list(tmp_path.glob("*.webp")))
+
+
+async def test_the_only_job_of_a_batch_refused_for_the_key_raises_as_well(service):
+    service.fail("401")
+    async with opened(service) as session:
+        batch = session.generate(["x"])
+        assert Kind.REJECTED is (await anext(batch)).kind
+        with pytest.raises(SessionStoppedError):
+            await anext(batch)
+
+
+@pytest.mark.parametrize(("fault", "after"), [("redirect", False), ("html", False), ("html", True)])
+async def test_an_answer_of_something_else_stops_the_session(service, fault, after):
+    service.fail(fault, times=100, after=after)
+    async with opened(service, max_pending=1) as session:
+        with pytest.raises(SessionStoppedError):
+            await outcomes_of(session.generate(prompts(10)))
+    assert len(service.bills) <= 1
+
+
+async def test_several_unknowns_in_a_row_stop_the_session(service):
+    service.fail("drop", after=True, times=100)
+    kinds = []
+    async with opened(service, max_pending=1) as session:
+        with pytest.raises(SessionStoppedError) as caught:
+            async for outcome in session.generate(prompts(100)):
+                kinds.append(outcome.kind)
+    assert isinstance(caught.value.cause, UnknownSubmissionError)
+    assert [Kind.UNKNOWN] * 5 == kinds
+    assert 5 == len(service.bills)
+
+
+async def test_unknowns_among_answers_do_not_stop_the_session(service):
+    async with opened(service, max_pending=1) as session:
+        kinds = []
+        for number in range(20):
+            if number % 2:
+                service.fail("drop", after=True)
+            try:
+                await session.run("x")
+                kinds.append("ok")
+            except UnknownSubmissionError:
+                kinds.append("unknown")
+    assert ["ok", "unknown"] * 10 == kinds
+    assert 20 == len(service.bills)
+
+
+# ── leaving around a submission in flight ────────────────────────────────────────────────────────────────────────────
+
+INSTANTS = [0.0, 0.5, 1.0, 1.5, 2.0, 2.2]
+
+
+def accepted_ids(seen):
+    return {event.prediction_id for event in seen if isinstance(event, events.Accepted)}
+
+
+@pytest.mark.parametrize("instant", INSTANTS)
+async def test_cancelling_the_wait_never_loses_an_accepted_id(service, instant):
+    seen = []
+    async with Session(Slow(service), on_event=seen.append) as session:
+        task = asyncio.ensure_future(session.run("x"))
+        await asyncio.sleep(instant)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert {bill.id for bill in service.bills} == accepted_ids(seen)
+
+
+@pytest.mark.parametrize("instant", INSTANTS)
+async def test_a_timeout_never_loses_an_accepted_id(service, instant):
+    seen = []
+    async with Session(Slow(service), on_event=seen.append) as session:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(instant):
+                await session.run("x")
+    assert {bill.id for bill in service.bills} == accepted_ids(seen)
+
+
+@pytest.mark.parametrize("instant", INSTANTS)
+async def test_a_siblings_failure_never_loses_an_accepted_id(service, instant):
+    async def fail():
+        await asyncio.sleep(instant)
+        raise RuntimeError("sibling")
+
+    seen = []
+    async with Session(Slow(service), on_event=seen.append) as session:
+        with pytest.raises(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+                for prompt in prompts(5):
+                    group.create_task(session.run(prompt))
+    assert {bill.id for bill in service.bills} == accepted_ids(seen)
+
+
+@pytest.mark.parametrize("instant", INSTANTS)
+async def test_leaving_a_batch_never_loses_an_accepted_id(service, instant, tmp_path):
+    seen = []
+    async with Session(Slow(service), on_event=seen.append, max_pending=4) as session:
+        async with session.generate(prompts(100), save_to=tmp_path):
+            await asyncio.sleep(instant)
+    ids = {bill.id for bill in service.bills}
+    assert ids == accepted_ids(seen)
+    assert len(ids) == len(list(tmp_path.glob("*.webp"))), "what is paid for is saved before the session closes"
+
+
+async def test_an_exception_in_the_body_closes_the_session_without_losing_an_id(service):
+    seen = []
+    with pytest.raises(RuntimeError, match="body"):
+        async with Session(Slow(service), on_event=seen.append) as session:
+            task = asyncio.ensure_future(session.run("x"))
+            await asyncio.sleep(1.5)
+            raise RuntimeError("body")
+    assert {bill.id for bill in service.bills} == accepted_ids(seen)
+    with pytest.raises(SessionClosedError) as caught:
+        await task
+    assert (Money.ACCEPTED, service.bills[0].id) == (caught.value.money, caught.value.prediction_id)
+
+
+async def test_a_job_given_up_before_it_is_sent_costs_nothing(service):
+    async with opened(service, max_pending=1) as session:
+        first = asyncio.ensure_future(session.run("first"))
+        second = asyncio.ensure_future(session.run("second"))
+        await asyncio.sleep(0.5)
+        second.cancel()
+        await first
+    assert 1 == len(service.bills)
+    assert 1 == session.accounting["not_sent"]
+
+
+async def test_closing_does_not_wait_longer_than_its_grace(service):
+    service.fail("hang", after=True)
+    async with open_session(api_key=service.key, base_url=service.url) as session:
+        task = asyncio.ensure_future(session.run("x"))
+        await asyncio.sleep(1)
+    assert 31 == pytest.approx(now(), abs=0.1)
+    with pytest.raises(UnknownSubmissionError):
+        await task
+
+
+async def test_closing_sends_nothing_more(service):
+    async with opened(service, max_pending=2) as session:
+        tasks = [asyncio.ensure_future(session.run(prompt)) for prompt in prompts(10)]
+        await asyncio.sleep(0.1)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert 2 == len(service.bills)
+    assert {SessionClosedError} == {type(result) for result in results}
+    assert 8 == sum(1 for result in results if result.money is Money.NOT_SENT)
+
+
+# ── misuse ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_session_that_is_not_open_says_so(service):
+    session = opened(service)
+    with pytest.raises(SessionClosedError, match="async with"):
+        await session.run("x")
+    async with session:
+        pass
+    with pytest.raises(SessionClosedError, match="closed"):
+        await session.run("x")
+    with pytest.raises(SessionClosedError, match="entered once"):
+        async with session:
+            pass
+    await session.aclose()
+
+
+async def test_a_session_in_another_loop_says_so(service):
+    async with opened(service) as session:
+
+        def elsewhere():
+            asyncio.run(session.run("x"))
+
+        with pytest.raises(ConfigError, match="belongs to the event loop"):
+            await asyncio.to_thread(elsewhere)
+
+
+@pytest.mark.parametrize("max_pending", [0, -1, True, float("nan"), 1.5, "8", None], ids=repr)
+def test_max_pending_is_a_whole_number_from_1(max_pending):
+    with pytest.raises(ConfigError, match="max_pending"):
+        open_session(api_key="k", max_pending=max_pending)
+
+
+async def test_an_observer_that_raises_is_logged_once_and_stops_nothing(service, caplog):
+    def broken(event):
+        raise RuntimeError("observer")
+
+    with caplog.at_level(logging.ERROR, "cometflux"):
+        async with opened(service, on_event=broken) as session:
+            await outcomes_of(session.generate(prompts(5)))
+    assert 1 == len(caplog.records)
+    assert 5 == len(service.bills)
+
+
+async def test_an_observer_is_told_the_whole_life_of_a_job(service, tmp_path):
+    seen = []
+    async with opened(service, on_event=seen.append) as session:
+        await outcomes_of(session.generate(["x"], save_to=tmp_path))
+    names = [type(event).__name__ for event in seen]
+    assert ["Submitted", "Accepted", *["Polled"] * names.count("Polled"), "Saved", "Ended"] == names
+
+
+@pytest.mark.parametrize("moment", ["submit", "ask", "download"])
+async def test_a_transport_that_breaks_ends_the_job_in_a_named_way(service, tmp_path, moment, caplog):
+    class Broken(Slow):
+        def __init__(self, service):
+            super().__init__(service, 0, 0)
+            self.count = 0
+
+    async def broken(self, *_):
+        self.count += 1
+        raise ZeroDivisionError("a bug")
+
+    setattr(Broken, moment, broken)
+    async with Session(Broken(service), poll_policy=PollPolicy(patience=10)) as session:
+        (outcome,) = await outcomes_of(session.generate(["x"], save_to=tmp_path))
+    expected = {"submit": Kind.UNKNOWN, "ask": Kind.DETACHED, "download": Kind.SUCCEEDED}
+    assert expected[moment] is outcome.kind
+    assert not outcome.ok
+    assert "ZeroDivisionError" in str(outcome.error)
+
+
+async def test_the_accounting_adds_up_after_everything_went_wrong(service, tmp_path):
+    for fault in ["failed", "canceled", "aborted", "expired", "422", "output-404"]:
+        service.fail(fault)
+    service.fail("drop", after=True)
+    async with opened(service) as session:
+        outcomes = await outcomes_of(session.generate(prompts(20), save_to=tmp_path))
+        accounting = dict(session.accounting)
+    assert 20 == len(outcomes) == accounting.pop("all") == sum(accounting.values())
+    kinds = [outcome.kind.value for outcome in outcomes]
+    assert {kind: count for kind, count in accounting.items() if count} == {kind: kinds.count(kind) for kind in kinds}
