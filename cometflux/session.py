@@ -185,11 +185,13 @@ class Session:
             name: the files' name without its ending; None for the prediction's id.
 
         Raises:
+            InputError: *name* is not the name of a file in *folder*.
             OutputError: an output is missing, too large or not an image; the prediction stays paid and known.
         """
         self._check_usable(sends=False)
+        stem = storage.check_stem(prediction.id if name is None else name)
         record = storage.record_of(prediction, None, None, None)
-        files, error = await self._saver.save(prediction, Path(folder), name or prediction.id, record)
+        files, error = await self._saver.save(prediction, Path(folder), stem, record)
         if error is not None:
             raise error
         return files

@@ -108,6 +108,19 @@ def file_stem(index: int, job: Job) -> str:
     return f"{index:05d}-{slug}" if slug else f"{index:05d}"
 
 
+def check_stem(name: str) -> str:
+    """Return *name* where it can name a file in a folder, and nothing outside it.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[^/\\\x00-\x1f\x7f]+", name) or name.strip(". ") == "":
+        raise InputError("name", name, "allowed is a file name without its folder and its ending")
+    if len(os.fsencode(name)) > 200:
+        raise InputError("name", name, "allowed are 200 bytes")
+    return name
+
+
 def _slug(text: str, most: int = 48) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = re.findall(r"[a-z0-9]+", plain)

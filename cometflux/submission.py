@@ -71,12 +71,14 @@ class Submitter:
         Raises:
             CometfluxError: it was not sent, was refused, or nothing proves what became of it; ``money`` tells which.
         """
-        give_up = self._clock() + self._policy.throttled_for
+        refused_since: float | None = None
         while True:
             try:
                 return await self._attempt(entry, job)
             except RateLimitError:
-                if self._clock() >= give_up:
+                now = self._clock()
+                refused_since = now if refused_since is None else refused_since
+                if now - refused_since >= self._policy.throttled_for:
                     raise
 
     async def _post(self, entry: Entry, job: Job) -> Prediction:

@@ -101,13 +101,15 @@ def read_base_url(given: str | None = None) -> str:
 
 
 def _check_http_url(name: str, url: str) -> SplitResult:
+    # What stands before an @ may be a password.
+    shown = repr(url.rpartition("@")[2])
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ConfigError(f"{name}={url!r} is not a URL: {error}") from error
+        raise ConfigError(f"{name}={shown} is not a URL: {error}") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
-        raise ConfigError(f"{name}={url!r}: allowed is an http or https URL with a host")
+        raise ConfigError(f"{name}={shown}: allowed is an http or https URL with a host")
     if name == "base_url" and (parts.username or parts.password):
         raise ConfigError("base_url carries a user name or password; only the key authenticates")
     return parts
@@ -118,5 +120,5 @@ def _first(given: str | None, *names: str) -> str | None:
         if value is not None and not isinstance(value, str):
             raise ConfigError(f"a {type(value).__name__} was given where a string is expected")
         if value is not None and value.strip():
-            return value.strip(" ") if value is not given else value
+            return value
     return None

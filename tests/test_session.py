@@ -718,3 +718,12 @@ async def test_the_accounting_adds_up_after_everything_went_wrong(service, tmp_p
     assert 20 == len(outcomes) == accounting.pop("all") == sum(accounting.values())
     kinds = [outcome.kind.value for outcome in outcomes]
     assert {kind: count for kind, count in accounting.items() if count} == {kind: kinds.count(kind) for kind in kinds}
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../up", "a/b", "a\\b", "a\nb", "a\0b", "x" * 201, 7], ids=repr)
+async def test_a_name_that_leaves_the_folder_is_refused(service, tmp_path, name):
+    async with opened(service) as session:
+        prediction = await session.run("x")
+        with pytest.raises(InputError, match="name"):
+            await session.save(prediction, tmp_path / "images", name)
+    assert [] == list(tmp_path.iterdir())
