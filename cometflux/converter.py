@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 import urllib.parse
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,9 +18,11 @@ from typing import Any
 import attrs
 import cattrs
 
-from cometflux.errors import AnswerError, InputError
+from cometflux.errors import AnswerError, CometfluxError, InputError
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction, Status
+
+_HALVES = re.compile(r"\\u[dD][89a-fA-F]")
 
 LARGEST_IMAGE_INPUT = 8 * 1024 * 1024
 """The most bytes of an image sent within a job."""
@@ -56,9 +59,18 @@ def load_json(body: bytes) -> Any:
         AnswerError: it is not JSON.
     """
     try:
-        return json.loads(body.decode("utf-8-sig"))
+        text = body.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_no_number)
+        if _HALVES.search(text):
+            # Half of a pair of surrogates, as where a text was cut, could be neither printed nor stored.
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        return value
     except (ValueError, RecursionError) as error:
         raise AnswerError(f"the answer is not JSON ({_excerpt(body)})") from error
+
+
+def _no_number(word: str) -> None:
+    """Take NaN and the infinities, which are not JSON, for null."""
 
 
 def load_prediction(body: bytes, asked: str) -> Prediction:
@@ -108,7 +120,7 @@ def _unwrap(data: Any) -> _Parts:
     if not isinstance(data, dict):
         raise AnswerError(f"the answer is JSON, but a {type(data).__name__} where an object is expected")
     task = data.get("data")
-    if not isinstance(task, dict) or isinstance(data.get("status"), str):
+    if not isinstance(task, dict) or isinstance(data.get("id"), str):
         return _parts(data, {})
     if "data" not in task and "task_id" not in task and "progress" not in task:
         return _parts(task, {})
@@ -148,12 +160,18 @@ def _load_output(parts: _Parts) -> tuple[str, ...]:
     output = parts.flat.get("output")
     if output is None:
         output = parts.envelope.get("result_url")
+    if output is None and parts.status is Status.SUCCEEDED:
+        # Old rows of the gateway keep the result's URL here.
+        reason = parts.envelope.get("fail_reason")
+        output = reason if isinstance(reason, str) and reason.startswith(("https://", "http://", "data:")) else None
     if output is None or output == "":
         return ()
     if isinstance(output, str):
         return (output,)
     if isinstance(output, list) and all(isinstance(part, str) for part in output):
         return tuple(output)
+    if parts.status is not Status.SUCCEEDED:
+        return ()
     raise AnswerError("the output is neither a string nor a list of strings")
 
 
@@ -164,7 +182,17 @@ def _load_error(parts: _Parts, status: Status) -> str | None:
         error = parts.envelope.get("fail_reason")
     if not error:
         return None
-    return error if isinstance(error, str) else dump_canonical(error).decode()
+    return load_words(error)
+
+
+def load_words(value: Any) -> str:
+    """Read as a text what should have been one."""
+    if isinstance(value, str):
+        return value
+    try:
+        return dump_canonical(value).decode()
+    except RecursionError:  # it was nested as deep as could just be read
+        return f"a {type(value).__name__}"
 
 
 def _expect(value: Any, kind: type[Any]) -> Any:
@@ -190,6 +218,7 @@ def _make_converter() -> cattrs.Converter:
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_unstructure_hook(Path, str)
     converter.register_unstructure_hook(bytes, describe_bytes)
+    converter.register_unstructure_hook(CometfluxError, _describe_error)
     return converter
 
 
@@ -293,9 +322,14 @@ def describe_input(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _described(value) for name, value in values.items()}
 
 
+def _describe_error(error: CometfluxError) -> dict[str, Any]:
+    return {"type": type(error).__name__, "message": str(error), "money": error.money}
+
+
 def _described(value: Any) -> Any:
     match value:
-        case str() if value.startswith("data:"):
+        # A prompt may begin with the same word.
+        case str() if value.startswith("data:") and ";base64," in value[:200]:
             try:
                 return describe_bytes(read_data_uri(value))
             except ValueError:

@@ -26,6 +26,7 @@ No exception shows the key or an object of the HTTP library.
 """
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, ClassVar
 
 from cometflux.predictions import Prediction
@@ -114,6 +115,9 @@ class InputError(CometfluxError):
         self.field = field
         self.given = given
         self.allowed = allowed
+
+    def __repr__(self) -> str:
+        return f"InputError({self.field!r}, {_shorten(self.given)}, {self.allowed!r})"
 
     @property
     def message(self) -> str:
@@ -255,14 +259,15 @@ class PatienceError(CometfluxError):
 class OutputError(CometfluxError):
     """An output could not be fetched or saved; the prediction is paid for and known.
 
-    ``is_transient`` tells whether fetching it again may help.
+    ``is_transient`` tells whether fetching it again may help; ``path`` is the image where it is on disk all the same.
     """
 
     default_money = Money.ACCEPTED
 
-    def __init__(self, message: str, is_transient: bool = False, **context: Any) -> None:
+    def __init__(self, message: str, is_transient: bool = False, path: Path | None = None, **context: Any) -> None:
         super().__init__(message, **context)
         self.is_transient = is_transient
+        self.path = path
 
 
 class SessionStoppedError(CometfluxError):

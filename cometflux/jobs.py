@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -64,8 +64,9 @@ class Job:
             raise InputError("input", self.input, "allowed is a mapping from parameter to value")
         object.__setattr__(self, "input", dict(self.input))
         for name, value in self.input.items():
-            _check_encodable(str(name), name)
-            _check_encodable(str(name), value)
+            if not isinstance(name, str) or not _is_utf8(name):
+                raise InputError("input", name, "the name of a parameter is a text that UTF-8 can encode")
+            _check_encodable(name if len(name) <= 64 else "input", value)
         if self.validate:
             flux.check_input(self.model, self.input)
 
@@ -110,8 +111,12 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
     if depth > _DEEPEST:
         raise InputError(field, "a deeply nested value", f"allowed are {_DEEPEST} levels")
     match value:
-        case None | bool() | int() | bytes() | Path():
+        case None | bool() | bytes() | Path():
             return
+        case int():
+            # Python writes no integer of more than 4300 digits.
+            if value.bit_length() > 14_000:
+                raise InputError(field, value, "the number is too large to be sent")
         case str():
             if not _is_utf8(value):
                 raise InputError(field, value, "the text holds half a surrogate pair and cannot be sent as UTF-8")
@@ -123,7 +128,7 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
                 if not isinstance(name, str):
                     raise InputError(field, name, "the names in a mapping are strings")
                 _check_encodable(field, part, depth + 1)
-        case Sequence():
+        case list() | tuple():
             for part in value:
                 _check_encodable(field, part, depth + 1)
         case _:

@@ -50,7 +50,9 @@ class Pacer:
         own = min(FIRST_PAUSE * 2.0 ** min(self._pauses - 1, 16), LONGEST_OWN_PAUSE)
         wait = own if retry_after is None else retry_after
         self._paused_at = now
-        self._resume = self._next = max(self._resume, now + wait)
+        self._resume = max(self._resume, now + wait)
+        # Places beyond the pause are still held by those who wait for them.
+        self._next = max(self._next, self._resume)
         self._gap = min(max(2 * self._gap, 0.02), _WIDEST_GAP)
         return self._resume - now
 

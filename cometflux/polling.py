@@ -1,7 +1,6 @@
 """When to ask again: one heap of due questions for all pending predictions. Time is a parameter."""
 
 import heapq
-import math
 from typing import Any
 
 import attrs
@@ -12,14 +11,17 @@ LONGEST_INTERVAL = 30.0
 """The longest time between two questions after the same prediction, in seconds, however often they fail."""
 
 
+_LONGEST = 1e9
+
+
 def check_seconds(name: str, value: object) -> None:
     """Refuse what is no length of time.
 
     Raises:
-        ConfigError: *value* is not a finite number above 0.
+        ConfigError: *value* is not a number above 0, or more than 30 years.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < math.inf):
-        raise ConfigError(f"{name}={value!r}: allowed is a finite number of seconds above 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value <= _LONGEST):
+        raise ConfigError(f"{name}={value!r}: allowed is a number of seconds above 0, and at most {_LONGEST:g}")
 
 
 def _check_seconds(_: Any, field: "attrs.Attribute[Any]", value: object) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -133,12 +134,10 @@ def _read_fault(body: bytes) -> _Fault:
     # The gateway nests {message, code} in "error" or sends them flat; Replicate sends {title?, detail}.
     source = data["error"] if isinstance(data.get("error"), dict) else data
     detail = source.get("message") or source.get("detail") or source.get("title") or source.get("error")
-    if detail is not None and not isinstance(detail, str):
-        detail = converter.dump_canonical(detail).decode()
     code = source.get("code")
     return _Fault(
         code=code if isinstance(code, str) and code else None,
-        detail=detail or None,
+        detail=converter.load_words(detail) if detail else None,
         retry_after=_read_wait(data.get("retry_after")),
     )
 
@@ -204,7 +203,7 @@ def _request_id(response: Response, fault: _Fault) -> str | None:
 
 
 def _kind(response: Response) -> str:
-    return response.headers.get("content-type", "").partition(";")[0].strip()[:60]
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()[:60]
 
 
 def _is_page(response: Response) -> bool:
@@ -250,7 +249,9 @@ def _read_header_wait(text: str, now: float) -> float | None:
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), LONGEST_PAUSE)
     try:
-        return parsedate_to_datetime(text).timestamp() - now
+        moment = parsedate_to_datetime(text)
+        # The older of HTTP's forms name no zone, and mean UTC.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError, OSError):
         return None
 

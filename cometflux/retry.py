@@ -40,7 +40,7 @@ class RetryPolicy:
     wait: float = attrs.field(default=0.5, validator=_check_wait)
     """Seconds before the second try; twice as long before each further one, and up to a quarter more by chance."""
     longest_wait: float = attrs.field(default=30.0, validator=_check_wait)
-    """The most seconds between two tries."""
+    """The most seconds between two tries, before the quarter that chance may add."""
     throttled_for: float = attrs.field(default=900.0, validator=_check_wait)
     """For how many seconds one job is offered again and again while the service answers 429."""
 
@@ -57,7 +57,7 @@ def retrying(
     def waits() -> Generator[float, Any, None]:
         error = yield 0.0
         for number in range(policy.tries):
-            chosen = min(policy.wait * 2.0**number, policy.longest_wait) * (1 + random.random() / 4)  # noqa: S311
+            chosen = min(policy.wait * 2.0 ** min(number, 32), policy.longest_wait) * (1 + random.random() / 4)  # noqa: S311
             named = error.retry_after if isinstance(error, RateLimitError) else None
             error = yield max(chosen, named or 0.0)
 

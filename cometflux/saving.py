@@ -55,6 +55,8 @@ class Saver:
                 files.append(await asyncio.to_thread(storage.write_output, folder, name, data, record))
             except OutputError as error:
                 error.prediction_id = prediction.id
+                if error.path is not None:
+                    files.append(error.path)
                 first = first or error
         return tuple(files), first
 

@@ -48,7 +48,15 @@ async def read_images(job: Job) -> Job:
 
 
 def _holds_files(value: Any) -> bool:
-    return isinstance(value, Path | bytes) or (isinstance(value, list | tuple) and any(map(_holds_files, value)))
+    match value:
+        case Path() | bytes():
+            return True
+        case list() | tuple():
+            return any(map(_holds_files, value))
+        case Mapping():
+            return any(map(_holds_files, value.values()))
+        case _:
+            return False
 
 
 def _read_input(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,6 +71,8 @@ def _read_value(field: str, value: Any) -> Any:
             return _as_uri(field, value, None)
         case list() | tuple():
             return [_read_value(field, part) for part in value]
+        case Mapping():
+            return {name: _read_value(field, part) for name, part in value.items()}
         case _:
             return value
 
@@ -74,6 +84,8 @@ def _read_file(field: str, path: Path) -> bytes:
             return file.read(converter.LARGEST_IMAGE_INPUT + 1)
     except OSError as error:
         raise InputError(field, str(path), f"the file cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(field, str(path), f"no file can have this path ({error})") from error
 
 
 def _as_uri(field: str, data: bytes, path: Path | None) -> str:
@@ -98,8 +110,9 @@ def prepare_folder(folder: Path) -> None:
             probe.write(b"0" * 4096)
             probe.flush()
             os.fsync(probe.fileno())
-    except OSError as error:
-        raise ConfigError(f"the folder {str(folder)!r} cannot be written to: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"the folder {str(folder)!r} cannot be written to: {reason}") from error
 
 
 def file_stem(index: int, job: Job) -> str:
@@ -114,7 +127,11 @@ def check_stem(name: str) -> str:
     Raises:
         InputError: it cannot.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[^/\\\x00-\x1f\x7f]+", name) or name.strip(". ") == "":
+    if (
+        not isinstance(name, str)
+        or not re.fullmatch(r"[^/\\\x00-\x1f\x7f\ud800-\udfff]+", name)
+        or name.strip(". ") == ""
+    ):
         raise InputError("name", name, "allowed is a file name without its folder and its ending")
     if len(os.fsencode(name)) > 200:
         raise InputError("name", name, "allowed are 200 bytes")
@@ -148,18 +165,23 @@ def write_output(folder: Path, stem: str, data: bytes, record: Mapping[str, Any]
     A name that is taken gets ``+1``, ``+2`` and so on behind it. Blocks; call it off the loop.
 
     Raises:
-        OutputError: the output is no whole image, or the disk refused.
+        OutputError: the output is no whole image, or the disk refused; ``path`` is set where only the record is
+            missing.
     """
     extension = check_image(data)
     digest = hashlib.sha256(data).hexdigest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = _write_whole(folder, stem, extension, data)
-        sidecar = {"file": path.name, "bytes": len(data), "sha256": digest, **record}
-        _write_whole(folder, path.stem, "json", f"{converter.dump_readable(sidecar)}\n".encode())
     except OSError as error:
         words = error.strerror or type(error).__name__
         raise OutputError(f"the image could not be written to {str(folder)!r}: {words}") from error
+    sidecar = {"file": path.name, "bytes": len(data), "sha256": digest, **record}
+    try:
+        _write_whole(folder, path.stem, "json", f"{converter.dump_readable(sidecar)}\n".encode())
+    except OSError as error:
+        words = error.strerror or type(error).__name__
+        raise OutputError(f"{path.name} is saved, but not the record beside it: {words}", path=path) from error
     return path
 
 
@@ -199,6 +221,9 @@ def _claim(temporary: Path, folder: Path, stem: str, extension: str) -> Path:
     for number in itertools.count():
         suffix = f"+{number}" if number else ""
         path = folder / f"{stem}{suffix}.{extension}"
+        if os.path.lexists(path.with_name(f"{stem}{suffix}.json")):
+            # The record goes by the same name as its image.
+            continue
         try:
             # A link, unlike a rename, never replaces what is there.
             path.hardlink_to(temporary)

@@ -89,10 +89,12 @@ def read_base_url(given: str | None = None) -> str:
     """
     base = (_first(given, _BASE_URL_NAME) or DEFAULT_BASE_URL).rstrip("/")
     parts = _check_http_url("base_url", base)
-    if parts.query or parts.fragment:
-        raise ConfigError(f"base_url={base!r}: allowed is no query and no fragment")
+    if "?" in base or "#" in base:
+        # What follows may be a key.
+        raise ConfigError(f"base_url={re.split('[?#]', base)[0]!r}…: allowed is no query and no fragment")
     host = parts.hostname or ""
-    if host.endswith("cometapi.com") and parts.path != "/replicate/v1":
+    is_comet = host == "cometapi.com" or host.endswith(".cometapi.com")
+    if is_comet and (parts.path != "/replicate/v1" or parts.scheme != "https"):
         raise ConfigError(f"base_url={base!r} leads to another API; the Replicate-format routes are {DEFAULT_BASE_URL}")
     last = parts.path.rpartition("/")[2]
     if last in {"predictions", "models", "completions", "generations", "images", "chat"}:
@@ -101,6 +103,10 @@ def read_base_url(given: str | None = None) -> str:
 
 
 def _check_http_url(name: str, url: str) -> SplitResult:
+    if not isinstance(url, str):
+        raise ConfigError(f"{name}: a {type(url).__name__} was given where a string is expected")
+    if re.search(r"\s", url):
+        raise ConfigError(f"{name} holds white space or a line break")
     # What stands before an @ may be a password.
     shown = repr(url.rpartition("@")[2])
     try:

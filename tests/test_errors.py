@@ -1,0 +1,249 @@
+import copy
+import inspect
+import pickle
+import re
+
+import pytest
+
+from cometflux import errors
+from cometflux.errors import (
+    AnswerError,
+    AuthenticationError,
+    CometfluxError,
+    ConfigError,
+    ConnectError,
+    CreditError,
+    InputError,
+    ModelNotFoundError,
+    Money,
+    OutputError,
+    PatienceError,
+    PredictionCanceledError,
+    PredictionError,
+    PredictionExpiredError,
+    PredictionFailedError,
+    RateLimitError,
+    RejectedError,
+    SessionClosedError,
+    SessionStoppedError,
+    UnknownSubmissionError,
+)
+from cometflux.predictions import Prediction, Status
+
+ERRORS = {
+    name: value
+    for name, value in vars(errors).items()
+    if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == errors.__name__
+}
+FAILED = Prediction(id="p1", status=Status.FAILED, error="out of memory")
+REFUSAL = ("refused", 422, "invalid_request", "prompt is required", "req-1")
+
+EXAMPLES = [
+    CometfluxError("given up"),
+    ConfigError("there is no key"),
+    InputError("seed", -1, "allowed is a whole number from 0"),
+    ConnectError("no route to host"),
+    RejectedError(*REFUSAL),
+    AuthenticationError(*REFUSAL),
+    CreditError(*REFUSAL),
+    ModelNotFoundError(*REFUSAL),
+    RateLimitError(*REFUSAL),
+    UnknownSubmissionError("the connection broke", "reset by peer"),
+    AnswerError("the answer is not JSON"),
+    PredictionError(FAILED),
+    PredictionFailedError(FAILED),
+    PredictionCanceledError(FAILED),
+    PredictionExpiredError(FAILED),
+    PatienceError("not over after 1800 s"),
+    OutputError("the output is cut short", is_transient=True),
+    SessionStoppedError(CreditError("no credit left", 402)),
+    SessionClosedError("the session is closed"),
+]
+every_error = pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+
+
+def drawn_tree():
+    """Read the parent of each class off the drawing in the module's docstring."""
+    parents, above = {}, []
+    for line in errors.__doc__.splitlines():
+        if not (found := re.fullmatch(r"    ([│├└─ ]*)(\w+Error)( .*)?", line)):
+            continue
+        level = len(found[1]) // 4
+        above[level:] = [found[2]]
+        parents[found[2]] = above[level - 1] if level else "Exception"
+    return parents
+
+
+def test_the_tree_is_the_one_that_is_drawn():
+    assert drawn_tree() == {name: error.__base__.__name__ for name, error in ERRORS.items()}
+
+
+def test_every_error_has_an_example_here():
+    assert list(ERRORS) == [type(example).__name__ for example in EXAMPLES]
+
+
+def state(error):
+    """Compare errors by value: what an attribute holds may be an error itself."""
+    return (
+        type(error),
+        error.message,
+        {k: state(v) if isinstance(v, Exception) else v for k, v in vars(error).items()},
+    )
+
+
+@every_error
+@pytest.mark.parametrize(
+    "clone", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "deep", "pickle"]
+)
+def test_an_error_travels_with_all_it_knows(error, clone):
+    error = copy.copy(error)
+    error.key, error.prediction_id, error.money = "k1", "p1", Money.UNKNOWN
+    error.is_foreign = True
+    assert state(error) == state(clone(error))
+    assert str(error) == str(clone(error))
+
+
+def test_a_rate_limit_travels_with_the_wait_it_names():
+    error = RateLimitError(*REFUSAL)
+    error.retry_after = 5.0
+    assert 5.0 == pickle.loads(pickle.dumps(error)).retry_after
+
+
+@pytest.mark.parametrize(
+    ("error", "money"),
+    [
+        (ConfigError, "not_sent"),
+        (InputError, "not_sent"),
+        (ConnectError, "not_sent"),
+        (RejectedError, "rejected"),
+        (AuthenticationError, "rejected"),
+        (CreditError, "rejected"),
+        (ModelNotFoundError, "rejected"),
+        (RateLimitError, "rejected"),
+        (UnknownSubmissionError, "unknown"),
+        (AnswerError, "accepted"),
+        (PredictionError, "accepted"),
+        (PatienceError, "accepted"),
+        (OutputError, "accepted"),
+        (SessionStoppedError, "not_sent"),
+        (SessionClosedError, "not_sent"),
+    ],
+)
+def test_each_class_knows_what_happened_to_the_money(error, money):
+    example = next(example for example in EXAMPLES if type(example) is error)
+    assert money == example.money
+
+
+@pytest.mark.parametrize(
+    ("money", "words"),
+    [
+        (Money.NOT_SENT, "nothing was sent"),
+        (Money.REJECTED, "nothing is billed"),
+        (Money.ACCEPTED, "the prediction is paid for"),
+        (Money.UNKNOWN, "it may be billed, so it is not sent again"),
+    ],
+)
+def test_the_message_ends_in_what_happened_to_the_money(money, words):
+    assert f"it broke; {words}" == str(CometfluxError("it broke", money=money))
+    assert f"it broke; {words} (id p1)" == str(CometfluxError("it broke", money=money, prediction_id="p1"))
+
+
+@every_error
+def test_every_message_but_those_that_go_without_saying_tells_of_the_money(error):
+    tells = any(words in str(error) for words in errors._CONSEQUENCES.values())
+    assert tells is not isinstance(error, ConfigError | InputError | PredictionError)
+
+
+def test_an_error_without_words_is_named_by_its_class():
+    assert "ConnectError; nothing was sent" == str(ConnectError())
+
+
+def test_a_stopped_session_names_the_first_cause():
+    error = SessionStoppedError(CreditError("the service refused with HTTP 402: no credit", 402))
+    expected = "the session stopped submitting, because the service refused with HTTP 402: no credit; nothing was sent"
+    assert expected == str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PredictionFailedError(FAILED), "prediction p1 failed: out of memory"),
+        (PredictionFailedError(Prediction(id="p1", status=Status.FAILED)), "prediction p1 failed"),
+        (PredictionCanceledError(Prediction(id="p1", status=Status.ABORTED)), "prediction p1 was canceled"),
+    ],
+    ids=["failed", "failed without a reason", "aborted"],
+)
+def test_a_prediction_error_names_the_prediction_and_the_reason(error, message):
+    assert message == str(error)
+    assert "p1" == error.prediction_id
+
+
+# Input errors.
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (-1, "-1"),
+        ("a", "'a'"),
+        (b"\x89PNG" * 1_000_000, "4000000 bytes"),
+        ("x" * 1_000_000, "'" + "x" * 78 + "…"),
+        ([0] * 1_000_000, "[" + "0, " * 26 + "…"),
+        ("x" * 78, "'" + "x" * 78 + "'"),
+        ("x" * 79, "'" + "x" * 78 + "…"),
+        (10**5000, "a int"),
+        ("\udc80", r"'\udc80'"),
+    ],
+    ids=[
+        "number",
+        "text",
+        "bytes",
+        "long text",
+        "long list",
+        "80 characters",
+        "81 characters",
+        "integer that Python will not print",
+        "surrogate",
+    ],
+)
+def test_an_input_error_shows_what_was_given_shortened(given, shown):
+    assert f"field: {shown} was given; allowed is less" == str(InputError("field", given, "allowed is less"))
+
+
+@pytest.mark.parametrize("given", [b"\x89PNG" * 1_000_000, ["x" * 1_000_000], 10**5000], ids=["bytes", "list", "int"])
+def test_the_repr_of_an_input_error_is_as_short(given):
+    assert len(repr(InputError("field", given, "allowed is less"))) < 300
+
+
+# Which failures may pass.
+
+
+@pytest.mark.parametrize(
+    ("words", "is_transient"),
+    [
+        ("Prediction interrupted; please retry (code: PA)", True),
+        ("Director: unexpected error handling prediction (E9828)", True),
+        ("Director: unexpected error handling prediction (E6716)", True),
+        ("DIRECTOR: UNEXPECTED ERROR handling prediction (E8765)", True),
+        ("Service is temporarily unavailable. Please try again later.", True),
+        ("Something went wrong. Please try again later", True),
+        (
+            "The input or output was flagged as sensitive. Please try again with different inputs. (E005) (abc)",
+            False,
+        ),
+        (
+            "All generated images contained NSFW content. Try running it again with a different prompt.",
+            False,
+        ),
+        ("CUDA out of memory (E1001)", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_a_failure_that_may_pass_is_told_from_one_that_stays(words, is_transient):
+    error = PredictionFailedError(Prediction(id="p1", status=Status.FAILED, error=words))
+    assert is_transient is error.is_transient
+
+
+def test_an_output_error_is_final_unless_said_otherwise():
+    assert OutputError("no image").is_transient is False
