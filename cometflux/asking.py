@@ -136,7 +136,7 @@ class Asker:
                 self._pause(error, sent)
             return None
         except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything
-            _log.exception("cometflux: a question broke")
+            _log.exception("a question broke")
             entry.trouble = AnswerError(f"the transport broke ({type(error).__name__})")
             return None
         self._pacer.accepted()

@@ -81,6 +81,7 @@ class Drawing:
 
         Raises:
             StopAsyncIteration: there are no more.
+            Exception: there are no more, for this reason; raised to each who asks.
         """
         while not self._outcomes:
             if self._is_over:
@@ -96,7 +97,8 @@ class Batch:
 
     Iterate with ``async for``. Jobs are drawn as slots come free and as outcomes are taken. Leaving the loop, or the
     batch's ``async with``, stops drawing at once; what is paid for goes on and is saved as long as the session is
-    open. Several tasks may take from one batch: each outcome goes to one of them.
+    open. Several tasks may take from one batch: each outcome goes to one of them. Where the batch ends before its time,
+    because the session stopped or the caller's iterable raised, the reason is raised behind the last outcome.
     """
 
     def __init__(self, drawing: Drawing, start: Callable[[Drawing], None], leave: Callable[[Drawing], None]) -> None:

@@ -273,6 +273,9 @@ class OutputError(CometfluxError):
 class SessionStoppedError(CometfluxError):
     """The session sends nothing more; ``cause`` is the first reason why."""
 
+    # Raised behind a batch, most of which may have been sent and paid for.
+    tells_money = False
+
     def __init__(self, cause: CometfluxError, **context: Any) -> None:
         super().__init__(cause, **context)
         self.cause = cause

@@ -284,7 +284,7 @@ class Session:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("cometflux: a task of the session broke", exc_info=error)
+            _log.error("a task of the session broke", exc_info=error)
 
     # ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -378,7 +378,7 @@ class Session:
         """Send nothing more, for the first cause; what is pending is still asked after and saved."""
         if self._stopped is not None:
             return
-        _log.warning("cometflux: the session sends nothing more: %s", cause)
+        _log.info("the session sends nothing more: %s", cause)
         self._stopped = cause
         self._close_drawings(SessionStoppedError(cause))
 
@@ -422,7 +422,7 @@ class Session:
             if files and self._tell:
                 self._tell(Saved(key=entry.key, prediction_id=prediction.id, files=files))
         except Exception as broken:  # noqa: BLE001 - the job ends, whatever broke
-            _log.exception("cometflux: saving broke")
+            _log.exception("saving broke")
             error = OutputError(f"saving broke ({type(broken).__name__}: {broken})")
         finally:
             self._end(entry, Kind.SUCCEEDED, error, files)
@@ -459,7 +459,7 @@ def _guarded(on_event: Observer) -> Callable[[Event], None]:
         except Exception:  # noqa: BLE001 - an observer of the caller's may raise anything
             if not has_raised:
                 has_raised = True
-                _log.exception("cometflux: on_event raised; further exceptions of it are not logged")
+                _log.exception("on_event raised; further exceptions of it are not logged")
 
     return tell
 

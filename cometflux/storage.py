@@ -110,6 +110,8 @@ def prepare_folder(folder: Path) -> None:
             probe.write(b"0" * 4096)
             probe.flush()
             os.fsync(probe.fileno())
+    except FileExistsError as error:
+        raise ConfigError(f"{str(folder)!r} is a file, not a folder") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"the folder {str(folder)!r} cannot be written to: {reason}") from error

@@ -25,7 +25,7 @@ class Canvas:
     brush: ImageDraw.ImageDraw
     glaze: ImageDraw.ImageDraw
     """Mixes a colour with what lies beneath it, which takes several times as long as covering it."""
-    random: random.Random
+    chance: random.Random
     palette: Palette
 
     @classmethod
@@ -38,7 +38,7 @@ class Canvas:
         column.paste(sky.resize((1, max(1, round(height * _SKY))), Image.Resampling.BILINEAR))
         image = column.resize((width, height), Image.Resampling.NEAREST)
         brush, glaze = ImageDraw.Draw(image), ImageDraw.Draw(image, "RGBA")
-        return cls(image=image, brush=brush, glaze=glaze, random=chance, palette=palette)
+        return cls(image=image, brush=brush, glaze=glaze, chance=chance, palette=palette)
 
     @property
     def width(self) -> int:
@@ -67,7 +67,7 @@ class Canvas:
 
     def between(self, least: float, most: float) -> float:
         """Return a number from *least* to *most*, by chance."""
-        return self.random.uniform(least, most)
+        return self.chance.uniform(least, most)
 
     def polygon(self, points: Iterable[Point], colour: Colour) -> None:
         """Fill a polygon."""

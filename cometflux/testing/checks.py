@@ -39,7 +39,7 @@ def read_body(raw: bytes, *more: str) -> dict[str, Any]:
         Refusal: it is not JSON, no object, or has a key at its top that has no place there.
     """
     try:
-        body: Any = json.loads(raw)
+        body: Any = json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise Refusal(400, "Bad Request", "The request body could not be read as JSON") from None
     if not isinstance(body, dict):
@@ -116,6 +116,10 @@ def _refuse(*fields: Invalid) -> None:
 
 def _extra(key: str) -> Invalid:
     return Invalid("additional_property_not_allowed", "(root)", f"Additional property {key} is not allowed")
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _name(value: object) -> str:

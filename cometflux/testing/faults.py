@@ -52,8 +52,8 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             # The connection.
             Fault("drop", "the connection is closed without an answer", _C, (_G, _O)),
             Fault("hang", "the answer never comes", _C, (_G, _O)),
-            Fault("torn", "the body breaks off half-way, after the id", _C, (_G, _O)),
-            Fault("torn-early", "the body breaks off before the id", _C, (_G, _O)),
+            Fault("torn", "the body breaks off half-way, behind the id", _C, (_G, _O)),
+            Fault("torn-early", "the body breaks off inside the id", _C, (_G, _O)),
             # Answers that make no sense.
             Fault("garbage", "bytes that are not JSON", _C, (_G,)),
             Fault("html", "a web page with status 200", _C, (_G,)),

@@ -1,4 +1,5 @@
 """Sets a prompt on a picture, as large as it fits."""
+# ruff: noqa: RUF001 - what looks like another letter is what this is about
 
 import math
 import re
@@ -11,9 +12,13 @@ from cometflux.testing.palettes import Colour, Palette
 _MARGIN = 0.065
 _SMALLEST = 9
 """Below this size, in pixels, there is no point in writing."""
+_LONGEST_WORD = 24
+_LONGEST_TEXT = 1200
 _PLAIN = str.maketrans({"–": "-", "—": "-", "−": "-", "×": "x", "→": ">", "•": "·", "ß": "ss", "ø": "o", "Ø": "O"})
 _PLAIN |= str.maketrans({"ł": "l", "Ł": "L", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "đ": "d", "ı": "i"})
 _LEGIBLE = "“”‘’…·©"
+_FOREIGN = "\ufffd"
+_SCRIPTS = {"CJK": "Chinese", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -25,15 +30,13 @@ def legible(text: str) -> str:
     """
     decomposed = unicodedata.normalize("NFKD", text.translate(_PLAIN))
     bare = "".join(each for each in decomposed if not unicodedata.combining(each))
-    known = "".join(each if each.isascii() or each in _LEGIBLE else "\x00" for each in bare)
-    dotted = re.sub(r"\x00(?:[\x00\s]*\x00)?", "…", known)
-    plain = " ".join(dotted.split())
-    plain = "".join(each for each in plain if each.isprintable())
+    known = "".join(each if each.isascii() or each in _LEGIBLE else _FOREIGN for each in " ".join(bare.split()))
+    dotted = re.sub(f"{_FOREIGN}( ?{_FOREIGN})*", "…", known)
+    plain = "".join(each for each in dotted if each.isprintable())
     if re.search(r"\w", plain):
         return plain
-    letter = next((each for each in bare if each.isalpha()), "")
-    script = unicodedata.name(letter, "").partition(" ")[0].partition("-")[0].title()
-    return f"A prompt in {'CJK' if script == 'Cjk' else script} letters" if script else plain
+    script = next((unicodedata.name(each, "").split()[0] for each in bare if each.isalpha()), None)
+    return plain if script is None else f"A prompt in {_SCRIPTS.get(script, script.title())} letters"
 
 
 def letter(image: Image.Image, prompt: str, caption: str, palette: Palette) -> None:
@@ -44,9 +47,9 @@ def letter(image: Image.Image, prompt: str, caption: str, palette: Palette) -> N
     _write_caption(brush, image, caption, margin, palette)
     landscape = image.width / image.height
     wide = image.width * (0.94 if landscape < 1.15 else 0.8 if landscape < 1.6 else 0.66) - 2 * margin
-    high = image.height * 0.36
+    high = image.height * 0.34
     largest, smallest = round(min(0.096 * scale, 0.14 * unit)), max(_SMALLEST, round(scale * 0.022))
-    if largest < _SMALLEST:
+    if largest < smallest:
         return
     lines, font, size = _fit(legible(prompt), wide, high, largest, smallest)
     y = float(margin)
@@ -67,45 +70,28 @@ def _write_caption(brush: ImageDraw.ImageDraw, image: Image.Image, caption: str,
 
 def _fit(text: str, wide: float, high: float, largest: int, smallest: int) -> tuple[list[str], Font, int]:
     """Break *text* into lines at the largest size at which all of them fit, and cut what still does not."""
-    size = largest
-    while True:
+    # A word without an end is broken; a text without an end would never be shown.
+    words = re.sub(rf"(\S{{{_LONGEST_WORD}}})(?=\S)", r"\1 ", text[:_LONGEST_TEXT]).split()
+    for size in range(largest, smallest - 1, -max(1, largest // 12)):
         font = ImageFont.load_default(size=size)
         most = max(1, int(high / (size * 1.18)))
-        lines = _wrap(text, font, wide, most + 1)
-        if len(lines) <= most or size <= smallest:
-            break
-        size = max(smallest, int(size * 0.88))
+        lines = _wrap(words, font, wide)
+        if len(lines) <= most and all(font.getlength(line) <= wide for line in lines):
+            return lines, font, size
     if len(lines) > most:
         lines = [*lines[: most - 1], _shorten(lines[most - 1], font, wide)]
     return lines, font, size
 
 
-def _wrap(text: str, font: Font, wide: float, most: int) -> list[str]:
-    """Break *text* into at most *most* lines; the rest is left out."""
+def _wrap(words: list[str], font: Font, wide: float) -> list[str]:
     lines = [""]
-    for word in text.split():
+    for word in words:
         longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= wide:
+        if lines[-1] and font.getlength(longer) > wide:
+            lines.append(word)
+        else:
             lines[-1] = longer
-            continue
-        if lines[-1]:
-            lines.append("")
-        while font.getlength(word) > wide and len(word) > 1:
-            cut = _cut(word, font, wide)
-            lines[-1], word = word[:cut], word[cut:]
-            lines.append("")
-        lines[-1] = word
-        if len(lines) > most:
-            break
-    return lines[:most]
-
-
-def _cut(word: str, font: Font, wide: float) -> int:
-    average = font.getlength(word[:64]) / len(word[:64])
-    cut = max(1, min(len(word) - 1, int(wide / average)))
-    while cut > 1 and font.getlength(word[:cut]) > wide:
-        cut -= 1
-    return cut
+    return lines
 
 
 def _shorten(line: str, font: Font, wide: float) -> str:

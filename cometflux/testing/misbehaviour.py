@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from typing import Any
@@ -28,11 +29,15 @@ class Ordinary:
     content_type: str = "application/json"
 
 
+def dump(body: Any) -> bytes:
+    """Write JSON as the service does: short, and in UTF-8."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Answer with JSON, and with the type for problems where it is one."""
     kind = "application/problem+json" if status >= 400 and "error" not in body else "application/json"
-    data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    return web.Response(body=data, status=status, content_type=kind, headers=headers)
+    return web.Response(body=dump(body), status=status, content_type=kind, headers=headers)
 
 
 async def misbehave(
@@ -91,7 +96,7 @@ _REFUSALS: Mapping[str, _Refused] = {
     "output-500": (500, problem(500, "Something went wrong on our side.", "Internal Server Error"), {}),
 }
 # What breaks off or lacks its id although nothing was accepted: an answer that nobody should trust.
-_NOTHING = Ordinary(status=500, body=json.dumps(problem(500, "Something went wrong on our side.")).encode())
+_NOTHING = Ordinary(status=500, body=dump(problem(500, "Something went wrong on our side.")))
 
 
 def _page(status: int, title: str) -> web.Response:
@@ -108,8 +113,6 @@ def foreign_page() -> web.Response:
 
 
 async def _throttle_until(*_: object) -> web.Response:
-    import time
-
     headers = {"Retry-After": formatdate(time.time() + _WAIT + 1, usegmt=True)}
     return json_response(_REFUSALS["429-silent"][1], 429, headers)
 
@@ -163,9 +166,8 @@ async def _strip_id(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> we
 
 async def _mistake(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
     found = json.loads(ordinary.body)
-    prediction = found["data"]["data"] or {} if "data" in found else found
-    mine = (found["data"]["task_id"] if "data" in found else prediction["id"]).encode()
-    return _raw(ordinary.body.replace(mine, make_id().encode()), ordinary)
+    mine = found["data"]["task_id"] if "data" in found else found["id"]
+    return _raw(ordinary.body.replace(mine.encode(), make_id().encode()), ordinary)
 
 
 def _raw(body: bytes, ordinary: Ordinary) -> web.Response:

@@ -6,8 +6,9 @@ import random
 
 try:
     from PIL import Image
-except ImportError as error:
-    raise ImportError('the local service draws with Pillow: pip install "cometflux[local]"') from error
+except ModuleNotFoundError as error:
+    needed = 'the local service draws with Pillow: pip install "cometflux[local]"'
+    raise ModuleNotFoundError(needed, name="PIL") from error
 
 from cometflux.testing.canvas import Canvas
 from cometflux.testing.lettering import letter
@@ -44,13 +45,12 @@ def draw(
         model: what is written at its foot, beside the seed.
     """
     palette = PALETTES[_number(prompt) % len(PALETTES)]
-    chance = random.Random(_number(f"{seed}:{prompt}"))  # noqa: S311 - chance, not secrecy
-    scene = SCENES[(chance.randrange(len(SCENES)) + number) % len(SCENES)]
+    start = _number(f"{seed}:{prompt}")
+    chance = random.Random(start + number)  # noqa: S311 - chance, not secrecy
     fine = 2 if width * height <= _MOST_FINE else 1
-    for _ in range(number):
-        chance.random()
     canvas = Canvas.prepare(width * fine, height * fine, palette, chance)
-    scene(canvas)
+    # The pictures of one prediction show different scenes.
+    SCENES[(start + number) % len(SCENES)](canvas)
     image = canvas.image.reduce(fine) if fine > 1 else canvas.image
     named = model.rpartition("/")[2]
     letter(image, prompt, "  ·  ".join(filter(None, [named, f"seed {seed}", f"no. {number + 1}"])), palette)

@@ -2,21 +2,18 @@
 
 import asyncio
 import base64
-import json
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 from aiohttp import web
 
 from cometflux.testing import bodies, faults
 from cometflux.testing.checks import Refusal, check_input, read_body
-from cometflux.testing.misbehaviour import ELSEWHERE, Ordinary, foreign_page, json_response, misbehave
+from cometflux.testing.misbehaviour import ELSEWHERE, Ordinary, dump, foreign_page, json_response, misbehave
 from cometflux.testing.runs import Run
-
-if TYPE_CHECKING:
-    from cometflux.testing.service import LocalService
+from cometflux.testing.state import State
 
 BASE = "/replicate/v1"
 """Where the routes begin."""
@@ -28,10 +25,10 @@ _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Routes:
-    """Answers requests on behalf of a `LocalService`, which keeps the state."""
+    """Answers requests from what the service knows."""
 
-    def __init__(self, service: "LocalService") -> None:
-        self._service = service
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     def application(self) -> web.Application:
         """Return the application that serves the routes."""
@@ -52,17 +49,20 @@ class Routes:
     @web.middleware
     async def _see(self, request: web.Request, handler: _Next) -> web.StreamResponse:
         """Write the request down, check its key, and turn a refusal into its answer."""
-        is_authorised = self._service.see(request)
+        is_authorised = self._state.see(request)
         is_api = request.path.startswith(BASE + "/") and not request.path.endswith("/bills")
         if is_api and not is_authorised:
             body = bodies.problem(401, "You did not pass a valid authentication token", "Unauthenticated")
             return json_response(body, 401)
         if not is_api and "Authorization" in request.headers and request.path.startswith(("/outputs/", ELSEWHERE)):
-            self._service.leaks.append(request.path)
+            self._state.leaks.append(request.path)
         try:
             return await handler(request)
         except Refusal as refusal:
             return json_response(bodies.refusal_body(refusal), refusal.status)
+        except ConnectionResetError:
+            # The client has hung up in the middle of its own request: there is nobody to answer.
+            return web.Response()
         except web.HTTPRequestEntityTooLarge:
             return json_response(bodies.problem(413, "The body is too large."), 413)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
@@ -84,14 +84,14 @@ class Routes:
         if model not in flux.MODELS:
             return json_response(bodies.problem(404, "The requested resource could not be found."), 404)
         check_input(model, given)
-        fault = self._service.faults.take(faults.CREATE)
+        fault = self._state.faults.take(faults.CREATE)
         if fault is not None and not fault.after:
-            return await misbehave(fault.name, request, None, self._service.closing)
-        run = self._service.accept(model, given)
+            return await misbehave(fault.name, request, None, self._state.closing)
+        run = self._state.accept(model, given)
         body, headers = bodies.describe_created(run), {"ratelimit-remaining": "599", "ratelimit-reset": "1"}
         if fault is not None:
-            ordinary = Ordinary(status=201, body=json.dumps(body).encode())
-            return await misbehave(fault.name, request, ordinary, self._service.closing)
+            ordinary = Ordinary(status=201, body=dump(body))
+            return await misbehave(fault.name, request, ordinary, self._state.closing)
         wait = _WAIT.search(request.headers.get("Prefer", ""))
         if wait is not None:
             headers["Preference-Applied"] = wait[0]
@@ -99,36 +99,36 @@ class Routes:
         return json_response(body, 201, headers)
 
     async def _wait(self, run: Run, longest: float) -> dict[str, Any]:
-        left = run.ends_at - self._service.now()
-        try:
-            async with asyncio.timeout(max(0.0, min(left, longest))):
-                await run.over.wait()
-        except TimeoutError:
-            pass
-        now = max(self._service.now(), min(run.ends_at, run.accepted_at + longest))
+        left = max(0.0, min(run.ends_at - self._state.now(), longest))
+        over = [asyncio.ensure_future(each.wait()) for each in (run.over, self._state.closing)]
+        done, _ = await asyncio.wait(over, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        for each in over:
+            each.cancel()
+        # A timer may ring a moment early.
+        now = self._state.now() if done else max(self._state.now(), min(run.ends_at, run.accepted_at + longest))
         return bodies.describe_waited(run, now, await self._outputs(run, now))
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         run = self._find(request)
         run.polls += 1
-        now = self._service.now()
-        fault = self._service.faults.take(faults.GET)
+        now = self._state.now()
+        fault = self._state.faults.take(faults.GET)
         body = bodies.describe(run, now, await self._outputs(run, now))
-        if self._service.wrapped or run.fault == "wrapped":
-            body = bodies.wrap(run, now, body, self._service.epoch)
+        if self._state.settings.wrapped or run.fault == "wrapped":
+            body = bodies.wrap(run, now, body, self._state.epoch)
         if fault is not None:
-            ordinary = Ordinary(status=200, body=json.dumps(body).encode())
-            return await misbehave(fault.name, request, ordinary, self._service.closing)
+            ordinary = Ordinary(status=200, body=dump(body))
+            return await misbehave(fault.name, request, ordinary, self._state.closing)
         return json_response(body, headers={"ratelimit-remaining": "2999", "ratelimit-reset": "1"})
 
     async def _cancel(self, request: web.Request) -> web.StreamResponse:
         run = self._find(request)
-        now = self._service.now()
+        now = self._state.now()
         run.cancel(now)
         return json_response(bodies.describe(run, now, await self._outputs(run, now)))
 
     def _find(self, request: web.Request) -> Run:
-        run = self._service.runs.get(request.match_info["id"])
+        run = self._state.runs.get(request.match_info["id"])
         if run is None:
             raise Refusal(404, "Not found", "The requested resource could not be found.")
         return run
@@ -137,26 +137,26 @@ class Routes:
         """Return the addresses of the pictures that are there."""
         numbers = run.images(now)
         if run.fault == "data-uri":
-            return [_data_uri(run, await self._service.picture(run, each)) for each in numbers]
-        return [f"{self._service.origin}/outputs/{run.id}/{_file(run, each)}" for each in numbers]
+            return [_data_uri(run, await self._state.picture(run, each)) for each in numbers]
+        return [f"{self._state.origin}/outputs/{run.id}/{_file(run, each)}" for each in numbers]
 
     async def _output(self, request: web.Request) -> web.StreamResponse:
-        run = self._service.runs.get(request.match_info["id"])
-        now = self._service.now()
+        run = self._state.runs.get(request.match_info["id"])
+        now = self._state.now()
         numbers = {} if run is None else {_file(run, each): each for each in run.images(now)}
         number = numbers.get(request.match_info["file"])
         if run is None or number is None:
             raise Refusal(404, "Not found", "The file is not here, or not any more.")
-        fault = self._service.faults.take(faults.OUTPUT)
-        picture = await self._service.picture(run, number)
+        fault = self._state.faults.take(faults.OUTPUT)
+        picture = await self._state.picture(run, number)
         if fault is not None:
             ordinary = Ordinary(status=200, body=picture, content_type=_kind(run))
-            return await misbehave(fault.name, request, ordinary, self._service.closing)
+            return await misbehave(fault.name, request, ordinary, self._state.closing)
         headers = {"Cache-Control": "public,max-age=3600"}
         return web.Response(body=picture, content_type=_kind(run), headers=headers)
 
     async def _bills(self, _: web.Request) -> web.StreamResponse:
-        return json_response([attrs.asdict(bill) for bill in self._service.bills])
+        return json_response([attrs.asdict(bill) for bill in self._state.bills])
 
 
 def _file(run: Run, number: int) -> str:

@@ -11,13 +11,13 @@ from cometflux.testing.palettes import mix
 
 
 def hills(canvas: Canvas) -> None:
-    """Five rows of hills under a sun."""
+    """Draw five rows of hills under a sun."""
     canvas.light(canvas.between(0.55, 0.85), canvas.between(0.5, 0.58), canvas.between(0.09, 0.15))
     _rows(canvas, 5, 0.62)
 
 
 def balloons(canvas: Canvas) -> None:
-    """Balloons over hills."""
+    """Let balloons fly over hills."""
     _rows(canvas, 4, 0.74)
     across = canvas.between(0.58, 0.8)
     _balloon(canvas, across, 0.53, 0.115)
@@ -26,20 +26,20 @@ def balloons(canvas: Canvas) -> None:
 
 
 def peaks(canvas: Canvas) -> None:
-    """Mountains with snow, and woods before them."""
-    canvas.light(canvas.between(0.3, 0.85), 0.5, canvas.between(0.08, 0.12))
+    """Put snow on mountains, and woods before them."""
+    canvas.light(canvas.between(0.5, 0.85), 0.53, canvas.between(0.08, 0.12))
     colours = canvas.palette
     count = max(4, round(5 / canvas.wide))
-    for each in canvas.random.sample(range(count), count):
+    for each in canvas.chance.sample(range(count), count):
         middle = (each + canvas.between(0.2, 0.8)) / count
-        depth = canvas.random.random()
+        depth = canvas.chance.random()
         _mountain(canvas, middle, 0.62 - 0.17 * depth * canvas.tall, depth)
     canvas.ground(canvas.ridge(0.82, 0.02, 1.5 / canvas.wide), mix(colours.far, colours.near, 0.75))
     _woods(canvas, 0.88, 0.07, colours.near)
 
 
 def sea(canvas: Canvas) -> None:
-    """A sun that sets in the sea, and a boat."""
+    """Let the sun set in the sea, behind a boat."""
     colours, horizon, across = canvas.palette, 0.64, canvas.between(0.55, 0.75)
     canvas.light(across, horizon - 0.02, canvas.between(0.14, 0.19))
     deep = mix(colours.far, colours.near, 0.35)
@@ -57,8 +57,8 @@ def sea(canvas: Canvas) -> None:
 
 
 def forest(canvas: Canvas) -> None:
-    """Four rows of firs, the far ones in haze."""
-    canvas.light(canvas.between(0.2, 0.8), 0.52, canvas.between(0.1, 0.16))
+    """Plant four rows of firs, the far ones in haze."""
+    canvas.light(canvas.between(0.45, 0.8), 0.55, canvas.between(0.1, 0.15))
     for row in range(4):
         depth = row / 3
         colour = mix(canvas.palette.far, canvas.palette.near, depth)
@@ -67,7 +67,7 @@ def forest(canvas: Canvas) -> None:
 
 
 def skyline(canvas: Canvas) -> None:
-    """A town in three rows, its windows lit."""
+    """Build a town in three rows and light its windows."""
     colours = canvas.palette
     canvas.light(canvas.between(0.5, 0.85), 0.55, canvas.between(0.13, 0.2))
     for row in range(3):
@@ -77,7 +77,7 @@ def skyline(canvas: Canvas) -> None:
             wide = canvas.between(0.05, 0.1) * canvas.wide
             top = canvas.between(0.52, 0.7) + 0.09 * row
             canvas.box(x, top, x + wide, 1, colour)
-            if canvas.random.random() < 0.25:
+            if canvas.chance.random() < 0.25:
                 spire = x + wide / 2
                 canvas.polygon([(x, top), (spire, top - 0.05), (x + wide, top)], colour)
             if row:
@@ -87,7 +87,7 @@ def skyline(canvas: Canvas) -> None:
 
 
 def arches(canvas: Canvas) -> None:
-    """Rainbows of paper, one before the other."""
+    """Cut rainbows out of paper, one before the other."""
     colours = canvas.palette
     canvas.light(canvas.between(0.45, 0.65), 0.53, canvas.between(0.07, 0.1))
     rings = (colours.near, colours.accent, colours.sun, colours.far)
@@ -95,16 +95,16 @@ def arches(canvas: Canvas) -> None:
     rows = max(1, round(1.4 / canvas.tall))
     for row in range(rows):
         foot = 0.92 - 0.17 * (rows - 1 - row)
-        for each in canvas.random.sample(range(count + 1), count + 1):
+        for each in canvas.chance.sample(range(count + 1), count + 1):
             x = (each + canvas.between(-0.2, 0.2)) / count
-            size, turn = canvas.between(0.2, 0.36), canvas.random.randrange(4)
+            size, turn = canvas.between(0.2, 0.36), canvas.chance.randrange(4)
             for ring in range(6):
                 canvas.arch(x, foot, size * (1 - ring / 6), rings[(ring + turn) % 4])
         canvas.box(0, foot, 1, 1, colours.near)
 
 
 def tiles(canvas: Canvas) -> None:
-    """A floor of quarter circles, laid by chance."""
+    """Lay a floor of quarter circles by chance."""
     colours = canvas.palette
     shades = (colours.near, colours.far, colours.accent, colours.sun, mix(colours.far, colours.near, 0.5))
     rows = 3
@@ -112,7 +112,7 @@ def tiles(canvas: Canvas) -> None:
     across = max(3, round(canvas.width / (high * canvas.height)))
     for row in range(rows):
         for column in range(across):
-            _tile(canvas, column / across, 0.5 + row * high, 1 / across, high, canvas.random.sample(shades, 3))
+            _tile(canvas, column / across, 0.5 + row * high, 1 / across, high, canvas.chance.sample(shades, 3))
     canvas.box(0, 0.92, 1, 1, colours.near)
 
 
@@ -184,7 +184,7 @@ def _windows(canvas: Canvas, x: float, top: float, wide: float) -> None:
     cell = wide / (across + 1)
     for row in range(int((0.9 - top) / down)):
         for column in range(across):
-            if canvas.random.random() < 0.45:
+            if canvas.chance.random() < 0.45:
                 left, high = x + cell * (column + 0.7), top + down * (row + 0.6)
                 canvas.box(left, high, left + cell * 0.55, high + down * 0.45, canvas.palette.sun, 0.85)
 
@@ -192,7 +192,7 @@ def _windows(canvas: Canvas, x: float, top: float, wide: float) -> None:
 def _tile(canvas: Canvas, x: float, y: float, wide: float, high: float, shades: list[tuple[int, int, int]]) -> None:
     ground, one, other = shades
     canvas.box(x, y, x + wide, y + high, ground)
-    corner = canvas.random.randrange(4)
+    corner = canvas.chance.randrange(4)
     left, upper = x + wide * (corner in (1, 2)), y + high * (corner in (2, 3))
     # The corner of the tile is the middle of the circle, and the quarter opens into the tile.
     start = (0, 90, 180, 270)[corner]

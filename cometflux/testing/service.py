@@ -1,28 +1,20 @@
-"""The local service: what it is told, what it keeps, and how it starts and stops."""
+"""The local service: how it is told, started, asked and stopped."""
 
 import asyncio
 import errno
-import itertools
 import threading
-import time
-import weakref
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
 
-from cometflux.testing import pictures, sizes
-from cometflux.testing.faults import PREDICTION, FaultQueue, plan
+from cometflux.testing.faults import plan
 from cometflux.testing.records import Bill, SeenRequest
 from cometflux.testing.routes import BASE, Routes
-from cometflux.testing.runs import Run, derive_seed, make_id
+from cometflux.testing.state import Settings, State
 
-_MOST_REQUESTS = 100_000
-_MOST_PICTURES = 16
 _FAREWELL = 0.5
 """How long an answer under way may take when the service stops, in seconds."""
 
@@ -59,33 +51,21 @@ class LocalService:
         wrapped: bool = False,
         lifetime: float = 3600.0,
     ) -> None:
-        if not callable(latency) and not latency >= 0:
-            raise ValueError(f"latency={latency!r}: allowed is a number of seconds from 0, or a function")
-        if not 64 <= pixels <= 16_000_000:
-            raise ValueError(f"pixels={pixels!r}: allowed is a number from 64 to 16000000")
-        if not key or not lifetime >= 0:
-            raise ValueError("allowed are a key that is not empty and a lifetime from 0 seconds")
-        self.key = key
-        self.wrapped = wrapped
-        self.faults = FaultQueue(seed)
-        self.runs: dict[str, Run] = {}
-        self.leaks: list[str] = []
-        """The paths of requests that carried an Authorization header where none belongs."""
-        self.requests: deque[SeenRequest] = deque(maxlen=_MOST_REQUESTS)
-        """Every request seen, the oldest dropped."""
-        self._bills: list[Bill] = []
+        settings = Settings(key=key, latency=latency, pixels=pixels, seed=seed, wrapped=wrapped, lifetime=lifetime)
+        self._state = State(settings)
         self._host, self._port = host, port
-        self._latency, self._pixels, self._seed, self._lifetime = latency, pixels, seed, lifetime
-        self._connections: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-        self._numbers = itertools.count(1)
-        self._pictures: dict[tuple[str, int], bytes] = {}
         self._runner: web.AppRunner | None = None
+
+    @property
+    def key(self) -> str:
+        """What ``Authorization: Bearer`` must carry."""
+        return self._state.settings.key
 
     @property
     def origin(self) -> str:
         """Scheme, host and port."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104 - compared, not bound
-        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self._port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - compared, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     @property
     def url(self) -> str:
@@ -94,15 +74,26 @@ class LocalService:
 
     @property
     def bills(self) -> list[Bill]:
-        """One bill for each accepted submission, in order."""
-        return list(self._bills)
+        """One bill for each accepted submission, in order. From another process: ``GET /bills``."""
+        return list(self._state.bills)
+
+    @property
+    def requests(self) -> Sequence[SeenRequest]:
+        """Every request seen, whatever became of it; of very many, the last."""
+        return list(self._state.requests)
+
+    @property
+    def leaks(self) -> list[str]:
+        """The paths of requests that carried an Authorization header where none belongs."""
+        return list(self._state.leaks)
 
     def fail(
         self, fault: str, *, times: int = 1, after: bool = False, rate: float | None = None, on: str | None = None
     ) -> None:
         """Misbehave, from the next request on that fits; from any thread.
 
-        Faults take their turns in the order in which they were asked for. `FAULTS` lists them.
+        Faults take their turns in the order in which they were asked for. `FAULTS` lists them. A refused submission
+        uses none up.
 
         Args:
             fault: its name.
@@ -112,18 +103,15 @@ class LocalService:
             on: where it happens instead of its usual place: ``create``, ``get`` or ``output``.
 
         Raises:
-            ValueError: there is no such fault, or it cannot happen this way; the message lists the names.
+            ValueError: there is no such fault, or it cannot happen this way; the message says what can.
         """
-        self.faults.add(plan(fault, times=times, after=after, rate=rate, on=on))
+        self._state.faults.add(plan(fault, times=times, after=after, rate=rate, on=on))
 
     async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
-        self.epoch = time.time() - self._loop.time()
-        """What to add to the loop's clock for the time of day, in seconds since 1970."""
-        self.closing = asyncio.Event()
-        runner = web.AppRunner(
-            Routes(self).application(), access_log=None, handler_cancellation=True, shutdown_timeout=_FAREWELL
-        )
+        self._state.open()
+        # A client that hangs up stops nothing here either: the real service has taken what it was sent.
+        application = Routes(self._state).application()
+        runner = web.AppRunner(application, access_log=None, handler_cancellation=False, shutdown_timeout=_FAREWELL)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
@@ -134,13 +122,14 @@ class LocalService:
             taken = f"port {self._port} on {self._host} is in use; choose another, or 0 for any that is free"
             raise OSError(errno.EADDRINUSE, taken) from error
         self._port = runner.addresses[0][1]
+        self._state.origin = self.origin
         self._runner = runner
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.closing.set()
+        self._state.closing.set()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -163,86 +152,15 @@ class LocalService:
         thread = threading.Thread(target=main, name="cometflux-local-service", daemon=True)
         thread.start()
         started.wait()
+        if errors:
+            raise errors[0]
         try:
-            if errors:
-                raise errors[0]
             yield service
         finally:
-            service._stop()
+            service._state.stop()
             thread.join()
 
     async def _serve(self, started: threading.Event) -> None:
         async with self:
             started.set()
-            await self.closing.wait()
-
-    def _stop(self) -> None:
-        if self._runner is not None:
-            self._loop.call_soon_threadsafe(self.closing.set)
-
-    def now(self) -> float:
-        """Return the time of the loop that runs the service, in seconds."""
-        return self._loop.time()
-
-    def see(self, request: web.Request) -> bool:
-        """Write *request* down, and say whether it carries the right key."""
-        is_authorised = request.headers.get("Authorization") == f"Bearer {self.key}"
-        connection = self._connections.get(request.transport) or self._count(request.transport)
-        self.requests.append(
-            SeenRequest(
-                method=request.method,
-                path=request.path,
-                authorised=is_authorised,
-                length=request.content_length or 0,
-                connection=connection,
-                at=self.now(),
-            )
-        )
-        return is_authorised
-
-    def _count(self, transport: object) -> int:
-        number = self._connections[transport] = next(self._numbers)
-        return number
-
-    def accept(self, model: str, given: Mapping[str, Any]) -> Run:
-        """Take a submission, and write its bill."""
-        now, number = self.now(), len(self._bills) + 1
-        planned = self.faults.take(PREDICTION)
-        seed = given.get("seed")
-        run = Run(
-            id=make_id(),
-            number=number,
-            model=model,
-            input=given,
-            seed=derive_seed(self._seed, number) if seed is None else int(seed),
-            frame=sizes.frame_of(model, given, self._pixels),
-            fault=None if planned is None else planned.name,
-            accepted_at=now,
-            created=datetime.fromtimestamp(self.epoch + now, UTC),
-            latency=self._latency(model) if callable(self._latency) else self._latency,
-            lifetime=self._lifetime,
-        )
-        self.runs[run.id] = run
-        self._bills.append(Bill(id=run.id, model=model, input=given, at=now))
-        return run
-
-    async def picture(self, run: Run, number: int) -> bytes:
-        """Draw a picture when it is first asked for, off the loop."""
-        place = (run.id, number)
-        if place not in self._pictures:
-            frame = run.frame
-            drawn = await asyncio.to_thread(
-                pictures.draw,
-                str(run.input["prompt"]),
-                seed=run.seed,
-                number=number,
-                width=frame.width,
-                height=frame.height,
-                format=frame.format,
-                quality=frame.quality,
-                model=run.model,
-            )
-            self._pictures[place] = drawn
-            if len(self._pictures) > _MOST_PICTURES:
-                self._pictures.pop(next(iter(self._pictures)))
-        return self._pictures.get(place) or drawn
+            await self._state.closing.wait()

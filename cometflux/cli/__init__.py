@@ -1,0 +1,25 @@
+"""The command ``cometflux``: pictures from prompts and prompt files.
+
+stdout is data and stderr is talk. Needs the extra ``cli``, and says so where it is missing.
+
+Exit codes: 130 interrupted; else 3 for the key, the credit, the configuration or a folder that cannot be written to;
+else 1 when something failed, is unknown or not saved; else 0. 2 says that the arguments or the prompt file are wrong,
+and nothing was sent.
+"""
+
+import sys
+from collections.abc import Sequence
+
+_PACKAGES = {"cyclopts", "rich"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; without *arguments*, those of the process."""
+    try:
+        from cometflux.cli.app import run_command
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _PACKAGES:
+            raise
+        sys.stderr.write('the command needs an extra: pip install "cometflux[cli]"\n')
+        return 3
+    return run_command(sys.argv[1:] if arguments is None else arguments)

@@ -1,0 +1,232 @@
+"""The commands and their arguments. What they do stands in the other modules, imported when it is needed."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from rich.console import Console
+
+from cometflux import __version__
+from cometflux.cli.faults import Fault, MissingExtraError, SourceError, UsageError
+from cometflux.cli.given import Given
+from cometflux.cli.options import OPTIONS, Settings, with_model_parameters
+from cometflux.cli.screen import Screen
+from cometflux.cli.sources import SUFFIXES, Format, Row, Source, read_source
+from cometflux.errors import CometfluxError, ConfigError, InputError
+
+_MOST_ERRORS = 10
+_ARGUMENTS = Group("Arguments", sort_key=0)
+_never: tuple[str, ...] = ()
+
+app = App(
+    name="cometflux",
+    version=__version__,
+    help="Pictures from prompts with the FLUX models of CometAPI, never paid for twice.",
+    help_format="plaintext",
+    result_action="return_value",
+    print_error=False,
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
+    group_parameters=OPTIONS,
+    group_arguments=_ARGUMENTS,
+)
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code. An error that can be expected is told on one line each."""
+    try:
+        result = app(list(arguments), console=Console())
+    except CycloptsError as error:
+        error.verbose = False
+        return _tell([str(error)], 2)
+    except UsageError as error:
+        return _tell(error.lines, 2)
+    except InputError as error:
+        return _tell([str(error)], 2)
+    except (ConfigError, MissingExtraError) as error:
+        return _tell([str(error)], 3)
+    except CometfluxError as error:
+        return _tell([str(error)], 1)
+    except KeyboardInterrupt:
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def _tell(lines: Sequence[str], code: int) -> int:
+    screen = Screen()
+    for line in lines[:_MOST_ERRORS]:
+        screen.error(line)
+    if len(lines) > _MOST_ERRORS:
+        screen.say(f"… and {len(lines) - _MOST_ERRORS} more errors like these; nothing was sent")
+    elif len(lines) > 1:
+        screen.say(f"{len(lines)} errors; nothing was sent")
+    return code
+
+
+@app.command(
+    usage="Usage: cometflux generate PROMPT... [OPTIONS]",
+    help_epilogue=(
+        "Examples:\n"
+        '  cometflux generate "a lighthouse in the rain" --aspect-ratio 16:9 --count 4\n'
+        '  cometflux generate "paint it red" --model kontext-pro --input-image boat.png'
+    ),
+)
+@with_model_parameters
+def generate(
+    *prompts: Annotated[str, Parameter(metavar="PROMPT", help="What a picture should show; in quotes.")],
+    out: Annotated[Path, Parameter(metavar="FOLDER", group=OPTIONS, help="Where the pictures go.")] = Path("images"),
+    settings: Settings = Settings(),  # noqa: B008 - frozen
+    **given: str | list[str] | None,
+) -> int:
+    """Make pictures from prompts, and print their paths."""
+    _check_prompts(prompts)
+    _check_place(settings)
+    source = Source(rows=tuple(Row(values={"prompt": prompt}) for prompt in prompts))
+    return _run(source, Path(), settings, given, out)
+
+
+@app.command(
+    usage="Usage: cometflux batch FILE [OPTIONS]",
+    help_epilogue=(
+        "Columns: prompt, model, key, and the parameters of the models. A row beats an\n"
+        "option. Paths of images are relative to the file.\n"
+        "\n"
+        "With --json every outcome is one line, with index, key, kind (succeeded,\n"
+        "failed, canceled, expired, detached, not_sent, rejected or unknown), ok,\n"
+        "model, prompt, prediction_id, files, error and money.\n"
+        "\n"
+        "Examples:\n"
+        "  cometflux batch prompts.csv --local\n"
+        "  cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour"
+    ),
+)
+@with_model_parameters
+def batch(
+    file: Annotated[
+        str, Parameter(metavar="FILE", allow_leading_hyphen=True, help="A .csv, .tsv, .jsonl or .txt file; - is stdin.")
+    ],
+    /,
+    *,
+    out: Annotated[
+        Path | None,
+        Parameter(metavar="FOLDER", group=OPTIONS, help="Where the pictures go. [default: <name of FILE>-images]"),
+    ] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        Format | None,
+        Parameter(
+            metavar="FORMAT",
+            group=OPTIONS,
+            show_choices=False,
+            help="csv, tsv, jsonl or text; stdin is text if not given.",
+        ),
+    ] = None,
+    settings: Settings = Settings(),  # noqa: B008 - frozen
+    **given: str | list[str] | None,
+) -> int:
+    """Make the pictures of a prompt file, one row each.
+
+    The whole file is checked before anything is sent.
+    """
+    _check_place(settings)
+    source = _read(file, format)
+    is_stdin = file == "-"
+    folder = Path() if is_stdin else Path(file).parent
+    default = "stdin-images" if is_stdin else f"{Path(file).stem}-images"
+    return _run(source, folder, settings, given, out or Path(default))
+
+
+@app.command
+def models(
+    model: Annotated[str | None, Parameter(metavar="MODEL", help="The one whose parameters to show.")] = None,
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative=_never, show_default=False, help="One JSON object per line.")] = False,
+) -> None:
+    """List the models, or the parameters of one."""
+    from cometflux.cli.models import show_model, show_models
+
+    if model is None:
+        show_models(as_json=json)
+    else:
+        show_model(model, as_json=json)
+
+
+@app.command
+def local_service(
+    *,
+    port: Annotated[int, Parameter(metavar="P", help="The port; 0 takes any that is free.")] = 8642,
+    host: Annotated[str, Parameter(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
+    key: Annotated[str, Parameter(metavar="KEY", help="The key that clients must bring.")] = "local-key",
+    latency: Annotated[float, Parameter(metavar="SECONDS", help="How long a prediction takes.")] = 0.6,
+    fault: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="NAME[:RATE]",
+            negative=_never,
+            consume_multiple=False,
+            show_default=False,
+            help="Misbehave: once, or at this rate, as in drop:0.1; repeatable.",
+        ),
+    ] = (),
+) -> None:
+    """Run a service on this machine that costs nothing.
+
+    It speaks like CometAPI, draws real pictures, and misbehaves when it is told to.
+    """
+    from cometflux.cli.local import serve
+
+    serve(Screen(), fault, port=port, host=host, key=key, latency=latency)
+
+
+def _run(source: Source, folder: Path, settings: Settings, given: Mapping[str, Any], out: Path) -> int:
+    from cometflux.cli.plan import make_plan
+    from cometflux.cli.run import run_plan
+
+    options = {name: text for name, text in given.items() if text is not None}
+    written = Given(model=settings.model, options=options, inputs=settings.input, count=settings.count)
+    return run_plan(make_plan(source, written, folder), settings, out)
+
+
+_SMALL_WORDS = {"a", "an", "the", "of", "in", "on", "at", "with", "and", "by", "under", "over", "for"}
+
+
+def _check_prompts(prompts: Sequence[str]) -> None:
+    if not prompts:
+        raise UsageError('give a prompt, in quotes: cometflux generate "a lighthouse"')
+    if len(prompts) > 1 and not any(" " in each for each in prompts) and _SMALL_WORDS & set(prompts):
+        raise UsageError(
+            f'these are {len(prompts)} prompts of one word each; put a prompt in quotes: "{" ".join(prompts)}"'
+        )
+    for each in prompts:
+        if each.endswith(tuple(SUFFIXES)) and " " not in each and Path(each).is_file():
+            raise UsageError(f"{each} is a file; for the prompts in it: cometflux batch {each}")
+
+
+def _check_place(settings: Settings) -> None:
+    if settings.local:
+        for name, value in (("--base-url", settings.base_url), ("--proxy", settings.proxy)):
+            if value is not None:
+                raise UsageError(f"--local and {name} exclude each other; leave one out")
+
+
+def _read(file: str, given: Format | None) -> Source:
+    if file == "-":
+        if sys.stdin.isatty():
+            Screen().say("reading prompts, one per line; Ctrl-D ends")
+        return read_source(sys.stdin.buffer.read(), given or Format.TEXT, "stdin")
+    path = Path(file)
+    if given is None and path.suffix.lower() not in SUFFIXES and path.is_file():
+        known = ", ".join(SUFFIXES)
+        raise SourceError(f"its name does not say how it is written (known are {known}); give --format", file)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise SourceError("there is no such file", file) from error
+    except IsADirectoryError as error:
+        raise SourceError("this is a folder; give a file in it", file) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SourceError([Fault(f"the file cannot be read ({reason})")], file) from error
+    return read_source(data, given or SUFFIXES[path.suffix.lower()], file)

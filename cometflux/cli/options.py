@@ -1,0 +1,100 @@
+"""The options that `generate` and `batch` share, and one more for each parameter of a model."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, TypeVar
+
+import attrs
+from cyclopts import Group, Parameter
+from cyclopts.validators import Number
+
+from cometflux.cli import reference
+from cometflux.flux import Kind
+
+OPTIONS = Group("Options", sort_key=1)
+MODEL_PARAMETERS = Group(
+    "Model parameters",
+    help="Each model takes some of these: `cometflux models MODEL` tells which.",
+    sort_key=2,
+)
+
+_positive = Number(gte=1)
+_never: tuple[str, ...] = ()
+
+
+@Parameter(name="*", group=OPTIONS)
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What both commands that make pictures are told."""
+
+    model: Annotated[str, Parameter(metavar="MODEL", help="One of `cometflux models`.")] = "flux-schnell"
+    count: Annotated[
+        int,
+        Parameter(
+            metavar="N",
+            validator=_positive,
+            show_default=False,
+            help="Make each prompt N times; a fixed seed goes up by one.",
+        ),
+    ] = 1
+    input: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="KEY=VALUE",
+            negative=_never,
+            consume_multiple=False,
+            show_default=False,
+            help="A parameter by its name at the service; repeatable.",
+        ),
+    ] = ()
+    json: Annotated[
+        bool, Parameter(negative=_never, show_default=False, help="Print one JSON object per outcome, not paths.")
+    ] = False
+    local: Annotated[
+        bool,
+        Parameter(negative=_never, show_default=False, help="Draw on this machine: no key, nothing is paid."),
+    ] = False
+    max_pending: Annotated[
+        int, Parameter(metavar="N", validator=_positive, help="Most predictions under way at once.")
+    ] = 64
+    base_url: Annotated[str | None, Parameter(metavar="URL", help="Where the API is, if not at CometAPI.")] = None
+    proxy: Annotated[str | None, Parameter(metavar="URL", help="An HTTP proxy to go through.")] = None
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_METAVARS = {
+    Kind.TEXT: "TEXT",
+    Kind.INTEGER: "N",
+    Kind.NUMBER: "X",
+    Kind.BOOLEAN: "BOOL",
+    Kind.CHOICE: "WORD",
+    Kind.IMAGE: "IMAGE",
+    Kind.IMAGES: "IMAGE",
+}
+
+
+def with_model_parameters(command: _Command) -> _Command:
+    """Give *command*, which takes ``**given``, an option for each parameter of any model."""
+    signature = inspect.signature(command)
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    command.__signature__ = signature.replace(parameters=[*own, *_model_options()])  # type: ignore[attr-defined]
+    return command
+
+
+def _model_options() -> Iterator[inspect.Parameter]:
+    for name, takers in reference.all_parameters().items():
+        kind = reference.kind_of(name, takers[0])
+        # Texts, because each model has its own types and ranges; they are read when the model is known.
+        written = list[str] | None if kind is Kind.IMAGES else str | None
+        option = Parameter(
+            group=MODEL_PARAMETERS,
+            help=reference.short_text(name, takers),
+            metavar=_METAVARS[kind],
+            negative=_never,
+            consume_multiple=False,
+            allow_leading_hyphen=kind in {Kind.INTEGER, Kind.NUMBER},
+        )
+        yield inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[written, option]
+        )

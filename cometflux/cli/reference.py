@@ -1,0 +1,75 @@
+"""What the models and their parameters mean, read from the docstrings in `cometflux.flux`."""
+
+import ast
+import inspect
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from cometflux import flux
+
+
+def slug(model: str) -> str:
+    """Return a model's name without its owner."""
+    return model.rpartition("/")[2]
+
+
+def parameter_texts(model: type[flux.Flux]) -> dict[str, str]:
+    """Return the help text of each parameter: the docstring under its field, the nearest class's."""
+    texts: dict[str, str] = {}
+    for owner in reversed(model.__mro__):
+        texts |= _texts_of_classes().get(owner.__name__, {})
+    return texts
+
+
+@cache
+def _texts_of_classes() -> Mapping[str, Mapping[str, str]]:
+    try:
+        tree = ast.parse(inspect.getsource(flux))
+    except OSError:
+        # Installed without its source; the help is poorer then, and nothing else.
+        return {}
+    return {each.name: dict(_texts_in(each)) for each in tree.body if isinstance(each, ast.ClassDef)}
+
+
+def _texts_in(owner: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for field, below in itertools.pairwise(owner.body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, inspect.cleandoc(text)
+
+
+def all_parameters() -> dict[str, list[type[flux.Flux]]]:
+    """Return every parameter of any model but the prompt, with the models that take it; the common ones first."""
+    takers: dict[str, list[type[flux.Flux]]] = {}
+    for model in flux.MODELS.values():
+        for parameter in flux.parameters(model):
+            if parameter.name != "prompt":
+                takers.setdefault(parameter.name, []).append(model)
+    return dict(sorted(takers.items(), key=lambda item: -len(item[1])))
+
+
+def kind_of(name: str, model: type[flux.Flux]) -> flux.Kind:
+    """Return the kind of a parameter, which is the same for all models that take it."""
+    return next(each.kind for each in flux.parameters(model) if each.name == name)
+
+
+_MOST_NAMED = 3
+_MOST_CHARACTERS = 46
+# The first sentence ends where one model's own figures begin.
+_DETAILS = re.compile(r"(?:, (?=['0-9]|any |from )|[;.](?=\s|$)).*", re.DOTALL)
+_CONDITION = re.compile(r"\. (Only with [^.;]+)")
+_ASIDE = re.compile(r"\s*\([^)]*\)")
+
+
+def short_text(name: str, takers: list[type[flux.Flux]]) -> str:
+    """Describe a parameter on one short line for all its models, and name them where there is room."""
+    if kind_of(name, takers[0]) is flux.Kind.IMAGES:
+        text = "Images to combine or edit; repeat for several"
+    else:
+        whole = _ASIDE.sub("", parameter_texts(takers[0]).get(name, ""))
+        condition = _CONDITION.search(whole)
+        text = _DETAILS.sub("", whole) + (f"; {condition[1].lower()}" if condition else "")
+    named = f"{text} ({', '.join(slug(model.model).removeprefix('flux-') for model in takers)})"
+    return named if len(takers) <= _MOST_NAMED and len(named) <= _MOST_CHARACTERS else text

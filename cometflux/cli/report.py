@@ -1,0 +1,186 @@
+"""What became of the jobs: one record per outcome for programs, one table at the end for people."""
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+from rich.table import Table
+from rich.text import Text
+
+from cometflux.cli.reference import slug
+from cometflux.cli.screen import clip, escape_json, plain
+from cometflux.errors import CometfluxError, Money, PredictionError, SessionClosedError, SessionStoppedError
+from cometflux.events import Accepted, Ended, Event
+from cometflux.jobs import Job, Kind
+from cometflux.registry import Outcome
+
+_MOST_SHOWN = 10
+_MOST_NAMED = 4
+
+
+def record(outcome: Outcome) -> str:
+    """Write an outcome as one line of JSON. The keys stay; none will be renamed or left out."""
+    error = outcome.error
+    values: dict[str, Any] = {
+        "index": outcome.index,
+        "key": outcome.key,
+        "kind": outcome.kind.value,
+        "ok": outcome.ok,
+        "model": outcome.job.model,
+        "prompt": outcome.job.prompt,
+        "prediction_id": outcome.prediction.id if outcome.prediction else None,
+        "files": [str(path) for path in outcome.files],
+        "error": None if error is None else str(error),
+        "money": Money.ACCEPTED.value if error is None else error.money.value,
+    }
+    return escape_json(json.dumps(values, ensure_ascii=False))
+
+
+def not_drawn(index: int, job: Job, cause: CometfluxError) -> Outcome:
+    """Make the outcome of a job that the session never came to."""
+    stopped = SessionStoppedError(cause.cause) if isinstance(cause, SessionStoppedError) else None
+    error = stopped or SessionClosedError(cause.message)
+    return Outcome(index=index, key=job.key or f"{index:05d}", job=job, kind=Kind.NOT_SENT, error=error)
+
+
+@attrs.define
+class Trouble:
+    """What went wrong with one job or, where it went wrong alike, with several."""
+
+    outcome: Outcome
+    reason: str
+    more: list[str] = attrs.field(factory=list)
+    """The keys of the others, in order."""
+
+    def alike(self) -> str:
+        """Name the others, as far as there is room."""
+        if not self.more:
+            return ""
+        named = ", ".join(clip(key, 20) for key in self.more[:_MOST_NAMED])
+        rest = f" and {len(self.more) - _MOST_NAMED} others" if len(self.more) > _MOST_NAMED else ""
+        return f" (the same with {named}{rest})"
+
+
+class Tally:
+    """Counts outcomes, and keeps the first that are worth naming."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.kinds: Counter[Kind] = Counter()
+        self.pictures = 0
+        self.unsaved = 0
+        self.began = time.monotonic()
+        self.bought = 0
+        """How many predictions the service took for certain."""
+        self.running: dict[str, None] = {}
+        """The ids of the predictions that the service took and that were not seen to end."""
+        self._troubles: dict[tuple[Any, ...], Trouble] = {}
+        self._untold = 0
+
+    @property
+    def is_all_well(self) -> bool:
+        """Whether every job succeeded and is saved."""
+        return not self.unsaved and self.kinds.total() == self.kinds[Kind.SUCCEEDED]
+
+    def watch(self, event: Event) -> None:
+        """Note which predictions are under way."""
+        if isinstance(event, Accepted):
+            self.bought += 1
+            self.running[event.prediction_id] = None
+        elif isinstance(event, Ended) and event.prediction_id is not None and event.kind is not Kind.DETACHED:
+            self.running.pop(event.prediction_id, None)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        self.kinds[outcome.kind] += 1
+        self.pictures += len(outcome.files)
+        if outcome.ok or _is_told_elsewhere(outcome):
+            return
+        self.unsaved += outcome.kind is Kind.SUCCEEDED
+        reason = _reason(outcome)
+        # What has an id that leads to a picture is named by itself.
+        alike = (outcome.kind, _TRACE.sub("", reason)) if outcome.kind in _GROUPED else (outcome.index,)
+        known = self._troubles.get(alike)
+        if known is not None:
+            known.more.append(outcome.key)
+        elif len(self._troubles) < _MOST_SHOWN:
+            self._troubles[alike] = Trouble(outcome, reason)
+        else:
+            self._untold += 1
+
+    def tables(self) -> Iterator[Table | Text]:
+        """Yield the closing tables: counts, then what went wrong."""
+        yield self._counts()
+        if self._troubles:
+            yield Text()
+            yield self._named_troubles()
+        if self._untold:
+            yield Text(f"  … and {self._untold} more; --json tells of each")
+        if unknown := self.kinds[Kind.UNKNOWN]:
+            verb = "is unknown: it" if unknown == 1 else "are unknown: they"
+            yield Text(f"{unknown} {verb} may be billed, and {'is' if unknown == 1 else 'are'} not repeated")
+
+    def _counts(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(justify="left")
+        table.add_column(justify="right")
+        for kind in Kind:
+            if count := self.kinds[kind] - (self.unsaved if kind is Kind.SUCCEEDED else 0):
+                table.add_row(Text(_WORDS[kind], _STYLES.get(kind, "yellow")), str(count))
+        if self.unsaved:
+            table.add_row(Text("paid, not saved", "red"), str(self.unsaved))
+        table.add_row("pictures", str(self.pictures))
+        table.add_row("elapsed", f"{time.monotonic() - self.began:.1f} s")
+        return table
+
+    def _named_troubles(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, style="red")
+        table.add_column(ratio=1, overflow="fold")
+        for trouble in self._troubles.values():
+            outcome = trouble.outcome
+            kind = "not saved" if outcome.kind is Kind.SUCCEEDED else _WORDS[outcome.kind]
+            about = f"{slug(outcome.job.model)}: {outcome.job.prompt or ''}"
+            reason = f"{clip(trouble.reason, 300)}{trouble.alike()}"
+            table.add_row(
+                Text(clip(outcome.key, 20)), Text(kind), Text.assemble(reason, "\n", (clip(about, 68), "dim"))
+            )
+        return table
+
+    def last_line(self) -> str:
+        """Say where the pictures are."""
+        return f"{_count(self.pictures, 'picture')} in {plain(str(self.folder))}"
+
+    def interrupted_line(self) -> str:
+        """Say what was bought before an interruption, where it is, and which ids lead to the rest."""
+        left = f"; not waited for, and paid: {', '.join(map(plain, self.running))}" if self.running else ""
+        return f"interrupted: {_count(self.bought, 'prediction')} bought, {self.last_line()}{left}"
+
+
+_GROUPED = (Kind.FAILED, Kind.REJECTED, Kind.NOT_SENT, Kind.UNKNOWN)
+# The service ends many reasons with an id in brackets.
+_TRACE = re.compile(r"\([a-z0-9]{8,}\)")
+_WORDS = {kind: kind.value.replace("_", " ") for kind in Kind}
+_STYLES = {Kind.SUCCEEDED: "green", Kind.FAILED: "red", Kind.UNKNOWN: "bold red"}
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _is_told_elsewhere(outcome: Outcome) -> bool:
+    """Whether the job was not sent for the one reason that stopped them all."""
+    return outcome.kind is Kind.NOT_SENT and isinstance(outcome.error, SessionStoppedError | SessionClosedError)
+
+
+def _reason(outcome: Outcome) -> str:
+    error = outcome.error
+    if isinstance(error, PredictionError) and error.prediction.error:
+        return error.prediction.error
+    return str(error)

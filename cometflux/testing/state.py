@@ -1,0 +1,139 @@
+"""What the service knows while it runs: the predictions, the bills, the requests, the faults that are due."""
+
+import asyncio
+import itertools
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+from aiohttp import web
+
+from cometflux.testing import pictures, sizes
+from cometflux.testing.faults import PREDICTION, FaultQueue
+from cometflux.testing.records import Bill, SeenRequest
+from cometflux.testing.runs import Run, derive_seed, make_id
+
+_MOST_REQUESTS = 100_000
+_MOST_PICTURES = 16
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What `LocalService` was told; it says what each means."""
+
+    key: str
+    latency: float | Callable[[str], float]
+    pixels: int
+    seed: int
+    wrapped: bool
+    lifetime: float
+
+    def __attrs_post_init__(self) -> None:
+        if not self.key:
+            raise ValueError("key: allowed is a text that is not empty")
+        if not callable(self.latency) and not self.latency >= 0:
+            raise ValueError(f"latency={self.latency!r}: allowed is a number of seconds from 0, or a function")
+        if not 64 <= self.pixels <= 16_000_000:
+            raise ValueError(f"pixels={self.pixels!r}: allowed is a number from 64 to 16000000")
+        if not self.lifetime >= 0:
+            raise ValueError(f"lifetime={self.lifetime!r}: allowed is a number of seconds from 0")
+
+
+class State:
+    """What the service knows. Only the thread of its loop changes it, except for the faults."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.faults = FaultQueue(settings.seed)
+        self.runs: dict[str, Run] = {}
+        self.bills: list[Bill] = []
+        self.leaks: list[str] = []
+        self.requests: deque[SeenRequest] = deque(maxlen=_MOST_REQUESTS)
+        self.origin = ""
+        """Scheme, host and port; empty until it listens."""
+        self._connections: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._numbers = itertools.count(1)
+        self._pictures: dict[tuple[str, int], bytes] = {}
+
+    def open(self) -> None:
+        """Take the running loop's clock for everything."""
+        self._loop = asyncio.get_running_loop()
+        self.closing = asyncio.Event()
+        """Set when the service stops: what waits, waits no longer."""
+        self.epoch = time.time() - self._loop.time()
+        """What to add to the loop's clock for the time of day, in seconds since 1970."""
+
+    def stop(self) -> None:
+        """Let the service stop; from any thread."""
+        self._loop.call_soon_threadsafe(self.closing.set)
+
+    def now(self) -> float:
+        """Return the loop's time, in seconds."""
+        return self._loop.time()
+
+    def see(self, request: web.Request) -> bool:
+        """Write *request* down, and say whether it carries the right key."""
+        is_authorised = request.headers.get("Authorization") == f"Bearer {self.settings.key}"
+        connection = self._connections.get(request.transport) or self._count(request.transport)
+        self.requests.append(
+            SeenRequest(
+                method=request.method,
+                path=request.path,
+                authorised=is_authorised,
+                length=request.content_length or 0,
+                connection=connection,
+                at=self.now(),
+            )
+        )
+        return is_authorised
+
+    def _count(self, transport: object) -> int:
+        number = self._connections[transport] = next(self._numbers)
+        return number
+
+    def accept(self, model: str, given: Mapping[str, Any]) -> Run:
+        """Take a submission, and write its bill."""
+        now, number = self.now(), len(self.bills) + 1
+        planned = self.faults.take(PREDICTION)
+        latency, seed = self.settings.latency, given.get("seed")
+        run = Run(
+            id=make_id(),
+            number=number,
+            model=model,
+            input=given,
+            seed=derive_seed(self.settings.seed, number) if seed is None else int(seed),
+            frame=sizes.frame_of(model, given, self.settings.pixels),
+            fault=None if planned is None else planned.name,
+            accepted_at=now,
+            created=datetime.fromtimestamp(self.epoch + now, UTC),
+            latency=latency(model) if callable(latency) else latency,
+            lifetime=self.settings.lifetime,
+        )
+        self.runs[run.id] = run
+        self.bills.append(Bill(id=run.id, model=model, input=given, at=now))
+        return run
+
+    async def picture(self, run: Run, number: int) -> bytes:
+        """Draw a picture when it is first asked for, off the loop."""
+        place = (run.id, number)
+        if place in self._pictures:
+            return self._pictures[place]
+        drawn = await asyncio.to_thread(
+            pictures.draw,
+            run.input["prompt"],
+            seed=run.seed,
+            number=number,
+            width=run.frame.width,
+            height=run.frame.height,
+            format=run.frame.format,
+            quality=run.frame.quality,
+            model=run.model,
+        )
+        self._pictures[place] = drawn
+        if len(self._pictures) > _MOST_PICTURES:
+            self._pictures.pop(next(iter(self._pictures)))
+        return drawn

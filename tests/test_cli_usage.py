@@ -1,0 +1,189 @@
+"""What is given wrongly: one line on stderr, the right exit code, and nothing is sent."""
+
+import sys
+from io import BytesIO, TextIOWrapper
+
+import pytest
+
+from cometflux.cli import main
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in, with a key, and an address where nobody listens should anything be sent."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMETAPI_KEY", "sk-test")
+    monkeypatch.delenv("COMETAPI_API_KEY", raising=False)
+    monkeypatch.setenv("COMETFLUX_BASE_URL", "http://127.0.0.1:9/replicate/v1")
+    return tmp_path
+
+
+def command(line, *more):
+    return main([*line.split(), *more])
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.csv", b"", "a.csv: it is empty; give one prompt per row"),
+        ("a.csv", b"prompt\n", "a.csv: it holds no prompt; give one per row"),
+        ("a.csv", b"prompt\ncaf\xe9\n", "a.csv, line 2: byte 0xe9 is not UTF-8; save the file as UTF-8"),
+        (
+            "a.csv",
+            b"prompt,seed\na\n",
+            "a.csv, line 2: the row has 1 cell and the header 2; leave a cell empty rather than out",
+        ),
+        ("a.csv", b'prompt\n"a\n', "a.csv, line 2: a quote is opened and never closed"),
+        ("a.csv", b"prompt,sed\na,1\n", "a.csv, line 1: no row can use the column 'sed'; did you mean 'seed'?"),
+        ("a.csv", b"prompt,go_fast\na,maybe\n", "a.csv, line 2: go_fast: 'maybe' was given; allowed is true or false"),
+        (
+            "a.csv",
+            b"prompt,seed\na,\x1b[2J\n",
+            r"a.csv, line 2: seed: '\x1b[2J' was given; allowed is a whole number that fits in 64 bits",
+        ),
+        (
+            "a.tsv",
+            b"prompt,seed\na,1\n",
+            "a.tsv, line 1: no column is named 'prompt'; it seems to be separated by commas (name it .csv)",
+        ),
+        ("a.txt", b"# none\n", "a.txt: it holds no prompt; give one per row"),
+        (
+            "a.jsonl",
+            b'[{"prompt": "a"}]',
+            "a.jsonl, line 1: it is one JSON list; write each of its objects on a line of its own",
+        ),
+        (
+            "a.ndjson",
+            b'[1]\n{"prompt": "a"}\n',
+            'a.ndjson, line 1: a list stands where an object is expected, as in {"prompt": "a fox"}',
+        ),
+        ("a.jsonl", b'{"prompt": NaN}', "a.jsonl, line 1: NaN is not JSON; leave the value out"),
+        ("a.jsonl", b'{"prompt": 3}', "a.jsonl, line 1: prompt: 3 was given; allowed is a text that is not blank"),
+        ("a.jsonl", b'{"seed": 3}', "a.jsonl, line 1: the row has no prompt"),
+        (
+            "a.jsonl",
+            b'{"prompt": "a", "key": 3}',
+            "a.jsonl, line 1: key: 3 was given; allowed is a string that is not blank",
+        ),
+        (
+            "a.jsonl",
+            b'{"prompt": "\\ud800"}',
+            (
+                r"a.jsonl, line 1: prompt: '\ud800' was given; allowed is text that UTF-8 can encode; "
+                "character 1 is half of a surrogate pair"
+            ),
+        ),
+        (
+            "a.jsonl",
+            b'{"prompt": "a", "model": ["dev"]}',
+            "a.jsonl, line 1: model: ['dev'] was given; allowed is the name of a model, as a string",
+        ),
+        (
+            "prompts",
+            b"a fox\n",
+            (
+                "prompts: its name does not say how it is written (known are .csv, .tsv, .jsonl, .ndjson, .txt); "
+                "give --format"
+            ),
+        ),
+    ],
+)
+def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, folder, capsys):
+    (folder / name).write_bytes(data)
+    assert 2 == command("batch", name)
+    assert ("", f"error: {message}\n") == capsys.readouterr()
+    assert [name] == [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("batch nowhere.csv", "nowhere.csv: there is no such file"),
+        ("batch folder.csv", "folder.csv: this is a folder; give a file in it"),
+        ("batch", 'Command "batch" parameter FILE requires an argument.'),
+        ("batch a.txt --guidence 3", "Unknown option: --guidence. Did you mean --guidance?"),
+        ("batch a.txt --format yaml", 'Invalid value "yaml" for --format. Choose from: "csv", "tsv", "jsonl", "text".'),
+        ("generate", 'give a prompt, in quotes: cometflux generate "a lighthouse"'),
+        ("generate a red fox", 'these are 3 prompts of one word each; put a prompt in quotes: "a red fox"'),
+        ("generate a.txt", "a.txt is a file; for the prompts in it: cometflux batch a.txt"),
+        ("generate fox --count 0", 'Invalid value "0" for --count. Must be >= 1.'),
+        ("generate fox --max-pending -1", 'Invalid value "-1" for --max-pending. Must be >= 1.'),
+        ("generate fox --input seed", "--input seed: write it as key=value"),
+        ("generate fox --seed 1 --input seed=2", "--input seed=2: seed is already given with --seed"),
+        ("generate fox --local --proxy http://127.0.0.1:9", "--local and --proxy exclude each other; leave one out"),
+        ("generate fox --seed 1.5", "--seed: '1.5' was given; allowed is a whole number that fits in 64 bits"),
+        (
+            "generate fox --output-format jpeg",
+            "--output-format: 'jpeg' was given; allowed is 'webp', 'jpg' or 'png'; did you mean 'jpg'?",
+        ),
+        (
+            "generate fox --model 2-pro --width 512",
+            (
+                "--width: 512 was given; allowed only together with aspect_ratio='custom': otherwise the service would "
+                "ignore it, and the picture would still be paid"
+            ),
+        ),
+        (
+            "generate fox --model dev --image nowhere.png",
+            "--image: 'nowhere.png' was given; the file cannot be read (No such file or directory)",
+        ),
+        (
+            "generate fox --model dev --image a.txt",
+            "--image: 'a.txt' was given; allowed is a PNG, JPEG, WebP or GIF image",
+        ),
+        ("nonsense", 'Unknown command "nonsense". Available commands: generate, batch, models, local-service.'),
+        ("local-service --latency -1", "latency=-1.0: allowed is a number of seconds from 0, or a function"),
+        ("local-service --fault drop:2", "rate=2.0: allowed is a number from 0 to 1; the faults are "),
+    ],
+)
+def test_a_bad_argument_is_one_line_and_exit_code_2(arguments, message, folder, capsys):
+    (folder / "a.txt").write_text("a fox\n")
+    (folder / "folder.csv").mkdir()
+    assert 2 == command(arguments)
+    out, err = capsys.readouterr()
+    assert ("", 1) == (out, err.count("\n"))
+    assert err.startswith(f"error: {message}")
+    assert {"a.txt", "folder.csv"} == {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        ("generate fox", {"COMETAPI_KEY": " "}, "there is no API key: set COMETAPI_KEY"),
+        ("generate fox", {"COMETAPI_KEY": "Bearer x"}, "the API key begins with the word Bearer; give the key alone"),
+        ("generate fox --base-url ftp://x", {}, "base_url='ftp://x': allowed is an http or https URL with a host"),
+        ("generate fox --proxy nowhere", {}, "proxy='nowhere': allowed is an http or https URL with a host"),
+        ("generate fox --out a.txt", {}, "'a.txt' is a file, not a folder"),
+        ("batch a.txt --out a.txt/x", {}, "the folder 'a.txt/x' cannot be written to: Not a directory"),
+    ],
+)
+def test_a_bad_configuration_is_one_line_and_exit_code_3(arguments, environment, message, folder, capsys, monkeypatch):
+    (folder / "a.txt").write_text("a fox\n")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert 3 == command(arguments)
+    out, err = capsys.readouterr()
+    assert ("", 1) == (out, err.count("\n"))
+    assert err.startswith(f"error: {message}")
+
+
+def test_ten_errors_are_shown_and_the_rest_counted(folder, capsys):
+    (folder / "a.csv").write_text("prompt,seed\n" + "a,x\n" * 15)
+    assert 2 == command("batch a.csv")
+    lines = capsys.readouterr().err.splitlines()
+    assert [f"error: a.csv, line {number}" for number in range(2, 12)] == [
+        line.partition(": seed")[0] for line in lines[:10]
+    ]
+    assert ["… and 5 more errors like these; nothing was sent"] == lines[10:]
+
+
+def test_markup_in_what_is_given_is_shown_as_it_is(capsys):
+    assert 2 == command("generate fox --seed [red]x[/red]")
+    assert "error: --seed: '[red]x[/red]' was given" in capsys.readouterr().err
+
+
+def test_stdin_is_text_unless_its_format_is_given(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b'{"prompt": 3}\n')))
+    assert 2 == command("batch - --format jsonl")
+    expected = "error: stdin, line 1: prompt: 3 was given; allowed is a text that is not blank\n"
+    assert expected == capsys.readouterr().err
