@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,44 @@ def load_created(body: bytes) -> Prediction | None:
         return _build(parts, prediction_id, parts.status or Status.UNRECOGNIZED)
     except AnswerError:
         return Prediction(id=prediction_id, status=Status.UNRECOGNIZED)
+
+
+def load_torn(body: bytes) -> str | None:
+    """Salvage a prediction's id from the answer to a submission that broke off; None unless the id is there, whole.
+
+    What stands in the echoed input is never taken for it.
+    """
+    for text in _closed(body.decode("utf-8", "ignore").removeprefix("\ufeff")):
+        prediction = load_created(text.encode())
+        if prediction is not None:
+            return prediction.id
+    return None
+
+
+def _closed(text: str) -> Iterator[str]:
+    """Close what is open in a JSON text that was cut: at its end, else behind its last whole part."""
+    closers: list[str] = []
+    whole = 0, ""
+    for place, mark in _marks(text):
+        if mark in "{[":
+            closers.insert(0, "}" if mark == "{" else "]")
+        elif mark in "}]" and closers:
+            closers.pop(0)
+        if len(closers) > _DEEPEST_TORN:
+            return
+        whole = (place if mark == "," else place + 1), "".join(closers)
+    yield text + "".join(closers)
+    yield text[: whole[0]] + whole[1]
+
+
+_DEEPEST_TORN = 32
+
+
+def _marks(text: str) -> Iterator[tuple[int, str]]:
+    """Find the brackets and commas that stand in no string."""
+    for found in re.finditer(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[{}\[\],]', text, re.DOTALL):
+        if not found[0].startswith('"'):
+            yield found.start(), found[0]
 
 
 @attrs.frozen

@@ -87,7 +87,8 @@ def read_created(response: Response, now: float) -> Prediction:
 
     Raises:
         RejectedError: the service refused it.
-        UnknownSubmissionError: nothing proves what became of it.
+        UnknownSubmissionError: nothing proves what became of it. Where a torn answer still shows an id, the error
+            carries it, and a question after it can prove that it was accepted.
     """
     # An id is proof of a bill, whatever the status says.
     prediction = converter.load_created(response.body)
@@ -159,15 +160,22 @@ def _refusal(response: Response, now: float) -> CometfluxError:
     """Name what an answer without an id means for the money."""
     fault = _read_fault(response.body)
     error: CometfluxError
-    says_no = 300 <= response.status < 500 and response.status not in _UNSURE
-    if says_no or fault.code in _REFUSALS:
+    torn_id = _salvage(response.body) if response.cut else None
+    says_no = fault.code in _REFUSALS or (300 <= response.status < 500 and response.status not in _UNSURE)
+    if says_no and torn_id is None:
         error = _rejection(response, fault, now, ModelNotFoundError)
     else:
         evidence = ", ".join(part for part in (f"HTTP {response.status}", _kind(response), response.cut) if part)
         detail = f": {fault.detail}" if fault.detail else ""
-        error = UnknownSubmissionError(f"no proof of what became of the submission ({evidence}){detail}", evidence)
+        message = f"no proof of what became of the submission ({evidence}){detail}"
+        error = UnknownSubmissionError(message, evidence, prediction_id=torn_id)
     error.is_foreign = _is_foreign(response)
     return error
+
+
+def _salvage(body: bytes) -> str | None:
+    prediction_id = converter.load_torn(body)
+    return prediction_id if prediction_id and _ID.fullmatch(prediction_id) else None
 
 
 def _rejection(

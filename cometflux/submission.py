@@ -24,6 +24,8 @@ from cometflux.saving import Saver
 
 MOST_POSTS = 100
 """Submissions in flight at most."""
+_CONFIRM_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""When to ask after an id that stands in a torn answer: seconds from one question to the next."""
 
 
 class Submitter:
@@ -91,12 +93,30 @@ class Submitter:
             try:
                 prediction = await self._client.create(job)
             except CometfluxError as error:
-                entry.sending = False
-                self._learn(error, sent)
-                raise
+                confirmed = await self._confirm(error)
+                if confirmed is None:
+                    entry.sending = False
+                    self._learn(error, sent)
+                    raise
+                prediction = confirmed
             self._breaker.answered()
             self._pacer.accepted()
             return prediction
+
+    async def _confirm(self, error: CometfluxError) -> Prediction | None:
+        """Ask after the id that a torn answer shows; None unless the service knows it.
+
+        Right after a create a 404 may be a delay, so it is asked for a while.
+        """
+        if not isinstance(error, UnknownSubmissionError) or error.prediction_id is None:
+            return None
+        for wait in _CONFIRM_AFTER:
+            await asyncio.sleep(wait)
+            try:
+                return await self._client.get(error.prediction_id)
+            except CometfluxError:
+                continue
+        return None
 
     def _learn(self, error: CometfluxError, sent: float) -> None:
         """Learn for all tasks from what one submission met."""

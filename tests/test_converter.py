@@ -25,6 +25,7 @@ from cometflux.converter import (
     load_created,
     load_json,
     load_prediction,
+    load_torn,
     media_type,
     read_data_uri,
 )
@@ -786,3 +787,31 @@ def test_a_prompt_that_only_begins_like_a_data_uri_is_kept(value):
 def test_a_record_is_a_copy():
     values = {"prompt": "a boat"}
     assert values is not describe_input(values)
+
+
+# ── torn answers ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+TORN = {
+    "flat": ({"id": "abc", "input": {"id": "fake", "prompt": 'a \\ "b, {['}, "logs": "", "output": None}, "abc"),
+    "the input first": ({"input": {"id": "fake", "x": ["id", {"id": "fake"}]}, "id": "abc", "logs": "é"}, "abc"),
+    "enveloped": ({"code": "success", "data": {"id": 7, "task_id": "abc", "data": {"input": {"id": "fake"}}}}, "abc"),
+}
+
+
+@pytest.mark.parametrize(("answer", "name"), TORN.values(), ids=list(TORN))
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_id_is_salvaged_from_an_answer_cut_at_any_byte_behind_it(answer, name, indent):
+    body = json.dumps(answer, indent=indent, ensure_ascii=False).encode()
+    there = body.index(b'"abc"') + len(b'"abc"')
+    found = [load_torn(body[:cut]) for cut in range(len(body) + 1)]
+    assert [None] * there + [name] * (len(body) + 1 - there) == found
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_any_torn_bytes_hold_an_id_or_none(body):
+    assert load_torn(body) is None or isinstance(load_torn(body), str)
+
+
+def test_a_torn_answer_as_large_as_can_be_is_looked_through_quickly():
+    assert load_torn(b"[" * 8_000_000) is None
+    assert load_torn(b'{"a":"' + b"x" * 8_000_000) is None

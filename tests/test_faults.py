@@ -29,7 +29,7 @@ CREATE = {
     "524": (Kind.UNKNOWN, Kind.UNKNOWN),
     "drop": (Kind.UNKNOWN, Kind.UNKNOWN),
     "hang": (Kind.UNKNOWN, Kind.UNKNOWN),
-    "torn": (Kind.UNKNOWN, Kind.UNKNOWN),
+    "torn": (Kind.UNKNOWN, SUCCEEDED),
     "torn-early": (Kind.UNKNOWN, Kind.UNKNOWN),
     "garbage": (Kind.UNKNOWN, Kind.UNKNOWN),
     "html": (Kind.UNKNOWN, Kind.UNKNOWN),

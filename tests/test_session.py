@@ -404,6 +404,26 @@ async def test_a_wrapped_answer_is_read_like_a_flat_one(service):
     assert 1 == len(prediction.output)
 
 
+# ── torn answers ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_id_in_a_torn_answer_is_asked_after_and_kept(service):
+    service.fail("torn", after=True)
+    async with opened(service) as session:
+        prediction = await session.run("x")
+    assert [prediction.id] == [bill.id for bill in service.bills]
+
+
+async def test_an_id_in_a_torn_answer_that_the_service_does_not_know_proves_nothing(service):
+    service.fail("torn", after=True)
+    service.fail("404", on="get", times=100)
+    async with opened(service) as session:
+        with pytest.raises(UnknownSubmissionError) as caught:
+            await session.run("x")
+    assert service.bills[0].id == caught.value.prediction_id, "the id is told all the same"
+    assert 1 == len(service.bills)
+
+
 # ── the pace ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
