@@ -17,6 +17,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: .make/demo/ready ## make a set of pictures, for free, with the local service
+	@rm -rf demo-images
 	@.make/demo/bin/cometflux batch examples/prompts.csv --local --out demo-images
 
 test: .make/test/ready ## run the tests

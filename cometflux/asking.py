@@ -127,7 +127,7 @@ class Asker:
         entry.trouble = None
         try:
             async with asyncio.timeout_at(poll.ends):
-                prediction = await self._get(entry.prediction.id)
+                prediction = await self._get(entry.prediction.id, input_size=entry.input_size)
         except TimeoutError:
             return None  # patience is over, as the loop will see
         except CometfluxError as error:

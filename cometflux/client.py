@@ -37,15 +37,18 @@ class Client:
             error.key = job.key
             raise
 
-    async def get(self, prediction_id: str) -> Prediction:
+    async def get(self, prediction_id: str, *, input_size: int = 0) -> Prediction:
         """Ask after a prediction, once.
+
+        The answer repeats the input, and answers of more than 8 MiB are refused; so where images went with the job,
+        say how many bytes its input had.
 
         Raises:
             RejectedError: the service refused; 404 may mean that it does not know the id yet.
             AnswerError: no answer, or one that nobody can read.
             ConnectError: no connection came about.
         """
-        return await self._ask(protocol.get_request(prediction_id), prediction_id)
+        return await self._ask(protocol.get_request(prediction_id, input_size), prediction_id)
 
     async def cancel(self, prediction_id: str) -> Prediction:
         """Stop a prediction. Replicate has this route; CometAPI does not document it, so it may be refused.

@@ -233,6 +233,18 @@ def load_words(value: Any) -> str:
         return f"a {type(value).__name__}"
 
 
+def _load_input(value: Any, _: Any) -> dict[str, Any]:
+    """Take the echoed input, its images as digests: megabytes that the caller has already."""
+    echoed: dict[str, Any] = _expect(value, dict)
+    return describe_input(echoed) if any(map(_is_heavy, echoed.values())) else echoed
+
+
+def _is_heavy(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_is_heavy, value))
+    return isinstance(value, str) and len(value) > 1000 and value.startswith("data:")
+
+
 def _expect(value: Any, kind: type[Any]) -> Any:
     if type(value) is not kind:
         raise ValueError(f"not a {kind.__name__}")
@@ -300,6 +312,19 @@ def dump_readable(value: Any) -> str:
 def dump_line(value: Any) -> str:
     """Write *value*, which may hold what this package makes, as JSON on one line, images as digests."""
     return json.dumps(_converter.unstructure(value), ensure_ascii=False)
+
+
+def measure(value: Any) -> int:
+    """Count the characters of the texts in an input: about its size in bytes, which is that of its images."""
+    match value:
+        case str():
+            return len(value)
+        case list() | tuple():
+            return sum(map(measure, value))
+        case Mapping():
+            return sum(map(measure, value.values()))
+        case _:
+            return 0
 
 
 # ── images ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -394,3 +419,4 @@ _OPTIONAL = {
     for field in attrs.fields(Prediction)
     if field.name not in {"id", "status", "output", "error", "extra"}
 }
+_OPTIONAL["input"] = (_load_input, dict)

@@ -259,15 +259,24 @@ class PatienceError(CometfluxError):
 class OutputError(CometfluxError):
     """An output could not be fetched or saved; the prediction is paid for and known.
 
-    ``is_transient`` tells whether fetching it again may help; ``path`` is the image where it is on disk all the same.
+    ``is_transient`` tells whether fetching it again may help; ``path`` is the image where it is on disk all the
+    same; ``is_disk`` tells that the disk refused it, as it would refuse the next.
     """
 
     default_money = Money.ACCEPTED
 
-    def __init__(self, message: str, is_transient: bool = False, path: Path | None = None, **context: Any) -> None:
+    def __init__(
+        self,
+        message: str,
+        is_transient: bool = False,
+        path: Path | None = None,
+        is_disk: bool = False,
+        **context: Any,
+    ) -> None:
         super().__init__(message, **context)
         self.is_transient = is_transient
         self.path = path
+        self.is_disk = is_disk
 
 
 class SessionStoppedError(CometfluxError):

@@ -625,6 +625,8 @@ def check_input(model: str, input: Mapping[str, Any]) -> None:  # noqa: A002 - t
     """
     known = MODELS.get(model)
     if known is None:
+        if model.lower() in MODELS:
+            raise InputError("model", model, f"did you mean {model.lower()!r}?")
         return
     for name, value in input.items():
         _check_given(known, name, value)
@@ -661,7 +663,9 @@ def _hints(model: type[Flux], name: str) -> list[str]:
         named = elsewhere if len(elsewhere) <= 3 else [*elsewhere[:3], "others"]
         hints.append(f"{name} is a parameter of {_listed(named, 'and')}")
     own = _by_name(model)
-    close = _closest(name, own) or next((known for known in own if name in known.split("_")), None)
+    # A name that is right elsewhere is no slip of the pen.
+    slip = None if elsewhere else _closest(name, own)
+    close = slip or next((known for known in own if name in known.split("_")), None)
     if close:
         hints.append(f"did you mean {close!r}?")
     return hints or [f"its parameters are {_listed(own, 'and')}"]

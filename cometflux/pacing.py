@@ -1,7 +1,5 @@
 """How fast to send: one brake for every task of a session, and the circuit breaker. Time is a parameter."""
 
-from collections import deque
-
 FIRST_PAUSE = 1.0
 """Seconds to pause after a first 429 that names no time; it doubles with each pause that earns another."""
 LONGEST_OWN_PAUSE = 30.0
@@ -64,18 +62,29 @@ class Pacer:
 
 
 class Breaker:
-    """Trips when one submission after another ends in no proof: then something is broken that money cannot mend."""
+    """Trips when one submission after another ends in no proof: then something is broken that money cannot mend.
+
+    In a row means in the order of sending: among many in flight, lost ones may be noticed before answered ones.
+    """
 
     def __init__(self, most: int = 5, seconds: float = 60.0) -> None:
         self._most = most
         self._seconds = seconds
-        self._unknowns: deque[float] = deque(maxlen=most)
+        self._sent = 0
+        self._unknowns: dict[int, float] = {}
 
-    def unknown(self, now: float) -> bool:
-        """Count a submission of unknown fate; tell whether there were too many in a row within the time."""
-        self._unknowns.append(now)
-        return len(self._unknowns) == self._most and now - self._unknowns[0] <= self._seconds
+    def number(self) -> int:
+        """Give a submission that is about to leave its place in the row."""
+        self._sent += 1
+        return self._sent
 
-    def answered(self) -> None:
-        """Forget the row, because a submission was answered."""
-        self._unknowns.clear()
+    def unknown(self, number: int, now: float) -> bool:
+        """Note that a submission is of unknown fate; tell whether there were too many in a row within the time."""
+        self._unknowns = {each: at for each, at in self._unknowns.items() if now - at <= self._seconds}
+        self._unknowns[number] = now
+        first = last = number
+        while first - 1 in self._unknowns:
+            first -= 1
+        while last + 1 in self._unknowns:
+            last += 1
+        return last - first + 1 >= self._most

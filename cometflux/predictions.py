@@ -50,7 +50,7 @@ class Prediction:
     version: str | None = None
     """The model version's hash, or ``hidden`` for official models; None where left out."""
     input: Mapping[str, Any] = attrs.field(factory=dict)
-    """The input as the service echoes it, including keys that the model ignored."""
+    """The input as the service echoes it, including keys that the model ignored; images in it stand as digests."""
     output: tuple[str, ...] = ()
     """URLs or data URIs of the images; may be fewer than asked for, and none until the run is over."""
     error: str | None = None

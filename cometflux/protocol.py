@@ -39,6 +39,8 @@ class Request:
     method: str
     path: str
     body: bytes | None = None
+    echo: int = 0
+    """How many bytes of the input the answer may repeat, on top of what an answer usually has."""
 
 
 @attrs.frozen(kw_only=True)
@@ -58,12 +60,18 @@ class Response:
 
 def create_request(job: Job) -> Request:
     """Build the request that submits *job*; its answer decides about money."""
-    return Request("POST", f"/models/{job.model}/predictions", converter.dump_body(job))
+    body = converter.dump_body(job)
+    return Request("POST", f"/models/{job.model}/predictions", body, _echo(len(body)))
 
 
-def get_request(prediction_id: str) -> Request:
-    """Build the question after a prediction."""
-    return Request("GET", f"/predictions/{_safe_id(prediction_id)}")
+def get_request(prediction_id: str, input_size: int = 0) -> Request:
+    """Build the question after a prediction, whose input had about *input_size* bytes."""
+    return Request("GET", f"/predictions/{_safe_id(prediction_id)}", echo=_echo(input_size))
+
+
+def _echo(size: int) -> int:
+    # An answer may escape each character that is not ASCII: six bytes for two.
+    return 3 * size
 
 
 def cancel_request(prediction_id: str) -> Request:
@@ -138,7 +146,7 @@ def _read_fault(body: bytes) -> _Fault:
     code = source.get("code")
     return _Fault(
         code=code if isinstance(code, str) and code else None,
-        detail=converter.load_words(detail) if detail else None,
+        detail=" ".join(converter.load_words(detail).split()) if detail else None,
         retry_after=_read_wait(data.get("retry_after")),
     )
 
@@ -165,12 +173,26 @@ def _refusal(response: Response, now: float) -> CometfluxError:
     if says_no and torn_id is None:
         error = _rejection(response, fault, now, ModelNotFoundError)
     else:
-        evidence = ", ".join(part for part in (f"HTTP {response.status}", _kind(response), response.cut) if part)
+        what = response.cut or _what(response)
+        evidence = ", ".join(part for part in (f"HTTP {response.status}", _kind(response), what) if part)
         detail = f": {fault.detail}" if fault.detail else ""
         message = f"no proof of what became of the submission ({evidence}){detail}"
         error = UnknownSubmissionError(message, evidence, prediction_id=torn_id)
     error.is_foreign = _is_foreign(response)
     return error
+
+
+def _what(response: Response) -> str:
+    """Name what stands where a prediction is expected."""
+    if _is_page(response):
+        return "a web page; is the base URL right?" if _is_foreign(response) else "a web page"
+    try:
+        data = converter.load_json(response.body)
+    except AnswerError as error:
+        return error.message
+    if isinstance(data, dict):
+        return "without the id of a prediction"
+    return f"a {type(data).__name__} where an object is expected"
 
 
 def _salvage(body: bytes) -> str | None:

@@ -26,7 +26,7 @@ class Outcome:
     index: int
     """The job's place in the order in which jobs were drawn, from 0."""
     key: str
-    """The caller's key, else the index in five digits."""
+    """The caller's key, else the index in five digits behind a ``#``."""
     job: Job
     kind: Kind
     prediction: Prediction | None = None
@@ -64,6 +64,8 @@ class Entry:
     task: Any = None
     """What carries the submission; the registry never looks inside."""
     holds_slot: bool = False
+    input_size: int = 0
+    """About how many bytes the input has, which each answer repeats."""
     sending: bool = False
     """Whether a submission may have left that has not been answered."""
     prediction: Prediction | None = None
@@ -125,7 +127,7 @@ class Registry:
     ) -> Entry:
         """Take a job in. Without an *index* of its batch it gets its place among all jobs of the session."""
         index = self._count if index is None else index
-        key = f"{index:05d}" if job.key is None else job.key
+        key = f"#{index:05d}" if job.key is None else job.key
         entry = Entry(index=index, key=key, job=job, deliver=deliver, folder=folder, patience=patience)
         self._count += 1
         self._waiting[entry] = None

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from cometflux import storage
+from cometflux import converter, storage
 from cometflux.asking import Asker
 from cometflux.batch import Batch, Drawing
 from cometflux.client import Client
@@ -74,7 +74,7 @@ class Session:
             raise ConfigError(f"max_pending={max_pending!r}: allowed is a whole number from 1")
         check_seconds("grace", grace)
         retries = retry_policy or RetryPolicy()
-        client = Client(transport)
+        self._client = client = Client(transport)
         tell = None if on_event is None else _guarded(on_event)
         self._transport = transport
         self._max_pending = max_pending
@@ -195,6 +195,11 @@ class Session:
         if error is not None:
             raise error
         return files
+
+    @property
+    def client(self) -> Client:
+        """The API's verbs, one exchange each, over the session's transport: ``get`` asks after an id that is known."""
+        return self._client
 
     @property
     def pending(self) -> Mapping[str, Job]:
@@ -366,7 +371,9 @@ class Session:
             if not entry.holds_slot:
                 await self._slots.acquire()
                 entry.holds_slot = True
-            prediction = await self._submitter.submit(entry, await storage.read_images(entry.job))
+            job = await storage.read_images(entry.job)
+            entry.input_size = converter.measure(job.input)
+            prediction = await self._submitter.submit(entry, job)
         except CometfluxError as error:
             self._lose(entry, error)
         except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything; no job is dropped
@@ -419,6 +426,9 @@ class Session:
             record = storage.record_of(prediction, entry.job, entry.key, entry.index)
             stem = storage.file_stem(entry.index, entry.job)
             files, error = await self._saver.save(prediction, folder, stem, record)
+            if error is not None and error.is_disk:
+                # What cannot be kept is not to be bought.
+                self._stop(error)
             if files and self._tell:
                 self._tell(Saved(key=entry.key, prediction_id=prediction.id, files=files))
         except Exception as broken:  # noqa: BLE001 - the job ends, whatever broke

@@ -177,13 +177,15 @@ def write_output(folder: Path, stem: str, data: bytes, record: Mapping[str, Any]
         path = _write_whole(folder, stem, extension, data)
     except OSError as error:
         words = error.strerror or type(error).__name__
-        raise OutputError(f"the image could not be written to {str(folder)!r}: {words}") from error
+        raise OutputError(f"the image could not be written to {str(folder)!r}: {words}", is_disk=True) from error
     sidecar = {"file": path.name, "bytes": len(data), "sha256": digest, **record}
     try:
         _write_whole(folder, path.stem, "json", f"{converter.dump_readable(sidecar)}\n".encode())
     except OSError as error:
         words = error.strerror or type(error).__name__
-        raise OutputError(f"{path.name} is saved, but not the record beside it: {words}", path=path) from error
+        raise OutputError(
+            f"{path.name} is saved, but not the record beside it: {words}", path=path, is_disk=True
+        ) from error
     return path
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from cometflux import protocol
 from cometflux.client import Client
-from cometflux.errors import CometfluxError, RateLimitError, RejectedError, UnknownSubmissionError
+from cometflux.errors import CometfluxError, RateLimitError, UnknownSubmissionError
 from cometflux.events import Observer, Throttled
 from cometflux.jobs import Job
 from cometflux.pacing import Breaker, Pacer
@@ -88,22 +88,21 @@ class Submitter:
         async with self._places:
             await pace(self._pacer, self._clock)
             self._check()
-            sent = self._clock()
+            sent, number = self._clock(), self._breaker.number()
             entry.sending = True
             try:
                 prediction = await self._client.create(job)
             except CometfluxError as error:
-                confirmed = await self._confirm(error)
+                confirmed = await self._confirm(error, entry.input_size)
                 if confirmed is None:
                     entry.sending = False
-                    self._learn(error, sent)
+                    self._learn(error, sent, number)
                     raise
                 prediction = confirmed
-            self._breaker.answered()
             self._pacer.accepted()
             return prediction
 
-    async def _confirm(self, error: CometfluxError) -> Prediction | None:
+    async def _confirm(self, error: CometfluxError, input_size: int) -> Prediction | None:
         """Ask after the id that a torn answer shows; None unless the service knows it.
 
         Right after a create a 404 may be a delay, so it is asked for a while.
@@ -113,25 +112,23 @@ class Submitter:
         for wait in _CONFIRM_AFTER:
             await asyncio.sleep(wait)
             try:
-                return await self._client.get(error.prediction_id)
+                return await self._client.get(error.prediction_id, input_size=input_size)
             except CometfluxError:
                 continue
         return None
 
-    def _learn(self, error: CometfluxError, sent: float) -> None:
+    def _learn(self, error: CometfluxError, sent: float, number: int) -> None:
         """Learn for all tasks from what one submission met."""
         now = self._clock()
-        is_doomed = protocol.stops_submission(error)
         if isinstance(error, RateLimitError):
             seconds = self._pacer.refused(sent, now, error.retry_after)
             if self._tell:
                 self._tell(Throttled(seconds=seconds))
-        if isinstance(error, UnknownSubmissionError):
-            is_doomed = self._breaker.unknown(now) or is_doomed
-        elif isinstance(error, RejectedError):
-            self._breaker.answered()
-        if is_doomed:
+        if protocol.stops_submission(error):
             self._on_doom(error)
+        elif isinstance(error, UnknownSubmissionError) and self._breaker.unknown(number, now):
+            message = f"the fate of one submission after another is unknown; of the last, {error.message}"
+            self._on_doom(UnknownSubmissionError(message, error.evidence))
 
 
 async def pace(pacer: Pacer, clock: Callable[[], float]) -> None:

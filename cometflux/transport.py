@@ -8,6 +8,7 @@ No object of aiohttp leaves this module, not even as the cause of an error: thei
 """
 
 import asyncio
+import io
 import ipaddress
 import socket
 from collections.abc import Mapping
@@ -23,9 +24,10 @@ from cometflux.errors import AnswerError, ConnectError, Money, OutputError, Unkn
 from cometflux.protocol import Request, Response
 
 LARGEST_ANSWER = 8 * 1024 * 1024
-"""The most bytes read of an answer of the API."""
+"""The most bytes read of an answer of the API, beside the input that it repeats."""
 LARGEST_OUTPUT = 256 * 1024 * 1024
 """The most bytes read of one output."""
+_LARGE_BODY = 512 * 1024
 _MOST_HOPS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -133,13 +135,17 @@ class AiohttpTransport:
         """Send *request* and keep what comes back in *exchange*; return the fault, None when all is well."""
         url = URL(self._base_url + request.path, encoded=True)
         headers = None if request.body is None else _JSON
+        body: bytes | io.BytesIO | None = request.body
+        if request.body is not None and len(request.body) > _LARGE_BODY:
+            # In pieces, so that the loop is not held up while megabytes are written.
+            body = io.BytesIO(request.body)
         try:
             async with (
                 asyncio.timeout(wait) as exchange.deadline,
                 http.request(
                     request.method,
                     url,
-                    data=request.body,
+                    data=body,
                     headers=headers,
                     allow_redirects=False,
                     trace_request_ctx=exchange,
@@ -149,8 +155,8 @@ class AiohttpTransport:
                 # read() would throw away what came of a torn body.
                 async for chunk in answer.content.iter_any():
                     exchange.body += chunk
-                    if len(exchange.body) > LARGEST_ANSWER:
-                        return f"it is larger than {LARGEST_ANSWER} bytes"
+                    if len(exchange.body) > LARGEST_ANSWER + request.echo:
+                        return f"it is larger than {LARGEST_ANSWER + request.echo} bytes"
         except (aiohttp.ClientError, OSError) as error:
             exchange.is_unconnected = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             return self._describe(error, exchange.patience)

@@ -96,10 +96,16 @@ def read_base_url(given: str | None = None) -> str:
     is_comet = host == "cometapi.com" or host.endswith(".cometapi.com")
     if is_comet and (parts.path != "/replicate/v1" or parts.scheme != "https"):
         raise ConfigError(f"base_url={base!r} leads to another API; the Replicate-format routes are {DEFAULT_BASE_URL}")
-    last = parts.path.rpartition("/")[2]
-    if last in {"predictions", "models", "completions", "generations", "images", "chat"}:
-        raise ConfigError(f"base_url={base!r} ends in a route; it should end where routes begin, as {DEFAULT_BASE_URL}")
+    if _OTHER_API.search(parts.path):
+        raise ConfigError(f"base_url={base!r} ends as another API does; it should end as {DEFAULT_BASE_URL} does")
     return base
+
+
+# Where other APIs of such gateways begin, and routes that stand behind a base URL.
+_OTHER_API = re.compile(
+    r"/(openai/v1|flux/v1|gemini/v1|v1beta|mj"
+    r"|chat|completions|embeddings|generations|images|messages|models|predictions|responses|videos)$"
+)
 
 
 def _check_http_url(name: str, url: str) -> SplitResult:
@@ -107,8 +113,8 @@ def _check_http_url(name: str, url: str) -> SplitResult:
         raise ConfigError(f"{name}: a {type(url).__name__} was given where a string is expected")
     if re.search(r"\s", url):
         raise ConfigError(f"{name} holds white space or a line break")
-    # What stands before an @ may be a password.
-    shown = repr(url.rpartition("@")[2])
+    # What stands before an @ may be a password, and a key behind a question mark.
+    shown = repr(re.split("[?#]", url)[0].rpartition("@")[2])
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -164,28 +164,37 @@ def test_nothing_leaves_early_during_a_pause_and_no_pause_goes_on_for_ever(steps
 # The breaker.
 
 
+def lost(breaker, *moments):
+    """Tell what the breaker says of submissions that leave one after the other and are lost at these times."""
+    return [breaker.unknown(breaker.number(), now) for now in moments]
+
+
 def test_several_unknowns_in_a_short_time_trip_the_breaker():
-    breaker = Breaker(most=3, seconds=60.0)
-    assert [False, False, True] == [breaker.unknown(now) for now in (0.0, 30.0, 60.0)]
+    assert [False, False, True] == lost(Breaker(most=3, seconds=60.0), 0.0, 30.0, 60.0)
 
 
 def test_unknowns_far_apart_do_not():
-    breaker = Breaker(most=3, seconds=60.0)
-    assert [False] * 5 == [breaker.unknown(now) for now in (0.0, 40.0, 80.0, 120.0, 160.0)]
+    assert [False] * 5 == lost(Breaker(most=3, seconds=60.0), 0.0, 40.0, 80.0, 120.0, 160.0)
 
 
 def test_only_the_last_ones_count():
-    breaker = Breaker(most=3, seconds=60.0)
-    assert [False, False, False, True] == [breaker.unknown(now) for now in (0.0, 100.0, 101.0, 102.0)]
+    assert [False, False, False, True] == lost(Breaker(most=3, seconds=60.0), 0.0, 100.0, 101.0, 102.0)
 
 
-def test_an_answer_between_them_ends_the_row():
+def test_one_that_was_answered_ends_the_row():
     breaker = Breaker(most=3, seconds=60.0)
-    assert [False, False] == [breaker.unknown(now) for now in (0.0, 1.0)]
-    breaker.answered()
-    assert [False, False, True] == [breaker.unknown(now) for now in (2.0, 3.0, 4.0)]
+    assert [False, False] == lost(breaker, 0.0, 1.0)
+    breaker.number()
+    assert [False, False, True] == lost(breaker, 2.0, 3.0, 4.0)
+
+
+def test_a_row_is_in_the_order_of_sending_and_not_of_noticing():
+    """Of many in flight the lost ones may be noticed first, long before the answers between them come."""
+    breaker = Breaker(most=3, seconds=60.0)
+    numbers = [breaker.number() for _ in range(50)]
+    assert not any(breaker.unknown(number, 1.0) for number in numbers[::2])
+    assert breaker.unknown(numbers[7], 2.0)
 
 
 def test_five_within_a_minute_are_too_many():
-    breaker = Breaker()
-    assert [False] * 4 + [True] == [breaker.unknown(float(now)) for now in range(5)]
+    assert [False] * 4 + [True] == lost(Breaker(), 0.0, 1.0, 2.0, 3.0, 4.0)

@@ -69,7 +69,8 @@ def trouble_of(response, asked="p1"):
 
 def test_a_job_is_posted_to_its_models_route():
     request = protocol.create_request(Job(model="a/b-1.0", input={"prompt": "für"}))
-    assert Request("POST", "/models/a/b-1.0/predictions", '{"input": {"prompt": "für"}}'.encode()) == request
+    body = '{"input": {"prompt": "für"}}'.encode()
+    assert Request("POST", "/models/a/b-1.0/predictions", body, echo=3 * len(body)) == request
 
 
 @pytest.mark.parametrize(

@@ -132,14 +132,14 @@ def test_a_picture_that_is_paid_and_not_saved_is_not_ok():
 def test_a_job_without_a_key_is_named_by_its_place():
     registry = Registry()
     entries = [registry.enter(JOB, ignore) for _ in range(3)]
-    assert [(0, "00000"), (1, "00001"), (2, "00002")] == [(entry.index, entry.key) for entry in entries]
+    assert [(0, "#00000"), (1, "#00001"), (2, "#00002")] == [(entry.index, entry.key) for entry in entries]
 
 
 def test_a_batch_counts_its_own_jobs():
     registry = Registry()
     registry.enter(JOB, ignore)
     entry = registry.enter(JOB, ignore, index=7, folder=Path("images"), patience=5.0)
-    assert (7, "00007", Path("images"), 5.0) == (entry.index, entry.key, entry.folder, entry.patience)
+    assert (7, "#00007", Path("images"), 5.0) == (entry.index, entry.key, entry.folder, entry.patience)
 
 
 def test_a_jobs_own_key_is_kept():
@@ -184,7 +184,7 @@ def test_the_outcome_tells_all_that_is_known():
     registry.accept(entry, said)
     ended = registry.end(entry, Kind.SUCCEEDED, None, (Path("a.png"),))
     expected = Outcome(
-        index=3, key="00003", job=JOB, kind=Kind.SUCCEEDED, prediction=said, error=None, files=(Path("a.png"),)
+        index=3, key="#00003", job=JOB, kind=Kind.SUCCEEDED, prediction=said, error=None, files=(Path("a.png"),)
     )
     assert expected == ended
 
@@ -194,7 +194,7 @@ def test_an_error_learns_whose_it_is():
     entry = registry.enter(JOB, ignore)
     registry.accept(entry, prediction(Status.PROCESSING))
     error = registry.end(entry, Kind.DETACHED, PatienceError("not over")).error
-    assert ("00000", "p1") == (error.key, error.prediction_id)
+    assert ("#00000", "p1") == (error.key, error.prediction_id)
 
 
 def test_an_error_that_knows_whose_it_is_keeps_it():

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import shutil
 
 import pytest
 
@@ -181,7 +182,7 @@ async def test_a_batch_is_saved_as_it_ends(service, tmp_path):
     files = sorted(path.name for path in (tmp_path / "images").iterdir())
     expected = ["00000-paper-boat-at-sunrise.json", "00000-paper-boat-at-sunrise.webp", "00001-b.json", "00001-b.webp"]
     assert expected == files
-    assert {"boat", "00001"} == {outcome.key for outcome in outcomes}
+    assert {"boat", "#00001"} == {outcome.key for outcome in outcomes}
     assert all(outcome.ok and len(outcome.files) == 1 for outcome in outcomes)
 
 
@@ -367,6 +368,50 @@ async def test_an_output_that_comes_wrong_is_fetched_again(service, tmp_path, fa
     async with opened(service) as session:
         (outcome,) = await outcomes_of(session.generate(["x"], save_to=tmp_path))
     assert outcome.ok
+    assert 1 == len(service.bills)
+
+
+async def test_a_disk_that_refuses_stops_the_buying(service, tmp_path):
+    """What cannot be kept is not to be bought."""
+    folder = tmp_path / "images"
+
+    async def jobs():
+        for number, prompt in enumerate(prompts(100)):
+            if number == 5:
+                await asyncio.sleep(30)
+                shutil.rmtree(folder)
+                folder.write_text("in the way")
+            yield prompt
+
+    seen = []
+    async with opened(service, max_pending=4) as session:
+        with pytest.raises(SessionStoppedError) as caught:
+            async for outcome in session.generate(jobs(), save_to=folder):
+                seen.append(outcome)
+    assert isinstance(caught.value.cause, OutputError)
+    assert caught.value.cause.is_disk
+    assert 5 == sum(1 for outcome in seen if outcome.ok)
+    assert len(service.bills) <= 5 + 2 * 4, "those under way, and those that took their slots while they were saved"
+
+
+async def test_large_images_that_the_service_repeats_are_no_trouble(service):
+    """Every answer carries the input again: here more than answers are usually allowed to have."""
+    large = b"\x89PNG\r\n\x1a\n" + bytes(8 * 1024 * 1024 - 8)
+    async with opened(service) as session:
+        prediction = await session.run(flux.Flux2Pro(prompt="x", input_images=[large, large]))
+    assert [prediction.id] == [bill.id for bill in service.bills]
+    assert [{"type": "image/png", "bytes": len(large)}] * 2 == [
+        {name: image[name] for name in ("type", "bytes")} for image in prediction.input["input_images"]
+    ]
+
+
+async def test_an_id_that_is_known_can_be_asked_after(service, tmp_path):
+    async with opened(service) as session:
+        with pytest.raises(PatienceError) as caught:
+            await session.run("a boat", patience=0.3)
+        await asyncio.sleep(5)
+        prediction = await session.client.get(caught.value.prediction_id)
+        assert 1 == len(await session.save(prediction, tmp_path))
     assert 1 == len(service.bills)
 
 

@@ -231,9 +231,20 @@ def test_the_address_of_another_api_is_refused(url):
     assert DEFAULT_BASE_URL in message
 
 
-@pytest.mark.parametrize("route", ["predictions", "models", "completions", "chat", "images", "generations"])
-def test_an_address_that_ends_in_a_route_is_refused(route):
-    assert "ends in a route" in refusal_of(read_base_url, f"https://example.com/v1/{route}")
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("v1/predictions", "v1/models", "v1/completions", "v1/chat", "v1/images", "v1/generations", "v1/messages"),
+        *("openai/v1", "flux/v1", "mj", "replicate/v1/predictions"),
+    ],
+)
+def test_an_address_that_ends_as_another_api_does_is_refused(path):
+    assert "ends as another API does" in refusal_of(read_base_url, f"https://example.com/{path}")
+
+
+@pytest.mark.parametrize("start", ["ftp://h", "http://h:99999", "https://h"])
+def test_no_refusal_shows_what_stands_behind_a_question_mark(start):
+    assert KEY not in refusal_of(read_base_url, f"{start}/x?key={KEY}")
 
 
 @pytest.mark.parametrize("url", [5, b"https://example.com", ["https://example.com"]], ids=repr)
