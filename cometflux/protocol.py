@@ -146,9 +146,14 @@ def _read_fault(body: bytes) -> _Fault:
     code = source.get("code")
     return _Fault(
         code=code if isinstance(code, str) and code else None,
-        detail=" ".join(converter.load_words(detail).split()) if detail else None,
+        detail=_sentence(converter.load_words(detail)) if detail else None,
         retry_after=_read_wait(data.get("retry_after")),
     )
+
+
+def _sentence(words: str) -> str:
+    """Put the service's words on one line, to stand within a sentence of ours."""
+    return " ".join(words.split()).removeprefix("- ").removesuffix(".").rstrip()
 
 
 def _read_wait(value: Any) -> float | None:
