@@ -59,8 +59,9 @@ def load_json(body: bytes) -> Any:
         AnswerError: it is not JSON.
     """
     try:
-        text = body.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_no_number)
+        # A broken character or a raw line break, as in a log, is no reason to lose the rest.
+        text = body.decode("utf-8-sig", "replace")
+        value = json.loads(text, parse_constant=_no_number, strict=False)
         if _HALVES.search(text):
             # Half of a pair of surrogates, as where a text was cut, could be neither printed nor stored.
             value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
@@ -107,11 +108,13 @@ def load_created(body: bytes) -> Prediction | None:
 
 
 def load_torn(body: bytes) -> str | None:
-    """Salvage a prediction's id from the answer to a submission that broke off; None unless the id is there, whole.
+    """Salvage a prediction's id from the answer to a submission that broke off or is otherwise no JSON.
+
+    None unless the id is there, whole.
 
     What stands in the echoed input is never taken for it.
     """
-    for text in _closed(body.decode("utf-8", "ignore").removeprefix("\ufeff")):
+    for text in _closed(body.decode("utf-8", "replace").removeprefix("\ufeff")):
         prediction = load_created(text.encode())
         if prediction is not None:
             return prediction.id

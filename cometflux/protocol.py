@@ -173,7 +173,7 @@ def _refusal(response: Response, now: float) -> CometfluxError:
     """Name what an answer without an id means for the money."""
     fault = _read_fault(response.body)
     error: CometfluxError
-    torn_id = _salvage(response.body) if response.cut else None
+    torn_id = _salvage(response.body)
     says_no = fault.code in _REFUSALS or (300 <= response.status < 500 and response.status not in _UNSURE)
     if says_no and torn_id is None:
         error = _rejection(response, fault, now, ModelNotFoundError)
@@ -248,9 +248,11 @@ def _is_page(response: Response) -> bool:
 def _is_foreign(response: Response) -> bool:
     """Whether something else than the API seems to answer: a redirect, or a web page where there is an API.
 
-    A page behind a 429 or a 5xx is a proxy's way to say that it is busy, and proves no wrong address.
+    A page behind a 5xx or a 429 is a proxy's way to say that it is busy, and one behind a 413 speaks of one body; they
+    prove no wrong address.
     """
-    return 300 <= response.status < 400 or (_is_page(response) and (response.status < 300 or response.status == 404))
+    speaks_of_this = response.status >= 500 or response.status in (408, 413, 414, 429, 431)
+    return 300 <= response.status < 400 or (_is_page(response) and not speaks_of_this)
 
 
 def stops_submission(error: CometfluxError) -> bool:

@@ -107,7 +107,7 @@ class AiohttpTransport:
     async def submit(self, request: Request) -> Response:
         """Send a request that costs money, once, on a connection of its own."""
         if self._submitter is None:
-            self._submitter = self._open(credentials=True, force_close=True, traces=[_departure_trace()])
+            self._submitter = self._open(force_close=True, traces=[_departure_trace()])
         exchange = _Exchange(self._times.answer)
         fault = await self._run(self._submitter, request, exchange, wait=None)
         if exchange.status is not None:
@@ -120,7 +120,7 @@ class AiohttpTransport:
     async def ask(self, request: Request) -> Response:
         """Send a request that costs nothing, on a pooled connection."""
         if self._asker is None:
-            self._asker = self._open(credentials=True)
+            self._asker = self._open()
         exchange = _Exchange(self._times.poll)
         fault = await self._run(self._asker, request, exchange, wait=self._times.poll)
         if exchange.status is not None:
@@ -134,7 +134,10 @@ class AiohttpTransport:
     ) -> str | None:
         """Send *request* and keep what comes back in *exchange*; return the fault, None when all is well."""
         url = URL(self._base_url + request.path, encoded=True)
-        headers = None if request.body is None else _JSON
+        # Given with each request: aiohttp would send a session's own headers to a proxy, too.
+        headers = {"Authorization": f"Bearer {self._key}"}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
         body: bytes | io.BytesIO | None = request.body
         if request.body is not None and len(request.body) > _LARGE_BODY:
             # In pieces, so that the loop is not held up while megabytes are written.
@@ -160,6 +163,8 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             exchange.is_unconnected = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             return self._describe(error, exchange.patience)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is known here whether anything left
+            return f"the HTTP library broke ({type(error).__name__})"
         return None
 
     async def download(self, url: str) -> bytes:
@@ -170,7 +175,7 @@ class AiohttpTransport:
             except ValueError as error:
                 raise OutputError(f"the output cannot be read: {error}") from error
         if self._downloader is None:
-            self._downloader = self._open(credentials=False, check_address=self._proxy is None)
+            self._downloader = self._open(idle=self._times.idle, check_address=self._proxy is None)
         for _ in range(_MOST_HOPS + 1):
             self._check_output_url(url)
             found = await self._fetch(self._downloader, url)
@@ -182,6 +187,10 @@ class AiohttpTransport:
     def _check_output_url(self, url: str) -> None:
         parts = urlsplit(url)
         host = parts.hostname or ""
+        # Behind a proxy this is the only look at the address.
+        is_elsewhere = host != "localhost" and not _is_address(host)
+        if not (is_elsewhere or self._may_connect("127.0.0.1" if host == "localhost" else host)):
+            raise OutputError(f"the output is at {host}, which is not a public address")
         if parts.scheme == "https" and host:
             return
         if parts.scheme == "http" and self._is_local and _is_loopback(host):
@@ -194,7 +203,8 @@ class AiohttpTransport:
         try:
             async with http.get(URL(url, encoded=True), allow_redirects=False) as answer:
                 if answer.status in _REDIRECTS and (target := answer.headers.get("location")):
-                    return str(answer.url.join(URL(target)))
+                    # As it stands: a presigned URL must not be rewritten.
+                    return str(answer.url.join(URL(target, encoded=True)))
                 if answer.status != 200:
                     passing = answer.status >= 500 or answer.status in (408, 425, 429)
                     raise OutputError(f"fetching the output was answered with HTTP {answer.status}", passing)
@@ -206,8 +216,13 @@ class AiohttpTransport:
                     if len(body) > LARGEST_OUTPUT:
                         raise OutputError(f"the output is larger than {LARGEST_OUTPUT} bytes")
                 return bytes(body)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            fault, passing = self._describe(error, self._times.idle), not isinstance(error, ValueError)
+        except OutputError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            fault = self._describe(error, self._times.idle)
+            passing = not isinstance(getattr(error, "os_error", None), _PrivateAddressError)
+        except Exception as error:  # noqa: BLE001 - a URL from outside may be anything
+            fault, passing = f"the HTTP library broke ({type(error).__name__})", False
         raise OutputError(f"the output could not be fetched: {fault}", passing)
 
     async def aclose(self) -> None:
@@ -219,7 +234,7 @@ class AiohttpTransport:
     def _open(
         self,
         *,
-        credentials: bool,
+        idle: float | None = None,
         force_close: bool = False,
         check_address: bool = False,
         traces: list[aiohttp.TraceConfig] | None = None,
@@ -233,12 +248,9 @@ class AiohttpTransport:
             resolver=aiohttp.ThreadedResolver(),
             socket_factory=self._public_socket if check_address else None,
         )
-        headers = {"User-Agent": "cometflux", "Accept-Encoding": "identity"}
-        if credentials:
-            headers["Authorization"] = f"Bearer {self._key}"
         return aiohttp.ClientSession(
             connector=connector,
-            headers=headers,
+            headers={"User-Agent": "cometflux", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -248,7 +260,7 @@ class AiohttpTransport:
                 total=None,
                 connect=self._times.connect,
                 sock_connect=self._times.connect,
-                sock_read=None if credentials else self._times.idle,
+                sock_read=idle,
             ),
         )
 
@@ -258,11 +270,14 @@ class AiohttpTransport:
         A resolver alone would miss addresses that stand in the URL literally.
         """
         family, kind, protocol, _, address = info
-        if not (is_public(address[0]) or (self._is_local and _is_loopback(address[0]))):
-            raise OSError(f"{address[0]} is not a public address")
+        if not self._may_connect(address[0]):
+            raise _PrivateAddressError(f"{address[0]} is not a public address")
         opened = socket.socket(family, kind, protocol)
         opened.setblocking(False)
         return opened
+
+    def _may_connect(self, address: str) -> bool:
+        return is_public(address) or (self._is_local and _is_loopback(address))
 
     def _describe(self, error: BaseException, wait: float) -> str:
         """Tell a fault in words that hold nothing of the request."""
@@ -292,7 +307,8 @@ class AiohttpTransport:
                 return type(error).__name__
 
 
-_JSON = {"Content-Type": "application/json"}
+class _PrivateAddressError(OSError):
+    """An output was to be fetched from where no public service is."""
 
 
 class _Exchange:
@@ -343,6 +359,8 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else _nat64(ip))
         if inner is not None:
             return is_public(str(inner))
+        # All that is handed out for the public internet so far.
+        return ip in _UNICAST and ip.is_global
     return ip.is_global and not ip.is_multicast
 
 
@@ -351,6 +369,15 @@ def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

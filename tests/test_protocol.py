@@ -275,7 +275,7 @@ def test_the_services_own_words_are_passed_on():
         (301, True),
         (302, True),
         (404, True),
-        (403, False),
+        (403, True),
         (429, False),
         (500, False),
         (502, False),
