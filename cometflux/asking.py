@@ -37,6 +37,7 @@ class Asker:
         spawn: runs a coroutine beside this one.
         conclude: told of a prediction that is over.
         lose: told of a job whose patience is over.
+        on_pause: told until when nothing is to be sent, when a question was refused for its speed.
         tell: told of each question; None where nobody listens.
     """
 
@@ -51,6 +52,7 @@ class Asker:
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         conclude: Callable[[Entry, Prediction], None],
         lose: Callable[[Entry, CometfluxError], None],
+        on_pause: Callable[[float], None],
         tell: Observer | None,
     ) -> None:
         # The schedule asks again anyway, so only a passing fault is worth asking twice at once.
@@ -62,9 +64,10 @@ class Asker:
         self._spawn = spawn
         self._conclude = conclude
         self._lose = lose
+        self._on_pause = on_pause
         self._tell = tell
         self._places = asyncio.Semaphore(MOST_ASKS)
-        self._pacer = Pacer()
+        self._pacer = Pacer(widest_gap=0.1)
         self._wake = asyncio.Event()
         self._wakes_at = math.inf
 
@@ -78,7 +81,7 @@ class Asker:
         while True:
             self._wake.clear()
             for poll in self._schedule.pop_due(self._clock()):
-                await self._attend(poll)
+                self._attend(poll)
             due = self._schedule.next_due
             self._wakes_at = math.inf if due is None else due
             timer = None if due is None else self._call_at(due, self._wake.set)
@@ -91,24 +94,20 @@ class Asker:
         if due is not None and due < self._wakes_at:
             self._wake.set()
 
-    async def _attend(self, poll: Poll) -> None:
+    def _attend(self, poll: Poll) -> None:
         now = self._clock()
         if now >= poll.ends:
             self._detach(poll.subject)
         elif self._pacer.is_paused(now):
-            self._schedule.put(poll, self._pacer.resume)
+            # One behind the other, so that the pause does not end in a herd.
+            self._schedule.put(poll, self._pacer.reserve(now))
         else:
-            # Waited for here, so that no question's own time runs while it waits.
-            await self._places.acquire()
             self._spawn(self._ask(poll))
 
     async def _ask(self, poll: Poll) -> None:
         """Ask once. A question that fails changes nothing for its prediction."""
         entry: Entry = poll.subject
-        try:
-            prediction = await self._answer(poll, entry)
-        finally:
-            self._places.release()
+        prediction = await self._answer(poll, entry)
         if self._tell:
             assert entry.prediction is not None
             status = prediction.status if prediction else None
@@ -126,7 +125,9 @@ class Asker:
         sent = self._clock()
         entry.trouble = None
         try:
-            async with asyncio.timeout_at(poll.ends):
+            # The question's own time begins in the transport, so that none runs while it waits for a place.
+            async with asyncio.timeout_at(poll.ends), self._places:
+                sent = self._clock()
                 prediction = await self._get(entry.prediction.id, input_size=entry.input_size)
         except TimeoutError:
             return None  # patience is over, as the loop will see
@@ -135,17 +136,28 @@ class Asker:
             if isinstance(error, RateLimitError):
                 self._pause(error, sent)
             return None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            entry.trouble = AnswerError("the transport gave the question up")
+            return None
         except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything
             _log.exception("a question broke")
             entry.trouble = AnswerError(f"the transport broke ({type(error).__name__})")
             return None
-        self._pacer.accepted()
+        self._pacer.accepted(sent)
         return prediction
 
     def _pause(self, error: RateLimitError, sent: float) -> None:
         seconds = self._pacer.refused(sent, self._clock(), error.retry_after)
+        self._on_pause(self._pacer.resume)
         if self._tell:
             self._tell(Throttled(seconds=seconds))
+
+    def hold(self, until: float) -> None:
+        """Ask nothing before *until*, because submissions were refused for their speed."""
+        self._pacer.hold(until)
 
     def _detach(self, entry: Entry) -> None:
         trouble = f"; the last question failed: {entry.trouble.message}" if entry.trouble else ""

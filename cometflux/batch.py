@@ -7,7 +7,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,22 +21,24 @@ _END = object()
 class Drawing:
     """What a session knows of one batch."""
 
-    def __init__(self, jobs: object, most_untaken: int) -> None:
+    def __init__(self, jobs: object, slots: int) -> None:
         self._next = _drawer(jobs)
-        self._most_untaken = most_untaken
+        # As many outcomes may wait to be taken as there are slots, apart from the slots themselves.
+        self._most = 2 * slots
         self._keys: set[str] = set()
         self._outcomes: deque[Outcome] = deque()
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
         self._unfinished = 0
-        self._is_closed = False
-        self._error: Exception | None = None
+        self.is_closed = False
+        """Whether nothing more is drawn."""
+        self._error: BaseException | None = None
         self.drawn = 0
         """How many jobs have been drawn."""
 
     async def room(self) -> None:
         """Wait until the caller has taken enough outcomes for another job to be drawn."""
-        while len(self._outcomes) >= self._most_untaken:
+        while self._unfinished + len(self._outcomes) >= self._most:
             self._taken.clear()
             await self._taken.wait()
 
@@ -48,7 +50,8 @@ class Drawing:
             InputError: what was drawn is no job, or its key was drawn before.
         """
         item = await self._next()
-        if item is _END:
+        # An iterable that swallows its cancellation may still hand something out.
+        if item is _END or self.is_closed:
             return None
         job = Job.of(item)
         if job.key is not None:
@@ -65,16 +68,16 @@ class Drawing:
         self._outcomes.append(outcome)
         self._arrived.set()
 
-    def close(self, error: Exception | None = None) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """Note that nothing more is drawn; the first *error* is raised behind the last outcome."""
         if not self._is_over:
             self._error = self._error or error
-        self._is_closed = True
+        self.is_closed = True
         self._arrived.set()
 
     @property
     def _is_over(self) -> bool:
-        return self._is_closed and not self._unfinished
+        return self.is_closed and not self._unfinished
 
     async def take(self) -> Outcome:
         """Hand out the next outcome; cancelled, it loses none.
@@ -140,7 +143,7 @@ class Batch:
 def _drawer(jobs: object) -> Callable[[], Awaitable[object]]:
     if isinstance(jobs, AsyncIterable):
         return _draw_async(jobs)
-    if isinstance(jobs, str | bytes | Job) or not isinstance(jobs, Iterable):
+    if isinstance(jobs, str | bytes | Job | Mapping) or not isinstance(jobs, Iterable):
         raise InputError("jobs", jobs, "allowed is an iterable or async iterable of jobs; for one job use run()")
     iterator = iter(jobs)
 

@@ -29,6 +29,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
+import attrs
+
 from cometflux.predictions import Prediction
 
 
@@ -302,6 +304,8 @@ class SessionClosedError(CometfluxError):
 def _shorten(value: object, most: int = 80) -> str:
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
+    if value is attrs.NOTHING:
+        return "nothing"
     try:
         text = repr(value)
     except ValueError:  # an integer too long for Python to print

@@ -4,7 +4,6 @@ FIRST_PAUSE = 1.0
 """Seconds to pause after a first 429 that names no time; it doubles with each pause that earns another."""
 LONGEST_OWN_PAUSE = 30.0
 """The longest pause that we choose ourselves, in seconds."""
-_WIDEST_GAP = 1.0
 
 
 class Pacer:
@@ -14,7 +13,8 @@ class Pacer:
     success; so the pause does not end in a herd that earns the next one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, widest_gap: float = 1.0) -> None:
+        self._widest_gap = widest_gap
         self._resume = 0.0
         self._paused_at = 0.0
         self._pauses = 0
@@ -51,12 +51,20 @@ class Pacer:
         self._resume = max(self._resume, now + wait)
         # Places beyond the pause are still held by those who wait for them.
         self._next = max(self._next, self._resume)
-        self._gap = min(max(2 * self._gap, 0.02), _WIDEST_GAP)
+        self._gap = min(max(2 * self._gap, 0.02), self._widest_gap)
         return self._resume - now
 
-    def accepted(self) -> None:
-        """Recover a little, because a request was let through."""
-        if self._gap:
+    def hold(self, until: float) -> None:
+        """Pause because others of the session were refused."""
+        self._resume = max(self._resume, until)
+        self._next = max(self._next, until)
+
+    def accepted(self, sent: float) -> None:
+        """Recover a little, because a request that left at *sent* was let through.
+
+        One that had left before the pause began says nothing of the pace after it.
+        """
+        if self._gap and sent > self._paused_at:
             self._pauses = 0
             self._gap = 0.0 if self._gap < 0.001 else self._gap * 0.9
 

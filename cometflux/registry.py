@@ -113,6 +113,7 @@ class Registry:
     def __init__(self) -> None:
         self._waiting: dict[Entry, None] = {}
         self._pending: dict[Entry, None] = {}
+        self._saving: dict[Entry, None] = {}
         self._ended: Counter[Kind] = Counter()
         self._count = 0
 
@@ -139,6 +140,12 @@ class Registry:
         entry.prediction = prediction
         self._pending[entry] = None
 
+    def conclude(self, entry: Entry, prediction: Prediction) -> None:
+        """Note that the prediction is over, and that its images are to be saved."""
+        del self._pending[entry]
+        entry.prediction = prediction
+        self._saving[entry] = None
+
     def end(
         self,
         entry: Entry,
@@ -151,6 +158,7 @@ class Registry:
         entry.is_over = True
         self._waiting.pop(entry, None)
         self._pending.pop(entry, None)
+        self._saving.pop(entry, None)
         self._ended[kind] += 1
         if error is not None:
             error.key = error.key or entry.key
@@ -176,7 +184,21 @@ class Registry:
         return tuple(self._pending)
 
     @property
+    def saving(self) -> tuple[Entry, ...]:
+        """The jobs whose predictions succeeded and whose images are not on disk yet."""
+        return tuple(self._saving)
+
+    @property
     def accounting(self) -> dict[str, int]:
-        """How many jobs there are in all, waiting, pending, and of each kind of end; the parts make up ``all``."""
+        """How many jobs there are in all, waiting, pending, saving, and of each kind of end.
+
+        The parts make up ``all``.
+        """
         kinds = {kind.value: self._ended[kind] for kind in Kind}
-        return {"all": self._count, "waiting": len(self._waiting), "pending": len(self._pending), **kinds}
+        return {
+            "all": self._count,
+            "waiting": len(self._waiting),
+            "pending": len(self._pending),
+            "saving": len(self._saving),
+            **kinds,
+        }

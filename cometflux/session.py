@@ -42,6 +42,8 @@ from cometflux.transport import Transport
 
 _log = logging.getLogger("cometflux")
 
+_UNSAVED = "the session was closed before the images were saved"
+
 
 class Session:
     """Runs many predictions at once over one transport.
@@ -73,6 +75,10 @@ class Session:
         if isinstance(max_pending, bool) or not isinstance(max_pending, int) or max_pending < 1:
             raise ConfigError(f"max_pending={max_pending!r}: allowed is a whole number from 1")
         check_seconds("grace", grace)
+        _check_type("poll_policy", poll_policy, PollPolicy)
+        _check_type("retry_policy", retry_policy, RetryPolicy)
+        if on_event is not None and not callable(on_event):
+            raise ConfigError(f"on_event={on_event!r}: allowed is a function that takes an event")
         retries = retry_policy or RetryPolicy()
         self._client = client = Client(transport)
         tell = None if on_event is None else _guarded(on_event)
@@ -83,7 +89,14 @@ class Session:
         self._registry = Registry()
         self._saver = Saver(client, retries)
         self._submitter = Submitter(
-            client, self._saver, retries, clock=self._now, check=self._check_usable, on_doom=self._stop, tell=tell
+            client,
+            self._saver,
+            retries,
+            clock=self._now,
+            check=self._check_usable,
+            on_doom=self._stop,
+            on_pause=lambda until: self._asker.hold(until),
+            tell=tell,
         )
         self._asker = Asker(
             client,
@@ -94,6 +107,7 @@ class Session:
             spawn=self._spawn,
             conclude=self._conclude,
             lose=self._lose,
+            on_pause=self._submitter.hold,
             tell=tell,
         )
         self._slots = asyncio.Semaphore(max_pending)
@@ -104,6 +118,7 @@ class Session:
         self._feeders: dict[Drawing, asyncio.Task[None]] = {}
         self._stopped: CometfluxError | None = None
         self._is_closed = False
+        self._has_closed = asyncio.Event()
 
     # ── the public face ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -154,8 +169,11 @@ class Session:
 
         Raises:
             InputError: *jobs* is no iterable of jobs.
+            ConfigError: *save_to* is no path.
         """
         self._check_usable()
+        if save_to is not None and (not isinstance(save_to, str | Path) or not str(save_to).strip()):
+            raise ConfigError(f"save_to={save_to!r}: allowed is the path of a folder")
         folder = None if save_to is None else Path(save_to)
 
         def start(drawing: Drawing) -> None:
@@ -214,7 +232,7 @@ class Session:
     # ── opening and closing ──────────────────────────────────────────────────────────────────────────────────────────
 
     async def __aenter__(self) -> Self:
-        if self._loop is not None:
+        if self._loop is not None or self._is_closed:
             raise SessionClosedError("a session is entered once")
         self._loop = asyncio.get_running_loop()
         self._spawn(self._asker.watch())
@@ -231,6 +249,7 @@ class Session:
         Whatever is still pending then ends as ``detached``: it is paid for, and its id is known.
         """
         if self._is_closed:
+            await self._has_closed.wait()
             return
         self._is_closed = True
         try:
@@ -244,20 +263,29 @@ class Session:
             try:
                 await self._end_tasks()
             finally:
+                self._end_jobs()
+                self._has_closed.set()
                 await self._transport.aclose()
 
     async def _end_tasks(self) -> None:
-        tasks = tuple(self._tasks)
+        # Not the one that closes, which may draw jobs.
+        tasks = self._tasks - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _end_jobs(self) -> None:
+        for entry in self._registry.saving:
+            self._end(entry, Kind.SUCCEEDED, OutputError(_UNSAVED))
         for entry in self._registry.pending:
             self._lose(entry, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
 
     def _holds_money(self) -> bool:
         """Whether closing now would lose an id, or a picture that was to be saved."""
-        return any(entry.sending for entry in self._registry.waiting) or any(
-            entry.folder is not None for entry in self._registry.pending
+        return (
+            any(entry.sending for entry in self._registry.waiting)
+            or any(entry.folder is not None for entry in self._registry.pending)
+            or bool(self._registry.saving)
         )
 
     def _check_usable(self, *, sends: bool = True) -> asyncio.AbstractEventLoop:
@@ -295,7 +323,7 @@ class Session:
 
     async def _feed(self, drawing: Drawing, folder: Path | None) -> None:
         """Draw jobs while there is room for their outcomes and a slot for each."""
-        error: Exception | None = None
+        error: BaseException | None = None
         try:
             if folder is not None:
                 await asyncio.to_thread(storage.prepare_folder, folder)
@@ -308,8 +336,11 @@ class Session:
                 if job is None:
                     break
                 await self._admit(self._enter(job, drawing.deliver, index=drawing.drawn - 1, folder=folder))
-        except Exception as raised:  # noqa: BLE001 - the caller's iterable may raise anything; it is handed on
-            error = raised
+        except BaseException as raised:
+            # The caller's iterable may raise anything, and it is handed on; but closing a drawing cancels this task.
+            error = None if drawing.is_closed else raised
+            if isinstance(raised, SystemExit | KeyboardInterrupt):
+                raise
         finally:
             self._feeders.pop(drawing, None)
             drawing.close(error)
@@ -411,17 +442,18 @@ class Session:
 
     def _conclude(self, entry: Entry, prediction: Prediction) -> None:
         """Take the service's last word."""
-        entry.prediction = prediction
         self._free_slot(entry)
         kind, error = verdict(prediction)
         if error is None and entry.folder is not None:
+            self._registry.conclude(entry, prediction)
             self._spawn(self._save_entry(entry, prediction, entry.folder))
         else:
+            entry.prediction = prediction
             self._end(entry, kind, error)
 
     async def _save_entry(self, entry: Entry, prediction: Prediction, folder: Path) -> None:
         files: tuple[Path, ...] = ()
-        error: CometfluxError | None = OutputError("the session was closed before the images were saved")
+        error: OutputError | None = OutputError(_UNSAVED)
         try:
             record = storage.record_of(prediction, entry.job, entry.key, entry.index)
             stem = storage.file_stem(entry.index, entry.job)
@@ -435,7 +467,8 @@ class Session:
             _log.exception("saving broke")
             error = OutputError(f"saving broke ({type(broken).__name__}: {broken})")
         finally:
-            self._end(entry, Kind.SUCCEEDED, error, files)
+            if not entry.is_over:
+                self._end(entry, Kind.SUCCEEDED, error, files)
 
     def _lose(self, entry: Entry, error: CometfluxError) -> None:
         """End a job without the service's last word."""
@@ -456,6 +489,11 @@ class Session:
         if entry.holds_slot:
             entry.holds_slot = False
             self._slots.release()
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise ConfigError(f"{name}={value!r}: allowed is a {kind.__name__}")
 
 
 def _guarded(on_event: Observer) -> Callable[[Event], None]:

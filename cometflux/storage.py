@@ -252,7 +252,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def record_of(prediction: Prediction, job: Job | None, key: str | None, index: int | None) -> dict[str, Any]:
-    """Tell how an image was made, for the record beside it; reference images stand as digests.
+    """Tell how an image was made, for the record beside it; reference images stand as paths, URLs or digests.
 
     Without its *job*, the record holds what the service echoed.
     """

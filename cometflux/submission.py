@@ -38,6 +38,7 @@ class Submitter:
         clock: the loop's clock, in seconds.
         check: raises where nothing more is to be sent; asked right before each POST.
         on_doom: told of each answer that dooms the next submission.
+        on_pause: told until when nothing is to be sent, when a submission was refused for its speed.
         tell: told of each pause; None where nobody listens.
     """
 
@@ -50,6 +51,7 @@ class Submitter:
         clock: Callable[[], float],
         check: Callable[[], object],
         on_doom: Callable[[CometfluxError], None],
+        on_pause: Callable[[float], None],
         tell: Observer | None,
     ) -> None:
         self._client = client
@@ -58,6 +60,7 @@ class Submitter:
         self._clock = clock
         self._check = check
         self._on_doom = on_doom
+        self._on_pause = on_pause
         self._tell = tell
         self._places = asyncio.Semaphore(MOST_POSTS)
         self._pacer = Pacer()
@@ -99,7 +102,7 @@ class Submitter:
                     self._learn(error, sent, number)
                     raise
                 prediction = confirmed
-            self._pacer.accepted()
+            self._pacer.accepted(sent)
             return prediction
 
     async def _confirm(self, error: CometfluxError, input_size: int) -> Prediction | None:
@@ -117,11 +120,16 @@ class Submitter:
                 continue
         return None
 
+    def hold(self, until: float) -> None:
+        """Send nothing before *until*, because questions were refused for their speed."""
+        self._pacer.hold(until)
+
     def _learn(self, error: CometfluxError, sent: float, number: int) -> None:
         """Learn for all tasks from what one submission met."""
         now = self._clock()
         if isinstance(error, RateLimitError):
             seconds = self._pacer.refused(sent, now, error.retry_after)
+            self._on_pause(self._pacer.resume)
             if self._tell:
                 self._tell(Throttled(seconds=seconds))
         if protocol.stops_submission(error):

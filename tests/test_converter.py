@@ -815,3 +815,17 @@ def test_any_torn_bytes_hold_an_id_or_none(body):
 def test_a_torn_answer_as_large_as_can_be_is_looked_through_quickly():
     assert load_torn(b"[" * 8_000_000) is None
     assert load_torn(b'{"a":"' + b"x" * 8_000_000) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id":"abc","status":"starting","logs":"\xff"}',
+        b'{"id":"abc","status":"starting","logs":"a\tb"}',
+        b'{"id":"abc","status":"starting"} and more',
+    ],
+    ids=["a broken character", "a raw tab", "more behind it"],
+)
+def test_an_odd_whole_body_still_shows_its_id(body):
+    created = load_created(body)
+    assert "abc" == (load_torn(body) if created is None else created.id)

@@ -243,7 +243,7 @@ def test_null_is_to_be_left_out():
 
 def test_a_missing_prompt_is_named():
     message = message_of(check, "flux-schnell", seed=1)
-    assert "prompt: NOTHING was given; flux-schnell needs a text that is not blank" == message
+    assert "prompt: nothing was given; flux-schnell needs a text that is not blank" == message
 
 
 def test_a_misspelt_key_is_told_before_the_prompt_that_is_missing_for_it():

@@ -56,7 +56,7 @@ def test_pauses_that_the_service_puts_no_figure_to_double_up_to_a_bound():
 def test_a_success_makes_the_next_pause_a_first_one():
     pacer = Pacer()
     own_pauses(pacer, 4)
-    pacer.accepted()
+    pacer.accepted(1e6)
     assert 1.0 == pacer.refused(100.0, 100.0, None)
 
 
@@ -118,7 +118,7 @@ def test_every_success_narrows_the_gap_until_there_is_none():
     for _ in range(100):
         now = pacer.reserve(now + 10)
         widths.append(pacer.reserve(now) - now)
-        pacer.accepted()
+        pacer.accepted(now)
     assert sorted(widths, reverse=True) == widths
     assert 0.0 == widths[-1]
     assert [now + 10] * 20 == leaving(pacer, now + 10, 20)
@@ -126,7 +126,7 @@ def test_every_success_narrows_the_gap_until_there_is_none():
 
 def test_success_without_a_pause_changes_nothing():
     pacer = Pacer()
-    pacer.accepted()
+    pacer.accepted(1.0)
     assert [1.0, 1.0] == leaving(pacer, 1.0, 2)
 
 
@@ -157,7 +157,7 @@ def test_nothing_leaves_early_during_a_pause_and_no_pause_goes_on_for_ever(steps
             assert before <= pacer.resume <= max(before, now + (LONGEST_OWN_PAUSE if named is None else named))
             assert named is None or pacer.resume >= now + named
         else:
-            pacer.accepted()
+            pacer.accepted(now)
             assert before == pacer.resume
 
 
@@ -198,3 +198,12 @@ def test_a_row_is_in_the_order_of_sending_and_not_of_noticing():
 
 def test_five_within_a_minute_are_too_many():
     assert [False] * 4 + [True] == lost(Breaker(), 0.0, 1.0, 2.0, 3.0, 4.0)
+
+
+def test_what_had_left_before_the_pause_says_nothing_of_the_pace_after_it():
+    pacer = Pacer()
+    pacer.refused(1.0, 1.0, 5.0)
+    for _ in range(100):
+        pacer.accepted(1.0)
+    assert 1 == len({*leaving(pacer, 10.0, 1)})
+    assert 3 == len({*leaving(pacer, 10.0, 3)}), "one by one all the same"

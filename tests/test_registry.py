@@ -212,7 +212,7 @@ class RegistryMachine(RuleBasedStateMachine):
         super().__init__()
         self.registry = Registry()
         self.count = 0
-        self.waiting, self.pending, self.ended = [], [], []
+        self.waiting, self.pending, self.saving, self.ended = [], [], [], []
         self.kinds = collections.Counter()
 
     @rule(index=st.none() | st.integers(0, 5))
@@ -227,11 +227,18 @@ class RegistryMachine(RuleBasedStateMachine):
         self.registry.accept(entry, prediction(Status.STARTING))
         self.pending.append(entry)
 
-    @precondition(lambda self: self.waiting or self.pending)
+    @precondition(lambda self: self.pending)
+    @rule(data=st.data())
+    def conclude(self, data):
+        entry = self.pending.pop(data.draw(st.integers(0, len(self.pending) - 1)))
+        self.registry.conclude(entry, prediction(Status.SUCCEEDED))
+        self.saving.append(entry)
+
+    @precondition(lambda self: self.waiting or self.pending or self.saving)
     @rule(data=st.data(), kind=st.sampled_from(Kind))
     def end(self, data, kind):
-        entry = data.draw(st.sampled_from(self.waiting + self.pending))
-        (self.waiting if entry in self.waiting else self.pending).remove(entry)
+        entry = data.draw(st.sampled_from(self.waiting + self.pending + self.saving))
+        next(group for group in (self.waiting, self.pending, self.saving) if entry in group).remove(entry)
         assert kind is self.registry.end(entry, kind).kind
         self.kinds[kind] += 1
         self.ended.append(entry)
@@ -247,8 +254,10 @@ class RegistryMachine(RuleBasedStateMachine):
         accounting = self.registry.accounting
         assert accounting.pop("all") == sum(accounting.values()) == self.count
         assert (len(self.waiting), len(self.pending)) == (accounting.pop("waiting"), accounting.pop("pending"))
+        assert len(self.saving) == accounting.pop("saving")
         assert {str(kind): self.kinds[kind] for kind in Kind} == accounting
         assert (tuple(self.waiting), tuple(self.pending)) == (self.registry.waiting, self.registry.pending)
+        assert tuple(self.saving) == self.registry.saving
 
 
 TestRegistry = RegistryMachine.TestCase

@@ -1,7 +1,10 @@
 """The session on the real local service, in virtual time."""
 
 import asyncio
+import collections
+import contextlib
 import gc
+import itertools
 import json
 import logging
 import shutil
@@ -12,6 +15,7 @@ from cometflux import CometfluxError, Job, PollPolicy, RetryPolicy, Session, Sta
 from cometflux.errors import (
     AuthenticationError,
     ConfigError,
+    CreditError,
     InputError,
     Money,
     OutputError,
@@ -277,7 +281,9 @@ async def test_a_repeated_key_is_an_error(service):
     assert 1 == len(service.bills)
 
 
-@pytest.mark.parametrize("jobs", ["a prompt", b"bytes", 42, None, flux.Schnell(prompt="x"), Job.of("x")], ids=repr)
+@pytest.mark.parametrize(
+    "jobs", ["a prompt", b"bytes", 42, None, flux.Schnell(prompt="x"), Job.of("x"), {"prompt": "x"}], ids=repr
+)
 async def test_one_job_instead_of_many_is_refused(service, jobs):
     async with opened(service) as session:
         with pytest.raises(InputError, match="run"):
@@ -322,6 +328,33 @@ async def test_leaving_the_loop_stops_drawing_and_saves_what_is_paid_for(service
         await asyncio.sleep(100)
     assert at_break == len(drawn)
     assert len(service.bills) == len(list(tmp_path.glob("*.webp")))
+
+
+async def test_an_iterable_that_swallows_its_cancellation_is_not_drawn_from_again(service):
+    async def jobs():
+        for prompt in prompts(100):
+            yield prompt
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(1)
+
+    async with opened(service, max_pending=4) as session:
+        async with session.generate(jobs()):
+            await asyncio.sleep(1.5)
+        at_leaving = len(service.bills)
+        await asyncio.sleep(100)
+    assert at_leaving == len(service.bills) == 2
+
+
+async def test_an_iterable_that_raises_a_cancellation_of_its_own_is_not_taken_for_finished(service):
+    async def jobs():
+        yield "first"
+        raise asyncio.CancelledError("the caller's own")
+
+    async with opened(service) as session:
+        batch = session.generate(jobs())
+        assert (await anext(batch)).ok
+        with pytest.raises(asyncio.CancelledError, match="the caller's own"):
+            await anext(batch)
 
 
 async def test_a_batch_that_is_never_iterated_sends_nothing(service):
@@ -599,6 +632,25 @@ async def test_unknowns_among_answers_do_not_stop_the_session(service):
     assert 20 == len(service.bills)
 
 
+async def test_the_first_cause_stays_the_cause(service):
+    service.fail("402")
+    service.fail("401")
+    async with opened(service) as session:
+        with pytest.raises(SessionStoppedError) as caught:
+            await outcomes_of(session.generate(prompts(2)))
+    assert isinstance(caught.value.cause, CreditError)
+
+
+async def test_what_waits_for_a_pause_is_not_sent_once_the_session_has_stopped(service):
+    service.fail("429")
+    service.fail("401")
+    async with opened(service) as session:
+        with pytest.raises(SessionStoppedError):
+            await outcomes_of(session.generate(prompts(2)))
+    assert [] == service.bills
+    assert 2 == sum(1 for request in service.requests if request.method == "POST")
+
+
 # ── leaving around a submission in flight ────────────────────────────────────────────────────────────────────────────
 
 INSTANTS = [0.0, 0.5, 1.0, 1.5, 2.0, 2.2]
@@ -701,6 +753,115 @@ async def test_closing_sends_nothing_more(service):
     assert 8 == sum(1 for result in results if result.money is Money.NOT_SENT)
 
 
+# ── what a transport of the caller's may do ──────────────────────────────────────────────────────────────────────────
+
+
+class Watched(Slow):
+    """Notes when questions and submissions leave, and may hold up downloads."""
+
+    def __init__(self, service, download=0.0):
+        super().__init__(service, 0, 0)
+        self._download = download
+        self.asked, self.sent = [], []
+
+    async def submit(self, request):
+        self.sent.append(now())
+        return await super().submit(request)
+
+    async def ask(self, request):
+        self.asked.append(now())
+        return await super().ask(request)
+
+    async def download(self, url):
+        await asyncio.sleep(self._download)
+        return await super().download(url)
+
+
+async def test_a_slot_is_free_when_the_prediction_ends_and_not_when_it_is_saved(service, tmp_path):
+    async with Session(Watched(service, download=100), max_pending=1, grace=300) as session:
+        async with session.generate(prompts(2), save_to=tmp_path) as batch:
+            await asyncio.sleep(10)
+            assert 2 == len(service.bills)
+            assert {} == session.pending, "what is being saved is over"
+            assert 2 == session.accounting["saving"]
+            assert [True, True] == [(await anext(batch)).ok, (await anext(batch)).ok]
+
+
+async def test_what_is_not_saved_yet_counts_as_drawn_ahead(service, tmp_path):
+    async with Session(Watched(service, download=1000), max_pending=2) as session:
+        async with session.generate(prompts(1000), save_to=tmp_path):
+            await asyncio.sleep(500)
+            assert 4 == len(service.bills)
+
+
+async def test_saving_comes_before_submitting(service, tmp_path):
+    transport = Watched(service, download=50)
+    async with Session(transport, max_pending=100, grace=3000) as session:
+        outcomes = await outcomes_of(session.generate(prompts(300), save_to=tmp_path))
+    assert all(outcome.ok for outcome in outcomes)
+    assert 100 == len([moment for moment in transport.sent if moment < 50])
+
+
+async def test_a_pause_holds_questions_and_submissions_alike(service):
+    service.fail("429", on="get")
+    transport = Watched(service)
+    async with Session(transport, max_pending=3) as session:
+        pauses = []
+
+        async def jobs():
+            yield from_first
+            await asyncio.sleep(0.6)
+            for prompt in prompts(2):
+                yield prompt
+
+        from_first = "first"
+        session_outcomes = await outcomes_of(session.generate(jobs()))
+        pauses += [later - earlier for earlier, later in itertools.pairwise(sorted(transport.asked))]
+    assert all(outcome.ok for outcome in session_outcomes)
+    assert 1.0 <= max(pauses)
+    assert not any(0.5 < moment < 1.5 for moment in transport.sent + transport.asked)
+
+
+async def test_questions_do_not_all_leave_at_once_behind_a_pause(service):
+    service.fail("429", on="get", times=1)
+    transport = Watched(service)
+    async with Session(transport, max_pending=50) as session:
+        await outcomes_of(session.generate(prompts(50)))
+    first_after = [moment for moment in transport.asked if moment > 0.6]
+    assert max(collections.Counter(round(moment, 3) for moment in first_after).values()) < 10
+
+
+async def test_patience_is_kept_while_hundreds_of_questions_hang(service):
+    service.fail("hang", on="get", times=10_000)
+    async with opened(service, max_pending=400) as session:
+        crowd = [asyncio.ensure_future(session.run(prompt)) for prompt in prompts(300)]
+        await asyncio.sleep(5)
+        start = now()
+        with pytest.raises(PatienceError):
+            await session.run("x", patience=1)
+        assert 1 == pytest.approx(now() - start, abs=0.01)
+    await asyncio.gather(*crowd, return_exceptions=True)
+
+
+async def test_a_transport_that_gives_a_question_up_is_asked_again(service):
+    class GivesUp(Watched):
+        async def ask(self, request):
+            response = await super().ask(request)
+            if len(self.asked) == 1:
+                raise asyncio.CancelledError
+            return response
+
+    async with Session(GivesUp(service)) as session:
+        assert Status.SUCCEEDED is (await session.run("x")).status
+
+
+@pytest.mark.parametrize("fault", ["403", "404", "500"])
+async def test_many_failed_questions_in_a_row_lose_nothing(service, fault):
+    service.fail(fault, on="get", times=12)
+    async with opened(service) as session:
+        assert Status.SUCCEEDED is (await session.run("x")).status
+
+
 # ── misuse ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -726,6 +887,49 @@ async def test_a_session_in_another_loop_says_so(service):
 
         with pytest.raises(ConfigError, match="belongs to the event loop"):
             await asyncio.to_thread(elsewhere)
+
+
+async def test_a_session_that_was_closed_before_it_was_opened_stays_closed(service):
+    session = opened(service)
+    await session.aclose()
+    with pytest.raises(SessionClosedError):
+        async with session:
+            pass
+
+
+async def test_closing_twice_at_once_closes_once_and_both_wait(service):
+    async with opened(service) as session:
+        task = asyncio.ensure_future(session.run("x"))
+        await asyncio.sleep(0.1)
+        await asyncio.gather(session.aclose(), session.aclose())
+        assert task.done()
+    with pytest.raises(SessionClosedError):
+        await task
+
+
+async def test_a_close_that_is_cancelled_leaves_nobody_waiting(service):
+    service.fail("hang", after=True)
+    session = await opened(service).__aenter__()
+    runs = [asyncio.ensure_future(session.run(prompt)) for prompt in prompts(3)]
+    await asyncio.sleep(1)
+    closing = asyncio.ensure_future(session.aclose())
+    await asyncio.sleep(1)
+    closing.cancel()
+    await asyncio.gather(closing, *runs, return_exceptions=True)
+    assert all(run.done() for run in runs)
+
+
+@pytest.mark.parametrize("options", [{"poll_policy": 5}, {"retry_policy": "x"}, {"on_event": 5}], ids=repr)
+def test_settings_of_the_wrong_type_are_refused(options):
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        open_session(api_key="k", **options)
+
+
+@pytest.mark.parametrize("save_to", ["", " ", 5, b"x"], ids=repr)
+async def test_a_folder_that_is_no_path_is_refused(service, save_to):
+    async with opened(service) as session:
+        with pytest.raises(ConfigError, match="save_to"):
+            session.generate(["x"], save_to=save_to)
 
 
 @pytest.mark.parametrize("max_pending", [0, -1, True, float("nan"), 1.5, "8", None], ids=repr)

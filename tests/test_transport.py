@@ -201,7 +201,8 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(transports, status):
 
 async def test_no_cookie_is_sent_back(transports):
     async with Peer(lambda _: http(200, b"{}", "Set-Cookie: a=b; Path=/")) as peer:
-        transport = transports(peer)
+        # By name: cookies of bare addresses are dropped anyway.
+        transport = transports(f"http://localhost:{peer.port}")
         await transport.ask(GET)
         await transport.ask(GET)
         await transport.submit(POST)
@@ -217,6 +218,41 @@ async def test_the_environment_adds_no_proxy_and_no_credentials(transports, monk
     async with Peer(lambda _: http(200, b"x")) as peer:
         await transports(peer).download(f"{peer.url}/out.webp")
     assert "authorization" not in peer.requests[0]["headers"]
+
+
+async def test_a_proxy_that_refuses_proves_that_nothing_was_sent_and_does_not_see_the_key(transports):
+    async with Peer(lambda _: http(407, b"no")) as proxy:
+        transport = transports("https://api.example.com/replicate/v1", proxy=proxy.url)
+        with pytest.raises(ConnectError, match="the proxy refused with HTTP 407") as caught:
+            await transport.submit(POST)
+        with pytest.raises(CometfluxError):
+            await transport.ask(GET)
+    assert Money.NOT_SENT is caught.value.money
+    assert {"CONNECT"} == {request["method"] for request in proxy.requests}
+    assert KEY not in repr(proxy.requests)
+
+
+@pytest.mark.parametrize("url", ["http://a..b/replicate/v1", f"http://{'x' * 64}.example/replicate/v1"])
+async def test_a_host_that_nobody_can_look_up_proves_that_nothing_was_sent(transports, url):
+    with pytest.raises(ConnectError):
+        await transports(url).submit(POST)
+
+
+async def test_a_large_body_arrives_whole(transports):
+    body = b'{"input":{"image":"' + b"x" * 5_000_000 + b'"}}'
+    async with Peer(lambda _: http(201)) as peer:
+        await transports(peer).submit(Request("POST", "/models/a/b/predictions", body))
+    assert body == peer.requests[0]["body"]
+    assert "application/json" == peer.requests[0]["headers"]["content-type"]
+
+
+async def test_a_transport_that_is_closed_says_that_nothing_was_sent(transports):
+    async with Peer(lambda _: http(201)) as peer:
+        transport = transports(peer)
+        await transport.submit(POST)
+        await transport.aclose()
+        with pytest.raises(ConnectError):
+            await transport.submit(POST)
 
 
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -303,6 +339,25 @@ async def test_three_hops_are_followed_and_no_more(transports):
             await transport.download(f"{peer.url}/hop/4")
 
 
+async def test_a_hop_is_not_rewritten(transports):
+    def hop(request):
+        return http(302, b"", "Location: /b?sig=a%2Fb%2Bc%3D%7e&x=%41") if request["path"] == "/a" else http(200, b"x")
+
+    async with Peer(hop) as peer:
+        await transports(peer).download(f"{peer.url}/a")
+    assert "/b?sig=a%2Fb%2Bc%3D%7e&x=%41" == peer.requests[1]["path"]
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "localhost", "10.0.0.1", "[::1]"])
+async def test_no_proxy_is_asked_for_a_private_address(transports, host):
+    async with Peer(lambda _: http(200, b"x")) as proxy:
+        transport = transports("https://api.example.com/replicate/v1", proxy=proxy.url)
+        with pytest.raises(OutputError, match="not a public address") as caught:
+            await transport.download(f"https://{host}/x")
+    assert [] == proxy.requests
+    assert not caught.value.is_transient
+
+
 async def test_a_hop_to_a_private_address_is_refused(transports):
     async with Peer(lambda _: http(302, b"", "Location: https://10.0.0.1/x")) as peer:
         with pytest.raises(OutputError, match="not a public address"):
@@ -378,6 +433,9 @@ async def test_a_compressed_output_is_refused(transports):
         ("2002:7f00:1::", False),
         ("64:ff9b::7f00:1", False),
         ("64:ff9b::808:808", True),
+        ("64:ff9b:1::7f00:1", False),
+        ("fec0::1", False),
+        ("::127.0.0.1", False),
         ("not an address", False),
     ],
 )
