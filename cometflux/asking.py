@@ -128,7 +128,9 @@ class Asker:
             # The question's own time begins in the transport, so that none runs while it waits for a place.
             async with asyncio.timeout_at(poll.ends), self._places:
                 sent = self._clock()
-                prediction = await self._get(entry.prediction.id, input_size=entry.input_size)
+                prediction = await self._get(
+                    entry.prediction.id, input_size=entry.input_size, also=entry.prediction.extra.get("id")
+                )
         except TimeoutError:
             return None  # patience is over, as the loop will see
         except CometfluxError as error:

@@ -37,18 +37,21 @@ class Client:
             error.key = job.key
             raise
 
-    async def get(self, prediction_id: str, *, input_size: int = 0) -> Prediction:
+    async def get(self, prediction_id: str, *, input_size: int = 0, also: str | None = None) -> Prediction:
         """Ask after a prediction, once.
 
-        The answer repeats the input, and answers of more than 8 MiB are refused; so where images went with the job,
-        say how many bytes its input had.
+        Args:
+            prediction_id: the prediction's id.
+            input_size: how many bytes its input had, for the answer repeats it; an answer may have 8 MiB beside that.
+            also: another id that the answer may carry: the one in ``extra["id"]``, where the gateway files a
+                prediction under an id of its own.
 
         Raises:
             RejectedError: the service refused; 404 may mean that it does not know the id yet.
             AnswerError: no answer, or one that nobody can read.
             ConnectError: no connection came about.
         """
-        return await self._ask(protocol.get_request(prediction_id, input_size), prediction_id)
+        return await self._ask(protocol.get_request(prediction_id, input_size), prediction_id, also)
 
     async def cancel(self, prediction_id: str) -> Prediction:
         """Stop a prediction. Replicate has this route; CometAPI does not document it, so it may be refused.
@@ -58,10 +61,10 @@ class Client:
         """
         return await self._ask(protocol.cancel_request(prediction_id), prediction_id)
 
-    async def _ask(self, request: Request, prediction_id: str) -> Prediction:
+    async def _ask(self, request: Request, prediction_id: str, also: str | None = None) -> Prediction:
         try:
             response = await self._transport.ask(request)
-            return protocol.read_prediction(response, prediction_id, time.time())
+            return protocol.read_prediction(response, prediction_id, time.time(), also)
         except CometfluxError as error:
             error.money, error.prediction_id = Money.ACCEPTED, prediction_id
             raise

@@ -74,14 +74,16 @@ def _no_number(word: str) -> None:
     """Take NaN and the infinities, which are not JSON, for null."""
 
 
-def load_prediction(body: bytes, asked: str) -> Prediction:
+def load_prediction(body: bytes, asked: str, also: str | None = None) -> Prediction:
     """Read the answer to a question after the prediction *asked*, flat or in the gateway's envelope.
+
+    *also* is another id that the answer may carry; None where there is none.
 
     Raises:
         AnswerError: it cannot be read, or is about another prediction.
     """
     parts = _unwrap(load_json(body))
-    if parts.ids and asked not in parts.ids:
+    if parts.ids and not {asked, also} & {*parts.ids}:
         raise AnswerError(f"the answer is about prediction {parts.ids[0]!r}", prediction_id=asked)
     if parts.status is None:
         raise AnswerError("the answer has no status", prediction_id=asked)
@@ -189,6 +191,8 @@ def _build(parts: _Parts, prediction_id: str, status: Status) -> Prediction:
             known[name] = hook(value, kind)
         except ValueError:
             extra[name] = value
+    if parts.flat.get("id") not in (None, prediction_id):
+        extra["id"] = parts.flat["id"]
     if parts.envelope:
         extra["envelope"] = parts.envelope
     output = _load_output(parts)

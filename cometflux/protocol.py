@@ -108,8 +108,8 @@ def read_created(response: Response, now: float) -> Prediction:
     return prediction
 
 
-def read_prediction(response: Response, asked: str, now: float) -> Prediction:
-    """Read the answer to a question after the prediction *asked*.
+def read_prediction(response: Response, asked: str, now: float, also: str | None = None) -> Prediction:
+    """Read the answer to a question after the prediction *asked*, which may go by the id *also* as well.
 
     Raises:
         RejectedError: the service refused to answer.
@@ -121,7 +121,7 @@ def read_prediction(response: Response, asked: str, now: float) -> Prediction:
         error = _rejection(response, _read_fault(response.body), now)
         error.money, error.prediction_id = Money.ACCEPTED, asked
         raise error
-    return converter.load_prediction(response.body, asked)
+    return converter.load_prediction(response.body, asked, also)
 
 
 @attrs.frozen(kw_only=True)

@@ -26,6 +26,7 @@ from cometflux.errors import (
     UnknownSubmissionError,
 )
 from cometflux.jobs import Kind
+from cometflux.protocol import Request, Response
 from cometflux.testing import LocalService
 from cometflux.transport import AiohttpTransport
 
@@ -473,6 +474,26 @@ async def test_hanging_questions_do_not_hold_up_the_others(service):
         async for _ in session.generate(prompts(100)):
             ended.append(now())
     assert 50 == sum(1 for moment in ended if moment < 5)
+
+
+async def test_a_prediction_may_be_filed_under_one_id_and_answer_by_another(service):
+    """The gateway's envelope tells its own task id beside the prediction's."""
+
+    class Filed(Slow):
+        async def submit(self, request):
+            response = await super().submit(request)
+            inner = json.loads(response.body)
+            self.inner_id = inner["id"]
+            body = json.dumps({"code": "success", "data": {"id": 7, "task_id": "task-1", "data": inner}}).encode()
+            return Response(status=200, body=body)
+
+        async def ask(self, request):
+            assert "/predictions/task-1" == request.path
+            return await super().ask(Request("GET", f"/predictions/{self.inner_id}"))
+
+    async with Session(Filed(service, 0, 0)) as session:
+        prediction = await session.run("x")
+    assert ("task-1", Status.SUCCEEDED) == (prediction.id, prediction.status)
 
 
 async def test_a_wrapped_answer_is_read_like_a_flat_one(service):
