@@ -9,7 +9,6 @@ No object of aiohttp leaves this module, not even as the cause of an error: thei
 
 import asyncio
 import io
-import ipaddress
 import socket
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from cometflux.addresses import is_address, is_loopback, is_public
 from cometflux.converter import read_data_uri
 from cometflux.errors import AnswerError, ConnectError, Money, OutputError, UnknownSubmissionError
 from cometflux.protocol import Request, Response
@@ -96,7 +96,7 @@ class AiohttpTransport:
         self._ssl = True if ssl is None else ssl
         self._times = Times() if times is None else times
         # Where the API itself is on this machine, its outputs may be too.
-        self._is_local = _is_loopback(urlsplit(base_url).hostname or "")
+        self._is_local = is_loopback(urlsplit(base_url).hostname or "")
         self._submitter: aiohttp.ClientSession | None = None
         self._asker: aiohttp.ClientSession | None = None
         self._downloader: aiohttp.ClientSession | None = None
@@ -188,12 +188,12 @@ class AiohttpTransport:
         parts = urlsplit(url)
         host = parts.hostname or ""
         # Behind a proxy this is the only look at the address.
-        is_elsewhere = host != "localhost" and not _is_address(host)
+        is_elsewhere = host != "localhost" and not is_address(host)
         if not (is_elsewhere or self._may_connect("127.0.0.1" if host == "localhost" else host)):
             raise OutputError(f"the output is at {host}, which is not a public address")
         if parts.scheme == "https" and host:
             return
-        if parts.scheme == "http" and self._is_local and _is_loopback(host):
+        if parts.scheme == "http" and self._is_local and is_loopback(host):
             return
         raise OutputError(f"the output is at {url[:100]!r}; fetched are https URLs only")
 
@@ -277,7 +277,7 @@ class AiohttpTransport:
         return opened
 
     def _may_connect(self, address: str) -> bool:
-        return is_public(address) or (self._is_local and _is_loopback(address))
+        return is_public(address) or (self._is_local and is_loopback(address))
 
     def _describe(self, error: BaseException, wait: float) -> str:
         """Tell a fault in words that hold nothing of the request."""
@@ -346,44 +346,3 @@ def _departure_trace() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
     trace.on_request_chunk_sent.append(note)
     return trace
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address, as text, belongs to the public internet."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        # Addresses that carry an IPv4 address inside lead to that one.
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else _nat64(ip))
-        if inner is not None:
-            return is_public(str(inner))
-        # All that is handed out for the public internet so far.
-        return ip in _UNICAST and ip.is_global
-    return ip.is_global and not ip.is_multicast
-
-
-def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    return ipaddress.IPv4Address(ip.packed[12:]) if ip in _NAT64 else None
-
-
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_UNICAST = ipaddress.ip_network("2000::/3")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cometflux"
-PURE = ["predictions", "errors", "flux", "jobs", "events", "converter", "protocol", "polling", "pacing", "registry"]
+PURE = [
+    "predictions",
+    "errors",
+    "flux",
+    "jobs",
+    "events",
+    "converter",
+    "protocol",
+    "polling",
+    "pacing",
+    "registry",
+    "addresses",
+]
 EFFECTS = [
     *("transport", "retry", "client", "storage", "journal", "saving", "submission", "asking", "batch"),
     *("session", "wiring", "__init__"),

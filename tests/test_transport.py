@@ -4,13 +4,11 @@ import asyncio
 import socket
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from peer import Peer, http
 
 from cometflux.errors import AnswerError, CometfluxError, ConnectError, Money, OutputError, UnknownSubmissionError
 from cometflux.protocol import Request
-from cometflux.transport import AiohttpTransport, Times, is_public
+from cometflux.transport import AiohttpTransport, Times
 
 KEY = "sk-canary-0123456789"
 POST = Request("POST", "/models/a/b/predictions", b'{"input":{"prompt":"x"}}')
@@ -404,48 +402,6 @@ async def test_a_compressed_output_is_refused(transports):
         with pytest.raises(OutputError, match="compressed"):
             await transports(peer).download(f"{peer.url}/x")
     assert "identity" == peer.requests[0]["headers"]["accept-encoding"]
-
-
-# ── addresses ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("8.8.8.8", True),
-        ("2606:4700::1111", True),
-        ("127.0.0.1", False),
-        ("0.0.0.0", False),
-        ("10.1.2.3", False),
-        ("172.16.0.1", False),
-        ("192.168.1.1", False),
-        ("100.64.0.1", False),
-        ("169.254.169.254", False),
-        ("224.0.0.1", False),
-        ("255.255.255.255", False),
-        ("::1", False),
-        ("::", False),
-        ("fe80::1%eth0", False),
-        ("fc00::1", False),
-        ("ff02::1", False),
-        ("::ffff:10.0.0.1", False),
-        ("::ffff:8.8.8.8", True),
-        ("2002:7f00:1::", False),
-        ("64:ff9b::7f00:1", False),
-        ("64:ff9b::808:808", True),
-        ("64:ff9b:1::7f00:1", False),
-        ("fec0::1", False),
-        ("::127.0.0.1", False),
-        ("not an address", False),
-    ],
-)
-def test_public_addresses_are_told_from_others(address, expected):
-    assert expected is is_public(address)
-
-
-@given(st.ip_addresses())
-def test_every_address_is_public_or_not(address):
-    assert is_public(str(address)) in (True, False)
 
 
 # ── the key ──────────────────────────────────────────────────────────────────────────────────────────────────────────
