@@ -9,6 +9,7 @@ import pytest
 import cometflux
 from cometflux import flux
 from cometflux.cli import main, reference
+from cometflux.testing import FAULTS
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +66,31 @@ def test_help_has_an_example_and_one_short_line_for_each_parameter_of_a_model(co
 def test_help_names_the_record_of_json(capsys):
     main(["batch", "--help"])
     shown = capsys.readouterr().out
-    for name in ("index", "key", "kind", "ok", "model", "prompt", "prediction_id", "files", "error", "money"):
+    for name in (
+        "index",
+        "key",
+        "kind",
+        "ok",
+        "model",
+        "prompt",
+        "prediction_id",
+        "files",
+        "expected",
+        "error",
+        "money",
+    ):
         assert name in shown
+
+
+def test_help_of_the_local_service_names_the_faults(capsys):
+    assert 0 == main(["local-service", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"Faults: {', '.join(FAULTS)}" == shown[shown.index("Faults: ") :]
+
+
+def test_help_marks_the_prompts_as_required(capsys):
+    assert 0 == main(["generate", "--help"])
+    assert "What a picture should show; in quotes. [required]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("missing", ["cyclopts", "rich"])

@@ -224,6 +224,11 @@ def test_an_input_that_cannot_be_meant_is_refused(inputs, expected, tmp_path):
     assert [expected] == complaints("prompt\na\n", tmp_path, inputs=[inputs], seed="1")
 
 
+def test_a_misspelled_prompt_is_one_fault(tmp_path):
+    (line,) = complaints('{"promt": "a"}', tmp_path, written="jsonl")
+    assert line.endswith("did you mean 'prompt'?")
+
+
 def test_all_faults_are_told_in_the_order_of_their_lines(tmp_path):
     text = "prompt,seed,nonsense\na,x,1\n,1,1\nb,y,1\n"
     lines = [line.partition(":")[0] for line in complaints(text, tmp_path, megapixels="3")]

@@ -4,19 +4,30 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
 import time
-from io import BytesIO, TextIOWrapper
+from functools import partial
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 
 from cometflux.cli import main
+from cometflux.cli.report import Tally
+from cometflux.cli.screen import Bar
+from cometflux.errors import OutputError
+from cometflux.events import Accepted, Ended, Polled
+from cometflux.jobs import Job, Kind
+from cometflux.predictions import Prediction, Status
+from cometflux.registry import Outcome
 from cometflux.testing import LocalService
 
-KEYS = ["index", "key", "kind", "ok", "model", "prompt", "prediction_id", "files", "error", "money"]
+KEYS = ["index", "key", "kind", "ok", "model", "prompt", "prediction_id", "files", "expected", "error", "money"]
 
 
 started = []
@@ -74,6 +85,13 @@ def start(*arguments, **options):
     )
     started.append(process)
     return process
+
+
+def rest_of(running):
+    """Read to the end, which `communicate` does not behind a `readline`: it forgets what is buffered."""
+    out, err = running.stdout.read(), running.stderr.read()
+    running.wait(10)
+    return out, err
 
 
 # All is well.
@@ -139,19 +157,20 @@ def test_json_is_one_record_per_outcome_with_the_same_keys_always(service, capsy
     assert "\x85" not in out + err
     failed, succeeded = map(json.loads, out.splitlines())
     assert [KEYS, KEYS] == [list(failed), list(succeeded)]
-    assert (0, "00000", "failed", False, "a fox", [], "accepted") == tuple(
+    assert (0, "#00000", "failed", False, "a fox", [], "accepted") == tuple(
         failed[name] for name in ("index", "key", "kind", "ok", "prompt", "files", "money")
     )
     assert "flagged as sensitive" in failed["error"]
     assert {
         "index": 1,
-        "key": "00001",
+        "key": "#00001",
         "kind": "succeeded",
         "ok": True,
         "model": "black-forest-labs/flux-schnell",
         "prompt": "[red]an\x1b[31m owl\x85",
         "prediction_id": service.bills[1].id,
         "files": pictures("images"),
+        "expected": 1,
         "error": None,
         "money": "accepted",
     } == succeeded
@@ -187,7 +206,7 @@ def test_what_went_wrong_is_named_with_its_reason_and_the_exit_code_is_1(fault, 
     out, err = capsys.readouterr()
     assert "" == out
     assert "\x1b" not in err
-    assert re.search(rf"00000  {kind}  ", err)
+    assert re.search(rf"#00000  {kind}  ", err)
     assert reason in " ".join(err.split())
     assert r"flux-schnell: a [bold]fox[/bold]\x1b[31m" in err
     assert "0 pictures in images" == err.splitlines()[-1]
@@ -207,7 +226,72 @@ def test_what_fails_alike_is_named_once(service, capsys):
     assert 1 == main(["generate", *(f"fox {number}" for number in range(9))])
     err = " ".join(capsys.readouterr().err.split())
     assert 1 == err.count("flagged as sensitive")
-    assert re.search(r"\(the same with (\d{5}, ){3}\d{5} and 4 others\)", err)
+    assert re.search(r"\(the same with (#\d{5}, ){3}#\d{5} and 4 others\)", err)
+
+
+def test_one_other_is_one_other(service, capsys):
+    service.fail("failed", rate=1.0)
+    assert 1 == main(["generate", *(f"fox {number}" for number in range(6))])
+    assert " and 1 other)" in " ".join(capsys.readouterr().err.split())
+
+
+def test_every_id_that_is_paid_and_not_saved_is_told(service, capsys):
+    service.fail("output-404", rate=1.0)
+    assert 1 == main(["generate", *(f"fox {number}" for number in range(15))])
+    err = capsys.readouterr().err
+    assert "… and 5 more; --json tells of each" in err
+    (line,) = [line for line in err.splitlines() if line.startswith("15 predictions are paid and not saved: ")]
+    assert {bill.id for bill in service.bills} == set(line.partition(": ")[2].split(", "))
+
+
+def test_a_picture_that_is_on_disk_though_its_saving_was_cut_off_is_counted(folder):
+    """A thread may still write when a second Ctrl-C has left; the record beside the picture tells whose it is."""
+    job = Job(model="black-forest-labs/flux-schnell", input={"prompt": "a fox"})
+    tally = Tally(folder)
+    for index, name in enumerate(("one", "two")):
+        tally.watch(Accepted(key=name, index=index, prediction_id=name))
+        prediction = Prediction(id=name, status=Status.SUCCEEDED, output=("https://example.org/a.png",))
+        error = OutputError("the session was closed before the images were saved")
+        tally.watch(Ended(key=name, index=index, kind=Kind.SUCCEEDED, prediction_id=name, error=error))
+        values = {"index": index, "key": name, "job": job, "kind": Kind.SUCCEEDED}
+        tally.add(Outcome(**values, prediction=prediction, error=error))
+    (folder / "00000-a-fox.json").write_text('{"prediction": {"id": "one"}}')
+    (folder / "notes.json").write_text("[]")
+    tally.look_again()
+    assert (1, ["two"]) == (tally.pictures, list(tally.owed))
+
+
+def test_fewer_pictures_than_asked_for_are_told_and_are_no_failure(service, capsys):
+    service.fail("missing-image")
+    assert 0 == main(["generate", "a fox", "--num-outputs", "2", "--json"])
+    out, err = capsys.readouterr()
+    record = json.loads(out)
+    assert (True, 2, 1) == (record["ok"], record["expected"], len(record["files"]))
+    assert re.search(r"#00000  incomplete  1 of 2 pictures came back\n", err)
+    assert "flux-schnell: a fox" in err
+
+
+def test_a_refused_key_is_told_once_with_the_variable_that_holds_it(service, capsys):
+    service.fail("401", rate=1.0)
+    assert 3 == main(["generate", "a fox", "an owl"])
+    err = capsys.readouterr().err
+    assert 1 == err.count("HTTP 401")
+    assert err.splitlines()[-2].endswith("; look at COMETAPI_KEY")
+
+
+def test_a_disk_that_refuses_stops_the_batch_with_exit_code_3_and_the_ids(monkeypatch):
+    with LocalService.in_thread(latency=0.05, pixels=400_000) as service:
+        use(service, monkeypatch)
+        # Larger than the probe of the folder, and smaller than any picture.
+        limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (6000, 6000))
+        running = start("generate", *(f"fox {number}" for number in range(50)), "--max-pending", "2", preexec_fn=limit)
+        out, err = running.communicate(timeout=10)
+        ids = {bill.id for bill in service.bills}
+    assert (3, "") == (running.returncode, out)
+    assert len(ids) < 50
+    assert "error: the folder 'images' cannot be written to any more\n" in err
+    (line,) = [line for line in err.splitlines() if "paid and not saved: " in line]
+    assert ids == set(line.partition(": ")[2].split(", "))
 
 
 @pytest.mark.parametrize(
@@ -249,7 +333,7 @@ def test_ctrl_c_waits_for_what_is_paid_and_says_what_was_bought(service):
     running = start("generate", *(f"fox {number}" for number in range(200)), "--max-pending", "2", "--json")
     first = running.stdout.readline()
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=10)
+    out, err = rest_of(running)
     assert 130 == running.returncode
     bought, saved = len(service.bills), len(pictures("images"))
     assert bought == saved < 200
@@ -269,22 +353,115 @@ def test_a_second_ctrl_c_leaves_at_once_and_names_what_is_left_behind(monkeypatc
         running.send_signal(signal.SIGINT)
         assert "stopping: " in running.stderr.readline()
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=10)
+        _, err = rest_of(running)
         assert 130 == running.returncode
         ids = sorted(bill.id for bill in service.bills)
     assert "Traceback" not in err
     last = err.splitlines()[-1]
-    assert last.startswith("interrupted: 2 predictions bought, 0 pictures in images; not waited for, and paid: ")
+    assert last.startswith(
+        "interrupted: 2 predictions bought, 0 pictures in images; 2 predictions are paid and not saved: "
+    )
     assert ids == sorted(last.rpartition(": ")[2].split(", "))
+
+
+def test_two_quick_ctrl_c_lose_sight_of_no_prediction(service):
+    """What was bought is on disk, or named by its id, or counted as unknown."""
+    running = start("generate", *(f"fox {number}" for number in range(200)), "--max-pending", "20")
+    for _ in range(8):
+        running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    time.sleep(0.03)
+    running.send_signal(signal.SIGINT)
+    _, err = rest_of(running)
+    assert 130 == running.returncode
+    last = err.splitlines()[-1]
+    saved = {json.loads(path.read_text())["prediction"]["id"] for path in Path("images").glob("*.json")}
+    bought = {bill.id for bill in service.bills}
+    lost = {each for each in bought - saved if each not in last}
+    unknown = re.search(r"; (\d+) more may be, and (its id is|their ids are) not known", last)
+    assert len(lost) <= (int(unknown[1]) if unknown else 0)
+    assert not {each for each in saved if each in last}
+    assert f", {len(pictures('images'))} pictures in images" in last
 
 
 def test_sigterm_is_ctrl_c_with_an_exit_code_of_its_own(service):
     running = start("generate", *(f"fox {number}" for number in range(200)), "--max-pending", "1")
     running.stdout.readline()
     running.terminate()
-    _, err = running.communicate(timeout=10)
+    _, err = rest_of(running)
     assert 143 == running.returncode
     assert err.splitlines()[-1].startswith("interrupted: ")
+
+
+def test_an_interruption_of_the_imports_is_exit_code_130_without_a_traceback():
+    program = (
+        "import sys\n"
+        "from cometflux.cli import main\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'cyclopts': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "sys.exit(main(['models']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=False)
+    assert (130, b"", b"") == (done.returncode, done.stdout, done.stderr)
+
+
+# Streams that the shell closed, or that are full.
+
+
+def run_in_shell(redirections, *arguments):
+    """Run the command with its streams as the shell's *redirections* make them."""
+    line = f'exec "$0" -m cometflux.cli "$@" {redirections}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", line, sys.executable, *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirections", "expected"),
+    [
+        (">&-", ("", "1 picture in images")),
+        ("2>&-", ("images/00000-a-fox.webp", "")),
+        ("2>/dev/full", ("images/00000-a-fox.webp", "")),
+        ("<&- >&- 2>&-", ("", "")),
+    ],
+)
+def test_without_a_stream_the_pictures_are_made_and_saved_all_the_same(redirections, expected, service):
+    code, out, err = run_in_shell(redirections, "generate", "a fox")
+    assert (0, ["images/00000-a-fox.webp"]) == (code, pictures("images"))
+    assert expected == (out.strip(), err.strip().rpartition("\n")[2])
+
+
+def test_nothing_is_bought_for_json_that_has_nowhere_to_go(service):
+    expected = "error: stdout is closed, so what --json prints would be lost\n"
+    assert (2, "", expected) == run_in_shell(">&-", "generate", "a fox", "--json")
+    assert [] == service.bills
+
+
+def test_without_stdin_no_prompts_come_from_there(service):
+    expected = "error: stdin is closed; give a file, or pipe the prompts in\n"
+    assert (2, "", expected) == run_in_shell("<&-", "batch", "-")
+    assert [] == service.bills
+
+
+def test_data_that_cannot_be_written_is_exit_code_1_and_the_pictures_are_saved(service):
+    code, _, err = run_in_shell(">/dev/full", "generate", "a fox", "--json")
+    expected = "error: stdout cannot be written to (No space left on device); the work goes on"
+    assert (1, expected) == (code, err.splitlines()[0])
+    assert ["images/00000-a-fox.webp"] == pictures("images")
+
+
+def test_a_list_that_cannot_be_written_is_one_line_and_exit_code_1():
+    assert (1, "", "error: [Errno 28] No space left on device\n") == run_in_shell(">/dev/full", "models", "--json")
 
 
 # The terminal.
@@ -317,6 +494,24 @@ def test_a_bar_lives_on_the_terminal_and_leaves_stdout_alone(service, monkeypatc
     assert "\x1b[32m" in shown
 
 
+def test_the_bar_tells_what_is_pending_from_what_is_being_saved(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress(console=Console(file=StringIO()))
+    bar = Bar(progress, 2)
+    words = []
+    ended = {"kind": Kind.SUCCEEDED, "error": None}
+    for event in (
+        Accepted(key="a", index=0, prediction_id="1"),
+        Accepted(key="b", index=1, prediction_id="2"),
+        Polled(key="a", prediction_id="1", status=Status.SUCCEEDED),
+        Polled(key="b", prediction_id="2", status=Status.PROCESSING),
+        Ended(key="a", index=0, prediction_id="1", **ended),
+    ):
+        bar(event)
+        words.append(progress.tasks[0].fields["words"].partition(" succeeded")[0])
+    assert ["1 pending, 0", "2 pending, 0", "1 pending, 1 saving, 0", "1 pending, 1"] == list(dict.fromkeys(words))
+
+
 def test_no_color_is_obeyed(service, monkeypatch):
     _, shown = watched(monkeypatch, "generate", "a fox", NO_COLOR="1")
     assert "succeeded" in shown
@@ -336,7 +531,7 @@ def test_the_local_service_serves_until_it_is_stopped(monkeypatch):
     assert 1 == main(["generate", "a fox"])
     assert 0 == main(["generate", "a fox"])
     serving.send_signal(signal.SIGINT)
-    _, err = serving.communicate(timeout=10)
+    _, err = rest_of(serving)
     assert 0 == serving.returncode
     assert "the local service has stopped; predictions it would have billed: 2" == err.splitlines()[-1]
 

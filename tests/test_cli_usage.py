@@ -1,5 +1,6 @@
 """What is given wrongly: one line on stderr, the right exit code, and nothing is sent."""
 
+import os
 import sys
 from io import BytesIO, TextIOWrapper
 
@@ -106,8 +107,28 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ("generate", 'give a prompt, in quotes: cometflux generate "a lighthouse"'),
         ("generate a red fox", 'these are 3 prompts of one word each; put a prompt in quotes: "a red fox"'),
         ("generate a.txt", "a.txt is a file; for the prompts in it: cometflux batch a.txt"),
-        ("generate fox --count 0", 'Invalid value "0" for --count. Must be >= 1.'),
-        ("generate fox --max-pending -1", 'Invalid value "-1" for --max-pending. Must be >= 1.'),
+        ("batch a.txt b.txt", "one file at a time; 'b.txt' is one too many"),
+        ("batch /dev/null", "/dev/null: its name does not say how it is written (known are "),
+        ("models dev pro", "'pro' is one too many"),
+        ("generate --count 2", 'give a prompt, in quotes: cometflux generate "a lighthouse"'),
+        ("generate fox --count 0", "--count: '0' was given; allowed is a whole number from 1"),
+        ("generate fox --count 1.5", "--count: '1.5' was given; allowed is a whole number from 1"),
+        ("generate fox --count 1e3", "--count: '1e3' was given; allowed is a whole number from 1"),
+        ("generate fox --count \u0661", "--count: '\u0661' was given; allowed is a whole number from 1"),
+        ("generate fox --max-pending -1", "--max-pending: '-1' was given; allowed is a whole number from 1"),
+        ("generate fox --max-pending 0.6", "--max-pending: '0.6' was given; allowed is a whole number from 1"),
+        ("generate fox --base-url=", "--base-url is blank; give a value, or leave the option out"),
+        ("generate fox --proxy=", "--proxy is blank; give a value, or leave the option out"),
+        ("generate fox --out=", "--out is blank; give a value, or leave the option out"),
+        ("batch a.txt --out=", "--out is blank; give a value, or leave the option out"),
+        (
+            "generate fox --model kontext-pro --input-image ftp://x/y.png",
+            ("--input-image: 'ftp://x/y.png' was given; allowed is the path of a file, an http(s) URL or a data URI\n"),
+        ),
+        (
+            "generate fox --model kontext-pro --input-image data:x",
+            "--input-image: 'data:x' was given; allowed is the path of a file, an http(s) URL or a data URI\n",
+        ),
         ("generate fox --input seed", "--input seed: write it as key=value"),
         ("generate fox --seed 1 --input seed=2", "--input seed=2: seed is already given with --seed"),
         ("generate fox --local --proxy http://127.0.0.1:9", "--local and --proxy exclude each other; leave one out"),
@@ -133,7 +154,23 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ),
         ("nonsense", 'Unknown command "nonsense". Available commands: generate, batch, models, local-service.'),
         ("local-service --latency -1", "latency=-1.0: allowed is a number of seconds from 0, or a function"),
-        ("local-service --fault drop:2", "rate=2.0: allowed is a number from 0 to 1; the faults are "),
+        ("local-service --port 99999", "--port: '99999' was given; allowed is a whole number from 0 to 65535"),
+        ("local-service --port -1", "--port: '-1' was given; allowed is a whole number from 0 to 65535"),
+        ("local-service --host=", "--host is blank; give a value, or leave the option out"),
+        (
+            "local-service --fault drop:2",
+            (
+                "--fault drop:2: rate=2.0: allowed is a number from 0 to 1; "
+                "`cometflux local-service --help` names them all\n"
+            ),
+        ),
+        (
+            "local-service --fault dorp",
+            (
+                "--fault dorp: there is no fault 'dorp'; did you mean drop? "
+                "`cometflux local-service --help` names them all\n"
+            ),
+        ),
     ],
 )
 def test_a_bad_argument_is_one_line_and_exit_code_2(arguments, message, folder, capsys):
@@ -149,10 +186,17 @@ def test_a_bad_argument_is_one_line_and_exit_code_2(arguments, message, folder, 
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        ("generate fox", {"COMETAPI_KEY": " "}, "there is no API key: set COMETAPI_KEY"),
+        ("generate fox", {"COMETAPI_KEY": " "}, "there is no API key: set COMETAPI_KEY, or try it with --local\n"),
         ("generate fox", {"COMETAPI_KEY": "Bearer x"}, "the API key begins with the word Bearer; give the key alone"),
-        ("generate fox --base-url ftp://x", {}, "base_url='ftp://x': allowed is an http or https URL with a host"),
-        ("generate fox --proxy nowhere", {}, "proxy='nowhere': allowed is an http or https URL with a host"),
+        ("generate fox --base-url ftp://x", {}, "--base-url 'ftp://x': allowed is an http or https URL with a host"),
+        (
+            "generate fox",
+            {"COMETFLUX_BASE_URL": "ftp://x"},
+            "COMETFLUX_BASE_URL 'ftp://x': allowed is an http or https URL with a host",
+        ),
+        ("local-service --host 1.2.3.4", {}, "--host '1.2.3.4' cannot be listened on: Cannot assign requested"),
+        ("local-service --host a..b", {}, "--host 'a..b' is no name of a host"),
+        ("generate fox --proxy nowhere", {}, "--proxy 'nowhere': allowed is an http or https URL with a host"),
         ("generate fox --out a.txt", {}, "'a.txt' is a file, not a folder"),
         ("batch a.txt --out a.txt/x", {}, "the folder 'a.txt/x' cannot be written to: Not a directory"),
     ],
@@ -180,6 +224,18 @@ def test_ten_errors_are_shown_and_the_rest_counted(folder, capsys):
 def test_markup_in_what_is_given_is_shown_as_it_is(capsys):
     assert 2 == command("generate fox --seed [red]x[/red]")
     assert "error: --seed: '[red]x[/red]' was given" in capsys.readouterr().err
+
+
+def test_a_file_without_a_name_is_no_folder(capsys):
+    assert 2 == command("batch", "")
+    expected = "error: the name of the prompt file is blank; give a file, or - for stdin\n"
+    assert expected == capsys.readouterr().err
+
+
+def test_a_pipe_needs_a_format(folder, capsys):
+    os.mkfifo(folder / "prompts")
+    assert 2 == command("batch prompts")
+    assert "give --format" in capsys.readouterr().err
 
 
 def test_stdin_is_text_unless_its_format_is_given(capsys, monkeypatch):

@@ -33,8 +33,23 @@ def test_a_text_file_holds_one_prompt_per_line_without_blank_lines_and_comments(
     assert [(1, {"prompt": "a fox"}), (4, {"prompt": "an owl"})] == rows(text, Format.TEXT)
 
 
-def test_a_line_of_text_ends_at_a_newline_and_nowhere_else():
+def test_what_only_unicode_calls_the_end_of_a_line_ends_none():
     assert [(1, {"prompt": "a\u2028b\x0cc\x85d"})] == rows("a\u2028b\x0cc\x85d\n", Format.TEXT)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=repr)
+def test_lines_end_as_on_any_system(end):
+    expected = [(1, {"prompt": "a fox"}), (3, {"prompt": "an owl"})]
+    assert expected == rows(end.join(["a fox", "", "an owl", ""]), Format.TEXT)
+    assert expected == rows(end.join(['{"prompt": "a fox"}', "", '{"prompt": "an owl"}', ""]), Format.JSONL)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=repr)
+@pytest.mark.parametrize("written", [Format.TEXT, Format.CSV, Format.JSONL])
+@pytest.mark.parametrize("bad", [b"\xe9", b"\0"], ids=repr)
+def test_the_line_of_a_bad_byte_is_right_whatever_ends_lines(end, written, bad):
+    (line,) = complaints(end.encode().join([b"a", b"b", b"c" + bad]), written)
+    assert line.startswith("prompts, line 3: ")
 
 
 def test_a_table_has_a_header_and_leaves_empty_cells_out():
@@ -99,6 +114,7 @@ def test_json_lines_keep_their_types_and_leave_null_out():
             id="Latin 1 behind a BOM",
         ),
         pytest.param("csv", "prompt\n".encode("utf-16"), "prompts: it is UTF-16; save it as UTF-8", id="UTF-16"),
+        pytest.param("csv", "prompt\n".encode("utf-32"), "prompts: it is UTF-32; save it as UTF-8", id="UTF-32"),
         pytest.param(
             "text",
             "a\nb\0\n",

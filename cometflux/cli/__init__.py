@@ -3,8 +3,8 @@
 stdout is data and stderr is talk. Needs the extra ``cli``, and says so where it is missing.
 
 Exit codes: 130 interrupted; else 3 for the key, the credit, the configuration or a folder that cannot be written to;
-else 1 when something failed, is unknown or not saved; else 0. 2 says that the arguments or the prompt file are wrong,
-and nothing was sent.
+else 1 when something failed, is unknown or not saved, or stdout could not be written to; else 0. 2 says that the
+arguments or the prompt file are wrong, and nothing was sent.
 """
 
 import sys
@@ -15,6 +15,17 @@ _PACKAGES = {"cyclopts", "rich"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; without *arguments*, those of the process."""
+    # The imports take long enough to be interrupted.
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: Sequence[str]) -> int:
+    from cometflux.cli.streams import mend_streams
+
+    mend_streams()
     try:
         from cometflux.cli.app import run_command
     except ModuleNotFoundError as error:
@@ -22,4 +33,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write('the command needs an extra: pip install "cometflux[cli]"\n')
         return 3
-    return run_command(sys.argv[1:] if arguments is None else arguments)
+    return run_command(arguments)

@@ -9,11 +9,16 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
 from cometflux import __version__
-from cometflux.cli.faults import Fault, MissingExtraError, SourceError, UsageError
+from cometflux.cli import tokens
+from cometflux.cli.faults import MissingExtraError, UsageError
 from cometflux.cli.given import Given
+from cometflux.cli.local import fault_names
 from cometflux.cli.options import OPTIONS, Settings, with_model_parameters
+from cometflux.cli.reading import read_file
 from cometflux.cli.screen import Screen
-from cometflux.cli.sources import SUFFIXES, Format, Row, Source, read_source
+from cometflux.cli.sources import SUFFIXES, Format, Row, Source
+from cometflux.cli.streams import discard
+from cometflux.cli.wording import NO_PROMPT, setting_text, usage_text
 from cometflux.errors import CometfluxError, ConfigError, InputError
 
 _MOST_ERRORS = 10
@@ -38,19 +43,25 @@ def run_command(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code. An error that can be expected is told on one line each."""
     try:
         result = app(list(arguments), console=Console())
+        sys.stdout.flush()
     except CycloptsError as error:
-        error.verbose = False
-        return _tell([str(error)], 2)
+        return _tell([usage_text(error)], 2)
     except UsageError as error:
         return _tell(error.lines, 2)
     except InputError as error:
         return _tell([str(error)], 2)
-    except (ConfigError, MissingExtraError) as error:
+    except ConfigError as error:
+        return _tell([setting_text(error, arguments)], 3)
+    except MissingExtraError as error:
         return _tell([str(error)], 3)
     except CometfluxError as error:
         return _tell([str(error)], 1)
-    except KeyboardInterrupt:
-        return 130
+    except BrokenPipeError:
+        discard(sys.stdout)
+        return 1
+    except OSError as error:
+        discard(sys.stdout)
+        return _tell([str(error)], 1)
     return result if isinstance(result, int) else 0
 
 
@@ -75,8 +86,11 @@ def _tell(lines: Sequence[str], code: int) -> int:
 )
 @with_model_parameters
 def generate(
-    *prompts: Annotated[str, Parameter(metavar="PROMPT", help="What a picture should show; in quotes.")],
-    out: Annotated[Path, Parameter(metavar="FOLDER", group=OPTIONS, help="Where the pictures go.")] = Path("images"),
+    *prompts: Annotated[str, Parameter(metavar="PROMPT", required=True, help="What a picture should show; in quotes.")],
+    out: Annotated[
+        Path,
+        Parameter(metavar="FOLDER", group=OPTIONS, converter=tokens.folder, help="Where the pictures go."),
+    ] = Path("images"),
     settings: Settings = Settings(),  # noqa: B008 - frozen
     **given: str | list[str] | None,
 ) -> int:
@@ -95,7 +109,8 @@ def generate(
         "\n"
         "With --json every outcome is one line, with index, key, kind (succeeded,\n"
         "failed, canceled, expired, detached, not_sent, rejected or unknown), ok,\n"
-        "model, prompt, prediction_id, files, error and money.\n"
+        "model, prompt, prediction_id, files, expected (how many pictures were asked\n"
+        "for), error and money.\n"
         "\n"
         "Examples:\n"
         "  cometflux batch prompts.csv --local\n"
@@ -111,7 +126,12 @@ def batch(
     *,
     out: Annotated[
         Path | None,
-        Parameter(metavar="FOLDER", group=OPTIONS, help="Where the pictures go. [default: <name of FILE>-images]"),
+        Parameter(
+            metavar="FOLDER",
+            group=OPTIONS,
+            converter=tokens.folder,
+            help="Where the pictures go. [default: <name of FILE>-images]",
+        ),
     ] = None,
     format: Annotated[  # noqa: A002 - the option's name
         Format | None,
@@ -130,7 +150,7 @@ def batch(
     The whole file is checked before anything is sent.
     """
     _check_place(settings)
-    source = _read(file, format)
+    source = read_file(file, format)
     is_stdin = file == "-"
     folder = Path() if is_stdin else Path(file).parent
     default = "stdin-images" if is_stdin else f"{Path(file).stem}-images"
@@ -153,12 +173,19 @@ def models(
         show_model(model, as_json=json)
 
 
-@app.command
+@app.command(help_epilogue=f"Faults: {', '.join(fault_names())}")
 def local_service(
     *,
-    port: Annotated[int, Parameter(metavar="P", help="The port; 0 takes any that is free.")] = 8642,
-    host: Annotated[str, Parameter(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
-    key: Annotated[str, Parameter(metavar="KEY", help="The key that clients must bring.")] = "local-key",
+    port: Annotated[
+        int,
+        Parameter(metavar="P", converter=tokens.whole(0, 65535), help="The port; 0 takes any that is free."),
+    ] = 8642,
+    host: Annotated[
+        str, Parameter(metavar="HOST", converter=tokens.text, help="The address to listen on.")
+    ] = "127.0.0.1",
+    key: Annotated[
+        str, Parameter(metavar="KEY", converter=tokens.text, help="The key that clients must bring.")
+    ] = "local-key",
     latency: Annotated[float, Parameter(metavar="SECONDS", help="How long a prediction takes.")] = 0.6,
     fault: Annotated[
         tuple[str, ...],
@@ -167,7 +194,7 @@ def local_service(
             negative=_never,
             consume_multiple=False,
             show_default=False,
-            help="Misbehave: once, or at this rate, as in drop:0.1; repeatable.",
+            help="Misbehave: once, or at this rate, as in drop:0.1; repeatable; names below.",
         ),
     ] = (),
 ) -> None:
@@ -194,7 +221,7 @@ _SMALL_WORDS = {"a", "an", "the", "of", "in", "on", "at", "with", "and", "by", "
 
 def _check_prompts(prompts: Sequence[str]) -> None:
     if not prompts:
-        raise UsageError('give a prompt, in quotes: cometflux generate "a lighthouse"')
+        raise UsageError(NO_PROMPT)
     if len(prompts) > 1 and not any(" " in each for each in prompts) and _SMALL_WORDS & set(prompts):
         raise UsageError(
             f'these are {len(prompts)} prompts of one word each; put a prompt in quotes: "{" ".join(prompts)}"'
@@ -209,24 +236,3 @@ def _check_place(settings: Settings) -> None:
         for name, value in (("--base-url", settings.base_url), ("--proxy", settings.proxy)):
             if value is not None:
                 raise UsageError(f"--local and {name} exclude each other; leave one out")
-
-
-def _read(file: str, given: Format | None) -> Source:
-    if file == "-":
-        if sys.stdin.isatty():
-            Screen().say("reading prompts, one per line; Ctrl-D ends")
-        return read_source(sys.stdin.buffer.read(), given or Format.TEXT, "stdin")
-    path = Path(file)
-    if given is None and path.suffix.lower() not in SUFFIXES and path.is_file():
-        known = ", ".join(SUFFIXES)
-        raise SourceError(f"its name does not say how it is written (known are {known}); give --format", file)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise SourceError("there is no such file", file) from error
-    except IsADirectoryError as error:
-        raise SourceError("this is a folder; give a file in it", file) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError([Fault(f"the file cannot be read ({reason})")], file) from error
-    return read_source(data, given or SUFFIXES[path.suffix.lower()], file)

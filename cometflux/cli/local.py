@@ -1,6 +1,9 @@
 """The local service: behind ``--local``, and as a command of its own."""
 
 import asyncio
+import difflib
+import errno
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,11 +45,14 @@ def serve(screen: Screen, faults: Sequence[str], **options: Any) -> None:
 
     try:
         service = make(**options)
-        for fault in faults:
-            service.fail(**parse_fault(fault))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    asyncio.run(_serve(service, screen))
+    for fault in faults:
+        try:
+            service.fail(**parse_fault(fault))
+        except ValueError as error:
+            raise UsageError(f"--fault {fault}: {_without_list(str(error))}") from error
+    asyncio.run(_serve(service, screen, options["host"]))
 
 
 def _service_class(what: str) -> "type[LocalService]":
@@ -59,14 +65,40 @@ def _service_class(what: str) -> "type[LocalService]":
     return LocalService
 
 
-async def _serve(service: "LocalService", screen: Screen) -> None:
+def fault_names() -> list[str]:
+    """Return the names of the faults that the local service can be told to make."""
+    from cometflux.testing import FAULTS
+
+    return list(FAULTS)
+
+
+def _without_list(message: str) -> str:
+    """Leave the long list of all faults to the help, and name the one that may be meant."""
+    text, listed, _ = message.partition("; the faults are ")
+    if not listed:
+        return text
+    name = text.partition("'")[2].rpartition("'")[0]
+    close = difflib.get_close_matches(name, fault_names(), n=1)
+    return f"{text}; {f'did you mean {close[0]}? ' if close else ''}`cometflux local-service --help` names them all"
+
+
+def _cannot_listen(host: str, error: OSError) -> str:
+    # asyncio wraps the reason in words of its own.
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+    return f"--host {host!r} cannot be listened on: {reason}"
+
+
+async def _serve(service: "LocalService", screen: Screen, host: str) -> None:
     stopping = asyncio.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     try:
         await service.__aenter__()
     except OSError as error:
-        raise ConfigError(error.strerror or str(error)) from error
+        taken = error.errno == errno.EADDRINUSE
+        raise ConfigError(str(error.strerror) if taken else _cannot_listen(host, error)) from error
+    except UnicodeError as error:
+        raise ConfigError(f"--host {host!r} is no name of a host") from error
     try:
         screen.data(f"export COMETFLUX_BASE_URL={service.url}")
         screen.data(f"export COMETAPI_KEY={service.key}")

@@ -6,9 +6,8 @@ from typing import Annotated, Any, TypeVar
 
 import attrs
 from cyclopts import Group, Parameter
-from cyclopts.validators import Number
 
-from cometflux.cli import reference
+from cometflux.cli import reference, tokens
 from cometflux.flux import Kind
 
 OPTIONS = Group("Options", sort_key=1)
@@ -18,7 +17,6 @@ MODEL_PARAMETERS = Group(
     sort_key=2,
 )
 
-_positive = Number(gte=1)
 _never: tuple[str, ...] = ()
 
 
@@ -27,12 +25,14 @@ _never: tuple[str, ...] = ()
 class Settings:
     """What both commands that make pictures are told."""
 
-    model: Annotated[str, Parameter(metavar="MODEL", help="One of `cometflux models`.")] = "flux-schnell"
+    model: Annotated[str, Parameter(metavar="MODEL", converter=tokens.text, help="One of `cometflux models`.")] = (
+        "flux-schnell"
+    )
     count: Annotated[
         int,
         Parameter(
             metavar="N",
-            validator=_positive,
+            converter=tokens.whole(1),
             show_default=False,
             help="Make each prompt N times; a fixed seed goes up by one.",
         ),
@@ -55,10 +55,14 @@ class Settings:
         Parameter(negative=_never, show_default=False, help="Draw on this machine: no key, nothing is paid."),
     ] = False
     max_pending: Annotated[
-        int, Parameter(metavar="N", validator=_positive, help="Most predictions under way at once.")
+        int, Parameter(metavar="N", converter=tokens.whole(1), help="Most predictions under way at once.")
     ] = 64
-    base_url: Annotated[str | None, Parameter(metavar="URL", help="Where the API is, if not at CometAPI.")] = None
-    proxy: Annotated[str | None, Parameter(metavar="URL", help="An HTTP proxy to go through.")] = None
+    base_url: Annotated[
+        str | None, Parameter(metavar="URL", converter=tokens.text, help="Where the API is, if not at CometAPI.")
+    ] = None
+    proxy: Annotated[
+        str | None, Parameter(metavar="URL", converter=tokens.text, help="An HTTP proxy to go through.")
+    ] = None
 
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

@@ -13,6 +13,7 @@ from cometflux.cli import values
 from cometflux.cli.faults import Fault, UsageError
 from cometflux.cli.given import RESERVED, Given
 from cometflux.cli.sources import Row, Source
+from cometflux.cli.wording import input_text
 from cometflux.errors import InputError
 from cometflux.jobs import Job
 
@@ -138,7 +139,7 @@ class _Planner:
         options = self._options_for(row, model, written)
         cells = self._read_cells(row, model)
         self._check_key(row)
-        if "prompt" not in row.values and not isinstance(model, str):
+        if not isinstance(model, str) and "prompt" not in row.values and not _seems_misspelled(row, model):
             self.faults.append(Fault("the row has no prompt", row.line))
         if len(self.faults) > before or len(options) < len(written):
             return None
@@ -198,7 +199,7 @@ class _Planner:
             raise InputError(known.field, known.given, known.allowed)
 
     def _note(self, row: Row, error: InputError) -> None:
-        self.faults.append(Fault(error.message, row.line))
+        self.faults.append(Fault(input_text(error.message), row.line))
 
 
 def _name_of(row: Row, default: str) -> str:
@@ -210,6 +211,12 @@ def _name_of(row: Row, default: str) -> str:
 
 def _parameters(model: type[flux.Flux]) -> dict[str, flux.Parameter]:
     return {each.name: each for each in flux.parameters(model)}
+
+
+def _seems_misspelled(row: Row, model: type[flux.Flux]) -> bool:
+    """Whether a name that nobody takes is close to ``prompt``; it has been told already."""
+    strangers = [name.lower() for name in row.values if name not in _parameters(model)]
+    return bool(difflib.get_close_matches("prompt", strangers, n=1))
 
 
 def _read_option(model: type[flux.Flux] | str, name: str, text: str | list[str]) -> Any:

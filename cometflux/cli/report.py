@@ -12,10 +12,19 @@ import attrs
 from rich.table import Table
 from rich.text import Text
 
+from cometflux import flux
+from cometflux.cli.late import count_late
 from cometflux.cli.reference import slug
 from cometflux.cli.screen import clip, escape_json, plain
-from cometflux.errors import CometfluxError, Money, PredictionError, SessionClosedError, SessionStoppedError
-from cometflux.events import Accepted, Ended, Event
+from cometflux.errors import (
+    CometfluxError,
+    Money,
+    OutputError,
+    PredictionError,
+    SessionClosedError,
+    SessionStoppedError,
+)
+from cometflux.events import Accepted, Ended, Event, Saved
 from cometflux.jobs import Job, Kind
 from cometflux.registry import Outcome
 
@@ -35,6 +44,7 @@ def record(outcome: Outcome) -> str:
         "prompt": outcome.job.prompt,
         "prediction_id": outcome.prediction.id if outcome.prediction else None,
         "files": [str(path) for path in outcome.files],
+        "expected": _expected(outcome.job),
         "error": None if error is None else str(error),
         "money": Money.ACCEPTED.value if error is None else error.money.value,
     }
@@ -45,7 +55,7 @@ def not_drawn(index: int, job: Job, cause: CometfluxError) -> Outcome:
     """Make the outcome of a job that the session never came to."""
     stopped = SessionStoppedError(cause.cause) if isinstance(cause, SessionStoppedError) else None
     error = stopped or SessionClosedError(cause.message)
-    return Outcome(index=index, key=job.key or f"{index:05d}", job=job, kind=Kind.NOT_SENT, error=error)
+    return Outcome(index=index, key=job.key or f"#{index:05d}", job=job, kind=Kind.NOT_SENT, error=error)
 
 
 @attrs.define
@@ -62,7 +72,8 @@ class Trouble:
         if not self.more:
             return ""
         named = ", ".join(clip(key, 20) for key in self.more[:_MOST_NAMED])
-        rest = f" and {len(self.more) - _MOST_NAMED} others" if len(self.more) > _MOST_NAMED else ""
+        untold = len(self.more) - _MOST_NAMED
+        rest = f" and {_count(untold, 'other')}" if untold > 0 else ""
         return f" (the same with {named}{rest})"
 
 
@@ -73,12 +84,17 @@ class Tally:
         self.folder = folder
         self.kinds: Counter[Kind] = Counter()
         self.pictures = 0
+        """How many images are on disk."""
         self.unsaved = 0
+        self.is_disk_refusing = False
+        """Whether an image could not be written, as the next could not."""
         self.began = time.monotonic()
         self.bought = 0
         """How many predictions the service took for certain."""
-        self.running: dict[str, None] = {}
-        """The ids of the predictions that the service took and that were not seen to end."""
+        self.owed: dict[str, None] = {}
+        """The ids of the predictions that are paid for, did not fail, and are not saved; each leads to pictures."""
+        self._cut_off: dict[str, int] = {}
+        """How many images the predictions have whose saving did not come to its end."""
         self._troubles: dict[tuple[Any, ...], Trouble] = {}
         self._untold = 0
 
@@ -88,23 +104,31 @@ class Tally:
         return not self.unsaved and self.kinds.total() == self.kinds[Kind.SUCCEEDED]
 
     def watch(self, event: Event) -> None:
-        """Note which predictions are under way."""
-        if isinstance(event, Accepted):
-            self.bought += 1
-            self.running[event.prediction_id] = None
-        elif isinstance(event, Ended) and event.prediction_id is not None and event.kind is not Kind.DETACHED:
-            self.running.pop(event.prediction_id, None)
+        """Note what is bought and what is saved; unlike outcomes, events are there as soon as it is so."""
+        match event:
+            case Accepted(prediction_id=prediction_id):
+                self.bought += 1
+                self.owed[prediction_id] = None
+            case Saved(files=files):
+                self.pictures += len(files)
+            case Ended(kind=kind, error=error, prediction_id=str(prediction_id)):
+                # Some images of one that succeeded may be on disk, and others not.
+                if kind is not Kind.DETACHED and not (kind is Kind.SUCCEEDED and error):
+                    self.owed.pop(prediction_id, None)
+                self.is_disk_refusing |= isinstance(error, OutputError) and error.is_disk
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
         self.kinds[outcome.kind] += 1
-        self.pictures += len(outcome.files)
-        if outcome.ok or _is_told_elsewhere(outcome):
+        if (outcome.ok and not _is_short(outcome)) or _is_told_elsewhere(outcome):
             return
-        self.unsaved += outcome.kind is Kind.SUCCEEDED
+        self.unsaved += outcome.kind is Kind.SUCCEEDED and not outcome.ok
+        if outcome.prediction and outcome.kind is Kind.SUCCEEDED and not outcome.files:
+            self._cut_off[outcome.prediction.id] = len(outcome.prediction.output)
         reason = _reason(outcome)
         # What has an id that leads to a picture is named by itself.
-        alike = (outcome.kind, _TRACE.sub("", reason)) if outcome.kind in _GROUPED else (outcome.index,)
+        is_grouped = outcome.ok or outcome.kind in _GROUPED
+        alike = (outcome.kind, _TRACE.sub("", reason)) if is_grouped else (outcome.index,)
         known = self._troubles.get(alike)
         if known is not None:
             known.more.append(outcome.key)
@@ -113,12 +137,22 @@ class Tally:
         else:
             self._untold += 1
 
-    def tables(self) -> Iterator[Table | Text]:
-        """Yield the closing tables: counts, then what went wrong."""
+    def look_again(self) -> None:
+        """Count what reached the disk though its saving was cut off."""
+        if not self._cut_off:
+            return
+        for prediction_id, count in count_late(self.folder, self._cut_off).items():
+            self.pictures += count
+            if count >= self._cut_off[prediction_id]:
+                self.owed.pop(prediction_id, None)
+
+    def tables(self, cause: CometfluxError | None) -> Iterator[Table | Text]:
+        """Yield the closing tables: counts, then what went wrong, but for the *cause* of the end."""
         yield self._counts()
-        if self._troubles:
+        troubles = [each for each in self._troubles.values() if not _is_refusal_like(each.outcome, cause)]
+        if troubles:
             yield Text()
-            yield self._named_troubles()
+            yield self._named(troubles)
         if self._untold:
             yield Text(f"  … and {self._untold} more; --json tells of each")
         if unknown := self.kinds[Kind.UNKNOWN]:
@@ -138,14 +172,15 @@ class Tally:
         table.add_row("elapsed", f"{time.monotonic() - self.began:.1f} s")
         return table
 
-    def _named_troubles(self) -> Table:
+    def _named(self, troubles: list[Trouble]) -> Table:
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, style="red")
         table.add_column(ratio=1, overflow="fold")
-        for trouble in self._troubles.values():
+        for trouble in troubles:
             outcome = trouble.outcome
-            kind = "not saved" if outcome.kind is Kind.SUCCEEDED else _WORDS[outcome.kind]
+            kind = "incomplete" if outcome.ok else "not saved"
+            kind = kind if outcome.kind is Kind.SUCCEEDED else _WORDS[outcome.kind]
             about = f"{slug(outcome.job.model)}: {outcome.job.prompt or ''}"
             reason = f"{clip(trouble.reason, 300)}{trouble.alike()}"
             table.add_row(
@@ -159,8 +194,17 @@ class Tally:
 
     def interrupted_line(self) -> str:
         """Say what was bought before an interruption, where it is, and which ids lead to the rest."""
-        left = f"; not waited for, and paid: {', '.join(map(plain, self.running))}" if self.running else ""
-        return f"interrupted: {_count(self.bought, 'prediction')} bought, {self.last_line()}{left}"
+        unknown = self.kinds[Kind.UNKNOWN]
+        doubt = f"; {unknown} more may be, and {'its id is' if unknown == 1 else 'their ids are'} not known"
+        left = f"; {self.owed_line()}" if self.owed else ""
+        bought = f"interrupted: {_count(self.bought, 'prediction')} bought, {self.last_line()}"
+        return f"{bought}{doubt if unknown else ''}{left}"
+
+    def owed_line(self) -> str:
+        """Name every prediction that is paid for and leads to pictures that are not here."""
+        verb = "is" if len(self.owed) == 1 else "are"
+        ids = ", ".join(map(plain, self.owed))
+        return f"{_count(len(self.owed), 'prediction')} {verb} paid and not saved: {ids}"
 
 
 _GROUPED = (Kind.FAILED, Kind.REJECTED, Kind.NOT_SENT, Kind.UNKNOWN)
@@ -179,7 +223,26 @@ def _is_told_elsewhere(outcome: Outcome) -> bool:
     return outcome.kind is Kind.NOT_SENT and isinstance(outcome.error, SessionStoppedError | SessionClosedError)
 
 
+def _is_refusal_like(outcome: Outcome, cause: CometfluxError | None) -> bool:
+    """Whether the service refused it for the reason that ended the batch, which is told by itself."""
+    return outcome.kind is Kind.REJECTED and type(outcome.error) is type(cause)
+
+
+def _expected(job: Job) -> int | None:
+    """Return how many pictures were asked for; None where nobody knows, the model being none of those known here."""
+    asked = job.input.get("num_outputs")
+    if isinstance(asked, int) and not isinstance(asked, bool):
+        return asked
+    return 1 if job.model in flux.MODELS else None
+
+
+def _is_short(outcome: Outcome) -> bool:
+    return len(outcome.files) < (_expected(outcome.job) or 0)
+
+
 def _reason(outcome: Outcome) -> str:
+    if outcome.ok:
+        return f"{len(outcome.files)} of {_count(_expected(outcome.job) or 0, 'picture')} came back"
     error = outcome.error
     if isinstance(error, PredictionError) and error.prediction.error:
         return error.prediction.error

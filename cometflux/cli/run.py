@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from cometflux.cli.faults import UsageError
 from cometflux.cli.local import local_service
 from cometflux.cli.options import Settings
 from cometflux.cli.plan import Plan
 from cometflux.cli.report import Tally, not_drawn, record
 from cometflux.cli.screen import Screen
+from cometflux.cli.streams import is_stdout_closed
+from cometflux.cli.wording import end_text
 from cometflux.errors import (
     AuthenticationError,
     CometfluxError,
@@ -35,9 +38,12 @@ def run_plan(plan: Plan, settings: Settings, folder: Path) -> int:
     """Run every job of *plan*, save the pictures below *folder*, and return the exit code.
 
     Raises:
+        UsageError: there is no stdout to print JSON to.
         ConfigError: there is no key, or a setting is unusable; nothing was sent.
         MissingExtraError: ``--local`` cannot draw.
     """
+    if settings.json and is_stdout_closed():
+        raise UsageError("stdout is closed, so what --json prints would be lost")
     screen = Screen()
     _keep_logs_quiet()
     for note in plan.notes:
@@ -88,6 +94,10 @@ class _Run:
             # Only where signals cannot be caught by the loop.
             self.screen.say(self.tally.interrupted_line())
             return 130
+        except BaseException:
+            # A defect. What is paid for is told even then.
+            self._tell_owed()
+            raise
         return self._close()
 
     async def _run(self, bar: Callable[[Event], None] | None) -> None:
@@ -129,7 +139,7 @@ class _Run:
             self.end = SessionClosedError("interrupted")
             if self.presses > 1:
                 asyncio.get_running_loop().call_soon(task.cancel)
-            elif self.tally.running:
+            elif self.tally.owed:
                 self.screen.say("stopping: what is paid for is waited for, up to 30 s; Ctrl-C again leaves at once")
         except CometfluxError as error:
             self.end = error
@@ -160,30 +170,44 @@ class _Run:
     def _close(self) -> int:
         """Tell what became of the jobs."""
         ended = self.tally.kinds.total()
+        cause = self._cause()
+        if self.is_stopping:
+            self.tally.look_again()
         if self.end is not None:
             for index, job in enumerate(self.jobs, ended):
                 self._take(not_drawn(index, job, self.end))
         if ended:
             self.screen.say("")
-            for table in self.tally.tables():
+            for table in self.tally.tables(cause):
                 self.screen.show(table)
             self.screen.say("")
         if self.end is not None and not self.is_stopping:
-            # Its message says what happened; what it says of the money may hold for one job only.
-            self.screen.error(self.end.message)
+            self.screen.error(end_text(self.end, is_local=self.settings.local))
+        if self.tally.is_disk_refusing:
+            self.screen.error(f"the folder {str(self.folder)!r} cannot be written to any more")
         if self.is_stopping:
             self.screen.say(self.tally.interrupted_line())
         elif ended:
+            self._tell_owed()
             self.screen.say(self.tally.last_line())
         return self._exit_code()
+
+    def _cause(self) -> CometfluxError | None:
+        return self.end.cause if isinstance(self.end, SessionStoppedError) else self.end
+
+    def _tell_owed(self) -> None:
+        if self.tally.owed:
+            self.screen.say(self.tally.owed_line())
 
     def _exit_code(self) -> int:
         if self.is_stopping:
             return 128 + (self.interrupted_by or signal.SIGINT)
-        cause = self.end.cause if isinstance(self.end, SessionStoppedError) else self.end
+        cause = self._cause()
         if isinstance(cause, ConfigError | AuthenticationError | CreditError) or (cause and cause.is_foreign):
             return 3
-        return 0 if cause is None and self.tally.is_all_well else 1
+        if self.tally.is_disk_refusing:
+            return 3
+        return 0 if cause is None and self.tally.is_all_well and not self.screen.is_data_lost else 1
 
 
 def _go_on() -> "asyncio.Task[None]":

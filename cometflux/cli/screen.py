@@ -5,7 +5,6 @@ them is taken for markup.
 """
 
 import io
-import os
 import re
 import sys
 import time
@@ -16,8 +15,10 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from cometflux.events import Accepted, Ended, Event, Saved, Throttled
+from cometflux.cli.streams import discard, open_talk
+from cometflux.events import Accepted, Ended, Event, Polled, Saved, Throttled
 from cometflux.jobs import Kind
+from cometflux.predictions import Status
 
 # C0 and C1 controls, separators of lines, marks that turn the direction of writing, halves of surrogate pairs.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -45,9 +46,11 @@ class Screen:
     def __init__(self) -> None:
         self._is_watched = sys.stderr.isatty()
         self._is_data_open = True
+        self.is_data_lost = False
+        """Whether data could not be written, though somebody wanted it."""
         self._bar: Progress | None = None
         self.console = Console(
-            stderr=True, highlight=False, markup=False, emoji=False, force_terminal=self._is_watched or None
+            file=open_talk(), highlight=False, markup=False, emoji=False, force_terminal=self._is_watched or None
         )
         if isinstance(sys.stdout, io.TextIOWrapper):
             # JSON is UTF-8 by its standard, and a path may hold bytes of any encoding.
@@ -66,9 +69,10 @@ class Screen:
             sys.stdout.flush()
         except OSError as error:
             self._is_data_open = False
+            discard(sys.stdout)
             if not isinstance(error, BrokenPipeError):
-                self.say(f"stdout cannot be written to ({error.strerror}); the work goes on")
-            _discard_stdout()
+                self.is_data_lost = True
+                self.error(f"stdout cannot be written to ({error.strerror}); the work goes on")
 
     def say(self, text: str) -> None:
         """Say something to the person who watches."""
@@ -106,16 +110,6 @@ class Screen:
                 self._bar = None
 
 
-def _discard_stdout() -> None:
-    """Let the interpreter's last flush go nowhere instead of failing again."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):
-        return
-
-
 class Bar:
     """The live line, fed with the session's events."""
 
@@ -124,7 +118,8 @@ class Bar:
         self._task = progress.add_task("", total=total, words="")
         self._began = time.monotonic()
         self._paused_until = 0.0
-        self._pending = 0
+        self._pending: set[str] = set()
+        self._saving: set[str] = set()
         self._succeeded = 0
         self._failed = 0
         self._pictures = 0
@@ -132,12 +127,16 @@ class Bar:
     def __call__(self, event: Event) -> None:
         """Take an event into account."""
         match event:
-            case Accepted():
-                self._pending += 1
+            case Accepted(prediction_id=prediction_id):
+                self._pending.add(prediction_id)
+            case Polled(prediction_id=prediction_id, status=Status.SUCCEEDED) if prediction_id in self._pending:
+                self._pending.remove(prediction_id)
+                self._saving.add(prediction_id)
             case Saved(files=files):
                 self._pictures += len(files)
             case Ended(kind=kind, error=error, prediction_id=prediction_id):
-                self._pending -= prediction_id is not None
+                for under_way in (self._pending, self._saving):
+                    under_way.discard(prediction_id or "")
                 is_well = kind is Kind.SUCCEEDED and error is None
                 self._succeeded += is_well
                 self._failed += not is_well
@@ -151,7 +150,10 @@ class Bar:
     def _words(self) -> str:
         now = time.monotonic()
         rate = self._pictures / max(now - self._began, 0.1) * 60
-        words = [f"{self._pending} pending", f"{self._succeeded} succeeded"]
+        words = [f"{len(self._pending)} pending"]
+        if self._saving:
+            words.append(f"{len(self._saving)} saving")
+        words.append(f"{self._succeeded} succeeded")
         if self._failed:
             words.append(f"{self._failed} failed")
         words.append("slowed down by the service" if now < self._paused_until else f"{rate:.0f}/min")

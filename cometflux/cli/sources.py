@@ -4,6 +4,7 @@ Whatever the bytes, the answer is a `Source` or one `SourceError` that lists wha
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -65,7 +66,7 @@ def read_source(data: bytes, format: Format, name: str) -> Source:  # noqa: A002
     if not text.strip():
         raise SourceError("it is empty; give one prompt per row", name)
     if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
+        line = len(_LINE_END.findall(text[: text.index("\0")])) + 1
         raise SourceError([Fault("it holds a NUL byte, which no text has; save it as UTF-8 text", line)], name)
     faults: list[Fault] = []
     columns, rows = _READERS[format](text, faults)
@@ -77,16 +78,28 @@ def read_source(data: bytes, format: Format, name: str) -> Source:  # noqa: A002
 
 
 def _decode(data: bytes, name: str) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise SourceError("it is UTF-16; save it as UTF-8", name)
+    for mark, encoding in _MARKS.items():
+        if data.startswith(mark):
+            raise SourceError(f"it is {encoding}; save it as UTF-8", name)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         # error.object, because utf-8-sig counts from behind a BOM.
-        line = error.object.count(b"\n", 0, error.start) + 1
+        line = len(_LINE_END.findall(error.object[: error.start].decode("latin-1"))) + 1
         fault = f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8"
         raise SourceError([Fault(fault, line)], name) from error
 
+
+# The longer first: the mark of UTF-16 begins that of UTF-32.
+_MARKS = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+
+# Not what splitlines takes: U+2028 may stand raw within a prompt or a JSON string.
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 _Read = tuple[tuple[str, ...], list[Row]]
 
@@ -95,7 +108,7 @@ _Read = tuple[tuple[str, ...], list[Row]]
 
 
 def _read_text(text: str, faults: list[Fault]) -> _Read:
-    lines = enumerate(map(str.strip, text.split("\n")), 1)
+    lines = enumerate(map(str.strip, _LINE_END.split(text)), 1)
     return (), [Row(line=number, values={"prompt": line}) for number, line in lines if line and line[0] != "#"]
 
 
@@ -123,8 +136,7 @@ def _read_jsonl(text: str, faults: list[Fault]) -> _Read:
         faults.append(Fault("it is one JSON list; write each of its objects on a line of its own", 1))
         return (), []
     rows = []
-    # Not splitlines: U+2028 may stand raw within a JSON string.
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(_LINE_END.split(text), 1):
         if not line.strip():
             continue
         try:
@@ -140,7 +152,7 @@ def _is_json_list(text: str) -> bool:
     try:
         return isinstance(json.loads(text), list)
     except (ValueError, RecursionError):
-        return text.strip() == "[" or text.lstrip().startswith(("[\n", "[\r\n", "[{"))
+        return text.strip() == "[" or text.lstrip().startswith(("[\n", "[\r", "[{"))
 
 
 def _read_object(line: str) -> dict[str, Any]:

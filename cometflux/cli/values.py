@@ -15,6 +15,7 @@ _WHOLE = re.compile(r"([+-]?[0-9]{1,25})(?:\.0{1,9})?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,25}(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[eE][+-]?[0-9]{1,3})?")
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _LINK = re.compile(r"https?://|data:", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def from_text(parameter: Parameter, text: str, folder: Path) -> Any:
@@ -103,10 +104,12 @@ def _boolean(parameter: Parameter, text: str, folder: Path) -> bool:
 
 
 def _image(parameter: Parameter, value: Any, folder: Path) -> str | Path:
-    if not isinstance(value, str) or not value.strip():
+    text = value.strip() if isinstance(value, str) else ""
+    if _LINK.match(text):
+        return text
+    if not text or _SCHEME.match(text):
         raise InputError(parameter.name, value, "allowed is the path of a file, an http(s) URL or a data URI")
-    text = value.strip()
-    return text if _LINK.match(text) else folder / text
+    return folder / text
 
 
 def _images(parameter: Parameter, text: str, folder: Path) -> list[str | Path]:

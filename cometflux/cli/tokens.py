@@ -1,0 +1,37 @@
+"""Single options, read strictly: whole numbers as they are written, and texts that are not blank."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclopts import Token
+
+from cometflux.cli.faults import UsageError
+
+_LONGEST = 9
+
+
+def whole(least: int, most: int | None = None) -> Callable[[Any, Sequence[Token]], int]:
+    """Make a converter for whole numbers from *least*; nothing is rounded, since a number may be of things to buy."""
+    allowed = f"a whole number from {least}{'' if most is None else f' to {most}'}"
+
+    def read(_: Any, tokens: Sequence[Token]) -> int:
+        text = tokens[0].value
+        is_whole = text.isascii() and text.isdigit() and len(text) <= _LONGEST
+        if not is_whole or int(text) < least or (most is not None and int(text) > most):
+            raise UsageError(f"{tokens[0].keyword}: {text!r} was given; allowed is {allowed}")
+        return int(text)
+
+    return read
+
+
+def text(_: Any, tokens: Sequence[Token]) -> str:
+    """Read a text; a blank one would silently mean what holds without the option."""
+    if not tokens[0].value.strip():
+        raise UsageError(f"{tokens[0].keyword} is blank; give a value, or leave the option out")
+    return tokens[0].value
+
+
+def folder(_: Any, tokens: Sequence[Token]) -> Path:
+    """Read the path of a folder."""
+    return Path(text(_, tokens))

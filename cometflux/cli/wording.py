@@ -1,0 +1,54 @@
+"""What the library says to programs, in the words of the shell."""
+
+import re
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
+
+from cometflux.errors import AuthenticationError, CometfluxError, ConfigError, SessionStoppedError
+
+NO_PROMPT = 'give a prompt, in quotes: cometflux generate "a lighthouse"'
+_NO_KEY = "there is no API key"
+_SETTING = re.compile(r"^(base_url|proxy|max_pending)\b=?[ ]?(?!:)")
+_PHRASES = {
+    "an http(s) URL, a data URI, a pathlib.Path or bytes": "the path of a file, an http(s) URL or a data URI",
+    "; wrap the name of a file in pathlib.Path": "",
+}
+
+
+def usage_text(error: CycloptsError) -> str:
+    """Say on one line what is wrong with the arguments."""
+    error.verbose = False
+    match error:
+        case UnusedCliTokensError(unused_tokens=[first, *_]):
+            rule = "one file at a time; " if "batch" in (error.command_chain or ()) else ""
+            return f"{rule}{first!r} is one too many"
+        case MissingArgumentError() if error.argument and error.argument.name == "PROMPTS":
+            return NO_PROMPT
+    return str(error)
+
+
+def setting_text(error: ConfigError, arguments: Sequence[str]) -> str:
+    """Say what is wrong with a setting by the name under which it was given: an option, or a variable."""
+    message = str(error)
+    if message.startswith(_NO_KEY):
+        return f"{_NO_KEY}: set COMETAPI_KEY, or try it with --local"
+    options = {"base_url": "--base-url", "proxy": "--proxy", "max_pending": "--max-pending"}
+    if not any(each.startswith("--base-url") for each in arguments):
+        options["base_url"] = "COMETFLUX_BASE_URL"
+    return _SETTING.sub(lambda found: f"{options[found[1]]} ", message)
+
+
+def input_text(message: str) -> str:
+    """Say what is wrong with an input without the types of Python."""
+    for said, meant in _PHRASES.items():
+        message = message.replace(said, meant)
+    return message
+
+
+def end_text(error: CometfluxError, *, is_local: bool) -> str:
+    """Say why a batch ended before its time. What an error says of the money may hold for one job only."""
+    cause = error.cause if isinstance(error, SessionStoppedError) else error
+    if isinstance(cause, AuthenticationError) and not is_local:
+        return f"{error.message}; look at COMETAPI_KEY"
+    return error.message
