@@ -4,12 +4,8 @@ Reading is total: any bytes become a value or one `AnswerError`. Strict is what 
 Lenient is the rest: a field that cannot be read counts as left out, and its raw value is kept in ``extra``.
 """
 
-import base64
-import binascii
-import hashlib
 import json
 import re
-import urllib.parse
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +14,12 @@ from typing import Any
 import attrs
 import cattrs
 
+from cometflux import images
 from cometflux.errors import AnswerError, CometfluxError, InputError
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction, Status
 
 _HALVES = re.compile(r"\\u[dD][89a-fA-F]")
-
-LARGEST_IMAGE_INPUT = 8 * 1024 * 1024
-"""The most bytes of an image sent within a job."""
 
 _STATUSES = {
     # Replicate's words
@@ -243,13 +237,7 @@ def load_words(value: Any) -> str:
 def _load_input(value: Any, _: Any) -> dict[str, Any]:
     """Take the echoed input, its images as digests: megabytes that the caller has already."""
     echoed: dict[str, Any] = _expect(value, dict)
-    return describe_input(echoed) if any(map(_is_heavy, echoed.values())) else echoed
-
-
-def _is_heavy(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(map(_is_heavy, value))
-    return isinstance(value, str) and len(value) > 1000 and value.startswith("data:")
+    return images.describe_input(echoed) if any(map(images.is_heavy, echoed.values())) else echoed
 
 
 def _expect(value: Any, kind: type[Any]) -> Any:
@@ -274,7 +262,7 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook(datetime, _structure_datetime)
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_unstructure_hook(Path, str)
-    converter.register_unstructure_hook(bytes, describe_bytes)
+    converter.register_unstructure_hook(bytes, images.describe_bytes)
     converter.register_unstructure_hook(CometfluxError, _describe_error)
     return converter
 
@@ -295,7 +283,7 @@ def dump_body(job: Job) -> bytes:
 def _ready(field: str, value: Any) -> Any:
     match value:
         case bytes():
-            return data_uri(field, value)
+            return images.data_uri(field, value)
         case Path():
             raise InputError(field, value, "files are read by the session; allowed here are a URL, a data URI or bytes")
         case Mapping():
@@ -321,93 +309,8 @@ def dump_line(value: Any) -> str:
     return json.dumps(_converter.unstructure(value), ensure_ascii=False)
 
 
-def measure(value: Any) -> int:
-    """Count the characters of the texts in an input: about its size in bytes, which is that of its images."""
-    match value:
-        case str():
-            return len(value)
-        case list() | tuple():
-            return sum(map(measure, value))
-        case Mapping():
-            return sum(map(measure, value.values()))
-        case _:
-            return 0
-
-
-# ── images ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def media_type(data: bytes) -> str | None:
-    """Name the type of an image by its first bytes; None unless it is one that the models take or make."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    return None
-
-
-def data_uri(field: str, data: bytes) -> str:
-    """Write an image as a data URI.
-
-    Raises:
-        InputError: it is larger than 8 MiB, or not a PNG, JPEG, WebP or GIF.
-    """
-    if len(data) > LARGEST_IMAGE_INPUT:
-        raise InputError(field, data, "the most that is sent with a job is 8 MiB; give a URL for a larger image")
-    kind = media_type(data)
-    if kind is None:
-        raise InputError(field, data, "allowed is a PNG, JPEG, WebP or GIF image")
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def read_data_uri(uri: str) -> bytes:
-    """Read the bytes in a data URI.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    head, comma, payload = uri.partition(",")
-    if not head.startswith("data:") or not comma:
-        raise ValueError("not a data URI")
-    raw = urllib.parse.unquote_to_bytes(payload)
-    if not head.endswith(";base64"):
-        return raw
-    try:
-        return base64.b64decode(raw, validate=True)
-    except binascii.Error as error:
-        raise ValueError("the data URI's base64 is broken") from error
-
-
-def describe_bytes(data: bytes) -> dict[str, Any]:
-    """Stand in for an image where it is written about: its type, size in bytes and digest."""
-    return {"type": media_type(data), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def describe_input(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy an input for a record, with images that it carries replaced by their digests."""
-    return {name: _described(value) for name, value in values.items()}
-
-
 def _describe_error(error: CometfluxError) -> dict[str, Any]:
     return {"type": type(error).__name__, "message": str(error), "money": error.money}
-
-
-def _described(value: Any) -> Any:
-    match value:
-        # A prompt may begin with the same word.
-        case str() if value.startswith("data:") and ";base64," in value[:200]:
-            try:
-                return describe_bytes(read_data_uri(value))
-            except ValueError:
-                return value
-        case list() | tuple():
-            return [_described(part) for part in value]
-        case _:
-            return value
 
 
 def _excerpt(body: bytes) -> str:

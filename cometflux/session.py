@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from cometflux import converter, storage
+from cometflux import images, storage
 from cometflux.asking import Asker
 from cometflux.batch import Batch, Drawing
 from cometflux.client import Client
@@ -403,7 +403,7 @@ class Session:
                 await self._slots.acquire()
                 entry.holds_slot = True
             job = await storage.read_images(entry.job)
-            entry.input_size = converter.measure(job.input)
+            entry.input_size = images.measure(job.input)
             prediction = await self._submitter.submit(entry, job)
         except CometfluxError as error:
             self._lose(entry, error)

@@ -20,7 +20,7 @@ from typing import Any
 
 import attrs
 
-from cometflux import converter
+from cometflux import converter, images
 from cometflux.errors import ConfigError, InputError, OutputError
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction
@@ -81,7 +81,7 @@ def _read_file(field: str, path: Path) -> bytes:
     try:
         # Bounded by what is read: a path may name a pipe or grow meanwhile.
         with path.open("rb") as file:
-            return file.read(converter.LARGEST_IMAGE_INPUT + 1)
+            return file.read(images.LARGEST_IMAGE_INPUT + 1)
     except OSError as error:
         raise InputError(field, str(path), f"the file cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -89,7 +89,7 @@ def _read_file(field: str, path: Path) -> bytes:
 
 
 def _as_uri(field: str, data: bytes, path: Path | None) -> str:
-    uri = converter.data_uri(field, data)
+    uri = images.data_uri(field, data)
     if len(data) > LARGE_IMAGE_INPUT:
         _log.info("%s: %s has %d bytes; Replicate advises a URL above 256 kB", field, path or "the image", len(data))
     return uri
@@ -153,7 +153,7 @@ def check_image(data: bytes) -> str:
     Raises:
         OutputError: it is not an image, or not the whole of one.
     """
-    kind = converter.media_type(data)
+    kind = images.media_type(data)
     if kind is None:
         raise OutputError(f"the output is not an image ({len(data)} bytes)", is_transient=True)
     if not _is_whole(kind, data):
@@ -260,7 +260,7 @@ def record_of(prediction: Prediction, job: Job | None, key: str | None, index: i
         "key": key,
         "index": index,
         "model": job.model if job else prediction.model,
-        "input": converter.describe_input(job.input if job else prediction.input),
+        "input": images.describe_input(job.input if job else prediction.input),
         "prediction": {
             "id": prediction.id,
             "status": prediction.status,

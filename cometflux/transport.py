@@ -19,8 +19,8 @@ import attrs
 from yarl import URL
 
 from cometflux.addresses import is_address, is_loopback, is_public
-from cometflux.converter import read_data_uri
 from cometflux.errors import AnswerError, ConnectError, Money, OutputError, UnknownSubmissionError
+from cometflux.images import read_data_uri
 from cometflux.protocol import Request, Response
 
 LARGEST_ANSWER = 8 * 1024 * 1024

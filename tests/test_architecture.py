@@ -12,6 +12,7 @@ PURE = [
     "flux",
     "jobs",
     "events",
+    "images",
     "converter",
     "protocol",
     "polling",

@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cometflux.converter import (
-    LARGEST_IMAGE_INPUT,
-    describe_input,
     dump_body,
     dump_canonical,
     dump_line,
@@ -26,10 +24,9 @@ from cometflux.converter import (
     load_json,
     load_prediction,
     load_torn,
-    media_type,
-    read_data_uri,
 )
 from cometflux.errors import AnswerError, AuthenticationError, InputError, Money, PredictionFailedError
+from cometflux.images import LARGEST_IMAGE_INPUT, describe_input, media_type, read_data_uri
 from cometflux.jobs import Job, Kind
 from cometflux.predictions import Prediction, Status
 from cometflux.protocol import Response, read_created, read_prediction

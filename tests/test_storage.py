@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cometflux import storage
-from cometflux.converter import LARGEST_IMAGE_INPUT, load_prediction
+from cometflux.converter import load_prediction
 from cometflux.errors import ConfigError, InputError, Money, OutputError
+from cometflux.images import LARGEST_IMAGE_INPUT
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction, Status
 from cometflux.storage import check_image, file_stem, prepare_folder, read_images, record_of, write_output

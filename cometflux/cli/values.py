@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cometflux.converter import LARGEST_IMAGE_INPUT, media_type
 from cometflux.errors import InputError
 from cometflux.flux import Kind, Parameter
+from cometflux.images import LARGEST_IMAGE_INPUT, media_type
 
 # A spreadsheet may write a whole number as 7.0.
 _WHOLE = re.compile(r"([+-]?[0-9]{1,25})(?:\.0{1,9})?")
