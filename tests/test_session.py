@@ -313,6 +313,26 @@ async def test_cancelling_the_wait_for_an_outcome_loses_none(service):
     assert list(range(10)) == sorted(indexes)
 
 
+@pytest.mark.parametrize("ticks", range(8))
+async def test_a_wait_that_is_cancelled_just_as_the_outcome_comes_loses_none(service, ticks):
+    def cancel_in(count):
+        if count:
+            asyncio.get_running_loop().call_soon(cancel_in, count - 1)
+        else:
+            task.cancel()
+
+    def watch(event):
+        if isinstance(event, events.Ended):
+            cancel_in(ticks)
+
+    async with opened(service, on_event=watch) as session:
+        batch = session.generate(["x"])
+        task = asyncio.ensure_future(anext(batch))
+        (first,) = await asyncio.gather(task, return_exceptions=True)
+        outcome = first if not isinstance(first, BaseException) else await anext(batch)
+    assert outcome.ok
+
+
 async def test_leaving_the_loop_stops_drawing_and_saves_what_is_paid_for(service, tmp_path):
     drawn = []
 
@@ -862,6 +882,26 @@ async def test_patience_is_kept_while_hundreds_of_questions_hang(service):
             await session.run("x", patience=1)
         assert 1 == pytest.approx(now() - start, abs=0.01)
     await asyncio.gather(*crowd, return_exceptions=True)
+
+
+async def test_no_more_questions_are_in_flight_than_an_ordinary_machine_has_sockets_for(service):
+    class Crowded(Watched):
+        in_flight = most = 0
+
+        async def ask(self, request):
+            self.in_flight += 1
+            self.most = max(self.most, self.in_flight)
+            try:
+                await asyncio.sleep(5)
+                return await super().ask(request)
+            finally:
+                self.in_flight -= 1
+
+    transport = Crowded(service)
+    async with Session(transport, max_pending=500) as session:
+        outcomes = await outcomes_of(session.generate(prompts(500)))
+    assert all(outcome.ok for outcome in outcomes)
+    assert 200 == transport.most
 
 
 async def test_a_transport_that_gives_a_question_up_is_asked_again(service):

@@ -264,6 +264,17 @@ async def test_a_question_may_take_twenty_seconds(transports):
     assert 20 == pytest.approx(asyncio.get_running_loop().time() - start, abs=0.01)
 
 
+async def test_no_question_queues_for_a_connection_while_its_time_runs(transports):
+    async def slow(_, writer):
+        await asyncio.sleep(15)
+        writer.write(http())
+
+    async with Peer(slow) as peer:
+        transport = transports(peer)
+        await asyncio.gather(*(transport.ask(GET) for _ in range(150)))
+    assert 15 == pytest.approx(asyncio.get_running_loop().time(), abs=0.01)
+
+
 async def test_times_can_be_set(transports):
     async with Peer(_stall) as peer:
         transport = transports(peer, times=Times(poll=2, answer=3))
