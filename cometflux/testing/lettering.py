@@ -1,6 +1,7 @@
 """Sets a prompt on a picture, as large as it fits."""
 # ruff: noqa: RUF001 - what looks like another letter is what this is about
 
+import hashlib
 import math
 import re
 import unicodedata
@@ -26,7 +27,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 def legible(text: str) -> str:
     """Return *text* in the letters that Pillow's own font has; what they cannot say becomes dots.
 
-    A text wholly in another script becomes the name of the script.
+    A text wholly in another script becomes the name of the script, and a mark that tells one such text from another.
     """
     decomposed = unicodedata.normalize("NFKD", text.translate(_PLAIN))
     bare = "".join(each for each in decomposed if not unicodedata.combining(each))
@@ -36,7 +37,10 @@ def legible(text: str) -> str:
     if re.search(r"\w", plain):
         return plain
     script = next((unicodedata.name(each, "").split()[0] for each in bare if each.isalpha()), None)
-    return plain if script is None else f"A prompt in {_SCRIPTS.get(script, script.title())} letters"
+    if script is None:
+        return plain
+    mark = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:4]
+    return f"A prompt in {_SCRIPTS.get(script, script.title())} letters ({mark})"
 
 
 def letter(image: Image.Image, prompt: str, caption: str, palette: Palette) -> None:
