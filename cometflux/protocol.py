@@ -49,7 +49,7 @@ class Response:
 
     status: int
     headers: Mapping[str, str] = attrs.field(factory=dict)
-    """By lower-case or any-case name, as the transport offers them."""
+    """Looked up by names in lower case: a plain dict has to have them so, a case-insensitive mapping need not."""
     body: bytes = b""
     cut: str | None = None
     """How the body broke off before its end; None when it is whole."""

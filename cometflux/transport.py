@@ -185,8 +185,11 @@ class AiohttpTransport:
         raise OutputError(f"the output is redirected more than {_MOST_HOPS} times")
 
     def _check_output_url(self, url: str) -> None:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+        except ValueError as error:
+            raise OutputError(f"the output is at {url[:100]!r}, which is no URL") from error
         # Behind a proxy this is the only look at the address.
         is_elsewhere = host != "localhost" and not is_address(host)
         if not (is_elsewhere or self._may_connect("127.0.0.1" if host == "localhost" else host)):

@@ -325,6 +325,12 @@ async def test_only_https_is_downloaded(transports, url):
         await transports("https://api.cometapi.com/replicate/v1").download(url)
 
 
+@pytest.mark.parametrize("url", ["https://[x/y.webp", "https://[::1/y.webp", "https://a]b/"])
+async def test_what_is_no_url_is_not_downloaded(transports, url):
+    with pytest.raises(OutputError, match="which is no URL"):
+        await transports("https://api.cometapi.com/replicate/v1").download(url)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "10.0.0.1", "169.254.169.254", "[::ffff:127.0.0.1]", "0.0.0.0"])
 async def test_private_addresses_are_refused_when_connecting(transports, host):
     with pytest.raises(OutputError, match="not a public address"):
