@@ -21,10 +21,10 @@ demo: .make/demo/ready ## make a set of pictures, for free, with the local servi
 	@.make/demo/bin/cometflux batch examples/prompts.csv --local --out demo-images
 
 test: .make/test/ready ## run the tests
-	@.make/test/bin/python -m pytest -q -m "not hard"
+	@.make/test/bin/python -m pytest -q -n auto -m "not hard"
 
 test-hard: .make/test/ready ## run the slow proofs
-	@.make/test/bin/python -m pytest -q -m hard
+	@.make/test/bin/python -m pytest -q -n auto -m hard
 
 lint: .make/lint/ready ## look at style and layout
 	@.make/lint/bin/ruff check --quiet $(CODE)

@@ -1,6 +1,7 @@
 """Run every benchmark, one after the other."""
 
-from benchmarks import cpu
+from benchmarks import cpu, journalled, resuming, stalls, transitions
 
 if __name__ == "__main__":
-    cpu.main()
+    for each in (cpu, transitions, stalls, journalled, resuming):
+        each.main()

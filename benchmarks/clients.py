@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import aiohttp
 from yarl import URL
 
 from cometflux import PollPolicy, Session, flux, open_session
+from cometflux.journal import JournalWriter
 from cometflux.protocol import Request, Response
 
 PENDING = 1000
@@ -33,11 +35,14 @@ async def bare(base_url: str, count: int, *, is_fresh: bool) -> None:
         await asyncio.gather(*(one(http) for _ in range(count)))
 
 
-async def shipped(base_url: str, count: int) -> None:
+async def shipped(
+    base_url: str, count: int, journal: Path | JournalWriter | None = None, pending: int = PENDING
+) -> None:
     """`session.generate` as it is: each POST on a connection of its own."""
-    await _generate(
-        open_session(api_key="sk-benchmark", base_url=base_url, max_pending=PENDING, poll_policy=_AT_ONCE), count
+    session = open_session(
+        api_key="sk-benchmark", base_url=base_url, max_pending=pending, poll_policy=_AT_ONCE, journal=journal
     )
+    await _generate(session, count)
 
 
 async def pooled(base_url: str, count: int) -> None:

@@ -80,6 +80,8 @@ def running(core: int) -> Iterator[str]:
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_run, args=(there, core), daemon=True)
     process.start()
+    # Otherwise nobody would notice that the other end is gone.
+    there.close()
     try:
         yield f"http://127.0.0.1:{here.recv()}{PREFIX}"
     finally:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cometflux.client import Client
     from cometflux.errors import CometfluxError
     from cometflux.jobs import Job
+    from cometflux.journal import Journal
     from cometflux.polling import PollPolicy
     from cometflux.predictions import Prediction, Status
     from cometflux.registry import Outcome
@@ -26,6 +27,7 @@ __all__ = [
     "Client",
     "CometfluxError",
     "Job",
+    "Journal",
     "Outcome",
     "PollPolicy",
     "Prediction",
@@ -43,6 +45,7 @@ _HOMES = {
     "Client": "client",
     "CometfluxError": "errors",
     "Job": "jobs",
+    "Journal": "journal",
     "Outcome": "registry",
     "PollPolicy": "polling",
     "Prediction": "predictions",

@@ -1,6 +1,7 @@
 """Which addresses belong to the public internet, and which to this machine: from their text alone."""
 
 import ipaddress
+import re
 
 
 def is_public(address: str) -> bool:
@@ -9,14 +10,14 @@ def is_public(address: str) -> bool:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        # Addresses that carry an IPv4 address inside lead to that one.
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else _nat64(ip))
-        if inner is not None:
-            return is_public(str(inner))
-        # All that is handed out for the public internet so far.
-        return ip in _UNICAST and ip.is_global
-    return ip.is_global and not ip.is_multicast
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip.is_global and not ip.is_multicast
+    # Addresses that carry an IPv4 address inside lead to that one.
+    inner = ip.ipv4_mapped or _nat64(ip)
+    if inner is not None:
+        return is_public(str(inner))
+    # All that is handed out for the public internet so far; tunnels lead anywhere, and no service is behind one.
+    return ip in _UNICAST and ip.is_global and not (ip.sixtofour or ip.teredo)
 
 
 def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
@@ -25,6 +26,29 @@ def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST = ipaddress.ip_network("2000::/3")
+
+
+def may_be_public(host: str) -> bool:
+    """Whether a URL's host, as far as its text tells, is on the public internet: an address of it, or a plain name.
+
+    Where a proxy connects, nobody here sees the address. So a name is no more than that: what some resolver might
+    take for an address in another spelling, such as ``2130706433`` or ``0x7f.1``, is none.
+    """
+    if is_address(host):
+        return is_public(host)
+    name = host.lower().removesuffix(".")
+    return bool(_NAME.fullmatch(name)) and not _NUMBER.fullmatch(name.rpartition(".")[2]) and not _is_inner(name)
+
+
+_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+")
+# What ends in a number is an address to every resolver, whatever stands before it.
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_INNER = (".localhost", ".localdomain", ".local", ".internal", ".home.arpa", ".lan")
+
+
+def _is_inner(name: str) -> bool:
+    """Whether a name is kept for this machine or the net around it."""
+    return name.endswith(_INNER)
 
 
 def is_address(host: str) -> bool:

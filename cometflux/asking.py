@@ -71,9 +71,9 @@ class Asker:
         self._wake = asyncio.Event()
         self._wakes_at = math.inf
 
-    def add(self, entry: Entry) -> None:
-        """Begin to ask after an accepted job."""
-        self._schedule.add(entry, self._clock(), entry.patience)
+    def add(self, entry: Entry, *, at_once: bool = False) -> None:
+        """Begin to ask after an accepted job; *at_once* where it may long be over."""
+        self._schedule.add(entry, self._clock(), entry.patience, at_once=at_once)
         self._look()
 
     async def watch(self) -> None:

@@ -6,16 +6,31 @@
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
+
+import attrs
 
 from cometflux.errors import InputError
 from cometflux.jobs import Job
 from cometflux.registry import Outcome
 
 _END = object()
+
+
+@attrs.frozen(kw_only=True)
+class Drawn:
+    """A job with its place in its batch; an iterable may hand these out to keep places and identities of its own."""
+
+    job: Job
+    index: int
+    """Its place in the order of the batch, from 0."""
+    identity: str | None = None
+    """By what the journal knows it; None to find that out."""
+    fingerprint: str | None = None
+    """What it asks for, as a digest; None with no identity."""
 
 
 class Drawing:
@@ -26,6 +41,7 @@ class Drawing:
         # As many outcomes may wait to be taken as there are slots, apart from the slots themselves.
         self._most = 2 * slots
         self._keys: set[str] = set()
+        self._alike: Counter[bytes] = Counter()
         self._outcomes: deque[Outcome] = deque()
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
@@ -42,7 +58,7 @@ class Drawing:
             self._taken.clear()
             await self._taken.wait()
 
-    async def draw(self) -> Job | None:
+    async def draw(self) -> Drawn | None:
         """Draw the next job; None when there are no more.
 
         Raises:
@@ -53,14 +69,22 @@ class Drawing:
         # An iterable that swallows its cancellation may still hand something out.
         if item is _END or self.is_closed:
             return None
-        job = Job.of(item)
+        drawn = item if isinstance(item, Drawn) else Drawn(job=Job.of(item), index=self.drawn)
+        job = drawn.job
         if job.key is not None:
             if job.key in self._keys:
                 raise InputError("key", job.key, "an earlier job of this batch has this key")
             self._keys.add(job.key)
         self.drawn += 1
         self._unfinished += 1
-        return job
+        return drawn
+
+    def count_alike(self, fingerprint: str) -> int:
+        """Return how many jobs that ask for the same have been drawn, with this one."""
+        # Kept for each job drawn, so kept small.
+        mark = bytes.fromhex(fingerprint)[:16]
+        self._alike[mark] += 1
+        return self._alike[mark]
 
     def deliver(self, outcome: Outcome) -> None:
         """Take the outcome of a job that was drawn here."""

@@ -30,12 +30,19 @@ class Client:
             RejectedError: the service refused.
             UnknownSubmissionError: nothing proves what became of it.
         """
-        request = protocol.create_request(job)
         try:
-            return protocol.read_created(await self._transport.submit(request), time.time())
+            return await self.submit(protocol.create_request(job))
         except CometfluxError as error:
             error.key = job.key
             raise
+
+    async def submit(self, request: Request) -> Prediction:
+        """Send a request that `protocol.create_request` built: `create` in two steps.
+
+        Raises:
+            ConnectError, RejectedError, UnknownSubmissionError: as for `create`.
+        """
+        return protocol.read_created(await self._transport.submit(request), time.time())
 
     async def get(self, prediction_id: str, *, input_size: int = 0, also: str | None = None) -> Prediction:
         """Ask after a prediction, once.

@@ -4,6 +4,7 @@ Reading is total: any bytes become a value or one `AnswerError`. Strict is what 
 Lenient is the rest: a field that cannot be read counts as left out, and its raw value is kept in ``extra``.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -121,24 +122,32 @@ def _closed(text: str) -> Iterator[str]:
     """Close what is open in a JSON text that was cut: at its end, else behind its last whole part."""
     closers: list[str] = []
     whole = 0, ""
-    for place, mark in _marks(text):
+    for number, (place, mark) in enumerate(_marks(text)):
+        if number == _MOST_MARKS:
+            break
         if mark in "{[":
             closers.insert(0, "}" if mark == "{" else "]")
         elif mark in "}]" and closers:
             closers.pop(0)
         if len(closers) > _DEEPEST_TORN:
-            return
+            break
         whole = (place if mark == "," else place + 1), "".join(closers)
-    yield text + "".join(closers)
+        # What stands behind the end is no part of it.
+        if not closers:
+            break
+    else:
+        yield text + "".join(closers)
     yield text[: whole[0]] + whole[1]
 
 
 _DEEPEST_TORN = 32
+_MOST_MARKS = 100_000
 
 
 def _marks(text: str) -> Iterator[tuple[int, str]]:
     """Find the brackets and commas that stand in no string."""
-    for found in re.finditer(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[{}\[\],]', text, re.DOTALL):
+    # A string may be cut anywhere, also within an escape; then the rest of the text is in it.
+    for found in re.finditer(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[{}\[\],]', text, re.DOTALL):
         if not found[0].startswith('"'):
             yield found.start(), found[0]
 
@@ -236,29 +245,32 @@ def load_words(value: Any) -> str:
 
 def _load_input(value: Any, _: Any) -> dict[str, Any]:
     """Take the echoed input, its images as digests: megabytes that the caller has already."""
-    echoed: dict[str, Any] = _expect(value, dict)
+    echoed: dict[str, Any] = expect(value, dict)
     return images.describe_input(echoed) if any(map(images.is_heavy, echoed.values())) else echoed
 
 
-def _expect(value: Any, kind: type[Any]) -> Any:
+def expect(value: Any, kind: type[Any]) -> Any:
+    """Return *value* where it is of this very type.
+
+    Raises:
+        ValueError: it is not.
+    """
     if type(value) is not kind:
         raise ValueError(f"not a {kind.__name__}")
     return value
 
 
 def _structure_datetime(value: Any, _: Any) -> datetime:
-    moment = datetime.fromisoformat(_expect(value, str))
+    moment = datetime.fromisoformat(expect(value, str))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _make_converter() -> cattrs.Converter:
     # cattrs alone would turn null into "None", 42 into "42" and a string into letters.
     converter = cattrs.Converter()
-    converter.register_structure_hook(str, lambda value, _: _expect(value, str))
-    converter.register_structure_hook(bool, lambda value, _: _expect(value, bool))
-    converter.register_structure_hook_func(
-        lambda kind: kind == Mapping[str, Any], lambda value, _: _expect(value, dict)
-    )
+    converter.register_structure_hook(str, lambda value, _: expect(value, str))
+    converter.register_structure_hook(bool, lambda value, _: expect(value, bool))
+    converter.register_structure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value, _: expect(value, dict))
     converter.register_structure_hook(datetime, _structure_datetime)
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_unstructure_hook(Path, str)
@@ -268,6 +280,10 @@ def _make_converter() -> cattrs.Converter:
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class MissingBytes(dict[str, Any]):
+    """An image that was given as bytes: the journal keeps its type, size and digest only."""
 
 
 def dump_body(job: Job) -> bytes:
@@ -282,6 +298,8 @@ def dump_body(job: Job) -> bytes:
 
 def _ready(field: str, value: Any) -> Any:
     match value:
+        case MissingBytes():
+            raise InputError(field, dict(value), "the journal does not keep what was given as bytes; give it again")
         case bytes():
             return images.data_uri(field, value)
         case Path():
@@ -311,6 +329,49 @@ def dump_line(value: Any) -> str:
 
 def _describe_error(error: CometfluxError) -> dict[str, Any]:
     return {"type": type(error).__name__, "message": str(error), "money": error.money}
+
+
+def fingerprint(model: str, described: Mapping[str, Any]) -> str:
+    """Digest what a job asks for. *described* is its input with each image as its digest.
+
+    Numbers count by their value: 3 and 3.0 ask for the same.
+    """
+    return hashlib.sha256(dump_canonical({"model": model, "input": _by_value(described)})).hexdigest()
+
+
+def _by_value(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case Mapping():
+            return {name: _by_value(part) for name, part in value.items()}
+        case list() | tuple():
+            return [_by_value(part) for part in value]
+        case _:
+            return value
+
+
+_LONGEST_URL = 4096
+
+
+def to_plain(prediction: Prediction) -> dict[str, Any]:
+    """Take a prediction apart into what JSON can hold, without its input and its logs."""
+    # The input stands with the job and the logs beside the image; outputs that are images themselves are megabytes.
+    output = prediction.output if all(len(url) < _LONGEST_URL for url in prediction.output) else ()
+    known = attrs.evolve(prediction, input={}, logs=None, output=output)
+    return {name: value for name, value in _converter.unstructure(known).items() if value not in (None, {}, (), [])}
+
+
+def from_plain(value: Any) -> Prediction:
+    """Put together what `to_plain` took apart.
+
+    Raises:
+        ValueError, LookupError, AttributeError: it is something else.
+    """
+    extra = value.get("extra", {})
+    parts = _parts({**value, "extra": None}, {})
+    prediction = _build(parts, value["id"], parts.status or Status.UNRECOGNIZED)
+    return attrs.evolve(prediction, extra=extra)
 
 
 def _excerpt(body: bytes) -> str:

@@ -19,8 +19,12 @@
     │   └── PredictionExpiredError
     ├── PatienceError                paid and known, not over
     ├── OutputError                  paid and known, not saved
+    ├── LimitError                   max_predictions is used up
     ├── SessionStoppedError          the session sends nothing more
-    └── SessionClosedError           the session is closed, or was never opened
+    ├── SessionClosedError           the session is closed, or was never opened
+    └── JournalError                 the journal cannot be read or written
+        ├── JournalLockedError       another process or session works with it
+        └── JournalMismatchError     it belongs to another version, base URL or key
 
 No exception shows the key or an object of the HTTP library.
 """
@@ -182,14 +186,31 @@ class RateLimitError(RejectedError):
 class UnknownSubmissionError(CometfluxError):
     """A submission left, and no answer proves what became of it.
 
-    ``evidence`` says what is known of it: the exchange's fault or the answer's status.
+    Args:
+        message: what to show.
+        evidence: what is known of it, as a phrase: the exchange's fault or the answer's status.
+        status: the HTTP status of the answer; None where none came.
+        fault: the class name of what broke, such as ``ServerDisconnectedError``; None where nothing did.
+        request_id: what to quote to the service's support; None where no answer told one.
     """
 
     default_money = Money.UNKNOWN
 
-    def __init__(self, message: str, evidence: str | None = None, **context: Any) -> None:
+    def __init__(
+        self,
+        message: str,
+        evidence: str | None = None,
+        *,
+        status: int | None = None,
+        fault: str | None = None,
+        request_id: str | None = None,
+        **context: Any,
+    ) -> None:
         super().__init__(message, **context)
         self.evidence = evidence
+        self.status = status
+        self.fault = fault
+        self.request_id = request_id
 
 
 class AnswerError(CometfluxError):
@@ -281,6 +302,10 @@ class OutputError(CometfluxError):
         self.is_disk = is_disk
 
 
+class LimitError(CometfluxError):
+    """As many predictions are bought as ``max_predictions`` allows."""
+
+
 class SessionStoppedError(CometfluxError):
     """The session sends nothing more; ``cause`` is the first reason why."""
 
@@ -301,11 +326,27 @@ class SessionClosedError(CometfluxError):
     """The session is closed, or was never opened."""
 
 
+class JournalError(CometfluxError):
+    """The journal cannot be read or written. Without it nothing is sent."""
+
+
+class JournalLockedError(JournalError):
+    """Another process, or another session of this one, works with the journal."""
+
+
+class JournalMismatchError(JournalError):
+    """The journal belongs to a newer version of this package, another base URL or another key."""
+
+
 def _shorten(value: object, most: int = 80) -> str:
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
     if value is attrs.NOTHING:
         return "nothing"
+    if isinstance(value, Path):
+        # The end of a path tells most.
+        text = repr(str(value))
+        return text if len(text) <= most else f"'…{text[2 - most :]}"
     try:
         text = repr(value)
     except ValueError:  # an integer too long for Python to print

@@ -28,6 +28,8 @@ class Accepted:
     key: str
     index: int
     prediction_id: str
+    resumed: bool = False
+    """Whether an earlier run bought it, and it is only taken up again."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +53,16 @@ class Throttled:
 
 
 @attrs.frozen(kw_only=True)
+class Retried:
+    """A submission is made once more: of what provably never left, or of what the caller allowed to be bought again."""
+
+    key: str
+    index: int
+    error: CometfluxError
+    """What became of the one before."""
+
+
+@attrs.frozen(kw_only=True)
 class Saved:
     """The images of a prediction are on disk, whole."""
 
@@ -68,7 +80,9 @@ class Ended:
     kind: Kind
     prediction_id: str | None
     error: CometfluxError | None
+    resumed: bool = False
+    """Whether an earlier run bought it."""
 
 
-Event = Submitted | Accepted | Polled | Throttled | Saved | Ended
+Event = Submitted | Accepted | Polled | Throttled | Retried | Saved | Ended
 Observer = Callable[[Event], object]

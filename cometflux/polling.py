@@ -61,10 +61,13 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, subject: Any, now: float, patience: float | None = None) -> Poll:
+    def add(self, subject: Any, now: float, patience: float | None = None, *, at_once: bool = False) -> Poll:
         """Begin to ask after *subject*, for *patience* seconds; None means the policy's."""
         poll = Poll(subject, now + (self._policy.patience if patience is None else patience))
-        self.again(poll, now)
+        if at_once:
+            self.put(poll, now)
+        else:
+            self.again(poll, now)
         return poll
 
     def again(self, poll: Poll, now: float, *, failed: bool = False) -> None:

@@ -53,6 +53,8 @@ class Response:
     body: bytes = b""
     cut: str | None = None
     """How the body broke off before its end; None when it is whole."""
+    fault: str | None = None
+    """The class name of what broke it off; None where no exception did."""
 
 
 # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -103,8 +105,13 @@ def read_created(response: Response, now: float) -> Prediction:
     if prediction is None:
         raise _refusal(response, now)
     if not _ID.fullmatch(prediction.id):
-        evidence = f"HTTP {response.status}, id {prediction.id[:80]!r}"
-        raise UnknownSubmissionError("the answer carries an id that cannot be asked after", evidence)
+        raise UnknownSubmissionError(
+            "the answer carries an id that cannot be asked after",
+            f"HTTP {response.status}, id {prediction.id[:80]!r}",
+            status=response.status,
+            fault=response.fault,
+            request_id=_request_id(response, _Fault()),
+        )
     return prediction
 
 
@@ -182,7 +189,14 @@ def _refusal(response: Response, now: float) -> CometfluxError:
         evidence = ", ".join(part for part in (f"HTTP {response.status}", _kind(response), what) if part)
         detail = f": {fault.detail}" if fault.detail else ""
         message = f"no proof of what became of the submission ({evidence}){detail}"
-        error = UnknownSubmissionError(message, evidence, prediction_id=torn_id)
+        error = UnknownSubmissionError(
+            message,
+            evidence,
+            status=response.status,
+            fault=response.fault,
+            request_id=_request_id(response, fault),
+            prediction_id=torn_id,
+        )
     error.is_foreign = _is_foreign(response)
     return error
 

@@ -14,9 +14,11 @@ from cometflux.errors import (
     PredictionError,
     PredictionExpiredError,
     PredictionFailedError,
+    UnknownSubmissionError,
 )
 from cometflux.jobs import Job, Kind
 from cometflux.predictions import Prediction, Status
+from cometflux.records import Record
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +37,8 @@ class Outcome:
     """Why there is no picture, or why it is not saved; None where all is well."""
     files: tuple[Path, ...] = ()
     """The images on disk, in the order of the output."""
+    resumed: bool = False
+    """Whether it was bought by an earlier run, and taken up from the journal."""
 
     @property
     def ok(self) -> bool:
@@ -64,14 +68,33 @@ class Entry:
     task: Any = None
     """What carries the submission; the registry never looks inside."""
     holds_slot: bool = False
+    is_given_up: bool = False
+    """Whether the caller waits for it no longer; nothing more is bought for it."""
     input_size: int = 0
     """About how many bytes the input has, which each answer repeats."""
     sending: bool = False
     """Whether a submission may have left that has not been answered."""
+    doubt: UnknownSubmissionError | None = None
+    """What is known of a submission of unknown fate, while somebody decides about it."""
     prediction: Prediction | None = None
+    failed: Prediction | None = None
+    """The prediction that failed before, where the job is bought again; None where it is not."""
+    failures: int = 0
+    """How many of its predictions have failed."""
     trouble: CometfluxError | None = None
     """Why the last question failed; None when it did not."""
+    resumed: bool = False
+    """Whether it was bought by an earlier run."""
     is_over: bool = False
+
+    # What the journal knows; all of it stays empty where there is none.
+    identity: str | None = None
+    fingerprint: str | None = None
+    record: Record | None = None
+    is_written: bool = False
+    """Whether the journal has a row for it."""
+    over: Any = None
+    """Set when the job has ended, for an identical one that waits."""
 
     @property
     def prediction_id(self) -> str | None:
@@ -125,11 +148,22 @@ class Registry:
         index: int | None = None,
         folder: Path | None = None,
         patience: float | None = None,
+        identity: str | None = None,
+        fingerprint: str | None = None,
     ) -> Entry:
         """Take a job in. Without an *index* of its batch it gets its place among all jobs of the session."""
         index = self._count if index is None else index
         key = f"#{index:05d}" if job.key is None else job.key
-        entry = Entry(index=index, key=key, job=job, deliver=deliver, folder=folder, patience=patience)
+        entry = Entry(
+            index=index,
+            key=key,
+            job=job,
+            deliver=deliver,
+            folder=folder,
+            patience=patience,
+            identity=identity,
+            fingerprint=fingerprint,
+        )
         self._count += 1
         self._waiting[entry] = None
         return entry
@@ -139,6 +173,13 @@ class Registry:
         del self._waiting[entry]
         entry.prediction = prediction
         self._pending[entry] = None
+
+    def again(self, entry: Entry) -> None:
+        """Note that the job is to be bought once more: its prediction failed for a passing reason."""
+        del self._pending[entry]
+        entry.failed, entry.prediction = entry.prediction, None
+        entry.failures += 1
+        self._waiting[entry] = None
 
     def conclude(self, entry: Entry, prediction: Prediction) -> None:
         """Note that the prediction is over, and that its images are to be saved."""
@@ -171,6 +212,7 @@ class Registry:
             prediction=entry.prediction,
             error=error,
             files=files,
+            resumed=entry.resumed,
         )
 
     @property

@@ -1,12 +1,14 @@
 """From a prediction's output to files: fetch, check, write, a bounded number at a time."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
-from cometflux import protocol, storage
+from cometflux import naming, protocol, storage
 from cometflux.client import Client
 from cometflux.errors import CometfluxError, OutputError
+from cometflux.images import ImageFile
 from cometflux.predictions import Prediction
 from cometflux.protocol import Request
 from cometflux.retry import RetryPolicy, retrying
@@ -21,6 +23,7 @@ class Saver:
     def __init__(self, client: Client, policy: RetryPolicy) -> None:
         self._client = client
         self._places = asyncio.Semaphore(MOST_DOWNLOADS)
+        self._naming = asyncio.Lock()
         self._unsaved = 0
         self._is_caught_up = asyncio.Event()
         self._is_caught_up.set()
@@ -32,33 +35,43 @@ class Saver:
         await self._is_caught_up.wait()
 
     async def save(
-        self, prediction: Prediction, folder: Path, stem: str, record: dict[str, Any]
-    ) -> tuple[tuple[Path, ...], OutputError | None]:
-        """Save what can be saved; return the files, and the first error where some are missing."""
+        self, prediction: Prediction, folder: Path, stem: str, record: dict[str, Any], *, is_named: bool = False
+    ) -> tuple[tuple[ImageFile, ...], OutputError | None]:
+        """Save what can be saved; return the files, and the first error where some are missing.
+
+        What an earlier run saved of the prediction is not fetched again. *is_named* tells that a caller chose *stem*.
+        """
         if not prediction.output:
             return (), OutputError("there is no output to save", prediction_id=prediction.id)
         self._note_unsaved(1)
         try:
-            return await self._save_each(prediction, folder, stem, record)
+            return await self._save_each(prediction, folder, stem, record, is_named)
         finally:
             self._note_unsaved(-1)
 
     async def _save_each(
-        self, prediction: Prediction, folder: Path, stem: str, record: dict[str, Any]
-    ) -> tuple[tuple[Path, ...], OutputError | None]:
-        files: list[Path] = []
+        self, prediction: Prediction, folder: Path, stem: str, record: dict[str, Any], is_named: bool
+    ) -> tuple[tuple[ImageFile, ...], OutputError | None]:
+        count = len(prediction.output)
+        found = await asyncio.to_thread(storage.find_each, folder, stem, prediction.id, count)
         first: OutputError | None = None
-        for number, url in enumerate(prediction.output, 1):
-            name = f"{stem}-{number}" if len(prediction.output) > 1 else stem
+        for number, name in enumerate(naming.output_stems(stem, count)):
+            if found[number] is not None:
+                continue
             try:
-                data = await self.fetch(url)
-                files.append(await asyncio.to_thread(storage.write_output, folder, name, data, record))
+                data = await self.fetch(prediction.output[number])
+                found[number] = await self._write(folder, name, data, record, is_named)
             except OutputError as error:
                 error.prediction_id = prediction.id
                 if error.path is not None:
-                    files.append(error.path)
+                    found[number] = ImageFile.of(error.path, data)
                 first = first or error
-        return tuple(files), first
+        return tuple(image for image in found if image is not None), first
+
+    async def _write(self, folder: Path, name: str, data: bytes, record: dict[str, Any], is_named: bool) -> ImageFile:
+        # Which spellings are there is looked at first: two that differ in nothing else go one behind the other.
+        async with self._naming if is_named else contextlib.nullcontext():
+            return await asyncio.to_thread(storage.write_output, folder, name, data, record, is_named=is_named)
 
     def _note_unsaved(self, change: int) -> None:
         self._unsaved += change

@@ -1,11 +1,7 @@
 """Many at once: the slots, the registry, and the tasks that carry each job to its end.
 
-The way of one job::
-
-    drawn → slot → files read → submission → registry → asked after → slot freed → saved → outcome
-
-From the moment before the POST until its answer is in the registry, nothing but the end of the event loop
-interrupts it: the task that carries it belongs to the session, not to whoever awaits the result.
+A session draws jobs while there is a slot and room for their outcomes, and owns everything that runs: what carries a
+job is a task of the session, not of whoever awaits the result.
 """
 
 import asyncio
@@ -17,32 +13,33 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from cometflux import images, storage
+from cometflux import naming, storage
 from cometflux.asking import Asker
-from cometflux.batch import Batch, Drawing
+from cometflux.batch import Batch, Drawing, Drawn
+from cometflux.carrying import UNSAVED, Carrier
 from cometflux.client import Client
 from cometflux.errors import (
     CometfluxError,
     ConfigError,
+    InputError,
     Money,
     OutputError,
     SessionClosedError,
     SessionStoppedError,
-    UnknownSubmissionError,
 )
-from cometflux.events import Accepted, Ended, Event, Observer, Saved, Submitted
+from cometflux.events import Event, Observer, Submitted
 from cometflux.jobs import Job, Kind
+from cometflux.journal import JournalWriter
+from cometflux.ledger import Ledger
 from cometflux.polling import PollPolicy, check_seconds
 from cometflux.predictions import Prediction
-from cometflux.registry import Entry, Outcome, Registry, kind_of_loss, verdict
+from cometflux.registry import Entry, Outcome, Registry
 from cometflux.retry import RetryPolicy
 from cometflux.saving import Saver
-from cometflux.submission import Submitter
+from cometflux.submission import OnUnknown, Submitter, UnknownPolicy
 from cometflux.transport import Transport
 
 _log = logging.getLogger("cometflux")
-
-_UNSAVED = "the session was closed before the images were saved"
 
 
 class Session:
@@ -55,7 +52,18 @@ class Session:
         max_pending: how many predictions may be under way at once.
         poll_policy: how often to ask after each, and for how long.
         retry_policy: how to repeat what is free of risk.
+        journal: where every step is written down before the next one is taken, so that a later run can go on: a file,
+            or a folder to hold it; None to keep what is pending in memory only. Given as a path here, it does not
+            know whose predictions it holds: `open_session` checks that.
         on_event: called on the loop with each event of `cometflux.events`; its exceptions are logged once.
+        on_unknown: what to do about a submission of unknown fate: ``hold`` it, ``resend`` it, or an async function of
+            the job and the error that returns ``hold``, ``resend``, or the id of the prediction that it turned out
+            to be. What is sent again may be paid for twice.
+        max_resends: how many submissions of unknown fate may be sent again altogether; needed with ``resend``.
+        max_predictions: how many predictions may be bought altogether, counting those that the journal holds and those
+            of unknown fate; None for any number.
+        retry_failed: how often to buy a job again whose prediction failed for a passing reason, such as an
+            interruption at the service; never one that was refused for its content.
         grace: seconds that closing waits for submissions in flight and for images to be saved.
 
     Raises:
@@ -69,11 +77,18 @@ class Session:
         max_pending: int = 64,
         poll_policy: PollPolicy | None = None,
         retry_policy: RetryPolicy | None = None,
+        journal: str | Path | JournalWriter | None = None,
         on_event: Observer | None = None,
+        on_unknown: OnUnknown = "hold",
+        max_resends: int | None = None,
+        max_predictions: int | None = None,
+        retry_failed: int = 0,
         grace: float = 30.0,
     ) -> None:
-        if isinstance(max_pending, bool) or not isinstance(max_pending, int) or max_pending < 1:
-            raise ConfigError(f"max_pending={max_pending!r}: allowed is a whole number from 1")
+        _check_count("max_pending", max_pending, 1)
+        _check_count("retry_failed", retry_failed, 0)
+        if max_predictions is not None:
+            _check_count("max_predictions", max_predictions, 0)
         check_seconds("grace", grace)
         _check_type("poll_policy", poll_policy, PollPolicy)
         _check_type("retry_policy", retry_policy, RetryPolicy)
@@ -87,11 +102,16 @@ class Session:
         self._grace = grace
         self._tell = tell
         self._registry = Registry()
+        if journal is not None and not isinstance(journal, JournalWriter):
+            journal = JournalWriter(journal)
+        self._ledger = Ledger(journal, max_predictions, on_fault=self._stop)
         self._saver = Saver(client, retries)
         self._submitter = Submitter(
             client,
             self._saver,
+            self._ledger,
             retries,
+            UnknownPolicy(on_unknown, max_resends),
             clock=self._now,
             check=self._check_usable,
             on_doom=self._stop,
@@ -105,13 +125,27 @@ class Session:
             clock=self._now,
             call_at=self._call_at,
             spawn=self._spawn,
-            conclude=self._conclude,
-            lose=self._lose,
+            conclude=lambda entry, prediction: self._carrier.conclude(entry, prediction),
+            lose=lambda entry, error: self._carrier.lose(entry, error),
             on_pause=self._submitter.hold,
             tell=tell,
         )
         self._slots = asyncio.Semaphore(max_pending)
         self._changed = asyncio.Event()
+        self._carrier = Carrier(
+            self._registry,
+            self._ledger,
+            self._submitter,
+            self._asker,
+            self._saver,
+            self._slots,
+            retry_failed=retry_failed,
+            spawn=self._spawn,
+            why_not_sent=self._why_not_sent,
+            on_doom=self._stop,
+            on_change=self._changed.set,
+            tell=tell,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._drawings: weakref.WeakSet[Drawing] = weakref.WeakSet()
@@ -148,11 +182,11 @@ class Session:
                 ended.set_result(outcome)
 
         entry = self._enter(Job.of(job), deliver, patience=patience)
-        self._launch(entry)
+        self._carrier.launch(entry)
         try:
             return (await ended).result()
         except asyncio.CancelledError:
-            _give_up(entry)
+            self._carrier.give_up(entry)
             raise
 
     def generate(
@@ -195,7 +229,8 @@ class Session:
     async def save(self, prediction: Prediction, folder: str | Path, name: str | None = None) -> tuple[Path, ...]:
         """Save the images of a prediction below *folder*, each with a JSON record of how it was made.
 
-        A file appears under its final name only when it is whole. Outputs expire at the service, so save soon.
+        A file appears under its final name only when it is whole. Outputs expire at the service, so save soon. What
+        this prediction has on the disk under that name already is neither fetched nor written again.
 
         Args:
             prediction: one that succeeded.
@@ -207,12 +242,12 @@ class Session:
             OutputError: an output is missing, too large or not an image; the prediction stays paid and known.
         """
         self._check_usable(sends=False)
-        stem = storage.check_stem(prediction.id if name is None else name)
+        stem = naming.id_stem(prediction.id) if name is None else naming.check_stem(name)
         record = storage.record_of(prediction, None, None, None)
-        files, error = await self._saver.save(prediction, Path(folder), stem, record)
+        saved, error = await self._saver.save(prediction, Path(folder), stem, record, is_named=name is not None)
         if error is not None:
             raise error
-        return files
+        return tuple(image.path for image in saved)
 
     @property
     def client(self) -> Client:
@@ -235,6 +270,13 @@ class Session:
         if self._loop is not None or self._is_closed:
             raise SessionClosedError("a session is entered once")
         self._loop = asyncio.get_running_loop()
+        try:
+            await self._ledger.open()
+        except BaseException:
+            self._is_closed = True
+            self._has_closed.set()
+            await self._transport.aclose()
+            raise
         self._spawn(self._asker.watch())
         return self
 
@@ -264,8 +306,11 @@ class Session:
                 await self._end_tasks()
             finally:
                 self._end_jobs()
-                self._has_closed.set()
-                await self._transport.aclose()
+                try:
+                    await self._ledger.aclose()
+                finally:
+                    self._has_closed.set()
+                    await self._transport.aclose()
 
     async def _end_tasks(self) -> None:
         # Not the one that closes, which may draw jobs.
@@ -276,15 +321,15 @@ class Session:
 
     def _end_jobs(self) -> None:
         for entry in self._registry.saving:
-            self._end(entry, Kind.SUCCEEDED, OutputError(_UNSAVED))
+            self._carrier.end(entry, Kind.SUCCEEDED, OutputError(UNSAVED))
         for entry in self._registry.pending:
-            self._lose(entry, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
+            self._carrier.lose(entry, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
 
     def _holds_money(self) -> bool:
         """Whether closing now would lose an id, or a picture that was to be saved."""
         return (
             any(entry.sending for entry in self._registry.waiting)
-            or any(entry.folder is not None for entry in self._registry.pending)
+            or any(e.prediction and e.folder is not None for e in (*self._registry.waiting, *self._registry.pending))
             or bool(self._registry.saving)
         )
 
@@ -327,15 +372,18 @@ class Session:
         try:
             if folder is not None:
                 await asyncio.to_thread(storage.prepare_folder, folder)
+                if self._ledger.guards(folder):
+                    # Nobody else works here, so what is half written was left by a process that was killed.
+                    await asyncio.to_thread(storage.sweep, folder)
             while True:
                 await drawing.room()
                 # Looked at, not held: the caller's iterable may take its time, and slots are for predictions.
                 async with self._slots:
                     pass
-                job = await drawing.draw()
-                if job is None:
+                drawn = await drawing.draw()
+                if drawn is None:
                     break
-                await self._admit(self._enter(job, drawing.deliver, index=drawing.drawn - 1, folder=folder))
+                await self._admit(drawing, drawn, folder)
         except BaseException as raised:
             # The caller's iterable may raise anything, and it is handed on; but closing a drawing cancels this task.
             error = None if drawing.is_closed else raised
@@ -345,28 +393,41 @@ class Session:
             self._feeders.pop(drawing, None)
             drawing.close(error)
 
-    async def _admit(self, entry: Entry) -> None:
+    async def _admit(self, drawing: Drawing, drawn: Drawn, folder: Path | None) -> None:
+        entry = self._enter(
+            drawn.job,
+            drawing.deliver,
+            index=drawn.index,
+            folder=folder,
+            identity=drawn.identity,
+            fingerprint=drawn.fingerprint,
+        )
         try:
+            # In the order of drawing, so that jobs that ask for the same are told apart alike in every run.
+            await self._ledger.identify(entry, drawing.count_alike)
             await self._slots.acquire()
         except asyncio.CancelledError:
-            self._lose(entry, self._why_not_sent())
+            self._carrier.lose(entry, self._carrier.reason_not_sent())
             raise
+        except InputError as error:
+            self._carrier.lose(entry, error)
+            return
         entry.holds_slot = True
-        self._launch(entry)
+        self._carrier.launch(entry)
 
     def _leave(self, drawing: Drawing) -> None:
         """Stop drawing because the caller has left, and give up what has not been sent."""
         self._close_drawing(drawing)
         for entry in self._registry.waiting:
             if entry.deliver == drawing.deliver:
-                _give_up(entry)
+                self._carrier.give_up(entry)
 
     def _close_drawings(self, error: CometfluxError) -> None:
         """Stop every batch, and give up every job that has not been sent."""
         for drawing in tuple(self._drawings):
             self._close_drawing(drawing, error)
         for entry in self._registry.waiting:
-            _give_up(entry)
+            self._carrier.give_up(entry)
 
     def _close_drawing(self, drawing: Drawing, error: CometfluxError | None = None) -> None:
         drawing.close(error)
@@ -380,37 +441,7 @@ class Session:
             self._tell(Submitted(key=entry.key, index=entry.index))
         return entry
 
-    # ── submitting ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _launch(self, entry: Entry) -> None:
-        entry.task = self._spawn(self._submit(entry))
-        # Not in the coroutine itself: a task that is cancelled before its first step never enters it.
-        entry.task.add_done_callback(lambda task: self._cut_off(task, entry))
-
-    def _cut_off(self, task: asyncio.Task[None], entry: Entry) -> None:
-        if not task.cancelled() or entry.is_over:
-            return
-        if entry.sending:
-            message = "the submission was cut off while its answer was awaited"
-            self._lose(entry, UnknownSubmissionError(message, "cancelled"))
-        else:
-            self._lose(entry, self._why_not_sent())
-
-    async def _submit(self, entry: Entry) -> None:
-        """Bring a job to the service, or to its end."""
-        try:
-            if not entry.holds_slot:
-                await self._slots.acquire()
-                entry.holds_slot = True
-            job = await storage.read_images(entry.job)
-            entry.input_size = images.measure(job.input)
-            prediction = await self._submitter.submit(entry, job)
-        except CometfluxError as error:
-            self._lose(entry, error)
-        except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything; no job is dropped
-            self._lose(entry, _unforeseen(error, entry))
-        else:
-            self._accept(entry, prediction)
+    # ── stopping ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _stop(self, cause: CometfluxError) -> None:
         """Send nothing more, for the first cause; what is pending is still asked after and saved."""
@@ -420,75 +451,17 @@ class Session:
         self._stopped = cause
         self._close_drawings(SessionStoppedError(cause))
 
-    def _why_not_sent(self) -> CometfluxError:
+    def _why_not_sent(self) -> CometfluxError | None:
         if self._stopped is not None:
             return SessionStoppedError(self._stopped)
         if self._is_closed:
             return SessionClosedError("the session was closed first")
-        return CometfluxError("the caller gave the job up")
+        return None
 
-    def _accept(self, entry: Entry, prediction: Prediction) -> None:
-        entry.sending = False
-        self._registry.accept(entry, prediction)
-        self._changed.set()
-        if self._tell:
-            self._tell(Accepted(key=entry.key, index=entry.index, prediction_id=prediction.id))
-        if prediction.status.is_terminal:
-            self._conclude(entry, prediction)
-            return
-        self._asker.add(entry)
 
-    # ── ending ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _conclude(self, entry: Entry, prediction: Prediction) -> None:
-        """Take the service's last word."""
-        self._free_slot(entry)
-        kind, error = verdict(prediction)
-        if error is None and entry.folder is not None:
-            self._registry.conclude(entry, prediction)
-            self._spawn(self._save_entry(entry, prediction, entry.folder))
-        else:
-            entry.prediction = prediction
-            self._end(entry, kind, error)
-
-    async def _save_entry(self, entry: Entry, prediction: Prediction, folder: Path) -> None:
-        files: tuple[Path, ...] = ()
-        error: OutputError | None = OutputError(_UNSAVED)
-        try:
-            record = storage.record_of(prediction, entry.job, entry.key, entry.index)
-            stem = storage.file_stem(entry.index, entry.job)
-            files, error = await self._saver.save(prediction, folder, stem, record)
-            if error is not None and error.is_disk:
-                # What cannot be kept is not to be bought.
-                self._stop(error)
-            if files and self._tell:
-                self._tell(Saved(key=entry.key, prediction_id=prediction.id, files=files))
-        except Exception as broken:  # noqa: BLE001 - the job ends, whatever broke
-            _log.exception("saving broke")
-            error = OutputError(f"saving broke ({type(broken).__name__}: {broken})")
-        finally:
-            if not entry.is_over:
-                self._end(entry, Kind.SUCCEEDED, error, files)
-
-    def _lose(self, entry: Entry, error: CometfluxError) -> None:
-        """End a job without the service's last word."""
-        self._end(entry, kind_of_loss(error), error)
-
-    def _end(self, entry: Entry, kind: Kind, error: CometfluxError | None = None, files: tuple[Path, ...] = ()) -> None:
-        self._free_slot(entry)
-        entry.sending = False
-        outcome = self._registry.end(entry, kind, error, files)
-        self._changed.set()
-        if self._tell:
-            self._tell(
-                Ended(key=entry.key, index=entry.index, kind=kind, prediction_id=entry.prediction_id, error=error)
-            )
-        entry.deliver(outcome)
-
-    def _free_slot(self, entry: Entry) -> None:
-        if entry.holds_slot:
-            entry.holds_slot = False
-            self._slots.release()
+def _check_count(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{name}={value!r}: allowed is a whole number from {least}")
 
 
 def _check_type(name: str, value: object, kind: type) -> None:
@@ -510,16 +483,3 @@ def _guarded(on_event: Observer) -> Callable[[Event], None]:
                 _log.exception("on_event raised; further exceptions of it are not logged")
 
     return tell
-
-
-def _give_up(entry: Entry) -> None:
-    """Stop a submission that has not left; one that may have left is never stopped."""
-    if entry.task is not None and not entry.sending and entry.prediction is None:
-        entry.task.cancel()
-
-
-def _unforeseen(error: Exception, entry: Entry) -> CometfluxError:
-    name = type(error).__name__
-    if entry.sending:
-        return UnknownSubmissionError(f"the transport broke while the submission was under way ({name})", name)
-    return CometfluxError(f"the job could not be sent ({name}: {error})")

@@ -1,101 +1,34 @@
-"""Files in and out: reference images read, outputs written whole or not at all.
+"""Outputs on disk: written whole or not at all, and found again by the run after one that was killed.
 
 What is sure here: a file appears under its final name only when it is complete and on the disk, and no file that
-was there before is ever replaced.
+was there before is ever replaced. An image that is there already is known by its bytes, and by the prediction that
+the record beside it names.
 """
 
-import asyncio
+import contextlib
 import errno
 import hashlib
-import itertools
-import logging
 import os
 import re
 import secrets
-import tempfile
-import unicodedata
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-import attrs
-
-from cometflux import converter, images
-from cometflux.errors import ConfigError, InputError, OutputError
+from cometflux import converter, images, naming
+from cometflux.errors import AnswerError, ConfigError, OutputError
+from cometflux.images import ImageFile
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction
 
-_log = logging.getLogger("cometflux")
-
-LARGE_IMAGE_INPUT = 256 * 1000
-"""Above this many bytes Replicate advises to give a URL instead of sending the image with the job."""
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
+_ENDINGS = ("json", *_EXTENSIONS.values())
+_LARGEST_RECORD = 16 * 1024 * 1024
 
 
-# ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def read_images(job: Job) -> Job:
-    """Return *job* with its images, paths and bytes, as data URIs; off the loop.
-
-    Raises:
-        InputError: a file cannot be read, is larger than 8 MiB, or is no PNG, JPEG, WebP or GIF.
-    """
-    if not any(_holds_files(value) for value in job.input.values()):
-        return job
-    read = await asyncio.to_thread(_read_input, job.input)
-    return attrs.evolve(job, input=read, validate=False)
-
-
-def _holds_files(value: Any) -> bool:
-    match value:
-        case Path() | bytes():
-            return True
-        case list() | tuple():
-            return any(map(_holds_files, value))
-        case Mapping():
-            return any(map(_holds_files, value.values()))
-        case _:
-            return False
-
-
-def _read_input(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _read_value(name, value) for name, value in values.items()}
-
-
-def _read_value(field: str, value: Any) -> Any:
-    match value:
-        case Path():
-            return _as_uri(field, _read_file(field, value), value)
-        case bytes():
-            return _as_uri(field, value, None)
-        case list() | tuple():
-            return [_read_value(field, part) for part in value]
-        case Mapping():
-            return {name: _read_value(field, part) for name, part in value.items()}
-        case _:
-            return value
-
-
-def _read_file(field: str, path: Path) -> bytes:
-    try:
-        # Bounded by what is read: a path may name a pipe or grow meanwhile.
-        with path.open("rb") as file:
-            return file.read(images.LARGEST_IMAGE_INPUT + 1)
-    except OSError as error:
-        raise InputError(field, str(path), f"the file cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise InputError(field, str(path), f"no file can have this path ({error})") from error
-
-
-def _as_uri(field: str, data: bytes, path: Path | None) -> str:
-    uri = images.data_uri(field, data)
-    if len(data) > LARGE_IMAGE_INPUT:
-        _log.info("%s: %s has %d bytes; Replicate advises a URL above 256 kB", field, path or "the image", len(data))
-    return uri
-
-
-# ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the folder ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def prepare_folder(folder: Path) -> None:
@@ -106,45 +39,31 @@ def prepare_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".cometflux-") as probe:
-            probe.write(b"0" * 4096)
-            probe.flush()
-            os.fsync(probe.fileno())
+        with _temporary(folder, b"0" * 4096):
+            pass
     except FileExistsError as error:
         raise ConfigError(f"{str(folder)!r} is a file, not a folder") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"the folder {str(folder)!r} cannot be written to: {reason}") from error
+        raise ConfigError(f"the folder {str(folder)!r} cannot be written to: {_words(error)}") from error
 
 
-def file_stem(index: int, job: Job) -> str:
-    """Name the files of a job: its index in five digits, and the beginning of its prompt."""
-    slug = _slug(job.prompt or "")
-    return f"{index:05d}-{slug}" if slug else f"{index:05d}"
+def sweep(folder: Path) -> int:
+    """Remove the temporary files that killed runs left in *folder*, and return how many there were.
 
-
-def check_stem(name: str) -> str:
-    """Return *name* where it can name a file in a folder, and nothing outside it.
-
-    Raises:
-        InputError: it cannot.
+    Blocks; call it off the loop, before anything is written there.
     """
-    if (
-        not isinstance(name, str)
-        or not re.fullmatch(r"[^/\\\x00-\x1f\x7f\ud800-\udfff]+", name)
-        or name.strip(". ") == ""
-    ):
-        raise InputError("name", name, "allowed is a file name without its folder and its ending")
-    if len(os.fsencode(name)) > 200:
-        raise InputError("name", name, "allowed are 200 bytes")
-    return name
+    count = 0
+    # Nothing depends on it: what cannot be removed stays, and whether the folder will do is asked elsewhere.
+    with contextlib.suppress(OSError, ValueError), os.scandir(folder) as entries:
+        for entry in entries:
+            if re.fullmatch(r"\.cometflux-[0-9a-f]{16}", entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    (folder / entry.name).unlink()
+                    count += 1
+    return count
 
 
-def _slug(text: str, most: int = 48) -> str:
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    words = re.findall(r"[a-z0-9]+", plain)
-    slug = "-".join(words)
-    return slug if len(slug) <= most else slug[: most + 1].rpartition("-")[0] or slug[:most]
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def check_image(data: bytes) -> str:
@@ -156,15 +75,26 @@ def check_image(data: bytes) -> str:
     kind = images.media_type(data)
     if kind is None:
         raise OutputError(f"the output is not an image ({len(data)} bytes)", is_transient=True)
-    if not _is_whole(kind, data):
+    if not images.is_whole(data):
         raise OutputError(f"the output is cut short ({len(data)} bytes)", is_transient=True)
     return _EXTENSIONS[kind]
 
 
-def write_output(folder: Path, stem: str, data: bytes, record: Mapping[str, Any]) -> Path:
-    """Write an output below *folder*, and beside it a JSON record of how it was made; return the image's path.
+def write_output(
+    folder: Path, stem: str, data: bytes, record: Mapping[str, Any], *, is_named: bool = False
+) -> ImageFile:
+    """Write an output below *folder*, and beside it a JSON record of how it was made.
 
-    A name that is taken gets ``+1``, ``+2`` and so on behind it. Blocks; call it off the loop.
+    A name that is taken gets ``+1``, ``+2`` and so on behind it. The same bytes under the name are taken for this
+    output, unless the record beside them names another prediction. Blocks; call it off the loop.
+
+    Args:
+        folder: made where it is missing.
+        stem: the files' name without its ending.
+        data: the image.
+        record: what is told of it, such as `record_of` makes.
+        is_named: the stem is a caller's choice, so what is there under it in another spelling, as in capitals,
+            counts as taken; one at a time.
 
     Raises:
         OutputError: the output is no whole image, or the disk refused; ``path`` is set where only the record is
@@ -174,73 +104,110 @@ def write_output(folder: Path, stem: str, data: bytes, record: Mapping[str, Any]
     digest = hashlib.sha256(data).hexdigest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path = _write_whole(folder, stem, extension, data)
-    except OSError as error:
-        words = error.strerror or type(error).__name__
-        raise OutputError(f"the image could not be written to {str(folder)!r}: {words}", is_disk=True) from error
-    sidecar = {"file": path.name, "bytes": len(data), "sha256": digest, **record}
-    try:
-        _write_whole(folder, path.stem, "json", f"{converter.dump_readable(sidecar)}\n".encode())
-    except OSError as error:
-        words = error.strerror or type(error).__name__
+        others = _spellings(folder, stem) if is_named else []
+        for name in naming.numbered(stem):
+            image = ImageFile(path=folder / f"{name}.{extension}", size=len(data), digest=digest)
+            if _is_spelt_otherwise(image, others) or not _place_image(image, data, _id_in(record)):
+                continue
+            if _place_record(image, record):
+                return image
+    except (OSError, ValueError) as error:
         raise OutputError(
-            f"{path.name} is saved, but not the record beside it: {words}", path=path, is_disk=True
+            f"the image could not be written to {str(folder)!r}: {_words(error)}", is_disk=True
         ) from error
-    return path
+    raise AssertionError("the names ended")
 
 
-def _is_whole(kind: str, data: bytes) -> bool:
-    """Check an image's own mark of its end, or its own count of its bytes."""
-    match kind:
-        case "image/png":
-            return data.rstrip(b"\0").endswith(b"IEND\xaeB`\x82")
-        case "image/jpeg":
-            return b"\xff\xd9" in data[-64:]
-        case "image/webp":
-            return len(data) >= int.from_bytes(data[4:8], "little") + 8
-        case _:
-            return data.rstrip(b"\0").endswith(b";")
+def _place_image(image: ImageFile, data: bytes, owner: str | None) -> bool:
+    """Have *data* under the image's name; False where the name belongs to something else."""
+    is_there = os.path.lexists(image.path)
+    if os.path.lexists(_beside(image)):
+        told = _read_record(_beside(image), owner)
+        # A record may have outlived its image, and is right again with just this one.
+        if told is None or not (is_there or _heading(image).items() <= told.items()):
+            return False
+    is_placed = (not is_there and _write_new(image.path, data)) or _holds(image)
+    if is_placed:
+        _sync_folder(image.path.parent)
+    return is_placed
 
 
-def _write_whole(folder: Path, stem: str, extension: str, data: bytes) -> Path:
-    """Write a file under a name that is free, so that it is there whole or not at all."""
-    temporary = folder / f".cometflux-{secrets.token_hex(8)}"
+def _place_record(image: ImageFile, record: Mapping[str, Any]) -> bool:
+    """Have a record beside the image; False where another has been put there meanwhile."""
+    path = _beside(image)
+    text = f"{converter.dump_readable({**_heading(image), **record})}\n"
+    try:
+        if not os.path.lexists(path) and _write_new(path, text.encode()):
+            _sync_folder(path.parent)
+            return True
+    except OSError as error:
+        raise OutputError(
+            f"{image.path.name} is saved, but not the record beside it: {_words(error)}", path=image.path, is_disk=True
+        ) from error
+    return _read_record(path, _id_in(record)) is not None
+
+
+def _beside(image: ImageFile) -> Path:
+    """Name the record of an image: it goes by the same name."""
+    return image.path.with_suffix(".json")
+
+
+def _heading(image: ImageFile) -> dict[str, Any]:
+    return {"file": image.path.name, "bytes": image.size, "sha256": image.digest}
+
+
+def _spellings(folder: Path, stem: str) -> list[str]:
+    """Name what is in *folder* under *stem*, whatever its capitals and its form of Unicode."""
+    return [path.name for path in folder.iterdir() if naming.fold(path.name).startswith(naming.fold(stem))]
+
+
+def _is_spelt_otherwise(image: ImageFile, others: Sequence[str]) -> bool:
+    mine = {naming.fold(name): name for name in (image.path.name, _beside(image).name)}
+    return any(mine.get(naming.fold(other), other) != other for other in others)
+
+
+def _write_new(path: Path, data: bytes, tries: int = 3) -> bool:
+    """Write a file so that it is there whole or not at all; False where its name is taken."""
+    try:
+        with _temporary(path.parent, data) as temporary:
+            return _link(temporary, path)
+    except FileNotFoundError:
+        # A run that starts beside this one may have swept the temporary file away.
+        if tries == 1:
+            raise
+        return _write_new(path, data, tries - 1)
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
+    path = folder / f".cometflux-{secrets.token_hex(8)}"
     try:
         # Not tempfile: that makes files which only their owner can read.
-        with temporary.open("xb") as file:
+        with path.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        path = _claim(temporary, folder, stem, extension)
-        _sync_folder(folder)
-        return path
+        yield path
     finally:
-        temporary.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-def _claim(temporary: Path, folder: Path, stem: str, extension: str) -> Path:
-    for number in itertools.count():
-        suffix = f"+{number}" if number else ""
-        path = folder / f"{stem}{suffix}.{extension}"
-        if os.path.lexists(path.with_name(f"{stem}{suffix}.json")):
-            # The record goes by the same name as its image.
-            continue
-        try:
-            # A link, unlike a rename, never replaces what is there.
-            path.hardlink_to(temporary)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            if os.path.lexists(path):
-                continue
-            temporary.rename(path)
-        return path
-    raise AssertionError("itertools.count ended")
+def _link(temporary: Path, path: Path) -> bool:
+    try:
+        # A link, unlike a rename, never replaces what is there.
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(path):
+            return False
+        temporary.rename(path)
+    return True
 
 
 def _sync_folder(folder: Path) -> None:
@@ -249,6 +216,107 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _words(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+# ── finding again ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def find_saved(folder: Path, stem: str, prediction_id: str, count: int) -> tuple[ImageFile, ...] | None:
+    """Find the images that were written for a prediction; None unless all *count* are there, whole.
+
+    Blocks; call it off the loop.
+    """
+    found = find_each(folder, stem, prediction_id, count)
+    whole = tuple(image for image in found if image is not None)
+    return whole if len(whole) == count else None
+
+
+def find_each(folder: Path, stem: str, prediction_id: str, count: int) -> list[ImageFile | None]:
+    """Find each of the *count* images that were written for a prediction; None in the place of one that is not there.
+
+    An image is known by the record beside it, which names the prediction, the size and the digest. Looked at are the
+    names that `write_output` would choose, up to the first that is free. Blocks; call it off the loop.
+    """
+    return [_find_image(folder, name, prediction_id) for name in naming.output_stems(stem, count)]
+
+
+def _find_image(folder: Path, stem: str, prediction_id: str) -> ImageFile | None:
+    for name in naming.numbered(stem):
+        image = _recorded(folder, name, prediction_id)
+        if image is not None and _holds(image):
+            # The run that wrote it may have been killed before it did this.
+            with contextlib.suppress(OSError):
+                _sync_folder(folder)
+            return image
+        if not any(os.path.lexists(folder / f"{name}.{ending}") for ending in _ENDINGS):
+            return None
+    raise AssertionError("the names ended")
+
+
+def _recorded(folder: Path, name: str, prediction_id: str) -> ImageFile | None:
+    match _read_record(folder / f"{name}.json", prediction_id):
+        case {"file": str(file), "bytes": int(size), "sha256": str(digest)} if file.rpartition(".")[0] == name:
+            return ImageFile(path=folder / file, size=size, digest=digest)
+        case _:
+            return None
+
+
+def check_files(folder: Path, files: Sequence[tuple[str, int, str]]) -> tuple[ImageFile, ...] | None:
+    """Check the files that a run before this one saved, each given as its name, size and digest.
+
+    None unless every one is there, directly in *folder*, unchanged. Blocks; call it off the loop.
+    """
+    if any(name != Path(name).name for name, _, _ in files):
+        return None
+    found = tuple(ImageFile(path=folder / name, size=size, digest=digest) for name, size, digest in files)
+    return found if all(map(_holds, found)) else None
+
+
+def _holds(image: ImageFile) -> bool:
+    """Whether the file is there, with just these bytes."""
+    try:
+        with _open_plain(image.path) as file:
+            if os.fstat(file.fileno()).st_size != image.size:
+                return False
+            return hashlib.file_digest(file, "sha256").hexdigest() == image.digest
+    except (OSError, ValueError):
+        return False
+
+
+def _read_record(path: Path, owner: str | None) -> dict[str, Any] | None:
+    """Read the record beside an image; None unless it tells of the prediction *owner*."""
+    try:
+        with _open_plain(path) as file:
+            record = converter.load_json(file.read(_LARGEST_RECORD))
+    except (OSError, ValueError, AnswerError):
+        return None
+    return record if owner is not None and _id_in(record) == owner else None
+
+
+def _id_in(record: Any) -> str | None:
+    match record:
+        case {"prediction": {"id": str(prediction_id)}}:
+            return prediction_id
+        case _:
+            return None
+
+
+_PLAIN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def _open_plain(path: Path) -> BufferedReader:
+    """Open a file to read it; links are not followed, and what is no regular file is not opened."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    # It may be replaced just now: a pipe would have the reader wait for a writer.
+    return os.fdopen(os.open(path, _PLAIN), "rb")
+
+
+# ── the record ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def record_of(prediction: Prediction, job: Job | None, key: str | None, index: int | None) -> dict[str, Any]:

@@ -2,19 +2,34 @@
 
 The way of one submission, in this order and no other::
 
-    (slot, files read) → saving caught up → place among the POSTs → pacer → may anything be sent? → POST
+    (slot, files read) → saving caught up → place among the POSTs → pacer → may anything be sent?
+        → may one more be bought? → intent on the disk → POST → (answer on the disk → registry)
 
-A 429, or proof that nothing left, sends the job back to the pacer; so no job waits with a POST that may have left.
+A 429, or proof that nothing left, closes the attempt and sends the job back to the pacer; so no job waits with a POST
+that may have left.
 """
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import attrs
 
 from cometflux import protocol
 from cometflux.client import Client
-from cometflux.errors import CometfluxError, RateLimitError, UnknownSubmissionError
-from cometflux.events import Observer, Throttled
+from cometflux.errors import (
+    CometfluxError,
+    ConfigError,
+    ConnectError,
+    LimitError,
+    Money,
+    RateLimitError,
+    UnknownSubmissionError,
+)
+from cometflux.events import Observer, Retried, Throttled
 from cometflux.jobs import Job
+from cometflux.ledger import Ledger
 from cometflux.pacing import Breaker, Pacer
 from cometflux.predictions import Prediction
 from cometflux.protocol import Request
@@ -22,10 +37,39 @@ from cometflux.registry import Entry
 from cometflux.retry import RetryPolicy, retrying
 from cometflux.saving import Saver
 
+_log = logging.getLogger("cometflux")
+
 MOST_POSTS = 100
 """Submissions in flight at most."""
 _CONFIRM_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
 """When to ask after an id that stands in a torn answer: seconds from one question to the next."""
+
+
+OnUnknown = Literal["hold", "resend"] | Callable[[Job, UnknownSubmissionError], Awaitable[str]]
+"""What to do about a submission of unknown fate: leave it, send it again, or ask an async function.
+
+The function is given the job and the error, and returns ``hold``, ``resend``, or the id of the prediction that the
+submission turned out to be.
+"""
+
+
+@attrs.frozen
+class UnknownPolicy:
+    """What is done about submissions of unknown fate; each one that is sent again may be paid for twice."""
+
+    choice: OnUnknown = "hold"
+    most: int | None = None
+    """How many may be sent again altogether; None with ``hold``."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.choice not in ("hold", "resend") and not callable(self.choice):
+            raise ConfigError(f"on_unknown={self.choice!r}: allowed are 'hold', 'resend' and an async function")
+        if self.most is not None and (isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1):
+            raise ConfigError(f"max_resends={self.most!r}: allowed is a whole number from 1")
+        if self.choice == "hold" and self.most is not None:
+            raise ConfigError("max_resends has no meaning with on_unknown='hold'")
+        if self.choice == "resend" and self.most is None:
+            raise ConfigError("on_unknown='resend' may pay twice, so it needs a limit: set max_resends")
 
 
 class Submitter:
@@ -34,19 +78,23 @@ class Submitter:
     Args:
         client: what makes the exchange.
         saver: what has to be caught up first.
+        ledger: what counts and writes down.
         policy: how to repeat what provably never left.
+        unknowns: what to do about submissions of unknown fate.
         clock: the loop's clock, in seconds.
         check: raises where nothing more is to be sent; asked right before each POST.
         on_doom: told of each answer that dooms the next submission.
         on_pause: told until when nothing is to be sent, when a submission was refused for its speed.
-        tell: told of each pause; None where nobody listens.
+        tell: told of each pause and of each repetition; None where nobody listens.
     """
 
     def __init__(
         self,
         client: Client,
         saver: Saver,
+        ledger: Ledger,
         policy: RetryPolicy,
+        unknowns: UnknownPolicy,
         *,
         clock: Callable[[], float],
         check: Callable[[], object],
@@ -56,7 +104,10 @@ class Submitter:
     ) -> None:
         self._client = client
         self._saver = saver
+        self._ledger = ledger
         self._policy = policy
+        self._unknowns = unknowns
+        self._resent = 0
         self._clock = clock
         self._check = check
         self._on_doom = on_doom
@@ -76,37 +127,110 @@ class Submitter:
         Raises:
             CometfluxError: it was not sent, was refused, or nothing proves what became of it; ``money`` tells which.
         """
+        request = protocol.create_request(job)
         refused_since: float | None = None
         while True:
             try:
-                return await self._attempt(entry, job)
+                return await self._attempt(entry, request)
             except RateLimitError:
                 now = self._clock()
                 refused_since = now if refused_since is None else refused_since
                 if now - refused_since >= self._policy.throttled_for:
                     raise
+            except UnknownSubmissionError as error:
+                if (found := await self.decide(entry, error)) is not None:
+                    return found
 
-    async def _post(self, entry: Entry, job: Job) -> Prediction:
+    async def _post(self, entry: Entry, request: Request) -> Prediction:
         await self._saver.caught_up()
         async with self._places:
             await pace(self._pacer, self._clock)
             self._check()
+            await self._begin(entry, request)
+            if self._tell and isinstance(entry.trouble, ConnectError):
+                self._tell(Retried(key=entry.key, index=entry.index, error=entry.trouble))
+            entry.trouble = None
             sent, number = self._clock(), self._breaker.number()
             entry.sending = True
             try:
-                prediction = await self._client.create(job)
+                prediction = await self._client.submit(request)
             except CometfluxError as error:
-                confirmed = await self._confirm(error, entry.input_size)
+                self._ledger.suspect(entry, error)
+                confirmed = await self.confirm(error, entry.input_size)
                 if confirmed is None:
-                    entry.sending = False
+                    self._close(entry, error)
                     self._learn(error, sent, number)
                     raise
                 prediction = confirmed
             self._pacer.accepted(sent)
             return prediction
 
-    async def _confirm(self, error: CometfluxError, input_size: int) -> Prediction | None:
-        """Ask after the id that a torn answer shows; None unless the service knows it.
+    async def _begin(self, entry: Entry, request: Request) -> None:
+        try:
+            await self._ledger.begin(entry, request.body or b"")
+        except LimitError as error:
+            self._on_doom(error)
+            raise
+
+    def _close(self, entry: Entry, error: CometfluxError) -> None:
+        """Write down what became of a submission that was not accepted for certain."""
+        entry.sending = False
+        if error.money in (Money.NOT_SENT, Money.REJECTED):
+            self._ledger.withdraw(entry, error)
+        else:
+            self._ledger.doubt(entry, error)
+        entry.trouble = error
+
+    async def decide(self, entry: Entry, error: UnknownSubmissionError) -> Prediction | None:
+        """Do about a submission of unknown fate what the caller chose.
+
+        Returns:
+            The prediction that it turned out to be; None where it is to be sent again.
+
+        Raises:
+            UnknownSubmissionError: it stays unknown.
+        """
+        error.key = entry.key
+        entry.doubt = error
+        choice: str
+        choice = self._unknowns.choice if isinstance(self._unknowns.choice, str) else await self._consult(entry, error)
+        if choice == "hold":
+            raise error
+        if choice != "resend":
+            return await self._adopt(entry, error, choice)
+        if self._unknowns.most is not None and self._resent >= self._unknowns.most:
+            raise error
+        try:
+            self._check()
+        except CometfluxError as reason:
+            raise error from reason
+        self._resent += 1
+        self._ledger.again(entry)
+        if self._tell:
+            self._tell(Retried(key=entry.key, index=entry.index, error=error))
+        return None
+
+    async def _consult(self, entry: Entry, error: UnknownSubmissionError) -> str:
+        assert callable(self._unknowns.choice)
+        try:
+            choice = await self._unknowns.choice(entry.job, error)
+        except Exception as broken:
+            _log.exception("on_unknown raised; the submission stays unknown")
+            raise error from broken
+        if not isinstance(choice, str):
+            _log.error("on_unknown returned a %s, not a string; the submission stays unknown", type(choice).__name__)
+            raise error
+        return choice
+
+    async def _adopt(self, entry: Entry, error: UnknownSubmissionError, prediction_id: str) -> Prediction:
+        try:
+            return await self._client.get(prediction_id, input_size=entry.input_size)
+        except CometfluxError as failure:
+            _log.error("prediction %r is not adopted for %s: %s", prediction_id, entry.key, failure)
+            raise error from failure
+
+    async def confirm(self, error: CometfluxError, input_size: int) -> Prediction | None:
+        """Ask after the id that a torn answer shows; None unless there is one and the service knows it.
 
         Right after a create a 404 may be a delay, so it is asked for a while.
         """

@@ -8,18 +8,21 @@ No object of aiohttp leaves this module, not even as the cause of an error: thei
 """
 
 import asyncio
+import base64
+import html
 import io
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
 import attrs
 from yarl import URL
 
-from cometflux.addresses import is_address, is_loopback, is_public
+from cometflux.addresses import is_loopback, is_public, may_be_public
 from cometflux.errors import AnswerError, ConnectError, Money, OutputError, UnknownSubmissionError
+from cometflux.exchange import Exchange, TappedConnector, departure_trace, tapping
 from cometflux.images import read_data_uri
 from cometflux.protocol import Request, Response
 
@@ -28,6 +31,7 @@ LARGEST_ANSWER = 8 * 1024 * 1024
 LARGEST_OUTPUT = 256 * 1024 * 1024
 """The most bytes read of one output."""
 _LARGE_BODY = 512 * 1024
+_SHORTEST_SECRET = 8
 _MOST_HOPS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -85,16 +89,26 @@ class AiohttpTransport:
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` that knows your certificates; None for the usual ones.
         times: how long an exchange may take.
+        largest_output: the most bytes read of one output.
     """
 
     def __init__(
-        self, key: str, base_url: str, *, proxy: str | None = None, ssl: Any = None, times: Times | None = None
+        self,
+        key: str,
+        base_url: str,
+        *,
+        proxy: str | None = None,
+        ssl: Any = None,
+        times: Times | None = None,
+        largest_output: int = LARGEST_OUTPUT,
     ) -> None:
         self._key = key
+        self._secrets = tuple(_spellings(key, proxy))
         self._base_url = base_url
         self._proxy = proxy
         self._ssl = True if ssl is None else ssl
         self._times = Times() if times is None else times
+        self._largest_output = largest_output
         # Where the API itself is on this machine, its outputs may be too.
         self._is_local = is_loopback(urlsplit(base_url).hostname or "")
         self._submitter: aiohttp.ClientSession | None = None
@@ -107,32 +121,37 @@ class AiohttpTransport:
     async def submit(self, request: Request) -> Response:
         """Send a request that costs money, once, on a connection of its own."""
         if self._submitter is None:
-            self._submitter = self._open(force_close=True, traces=[_departure_trace()])
-        exchange = _Exchange(self._times.answer)
-        fault = await self._run(self._submitter, request, exchange, wait=None)
+            self._submitter = self._open(kind=TappedConnector, force_close=True, traces=[departure_trace()])
+        exchange = Exchange(self._times.answer)
+        token = tapping.set(exchange)
+        try:
+            cut = await self._run(self._submitter, request, exchange, wait=None)
+        finally:
+            tapping.reset(token)
         if exchange.status is not None:
-            return exchange.response(fault)
+            return self._respond(exchange, cut)
         if not exchange.has_left:
-            raise ConnectError(f"nothing could be sent: {fault}")
-        evidence = fault or "no answer"
-        raise UnknownSubmissionError(f"the submission left, and no answer came: {evidence}", evidence)
+            raise ConnectError(f"nothing could be sent: {cut}")
+        evidence = cut or "no answer"
+        message = f"the submission left, and no answer came: {evidence}"
+        raise UnknownSubmissionError(message, evidence, fault=exchange.fault)
 
     async def ask(self, request: Request) -> Response:
         """Send a request that costs nothing, on a pooled connection."""
         if self._asker is None:
             self._asker = self._open()
-        exchange = _Exchange(self._times.poll)
-        fault = await self._run(self._asker, request, exchange, wait=self._times.poll)
+        exchange = Exchange(self._times.poll)
+        cut = await self._run(self._asker, request, exchange, wait=self._times.poll)
         if exchange.status is not None:
-            return exchange.response(fault)
+            return self._respond(exchange, cut)
         if exchange.is_unconnected:
-            raise ConnectError(f"nothing could be asked: {fault}", money=Money.ACCEPTED)
-        raise AnswerError(f"no answer came: {fault}")
+            raise ConnectError(f"nothing could be asked: {cut}", money=Money.ACCEPTED)
+        raise AnswerError(f"no answer came: {cut}")
 
     async def _run(
-        self, http: aiohttp.ClientSession, request: Request, exchange: "_Exchange", wait: float | None
+        self, http: aiohttp.ClientSession, request: Request, exchange: Exchange, wait: float | None
     ) -> str | None:
-        """Send *request* and keep what comes back in *exchange*; return the fault, None when all is well."""
+        """Send *request* and keep what comes back in *exchange*; return how it broke off, None when it is whole."""
         url = URL(self._base_url + request.path, encoded=True)
         # Given with each request: aiohttp would send a session's own headers to a proxy, too.
         headers = {"Authorization": f"Bearer {self._key}"}
@@ -154,18 +173,30 @@ class AiohttpTransport:
                     trace_request_ctx=exchange,
                 ) as answer,
             ):
-                exchange.status, exchange.headers = answer.status, answer.headers
-                # read() would throw away what came of a torn body.
-                async for chunk in answer.content.iter_any():
-                    exchange.body += chunk
-                    if len(exchange.body) > LARGEST_ANSWER + request.echo:
-                        return f"it is larger than {LARGEST_ANSWER + request.echo} bytes"
+                return await exchange.read(answer, LARGEST_ANSWER + request.echo)
         except (aiohttp.ClientError, OSError) as error:
+            exchange.fault = type(error).__name__
             exchange.is_unconnected = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             return self._describe(error, exchange.patience)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is known here whether anything left
-            return f"the HTTP library broke ({type(error).__name__})"
-        return None
+            exchange.fault = type(error).__name__
+            return f"the HTTP library broke ({exchange.fault})"
+
+    def _respond(self, exchange: Exchange, cut: str | None) -> Response:
+        """Hand over what came back, without the key: a proxy's page may show the headers of the request."""
+        assert exchange.status is not None
+        body, headers = bytes(exchange.body), exchange.headers
+        for secret in self._secrets:
+            body = _hide_end(body.replace(secret.encode(), b"***"), secret.encode())
+        if any(self._hide(value) != value for value in headers.values()):
+            # The first of several counts, as in the original.
+            headers = {name.lower(): self._hide(value) for name, value in reversed([*headers.items()])}
+        return Response(status=exchange.status, headers=headers, body=body, cut=cut, fault=exchange.fault)
+
+    def _hide(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
     async def download(self, url: str) -> bytes:
         """Fetch an output from a public address, over https, without the key; or decode a data URI."""
@@ -177,34 +208,35 @@ class AiohttpTransport:
         if self._downloader is None:
             self._downloader = self._open(idle=self._times.idle, check_address=self._proxy is None)
         for _ in range(_MOST_HOPS + 1):
-            self._check_output_url(url)
-            found = await self._fetch(self._downloader, url)
+            found = await self._fetch(self._downloader, self._read_output_url(url))
             if isinstance(found, bytes):
                 return found
             url = found
         raise OutputError(f"the output is redirected more than {_MOST_HOPS} times")
 
-    def _check_output_url(self, url: str) -> None:
+    def _read_output_url(self, url: str) -> URL:
+        """Read where an output is, unless it may not be fetched from there. Behind a proxy this is the only look."""
+        shown = self._hide(url)[:100]
         try:
-            parts = urlsplit(url)
-            host = parts.hostname or ""
+            # As it stands: a presigned URL must not be rewritten. And read once, so that what is judged is fetched.
+            target = URL(url, encoded=True)
+            host = (target.raw_host or "").lower()
         except ValueError as error:
-            raise OutputError(f"the output is at {url[:100]!r}, which is no URL") from error
-        # Behind a proxy this is the only look at the address.
-        is_elsewhere = host != "localhost" and not is_address(host)
-        if not (is_elsewhere or self._may_connect("127.0.0.1" if host == "localhost" else host)):
-            raise OutputError(f"the output is at {host}, which is not a public address")
-        if parts.scheme == "https" and host:
-            return
-        if parts.scheme == "http" and self._is_local and is_loopback(host):
-            return
-        raise OutputError(f"the output is at {url[:100]!r}; fetched are https URLs only")
+            raise OutputError(f"the output is at {shown!r}, which is no URL") from error
+        is_near = self._is_local and is_loopback(host)
+        if not host or target.scheme not in (("https", "http") if is_near else ("https",)):
+            raise OutputError(f"the output is at {shown!r}; fetched are https URLs only")
+        if target.raw_user is not None or target.raw_password is not None:
+            raise OutputError(f"the output is at a URL of {host} that carries a user name or password")
+        if not (is_near or may_be_public(host)):
+            raise OutputError(f"the output is at {self._hide(host)[:100]!r}, which is not a public address")
+        return target
 
-    async def _fetch(self, http: aiohttp.ClientSession, url: str) -> bytes | str:
+    async def _fetch(self, http: aiohttp.ClientSession, url: URL) -> bytes | str:
         """Return the output, or where it is redirected to."""
         fault = ""
         try:
-            async with http.get(URL(url, encoded=True), allow_redirects=False) as answer:
+            async with http.get(url, allow_redirects=False) as answer:
                 if answer.status in _REDIRECTS and (target := answer.headers.get("location")):
                     # As it stands: a presigned URL must not be rewritten.
                     return str(answer.url.join(URL(target, encoded=True)))
@@ -216,8 +248,8 @@ class AiohttpTransport:
                 body = bytearray()
                 async for chunk in answer.content.iter_any():
                     body += chunk
-                    if len(body) > LARGEST_OUTPUT:
-                        raise OutputError(f"the output is larger than {LARGEST_OUTPUT} bytes")
+                    if len(body) > self._largest_output:
+                        raise OutputError(f"the output is larger than {self._largest_output} bytes")
                 return bytes(body)
         except OutputError:
             raise
@@ -237,12 +269,13 @@ class AiohttpTransport:
     def _open(
         self,
         *,
+        kind: type[aiohttp.TCPConnector] = aiohttp.TCPConnector,
         idle: float | None = None,
         force_close: bool = False,
         check_address: bool = False,
         traces: list[aiohttp.TraceConfig] | None = None,
     ) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+        connector = kind(
             # The session has bounds of its own; the pool's queue would run against the time-outs.
             limit=0,
             force_close=force_close,
@@ -314,38 +347,22 @@ class _PrivateAddressError(OSError):
     """An output was to be fetched from where no public service is."""
 
 
-class _Exchange:
-    """One request on its way: whether it left, and what has come back so far, even when the rest never comes."""
-
-    __slots__ = ("body", "deadline", "has_left", "headers", "is_unconnected", "patience", "status")
-
-    def __init__(self, patience: float) -> None:
-        self.patience = patience
-        self.deadline: asyncio.Timeout | None = None
-        self.has_left = False
-        self.is_unconnected = False
-        self.status: int | None = None
-        self.headers: Mapping[str, str] = {}
-        self.body = bytearray()
-
-    def leave(self) -> None:
-        """Note that bytes are about to leave; from now on the time for the answer runs."""
-        self.has_left = True
-        assert self.deadline is not None
-        self.deadline.reschedule(asyncio.get_running_loop().time() + self.patience)
-
-    def response(self, cut: str | None) -> Response:
-        """Return what came back; *cut* tells how it broke off."""
-        assert self.status is not None
-        return Response(status=self.status, headers=self.headers, body=bytes(self.body), cut=cut)
+def _spellings(key: str, proxy: str | None) -> Iterator[str]:
+    """List how what must not be shown may stand in a text from outside."""
+    secrets = [key]
+    user, _, word = (urlsplit(proxy).netloc.rpartition("@")[0] if proxy else "").partition(":")
+    if word:
+        pair = f"{unquote(user)}:{unquote(word)}"
+        secrets += [unquote(word), base64.b64encode(pair.encode("latin-1", "replace")).decode()]
+    for secret in secrets:
+        # A shorter one is no secret, and may be part of any word.
+        if len(secret) >= _SHORTEST_SECRET:
+            yield from {secret, html.escape(secret), quote(secret, safe=""), secret.replace("/", r"\/")}
 
 
-def _departure_trace() -> aiohttp.TraceConfig:
-    """Watch a request leave. The signal comes before the first byte does: without it, proof that nothing left."""
-
-    async def note(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceRequestChunkSentParams) -> None:
-        context.trace_request_ctx.leave()
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_chunk_sent.append(note)
-    return trace
+def _hide_end(body: bytes, secret: bytes) -> bytes:
+    """Hide the beginning of a secret within which a body was cut."""
+    for length in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
+        if body.endswith(secret[:length]):
+            return body[:-length] + b"***"
+    return body

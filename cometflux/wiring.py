@@ -6,15 +6,18 @@ An explicit argument wins over the environment, and that over the default; a bla
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from cometflux.errors import ConfigError
 from cometflux.events import Observer
+from cometflux.journal import Account, JournalWriter
 from cometflux.polling import PollPolicy
 from cometflux.retry import RetryPolicy
 from cometflux.session import Session
-from cometflux.transport import AiohttpTransport
+from cometflux.submission import OnUnknown
+from cometflux.transport import LARGEST_OUTPUT, AiohttpTransport
 
 DEFAULT_BASE_URL = "https://api.cometapi.com/replicate/v1"
 _KEY_NAMES = ("COMETAPI_KEY", "COMETAPI_API_KEY")
@@ -28,9 +31,16 @@ def open_session(
     max_pending: int = 64,
     poll_policy: PollPolicy | None = None,
     retry_policy: RetryPolicy | None = None,
+    journal: str | Path | JournalWriter | None = None,
+    new_key: bool = False,
     on_event: Observer | None = None,
+    on_unknown: OnUnknown = "hold",
+    max_resends: int | None = None,
+    max_predictions: int | None = None,
+    retry_failed: int = 0,
     proxy: str | None = None,
     ssl: Any = None,
+    largest_output: int = LARGEST_OUTPUT,
 ) -> Session:
     """Make a session with CometAPI; enter it with ``async with``.
 
@@ -40,9 +50,18 @@ def open_session(
         max_pending: how many predictions may be under way at once.
         poll_policy: how often to ask after each, and for how long.
         retry_policy: how to repeat what is free of risk.
+        journal: a file, or a folder to hold it, in which every step is written down before the next one is taken;
+            the same jobs handed over again, by this process or a later one, go on from where they stand and are not
+            bought twice. None to keep what is pending in memory only.
+        new_key: whether a journal that was begun with another key is taken over with this one.
         on_event: called on the loop with each event of `cometflux.events`.
+        on_unknown: what to do about a submission of unknown fate; see `Session`.
+        max_resends: how many of those may be sent again altogether; needed with ``on_unknown="resend"``.
+        max_predictions: how many predictions may be bought altogether, those in the journal included.
+        retry_failed: how often to buy a job again whose prediction failed for a passing reason.
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` that knows your certificates; None for the usual ones.
+        largest_output: the most bytes read of one output; a larger one is not saved.
 
     Raises:
         ConfigError: there is no key, or a setting is unusable.
@@ -51,12 +70,21 @@ def open_session(
     base = read_base_url(base_url)
     if proxy is not None:
         _check_http_url("proxy", proxy)
+    if isinstance(largest_output, bool) or not isinstance(largest_output, int) or largest_output < 1:
+        raise ConfigError(f"largest_output={largest_output!r}: allowed is a whole number from 1")
+    if journal is not None and not isinstance(journal, JournalWriter):
+        journal = JournalWriter(journal, Account(base_url=base, key=key, may_change_key=new_key))
     return Session(
-        AiohttpTransport(key, base, proxy=proxy, ssl=ssl),
+        AiohttpTransport(key, base, proxy=proxy, ssl=ssl, largest_output=largest_output),
         max_pending=max_pending,
         poll_policy=poll_policy,
         retry_policy=retry_policy,
+        journal=journal,
         on_event=on_event,
+        on_unknown=on_unknown,
+        max_resends=max_resends,
+        max_predictions=max_predictions,
+        retry_failed=retry_failed,
     )
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 
 
 class Peer:
@@ -63,6 +65,16 @@ async def _read_request(reader):
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     return {"method": method, "path": path, "headers": headers, "body": body}
+
+
+async def end(writer, how):
+    """End an answer with what was written so far: by an orderly ``close``, a ``reset``, or a ``stall`` for ever."""
+    await writer.drain()
+    if how == "stall":
+        await asyncio.sleep(1e6)
+    if how == "reset":
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
 
 
 def http(status=200, body=b"{}", *headers, reason="OK", length=None):

@@ -1,6 +1,7 @@
 """The command itself: help, version, what it imports, and what it says of the models."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -31,8 +32,8 @@ def test_the_version_is_the_package_s(capsys):
 def test_without_arguments_the_commands_are_listed(capsys):
     assert 0 == main([])
     shown = capsys.readouterr().out
-    for command in ("generate", "batch", "models", "local-service"):
-        assert command in shown
+    commands = ["generate", "batch", "resume", "status", "unknown", "models", "local-service"]
+    assert commands == re.findall(r"^│ ([a-z][a-z-]+) ", shown, re.MULTILINE)[:7]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["models"]], ids=" ".join)
@@ -63,6 +64,15 @@ def test_help_has_an_example_and_one_short_line_for_each_parameter_of_a_model(co
     assert len(lines) + 5 == len(shown[start:end].splitlines())
 
 
+@pytest.mark.parametrize("command", ["resume", "status", "unknown"])
+def test_help_of_what_works_on_a_folder_has_an_example_and_fits_a_narrow_terminal(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert 0 == main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert f"  cometflux {command} prompts-images" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
 def test_help_names_the_record_of_json(capsys):
     main(["batch", "--help"])
     shown = capsys.readouterr().out
@@ -78,6 +88,7 @@ def test_help_names_the_record_of_json(capsys):
         "expected",
         "error",
         "money",
+        "resumed",
     ):
         assert name in shown
 

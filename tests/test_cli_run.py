@@ -27,7 +27,20 @@ from cometflux.predictions import Prediction, Status
 from cometflux.registry import Outcome
 from cometflux.testing import LocalService
 
-KEYS = ["index", "key", "kind", "ok", "model", "prompt", "prediction_id", "files", "expected", "error", "money"]
+KEYS = [
+    "index",
+    "key",
+    "kind",
+    "ok",
+    "model",
+    "prompt",
+    "prediction_id",
+    "files",
+    "expected",
+    "error",
+    "money",
+    "resumed",
+]
 
 
 started = []
@@ -66,7 +79,7 @@ def use(service, monkeypatch):
 
 
 def pictures(folder):
-    return sorted(str(path) for path in Path(folder).iterdir() if path.suffix != ".json")
+    return sorted(str(path) for path in Path(folder).glob("[0-9]*") if path.suffix != ".json")
 
 
 def wait_until(condition):
@@ -103,7 +116,7 @@ def test_generate_prints_the_paths_and_says_last_where_the_pictures_are(service,
     assert pictures("images") == sorted(out.splitlines())
     assert 4 == len(out.splitlines())
     assert "4 pictures in images" == err.splitlines()[-1]
-    assert re.search(r"succeeded +2\npictures +4\nelapsed +[0-9.]+ s\n", err)
+    assert re.search(r"succeeded +2\nbought +2\npictures +4\nelapsed +[0-9.]+ s\n", err)
     assert "\x1b" not in out + err
 
 
@@ -173,6 +186,7 @@ def test_json_is_one_record_per_outcome_with_the_same_keys_always(service, capsy
         "expected": 1,
         "error": None,
         "money": "accepted",
+        "resumed": False,
     } == succeeded
 
 
@@ -214,7 +228,7 @@ def test_what_went_wrong_is_named_with_its_reason_and_the_exit_code_is_1(fault, 
 
 def test_what_is_unknown_may_be_billed_and_is_not_repeated(service, capsys):
     service.fail("drop", after=True)
-    assert 1 == main(["generate", "a fox", "an owl", "--max-pending", "1"])
+    assert 5 == main(["generate", "a fox", "an owl", "--max-pending", "1"])
     out, err = capsys.readouterr()
     assert 2 == len(service.bills)
     assert 1 == len(out.splitlines())

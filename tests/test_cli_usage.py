@@ -152,7 +152,10 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
             "generate fox --model dev --image a.txt",
             "--image: 'a.txt' was given; allowed is a PNG, JPEG, WebP or GIF image",
         ),
-        ("nonsense", 'Unknown command "nonsense". Available commands: generate, batch, models, local-service.'),
+        (
+            "nonsense",
+            'Unknown command "nonsense". Available commands: generate, batch, resume, status, unknown, models, ',
+        ),
         ("local-service --latency -1", "latency=-1.0: allowed is a number of seconds from 0, or a function"),
         ("local-service --port 99999", "--port: '99999' was given; allowed is a whole number from 0 to 65535"),
         ("local-service --port -1", "--port: '-1' was given; allowed is a whole number from 0 to 65535"),

@@ -2,6 +2,7 @@ import copy
 import inspect
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,10 @@ from cometflux.errors import (
     ConnectError,
     CreditError,
     InputError,
+    JournalError,
+    JournalLockedError,
+    JournalMismatchError,
+    LimitError,
     ModelNotFoundError,
     Money,
     OutputError,
@@ -56,8 +61,12 @@ EXAMPLES = [
     PredictionExpiredError(FAILED),
     PatienceError("not over after 1800 s"),
     OutputError("the output is cut short", is_transient=True),
+    LimitError("the limit of 5 predictions is reached"),
     SessionStoppedError(CreditError("no credit left", 402)),
     SessionClosedError("the session is closed"),
+    JournalError("the journal cannot be used: disk I/O error"),
+    JournalLockedError("the journal is in use"),
+    JournalMismatchError("the journal belongs to another key"),
 ]
 every_error = pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 
@@ -125,7 +134,9 @@ def test_a_rate_limit_travels_with_the_wait_it_names():
         (PredictionError, "accepted"),
         (PatienceError, "accepted"),
         (OutputError, "accepted"),
+        (LimitError, "not_sent"),
         (SessionStoppedError, "not_sent"),
+        (JournalError, "not_sent"),
         (SessionClosedError, "not_sent"),
     ],
 )
@@ -247,3 +258,10 @@ def test_a_failure_that_may_pass_is_told_from_one_that_stays(words, is_transient
 
 def test_an_output_error_is_final_unless_said_otherwise():
     assert OutputError("no image").is_transient is False
+
+
+def test_of_a_long_path_the_end_is_shown():
+    path = Path("/" + "folder/" * 30 + "none.png")
+    message = str(InputError("image", path, "the file cannot be read"))
+    assert "folder/none.png' was given" in message
+    assert len(message) < 130

@@ -11,7 +11,7 @@ import cometflux
 
 PUBLIC = [
     *("open_session", "Session", "Batch", "Client", "Job", "Outcome", "Prediction", "Status", "flux"),
-    *("PollPolicy", "RetryPolicy", "CometfluxError", "errors", "events"),
+    *("PollPolicy", "RetryPolicy", "CometfluxError", "errors", "events", "Journal"),
 ]
 MODULES = [module.name for module in pkgutil.iter_modules(cometflux.__path__) if not module.ispkg]
 
@@ -45,7 +45,7 @@ def test_the_names_are_listed_before_they_are_used():
     assert sorted(names) == names
 
 
-@pytest.mark.parametrize("name", ["Sesion", "AiohttpTransport", "Journal", "_private"])
+@pytest.mark.parametrize("name", ["Sesion", "AiohttpTransport", "JournalWriter", "_private"])
 def test_what_is_not_there_is_told_as_python_would(name):
     with pytest.raises(AttributeError) as caught:
         getattr(cometflux, name)

@@ -274,6 +274,19 @@ def test_a_session_holds_at_least_one_prediction(most):
     )
 
 
+@pytest.mark.parametrize("most", [0, -1, True, 1.0, "64", None], ids=repr)
+def test_an_output_of_a_byte_at_least_is_read(most):
+    assert f"largest_output={most!r}: allowed is a whole number from 1" == refusal_of(
+        open_session, api_key=KEY, largest_output=most
+    )
+
+
+async def test_the_largest_output_is_the_callers_choice(service, tmp_path):
+    async with open_session(api_key=service.key, base_url=service.url, largest_output=100) as session:
+        (outcome,) = [outcome async for outcome in session.generate(["a boat"], save_to=tmp_path)]
+    assert "the output is larger than 100 bytes" == outcome.error.message
+
+
 def test_every_argument_is_given_by_name_and_explained():
     parameters = inspect.signature(open_session).parameters.values()
     assert {inspect.Parameter.KEYWORD_ONLY} == {parameter.kind for parameter in parameters}

@@ -2,9 +2,10 @@
 
 stdout is data and stderr is talk. Needs the extra ``cli``, and says so where it is missing.
 
-Exit codes: 130 interrupted; else 3 for the key, the credit, the configuration or a folder that cannot be written to;
-else 1 when something failed, is unknown or not saved, or stdout could not be written to; else 0. 2 says that the
-arguments or the prompt file are wrong, and nothing was sent.
+Exit codes: 130 interrupted, 143 told to stop; else 3 for the key, the credit, the configuration, the journal, or a
+folder that cannot be written to; else 5 when something is of unknown fate; else 4 when a limit ended it; else 1 when
+something failed or is not saved, or stdout could not be written to; else 0. 2 says that the arguments or the prompt
+file are wrong, and nothing was sent.
 """
 
 import sys

@@ -1,25 +1,29 @@
 """The commands and their arguments. What they do stands in the other modules, imported when it is needed."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
 from cometflux import __version__
-from cometflux.cli import tokens
+from cometflux.cli import signals, tokens
 from cometflux.cli.faults import MissingExtraError, UsageError
 from cometflux.cli.given import Given
 from cometflux.cli.local import fault_names
-from cometflux.cli.options import OPTIONS, Settings, with_model_parameters
+from cometflux.cli.options import OPTIONS, Folder, Making, NewKey, Settings, with_model_parameters
 from cometflux.cli.reading import read_file
 from cometflux.cli.screen import Screen
 from cometflux.cli.sources import SUFFIXES, Format, Row, Source
 from cometflux.cli.streams import discard
-from cometflux.cli.wording import NO_PROMPT, setting_text, usage_text
-from cometflux.errors import CometfluxError, ConfigError, InputError
+from cometflux.cli.wording import NO_PROMPT, journal_text, setting_text, usage_text
+from cometflux.errors import CometfluxError, ConfigError, InputError, JournalError
+
+if TYPE_CHECKING:
+    from cometflux.cli.plan import Plan
 
 _MOST_ERRORS = 10
 _ARGUMENTS = Group("Arguments", sort_key=0)
@@ -42,6 +46,14 @@ app = App(
 def run_command(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code. An error that can be expected is told on one line each."""
     try:
+        with signals.raised():
+            return _run_command(arguments)
+    except KeyboardInterrupt as stop:
+        return signals.exit_code(stop)
+
+
+def _run_command(arguments: Sequence[str]) -> int:
+    try:
         result = app(list(arguments), console=Console())
         sys.stdout.flush()
     except CycloptsError as error:
@@ -52,6 +64,8 @@ def run_command(arguments: Sequence[str]) -> int:
         return _tell([str(error)], 2)
     except ConfigError as error:
         return _tell([setting_text(error, arguments)], 3)
+    except JournalError as error:
+        return _tell([journal_text(error)], 3)
     except MissingExtraError as error:
         return _tell([str(error)], 3)
     except CometfluxError as error:
@@ -77,6 +91,7 @@ def _tell(lines: Sequence[str], code: int) -> int:
 
 
 @app.command(
+    sort_key=1,
     usage="Usage: cometflux generate PROMPT... [OPTIONS]",
     help_epilogue=(
         "Examples:\n"
@@ -91,6 +106,7 @@ def generate(
         Path,
         Parameter(metavar="FOLDER", group=OPTIONS, converter=tokens.folder, help="Where the pictures go."),
     ] = Path("images"),
+    making: Making = Making(),  # noqa: B008 - frozen
     settings: Settings = Settings(),  # noqa: B008 - frozen
     **given: str | list[str] | None,
 ) -> int:
@@ -98,10 +114,14 @@ def generate(
     _check_prompts(prompts)
     _check_place(settings)
     source = Source(rows=tuple(Row(values={"prompt": prompt}) for prompt in prompts))
-    return _run(source, Path(), settings, given, out)
+    with _nothing_sent():
+        from cometflux.cli.run import run_prompts
+
+        return run_prompts(_plan(source, Path(), making, given), settings, out)
 
 
 @app.command(
+    sort_key=2,
     usage="Usage: cometflux batch FILE [OPTIONS]",
     help_epilogue=(
         "Columns: prompt, model, key, and the parameters of the models. A row beats an\n"
@@ -110,7 +130,7 @@ def generate(
         "With --json every outcome is one line, with index, key, kind (succeeded,\n"
         "failed, canceled, expired, detached, not_sent, rejected or unknown), ok,\n"
         "model, prompt, prediction_id, files, expected (how many pictures were asked\n"
-        "for), error and money.\n"
+        "for), error, money and resumed (whether an earlier run bought it).\n"
         "\n"
         "Examples:\n"
         "  cometflux batch prompts.csv --local\n"
@@ -142,22 +162,139 @@ def batch(
             help="csv, tsv, jsonl or text; stdin is text if not given.",
         ),
     ] = None,
+    making: Making = Making(),  # noqa: B008 - frozen
     settings: Settings = Settings(),  # noqa: B008 - frozen
+    new_key: NewKey = False,
     **given: str | list[str] | None,
 ) -> int:
     """Make the pictures of a prompt file, one row each.
 
-    The whole file is checked before anything is sent.
+    The whole file is checked before anything is sent. A journal in the folder
+    keeps every step: the same command again, or `resume`, goes on from there and
+    buys nothing twice.
     """
     _check_place(settings)
-    source = read_file(file, format)
-    is_stdin = file == "-"
-    folder = Path() if is_stdin else Path(file).parent
-    default = "stdin-images" if is_stdin else f"{Path(file).stem}-images"
-    return _run(source, folder, settings, given, out or Path(default))
+    with _nothing_sent():
+        from cometflux.cli.run import run_batch
+
+        source = read_file(file, format)
+        is_stdin = file == "-"
+        folder = Path() if is_stdin else Path(file).parent
+        default = "stdin-images" if is_stdin else f"{Path(file).stem}-images"
+        plan = _plan(source, folder, making, given)
+        return run_batch(plan, settings, out or Path(default), new_key=new_key)
 
 
-@app.command
+@app.command(
+    sort_key=3,
+    usage="Usage: cometflux resume FOLDER [OPTIONS]",
+    help_epilogue=(
+        "Examples:\n  cometflux resume prompts-images\n  cometflux resume prompts-images --limit 100 --retry-failed 1"
+    ),
+)
+def resume(
+    folder: Folder,
+    /,
+    *,
+    settings: Settings = Settings(),  # noqa: B008 - frozen
+    new_key: NewKey = False,
+) -> int:
+    """Go on with a batch from its folder, without its prompt file.
+
+    What is bought is asked after and saved, what is not is bought; nothing is
+    bought twice. The address is the journal's, unless it is given.
+    """
+    _check_place(settings)
+    with _nothing_sent():
+        from cometflux.cli.run import run_resume
+
+        return run_resume(folder, settings, new_key=new_key)
+
+
+@app.command(
+    sort_key=4,
+    usage="Usage: cometflux status FOLDER [OPTIONS]",
+    help_epilogue=(
+        "With --json the same words are the keys of one object: planned, and the\n"
+        "eleven places, which add up to it.\n"
+        "\n"
+        "Example:\n"
+        "  cometflux status prompts-images"
+    ),
+)
+def status(
+    folder: Folder,
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
+) -> None:
+    """Tell how far a batch is, also while it runs; nothing is changed."""
+    from cometflux.cli.status import show_status
+
+    show_status(folder, as_json=json)
+
+
+@app.command(
+    sort_key=5,
+    usage="Usage: cometflux unknown FOLDER [OPTIONS]",
+    help_epilogue=(
+        "Examples:\n"
+        "  cometflux unknown prompts-images\n"
+        "  cometflux unknown prompts-images --adopt boat=xyz123 --abandon fox"
+    ),
+)
+def unknown(
+    folder: Folder,
+    /,
+    *,
+    adopt: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="KEY=ID",
+            negative=_never,
+            consume_multiple=False,
+            show_default=False,
+            help="It was accepted as prediction ID; ask after it. Repeatable.",
+        ),
+    ] = (),
+    abandon: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="KEY",
+            negative=_never,
+            consume_multiple=False,
+            show_default=False,
+            help="Neither look for it nor buy it again; it counts as canceled.",
+        ),
+    ] = (),
+    resend: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="KEY",
+            negative=_never,
+            consume_multiple=False,
+            show_default=False,
+            help="Buy it again; if it was accepted, it is paid for twice.",
+        ),
+    ] = (),
+    json: Annotated[bool, Parameter(negative=_never, show_default=False, help="One JSON object per line.")] = False,
+) -> None:
+    """List the jobs of unknown fate, or settle them.
+
+    Such a job left, and no answer proves whether it was accepted: it may be
+    billed, and is not sent again by itself. What is told here is written into the
+    journal, all of it or nothing; `resume` then acts on it.
+    """
+    from cometflux.cli.settle import Wishes, settle, show_unknown
+
+    wishes = Wishes(adopt=adopt, abandon=abandon, resend=resend)
+    if wishes:
+        settle(Screen(), folder, wishes)
+    else:
+        show_unknown(Screen(), folder, as_json=json)
+
+
+@app.command(sort_key=6)
 def models(
     model: Annotated[str | None, Parameter(metavar="MODEL", help="The one whose parameters to show.")] = None,
     /,
@@ -173,7 +310,7 @@ def models(
         show_model(model, as_json=json)
 
 
-@app.command(help_epilogue=f"Faults: {', '.join(fault_names())}")
+@app.command(sort_key=7, help_epilogue=f"Faults: {', '.join(fault_names())}")
 def local_service(
     *,
     port: Annotated[
@@ -207,13 +344,22 @@ def local_service(
     serve(Screen(), fault, port=port, host=host, key=key, latency=latency)
 
 
-def _run(source: Source, folder: Path, settings: Settings, given: Mapping[str, Any], out: Path) -> int:
+def _plan(source: Source, folder: Path, making: Making, given: Mapping[str, Any]) -> "Plan":
     from cometflux.cli.plan import make_plan
-    from cometflux.cli.run import run_plan
 
     options = {name: text for name, text in given.items() if text is not None}
-    written = Given(model=settings.model, options=options, inputs=settings.input, count=settings.count)
-    return run_plan(make_plan(source, written, folder), settings, out)
+    written = Given(model=making.model, options=options, inputs=making.input, count=making.count)
+    return make_plan(source, written, folder)
+
+
+@contextmanager
+def _nothing_sent() -> Iterator[None]:
+    """Say so where a signal comes before the first step of the work; from then on the work itself takes it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        Screen().say("interrupted; nothing was sent")
+        raise
 
 
 _SMALL_WORDS = {"a", "an", "the", "of", "in", "on", "at", "with", "and", "by", "under", "over", "for"}

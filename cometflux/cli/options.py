@@ -1,7 +1,8 @@
-"""The options that `generate` and `batch` share, and one more for each parameter of a model."""
+"""The options that commands share, and one more for each parameter of a model."""
 
 import inspect
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import attrs
@@ -17,13 +18,15 @@ MODEL_PARAMETERS = Group(
     sort_key=2,
 )
 
+MAX_PENDING = 64
+
 _never: tuple[str, ...] = ()
 
 
 @Parameter(name="*", group=OPTIONS)
 @attrs.frozen(kw_only=True)
-class Settings:
-    """What both commands that make pictures are told."""
+class Making:
+    """What both commands that are given prompts are told of the pictures."""
 
     model: Annotated[str, Parameter(metavar="MODEL", converter=tokens.text, help="One of `cometflux models`.")] = (
         "flux-schnell"
@@ -47,6 +50,13 @@ class Settings:
             help="A parameter by its name at the service; repeatable.",
         ),
     ] = ()
+
+
+@Parameter(name="*", group=OPTIONS)
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What every command that buys is told."""
+
     json: Annotated[
         bool, Parameter(negative=_never, show_default=False, help="Print one JSON object per outcome, not paths.")
     ] = False
@@ -54,15 +64,47 @@ class Settings:
         bool,
         Parameter(negative=_never, show_default=False, help="Draw on this machine: no key, nothing is paid."),
     ] = False
+    limit: Annotated[
+        int | None,
+        Parameter(
+            metavar="N",
+            converter=tokens.whole(0),
+            help="Most predictions to buy; what the folder's journal has counts.",
+        ),
+    ] = None
+    retry_failed: Annotated[
+        int,
+        Parameter(
+            metavar="N",
+            converter=tokens.whole(0),
+            show_default=False,
+            help="Buy again up to N times what failed for a passing reason.",
+        ),
+    ] = 0
     max_pending: Annotated[
         int, Parameter(metavar="N", converter=tokens.whole(1), help="Most predictions under way at once.")
-    ] = 64
+    ] = MAX_PENDING
     base_url: Annotated[
         str | None, Parameter(metavar="URL", converter=tokens.text, help="Where the API is, if not at CometAPI.")
     ] = None
     proxy: Annotated[
         str | None, Parameter(metavar="URL", converter=tokens.text, help="An HTTP proxy to go through.")
     ] = None
+
+
+NewKey = Annotated[
+    bool,
+    Parameter(
+        group=OPTIONS,
+        negative=_never,
+        show_default=False,
+        help="Go on though the folder was begun with another key.",
+    ),
+]
+Folder = Annotated[
+    Path,
+    Parameter(metavar="DIR", converter=tokens.folder, help="The folder of a batch."),
+]
 
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

@@ -28,6 +28,10 @@ class Plan:
     count: int = 1
     notes: tuple[str, ...] = ()
     """What the user should know before it starts."""
+    name: str = ""
+    """What messages call the prompt file; empty where there is none."""
+    lines: tuple[int | None, ...] = ()
+    """Where each job begins in it."""
 
     def __len__(self) -> int:
         return len(self.jobs) * self.count
@@ -36,6 +40,10 @@ class Plan:
         for job in self.jobs:
             for number in range(self.count):
                 yield _copy(job, number) if self.count > 1 else job
+
+    def line_of(self, index: int) -> int | None:
+        """Return the line of the job that is drawn as number *index*, from 0."""
+        return self.lines[index // self.count]
 
 
 def _copy(job: Job, number: int) -> Job:
@@ -70,11 +78,17 @@ class _Planner:
     def plan(self) -> Plan:
         written = self.given.merged()
         self._find_useless_columns()
-        jobs = [job for row in self.source.rows if (job := self._job(row, written)) is not None]
+        found = [(job, row.line) for row in self.source.rows if (job := self._job(row, written)) is not None]
         if self.faults:
             unique = dict.fromkeys(sorted(self.faults, key=lambda fault: fault.line or 0))
             raise UsageError(unique, self.source.name)
-        return Plan(jobs=tuple(jobs), count=self.given.count, notes=tuple(self._notes()))
+        return Plan(
+            jobs=tuple(job for job, _ in found),
+            count=self.given.count,
+            notes=tuple(self._notes()),
+            name=self.source.name,
+            lines=tuple(line for _, line in found),
+        )
 
     def _notes(self) -> Iterator[str]:
         for name in dict.fromkeys(model for model in self.models.values() if isinstance(model, str)):

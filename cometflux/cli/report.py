@@ -24,7 +24,7 @@ from cometflux.errors import (
     SessionClosedError,
     SessionStoppedError,
 )
-from cometflux.events import Accepted, Ended, Event, Saved
+from cometflux.events import Accepted, Ended, Event, Retried, Saved, Throttled
 from cometflux.jobs import Job, Kind
 from cometflux.registry import Outcome
 
@@ -47,15 +47,16 @@ def record(outcome: Outcome) -> str:
         "expected": _expected(outcome.job),
         "error": None if error is None else str(error),
         "money": Money.ACCEPTED.value if error is None else error.money.value,
+        "resumed": outcome.resumed,
     }
     return escape_json(json.dumps(values, ensure_ascii=False))
 
 
-def not_drawn(index: int, job: Job, cause: CometfluxError) -> Outcome:
+def not_drawn(index: int, key: str, job: Job, cause: CometfluxError) -> Outcome:
     """Make the outcome of a job that the session never came to."""
     stopped = SessionStoppedError(cause.cause) if isinstance(cause, SessionStoppedError) else None
     error = stopped or SessionClosedError(cause.message)
-    return Outcome(index=index, key=job.key or f"#{index:05d}", job=job, kind=Kind.NOT_SENT, error=error)
+    return Outcome(index=index, key=key, job=job, kind=Kind.NOT_SENT, error=error)
 
 
 @attrs.define
@@ -78,13 +79,32 @@ class Trouble:
 
 
 class Tally:
-    """Counts outcomes, and keeps the first that are worth naming."""
+    """Counts outcomes, and keeps the first that are worth naming.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where the pictures go.
+        is_kept: whether a journal has the ids of what is paid for.
+    """
+
+    def __init__(self, folder: Path, *, is_kept: bool = False) -> None:
         self.folder = folder
+        self.is_kept = is_kept
         self.kinds: Counter[Kind] = Counter()
         self.pictures = 0
-        """How many images are on disk."""
+        """How many images this run has put on disk."""
+        self.earlier = 0
+        """How many images of the outcomes were there already."""
+        self.resumed = 0
+        """How many outcomes are of predictions that an earlier run bought."""
+        self.has_asked = False
+        """Whether a prediction had to be asked after."""
+        self.retries = 0
+        self.refusals = 0
+        """How often the service asked to slow down."""
+        self.in_doubt = 0
+        """How many submissions of this run are of unknown fate."""
+        self._fresh: set[str] = set()
+        """The ids of the predictions that this run has saved and whose outcomes are not here yet."""
         self.unsaved = 0
         self.is_disk_refusing = False
         """Whether an image could not be written, as the next could not."""
@@ -99,6 +119,11 @@ class Tally:
         self._untold = 0
 
     @property
+    def unknown(self) -> int:
+        """How many submissions are of unknown fate."""
+        return self.kinds[Kind.UNKNOWN]
+
+    @property
     def is_all_well(self) -> bool:
         """Whether every job succeeded and is saved."""
         return not self.unsaved and self.kinds.total() == self.kinds[Kind.SUCCEEDED]
@@ -106,11 +131,17 @@ class Tally:
     def watch(self, event: Event) -> None:
         """Note what is bought and what is saved; unlike outcomes, events are there as soon as it is so."""
         match event:
-            case Accepted(prediction_id=prediction_id):
-                self.bought += 1
+            case Accepted(prediction_id=prediction_id, resumed=resumed):
+                self.bought += not resumed
+                self.has_asked = True
                 self.owed[prediction_id] = None
-            case Saved(files=files):
+            case Saved(prediction_id=prediction_id, files=files):
                 self.pictures += len(files)
+                self._fresh.add(prediction_id)
+            case Retried():
+                self.retries += 1
+            case Throttled():
+                self.refusals += 1
             case Ended(kind=kind, error=error, prediction_id=str(prediction_id)):
                 # Some images of one that succeeded may be on disk, and others not.
                 if kind is not Kind.DETACHED and not (kind is Kind.SUCCEEDED and error):
@@ -120,6 +151,11 @@ class Tally:
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
         self.kinds[outcome.kind] += 1
+        self.resumed += outcome.resumed
+        self.in_doubt += outcome.kind is Kind.UNKNOWN and not outcome.resumed
+        prediction_id = outcome.prediction.id if outcome.prediction else ""
+        self.earlier += 0 if prediction_id in self._fresh else len(outcome.files)
+        self._fresh.discard(prediction_id)
         if (outcome.ok and not _is_short(outcome)) or _is_told_elsewhere(outcome):
             return
         self.unsaved += outcome.kind is Kind.SUCCEEDED and not outcome.ok
@@ -168,7 +204,15 @@ class Tally:
                 table.add_row(Text(_WORDS[kind], _STYLES.get(kind, "yellow")), str(count))
         if self.unsaved:
             table.add_row(Text("paid, not saved", "red"), str(self.unsaved))
-        table.add_row("pictures", str(self.pictures))
+        if self.resumed:
+            table.add_row("from earlier runs", str(self.resumed))
+        table.add_row("bought", str(self.bought))
+        # Where all was there already, none is no bad news.
+        if self.pictures or not self.earlier:
+            table.add_row("pictures", str(self.pictures))
+        for name, count in (("sent again", self.retries), ("asked to slow down", self.refusals)):
+            if count:
+                table.add_row(name, str(count))
         table.add_row("elapsed", f"{time.monotonic() - self.began:.1f} s")
         return table
 
@@ -190,19 +234,29 @@ class Tally:
 
     def last_line(self) -> str:
         """Say where the pictures are."""
-        return f"{_count(self.pictures, 'picture')} in {plain(str(self.folder))}"
+        pictures = f"{_count(self.pictures + self.earlier, 'picture')} in {plain(str(self.folder))}"
+        return f"nothing was left to do: {pictures}" if self.is_idle else pictures
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether earlier runs had brought every job to its end."""
+        return self.resumed == self.kinds.total() > 0 and not (self.bought or self.pictures or self.has_asked)
 
     def interrupted_line(self) -> str:
         """Say what was bought before an interruption, where it is, and which ids lead to the rest."""
-        unknown = self.kinds[Kind.UNKNOWN]
+        unknown = self.in_doubt
         doubt = f"; {unknown} more may be, and {'its id is' if unknown == 1 else 'their ids are'} not known"
         left = f"; {self.owed_line()}" if self.owed else ""
-        bought = f"interrupted: {_count(self.bought, 'prediction')} bought, {self.last_line()}"
+        pictures = f"{_count(self.pictures, 'picture')} in {plain(str(self.folder))}"
+        bought = f"interrupted: {_count(self.bought, 'prediction')} bought, {pictures}"
         return f"{bought}{doubt if unknown else ''}{left}"
 
     def owed_line(self) -> str:
-        """Name every prediction that is paid for and leads to pictures that are not here."""
+        """Name every prediction that is paid for and leads to pictures that are not here, unless the journal does."""
         verb = "is" if len(self.owed) == 1 else "are"
+        if self.is_kept:
+            ids = "its id" if len(self.owed) == 1 else "their ids"
+            return f"{_count(len(self.owed), 'prediction')} {verb} paid and not saved; the journal has {ids}"
         ids = ", ".join(map(plain, self.owed))
         return f"{_count(len(self.owed), 'prediction')} {verb} paid and not saved: {ids}"
 
@@ -224,8 +278,8 @@ def _is_told_elsewhere(outcome: Outcome) -> bool:
 
 
 def _is_refusal_like(outcome: Outcome, cause: CometfluxError | None) -> bool:
-    """Whether the service refused it for the reason that ended the batch, which is told by itself."""
-    return outcome.kind is Kind.REJECTED and type(outcome.error) is type(cause)
+    """Whether it was refused for the reason that ended the batch, which is told by itself."""
+    return outcome.kind in (Kind.REJECTED, Kind.NOT_SENT) and type(outcome.error) is type(cause)
 
 
 def _expected(job: Job) -> int | None:

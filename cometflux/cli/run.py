@@ -1,16 +1,31 @@
-"""A plan is run: session, bar, outcomes, and the exit code."""
+"""Jobs are run: session, bar, outcomes, and the exit code."""
 
 import asyncio
 import contextlib
 import logging
+import shlex
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 
+from cometflux import storage
+from cometflux.batch import Batch
+from cometflux.cli import signals
 from cometflux.cli.faults import UsageError
+from cometflux.cli.journal import (
+    Work,
+    account_of,
+    argument,
+    is_unfinished,
+    own_base_url,
+    plan_batch,
+    plan_rest,
+    resume_line,
+    standings,
+    summary,
+)
 from cometflux.cli.local import local_service
 from cometflux.cli.options import Settings
 from cometflux.cli.plan import Plan
@@ -23,18 +38,19 @@ from cometflux.errors import (
     CometfluxError,
     ConfigError,
     CreditError,
+    JournalError,
+    LimitError,
     SessionClosedError,
     SessionStoppedError,
 )
 from cometflux.events import Event
 from cometflux.jobs import Job
+from cometflux.journal import FILE_NAME, JournalWriter
 from cometflux.registry import Outcome
-
-if TYPE_CHECKING:
-    from cometflux.batch import Batch
+from cometflux.wiring import open_session, read_base_url, read_key
 
 
-def run_plan(plan: Plan, settings: Settings, folder: Path) -> int:
+def run_prompts(plan: Plan, settings: Settings, folder: Path) -> int:
     """Run every job of *plan*, save the pictures below *folder*, and return the exit code.
 
     Raises:
@@ -42,18 +58,71 @@ def run_plan(plan: Plan, settings: Settings, folder: Path) -> int:
         ConfigError: there is no key, or a setting is unusable; nothing was sent.
         MissingExtraError: ``--local`` cannot draw.
     """
+    with _outset(settings, plan.notes) as (screen, stack):
+        base_url, key = _find_service(stack, screen, settings)
+        run = _Run(settings, folder, screen, base_url, key)
+        return run.finish(_Prompts(len(plan), iter(plan)), stack)
+
+
+def run_batch(plan: Plan, settings: Settings, folder: Path, *, new_key: bool) -> int:
+    """Write every job of *plan* down in the journal of *folder*, run what is not done, and return the exit code.
+
+    Raises:
+        UsageError: as for `run_prompts`, or a key stands in the journal for something else.
+        ConfigError: there is no key, a setting is unusable, or the folder cannot be written to; nothing was sent.
+        JournalError: the journal cannot be used; nothing was sent.
+        MissingExtraError: ``--local`` cannot draw.
+    """
+    with _outset(settings, plan.notes) as (screen, stack):
+        base_url, key = _find_service(stack, screen, settings)
+        account = account_of(base_url, key, settings, may_change_key=new_key)
+        writer = JournalWriter(folder / FILE_NAME, account)
+        run = _Run(settings, folder, screen, base_url, key, writer)
+        storage.prepare_folder(folder)
+        work, notes = plan_batch(writer, plan, settings)
+        return run.finish(work, stack, notes)
+
+
+def run_resume(folder: Path, settings: Settings, *, new_key: bool) -> int:
+    """Run what is not done of the journal in *folder*, and return the exit code.
+
+    Raises:
+        UsageError: there is no stdout to print JSON to.
+        ConfigError: there is no journal, and as for `run_batch`.
+        JournalError: the journal cannot be used; nothing was sent.
+        MissingExtraError: ``--local`` cannot draw.
+    """
+    with _outset(settings, ()) as (screen, stack):
+        own = own_base_url(folder, settings, new_key=new_key)
+        base_url, key = _find_service(stack, screen, settings, own)
+        account = account_of(base_url, key, settings, may_change_key=new_key)
+        writer = JournalWriter(folder, account)
+        run = _Run(settings, writer.path.parent, screen, base_url, key, writer)
+        storage.prepare_folder(writer.path.parent)
+        work, notes = plan_rest(writer, settings)
+        return run.finish(work, stack, notes)
+
+
+@contextlib.contextmanager
+def _outset(settings: Settings, notes: Sequence[str]) -> "Iterator[tuple[Screen, contextlib.ExitStack]]":
     if settings.json and is_stdout_closed():
         raise UsageError("stdout is closed, so what --json prints would be lost")
     screen = Screen()
     _keep_logs_quiet()
-    for note in plan.notes:
+    for note in notes:
         screen.say(f"note: {note}")
     with contextlib.ExitStack() as stack:
-        place: tuple[str | None, str | None] = (settings.base_url, None)
-        if settings.local:
-            service = stack.enter_context(local_service(screen))
-            place = (service.url, service.key)
-        return _Run(plan, settings, folder, screen, place).run()
+        yield screen, stack
+
+
+def _find_service(
+    stack: contextlib.ExitStack, screen: Screen, settings: Settings, own: str | None = None
+) -> tuple[str, str]:
+    """Return the base URL and the key; *own* is the address that a folder names, where it has a say."""
+    if settings.local:
+        service = stack.enter_context(local_service(screen))
+        return service.url, service.key
+    return read_base_url(settings.base_url or own), read_key()
 
 
 def _keep_logs_quiet() -> None:
@@ -65,78 +134,113 @@ def _keep_logs_quiet() -> None:
 
 
 @attrs.define
+class _Prompts:
+    """The jobs of a run that keeps no journal."""
+
+    total: int
+    jobs: Iterator[Job]
+    writer: None = None
+
+    def rest(self, cause: CometfluxError) -> Iterator[Outcome]:
+        """Yield the outcomes of what was not drawn before *cause*."""
+        jobs = list(self.jobs)
+        for index, job in enumerate(jobs, self.total - len(jobs)):
+            yield not_drawn(index, job.key or f"#{index:05d}", job, cause)
+
+
 class _Run:
-    plan: Plan
-    settings: Settings
-    folder: Path
-    screen: Screen
-    place: tuple[str | None, str | None]
-    """The base URL and the key; None for what the environment says."""
-    tally: Tally = attrs.field(init=False)
-    jobs: Iterator[Job] = attrs.field(init=False)
-    end: CometfluxError | None = None
-    """Why the batch ended before its time; None while it has not."""
-    interrupted_by: signal.Signals | None = None
-    """The first signal that asked to stop; None while none has."""
-    presses: int = 0
-    is_stopping: bool = False
-    """Whether the batch has been left, and what is paid for is waited for."""
+    """One run of the command, from its settings to its exit code."""
 
-    def __attrs_post_init__(self) -> None:
-        self.tally = Tally(self.folder)
-        self.jobs = iter(self.plan)
-
-    def run(self) -> int:
-        try:
-            with self.screen.bar(len(self.plan)) as bar:
-                asyncio.run(self._run(bar))
-        except KeyboardInterrupt:
-            # Only where signals cannot be caught by the loop.
-            self.screen.say(self.tally.interrupted_line())
-            return 130
-        except BaseException:
-            # A defect. What is paid for is told even then.
-            self._tell_owed()
-            raise
-        return self._close()
-
-    async def _run(self, bar: Callable[[Event], None] | None) -> None:
-        from cometflux.wiring import open_session
-
-        def watch(event: Event) -> None:
-            self.tally.watch(event)
-            if bar is not None:
-                bar(event)
-
-        base_url, key = self.place
-        session = open_session(
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        screen: Screen,
+        base_url: str,
+        key: str,
+        writer: JournalWriter | None = None,
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.screen = screen
+        self.writer = writer
+        self.tally = Tally(folder, is_kept=writer is not None)
+        self.bar: Callable[[Event], None] | None = None
+        self.session = open_session(
             base_url=base_url,
             api_key=key,
-            max_pending=self.settings.max_pending,
-            proxy=self.settings.proxy,
-            on_event=watch,
+            max_pending=settings.max_pending,
+            proxy=settings.proxy,
+            journal=writer,
+            max_predictions=settings.limit,
+            retry_failed=settings.retry_failed,
+            on_event=self._watch,
         )
-        self._catch_signals()
-        async with session:
-            batch = session.generate(self.jobs, save_to=self.folder)
-            await self._follow(batch)
-            try:
-                await session.aclose()
-            except asyncio.CancelledError:
-                _go_on()
+        self.end: CometfluxError | None = None
+        """Why the batch ended before its time; None while it has not."""
+        self.task: asyncio.Task[None] | None = None
+        """What works, and is told to stop; None while nothing has begun."""
+        self.interrupted_by: signal.Signals | None = None
+        """The first signal that asked to stop; None while none has."""
+        self.presses = 0
+        self.is_stopping = False
+        """Whether the batch has been left, and what is paid for is waited for."""
+
+    def finish(self, work: Work | _Prompts, stack: contextlib.ExitStack, notes: Sequence[str] = ()) -> int:
+        """Run *work*, tell what became of it, and leave what *stack* holds."""
+        try:
+            for note in notes:
+                self.screen.say(note)
+            self._run(work)
+        finally:
+            if self.writer is not None and self.task is None:
+                # Never handed over to the session, which would have closed it.
+                self.writer.close()
+        code = self._tell_end(work)
+        with signals.ignored():
+            stack.close()
+        return code
+
+    # ── at work ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self, work: Work | _Prompts) -> None:
+        try:
+            with self.screen.bar(work.total) as self.bar, signals.taken(self._on_signal):
+                asyncio.run(self._work(work))
+        except asyncio.CancelledError:
+            # A signal came with the last step.
+            self.is_stopping = True
+        except BaseException:
+            # A defect. What is paid for is told even then.
+            self.tally.is_kept = False
+            self._tell_owed()
+            raise
+
+    async def _work(self, work: Work | _Prompts) -> None:
+        self.task = asyncio.current_task()
+        try:
+            async with self.session:
+                batch = self.session.generate(work.jobs, save_to=self.folder)
+                await self._follow(batch)
+                try:
+                    await self.session.aclose()
+                except asyncio.CancelledError:
+                    _go_on()
+        except asyncio.CancelledError:
+            # The journal was still being handed over.
+            self._stop()
+            return
         # The session is closed, so every job that was drawn has ended; after Ctrl-C their outcomes are still there.
         with contextlib.suppress(CometfluxError):
             async for outcome in batch:
                 self._take(outcome)
 
-    async def _follow(self, batch: "Batch") -> None:
+    async def _follow(self, batch: Batch) -> None:
         try:
             async for outcome in batch:
                 self._take(outcome)
         except asyncio.CancelledError:
-            task = _go_on()
-            self.is_stopping = True
-            self.end = SessionClosedError("interrupted")
+            task = self._stop()
             if self.presses > 1:
                 asyncio.get_running_loop().call_soon(task.cancel)
             elif self.tally.owed:
@@ -144,20 +248,29 @@ class _Run:
         except CometfluxError as error:
             self.end = error
 
-    def _catch_signals(self) -> None:
-        """Let the first signal stop the batch and the second leave at once, always between two steps of the work."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Not on Windows, and not outside the main thread.
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._on_signal, number, task)
+    def _stop(self) -> "asyncio.Task[None]":
+        self.is_stopping = True
+        self.end = SessionClosedError("interrupted")
+        return _go_on()
 
-    def _on_signal(self, number: signal.Signals, task: "asyncio.Task[None]") -> None:
+    def _on_signal(self, number: signal.Signals) -> None:
+        """Let the first signal stop the batch and the second leave at once, always between two steps of the work."""
+        if self.task is None:
+            raise signals.Interrupted(number)
+        # The loop may be closed already, and then there is nothing left to stop.
+        with contextlib.suppress(RuntimeError):
+            self.task.get_loop().call_soon_threadsafe(self._press, number, self.task)
+
+    def _press(self, number: signal.Signals, task: "asyncio.Task[None]") -> None:
         self.presses += 1
         self.interrupted_by = self.interrupted_by or number
         if self.presses == 1 or (self.presses == 2 and self.is_stopping):
             task.cancel()
+
+    def _watch(self, event: Event) -> None:
+        self.tally.watch(event)
+        if self.bar is not None:
+            self.bar(event)
 
     def _take(self, outcome: Outcome) -> None:
         self.tally.add(outcome)
@@ -167,30 +280,79 @@ class _Run:
         for path in outcome.files:
             self.screen.data(str(path))
 
-    def _close(self) -> int:
-        """Tell what became of the jobs."""
-        ended = self.tally.kinds.total()
-        cause = self._cause()
+    # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tell_end(self, work: Work | _Prompts) -> int:
+        """Tell what became of the jobs, and return the exit code."""
+        status = self._read_status()
+        # What the disk has not taken in is told here, or nowhere.
+        self.tally.is_kept = status is not None and not isinstance(self._cause(), JournalError)
+        has_begun = bool(self.tally.kinds)
+        try:
+            self._tell_rest(work)
+            if has_begun:
+                self._tell_tables()
+            self._tell_reasons()
+            self._tell_lines(has_begun=has_begun)
+        except KeyboardInterrupt as stop:
+            self._tell_next(status)
+            return signals.exit_code(stop)
+        self._tell_next(status)
+        return self._exit_code(status)
+
+    def _read_status(self) -> dict[str, int] | None:
+        """Count what the journal has; None where there is none, or none that can be read."""
+        if self.writer is None:
+            return None
+        try:
+            return standings(self.writer)
+        except CometfluxError as error:
+            self.end = self.end or error
+            return None
+
+    def _tell_rest(self, work: Work | _Prompts) -> None:
         if self.is_stopping:
             self.tally.look_again()
-        if self.end is not None:
-            for index, job in enumerate(self.jobs, ended):
-                self._take(not_drawn(index, job, self.end))
-        if ended:
-            self.screen.say("")
-            for table in self.tally.tables(cause):
-                self.screen.show(table)
-            self.screen.say("")
+        # With a journal, people are told in one line where it stands.
+        if self.end is not None and (self.writer is None or self.settings.json):
+            with contextlib.suppress(JournalError):
+                for outcome in work.rest(self.end):
+                    self._take(outcome)
+
+    def _tell_tables(self) -> None:
+        self.screen.say("")
+        for table in self.tally.tables(self._cause()):
+            self.screen.show(table)
+        self.screen.say("")
+
+    def _tell_reasons(self) -> None:
         if self.end is not None and not self.is_stopping:
             self.screen.error(end_text(self.end, is_local=self.settings.local))
         if self.tally.is_disk_refusing:
             self.screen.error(f"the folder {str(self.folder)!r} cannot be written to any more")
+
+    def _tell_lines(self, *, has_begun: bool) -> None:
         if self.is_stopping:
             self.screen.say(self.tally.interrupted_line())
-        elif ended:
+        elif has_begun:
             self._tell_owed()
             self.screen.say(self.tally.last_line())
-        return self._exit_code()
+
+    def _tell_next(self, status: dict[str, int] | None) -> None:
+        """Tell how far the folder is, and which command goes on; each on a line that can be pasted."""
+        if self.writer is None:
+            return
+        left = status is None or is_unfinished(status)
+        unknown = 0 if status is None else status["unknown"]
+        if status is not None and (left or unknown):
+            self.screen.say(f"{self.folder}: {summary(status)}")
+        if unknown and not self.settings.local:
+            self.screen.say("to see what is unknown, and to settle it:")
+            self.screen.say(f"  {shlex.join(['cometflux', 'unknown', argument(self.folder)])}")
+        if left or (unknown and self.settings.local):
+            is_limited = isinstance(self._cause(), LimitError)
+            self.screen.say("to go on, with a higher limit:" if is_limited else "to go on:")
+            self.screen.say(f"  {resume_line(self.folder, self.settings, limit='N' if is_limited else None)}")
 
     def _cause(self) -> CometfluxError | None:
         return self.end.cause if isinstance(self.end, SessionStoppedError) else self.end
@@ -199,14 +361,18 @@ class _Run:
         if self.tally.owed:
             self.screen.say(self.tally.owed_line())
 
-    def _exit_code(self) -> int:
+    def _exit_code(self, status: dict[str, int] | None) -> int:
         if self.is_stopping:
             return 128 + (self.interrupted_by or signal.SIGINT)
         cause = self._cause()
-        if isinstance(cause, ConfigError | AuthenticationError | CreditError) or (cause and cause.is_foreign):
+        if isinstance(cause, ConfigError | AuthenticationError | CreditError | JournalError):
             return 3
-        if self.tally.is_disk_refusing:
+        if (cause and cause.is_foreign) or self.tally.is_disk_refusing:
             return 3
+        if self.tally.unknown if status is None else status["unknown"]:
+            return 5
+        if isinstance(cause, LimitError):
+            return 4
         return 0 if cause is None and self.tally.is_all_well and not self.screen.is_data_lost else 1
 
 

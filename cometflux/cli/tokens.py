@@ -28,6 +28,8 @@ def whole(least: int, most: int | None = None) -> Callable[[Any, Sequence[Token]
 def text(_: Any, tokens: Sequence[Token]) -> str:
     """Read a text; a blank one would silently mean what holds without the option."""
     if not tokens[0].value.strip():
+        if tokens[0].keyword is None:
+            raise UsageError("the name of the folder is blank")
         raise UsageError(f"{tokens[0].keyword} is blank; give a value, or leave the option out")
     return tokens[0].value
 

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
-from cometflux.errors import AuthenticationError, CometfluxError, ConfigError, SessionStoppedError
+from cometflux.errors import (
+    AuthenticationError,
+    CometfluxError,
+    ConfigError,
+    JournalError,
+    LimitError,
+    SessionStoppedError,
+)
 
 NO_PROMPT = 'give a prompt, in quotes: cometflux generate "a lighthouse"'
 _NO_KEY = "there is no API key"
@@ -46,9 +53,16 @@ def input_text(message: str) -> str:
     return message
 
 
+def journal_text(error: CometfluxError) -> str:
+    """Say what is wrong with a journal without the arguments of Python."""
+    return error.message.replace("pass new_key=True, or --new-key to the command", "add --new-key")
+
+
 def end_text(error: CometfluxError, *, is_local: bool) -> str:
     """Say why a batch ended before its time. What an error says of the money may hold for one job only."""
     cause = error.cause if isinstance(error, SessionStoppedError) else error
+    if isinstance(cause, LimitError | JournalError):
+        return journal_text(cause)
     if isinstance(cause, AuthenticationError) and not is_local:
         return f"{error.message}; look at COMETAPI_KEY"
     return error.message

@@ -1,0 +1,52 @@
+"""What does a journal cost a session that is as busy as can be (one POST, one GET, no latency)?
+
+TMPDIR chooses the disk.
+"""
+
+import asyncio
+import gc
+import os
+import statistics
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import server
+from benchmarks.clients import PENDING, shipped
+
+COUNT = 2500
+ROUNDS = 5
+TARGET = 0.8
+
+
+def measure(base_url: str, count: int, *, is_kept: bool) -> tuple[float, float, float]:
+    """Return predictions per second, CPU seconds per prediction, and how busy the core was."""
+    gc.collect()
+    with TemporaryDirectory() as folder:
+        wall, cpu = time.perf_counter(), time.process_time()
+        asyncio.run(shipped(base_url, count, Path(folder) if is_kept else None))
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return count / wall, cpu / count, cpu / wall
+
+
+def main() -> None:
+    client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
+    os.sched_setaffinity(0, {client_core})
+    print(
+        f"A session with a journal beside one without, {PENDING} pending, {COUNT} predictions, "
+        f"median of {ROUNDS} pairs: python -m benchmarks.journalled"
+    )
+    with server.running(server_core) as base_url:
+        for is_kept in (False, True):
+            measure(base_url, COUNT // 4, is_kept=is_kept)  # warms up imports and caches
+        pairs = [[measure(base_url, COUNT, is_kept=is_kept) for is_kept in (False, True)] for _ in range(ROUNDS)]
+    for title, side in zip(("without", "with"), zip(*pairs, strict=True), strict=True):
+        rate, cost, busy = (statistics.median(each) for each in zip(*side, strict=True))
+        print(f"  {title}: {rate:.0f} predictions/s, {cost * 1e6:.0f} µs of CPU each, client core {busy:.0%} busy")
+    ratio = statistics.median(kept[0] / bare[0] for bare, kept in pairs)
+    costs = statistics.median(bare[1] / kept[1] for bare, kept in pairs)
+    print(f"  ratio of the throughputs {ratio:.2f}, wanted is {TARGET}; by CPU alone it would be {costs:.2f}")
+
+
+if __name__ == "__main__":
+    main()

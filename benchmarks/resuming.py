@@ -1,0 +1,102 @@
+"""How long does a batch take that is run again when all its images are saved, and how much memory?"""
+
+import asyncio
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cometflux import flux, naming, open_session
+from cometflux.converter import fingerprint
+from cometflux.jobs import Job, Kind
+from cometflux.journal import Account, JournalWriter
+from cometflux.predictions import Prediction, Status
+from cometflux.records import Record, Saved, identify
+
+COUNTS = (10_000, 100_000)
+_KEY = "sk-benchmark"
+_BASE_URL = "http://127.0.0.1:9/replicate/v1"
+_IMAGE = b"RIFF\x0c\x00\x00\x00WEBPVP8 \x00\x00\x00\x00"
+_DIGEST = hashlib.sha256(_IMAGE).hexdigest()
+
+
+def jobs(count: int) -> Iterator[Job]:
+    return (Job.of(flux.Schnell(prompt=f"{number} paper boats")) for number in range(count))
+
+
+def fill(folder: Path, count: int) -> None:
+    """Make the folder that a batch leaves behind."""
+    writer = JournalWriter(folder, Account(base_url=_BASE_URL, key=_KEY))
+    writer.open()
+    numbered = enumerate(jobs(count))
+    while page := list(islice(numbered, 2000)):
+        writer.commit([_save(folder, index, job) for index, job in page])
+    writer.close()
+
+
+def _save(folder: Path, index: int, job: Job) -> Record:
+    name = f"{naming.file_stem(index, job)}.webp"
+    # Links, since making a file takes thirty times as long; a file may have 65,000 of them.
+    source = folder / f"image-{index // 10_000}"
+    if index % 10_000 == 0:
+        source.write_bytes(_IMAGE)
+    (folder / name).hardlink_to(source)
+    mark = fingerprint(job.model, job.input)
+    planned = Record(
+        identity=identify(None, mark, 1),
+        index=index,
+        key=f"#{index:05d}",
+        model=job.model,
+        input=job.input,
+        fingerprint=mark,
+    )
+    over = Prediction(
+        id=f"{index:026d}", status=Status.SUCCEEDED, output=(f"https://replicate.delivery/{index:026d}/out-0.webp",)
+    )
+    accepted = planned.sending(time.time(), "0" * 64, 40).accepted(over, time.time())
+    saved = (Saved(name=name, size=len(_IMAGE), digest=_DIGEST),)
+    return accepted.ended(Kind.SUCCEEDED, over, None).saved(saved, None)
+
+
+async def resume(folder: Path, count: int) -> dict[str, float]:
+    """Run the batch again: seconds to the first outcome and to the last, and by how many bytes memory grew."""
+    before, start, first, told = _memory("VmRSS"), time.perf_counter(), 0.0, 0
+    async with open_session(api_key=_KEY, base_url=_BASE_URL, journal=folder) as session:
+        async for outcome in session.generate(jobs(count), save_to=folder):
+            assert outcome.ok
+            assert outcome.resumed
+            told += 1
+            first = first or time.perf_counter() - start
+    assert told == count
+    return {"first": first, "all": time.perf_counter() - start, "growth": _memory("VmHWM") - before}
+
+
+def _memory(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def main() -> None:
+    if len(sys.argv) == 3:
+        print(json.dumps(asyncio.run(resume(Path(sys.argv[1]), int(sys.argv[2])))))
+        return
+    print("A batch run again whose images are all saved: python -m benchmarks.resuming")
+    for count in COUNTS:
+        with TemporaryDirectory() as folder:
+            fill(Path(folder), count)
+            # In a process of its own: what filling took is none of its memory.
+            command = [sys.executable, "-m", "benchmarks.resuming", folder, str(count)]
+            found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        print(
+            f"  {count} jobs: {found['first']:.1f} s to the first outcome, {found['all']:.1f} s to the last, "
+            f"{found['growth'] / 2**20:.0f} MiB more memory at the most"
+        )
+
+
+if __name__ == "__main__":
+    main()

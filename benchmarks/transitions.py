@@ -1,0 +1,69 @@
+"""How many steps of jobs does the journal take in a second, each on the disk before the next step of its job?
+
+TMPDIR chooses the disk.
+"""
+
+import asyncio
+import statistics
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cometflux.journal import JournalWriter
+from cometflux.predictions import Prediction, Status
+from cometflux.recorder import Recorder
+from cometflux.records import Record
+
+TASKS = 256
+STEPS = 20_000
+ROUNDS = 5
+TARGET = 10_000
+
+
+async def fill(folder: Path, tasks: int = TASKS, steps: int = STEPS) -> float:
+    """Let *tasks* tasks write *steps* steps altogether; return the seconds."""
+    recorder = Recorder(JournalWriter(folder), on_fault=_raise)
+    await recorder.open()
+    start = time.perf_counter()
+    await asyncio.gather(*(_carry(recorder, number, steps // tasks // 2) for number in range(tasks)))
+    seconds = time.perf_counter() - start
+    await recorder.aclose()
+    return seconds
+
+
+async def _carry(recorder: Recorder, task: int, jobs: int) -> None:
+    """Bring jobs from one step to the next, as a session does: what is about to leave, then what was answered."""
+    for number in range(jobs):
+        record = new_record(task * jobs + number).sending(time.time(), "0" * 64, 40)
+        await recorder.write(record, is_new=True)
+        prediction = Prediction(id=f"{task:013d}{number:013d}", status=Status.STARTING)
+        await recorder.write(record.accepted(prediction, time.time()), is_new=False)
+
+
+def new_record(index: int) -> Record:
+    """Make the record of a job of which nothing has been sent."""
+    return Record(
+        identity=f"job:{index:064d}:1",
+        index=index,
+        key=f"#{index:05d}",
+        model="black-forest-labs/flux-schnell",
+        input={"prompt": "a paper boat"},
+        fingerprint=f"{index:064d}",
+    )
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def main() -> None:
+    rates = []
+    for _ in range(ROUNDS):
+        with TemporaryDirectory() as folder:
+            rates.append(STEPS // TASKS // 2 * 2 * TASKS / asyncio.run(fill(Path(folder))))
+    print(f"Steps on the disk per second, {TASKS} tasks, median of {ROUNDS}: python -m benchmarks.transitions")
+    print(f"  {statistics.median(rates):.0f}, from {min(rates):.0f} to {max(rates):.0f}; wanted are {TARGET}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,344 @@
+"""The way of one job, from the slot to its outcome, whichever way that ends.
+
+::
+
+    claimed → slot → files read → submission → registry → asked after → slot freed → saved → outcome
+       └── known from an earlier run: asked after, saved, or told at once
+
+From the moment before the POST until its answer is in the registry and in the journal, nothing but the end of the
+event loop interrupts it: the task that carries it belongs to the session, not to whoever awaits the result.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from cometflux import images, naming, reading, storage
+from cometflux.asking import Asker
+from cometflux.errors import CometfluxError, Money, OutputError, SessionClosedError, UnknownSubmissionError
+from cometflux.events import Accepted, Ended, Observer, Retried, Saved
+from cometflux.images import ImageFile
+from cometflux.jobs import Kind
+from cometflux.ledger import Ledger
+from cometflux.predictions import Prediction
+from cometflux.records import Record, Step
+from cometflux.registry import Entry, Registry, kind_of_loss, verdict
+from cometflux.saving import Saver
+from cometflux.submission import Submitter
+
+_log = logging.getLogger("cometflux")
+
+UNSAVED = "the session was closed before the images were saved"
+
+
+class Carrier:
+    """Carries jobs to their ends.
+
+    Args:
+        registry: where each of them stands.
+        ledger: what is bought and written down.
+        submitter: submits.
+        asker: asks after what was accepted.
+        saver: fetches and writes images.
+        slots: one for each job that is submitted or pending.
+        retry_failed: how often to buy a job again whose prediction failed for a passing reason.
+        spawn: runs a coroutine beside this one.
+        why_not_sent: None while more may be sent, else why not.
+        on_doom: told of what dooms every further submission.
+        on_change: called when a job has gone on.
+        tell: told of what happens; None where nobody listens.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        ledger: Ledger,
+        submitter: Submitter,
+        asker: Asker,
+        saver: Saver,
+        slots: asyncio.Semaphore,
+        *,
+        retry_failed: int,
+        spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
+        why_not_sent: Callable[[], CometfluxError | None],
+        on_doom: Callable[[CometfluxError], None],
+        on_change: Callable[[], None],
+        tell: Observer | None,
+    ) -> None:
+        self._registry = registry
+        self._ledger = ledger
+        self._submitter = submitter
+        self._asker = asker
+        self._saver = saver
+        self._slots = slots
+        self._retry_failed = retry_failed
+        self._spawn = spawn
+        self._why_not_sent = why_not_sent
+        self._on_doom = on_doom
+        self._on_change = on_change
+        self._tell = tell
+
+    # ── on the way there ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def launch(self, entry: Entry) -> None:
+        """Set a job on its way."""
+        entry.task = self._spawn(self._carry(entry))
+        # Not in the coroutine itself: a task that is cancelled before its first step never enters it.
+        entry.task.add_done_callback(lambda task: self._cut_off(task, entry))
+
+    def give_up(self, entry: Entry) -> None:
+        """Stop a job that has not been sent, and buy nothing more for it; what has left goes on."""
+        entry.is_given_up = True
+        if entry.task is not None and not entry.sending and entry.prediction is None:
+            entry.task.cancel()
+
+    def _cut_off(self, task: "asyncio.Task[None]", entry: Entry) -> None:
+        if not task.cancelled() or entry.is_over:
+            return
+        if entry.prediction is not None:
+            self.lose(entry, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
+        elif entry.sending:
+            message = "the submission was cut off while its answer was awaited"
+            self.lose(entry, UnknownSubmissionError(message, "cancelled"))
+        else:
+            self.lose(entry, self.reason_not_sent())
+
+    def reason_not_sent(self) -> CometfluxError:
+        """Tell why a job was stopped before it was sent."""
+        return self._why_not_sent() or CometfluxError("the caller gave the job up")
+
+    async def _carry(self, entry: Entry) -> None:
+        """Bring a job to the service, or to its end."""
+        try:
+            # One that failed and is bought again has been taken up already.
+            is_known = self._ledger.is_kept and entry.failed is None
+            if not (is_known and await self._take_up(entry)):
+                await self._submit(entry)
+        except CometfluxError as error:
+            self.lose(entry, error)
+        except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything; no job is dropped
+            self.lose(entry, _unforeseen(error, entry))
+
+    async def _submit(self, entry: Entry) -> None:
+        await self._take_slot(entry)
+        job = await reading.read_images(entry.job)
+        await self._ledger.check_unchanged(entry, job)
+        entry.input_size = images.measure(job.input)
+        entry.prediction = prediction = await self._submitter.submit(entry, job)
+        await self._accept(entry, prediction)
+
+    async def _take_slot(self, entry: Entry) -> None:
+        if not entry.holds_slot:
+            await self._slots.acquire()
+            entry.holds_slot = True
+
+    def free_slot(self, entry: Entry) -> None:
+        """Let another job have the slot of this one."""
+        if entry.holds_slot:
+            entry.holds_slot = False
+            self._slots.release()
+
+    async def _accept(self, entry: Entry, prediction: Prediction) -> None:
+        await self._ledger.accept(entry, prediction)
+        self._enter_registry(entry, prediction)
+        if prediction.status.is_terminal:
+            self.conclude(entry, prediction)
+        else:
+            self._asker.add(entry)
+
+    def _enter_registry(self, entry: Entry, prediction: Prediction) -> None:
+        entry.sending = False
+        entry.failed = entry.doubt = None
+        self._registry.accept(entry, prediction)
+        self._on_change()
+        if self._tell:
+            self._tell(Accepted(key=entry.key, index=entry.index, prediction_id=prediction.id, resumed=entry.resumed))
+
+    # ── known from an earlier run ────────────────────────────────────────────────────────────────────────────────────
+
+    async def _take_up(self, entry: Entry) -> bool:
+        """Go on from where the journal says the job stands; return whether there is nothing to submit."""
+        await self._ledger.identify(entry, None)
+        if self._ledger.is_under_way(entry):
+            # Whoever is under way may be waiting for this slot.
+            self.free_slot(entry)
+        record = await self._ledger.claim(entry)
+        if record is None:
+            return False
+        entry.failures = record.failures
+        entry.input_size = record.input_size
+        match record.step(self._retry_failed):
+            case Step.SUBMIT:
+                if record.kind is Kind.FAILED:
+                    entry.failed = record.last_word
+                    entry.failures += 1
+                return False
+            case Step.DECIDE:
+                return await self._decide(entry, record)
+            case Step.ASK:
+                await self._ask_on(entry, record)
+            case Step.SAVE:
+                await self._save_on(entry, record)
+            case Step.TELL:
+                self._tell_again(entry, record)
+        return True
+
+    async def _decide(self, entry: Entry, record: Record) -> bool:
+        entry.resumed = True
+        entry.doubt = doubt = record.doubt
+        prediction = await self._submitter.confirm(doubt, record.input_size)
+        prediction = prediction or await self._submitter.decide(entry, doubt)
+        if prediction is None:
+            entry.resumed = False
+            return False
+        entry.prediction = prediction
+        await self._take_slot(entry)
+        await self._accept(entry, prediction)
+        return True
+
+    async def _ask_on(self, entry: Entry, record: Record) -> None:
+        entry.resumed = True
+        # Set before the wait: what is paid for is not given up.
+        entry.prediction = record.last_word
+        await self._take_slot(entry)
+        self._enter_registry(entry, entry.prediction)
+        self._asker.add(entry, at_once=True)
+
+    async def _save_on(self, entry: Entry, record: Record) -> None:
+        """Tell of what is saved; what is missing is fetched again, from where the service says it is now."""
+        entry.resumed = True
+        entry.prediction = record.last_word
+        files: tuple[ImageFile, ...] | None = () if record.last_word.output else None
+        if entry.folder is not None:
+            files = await asyncio.to_thread(_look_for_files, entry, record)
+        if files is None:
+            await self._ask_on(entry, record)
+        else:
+            self.end(entry, Kind.SUCCEEDED, None, files)
+
+    def _tell_again(self, entry: Entry, record: Record) -> None:
+        entry.resumed = True
+        if record.is_abandoned:
+            self.end(entry, Kind.CANCELED, record.doubt, is_told=True)
+            return
+        entry.prediction = record.last_word
+        kind, error = verdict(entry.prediction)
+        self.end(entry, kind, error, is_told=True)
+
+    # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def conclude(self, entry: Entry, prediction: Prediction) -> None:
+        """Take the service's last word."""
+        kind, error = verdict(prediction)
+        if kind is Kind.FAILED and self._may_buy_again(entry, error):
+            self._buy_again(entry, prediction)
+            return
+        self.free_slot(entry)
+        if error is None and entry.folder is not None:
+            self._registry.conclude(entry, prediction)
+            self._ledger.conclude(entry, kind, prediction, None)
+            self._spawn(self._save(entry, prediction, entry.folder))
+        else:
+            entry.prediction = prediction
+            self.end(entry, kind, error)
+
+    def _may_buy_again(self, entry: Entry, error: CometfluxError | None) -> bool:
+        is_passing = getattr(error, "is_transient", False)
+        is_wanted = not entry.is_given_up and self._why_not_sent() is None
+        return is_passing and is_wanted and entry.failures < self._retry_failed
+
+    def _buy_again(self, entry: Entry, prediction: Prediction) -> None:
+        self._ledger.conclude(entry, Kind.FAILED, prediction, None)
+        self._ledger.again(entry)
+        entry.prediction = prediction
+        self._registry.again(entry)
+        entry.resumed = False
+        if self._tell:
+            error = verdict(prediction)[1]
+            assert error is not None
+            self._tell(Retried(key=entry.key, index=entry.index, error=error))
+        self.launch(entry)
+
+    async def _save(self, entry: Entry, prediction: Prediction, folder: Path) -> None:
+        files: tuple[ImageFile, ...] = ()
+        error: OutputError | None = OutputError(UNSAVED)
+        try:
+            record = storage.record_of(prediction, entry.job, entry.key, entry.index)
+            stem = naming.file_stem(entry.index, entry.job)
+            files, error = await self._saver.save(prediction, folder, stem, record)
+            if error is not None and error.is_disk:
+                # What cannot be kept is not to be bought.
+                self._on_doom(error)
+            if files and self._tell:
+                self._tell(
+                    Saved(key=entry.key, prediction_id=prediction.id, files=tuple(image.path for image in files))
+                )
+        except Exception as broken:  # noqa: BLE001 - the job ends, whatever broke
+            _log.exception("saving broke")
+            error = OutputError(f"saving broke ({type(broken).__name__}: {broken})")
+        finally:
+            if not entry.is_over:
+                self.end(entry, Kind.SUCCEEDED, error, files)
+
+    def lose(self, entry: Entry, error: CometfluxError) -> None:
+        """End a job without the service's last word."""
+        kind = kind_of_loss(error)
+        is_free = kind in (Kind.NOT_SENT, Kind.REJECTED)
+        if is_free and entry.doubt is not None:
+            # Sending it again came to nothing; what may be paid for is the first.
+            self.end(entry, Kind.UNKNOWN, entry.doubt)
+        elif is_free and entry.failed is not None:
+            entry.prediction = entry.failed
+            self.end(entry, *verdict(entry.failed))
+        else:
+            self.end(entry, kind, error)
+
+    def end(
+        self,
+        entry: Entry,
+        kind: Kind,
+        error: CometfluxError | None = None,
+        files: tuple[ImageFile, ...] = (),
+        *,
+        is_told: bool = False,
+    ) -> None:
+        """End a job, once; *is_told* where the journal knows it already."""
+        self.free_slot(entry)
+        self._ledger.end(entry, kind, error, files, is_told=is_told)
+        entry.sending = False
+        outcome = self._registry.end(entry, kind, error, tuple(image.path for image in files))
+        self._on_change()
+        if self._tell:
+            self._tell(
+                Ended(
+                    key=entry.key,
+                    index=entry.index,
+                    kind=kind,
+                    prediction_id=entry.prediction_id,
+                    error=error,
+                    resumed=entry.resumed,
+                )
+            )
+        entry.deliver(outcome)
+
+
+def _look_for_files(entry: Entry, record: Record) -> tuple[ImageFile, ...] | None:
+    """Find the images of a prediction that succeeded: where the journal says, else where a crash left them."""
+    assert entry.folder is not None
+    assert record.prediction_id is not None
+    if record.is_whole:
+        found = storage.check_files(entry.folder, [(each.name, each.size, each.digest) for each in record.files])
+        if found is not None:
+            return found
+    count = len(record.last_word.output)
+    stem = naming.file_stem(entry.index, entry.job)
+    return storage.find_saved(entry.folder, stem, record.prediction_id, count) if count else None
+
+
+def _unforeseen(error: Exception, entry: Entry) -> CometfluxError:
+    name = type(error).__name__
+    if entry.sending:
+        return UnknownSubmissionError(f"the transport broke while the submission was under way ({name})", name)
+    return CometfluxError(f"the job could not be sent ({name}: {error})")

@@ -1,0 +1,297 @@
+"""The journal of a batch: opened, planned, drawn from, and summed up for people."""
+
+import contextlib
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+
+import attrs
+
+from cometflux import planning, storage
+from cometflux.batch import Drawn
+from cometflux.cli.faults import Fault, UsageError
+from cometflux.cli.options import MAX_PENDING, Settings
+from cometflux.cli.plan import Plan
+from cometflux.cli.report import not_drawn
+from cometflux.errors import CometfluxError, JournalMismatchError, Money, OutputError, SessionClosedError
+from cometflux.jobs import Kind
+from cometflux.journal import Account, Journal, JournalWriter
+from cometflux.records import SENDING, Record
+from cometflux.registry import Outcome, verdict
+
+LOCAL = "local"
+"""What stands in the journal for the address and the key of the local service, which are new each time."""
+
+_AT_THE_SERVICE = ("unsaved", "detached", "unknown", "pending", SENDING)
+_PARTS = {
+    "paid and not saved": ("unsaved",),
+    "at the service": ("pending", "detached"),
+    "unknown": ("unknown",),
+    "ended without a picture": ("failed", "canceled", "expired"),
+    "to do": ("waiting", "not_sent", "rejected"),
+}
+_UNFINISHED = ("unsaved", "pending", "detached", "waiting", "not_sent", "rejected")
+
+
+@attrs.define
+class Work:
+    """The jobs of a folder as they are drawn, each with its place and its identity."""
+
+    writer: JournalWriter
+    total: int
+    records: Iterator[Record]
+
+    @property
+    def jobs(self) -> Iterator[Drawn]:
+        """Hand out the jobs, once."""
+        return map(planning.draw, self.records)
+
+    def rest(self, cause: CometfluxError) -> Iterator[Outcome]:
+        """Yield the outcomes of what was not drawn before *cause*, as the journal has them."""
+        undrawn = {record.identity for record in self.records}
+        with Journal(self.writer.path) as journal:
+            for record in journal.records():
+                if record.identity in undrawn:
+                    yield _outcome(record, self.writer.path.parent, cause)
+
+
+# ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def plan_batch(writer: JournalWriter, plan: Plan, settings: Settings) -> tuple[Work, list[str]]:
+    """Open the journal and write down every job of *plan*; return them, and what there is to say about it.
+
+    Raises:
+        UsageError: keys stand in the journal for something else.
+        JournalError: the journal cannot be used.
+    """
+    with contextlib.ExitStack() as stack:
+        _open(writer, settings)
+        stack.callback(writer.close)
+        records = list(planning.plan(plan))
+        _check_keys(writer, plan, records)
+        before = standings(writer)["planned"]
+        new, dropped = writer.plan(records)
+        notes = list(_notes(writer, before, len(records), new, dropped)) if before else []
+        stack.pop_all()
+    return Work(writer, len(records), _most_urgent_first(writer, records)), notes
+
+
+def plan_rest(writer: JournalWriter, settings: Settings) -> tuple[Work, list[str]]:
+    """Open the journal of a folder and return the jobs in it, and what there is to say about it.
+
+    Raises:
+        JournalError: the journal cannot be used.
+    """
+    with contextlib.ExitStack() as stack:
+        _open(writer, settings)
+        stack.callback(writer.close)
+        status = standings(writer)
+        stack.pop_all()
+    work = Work(writer, status["planned"], _most_urgent_first(writer, _read(writer)))
+    return work, [f"going on with {writer.path.parent}: {summary(status)}"]
+
+
+def own_base_url(folder: Path, settings: Settings, *, new_key: bool) -> str | None:
+    """Tell where a folder's predictions are, unless that is given; None where it is, or is not known.
+
+    With a new key the folder has no say: it may come from somebody else, who would get the key.
+
+    Raises:
+        JournalError: the journal cannot be read, or the folder was made with ``--local`` and is not taken up with it.
+        ConfigError: there is no journal.
+    """
+    with Journal(folder) as journal:
+        own = journal.base_url
+    if own == LOCAL and not settings.local:
+        raise JournalMismatchError(_MADE_WITH_LOCAL.format(str(folder)))
+    is_given = settings.local or settings.base_url or os.environ.get("COMETFLUX_BASE_URL", "").strip()
+    return None if is_given or new_key else own
+
+
+def _open(writer: JournalWriter, settings: Settings) -> None:
+    try:
+        writer.open()
+    except JournalMismatchError as error:
+        raise JournalMismatchError(_mismatch(writer, settings) or error.message) from error
+    if settings.local:
+        try:
+            # What the service of an earlier run had has gone with it.
+            writer.forget_service()
+            _forget_files(writer)
+        except BaseException:
+            writer.close()
+            raise
+
+
+def _forget_files(writer: JournalWriter) -> None:
+    """Plan anew what is no longer on the disk: nobody has it to be fetched again."""
+    folder = writer.path.parent
+    with Journal(writer.path) as journal:
+        gone = [
+            record
+            for record in journal.records("saved")
+            if storage.check_files(folder, [(file.name, file.size, file.digest) for file in record.files]) is None
+        ]
+    writer.commit((), [record.renewed() for record in gone])
+    writer.bought -= sum(record.bought for record in gone)
+
+
+_MADE_WITH_LOCAL = "the folder {!r} was made with --local; add --local, or take another folder"
+_MADE_WITHOUT = "the folder {!r} was made without --local and holds what was bought; leave --local out"
+
+
+def _mismatch(writer: JournalWriter, settings: Settings) -> str | None:
+    """Say it in the words of the shell; None where the library's will do."""
+    with contextlib.suppress(CometfluxError), Journal(writer.path) as journal:
+        is_local = journal.base_url == LOCAL
+        if is_local != settings.local:
+            return (_MADE_WITH_LOCAL if is_local else _MADE_WITHOUT).format(str(writer.path.parent))
+    return None
+
+
+def account_of(base_url: str, key: str, settings: Settings, *, may_change_key: bool) -> Account:
+    """Name the account for the journal."""
+    if settings.local:
+        return Account(base_url=LOCAL, key=LOCAL)
+    return Account(base_url=base_url, key=key, may_change_key=may_change_key)
+
+
+# ── planning ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_keys(writer: JournalWriter, plan: Plan, records: Iterable[Record]) -> None:
+    where = "give it another key, or another folder with --out"
+    faults = [
+        Fault(f"key {record.key!r} stands in the journal for another input; {where}", plan.line_of(record.index))
+        for record in writer.conflicts(records)
+    ]
+    if faults:
+        raise UsageError(faults, plan.name)
+
+
+def _notes(writer: JournalWriter, before: int, total: int, new: int, dropped: int) -> Iterator[str]:
+    folder = writer.path.parent
+    status = standings(writer)
+    if new == total:
+        are_new = "the one in it is new" if total == 1 else f"all {total} are new"
+        yield f"note: none of the {_jobs(before)} in {folder} is in this file; {are_new}"
+    else:
+        yield f"going on with {folder}: {summary(status)}"
+    if dropped:
+        yield f"note: {_jobs(dropped)} of an earlier run {_no_longer(dropped)} planned: not in the file, and not sent"
+    if others := status["planned"] - total:
+        yield f"note: {_jobs(others)} of an earlier run {_no_longer(others)} in the file, but bought, and stays counted"
+
+
+def _jobs(number: int) -> str:
+    return "1 job" if number == 1 else f"{number} jobs"
+
+
+def _no_longer(number: int) -> str:
+    return "is no longer" if number == 1 else "are no longer"
+
+
+def _most_urgent_first(writer: JournalWriter, records: Iterable[Record]) -> Iterator[Record]:
+    """Put first what may be at the service, which keeps outputs for about an hour; the others in their order."""
+    with Journal(writer.path) as journal:
+        urgent = {record.identity: record for record in journal.records(*_AT_THE_SERVICE)}
+    if isinstance(records, list):
+        ours = {record.identity for record in records}
+        urgent = {identity: record for identity, record in urgent.items() if identity in ours}
+    return chain(urgent.values(), (record for record in records if record.identity not in urgent))
+
+
+def _read(writer: JournalWriter) -> Iterator[Record]:
+    with Journal(writer.path) as journal:
+        yield from journal.records()
+
+
+# ── summing up ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def standings(writer: JournalWriter) -> dict[str, int]:
+    """Count the jobs as they stand before a session works, or after it."""
+    with Journal(writer.path) as journal:
+        status = journal.status()
+        if writer.is_open and journal.is_running:
+            # The lock is our own: nobody else could still get an answer.
+            lost = sum(1 for _ in journal.records(SENDING))
+            status["pending"] -= lost
+            status["unknown"] += lost
+    return status
+
+
+def summary(status: Mapping[str, int]) -> str:
+    """Say how far a folder is, as in ``12 of 24 saved, 3 unknown, 9 to do``."""
+    counts = {words: sum(status[place] for place in places) for words, places in _PARTS.items()}
+    parts = [f"{count} {words}" for words, count in counts.items() if count]
+    return ", ".join([f"{status['saved']} of {status['planned']} saved", *parts])
+
+
+def is_unfinished(status: Mapping[str, int]) -> bool:
+    """Whether another run has something to do."""
+    return any(status[place] for place in _UNFINISHED)
+
+
+def resume_line(folder: Path, settings: Settings, *, limit: str | None = None) -> str:
+    """Write the command that goes on, as it can be pasted; *limit* takes the place of the one that was given."""
+    words = ["cometflux", "resume", argument(folder)]
+    if settings.local:
+        words.append("--local")
+    options = {
+        "--base-url": settings.base_url,
+        # One with a password is not shown.
+        "--proxy": None if "@" in (settings.proxy or "") else settings.proxy,
+        "--limit": limit or settings.limit,
+        "--retry-failed": settings.retry_failed or None,
+        "--max-pending": settings.max_pending if settings.max_pending != MAX_PENDING else None,
+    }
+    for name, value in options.items():
+        words += [] if value is None else [name, str(value)]
+    return shlex.join(words)
+
+
+def argument(folder: Path) -> str:
+    """Write a folder so that it is not taken for an option."""
+    return f"./{folder}" if str(folder).startswith("-") else str(folder)
+
+
+def _outcome(record: Record, folder: Path, cause: CometfluxError) -> Outcome:
+    """Tell of a job that was not drawn as it stands in the journal."""
+    drawn = planning.draw(record)
+    key = shown_key(record)
+    files: tuple[Path, ...] = ()
+    error: CometfluxError | None = None
+    match record.standing:
+        case "saved":
+            kind, files = Kind.SUCCEEDED, tuple(folder / file.name for file in record.files)
+        case "unsaved":
+            kind, error = Kind.SUCCEEDED, OutputError("the images are not saved yet")
+        case "failed" | "canceled" | "expired" if not record.is_abandoned:
+            kind, error = verdict(record.last_word)
+        case "canceled":
+            kind, error = Kind.CANCELED, record.doubt
+        case "pending" | "detached":
+            kind, error = Kind.DETACHED, SessionClosedError(cause.message, money=Money.ACCEPTED)
+        case "unknown" | "sending":
+            kind, error = Kind.UNKNOWN, record.doubt
+        case _:
+            return not_drawn(record.index, key, drawn.job, cause)
+    return Outcome(
+        index=record.index,
+        key=key,
+        job=drawn.job,
+        kind=kind,
+        prediction=record.last_word if record.prediction_id else None,
+        error=error,
+        files=files,
+        resumed=True,
+    )
+
+
+def shown_key(record: Record) -> str:
+    """Return the key by which outcomes name a job: the caller's, else its place in the last batch."""
+    return record.key if record.identity.startswith("key:") else f"#{record.index:05d}"

@@ -1,0 +1,211 @@
+"""The journal's file: how it is made and opened, and how all of it is checked before anything in it is believed."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from cometflux import rows
+from cometflux.errors import JournalError, JournalMismatchError
+from cometflux.locking import Note
+from cometflux.rows import FrontPage
+
+_APPLICATION = 0x434F4D46
+_SCHEMA = 1
+_TABLES = {
+    "front": """CREATE TABLE front(
+    number INTEGER PRIMARY KEY,
+    journal TEXT NOT NULL,
+    base_url TEXT,
+    key_salt TEXT,
+    key_sum TEXT,
+    serial INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    balance INTEGER NOT NULL,
+    page_sum INTEGER NOT NULL
+)""",
+    "jobs": """CREATE TABLE jobs(
+    number INTEGER PRIMARY KEY,
+    identity TEXT NOT NULL UNIQUE,
+    place INTEGER NOT NULL,
+    plan TEXT NOT NULL,
+    plan_sum INTEGER NOT NULL,
+    standing TEXT NOT NULL,
+    bought INTEGER NOT NULL,
+    progress TEXT NOT NULL,
+    serial INTEGER NOT NULL,
+    progress_sum INTEGER NOT NULL
+)""",
+}
+COLUMNS = "identity, place, plan, plan_sum, standing, bought, progress, serial, progress_sum"
+"""Of a job, in the order in which `rows` lays them out."""
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Tell what the disk or SQLite meets, and what the checks find, as an error of this package."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise JournalError(f"the journal {str(path)!r} cannot be used: {error}") from error
+    except OSError as error:
+        raise JournalError(f"the journal {str(path)!r} cannot be used: {error.strerror or error}") from error
+    except ValueError as error:
+        raise JournalError(f"the journal {str(path)!r} is damaged: {error}") from error
+
+
+def make_private(path: Path) -> None:
+    """Make the file where it is missing, and let nobody else read it or what stands beside it."""
+    if path.exists() and not path.is_file():
+        raise JournalError(f"{str(path)!r} is not a file")
+    # Made before SQLite would: what it makes itself, others may read; what it makes later is like this.
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    for each in (path, _beside(path, "-wal"), _beside(path, "-shm")):
+        if each.exists() and each.stat().st_mode & 0o777 != 0o600:
+            each.chmod(0o600)
+
+
+def make(database: sqlite3.Connection) -> None:
+    """Make the tables of a new journal, within the transaction that is open; its front page is to be written next."""
+    for statement in _TABLES.values():
+        database.execute(statement)
+    database.execute(f"PRAGMA application_id = {_APPLICATION}")
+    database.execute(f"PRAGMA user_version = {_SCHEMA}")
+
+
+def read_front(database: sqlite3.Connection) -> FrontPage:
+    """Read what the journal notes of itself.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    found = database.execute("SELECT * FROM front").fetchall()
+    if len(found) != 1:
+        raise ValueError("its front page is missing")
+    return FrontPage.of_row(found[0][1:])
+
+
+def turn_front(database: sqlite3.Connection, front: FrontPage) -> None:
+    """Write what the journal notes of itself, within the transaction that is open."""
+    database.execute("INSERT OR REPLACE INTO front VALUES(1, ?, ?, ?, ?, ?, ?, ?, ?)", front.to_row())
+
+
+# ── reading and checking ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def open_reader(path: Path, note: Note) -> sqlite3.Connection:
+    """Open a journal so that nothing in it is changed; *note* was read before that.
+
+    Raises:
+        JournalError: there is nothing in it, though there was.
+        sqlite3.Error: it cannot be opened.
+    """
+    # SQLite would throw away the log that it finds beside an empty file.
+    if not _size(path) and (not note.is_blank or _size(_beside(path, "-wal"))):
+        raise JournalError(f"the journal {str(path)!r} has lost what was in it")
+    uri = path.absolute().as_uri()
+    database = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.OperationalError as error:
+        database.close()
+        if error.sqlite_errorcode & 0xFF not in _NO_RIGHTS or _size(_beside(path, "-wal")):
+            raise
+        # In a folder that cannot be written to, a journal that was closed properly is complete without its log.
+        database = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+_NO_RIGHTS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+
+
+def look(path: Path, note: Note) -> tuple[FrontPage, int] | None:
+    """Check all of a journal and change nothing in it, as `check` does, and its indexes too; None where it is empty.
+
+    What is damaged is left as it is, for whoever can mend it.
+
+    Raises:
+        JournalError: it is not a journal, or not all of it.
+        ValueError: it is damaged.
+        sqlite3.Error: it cannot be read.
+    """
+    with contextlib.closing(open_reader(path, note)) as database:
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        if note.is_blank and not application and not database.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            return None
+        found = check(database, path, note)
+        (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok":
+            raise ValueError(verdict)
+        return found
+
+
+def check(database: sqlite3.Connection, path: Path, note: Note) -> tuple[FrontPage, int]:
+    """Read all of a journal as it is at one moment; return its front page, and how many predictions were bought.
+
+    Raises:
+        JournalError: it is not a journal, or not all of it.
+        ValueError: it is damaged.
+        sqlite3.Error: it cannot be read.
+    """
+    database.execute("BEGIN")
+    try:
+        _check_schema(database, path)
+        front = read_front(database)
+        _check_note(front, note, path)
+        number = balance = bought = 0
+        every = f"SELECT number, {COLUMNS} FROM jobs ORDER BY number"  # noqa: S608
+        for number, (found, *row) in enumerate(database.execute(every), 1):
+            if found != number:
+                raise ValueError(f"row {number} is missing")
+            balance += rows.check(number, row)
+            bought += row[5]
+        if (number, balance) != (front.rows, front.balance):
+            raise ValueError("some of its rows are missing, or older than the rest")
+        return front, bought
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+
+
+def _check_schema(database: sqlite3.Connection, path: Path) -> None:
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (schema,) = database.execute("PRAGMA user_version").fetchone()
+    if application != _APPLICATION:
+        raise JournalError(f"{str(path)!r} is not a journal of cometflux")
+    if schema > _SCHEMA:
+        raise JournalMismatchError(f"the journal {str(path)!r} was written by a newer version of cometflux")
+    tables = dict(database.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+    if (schema, tables) != (_SCHEMA, _TABLES):
+        raise ValueError("its tables are not those that were made")
+
+
+def _check_note(front: FrontPage, note: Note, path: Path) -> None:
+    if note.is_blank:
+        return
+    if note.journal != front.journal:
+        raise JournalError(f"the journal {str(path)!r} is not the one that the lock file beside it belongs to")
+    if front.serial < note.serial or front.rows < note.rows:
+        raise JournalError(
+            f"the journal {str(path)!r} lacks the last {note.serial - front.serial} changes of {note.serial}: "
+            "restore it with its -wal file; going on without could buy pictures twice"
+        )
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    # SQLite follows links before it looks for the log.
+    return Path(os.path.realpath(path) + suffix)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,427 @@
+"""What survives the process: every job of a batch, and how far each has come, in one SQLite file.
+
+One process writes, under a kernel lock on a file beside the database; any number may read meanwhile. What has been
+written is on the disk when `JournalWriter.commit` returns. Each row carries check sums, the front page tells what they
+add up to, and the lock file how much was written at least; so a journal that was damaged, cut or replaced by an older
+copy is refused, and left as it is, instead of believed.
+"""
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import attrs
+
+from cometflux import rows
+from cometflux.database import COLUMNS, check, look, make, make_private, open_reader, read_front, told, turn_front
+from cometflux.errors import ConfigError, JournalError, JournalMismatchError
+from cometflux.locking import Lock, Note, is_locked
+from cometflux.records import DROPPED, SENDING, STANDINGS, Record
+from cometflux.rows import FrontPage
+
+FILE_NAME = "journal.sqlite3"
+"""What the journal is called where a folder is given."""
+_PUT = f"""
+INSERT INTO jobs({COLUMNS}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT(identity) DO UPDATE SET
+    place = excluded.place, plan = excluded.plan, plan_sum = excluded.plan_sum,
+    standing = excluded.standing, bought = excluded.bought, progress = excluded.progress,
+    serial = excluded.serial, progress_sum = excluded.progress_sum
+"""
+_UPDATE = "UPDATE jobs SET standing = ?, bought = ?, progress = ?, serial = ?, progress_sum = ? WHERE identity = ?"
+_WEIGH = "SELECT plan_sum, progress_sum FROM jobs WHERE identity = ?"
+_FIND = f"SELECT {COLUMNS} FROM jobs WHERE identity = ?"  # noqa: S608
+_PAGE = 500
+_Item = TypeVar("_Item")
+
+
+def locate(path: str | Path) -> Path:
+    """Return where a journal is: *path* itself, or a file in it where it is a folder.
+
+    What does not exist yet is a file where its name has an ending, such as ``.sqlite3``, and else a folder.
+
+    Raises:
+        ConfigError: it is no path.
+        JournalError: what is there may not be looked at.
+    """
+    if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path):
+        raise ConfigError(f"journal={path!r}: allowed is the path of a file, or of a folder")
+    path = Path(path)
+    with told(path):
+        is_folder = path.is_dir() or not (path.suffix or os.path.lexists(path))
+    return path / FILE_NAME if is_folder else path
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Journal:
+    """A journal to be read, also while a batch writes it. Use it with ``with``, or `close` it.
+
+    Args:
+        path: the journal's file, or the folder that it is in.
+
+    Raises:
+        ConfigError: there is no journal.
+        JournalError: it cannot be read, or is damaged.
+        JournalMismatchError: a newer version of this package wrote it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = locate(path)
+        with told(self.path):
+            if not self.path.is_file():
+                raise ConfigError(f"there is no journal at {str(self.path)!r}")
+            # Read before the rows are, so that whoever writes meanwhile makes no difference.
+            note = Note.read(self.path)
+            self._database = open_reader(self.path, note)
+            try:
+                check(self._database, self.path, note)
+            except BaseException:
+                self._database.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process works with it at this moment."""
+        return is_locked(self.path)
+
+    @property
+    def base_url(self) -> str | None:
+        """Which service its predictions are at; None where nothing was written yet."""
+        with told(self.path):
+            return read_front(self._database).base_url
+
+    def status(self) -> dict[str, int]:
+        """Count the jobs: ``planned``, and where they stand; the parts always add up to it.
+
+        ``saved``, ``unsaved`` (succeeded, images not on the disk), ``failed``, ``canceled``, ``expired``,
+        ``detached``, ``not_sent``, ``rejected``, ``unknown``, ``pending`` (at the service, or on its way there) and
+        ``waiting`` (nothing of it has been sent).
+        """
+        is_running = self.is_running
+        with told(self.path):
+            found = self._database.execute("SELECT standing, count(*) FROM jobs GROUP BY standing").fetchall()
+        # One that worked when this began may have ended meanwhile, and one may have begun.
+        is_running = is_running or self.is_running
+        counts: Counter[str] = Counter()
+        for standing, number in found:
+            # Without a process that could still get the answer, nobody will.
+            place = ("pending" if is_running else "unknown") if standing == SENDING else standing
+            counts[place] += number
+        del counts[DROPPED]
+        return {"planned": counts.total(), **{standing: counts[standing] for standing in STANDINGS}}
+
+    def records(self, *standings: str) -> Iterator[Record]:
+        """Yield the jobs in the order in which they were written first; only those of *standings* where given.
+
+        Jobs that a later prompt file no longer holds, and for which nothing was sent, are left out.
+        """
+        last = 0
+        places = ",".join("?" * len(standings))
+        which = f"standing IN ({places})" if standings else f"standing <> '{DROPPED}'"
+        # Page by page: a long read would keep the writer from tidying up.
+        page = f"SELECT number, {COLUMNS} FROM jobs WHERE number > ? AND {which} ORDER BY number LIMIT {_PAGE}"  # noqa: S608
+        while True:
+            with told(self.path):
+                found = self._database.execute(page, (last, *standings)).fetchall()
+            if not found:
+                return
+            last = found[-1][0]
+            for _, *row in found:
+                with told(self.path):
+                    record = rows.to_record(row)
+                yield record
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen(kw_only=True)
+class Account:
+    """Whose predictions a journal holds."""
+
+    base_url: str
+    key: str = attrs.field(repr=False)
+    """The API key; the journal keeps a salted digest of it only."""
+    may_change_key: bool = False
+    """Whether a key that is not the journal's takes its place."""
+
+
+class JournalWriter:
+    """The one who writes a journal. Blocks; a session calls it in a thread of its own.
+
+    Args:
+        path: the journal's file, made where it is missing, or the folder that it is in.
+        account: whose predictions it holds; None to leave that unchecked.
+        connect: opens the database, as `sqlite3.connect` does.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        account: Account | None = None,
+        *,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+    ) -> None:
+        self.path = locate(path)
+        self._account = account
+        self._connect = connect
+        self._lock: Lock | None = None
+        self._database: sqlite3.Connection | None = None
+        self.bought = 0
+        """How many predictions were, or may have been, bought when it was opened."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been opened and not closed."""
+        return self._database is not None
+
+    def open(self) -> None:
+        """Lock the journal, make it where it is missing, and check every row.
+
+        Raises:
+            JournalLockedError: another process, or another session, has it.
+            JournalMismatchError: it belongs to a newer version, another base URL or another key.
+            JournalError: it is damaged, or cannot be written to.
+        """
+        with contextlib.ExitStack() as stack, told(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.path)
+            stack.callback(self._lock.release)
+            note = self._lock.note
+            if not self.path.exists() and not note.is_blank:
+                raise JournalError(f"the journal {str(self.path)!r} is gone, though {self._lock.path.name} knows of it")
+            make_private(self.path)
+            found = look(self.path, note)
+            self._database = self._connect(self.path, isolation_level=None, check_same_thread=False)
+            stack.callback(self._forget)
+            self._set_up()
+            known, self.bought = found or (None, 0)
+            front = self._sign(known)
+            self._lock.write(front.journal, front.serial, front.rows)
+            stack.pop_all()
+
+    def _set_up(self) -> None:
+        for setting in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL", "fullfsync = ON"):
+            self._opened.execute(f"PRAGMA {setting}")
+
+    def _sign(self, known: FrontPage | None) -> FrontPage:
+        """Make the journal where it is new, and note whose it is; refuse one that is somebody else's."""
+        front = self._check_account(known or FrontPage(journal=secrets.token_hex(8)))
+        if front != known:
+            with self._transaction() as database:
+                if known is None:
+                    make(database)
+                turn_front(database, front)
+        return front
+
+    def _check_account(self, front: FrontPage) -> FrontPage:
+        account = self._account
+        if account is None:
+            return front
+        if front.base_url not in (None, account.base_url):
+            raise JournalMismatchError(
+                f"the journal {str(self.path)!r} belongs to {front.base_url}, not to {account.base_url}"
+            )
+        if front.is_of(account.key):
+            return front
+        if front.base_url is not None and front.key_sum is None:
+            # Else whoever wrote the address would be sent a key that nothing here proves to belong to it.
+            raise JournalError(f"the journal {str(self.path)!r} is damaged: it does not say whose it is")
+        if front.key_sum is not None and not account.may_change_key:
+            raise JournalMismatchError(
+                f"the journal {str(self.path)!r} was begun with another API key, which may belong to another account; "
+                "to go on with the new key, pass new_key=True, or --new-key to the command"
+            )
+        return front.signed(account.base_url, account.key, salt=secrets.token_hex(16))
+
+    @property
+    def _opened(self) -> sqlite3.Connection:
+        if self._database is None:
+            raise JournalError(f"the journal {str(self.path)!r} is closed")
+        assert self._lock is not None
+        if not self._lock.is_held:
+            raise JournalError(f"the journal {str(self.path)!r} belongs to the process that opened it")
+        return self._database
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        database = self._opened
+        with told(self.path):
+            # What could not be taken back when the disk refused is taken back now.
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    if database.in_transaction:
+                        database.execute("ROLLBACK")
+                raise
+
+    def commit(self, added: Sequence[Record], changed: Sequence[Record] = ()) -> None:
+        """Write records, and return when they are on the disk: all of them, or none.
+
+        Args:
+            added: those that may not be in the journal yet.
+            changed: those that are; what they ask for is not written again.
+
+        Raises:
+            JournalError: the disk refused.
+        """
+        with self._transaction() as database:
+            front = self._write(database, added, changed)
+        assert self._lock is not None
+        self._lock.write(front.journal, front.serial, front.rows)
+
+    def _write(self, database: sqlite3.Connection, added: Sequence[Record], changed: Sequence[Record]) -> FrontPage:
+        # Read again each time: a commit that failed may have reached the disk all the same.
+        front = read_front(database)
+        for record in added:
+            old = self._weigh(record)
+            row = (*rows.plan_of(record), *rows.progress_of(record, front.serial + 1))
+            database.execute(_PUT, row)
+            front = front.turned(rows.check(record.identity, row) - sum(old), not old)
+        for record in changed:
+            old = self._weigh(record)
+            if not old:
+                raise JournalError(f"the journal {str(self.path)!r} has lost a job while it was open")
+            columns = rows.progress_of(record, front.serial + 1)
+            database.execute(_UPDATE, (*columns, record.identity))
+            front = front.turned(columns[-1] - old[-1], False)
+        turn_front(database, front)
+        return front
+
+    def _weigh(self, record: Record) -> tuple[int, ...]:
+        """Return the check sums of what stands there now; nothing where nothing does."""
+        return self._opened.execute(_WEIGH, (record.identity,)).fetchone() or ()
+
+    def conflicts(self, records: Iterable[Record]) -> list[Record]:
+        """Return those of *records* whose identity stands in the journal for something else: a key used twice.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        found = []
+        for page in _pages(records):
+            known = self.find(record.identity for record in page)
+            found += [r for r in page if r.identity in known and known[r.identity].fingerprint != r.fingerprint]
+        return found
+
+    def plan(self, records: Iterable[Record]) -> tuple[int, int]:
+        """Write down what a batch is to make, before any of it is sent.
+
+        What is there already keeps its progress. Jobs that are in the journal, not among *records*, and for which
+        nothing was sent, are planned no longer.
+
+        Returns:
+            How many of *records* are new, and how many jobs are planned no longer.
+
+        Raises:
+            JournalError: the disk refused.
+        """
+        with self._transaction() as database:
+            database.execute("DROP TABLE IF EXISTS temp.drawn")
+            database.execute("CREATE TEMP TABLE drawn(identity TEXT PRIMARY KEY) WITHOUT ROWID")
+        added = sum(self._plan_page(page) for page in _pages(records))
+        return added, self._drop_others()
+
+    def _plan_page(self, page: Sequence[Record]) -> int:
+        known = self.find(record.identity for record in page)
+        again = [_planned_again(known[record.identity], record) for record in page if record.identity in known]
+        new = [record for record in page if record.identity not in known]
+        with self._transaction() as database:
+            database.executemany("INSERT INTO drawn VALUES(?)", [(record.identity,) for record in page])
+            front = self._write(database, [*new, *(each for each in again if each != known[each.identity])], ())
+        assert self._lock is not None
+        self._lock.write(front.journal, front.serial, front.rows)
+        return len(new)
+
+    def _drop_others(self) -> int:
+        others = "SELECT identity FROM jobs WHERE bought = 0 AND standing <> ? AND identity NOT IN drawn"
+        with told(self.path):
+            identities = [identity for (identity,) in self._opened.execute(others, (DROPPED,))]
+        for page in _pages(identities):
+            self.commit((), [record.dropped() for record in self.find(page).values()])
+        return len(identities)
+
+    def forget_service(self) -> None:
+        """Plan anew whatever a service still had that no longer exists, as one on this machine that has ended.
+
+        Raises:
+            JournalError: the disk refused.
+        """
+        with Journal(self.path) as reader:
+            lost = reader.records("unsaved", "expired", "detached", "unknown", "pending", SENDING)
+            for page in _pages(lost):
+                self.commit((), [record.renewed() for record in page])
+                self.bought -= sum(record.bought for record in page)
+
+    def find(self, identities: Iterable[str]) -> dict[str, Record]:
+        """Return the records of those *identities* that are in the journal.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        database = self._opened
+        found = {}
+        with told(self.path):
+            # What could not be taken back when the disk refused was never written.
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            for identity in identities:
+                row = database.execute(_FIND, (identity,)).fetchone()
+                if row is not None:
+                    found[identity] = rows.to_record(row)
+        return found
+
+    def close(self) -> None:
+        """Leave one complete file behind, and let others in. In a process that was forked off it does nothing."""
+        if self._database is None or self._lock is None or not self._lock.is_held:
+            return
+        try:
+            with contextlib.suppress(sqlite3.Error):
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._forget()
+        finally:
+            self._lock.release()
+
+    def _forget(self) -> None:
+        assert self._database is not None
+        database, self._database = self._database, None
+        database.close()
+
+
+def _planned_again(known: Record, record: Record) -> Record:
+    """Give a job the place that it has now, and keep its progress. One that asks for something else stays as it is."""
+    if known.fingerprint != record.fingerprint:
+        return known
+    return attrs.evolve(known, index=record.index, key=record.key, input=record.input, is_dropped=False)
+
+
+def _pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    iterator = iter(items)
+    while page := list(islice(iterator, _PAGE)):
+        yield page

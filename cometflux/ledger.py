@@ -1,0 +1,293 @@
+"""What is bought, counted and written down: every step of every job reaches the disk before the next one is taken.
+
+The order around a submission, and nothing may come between::
+
+    may one more be bought? → intent on the disk → POST → answer on the disk → registry
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from cometflux import converter, images, reading
+from cometflux.errors import CometfluxError, ConnectError, InputError, JournalError, LimitError, Money
+from cometflux.images import ImageFile
+from cometflux.jobs import Job, Kind
+from cometflux.journal import JournalWriter
+from cometflux.predictions import Prediction
+from cometflux.recorder import Recorder
+from cometflux.records import Record, Saved, State, identify
+from cometflux.registry import Entry
+
+_log = logging.getLogger("cometflux")
+_LARGE = 512 * 1024
+_R = TypeVar("_R")
+
+
+class Ledger:
+    """Counts what is bought, and keeps a journal where there is one.
+
+    Args:
+        writer: the journal; None to keep none.
+        most: how many predictions may be bought altogether, those in the journal included; None for any number.
+        on_fault: told of each write that failed.
+    """
+
+    def __init__(
+        self, writer: JournalWriter | None, most: int | None, *, on_fault: Callable[[JournalError], None]
+    ) -> None:
+        self._recorder = None if writer is None else Recorder(writer, on_fault)
+        self._folder = None if writer is None else writer.path.absolute().parent
+        self._most = most
+        self._is_open = False
+        self._bought = 0
+        self._open: set[Entry] = set()
+        self._has_changed = asyncio.Event()
+        self._descriptions = reading.Descriptions()
+        self._under_way: dict[str, Entry] = {}
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a journal."""
+        return self._recorder is not None
+
+    def guards(self, folder: Path) -> bool:
+        """Whether the journal is in *folder*, so that its lock keeps others out."""
+        return self._folder is not None and self._folder == folder.absolute()
+
+    async def open(self) -> None:
+        """Open the journal.
+
+        Raises:
+            JournalError: it is in use, belongs to something else, is damaged, or cannot be written to.
+        """
+        if self._recorder is not None:
+            self._bought = await self._recorder.open()
+            self._is_open = True
+
+    async def aclose(self) -> None:
+        """Write down what is left, and let others have the journal."""
+        if self._recorder is not None and self._is_open:
+            self._is_open = False
+            await self._recorder.aclose()
+
+    # ── what a job is ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def identify(self, entry: Entry, count: Callable[[str], int] | None) -> None:
+        """Name the job so that a later run knows it again.
+
+        *count* tells how often a job that asks for the same has been drawn, this one included; without it, a job
+        that has no key is a new one each time.
+
+        Raises:
+            InputError: a file that it names cannot be read.
+        """
+        if self._recorder is None or entry.identity is not None:
+            return
+        described = await self._describe(entry.job)
+        entry.fingerprint = converter.fingerprint(entry.job.model, described)
+        if entry.job.key is None and count is None:
+            entry.identity = f"run:{uuid4().hex}"
+        else:
+            entry.identity = identify(entry.job.key, entry.fingerprint, count(entry.fingerprint) if count else 1)
+
+    async def check_unchanged(self, entry: Entry, ready: Job) -> None:
+        """Prove that the files of a job are those by which it is known.
+
+        Raises:
+            InputError: one has changed.
+        """
+        # Only a file can change between two looks.
+        if self._recorder is None or ready is entry.job:
+            return
+        described = await self._describe(ready)
+        if converter.fingerprint(ready.model, described) != entry.fingerprint:
+            raise InputError("input", entry.job.prompt, "a file that it names has changed since the job was planned")
+
+    async def _describe(self, job: Job) -> Mapping[str, Any]:
+        if reading.holds_files(job.input) or images.measure(job.input) > _LARGE:
+            return await asyncio.to_thread(reading.describe_input, job.input, self._descriptions)
+        return images.describe_input(job.input)
+
+    def is_under_way(self, entry: Entry) -> bool:
+        """Whether an identical job is being carried in this session."""
+        return entry.identity in self._under_way
+
+    async def claim(self, entry: Entry) -> Record | None:
+        """Take a job up; return what the journal knows of it, None where it is new.
+
+        While an identical job is under way in this session, this waits for its end.
+
+        Raises:
+            InputError: its key stands in the journal for something else.
+            JournalError: the journal cannot be read.
+        """
+        assert self._recorder is not None
+        assert entry.identity is not None
+        while (other := self._under_way.get(entry.identity)) is not None:
+            assert other.over is not None
+            await other.over.wait()
+        entry.over = asyncio.Event()
+        self._under_way[entry.identity] = entry
+        if entry.identity.startswith("run:"):
+            record = None
+        else:
+            record = await _own(self._recorder.find(entry.identity))
+        if record is not None and record.fingerprint != entry.fingerprint:
+            raise InputError("key", entry.key, "the journal has this key for a job with another input")
+        entry.is_written = record is not None
+        entry.record = record or _new_record(entry)
+        return record
+
+    # ── one submission ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def begin(self, entry: Entry, body: bytes) -> None:
+        """Prepare a submission: when this returns, it may leave. Cancelled, it has not left.
+
+        Raises:
+            LimitError: as many are bought as may be.
+            JournalError: the intent could not be written; nothing may leave.
+        """
+        await self._reserve(entry)
+        if self._recorder is None:
+            return
+        assert entry.record is not None
+        digest = hashlib.sha256(body) if len(body) < _LARGE else await asyncio.to_thread(hashlib.sha256, body)
+        entry.record = entry.record.sending(time.time(), digest.hexdigest(), entry.input_size)
+        try:
+            await self._write(entry)
+        except BaseException:
+            self.withdraw(entry, None)
+            raise
+
+    async def _reserve(self, entry: Entry) -> None:
+        # One that is under way may still come to nothing, and then another can be bought.
+        while self._most is not None and self._bought + len(self._open) >= self._most:
+            if self._bought >= self._most:
+                raise LimitError(f"the limit of {self._most} predictions is reached")
+            self._has_changed.clear()
+            await self._has_changed.wait()
+        self._open.add(entry)
+
+    def suspect(self, entry: Entry, error: CometfluxError) -> None:
+        """Note what is known of a submission while more is being found out, in case nothing more ever is."""
+        if entry.record is not None and error.money is Money.UNKNOWN and error.prediction_id is not None:
+            entry.record = entry.record.suspected(error)
+            self._note(entry)
+
+    def withdraw(self, entry: Entry, error: CometfluxError | None) -> None:
+        """Close a submission that was refused, or provably never left."""
+        self._settle(entry, is_bought=False)
+        if self._recorder is not None and entry.record is not None and entry.record.state is State.INTENT:
+            entry.record = entry.record.withdrawn(error)
+            self._note(entry)
+
+    async def accept(self, entry: Entry, prediction: Prediction) -> None:
+        """Note a prediction's id, durably. Where the disk refuses, the prediction goes on all the same."""
+        self._settle(entry, is_bought=True)
+        if self._recorder is None or entry.record is None:
+            return
+        entry.record = entry.record.accepted(prediction, time.time())
+        try:
+            await self._write(entry)
+        except JournalError as error:
+            _log.error("the journal could not take in that %s is prediction %s: %s", entry.key, prediction.id, error)
+
+    def doubt(self, entry: Entry, error: CometfluxError) -> None:
+        """Note a submission of unknown fate; it counts as bought."""
+        self._settle(entry, is_bought=True)
+        if self._recorder is not None and entry.record is not None:
+            entry.record = entry.record.ended(Kind.UNKNOWN, None, error)
+            self._note(entry)
+
+    def again(self, entry: Entry) -> None:
+        """Note that a job is bought once more."""
+        if self._recorder is not None and entry.record is not None:
+            entry.record = entry.record.again()
+            self._note(entry)
+
+    def _settle(self, entry: Entry, *, is_bought: bool) -> None:
+        if entry in self._open:
+            self._open.discard(entry)
+            self._bought += is_bought
+            self._has_changed.set()
+
+    # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def conclude(self, entry: Entry, kind: Kind, prediction: Prediction, error: CometfluxError | None) -> None:
+        """Note that a prediction is over; its images may be still to be saved."""
+        if self._recorder is not None and entry.record is not None:
+            entry.record = entry.record.ended(kind, prediction, error)
+            self._note(entry)
+
+    def end(
+        self, entry: Entry, kind: Kind, error: CometfluxError | None, files: tuple[ImageFile, ...], *, is_told: bool
+    ) -> None:
+        """Note how a job ended; *is_told* where the journal knows that already."""
+        record = entry.record
+        self._settle(entry, is_bought=entry.sending)
+        if self._recorder is not None and record is not None and not is_told and not _goes_back(record, kind, error):
+            entry.record = _concluded(record, entry, kind, error, files)
+            if entry.record != record:
+                self._note(entry)
+        if entry.identity is not None and self._under_way.get(entry.identity) is entry:
+            del self._under_way[entry.identity]
+            assert entry.over is not None
+            entry.over.set()
+
+    async def _write(self, entry: Entry) -> None:
+        assert self._recorder is not None
+        assert entry.record is not None
+        await _own(self._recorder.write(entry.record, is_new=not entry.is_written))
+        entry.is_written = True
+
+    def _note(self, entry: Entry) -> None:
+        assert self._recorder is not None
+        assert entry.record is not None
+        self._recorder.note(entry.record, is_new=not entry.is_written)
+
+
+async def _own(awaitable: Awaitable[_R]) -> _R:
+    """Give each job an error of its own: one write that fails concerns many."""
+    try:
+        return await awaitable
+    except JournalError as error:
+        raise type(error)(error.message) from error
+
+
+def _new_record(entry: Entry) -> Record:
+    assert entry.identity is not None
+    assert entry.fingerprint is not None
+    return Record(
+        identity=entry.identity,
+        index=entry.index,
+        key=entry.key,
+        model=entry.job.model,
+        input=reading.absolute(entry.job.input) if reading.holds_files(entry.job.input) else entry.job.input,
+        fingerprint=entry.fingerprint,
+    )
+
+
+def _goes_back(record: Record, kind: Kind, error: CometfluxError | None) -> bool:
+    """Whether a job that was not sent waits for the next run, since nothing is wrong with the job itself."""
+    return kind is Kind.NOT_SENT and not isinstance(error, InputError | ConnectError)
+
+
+def _concluded(
+    record: Record, entry: Entry, kind: Kind, error: CometfluxError | None, files: tuple[ImageFile, ...]
+) -> Record:
+    if record.state is State.PLANNED and kind in (Kind.FAILED, Kind.UNKNOWN):
+        # Nothing is open, so this is how the purchase before ended.
+        return record.fallen_back(entry.prediction)
+    if record.state is State.ENDED and kind is Kind.DETACHED:
+        # It was asked after once more only to fetch what is missing.
+        return record
+    ended = record.ended(kind, entry.prediction, error)
+    if kind is not Kind.SUCCEEDED or entry.folder is None:
+        return ended
+    return ended.saved(tuple(Saved(name=f.path.name, size=f.size, digest=f.digest) for f in files), error)

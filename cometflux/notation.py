@@ -1,0 +1,124 @@
+"""Jobs as texts of the journal: what a job asks for, which never changes, and how far it has come."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_unstructure_fn, override
+
+from cometflux import converter, images
+from cometflux.jobs import Kind
+from cometflux.predictions import Prediction
+from cometflux.records import Attempt, Evidence, Record, Saved, State
+
+
+def dump_plan(record: Record) -> str:
+    """Write what a job asks for, which never changes, for the journal. Files stand as their paths, bytes as digests."""
+    plan = {
+        "key": record.key,
+        "model": record.model,
+        "fingerprint": record.fingerprint,
+        "input": _write_input(record.input),
+    }
+    return _dump_compact(plan)
+
+
+def dump_progress(record: Record) -> str:
+    """Write how far a job has come, for the journal."""
+    try:
+        return _dump_compact(_records.unstructure(record))
+    except RecursionError:
+        # An answer can be nested deeper than it can be written; what is needed of it lies flat.
+        assert record.prediction is not None
+        flat = attrs.evolve(record.prediction, extra={}, metrics={})
+        return _dump_compact(_records.unstructure(attrs.evolve(record, prediction=flat)))
+
+
+def _dump_compact(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # Half of a pair of surrogates, as in the name of a file that is no text, cannot be stored as it is.
+    return text if _is_storable(text) else json.dumps(value, separators=(",", ":"))
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def load_record(identity: str, index: int, plan: str, progress: str) -> Record:
+    """Read a job from the journal.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    try:
+        known = json.loads(plan)
+        values = {**json.loads(progress), **known, "identity": identity, "index": index}
+        values["input"] = _read_input(known["input"])
+        return _records.structure(values, Record)
+    except (cattrs.BaseValidationError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__} in the record of {identity!r}") from error
+
+
+def _write_input(value: Any) -> Any:
+    match value:
+        case Path():
+            return {"$path": str(value)}
+        case bytes():
+            return {"$bytes": images.describe_bytes(value)}
+        case converter.MissingBytes():
+            return {"$bytes": dict(value)}
+        case Mapping():
+            written = {name: _write_input(part) for name, part in value.items()}
+            # What the caller wrote so must not be read as one of ours.
+            return {"$mapping": written} if any(name.startswith("$") for name in written) else written
+        case list() | tuple():
+            return [_write_input(part) for part in value]
+        case _:
+            return value
+
+
+def _read_input(value: Any) -> Any:
+    match value:
+        case {"$path": str(path)}:
+            return Path(path)
+        case {"$bytes": dict(described)}:
+            return converter.MissingBytes(described)
+        case {"$mapping": dict(written)}:
+            return {name: _read_input(part) for name, part in written.items()}
+        case dict():
+            return {name: _read_input(part) for name, part in value.items()}
+        case list():
+            return [_read_input(part) for part in value]
+        case _:
+            return value
+
+
+def _make_record_converter() -> cattrs.Converter:
+    records = cattrs.Converter(detailed_validation=False)
+    for kind in (str, bool, int):
+        records.register_structure_hook(kind, lambda value, kind: converter.expect(value, kind))
+    records.register_structure_hook(float, lambda value, _: float(value))
+    for words in (State, Kind):
+        records.register_structure_hook(words, lambda value, words: words(value))
+    records.register_structure_hook(Prediction, lambda value, _: converter.from_plain(value))
+    records.register_unstructure_hook(Prediction, converter.to_plain)
+    records.register_structure_hook_func(
+        lambda kind: kind == Mapping[str, Any], lambda value, _: converter.expect(value, dict)
+    )
+    plan: Any = {name: override(omit=True) for name in ("identity", "index", "key", "model", "input", "fingerprint")}
+    for part in (Saved, Evidence, Attempt):
+        records.register_unstructure_hook(part, make_dict_unstructure_fn(part, records, _cattrs_omit_if_default=True))
+    records.register_unstructure_hook(
+        Record, make_dict_unstructure_fn(Record, records, _cattrs_omit_if_default=True, **plan)
+    )
+    return records
+
+
+_records = _make_record_converter()

@@ -1,0 +1,152 @@
+"""The journal, written from the event loop: what many tasks hand in while one write runs goes out with the next.
+
+One thread does the writing, so the loop never waits for the disk.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import attrs
+
+from cometflux.errors import JournalError
+from cometflux.journal import JournalWriter
+from cometflux.records import Record
+
+
+@attrs.frozen
+class _Order:
+    """Something for the journal to do: write *record*, or find the one of this *identity*."""
+
+    record: Record | None
+    is_new: bool
+    identity: str
+    done: "asyncio.Future[Record | None] | None"
+
+
+class Recorder:
+    """Writes and reads a journal for the tasks of one loop, in the order in which they ask.
+
+    Args:
+        writer: the journal; opened here, and closed here.
+        on_fault: told of each write that failed.
+    """
+
+    def __init__(self, writer: JournalWriter, on_fault: Callable[[JournalError], None]) -> None:
+        self._writer = writer
+        self._on_fault = on_fault
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cometflux-journal")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._orders: list[_Order] = []
+        self._is_busy = False
+        self._is_closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def open(self) -> int:
+        """Open the journal; return how many predictions were, or may have been, bought with it.
+
+        Raises:
+            JournalError: see `JournalWriter.open`.
+        """
+        self._loop = asyncio.get_running_loop()
+        opening = self._loop.run_in_executor(self._thread, self._open)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The lock is taken in the thread, whatever becomes of the one who waits, and of the loop.
+            self._thread.submit(self._writer.close)
+            raise
+
+    def _open(self) -> int:
+        if not self._writer.is_open:
+            self._writer.open()
+        return self._writer.bought
+
+    async def write(self, record: Record, *, is_new: bool) -> None:
+        """Write *record*, and return when it is on the disk.
+
+        Raises:
+            JournalError: the disk refused.
+        """
+        await self._hand_in(record, is_new, record.identity)
+
+    def note(self, record: Record, *, is_new: bool) -> None:
+        """Write *record* without waiting; it is on the disk before anything that is handed in later."""
+        self._put(_Order(record, is_new, record.identity, None))
+
+    async def find(self, identity: str) -> Record | None:
+        """Return what the journal knows of a job; None where it knows nothing.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return await self._hand_in(None, False, identity)
+
+    async def aclose(self) -> None:
+        """Write what has been handed in, close the journal, and let others in."""
+        # While this waits for its turn, more may be handed in.
+        while self._is_busy:
+            await self._idle.wait()
+        self._is_closed = True
+        assert self._loop is not None
+        closing = self._loop.run_in_executor(self._thread, self._writer.close)
+        self._thread.shutdown(wait=False)
+        await asyncio.shield(closing)
+
+    def _hand_in(self, record: Record | None, is_new: bool, identity: str) -> "asyncio.Future[Record | None]":
+        assert self._loop is not None
+        done: asyncio.Future[Record | None] = self._loop.create_future()
+        self._put(_Order(record, is_new, identity, done))
+        return done
+
+    def _put(self, order: _Order) -> None:
+        if self._is_closed:
+            self._answer([order], {}, JournalError(f"the journal {str(self._writer.path)!r} is closed"))
+            return
+        self._orders.append(order)
+        if not self._is_busy:
+            self._is_busy = True
+            self._idle.clear()
+            assert self._loop is not None
+            # At the end of this step of the loop, so that what other tasks hand in meanwhile goes along.
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        orders, self._orders = self._orders, []
+        assert self._loop is not None
+        work = self._loop.run_in_executor(self._thread, self._carry_out, orders)
+        work.add_done_callback(lambda done: self._tell(orders, done))
+
+    def _carry_out(self, orders: list[_Order]) -> dict[str, Record]:
+        # Of several records of one job the last one counts.
+        latest = {order.identity: order.record for order in orders if order.record}
+        new = {order.identity for order in orders if order.record and order.is_new}
+        added = [record for identity, record in latest.items() if identity in new]
+        changed = [record for identity, record in latest.items() if identity not in new]
+        if latest:
+            self._writer.commit(added, changed)
+        return self._writer.find(order.identity for order in orders if order.record is None)
+
+    def _tell(self, orders: list[_Order], work: "asyncio.Future[dict[str, Record]]") -> None:
+        error = work.exception()
+        if error is not None and not isinstance(error, JournalError):
+            error = JournalError(f"the journal broke ({type(error).__name__}: {error})")
+        found = {} if error else work.result()
+        if self._orders:
+            self._flush()
+        else:
+            self._is_busy = False
+            self._idle.set()
+        self._answer(orders, found, error)
+
+    def _answer(self, orders: list[_Order], found: dict[str, Record], error: JournalError | None) -> None:
+        for order in orders:
+            if order.done is None or order.done.done():
+                continue
+            if error is None:
+                order.done.set_result(found.get(order.identity))
+            else:
+                order.done.set_exception(error)
+        if error is not None:
+            self._on_fault(error)

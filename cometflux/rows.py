@@ -1,0 +1,108 @@
+"""A job as a row of the journal, and what the journal notes of itself: with check sums, so that damage is noticed.
+
+A row is made of a plan, a progress and a check sum over each. The front page tells how many rows there are and what
+their check sums add up to, so that a row that is older than the rest is noticed as well.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+import attrs
+
+from cometflux import notation
+from cometflux.records import Record
+
+
+@attrs.frozen(kw_only=True)
+class FrontPage:
+    """What a journal notes of itself."""
+
+    journal: str
+    """A name that no other journal has."""
+    base_url: str | None = None
+    """Which service its predictions are at; None until it is told."""
+    key_salt: str | None = None
+    key_sum: str | None = None
+    """The salted digest of the API key; None until there was one."""
+    serial: int = 0
+    """How many changes were written."""
+    rows: int = 0
+    """How many jobs it holds."""
+    balance: int = 0
+    """The sum of the check sums of its rows."""
+
+    def to_row(self) -> tuple[Any, ...]:
+        """Lay it out as it is stored, with its check sum."""
+        columns = attrs.astuple(self)
+        return (*columns, check_sum(columns))
+
+    @classmethod
+    def of_row(cls, row: Sequence[Any]) -> Self:
+        """Take it from where it is stored.
+
+        Raises:
+            ValueError: it is not what was written.
+        """
+        *columns, noted = row
+        if check_sum(columns) != noted:
+            raise ValueError("its front page is not what was written")
+        names = (field.name for field in attrs.fields(cls))
+        return cls(**dict(zip(names, columns, strict=True)))
+
+    def turned(self, weight: int, is_added: bool) -> Self:
+        """Note one more change, by *weight* in the balance; *is_added* where it was a new row."""
+        return attrs.evolve(self, serial=self.serial + 1, rows=self.rows + is_added, balance=self.balance + weight)
+
+    def signed(self, base_url: str, key: str, *, salt: str) -> Self:
+        """Note whose predictions the journal holds."""
+        return attrs.evolve(self, base_url=base_url, key_salt=salt, key_sum=key_sum(salt, key), serial=self.serial + 1)
+
+    def is_of(self, key: str) -> bool:
+        """Whether the journal was begun with *key*."""
+        return self.key_sum == key_sum(self.key_salt or "", key)
+
+
+def key_sum(salt: str, key: str) -> str:
+    """Digest an API key, so that it is known again and cannot be read."""
+    return hashlib.sha256(f"{salt}{key}".encode()).hexdigest()
+
+
+def plan_of(record: Record) -> tuple[Any, ...]:
+    """Lay out what a job asks for as it is stored."""
+    columns = (record.identity, record.index, notation.dump_plan(record))
+    return (*columns, check_sum(columns))
+
+
+def progress_of(record: Record, serial: int) -> tuple[Any, ...]:
+    """Lay out how far a job has come as it is stored; *serial* is the number of this change."""
+    columns = (record.standing, record.bought, notation.dump_progress(record), serial)
+    return (*columns, check_sum((record.identity, *columns)))
+
+
+def check(number: object, row: Sequence[Any]) -> int:
+    """Return what a row adds to the balance.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    identity, place, plan, plan_sum, *progress, progress_sum = row
+    if check_sum((identity, place, plan)) != plan_sum or check_sum((identity, *progress)) != progress_sum:
+        raise ValueError(f"row {number} is not what was written")
+    return int(plan_sum) + int(progress_sum)
+
+
+def to_record(row: Sequence[Any]) -> Record:
+    """Read a job from where it is stored.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    check(repr(row[0]), row)
+    return notation.load_record(row[0], row[1], row[2], row[6])
+
+
+def check_sum(columns: Iterable[Any]) -> int:
+    """Sum up what stands in *columns*; a text and the number that it shows are not alike."""
+    return zlib.crc32("\0".join(map(repr, columns)).encode("utf-8", "surrogatepass"))

@@ -1,0 +1,139 @@
+"""Jobs of unknown fate, listed and settled by hand."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from cometflux import Journal, PollPolicy
+from cometflux.cli import main
+from cometflux.testing import LocalService
+
+
+@pytest.fixture
+def service(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    # So that no test waits for its turn to ask.
+    monkeypatch.setitem(PollPolicy.__init__.__kwdefaults__, "interval", 0.02)
+    with LocalService.in_thread(latency=0.0, pixels=1024) as service:
+        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
+        monkeypatch.setenv("COMETAPI_KEY", service.key)
+        yield service
+
+
+@pytest.fixture
+def lost(service, capsys):
+    """A batch of which the first two answers were lost; their predictions are billed all the same."""
+    Path("a.csv").write_text("prompt,key\na fox,fox\nan owl,owl\na toad,toad\n")
+    service.fail("drop", after=True, times=2)
+    run("batch a.csv --max-pending 1", 5)
+    capsys.readouterr()
+    return {bill.input["prompt"]: bill.id for bill in service.bills}
+
+
+def run(line, code=0):
+    assert code == main(shlex.split(line))
+
+
+def status():
+    with Journal("a-images") as journal:
+        return {name: count for name, count in journal.status().items() if count}
+
+
+def test_a_batch_with_unknowns_ends_with_the_command_that_lists_them(service, capsys):
+    Path("a.csv").write_text("prompt\na fox\n")
+    service.fail("drop", after=True)
+    run("batch a.csv", 5)
+    lines = capsys.readouterr().err.splitlines()
+    assert ["a-images: 0 of 1 saved, 1 unknown", "  cometflux unknown a-images"] == [lines[-3], lines[-1]]
+    run("batch a.csv", 5)
+    assert 1 == len(service.bills)
+
+
+def test_unknowns_are_listed_with_what_can_be_done(lost, capsys):
+    run("unknown a-images")
+    out, err = capsys.readouterr()
+    header, *rows = out.splitlines()
+    assert ["key", "when", "evidence", "model", "prompt"] == header.split()
+    assert ["fox", "owl"] == [row.split()[0] for row in rows]
+    assert all(row.rstrip().endswith(prompt) for row, prompt in zip(rows, ("a fox", "an owl"), strict=True))
+    for choice in ("--adopt 'KEY=ID'", "--abandon 'KEY'", "--resend 'KEY'"):
+        assert f"  cometflux unknown a-images {choice}" in err
+
+
+def test_unknowns_as_json_are_one_object_per_line(lost, capsys):
+    run("unknown a-images --json")
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert ("fox", "a fox", "owl") == (first["key"], first["prompt"], second["key"])
+    names = ["key", "when", "evidence", "message", "request_id", "prediction_id", "model", "prompt"]
+    assert names == list(first)
+
+
+def test_without_unknowns_so_it_is_said(service, capsys):
+    Path("a.csv").write_text("prompt\na fox\n")
+    run("batch a.csv")
+    capsys.readouterr()
+    run("unknown a-images")
+    assert ("", "no job in a-images is of unknown fate\n") == capsys.readouterr()
+
+
+def test_what_is_adopted_is_fetched_and_not_bought(lost, service, capsys):
+    run(f"unknown a-images --adopt fox={lost['a fox']} --adopt owl={lost['an owl']}")
+    assert "  cometflux resume a-images" == capsys.readouterr().err.splitlines()[-1]
+    assert {"planned": 3, "saved": 1, "pending": 2} == status()
+    run("resume a-images")
+    assert (3, {"planned": 3, "saved": 3}) == (len(service.bills), status())
+
+
+def test_what_is_abandoned_is_neither_looked_for_nor_bought(lost, service, capsys):
+    run("unknown a-images --abandon fox --abandon owl")
+    assert "resume" not in capsys.readouterr().err
+    run("resume a-images", 1)
+    assert (3, {"planned": 3, "saved": 1, "canceled": 2}) == (len(service.bills), status())
+
+
+def test_what_is_sent_again_is_bought_once_more(lost, service):
+    run("unknown a-images --resend fox --abandon owl")
+    run("resume a-images", 1)
+    assert (4, {"planned": 3, "saved": 2, "canceled": 1}) == (len(service.bills), status())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--abandon foxx", "no job has the key 'foxx'; did you mean 'fox'?"),
+        ("--abandon toad", "the job 'toad' is not of unknown fate: it stands in 'saved'"),
+        ("--adopt fox", "--adopt fox: write it as KEY=ID"),
+        ("--resend ''", "--resend is blank; give the KEY of a job"),
+        ("--adopt fox=../x", "prediction id: '../x' was given; allowed are letters, digits and . _ ~ : -"),
+        ("--adopt fox={toad}", "that of the job 'toad' already"),
+        ("--adopt fox=x1 --adopt owl=x1", "the id 'x1' is given 2 times; a prediction belongs to one job"),
+        ("--resend fox --abandon fox", "the key 'fox' is given 2 times; settle each job in one way"),
+    ],
+    ids=lambda value: value if value.startswith("--") else "",
+)
+def test_what_cannot_be_settled_changes_nothing(options, said, lost, capsys):
+    run(
+        f"unknown a-images --abandon owl {options.format(toad=lost['a toad'])}"
+        if "owl" not in options
+        else f"unknown a-images {options}",
+        2,
+    )
+    assert said in capsys.readouterr().err
+    assert {"planned": 3, "saved": 1, "unknown": 2} == status()
+
+
+def test_jobs_that_go_by_the_same_name_are_told_apart(service, capsys):
+    service.fail("drop", after=True, times=2)
+    Path("a.csv").write_text("prompt\na fox\n")
+    run("batch a.csv", 5)
+    Path("a.csv").write_text("prompt\nan owl\n")
+    run("batch a.csv", 5)
+    capsys.readouterr()
+    run("unknown a-images --abandon '#00000'", 2)
+    expected = "error: 2 jobs go by '#00000'; name one of them: #00000:1 (a fox); #00000:2 (an owl)\n"
+    assert expected == capsys.readouterr().err
+    run("unknown a-images --abandon '#00000:2'")
+    assert {"planned": 2, "canceled": 1, "unknown": 1} == status()
