@@ -357,9 +357,13 @@ _LONGEST_URL = 4096
 def to_plain(prediction: Prediction) -> dict[str, Any]:
     """Take a prediction apart into what JSON can hold, without its input and its logs."""
     # The input stands with the job and the logs beside the image; outputs that are images themselves are megabytes.
-    output = prediction.output if all(len(url) < _LONGEST_URL for url in prediction.output) else ()
-    known = attrs.evolve(prediction, input={}, logs=None, output=output)
-    return {name: value for name, value in _converter.unstructure(known).items() if value not in (None, {}, (), [])}
+    is_light = all(len(url) < _LONGEST_URL for url in prediction.output)
+    plain: dict[str, Any] = {"output": list(prediction.output)} if prediction.output and is_light else {}
+    for name in _KEPT:
+        value = getattr(prediction, name)
+        if value is not None and value != {}:
+            plain[name] = value.isoformat() if isinstance(value, datetime) else value
+    return plain
 
 
 def from_plain(value: Any) -> Prediction:
@@ -391,3 +395,4 @@ _OPTIONAL = {
     if field.name not in {"id", "status", "output", "error", "extra"}
 }
 _OPTIONAL["input"] = (_load_input, dict)
+_KEPT = [field.name for field in attrs.fields(Prediction) if field.name not in {"input", "logs", "output"}]

@@ -11,8 +11,8 @@ import os
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -36,9 +36,10 @@ ON CONFLICT(identity) DO UPDATE SET
     serial = excluded.serial, progress_sum = excluded.progress_sum
 """
 _UPDATE = "UPDATE jobs SET standing = ?, bought = ?, progress = ?, serial = ?, progress_sum = ? WHERE identity = ?"
-_WEIGH = "SELECT plan_sum, progress_sum FROM jobs WHERE identity = ?"
-_FIND = f"SELECT {COLUMNS} FROM jobs WHERE identity = ?"  # noqa: S608
+_WEIGH = "SELECT identity, plan_sum, progress_sum FROM jobs WHERE identity"
+_FIND = f"SELECT {COLUMNS} FROM jobs WHERE identity"  # noqa: S608
 _PAGE = 500
+_MOST_SUMS = 10_000
 _Item = TypeVar("_Item")
 
 
@@ -188,6 +189,8 @@ class JournalWriter:
         self._connect = connect
         self._lock: Lock | None = None
         self._database: sqlite3.Connection | None = None
+        self._sums: dict[str, tuple[int, int]] = {}
+        """The check sums of rows written last, which are likely to be written next."""
         self.bought = 0
         """How many predictions were, or may have been, bought when it was opened."""
 
@@ -276,6 +279,8 @@ class JournalWriter:
                 yield database
                 database.execute("COMMIT")
             except BaseException:
+                # A commit that failed may have reached the disk all the same.
+                self._sums.clear()
                 with contextlib.suppress(sqlite3.Error):
                     if database.in_transaction:
                         database.execute("ROLLBACK")
@@ -292,31 +297,48 @@ class JournalWriter:
             JournalError: the disk refused.
         """
         with self._transaction() as database:
-            front = self._write(database, added, changed)
+            written = self._write(database, added, changed)
+        self._note(*written)
+
+    def _note(self, front: FrontPage, sums: Mapping[str, tuple[int, int]]) -> None:
+        """Take note of what has reached the disk."""
         assert self._lock is not None
         self._lock.write(front.journal, front.serial, front.rows)
+        if len(self._sums) > _MOST_SUMS:
+            self._sums.clear()
+        self._sums.update(sums)
 
-    def _write(self, database: sqlite3.Connection, added: Sequence[Record], changed: Sequence[Record]) -> FrontPage:
-        # Read again each time: a commit that failed may have reached the disk all the same.
+    def _write(
+        self, database: sqlite3.Connection, added: Sequence[Record], changed: Sequence[Record]
+    ) -> tuple[FrontPage, dict[str, tuple[int, int]]]:
+        # Read again each time, since a commit that failed may have reached the disk all the same.
         front = read_front(database)
-        for record in added:
-            old = self._weigh(record)
-            row = (*rows.plan_of(record), *rows.progress_of(record, front.serial + 1))
-            database.execute(_PUT, row)
-            front = front.turned(rows.check(record.identity, row) - sum(old), not old)
-        for record in changed:
-            old = self._weigh(record)
-            if not old:
-                raise JournalError(f"the journal {str(self.path)!r} has lost a job while it was open")
-            columns = rows.progress_of(record, front.serial + 1)
-            database.execute(_UPDATE, (*columns, record.identity))
-            front = front.turned(columns[-1] - old[-1], False)
+        whole = {record.identity for record in added}
+        # Of several records of one job the last one counts; what is put as a whole may be there already.
+        latest = {record.identity: record for record in (*added, *changed)}
+        before = self._weigh(latest)
+        if not latest.keys() - whole <= before.keys():
+            raise JournalError(f"the journal {str(self.path)!r} has lost a job while it was open")
+        serials = count(front.serial + 1)
+        rest = [(*rows.progress_of(record, next(serials)), record.identity) for record in latest.values()]
+        puts = [(*rows.plan_of(latest[row[-1]]), *row[:-1]) for row in rest if row[-1] in whole]
+        updates = [row for row in rest if row[-1] not in whole]
+        database.executemany(_PUT, puts)
+        database.executemany(_UPDATE, updates)
+        after = {row[0]: (row[3], row[-1]) for row in puts}
+        after.update((row[-1], (before[row[-1]][0], row[-2])) for row in updates)
+        weight = sum(map(sum, after.values())) - sum(map(sum, before.values()))
+        front = front.turned(len(rest), len(latest) - len(before), weight)
         turn_front(database, front)
-        return front
+        return front, after
 
-    def _weigh(self, record: Record) -> tuple[int, ...]:
-        """Return the check sums of what stands there now; nothing where nothing does."""
-        return self._opened.execute(_WEIGH, (record.identity,)).fetchone() or ()
+    def _weigh(self, identities: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Return the check sums of plan and progress that stand there now, of the jobs that do."""
+        found = {identity: self._sums[identity] for identity in identities if identity in self._sums}
+        for page in _pages(identity for identity in identities if identity not in found):
+            for identity, plan_sum, progress_sum in self._opened.execute(f"{_WEIGH} IN ({_marks(page)})", page):
+                found[identity] = plan_sum, progress_sum
+        return found
 
     def conflicts(self, records: Iterable[Record]) -> list[Record]:
         """Return those of *records* whose identity stands in the journal for something else: a key used twice.
@@ -354,9 +376,8 @@ class JournalWriter:
         new = [record for record in page if record.identity not in known]
         with self._transaction() as database:
             database.executemany("INSERT INTO drawn VALUES(?)", [(record.identity,) for record in page])
-            front = self._write(database, [*new, *(each for each in again if each != known[each.identity])], ())
-        assert self._lock is not None
-        self._lock.write(front.journal, front.serial, front.rows)
+            written = self._write(database, [*new, *(each for each in again if each != known[each.identity])], ())
+        self._note(*written)
         return len(new)
 
     def _drop_others(self) -> int:
@@ -391,10 +412,9 @@ class JournalWriter:
             # What could not be taken back when the disk refused was never written.
             if database.in_transaction:
                 database.execute("ROLLBACK")
-            for identity in identities:
-                row = database.execute(_FIND, (identity,)).fetchone()
-                if row is not None:
-                    found[identity] = rows.to_record(row)
+            for page in _pages(identities):
+                for row in database.execute(f"{_FIND} IN ({_marks(page)})", page):
+                    found[row[0]] = rows.to_record(row)
         return found
 
     def close(self) -> None:
@@ -419,6 +439,10 @@ def _planned_again(known: Record, record: Record) -> Record:
     if known.fingerprint != record.fingerprint:
         return known
     return attrs.evolve(known, index=record.index, key=record.key, input=record.input, is_dropped=False)
+
+
+def _marks(page: Sequence[str]) -> str:
+    return ",".join("?" * len(page))
 
 
 def _pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:

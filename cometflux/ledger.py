@@ -233,7 +233,8 @@ class Ledger:
         self._settle(entry, is_bought=entry.sending)
         if self._recorder is not None and record is not None and not is_told and not _goes_back(record, kind, error):
             entry.record = _concluded(record, entry, kind, error, files)
-            if entry.record != record:
+            # What an earlier run had found out may be all there is to say.
+            if not entry.resumed or entry.record != record:
                 self._note(entry)
         if entry.identity is not None and self._under_way.get(entry.identity) is entry:
             del self._under_way[entry.identity]

@@ -14,7 +14,7 @@ from cometflux.journal import JournalWriter
 from cometflux.records import Record
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class _Order:
     """Something for the journal to do: write *record*, or find the one of this *identity*."""
 

@@ -297,6 +297,8 @@ class Record:
 
     def again(self) -> Self:
         """Put a purchase behind us, so that the job can be bought once more."""
+        if self.state is State.PLANNED and self.kind is None and not self.is_dropped:
+            return self
         if not self.bought - len(self.earlier):
             return attrs.evolve(self, state=State.PLANNED, kind=None, evidence=None)
         spent = Attempt(

@@ -51,9 +51,10 @@ class FrontPage:
         names = (field.name for field in attrs.fields(cls))
         return cls(**dict(zip(names, columns, strict=True)))
 
-    def turned(self, weight: int, is_added: bool) -> Self:
-        """Note one more change, by *weight* in the balance; *is_added* where it was a new row."""
-        return attrs.evolve(self, serial=self.serial + 1, rows=self.rows + is_added, balance=self.balance + weight)
+    def turned(self, changes: int, rows: int, weight: int) -> Self:
+        """Note *changes* more, *rows* of them new rows, and by what *weight* the balance changes with them."""
+        serial, balance = self.serial + changes, self.balance + weight
+        return attrs.evolve(self, serial=serial, rows=self.rows + rows, balance=balance)
 
     def signed(self, base_url: str, key: str, *, salt: str) -> Self:
         """Note whose predictions the journal holds."""

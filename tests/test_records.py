@@ -274,7 +274,7 @@ def test_of_a_prediction_neither_input_nor_logs_are_kept():
 
 def test_of_an_answer_nested_too_deep_to_be_written_the_rest_is_kept():
     deep = {}
-    for _ in range(900):
+    for _ in range(3000):
         deep = {"a": deep}
     said = Prediction(id="p", status=Status.SUCCEEDED, output=("https://x/a.png",), extra=deep, metrics=deep)
     assert attrs.evolve(said, extra={}, metrics={}) == written_and_read(new(prediction=said)).prediction
