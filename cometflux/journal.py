@@ -193,6 +193,8 @@ class JournalWriter:
         """The check sums of rows written last, which are likely to be written next."""
         self.bought = 0
         """How many predictions were, or may have been, bought when it was opened."""
+        self.was_empty = False
+        """Whether no job was in it when it was opened."""
 
     @property
     def is_open(self) -> bool:
@@ -367,6 +369,7 @@ class JournalWriter:
         with self._transaction() as database:
             database.execute("DROP TABLE IF EXISTS temp.drawn")
             database.execute("CREATE TEMP TABLE drawn(identity TEXT PRIMARY KEY) WITHOUT ROWID")
+        self.was_empty = False
         added = sum(self._plan_page(page) for page in _pages(records))
         return added, self._drop_others()
 
@@ -417,13 +420,17 @@ class JournalWriter:
                     found[row[0]] = rows.to_record(row)
         return found
 
+    def make_room(self) -> None:
+        """Move what the log holds into the database, so that the log can be written from its beginning again."""
+        with contextlib.suppress(sqlite3.Error):
+            self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Leave one complete file behind, and let others in. In a process that was forked off it does nothing."""
         if self._database is None or self._lock is None or not self._lock.is_held:
             return
         try:
-            with contextlib.suppress(sqlite3.Error):
-                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.make_room()
             self._forget()
         finally:
             self._lock.release()

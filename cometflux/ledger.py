@@ -26,6 +26,7 @@ from cometflux.registry import Entry
 
 _log = logging.getLogger("cometflux")
 _LARGE = 512 * 1024
+_MOST_CLAIMED = 100_000
 _R = TypeVar("_R")
 
 
@@ -50,6 +51,8 @@ class Ledger:
         self._has_changed = asyncio.Event()
         self._descriptions = reading.Descriptions()
         self._under_way: dict[str, Entry] = {}
+        self._claimed: set[int] | None = None
+        """Marks of the jobs taken up, while those are few and the journal was empty before; else None."""
 
     @property
     def is_kept(self) -> bool:
@@ -69,6 +72,7 @@ class Ledger:
         if self._recorder is not None:
             self._bought = await self._recorder.open()
             self._is_open = True
+            self._claimed = set() if self._recorder.was_empty else None
 
     async def aclose(self) -> None:
         """Write down what is left, and let others have the journal."""
@@ -134,15 +138,26 @@ class Ledger:
             await other.over.wait()
         entry.over = asyncio.Event()
         self._under_way[entry.identity] = entry
-        if entry.identity.startswith("run:"):
-            record = None
-        else:
-            record = await _own(self._recorder.find(entry.identity))
+        record = None if self._is_surely_new(entry.identity) else await _own(self._recorder.find(entry.identity))
         if record is not None and record.fingerprint != entry.fingerprint:
             raise InputError("key", entry.key, "the journal has this key for a job with another input")
         entry.is_written = record is not None
         entry.record = record or _new_record(entry)
         return record
+
+    def _is_surely_new(self, identity: str) -> bool:
+        """Whether the journal need not be asked: it was empty, and nobody came with this identity since."""
+        if identity.startswith("run:"):
+            return True
+        if self._claimed is None:
+            return False
+        # What is taken for known though it is new is looked up, and that is all.
+        mark = hash(identity)
+        is_new = mark not in self._claimed
+        self._claimed.add(mark)
+        if len(self._claimed) > _MOST_CLAIMED:
+            self._claimed = None
+        return is_new
 
     # ── one submission ───────────────────────────────────────────────────────────────────────────────────────────────
 

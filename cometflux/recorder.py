@@ -4,6 +4,7 @@ One thread does the writing, so the loop never waits for the disk.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,6 +39,8 @@ class Recorder:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cometflux-journal")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._orders: list[_Order] = []
+        self._refused: dict[str, Record] = {}
+        """What the disk did not take, by job; touched by the journal's thread only."""
         self._is_busy = False
         self._is_closed = False
         self._idle = asyncio.Event()
@@ -62,6 +65,11 @@ class Recorder:
         if not self._writer.is_open:
             self._writer.open()
         return self._writer.bought
+
+    @property
+    def was_empty(self) -> bool:
+        """Whether no job was in the journal when it was opened."""
+        return self._writer.was_empty
 
     async def write(self, record: Record, *, is_new: bool) -> None:
         """Write *record*, and return when it is on the disk.
@@ -90,7 +98,7 @@ class Recorder:
             await self._idle.wait()
         self._is_closed = True
         assert self._loop is not None
-        closing = self._loop.run_in_executor(self._thread, self._writer.close)
+        closing = self._loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
         await asyncio.shield(closing)
 
@@ -125,8 +133,32 @@ class Recorder:
         added = [record for identity, record in latest.items() if identity in new]
         changed = [record for identity, record in latest.items() if identity not in new]
         if latest:
-            self._writer.commit(added, changed)
+            self._commit(added, changed)
         return self._writer.find(order.identity for order in orders if order.record is None)
+
+    def _commit(self, added: list[Record], changed: list[Record]) -> None:
+        """Write, together with what the disk refused before: it may take it now, and it is what happened."""
+        if self._refused:
+            self._writer.make_room()
+        fresh = {record.identity for record in (*added, *changed)}
+        left = [record for identity, record in self._refused.items() if identity not in fresh]
+        # Whether the disk had the first record of a job is not known any more.
+        whole = [*left, *added, *(record for record in changed if record.identity in self._refused)]
+        rest = [record for record in changed if record.identity not in self._refused]
+        try:
+            self._writer.commit(whole, rest)
+        except JournalError:
+            self._refused.update((record.identity, record) for record in (*added, *changed))
+            raise
+        self._refused.clear()
+
+    def _close(self) -> None:
+        try:
+            if self._refused:
+                with contextlib.suppress(JournalError):
+                    self._commit([], [])
+        finally:
+            self._writer.close()
 
     def _tell(self, orders: list[_Order], work: "asyncio.Future[dict[str, Record]]") -> None:
         error = work.exception()

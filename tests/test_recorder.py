@@ -146,7 +146,7 @@ async def test_closing_waits_for_what_is_handed_in_when_a_fault_is_told(disk, tm
     disk.failing = True
     recorder.note(new(1), is_new=True)
     await recorder.aclose()
-    assert ["2"] == keys(tmp_path)
+    assert ["1", "2"] == keys(tmp_path)
     assert 1 == len(faults)
 
 
@@ -186,7 +186,7 @@ async def test_each_caller_is_told_when_the_disk_refuses(recorder, disk, faults,
     assert ["0"] == keys(tmp_path)
 
 
-async def test_when_the_disk_recovers_the_journal_goes_on(recorder, disk, faults, tmp_path):
+async def test_when_the_disk_recovers_what_it_refused_is_written_as_well(recorder, disk, faults, tmp_path):
     disk.failing = True
     recorder.note(new(1, attempt=1), is_new=True)
     with pytest.raises(JournalError):
@@ -194,8 +194,24 @@ async def test_when_the_disk_recovers_the_journal_goes_on(recorder, disk, faults
     disk.failing = False
     recorder.note(new(1, attempt=2), is_new=True)
     await recorder.write(new(3), is_new=True)
-    assert ["1", "3"] == keys(tmp_path)
+    assert ["1", "2", "3"] == keys(tmp_path)
     assert 2 == (await recorder.find("1")).attempt
+
+
+async def test_what_the_disk_refused_is_tried_once_more_at_the_end(disk, faults, tmp_path):
+    recorder = Recorder(JournalWriter(tmp_path, connect=disk.connect), faults.append)
+    await recorder.open()
+    await recorder.write(new(1), is_new=True)
+    disk.failing = True
+    recorder.note(new(1, attempt=5), is_new=False)
+    recorder.note(new(2), is_new=True)
+    with pytest.raises(JournalError):
+        await recorder.write(new(3), is_new=True)
+    disk.failing = False
+    await recorder.aclose()
+    assert ["1", "2", "3"] == keys(tmp_path)
+    with Journal(tmp_path) as journal:
+        assert 5 == next(journal.records()).attempt
 
 
 async def test_it_can_be_closed_while_the_disk_refuses(disk, faults, tmp_path):

@@ -556,6 +556,17 @@ async def test_when_the_journal_cannot_be_written_nothing_is_sent_and_what_is_pa
     assert len(service.bills) <= number * 3
 
 
+async def test_what_the_disk_refused_is_written_when_the_session_is_closed(service, tmp_path):
+    held = Held()
+    async with held_session(service, tmp_path, held, max_pending=4) as session:
+        held.fail_from_now_on(range(3, 100))
+        with pytest.raises(SessionStoppedError):
+            await outcomes_of(session.generate([str(n) for n in range(20)], save_to=tmp_path))
+        held.failing = ()
+    assert sorted(bill.id for bill in service.bills) == ids_of(tmp_path)
+    assert {"saved"} == {record.standing for record in records(tmp_path) if record.bought}
+
+
 async def test_an_id_that_the_journal_could_not_take_in_is_logged(service, tmp_path, caplog):
     held = Held()
     async with held_session(service, tmp_path, held) as session:
