@@ -7,7 +7,7 @@
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sized
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,6 +49,8 @@ class Drawing:
         self.is_closed = False
         """Whether nothing more is drawn."""
         self._error: BaseException | None = None
+        self.is_finite = isinstance(jobs, Sized)
+        """Whether it is known that the jobs come to an end."""
         self.drawn = 0
         """How many jobs have been drawn."""
 
@@ -91,6 +93,10 @@ class Drawing:
         self._unfinished -= 1
         self._outcomes.append(outcome)
         self._arrived.set()
+
+    def note(self, error: BaseException) -> None:
+        """Note what is raised behind the last outcome, unless there is a reason already."""
+        self._error = self._error or error
 
     def close(self, error: BaseException | None = None) -> None:
         """Note that nothing more is drawn; the first *error* is raised behind the last outcome."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from cometflux import images, naming, reading, storage
 from cometflux.asking import Asker
-from cometflux.errors import CometfluxError, Money, OutputError, SessionClosedError, UnknownSubmissionError
+from cometflux.errors import CometfluxError, InputError, Money, OutputError, SessionClosedError, UnknownSubmissionError
 from cometflux.events import Accepted, Ended, Observer, Retried, Saved
 from cometflux.images import ImageFile
 from cometflux.jobs import Kind
@@ -82,6 +82,20 @@ class Carrier:
 
     # ── on the way there ─────────────────────────────────────────────────────────────────────────────────────────────
 
+    async def identify(self, entry: Entry, count: Callable[[str], int] | None) -> None:
+        """Name the job as the journal knows it; *count* counts those that ask for the same.
+
+        Raises:
+            InputError: a file of its input cannot be read, and it has no key by which it could be known.
+        """
+        try:
+            await self._ledger.identify(entry, count)
+        except InputError as error:
+            # What a key stands for is known without the files.
+            if entry.identity is None:
+                raise
+            entry.unreadable = error
+
     def launch(self, entry: Entry) -> None:
         """Set a job on its way."""
         entry.task = self._spawn(self._carry(entry))
@@ -91,7 +105,9 @@ class Carrier:
     def give_up(self, entry: Entry) -> None:
         """Stop a job that has not been sent, and buy nothing more for it; what has left goes on."""
         entry.is_given_up = True
-        if entry.task is not None and not entry.sending and entry.prediction is None:
+        # One that is not looked up yet may be bought already, and about one of unknown fate somebody is deciding.
+        is_open = entry.sending or entry.prediction is not None or entry.doubt is not None
+        if entry.task is not None and entry.is_looked_up and not is_open:
             entry.task.cancel()
 
     def _cut_off(self, task: "asyncio.Task[None]", entry: Entry) -> None:
@@ -101,7 +117,7 @@ class Carrier:
             self.lose(entry, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
         elif entry.sending:
             message = "the submission was cut off while its answer was awaited"
-            self.lose(entry, UnknownSubmissionError(message, "cancelled"))
+            self.lose(entry, entry.doubt or UnknownSubmissionError(message, "cancelled"))
         else:
             self.lose(entry, self.reason_not_sent())
 
@@ -114,12 +130,13 @@ class Carrier:
         try:
             # One that failed and is bought again has been taken up already.
             is_known = self._ledger.is_kept and entry.failed is None
+            entry.is_looked_up = not is_known
             if not (is_known and await self._take_up(entry)):
                 await self._submit(entry)
         except CometfluxError as error:
             self.lose(entry, error)
         except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything; no job is dropped
-            self.lose(entry, _unforeseen(error, entry))
+            self.lose(entry, unforeseen(error, entry))
 
     async def _submit(self, entry: Entry) -> None:
         await self._take_slot(entry)
@@ -133,6 +150,8 @@ class Carrier:
         if not entry.holds_slot:
             await self._slots.acquire()
             entry.holds_slot = True
+        if entry.admitted is not None:
+            entry.admitted.set()
 
     def free_slot(self, entry: Entry) -> None:
         """Let another job have the slot of this one."""
@@ -142,6 +161,9 @@ class Carrier:
 
     async def _accept(self, entry: Entry, prediction: Prediction) -> None:
         await self._ledger.accept(entry, prediction)
+        self._go_on(entry, prediction)
+
+    def _go_on(self, entry: Entry, prediction: Prediction) -> None:
         self._enter_registry(entry, prediction)
         if prediction.status.is_terminal:
             self.conclude(entry, prediction)
@@ -160,20 +182,21 @@ class Carrier:
 
     async def _take_up(self, entry: Entry) -> bool:
         """Go on from where the journal says the job stands; return whether there is nothing to submit."""
-        await self._ledger.identify(entry, None)
+        await self.identify(entry, None)
         if self._ledger.is_under_way(entry):
             # Whoever is under way may be waiting for this slot.
             self.free_slot(entry)
         record = await self._ledger.claim(entry)
+        self._on_change()
         if record is None:
+            self._check_wanted(entry)
             return False
         entry.failures = record.failures
         entry.input_size = record.input_size
         match record.step(self._retry_failed):
             case Step.SUBMIT:
-                if record.kind is Kind.FAILED:
-                    entry.failed = record.last_word
-                    entry.failures += 1
+                self._remember_purchase(entry, record)
+                self._check_wanted(entry)
                 return False
             case Step.DECIDE:
                 return await self._decide(entry, record)
@@ -185,6 +208,18 @@ class Carrier:
                 self._tell_again(entry, record)
         return True
 
+    def _check_wanted(self, entry: Entry) -> None:
+        if entry.is_given_up or self._why_not_sent() is not None:
+            raise self.reason_not_sent()
+
+    def _remember_purchase(self, entry: Entry, record: Record) -> None:
+        """Note what is paid for already, in case buying it once more comes to nothing."""
+        if record.kind is Kind.FAILED:
+            entry.failed = record.last_word
+            entry.failures += 1
+        elif record.earlier and record.earlier[-1].kind is Kind.UNKNOWN:
+            entry.doubt = record.fallen_back().doubt
+
     async def _decide(self, entry: Entry, record: Record) -> bool:
         entry.resumed = True
         entry.doubt = doubt = record.doubt
@@ -194,8 +229,9 @@ class Carrier:
             entry.resumed = False
             return False
         entry.prediction = prediction
+        await self._ledger.accept(entry, prediction)
         await self._take_slot(entry)
-        await self._accept(entry, prediction)
+        self._go_on(entry, prediction)
         return True
 
     async def _ask_on(self, entry: Entry, record: Record) -> None:
@@ -251,7 +287,6 @@ class Carrier:
 
     def _buy_again(self, entry: Entry, prediction: Prediction) -> None:
         self._ledger.conclude(entry, Kind.FAILED, prediction, None)
-        self._ledger.again(entry)
         entry.prediction = prediction
         self._registry.again(entry)
         entry.resumed = False
@@ -306,6 +341,8 @@ class Carrier:
     ) -> None:
         """End a job, once; *is_told* where the journal knows it already."""
         self.free_slot(entry)
+        if entry.admitted is not None:
+            entry.admitted.set()
         self._ledger.end(entry, kind, error, files, is_told=is_told)
         entry.sending = False
         outcome = self._registry.end(entry, kind, error, tuple(image.path for image in files))
@@ -337,7 +374,8 @@ def _look_for_files(entry: Entry, record: Record) -> tuple[ImageFile, ...] | Non
     return storage.find_saved(entry.folder, stem, record.prediction_id, count) if count else None
 
 
-def _unforeseen(error: Exception, entry: Entry) -> CometfluxError:
+def unforeseen(error: Exception, entry: Entry) -> CometfluxError:
+    """Tell what an error that nobody expected means for a job."""
     name = type(error).__name__
     if entry.sending:
         return UnknownSubmissionError(f"the transport broke while the submission was under way ({name})", name)

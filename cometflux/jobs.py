@@ -62,7 +62,8 @@ class Job:
         _check_key(self.key)
         if not isinstance(self.input, Mapping):
             raise InputError("input", self.input, "allowed is a mapping from parameter to value")
-        object.__setattr__(self, "input", dict(self.input))
+        # To the bottom: a list that the caller goes on to change is not this job's any more.
+        object.__setattr__(self, "input", _copied(self.input))
         for name, value in self.input.items():
             if not isinstance(name, str) or not _is_utf8(name):
                 raise InputError("input", name, "the name of a parameter is a text that UTF-8 can encode")
@@ -93,6 +94,19 @@ class Job:
         """The text of the prompt; None for a model that takes none."""
         prompt = self.input.get("prompt")
         return prompt if isinstance(prompt, str) else None
+
+
+def _copied(value: Any, depth: int = 0) -> Any:
+    # What is nested too deep is refused by the check that follows; what is more than a dict keeps its kind.
+    if depth > _DEEPEST or (isinstance(value, dict) and type(value) is not dict):
+        return value
+    match value:
+        case Mapping():
+            return {name: _copied(part, depth + 1) for name, part in value.items()}
+        case list() | tuple():
+            return [_copied(part, depth + 1) for part in value]
+        case _:
+            return value
 
 
 _TYPED = frozenset(flux.MODELS.values())
@@ -127,6 +141,7 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
             for name, part in value.items():
                 if not isinstance(name, str):
                     raise InputError(field, name, "the names in a mapping are strings")
+                _check_encodable(field, name, depth)
                 _check_encodable(field, part, depth + 1)
         case list() | tuple():
             for part in value:

@@ -21,7 +21,7 @@ import attrs
 
 from cometflux import rows
 from cometflux.database import COLUMNS, check, look, make, make_private, open_reader, read_front, told, turn_front
-from cometflux.errors import ConfigError, JournalError, JournalMismatchError
+from cometflux.errors import ConfigError, JournalError, JournalLockedError, JournalMismatchError
 from cometflux.locking import Lock, Note, is_locked
 from cometflux.records import DROPPED, SENDING, STANDINGS, Record
 from cometflux.rows import FrontPage
@@ -195,6 +195,9 @@ class JournalWriter:
         """How many predictions were, or may have been, bought when it was opened."""
         self.was_empty = False
         """Whether no job was in it when it was opened."""
+        self.is_owing = False
+        """Whether something was paid for and not on the disk when it was taken."""
+        self._is_taken = False
 
     @property
     def is_open(self) -> bool:
@@ -225,6 +228,26 @@ class JournalWriter:
             front = self._sign(known)
             self._lock.write(front.journal, front.serial, front.rows)
             stack.pop_all()
+
+    def take(self) -> None:
+        """Open it, unless it is open already, for one who works with it alone.
+
+        Raises:
+            JournalLockedError: another one of this process does so, or as for `open`.
+            JournalError: as for `open`.
+        """
+        if self._is_taken:
+            raise JournalLockedError(f"the journal {str(self.path)!r} is in use by another session")
+        self._is_taken = True
+        try:
+            if not self.is_open:
+                self.open()
+            owing = "SELECT 1 FROM jobs WHERE standing IN ('unsaved', 'pending', 'detached') LIMIT 1"
+            with told(self.path):
+                self.is_owing = self._opened.execute(owing).fetchone() is not None
+        except BaseException:
+            self._is_taken = False
+            raise
 
     def _set_up(self) -> None:
         for setting in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL", "fullfsync = ON"):
@@ -265,8 +288,10 @@ class JournalWriter:
         if self._database is None:
             raise JournalError(f"the journal {str(self.path)!r} is closed")
         assert self._lock is not None
-        if not self._lock.is_held:
+        if self._lock.is_released:
             raise JournalError(f"the journal {str(self.path)!r} belongs to the process that opened it")
+        if not self._lock.is_held:
+            raise JournalError(f"the lock file of the journal {str(self.path)!r} was taken away while it was in use")
         return self._database
 
     @contextlib.contextmanager
@@ -422,17 +447,18 @@ class JournalWriter:
 
     def make_room(self) -> None:
         """Move what the log holds into the database, so that the log can be written from its beginning again."""
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error, JournalError):
             self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Leave one complete file behind, and let others in. In a process that was forked off it does nothing."""
-        if self._database is None or self._lock is None or not self._lock.is_held:
+        if self._database is None or self._lock is None or self._lock.is_released:
             return
         try:
             self.make_room()
             self._forget()
         finally:
+            self._is_taken = False
             self._lock.release()
 
     def _forget(self) -> None:

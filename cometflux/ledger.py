@@ -93,12 +93,18 @@ class Ledger:
         """
         if self._recorder is None or entry.identity is not None:
             return
+        if entry.job.key is not None:
+            # Set first: what was bought under a key is found even where a file of its input is gone.
+            entry.identity = identify(entry.job.key, "", 1)
         described = await self._describe(entry.job)
         entry.fingerprint = converter.fingerprint(entry.job.model, described)
-        if entry.job.key is None and count is None:
+        if entry.job.key is not None:
+            return
+        if count is None:
             entry.identity = f"run:{uuid4().hex}"
         else:
-            entry.identity = identify(entry.job.key, entry.fingerprint, count(entry.fingerprint) if count else 1)
+            # Jobs with keys are not counted: where they stand among the others must not matter.
+            entry.identity = identify(None, entry.fingerprint, count(entry.fingerprint))
 
     async def check_unchanged(self, entry: Entry, ready: Job) -> None:
         """Prove that the files of a job are those by which it is known.
@@ -139,11 +145,19 @@ class Ledger:
         entry.over = asyncio.Event()
         self._under_way[entry.identity] = entry
         record = None if self._is_surely_new(entry.identity) else await _own(self._recorder.find(entry.identity))
-        if record is not None and record.fingerprint != entry.fingerprint:
+        if record is not None and entry.fingerprint not in (None, record.fingerprint):
             raise InputError("key", entry.key, "the journal has this key for a job with another input")
+        if entry.unreadable is not None and (record is None or not record.bought):
+            raise entry.unreadable
+        entry.is_looked_up = True
         entry.is_written = record is not None
         entry.record = record or _new_record(entry)
         return record
+
+    @property
+    def is_owing(self) -> bool:
+        """Whether the journal held predictions, when it was opened, that are paid for and not on the disk."""
+        return self._recorder is not None and self._recorder.is_owing
 
     def _is_surely_new(self, identity: str) -> bool:
         """Whether the journal need not be asked: it was empty, and nobody came with this identity since."""
@@ -161,26 +175,12 @@ class Ledger:
 
     # ── one submission ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def begin(self, entry: Entry, body: bytes) -> None:
-        """Prepare a submission: when this returns, it may leave. Cancelled, it has not left.
+    async def reserve(self, entry: Entry) -> None:
+        """Wait until one more may be bought, and keep that for this job until the submission is closed.
 
         Raises:
             LimitError: as many are bought as may be.
-            JournalError: the intent could not be written; nothing may leave.
         """
-        await self._reserve(entry)
-        if self._recorder is None:
-            return
-        assert entry.record is not None
-        digest = hashlib.sha256(body) if len(body) < _LARGE else await asyncio.to_thread(hashlib.sha256, body)
-        entry.record = entry.record.sending(time.time(), digest.hexdigest(), entry.input_size)
-        try:
-            await self._write(entry)
-        except BaseException:
-            self.withdraw(entry, None)
-            raise
-
-    async def _reserve(self, entry: Entry) -> None:
         # One that is under way may still come to nothing, and then another can be bought.
         while self._most is not None and self._bought + len(self._open) >= self._most:
             if self._bought >= self._most:
@@ -188,6 +188,19 @@ class Ledger:
             self._has_changed.clear()
             await self._has_changed.wait()
         self._open.add(entry)
+
+    async def begin(self, entry: Entry, body: bytes) -> None:
+        """Write the intent: when this returns, the submission may leave.
+
+        Raises:
+            JournalError: the disk refused; nothing may leave.
+        """
+        if self._recorder is None:
+            return
+        assert entry.record is not None
+        digest = hashlib.sha256(body) if len(body) < _LARGE else await asyncio.to_thread(hashlib.sha256, body)
+        entry.record = entry.record.sending(time.time(), digest.hexdigest(), entry.input_size)
+        await self._write(entry)
 
     def suspect(self, entry: Entry, error: CometfluxError) -> None:
         """Note what is known of a submission while more is being found out, in case nothing more ever is."""
@@ -218,12 +231,6 @@ class Ledger:
         self._settle(entry, is_bought=True)
         if self._recorder is not None and entry.record is not None:
             entry.record = entry.record.ended(Kind.UNKNOWN, None, error)
-            self._note(entry)
-
-    def again(self, entry: Entry) -> None:
-        """Note that a job is bought once more."""
-        if self._recorder is not None and entry.record is not None:
-            entry.record = entry.record.again()
             self._note(entry)
 
     def _settle(self, entry: Entry, *, is_bought: bool) -> None:
@@ -298,10 +305,10 @@ def _concluded(
     record: Record, entry: Entry, kind: Kind, error: CometfluxError | None, files: tuple[ImageFile, ...]
 ) -> Record:
     if record.state is State.PLANNED and kind in (Kind.FAILED, Kind.UNKNOWN):
-        # Nothing is open, so this is how the purchase before ended.
-        return record.fallen_back(entry.prediction)
-    if record.state is State.ENDED and kind is Kind.DETACHED:
-        # It was asked after once more only to fetch what is missing.
+        # It was settled by hand that it is sent again, and so it will be.
+        return record
+    if record.kind is Kind.SUCCEEDED and (kind is Kind.DETACHED or (kind is Kind.EXPIRED and record.files)):
+        # It was asked after once more only to fetch what is missing here; what is there, or elsewhere, stays.
         return record
     ended = record.ended(kind, entry.prediction, error)
     if kind is not Kind.SUCCEEDED or entry.folder is None:

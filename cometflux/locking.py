@@ -119,9 +119,22 @@ class Lock:
             raise
 
     @property
+    def is_released(self) -> bool:
+        """Whether it was given back, or is another process's from which this one was forked off."""
+        return self._file is None
+
+    @property
     def is_held(self) -> bool:
         """Whether it is this process's: not given back, and not another's from which this one was forked off."""
-        return self._file is not None
+        if self._file is None:
+            return False
+        try:
+            found = self.path.lstat()
+        except OSError:
+            return False
+        # Where somebody took the file away, another one may have locked a new one of this name.
+        mine = os.fstat(self._file)
+        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
     def _take(self, journal: Path) -> None:
         assert self._file is not None

@@ -75,7 +75,7 @@ class Breaker:
     In a row means in the order of sending: among many in flight, lost ones may be noticed before answered ones.
     """
 
-    def __init__(self, most: int = 5, seconds: float = 60.0) -> None:
+    def __init__(self, most: int = 5, seconds: float = 900.0) -> None:
         self._most = most
         self._seconds = seconds
         self._sent = 0

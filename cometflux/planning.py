@@ -19,7 +19,8 @@ def plan(jobs: Iterable[Job]) -> Iterator[Record]:
     alike: Counter[str] = Counter()
     for index, job in enumerate(jobs):
         fingerprint = converter.fingerprint(job.model, reading.describe_input(job.input, known))
-        alike[fingerprint] += 1
+        # As the session counts them: those with keys apart.
+        alike[fingerprint] += job.key is None
         yield Record(
             identity=identify(job.key, fingerprint, alike[fingerprint]),
             index=index,

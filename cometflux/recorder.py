@@ -43,8 +43,7 @@ class Recorder:
         """What the disk did not take, by job; touched by the journal's thread only."""
         self._is_busy = False
         self._is_closed = False
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._closing: asyncio.Future[None] | None = None
 
     async def open(self) -> int:
         """Open the journal; return how many predictions were, or may have been, bought with it.
@@ -62,9 +61,13 @@ class Recorder:
             raise
 
     def _open(self) -> int:
-        if not self._writer.is_open:
-            self._writer.open()
+        self._writer.take()
         return self._writer.bought
+
+    @property
+    def is_owing(self) -> bool:
+        """Whether something in it was paid for and not on the disk when it was opened."""
+        return self._writer.is_owing
 
     @property
     def was_empty(self) -> bool:
@@ -93,14 +96,28 @@ class Recorder:
 
     async def aclose(self) -> None:
         """Write what has been handed in, close the journal, and let others in."""
-        # While this waits for its turn, more may be handed in.
-        while self._is_busy:
-            await self._idle.wait()
-        self._is_closed = True
         assert self._loop is not None
-        closing = self._loop.run_in_executor(self._thread, self._close)
+        if self._closing is None:
+            self._closing = self._loop.create_future()
+            if not self._is_busy:
+                self._finish()
+        # Cancelled or not, it is closed as soon as everything is written.
+        await asyncio.shield(self._closing)
+
+    def _finish(self) -> None:
+        assert self._loop is not None
+        self._is_closed = True
+        work = self._loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
-        await asyncio.shield(closing)
+        work.add_done_callback(self._tell_closed)
+
+    def _tell_closed(self, work: "asyncio.Future[None]") -> None:
+        assert self._closing is not None
+        error = work.exception()
+        if error is None:
+            self._closing.set_result(None)
+        else:
+            self._closing.set_exception(error)
 
     def _hand_in(self, record: Record | None, is_new: bool, identity: str) -> "asyncio.Future[Record | None]":
         assert self._loop is not None
@@ -115,7 +132,6 @@ class Recorder:
         self._orders.append(order)
         if not self._is_busy:
             self._is_busy = True
-            self._idle.clear()
             assert self._loop is not None
             # At the end of this step of the loop, so that what other tasks hand in meanwhile goes along.
             self._loop.call_soon(self._flush)
@@ -169,8 +185,10 @@ class Recorder:
             self._flush()
         else:
             self._is_busy = False
-            self._idle.set()
         self._answer(orders, found, error)
+        # Whoever was told may have handed in more.
+        if self._closing is not None and not self._is_busy and not self._is_closed:
+            self._finish()
 
     def _answer(self, orders: list[_Order], found: dict[str, Record], error: JournalError | None) -> None:
         for order in orders:

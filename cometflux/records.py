@@ -98,6 +98,8 @@ class Attempt:
     answered: float | None = None
     kind: Kind
     prediction_id: str | None = None
+    prediction: Prediction | None = None
+    """What the service last said of one that failed."""
     evidence: Evidence | None = None
 
 
@@ -181,7 +183,7 @@ class Record:
             case State.INTENT:
                 return Step.DECIDE
             case State.ACCEPTED:
-                return Step.ASK
+                return Step.ASK if self.prediction_id else Step.DECIDE
         match self.kind:
             case Kind.NOT_SENT | Kind.REJECTED:
                 return Step.SUBMIT
@@ -197,6 +199,11 @@ class Record:
     def failures(self) -> int:
         """How many earlier predictions of this job have failed."""
         return sum(each.kind is Kind.FAILED for each in self.earlier)
+
+    @property
+    def doubts(self) -> int:
+        """How many submissions of this job are of unknown fate."""
+        return sum(each.kind is Kind.UNKNOWN for each in self.earlier) + (self.kind is Kind.UNKNOWN)
 
     def may_buy_again(self, retry_failed: int) -> bool:
         """Whether a prediction that failed for a passing reason is to be bought once more."""
@@ -223,14 +230,19 @@ class Record:
         return attrs.evolve(self, evidence=evidence_of(error))
 
     def withdrawn(self, error: CometfluxError | None = None) -> Self:
-        """Close the submission that was begun: it was refused, or provably never left."""
+        """Close the submission that was begun: it was refused, or provably never left.
+
+        Where it was to buy the job once more, the purchase before stands again; whoever comes next decides anew.
+        """
         is_refused = error is not None and error.money is Money.REJECTED
-        return attrs.evolve(
+        closed = attrs.evolve(
             self,
             state=State.PLANNED,
+            evidence=None,
             refused=self.refused + is_refused,
             unsent=self.unsent + (error is not None and not is_refused),
         )
+        return closed.fallen_back() if self.earlier else closed
 
     def accepted(self, prediction: Prediction, now: float) -> Self:
         """Note the id."""
@@ -241,7 +253,8 @@ class Record:
     def ended(self, kind: Kind, prediction: Prediction | None, error: CometfluxError | None) -> Self:
         """Note how it ended. A detached prediction goes on at the service, so it is not over."""
         if kind is Kind.DETACHED:
-            return attrs.evolve(self, state=State.ACCEPTED, kind=kind, evidence=evidence_of(error))
+            known = self.prediction_id or (prediction.id if prediction else None)
+            return attrs.evolve(self, state=State.ACCEPTED, kind=kind, prediction_id=known, evidence=evidence_of(error))
         return attrs.evolve(
             self, state=State.ENDED, kind=kind, prediction=prediction or self.prediction, evidence=evidence_of(error)
         )
@@ -250,11 +263,8 @@ class Record:
         """Note what is on the disk; whole unless there was an *error*."""
         return attrs.evolve(self, files=files, is_whole=error is None, evidence=evidence_of(error))
 
-    def fallen_back(self, prediction: Prediction | None) -> Self:
-        """Return to the purchase before, a failed *prediction* or one of unknown fate.
-
-        Buying the job once more came to nothing and cost nothing.
-        """
+    def fallen_back(self) -> Self:
+        """Return to the purchase before, which failed or is of unknown fate."""
         last = self.earlier[-1]
         return attrs.evolve(
             self,
@@ -263,7 +273,7 @@ class Record:
             began=last.began,
             answered=last.answered,
             prediction_id=last.prediction_id,
-            prediction=prediction,
+            prediction=last.prediction,
             evidence=last.evidence,
             earlier=self.earlier[:-1],
         )
@@ -307,6 +317,7 @@ class Record:
             answered=self.answered,
             kind=self.kind or Kind.UNKNOWN,
             prediction_id=self.prediction_id,
+            prediction=self.prediction,
             evidence=self.evidence,
         )
         return attrs.evolve(

@@ -9,6 +9,7 @@ import attrs
 
 from cometflux.errors import (
     CometfluxError,
+    InputError,
     Money,
     PredictionCanceledError,
     PredictionError,
@@ -93,6 +94,12 @@ class Entry:
     record: Record | None = None
     is_written: bool = False
     """Whether the journal has a row for it."""
+    unreadable: InputError | None = None
+    """Why a file of its input cannot be read; None where all can."""
+    is_looked_up: bool = False
+    """Whether it is known what the journal has of it; a job that is not may be bought already."""
+    admitted: Any = None
+    """Set when it has its slot, or needs none."""
     over: Any = None
     """Set when the job has ended, for an identical one that waits."""
 

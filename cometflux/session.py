@@ -16,12 +16,11 @@ from typing import Any, Self
 from cometflux import naming, storage
 from cometflux.asking import Asker
 from cometflux.batch import Batch, Drawing, Drawn
-from cometflux.carrying import UNSAVED, Carrier
+from cometflux.carrying import UNSAVED, Carrier, unforeseen
 from cometflux.client import Client
 from cometflux.errors import (
     CometfluxError,
     ConfigError,
-    InputError,
     Money,
     OutputError,
     SessionClosedError,
@@ -40,6 +39,8 @@ from cometflux.submission import OnUnknown, Submitter, UnknownPolicy
 from cometflux.transport import Transport
 
 _log = logging.getLogger("cometflux")
+_FAREWELL = 5.0
+"""How long a task that was cancelled may take to end, in seconds."""
 
 
 class Session:
@@ -58,8 +59,10 @@ class Session:
         on_event: called on the loop with each event of `cometflux.events`; its exceptions are logged once.
         on_unknown: what to do about a submission of unknown fate: ``hold`` it, ``resend`` it, or an async function of
             the job and the error that returns ``hold``, ``resend``, or the id of the prediction that it turned out
-            to be. What is sent again may be paid for twice.
-        max_resends: how many submissions of unknown fate may be sent again altogether; needed with ``resend``.
+            to be. What is sent again may be paid for twice. The function is waited for with the job's slot held, so
+            it must not wait for other jobs of the session.
+        max_resends: how many submissions of unknown fate this session may send again, and how many of one job all
+            sessions with one journal; needed with ``resend``.
         max_predictions: how many predictions may be bought altogether, counting those that the journal holds and those
             of unknown fate; None for any number.
         retry_failed: how often to buy a job again whose prediction failed for a passing reason, such as an
@@ -272,6 +275,9 @@ class Session:
         self._loop = asyncio.get_running_loop()
         try:
             await self._ledger.open()
+            if self._is_closed:
+                await self._ledger.aclose()
+                raise SessionClosedError("the session was closed while it was opened")
         except BaseException:
             self._is_closed = True
             self._has_closed.set()
@@ -317,7 +323,10 @@ class Session:
         tasks = self._tasks - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=_FAREWELL)
+            if left:
+                _log.error("%d tasks of the session do not end though they were cancelled", len(left))
 
     def _end_jobs(self) -> None:
         for entry in self._registry.saving:
@@ -329,6 +338,8 @@ class Session:
         """Whether closing now would lose an id, or a picture that was to be saved."""
         return (
             any(entry.sending for entry in self._registry.waiting)
+            # What is not looked up yet may be bought already.
+            or (self._ledger.is_kept and any(e.task and not e.is_looked_up for e in self._registry.waiting))
             or any(e.prediction and e.folder is not None for e in (*self._registry.waiting, *self._registry.pending))
             or bool(self._registry.saving)
         )
@@ -404,16 +415,21 @@ class Session:
         )
         try:
             # In the order of drawing, so that jobs that ask for the same are told apart alike in every run.
-            await self._ledger.identify(entry, drawing.count_alike)
-            await self._slots.acquire()
+            await self._carrier.identify(entry, drawing.count_alike)
+            if not self._ledger.is_kept:
+                await self._slots.acquire()
+                entry.holds_slot = True
         except asyncio.CancelledError:
             self._carrier.lose(entry, self._carrier.reason_not_sent())
             raise
-        except InputError as error:
-            self._carrier.lose(entry, error)
+        except Exception as error:  # noqa: BLE001 - the job ends, whatever is wrong with it
+            self._carrier.lose(entry, error if isinstance(error, CometfluxError) else unforeseen(error, entry))
             return
-        entry.holds_slot = True
+        entry.admitted = asyncio.Event()
         self._carrier.launch(entry)
+        if self._ledger.is_kept:
+            # It takes its slot itself, once it is known that it needs one.
+            await entry.admitted.wait()
 
     def _leave(self, drawing: Drawing) -> None:
         """Stop drawing because the caller has left, and give up what has not been sent."""
@@ -449,7 +465,14 @@ class Session:
             return
         _log.info("the session sends nothing more: %s", cause)
         self._stopped = cause
-        self._close_drawings(SessionStoppedError(cause))
+        for drawing in tuple(self._drawings):
+            if self._ledger.is_owing and drawing.is_finite:
+                # What earlier runs have paid for may still be to come; it is asked after and saved.
+                drawing.note(SessionStoppedError(cause))
+            else:
+                self._close_drawing(drawing, SessionStoppedError(cause))
+        for entry in self._registry.waiting:
+            self._carrier.give_up(entry)
 
     def _why_not_sent(self) -> CometfluxError | None:
         if self._stopped is not None:

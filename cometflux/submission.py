@@ -22,9 +22,11 @@ from cometflux.errors import (
     CometfluxError,
     ConfigError,
     ConnectError,
+    InputError,
     LimitError,
     Money,
     RateLimitError,
+    RejectedError,
     UnknownSubmissionError,
 )
 from cometflux.events import Observer, Retried, Throttled
@@ -133,6 +135,8 @@ class Submitter:
             try:
                 return await self._attempt(entry, request)
             except RateLimitError:
+                if entry.is_given_up:
+                    raise
                 now = self._clock()
                 refused_since = now if refused_since is None else refused_since
                 if now - refused_since >= self._policy.throttled_for:
@@ -144,9 +148,7 @@ class Submitter:
     async def _post(self, entry: Entry, request: Request) -> Prediction:
         await self._saver.caught_up()
         async with self._places:
-            await pace(self._pacer, self._clock)
-            self._check()
-            await self._begin(entry, request)
+            await self._prepare(entry, request)
             if self._tell and isinstance(entry.trouble, ConnectError):
                 self._tell(Retried(key=entry.key, index=entry.index, error=entry.trouble))
             entry.trouble = None
@@ -154,23 +156,41 @@ class Submitter:
             entry.sending = True
             try:
                 prediction = await self._client.submit(request)
-            except CometfluxError as error:
-                self._ledger.suspect(entry, error)
-                confirmed = await self.confirm(error, entry.input_size)
+            except Exception as raised:
+                error = _as_said(raised)
+                confirmed = await self._look_into(entry, error)
                 if confirmed is None:
                     self._close(entry, error)
                     self._learn(error, sent, number)
-                    raise
+                    if error is raised:
+                        raise
+                    raise error from raised
                 prediction = confirmed
             self._pacer.accepted(sent)
             return prediction
 
-    async def _begin(self, entry: Entry, request: Request) -> None:
+    async def _prepare(self, entry: Entry, request: Request) -> None:
+        """Do all that has to be done before a submission may leave; cancelled, or in vain, undo it."""
         try:
+            # Before the pacer: a pause that comes meanwhile is waited for by all.
+            await self._ledger.reserve(entry)
+            await pace(self._pacer, self._clock)
+            self._check()
+            if entry.is_given_up:
+                raise CometfluxError("the caller gave the job up")
             await self._ledger.begin(entry, request.body or b"")
-        except LimitError as error:
-            self._on_doom(error)
+        except BaseException as error:
+            self._ledger.withdraw(entry, None)
+            if isinstance(error, LimitError):
+                self._on_doom(error)
             raise
+
+    async def _look_into(self, entry: Entry, error: CometfluxError) -> Prediction | None:
+        """Ask after the id in a torn answer; what is known of it is kept before, whatever comes between."""
+        if isinstance(error, UnknownSubmissionError) and error.prediction_id is not None:
+            entry.doubt = error
+            self._ledger.suspect(entry, error)
+        return await self.confirm(error, entry.input_size)
 
     def _close(self, entry: Entry, error: CometfluxError) -> None:
         """Write down what became of a submission that was not accepted for certain."""
@@ -198,17 +218,22 @@ class Submitter:
             raise error
         if choice != "resend":
             return await self._adopt(entry, error, choice)
-        if self._unknowns.most is not None and self._resent >= self._unknowns.most:
+        if entry.is_given_up or self._has_resent_enough(entry):
             raise error
         try:
             self._check()
         except CometfluxError as reason:
             raise error from reason
         self._resent += 1
-        self._ledger.again(entry)
         if self._tell:
             self._tell(Retried(key=entry.key, index=entry.index, error=error))
         return None
+
+    def _has_resent_enough(self, entry: Entry) -> bool:
+        # Those of one job are counted over all runs, so that a run that is begun again and again stays bounded, too.
+        most = self._unknowns.most
+        doubts = entry.record.doubts if entry.record else 0
+        return most is not None and max(self._resent + 1, doubts) > most
 
     async def _consult(self, entry: Entry, error: UnknownSubmissionError) -> str:
         assert callable(self._unknowns.choice)
@@ -240,8 +265,13 @@ class Submitter:
             await asyncio.sleep(wait)
             try:
                 return await self._client.get(error.prediction_id, input_size=input_size)
-            except CometfluxError:
-                continue
+            except asyncio.CancelledError:
+                # A transport of the caller's may give up by itself.
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+            except Exception as failure:  # noqa: BLE001 - the same
+                _log.debug("prediction %s is not confirmed: %s", error.prediction_id, type(failure).__name__)
         return None
 
     def hold(self, until: float) -> None:
@@ -272,6 +302,14 @@ async def pace(pacer: Pacer, clock: Callable[[], float]) -> None:
             await asyncio.sleep(leave - now)
         if not pacer.is_paused(clock()):
             return
+
+
+def _as_said(raised: Exception) -> CometfluxError:
+    """Read what a submission met: what proves nothing, or is of another kind than was agreed, leaves it unknown."""
+    if isinstance(raised, ConnectError | InputError | RejectedError | UnknownSubmissionError):
+        return raised
+    name = type(raised).__name__
+    return UnknownSubmissionError(f"the transport broke while the submission was under way ({name})", name, fault=name)
 
 
 _POST = Request("POST", "")

@@ -56,7 +56,7 @@ def open_session(
         new_key: whether a journal that was begun with another key is taken over with this one.
         on_event: called on the loop with each event of `cometflux.events`.
         on_unknown: what to do about a submission of unknown fate; see `Session`.
-        max_resends: how many of those may be sent again altogether; needed with ``on_unknown="resend"``.
+        max_resends: how many of those may be sent again; needed with ``on_unknown="resend"``.
         max_predictions: how many predictions may be bought altogether, those in the journal included.
         retry_failed: how often to buy a job again whose prediction failed for a passing reason.
         proxy: the URL of an HTTP proxy; None for a direct connection.

@@ -19,6 +19,8 @@ import pytest
 
 from cometflux import Journal, PollPolicy, database, planning
 from cometflux.cli import main
+from cometflux.cli.run import _Run
+from cometflux.journal import JournalWriter
 from cometflux.testing import LocalService
 
 PNG = bytes.fromhex(
@@ -139,6 +141,31 @@ def test_a_second_run_buys_nothing_prints_the_same_paths_and_says_that_nothing_w
     assert "nothing was left to do: 2 pictures in a-images" == err.splitlines()[-1]
 
 
+def test_what_failed_or_is_unknown_is_not_told_to_be_in_the_folder(service, capsys):
+    write("a fox,")
+    service.fail("failed")
+    run("batch a.csv", 1)
+    write("a fox,", "an owl,", "a toad,")
+    service.fail("drop", after=True)
+    run("batch a.csv --max-pending 1", 5)
+    capsys.readouterr()
+    run("batch a.csv", 5)
+    err = capsys.readouterr().err
+    assert "nothing was left to do: 1 of 3 jobs is saved in a-images, 1 failed, 1 is unknown\n" in err
+
+
+def test_pictures_are_told_to_be_of_the_file_where_the_folder_has_others(service, capsys):
+    write("a fox,", "an owl,")
+    run("batch a.csv")
+    write("a fox,")
+    capsys.readouterr()
+    run("batch a.csv")
+    assert "nothing was left to do: 1 picture of this file in a-images" == capsys.readouterr().err.splitlines()[-1]
+    write("a fox,", "a toad,")
+    run("batch a.csv")
+    assert "2 pictures of this file in a-images" == capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_folder_is_resumed_without_its_prompt_file_and_asks_for_nothing(service, capsys):
     write("a fox,", "an owl,k")
     run("batch a.csv")
@@ -177,7 +204,12 @@ def test_what_is_bought_and_no_longer_in_the_file_stays_counted_and_is_told(serv
     capsys.readouterr()
     run("batch a.csv")
     assert {"planned": 2, "saved": 2} == status()
-    assert "note: 1 job of an earlier run is no longer in the file, but bought" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "note: 1 job of an earlier run is no longer in the file, but bought, and stays counted\n" in err
+    write("a toad,")
+    run("batch a.csv")
+    err = capsys.readouterr().err
+    assert "note: 2 jobs of an earlier run are no longer in the file, but bought, and stay counted\n" in err
 
 
 def test_what_was_not_sent_and_is_no_longer_in_the_file_is_planned_no_longer(service, capsys):
@@ -215,8 +247,8 @@ def test_a_key_for_another_input_is_told_with_its_line_and_nothing_is_sent(servi
 
 def test_copies_of_one_row_are_jobs_of_their_own(service):
     write("a fox,k", "an owl,")
-    run("batch a.csv --count 2")
-    run("batch a.csv --count 3")
+    for count in (1, 2, 3, 2):
+        run(f"batch a.csv --count {count}")
     assert ["a fox"] * 3 + ["an owl"] * 3 == prompts(service)
 
 
@@ -240,11 +272,36 @@ def test_a_limit_ends_with_exit_code_4_and_a_higher_one_goes_on(service, capsys)
     out, err = capsys.readouterr()
     assert ["not_sent", "not_sent", "succeeded"] == sorted(json.loads(line)["kind"] for line in out.splitlines())
     assert "error: the limit of 1 predictions is reached\n" in err
-    assert ["to go on, with a higher limit:", "  cometflux resume a-images --limit N"] == err.splitlines()[-2:]
+    *_, said, line = err.splitlines()
+    assert ("to go on, raise the limit, as in:", "  cometflux resume a-images --limit 3") == (
+        said,
+        line,
+    )
     run("resume a-images --limit 2", 4)
     assert 2 == len(service.bills)
-    run("resume a-images --limit 3")
+    run(line.removeprefix("  cometflux "))
     assert ({"planned": 3, "saved": 3}, 3) == (status(), len(service.bills))
+
+
+def test_a_limit_below_what_is_bought_is_raised_above_it(service, capsys):
+    write("a fox,", "an owl,", "a toad,")
+    run("batch a.csv --limit 2", 4)
+    run("resume a-images --limit 1", 4)
+    assert "  cometflux resume a-images --limit 3" == capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="asks bash what it reads")
+@pytest.mark.parametrize("name", [b"it's\x1b[31m\n7", b"caf\xe9\\1", "t\u00e9 \u2028".encode(), b"-plain"])
+def test_the_line_that_goes_on_names_any_folder_as_bash_reads_it(name, service, capsys):
+    folder = os.fsdecode(name)
+    write("a fox,", "an owl,")
+    assert 4 == main(["batch", "a.csv", f"--out={folder}", "--limit", "0"])
+    line = capsys.readouterr().err.splitlines()[-1]
+    script = f"cometflux() {{ printf '%s\\0' \"$@\"; }}\n{line}"
+    read = subprocess.run(["/bin/bash", "-c", script], capture_output=True, timeout=20, check=True).stdout
+    expected = b"./" + name if name.startswith(b"-") else name
+    assert [b"resume", expected, b"--limit", b"2", b""] == read.split(b"\0")
+    assert line.isprintable()
 
 
 def test_a_limit_holds_without_a_journal_too(service):
@@ -376,7 +433,19 @@ def test_a_folder_without_a_journal_is_one_line_and_exit_code_3(line, service, f
     out, err = capsys.readouterr()
     assert ("", 1) == (out, err.count("\n"))
     assert err.startswith("error: there is no journal at ")
+    assert err.endswith("; cometflux batch FILE --out FOLDER makes one\n")
     assert [] == list(folder.iterdir())
+
+
+@pytest.mark.parametrize("command", ["status", "unknown", "resume"])
+def test_what_is_no_journal_is_told_with_the_command_that_makes_one(command, service, capsys):
+    with contextlib.closing(sqlite3.connect("other.sqlite3")) as other, other:
+        other.execute("CREATE TABLE things(name)")
+    Path("notes.txt").write_text("a fox\n" * 1000)
+    for name in ("other.sqlite3", "notes.txt"):
+        run(f"{command} {name}", 3)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("; cometflux batch FILE --out FOLDER makes one")
 
 
 @pytest.mark.parametrize("line", ["batch a.csv", "resume a-images", "status a-images", "unknown a-images"])
@@ -546,7 +615,34 @@ def test_a_signal_while_the_journal_is_planned_leaves_it_free(number, code, serv
 
     monkeypatch.setattr(planning, "plan", interrupted)
     run("batch a.csv", code)
-    assert "interrupted; nothing was sent\n" == capsys.readouterr().err
+    assert "interrupted; nothing was sent by this run\n" == capsys.readouterr().err
     assert [] == service.bills
     with Journal("a-images") as journal:
         assert not journal.is_running
+
+
+@pytest.mark.parametrize("line", ["batch a.csv", "resume a-images"])
+def test_a_signal_before_the_first_step_names_the_command_that_goes_on_with_what_is_bought(
+    line, service, capsys, monkeypatch
+):
+    write("an owl,k")
+    service.fail("drop", after=True)
+    run("batch a.csv", 5)
+    run(f"unknown a-images --adopt k={service.bills[0].id}")
+    capsys.readouterr()
+    monkeypatch.setattr(JournalWriter, "open", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    run(line, 130)
+    assert [
+        "interrupted; nothing was sent by this run",
+        "a-images: 0 of 1 saved, 1 at the service",
+        "to go on:",
+        "  cometflux resume a-images",
+    ] == capsys.readouterr().err.splitlines()
+
+
+def test_a_signal_behind_the_last_step_does_not_say_that_nothing_was_sent(service, capsys, monkeypatch):
+    write("a fox,")
+    monkeypatch.setattr(_Run, "_read_status", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    run("batch a.csv", 143)
+    assert "nothing was sent" not in capsys.readouterr().err
+    assert 1 == len(service.bills)

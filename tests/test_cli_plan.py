@@ -94,7 +94,7 @@ def test_json_rows_keep_their_types(tmp_path):
 
 def test_copies_have_seeds_and_keys_of_their_own(tmp_path):
     text = "prompt,seed,key\na,7,k\nb,,\n"
-    expected = [("k-1", 7), ("k-2", 8), ("k-3", 9), (None, None), (None, None), (None, None)]
+    expected = [("k", 7), ("k-2", 8), ("k-3", 9), (None, None), (None, None), (None, None)]
     made = plan(text, tmp_path, count=3)
     assert expected == [(job.key, job.input.get("seed")) for job in made]
     assert 6 == len(made)
@@ -102,6 +102,16 @@ def test_copies_have_seeds_and_keys_of_their_own(tmp_path):
 
 def test_a_single_copy_keeps_its_key(tmp_path):
     assert [("k", {"prompt": "a"})] == jobs("prompt,key\na,k\n", tmp_path)
+
+
+@pytest.mark.parametrize(("key", "count"), [("k-1", 9), ("k-4", 3), ("k-02", 9), ("x-2", 9)])
+def test_a_key_that_no_copy_gets_is_free(key, count, tmp_path):
+    assert 2 * count == len(plan(f"prompt,key\na,k\nb,{key}\n", tmp_path, count=count))
+
+
+def test_a_key_that_the_copy_of_another_row_gets_is_refused_with_its_line(tmp_path):
+    (line,) = complaints("prompt,key\na,k-3\nb,k\n", tmp_path, count=3)
+    assert line.startswith("prompts.csv, line 2: key: 'k-3' was given; a copy of line 3 has this key already")
 
 
 # What is refused.

@@ -20,8 +20,8 @@ from rich.progress import Progress
 from cometflux.cli import main
 from cometflux.cli.report import Tally
 from cometflux.cli.screen import Bar
-from cometflux.errors import OutputError
-from cometflux.events import Accepted, Ended, Polled
+from cometflux.errors import ConnectError, OutputError, PredictionFailedError, UnknownSubmissionError
+from cometflux.events import Accepted, Ended, Polled, Retried
 from cometflux.jobs import Job, Kind
 from cometflux.predictions import Prediction, Status
 from cometflux.registry import Outcome
@@ -275,6 +275,29 @@ def test_a_picture_that_is_on_disk_though_its_saving_was_cut_off_is_counted(fold
     assert (1, ["two"]) == (tally.pictures, list(tally.owed))
 
 
+def test_what_failed_and_was_bought_again_is_not_told_to_be_paid_and_not_saved(folder):
+    tally = Tally(folder)
+    tally.watch(Accepted(key="a", index=0, prediction_id="one"))
+    failed = PredictionFailedError(Prediction(id="one", status=Status.FAILED))
+    tally.watch(Retried(key="a", index=0, error=failed))
+    tally.watch(Accepted(key="a", index=0, prediction_id="two"))
+    assert ["two"] == list(tally.owed)
+
+
+def test_what_is_bought_again_is_told_apart_from_what_never_left(folder):
+    tally = Tally(folder)
+    for error in (
+        PredictionFailedError(Prediction(id="one", status=Status.FAILED)),
+        UnknownSubmissionError("the connection broke", "it broke behind the last byte"),
+        ConnectError("no connection came about"),
+    ):
+        tally.watch(Retried(key="a", index=0, error=error))
+    shown = StringIO()
+    for table in tally.tables(None):
+        Console(file=shown).print(table)
+    assert re.search(r"bought again +2\s+tried again to connect +1\n", shown.getvalue())
+
+
 def test_fewer_pictures_than_asked_for_are_told_and_are_no_failure(service, capsys):
     service.fail("missing-image")
     assert 0 == main(["generate", "a fox", "--num-outputs", "2", "--json"])
@@ -338,6 +361,32 @@ def test_when_nobody_reads_stdout_any_more_the_pictures_are_saved_all_the_same(s
     assert 0 == running.wait(10)
     assert "3 pictures in images" == err.splitlines()[-1]
     assert 3 == len(pictures("images"))
+
+
+def test_while_nobody_reads_stdout_the_pictures_are_saved_all_the_same(service):
+    """A pipe holds 64 KiB; what is more waits for its reader, and the work does not."""
+    prompts = [f"fox {number} {'x' * 30_000}" for number in range(6)]
+    running = start("generate", *prompts, "--json", "--max-pending", "2")
+    wait_until(lambda: len(pictures("images")) == 6)
+    wait_until(lambda: running.stderr.readline().startswith("waiting for stdout to be read"))
+    records = [json.loads(line) for line in running.stdout.read().splitlines()]
+    assert (0, list(range(6))) == (running.wait(10), sorted(record["index"] for record in records))
+
+
+def test_while_nobody_reads_stdout_ctrl_c_twice_leaves(monkeypatch):
+    with LocalService.in_thread(latency=0.05, pixels=4096) as service:
+        use(service, monkeypatch)
+        prompts = [f"fox {number} {'x' * 30_000}" for number in range(40)]
+        running = start("generate", *prompts, "--json", "--max-pending", "1")
+        wait_until(lambda: len(pictures("images")) > 4)
+        for _ in range(2):
+            running.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        assert 130 == running.wait(5)
+    err = running.stderr.read()
+    assert "interrupted: " in err
+    assert "Traceback" not in err
+    assert "Fatal" not in err
 
 
 # Ctrl-C.
@@ -524,6 +573,15 @@ def test_the_bar_tells_what_is_pending_from_what_is_being_saved(monkeypatch):
         bar(event)
         words.append(progress.tasks[0].fields["words"].partition(" succeeded")[0])
     assert ["1 pending, 0", "2 pending, 0", "1 pending, 1 saving, 0", "1 pending, 1"] == list(dict.fromkeys(words))
+
+
+def test_the_bar_does_not_wait_for_what_failed_and_is_bought_again():
+    progress = Progress(console=Console(file=StringIO()))
+    bar = Bar(progress, 1)
+    bar(Accepted(key="a", index=0, prediction_id="1"))
+    bar(Retried(key="a", index=0, error=PredictionFailedError(Prediction(id="1", status=Status.FAILED))))
+    bar(Accepted(key="a", index=0, prediction_id="2"))
+    assert progress.tasks[0].fields["words"].startswith("1 pending, ")
 
 
 def test_no_color_is_obeyed(service, monkeypatch):

@@ -125,15 +125,82 @@ def test_what_cannot_be_settled_changes_nothing(options, said, lost, capsys):
     assert {"planned": 3, "saved": 1, "unknown": 2} == status()
 
 
-def test_jobs_that_go_by_the_same_name_are_told_apart(service, capsys):
+@pytest.fixture
+def alike(service, capsys):
+    """Two jobs of unknown fate, each the first of its file."""
     service.fail("drop", after=True, times=2)
-    Path("a.csv").write_text("prompt\na fox\n")
-    run("batch a.csv", 5)
-    Path("a.csv").write_text("prompt\nan owl\n")
+    for prompt in ("a fox", "an owl"):
+        Path("a.csv").write_text(f"prompt\n{prompt}\n")
+        run("batch a.csv", 5)
+    capsys.readouterr()
+    run("unknown a-images --json")
+    listed = map(json.loads, capsys.readouterr().out.splitlines())
+    return {each["prompt"]: each["key"] for each in listed}
+
+
+def test_jobs_that_go_by_the_same_name_are_told_apart(alike, capsys):
+    assert all(name.startswith("#00000@") for name in alike.values())
+    run("unknown a-images --abandon '#00000'", 2)
+    fox, owl = alike["a fox"], alike["an owl"]
+    expected = f"error: 2 jobs go by '#00000'; name one of them: {fox} (a fox); {owl} (an owl)\n"
+    assert expected == capsys.readouterr().err
+    run(f"unknown a-images --abandon '{owl}'")
+    assert {"planned": 2, "canceled": 1, "unknown": 1} == status()
+
+
+def test_a_name_stays_when_another_job_is_settled(alike, capsys):
+    run(f"unknown a-images --abandon '{alike['a fox']}'")
+    run("unknown a-images --json")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert alike["an owl"] == json.loads(line)["key"]
+    run("unknown a-images --abandon '#00000'", 2)
+    expected = f"2 jobs go by '#00000'; the one that can be settled is: {alike['an owl']} (an owl)"
+    assert expected in capsys.readouterr().err
+    run(f"unknown a-images --abandon '{alike['a fox']}'", 2)
+    assert f"the job '{alike['a fox']}' is not of unknown fate: it stands in 'canceled'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["#00000", "{name}"], ids=["a place", "a name with a digest"])
+def test_a_key_that_is_spelled_like_another_job_s_name_is_ambiguous(key, alike, service, capsys):
+    name = key.format(name=alike["a fox"])
+    service.fail("drop", after=True)
+    Path("a.csv").write_text(f"prompt,key\na toad,{name}\n")
     run("batch a.csv", 5)
     capsys.readouterr()
-    run("unknown a-images --abandon '#00000'", 2)
-    expected = "error: 2 jobs go by '#00000'; name one of them: #00000:1 (a fox); #00000:2 (an owl)\n"
-    assert expected == capsys.readouterr().err
-    run("unknown a-images --abandon '#00000:2'")
-    assert {"planned": 2, "canceled": 1, "unknown": 1} == status()
+    run(f"unknown a-images --abandon '{name}'", 2)
+    assert f"jobs go by '{name}'; name one of them: " in capsys.readouterr().err
+    run("unknown a-images --json")
+    names = {each["prompt"]: each["key"] for each in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert 3 == len(set(names.values()))
+    run(f"unknown a-images --abandon '{names['a toad']}'")
+    assert f"{names['a toad']} (flux-schnell: a toad): abandoned" in capsys.readouterr().err
+
+
+def test_what_was_settled_is_told_with_its_model_and_prompt(lost, capsys):
+    run("unknown a-images --adopt fox=x1 --abandon owl")
+    assert [
+        "fox (flux-schnell: a fox): adopted as prediction x1; the next run asks after it",
+        "owl (flux-schnell: an owl): abandoned; it is neither looked for nor bought again",
+    ] == capsys.readouterr().err.splitlines()[:2]
+
+
+def test_what_was_settled_is_one_object_per_line_as_json(lost, capsys):
+    run("unknown a-images --adopt fox=x1 --resend owl --json")
+    out, err = capsys.readouterr()
+    model = "black-forest-labs/flux-schnell"
+    assert [
+        {"key": "fox", "settled": "adopted", "prediction_id": "x1", "model": model, "prompt": "a fox"},
+        {"key": "owl", "settled": "resent", "prediction_id": None, "model": model, "prompt": "an owl"},
+    ] == [json.loads(line) for line in out.splitlines()]
+    assert "" == err
+
+
+def test_an_adoption_can_be_corrected_until_the_service_has_answered(lost, service, capsys):
+    run("unknown a-images --adopt fox=wrong --adopt owl=wrong2")
+    run("unknown a-images --resend owl", 2)
+    assert "the job 'owl' stands as prediction wrong2; correct it with --adopt or --abandon" in capsys.readouterr().err
+    run(f"unknown a-images --adopt fox={lost['a fox']} --abandon owl")
+    run("resume a-images", 1)
+    assert (3, {"planned": 3, "saved": 2, "canceled": 1}) == (len(service.bills), status())
+    run("unknown a-images --adopt toad=x1", 2)
+    assert "the job 'toad' is not of unknown fate: it stands in 'saved'" in capsys.readouterr().err

@@ -950,3 +950,24 @@ def test_a_path_without_an_ending_is_the_folder_of_a_journal(name, file, tmp_pat
     (tmp_path / "there").mkdir()
     (tmp_path / "there.d").mkdir()
     assert tmp_path / file == JournalWriter(tmp_path / name).path
+
+
+def test_who_has_lost_the_lock_file_writes_no_more(tmp_path):
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        writer.open()
+        writer.commit([new(0)])
+        locking.locate(writer.path).unlink()
+        with contextlib.closing(JournalWriter(tmp_path)) as other:
+            other.open()
+            with pytest.raises(JournalError, match="was taken away"):
+                writer.commit([new(1)])
+            other.commit([new(2)])
+    assert [new(0), new(2)] == told(writer.path)[0]
+
+
+def test_one_writer_serves_one_session_at_a_time(tmp_path):
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        writer.open()
+        writer.take()
+        with pytest.raises(JournalLockedError):
+            writer.take()

@@ -108,7 +108,7 @@ class Way(RuleBasedStateMachine):
     @precondition(lambda self: self.stands(State.PLANNED) and self.record.earlier)
     @rule()
     def fallen_back(self):
-        self.move(self.record.fallen_back(FAILED), may_fall=True)
+        self.move(self.record.fallen_back(), may_fall=True)
         assert self.before.bought == self.record.bought
 
     @precondition(lambda self: self.record.step() is Step.DECIDE)
@@ -158,7 +158,7 @@ TestAnyWayOfARecord = Way.TestCase
         (DROPPED, Step.SUBMIT, new().dropped()),
         (SENDING, Step.DECIDE, new().sending(1, "b", 1)),
         ("pending", Step.ASK, new(state="accepted", prediction_id="p")),
-        ("detached", Step.ASK, new(state="accepted", kind=Kind.DETACHED)),
+        ("detached", Step.ASK, new(state="accepted", kind=Kind.DETACHED, prediction_id="p")),
         ("saved", Step.SAVE, new(state="ended", kind=Kind.SUCCEEDED, is_whole=True)),
         ("unsaved", Step.SAVE, new(state="ended", kind=Kind.SUCCEEDED)),
         ("failed", Step.TELL, new(state="ended", kind=Kind.FAILED, prediction=FAILED)),

@@ -1,5 +1,6 @@
 """The commands and their arguments. What they do stands in the other modules, imported when it is needed."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -174,15 +175,14 @@ def batch(
     buys nothing twice.
     """
     _check_place(settings)
-    with _nothing_sent():
+    is_stdin = file == "-"
+    out = out or Path("stdin-images" if is_stdin else f"{Path(file).stem}-images")
+    with _nothing_sent(out, settings):
         from cometflux.cli.run import run_batch
 
         source = read_file(file, format)
-        is_stdin = file == "-"
-        folder = Path() if is_stdin else Path(file).parent
-        default = "stdin-images" if is_stdin else f"{Path(file).stem}-images"
-        plan = _plan(source, folder, making, given)
-        return run_batch(plan, settings, out or Path(default), new_key=new_key)
+        plan = _plan(source, Path() if is_stdin else Path(file).parent, making, given)
+        return run_batch(plan, settings, out, new_key=new_key)
 
 
 @app.command(
@@ -205,7 +205,7 @@ def resume(
     bought twice. The address is the journal's, unless it is given.
     """
     _check_place(settings)
-    with _nothing_sent():
+    with _nothing_sent(folder, settings):
         from cometflux.cli.run import run_resume
 
         return run_resume(folder, settings, new_key=new_key)
@@ -289,7 +289,7 @@ def unknown(
 
     wishes = Wishes(adopt=adopt, abandon=abandon, resend=resend)
     if wishes:
-        settle(Screen(), folder, wishes)
+        settle(Screen(), folder, wishes, as_json=json)
     else:
         show_unknown(Screen(), folder, as_json=json)
 
@@ -353,12 +353,20 @@ def _plan(source: Source, folder: Path, making: Making, given: Mapping[str, Any]
 
 
 @contextmanager
-def _nothing_sent() -> Iterator[None]:
-    """Say so where a signal comes before the first step of the work; from then on the work itself takes it."""
+def _nothing_sent(folder: Path | None = None, settings: Settings | None = None) -> Iterator[None]:
+    """Say so where a signal comes before the first step of the work; from then on the work itself takes it.
+
+    An earlier run may have bought what the journal in *folder* still waits for.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        Screen().say("interrupted; nothing was sent")
+        is_first = folder is None or settings is None or not os.path.lexists(folder)
+        Screen().say("interrupted; nothing was sent" if is_first else "interrupted; nothing was sent by this run")
+        if folder is not None and settings is not None and not is_first:
+            from cometflux.cli.run import tell_claims
+
+            tell_claims(Screen(), folder, settings)
         raise
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -15,6 +14,7 @@ from cometflux.cli.faults import Fault, UsageError
 from cometflux.cli.options import MAX_PENDING, Settings
 from cometflux.cli.plan import Plan
 from cometflux.cli.report import not_drawn
+from cometflux.cli.shell import argument, join
 from cometflux.errors import CometfluxError, JournalMismatchError, Money, OutputError, SessionClosedError
 from cometflux.jobs import Kind
 from cometflux.journal import Account, Journal, JournalWriter
@@ -25,14 +25,15 @@ LOCAL = "local"
 """What stands in the journal for the address and the key of the local service, which are new each time."""
 
 _AT_THE_SERVICE = ("unsaved", "detached", "unknown", "pending", SENDING)
+_TO_BUY = ("waiting", "not_sent", "rejected")
 _PARTS = {
     "paid and not saved": ("unsaved",),
     "at the service": ("pending", "detached"),
     "unknown": ("unknown",),
     "ended without a picture": ("failed", "canceled", "expired"),
-    "to do": ("waiting", "not_sent", "rejected"),
+    "to do": _TO_BUY,
 }
-_UNFINISHED = ("unsaved", "pending", "detached", "waiting", "not_sent", "rejected")
+_UNFINISHED = ("unsaved", "pending", "detached", *_TO_BUY)
 
 
 @attrs.define
@@ -183,7 +184,8 @@ def _notes(writer: JournalWriter, before: int, total: int, new: int, dropped: in
     if dropped:
         yield f"note: {_jobs(dropped)} of an earlier run {_no_longer(dropped)} planned: not in the file, and not sent"
     if others := status["planned"] - total:
-        yield f"note: {_jobs(others)} of an earlier run {_no_longer(others)} in the file, but bought, and stays counted"
+        absent = f"{_jobs(others)} of an earlier run {_no_longer(others)} in the file"
+        yield f"note: {absent}, but bought, and {'stays' if others == 1 else 'stay'} counted"
 
 
 def _jobs(number: int) -> str:
@@ -236,7 +238,26 @@ def is_unfinished(status: Mapping[str, int]) -> bool:
     return any(status[place] for place in _UNFINISHED)
 
 
-def resume_line(folder: Path, settings: Settings, *, limit: str | None = None) -> str:
+def has_claims(status: Mapping[str, int]) -> bool:
+    """Whether something is bought, or may be, and is not on the disk."""
+    return any(status[place] for place in ("unsaved", "pending", "detached", "unknown"))
+
+
+def enough(writer: JournalWriter, limit: int) -> int:
+    """Return a limit that lets everything be bought that is left; *limit* is the one that was given.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    bought = left = 0
+    with Journal(writer.path) as journal:
+        for record in journal.records():
+            bought += record.bought
+            left += record.standing in _TO_BUY
+    return max(limit, bought) + max(left, 1)
+
+
+def resume_line(folder: Path, settings: Settings, *, limit: int | None = None) -> str:
     """Write the command that goes on, as it can be pasted; *limit* takes the place of the one that was given."""
     words = ["cometflux", "resume", argument(folder)]
     if settings.local:
@@ -245,18 +266,13 @@ def resume_line(folder: Path, settings: Settings, *, limit: str | None = None) -
         "--base-url": settings.base_url,
         # One with a password is not shown.
         "--proxy": None if "@" in (settings.proxy or "") else settings.proxy,
-        "--limit": limit or settings.limit,
+        "--limit": settings.limit if limit is None else limit,
         "--retry-failed": settings.retry_failed or None,
         "--max-pending": settings.max_pending if settings.max_pending != MAX_PENDING else None,
     }
     for name, value in options.items():
         words += [] if value is None else [name, str(value)]
-    return shlex.join(words)
-
-
-def argument(folder: Path) -> str:
-    """Write a folder so that it is not taken for an option."""
-    return f"./{folder}" if str(folder).startswith("-") else str(folder)
+    return join(words)
 
 
 def _outcome(record: Record, folder: Path, cause: CometfluxError) -> Outcome:

@@ -18,6 +18,7 @@ from cometflux.errors import InputError
 from cometflux.jobs import Job
 
 _FULL_NAME = re.compile(r"[^/\s]+/[^/\s]+")
+_KEY_OF_COPY = re.compile(r"(.+)-([1-9][0-9]{0,8})", re.DOTALL)
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +51,8 @@ def _copy(job: Job, number: int) -> Job:
     """Make copy *number* of a job, from 0. A fixed seed goes up, since it would buy the same picture again."""
     seed = job.input.get("seed")
     changed = {"seed": seed + number} if isinstance(seed, int) and not isinstance(seed, bool) else {}
-    key = None if job.key is None else f"{job.key}-{number + 1}"
+    # The first is the row itself, so that a job bought without copies is known again with them.
+    key = f"{job.key}-{number + 1}" if job.key is not None and number else job.key
     return attrs.evolve(job, input={**job.input, **changed}, key=key)
 
 
@@ -79,6 +81,7 @@ class _Planner:
         written = self.given.merged()
         self._find_useless_columns()
         found = [(job, row.line) for row in self.source.rows if (job := self._job(row, written)) is not None]
+        self._check_copies()
         if self.faults:
             unique = dict.fromkeys(sorted(self.faults, key=lambda fault: fault.line or 0))
             raise UsageError(unique, self.source.name)
@@ -187,6 +190,14 @@ class _Planner:
         if key in self.keys:
             self._note(row, InputError("key", key, f"line {self.keys[key]} has this key already"))
         self.keys.setdefault(key, row.line)
+
+    def _check_copies(self) -> None:
+        """Look whether a row has a key that the copy of another one gets."""
+        for key, line in self.keys.items():
+            copy = _KEY_OF_COPY.fullmatch(key)
+            if copy and copy[1] in self.keys and 1 < int(copy[2]) <= self.given.count:
+                where = f"a copy of line {self.keys[copy[1]]} has this key already, with --count {self.given.count}"
+                self.faults.append(Fault(input_text(InputError("key", key, where).message), line))
 
     def _check(self, model: type[flux.Flux] | str, name: str, value: Any) -> None:
         if isinstance(model, str):

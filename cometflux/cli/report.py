@@ -23,6 +23,7 @@ from cometflux.errors import (
     PredictionError,
     SessionClosedError,
     SessionStoppedError,
+    UnknownSubmissionError,
 )
 from cometflux.events import Accepted, Ended, Event, Retried, Saved, Throttled
 from cometflux.jobs import Job, Kind
@@ -89,6 +90,8 @@ class Tally:
     def __init__(self, folder: Path, *, is_kept: bool = False) -> None:
         self.folder = folder
         self.is_kept = is_kept
+        self.whose = ""
+        """Of what the outcomes are, as in `` of this file``; empty where they are all that the folder has."""
         self.kinds: Counter[Kind] = Counter()
         self.pictures = 0
         """How many images this run has put on disk."""
@@ -98,7 +101,10 @@ class Tally:
         """How many outcomes are of predictions that an earlier run bought."""
         self.has_asked = False
         """Whether a prediction had to be asked after."""
-        self.retries = 0
+        self.reconnects = 0
+        """How often a submission that provably never left was made once more."""
+        self.repurchases = 0
+        """How often a job was bought once more, after one that failed or is of unknown fate."""
         self.refusals = 0
         """How often the service asked to slow down."""
         self.in_doubt = 0
@@ -138,8 +144,14 @@ class Tally:
             case Saved(prediction_id=prediction_id, files=files):
                 self.pictures += len(files)
                 self._fresh.add(prediction_id)
+            case Retried(error=PredictionError() as error):
+                self.repurchases += 1
+                # It failed, so it leads to no pictures.
+                self.owed.pop(error.prediction.id, None)
+            case Retried(error=UnknownSubmissionError()):
+                self.repurchases += 1
             case Retried():
-                self.retries += 1
+                self.reconnects += 1
             case Throttled():
                 self.refusals += 1
             case Ended(kind=kind, error=error, prediction_id=str(prediction_id)):
@@ -210,7 +222,12 @@ class Tally:
         # Where all was there already, none is no bad news.
         if self.pictures or not self.earlier:
             table.add_row("pictures", str(self.pictures))
-        for name, count in (("sent again", self.retries), ("asked to slow down", self.refusals)):
+        rows = {
+            "bought again": self.repurchases,
+            "tried again to connect": self.reconnects,
+            "asked to slow down": self.refusals,
+        }
+        for name, count in rows.items():
             if count:
                 table.add_row(name, str(count))
         table.add_row("elapsed", f"{time.monotonic() - self.began:.1f} s")
@@ -234,8 +251,20 @@ class Tally:
 
     def last_line(self) -> str:
         """Say where the pictures are."""
-        pictures = f"{_count(self.pictures + self.earlier, 'picture')} in {plain(str(self.folder))}"
-        return f"nothing was left to do: {pictures}" if self.is_idle else pictures
+        where = f"in {plain(str(self.folder))}"
+        pictures = f"{_count(self.pictures + self.earlier, 'picture')}{self.whose} {where}"
+        if not self.is_idle:
+            return pictures
+        if self.is_all_well:
+            return f"nothing was left to do: {pictures}"
+        saved = self.kinds[Kind.SUCCEEDED] - self.unsaved
+        jobs = f"{saved} of {_count(self.kinds.total(), 'job')}{self.whose} {_is(saved)} saved {where}"
+        others = {kind: count for kind in Kind if (count := self.kinds[kind]) and kind is not Kind.SUCCEEDED}
+        parts = [
+            f"{count} {_is(count)} unknown" if kind is Kind.UNKNOWN else f"{count} {_WORDS[kind]}"
+            for kind, count in others.items()
+        ]
+        return f"nothing was left to do: {', '.join([jobs, *parts])}"
 
     @property
     def is_idle(self) -> bool:
@@ -270,6 +299,10 @@ _STYLES = {Kind.SUCCEEDED: "green", Kind.FAILED: "red", Kind.UNKNOWN: "bold red"
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _is_told_elsewhere(outcome: Outcome) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import shlex
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ from cometflux.cli.faults import UsageError
 from cometflux.cli.journal import (
     Work,
     account_of,
-    argument,
+    enough,
+    has_claims,
     is_unfinished,
     own_base_url,
     plan_batch,
@@ -31,6 +31,7 @@ from cometflux.cli.options import Settings
 from cometflux.cli.plan import Plan
 from cometflux.cli.report import Tally, not_drawn, record
 from cometflux.cli.screen import Screen
+from cometflux.cli.shell import argument, join
 from cometflux.cli.streams import is_stdout_closed
 from cometflux.cli.wording import end_text
 from cometflux.errors import (
@@ -45,9 +46,12 @@ from cometflux.errors import (
 )
 from cometflux.events import Event
 from cometflux.jobs import Job
-from cometflux.journal import FILE_NAME, JournalWriter
+from cometflux.journal import FILE_NAME, Journal, JournalWriter
 from cometflux.registry import Outcome
 from cometflux.wiring import open_session, read_base_url, read_key
+
+_READING = 0.5
+"""How many seconds a reader of stdout is given before the talk goes on without him."""
 
 
 def run_prompts(plan: Plan, settings: Settings, folder: Path) -> int:
@@ -101,6 +105,38 @@ def run_resume(folder: Path, settings: Settings, *, new_key: bool) -> int:
         storage.prepare_folder(writer.path.parent)
         work, notes = plan_rest(writer, settings)
         return run.finish(work, stack, notes)
+
+
+def tell_claims(screen: Screen, folder: Path, settings: Settings) -> None:
+    """Tell which command goes on, where the journal in *folder* has what is paid for and not saved, or may be."""
+    with contextlib.suppress(CometfluxError), signals.ignored(), Journal(folder) as journal:
+        status = journal.status()
+        if has_claims(status):
+            _tell_next(screen, folder, settings, status)
+
+
+def _tell_next(
+    screen: Screen, folder: Path, settings: Settings, status: dict[str, int] | None, limit: int | None = None
+) -> None:
+    """Tell how far the folder is, and which command goes on; each on a line that can be pasted.
+
+    Args:
+        screen: where to tell it.
+        folder: that of the journal.
+        settings: those of this run.
+        status: what the journal has; None where it cannot be read.
+        limit: one that lets it go on; None where no limit has ended this run.
+    """
+    left = status is None or is_unfinished(status)
+    unknown = 0 if status is None else status["unknown"]
+    if status is not None and (left or unknown):
+        screen.say(f"{folder}: {summary(status)}")
+    if unknown and not settings.local:
+        screen.say("to see what is unknown, and to settle it:")
+        screen.say(f"  {join(['cometflux', 'unknown', argument(folder)])}")
+    if left or limit is not None or (unknown and settings.local):
+        screen.say("to go on:" if limit is None else "to go on, raise the limit, as in:")
+        screen.say(f"  {resume_line(folder, settings, limit=limit)}")
 
 
 @contextlib.contextmanager
@@ -191,12 +227,19 @@ class _Run:
         try:
             for note in notes:
                 self.screen.say(note)
+            self.screen.write_aside()
             self._run(work)
+            code = self._tell_end(work)
+        except KeyboardInterrupt as stop:
+            if self.task is None:
+                raise
+            # Between two steps of the telling: what was sent was sent.
+            code = signals.exit_code(stop)
         finally:
             if self.writer is not None and self.task is None:
                 # Never handed over to the session, which would have closed it.
                 self.writer.close()
-        code = self._tell_end(work)
+            self.screen.close()
         with signals.ignored():
             stack.close()
         return code
@@ -287,9 +330,13 @@ class _Run:
         status = self._read_status()
         # What the disk has not taken in is told here, or nowhere.
         self.tally.is_kept = status is not None and not isinstance(self._cause(), JournalError)
+        if status is not None and status["planned"] != work.total:
+            self.tally.whose = " of this file"
         has_begun = bool(self.tally.kinds)
         try:
             self._tell_rest(work)
+            # Where it is read, in front of the talk.
+            self.screen.drain(_READING)
             if has_begun:
                 self._tell_tables()
             self._tell_reasons()
@@ -298,7 +345,17 @@ class _Run:
             self._tell_next(status)
             return signals.exit_code(stop)
         self._tell_next(status)
+        try:
+            self._wait_for_reader()
+        except KeyboardInterrupt as stop:
+            return signals.exit_code(stop)
         return self._exit_code(status)
+
+    def _wait_for_reader(self) -> None:
+        if self.presses > 1 or self.screen.drain(_READING):
+            return
+        self.screen.say("waiting for stdout to be read; Ctrl-C leaves")
+        self.screen.drain()
 
     def _read_status(self) -> dict[str, int] | None:
         """Count what the journal has; None where there is none, or none that can be read."""
@@ -339,20 +396,17 @@ class _Run:
             self.screen.say(self.tally.last_line())
 
     def _tell_next(self, status: dict[str, int] | None) -> None:
-        """Tell how far the folder is, and which command goes on; each on a line that can be pasted."""
-        if self.writer is None:
-            return
-        left = status is None or is_unfinished(status)
-        unknown = 0 if status is None else status["unknown"]
-        if status is not None and (left or unknown):
-            self.screen.say(f"{self.folder}: {summary(status)}")
-        if unknown and not self.settings.local:
-            self.screen.say("to see what is unknown, and to settle it:")
-            self.screen.say(f"  {shlex.join(['cometflux', 'unknown', argument(self.folder)])}")
-        if left or (unknown and self.settings.local):
-            is_limited = isinstance(self._cause(), LimitError)
-            self.screen.say("to go on, with a higher limit:" if is_limited else "to go on:")
-            self.screen.say(f"  {resume_line(self.folder, self.settings, limit='N' if is_limited else None)}")
+        if self.writer is not None:
+            _tell_next(self.screen, self.folder, self.settings, status, self._higher_limit())
+
+    def _higher_limit(self) -> int | None:
+        """Return a limit with which the batch can go on; None where none has ended it."""
+        if self.writer is None or self.settings.limit is None or not isinstance(self._cause(), LimitError):
+            return None
+        try:
+            return enough(self.writer, self.settings.limit)
+        except CometfluxError:
+            return self.settings.limit + max(self.settings.limit, 1)
 
     def _cause(self) -> CometfluxError | None:
         return self.end.cause if isinstance(self.end, SessionStoppedError) else self.end

@@ -4,6 +4,7 @@ Texts of prompts and of the service never reach a terminal raw: control characte
 them is taken for markup.
 """
 
+import contextlib
 import io
 import re
 import sys
@@ -15,8 +16,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from cometflux.cli.streams import discard, open_talk
-from cometflux.events import Accepted, Ended, Event, Polled, Saved, Throttled
+from cometflux.cli.streams import Outlet, discard, open_talk
+from cometflux.events import Accepted, Ended, Event, Polled, Retried, Saved, Throttled
 from cometflux.jobs import Kind
 from cometflux.predictions import Status
 
@@ -49,6 +50,7 @@ class Screen:
         self.is_data_lost = False
         """Whether data could not be written, though somebody wanted it."""
         self._bar: Progress | None = None
+        self._outlet: Outlet | None = None
         self.console = Console(
             file=open_talk(), highlight=False, markup=False, emoji=False, force_terminal=self._is_watched or None
         )
@@ -64,15 +66,40 @@ class Screen:
             # Above the bar, which lives on the same terminal.
             self._bar.console.print(Text(plain(line)), soft_wrap=True)
             return
+        if self._outlet is not None:
+            self._outlet.write(f"{line}\n".encode("utf-8", "surrogateescape"))
+            return
         try:
             sys.stdout.write(f"{plain(line) if sys.stdout.isatty() else line}\n")
             sys.stdout.flush()
         except OSError as error:
-            self._is_data_open = False
-            discard(sys.stdout)
-            if not isinstance(error, BrokenPipeError):
-                self.is_data_lost = True
-                self.error(f"stdout cannot be written to ({error.strerror}); the work goes on")
+            self._lose_data(error)
+
+    def _lose_data(self, error: OSError) -> None:
+        self._is_data_open = False
+        discard(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            self.is_data_lost = True
+            self.error(f"stdout cannot be written to ({error.strerror}); the work goes on")
+
+    def write_aside(self) -> None:
+        """From now on, let no reader of the data hold up the work; `drain` waits for him at the end."""
+        # On a terminal, data and talk are to stay in order.
+        if sys.stdout.isatty():
+            return
+        with contextlib.suppress(OSError, ValueError):
+            descriptor = sys.stdout.fileno()
+            sys.stdout.flush()
+            self._outlet = Outlet(descriptor, self._lose_data)
+
+    def drain(self, seconds: float | None = None) -> bool:
+        """Wait until all data is written, or *seconds* are over; tell whether it is."""
+        return self._outlet is None or self._outlet.drain(seconds)
+
+    def close(self) -> None:
+        """Note that no more data comes."""
+        if self._outlet is not None:
+            self._outlet.close()
 
     def say(self, text: str) -> None:
         """Say something to the person who watches."""
@@ -141,6 +168,9 @@ class Bar:
                 self._succeeded += is_well
                 self._failed += not is_well
                 self._progress.advance(self._task)
+            case Retried(error=error):
+                # One that failed and is bought again is not what is waited for.
+                self._pending.discard(error.prediction_id or "")
             case Throttled(seconds=seconds):
                 self._paused_until = time.monotonic() + seconds
             case _:

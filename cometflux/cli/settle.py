@@ -1,11 +1,11 @@
 """Jobs of unknown fate: shown for a look at the account, and settled by hand."""
 
 import difflib
+import hashlib
 import json
-import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from rich.text import Text
 
 from cometflux import protocol
 from cometflux.cli.faults import Fault, UsageError
-from cometflux.cli.journal import LOCAL, argument, shown_key
+from cometflux.cli.journal import LOCAL, shown_key
 from cometflux.cli.reference import slug
 from cometflux.cli.screen import Screen, clip, escape_json
+from cometflux.cli.shell import argument, join
 from cometflux.errors import InputError
 from cometflux.journal import Journal, JournalWriter
-from cometflux.records import SENDING, Record
+from cometflux.records import SENDING, Record, State
 
 # ── showing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -37,7 +38,8 @@ def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:
     with Journal(folder) as journal:
         # Where a process works, what it is sending may still be answered.
         places = ("unknown",) if journal.is_running else ("unknown", SENDING)
-        found = _named(journal.records(*places))
+        names = _Names(journal.records(), lambda record: record.standing in places)
+    found = {names.of(record): record for record in names.jobs.values()}
     if as_json:
         for name, record in found.items():
             screen.data(escape_json(json.dumps(_describe(name, record), ensure_ascii=False)))
@@ -49,17 +51,54 @@ def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:
     _tell_choices(screen, folder)
 
 
-def _named(records: Iterable[Record]) -> dict[str, Record]:
-    """Name records by their keys; a number tells those apart that go by the same one."""
-    unknown = list(records)
-    often = Counter(map(shown_key, unknown))
-    seen: Counter[str] = Counter()
-    named: dict[str, Record] = {}
-    for record in unknown:
+_SHORTEST = 4
+
+
+@attrs.frozen
+class _Mark:
+    identity: str
+    digest: str
+    standing: str
+
+
+class _Names:
+    """The names of the jobs of a journal. None passes from one job to another when a job is settled.
+
+    A job goes by its key and, where others go by the same one, by its key and the beginning of its digest.
+
+    Args:
+        records: all jobs, wherever they stand.
+        is_meant: whether a job can be shown, or settled.
+    """
+
+    def __init__(self, records: Iterable[Record], is_meant: Callable[[Record], bool]) -> None:
+        self.jobs: dict[str, Record] = {}
+        """Those that are meant, by their identities."""
+        self._marks: dict[str, list[_Mark]] = {}
+        for record in records:
+            digest = hashlib.sha256(record.identity.encode("utf-8", "surrogatepass")).hexdigest()
+            mark = _Mark(record.identity, digest, record.standing)
+            self._marks.setdefault(shown_key(record), []).append(mark)
+            if is_meant(record):
+                self.jobs[record.identity] = record
+
+    def of(self, record: Record) -> str:
+        """Return the shortest name that is the job's alone."""
         key = shown_key(record)
-        seen[key] += 1
-        named[key if often[key] == 1 else f"{key}:{seen[key]}"] = record
-    return named
+        mark = next(each for each in self._marks[key] if each.identity == record.identity)
+        lengths = range(_SHORTEST, len(mark.digest) + 1)
+        names = (key, *(f"{key}@{mark.digest[:length]}" for length in lengths))
+        return next(name for name in names if len(self.find(name)) == 1)
+
+    def find(self, name: str) -> list[_Mark]:
+        """Return every job that goes by *name*, wherever it stands."""
+        key, _, digest = name.rpartition("@")
+        longer = self._marks.get(key, ()) if len(digest) >= _SHORTEST else ()
+        return [*self._marks.get(name, ()), *(mark for mark in longer if mark.digest.startswith(digest))]
+
+    def all(self) -> list[str]:
+        """Return the names of all jobs that are meant."""
+        return [self.of(record) for record in self.jobs.values()]
 
 
 def _describe(name: str, record: Record) -> dict[str, Any]:
@@ -98,7 +137,7 @@ def _print(found: Mapping[str, Record]) -> None:
 
 
 def _tell_choices(screen: Screen, folder: Path) -> None:
-    command = shlex.join(["cometflux", "unknown", argument(folder)])
+    command = join(["cometflux", "unknown", argument(folder)])
     screen.say("")
     screen.say("Each may be billed. Look in your account for a prediction made at that time; then, for each KEY:")
     # In quotes, because to a shell a # begins a comment.
@@ -133,7 +172,7 @@ class Wishes:
         return [*(key for key, _ in self.adopted), *self.abandon, *self.resend]
 
 
-def settle(screen: Screen, folder: Path, wishes: Wishes) -> None:
+def settle(screen: Screen, folder: Path, wishes: Wishes, *, as_json: bool) -> None:
     """Write down what is to become of jobs of unknown fate: all of it, or nothing.
 
     Raises:
@@ -146,67 +185,126 @@ def settle(screen: Screen, folder: Path, wishes: Wishes) -> None:
         is_local = reader.base_url == LOCAL
         writer.open()
         try:
-            found = _named(reader.records("unknown", SENDING))
-            faults = list(_faults(reader, found, wishes))
+            names = _Names(reader.records(), lambda record: _is_unknown(record) or _is_correctable(record))
+            faults = list(_faults(reader, names, wishes))
             if faults:
                 raise UsageError(faults)
-            writer.commit((), list(_settled(found, wishes)))
+            settled = list(_settled(names, wishes))
+            writer.commit((), [each.after for each in settled])
         finally:
             writer.close()
-    _tell_settled(screen, folder, wishes, len(found) - len(wishes.keys), is_local=is_local)
+    if as_json:
+        for each in settled:
+            screen.data(escape_json(json.dumps(each.described(), ensure_ascii=False)))
+        return
+    settled_now = {each.after.identity for each in settled}
+    left = sum(_is_unknown(record) for identity, record in names.jobs.items() if identity not in settled_now)
+    _tell_settled(screen, folder, settled, left, is_local=is_local)
 
 
-def _settled(found: Mapping[str, Record], wishes: Wishes) -> Iterator[Record]:
-    for key, prediction_id in wishes.adopted:
-        yield found[key].adopted(prediction_id)
-    for key in wishes.abandon:
-        yield found[key].abandoned()
-    for key in wishes.resend:
-        yield found[key].again()
+def _is_unknown(record: Record) -> bool:
+    return record.standing in ("unknown", SENDING)
 
 
-def _faults(reader: Journal, found: Mapping[str, Record], wishes: Wishes) -> Iterator[Fault]:
+def _is_correctable(record: Record) -> bool:
+    """Whether its id was given by hand, and nothing of the service has told since that it is the right one."""
+    return record.state is State.ACCEPTED and record.prediction is None and record.answered is None
+
+
+@attrs.frozen
+class _Settled:
+    """One job that was settled, and how."""
+
+    name: str
+    how: str
+    after: Record
+
+    def described(self) -> dict[str, Any]:
+        prompt = self.after.input.get("prompt")
+        return {
+            "key": self.name,
+            "settled": self.how,
+            "prediction_id": self.after.prediction_id,
+            "model": self.after.model,
+            "prompt": prompt if isinstance(prompt, str) else None,
+        }
+
+    def told(self) -> str:
+        about = self.described()
+        said = {
+            "adopted": f"adopted as prediction {self.after.prediction_id}; the next run asks after it",
+            "abandoned": "abandoned; it is neither looked for nor bought again",
+            "resent": "to be bought again",
+        }
+        return f"{self.name} ({slug(self.after.model)}: {clip(about['prompt'] or '', 60)}): {said[self.how]}"
+
+
+def _settled(names: _Names, wishes: Wishes) -> Iterator[_Settled]:
+    def job(name: str) -> Record:
+        return names.jobs[names.find(name)[0].identity]
+
+    for name, prediction_id in wishes.adopted:
+        yield _Settled(name, "adopted", job(name).adopted(prediction_id))
+    for name in wishes.abandon:
+        yield _Settled(name, "abandoned", job(name).abandoned())
+    for name in wishes.resend:
+        yield _Settled(name, "resent", job(name).again())
+
+
+def _faults(reader: Journal, names: _Names, wishes: Wishes) -> Iterator[Fault]:
     for each, (key, _) in zip(wishes.adopt, wishes.adopted, strict=True):
         if not key:
             yield Fault(f"--adopt {each}: write it as KEY=ID")
     for option, given in (("--abandon", wishes.abandon), ("--resend", wishes.resend)):
         if "" in given:
             yield Fault(f"{option} is blank; give the KEY of a job")
-    keys = Counter(key for key in wishes.keys if key)
+    times: Counter[str] = Counter()
+    called: dict[str, str] = {}
+    for name in filter(None, wishes.keys):
+        fault = _name_fault(names, name, is_resent=name in wishes.resend)
+        # One job may be named in two ways.
+        identity = name if fault else names.find(name)[0].identity
+        times[identity] += 1
+        called.setdefault(identity, name)
+        if fault and times[identity] == 1:
+            yield Fault(fault)
+    for identity, number in times.items():
+        if number > 1:
+            yield Fault(f"the key {called[identity]!r} is given {number} times; settle each job in one way")
     ids = Counter(given for key, given in wishes.adopted if key)
-    standings, owners = _look_up(reader, keys, ids)
-    for key, times in keys.items():
-        if times > 1:
-            yield Fault(f"the key {key!r} is given {times} times; settle each job in one way")
-        if key not in found:
-            yield Fault(_stranger(key, found, standings))
-    for prediction_id, times in ids.items():
-        yield from _id_faults(prediction_id, times, owners.get(prediction_id))
+    owners = _owners(reader, ids)
+    for prediction_id, number in ids.items():
+        yield from _id_faults(prediction_id, number, owners.get(prediction_id))
 
 
-def _look_up(reader: Journal, keys: Iterable[str], ids: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Find where jobs of these *keys* stand, and which jobs have these *ids*."""
-    standings: dict[str, str] = {}
-    owners: dict[str, str] = {}
-    for record in reader.records():
-        key = shown_key(record)
-        if key in keys:
-            standings[key] = record.standing
-        for prediction_id in (record.prediction_id, *(attempt.prediction_id for attempt in record.earlier)):
-            if prediction_id is not None and prediction_id in ids:
-                owners[prediction_id] = key
-    return standings, owners
+def _owners(reader: Journal, ids: Collection[str]) -> dict[str, str]:
+    """Find which jobs have these *ids*."""
+    if not ids:
+        return {}
+    return {
+        prediction_id: shown_key(record)
+        for record in reader.records()
+        for prediction_id in (record.prediction_id, *(attempt.prediction_id for attempt in record.earlier))
+        if prediction_id is not None and prediction_id in ids
+    }
 
 
-def _stranger(key: str, found: Mapping[str, Record], standings: Mapping[str, str]) -> str:
-    alike = [(name, record) for name, record in found.items() if shown_key(record) == key]
-    if alike:
-        each = "; ".join(f"{name} ({clip(str(record.input.get('prompt')), 60)})" for name, record in alike)
-        return f"{len(alike)} jobs go by {key!r}; name one of them: {each}"
-    if key in standings:
-        return f"the job {key!r} is not of unknown fate: it stands in {standings[key]!r}"
-    close = difflib.get_close_matches(key, found, n=1)
-    return f"no job has the key {key!r}{f'; did you mean {close[0]!r}?' if close else ''}"
+def _name_fault(names: _Names, name: str, *, is_resent: bool) -> str | None:
+    """Say why *name* names no job that can be settled; None where it names one."""
+    marks = names.find(name)
+    if not marks:
+        close = difflib.get_close_matches(name, names.all(), n=1)
+        return f"no job has the key {name!r}{f'; did you mean {close[0]!r}?' if close else ''}"
+    jobs = [names.jobs[mark.identity] for mark in marks if mark.identity in names.jobs]
+    if not jobs:
+        return f"the job {name!r} is not of unknown fate: it stands in {marks[0].standing!r}"
+    if len(marks) > 1:
+        each = "; ".join(f"{names.of(job)} ({clip(str(job.input.get('prompt')), 60)})" for job in jobs)
+        which = "name one of them" if len(jobs) > 1 else "the one that can be settled is"
+        return f"{len(marks)} jobs go by {name!r}; {which}: {each}"
+    if is_resent and not _is_unknown(jobs[0]):
+        return f"the job {name!r} stands as prediction {jobs[0].prediction_id}; correct it with --adopt or --abandon"
+    return None
 
 
 def _id_faults(prediction_id: str, times: int, owner: str | None) -> Iterator[Fault]:
@@ -221,16 +319,14 @@ def _id_faults(prediction_id: str, times: int, owner: str | None) -> Iterator[Fa
         yield Fault(f"the id {prediction_id!r} is that of the job {owner!r} already")
 
 
-def _tell_settled(screen: Screen, folder: Path, wishes: Wishes, left: int, *, is_local: bool) -> None:
-    for key, prediction_id in wishes.adopted:
-        screen.say(f"{key}: adopted as prediction {prediction_id}")
-    for key in wishes.abandon:
-        screen.say(f"{key}: abandoned; it is neither looked for nor bought again")
-    for key in wishes.resend:
-        screen.say(f"{key}: to be bought again")
+def _tell_settled(screen: Screen, folder: Path, settled: Iterable[_Settled], left: int, *, is_local: bool) -> None:
+    has_work = False
+    for each in settled:
+        has_work |= each.how != "abandoned"
+        screen.say(each.told())
     if left:
         screen.say(f"{left} more {'is' if left == 1 else 'are'} of unknown fate")
-    if wishes.adopt or wishes.resend:
+    if has_work:
         screen.say("to go on:")
         line = ["cometflux", "resume", argument(folder), *(["--local"] if is_local else [])]
-        screen.say(f"  {shlex.join(line)}")
+        screen.say(f"  {join(line)}")

@@ -2,7 +2,12 @@
 
 import contextlib
 import os
+import select
 import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -31,6 +36,78 @@ def discard(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+class Outlet:
+    """Writes to a file in a thread of its own, in order, so that a reader who stalls holds up nobody else.
+
+    The thread is a daemon and holds no lock of a stream, so the process can end while a write waits for its reader.
+
+    Args:
+        descriptor: the file to write to; it stays open.
+        refused: called once, in the thread, when it cannot be written to; what is left goes nowhere.
+    """
+
+    def __init__(self, descriptor: int, refused: Callable[[OSError], object]) -> None:
+        self._descriptor = descriptor
+        self._refused = refused
+        self._waiting: deque[bytes] = deque()
+        self._changed = threading.Condition()
+        self._is_busy = False
+        self._is_refused = False
+        self._is_closed = False
+        threading.Thread(target=self._work, name="stdout", daemon=True).start()
+
+    def write(self, data: bytes) -> None:
+        """Hand over what is to be written, and return at once."""
+        with self._changed:
+            if not self._is_refused:
+                self._waiting.append(data)
+                self._changed.notify_all()
+
+    def drain(self, seconds: float | None = None) -> bool:
+        """Wait until all is written, or *seconds* are over; tell whether it is."""
+        give_up = None if seconds is None else time.monotonic() + seconds
+        with self._changed:
+            while self._waiting or self._is_busy:
+                left = 60.0 if give_up is None else give_up - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+        return True
+
+    def close(self) -> None:
+        """Let the thread end when all is written; it is not waited for."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._is_busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._waiting or self._is_closed)
+                if not self._waiting:
+                    return
+                self._is_busy = True
+                data = self._waiting.popleft()
+            try:
+                self._write(data)
+            except OSError as error:
+                with self._changed:
+                    self._is_refused = True
+                    self._waiting.clear()
+                self._refused(error)
+
+    def _write(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._descriptor, left) :]
+            except BlockingIOError:
+                # Somebody who shares it has made it so that writing does not wait.
+                select.select((), (self._descriptor,), ())
 
 
 class _Talk:

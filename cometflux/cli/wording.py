@@ -16,6 +16,9 @@ from cometflux.errors import (
 
 NO_PROMPT = 'give a prompt, in quotes: cometflux generate "a lighthouse"'
 _NO_KEY = "there is no API key"
+_NO_JOURNAL = "there is no journal"
+_NOT_A_JOURNAL = re.compile(r"is not a (journal of cometflux|file)$|file is not a database$")
+_MAKES_ONE = "cometflux batch FILE --out FOLDER makes one"
 _SETTING = re.compile(r"^(base_url|proxy|max_pending)\b=?[ ]?(?!:)")
 _PHRASES = {
     "an http(s) URL, a data URI, a pathlib.Path or bytes": "the path of a file, an http(s) URL or a data URI",
@@ -40,6 +43,8 @@ def setting_text(error: ConfigError, arguments: Sequence[str]) -> str:
     message = str(error)
     if message.startswith(_NO_KEY):
         return f"{_NO_KEY}: set COMETAPI_KEY, or try it with --local"
+    if message.startswith(_NO_JOURNAL):
+        return f"{message}; {_MAKES_ONE}"
     options = {"base_url": "--base-url", "proxy": "--proxy", "max_pending": "--max-pending"}
     if not any(each.startswith("--base-url") for each in arguments):
         options["base_url"] = "COMETFLUX_BASE_URL"
@@ -55,7 +60,8 @@ def input_text(message: str) -> str:
 
 def journal_text(error: CometfluxError) -> str:
     """Say what is wrong with a journal without the arguments of Python."""
-    return error.message.replace("pass new_key=True, or --new-key to the command", "add --new-key")
+    message = error.message.replace("pass new_key=True, or --new-key to the command", "add --new-key")
+    return f"{message}; {_MAKES_ONE}" if _NOT_A_JOURNAL.search(message) else message
 
 
 def end_text(error: CometfluxError, *, is_local: bool) -> str:
