@@ -267,16 +267,18 @@ class JournalWriter:
         account = self._account
         if account is None:
             return front
-        if front.base_url not in (None, account.base_url):
+        # Where nothing was ever bought, there is nothing that another service could not know.
+        is_bound = front.base_url is not None and self.bought > 0
+        if is_bound and front.base_url != account.base_url:
             raise JournalMismatchError(
                 f"the journal {str(self.path)!r} belongs to {front.base_url}, not to {account.base_url}"
             )
-        if front.is_of(account.key):
+        if front.is_of(account.key) and front.base_url == account.base_url:
             return front
         if front.base_url is not None and front.key_sum is None:
             # Else whoever wrote the address would be sent a key that nothing here proves to belong to it.
             raise JournalError(f"the journal {str(self.path)!r} is damaged: it does not say whose it is")
-        if front.key_sum is not None and not account.may_change_key:
+        if front.key_sum is not None and not (front.is_of(account.key) or account.may_change_key):
             raise JournalMismatchError(
                 f"the journal {str(self.path)!r} was begun with another API key, which may belong to another account; "
                 "to go on with the new key, pass new_key=True, or --new-key to the command"
@@ -391,29 +393,32 @@ class JournalWriter:
         Raises:
             JournalError: the disk refused.
         """
+        self.was_empty = False
+        # All or nothing: half a plan would look like a batch that is complete.
         with self._transaction() as database:
             database.execute("DROP TABLE IF EXISTS temp.drawn")
             database.execute("CREATE TEMP TABLE drawn(identity TEXT PRIMARY KEY) WITHOUT ROWID")
-        self.was_empty = False
-        added = sum(self._plan_page(page) for page in _pages(records))
-        return added, self._drop_others()
+            added = sum(self._plan_page(database, page) for page in _pages(records))
+            dropped = self._drop_others(database)
+            front = read_front(database)
+            database.execute("DROP TABLE temp.drawn")
+        self._sums.clear()
+        self._note(front, {})
+        return added, dropped
 
-    def _plan_page(self, page: Sequence[Record]) -> int:
-        known = self.find(record.identity for record in page)
+    def _plan_page(self, database: sqlite3.Connection, page: Sequence[Record]) -> int:
+        known = _look_up(database, [record.identity for record in page])
         again = [_planned_again(known[record.identity], record) for record in page if record.identity in known]
         new = [record for record in page if record.identity not in known]
-        with self._transaction() as database:
-            database.executemany("INSERT INTO drawn VALUES(?)", [(record.identity,) for record in page])
-            written = self._write(database, [*new, *(each for each in again if each != known[each.identity])], ())
-        self._note(*written)
+        database.executemany("INSERT INTO drawn VALUES(?)", [(record.identity,) for record in page])
+        self._write(database, [*new, *(each for each in again if each != known[each.identity])], ())
         return len(new)
 
-    def _drop_others(self) -> int:
+    def _drop_others(self, database: sqlite3.Connection) -> int:
         others = "SELECT identity FROM jobs WHERE bought = 0 AND standing <> ? AND identity NOT IN drawn"
-        with told(self.path):
-            identities = [identity for (identity,) in self._opened.execute(others, (DROPPED,))]
+        identities = [identity for (identity,) in database.execute(others, (DROPPED,))]
         for page in _pages(identities):
-            self.commit((), [record.dropped() for record in self.find(page).values()])
+            self._write(database, (), [record.dropped() for record in _look_up(database, page).values()])
         return len(identities)
 
     def forget_service(self) -> None:
@@ -435,15 +440,11 @@ class JournalWriter:
             JournalError: it cannot be read.
         """
         database = self._opened
-        found = {}
         with told(self.path):
             # What could not be taken back when the disk refused was never written.
             if database.in_transaction:
                 database.execute("ROLLBACK")
-            for page in _pages(identities):
-                for row in database.execute(f"{_FIND} IN ({_marks(page)})", page):
-                    found[row[0]] = rows.to_record(row)
-        return found
+            return _look_up(database, identities)
 
     def make_room(self) -> None:
         """Move what the log holds into the database, so that the log can be written from its beginning again."""
@@ -472,6 +473,14 @@ def _planned_again(known: Record, record: Record) -> Record:
     if known.fingerprint != record.fingerprint:
         return known
     return attrs.evolve(known, index=record.index, key=record.key, input=record.input, is_dropped=False)
+
+
+def _look_up(database: sqlite3.Connection, identities: Iterable[str]) -> dict[str, Record]:
+    found = {}
+    for page in _pages(identities):
+        for row in database.execute(f"{_FIND} IN ({_marks(page)})", page):
+            found[row[0]] = rows.to_record(row)
+    return found
 
 
 def _marks(page: Sequence[str]) -> str:

@@ -634,10 +634,43 @@ def test_a_journal_of_a_newer_version_is_refused(tmp_path):
 
 
 def test_a_journal_of_another_service_is_refused(tmp_path):
-    with opened(tmp_path):
-        pass
+    with opened(tmp_path) as writer:
+        work(writer)
     with pytest.raises(JournalMismatchError, match=r"https://a\.example/v1, not to https://b\.example/v1"):
         JournalWriter(tmp_path, attrs.evolve(ACCOUNT, base_url="https://b.example/v1", may_change_key=True)).open()
+
+
+def test_a_journal_with_which_nothing_was_bought_may_go_to_another_service(tmp_path):
+    """As where the first address was mistyped."""
+    with opened(tmp_path) as writer:
+        writer.plan([new(0)])
+    with opened(tmp_path, attrs.evolve(ACCOUNT, base_url="https://b.example/v1")):
+        pass
+    with Journal(tmp_path) as journal:
+        assert "https://b.example/v1" == journal.base_url
+    with (
+        pytest.raises(JournalMismatchError, match="another API key"),
+        opened(tmp_path, attrs.evolve(ACCOUNT, key="k2")),
+    ):
+        pass
+
+
+def test_a_plan_is_written_whole_or_not_at_all(tmp_path):
+    """Half a plan would look like a batch that is complete."""
+
+    def records():
+        yield from map(new, range(1200))
+        raise OSError("a file could not be read")
+
+    with opened(tmp_path) as writer:
+        writer.plan([new(5000)])
+        with pytest.raises(JournalError):
+            writer.plan(records())
+        with Journal(tmp_path) as journal:
+            assert [new(5000)] == list(journal.records())
+        assert (1200, 1) == writer.plan(map(new, range(1200)))
+        writer.commit((), [new(7).sending(1.0, "b", 1)])
+    assert 1200 == len(told(tmp_path / FILE_NAME)[0])
 
 
 def test_a_new_key_takes_the_place_of_the_old_one_where_that_is_allowed(tmp_path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import shutil
 import sqlite3
@@ -921,3 +922,103 @@ async def test_accounting_adds_up_with_what_is_resumed(service, opened, tmp_path
         await outcomes_of(session.generate(["a", "b", "c"], save_to=tmp_path))
         counts = dict(session.accounting)
     assert 3 == counts.pop("all") == sum(counts.values())
+
+
+# ── what a hostile reader found ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("jobs", [[keyed("k", "p"), "p"], ["p", keyed("k", "p")], ["p"]])
+async def test_a_job_with_a_key_changes_nothing_for_a_like_one_without(jobs, service, opened):
+    async with opened() as session:
+        await outcomes_of(session.generate(jobs))
+    async with opened() as session:
+        await outcomes_of(session.generate([keyed("k", "p"), "p"]))
+        await outcomes_of(session.generate(["p", keyed("k", "p")]))
+    assert 2 == len(service.bills)
+
+
+@pytest.mark.parametrize("journal", [None, "kept"])
+async def test_what_the_caller_has_left_is_not_sent_again_after_a_refusal(journal, service, opened, tmp_path):
+    service.fail("429")
+    options = {"journal": journal and tmp_path / journal}
+    async with opened(**options) as session:
+        running = asyncio.ensure_future(session.run("a"))
+        while not posts(service):  # noqa: ASYNC110 - the condition lies with the service
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.sleep(60)
+    assert [] == service.bills
+    assert 1 == len(posts(service))
+
+
+async def test_a_pause_is_kept_by_those_who_wait_for_the_limit(service, opened):
+    service.fail("429", times=2)
+    began = asyncio.get_running_loop().time()
+    async with opened(max_predictions=1, max_pending=12) as session:
+        with pytest.raises(SessionStoppedError):
+            await outcomes_of(session.generate([str(n) for n in range(12)]))
+    gaps = [later.at - earlier.at for earlier, later in itertools.pairwise(posts(service))]
+    assert all(gap >= 1 for gap in gaps), (began, gaps)
+    assert 1 == len(service.bills)
+
+
+async def test_an_id_in_a_torn_answer_is_kept_when_the_session_is_closed_meanwhile(service, tmp_path):
+    service.fail("torn", after=True)
+    service.fail("hang", on="get", times=9)
+    told = []
+    async with held_session(service, tmp_path, Held(), grace=1.0, on_event=told.append) as session:
+        running = asyncio.ensure_future(session.run(keyed("one")))
+        await asyncio.sleep(3)
+        running.cancel()
+    (ended,) = [event for event in told if isinstance(event, events.Ended)]
+    (record,) = records(tmp_path)
+    assert service.bills[0].id == ended.error.prediction_id == record.evidence.prediction_id
+
+
+async def test_input_that_changes_after_the_job_was_made_is_not_the_job_s(service, opened):
+    images = ["https://example.org/1.png"]
+    job = Job(model="acme/model", input={"images": images})
+    images.append("https://example.org/2.png")
+    assert ["https://example.org/1.png"] == job.input["images"]
+
+
+async def test_what_was_saved_elsewhere_stays_saved_when_the_service_has_forgotten_it(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    async with LocalService(pixels=4096, latency=1.0, lifetime=60.0) as brief:
+        options = {"api_key": brief.key, "base_url": brief.url, "journal": tmp_path / "j.sqlite3"}
+        async with open_session(**options) as session:
+            await outcomes_of(session.generate(["a"], save_to=here))
+            await asyncio.sleep(120)
+        async with open_session(**options) as session:
+            (gone,) = await outcomes_of(session.generate(["a"], save_to=there))
+        async with open_session(**options) as session:
+            (kept,) = await outcomes_of(session.generate(["a"], save_to=here))
+    assert (Kind.EXPIRED, True) == (gone.kind, kept.ok)
+
+
+async def test_what_is_paid_for_is_saved_although_nothing_more_may_be_bought(service, opened, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    jobs = [str(number) for number in range(20)]
+    async with opened(journal=here / "journal.sqlite3", max_pending=20) as session:
+        running = asyncio.ensure_future(outcomes_of(session.generate(jobs[5:])))
+        await copy_at(lambda: 15 == len(session.pending), here, there)
+        await running
+    async with opened(journal=there, max_predictions=15, max_pending=3) as session:
+        outcomes = []
+        with pytest.raises(SessionStoppedError):
+            async for outcome in session.generate(jobs, save_to=there):
+                outcomes.append(outcome)
+    assert 15 == len(service.bills) == sum(outcome.ok for outcome in outcomes)
+    assert 20 == len(outcomes)
+
+
+async def test_a_key_is_known_though_its_reference_image_is_gone(service, opened, tmp_path):
+    path = tmp_path / "in.png"
+    path.write_bytes(PNG)
+    job = Job.of(flux.KontextPro(prompt="red", input_image=path), key="one")
+    async with opened() as session:
+        before = await session.run(job)
+    path.unlink()
+    async with opened() as session:
+        after = await session.run(job)
+    assert before.id == after.id
