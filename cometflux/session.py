@@ -416,7 +416,7 @@ class Session:
         try:
             # In the order of drawing, so that jobs that ask for the same are told apart alike in every run.
             await self._carrier.identify(entry, drawing.count_alike)
-            if not self._ledger.is_kept:
+            if not (self._ledger.is_kept and self._slots.locked()):
                 await self._slots.acquire()
                 entry.holds_slot = True
         except asyncio.CancelledError:
@@ -427,8 +427,8 @@ class Session:
             return
         entry.admitted = asyncio.Event()
         self._carrier.launch(entry)
-        if self._ledger.is_kept:
-            # It takes its slot itself, once it is known that it needs one.
+        if not entry.holds_slot:
+            # It takes one itself, once it is known that it needs one.
             await entry.admitted.wait()
 
     def _leave(self, drawing: Drawing) -> None:
