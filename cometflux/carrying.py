@@ -223,6 +223,8 @@ class Carrier:
     async def _decide(self, entry: Entry, record: Record) -> bool:
         entry.resumed = True
         entry.doubt = doubt = record.doubt
+        # The intent is an earlier process's: noted as unknown, so that nothing here withdraws it.
+        self._ledger.doubt(entry, doubt)
         prediction = await self._submitter.confirm(doubt, record.input_size)
         prediction = prediction or await self._submitter.decide(entry, doubt)
         if prediction is None:

@@ -1022,3 +1022,20 @@ async def test_a_key_is_known_though_its_reference_image_is_gone(service, opened
     async with opened() as session:
         after = await session.run(job)
     assert before.id == after.id
+
+
+async def test_an_intent_of_a_dead_process_stays_unknown_when_sending_it_again_comes_to_nothing(
+    service, opened, tmp_path
+):
+    here, there = tmp_path / "here", tmp_path / "there"
+    service.fail("hang", after=True)
+    async with opened(journal=here / "journal.sqlite3") as session:
+        running = asyncio.ensure_future(outcomes_of(session.generate([keyed("one")])))
+        await copy_at(lambda: service.bills, here, there)
+        await running
+    limited = {"on_unknown": "resend", "max_resends": 1, "max_predictions": 1}
+    for options in (limited, {}):
+        async with opened(journal=there, **options) as session:
+            with pytest.raises(UnknownSubmissionError):
+                await session.run(keyed("one"))
+    assert 1 == len(service.bills)
