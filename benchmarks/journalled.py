@@ -15,7 +15,7 @@ from benchmarks import server
 from benchmarks.clients import PENDING, shipped
 
 COUNT = 2500
-ROUNDS = 5
+ROUNDS = 7
 TARGET = 0.8
 
 

@@ -286,6 +286,11 @@ class MissingBytes(dict[str, Any]):
     """An image that was given as bytes: the journal keeps its type, size and digest only."""
 
 
+# Made once: json.dumps would make one for each job.
+_encode_body = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encode_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
 def dump_body(job: Job) -> bytes:
     """Write the body that submits *job*.
 
@@ -293,11 +298,13 @@ def dump_body(job: Job) -> bytes:
         InputError: an image is too large or none, or still a path: reading files is not done here.
     """
     ready = {name: _ready(name, value) for name, value in job.input.items()}
-    return json.dumps({"input": ready}, ensure_ascii=False, allow_nan=False).encode()
+    return _encode_body({"input": ready}).encode()
 
 
 def _ready(field: str, value: Any) -> Any:
     match value:
+        case str():
+            return value  # most are
         case MissingBytes():
             raise InputError(field, dict(value), "the journal does not keep what was given as bytes; give it again")
         case bytes():
@@ -314,7 +321,7 @@ def _ready(field: str, value: Any) -> Any:
 
 def dump_canonical(value: Any) -> bytes:
     """Write *value* as JSON in one way only: sorted, without white space, as UTF-8."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return _encode_canonical(value).encode()
 
 
 def dump_readable(value: Any) -> str:
@@ -341,6 +348,8 @@ def fingerprint(model: str, described: Mapping[str, Any]) -> str:
 
 def _by_value(value: Any) -> Any:
     match value:
+        case str():
+            return value  # most are
         case float() if value.is_integer():
             return int(value)
         case Mapping():

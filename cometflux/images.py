@@ -198,6 +198,8 @@ def _described(value: Any) -> Any:
                 return describe_bytes(read_data_uri(value))
             except ValueError:
                 return value
+        case str():
+            return value  # most are
         case list() | tuple():
             return [_described(part) for part in value]
         case Mapping():

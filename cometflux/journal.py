@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import attrs
 
@@ -84,10 +84,11 @@ class Journal:
             note = Note.read(self.path)
             self._database = open_reader(self.path, note)
             try:
-                check(self._database, self.path, note)
+                front, _ = check(self._database, self.path, note)
             except BaseException:
                 self._database.close()
                 raise
+        self._count = front.rows
 
     def __enter__(self) -> Self:
         return self
@@ -138,20 +139,26 @@ class Journal:
         Jobs that a later prompt file no longer holds, and for which nothing was sent, are left out.
         """
         last = 0
-        places = ",".join("?" * len(standings))
-        which = f"standing IN ({places})" if standings else f"standing <> '{DROPPED}'"
         # Page by page: a long read would keep the writer from tidying up.
-        page = f"SELECT number, {COLUMNS} FROM jobs WHERE number > ? AND {which} ORDER BY number LIMIT {_PAGE}"  # noqa: S608
-        while True:
-            with told(self.path):
-                found = self._database.execute(page, (last, *standings)).fetchall()
-            if not found:
-                return
-            last = found[-1][0]
-            for _, *row in found:
-                with told(self.path):
-                    record = rows.to_record(row)
-                yield record
+        while page := self._read_page(last):
+            last = page[-1][0]
+            for _, *row in page:
+                if row[4] in standings if standings else row[4] != DROPPED:
+                    with told(self.path):
+                        record = rows.to_record(row)
+                    yield record
+
+    def _read_page(self, last: int) -> list[tuple[Any, ...]]:
+        """Read the rows behind the one with the number *last*."""
+        query = f"SELECT number, {COLUMNS} FROM jobs WHERE number > ? ORDER BY number LIMIT {_PAGE}"  # noqa: S608
+        with told(self.path):
+            page = self._database.execute(query, (last,)).fetchall()
+            # Where the way to a row is damaged, another may be found there, though every row is whole.
+            if [row[0] for row in page] != list(range(last + 1, last + len(page) + 1)):
+                raise ValueError(f"row {last + 1} is not where it should be")
+            if not page and last < self._count:
+                raise ValueError(f"row {last + 1} is missing")
+        return page
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,7 +201,7 @@ class JournalWriter:
         self.bought = 0
         """How many predictions were, or may have been, bought when it was opened."""
         self.was_empty = False
-        """Whether no job was in it when it was opened."""
+        """Whether no job was in it when it was taken."""
         self.is_owing = False
         """Whether something was paid for and not on the disk when it was taken."""
         self._is_taken = False
@@ -245,6 +252,7 @@ class JournalWriter:
             owing = "SELECT 1 FROM jobs WHERE standing IN ('unsaved', 'pending', 'detached') LIMIT 1"
             with told(self.path):
                 self.is_owing = self._opened.execute(owing).fetchone() is not None
+                self.was_empty = self._opened.execute("SELECT 1 FROM jobs LIMIT 1").fetchone() is None
         except BaseException:
             self._is_taken = False
             raise
@@ -393,7 +401,6 @@ class JournalWriter:
         Raises:
             JournalError: the disk refused.
         """
-        self.was_empty = False
         # All or nothing: half a plan would look like a batch that is complete.
         with self._transaction() as database:
             database.execute("DROP TABLE IF EXISTS temp.drawn")

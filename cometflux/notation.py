@@ -37,8 +37,12 @@ def dump_progress(record: Record) -> str:
         return _dump_compact(_records.unstructure(attrs.evolve(record, prediction=flat)))
 
 
+# Made once: json.dumps would make one for each record.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _dump_compact(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _encode(value)
     # Half of a pair of surrogates, as in the name of a file that is no text, cannot be stored as it is.
     return text if _is_storable(text) else json.dumps(value, separators=(",", ":"))
 

@@ -83,6 +83,8 @@ def _state(path: Path) -> tuple[int, ...] | None:
 def holds_files(value: Any) -> bool:
     """Whether a value of an input, or the input, holds images that are read or encoded before they are sent."""
     match value:
+        case str() | int() | float() | None:
+            return False  # most are
         case Path() | bytes():
             return True
         case list() | tuple():

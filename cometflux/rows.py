@@ -106,4 +106,5 @@ def to_record(row: Sequence[Any]) -> Record:
 
 def check_sum(columns: Iterable[Any]) -> int:
     """Sum up what stands in *columns*; a text and the number that it shows are not alike."""
-    return zlib.crc32("\0".join(map(repr, columns)).encode("utf-8", "surrogatepass"))
+    marked = (f"'{each}" if isinstance(each, str) else repr(each) for each in columns)
+    return zlib.crc32("\0".join(marked).encode("utf-8", "surrogatepass"))

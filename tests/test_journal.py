@@ -170,6 +170,24 @@ def test_a_journal_with_a_flipped_bit_tells_all_or_is_refused(part, killed, step
     assert refusals
 
 
+def test_a_damaged_way_to_a_row_is_noticed_by_whoever_reads(disk):
+    """Every row is whole, and yet looking for the one behind another finds a wrong one, or none."""
+    left = Left(disk, killed=False)
+    whole = left.files[FILE_NAME]
+    # What leads to the rows of a table begins with a 5.
+    places = [start + each for start in range(512, len(whole), 512) if whole[start] == 5 for each in range(512)]
+    reasons = set()
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place] ^= 2
+        left.lay_out({FILE_NAME: bytes(flipped)})
+        try:
+            assert left.expected == told(left.path), f"bit flipped in byte {place}"
+        except JournalError as error:
+            reasons.add(error.message.rpartition(": ")[2])
+    assert any(reason.endswith("is not where it should be") for reason in reasons), reasons
+
+
 def test_what_is_refused_is_left_as_it_is(disk):
     left = Left(disk, killed=True)
     name = sibling(left.path, "log").name

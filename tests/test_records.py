@@ -41,6 +41,21 @@ def written_and_read(record):
     )
 
 
+def test_a_step_changes_what_a_record_has_and_gives_it_nothing_else():
+    """A copy is made past attrs, which would notice a name that no field has."""
+    prediction = Prediction(id="p", status=Status.FAILED)
+    sent = new().sending(1.0, "b", 1)
+    bought = sent.accepted(prediction, 2.0)
+    failed = bought.ended(Kind.FAILED, prediction, None)
+    steps = [
+        *(sent, bought, failed, sent.withdrawn(), sent.suspected(ConnectError("no")), new().dropped()),
+        *(bought.ended(Kind.DETACHED, None, PatienceError("no")), bought.saved((), None), failed.again()),
+        *(failed.again().fallen_back(), sent.adopted("p"), sent.abandoned(), failed.renewed()),
+    ]
+    names = [field.name for field in attrs.fields(Record)]
+    assert [names] * len(steps) == [[*vars(step)] for step in steps]
+
+
 # ── the steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -126,6 +126,25 @@ async def test_a_batch_that_is_run_again_buys_nothing_and_asks_nothing(service, 
     assert {"planned": 3, "saved": 3} == status()
 
 
+async def test_a_journal_is_not_asked_for_jobs_that_it_cannot_have(service, tmp_path):
+    """Each question is a turn of the disk's thread."""
+    asked = []
+
+    class Connection(sqlite3.Connection):
+        def execute(self, statement, *values):
+            if statement.startswith("SELECT identity, place"):
+                asked.append(values)
+            return super().execute(statement, *values)
+
+    for runs in (1, 2):
+        writer = JournalWriter(tmp_path, connect=lambda *a, **o: sqlite3.connect(*a, factory=Connection, **o))
+        async with Session(AiohttpTransport(service.key, service.url), journal=writer) as session:
+            async for outcome in session.generate(["a boat", "a boat", "a house"]):
+                assert outcome.ok
+        assert (runs == 1) == (not asked)
+    assert 3 == len(service.bills)
+
+
 async def test_a_batch_may_be_run_again_in_the_same_session(service, opened, tmp_path):
     async with opened() as session:
         await outcomes_of(session.generate(["a", "b"], save_to=tmp_path))
