@@ -278,6 +278,16 @@ async def test_a_body_that_the_schema_forbids_is_refused(caller, service, raw, s
     assert [] == service.bills
 
 
+@pytest.mark.parametrize("images", [b"[null]", b'["https://example.com/a.png", null]', b"[7]"])
+async def test_a_list_of_images_that_holds_something_else_is_refused(caller, service, images):
+    url = f"{service.url}/models/black-forest-labs/flux-2-pro/predictions"
+    answer, _ = await caller.exchange("POST", url, data=b'{"input": {"prompt": "x", "input_images": %s}}' % images)
+    given = "null" if b"null" in images else "integer"
+    assert 422 == answer.status
+    assert f"- input.input_images: Invalid type. Expected: string, given: {given}\n" == (await answer.json())["detail"]
+    assert [] == service.bills
+
+
 async def test_an_unknown_input_key_is_dropped_without_a_word(caller, service):
     prediction = await caller.run(input_image="https://example.com/a.png", nonsense=1)
     assert 1 == prediction["input"]["nonsense"] == service.bills[0].input["nonsense"]

@@ -95,8 +95,8 @@ def _reason(parameter: Any, value: object) -> tuple[str, str] | None:
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         return "invalid_type", f"Invalid type. Expected: {name}, given: {_name(value)}"
     if isinstance(value, list):
-        odd = next((each for each in value if not isinstance(each, str)), None)
-        return None if odd is None else ("invalid_type", f"Invalid type. Expected: string, given: {_name(odd)}")
+        odd = [each for each in value if not isinstance(each, str)]
+        return ("invalid_type", f"Invalid type. Expected: string, given: {_name(odd[0])}") if odd else None
     if parameter.choices and value not in parameter.choices:
         listed = ", ".join(f'"{each}"' for each in parameter.choices)
         return "enum", f"input.{parameter.name} must be one of the following: {listed}"
