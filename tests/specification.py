@@ -147,7 +147,7 @@ def _question(created):
     several = {"type": "array", "items": {"type": "string"}}
     numbers = {"image_count": {"type": "integer"}, "predict_time": {"type": "number"}}
     schema["properties"] |= {
-        "output": {"oneOf": [{"type": "string"}, several], "nullable": True},
+        "output": {"anyOf": [{"type": "string", "nullable": True}, several]},
         "error": _nullable({"type": "string"}),
         "started_at": {"type": "string", "format": "date-time"},
         "completed_at": {"type": "string", "format": "date-time"},
