@@ -63,7 +63,8 @@ def _run(program, command):
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.CalledProcessError as error:
-        words = (error.stderr or error.stdout).strip().splitlines() or [f"code {error.returncode}"]
-        pytest.skip(f"{program} cannot install here: {words[-1]}")
+        lines = [line for line in (error.stderr or error.stdout).splitlines() if "error" in line.lower()]
+        reason = "; ".join(lines[:2])[:300] or f"it ends with code {error.returncode}"
+        pytest.skip(f"{program} cannot install {command[-1]}: {reason}")
     except subprocess.TimeoutExpired:
-        pytest.skip(f"{program} has not installed within {PATIENCE} s")
+        pytest.skip(f"{program} has not installed {command[-1]} within {PATIENCE} s")
