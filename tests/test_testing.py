@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 import pytest
+from authority import Authority
 from PIL import Image
 
 from cometflux import flux
@@ -25,6 +26,7 @@ DEV = "black-forest-labs/flux-dev"
 PRO = "black-forest-labs/flux-1.1-pro"
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{2,9}Z")
 LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+DROPS = ("drop", "reset", "torn-head")
 
 
 class Caller:
@@ -471,17 +473,17 @@ def faults_on(place):
 
 
 def times_of(name):
-    # aiohttp repeats a GET once by itself when its connection is dropped.
-    return 2 if name == "drop" else 1
+    # aiohttp repeats a GET once by itself when its connection is lost before the answer.
+    return 2 if name in DROPS else 1
 
 
 async def check_fault(name, exchange):
     """Make the exchange and check that it goes wrong as *name* says; return the body where there is one."""
-    if name == "drop":
+    if name in DROPS:
         with pytest.raises(LOST):
             await exchange
         return b""
-    if name == "hang":
+    if name in ("hang", "stalled"):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(500):
                 await exchange
@@ -541,17 +543,40 @@ async def test_a_fault_on_output_happens_once(caller, service, name):
         assert b"RIFF" != body[:4]
 
 
-@pytest.mark.parametrize("early", [False, True], ids=["behind the id", "inside the id"])
-async def test_a_torn_answer_holds_the_id_or_not(caller, service, early):
-    service.fail("torn-early" if early else "torn", after=True)
+@pytest.mark.parametrize(
+    ("name", "has_id"),
+    [("torn", True), ("torn-early", False), ("stalled", True)],
+    ids=["behind the id", "inside the id", "stalled behind the id"],
+)
+async def test_a_torn_answer_holds_the_id_or_not(caller, service, name, has_id):
+    service.fail(name, after=True)
     url = f"{service.url}/models/{SCHNELL}/predictions"
     read = b""
-    with pytest.raises(aiohttp.ClientPayloadError):
-        async with caller.http.post(url, json={"input": {"prompt": "a boat"}}) as answer:
+    with pytest.raises(TimeoutError if name == "stalled" else aiohttp.ClientPayloadError):
+        async with asyncio.timeout(500), caller.http.post(url, json={"input": {"prompt": "a boat"}}) as answer:
             assert 201 == answer.status
             async for chunk in answer.content.iter_any():
                 read += chunk
-    assert (service.bills[0].id.encode() in read) is not early
+    assert (service.bills[0].id.encode() in read) is has_id
+
+
+@pytest.mark.parametrize(
+    ("name", "seen", "ends_in_a_reset"),
+    [("drop", b"", False), ("reset", b"", True), ("torn-head", b"HTTP/1.1 201 ", False)],
+)
+async def test_a_connection_that_is_lost_is_closed_or_reset(service, name, seen, ends_in_a_reset):
+    service.fail(name, after=True)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(service.origin.rpartition(":")[2]))
+    body = b'{"input": {"prompt": "a boat"}}'
+    head = f"POST {BASE}/models/{SCHNELL}/predictions HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n"
+    writer.write(f"{head}Authorization: Bearer {service.key}\r\n\r\n".encode() + body)
+    if ends_in_a_reset:
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+    else:
+        assert seen == await reader.read()
+    writer.close()
+    assert 1 == len(service.bills)
 
 
 async def test_the_faults_of_an_envelope_are_those_of_its_prediction(caller, service):
@@ -804,12 +829,13 @@ async def test_it_stops_though_those_who_were_kept_waiting_have_left(service, ca
     assert [] == service.bills
 
 
+@pytest.mark.parametrize("fault", ["hang", "stalled"])
 @pytest.mark.parametrize("on", ["create", "get", "output"])
-async def test_it_stops_at_once_though_an_answer_hangs(http, on):
+async def test_it_stops_at_once_though_an_answer_hangs(http, on, fault):
     async with LocalService(pixels=4096, latency=0) as service:
         caller = Caller(service, http)
         prediction = await caller.get((await caller.create())["id"])
-        service.fail("hang", on=on)
+        service.fail(fault, on=on)
         ask = {
             "create": caller.submit,
             "get": lambda: caller.ask(prediction["id"]),
@@ -820,7 +846,7 @@ async def test_it_stops_at_once_though_an_answer_hangs(http, on):
         assert not hanging.done()
         start = time.perf_counter()
     assert time.perf_counter() - start < 0.5
-    with pytest.raises(LOST):
+    with pytest.raises(LOST if fault == "hang" else aiohttp.ClientPayloadError):
         await hanging
 
 
@@ -834,6 +860,26 @@ async def test_a_port_in_use_is_named(service):
 async def ask_from_outside(service, **given):
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {service.key}"}) as http:
         return await Caller(service, http).submit(**given)
+
+
+async def test_with_a_certificate_it_speaks_https_only(http, tmp_path):
+    authority = Authority(tmp_path)
+    trusting = {"ssl": authority.client()}
+    async with LocalService(pixels=4096, latency=0, ssl=authority.server()) as service:
+        assert service.url.startswith("https://127.0.0.1:")
+        url = f"{service.url}/models/{SCHNELL}/predictions"
+        async with http.post(url, json={"input": {"prompt": "a boat"}}, **trusting) as answer:
+            created = await answer.json()
+        async with http.get(f"{service.url}/predictions/{created['id']}", **trusting) as answer:
+            (output,) = (await answer.json())["output"]
+        assert output.startswith(service.origin)
+        async with aiohttp.request("GET", output, **trusting) as answer:
+            assert b"RIFF" == (await answer.read())[:4]
+        with pytest.raises(LOST):
+            await http.get(service.url.replace("https", "http"))
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await http.get(service.url)
+    assert 1 == len(service.bills)
 
 
 def test_on_a_thread_of_its_own_it_is_told_and_asked_from_here():

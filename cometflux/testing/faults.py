@@ -51,9 +51,12 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             Fault("524", "a proxy's page: a time-out occurred", _C, (_G, _O)),
             # The connection.
             Fault("drop", "the connection is closed without an answer", _C, (_G, _O)),
+            Fault("reset", "the connection is reset without an answer", _C, (_G, _O)),
             Fault("hang", "the answer never comes", _C, (_G, _O)),
+            Fault("torn-head", "the answer breaks off inside its head", _C, (_G, _O)),
             Fault("torn", "the body breaks off half-way, behind the id", _C, (_G, _O)),
             Fault("torn-early", "the body breaks off inside the id", _C, (_G, _O)),
+            Fault("stalled", "the body stops half-way, behind the id, and never goes on", _C, (_G, _O)),
             # Answers that make no sense.
             Fault("garbage", "bytes that are not JSON", _C, (_G,)),
             Fault("html", "a web page with status 200", _C, (_G,)),

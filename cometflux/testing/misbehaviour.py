@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import struct
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
@@ -122,6 +124,15 @@ async def _drop(request: web.Request, *_: object) -> web.Response:
     return web.Response()
 
 
+async def _reset(request: web.Request, *_: object) -> web.Response:
+    transport = request.transport
+    if transport is not None:
+        # To linger for no time is to reset.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    return web.Response()
+
+
 async def _hang(request: web.Request, _: Ordinary, closing: asyncio.Event) -> web.Response:
     await closing.wait()
     return await _drop(request)
@@ -135,13 +146,31 @@ async def _tear_early(request: web.Request, ordinary: Ordinary, _: asyncio.Event
     return await _cut(request, ordinary, 12)
 
 
+async def _tear_head(request: web.Request, ordinary: Ordinary, _: asyncio.Event) -> web.Response:
+    if request.transport is not None:
+        request.transport.write(f"HTTP/1.1 {ordinary.status} ".encode())
+    return await _drop(request)
+
+
+async def _stall(request: web.Request, ordinary: Ordinary, closing: asyncio.Event) -> web.StreamResponse:
+    response = await _begin(request, ordinary, len(ordinary.body) // 2)
+    await closing.wait()
+    _hang_up(request)
+    return response
+
+
 async def _cut(request: web.Request, ordinary: Ordinary, length: int) -> web.StreamResponse:
+    response = await _begin(request, ordinary, length)
+    _hang_up(request)
+    return response
+
+
+async def _begin(request: web.Request, ordinary: Ordinary, length: int) -> web.StreamResponse:
     response = web.StreamResponse(status=ordinary.status)
     response.content_type = ordinary.content_type
     response.content_length = len(ordinary.body)
     await response.prepare(request)
     await response.write(ordinary.body[:length])
-    _hang_up(request)
     return response
 
 
@@ -195,9 +224,12 @@ async def _untype(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.
 _SPECIAL: Mapping[str, Callable[[web.Request, Ordinary, asyncio.Event], Awaitable[web.StreamResponse]]] = {
     "429-date": _throttle_until,
     "drop": _drop,
+    "reset": _reset,
     "hang": _hang,
+    "torn-head": _tear_head,
     "torn": _tear,
     "torn-early": _tear_early,
+    "stalled": _stall,
     "garbage": _garble,
     "list": _list,
     "no-id": _strip_id,

@@ -34,6 +34,7 @@ class LocalService:
         seed: where chance starts, for the pictures that come without a seed and for faults with a rate.
         wrapped: whether every prediction is answered in the gateway's envelope.
         lifetime: how long the data of a prediction are kept after its end, in seconds.
+        ssl: an ``ssl.SSLContext`` with a certificate of yours, to speak https; None for plain http.
 
     Raises:
         ValueError: an argument is out of range.
@@ -50,10 +51,12 @@ class LocalService:
         seed: int = 0,
         wrapped: bool = False,
         lifetime: float = 3600.0,
+        ssl: Any = None,
     ) -> None:
         settings = Settings(key=key, latency=latency, pixels=pixels, seed=seed, wrapped=wrapped, lifetime=lifetime)
         self._state = State(settings)
         self._host, self._port = host, port
+        self._ssl = ssl
         self._runner: web.AppRunner | None = None
 
     @property
@@ -65,7 +68,8 @@ class LocalService:
     def origin(self) -> str:
         """Scheme, host and port."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - compared, not bound
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+        scheme = "http" if self._ssl is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     @property
     def url(self) -> str:
@@ -114,7 +118,7 @@ class LocalService:
         runner = web.AppRunner(application, access_log=None, handler_cancellation=False, shutdown_timeout=_FAREWELL)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
+            await web.TCPSite(runner, self._host, self._port, backlog=1024, ssl_context=self._ssl).start()
         except OSError as error:
             await runner.cleanup()
             if error.errno != errno.EADDRINUSE:
