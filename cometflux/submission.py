@@ -198,6 +198,9 @@ class Submitter:
         if error.money in (Money.NOT_SENT, Money.REJECTED):
             self._ledger.withdraw(entry, error)
         else:
+            if isinstance(error, UnknownSubmissionError):
+                # It may stop the session; what somebody is to decide about is not given up by that.
+                entry.doubt = error
             self._ledger.doubt(entry, error)
         entry.trouble = error
 

@@ -700,6 +700,23 @@ async def test_a_function_decides_about_an_unknown(when, service, opened, tmp_pa
     assert 1 == len(service.bills)
 
 
+@pytest.mark.parametrize(("fault", "most"), [("html", 1), ("drop", 5)], ids=["a web page", "the fifth in a row"])
+async def test_a_function_decides_also_about_the_unknown_that_stops_the_session(fault, most, service, opened):
+    async def decide(job, error):
+        await asyncio.sleep(60)
+        return next(bill.id for bill in service.bills if bill.input["prompt"] == job.prompt)
+
+    service.fail(fault, after=True, times=most)
+    outcomes = []
+    async with opened(on_unknown=decide) as session:
+        with pytest.raises(SessionStoppedError):
+            async for outcome in session.generate(iter([str(number) for number in range(most)])):
+                outcomes.append(outcome)
+            await session.run("one more")
+    assert [Kind.SUCCEEDED] * most == [outcome.kind for outcome in outcomes]
+    assert most == len(service.bills)
+
+
 @pytest.mark.parametrize("answer", ["hold", "no-such-prediction", "../evil", None, 17, RuntimeError("broken")])
 async def test_whatever_a_function_answers_an_unknown_is_not_bought_again_unless_it_says_so(answer, service, opened):
     async def decide(job, error):
