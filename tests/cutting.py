@@ -38,7 +38,7 @@ class Cut:
     """Where to break off, how, and what would have been answered."""
 
     side: str
-    """``accept``, ``request`` or ``answer``; the first breaks off before anything is read."""
+    """``accept``: before anything is read; ``request``; ``early``: the request, answered all the same; ``answer``."""
     place: object = None
     """A function from the spots to the number of bytes that are let through."""
     how: str = "close"
@@ -144,13 +144,22 @@ class CuttingService:
         cut = self._take()
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         spots = Spots(len(head), len(head) + length)
-        reach = cut.place(spots) if cut and cut.side == "request" else spots.end
+        reach = cut.place(spots) if cut and cut.side in ("request", "early") else spots.end
         await reader.readexactly(max(0, reach - spots.head))
         self.posts.append(Post(number, reach == spots.end))
-        if reach < spots.end:
+        if cut is None or cut.side == "early":
+            writer.write(_http(*self._decide("created" if cut is None else cut.answer)))
+        elif cut.side == "answer":
+            await self._answer(writer, cut)
+        elif reach == spots.end:
+            # It came whole, and is not answered.
+            self._decide("created")
+        if cut is not None:
             await _end(writer, cut.how)
             return False
-        return await self._answer(writer, cut)
+        self.has_shown_id = True
+        await writer.drain()
+        return True
 
     def _take(self):
         if not self._left:
@@ -164,33 +173,25 @@ class CuttingService:
             return 404, {"detail": "The requested resource could not be found.", "status": 404}
         return 200, {"id": name, "status": "succeeded", "output": "https://replicate.delivery/out-0.webp"}
 
-    async def _answer(self, writer, cut):
-        status, body = ANSWERS["created" if cut is None else cut.answer]
+    def _decide(self, answer):
+        """Return a status and a body; what is accepted has its bill from here on."""
+        status, body = ANSWERS[answer]
         if body is None:
             name = f"p{len(self.bills) + 1:025d}"
             self.bills.append(name)
             body = {"id": name, "input": {"id": "evil", "prompt": "x"}, "logs": "", "status": "starting"}
-        if cut is None or cut.side == "request":
-            # A request that is cut behind its last byte came whole, and is not answered.
-            if cut is not None:
-                await _end(writer, cut.how)
-                return False
-            self.has_shown_id = True
-            writer.write(_http(status, body))
-            await writer.drain()
-            return True
-        wire, spots = frame(status, body, cut.framing)
+        return status, body
+
+    async def _answer(self, writer, cut):
+        wire, spots = frame(*self._decide(cut.answer), cut.framing)
         reach = cut.place(spots)
         self.has_shown_id = bool(spots.id_ends) and reach >= spots.id_ends
+        begin = min(reach, spots.head) if cut.pause else reach
+        writer.write(wire[:begin])
         if cut.pause:
-            writer.write(wire[: min(reach, spots.head)])
             await writer.drain()
             await asyncio.sleep(cut.pause)
-            writer.write(wire[min(reach, spots.head) : reach])
-        else:
-            writer.write(wire[:reach])
-        await _end(writer, cut.how)
-        return False
+            writer.write(wire[begin:reach])
 
 
 class FirstByte:

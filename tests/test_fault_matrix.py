@@ -58,7 +58,7 @@ class Cell:
 
     def __str__(self):
         words = [self.fault, "accepted" if self.accepted else "not accepted"]
-        if self.fault.startswith("cut"):
+        if SERVICES.get(self.fault) in (Cutting, Barred):
             words += [self.answer, self.cut, self.end, self.size]
         elif self.fault == "closed while idle":
             words.append(self.end)
@@ -80,31 +80,6 @@ def expand(matrix):
                 for policy in policies.split():
                     told = dict(zip(axes, values, strict=True))
                     yield Cell(**told, policy=policy, bills=bills, posts=posts, kind=kind)
-
-
-CELLS = tuple(expand(MATRIX))
-
-
-# ── the data ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_no_cell_expects_a_second_bill_under_the_default_policy():
-    assert [] == [str(cell) for cell in CELLS if cell.policy == "hold" and cell.bills > 1]
-
-
-def test_no_cell_stands_twice_in_the_matrix_and_each_has_every_policy():
-    assert len(CELLS) == len({str(cell) for cell in CELLS})
-    places = {attrs.evolve(cell, policy="", bills=0, posts=0, kind="") for cell in CELLS}
-    assert len(CELLS) == len(POLICIES) * len(places)
-
-
-def test_every_fault_of_a_submission_stands_in_the_matrix():
-    """But for the lie that nobody can see through."""
-    known = {name for name, fault in FAULTS.items() if "create" in (fault.on, *fault.also)}
-    found = {(cell.fault, cell.accepted, cell.connection, cell.tls) for cell in CELLS if cell.lasts == "once"}
-    everything = set(itertools.product(known, (False, True), ("fresh", "reused"), (False, True)))
-    assert {name for name in known if name.startswith("429")} == {name for name, *_ in everything - found}
-    assert {True} == {accepted for _, accepted, *_ in everything - found}
 
 
 # ── the transports ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,7 +189,8 @@ class Cutting:
 
     async def strike(self):
         cell = self._cell
-        cut = Cut(side=cell.fault.removeprefix("cut "), place=PLACES[cell.cut], how=cell.end, answer=cell.answer)
+        side = {"cut request": "request", "early answer": "early", "cut answer": "answer"}[cell.fault]
+        cut = Cut(side=side, place=PLACES[cell.cut], how=cell.end, answer=cell.answer)
         self._service.strike(cut, 1 if cell.lasts == "once" else ALWAYS)
 
     @property
@@ -296,6 +272,7 @@ class Barred:
 
 SERVICES = {
     "cut request": Cutting,
+    "early answer": Cutting,
     "cut answer": Cutting,
     "closed while idle": Idle,
     "refused": Away,
@@ -327,6 +304,30 @@ class Certificates:
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory):
     return Certificates(tmp_path_factory)
+
+
+# ── the data ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CELLS = tuple(expand(MATRIX))
+
+
+def test_no_cell_expects_a_second_bill_under_the_default_policy():
+    assert [] == [str(cell) for cell in CELLS if cell.policy == "hold" and cell.bills > 1]
+
+
+def test_no_cell_stands_twice_in_the_matrix_and_each_has_every_policy():
+    assert len(CELLS) == len({str(cell) for cell in CELLS})
+    places = {attrs.evolve(cell, policy="", bills=0, posts=0, kind="") for cell in CELLS}
+    assert len(CELLS) == len(POLICIES) * len(places)
+
+
+def test_every_fault_of_a_submission_stands_in_the_matrix():
+    """But for the lie that nobody can see through."""
+    known = {name for name, fault in FAULTS.items() if "create" in (fault.on, *fault.also)}
+    found = {(cell.fault, cell.accepted, cell.connection, cell.tls) for cell in CELLS if cell.lasts == "once"}
+    everything = set(itertools.product(known, (False, True), ("fresh", "reused"), (False, True)))
+    assert {name for name in known if name.startswith("429")} == {name for name, *_ in everything - found}
+    assert {True} == {accepted for _, accepted, *_ in everything - found}
 
 
 # ── the cells ────────────────────────────────────────────────────────────────────────────────────────────────────────
