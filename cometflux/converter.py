@@ -56,7 +56,7 @@ def load_json(body: bytes) -> Any:
     try:
         # A broken character or a raw line break, as in a log, is no reason to lose the rest.
         text = body.decode("utf-8-sig", "replace")
-        value = json.loads(text, parse_constant=_no_number, strict=False)
+        value = json.loads(text, parse_constant=_no_number, parse_int=_read_integer, strict=False)
         if _HALVES.search(text):
             # Half of a pair of surrogates, as where a text was cut, could be neither printed nor stored.
             value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
@@ -67,6 +67,30 @@ def load_json(body: bytes) -> Any:
 
 def _no_number(word: str) -> None:
     """Take NaN and the infinities, which are not JSON, for null."""
+
+
+def _read_integer(word: str) -> int | None:
+    """Take a number of more digits than Python reads for null: no reason to lose the rest."""
+    return int(word) if len(word) <= _MOST_DIGITS else None
+
+
+_MOST_DIGITS = 1000
+
+
+def kind_of(value: Any) -> str:
+    """Name what sort of JSON a value is, as a phrase: ``a list``."""
+    return _KINDS[type(value)]
+
+
+_KINDS = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
 
 
 def load_prediction(body: bytes, asked: str, also: str | None = None) -> Prediction:
@@ -119,9 +143,13 @@ def load_torn(body: bytes) -> str | None:
 
 
 def _closed(text: str) -> Iterator[str]:
-    """Close what is open in a JSON text that was cut: at its end, else behind its last whole part."""
+    """Close what is open in a JSON text that was cut: at its end, else behind its last whole part.
+
+    Where even that is no JSON, as with a comma too many, it may be up to the last part of the outermost object.
+    """
     closers: list[str] = []
     whole = 0, ""
+    outermost = 0
     for number, (place, mark) in enumerate(_marks(text)):
         if number == _MOST_MARKS:
             break
@@ -131,6 +159,8 @@ def _closed(text: str) -> Iterator[str]:
             closers.pop(0)
         if len(closers) > _DEEPEST_TORN:
             break
+        if mark == "," and len(closers) == 1:
+            outermost = place
         whole = (place if mark == "," else place + 1), "".join(closers)
         # What stands behind the end is no part of it.
         if not closers:
@@ -138,6 +168,8 @@ def _closed(text: str) -> Iterator[str]:
     else:
         yield text + "".join(closers)
     yield text[: whole[0]] + whole[1]
+    if outermost:
+        yield text[:outermost] + text.lstrip()[:1].replace("{", "}").replace("[", "]")
 
 
 _DEEPEST_TORN = 32
@@ -164,7 +196,7 @@ class _Parts:
 
 def _unwrap(data: Any) -> _Parts:
     if not isinstance(data, dict):
-        raise AnswerError(f"the answer is JSON, but a {type(data).__name__} where an object is expected")
+        raise AnswerError(f"the answer is {kind_of(data)} where an object is expected")
     task = data.get("data")
     if not isinstance(task, dict) or isinstance(data.get("id"), str):
         return _parts(data, {})

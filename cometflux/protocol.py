@@ -211,7 +211,7 @@ def _what(response: Response) -> str:
         return error.message
     if isinstance(data, dict):
         return "without the id of a prediction"
-    return f"a {type(data).__name__} where an object is expected"
+    return f"{converter.kind_of(data)} where an object is expected"
 
 
 def _salvage(body: bytes) -> str | None:

@@ -183,9 +183,21 @@ def test_what_is_read_can_be_written_again(value):
     assert dump_readable(prediction)
 
 
-@pytest.mark.parametrize("value", [None, [], [FLAT], "p1", 5, True], ids=repr)
-def test_an_answer_that_is_no_object_is_told_so(value):
-    assert f"a {type(value).__name__} where an object is expected" in refusal_of(value)
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (None, "null"),
+        ([], "a list"),
+        ([FLAT], "a list"),
+        ("p1", "a string"),
+        (5, "a number"),
+        (0.5, "a number"),
+        (True, "a boolean"),
+    ],
+    ids=repr,
+)
+def test_an_answer_that_is_no_object_is_told_so(value, kind):
+    assert f"the answer is {kind} where an object is expected" in refusal_of(value)
     assert load_created(body_of(value)) is None
 
 
@@ -820,8 +832,10 @@ def test_a_torn_answer_as_large_as_can_be_is_looked_through_quickly():
         b'{"id":"abc","status":"starting","logs":"\xff"}',
         b'{"id":"abc","status":"starting","logs":"a\tb"}',
         b'{"id":"abc","status":"starting"} and more',
+        b'{"id":"abc","status":"starting",}',
+        b'{"seed":' + b"7" * 5000 + b',"id":"abc","status":"starting"}',
     ],
-    ids=["a broken character", "a raw tab", "more behind it"],
+    ids=["a broken character", "a raw tab", "more behind it", "a comma too many", "many digits"],
 )
 def test_an_odd_whole_body_still_shows_its_id(body):
     created = load_created(body)
