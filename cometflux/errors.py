@@ -340,7 +340,7 @@ class JournalMismatchError(JournalError):
 
 def _shorten(value: object, most: int = 80) -> str:
     if isinstance(value, bytes):
-        return f"{len(value)} bytes"
+        return f"a value of {len(value)} byte{'s' * (len(value) != 1)}"
     if value is attrs.NOTHING:
         return "nothing"
     if isinstance(value, Path):
@@ -350,5 +350,5 @@ def _shorten(value: object, most: int = 80) -> str:
     try:
         text = repr(value)
     except ValueError:  # an integer too long for Python to print
-        return f"a {type(value).__name__}"
+        return f"a value of type {type(value).__name__}"
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -38,7 +38,7 @@ def check_stem(name: str) -> str:
     if _DEVICE.match(name):
         raise InputError("name", name, "allowed is any other name: Windows has a device of this one")
     if len(name.encode()) > 200:
-        raise InputError("name", name, "allowed are 200 bytes")
+        raise InputError("name", name, f"allowed are 200 bytes, and it has {len(name.encode())}")
     return name
 
 

@@ -21,7 +21,7 @@ def check_seconds(name: str, value: object) -> None:
         ConfigError: *value* is not a number above 0, or more than 30 years.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value <= _LONGEST):
-        raise ConfigError(f"{name}={value!r}: allowed is a number of seconds above 0, and at most {_LONGEST:g}")
+        raise ConfigError(f"{name}={value!r}: allowed is a number of seconds above 0, and at most {_LONGEST:.0f}")
 
 
 def _check_seconds(_: Any, field: "attrs.Attribute[Any]", value: object) -> None:

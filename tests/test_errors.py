@@ -197,12 +197,12 @@ def test_a_prediction_error_names_the_prediction_and_the_reason(error, message):
     [
         (-1, "-1"),
         ("a", "'a'"),
-        (b"\x89PNG" * 1_000_000, "4000000 bytes"),
+        (b"\x89PNG" * 1_000_000, "a value of 4000000 bytes"),
         ("x" * 1_000_000, "'" + "x" * 78 + "…"),
         ([0] * 1_000_000, "[" + "0, " * 26 + "…"),
         ("x" * 78, "'" + "x" * 78 + "'"),
         ("x" * 79, "'" + "x" * 78 + "…"),
-        (10**5000, "a int"),
+        (10**5000, "a value of type int"),
         ("\udc80", r"'\udc80'"),
     ],
     ids=[

@@ -78,9 +78,9 @@ def read_source(data: bytes, format: Format, name: str) -> Source:  # noqa: A002
 
 
 def _decode(data: bytes, name: str) -> str:
-    for mark, encoding in _MARKS.items():
+    for mark, what in _MARKS.items():
         if data.startswith(mark):
-            raise SourceError(f"it is {encoding}; save it as UTF-8", name)
+            raise SourceError(f"it is {what}", name)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -92,10 +92,12 @@ def _decode(data: bytes, name: str) -> str:
 
 # The longer first: the mark of UTF-16 begins that of UTF-32.
 _MARKS = {
-    b"\xff\xfe\0\0": "UTF-32",
-    b"\0\0\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
+    b"\xff\xfe\0\0": "UTF-32; save it as UTF-8",
+    b"\0\0\xfe\xff": "UTF-32; save it as UTF-8",
+    b"\xff\xfe": "UTF-16; save it as UTF-8",
+    b"\xfe\xff": "UTF-16; save it as UTF-8",
+    b"PK\x03\x04": "a spreadsheet or a ZIP archive; save the table as CSV, in UTF-8",
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
 }
 
 # Not what splitlines takes: U+2028 may stand raw within a prompt or a JSON string.
@@ -157,7 +159,9 @@ def _is_json_list(text: str) -> bool:
 
 def _read_object(line: str) -> dict[str, Any]:
     try:
-        value = json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_read_pairs)
+        value = json.loads(
+            line, parse_constant=_refuse_constant, parse_int=_read_integer, object_pairs_hook=_read_pairs
+        )
     except json.JSONDecodeError as error:
         raise ValueError(
             f"it is not JSON ({error.msg} at character {error.pos + 1}); each line is one object"
@@ -165,9 +169,7 @@ def _read_object(line: str) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error
     if not isinstance(value, dict):
-        raise ValueError(
-            f'a {_JSON_NAMES[type(value)]} stands where an object is expected, as in {{"prompt": "a fox"}}'
-        )
+        raise ValueError(f'{_JSON_NAMES[type(value)]} stands where an object is expected, as in {{"prompt": "a fox"}}')
     if _is_deep(value):
         raise ValueError("the JSON is nested too deeply")
     return {name: part for name, part in value.items() if not _is_empty(part)}
@@ -182,7 +184,23 @@ def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-_JSON_NAMES = {list: "list", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
+_JSON_NAMES = {
+    list: "a list",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
+
+
+def _read_integer(word: str) -> int:
+    if len(word) > _MOST_DIGITS:
+        raise ValueError(f"a number has {len(word)} digits, and no parameter takes one of more than {_MOST_DIGITS}")
+    return int(word)
+
+
+_MOST_DIGITS = 1000
 
 
 def _refuse_constant(word: str) -> Any:
