@@ -6,14 +6,16 @@ without a word, and the picture is paid all the same: `check_input` refuses them
 """
 # ruff: noqa: RUF009 - the calls in the class bodies make attrs fields, not defaults
 
+import base64
 import difflib
 import re
 import reprlib
+import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 import attrs
 
@@ -155,7 +157,8 @@ def _closest(word: str, known: Iterable[str]) -> str | None:
     return by_folded[close[0]] if close else None
 
 
-_LINK = re.compile(r"https?://\S|data:[^,]*,", re.IGNORECASE)
+_LINK = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
+_DATA_URI = re.compile(r"data:([^,;]*)([^,]*),", re.IGNORECASE)
 
 
 def _check_image(parameter: Parameter, value: object) -> None:
@@ -163,9 +166,28 @@ def _check_image(parameter: Parameter, value: object) -> None:
         return
     if not isinstance(value, str):
         raise _refusal(parameter, value)
-    if not _LINK.match(value):
-        raise _refusal(parameter, value, "; wrap the name of a file in pathlib.Path")
+    if found := _DATA_URI.match(value):
+        _check_data_uri(parameter, value, found)
+    elif not _LINK.match(value):
+        is_file = "://" not in value and not value.startswith("data:")
+        raise _refusal(parameter, value, "; wrap the name of a file in pathlib.Path" if is_file else "")
+    elif re.search(r"\s", value):
+        raise _refusal(parameter, value, "; a URL holds no white space")
     _check_encodable(parameter, value)
+
+
+def _check_data_uri(parameter: Parameter, value: str, found: re.Match[str]) -> None:
+    """Refuse a data URI that holds no image for sure; whether its bytes are one is not looked at."""
+    kind, marks = found[1].lower(), found[2].lower()
+    if kind and kind != "application/octet-stream" and not kind.startswith("image/"):
+        raise InputError(parameter.name, value, f"allowed is the data URI of an image, and this one is {kind}")
+    try:
+        payload = urllib.parse.unquote_to_bytes(value[found.end() :])
+        data = base64.b64decode(b"".join(payload.split()), validate=True) if marks.endswith(";base64") else payload
+    except ValueError as error:
+        raise InputError(parameter.name, value, f"the base64 of the data URI is broken ({error})") from error
+    if not data:
+        raise InputError(parameter.name, value, "the data URI is empty")
 
 
 def _check_images(parameter: Parameter, value: object) -> None:
@@ -262,6 +284,8 @@ _IGNORED = "the service would ignore it, and the picture would still be paid"
 
 
 def _only_if_custom(instance: Any, attribute: _Attribute, value: Any) -> None:
+    if value is None and instance.aspect_ratio == "custom":
+        raise InputError(attribute.name, attrs.NOTHING, "aspect_ratio='custom' needs both width and height")
     if value is not None and instance.aspect_ratio != "custom":
         allowed = f"allowed only together with aspect_ratio='custom': otherwise {_IGNORED}"
         raise InputError(attribute.name, value, allowed)
@@ -293,6 +317,16 @@ class Flux:
 
     prompt: str = attrs.field(validator=_valid, metadata=_PROMPT)
     """What the image should show. Required."""
+
+    def __new__(cls, *args: object, **given: object) -> Self:
+        """Refuse what the class does not take; Python would not say what may be meant."""
+        if cls in _MODEL_CLASSES:
+            if args:
+                raise InputError("prompt", args[0], f"give it by its name: {cls.__name__}(prompt=...)")
+            for name, value in given.items():
+                if name not in _by_name(cls):
+                    raise _unknown(cls, name, value)
+        return super().__new__(cls)
 
     def to_input(self) -> dict[str, Any]:
         """Return the input for the service, without what was left to it. Files are not read yet."""
@@ -570,6 +604,7 @@ MODELS: Mapping[str, type[Flux]] = MappingProxyType(
     }
 )
 """Every model by its full name."""
+_MODEL_CLASSES = frozenset(MODELS.values())
 
 
 def _slug(model: type[Flux]) -> str:
@@ -589,6 +624,8 @@ def find(name: str) -> type[Flux]:
     Raises:
         InputError: no model has this name.
     """
+    if not isinstance(name, str):
+        raise InputError("model", name, "allowed is the name of a model, as a string")
     model = _BY_ANY_NAME.get(name.casefold())
     if model is not None:
         return model
@@ -604,7 +641,8 @@ def parameters(model: type[Flux] | str) -> tuple[Parameter, ...]:
     Raises:
         InputError: no model has this name.
     """
-    return tuple(_by_name(find(model) if isinstance(model, str) else model).values())
+    known = model if isinstance(model, type) and issubclass(model, Flux) else find(model)
+    return tuple(_by_name(known).values())
 
 
 _KNOWN: dict[type[Flux], dict[str, Parameter]] = {}

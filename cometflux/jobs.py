@@ -1,11 +1,12 @@
 """A job: an input for a model, before there is an id; and the ways in which it can end."""
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 import attrs
 
@@ -58,8 +59,10 @@ class Job:
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.model, str) or not _MODEL.fullmatch(self.model) or ".." in self.model:
-            raise InputError("model", self.model, "a model is named owner/name")
+            raise InputError("model", self.model, f"a model is named owner/name{_meant(self.model)}")
         _check_key(self.key)
+        if not isinstance(self.validate, bool):
+            raise InputError("validate", self.validate, "allowed is True or False")
         if not isinstance(self.input, Mapping):
             raise InputError("input", self.input, "allowed is a mapping from parameter to value")
         # To the bottom: a list that the caller goes on to change is not this job's any more.
@@ -85,7 +88,8 @@ class Job:
         if isinstance(item, str):
             item = flux.Schnell(prompt=item)
         if type(item) not in _TYPED:
-            raise InputError("job", item, "allowed is a cometflux.flux object, a Job, or a prompt as a string")
+            hint = f"; make an object of it: {item.__name__}(prompt=...)" if _is_typed(item) else ""
+            raise InputError("job", item, f"allowed is a cometflux.flux object, a Job, or a prompt as a string{hint}")
         # The typed object has checked itself.
         return cls(model=item.model, input=item.to_input(), key=key, validate=False)  # type: ignore[attr-defined]
 
@@ -110,6 +114,20 @@ def _copied(value: Any, depth: int = 0) -> Any:
 
 
 _TYPED = frozenset(flux.MODELS.values())
+
+
+def _meant(model: object) -> str:
+    """Say which model may be meant."""
+    if _is_typed(model):
+        return f"; did you mean {model.model!r}?"
+    if isinstance(model, str):
+        with contextlib.suppress(InputError):
+            return f"; did you mean {flux.find(model).model!r}?"
+    return ""
+
+
+def _is_typed(item: object) -> TypeGuard[type[flux.Flux]]:
+    return isinstance(item, type) and item in _TYPED
 
 
 def _check_key(key: object) -> None:

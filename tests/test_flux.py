@@ -60,7 +60,7 @@ def alone(model, name, value):
     """Give what the parameter cannot be without, besides the parameter."""
     needed: dict[str, Any] = {"prompt": "a boat"}
     if name in {"width", "height"}:
-        needed["aspect_ratio"] = "custom"
+        needed |= {"aspect_ratio": "custom", "width": 512, "height": 512}
     if name == "prompt_strength":
         needed["image"] = URL
     return model(**{**needed, name: value})
@@ -385,7 +385,87 @@ def test_a_seed_may_be_any_number_of_64_bits(value):
     assert value == flux.Schnell(prompt="a boat", seed=value).to_input()["seed"]
 
 
+# How a class is called.
+
+
+@every_model
+def test_a_parameter_that_a_class_does_not_take_is_answered_like_a_key_of_a_raw_input(model):
+    message = message_of(model, prompt="a boat", num_infrence_steps=2)
+    with pytest.raises(InputError) as caught:
+        flux.check_input(model.model, {"prompt": "a boat", "num_infrence_steps": 2})
+    assert message == str(caught.value)
+    assert message.startswith("num_infrence_steps: 2 was given; ")
+
+
+def test_a_slip_of_the_pen_is_answered_with_what_may_be_meant():
+    assert message_of(flux.Schnell, prompt="a boat", aspect_ration="1:1").endswith("did you mean 'aspect_ratio'?")
+    assert message_of(flux.Schnell, promt="a boat").endswith("did you mean 'prompt'?")
+
+
+def test_a_prompt_is_given_by_its_name():
+    with pytest.raises(InputError) as caught:
+        flux.Schnell("a boat")
+    assert "prompt: 'a boat' was given; give it by its name: Schnell(prompt=...)" == str(caught.value)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda job: pickle.loads(pickle.dumps(job))])
+def test_a_job_is_copied_and_travels(copied):
+    job = flux.Schnell(prompt="a boat", seed=7)
+    assert job == copied(job)
+
+
+@pytest.mark.parametrize("model", [5, None, b"flux-dev", int, flux.Dev(prompt="a boat")], ids=repr)
+def test_what_is_no_name_of_a_model_is_refused(model):
+    for look in (flux.find, flux.parameters):
+        with pytest.raises(InputError, match="allowed is the name of a model, as a string"):
+            look(model)
+
+
 # Images.
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("data:image/png;base64,%%%", "the base64 of the data URI is broken"),
+        ("data:image/png;base64,iVBORw0KGgo", "the base64 of the data URI is broken"),
+        ("data:image/png;base64,iVBO*w0KGgo=", "the base64 of the data URI is broken"),
+        ("data:image/png;base64,iVBORw0KGgo=\u00e4", "the base64 of the data URI is broken"),
+        ("data:image/png;base64,", "the data URI is empty"),
+        ("data:,", "the data URI is empty"),
+        ("data:text/html;base64,PGI+", "this one is text/html"),
+        ("data:TEXT/plain,hello", "this one is text/plain"),
+        ("data:image/png;base64", "allowed is an http(s) URL, a data URI"),
+    ],
+)
+def test_a_data_uri_that_holds_no_image_is_refused(uri, words):
+    assert words in message_of(flux.Dev, prompt="a boat", image=uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        DATA_URI,
+        DATA_URI.replace("image/png", "application/octet-stream"),
+        DATA_URI.replace("image/png", ""),
+        DATA_URI.replace("data:image", "DATA:IMAGE"),
+        DATA_URI.replace("=", "%3D"),
+        DATA_URI.replace("0K", "0\r\nK"),
+        DATA_URI.replace(";base64", ";name=a.png;base64"),
+    ],
+)
+def test_any_other_data_uri_is_taken_as_it_is(uri):
+    assert uri == flux.Dev(prompt="a boat", image=uri).to_input()["image"]
+
+
+@pytest.mark.parametrize("url", ["https://exa mple.com/a.png", "https://example.com/a.png\nhttps://example.com/b.png"])
+def test_a_url_with_white_space_is_refused(url):
+    assert message_of(flux.Dev, prompt="a boat", image=url).endswith("; a URL holds no white space")
+
+
+@pytest.mark.parametrize("url", ["http://", "https:///a.png", "https://?a", "ftp://example.com/a.png", "file:///a.png"])
+def test_a_url_without_a_host_or_of_another_kind_is_no_name_of_a_file(url):
+    assert message_of(flux.Dev, prompt="a boat", image=url).endswith("a data URI, a pathlib.Path or bytes")
 
 
 def test_a_string_that_is_no_link_is_not_taken_for_a_file():
@@ -430,7 +510,7 @@ def test_a_list_is_kept_as_a_tuple_and_sent_as_a_list():
     "job",
     [
         flux.Dev(prompt="a boat", image=b"\x89PNG" * 100_000),
-        flux.Dev(prompt="a boat", image=DATA_URI * 100_000),
+        flux.Dev(prompt="a boat", image="data:image/png;base64," + "A" * 2_000_000),
         flux.Flux2Pro(prompt="a boat", input_images=[b"\x89PNG" * 100_000] * 8),
     ],
     ids=["bytes", "data URI", "list"],
@@ -454,6 +534,14 @@ def test_a_side_that_the_service_would_ignore_is_refused(model, side, ratio):
 def test_both_sides_go_with_a_custom_ratio():
     given = {"prompt": "a boat", "aspect_ratio": "custom", "width": 512, "height": 768}
     assert given == flux.Pro11(**given).to_input()
+
+
+@pytest.mark.parametrize("model", [flux.Pro, flux.Pro11, flux.Flux2Pro, flux.Flux2Max, flux.Flux2Dev, flux.Flux2Flex])
+@pytest.mark.parametrize("side", ["width", "height"])
+def test_a_custom_ratio_needs_both_sides(model, side):
+    given = {"prompt": "a boat", "aspect_ratio": "custom", "width": 512, "height": 768}
+    del given[side]
+    assert f"{side}: nothing was given; aspect_ratio='custom' needs both width and height" == message_of(model, **given)
 
 
 @pytest.mark.parametrize("model", [flux.Flux2Pro, flux.Flux2Max, flux.Flux2Flex])
