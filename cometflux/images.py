@@ -169,6 +169,7 @@ def read_data_uri(uri: str) -> bytes:
         ValueError: it is not one.
     """
     head, comma, payload = uri.partition(",")
+    head = head.lower()
     if not head.startswith("data:") or not comma:
         raise ValueError("not a data URI")
     raw = urllib.parse.unquote_to_bytes(payload)

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import os
 import stat
 import time
 from collections.abc import Callable, Mapping
@@ -139,10 +140,31 @@ def _describe_bytes(field: str, data: bytes) -> dict[str, Any]:
 
 def _read_file(field: str, path: Path) -> bytes:
     try:
-        # Bounded by what is read: a path may name a pipe or grow meanwhile.
-        with path.open("rb") as file:
-            return file.read(images.LARGEST_IMAGE_INPUT + 1)
+        with open(path, "rb", opener=_at_once) as file:
+            check_regular(field, path, os.fstat(file.fileno()).st_mode)
+            # Bounded by what is read: it may grow meanwhile.
+            data = file.read(images.LARGEST_IMAGE_INPUT + 1)
     except OSError as error:
         raise InputError(field, path, f"the file cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise InputError(field, path, f"no file can have this path ({error})") from error
+    try:
+        images.check_input(field, data)
+    except InputError as error:
+        # The name tells more than the size.
+        raise InputError(field, path, error.allowed) from None
+    return data
+
+
+def check_regular(field: str, path: object, mode: int) -> None:
+    """Refuse a pipe or a device: a pipe has its reader wait, and what is read from it once is gone.
+
+    Raises:
+        InputError: *mode* is not that of a file.
+    """
+    if not stat.S_ISREG(mode):
+        raise InputError(field, path, "this is a pipe or a device; give a file, or the bytes themselves")
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

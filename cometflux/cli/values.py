@@ -2,6 +2,7 @@
 
 import json
 import re
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from cometflux.errors import InputError
 from cometflux.flux import Kind, Parameter
 from cometflux.images import LARGEST_IMAGE_INPUT, media_type
+from cometflux.reading import check_regular
 
 # A spreadsheet may write a whole number as 7.0.
 _WHOLE = re.compile(r"([+-]?[0-9]{1,25})(?:\.0{1,9})?")
@@ -57,17 +59,21 @@ def check_image_file(field: str, path: Path) -> None:
         InputError: it is no file, too large, or no PNG, JPEG, WebP or GIF.
     """
     try:
+        found = path.stat()
+        if not stat.S_ISDIR(found.st_mode):
+            check_regular(field, str(path), found.st_mode)
         with path.open("rb") as file:
             head = file.read(16)
-        size = path.stat().st_size
     except OSError as error:
         raise InputError(field, str(path), f"the file cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise InputError(field, str(path), "this is no name of a file") from error
     if media_type(head) is None:
         raise InputError(field, str(path), "allowed is a PNG, JPEG, WebP or GIF image")
-    if size > LARGEST_IMAGE_INPUT:
-        raise InputError(field, str(path), f"the file has {size} bytes, and at most 8 MiB are sent; give a URL instead")
+    if found.st_size > LARGEST_IMAGE_INPUT:
+        raise InputError(
+            field, str(path), f"the file has {found.st_size} bytes, and at most 8 MiB are sent; give a URL instead"
+        )
 
 
 def _refuse(word: str) -> Any:
