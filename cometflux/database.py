@@ -49,6 +49,8 @@ def told(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise JournalError(f"the journal {str(path)!r} cannot be used: {error}") from error
+    except FileExistsError as error:
+        raise JournalError(f"the journal {str(path)!r} cannot be used: {error.filename!r} is no folder") from error
     except OSError as error:
         raise JournalError(f"the journal {str(path)!r} cannot be used: {error.strerror or error}") from error
     except ValueError as error:
@@ -126,6 +128,7 @@ def open_reader(path: Path, note: Note) -> sqlite3.Connection:
     return database
 
 
+_SMALLEST = 512
 _NO_RIGHTS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 
@@ -139,6 +142,9 @@ def look(path: Path, note: Note) -> tuple[FrontPage, int] | None:
         ValueError: it is damaged.
         sqlite3.Error: it cannot be read.
     """
+    # SQLite takes a file of a few bytes for an empty database, and would write over it.
+    if 0 < _size(path) < _SMALLEST and not _size(_beside(path, "-wal")):
+        raise JournalError(f"{str(path)!r} is not a journal of cometflux")
     with contextlib.closing(open_reader(path, note)) as database:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         if note.is_blank and not application and not database.execute("SELECT 1 FROM sqlite_schema").fetchone():

@@ -52,12 +52,21 @@ def locate(path: str | Path) -> Path:
         ConfigError: it is no path.
         JournalError: what is there may not be looked at.
     """
-    if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path):
-        raise ConfigError(f"journal={path!r}: allowed is the path of a file, or of a folder")
+    if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path) or not _can_be(path):
+        shown = str(path) if isinstance(path, Path) else path
+        raise ConfigError(f"journal={shown!r}: allowed is the path of a file, or of a folder")
     path = Path(path)
     with told(path):
         is_folder = path.is_dir() or not (path.suffix or os.path.lexists(path))
     return path / FILE_NAME if is_folder else path
+
+
+def _can_be(path: str | Path) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
