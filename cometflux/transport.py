@@ -12,6 +12,7 @@ import base64
 import html
 import io
 import socket
+import ssl as tls
 from collections.abc import Iterator
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
@@ -21,7 +22,7 @@ import attrs
 from yarl import URL
 
 from cometflux.addresses import is_loopback, is_public, may_be_public
-from cometflux.errors import AnswerError, ConnectError, Money, OutputError, UnknownSubmissionError
+from cometflux.errors import AnswerError, ConfigError, ConnectError, Money, OutputError, UnknownSubmissionError
 from cometflux.exchange import Exchange, TappedConnector, departure_trace, tapping
 from cometflux.images import read_data_uri
 from cometflux.protocol import Request, Response
@@ -90,6 +91,9 @@ class AiohttpTransport:
         ssl: an ``ssl.SSLContext`` that knows your certificates; None for the usual ones.
         times: how long an exchange may take.
         largest_output: the most bytes read of one output.
+
+    Raises:
+        ConfigError: *ssl* is something else.
     """
 
     def __init__(
@@ -102,6 +106,8 @@ class AiohttpTransport:
         times: Times | None = None,
         largest_output: int = LARGEST_OUTPUT,
     ) -> None:
+        if ssl is not None and not isinstance(ssl, tls.SSLContext):
+            raise ConfigError(f"ssl={ssl!r}: allowed is an ssl.SSLContext, as ssl.create_default_context makes one")
         self._key = key
         self._secrets = tuple(_spellings(key, proxy))
         self._base_url = base_url
@@ -152,7 +158,6 @@ class AiohttpTransport:
         self, http: aiohttp.ClientSession, request: Request, exchange: Exchange, wait: float | None
     ) -> str | None:
         """Send *request* and keep what comes back in *exchange*; return how it broke off, None when it is whole."""
-        url = URL(self._base_url + request.path, encoded=True)
         # Given with each request: aiohttp would send a session's own headers to a proxy, too.
         headers = {"Authorization": f"Bearer {self._key}"}
         if request.body is not None:
@@ -162,6 +167,7 @@ class AiohttpTransport:
             # In pieces, so that the loop is not held up while megabytes are written.
             body = io.BytesIO(request.body)
         try:
+            url = URL(self._base_url + request.path, encoded=True)
             async with (
                 asyncio.timeout(wait) as exchange.deadline,
                 http.request(
@@ -200,11 +206,8 @@ class AiohttpTransport:
 
     async def download(self, url: str) -> bytes:
         """Fetch an output from a public address, over https, without the key; or decode a data URI."""
-        if url.startswith("data:"):
-            try:
-                return read_data_uri(url)
-            except ValueError as error:
-                raise OutputError(f"the output cannot be read: {error}") from error
+        if url[:5].lower() == "data:":
+            return self._read_data_uri(url)
         if self._downloader is None:
             self._downloader = self._open(idle=self._times.idle, check_address=self._proxy is None)
         for _ in range(_MOST_HOPS + 1):
@@ -213,6 +216,15 @@ class AiohttpTransport:
                 return found
             url = found
         raise OutputError(f"the output is redirected more than {_MOST_HOPS} times")
+
+    def _read_data_uri(self, url: str) -> bytes:
+        try:
+            data = read_data_uri(url)
+        except ValueError as error:
+            raise OutputError(f"the output cannot be read: {error}") from error
+        if len(data) > self._largest_output:
+            raise OutputError(f"the output is larger than {self._largest_output} bytes")
+        return data
 
     def _read_output_url(self, url: str) -> URL:
         """Read where an output is, unless it may not be fetched from there. Behind a proxy this is the only look."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from cometflux.addresses import is_address
 from cometflux.errors import ConfigError
 from cometflux.events import Observer
 from cometflux.journal import Account, JournalWriter
@@ -72,6 +73,8 @@ def open_session(
         _check_http_url("proxy", proxy)
     if isinstance(largest_output, bool) or not isinstance(largest_output, int) or largest_output < 1:
         raise ConfigError(f"largest_output={largest_output!r}: allowed is a whole number from 1")
+    if not isinstance(new_key, bool):
+        raise ConfigError(f"new_key={new_key!r}: allowed is True or False")
     if journal is not None and not isinstance(journal, JournalWriter):
         journal = JournalWriter(journal, Account(base_url=base, key=key, may_change_key=new_key))
     return Session(
@@ -94,7 +97,7 @@ def read_key(given: str | None = None) -> str:
     Raises:
         ConfigError: there is none, or it cannot be sent.
     """
-    key = _first(given, *_KEY_NAMES)
+    key = _first("api_key", given, *_KEY_NAMES)
     if key is None:
         raise ConfigError(
             "there is no API key: set COMETAPI_KEY, or pass api_key; "
@@ -104,9 +107,14 @@ def read_key(given: str | None = None) -> str:
         raise ConfigError("the API key begins with the word Bearer; give the key alone")
     if re.search(r"\s", key):
         raise ConfigError("the API key holds white space or a line break; it was probably copied with something else")
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError("the API key holds characters that no key has")
+    if odd := _NO_KEY_CHARACTER.search(key):
+        hint = "; give it without quotes" if odd[0] in "\"'`" else ""
+        raise ConfigError(f"the API key holds {odd[0]!a}, a character that no key has{hint}")
     return key
+
+
+# What a token may hold by RFC 6750; anything else is a placeholder, a quote, or a second key.
+_NO_KEY_CHARACTER = re.compile(r"[^A-Za-z0-9._~+/=-]")
 
 
 def read_base_url(given: str | None = None) -> str:
@@ -115,7 +123,7 @@ def read_base_url(given: str | None = None) -> str:
     Raises:
         ConfigError: it is not http(s), or leads to another API.
     """
-    base = (_first(given, _BASE_URL_NAME) or DEFAULT_BASE_URL).rstrip("/")
+    base = (_first("base_url", given, _BASE_URL_NAME) or DEFAULT_BASE_URL).rstrip("/")
     parts = _check_http_url("base_url", base)
     if "?" in base or "#" in base:
         # What follows may be a key.
@@ -129,6 +137,8 @@ def read_base_url(given: str | None = None) -> str:
     return base
 
 
+_HOST = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+_PATH = re.compile(r"(/(?!\.{1,2}(/|\Z))([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*")
 # Where other APIs of such gateways begin, and routes that stand behind a base URL.
 _OTHER_API = re.compile(
     r"/(openai/v1|flux/v1|gemini/v1|v1beta|mj"
@@ -138,7 +148,7 @@ _OTHER_API = re.compile(
 
 def _check_http_url(name: str, url: str) -> SplitResult:
     if not isinstance(url, str):
-        raise ConfigError(f"{name}: a {type(url).__name__} was given where a string is expected")
+        raise ConfigError(f"{name}: a value of type {type(url).__name__} was given; allowed is a string")
     if re.search(r"\s", url):
         raise ConfigError(f"{name} holds white space or a line break")
     # What stands before an @ may be a password, and a key behind a question mark.
@@ -150,15 +160,19 @@ def _check_http_url(name: str, url: str) -> SplitResult:
         raise ConfigError(f"{name}={shown} is not a URL: {error}") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
         raise ConfigError(f"{name}={shown}: allowed is an http or https URL with a host")
+    if not (_HOST.fullmatch(parts.hostname) or is_address(parts.hostname)):
+        raise ConfigError(f"{name}={shown}: {parts.hostname!r} is no host name; one in another script begins with xn--")
+    if not _PATH.fullmatch(parts.path):
+        raise ConfigError(f"{name}={shown}: the path holds what no URL may hold as it stands; write it as %XX")
     if name == "base_url" and (parts.username or parts.password):
         raise ConfigError("base_url carries a user name or password; only the key authenticates")
     return parts
 
 
-def _first(given: str | None, *names: str) -> str | None:
+def _first(argument: str, given: str | None, *names: str) -> str | None:
     for value in (given, *(os.environ.get(name) for name in names)):
         if value is not None and not isinstance(value, str):
-            raise ConfigError(f"a {type(value).__name__} was given where a string is expected")
+            raise ConfigError(f"{argument}: a value of type {type(value).__name__} was given; allowed is a string")
         if value is not None and value.strip():
             return value
     return None
