@@ -3,7 +3,7 @@
 import time
 
 from cometflux import protocol
-from cometflux.errors import CometfluxError, Money
+from cometflux.errors import CometfluxError, InputError, Money
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction
 from cometflux.protocol import Request
@@ -30,6 +30,8 @@ class Client:
             RejectedError: the service refused.
             UnknownSubmissionError: nothing proves what became of it.
         """
+        if not isinstance(job, Job):
+            raise InputError("job", job, "allowed is a Job; Job.of makes one of a flux object or a prompt")
         try:
             return await self.submit(protocol.create_request(job))
         except CometfluxError as error:
@@ -80,6 +82,9 @@ class Client:
         """Fetch one output, without the key. The URL comes from ``Prediction.output``.
 
         Raises:
+            InputError: it is no string.
             OutputError: it cannot be had.
         """
+        if not isinstance(url, str):
+            raise InputError("url", url, "allowed is the URL of an output, as a string")
         return await self._transport.download(url)

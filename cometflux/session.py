@@ -21,6 +21,7 @@ from cometflux.client import Client
 from cometflux.errors import (
     CometfluxError,
     ConfigError,
+    InputError,
     Money,
     OutputError,
     SessionClosedError,
@@ -88,6 +89,7 @@ class Session:
         retry_failed: int = 0,
         grace: float = 30.0,
     ) -> None:
+        _check_transport(transport)
         _check_count("max_pending", max_pending, 1)
         _check_count("retry_failed", retry_failed, 0)
         if max_predictions is not None:
@@ -209,9 +211,7 @@ class Session:
             ConfigError: *save_to* is no path.
         """
         self._check_usable()
-        if save_to is not None and (not isinstance(save_to, str | Path) or not str(save_to).strip()):
-            raise ConfigError(f"save_to={save_to!r}: allowed is the path of a folder")
-        folder = None if save_to is None else Path(save_to)
+        folder = None if save_to is None else _read_folder("save_to", save_to)
 
         def start(drawing: Drawing) -> None:
             self._check_usable()
@@ -224,9 +224,11 @@ class Session:
         """Fetch the images of a prediction, in the order of its output.
 
         Raises:
+            InputError: *prediction* is none.
             OutputError: one of them cannot be had, or is no whole image.
         """
         self._check_usable(sends=False)
+        _check_prediction(prediction)
         return tuple([await self._saver.fetch(url) for url in prediction.output])
 
     async def save(self, prediction: Prediction, folder: str | Path, name: str | None = None) -> tuple[Path, ...]:
@@ -241,13 +243,16 @@ class Session:
             name: the files' name without its ending; None for the prediction's id.
 
         Raises:
-            InputError: *name* is not the name of a file in *folder*.
+            InputError: *prediction* is none, or *name* is not the name of a file in *folder*.
+            ConfigError: *folder* is no path.
             OutputError: an output is missing, too large or not an image; the prediction stays paid and known.
         """
         self._check_usable(sends=False)
+        _check_prediction(prediction)
+        place = _read_folder("folder", folder)
         stem = naming.id_stem(prediction.id) if name is None else naming.check_stem(name)
         record = storage.record_of(prediction, None, None, None)
-        saved, error = await self._saver.save(prediction, Path(folder), stem, record, is_named=name is not None)
+        saved, error = await self._saver.save(prediction, place, stem, record, is_named=name is not None)
         if error is not None:
             raise error
         return tuple(image.path for image in saved)
@@ -485,6 +490,25 @@ class Session:
 def _check_count(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError(f"{name}={value!r}: allowed is a whole number from {least}")
+
+
+def _check_transport(transport: object) -> None:
+    verbs = ("submit", "ask", "download", "aclose")
+    if isinstance(transport, type) or not all(callable(getattr(transport, verb, None)) for verb in verbs):
+        raise ConfigError(f"transport={transport!r}: allowed is an object with {', '.join(verbs)}, as Transport says")
+
+
+def _check_prediction(prediction: object) -> None:
+    if not isinstance(prediction, Prediction):
+        raise InputError(
+            "prediction", prediction, "allowed is a Prediction; session.client.get asks after one by its id"
+        )
+
+
+def _read_folder(name: str, folder: object) -> Path:
+    if not isinstance(folder, str | Path) or not str(folder).strip():
+        raise ConfigError(f"{name}={folder!r}: allowed is the path of a folder")
+    return Path(folder)
 
 
 def _check_type(name: str, value: object, kind: type) -> None:

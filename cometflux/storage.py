@@ -42,9 +42,15 @@ def prepare_folder(folder: Path) -> None:
         with _temporary(folder, b"0" * 4096):
             pass
     except FileExistsError as error:
-        raise ConfigError(f"{str(folder)!r} is a file, not a folder") from error
+        raise ConfigError(_no_folder(folder)) from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"the folder {str(folder)!r} cannot be written to: {_words(error)}") from error
+
+
+def _no_folder(folder: Path) -> str:
+    if folder.is_symlink() and not folder.exists():
+        return f"{str(folder)!r} is a link that leads nowhere, not a folder"
+    return f"{str(folder)!r} is {'a file, not a folder' if folder.is_file() else 'no folder'}"
 
 
 def sweep(folder: Path) -> int:
@@ -111,6 +117,8 @@ def write_output(
                 continue
             if _place_record(image, record):
                 return image
+    except FileExistsError as error:
+        raise OutputError(f"the image could not be written: {_no_folder(folder)}", is_disk=True) from error
     except (OSError, ValueError) as error:
         raise OutputError(
             f"the image could not be written to {str(folder)!r}: {_words(error)}", is_disk=True
