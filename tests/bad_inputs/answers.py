@@ -1,0 +1,385 @@
+"""What a service may answer to a submission and to a question, and how the job ends then.
+
+A bill is counted for each submission that is not refused with a 429, whatever the answer looks like: who takes a
+submission may bill it.
+"""
+
+import gzip
+import json
+
+import attrs
+from peer import http
+
+from cometflux import errors
+from cometflux.jobs import Kind
+
+ID = "abc123"
+DONE = {"id": ID, "status": "succeeded", "output": ["https://images.example.com/out-0.png"]}
+CREATED = {"id": ID, "status": "starting", "output": None}
+UNKNOWN = Kind.UNKNOWN, errors.UnknownSubmissionError
+ENDED = {Kind.FAILED: errors.PredictionFailedError, Kind.CANCELED: errors.PredictionCanceledError}
+_DEEP = 100_000
+
+
+@attrs.frozen
+class Answer:
+    """One answer, and what becomes of the job."""
+
+    id: str
+    raw: bytes
+    """What is sent, from the status line on; nothing for a connection that is closed without a word."""
+    kind: Kind = Kind.SUCCEEDED
+    error: type[Exception] | None = None
+    says: str = ""
+    """A part of the error's words; for a question that changes nothing, of what the observer is told."""
+    bills: int = 1
+    times: int = 2
+    """How often it comes. A question that comes to nothing is asked once more before anybody is told."""
+    within: float = 400.0
+    """How long the job may take, in seconds of the virtual clock."""
+
+
+def body(value, status=200, *headers):
+    return http(status, value if isinstance(value, bytes) else json.dumps(value).encode(), *headers)
+
+
+def unknown(name, raw, says="no proof of what became of the submission"):
+    return Answer(name, raw, *UNKNOWN, says)
+
+
+def refused(name, raw, says, error=errors.RejectedError):
+    return Answer(name, raw, Kind.REJECTED, error, says)
+
+
+def created(name, **changed):
+    return Answer(name, body({**CREATED, **changed}, 201))
+
+
+def throttled(name, *headers, told="too fast", within=400.0):
+    return Answer(name, body({"detail": told}, 429, *headers), within=within)
+
+
+def _half(value):
+    return json.dumps(value).encode()[:-12]
+
+
+NOT_JSON = [
+    ("nothing at all", b""),
+    ("white space", b" \r\n\t "),
+    ("a word", b"OK"),
+    ("single quotes", b"{'id': 'abc123'}"),
+    ("half a number", b'{"status": 1'),
+    ("NUL bytes", b"\0" * 64),
+    ("UTF-16", json.dumps(CREATED).encode("utf-16")),
+    ("UTF-32", json.dumps(CREATED).encode("utf-32")),
+    ("bytes that are no text", bytes(range(128, 256))),
+    ("brackets a hundred thousand deep", b"[" * _DEEP),
+    ("objects a hundred thousand deep", b'{"a":' * _DEEP),
+    ("compressed, though nobody asked for it", gzip.compress(json.dumps(CREATED).encode())),
+    ("a stream of events", b'event: output\ndata: {"id": "abc123"}\n\n'),
+    ("a form", b"id=abc123&status=starting"),
+    ("XML", b"<?xml version='1.0'?><id>abc123</id>"),
+]
+NO_OBJECT = [
+    ("null", b"null", "null"),
+    ("true", b"true", "a boolean"),
+    ("a number", b"42", "a number"),
+    ("a text", b'"abc123"', "a string"),
+    ("an empty list", b"[]", "a list"),
+    ("the prediction in a list", json.dumps([CREATED]).encode(), "a list"),
+]
+NO_ID = [
+    ("an empty object", {}),
+    ("an id of null", {**CREATED, "id": None}),
+    ("a number as id", {**CREATED, "id": 123}),
+    ("a boolean as id", {**CREATED, "id": True}),
+    ("an empty id", {**CREATED, "id": ""}),
+    ("a list as id", {**CREATED, "id": [ID]}),
+    ("an object as id", {**CREATED, "id": {"id": ID}}),
+    ("the id in capitals", {"ID": ID, "status": "starting"}),
+    ("the id one level too deep", {"prediction": CREATED}),
+    ("the id in the echoed input only", {"status": "starting", "input": {"id": ID}}),
+    ("an envelope around nothing", {"code": "success", "message": "", "data": None}),
+    ("an envelope around a list", {"code": "success", "data": [CREATED]}),
+    ("an envelope with the number of a row only", {"code": "success", "data": {"id": 17, "status": "SUBMITTED"}}),
+    ("an envelope with a number as task", {"data": {"task_id": 17, "status": "SUBMITTED", "data": None}}),
+    ("a success without a word more", {"success": True}),
+]
+BAD_IDS = {
+    "an id that climbs": "../../models",
+    "an id with a slash": "a/b",
+    "an id with a query": "a?b=c",
+    "an id with a blank": "a b",
+    "an id with a line break": "a\nb",
+    "an id with a NUL": "a\0b",
+    "an id of three hundred letters": "a" * 300,
+    "an id in another script": "\u0430\u0431\u0432",
+    "an id that is half a character": "a\ud800",
+    "an id that is a URL": "https://example.com/abc123",
+}
+
+CREATE = [
+    # What nobody can read is of unknown fate, and is not sent again.
+    *(unknown(f"not JSON: {name}", body(raw)) for name, raw in NOT_JSON),
+    *(unknown(f"no object: {name}", body(raw), f"{what} where an object is expected") for name, raw, what in NO_OBJECT),
+    *(unknown(f"no id: {name}", body(value), "without the id of a prediction") for name, value in NO_ID),
+    *(
+        unknown(name, body({**CREATED, "id": bad}), "carries an id that cannot be asked after")
+        for name, bad in BAD_IDS.items()
+    ),
+    unknown("no content", body(b"", 204)),
+    unknown("half a page that says it is JSON", body(b"<!doctype html><p>", 200, "Content-Type: application/json")),
+    unknown("a status line without a number", b"HTTP/1.1 abc OK\r\n\r\n", "no answer came: the answer is not HTTP"),
+    unknown("no HTTP", b"SSH-2.0-OpenSSH_9.6\r\n", "no answer came"),
+    unknown("a header without end", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "no answer came"),
+    unknown(
+        "two lengths that differ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}\n",
+        "no answer came",
+    ),
+    unknown("a negative length", b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}", "no answer came"),
+    unknown("a length in words", b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}", "no answer came"),
+    unknown("chunks without sizes", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n"),
+    unknown("another protocol is proposed", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"),
+    unknown("an interim answer and no other", b"HTTP/1.1 100 Continue\r\n\r\n", "no answer came"),
+    unknown("closed without a word", b"", "no answer came: the connection was closed"),
+    # Plain refusals, however they are dressed.
+    refused("a refusal with status 200", body({"error": {"code": "invalid_request", "message": "no"}}), "HTTP 200: no"),
+    refused("a refusal of numbers", body({"error": 42}, 400), "refused with HTTP 400: 42"),
+    refused("a refusal in a list", body({"detail": [{"loc": ["body"], "msg": "bad"}]}, 422), '"msg":"bad"'),
+    refused("a refusal without a word", body(b"", 422), "HTTP 422: no reason was given"),
+    refused("a refusal that is no JSON", body(b"\xff\xfe", 400), "HTTP 400: no reason was given"),
+    refused("a refusal that nests without end", body(b"[" * _DEEP, 400), "HTTP 400: no reason was given"),
+    refused("a refused key as a page", body(b"<html>", 403), "a web page, not the API", errors.AuthenticationError),
+    refused("no credit without a word", body(b"", 402), "HTTP 402", errors.CreditError),
+    refused("a redirect to nowhere", body(b"", 301), "the base URL is probably wrong"),
+    refused("a redirect to a file", body(b"", 307, "Location: file:///etc/passwd"), "the base URL is probably wrong"),
+    refused("a choice of answers", body(b"", 300), "the base URL is probably wrong"),
+    refused("not changed, says a cache", body(b"", 304), "the base URL is probably wrong"),
+    # An id means that it is paid for, and it is asked after, whatever else is odd.
+    created("an unknown status", status="dreaming"),
+    created("no status", status=None),
+    created("a number as status", status=7),
+    created("a list as status", status=["starting"]),
+    created("a status with a NUL", status="starting\0"),
+    created("a number as output", output=7),
+    created("a success with an output of numbers", status="succeeded", output=[1, 2]),
+    created("a success with an output in an object", status="succeeded", output={"url": "https://example.com/a.png"}),
+    created("a list as input", input=["prompt"]),
+    created("a number as logs", logs=7),
+    created("a text as metrics", metrics="fast"),
+    created("a date in words", created_at="yesterday"),
+    created("a date that no calendar has", created_at="2026-02-31T25:61:61Z"),
+    created("a number as date", created_at=1767225600),
+    created("a date before there were any", created_at="-0001-01-01T00:00:00Z"),
+    created("half a character in the logs", logs="a\ud800"),
+    created("a field called data", data="here"),
+    created("a null for every field", model=None, version=None, input=None, urls=None, error=None, metrics=None),
+    Answer("a byte order mark", body(b"\xef\xbb\xbf" + json.dumps(CREATED).encode())),
+    Answer("letters of another encoding", body(b'{"id": "abc123", "status": "starting", "logs": "caf\xe9"}')),
+    Answer("NaN and Infinity", body(b'{"id": "abc123", "metrics": {"a": NaN, "b": -Infinity}, "status": "starting"}')),
+    Answer(
+        "a number of five thousand digits", body(b'{"id": "abc123", "status": "starting", "seed": %s}' % (b"7" * 5000))
+    ),
+    Answer("a number too large for a float", body(b'{"id": "abc123", "status": "starting", "seed": 1e999}')),
+    Answer("a key that stands twice", body(b'{"id": "first", "id": "abc123", "status": "starting"}')),
+    Answer("something deep beside the id", body(b'{"id": "abc123", "status": "starting", "x": ' + b"[" * _DEEP)),
+    Answer("half an answer, behind the id", body(_half(CREATED))),
+    Answer("a comma too many", body(b'{"id": "abc123", "status": "starting",}')),
+    Answer("another object behind the first", body(json.dumps(CREATED).encode() + b'{"id": "other"}')),
+    Answer("JSON as plain text", body(CREATED, 200, "Content-Type: text/plain")),
+    Answer("JSON as a web page", body(CREATED, 200, "Content-Type: text/html")),
+    Answer("JSON as a picture", body(CREATED, 200, "Content-Type: image/png")),
+    Answer("a type of content that is none", body(CREATED, 200, "Content-Type: ;;;=\xff")),
+    *(Answer(f"an id with HTTP {status}", body(CREATED, status)) for status in (202, 299, 300, 400, 409, 500, 599)),
+    Answer("an id beside an error", body({**CREATED, "error": {"message": "odd", "code": "invalid_request"}}, 500)),
+    Answer("hints come first", b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n" + body(CREATED)),
+    Answer("a length that is too small", http(200, json.dumps(CREATED).encode(), length=30)),
+    Answer("a body of nine mebibytes", body({**CREATED, "logs": "x" * (9 << 20)})),
+    Answer("an envelope", body({"code": "success", "data": {"task_id": ID, "status": "SUBMITTED", "data": None}})),
+    Answer("an envelope without its code", body({"data": {"task_id": ID, "progress": "0%"}})),
+    Answer("a prediction under data alone", body({"data": CREATED})),
+    # Over before it began.
+    Answer(
+        "failed at once, for a number",
+        body({**CREATED, "status": "failed", "error": 7}),
+        Kind.FAILED,
+        errors.PredictionFailedError,
+        "failed: 7",
+    ),
+    Answer(
+        "failed at once, for a list",
+        body({**CREATED, "status": "failed", "error": ["a"]}),
+        Kind.FAILED,
+        errors.PredictionFailedError,
+        '["a"]',
+    ),
+    Answer(
+        "failed at once, for nothing",
+        body({**CREATED, "status": "failed", "error": ""}),
+        Kind.FAILED,
+        errors.PredictionFailedError,
+        "abc123 failed",
+    ),
+    Answer(
+        "failed in the gateway's word",
+        body({"data": {"task_id": ID, "status": "FAILURE", "fail_reason": "no GPU", "data": None}}),
+        Kind.FAILED,
+        errors.PredictionFailedError,
+        "no GPU",
+    ),
+    Answer(
+        "canceled at once",
+        body({**CREATED, "status": "canceled"}),
+        Kind.CANCELED,
+        errors.PredictionCanceledError,
+        "was canceled",
+    ),
+    Answer(
+        "succeeded at once with an empty list",
+        body({**CREATED, "status": "succeeded", "output": []}),
+        Kind.EXPIRED,
+        errors.PredictionExpiredError,
+        "its output is gone",
+    ),
+    Answer(
+        "succeeded at once with an empty text",
+        body({**CREATED, "status": "succeeded", "output": ""}),
+        Kind.EXPIRED,
+        errors.PredictionExpiredError,
+        "its output is gone",
+    ),
+    # To be tried later: never sooner than at once, and never later than in five minutes.
+    throttled("429, and no wait"),
+    throttled("429, and an empty wait", "Retry-After: "),
+    throttled("429, wait soon", "Retry-After: soon"),
+    throttled("429, wait a negative time", "Retry-After: -5"),
+    throttled("429, wait NaN", "Retry-After: NaN"),
+    throttled("429, wait for ever", "Retry-After: Infinity"),
+    throttled("429, wait 10^30 seconds", f"Retry-After: {10**30}"),
+    throttled("429, wait 1e3", "Retry-After: 1e3"),
+    throttled("429, wait half a second", "Retry-After: 0.5"),
+    throttled("429, wait two times", "Retry-After: 5, 10"),
+    throttled("429, two waits", "Retry-After: 5", "Retry-After: 99999"),
+    throttled("429, wait in another script", "Retry-After: \u0665"),
+    throttled("429, wait until a day that never was", "Retry-After: Wed, 31 Feb 2026 25:61:61 GMT"),
+    throttled("429, wait until the Middle Ages", "Retry-After: Wed, 21 Oct 1015 07:28:00 GMT"),
+    throttled("429, wait until the year 9999", "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT"),
+    throttled("429, wait as long as a novel", f"Retry-After: {'9' * 7000}"),
+    throttled("429, as the words say", told=f"Expected available in {'9' * 40} seconds."),
+    Answer("429, wait true", body({"detail": "x", "retry_after": True}, 429)),
+    Answer("429, wait a text", body({"detail": "x", "retry_after": "5"}, 429)),
+    Answer("429, wait a negative number", body({"detail": "x", "retry_after": -1e308}, 429)),
+    Answer("429, wait a huge number", body({"detail": "x", "retry_after": 10**400}, 429)),
+    Answer("429, and a page", body(b"<html>", 429)),
+]
+
+
+def passing(name, raw, says):
+    """A question that comes to nothing: it is asked again, and nothing is lost."""
+    return Answer(name, raw, Kind.SUCCEEDED, errors.AnswerError, says)
+
+
+def over(name, kind, says="", **changed):
+    return Answer(name, body({**DONE, **changed}), kind, ENDED.get(kind), says)
+
+
+def wrapped(**task):
+    return body({"code": "success", "message": "", "data": {"task_id": ID, "action": "x", **task}})
+
+
+GET = [
+    *(passing(f"not JSON: {name}", body(raw), "the answer is not JSON") for name, raw in NOT_JSON),
+    *(passing(f"no object: {name}", body(raw), f"{what} where an object is expected") for name, raw, what in NO_OBJECT),
+    passing("no content", body(b"", 204), "it is empty"),
+    passing("an empty object", body({}), "has no status"),
+    *(
+        passing(f"{name} as status", body({**DONE, "status": status}), "has no status")
+        for name, status in (("null", None), ("a number", 7), ("a list", ["succeeded"]), ("nothing", ""))
+    ),
+    passing("somebody else's", body({**DONE, "id": "other"}), "is about prediction 'other'"),
+    passing("somebody else's in an envelope", wrapped(status="SUCCESS", task_id="x", data={**DONE, "id": "y"}), "'y'"),
+    passing("somebody else's with a long id", body({**DONE, "id": "x" * 100_000}), "is about prediction 'xxx"),
+    *(
+        passing(f"a success with {name}", body({**DONE, "output": output}), "the output is neither")
+        for name, output in (
+            ("a number as output", 7),
+            ("an object as output", {"url": "https://example.com"}),
+            ("null in its output", [None]),
+            ("a list in its output", [["https://example.com/a.png"]]),
+            ("a boolean as output", True),
+        )
+    ),
+    passing("half an answer", body(_half(DONE)), "the answer is not JSON"),
+    passing("the body breaks off", http(200, _half(DONE), length=len(json.dumps(DONE))), "broke off"),
+    # The HTTP library itself asks once more.
+    attrs.evolve(passing("closed without a word", b"", "no answer came"), times=4),
+    passing("no HTTP", b"SSH-2.0-OpenSSH_9.6\r\n", "no answer came"),
+    passing("nine mebibytes", body({**DONE, "logs": "x" * (9 << 20)}), "larger than"),
+    passing("an envelope around nothing", body({"code": "success", "data": None}), "has no status"),
+    passing("an envelope that tells of an error", body({"code": "task_not_exist", "data": None}), "has no status"),
+    *(
+        Answer(f"HTTP {status}", body({"detail": "no"}, status), Kind.SUCCEEDED, error, f"HTTP {status}")
+        for status, error in (
+            (301, errors.RejectedError),
+            (400, errors.RejectedError),
+            (401, errors.AuthenticationError),
+            (402, errors.CreditError),
+            (404, errors.RejectedError),
+            (418, errors.RejectedError),
+            (429, errors.RateLimitError),
+            (500, errors.RejectedError),
+            (599, errors.RejectedError),
+        )
+    ),
+    Answer(
+        "429 for ever",
+        body({"detail": "x"}, 429, f"Retry-After: {10**30}"),
+        error=errors.RateLimitError,
+        says="429",
+        within=700.0,
+    ),
+    # Readable enough to go on, or to be the end.
+    over("an unknown status", Kind.SUCCEEDED, status="dreaming"),
+    over("a status in another case", Kind.SUCCEEDED, status="SuCcEeDeD"),
+    over("still processing, with its output", Kind.SUCCEEDED, status="processing"),
+    over("a number as id", Kind.SUCCEEDED, id=123),
+    over("no id", Kind.SUCCEEDED, id=None),
+    over("odd dates", Kind.SUCCEEDED, created_at="never", started_at=7, completed_at=["2026"]),
+    over("half a character in the logs", Kind.SUCCEEDED, logs="\udfff"),
+    over("wrong types all over", Kind.SUCCEEDED, model=7, input=7, logs=[], metrics="x", urls=None, version={}),
+    over("failed for a reason that is an object", Kind.FAILED, "failed: {", status="failed", error={"code": 7}),
+    over("failed for a reason that is half a character", Kind.FAILED, "failed: ?", status="failed", error="\ud800"),
+    over("failed for null", Kind.FAILED, "abc123 failed", status="failed", error=None),
+    over("aborted", Kind.CANCELED, "was canceled", status="aborted"),
+    over("canceled in British", Kind.CANCELED, "was canceled", status="cancelled"),
+    Answer("a byte order mark", body(b"\xef\xbb\xbf" + json.dumps(DONE).encode())),
+    Answer("a status that stands twice", body(json.dumps(DONE).replace('{"id"', '{"status": "failed", "id"').encode())),
+    Answer("JSON as a web page", body(DONE, 200, "Content-Type: text/html")),
+    Answer("a failure around a success", wrapped(status="FAILURE", fail_reason="x", data=DONE)),
+    Answer(
+        "a success with its URL as the reason of a failure",
+        wrapped(status="SUCCESS", fail_reason=DONE["output"][0], data=None),
+    ),
+    Answer(
+        "a failure with a number as reason",
+        wrapped(status="FAILURE", fail_reason=7, data=None),
+        Kind.FAILED,
+        errors.PredictionFailedError,
+        "7",
+    ),
+    Answer(
+        "a success around nothing",
+        wrapped(status="SUCCESS", data=None),
+        Kind.EXPIRED,
+        errors.PredictionExpiredError,
+        "its output is gone",
+    ),
+    Answer(
+        "a success with an empty list",
+        body({**DONE, "output": []}),
+        Kind.EXPIRED,
+        errors.PredictionExpiredError,
+        "its output is gone",
+    ),
+]
