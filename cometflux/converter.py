@@ -103,7 +103,7 @@ def load_prediction(body: bytes, asked: str, also: str | None = None) -> Predict
     """
     parts = _unwrap(load_json(body))
     if parts.ids and not {asked, also} & {*parts.ids}:
-        raise AnswerError(f"the answer is about prediction {parts.ids[0]!r}", prediction_id=asked)
+        raise AnswerError(f"the answer is about prediction {parts.ids[0][:80]!r}", prediction_id=asked)
     if parts.status is None:
         raise AnswerError("the answer has no status", prediction_id=asked)
     return _build(parts, asked, parts.status)

@@ -48,6 +48,8 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise JournalError(f"{str(path)!r} is not a journal of cometflux, or its beginning is damaged") from error
         raise JournalError(f"the journal {str(path)!r} cannot be used: {error}") from error
     except FileExistsError as error:
         raise JournalError(f"the journal {str(path)!r} cannot be used: {error.filename!r} is no folder") from error
@@ -111,7 +113,9 @@ def open_reader(path: Path, note: Note) -> sqlite3.Connection:
     """
     # SQLite would throw away the log that it finds beside an empty file.
     if not _size(path) and (not note.is_blank or _size(_beside(path, "-wal"))):
-        raise JournalError(f"the journal {str(path)!r} has lost what was in it")
+        raise JournalError(
+            f"the journal {str(path)!r} has lost what was in it: restore it; going on without could buy pictures twice"
+        )
     uri = path.absolute().as_uri()
     database = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
     try:

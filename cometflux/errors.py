@@ -233,7 +233,8 @@ class PredictionError(CometfluxError):
     @property
     def message(self) -> str:
         """Name the prediction and the reason, where the service gave one."""
-        reason = f": {self.prediction.error}" if self.prediction.error else ""
+        words = self.prediction.error or ""
+        reason = f": {words[:1000]}{'…' * (len(words) > 1000)}" if words else ""
         return f"prediction {self.prediction.id} {self.verdict}{reason}"
 
     def __str__(self) -> str:

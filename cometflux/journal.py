@@ -234,7 +234,10 @@ class JournalWriter:
             stack.callback(self._lock.release)
             note = self._lock.note
             if not self.path.exists() and not note.is_blank:
-                raise JournalError(f"the journal {str(self.path)!r} is gone, though {self._lock.path.name} knows of it")
+                raise JournalError(
+                    f"the journal {str(self.path)!r} is gone, though {self._lock.path.name} knows of it: restore it; "
+                    "going on without could buy pictures twice"
+                )
             make_private(self.path)
             found = look(self.path, note)
             self._database = self._connect(self.path, isolation_level=None, check_same_thread=False)

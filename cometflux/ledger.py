@@ -146,7 +146,9 @@ class Ledger:
         self._under_way[entry.identity] = entry
         record = None if self._is_surely_new(entry.identity) else await _own(self._recorder.find(entry.identity))
         if record is not None and entry.fingerprint not in (None, record.fingerprint):
-            raise InputError("key", entry.key, "the journal has this key for a job with another input")
+            raise InputError(
+                "key", entry.key, "the journal has this key for another input; give a changed job a new key"
+            )
         if entry.unreadable is not None and (record is None or not record.bought):
             raise entry.unreadable
         entry.is_looked_up = True

@@ -160,7 +160,11 @@ def _read_fault(body: bytes) -> _Fault:
 
 def _sentence(words: str) -> str:
     """Put the service's words on one line, to stand within a sentence of ours."""
-    return " ".join(words.split()).removeprefix("- ").removesuffix(".").rstrip()
+    line = " ".join(words.split()).removeprefix("- ").removesuffix(".").rstrip()
+    return line if len(line) <= _LONGEST_WORDS else f"{line[:_LONGEST_WORDS]}…"
+
+
+_LONGEST_WORDS = 1000
 
 
 def _read_wait(value: Any) -> float | None:

@@ -46,7 +46,7 @@ def serve(screen: Screen, faults: Sequence[str], **options: Any) -> None:
     try:
         service = make(**options)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error).replace("latency=", "--latency ").replace(", or a function", "")) from error
     for fault in faults:
         try:
             service.fail(**parse_fault(fault))

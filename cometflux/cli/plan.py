@@ -167,6 +167,8 @@ class _Planner:
                 _copy(job, self.given.count - 1)
         except InputError as error:
             option = written[error.field][0] if error.field in written and error.field not in cells else error.field
+            if option == "model" and "model" not in row.values:
+                option = "--model"
             self._note(row, InputError(option, error.given, error.allowed))
             return None
         return job

@@ -17,7 +17,7 @@ from cometflux.errors import (
 NO_PROMPT = 'give a prompt, in quotes: cometflux generate "a lighthouse"'
 _NO_KEY = "there is no API key"
 _NO_JOURNAL = "there is no journal"
-_NOT_A_JOURNAL = re.compile(r"is not a (journal of cometflux|file)$|file is not a database$")
+_NOT_A_JOURNAL = re.compile(r"is not a (journal of cometflux(, or its beginning is damaged)?|file)$")
 _MAKES_ONE = "cometflux batch FILE --out FOLDER makes one"
 _SETTING = re.compile(r"^(base_url|proxy|max_pending)\b=?[ ]?(?!:)")
 _PHRASES = {

@@ -147,6 +147,7 @@ CREATE = [
     refused("a refusal with status 200", body({"error": {"code": "invalid_request", "message": "no"}}), "HTTP 200: no"),
     refused("a refusal of numbers", body({"error": 42}, 400), "refused with HTTP 400: 42"),
     refused("a refusal in a list", body({"detail": [{"loc": ["body"], "msg": "bad"}]}, 422), '"msg":"bad"'),
+    refused("a refusal as long as a novel", body({"detail": "x" * 100_000}, 422), f"{'x' * 1000}\u2026; nothing is"),
     refused("a refusal without a word", body(b"", 422), "HTTP 422: no reason was given"),
     refused("a refusal that is no JSON", body(b"\xff\xfe", 400), "HTTP 400: no reason was given"),
     refused("a refusal that nests without end", body(b"[" * _DEEP, 400), "HTTP 400: no reason was given"),
@@ -299,7 +300,11 @@ GET = [
     ),
     passing("somebody else's", body({**DONE, "id": "other"}), "is about prediction 'other'"),
     passing("somebody else's in an envelope", wrapped(status="SUCCESS", task_id="x", data={**DONE, "id": "y"}), "'y'"),
-    passing("somebody else's with a long id", body({**DONE, "id": "x" * 100_000}), "is about prediction 'xxx"),
+    passing(
+        "somebody else's with a long id",
+        body({**DONE, "id": "x" * 100_000}),
+        f"is about prediction '{'x' * 80}'; the",
+    ),
     *(
         passing(f"a success with {name}", body({**DONE, "output": output}), "the output is neither")
         for name, output in (
@@ -350,6 +355,7 @@ GET = [
     over("wrong types all over", Kind.SUCCEEDED, model=7, input=7, logs=[], metrics="x", urls=None, version={}),
     over("failed for a reason that is an object", Kind.FAILED, "failed: {", status="failed", error={"code": 7}),
     over("failed for a reason that is half a character", Kind.FAILED, "failed: ?", status="failed", error="\ud800"),
+    over("failed for a novel", Kind.FAILED, f"failed: {'x' * 1000}\u2026", status="failed", error="x" * 100_000),
     over("failed for null", Kind.FAILED, "abc123 failed", status="failed", error=None),
     over("aborted", Kind.CANCELED, "was canceled", status="aborted"),
     over("canceled in British", Kind.CANCELED, "was canceled", status="cancelled"),

@@ -236,7 +236,9 @@ COMMANDS = [
     called("an input without a value", "generate|a boat|--input|seed", "--input seed: write it as key=value"),
     called("an input without a name", "generate|a boat|--input|=5", "--input =5: write it as key=value"),
     called("an unknown input", "generate|a boat|--input|foo=5", "--input foo: '5' was given; flux-schnell has no such"),
-    called("a model that climbs", "generate|a boat|--model|../x", "'../x' was given; a model is named owner/name"),
+    called(
+        "a model that climbs", "generate|a boat|--model|../x", "--model: '../x' was given; a model is named owner/name"
+    ),
     called("a limit below nothing", "generate|a boat|--limit|-1", "--limit: '-1' was given; allowed is a whole number"),
     called(
         "an address without a scheme", "generate|a boat|--base-url|example.com", "--base-url 'example.com': allowed", 3
@@ -251,7 +253,9 @@ COMMANDS = [
         "a proxy of another kind", "generate|a boat|--proxy|socks5://x", "--proxy 'socks5://x': allowed is an http", 3
     ),
     called(
-        "a service that is slow backwards", "local-service|--latency|-1", "latency=-1.0: allowed is a number of seconds"
+        "a service that is slow backwards",
+        "local-service|--latency|-1",
+        "--latency -1.0: allowed is a number of seconds from 0\n",
     ),
     called("a service with an unknown fault", "local-service|--fault|nope", "there is no fault 'nope'"),
 ]

@@ -57,7 +57,7 @@ FOLDERS = [
 
 NAME = "journal.sqlite3"
 NO_JOURNAL = "is not a journal of cometflux"
-NO_DATABASE = "file is not a database"
+NO_DATABASE = "is not a journal of cometflux, or its beginning is damaged"
 
 
 def _bytes(data):
@@ -124,7 +124,7 @@ JOURNALS = [
     Place("a text", _bytes(b"a text that is long enough to be a database" * 20), JournalError, NO_DATABASE),
     Place("a short text", _bytes(b"x"), JournalError, NO_JOURNAL),
     Place("an image", _bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 5000), JournalError, NO_DATABASE),
-    Place("zeros", _bytes(b"\0" * 8192), JournalError, "cannot be used: "),
+    Place("zeros", _bytes(b"\0" * 8192), JournalError, NO_DATABASE),
     Place("a page without its end", _bytes(b"SQLite format 3\0"), JournalError, NO_JOURNAL),
     Place("somebody else's database", _database("CREATE TABLE a(b)"), JournalError, NO_JOURNAL),
     Place("somebody else's mark", _database("PRAGMA application_id = 7"), JournalError, NO_JOURNAL),
@@ -133,7 +133,12 @@ JOURNALS = [
     Place("a table too many", _used(_another_table), JournalError, "its tables are not those that were made"),
     Place("half of it", _used(_cut), JournalError, "cannot be used: "),
     Place("its lock alone", _used(_gone), JournalError, "is gone, though journal.lock knows of it"),
-    Place("an empty file beside its lock", _used(_empty), JournalError, "has lost what was in it"),
+    Place(
+        "an empty file beside its lock",
+        _used(_empty),
+        JournalError,
+        "has lost what was in it: restore it; going on without could buy pictures twice",
+    ),
     Place("a lock in words", _used(lambda at: (at / "journal.lock").write_text("x")), JournalError, "is damaged"),
     Place("a folder as its lock", _used(lambda at: _no_lock(at, Path.mkdir)), JournalError, "Is a directory"),
     Place(
