@@ -14,7 +14,7 @@ from peer import Peer
 
 from cometflux import open_session
 from cometflux.cli import main
-from cometflux.errors import ConfigError, OutputError, SessionStoppedError, UnknownSubmissionError
+from cometflux.errors import ConfigError, Money, OutputError, SessionStoppedError, UnknownSubmissionError
 from cometflux.events import Polled
 from cometflux.jobs import Kind
 
@@ -125,11 +125,15 @@ def test_an_odd_answer_to_a_question(case, questions):
     check(case, questions[case.id])
 
 
+MONEY = {Kind.UNKNOWN: Money.UNKNOWN, Kind.REJECTED: Money.REJECTED}
+
+
 def check(case, end):
     assert isinstance(end, End), end
     assert (case.kind, case.error) == (end.kind, end.error and type(end.error))
     assert case.says in str(end.error or "")
     assert KEY not in str(end.error or "")
+    assert end.error is None or MONEY.get(case.kind, Money.ACCEPTED) is end.error.money
     assert case.bills == end.bills
     assert end.took < case.within
 

@@ -281,6 +281,11 @@ def passing(name, raw, says):
     return Answer(name, raw, Kind.SUCCEEDED, errors.AnswerError, says)
 
 
+def endless(name, raw, says):
+    """A question that comes to nothing until patience is over: the prediction stays known, and is not bought again."""
+    return Answer(name, raw, Kind.DETACHED, errors.PatienceError, f"the last question failed: {says}", 1, 10_000, 1801)
+
+
 def over(name, kind, says="", **changed):
     return Answer(name, body({**DONE, **changed}), kind, ENDED.get(kind), says)
 
@@ -344,6 +349,9 @@ GET = [
         says="429",
         within=700.0,
     ),
+    endless("for ever: not JSON", body(b"OK"), "the answer is not JSON (it begins with 'OK')"),
+    endless("for ever: an output of numbers", body({**DONE, "output": [7]}), "the output is neither a string nor"),
+    endless("for ever: a refused key", body({"detail": "no"}, 401), "the service refused with HTTP 401: no"),
     # Readable enough to go on, or to be the end.
     over("an unknown status", Kind.SUCCEEDED, status="dreaming"),
     over("a status in another case", Kind.SUCCEEDED, status="SuCcEeDeD"),

@@ -9,8 +9,9 @@ from pathlib import Path
 import attrs
 
 from cometflux import Job, Journal, PollPolicy, RetryPolicy, Session, flux, open_session
-from cometflux.errors import ConfigError, InputError, OutputError
+from cometflux.errors import ConfigError, ConnectError, InputError, OutputError
 from cometflux.predictions import Prediction, Status
+from cometflux.protocol import Request
 from cometflux.transport import AiohttpTransport
 
 KEY = "sk-canary-0123456789"
@@ -291,6 +292,14 @@ def save(name, error, says, *arguments):
     return Given(f"save {name}", lambda s, folder: _saved(s, folder, *arguments), error, says, 1)
 
 
+async def _sent_to(url):
+    transport = AiohttpTransport(KEY, url)
+    try:
+        await transport.submit(Request("POST", "/models/a/b/predictions", b"{}"))
+    finally:
+        await transport.aclose()
+
+
 ID = "allowed are at most 256 letters, digits and . _ ~ : -"
 
 CALLS = [
@@ -366,6 +375,12 @@ CALLS = [
     ),
     Given(
         "fetch None", lambda session, _: session.client.download(None), says="url: None was given; allowed is the URL"
+    ),
+    Given(
+        "send to an address that is none",
+        lambda *_: _sent_to("https://a\\b"),
+        ConnectError,
+        "nothing could be sent: the HTTP library broke (ValueError)",
     ),
     Given("fetch a path", lambda s, _: s.client.download("a.png"), OutputError, "fetched are https URLs only"),
 ]
