@@ -10,6 +10,8 @@ from clock import VirtualClockLoop
 from pytest_asyncio import is_async_test
 
 pytest_plugins = ["pytester"]
+# What the labs share asserts, too.
+pytest.register_assert_rewrite("shop")
 
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("local", deadline=None)
