@@ -17,6 +17,7 @@ import killed
 from PIL import Image
 
 from cometflux import Journal
+from cometflux.locking import Note
 from cometflux.testing import LocalService
 
 # The rates make up 8 %.
@@ -83,11 +84,10 @@ class Shop:
         jobs: how many the batch has.
         seed: where chance starts.
         faults: what the service does wrong.
-        script: makes the batch; it is given the folder, the service's address and key, and the number of jobs.
         latency: how long a prediction takes, in seconds.
     """
 
-    def __init__(self, folder, *, jobs, seed=0, faults=FAULTS, script=killed.__file__, latency=0.06):
+    def __init__(self, folder, *, jobs, seed=0, faults=FAULTS, latency=0.06):
         self.folder = folder
         self.jobs = jobs
         self.chance = random.Random(seed)
@@ -95,7 +95,6 @@ class Shop:
         self.service = None
         self._seed = seed
         self._faults = faults
-        self._script = script
         self._seconds = latency
 
     def __enter__(self):
@@ -117,14 +116,14 @@ class Shop:
         self.strike.count()
         return self._seconds
 
-    def run(self, strike, *before):
+    def run(self, strike, script=killed.__file__, before=()):
         """Make the batch, until its end or until it is struck; return the code and what was printed.
 
-        *before* is a command that runs another one.
+        *script* is what makes it, and *before* a command that runs another one.
         """
         self.strike = strike
         self.strike.process = subprocess.Popen(
-            [*before, sys.executable, self._script, self.folder, self.service.url, self.service.key, str(self.jobs)],
+            [*before, sys.executable, script, self.folder, self.service.url, self.service.key, str(self.jobs)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -158,10 +157,14 @@ class Shop:
 
     def records(self):
         """What the journal knows, by prompt."""
-        if not (self.folder / "journal.sqlite3").exists():
+        if self._is_unmade():
             return {}
         with Journal(self.folder) as journal:
             return {record.input["prompt"]: record for record in journal.records()}
+
+    def _is_unmade(self):
+        """Whether the process died before the journal was made, and so before anything was sent."""
+        return Note.read(self.folder / "journal.sqlite3").is_blank and not self.posts()
 
     def posts(self):
         return sum(request.method == "POST" for request in self.service.requests)
