@@ -174,11 +174,7 @@ class Shop:
     def check_money(self):
         records = self.records()
         bills = self.service.bills
-        assert {} == {prompt: n for prompt, n in Counter(bill.input["prompt"] for bill in bills).items() if n > 1}
-        known = {record.prediction_id for record in records.values()} - {None}
-        assert known <= {bill.id for bill in bills}
-        lost = [bill for bill in bills if bill.id not in known and not is_in_doubt(records.get(bill.input["prompt"]))]
-        assert [] == lost, "it is paid for, and the journal neither knows its id nor doubts its submission"
+        known = check_bills(bills, records)
         accepted = {bill.id: bill.at for bill in bills}
         asked = {id_in(request): request.at for request in reversed(self.service.requests) if id_in(request)}
         early = {name for name, at in asked.items() if name in accepted and at - accepted[name] < SOON}
@@ -217,6 +213,16 @@ class Shop:
         names = [outcome["files"] for outcome in outcomes if outcome["files"]]
         assert names == [[each.name for each in saved[index].files] for index in sorted(saved)]
         assert [name for (name,) in names] == [path.name for path in self.files()]
+
+
+def check_bills(bills, records):
+    """Hold what was billed against the journal's records, by prompt; return the ids that it knows."""
+    assert {} == {prompt: n for prompt, n in Counter(bill.input["prompt"] for bill in bills).items() if n > 1}
+    known = {record.prediction_id for record in records.values()} - {None}
+    assert known <= {bill.id for bill in bills}
+    lost = [bill for bill in bills if bill.id not in known and not is_in_doubt(records.get(bill.input["prompt"]))]
+    assert [] == lost, "it is paid for, and the journal neither knows its id nor doubts its submission"
+    return known
 
 
 def is_in_doubt(record):
