@@ -5,9 +5,11 @@ well again the batch goes on to its end, and nothing is bought twice.
 """
 
 import contextlib
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -211,7 +213,7 @@ def folders(place, disk, other_disk):
 @pytest.mark.parametrize(
     ("place", "step"),
     [
-        *(pytest.param(place, 23, id=f"{place}-some") for place in PLACES),
+        pytest.param("everything", 23, id="everything-some"),
         *(pytest.param(place, 1, id=f"{place}-all", marks=pytest.mark.hard) for place in PLACES),
     ],
 )
@@ -287,3 +289,154 @@ async def test_a_disk_that_has_room_again_in_time_leaves_nothing_in_doubt(place,
     found = await end_well(batch, disk, tidy)
     assert found
     assert "doubt" not in found
+
+
+# ── a disk that breaks ───────────────────────────────────────────────────────────────────────────────────────────────
+
+# What fails, how, and at which of these calls of a thread; each once, and from then on.
+BREAKS = {
+    # SQLite's; a commit is several of them.
+    "write-of-journal": ("pwrite64", "error=EIO", range(1, 101, 10)),
+    "full-journal": ("pwrite64", "error=ENOSPC", range(5, 101, 30)),
+    "sync-of-journal": ("fdatasync", "error=EIO", range(1, 29, 4)),
+    "write-of-file": ("write", "error=EIO", range(1, 18, 4)),
+    "sync-of-file": ("fsync", "error=EIO", range(1, 31, 7)),
+    "link": ("?link,?linkat", "error=EIO", (1, 6)),
+    "cutting-off": ("ftruncate", "error=EIO", (1, 2)),
+}
+ORDINARY = {"write-of-journal-31", "sync-of-file-8+"}
+
+
+def breaks():
+    for name, (calls, error, numbers) in BREAKS.items():
+        for number in (f"{number}{more}" for number in numbers for more in ("", "+")):
+            marks = () if f"{name}-{number}" in ORDINARY else pytest.mark.hard
+            yield pytest.param(calls, f"{error}:when={number}", id=f"{name}-{number}", marks=marks)
+    # As of a disk that takes only a part: SQLite is told that nothing was written.
+    for number in range(3, 101, 16):
+        action = f"retval=0:when={number}"
+        yield pytest.param("pwrite64", action, id=f"short-write-of-journal-{number}", marks=pytest.mark.hard)
+
+
+@pytest.mark.parametrize(("calls", "action"), [*breaks()])
+def test_a_disk_that_breaks_loses_nothing_and_buys_nothing_twice(calls, action, tmp_path):
+    log = tmp_path / "log"
+    with Shop(tmp_path / "batch", jobs=8, faults=(), latency=0.02) as shop:
+        code, out, err = shop.run(no_strike(), watched.__file__, traced((calls, action), log=log))
+        assert "(INJECTED)" in log.read_text(), "nothing has failed"
+        wrong = [*(outcome["error"] for outcome in json.loads(out) if outcome["error"]), *err.splitlines()]
+        assert [] == [each for each in wrong if not REFUSAL.search(each)]
+        assert code == (watched.REFUSED if wrong else 0)
+        check_bills(shop.service.bills, shop.records())
+        shop.check_files()
+
+        outcomes = shop.run_to_the_end()
+        check_bills(shop.service.bills, shop.records())
+        shop.check_files()
+        shop.check_end(outcomes)
+
+
+DAMAGE = re.compile(r"is damaged|malformed|lacks the last|lost what was in it|is not a journal|lost a job")
+
+
+@pytest.mark.hard
+@pytest.mark.parametrize(
+    ("number", "dies"),
+    [*((number, True) for number in range(25, 101, 5)), *((number, False) for number in (25, 60, 90))],
+)
+def test_a_disk_that_lies_about_the_journal_has_nothing_bought_twice(number, dies, tmp_path):
+    """It says that it has written what it has not; then the journal may be refused, but it is not believed."""
+    with Shop(tmp_path / "batch", jobs=16, faults=(), latency=0.02) as shop:
+        lie, death = ("pwrite64", f"retval=4096:when={number}"), ("fdatasync", "signal=KILL:when=21")
+        was, _, _ = shop.run(no_strike(), watched.__file__, traced(lie, death) if dies else traced(lie))
+        assert dies == (was == -signal.SIGKILL)
+        code, out, err = shop.run(no_strike(), watched.__file__)
+        assert set(Counter(bill.input["prompt"] for bill in shop.service.bills).values()) == {1}
+        print(f"{len(shop.service.bills)} bills, {err or 'all is well'}")
+        if code:
+            assert DAMAGE.search(err)
+        else:
+            check_bills(shop.service.bills, shop.records())
+            shop.check_end(sorted(json.loads(out), key=lambda outcome: outcome["index"]))
+
+
+@pytest.mark.hard
+@pytest.mark.parametrize("number", range(1, 18, 3))
+def test_a_disk_that_lies_about_a_file_has_it_fetched_again(number, tmp_path):
+    with Shop(tmp_path / "batch", jobs=8, faults=(), latency=0.02) as shop:
+        shop.run(no_strike(), watched.__file__, traced(("write", f"retval=4:when={number}")))
+        bills = len(shop.service.bills)
+        code, out, err = shop.run(no_strike(), watched.__file__)
+        assert (0, "", 8, 8) == (code, err, bills, len(shop.service.bills))
+        for outcome in json.loads(out):
+            (name,) = outcome["files"]
+            with Image.open(shop.folder / name) as image:
+                image.load()
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def running(moments):
+    with LocalService.in_thread(pixels=16_384, latency=moments) as service:
+        yield service
+
+
+def command(line, service, before=()):
+    done = subprocess.run(
+        [*before, sys.executable, "-m", "cometflux.cli", *line],
+        env=os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "COMETFLUX_BASE_URL": service.url,
+            "COMETAPI_KEY": service.key,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def batch(disk):
+    """The words of a batch whose folder is on a disk of its own."""
+    prompts = disk.root / "a.csv"
+    prompts.write_text("\n".join(["prompt", *(f"{number} paper boats" for number in range(8)), ""]))
+    return ["batch", prompts, "--out", disk.root / "images", "--max-pending", "2"]
+
+
+def check_end_of_command(code, err, batch, disk, service):
+    folder = disk.root / "images"
+    assert 3 == code, err
+    assert REFUSAL.search(err)
+    disk.empty()
+    assert command(batch, service)[0] in (0, 5)
+    with Journal(folder) as journal:
+        status = journal.status()
+        check_bills(service.bills, {record.input["prompt"]: record for record in journal.records()})
+    assert 8 == status["saved"] + status["unknown"] == len(service.bills)
+
+
+@pytest.mark.parametrize(
+    ("bill", "pages"),
+    [(3, 0), *(pytest.param(bill, pages, marks=pytest.mark.hard) for bill, pages in ((1, 6), (5, 1), (7, 0)))],
+)
+def test_a_disk_that_fills_ends_the_command_with_exit_code_3(bill, pages, batch, disk, running, moments):
+    moments.at_bill(bill, lambda: disk.leave(pages))
+    check_end_of_command(*command(batch, running), batch, disk, running)
+
+
+@pytest.mark.parametrize("pages", [pytest.param(pages, marks=pytest.mark.hard) for pages in (0, 1, 16)])
+def test_a_disk_that_is_full_ends_the_command_with_exit_code_3(pages, batch, disk, running):
+    disk.leave(pages)
+    check_end_of_command(*command(batch, running), batch, disk, running)
+
+
+@pytest.mark.hard
+@pytest.mark.parametrize(("calls", "number"), [("pwrite64", 10), ("pwrite64", 40), ("fdatasync", 9), ("fsync", 4)])
+def test_a_disk_that_breaks_ends_the_command_with_exit_code_3(calls, number, batch, disk, running):
+    before = traced((calls, f"error=EIO:when={number}+"))
+    check_end_of_command(*command(batch, running, before), batch, disk, running)

@@ -36,7 +36,7 @@ DEATHS = {
 )
 def test_a_batch_that_dies_at_a_certain_system_call_buys_nothing_twice_and_loses_nothing(calls, number, tmp_path):
     with Shop(tmp_path / "batch", jobs=JOBS, faults=(), latency=0.02) as shop:
-        code, out, err = shop.run(no_strike(), watched.__file__, traced(calls, f"signal=KILL:when={number}"))
+        code, out, err = shop.run(no_strike(), watched.__file__, traced((calls, f"signal=KILL:when={number}")))
         assert (-signal.SIGKILL, "", "") == (code, out, err), "the batch was over before its time"
         shop.check_money()
         shop.check_files()

@@ -12,21 +12,23 @@ def why_not():
     """Tell what the machine lacks; None where it lacks nothing."""
     if shutil.which("strace") is None:
         return "there is no strace on this machine"
-    done = subprocess.run([*_strace("fsync", "retval=0"), "true"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*_strace(("fsync", "retval=0")), "true"], capture_output=True, text=True, check=False, timeout=30
+    )
     return f"strace may not trace here: {done.stderr.strip()}" if done.returncode else None
 
 
-def traced(calls, action, log="/dev/null", paths=()):
-    """Return the command that runs another one and has *action* befall its *calls*, of which *log* is told.
+def traced(*fates, log="/dev/null"):
+    """Return the command that runs another one, some of whose system calls meet a fate, and *log* is told of those.
 
-    Each thread and each kind of call is counted by itself. Where *paths* are given, only calls on those files count.
+    A fate is the calls' names and what befalls them. Each thread and each kind of call is counted by itself.
     """
     if (reason := why_not()) is not None:
         pytest.skip(reason)
-    return _strace(calls, action, log, paths)
+    return _strace(*fates, log=log)
 
 
-def _strace(calls, action, log="/dev/null", paths=()):
+def _strace(*fates, log="/dev/null"):
     # -D: strace is the child of the process that it watches, which so can be ended as if there were no strace.
-    command = ["strace", "-D", "-f", "-qq", "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={calls}:{action}"]
-    return [*command, *(word for path in paths for word in ("-P", str(path)))]
+    command = ["strace", "-D", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(calls for calls, _ in fates)}"]
+    return [*command, *(word for calls, action in fates for word in ("-e", f"inject={calls}:{action}"))]
