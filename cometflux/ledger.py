@@ -226,7 +226,9 @@ class Ledger:
         try:
             await self._write(entry)
         except JournalError as error:
-            _log.error("the journal could not take in that %s is prediction %s: %s", entry.key, prediction.id, error)
+            # The message alone: what the error says of the money is that nothing was sent, and this was.
+            text = "the journal could not take in that %s is prediction %s: %s"
+            _log.error(text, entry.key, prediction.id, error.message)
 
     def doubt(self, entry: Entry, error: CometfluxError) -> None:
         """Note a submission of unknown fate; it counts as bought."""

@@ -291,6 +291,16 @@ async def test_a_disk_that_has_room_again_in_time_leaves_nothing_in_doubt(place,
     assert "doubt" not in found
 
 
+@pytest.mark.parametrize("place", ["everything"])
+async def test_an_id_that_the_disk_does_not_take_is_told_and_not_as_unsent(folders, disk, service, moments, caplog):
+    batch = Batch("told", service, *(folder / "batch" for folder in folders))
+    moments.at_bill(3, lambda: disk.leave(0))
+    await batch.run()
+    (told,) = [each.message for each in caplog.records if batch.bills()[2].id in each.message]
+    assert REFUSAL.search(told)
+    assert "nothing was sent" not in told
+
+
 # ── a disk that breaks ───────────────────────────────────────────────────────────────────────────────────────────────
 
 # What fails, how, and at which of these calls of a thread; each once, and from then on.
