@@ -11,7 +11,7 @@ import watched
 from shop import Shop, no_strike
 from tracing import traced
 
-JOBS = 40
+JOBS = 48
 
 # What the last call is: how it is spelt, which ones of it, and which of those belong to the ordinary run.
 DEATHS = {

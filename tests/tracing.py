@@ -12,9 +12,8 @@ def why_not():
     """Tell what the machine lacks; None where it lacks nothing."""
     if shutil.which("strace") is None:
         return "there is no strace on this machine"
-    done = subprocess.run(
-        [*_strace(("fsync", "retval=0")), "true"], capture_output=True, text=True, check=False, timeout=30
-    )
+    probe = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:retval=0", "true"]
+    done = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=30)
     return f"strace may not trace here: {done.stderr.strip()}" if done.returncode else None
 
 
@@ -25,10 +24,6 @@ def traced(*fates, log="/dev/null"):
     """
     if (reason := why_not()) is not None:
         pytest.skip(reason)
-    return _strace(*fates, log=log)
-
-
-def _strace(*fates, log="/dev/null"):
     # -D: strace is the child of the process that it watches, which so can be ended as if there were no strace.
     command = ["strace", "-D", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(calls for calls, _ in fates)}"]
     return [*command, *(word for calls, action in fates for word in ("-e", f"inject={calls}:{action}"))]
