@@ -244,9 +244,7 @@ async def end_well(batch, disk, on_event=None):
     return found
 
 
-@pytest.mark.parametrize(
-    "names", [3, 6, *(pytest.param(n, marks=pytest.mark.hard) for n in range(30) if n not in (3, 6))]
-)
+@pytest.mark.parametrize("names", [3, 6, *(pytest.param(n, marks=pytest.mark.hard) for n in range(0, 30, 2) if n != 6)])
 @pytest.mark.parametrize("place", ["everything"])
 async def test_a_disk_with_few_names_left_loses_nothing_and_buys_nothing_twice(names, folders, disk, service):
     batch = Batch("names", service, *(folder / "batch" for folder in folders))
@@ -261,7 +259,7 @@ async def test_a_disk_with_few_names_left_loses_nothing_and_buys_nothing_twice(n
         pytest.param(place, bill, pages, marks=() if (bill, pages) == (3, 0) else pytest.mark.hard)
         for place in PLACES
         for bill in range(1, 9)
-        for pages in range(3)
+        for pages in (0, 2)
     ],
 )
 async def test_a_disk_that_fills_behind_a_bill_loses_nothing(place, bill, pages, folders, disk, service, moments):
@@ -345,7 +343,7 @@ def test_a_disk_that_breaks_loses_nothing_and_buys_nothing_twice(calls, action, 
         outcomes = shop.run_to_the_end()
         check_bills(shop.service.bills, shop.records())
         shop.check_files()
-        shop.check_end(outcomes)
+        shop.check_end(outcomes, {record.index for record in shop.records().values() if is_in_doubt(record)})
 
 
 DAMAGE = re.compile(r"is damaged|malformed|lacks the last|lost what was in it|is not a journal|lost a job")
