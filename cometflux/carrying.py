@@ -225,6 +225,7 @@ class Carrier:
         entry.doubt = doubt = record.doubt
         # The intent is an earlier process's: noted as unknown, so that nothing here withdraws it.
         self._ledger.doubt(entry, doubt)
+        await self._look_for_id(entry, record, doubt)
         prediction = await self._submitter.confirm(doubt, record.input_size)
         prediction = prediction or await self._submitter.decide(entry, doubt)
         if prediction is None:
@@ -235,6 +236,14 @@ class Carrier:
         await self._take_slot(entry)
         self._go_on(entry, prediction)
         return True
+
+    async def _look_for_id(self, entry: Entry, record: Record, doubt: UnknownSubmissionError) -> None:
+        """Look whether an image tells what the journal could not: a disk may take the one and not the other."""
+        if doubt.prediction_id is not None or entry.folder is None or record.began is None:
+            return
+        stem = naming.file_stem(entry.index, entry.job)
+        doubt.prediction_id = await asyncio.to_thread(storage.find_id, entry.folder, stem, entry.job, record.began)
+        self._ledger.suspect(entry, doubt)
 
     async def _ask_on(self, entry: Entry, record: Record) -> None:
         entry.resumed = True

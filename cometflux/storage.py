@@ -26,6 +26,8 @@ from cometflux.predictions import Prediction
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
 _ENDINGS = ("json", *_EXTENSIONS.values())
 _LARGEST_RECORD = 16 * 1024 * 1024
+_COARSE = 2.0
+"""Seconds to which some file systems round the time of a change."""
 
 
 # ── the folder ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -273,6 +275,22 @@ def _recorded(folder: Path, name: str, prediction_id: str) -> ImageFile | None:
             return None
 
 
+def find_id(folder: Path, stem: str, job: Job, since: float) -> str | None:
+    """Find the prediction of which an image was written for *job*, not before *since*, in seconds since 1970.
+
+    None where there is no such image, whole. Blocks; call it off the loop.
+    """
+    asked = converter.dump_line([job.model, images.describe_input(job.input)])
+    for name in (stem, *naming.output_stems(stem, 2)):
+        match record := _load_record(folder / f"{name}.json"):
+            case {"model": str(model), "input": dict(values)} if converter.dump_line([model, values]) == asked:
+                owner = _id_in(record)
+                image = _recorded(folder, name, owner) if owner else None
+                if image is not None and _holds(image) and image.path.stat().st_mtime >= since - _COARSE:
+                    return owner
+    return None
+
+
 def check_files(folder: Path, files: Sequence[tuple[str, int, str]]) -> tuple[ImageFile, ...] | None:
     """Check the files that a run before this one saved, each given as its name, size and digest.
 
@@ -297,12 +315,16 @@ def _holds(image: ImageFile) -> bool:
 
 def _read_record(path: Path, owner: str | None) -> dict[str, Any] | None:
     """Read the record beside an image; None unless it tells of the prediction *owner*."""
+    record = _load_record(path)
+    return record if owner is not None and _id_in(record) == owner else None
+
+
+def _load_record(path: Path) -> Any:
     try:
         with _open_plain(path) as file:
-            record = converter.load_json(file.read(_LARGEST_RECORD))
+            return converter.load_json(file.read(_LARGEST_RECORD))
     except (OSError, ValueError, AnswerError):
         return None
-    return record if owner is not None and _id_in(record) == owner else None
 
 
 def _id_in(record: Any) -> str | None:

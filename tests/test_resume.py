@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import random
 import shutil
 import sqlite3
@@ -28,6 +29,7 @@ from cometflux.errors import (
 )
 from cometflux.jobs import Kind
 from cometflux.journal import Account, JournalWriter
+from cometflux.records import SENDING
 from cometflux.testing import LocalService
 from cometflux.transport import AiohttpTransport
 
@@ -352,6 +354,52 @@ async def test_an_intent_without_an_answer_is_unknown_and_never_bought_by_itself
             (outcome,) = await outcomes_of(session.generate([keyed("one")]))
         assert (Kind.UNKNOWN, True) == (outcome.kind, outcome.resumed)
         assert "the process ended while the answer to the submission was awaited" in str(outcome.error)
+    assert 1 == len(service.bills)
+
+
+class Late(AiohttpTransport):
+    """Hands an answer to a submission over only when it has been here for a while."""
+
+    async def submit(self, request):
+        response = await super().submit(request)
+        await asyncio.sleep(5)
+        return response
+
+
+async def saved_behind_a_copy(service, tmp_path):
+    """Save a picture, with a copy of the journal made while its submission was not answered yet."""
+    here, there, images = tmp_path / "here", tmp_path / "there", tmp_path / "images"
+    writer = JournalWriter(here / "journal.sqlite3", Account(base_url=service.url, key=service.key))
+    async with Session(Late(service.key, service.url), journal=writer) as session:
+        running = asyncio.ensure_future(outcomes_of(session.generate([keyed("one")], save_to=images)))
+        await copy_at(lambda: service.bills, here, there)
+        ((saved,),) = [outcome.files for outcome in await running]
+    (intent,) = records(there)
+    assert (SENDING, None) == (intent.standing, intent.prediction_id)
+    return there, intent, saved
+
+
+@pytest.mark.parametrize("is_older", [False, True], ids=["of this submission", "older than the submission"])
+async def test_an_image_tells_the_id_that_the_journal_could_not_take_in(is_older, service, opened, tmp_path):
+    """A disk may refuse the journal and take the image; one that was there before proves nothing."""
+    there, intent, saved = await saved_behind_a_copy(service, tmp_path)
+    if is_older:
+        os.utime(saved, (intent.began - 60, intent.began - 60))
+
+    async with opened(journal=there) as session:
+        (outcome,) = await outcomes_of(session.generate([keyed("one")], save_to=saved.parent))
+    assert (Kind.UNKNOWN if is_older else Kind.SUCCEEDED, True) == (outcome.kind, outcome.resumed)
+    assert (() if is_older else (saved,)) == outcome.files
+    assert (1, 2) == (len(service.bills), len(list(saved.parent.iterdir())))
+
+
+async def test_an_image_of_another_job_tells_no_id(service, opened, tmp_path):
+    there, _, saved = await saved_behind_a_copy(service, tmp_path)
+    beside = saved.with_suffix(".json")
+    beside.write_text(beside.read_text().replace('"a boat"', '"a boot"'))
+    async with opened(journal=there) as session:
+        (outcome,) = await outcomes_of(session.generate([keyed("one")], save_to=saved.parent))
+    assert (Kind.UNKNOWN, ()) == (outcome.kind, outcome.files)
     assert 1 == len(service.bills)
 
 
