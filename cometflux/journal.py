@@ -92,6 +92,9 @@ class Journal:
             # Read before the rows are, so that whoever writes meanwhile makes no difference.
             note = Note.read(self.path)
             self._database = open_reader(self.path, note)
+            if not self.path.stat().st_size:
+                self._database.close()
+                raise ConfigError(f"there is no journal at {str(self.path)!r} yet: it was begun, and nothing was sent")
             try:
                 front, _ = check(self._database, self.path, note)
             except BaseException:
