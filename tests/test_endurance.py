@@ -1,48 +1,16 @@
 """Slow proofs: many instants, and many jobs. Run by ``make test-hard``."""
 
-import asyncio
 import gc
 import itertools
 import json
-import random
 import tracemalloc
 
 import pytest
 
-from cometflux import PollPolicy, Session, events
+from cometflux import PollPolicy, Session
 from cometflux.protocol import Response
-from cometflux.testing import LocalService
-from cometflux.transport import AiohttpTransport
 
 pytestmark = pytest.mark.hard
-
-
-class Slow(AiohttpTransport):
-    """Takes its time before and after each submission really happens."""
-
-    async def submit(self, request):
-        await asyncio.sleep(1)
-        response = await super().submit(request)
-        await asyncio.sleep(1)
-        return response
-
-
-@pytest.mark.parametrize("seed", range(6))
-async def test_a_hundred_cancels_at_random_instants_lose_no_accepted_id(seed):
-    chance = random.Random(seed)
-    seen = []
-    async with LocalService(pixels=4096, latency=1.0) as service:
-        transport = Slow(service.key, service.url)
-        async with Session(transport, max_pending=20, on_event=seen.append) as session:
-            tasks = [asyncio.ensure_future(session.run(f"picture {number}")) for number in range(100)]
-            loop = asyncio.get_running_loop()
-            for task in tasks:
-                loop.call_later(chance.uniform(0, 20), task.cancel)
-            await asyncio.gather(*tasks, return_exceptions=True)
-        accepted = [event.prediction_id for event in seen if isinstance(event, events.Accepted)]
-        assert sorted(bill.id for bill in service.bills) == sorted(accepted)
-        ended = [event.index for event in seen if isinstance(event, events.Ended)]
-        assert list(range(100)) == sorted(ended), "each job ends once"
 
 
 class Instant:

@@ -923,33 +923,6 @@ def ids_of(folder):
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_cancels_at_random_instants_lose_nothing(seed, service, tmp_path, status):
-    chance = random.Random(seed)
-    async with slow_session(service, tmp_path, max_pending=10) as session:
-        tasks = [asyncio.ensure_future(session.run(keyed(str(n)))) for n in range(40)]
-        for task in tasks:
-            asyncio.get_running_loop().call_later(chance.uniform(0, 8), task.cancel)
-        await asyncio.gather(*tasks, return_exceptions=True)
-    assert sorted(bill.id for bill in service.bills) == ids_of(tmp_path)
-    assert not status().get("unknown")
-
-
-@pytest.mark.parametrize("seed", range(4))
-async def test_timeouts_and_failing_siblings_lose_nothing(seed, service, tmp_path, status):
-    chance = random.Random(seed)
-    async with slow_session(service, tmp_path, max_pending=10) as session:
-        for _ in range(5):
-            with contextlib.suppress(TimeoutError, ExceptionGroup):
-                async with asyncio.timeout(chance.uniform(0, 4)), asyncio.TaskGroup() as group:
-                    for _ in range(8):
-                        group.create_task(session.run("a"))
-                    await asyncio.sleep(chance.uniform(0, 4))
-                    raise ExceptionGroup("a sibling", [ValueError()])
-    assert sorted(bill.id for bill in service.bills) == ids_of(tmp_path)
-    assert not status().get("unknown")
-
-
-@pytest.mark.parametrize("seed", range(4))
 async def test_a_batch_that_is_left_and_run_again_is_complete_and_bought_once(seed, service, tmp_path, status):
     chance = random.Random(seed)
     jobs = [str(number) for number in range(30)]
