@@ -25,10 +25,14 @@ GUARD = 30.0
 
 
 class VirtualClockLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock starts at 0 and jumps to the next timer when all else is quiet."""
+    """An event loop whose clock starts at 0 and jumps to the next timer when all else is quiet.
 
-    def __init__(self, guard=GUARD):
+    Where nothing on it talks to a socket or a thread, *looks* may be 0.
+    """
+
+    def __init__(self, guard=GUARD, looks=LOOKS):
         self.guard = guard
+        self.looks = looks
         self.work_in_threads = set()
         self._now = 0.0
         super().__init__(_QuietSelector(self))
@@ -71,7 +75,7 @@ class _QuietSelector(selectors.DefaultSelector):
         # meanwhile: how long a thread takes is no business of the test's timers.
         if timeout is None or self._loop.work_in_threads:
             return super().select(self._loop.guard) or self._give_up()
-        for _ in range(LOOKS):
+        for _ in range(self._loop.looks):
             if events := super().select(LOOK):
                 return events
         self._loop.advance(timeout)
