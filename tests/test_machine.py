@@ -522,8 +522,14 @@ class Machine(RuleBasedStateMachine):
         setattr(self.desk, kind, way)
 
     @precondition(lambda self: self.open_calls())
-    @rule(which=WHICH, how=st.sampled_from((*SUBMISSIONS, *["accept"] * 5)))
-    def answer_a_submission(self, which, how):
+    @rule(
+        which=WHICH,
+        how=st.sampled_from((*SUBMISSIONS, *["accept"] * 5)),
+        meets_a_slow_disk=st.sampled_from([False, False, True]),
+    )
+    def answer_a_submission(self, which, how, meets_a_slow_disk):
+        if meets_a_slow_disk:
+            self.life.loop.hold()
         pick(self.open_calls(), which).how.set_result(how)
         self.settle()
 
