@@ -10,11 +10,29 @@ test.needs := -e '.[all]' --group test
 lint.needs := --group lint
 types.needs := -e '.[all]' --group types
 bench.needs := -e '.[all]'
+bench-peers.needs := attrs trustme
+uv.needs := uv
+audit.needs := pip-audit
+floors.needs := $(test.needs) --constraint .make/floors.txt
+backoff3.needs := $(test.needs)
+# The fork has the same import name: it has to come in place of the other.
+backoff3.then := .make/backoff3/bin/python -m pip uninstall --quiet --yes backoff && \
+	.make/backoff3/bin/python -m pip install --quiet 'python-backoff>=3,<4'
+PYTHONS := python3.11 python3.12 python3.13 python3.14 python3.15
+$(foreach each,$(PYTHONS),$(eval $(each).needs := $(test.needs)))
 
-.PHONY: help demo test test-hard lint types check bench
+# Where a Python is that starts: on the path, or in the folder of pyenv, whose shims may stand for what is not chosen.
+find = $(shell for each in $$(command -v $(1)) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(1:python%=%)*/bin/$(1); do \
+	"$$each" -c "" 2>/dev/null && echo "$$each" && break; done)
+HERE = $(strip $(foreach each,$(PYTHONS),$(if $(call find,$(each)),$(each))))
+
+RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annotate --python .make/uv/bin/python --all-extras
+
+.PHONY: help demo test test-hard lint types check bench bench-peers audit test-floors test-backoff3 test-pythons lanes
+.PHONY: $(PYTHONS:%=test-%)
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: .make/demo/ready ## make a set of pictures, for free, with the local service
 	@rm -rf demo-images
@@ -38,10 +56,46 @@ check: lint types test ## all that has to hold before a change goes in
 bench: .make/bench/ready ## measure
 	@.make/bench/bin/python -m benchmarks
 
+bench-peers: .make/bench-peers/ready ## measure other clients beside cometflux
+	@.make/bench-peers/bin/python -m benchmarks.peers
+
+audit: .make/audit/ready .make/uv/ready ## look for known vulnerabilities, in the newest and in the oldest allowed versions
+	@failed=; for versions in highest lowest-direct; do \
+	  echo "known vulnerabilities, versions: $$versions"; \
+	  $(RESOLVE) --resolution $$versions --generate-hashes --output-file .make/audit/$$versions.txt pyproject.toml && \
+	  .make/audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes \
+	    --requirement .make/audit/$$versions.txt || failed="$$failed $$versions"; \
+	done; \
+	[ -z "$$failed" ] || { echo "not passed:$$failed; what could not be looked up counts as failed" >&2; exit 1; }
+
+test-floors: .make/floors/ready ## run the tests with the oldest allowed versions
+	@.make/floors/bin/python -m pytest -q -n auto -m "not hard"
+
+test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backoff 3
+	@.make/backoff3/bin/python -m pytest -q -n auto -m "not hard"
+
+test-pythons: ## run the tests on each Python from 3.11 on that is here
+	@$(foreach each,$(filter-out $(HERE),$(PYTHONS)),echo "$(each): not on this machine, not tested";)
+	@$(if $(HERE),$(MAKE) --no-print-directory --keep-going $(HERE:%=test-%),exit 1)
+
+$(PYTHONS:%=test-%): test-%:
+	@$(if $(call find,$*),$(MAKE) --no-print-directory .make/$*/ready PYTHON="$(call find,$*)",echo "$*: not on this machine" >&2; exit 1)
+	@.make/$*/bin/python -VV
+	@.make/$*/bin/python -m pytest -q -n auto -m "not hard"
+
+lanes: ## audit, and the tests with other versions of everything; takes long
+	@$(MAKE) --no-print-directory --keep-going audit test-floors test-backoff3 test-pythons
+
 .make/%/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("cometflux needs Python 3.11 or newer; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % sys.version_info[:2])'
 	@echo "making .make/$*"
 	@$(PYTHON) -m venv --clear .make/$*
 	@.make/$*/bin/python -m pip install --quiet --upgrade pip
 	@.make/$*/bin/python -m pip install --quiet $($*.needs)
+	@$($*.then)
 	@touch $@
+
+.make/floors/ready: .make/floors.txt
+
+.make/floors.txt: pyproject.toml .make/uv/ready
+	@$(RESOLVE) --group test --resolution lowest-direct --output-file $@ pyproject.toml
