@@ -1,0 +1,1 @@
+"""How each peer buys one picture, in the words of its own documentation."""

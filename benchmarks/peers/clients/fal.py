@@ -1,0 +1,10 @@
+"""The official client of fal; where it sends to is read from the environment when it is imported."""
+
+import os
+
+
+async def buy(plain: str, tls: str) -> None:
+    os.environ |= {"FAL_KEY": "dummy", "FAL_RUN_HOST": tls, "FAL_QUEUE_RUN_HOST": tls}
+    import fal_client
+
+    await fal_client.run_async("fal-ai/flux/schnell", arguments={"prompt": "a paper boat"})
