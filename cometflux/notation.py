@@ -1,5 +1,6 @@
 """Jobs as texts of the journal: what a job asks for, which never changes, and how far it has come."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,13 +29,28 @@ def dump_plan(record: Record) -> str:
 
 def dump_progress(record: Record) -> str:
     """Write how far a job has come, for the journal."""
-    try:
-        return _dump_compact(_records.unstructure(record))
-    except RecursionError:
-        # An answer can be nested deeper than it can be written; what is needed of it lies flat.
-        assert record.prediction is not None
-        flat = attrs.evolve(record.prediction, extra={}, metrics={})
-        return _dump_compact(_records.unstructure(attrs.evolve(record, prediction=flat)))
+    with contextlib.suppress(RecursionError):
+        value = _records.unstructure(record)
+        text = _dump_compact(value)
+        # Each level opens a bracket: few of them settle it.
+        if text.count("{") + text.count("[") <= _DEEPEST or not _is_deep(value):
+            return text
+    # What is needed of an answer lies flat.
+    assert record.prediction is not None
+    flat = attrs.evolve(record.prediction, extra={}, metrics={})
+    return _dump_compact(_records.unstructure(attrs.evolve(record, prediction=flat)))
+
+
+_DEEPEST = 100
+"""How deep what is written may be nested: what can just be written here may be too deep to be read elsewhere."""
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        parts = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [part for each in parts for part in each]
+    return bool(level)
 
 
 # Made once: json.dumps would make one for each record.

@@ -287,12 +287,24 @@ def test_of_a_prediction_neither_input_nor_logs_are_kept():
     assert timedelta(0) == read.created_at - said.created_at
 
 
-def test_of_an_answer_nested_too_deep_to_be_written_the_rest_is_kept():
+def nested(depth, kind):
     deep = {}
-    for _ in range(3000):
-        deep = {"a": deep}
-    said = Prediction(id="p", status=Status.SUCCEEDED, output=("https://x/a.png",), extra=deep, metrics=deep)
+    for _ in range(depth):
+        deep = {"a": deep} if kind is dict else {"a": [deep]}
+    return Prediction(id="p", status=Status.SUCCEEDED, output=("https://x/a.png",), extra=deep, metrics=deep)
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+@pytest.mark.parametrize("depth", [200, 700, 3000, 100_000])
+def test_of_an_answer_nested_too_deep_for_any_python_to_read_again_the_rest_is_kept(depth, kind):
+    said = nested(depth, kind)
     assert attrs.evolve(said, extra={}, metrics={}) == written_and_read(new(prediction=said)).prediction
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+def test_an_answer_that_is_nested_as_answers_are_is_kept_whole(kind):
+    said = attrs.evolve(nested(40, kind), metrics={"note": "{[" * 500})
+    assert said == written_and_read(new(prediction=said)).prediction
 
 
 @pytest.mark.parametrize("times", [1, 2])
