@@ -84,7 +84,11 @@ def _without_list(message: str) -> str:
 
 def _cannot_listen(host: str, error: OSError) -> str:
     # asyncio wraps the reason in words of its own.
-    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+    number = error.errno
+    if number is None and str(error).startswith("could not bind on any address"):
+        # What Python 3.13 says about an address that is none of this machine's.
+        number = errno.EADDRNOTAVAIL
+    reason = os.strerror(number) if number and number > 0 else error.strerror or str(error)
     return f"--host {host!r} cannot be listened on: {reason}"
 
 
