@@ -165,9 +165,13 @@ class Batch:
             assert [] == self.bills(), "where something was bought the journal can be read"
             return {}
 
+    def _pictured(self):
+        """Tell of which jobs there is a picture: it names the id, though the journal may not."""
+        return {json.loads(path.read_bytes())["input"]["prompt"] for path in self.pictures.glob("*.json")}
+
     async def run_to_the_end(self):
         """Make the rest, on a disk that is well; return how many stay in doubt."""
-        in_doubt = {prompt for prompt, record in self._records().items() if is_in_doubt(record)}
+        in_doubt = {prompt for prompt, record in self._records().items() if is_in_doubt(record)} - self._pictured()
         outcomes, error = await self.run()
         assert error is None
         assert self.prompts == [o.job.prompt for o in sorted(outcomes, key=lambda outcome: outcome.index)]
