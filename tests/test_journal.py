@@ -639,7 +639,7 @@ def test_a_folder_without_rights_is_refused(disk):
 
 def test_a_journal_whose_making_was_cut_off_is_none_yet(tmp_path):
     (tmp_path / FILE_NAME).touch()
-    with pytest.raises(ConfigError, match="there is no journal at .* yet: it was begun, and nothing was sent"):
+    with pytest.raises(ConfigError, match=r"there is no journal at .* yet: it was begun, and nothing was sent"):
         Journal(tmp_path)
     with opened(tmp_path) as writer:
         work(writer)
