@@ -55,6 +55,9 @@ class Quick:
             body |= {"status": "failed", "output": None, "error": "NSFW content detected"}
         return Response(status=200, body=json.dumps(body).encode())
 
+    async def download(self, url):
+        raise AssertionError("nothing is saved here")
+
     async def aclose(self):
         pass
 
