@@ -243,7 +243,7 @@ class Carrier:
             return
         stem = naming.file_stem(entry.index, entry.job)
         doubt.prediction_id = await asyncio.to_thread(storage.find_id, entry.folder, stem, entry.job, record.began)
-        self._ledger.suspect(entry, doubt)
+        await self._ledger.suspect(entry, doubt)
 
     async def _ask_on(self, entry: Entry, record: Record) -> None:
         entry.resumed = True

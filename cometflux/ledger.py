@@ -6,6 +6,7 @@ The order around a submission, and nothing may come between::
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -204,11 +205,13 @@ class Ledger:
         entry.record = entry.record.sending(time.time(), digest.hexdigest(), entry.input_size)
         await self._write(entry)
 
-    def suspect(self, entry: Entry, error: CometfluxError) -> None:
-        """Note what is known of a submission while more is being found out, in case nothing more ever is."""
+    async def suspect(self, entry: Entry, error: CometfluxError) -> None:
+        """Note, durably, what is known of a submission while more is being found out, in case nothing more ever is."""
         if entry.record is not None and error.money is Money.UNKNOWN and error.prediction_id is not None:
             entry.record = entry.record.suspected(error)
-            self._note(entry)
+            # Where the disk refuses, asking is the better for it.
+            with contextlib.suppress(JournalError):
+                await self._write(entry)
 
     def withdraw(self, entry: Entry, error: CometfluxError | None) -> None:
         """Close a submission that was refused, or provably never left."""

@@ -189,7 +189,7 @@ class Submitter:
         """Ask after the id in a torn answer; what is known of it is kept before, whatever comes between."""
         if isinstance(error, UnknownSubmissionError) and error.prediction_id is not None:
             entry.doubt = error
-            self._ledger.suspect(entry, error)
+            await self._ledger.suspect(entry, error)
         return await self.confirm(error, entry.input_size)
 
     def _close(self, entry: Entry, error: CometfluxError) -> None:

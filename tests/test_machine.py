@@ -728,3 +728,16 @@ class WithJournal(Machine):
 def test_whatever_comes_nothing_is_bought_twice_and_nothing_lost(machine, examples):
     effort = settings(max_examples=examples, stateful_step_count=40, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(machine, settings=effort)
+
+
+def test_an_id_in_a_torn_answer_is_on_a_slow_disk_before_it_is_asked_after():
+    """Hypothesis found this; the disk is slower than the time until the first question."""
+    state = WithJournal()
+    try:
+        state.begin(max_pending=1, most=None, how=None)
+        state.run_new_job(patience=None)
+        state.answer_a_submission(how="torn billed", meets_a_slow_disk=True, which=0)
+        state.time_passes(seconds=0.6)
+        state.holds()
+    finally:
+        state.teardown()
