@@ -50,7 +50,7 @@ async def pooled(base_url: str, count: int) -> None:
     await _generate(Session(_Pooled(base_url), max_pending=PENDING, poll_policy=_AT_ONCE), count)
 
 
-_AT_ONCE = PollPolicy(interval=1e-6)
+_AT_ONCE = PollPolicy.every(1e-6)
 
 
 async def _generate(session: Session, count: int) -> None:

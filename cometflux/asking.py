@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import attrs
@@ -12,6 +12,7 @@ from cometflux import protocol
 from cometflux.client import Client
 from cometflux.errors import AnswerError, CometfluxError, PatienceError, RateLimitError
 from cometflux.events import Observer, Polled, Throttled
+from cometflux.hazard import Observed
 from cometflux.pacing import Pacer
 from cometflux.polling import Poll, PollPolicy, Schedule
 from cometflux.predictions import Prediction
@@ -38,6 +39,7 @@ class Asker:
         conclude: told of a prediction that is over.
         lose: told of a job whose patience is over.
         on_pause: told until when nothing is to be sent, when a question was refused for its speed.
+        learn: told of what was seen of a model's predictions, when there is much that is new.
         tell: told of each question; None where nobody listens.
     """
 
@@ -53,6 +55,7 @@ class Asker:
         conclude: Callable[[Entry, Prediction], None],
         lose: Callable[[Entry, CometfluxError], None],
         on_pause: Callable[[float], None],
+        learn: Callable[[str, Observed], None],
         tell: Observer | None,
     ) -> None:
         # The schedule asks again anyway, so only a passing fault is worth asking twice at once.
@@ -65,15 +68,20 @@ class Asker:
         self._conclude = conclude
         self._lose = lose
         self._on_pause = on_pause
+        self._learn = learn
         self._tell = tell
         self._places = asyncio.Semaphore(MOST_ASKS)
         self._pacer = Pacer(widest_gap=0.1)
         self._wake = asyncio.Event()
         self._wakes_at = math.inf
 
-    def add(self, entry: Entry, *, at_once: bool = False) -> None:
-        """Begin to ask after an accepted job; *at_once* where it may long be over."""
-        self._schedule.add(entry, self._clock(), entry.patience, at_once=at_once)
+    def take_up(self, learned: Mapping[str, Observed]) -> None:
+        """Begin with what an earlier run has seen of the predictions of each model."""
+        self._schedule.take_up(learned)
+
+    def add(self, entry: Entry, *, age: float | None = None) -> None:
+        """Begin to ask after an accepted job: at once where its *age* in seconds is given, as it may long be over."""
+        self._schedule.add(entry, self._clock(), entry.patience, model=entry.job.model, age=age)
         self._look()
 
     async def watch(self) -> None:
@@ -107,17 +115,27 @@ class Asker:
     async def _ask(self, poll: Poll) -> None:
         """Ask once. A question that fails changes nothing for its prediction."""
         entry: Entry = poll.subject
+        asked = self._clock()
         prediction = await self._answer(poll, entry)
         if self._tell:
             assert entry.prediction is not None
             status = prediction.status if prediction else None
             self._tell(Polled(key=entry.key, prediction_id=entry.prediction.id, status=status, error=entry.trouble))
-        if prediction is not None and prediction.status.is_terminal:
-            self._conclude(entry, prediction)
+        if prediction is None:
+            self._schedule.fail(poll, self._clock())
+        elif prediction.status.is_terminal:
+            self._end(poll, entry, prediction)
             return
-        entry.prediction = prediction or entry.prediction
-        self._schedule.again(poll, self._clock(), failed=prediction is None)
+        else:
+            entry.prediction = prediction
+            self._schedule.again(poll, asked, self._clock())
         self._look()
+
+    def _end(self, poll: Poll, entry: Entry, prediction: Prediction) -> None:
+        observed = self._schedule.end(poll, self._clock())
+        if observed is not None:
+            self._learn(entry.job.model, observed)
+        self._conclude(entry, prediction)
 
     async def _answer(self, poll: Poll, entry: Entry) -> Prediction | None:
         """Return what the service says; None where the question failed."""

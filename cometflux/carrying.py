@@ -11,6 +11,7 @@ event loop interrupts it: the task that carries it belongs to the session, not t
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -251,7 +252,7 @@ class Carrier:
         entry.prediction = record.last_word
         await self._take_slot(entry)
         self._enter_registry(entry, entry.prediction)
-        self._asker.add(entry, at_once=True)
+        self._asker.add(entry, age=time.time() - record.answered if record.answered else 0.0)
 
     async def _save_on(self, entry: Entry, record: Record) -> None:
         """Tell of what is saved; what is missing is fetched again, from where the service says it is now."""

@@ -37,6 +37,10 @@ _TABLES = {
     serial INTEGER NOT NULL,
     progress_sum INTEGER NOT NULL
 )""",
+    "learned": """CREATE TABLE learned(
+    model TEXT PRIMARY KEY,
+    observed TEXT NOT NULL
+)""",
 }
 COLUMNS = "identity, place, plan, plan_sum, standing, bought, progress, serial, progress_sum"
 """Of a job, in the order in which `rows` lays them out."""

@@ -216,6 +216,8 @@ class JournalWriter:
         """Whether no job was in it when it was taken."""
         self.is_owing = False
         """Whether something was paid for and not on the disk when it was taken."""
+        self.learned: dict[str, str] = {}
+        """What was learned of each model's predictions, as it stood when it was taken."""
         self._is_taken = False
 
     @property
@@ -267,6 +269,7 @@ class JournalWriter:
             owing = "SELECT 1 FROM jobs WHERE standing IN ('unsaved', 'pending', 'detached') LIMIT 1"
             with told(self.path):
                 self.is_owing = self._opened.execute(owing).fetchone() is not None
+                self.learned = dict(self._opened.execute("SELECT model, observed FROM learned"))
                 self.was_empty = self._opened.execute("SELECT 1 FROM jobs LIMIT 1").fetchone() is None
         except BaseException:
             self._is_taken = False
@@ -338,18 +341,22 @@ class JournalWriter:
                         database.execute("ROLLBACK")
                 raise
 
-    def commit(self, added: Sequence[Record], changed: Sequence[Record] = ()) -> None:
+    def commit(
+        self, added: Sequence[Record], changed: Sequence[Record] = (), learned: Mapping[str, str] | None = None
+    ) -> None:
         """Write records, and return when they are on the disk: all of them, or none.
 
         Args:
             added: those that may not be in the journal yet.
             changed: those that are; what they ask for is not written again.
+            learned: what was learned of the predictions of each model, beside them.
 
         Raises:
             JournalError: the disk refused.
         """
         with self._transaction() as database:
             written = self._write(database, added, changed)
+            database.executemany("INSERT OR REPLACE INTO learned VALUES(?, ?)", (learned or {}).items())
         self._note(*written)
 
     def _note(self, front: FrontPage, sums: Mapping[str, tuple[int, int]]) -> None:

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from cometflux import converter, images, reading
 from cometflux.errors import CometfluxError, ConnectError, InputError, JournalError, LimitError, Money
+from cometflux.hazard import Observed
 from cometflux.images import ImageFile
 from cometflux.jobs import Job, Kind
 from cometflux.journal import JournalWriter
@@ -74,6 +75,16 @@ class Ledger:
             self._bought = await self._recorder.open()
             self._is_open = True
             self._claimed = set() if self._recorder.was_empty else None
+
+    @property
+    def learned(self) -> Mapping[str, Observed]:
+        """What earlier runs have seen of the predictions of each model."""
+        return {} if self._recorder is None else self._recorder.learned
+
+    def learn(self, model: str, observed: Observed) -> None:
+        """Note what was seen of a model's predictions."""
+        if self._recorder is not None:
+            self._recorder.learn(model, observed)
 
     async def aclose(self) -> None:
         """Write down what is left, and let others have the journal."""

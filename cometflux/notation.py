@@ -11,6 +11,7 @@ import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from cometflux import converter, images
+from cometflux.hazard import Observed
 from cometflux.jobs import Kind
 from cometflux.predictions import Prediction
 from cometflux.records import Attempt, Evidence, Record, Saved, State
@@ -84,6 +85,20 @@ def load_record(identity: str, index: int, plan: str, progress: str) -> Record:
         return _records.structure(values, Record)
     except (cattrs.BaseValidationError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__} in the record of {identity!r}") from error
+
+
+def dump_observed(observed: Observed) -> str:
+    """Write what was seen of the predictions of one model."""
+    return _encode(observed.to_plain())
+
+
+def load_observed(text: str) -> Observed:
+    """Read what `dump_observed` wrote.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    return Observed.of_plain(json.loads(text))
 
 
 def _write_input(value: Any) -> Any:

@@ -1,17 +1,30 @@
-"""When to ask again: one heap of due questions for all pending predictions. Time is a parameter."""
+"""When to ask again: one heap of due questions for all pending predictions. Time is a parameter.
+
+How long the predictions of a model take is learned from the questions themselves, and the next question is put where
+it finds most; see `hazard`. Until enough is seen, questions are half a second apart.
+"""
 
 import heapq
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, Self
 
 import attrs
 
 from cometflux.errors import ConfigError
+from cometflux.hazard import Hazard, Observed
 
 LONGEST_INTERVAL = 30.0
 """The longest time between two questions after the same prediction, in seconds, however often they fail."""
-
-
+UNLEARNED = 0.5
+"""Seconds between two questions while nothing is known of a model."""
+_ENOUGH = 8
+"""So many ends are enough to begin with."""
+_GROWTH, _MOST_NEW = 1.15, 250
+"""How many more ends make another estimate worth its while."""
+_GOLDEN = 0.6180339887498949
 _LONGEST = 1e9
+_MOST_POLLS = 1000
 
 
 def check_seconds(name: str, value: object) -> None:
@@ -28,14 +41,120 @@ def _check_seconds(_: Any, field: "attrs.Attribute[Any]", value: object) -> None
     check_seconds(field.name, value)
 
 
+def _check_polls(_: Any, field: "attrs.Attribute[Any]", value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (1 <= value <= _MOST_POLLS):
+        raise ConfigError(f"{field.name}={value!r}: allowed is a number of questions from 1 to {_MOST_POLLS}")
+
+
 @attrs.frozen(kw_only=True)
 class PollPolicy:
     """How often to ask after a prediction, and for how long altogether."""
 
-    interval: float = attrs.field(default=0.5, validator=_check_seconds)
-    """Seconds from one question to the next."""
+    polls: float = attrs.field(default=4.0, validator=_check_polls)
+    """How many questions a prediction should take, on average; when to ask them is learned for each model."""
+    floor: float = attrs.field(default=0.05, validator=_check_seconds)
+    """The fewest seconds from one question to the next."""
+    ceiling: float = attrs.field(default=30.0, validator=_check_seconds)
+    """The most seconds from one question to the next."""
     patience: float = attrs.field(default=1800.0, validator=_check_seconds)
     """Seconds from acceptance until a prediction is let go with its id; Replicate itself ends runs after 1800."""
+
+    @classmethod
+    def every(cls, seconds: float, *, patience: float = 1800.0) -> Self:
+        """Ask at a fixed interval; nothing is learned."""
+        return cls(floor=seconds, ceiling=seconds, patience=patience)
+
+    def __attrs_post_init__(self) -> None:
+        if self.floor > self.ceiling:
+            raise ConfigError(f"floor={self.floor!r}: allowed is at most the ceiling, which is {self.ceiling!r}")
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether there is nothing to learn."""
+        return self.floor == self.ceiling
+
+    def clamp(self, gap: float) -> float:
+        """Keep the time between two questions within its bounds."""
+        return min(max(gap, self.floor), self.ceiling)
+
+
+@attrs.frozen
+class Timetable:
+    """The ages at which to ask after the predictions of one model."""
+
+    hazard: Hazard
+    gap: float
+    """What the integral of the root of the hazard reaches from one question to the next."""
+    policy: PollPolicy
+
+    @classmethod
+    def of(cls, hazard: Hazard, policy: PollPolicy, polls: float) -> "Timetable":
+        """Choose the gap so that a prediction takes as many questions as *polls* says, on average."""
+        low, high = 1e-6, 1e4
+        # A thousandth is as good as the right one.
+        while high > low * 1.001:
+            middle = math.sqrt(low * high)
+            is_too_many = cls(hazard, middle, policy).expect(polls) > polls
+            low, high = (middle, high) if is_too_many else (low, middle)
+        return cls(hazard, high, policy)
+
+    def next(self, age: float) -> float:
+        """Return the age at which to ask next of one that was asked after at *age*."""
+        return age + self.policy.clamp(self.hazard.after(age, self.gap) - age)
+
+    def expect(self, most: float) -> float:
+        """Return how many questions a prediction takes on average, or some number above *most*."""
+        age = polls = 0.0
+        while polls <= most and (share := self.hazard.surviving(age)) > 1e-4:
+            polls += share
+            age = self.next(age)
+        return polls
+
+
+class Rhythm:
+    """When to ask after the predictions of one model, learned from those before."""
+
+    def __init__(self, policy: PollPolicy, observed: Observed | None = None) -> None:
+        self._policy = policy
+        self._count = 0
+        self._timetable: Timetable | None = None
+        self.observed = observed or Observed()
+        self._enough = _ENOUGH
+        self._learn()
+
+    def first(self) -> float:
+        """Return the age at which to ask first."""
+        if self._timetable is not None:
+            return self._timetable.next(0.0)
+        # Not all at one age: so it shows how many end before, and how many behind each.
+        self._count += 1
+        return self._policy.clamp(UNLEARNED * (0.5 + 0.5 * (self._count * _GOLDEN % 1.0)))
+
+    def next(self, age: float) -> float:
+        """Return the age at which to ask next of one that was asked after at *age*."""
+        if self._timetable is not None:
+            return self._timetable.next(age)
+        return age + self._policy.clamp(UNLEARNED)
+
+    def ran(self, since: float, age: float) -> None:
+        """Take note of one that was not over at *age*, and had run at the age of *since*."""
+        if not self._policy.is_fixed:
+            self.observed.ran(since, age)
+
+    def ended(self, since: float, age: float) -> bool:
+        """Take note of one that was over at *age*, and had run at the age of *since*; tell whether that taught much."""
+        if self._policy.is_fixed:
+            return False
+        self.observed.ended(since, age)
+        return self._learn()
+
+    def _learn(self) -> bool:
+        ends = self.observed.ends
+        if ends < self._enough or self._policy.is_fixed:
+            return False
+        self._enough = min(math.ceil(ends * _GROWTH), ends + _MOST_NEW)
+        self._timetable = Timetable.of(self.observed.estimate(), self._policy, self._policy.polls)
+        return True
 
 
 @attrs.define(eq=False)
@@ -44,37 +163,75 @@ class Poll:
 
     subject: Any
     """What is asked after; the schedule never looks inside."""
+    rhythm: Rhythm
+    began: float
+    """When it was accepted, by the clock that is passed in."""
     ends: float
-    """When patience is over, by the clock that is passed in."""
+    """When patience is over."""
+    ran: float = 0.0
+    """At which age it is known not to have been over."""
     failures: int = 0
     """How many questions in a row have failed."""
 
 
 class Schedule:
-    """The questions to ask, earliest first."""
+    """The questions to ask, earliest first.
+
+    Args:
+        policy: how often to ask.
+    """
 
     def __init__(self, policy: PollPolicy) -> None:
         self._policy = policy
+        self._rhythms: dict[str, Rhythm] = {}
         self._heap: list[tuple[float, int, Poll]] = []
         self._count = 0
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, subject: Any, now: float, patience: float | None = None, *, at_once: bool = False) -> Poll:
-        """Begin to ask after *subject*, for *patience* seconds; None means the policy's."""
-        poll = Poll(subject, now + (self._policy.patience if patience is None else patience))
-        if at_once:
-            self.put(poll, now)
-        else:
-            self.again(poll, now)
+    def take_up(self, learned: Mapping[str, Observed]) -> None:
+        """Begin with what an earlier run has seen, by model."""
+        self._rhythms.update((model, Rhythm(self._policy, observed)) for model, observed in learned.items())
+
+    def add(
+        self, subject: Any, now: float, patience: float | None = None, *, model: str = "", age: float | None = None
+    ) -> Poll:
+        """Begin to ask after *subject*.
+
+        Args:
+            subject: what is asked after.
+            now: the time.
+            patience: for how many seconds to ask; None means as long as the policy says.
+            model: what it is a prediction of.
+            age: how long ago it was accepted, in seconds, where it may long be over: it is asked after at once.
+        """
+        rhythm = self._rhythms.get(model)
+        if rhythm is None:
+            rhythm = self._rhythms[model] = Rhythm(self._policy)
+        ends = now + (self._policy.patience if patience is None else patience)
+        poll = Poll(subject, rhythm, now - max(age or 0.0, 0.0), ends)
+        self.put(poll, now + rhythm.first() if age is None else now)
         return poll
 
-    def again(self, poll: Poll, now: float, *, failed: bool = False) -> None:
-        """Ask once more after the interval, later after each failure in a row."""
-        poll.failures = poll.failures + 1 if failed else 0
-        interval = self._policy.interval
-        self.put(poll, now + min(interval * 2.0 ** min(poll.failures, 32), max(LONGEST_INTERVAL, interval)))
+    def again(self, poll: Poll, asked: float, now: float) -> None:
+        """Ask once more after one of which it was *asked* then, and which was not over."""
+        poll.failures = 0
+        age = max(asked - poll.began, poll.ran)
+        poll.rhythm.ran(poll.ran, age)
+        poll.ran = age
+        self.put(poll, max(poll.began + poll.rhythm.next(age), now + self._policy.floor))
+
+    def fail(self, poll: Poll, now: float) -> None:
+        """Ask once more after one of which nothing could be learned; later after each failure in a row."""
+        poll.failures += 1
+        gap = self._policy.clamp(UNLEARNED)
+        self.put(poll, now + min(gap * 2.0 ** min(poll.failures, 32), max(LONGEST_INTERVAL, gap)))
+
+    def end(self, poll: Poll, now: float) -> Observed | None:
+        """Take note of one that is over; return what was seen of its model where that made a new estimate."""
+        has_learned = poll.rhythm.ended(poll.ran, max(now - poll.began, poll.ran))
+        return poll.rhythm.observed if has_learned else None
 
     def put(self, poll: Poll, due: float) -> None:
         """Ask at *due*, or when patience is over if that is earlier."""
@@ -92,9 +249,3 @@ class Schedule:
     def next_due(self) -> float | None:
         """When the earliest question is due; None while there is none."""
         return self._heap[0][0] if self._heap else None
-
-    def clear(self) -> list[Poll]:
-        """Take every question, due or not."""
-        polls = [poll for _, _, poll in self._heap]
-        self._heap.clear()
-        return polls

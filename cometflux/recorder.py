@@ -5,14 +5,19 @@ One thread does the writing, so the loop never waits for the disk.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 
+from cometflux import notation
 from cometflux.errors import JournalError
+from cometflux.hazard import Observed
 from cometflux.journal import JournalWriter
 from cometflux.records import Record
+
+_log = logging.getLogger("cometflux")
 
 
 @attrs.define(eq=False)
@@ -41,6 +46,8 @@ class Recorder:
         self._orders: list[_Order] = []
         self._refused: dict[str, Record] = {}
         """What the disk did not take, by job; touched by the journal's thread only."""
+        self._learned: dict[str, str] = {}
+        """What is to be written of what was learned, by model."""
         self._is_busy = False
         self._is_closed = False
         self._closing: asyncio.Future[None] | None = None
@@ -73,6 +80,21 @@ class Recorder:
     def was_empty(self) -> bool:
         """Whether no job was in the journal when it was opened."""
         return self._writer.was_empty
+
+    @property
+    def learned(self) -> dict[str, Observed]:
+        """What earlier runs have seen of the predictions of each model."""
+        learned = {}
+        for model, text in self._writer.learned.items():
+            try:
+                learned[model] = notation.load_observed(text)
+            except ValueError as error:
+                _log.warning("what was learned of %s is not used: %s", model, error)
+        return learned
+
+    def learn(self, model: str, observed: Observed) -> None:
+        """Write what was seen of a model's predictions, together with whatever is written next."""
+        self._learned[model] = notation.dump_observed(observed)
 
     async def write(self, record: Record, *, is_new: bool) -> None:
         """Write *record*, and return when it is on the disk.
@@ -138,21 +160,22 @@ class Recorder:
 
     def _flush(self) -> None:
         orders, self._orders = self._orders, []
+        learned, self._learned = self._learned, {}
         assert self._loop is not None
-        work = self._loop.run_in_executor(self._thread, self._carry_out, orders)
+        work = self._loop.run_in_executor(self._thread, self._carry_out, orders, learned)
         work.add_done_callback(lambda done: self._tell(orders, done))
 
-    def _carry_out(self, orders: list[_Order]) -> dict[str, Record]:
+    def _carry_out(self, orders: list[_Order], learned: dict[str, str]) -> dict[str, Record]:
         # Of several records of one job the last one counts.
         latest = {order.identity: order.record for order in orders if order.record}
         new = {order.identity for order in orders if order.record and order.is_new}
         added = [record for identity, record in latest.items() if identity in new]
         changed = [record for identity, record in latest.items() if identity not in new]
-        if latest:
-            self._commit(added, changed)
+        if latest or learned:
+            self._commit(added, changed, learned)
         return self._writer.find(order.identity for order in orders if order.record is None)
 
-    def _commit(self, added: list[Record], changed: list[Record]) -> None:
+    def _commit(self, added: list[Record], changed: list[Record], learned: dict[str, str]) -> None:
         """Write, together with what the disk refused before: it may take it now, and it is what happened."""
         if self._refused:
             self._writer.make_room()
@@ -162,7 +185,7 @@ class Recorder:
         whole = [*left, *added, *(record for record in changed if record.identity in self._refused)]
         rest = [record for record in changed if record.identity not in self._refused]
         try:
-            self._writer.commit(whole, rest)
+            self._writer.commit(whole, rest, learned)
         except JournalError:
             self._refused.update((record.identity, record) for record in (*added, *changed))
             raise
@@ -170,9 +193,9 @@ class Recorder:
 
     def _close(self) -> None:
         try:
-            if self._refused:
+            if self._refused or self._learned:
                 with contextlib.suppress(JournalError):
-                    self._commit([], [])
+                    self._commit([], [], self._learned)
         finally:
             self._writer.close()
 

@@ -133,6 +133,7 @@ class Session:
             conclude=lambda entry, prediction: self._carrier.conclude(entry, prediction),
             lose=lambda entry, error: self._carrier.lose(entry, error),
             on_pause=self._submitter.hold,
+            learn=self._ledger.learn,
             tell=tell,
         )
         self._slots = asyncio.Semaphore(max_pending)
@@ -288,6 +289,7 @@ class Session:
             self._has_closed.set()
             await self._transport.aclose()
             raise
+        self._asker.take_up(self._ledger.learned)
         self._spawn(self._asker.watch())
         return self
 

@@ -39,7 +39,7 @@ def open_batch(folder, base_url, key):
         AiohttpTransport(key, base_url, times=Times(answer=1.0, poll=0.5)),
         journal=journal,
         max_pending=24,
-        poll_policy=PollPolicy(interval=0.02),
+        poll_policy=PollPolicy.every(0.02),
         retry_policy=RetryPolicy(wait=0.05),
     )
 

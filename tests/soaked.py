@@ -113,7 +113,7 @@ async def soak(service, folder, load):
         journal=JournalWriter(folder, Account(base_url=service.url, key=service.key)),
         on_event=load.listen,
         max_pending=24,
-        poll_policy=PollPolicy(interval=0.1),
+        poll_policy=PollPolicy.every(0.1),
         retry_policy=RetryPolicy(wait=0.05),
     )
     async with session, asyncio.TaskGroup() as group:

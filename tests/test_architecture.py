@@ -16,6 +16,7 @@ PURE = [
     "images",
     "naming",
     "converter",
+    "hazard",
     "notation",
     "rows",
     "protocol",

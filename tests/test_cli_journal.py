@@ -47,7 +47,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("COMETAPI_API_KEY", raising=False)
     # So that no test waits for its turn to ask.
-    monkeypatch.setitem(PollPolicy.__init__.__kwdefaults__, "interval", 0.02)
+    for name in ("floor", "ceiling"):
+        monkeypatch.setitem(PollPolicy.__init__.__kwdefaults__, name, 0.02)
     # Where nobody listens, should a test forget its service.
     monkeypatch.setenv("COMETFLUX_BASE_URL", "http://127.0.0.1:9/replicate/v1")
     return tmp_path

@@ -140,7 +140,7 @@ class Batch:
             base_url=self.service.url,
             journal=self.journal / "journal.sqlite3",
             max_pending=2,
-            poll_policy=PollPolicy(interval=0.5),
+            poll_policy=PollPolicy.every(0.5),
             on_event=on_event,
         )
         try:

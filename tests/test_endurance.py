@@ -80,7 +80,7 @@ def test_memory_does_not_grow_with_the_number_of_jobs():
 
 async def make_very_many():
     kinds, sizes = Counter(), []
-    async with Session(Quick(), max_pending=100, poll_policy=PollPolicy(interval=2.0)) as session:
+    async with Session(Quick(), max_pending=100, poll_policy=PollPolicy.every(2.0)) as session:
         tracemalloc.start()
         try:
             async for outcome in session.generate(f"picture {number}" for number in range(JOBS)):

@@ -237,7 +237,7 @@ def find_port():
 @contextlib.asynccontextmanager
 async def judged(folder, document, service):
     with Prism(folder, document, service) as prism:
-        policy = PollPolicy(interval=0.05, patience=20)
+        policy = PollPolicy.every(0.05, patience=20)
         async with open_session(api_key=service.key, base_url=prism.url, poll_policy=policy) as session:
             yield prism, session
 

@@ -255,7 +255,7 @@ class Life:
             self.line,
             journal=journal,
             on_event=self.told.append,
-            poll_policy=PollPolicy(interval=1.0, patience=40.0),
+            poll_policy=PollPolicy.every(1.0, patience=40.0),
             retry_policy=RetryPolicy(tries=3, throttled_for=60.0),
             **self._options,
         )

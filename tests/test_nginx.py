@@ -170,7 +170,7 @@ async def test_no_submission_is_lost_where_idle_connections_are_closed_sooner_th
     tmp_path, backend, count
 ):
     with Nginx(tmp_path, backend.origin, around=f"keepalive_timeout {KEEP_ALIVE};") as nginx:
-        kinds = await kinds_of(nginx, backend, count, poll_policy=PollPolicy(interval=GAP))
+        kinds = await kinds_of(nginx, backend, count, poll_policy=PollPolicy.every(GAP))
     assert {Kind.SUCCEEDED: count} == kinds
     check_bills(backend, count)
     check_connections(nginx, count)
@@ -188,7 +188,7 @@ async def test_no_submission_is_lost_where_nginx_is_reloaded_again_and_again(tmp
 
     with Nginx(tmp_path, backend.origin) as nginx:
         reloading = asyncio.create_task(reload())
-        kinds = await kinds_of(nginx, backend, count, poll_policy=PollPolicy(interval=0.001))
+        kinds = await kinds_of(nginx, backend, count, poll_policy=PollPolicy.every(0.001))
         reloading.cancel()
         await asyncio.wait([reloading])
     assert {Kind.SUCCEEDED: count} == kinds

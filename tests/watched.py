@@ -34,7 +34,7 @@ async def main(folder, base_url, key, count):
         AiohttpTransport(key, base_url, times=Times(answer=5.0, poll=5.0)),
         journal=JournalWriter(folder, account, connect=partial(sqlite3.connect, factory=SlowDisk)),
         max_pending=4,
-        poll_policy=PollPolicy(interval=0.02),
+        poll_policy=PollPolicy.every(0.02),
     )
     outcomes, error = [], None
     try:

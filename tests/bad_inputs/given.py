@@ -218,8 +218,10 @@ SETTINGS = [
         )
         for grace in (0, -1, math.nan, "30", None)
     ),
-    Given("a poll interval of 0", lambda: PollPolicy(interval=0), ConfigError, "interval=0: allowed is a number"),
-    Given("a poll interval as text", lambda: PollPolicy(interval="1"), ConfigError, "interval='1': allowed is"),
+    Given("a poll interval of 0", lambda: PollPolicy.every(0), ConfigError, "floor=0: allowed is a number"),
+    Given("a poll interval as text", lambda: PollPolicy.every("1"), ConfigError, "floor='1': allowed is"),
+    Given("no polls", lambda: PollPolicy(polls=0), ConfigError, "polls=0: allowed is a number of questions"),
+    Given("a floor above the ceiling", lambda: PollPolicy(floor=40), ConfigError, "floor=40: allowed is at most"),
     Given("patience of NaN", lambda: PollPolicy(patience=math.nan), ConfigError, "patience=nan: allowed is a number"),
     Given("no try", lambda: RetryPolicy(tries=0), ConfigError, "tries=0: allowed is a whole number from 1"),
     Given("waiting for ever", lambda: RetryPolicy(wait=math.inf), ConfigError, "at most 3600 seconds"),

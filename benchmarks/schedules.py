@@ -1,0 +1,123 @@
+"""How late is the end of a prediction noticed, beside the best schedule with the same number of questions?
+
+In virtual time: predictions of random lengths, 16 at once; what was learned from the first of them is then tried out on
+others. No clock and no network is involved, so the figures are the same on every machine.
+"""
+
+import heapq
+import math
+import random
+import statistics
+from collections.abc import Callable
+
+import attrs
+
+from benchmarks.optimum import Optimum, lognormal, mixture
+from cometflux.hazard import Observed
+from cometflux.polling import PollPolicy, Rhythm
+
+SLOTS = 16
+TRIED = 2000
+SEEDS = 9
+
+
+@attrs.frozen
+class Shape:
+    """How long predictions take."""
+
+    title: str
+    draw: Callable[[random.Random], float]
+    optimum: Optimum
+    target: float
+    """After 50 ends, beside the optimum."""
+
+
+def _long(chance: random.Random, median: float, sigma: float) -> float:
+    return median * math.exp(sigma * chance.gauss(0, 1))
+
+
+def shapes() -> list[Shape]:
+    """Return the four that are compared; a cold start is a model that is loaded first."""
+    return [
+        Shape("lognormal(2 s, 0.3)", lambda c: _long(c, 2, 0.3), Optimum(lognormal(2, 0.3), 10), 1.15),
+        Shape("lognormal(2 s, 0.6)", lambda c: _long(c, 2, 0.6), Optimum(lognormal(2, 0.6), 30), 1.15),
+        Shape(
+            "10 % cold starts, 2 s and 10 s",
+            lambda c: _long(c, 10 if c.random() < 0.1 else 2, 0.3),
+            Optimum(mixture(0.1, lognormal(2, 0.3), lognormal(10, 0.3)), 40),
+            1.25,
+        ),
+        Shape(
+            "30 % cold starts, 2 s and 20 s",
+            lambda c: _long(c, 20 if c.random() < 0.3 else 2, 0.3),
+            Optimum(mixture(0.3, lognormal(2, 0.3), lognormal(20, 0.3)), 80),
+            1.4,
+        ),
+    ]
+
+
+def learn(draw: Callable[[random.Random], float], chance: random.Random, ends: int) -> Observed:
+    """Ask after predictions, as the schedule does, until *ends* of them are over; return what was seen."""
+    rhythm = Rhythm(PollPolicy())
+    due: list[tuple[float, int, float, float, float]] = []
+    count = 0
+
+    def begin(now: float) -> None:
+        nonlocal count
+        count += 1
+        heapq.heappush(due, (now + rhythm.first(), count, now, draw(chance), 0.0))
+
+    for _ in range(SLOTS):
+        begin(0.0)
+    while rhythm.observed.ends < ends:
+        now, number, began, length, ran = heapq.heappop(due)
+        age = now - began
+        if age >= length:
+            rhythm.ended(ran, age)
+            begin(now)
+        else:
+            rhythm.ran(ran, age)
+            heapq.heappush(due, (began + rhythm.next(age), number, began, length, age))
+    return rhythm.observed
+
+
+def try_out(rhythm: Rhythm, draw: Callable[[random.Random], float], chance: random.Random) -> tuple[float, float]:
+    """Return the mean number of questions and the mean delay, in seconds, with what was learned and no more."""
+    polls, delay = 0, 0.0
+    for _ in range(TRIED):
+        length, age = draw(chance), rhythm.first()
+        polls += 1
+        while age < length:
+            age = rhythm.next(age)
+            polls += 1
+        delay += age - length
+    return polls / TRIED, delay / TRIED
+
+
+def compare(shape: Shape, ends: int, seed: int) -> tuple[float, float]:
+    """Return the delay beside the optimum after so many *ends*, and the number of questions."""
+    chance = random.Random(seed)
+    rhythm = Rhythm(PollPolicy(), learn(shape.draw, chance, ends))
+    polls, delay = try_out(rhythm, shape.draw, chance)
+    return delay / shape.optimum.delay(polls), polls
+
+
+def main() -> None:
+    print(
+        "How late an end is noticed, beside the best schedule with as many questions, "
+        f"median of {SEEDS} (and the worst): python -m benchmarks.schedules"
+    )
+    for shape in shapes():
+        polls, delay = try_out(Rhythm(PollPolicy.every(0.5)), shape.draw, random.Random(1))
+        print(f"  {shape.title}: a fixed 0.5 s {delay / shape.optimum.delay(polls):.2f} with {polls:.1f} questions")
+        for ends in (32, 50, 1000):
+            ratios, counts = zip(*(compare(shape, ends, seed) for seed in range(SEEDS)), strict=True)
+            wanted = f", wanted is {shape.target} at most" if ends == 50 else ""
+            print(
+                f"    after {ends} ends {statistics.median(ratios):.2f} ({max(ratios):.2f}) "
+                f"with {statistics.median(counts):.1f} questions{wanted}"
+            )
+
+
+if __name__ == "__main__":
+    main()
