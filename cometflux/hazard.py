@@ -143,7 +143,9 @@ class Observed:
     def estimate(self) -> Hazard:
         """Estimate the hazard from all that was seen; it begins with the estimate before."""
         self._weigh_anew()
-        alive = [whole + part for whole, part in zip(accumulate(self._running), self._partly, strict=True)][:_COUNT]
+        # Sums of what was rounded, as what an earlier run kept is, may come out a little below nothing.
+        sums = zip(accumulate(self._running), self._partly, strict=True)
+        alive = [max(whole + part, 0.0) for whole, part in sums][:_COUNT]
         for _ in range(_ROUNDS):
             ends, at_risk = self._expect(Hazard(self._rates), alive)
             width = _bandwidth(ends)

@@ -37,9 +37,13 @@ def dump_progress(record: Record) -> str:
         if text.count("{") + text.count("[") <= _DEEPEST or not _is_deep(value):
             return text
     # What is needed of an answer lies flat.
-    assert record.prediction is not None
-    flat = attrs.evolve(record.prediction, extra={}, metrics={})
-    return _dump_compact(_records.unstructure(attrs.evolve(record, prediction=flat)))
+    earlier = tuple(attrs.evolve(each, prediction=_flat(each.prediction)) for each in record.earlier)
+    flat = attrs.evolve(record, prediction=_flat(record.prediction), earlier=earlier)
+    return _dump_compact(_records.unstructure(flat))
+
+
+def _flat(prediction: Prediction | None) -> Prediction | None:
+    return prediction and attrs.evolve(prediction, extra={}, metrics={})
 
 
 _DEEPEST = 100

@@ -284,12 +284,12 @@ class Session:
             if self._is_closed:
                 await self._ledger.aclose()
                 raise SessionClosedError("the session was closed while it was opened")
+            self._asker.take_up(self._ledger.learned)
         except BaseException:
             self._is_closed = True
             self._has_closed.set()
             await self._transport.aclose()
             raise
-        self._asker.take_up(self._ledger.learned)
         self._spawn(self._asker.watch())
         return self
 

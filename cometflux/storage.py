@@ -46,7 +46,9 @@ def prepare_folder(folder: Path) -> None:
     except FileExistsError as error:
         raise ConfigError(_no_folder(folder)) from error
     except (OSError, ValueError) as error:
-        raise ConfigError(f"the folder {str(folder)!r} cannot be written to: {_words(error)}") from error
+        # Each version of Python has other words for it.
+        words = "its name holds a NUL" if "\0" in str(folder) else _words(error)
+        raise ConfigError(f"the folder {str(folder)!r} cannot be written to: {words}") from error
 
 
 def _no_folder(folder: Path) -> str:

@@ -136,6 +136,14 @@ def test_what_was_seen_is_written_and_read_again():
         assert observed.estimate().surviving(age) == pytest.approx(again.estimate().surviving(age), abs=0.02)
 
 
+def test_sums_a_little_below_nothing_are_nothing():
+    """As where many figures were rounded before they were kept."""
+    plain = watched(lognormal(50, 2.0, 0.3)).to_plain()
+    plain["partly"] = [part - 0.01 for part in plain["partly"]]
+    hazard = notation.load_observed(json.dumps(plain)).estimate()
+    assert all(rate > 0 for rate in hazard.rates)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -41,6 +41,16 @@ def written_and_read(record):
     )
 
 
+def test_a_purchase_before_whose_answer_is_nested_deep_is_no_reason_not_to_buy_again():
+    deep = value = {}
+    for _ in range(150):
+        value["a"] = value = {}
+    failed = new().sending(1.0, "b", 1).accepted(FAILED, 2.0)
+    failed = failed.ended(Kind.FAILED, attrs.evolve(FAILED, extra=deep), None)
+    again = written_and_read(failed.sending(3.0, "b", 1))
+    assert (FAILED.id, {}) == (again.earlier[0].prediction.id, again.earlier[0].prediction.extra)
+
+
 def test_a_step_changes_what_a_record_has_and_gives_it_nothing_else():
     """A copy is made past attrs, which would notice a name that no field has."""
     prediction = Prediction(id="p", status=Status.FAILED)

@@ -203,7 +203,7 @@ COMMANDS = [
     out("a link to nowhere", "place", "'place' is a link that leads nowhere, not a folder", _link("nowhere")),
     out("a pipe", "place", "'place' is no folder", lambda: os.mkfifo("place")),
     out("a name too long", "x" * 300, "cannot be written to: File name too long"),
-    out("a NUL", "a\0b", "cannot be written to: embedded null byte"),
+    out("a NUL", "a\0b", "cannot be written to: its name holds a NUL"),
     out("nothing", "", "--out is blank; give a value, or leave the option out", code=2),
     called(
         "status of nothing", "status|nowhere", "there is no journal at 'nowhere/journal.sqlite3'; cometflux batch", 3
