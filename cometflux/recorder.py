@@ -173,7 +173,11 @@ class Recorder:
         changed = [record for identity, record in latest.items() if identity not in new]
         if latest or learned:
             self._commit(added, changed, learned)
-        return self._writer.find(order.identity for order in orders if order.record is None)
+        found = self._writer.find(order.identity for order in orders if order.record is None)
+        # What the disk did not take happened all the same, later than what is on it.
+        return found | {
+            order.identity: self._refused[order.identity] for order in orders if order.identity in self._refused
+        }
 
     def _commit(self, added: list[Record], changed: list[Record], learned: dict[str, str]) -> None:
         """Write, together with what the disk refused before: it may take it now, and it is what happened."""

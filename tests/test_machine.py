@@ -478,7 +478,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         keys=st.lists(KEYS, max_size=2, unique=True),
-        prompts=st.lists(PROMPTS, min_size=1, max_size=6),
+        prompts=st.lists(PROMPTS, min_size=1, max_size=3) | st.lists(PROMPTS, min_size=7, max_size=9),
         is_slow=st.booleans(),
         is_list=st.booleans(),
         is_saved=st.booleans(),
@@ -738,6 +738,21 @@ def test_an_id_in_a_torn_answer_is_on_a_slow_disk_before_it_is_asked_after():
         state.run_new_job(patience=None)
         state.answer_a_submission(how="torn billed", meets_a_slow_disk=True, which=0)
         state.time_passes(seconds=0.6)
+        state.holds()
+    finally:
+        state.teardown()
+
+
+def test_a_job_whose_refusal_did_not_fit_on_the_disk_is_not_doubted_by_the_one_that_waits_for_it():
+    """Hypothesis found this; the disk still knew of the intent only."""
+    state = WithJournal()
+    try:
+        state.begin(max_pending=1, most=None, how=None)
+        state.run_job(key=1, patience=None)
+        state.run_job(key=1, patience=None)
+        state.the_disk_is(how="full")
+        state.answer_a_submission(how="429", meets_a_slow_disk=False, which=0)
+        state.the_disk_is(how="well")
         state.holds()
     finally:
         state.teardown()
