@@ -1,0 +1,80 @@
+"""The figures of the docs: drawn from what is true, and kept as they are drawn."""
+
+import math
+import random
+import statistics
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import figures
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def texts(drawing):
+    return [each.text for each in ElementTree.fromstring(drawing).iter(f"{SVG}text")]
+
+
+def widths(drawing):
+    return [float(each.get("width")) for each in ElementTree.fromstring(drawing).iter(f"{SVG}rect")][1:]
+
+
+def test_the_figure_of_polling_is_the_one_that_is_drawn():
+    drawn, _ = figures.polling()
+    assert figures.FIGURE.read_text(encoding="utf-8") == drawn, "draw it anew: python -m benchmarks.figures"
+
+
+def test_what_was_learned_is_sooner_than_the_usual_ways_and_no_better_than_the_best():
+    _, (learned, _, fixed, doubling, best) = figures.polling()
+    for way in (fixed, doubling, best):
+        assert learned.polls == pytest.approx(way.polls, rel=1e-4)
+    assert best.delay < learned.delay < fixed.delay < doubling.delay
+
+
+@pytest.mark.parametrize("following", [figures.fixed(0.5), figures.doubling(0.3)], ids=["fixed", "doubling"])
+def test_what_is_calculated_of_a_way_of_asking_is_what_happens(following):
+    chance, counts, delays = random.Random(7), [], []
+    for _ in range(20_000):
+        length, age, count = figures.draw_length(chance), following(0.0), 1
+        while age < length:
+            age, count = following(age), count + 1
+        counts.append(count)
+        delays.append(age - length)
+    assert (statistics.mean(counts), statistics.mean(delays)) == pytest.approx(figures.judge(following), rel=0.03)
+
+
+def test_bars_are_as_long_as_their_figures():
+    drawing = figures.bars("CPU", [("<ours> & co", 0.2), ("theirs", 0.8), ("nothing", 0.0)], "ms", ours="<ours> & co")
+    ours, theirs, nothing = widths(drawing)
+    assert 4 == pytest.approx(theirs / ours, rel=0.01)
+    assert 1 == nothing
+    assert ["CPU", "<ours> & co", "0.2 ms", "theirs", "0.8 ms", "nothing", "0 ms"] == texts(drawing)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0451, "0.0451 s"), (4.3049, "4.3 s"), (64, "64 s"), (999.6, "1,000 s"), (1.2e6, "1,200,000 s")],
+)
+def test_a_figure_is_written_as_people_write_it(value, words):
+    assert words == texts(figures.bars("CPU", [("a", value)], "s"))[-1]
+
+
+def test_bars_of_nothing_are_drawn():
+    assert [1, 1] == widths(figures.bars("CPU", [("a", 0), ("b", 0)], "ms"))
+
+
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf], ids=repr)
+def test_what_is_no_figure_is_not_drawn(value):
+    with pytest.raises(ValueError, match="figures from 0"):
+        figures.bars("CPU", [("a", 1.0), ("b", value)], "ms")
+
+
+def test_a_drawing_stays_within_its_frame():
+    """As far as numbers tell: no coordinate is beyond the view box."""
+    for drawing in (figures.polling()[0], figures.bars("CPU", [("a rather long name of a client", 1234.5)], "µs")):
+        root = ElementTree.fromstring(drawing)
+        _, _, width, height = map(float, root.get("viewBox").split())
+        for each in root.iter():
+            for name, most in {"x": width, "x1": width, "x2": width, "y": height, "y1": height, "y2": height}.items():
+                assert 0 <= float(each.get(name, 0)) <= most, ElementTree.tostring(each)
