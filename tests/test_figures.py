@@ -2,12 +2,13 @@
 
 import math
 import random
+import re
 import statistics
 from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import figures
+from benchmarks import figures, schedules
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -23,6 +24,18 @@ def widths(drawing):
 def test_the_figure_of_polling_is_the_one_that_is_drawn():
     drawn, _ = figures.polling()
     assert figures.FIGURE.read_text(encoding="utf-8") == drawn, "draw it anew: python -m benchmarks.figures"
+
+
+@pytest.mark.hard
+def test_the_table_of_polling_is_what_the_benchmark_prints(capsys):
+    schedules.main()
+    rows = []
+    for row in re.split(r"\n  (?=\S)", capsys.readouterr().out)[1:]:
+        title, *cells = [row.partition(":")[0], *re.findall(r"(?:0\.5 s|ends) (.*?) with (.*? questions)", row)]
+        rows.append(" | ".join(["| " + title, *(", ".join(cell) for cell in cells)]) + " |")
+    page = figures.FIGURE.with_suffix(".md").read_text(encoding="utf-8")
+    titles = tuple(f"| {shape.title} " for shape in schedules.shapes())
+    assert rows == [line for line in page.splitlines() if line.startswith(titles)]
 
 
 def test_what_was_learned_is_sooner_than_the_usual_ways_and_no_better_than_the_best():
