@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import cattrs
@@ -55,8 +55,8 @@ def load_json(body: bytes) -> Any:
     """
     try:
         # A broken character or a raw line break, as in a log, is no reason to lose the rest.
-        text = body.decode("utf-8-sig", "replace")
-        value = json.loads(text, parse_constant=_no_number, parse_int=_read_integer, strict=False)
+        text = body.decode("utf-8", "replace").removeprefix("\ufeff")
+        value = _decode(text)
         if _HALVES.search(text):
             # Half of a pair of surrogates, as where a text was cut, could be neither printed nor stored.
             value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
@@ -75,6 +75,8 @@ def _read_integer(word: str) -> int | None:
 
 
 _MOST_DIGITS = 1000
+# Made once: json.loads would make one for each answer.
+_decode = json.JSONDecoder(parse_constant=_no_number, parse_int=_read_integer, strict=False).decode
 
 
 def kind_of(value: Any) -> str:
@@ -184,7 +186,7 @@ def _marks(text: str) -> Iterator[tuple[int, str]]:
             yield found.start(), found[0]
 
 
-@attrs.frozen
+@attrs.define
 class _Parts:
     """An answer taken apart: the flat prediction, and what an envelope around it says."""
 
@@ -208,8 +210,8 @@ def _unwrap(data: Any) -> _Parts:
 
 def _parts(flat: Mapping[str, Any], envelope: Mapping[str, Any]) -> _Parts:
     # The envelope's own id is the row number of a table: an integer, and no id of ours.
-    candidates = (flat.get("id"), envelope.get("task_id"))
-    ids = tuple(c for c in candidates if isinstance(c, str) and c)
+    candidates = (flat.get("id"), envelope.get("task_id")) if envelope else (flat.get("id"),)
+    ids = tuple([c for c in candidates if isinstance(c, str) and c])
     word = flat.get("status") or envelope.get("status")
     status = _STATUSES.get(word.lower(), Status.UNRECOGNIZED) if isinstance(word, str) else None
     return _Parts(flat, envelope, ids, status)
@@ -217,15 +219,17 @@ def _parts(flat: Mapping[str, Any], envelope: Mapping[str, Any]) -> _Parts:
 
 def _build(parts: _Parts, prediction_id: str, status: Status) -> Prediction:
     known: dict[str, Any] = {}
-    extra = {name: value for name, value in parts.flat.items() if name not in _FIELDS}
-    for name, (hook, kind) in _OPTIONAL.items():
-        value = parts.flat.get(name)
-        if value is None:
-            continue
-        try:
-            known[name] = hook(value, kind)
-        except ValueError:
+    extra: dict[str, Any] = {}
+    for name, value in parts.flat.items():
+        if type(value) is _PLAIN.get(name):
+            known[name] = value
+        elif name not in _FIELDS:
             extra[name] = value
+        elif value is not None and name in _HOOKS:
+            try:
+                known[name] = _HOOKS[name](value, _TYPES[name])
+            except ValueError:
+                extra[name] = value
     if parts.flat.get("id") not in (None, prediction_id):
         extra["id"] = parts.flat["id"]
     if parts.envelope:
@@ -430,10 +434,13 @@ def _excerpt(body: bytes) -> str:
 _converter = _make_converter()
 attrs.resolve_types(Prediction)
 _FIELDS = {field.name for field in attrs.fields(Prediction)} - {"extra"}
-_OPTIONAL = {
-    field.name: (_converter.get_structure_hook(field.type), field.type)
+# None is looked at before, so what remains of "X | None" is X.
+_TYPES = {
+    field.name: get_args(field.type)[0] if type(None) in get_args(field.type) else field.type
     for field in attrs.fields(Prediction)
-    if field.name not in {"id", "status", "output", "error", "extra"}
+    if field.name in _FIELDS - {"id", "status", "output", "error"}
 }
-_OPTIONAL["input"] = (_load_input, dict)
+_HOOKS = {name: _converter.get_structure_hook(kind) for name, kind in _TYPES.items()} | {"input": _load_input}
+# What nearly every answer has is of the very type that the hook would let through.
+_PLAIN = {name: kind for name, kind in _TYPES.items() if kind in (str, bool)} | {"metrics": dict}
 _KEPT = [field.name for field in attrs.fields(Prediction) if field.name not in {"input", "logs", "output"}]

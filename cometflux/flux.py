@@ -214,26 +214,20 @@ _CHECKS: Mapping[Kind, Callable[[Parameter, object], None]] = {
 }
 
 
-# The field makers. Each puts a Parameter in the field's metadata, and the one validator reads it there.
+# The field makers. Each puts a Parameter in the field's metadata, and a rule where other fields matter. Checked is
+# when all fields are set: a validator for each would cost more than all checks together.
 
 _PARAMETER = "cometflux.parameter"
-_Attribute: TypeAlias = "attrs.Attribute[Any]"
-_Rule: TypeAlias = Callable[[Any, _Attribute, Any], None]
+_RULE = "cometflux.rule"
+_Rule: TypeAlias = Callable[[Any, str, Any], None]
 
 # A job may hold megabytes of image; its repr should not.
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 120
 
 
-def _valid(instance: Any, attribute: _Attribute, value: Any) -> None:
-    parameter = _by_name(type(instance))[attribute.name]
-    if value is not None or parameter.required:
-        parameter.check(value)
-
-
 def _optional(parameter: Parameter, rule: _Rule | None = None, **options: Any) -> Any:
-    validators = [_valid] if rule is None else [_valid, rule]
-    return attrs.field(default=None, validator=validators, metadata={_PARAMETER: parameter}, **options)
+    return attrs.field(default=None, metadata={_PARAMETER: parameter, _RULE: rule}, **options)
 
 
 def choice(alias: Any, *, default: str, rule: _Rule | None = None) -> Any:
@@ -283,29 +277,29 @@ _PROMPT = {_PARAMETER: Parameter(kind=Kind.TEXT, required=True)}
 _IGNORED = "the service would ignore it, and the picture would still be paid"
 
 
-def _only_if_custom(instance: Any, attribute: _Attribute, value: Any) -> None:
+def _only_if_custom(instance: Any, name: str, value: Any) -> None:
     if value is None and instance.aspect_ratio == "custom":
-        raise InputError(attribute.name, attrs.NOTHING, "aspect_ratio='custom' needs both width and height")
+        raise InputError(name, attrs.NOTHING, "aspect_ratio='custom' needs both width and height")
     if value is not None and instance.aspect_ratio != "custom":
         allowed = f"allowed only together with aspect_ratio='custom': otherwise {_IGNORED}"
-        raise InputError(attribute.name, value, allowed)
+        raise InputError(name, value, allowed)
 
 
-def _unless_custom(instance: Any, attribute: _Attribute, value: Any) -> None:
+def _unless_custom(instance: Any, name: str, value: Any) -> None:
     if value is not None and instance.aspect_ratio == "custom":
         allowed = f"not allowed with aspect_ratio='custom', where width and height decide: {_IGNORED}"
-        raise InputError(attribute.name, value, allowed)
+        raise InputError(name, value, allowed)
 
 
-def _only_with_image(instance: Any, attribute: _Attribute, value: Any) -> None:
+def _only_with_image(instance: Any, name: str, value: Any) -> None:
     if value is not None and instance.image is None:
-        raise InputError(attribute.name, value, f"allowed only together with image: otherwise {_IGNORED}")
+        raise InputError(name, value, f"allowed only together with image: otherwise {_IGNORED}")
 
 
-def _stricter_with_image(instance: Any, attribute: _Attribute, value: Any) -> None:
+def _stricter_with_image(instance: Any, name: str, value: Any) -> None:
     if value is not None and value > 2 and instance.input_image is not None:
         allowed = "allowed is a whole number from 0 to 2 when there is an input_image"
-        raise InputError(attribute.name, value, allowed)
+        raise InputError(name, value, allowed)
 
 
 @attrs.frozen(kw_only=True)
@@ -315,7 +309,7 @@ class Flux:
     model: ClassVar[str]
     """The name at the service, ``owner/name``."""
 
-    prompt: str = attrs.field(validator=_valid, metadata=_PROMPT)
+    prompt: str = attrs.field(metadata=_PROMPT)
     """What the image should show. Required."""
 
     def __new__(cls, *args: object, **given: object) -> Self:
@@ -328,19 +322,27 @@ class Flux:
                     raise _unknown(cls, name, value)
         return super().__new__(cls)
 
+    def __attrs_post_init__(self) -> None:
+        kind = type(self)
+        for name, parameter in _by_name(kind).items():
+            value = getattr(self, name)
+            if value is not None or parameter.required:
+                parameter.check(value)
+        for name, rule in _RULES[kind].items():
+            rule(self, name, getattr(self, name))
+
     def to_input(self) -> dict[str, Any]:
         """Return the input for the service, without what was left to it. Files are not read yet."""
-        given = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
         return {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in given.items()
-            if value is not None
+            for name in _by_name(type(self))
+            if (value := getattr(self, name)) is not None
         }
 
 
 @attrs.frozen(kw_only=True)
 class _OpenWeights(Flux):
-    prompt: str = attrs.field(validator=_valid, metadata=_PROMPT)
+    prompt: str = attrs.field(metadata=_PROMPT)
     """What the image should show. Required.
 
     flux-schnell reads the first 256 tokens and flux-dev the first 512; the rest is cut off silently.
@@ -462,7 +464,7 @@ class Pro11Ultra(Flux):
 
 @attrs.frozen(kw_only=True)
 class _Kontext(Flux):
-    prompt: str = attrs.field(validator=_valid, metadata=_PROMPT)
+    prompt: str = attrs.field(metadata=_PROMPT)
     """What the image should show, or how to change input_image. Required."""
     input_image: Image | None = image()
     """The one image to edit (jpeg, png, gif or webp). For several, use a flux-2 model."""
@@ -646,12 +648,14 @@ def parameters(model: type[Flux] | str) -> tuple[Parameter, ...]:
 
 
 _KNOWN: dict[type[Flux], dict[str, Parameter]] = {}
+_RULES: dict[type[Flux], dict[str, _Rule]] = {}
 
 
 def _by_name(model: type[Flux]) -> Mapping[str, Parameter]:
     if model not in _KNOWN:
         declared = attrs.fields(model)
         _KNOWN[model] = {each.name: attrs.evolve(each.metadata[_PARAMETER], name=each.name) for each in declared}
+        _RULES[model] = {each.name: each.metadata[_RULE] for each in declared if each.metadata.get(_RULE)}
     return _KNOWN[model]
 
 

@@ -90,8 +90,12 @@ class Job:
         if type(item) not in _TYPED:
             hint = f"; make an object of it: {item.__name__}(prompt=...)" if _is_typed(item) else ""
             raise InputError("job", item, f"allowed is a cometflux.flux object, a Job, or a prompt as a string{hint}")
-        # The typed object has checked itself.
-        return cls(model=item.model, input=item.to_input(), key=key, validate=False)  # type: ignore[attr-defined]
+        _check_key(key)
+        job = cls.__new__(cls)
+        # The typed object has checked itself, and its input is a copy already.
+        for name, value in (("model", item.model), ("input", item.to_input()), ("key", key), ("validate", False)):  # type: ignore[attr-defined]
+            object.__setattr__(job, name, value)
+        return job
 
     @property
     def prompt(self) -> str | None:
