@@ -6,21 +6,28 @@ for. What is done about that stands here, with the public means of asyncio and a
 
 import asyncio
 import contextlib
+import io
 import itertools
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
 
 class Exchange:
-    """One request on its way: whether it left, and what has come back so far, even when the rest never comes."""
+    """One request on its way: whether it left, and what has come back so far, even when the rest never comes.
 
-    def __init__(self, patience: float) -> None:
-        self.patience = patience
-        self.deadline: asyncio.Timeout | None = None
+    As a context manager it ends what it surrounds with `TimeoutError` when its time, kept by *deadlines*, is over.
+    """
+
+    def __init__(self, deadlines: "Deadlines") -> None:
+        self.patience = deadlines.seconds
+        self._deadlines = deadlines
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._is_late = False
         self.has_left = False
         self.is_unconnected = False
         self.status: int | None = None
@@ -31,11 +38,31 @@ class Exchange:
         self._is_lost = False
         self._reset: str | None = None
 
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        self._cancelling = self._task.cancelling()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._deadlines.remove(self)
+        if not self._is_late:
+            return
+        assert self._task is not None
+        # Where somebody else has cancelled the task as well, that is what counts.
+        if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def expire(self) -> None:
+        """End the exchange, because its time is over."""
+        assert self._task is not None
+        self._is_late = True
+        self._task.cancel()
+
     def leave(self) -> None:
         """Note that bytes are about to leave; from now on the time for the answer runs."""
         self.has_left = True
-        assert self.deadline is not None
-        self.deadline.reschedule(asyncio.get_running_loop().time() + self.patience)
+        self._deadlines.add(self)
 
     def lose(self, error: Exception | None) -> None:
         """Note that the connection is gone."""
@@ -49,8 +76,8 @@ class Exchange:
         self._end()
         try:
             # read() would throw away what came of a torn body.
-            async for chunk in answer.content.iter_any():
-                self.body += chunk
+            while not answer.content.at_eof():
+                self.body += await answer.content.readany()
                 if len(self.body) > most:
                     return f"it is larger than {most} bytes"
         except BaseException:
@@ -114,8 +141,14 @@ class _Tap(asyncio.Protocol):
         self._exchange = exchange
         self._last = b""
         self._splits = _MOST_HEADS
+        self._is_untouched = True
 
     def data_received(self, data: bytes) -> None:
+        if self._is_untouched and _is_one_answer(data):
+            # As most are: there is nothing behind its end that could be broken.
+            self._inner.data_received(data)
+            return
+        self._is_untouched = False
         for part in self._parts(data):
             # aiohttp closes where it finds a fault, and takes no more.
             if not self._transport.is_closing():
@@ -151,14 +184,79 @@ class _Tap(asyncio.Protocol):
 # Interim answers (1xx) may come first.
 _MOST_HEADS = 8
 _BLANK_LINE = re.compile(rb"\n\r?\n")
+_LENGTH = re.compile(rb"\ncontent-length: ?([0-9]{1,9})\r")
 
 
-def departure_trace() -> aiohttp.TraceConfig:
-    """Watch a request leave. The signal comes before the first byte does: without it, proof that nothing left."""
+def _is_one_answer(data: bytes) -> bool:
+    """Whether *data* is the head of an answer and just as much behind it as the head announces."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    head = head.lower() + b"\r"
+    found = _LENGTH.search(head)
+    return found is not None and int(found[1]) == len(body) and b"\ntransfer-encoding:" not in head
 
-    async def note(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceRequestChunkSentParams) -> None:
-        context.trace_request_ctx.leave()
 
-    trace = aiohttp.TraceConfig()
-    trace.on_request_chunk_sent.append(note)
-    return trace
+class Deadlines:
+    """Ends exchanges that take longer than *seconds*: one timer for all, as each may take equally long."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        # In the order in which they were added, and so in the order in which they are due.
+        self._due: dict[Exchange, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, exchange: Exchange) -> None:
+        """Let the time of an exchange run, from now on."""
+        loop = asyncio.get_running_loop()
+        self._due[exchange] = due = loop.time() + self.seconds
+        if self._timer is None:
+            self._timer = loop.call_at(due, self._sweep, loop)
+
+    def remove(self, exchange: Exchange) -> None:
+        """Forget an exchange, which is over."""
+        self._due.pop(exchange, None)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        for exchange, due in [*self._due.items()]:
+            if due > now:
+                self._timer = loop.call_at(due, self._sweep, loop)
+                return
+            del self._due[exchange]
+            exchange.expire()
+
+    def close(self) -> None:
+        """Stop the timer; whatever is still under way goes on without a bound."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def body_of(data: bytes, exchange: Exchange) -> aiohttp.Payload:
+    """Make a JSON body of which it is noted when it leaves: without that, proof that nothing did."""
+    if len(data) > _LARGE_BODY:
+        # In pieces, so that the loop is not held up while megabytes are written.
+        return _LargeBody(io.BytesIO(data), exchange)
+    return _SmallBody(data, exchange)
+
+
+_LARGE_BODY = 512 * 1024
+
+
+class _Departing(aiohttp.Payload):
+    """Notes that it is about to be written. aiohttp holds the head back until then, to write both at once."""
+
+    def __init__(self, value: Any, exchange: Exchange) -> None:
+        super().__init__(value, content_type="application/json")
+        self._exchange = exchange
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        self._exchange.leave()
+        await super().write_with_length(writer, content_length)
+
+
+class _SmallBody(_Departing, aiohttp.BytesPayload):
+    pass
+
+
+class _LargeBody(_Departing, aiohttp.BytesIOPayload):
+    pass

@@ -7,10 +7,8 @@ server closes at that moment looks exactly like a billed POST whose answer was l
 No object of aiohttp leaves this module, not even as the cause of an error: their texts show the key.
 """
 
-import asyncio
 import base64
 import html
-import io
 import socket
 import ssl as tls
 from collections.abc import Iterator
@@ -23,7 +21,7 @@ from yarl import URL
 
 from cometflux.addresses import is_loopback, is_public, may_be_public
 from cometflux.errors import AnswerError, ConfigError, ConnectError, Money, OutputError, UnknownSubmissionError
-from cometflux.exchange import Exchange, TappedConnector, departure_trace, tapping
+from cometflux.exchange import Deadlines, Exchange, TappedConnector, body_of, tapping
 from cometflux.images import read_data_uri
 from cometflux.protocol import Request, Response
 
@@ -31,7 +29,6 @@ LARGEST_ANSWER = 8 * 1024 * 1024
 """The most bytes read of an answer of the API, beside the input that it repeats."""
 LARGEST_OUTPUT = 256 * 1024 * 1024
 """The most bytes read of one output."""
-_LARGE_BODY = 512 * 1024
 _SHORTEST_SECRET = 8
 _MOST_HOPS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -108,12 +105,14 @@ class AiohttpTransport:
     ) -> None:
         if ssl is not None and not isinstance(ssl, tls.SSLContext):
             raise ConfigError(f"ssl={ssl!r}: allowed is an ssl.SSLContext, as ssl.create_default_context makes one")
-        self._key = key
+        # Given with each request: aiohttp would send a session's own headers to a proxy, too.
+        self._headers = {"Authorization": f"Bearer {key}"}
         self._secrets = tuple(_spellings(key, proxy))
         self._base_url = base_url
         self._proxy = proxy
         self._ssl = True if ssl is None else ssl
-        self._times = Times() if times is None else times
+        self._times = times = Times() if times is None else times
+        self._answers, self._polls = Deadlines(times.answer), Deadlines(times.poll)
         self._largest_output = largest_output
         # Where the API itself is on this machine, its outputs may be too.
         self._is_local = is_loopback(urlsplit(base_url).hostname or "")
@@ -127,11 +126,11 @@ class AiohttpTransport:
     async def submit(self, request: Request) -> Response:
         """Send a request that costs money, once, on a connection of its own."""
         if self._submitter is None:
-            self._submitter = self._open(kind=TappedConnector, force_close=True, traces=[departure_trace()])
-        exchange = Exchange(self._times.answer)
+            self._submitter = self._open(kind=TappedConnector, force_close=True)
+        exchange = Exchange(self._answers)
         token = tapping.set(exchange)
         try:
-            cut = await self._run(self._submitter, request, exchange, wait=None)
+            cut = await self._run(self._submitter, request, exchange)
         finally:
             tapping.reset(token)
         if exchange.status is not None:
@@ -146,40 +145,26 @@ class AiohttpTransport:
         """Send a request that costs nothing, on a pooled connection."""
         if self._asker is None:
             self._asker = self._open()
-        exchange = Exchange(self._times.poll)
-        cut = await self._run(self._asker, request, exchange, wait=self._times.poll)
+        exchange = Exchange(self._polls)
+        cut = await self._run(self._asker, request, exchange)
         if exchange.status is not None:
             return self._respond(exchange, cut)
         if exchange.is_unconnected:
             raise ConnectError(f"nothing could be asked: {cut}", money=Money.ACCEPTED)
         raise AnswerError(f"no answer came: {cut}")
 
-    async def _run(
-        self, http: aiohttp.ClientSession, request: Request, exchange: Exchange, wait: float | None
-    ) -> str | None:
+    async def _run(self, http: aiohttp.ClientSession, request: Request, exchange: Exchange) -> str | None:
         """Send *request* and keep what comes back in *exchange*; return how it broke off, None when it is whole."""
-        # Given with each request: aiohttp would send a session's own headers to a proxy, too.
-        headers = {"Authorization": f"Bearer {self._key}"}
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
-        body: bytes | io.BytesIO | None = request.body
-        if request.body is not None and len(request.body) > _LARGE_BODY:
-            # In pieces, so that the loop is not held up while megabytes are written.
-            body = io.BytesIO(request.body)
         try:
             url = URL(self._base_url + request.path, encoded=True)
-            async with (
-                asyncio.timeout(wait) as exchange.deadline,
-                http.request(
-                    request.method,
-                    url,
-                    data=body,
-                    headers=headers,
-                    allow_redirects=False,
-                    trace_request_ctx=exchange,
-                ) as answer,
-            ):
-                return await exchange.read(answer, LARGEST_ANSWER + request.echo)
+            with exchange:
+                body = None if request.body is None else body_of(request.body, exchange)
+                if http is self._asker:
+                    self._polls.add(exchange)
+                async with http.request(
+                    request.method, url, data=body, headers=self._headers, allow_redirects=False
+                ) as answer:
+                    return await exchange.read(answer, LARGEST_ANSWER + request.echo)
         except (aiohttp.ClientError, OSError) as error:
             exchange.fault = type(error).__name__
             exchange.is_unconnected = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
@@ -192,11 +177,14 @@ class AiohttpTransport:
         """Hand over what came back, without the key: a proxy's page may show the headers of the request."""
         assert exchange.status is not None
         body, headers = bytes(exchange.body), exchange.headers
+        shown = "\n".join(headers.values())
         for secret in self._secrets:
-            body = _hide_end(body.replace(secret.encode(), b"***"), secret.encode())
-        if any(self._hide(value) != value for value in headers.values()):
-            # The first of several counts, as in the original.
-            headers = {name.lower(): self._hide(value) for name, value in reversed([*headers.items()])}
+            if secret.encode() in body:
+                body = body.replace(secret.encode(), b"***")
+            body = _hide_end(body, secret.encode())
+            if secret in shown:
+                # The first of several counts, as in the original.
+                headers = {name.lower(): self._hide(value) for name, value in reversed([*headers.items()])}
         return Response(status=exchange.status, headers=headers, body=body, cut=cut, fault=exchange.fault)
 
     def _hide(self, text: str) -> str:
@@ -274,6 +262,8 @@ class AiohttpTransport:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        self._answers.close()
+        self._polls.close()
         for http in (self._submitter, self._asker, self._downloader):
             if http is not None:
                 await http.close()
@@ -285,7 +275,6 @@ class AiohttpTransport:
         idle: float | None = None,
         force_close: bool = False,
         check_address: bool = False,
-        traces: list[aiohttp.TraceConfig] | None = None,
     ) -> aiohttp.ClientSession:
         connector = kind(
             # The session has bounds of its own; the pool's queue would run against the time-outs.
@@ -303,7 +292,6 @@ class AiohttpTransport:
             auto_decompress=False,
             trust_env=False,
             proxy=self._proxy,
-            trace_configs=traces,
             timeout=aiohttp.ClientTimeout(
                 total=None,
                 connect=self._times.connect,
@@ -374,6 +362,8 @@ def _spellings(key: str, proxy: str | None) -> Iterator[str]:
 
 def _hide_end(body: bytes, secret: bytes) -> bytes:
     """Hide the beginning of a secret within which a body was cut."""
+    if secret[:_SHORTEST_SECRET] not in body[-len(secret) :]:
+        return body
     for length in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
         if body.endswith(secret[:length]):
             return body[:-length] + b"***"
