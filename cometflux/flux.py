@@ -7,7 +7,6 @@ without a word, and the picture is paid all the same: `check_input` refuses them
 # ruff: noqa: RUF009 - the calls in the class bodies make attrs fields, not defaults
 
 import base64
-import difflib
 import re
 import reprlib
 import urllib.parse
@@ -152,6 +151,8 @@ def _check_choice(parameter: Parameter, value: object) -> None:
 
 
 def _closest(word: str, known: Iterable[str]) -> str | None:
+    import difflib  # needed for a slip of the pen only
+
     by_folded = {name.casefold(): name for name in known}
     close = difflib.get_close_matches(word.casefold(), by_folded, n=1)
     return by_folded[close[0]] if close else None
@@ -340,7 +341,8 @@ class Flux:
         }
 
 
-@attrs.frozen(kw_only=True)
+# Nobody makes one of these: only the fields are wanted.
+@attrs.frozen(kw_only=True, init=False, repr=False, eq=False)
 class _OpenWeights(Flux):
     prompt: str = attrs.field(metadata=_PROMPT)
     """What the image should show. Required.
@@ -433,11 +435,12 @@ class Pro(_ProFamily):
     """How much the results vary, 1 to 4; 2 unless given. Deprecated."""
 
 
-@attrs.frozen(kw_only=True)
+# No decorator where no parameter is added: making the methods anew would take time at every import.
 class Pro11(_ProFamily):
     """flux-1.1-pro: the successor of flux-pro, with fewer settings."""
 
     model: ClassVar[str] = "black-forest-labs/flux-1.1-pro"
+    __slots__ = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -480,18 +483,18 @@ class _Kontext(Flux):
     """Let the service rewrite the prompt; off unless given."""
 
 
-@attrs.frozen(kw_only=True)
 class KontextPro(_Kontext):
     """flux-kontext-pro: edits one image by instruction."""
 
     model: ClassVar[str] = "black-forest-labs/flux-kontext-pro"
+    __slots__ = ()
 
 
-@attrs.frozen(kw_only=True)
 class KontextMax(_Kontext):
     """flux-kontext-max: edits one image by instruction; the stronger of the two."""
 
     model: ClassVar[str] = "black-forest-labs/flux-kontext-max"
+    __slots__ = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -528,18 +531,18 @@ class _Flux2(Flux):
     """Quality of jpg and webp files, 0 to 100; 80 unless given. Without effect on png."""
 
 
-@attrs.frozen(kw_only=True)
 class Flux2Pro(_Flux2):
     """flux-2-pro: from text and up to 8 reference images."""
 
     model: ClassVar[str] = "black-forest-labs/flux-2-pro"
+    __slots__ = ()
 
 
-@attrs.frozen(kw_only=True)
 class Flux2Max(_Flux2):
     """flux-2-max: as flux-2-pro, and the strongest of the four."""
 
     model: ClassVar[str] = "black-forest-labs/flux-2-max"
+    __slots__ = ()
 
 
 @attrs.frozen(kw_only=True)

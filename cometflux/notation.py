@@ -1,6 +1,7 @@
 """Jobs as texts of the journal: what a job asks for, which never changes, and how far it has come."""
 
 import contextlib
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ def dump_plan(record: Record) -> str:
 def dump_progress(record: Record) -> str:
     """Write how far a job has come, for the journal."""
     with contextlib.suppress(RecursionError):
-        value = _records.unstructure(record)
+        value = _converter().unstructure(record)
         text = _dump_compact(value)
         # Each level opens a bracket: few of them settle it.
         if text.count("{") + text.count("[") <= _DEEPEST or not _is_deep(value):
@@ -39,7 +40,7 @@ def dump_progress(record: Record) -> str:
     # What is needed of an answer lies flat.
     earlier = tuple(attrs.evolve(each, prediction=_flat(each.prediction)) for each in record.earlier)
     flat = attrs.evolve(record, prediction=_flat(record.prediction), earlier=earlier)
-    return _dump_compact(_records.unstructure(flat))
+    return _dump_compact(_converter().unstructure(flat))
 
 
 def _flat(prediction: Prediction | None) -> Prediction | None:
@@ -86,7 +87,7 @@ def load_record(identity: str, index: int, plan: str, progress: str) -> Record:
         known = json.loads(plan)
         values = {**json.loads(progress), **known, "identity": identity, "index": index}
         values["input"] = _read_input(known["input"])
-        return _records.structure(values, Record)
+        return _converter().structure(values, Record)
     except (cattrs.BaseValidationError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__} in the record of {identity!r}") from error
 
@@ -139,7 +140,9 @@ def _read_input(value: Any) -> Any:
             return value
 
 
-def _make_record_converter() -> cattrs.Converter:
+@functools.cache
+def _converter() -> cattrs.Converter:
+    """Make what turns records into plain values and back; at the first record, since there may be no journal."""
     records = cattrs.Converter(detailed_validation=False)
     for kind in (str, bool, int):
         records.register_structure_hook(kind, lambda value, kind: converter.expect(value, kind))
@@ -158,6 +161,3 @@ def _make_record_converter() -> cattrs.Converter:
         Record, make_dict_unstructure_fn(Record, records, _cattrs_omit_if_default=True, **plan)
     )
     return records
-
-
-_records = _make_record_converter()

@@ -4,10 +4,10 @@ One thread does the writing, so the loop never waits for the disk.
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 
@@ -41,7 +41,7 @@ class Recorder:
     def __init__(self, writer: JournalWriter, on_fault: Callable[[JournalError], None]) -> None:
         self._writer = writer
         self._on_fault = on_fault
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cometflux-journal")
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="cometflux-journal")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._orders: list[_Order] = []
         self._refused: dict[str, Record] = {}
