@@ -1,14 +1,17 @@
 """The other side: answers as fast as it can, so that what is measured is the client.
 
-Speaks just enough HTTP for these benchmarks: every POST is accepted, every question finds its prediction succeeded.
+Speaks just enough HTTP for these benchmarks: every POST is accepted, every question finds its prediction succeeded, or
+still under way where lengths are given.
 """
 
 import asyncio
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
+from typing import Any
 
 PREFIX = "/replicate/v1"
 _CREATED = (
@@ -28,6 +31,12 @@ _ENDED = (
 
 class _Answers(asyncio.Protocol):
     count = 0
+    lengths: Sequence[float] = ()
+    """How long the first prediction takes, the second, and so on; with none, each is over at once."""
+    asked: Any = None
+    """Counts the questions, where somebody reads it."""
+    over: dict[bytes, float]
+    """When each prediction is over, by its id."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -51,9 +60,14 @@ class _Answers(asyncio.Protocol):
             _Answers.count += 1
             name = b"%026d" % _Answers.count
             status, body = b"201 Created", _CREATED % (name, name, name)
+            if self.lengths:
+                self.over[name] = time.monotonic() + self.lengths[(_Answers.count - 1) % len(self.lengths)]
         else:
             name = request.rpartition(b"/")[2]
-            status, body = b"200 OK", _ENDED % (name, name)
+            is_over = not self.lengths or time.monotonic() >= self.over[name]
+            status, body = b"200 OK", _ENDED % (name, name) if is_over else _CREATED % (name, name, name)
+            if self.asked is not None:
+                self.asked.value += 1
         self._transport.write(
             b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s"
             % (status, len(body), b"Connection: close\r\n" if closes else b"", body)
@@ -68,17 +82,25 @@ async def _serve(pipe: Connection) -> None:
     await server.serve_forever()
 
 
-def _run(pipe: Connection, core: int) -> None:
+def _run(pipe: Connection, core: int, lengths: Sequence[float], asked: Any) -> None:
     os.sched_setaffinity(0, {core})
+    _Answers.lengths, _Answers.asked, _Answers.over = lengths, asked, {}
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(pipe))
 
 
 @contextlib.contextmanager
-def running(core: int) -> Iterator[str]:
-    """Run the server in a process of its own, on *core*; yield the base URL."""
+def running(core: int, lengths: Sequence[float] = (), asked: Any = None) -> Iterator[str]:
+    """Run the server in a process of its own, on *core*; yield the base URL.
+
+    Args:
+        core: where it runs.
+        lengths: how many seconds the first prediction takes, the second, and so on, from the beginning again behind
+            the last; with none, each is over at once.
+        asked: a shared counter of the questions; None to count none.
+    """
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_run, args=(there, core), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(target=_run, args=(there, core, lengths, asked), daemon=True)
     process.start()
     # Otherwise nobody would notice that the other end is gone.
     there.close()

@@ -22,6 +22,8 @@ _ENOUGH = 8
 """So many ends are enough to begin with."""
 _GROWTH, _MOST_NEW = 1.15, 250
 """How many more ends make another estimate worth its while."""
+_MOST_HASTENED = 2000
+"""Going through more pending predictions than so many would hold up everything else."""
 _GOLDEN = 0.6180339887498949
 _LONGEST = 1e9
 _MOST_POLLS = 1000
@@ -230,8 +232,22 @@ class Schedule:
 
     def end(self, poll: Poll, now: float) -> Observed | None:
         """Take note of one that is over; return what was seen of its model where that made a new estimate."""
-        has_learned = poll.rhythm.ended(poll.ran, max(now - poll.began, poll.ran))
-        return poll.rhythm.observed if has_learned else None
+        rhythm = poll.rhythm
+        has_learned = rhythm.ended(poll.ran, max(now - poll.began, poll.ran))
+        if has_learned and rhythm.observed.ends <= len(self._heap) <= _MOST_HASTENED:
+            self._hasten(rhythm, now)
+        return rhythm.observed if has_learned else None
+
+    def _hasten(self, rhythm: Rhythm, now: float) -> None:
+        """Ask sooner after those whose questions were put off when less was known.
+
+        A batch that fills its slots at once would otherwise have no use of what is learned before the next filling.
+        """
+        for place, (due, number, poll) in enumerate(self._heap):
+            if poll.rhythm is rhythm and not poll.failures:
+                sooner = max(poll.began + rhythm.next(poll.ran), now)
+                self._heap[place] = (min(due, sooner), number, poll)
+        heapq.heapify(self._heap)
 
     def put(self, poll: Poll, due: float) -> None:
         """Ask at *due*, or when patience is over if that is earlier."""

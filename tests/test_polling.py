@@ -280,6 +280,32 @@ def test_a_service_that_becomes_slower_or_faster_is_followed():
         assert statistics.mean(delays) <= 0.12 * median
 
 
+def test_a_batch_that_fills_its_slots_at_once_learns_from_the_first_that_end():
+    """What was put off when nothing was known is asked after sooner once something is."""
+    chance, schedule = random.Random(4), Schedule(PollPolicy())
+    _, delays = make(schedule, 256, lambda: lognormal(chance, 0.4, 0.3), slots=256)
+    _, fixed = make(Schedule(every(0.5)), 256, lambda: lognormal(chance, 0.4, 0.3), slots=256)
+    assert statistics.mean(delays) < 0.06
+    assert statistics.mean(delays) < statistics.mean(fixed) / 3
+
+
+def test_a_question_that_failed_is_not_asked_sooner_for_what_is_learned():
+    schedule = Schedule(PollPolicy())
+    failing = schedule.add("a", 0.0, model="m")
+    schedule.pop_due(1.0)
+    times(schedule, failing, 3, start=1.0)
+    schedule.fail(failing, 10.0)
+    due = schedule.next_due
+    ended = [schedule.add(number, 9.7, model="m") for number in range(30)]
+    schedule.pop_due(10.0)
+    for poll in ended:
+        schedule.end(poll, 10.1)
+    for number in range(60):
+        schedule.add(number, 10.1, model="m")
+    assert failing not in schedule.pop_due(math.nextafter(due, 0.0))
+    assert [failing] == [poll for poll in schedule.pop_due(due) if poll is failing]
+
+
 def test_each_model_is_learned_by_itself():
     schedule = Schedule(PollPolicy())
     make(schedule, 100, lambda: 5.0)
