@@ -125,7 +125,6 @@ class Asker:
             self._schedule.fail(poll, self._clock())
         elif prediction.status.is_terminal:
             self._end(poll, entry, prediction)
-            return
         else:
             entry.prediction = prediction
             self._schedule.again(poll, asked, self._clock())

@@ -174,6 +174,8 @@ class Poll:
     """At which age it is known not to have been over."""
     failures: int = 0
     """How many questions in a row have failed."""
+    is_planned: bool = False
+    """Whether its question is where the rhythm puts it, and not put off."""
 
 
 class Schedule:
@@ -213,7 +215,7 @@ class Schedule:
             rhythm = self._rhythms[model] = Rhythm(self._policy)
         ends = now + (self._policy.patience if patience is None else patience)
         poll = Poll(subject, rhythm, now - max(age or 0.0, 0.0), ends)
-        self.put(poll, now + rhythm.first() if age is None else now)
+        self._plan(poll, now + rhythm.first() if age is None else now)
         return poll
 
     def again(self, poll: Poll, asked: float, now: float) -> None:
@@ -222,7 +224,7 @@ class Schedule:
         age = max(asked - poll.began, poll.ran)
         poll.rhythm.ran(poll.ran, age)
         poll.ran = age
-        self.put(poll, max(poll.began + poll.rhythm.next(age), now + self._policy.floor))
+        self._plan(poll, max(poll.began + poll.rhythm.next(age), now + self._policy.floor))
 
     def fail(self, poll: Poll, now: float) -> None:
         """Ask once more after one of which nothing could be learned; later after each failure in a row."""
@@ -244,13 +246,18 @@ class Schedule:
         A batch that fills its slots at once would otherwise have no use of what is learned before the next filling.
         """
         for place, (due, number, poll) in enumerate(self._heap):
-            if poll.rhythm is rhythm and not poll.failures:
+            if poll.rhythm is rhythm and poll.is_planned:
                 sooner = max(poll.began + rhythm.next(poll.ran), now)
                 self._heap[place] = (min(due, sooner), number, poll)
         heapq.heapify(self._heap)
 
+    def _plan(self, poll: Poll, due: float) -> None:
+        self.put(poll, due)
+        poll.is_planned = True
+
     def put(self, poll: Poll, due: float) -> None:
         """Ask at *due*, or when patience is over if that is earlier."""
+        poll.is_planned = False
         self._count += 1
         heapq.heappush(self._heap, (min(due, poll.ends), self._count, poll))
 

@@ -76,6 +76,30 @@ class Slow:
 # ── one prediction ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Timed:
+    """Answers without a socket; each prediction takes its time."""
+
+    def __init__(self, lengths):
+        self.lengths = lengths
+        self.ends = []
+
+    async def submit(self, request):
+        self.ends.append(now() + self.lengths[len(self.ends)])
+        return Response(status=201, body=b'{"id": "p%d", "status": "starting"}' % (len(self.ends) - 1))
+
+    async def ask(self, request):
+        name = request.path.rpartition("/")[2]
+        is_over = now() >= self.ends[int(name[1:])]
+        body = {"id": name} | ({"status": "succeeded", "output": "https://x"} if is_over else {"status": "processing"})
+        return Response(status=200, body=json.dumps(body).encode())
+
+    async def aclose(self):
+        pass
+
+    async def download(self, url):
+        raise AssertionError("nothing is saved here")
+
+
 async def test_one_job_is_awaited_and_billed_once(service):
     async with opened(service) as session:
         prediction = await session.run(flux.Schnell(prompt="a lighthouse"))
@@ -97,6 +121,17 @@ async def test_an_end_is_noticed_within_one_interval(service):
     async with opened(service, poll_policy=PollPolicy.every(0.3)) as session:
         await session.run("x")
         assert 1.2 == pytest.approx(now(), abs=0.05)
+
+
+async def test_what_the_first_ends_teach_is_of_use_to_those_that_are_pending():
+    """They were put off when nothing was known; none of them is asked as late as that."""
+    async with Session(Timed([0.2] * 8 + [0.5] * 8)) as session:
+        runs = [asyncio.create_task(session.run(prompt)) for prompt in prompts(16)]
+        await asyncio.gather(*runs[:8])
+        assert not any(run.done() for run in runs[8:])
+        await asyncio.wait(runs[8:], return_when=asyncio.FIRST_COMPLETED)
+        assert now() < 0.7
+        await asyncio.gather(*runs)
 
 
 async def test_thousands_of_tasks_may_await_one_session(service):
