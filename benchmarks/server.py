@@ -29,6 +29,16 @@ _ENDED = (
 )
 
 
+def answer_created(name: bytes) -> bytes:
+    """Return the body that tells of a prediction under way."""
+    return _CREATED % (name, name, name)
+
+
+def answer_ended(name: bytes) -> bytes:
+    """Return the body that tells of a prediction that succeeded."""
+    return _ENDED % (name, name)
+
+
 class _Answers(asyncio.Protocol):
     count = 0
     lengths: Sequence[float] = ()
@@ -59,13 +69,13 @@ class _Answers(asyncio.Protocol):
         if request.startswith(b"POST"):
             _Answers.count += 1
             name = b"%026d" % _Answers.count
-            status, body = b"201 Created", _CREATED % (name, name, name)
+            status, body = b"201 Created", answer_created(name)
             if self.lengths:
                 self.over[name] = time.monotonic() + self.lengths[(_Answers.count - 1) % len(self.lengths)]
         else:
             name = request.rpartition(b"/")[2]
             is_over = not self.lengths or time.monotonic() >= self.over[name]
-            status, body = b"200 OK", _ENDED % (name, name) if is_over else _CREATED % (name, name, name)
+            status, body = b"200 OK", answer_ended(name) if is_over else answer_created(name)
             if self.asked is not None:
                 self.asked.value += 1
         self._transport.write(

@@ -126,7 +126,7 @@ class Asker:
         elif prediction.status.is_terminal:
             self._end(poll, entry, prediction)
         else:
-            entry.prediction = prediction
+            entry.heard(prediction)
             self._schedule.again(poll, asked, self._clock())
         self._look()
 

@@ -54,6 +54,27 @@ class Outcome:
         return self.prediction
 
 
+_MOST_WORDS, _LONGEST_WORD = 1000, 80
+_words: dict[Any, Any] = {}
+"""Words that answers have in common: the names of their fields, models, versions."""
+
+
+def _once(word: Any) -> Any:
+    """Return an equal word that is kept already, so that many answers share it."""
+    if type(word) is not str or len(word) > _LONGEST_WORD:
+        return word
+    known = _words.get(word)
+    if known is None:
+        if len(_words) >= _MOST_WORDS:
+            return word
+        known = _words[word] = word
+    return known
+
+
+def _with_names_once(value: Any) -> Any:
+    return {_once(name): part for name, part in value.items()} if type(value) is dict else value
+
+
 @attrs.define(eq=False, kw_only=True)
 class Entry:
     """One job on its way from submission to its outcome."""
@@ -67,7 +88,7 @@ class Entry:
     patience: float | None = None
     """Seconds to ask after it altogether; None for the policy's."""
     task: Any = None
-    """What carries the submission; the registry never looks inside."""
+    """What carries the submission; the registry never looks inside. None before it, and once it is accepted."""
     holds_slot: bool = False
     is_given_up: bool = False
     """Whether the caller waits for it no longer; nothing more is bought for it."""
@@ -99,9 +120,22 @@ class Entry:
     is_looked_up: bool = False
     """Whether it is known what the journal has of it; a job that is not may be bought already."""
     admitted: Any = None
-    """Set when it has its slot, or needs none."""
+    """Set when it has its slot, or needs none; None where nobody waits for that."""
     over: Any = None
     """Set when the job has ended, for an identical one that waits."""
+
+    def heard(self, prediction: Prediction) -> None:
+        """Keep what the service says of a prediction that is under way; what others have as well is kept once."""
+        extra = prediction.extra
+        is_plain = isinstance(prediction.input, dict) and prediction.input == self.job.input
+        self.prediction = attrs.evolve(
+            prediction,
+            model=_once(prediction.model),
+            version=_once(prediction.version),
+            # A service that repeats the input need not double the memory that prompts take.
+            input=self.job.input if is_plain else prediction.input,
+            extra={_once(name): _with_names_once(value) for name, value in extra.items()} if extra else extra,
+        )
 
     @property
     def prediction_id(self) -> str | None:
@@ -178,7 +212,9 @@ class Registry:
     def accept(self, entry: Entry, prediction: Prediction) -> None:
         """Note that the service took the job: from here on its id is known."""
         del self._waiting[entry]
-        entry.prediction = prediction
+        # What carried the submission is all but over, and need not be kept as long as the prediction runs.
+        entry.task = None
+        entry.heard(prediction)
         self._pending[entry] = None
 
     def again(self, entry: Entry) -> None:

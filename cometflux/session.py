@@ -393,6 +393,7 @@ class Session:
                 if self._ledger.guards(folder):
                     # Nobody else works here, so what is half written was left by a process that was killed.
                     await asyncio.to_thread(storage.sweep, folder)
+            deliver = drawing.deliver
             while True:
                 await drawing.room()
                 # Looked at, not held: the caller's iterable may take its time, and slots are for predictions.
@@ -401,7 +402,7 @@ class Session:
                 drawn = await drawing.draw()
                 if drawn is None:
                     break
-                await self._admit(drawing, drawn, folder)
+                await self._admit(drawing, drawn, deliver, folder)
         except BaseException as raised:
             # The caller's iterable may raise anything, and it is handed on; but closing a drawing cancels this task.
             error = None if drawing.is_closed else raised
@@ -411,10 +412,12 @@ class Session:
             self._feeders.pop(drawing, None)
             drawing.close(error)
 
-    async def _admit(self, drawing: Drawing, drawn: Drawn, folder: Path | None) -> None:
+    async def _admit(
+        self, drawing: Drawing, drawn: Drawn, deliver: Callable[[Outcome], None], folder: Path | None
+    ) -> None:
         entry = self._enter(
             drawn.job,
-            drawing.deliver,
+            deliver,
             index=drawn.index,
             folder=folder,
             identity=drawn.identity,
@@ -432,11 +435,14 @@ class Session:
         except Exception as error:  # noqa: BLE001 - the job ends, whatever is wrong with it
             self._carrier.lose(entry, error if isinstance(error, CometfluxError) else unforeseen(error, entry))
             return
-        entry.admitted = asyncio.Event()
+        if entry.holds_slot:
+            self._carrier.launch(entry)
+            return
+        entry.admitted = admitted = asyncio.Event()
         self._carrier.launch(entry)
-        if not entry.holds_slot:
-            # It takes one itself, once it is known that it needs one.
-            await entry.admitted.wait()
+        # It takes one itself, once it is known that it needs one.
+        await admitted.wait()
+        entry.admitted = None
 
     def _leave(self, drawing: Drawing) -> None:
         """Stop drawing because the caller has left, and give up what has not been sent."""
