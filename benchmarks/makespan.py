@@ -87,7 +87,7 @@ def measure(contender: Contender, slots: int, seed: int, core: int) -> tuple[flo
     lengths = draw(seed)
     asked = multiprocessing.get_context("spawn").Value("L")
     gc.collect()
-    with server.running(core, lengths, asked) as base_url:
+    with server.running(core, lengths=lengths, asked=asked) as base_url:
         wall, cpu = time.perf_counter(), time.process_time()
         asyncio.run(contender(base_url, slots))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

@@ -39,7 +39,9 @@ def answer_ended(name: bytes) -> bytes:
     return _ENDED % (name, name)
 
 
-class _Answers(asyncio.Protocol):
+class Answers(asyncio.Protocol):
+    """Accepts every submission, and says of every prediction that it has succeeded, at once or when it is over."""
+
     count = 0
     lengths: Sequence[float] = ()
     """How long the first prediction takes, the second, and so on; with none, each is over at once."""
@@ -48,12 +50,12 @@ class _Answers(asyncio.Protocol):
     over: dict[bytes, float]
     """When each prediction is over, by its id."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._buffer = b""
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # noqa: D102
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = self._buffer[:end].lower()
@@ -63,54 +65,64 @@ class _Answers(asyncio.Protocol):
                 return
             path = self._buffer[: self._buffer.find(b" HTTP/")]
             self._buffer = self._buffer[end + 4 + length :]
-            self._answer(path, b"connection: close" in head)
+            self.answer(path, b"connection: close" in head)
 
-    def _answer(self, request: bytes, closes: bool) -> None:
+    def answer(self, request: bytes, closes: bool) -> None:
+        """Answer one request."""
         if request.startswith(b"POST"):
-            _Answers.count += 1
-            name = b"%026d" % _Answers.count
+            Answers.count += 1
+            name = b"%026d" % Answers.count
             status, body = b"201 Created", answer_created(name)
             if self.lengths:
-                self.over[name] = time.monotonic() + self.lengths[(_Answers.count - 1) % len(self.lengths)]
+                self.over[name] = time.monotonic() + self.lengths[(Answers.count - 1) % len(self.lengths)]
         else:
             name = request.rpartition(b"/")[2]
             is_over = not self.lengths or time.monotonic() >= self.over[name]
             status, body = b"200 OK", answer_ended(name) if is_over else answer_created(name)
             if self.asked is not None:
                 self.asked.value += 1
+        self.write(status, body, closes)
+
+    def write(self, status: bytes, body: bytes, closes: bool, more: bytes = b"") -> None:
+        """Send an answer, with *more* headers."""
+        more += b"Connection: close\r\n" if closes else b""
         self._transport.write(
             b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s"
-            % (status, len(body), b"Connection: close\r\n" if closes else b"", body)
+            % (status, len(body), more, body)
         )
         if closes:
             self._transport.close()
 
 
-async def _serve(pipe: Connection) -> None:
-    server = await asyncio.get_running_loop().create_server(_Answers, "127.0.0.1", 0, backlog=4096)
+async def _serve(pipe: Connection, answers: type[Answers]) -> None:
+    server = await asyncio.get_running_loop().create_server(answers, "127.0.0.1", 0, backlog=4096)
     pipe.send(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 
-def _run(pipe: Connection, core: int, lengths: Sequence[float], asked: Any) -> None:
+def _run(pipe: Connection, core: int, answers: type[Answers], lengths: Sequence[float], asked: Any) -> None:
     os.sched_setaffinity(0, {core})
-    _Answers.lengths, _Answers.asked, _Answers.over = lengths, asked, {}
+    answers.lengths, answers.asked, answers.over = lengths, asked, {}
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(pipe))
+        asyncio.run(_serve(pipe, answers))
 
 
 @contextlib.contextmanager
-def running(core: int, lengths: Sequence[float] = (), asked: Any = None) -> Iterator[str]:
+def running(
+    core: int, answers: type[Answers] = Answers, lengths: Sequence[float] = (), asked: Any = None
+) -> Iterator[str]:
     """Run the server in a process of its own, on *core*; yield the base URL.
 
     Args:
         core: where it runs.
+        answers: what answers.
         lengths: how many seconds the first prediction takes, the second, and so on, from the beginning again behind
             the last; with none, each is over at once.
         asked: a shared counter of the questions; None to count none.
     """
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_run, args=(there, core, lengths, asked), daemon=True)
+    values = (there, core, answers, lengths, asked)
+    process = multiprocessing.get_context("spawn").Process(target=_run, args=values, daemon=True)
     process.start()
     # Otherwise nobody would notice that the other end is gone.
     there.close()

@@ -1,8 +1,11 @@
 """One loop that asks after everything pending; questions run side by side, each with its own time."""
 
 import asyncio
+import heapq
+import itertools
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -18,7 +21,7 @@ from cometflux.polling import Poll, PollPolicy, Schedule
 from cometflux.predictions import Prediction
 from cometflux.protocol import Request
 from cometflux.registry import Entry
-from cometflux.retry import RetryPolicy, retrying
+from cometflux.retry import Retries, RetryPolicy, retrying
 
 _log = logging.getLogger("cometflux")
 
@@ -32,8 +35,10 @@ class Asker:
     Args:
         client: what makes the exchange.
         polls: how often to ask.
-        retries: how to repeat a question that met a passing fault.
+        policy: how to repeat a question that met a passing fault.
         clock: the loop's clock, in seconds.
+        retries: how much repeating there may be in the whole session.
+        pacer: how fast to ask.
         call_at: calls a function at a time of that clock.
         spawn: runs a coroutine beside this one.
         conclude: told of a prediction that is over.
@@ -47,9 +52,11 @@ class Asker:
         self,
         client: Client,
         polls: PollPolicy,
-        retries: RetryPolicy,
+        policy: RetryPolicy,
         *,
         clock: Callable[[], float],
+        retries: Retries,
+        pacer: Pacer,
         call_at: Callable[[float, Callable[[], None]], asyncio.TimerHandle],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         conclude: Callable[[Entry, Prediction], None],
@@ -59,8 +66,8 @@ class Asker:
         tell: Observer | None,
     ) -> None:
         # The schedule asks again anyway, so only a passing fault is worth asking twice at once.
-        twice = attrs.evolve(retries, tries=min(2, retries.tries))
-        self._get = retrying(client.get, twice, _may_ask_again)
+        twice = attrs.evolve(policy, tries=min(2, policy.tries))
+        self._get = retrying(client.get, twice, _may_ask_again, retries, is_patient=False)
         self._schedule = Schedule(polls)
         self._clock = clock
         self._call_at = call_at
@@ -70,8 +77,10 @@ class Asker:
         self._on_pause = on_pause
         self._learn = learn
         self._tell = tell
-        self._places = asyncio.Semaphore(MOST_ASKS)
-        self._pacer = Pacer(widest_gap=0.1)
+        self._pacer = pacer
+        self._line: deque[Poll] = deque()
+        self._patience: list[tuple[float, int, Poll]] = []
+        self._number = itertools.count()
         self._wake = asyncio.Event()
         self._wakes_at = math.inf
 
@@ -88,11 +97,13 @@ class Asker:
         """Ask after whatever is due, for ever."""
         while True:
             self._wake.clear()
-            for poll in self._schedule.pop_due(self._clock()):
-                self._attend(poll)
-            due = self._schedule.next_due
-            self._wakes_at = math.inf if due is None else due
-            timer = None if due is None else self._call_at(due, self._wake.set)
+            now = self._clock()
+            for poll in self._schedule.pop_due(now):
+                self._attend(poll, now)
+            if self._line:
+                self._move_up(now)
+            self._wakes_at = due = self._next_due(now)
+            timer = None if due == math.inf else self._call_at(due, self._wake.set)
             await self._wake.wait()
             if timer is not None:
                 timer.cancel()
@@ -102,21 +113,48 @@ class Asker:
         if due is not None and due < self._wakes_at:
             self._wake.set()
 
-    def _attend(self, poll: Poll) -> None:
-        now = self._clock()
+    def _attend(self, poll: Poll, now: float) -> None:
         if now >= poll.ends:
-            self._detach(poll.subject)
-        elif self._pacer.is_paused(now):
-            # One behind the other, so that the pause does not end in a herd.
-            self._schedule.put(poll, self._pacer.reserve(now))
+            self._detach(poll)
+        elif self._line or self._pacer.opens(now) > now:
+            # Not a task for each: a pause may be long, and the pending ones many.
+            poll.is_waiting = True
+            self._line.append(poll)
+            heapq.heappush(self._patience, (poll.ends, next(self._number), poll))
         else:
-            self._spawn(self._ask(poll))
+            self._spawn(self._ask(poll, self._pacer.enter(now)))
 
-    async def _ask(self, poll: Poll) -> None:
+    def _move_up(self, now: float) -> None:
+        """Let those through that wait in the line, as the pacer says; and those go whose patience is over."""
+        while self._patience and self._patience[0][0] <= now:
+            _, _, poll = heapq.heappop(self._patience)
+            if poll.is_waiting:
+                poll.is_waiting = False
+                self._detach(poll)
+        while self._line:
+            if self._line[0].is_waiting:
+                if self._pacer.opens(now) > now:
+                    return
+                self._line[0].is_waiting = False
+                self._spawn(self._ask(self._line[0], self._pacer.enter(now)))
+            self._line.popleft()
+        self._patience.clear()
+
+    def _next_due(self, now: float) -> float:
+        due = self._schedule.next_due
+        due = math.inf if due is None else due
+        return min(due, self._pacer.opens(now), self._patience[0][0]) if self._line else due
+
+    async def _ask(self, poll: Poll, sent: float) -> None:
         """Ask once. A question that fails changes nothing for its prediction."""
         entry: Entry = poll.subject
         asked = self._clock()
-        prediction = await self._answer(poll, entry)
+        try:
+            prediction = await self._answer(poll, entry, sent)
+        finally:
+            self._pacer.leave()
+            if self._line:
+                self._wake.set()
         if self._tell:
             assert entry.prediction is not None
             status = prediction.status if prediction else None
@@ -127,7 +165,8 @@ class Asker:
             self._end(poll, entry, prediction)
         else:
             entry.heard(prediction)
-            self._schedule.again(poll, asked, self._clock())
+            now = self._clock()
+            self._schedule.again(poll, asked, now, self._pacer.rate(now))
         self._look()
 
     def _end(self, poll: Poll, entry: Entry, prediction: Prediction) -> None:
@@ -136,15 +175,12 @@ class Asker:
             self._learn(entry.job.model, observed)
         self._conclude(entry, prediction)
 
-    async def _answer(self, poll: Poll, entry: Entry) -> Prediction | None:
+    async def _answer(self, poll: Poll, entry: Entry, sent: float) -> Prediction | None:
         """Return what the service says; None where the question failed."""
         assert entry.prediction is not None
-        sent = self._clock()
         entry.trouble = None
         try:
-            # The question's own time begins in the transport, so that none runs while it waits for a place.
-            async with asyncio.timeout_at(poll.ends), self._places:
-                sent = self._clock()
+            async with asyncio.timeout_at(poll.ends):
                 prediction = await self._get(
                     entry.prediction.id, input_size=entry.input_size, also=entry.prediction.extra.get("id")
                 )
@@ -171,14 +207,16 @@ class Asker:
     def _pause(self, error: RateLimitError, sent: float) -> None:
         seconds = self._pacer.refused(sent, self._clock(), error.retry_after)
         self._on_pause(self._pacer.resume)
-        if self._tell:
+        if self._tell and seconds is not None:
             self._tell(Throttled(seconds=seconds))
 
     def hold(self, until: float) -> None:
         """Ask nothing before *until*, because submissions were refused for their speed."""
-        self._pacer.hold(until)
+        self._pacer.hold(until, self._clock())
 
-    def _detach(self, entry: Entry) -> None:
+    def _detach(self, poll: Poll) -> None:
+        entry: Entry = poll.subject
+        self._schedule.drop(poll)
         trouble = f"; the last question failed: {entry.trouble.message}" if entry.trouble else ""
         self._lose(entry, PatienceError(f"the prediction was not over when patience ended{trouble}"))
 

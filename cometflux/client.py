@@ -1,12 +1,13 @@
 """One exchange at a time: create, get, cancel, download. Nothing is repeated, nothing remembered."""
 
 import time
+from collections.abc import Callable
 
 from cometflux import protocol
 from cometflux.errors import CometfluxError, InputError, Money
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction
-from cometflux.protocol import Request
+from cometflux.protocol import Request, Response
 from cometflux.transport import Transport
 
 
@@ -14,10 +15,18 @@ class Client:
     """The API's verbs, one exchange each.
 
     For one prediction at a time with your own polling; a `Session` runs many, and looks after the money.
+
+    Args:
+        transport: what moves the bytes.
+        heed: told how many requests remain, and in how many seconds there are more, where an answer says so; None
+            where nobody wants to know.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(
+        self, transport: Transport, heed: Callable[[Request, tuple[float, float]], None] | None = None
+    ) -> None:
         self._transport = transport
+        self._heed = heed
 
     async def create(self, job: Job) -> Prediction:
         """Submit *job*: every accepted call is billed, so never call it again after `UnknownSubmissionError`.
@@ -44,7 +53,9 @@ class Client:
         Raises:
             ConnectError, RejectedError, UnknownSubmissionError: as for `create`.
         """
-        return protocol.read_created(await self._transport.submit(request), time.time())
+        response = await self._transport.submit(request)
+        self._note_allowance(request, response)
+        return protocol.read_created(response, time.time())
 
     async def get(self, prediction_id: str, *, input_size: int = 0, also: str | None = None) -> Prediction:
         """Ask after a prediction, once.
@@ -70,9 +81,14 @@ class Client:
         """
         return await self._ask(protocol.cancel_request(prediction_id), prediction_id)
 
+    def _note_allowance(self, request: Request, response: Response) -> None:
+        if self._heed is not None and (allowance := protocol.read_allowance(response.headers)) is not None:
+            self._heed(request, allowance)
+
     async def _ask(self, request: Request, prediction_id: str, also: str | None = None) -> Prediction:
         try:
             response = await self._transport.ask(request)
+            self._note_allowance(request, response)
             return protocol.read_prediction(response, prediction_id, time.time(), also)
         except CometfluxError as error:
             error.money, error.prediction_id = Money.ACCEPTED, prediction_id

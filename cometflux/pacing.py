@@ -1,72 +1,229 @@
-"""How fast to send: one brake for every task of a session, and the circuit breaker. Time is a parameter."""
+"""How fast to send: one brake for every task of a session, what retrying may add, and the circuit breaker.
 
-FIRST_PAUSE = 1.0
+Time is a parameter.
+"""
+
+import math
+from collections import deque
+
+from cometflux.errors import ConfigError
+from cometflux.rates import Rate
+
+FIRST_PAUSE = 0.25
 """Seconds to pause after a first 429 that names no time; it doubles with each pause that earns another."""
 LONGEST_OWN_PAUSE = 30.0
 """The longest pause that we choose ourselves, in seconds."""
+LONGEST_PAUSE = 300.0
+"""The longest pause of all, in seconds."""
+FIRST_WINDOW = 10
+"""So many requests may be under way at first, and after each pause."""
+_PATIENCE = 1.0
+"""Seconds after which twice as many may be under way, where none is answered and none refused."""
+_LATE = 0.05
+"""A request that leaves later than it might, by so many seconds, does not make those behind it later."""
+
+
+def check_limit(name: str, value: object) -> None:
+    """Refuse what is no number of requests a minute.
+
+    Raises:
+        ConfigError: *value* is neither None nor a number above 0.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 < value < math.inf):  # type: ignore[operator]
+        raise ConfigError(f"{name}={value!r}: allowed are None and a number of requests a minute above 0")
 
 
 class Pacer:
-    """A pause for all when the service asks to slow down, and a careful start after it.
+    """When the next request may leave: a window, a pause for all, and a rate that is learned or known.
 
-    One task's 429 stops every task. After the pause, requests leave one by one, at a gap that shrinks with every
-    success; so the pause does not end in a herd that earns the next one.
+    Nothing holds a request back until the service refuses one, but the window: 10 under way at first, one more with
+    each success. So the first herd that meets an unknown limit is a small one. One refusal then stops all. After the
+    pause they leave one by one, at the rate that `rates` has learned.
+
+    A limit that is known is kept from the start: no minute, wherever it begins, holds more. A sixtieth of it may leave
+    at once, to make up for what left late; the rest is spaced evenly.
+
+    Args:
+        most: how many requests may be under way.
+        per_minute: how many may leave within a minute; None where that is not known.
     """
 
-    def __init__(self, widest_gap: float = 1.0) -> None:
-        self._widest_gap = widest_gap
-        self._resume = 0.0
-        self._paused_at = 0.0
-        self._pauses = 0
-        self._gap = 0.0
+    def __init__(self, most: int, per_minute: float | None = None) -> None:
+        self._most = most
+        self._window = min(FIRST_WINDOW, most)
+        self._grows = 0.0
+        self._under_way = 0
+        self._rate = Rate()
         self._next = 0.0
+        self._known_gap = 0.0
+        self._known_late = 0.0
+        self._known_next = -math.inf
+        if per_minute is not None:
+            at_once = per_minute // 60
+            self._known_gap = 60 / (per_minute - at_once)
+            self._known_late = at_once * self._known_gap
+        self._is_free = per_minute is None
+        self._now = -math.inf
+        self._paused_at = -math.inf
+        self._resume = -math.inf
+        self._pauses = 0
 
-    def reserve(self, now: float) -> float:
-        """Take a place in the line: when this request may leave. Ask again if there was a pause meanwhile."""
-        leave = max(now, self._resume, self._next)
-        self._next = leave + self._gap
-        return leave
+    def opens(self, now: float) -> float:
+        """Return when the next request may leave: *now*, later, or never as things stand."""
+        if self._under_way >= self._window and not self._widens(now):
+            return self._grows if self._window < self._most else math.inf
+        if self._is_free:
+            return now
+        now = self._keep_up(now)
+        return max(now, self._resume, self._next, self._known_next - self._known_late)
 
-    def is_paused(self, now: float) -> bool:
-        """Whether every task has to wait."""
-        return now < self._resume
+    def enter(self, now: float) -> float:
+        """Let a request leave; return the moment by which it is known from now on."""
+        self._under_way += 1
+        if self._under_way >= self._window:
+            self._grows = now + _PATIENCE
+        if self._is_free:
+            return self._rate.leave(now)
+        now = self._keep_up(now)
+        self._next = max(self._next, now - _LATE, self._resume) + self._rate.gap(now)
+        if self._known_gap:
+            self._known_next = max(self._known_next, now) + self._known_gap
+        return self._rate.leave(now)
+
+    def leave(self) -> None:
+        """Note that a request is no longer under way."""
+        self._under_way -= 1
+
+    def rate(self, now: float) -> float:
+        """Return how many requests a second may leave."""
+        if self._is_free:
+            return math.inf
+        return min(self._rate.at(self._keep_up(now)), 1 / self._known_gap if self._known_gap else math.inf)
 
     @property
     def resume(self) -> float:
         """When the pause ends, or ended."""
         return self._resume
 
-    def refused(self, sent: float, now: float, retry_after: float | None) -> float:
-        """Pause because a request that left at *sent* was refused; return the length of the pause in seconds.
+    def accepted(self, sent: float) -> None:
+        """Note that a request that left at *sent* was let through."""
+        if self._window < self._most:
+            self._window += 1
+        if self._pauses and sent > self._paused_at:
+            self._pauses = 0
 
-        Refusals of requests that had left before the pause began belong to the same pause.
+    def refused(self, sent: float, now: float, retry_after: float | None) -> float | None:
+        """Pause because a request that left at *sent* was refused.
+
+        Returns:
+            The length of the pause in seconds; None where it is no new one: refusals of requests that had left before
+            a pause began belong to it.
         """
+        now = self._keep_up(now)
+        sent = min(sent, now)
+        named = None if retry_after is None else _bounded(retry_after)
         if sent < self._paused_at:
-            self._resume = max(self._resume, now + (retry_after or 0.0))
-            return max(self._resume - now, 0.0)
+            self._rate.refused_too()
+            self._wait_until(now + (named or 0.0))
+            return None
         self._pauses += 1
-        own = min(FIRST_PAUSE * 2.0 ** min(self._pauses - 1, 16), LONGEST_OWN_PAUSE)
-        wait = own if retry_after is None else retry_after
-        self._paused_at = now
-        self._resume = max(self._resume, now + wait)
-        # Places beyond the pause are still held by those who wait for them.
-        self._next = max(self._next, self._resume)
-        self._gap = min(max(2 * self._gap, 0.02), self._widest_gap)
+        pause = min(FIRST_PAUSE * 2.0 ** min(self._pauses - 1, 16), LONGEST_OWN_PAUSE)
+        if named is not None:
+            # A limiter that names the moment of its next token is empty again behind it.
+            pause = max(named, FIRST_PAUSE) if named or self._rate.curve is not None else 0.0
+        self._wait_until(now + pause)
+        self._rate.refused(sent, now, pause, self._resume, self._under_way)
+        self._paused_at, self._next, self._is_free = now, self._resume, False
+        self._window = min(max(self._window // 2, FIRST_WINDOW), self._window)
         return self._resume - now
 
-    def hold(self, until: float) -> None:
-        """Pause because others of the session were refused."""
-        self._resume = max(self._resume, until)
-        self._next = max(self._next, until)
+    def hold(self, until: float, now: float) -> None:
+        """Pause because others of the session were refused, or because nothing is left of what a window allows."""
+        now = self._keep_up(now)
+        until = min(until, now + LONGEST_PAUSE)
+        if until > max(now, self._resume):
+            self._wait_until(until)
+            self._is_free = False
+            self._window = min(self._window, FIRST_WINDOW)
 
-    def accepted(self, sent: float) -> None:
-        """Recover a little, because a request that left at *sent* was let through.
+    def told(self, remaining: float, reset: float, now: float) -> None:
+        """Heed an answer that tells how many requests remain, and in how many seconds there are more again."""
+        # Those under way may have been counted or not; where plenty remains, it does not matter.
+        if remaining < self._under_way:
+            self.hold(now + _bounded(reset), now)
 
-        One that had left before the pause began says nothing of the pace after it.
-        """
-        if self._gap and sent > self._paused_at:
-            self._pauses = 0
-            self._gap = 0.0 if self._gap < 0.001 else self._gap * 0.9
+    def _widens(self, now: float) -> bool:
+        """Let more be under way where nothing is answered for a while: then it is not speed that is the matter."""
+        if now < self._grows or self._window >= self._most:
+            return False
+        self._window = min(2 * self._window, self._most)
+        return True
+
+    def _wait_until(self, moment: float) -> None:
+        self._resume = max(self._resume, moment)
+        self._next = max(self._next, self._resume)
+
+    def _keep_up(self, now: float) -> float:
+        """Follow the clock, also where it was set back: what was to be waited for is still to be waited for."""
+        if not math.isfinite(now):
+            return self._now if math.isfinite(self._now) else 0.0
+        if now < self._now:
+            back = now - self._now
+            self._paused_at += back
+            self._resume += back
+            self._next += back
+            self._known_next += back
+            self._rate.shift(back)
+        self._now = now
+        return now
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, 0.0), LONGEST_PAUSE) if seconds == seconds else 0.0
+
+
+class Extras:
+    """How much retrying may add: within a minute 10 requests, or a tenth of the first tries where that is more.
+
+    So a service that is down is not asked several times as often by those who want it back. A job that is offered again
+    after a 429 does not count: how often that happens is the pacer's business.
+    """
+
+    def __init__(self, least: int = 10, share: float = 0.1) -> None:
+        self._least = least
+        self._share = share
+        self._seconds: deque[list[int]] = deque()
+        self._firsts = 0
+        self._extras = 0
+
+    def first(self, now: float) -> None:
+        """Note a first try."""
+        self._second(now)[1] += 1
+        self._firsts += 1
+
+    def take(self, now: float) -> float:
+        """Take room for one more; return 0.0, or after how many seconds to ask again."""
+        second = self._second(now)
+        if self._extras >= max(self._least, int(self._share * self._firsts)):
+            return 1.0
+        second[2] += 1
+        self._extras += 1
+        return 0.0
+
+    def _second(self, now: float) -> list[int]:
+        """Return the counts of this second, and forget those of more than a minute ago."""
+        number = int(now)
+        seconds = self._seconds
+        if seconds and seconds[-1][0] == number:
+            return seconds[-1]
+        # A second that is not over is kept whole: so no minute, wherever it begins, holds more.
+        while seconds and not number - 61 < seconds[0][0] <= number:
+            _, firsts, extras = seconds.popleft()
+            self._firsts -= firsts
+            self._extras -= extras
+        seconds.append([number, 0, 0])
+        return seconds[-1]
 
 
 class Breaker:

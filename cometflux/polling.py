@@ -176,10 +176,17 @@ class Poll:
     """How many questions in a row have failed."""
     is_planned: bool = False
     """Whether its question is where the rhythm puts it, and not put off."""
+    wish: float = 0.0
+    """How many questions a second it would take, by itself."""
+    is_waiting: bool = False
+    """Whether it is due and waits for its turn."""
 
 
 class Schedule:
     """The questions to ask, earliest first.
+
+    Where all of them together would be more a second than may be asked, every gap is stretched alike: so each
+    prediction is asked after less often, and none is forgotten.
 
     Args:
         policy: how often to ask.
@@ -190,6 +197,8 @@ class Schedule:
         self._rhythms: dict[str, Rhythm] = {}
         self._heap: list[tuple[float, int, Poll]] = []
         self._count = 0
+        self._demand = 0.0
+        self._pending = 0
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -215,25 +224,39 @@ class Schedule:
             rhythm = self._rhythms[model] = Rhythm(self._policy)
         ends = now + (self._policy.patience if patience is None else patience)
         poll = Poll(subject, rhythm, now - max(age or 0.0, 0.0), ends)
-        self._plan(poll, now + rhythm.first() if age is None else now)
+        self._pending += 1
+        first = rhythm.first() if age is None else 0.0
+        self._wish(poll, first or self._policy.clamp(UNLEARNED))
+        self._plan(poll, now + first)
         return poll
 
-    def again(self, poll: Poll, asked: float, now: float) -> None:
-        """Ask once more after one of which it was *asked* then, and which was not over."""
+    def again(self, poll: Poll, asked: float, now: float, most: float = math.inf) -> None:
+        """Ask once more after one of which it was *asked* then, and which was not over.
+
+        *most* is how many questions a second may be asked altogether.
+        """
         poll.failures = 0
         age = max(asked - poll.began, poll.ran)
         poll.rhythm.ran(poll.ran, age)
         poll.ran = age
-        self._plan(poll, max(poll.began + poll.rhythm.next(age), now + self._policy.floor))
+        due = max(poll.began + poll.rhythm.next(age), now + self._policy.floor)
+        self._wish(poll, due - now)
+        if self._demand > most:
+            self.put(poll, now + (due - now) * self._demand / most)
+        else:
+            self._plan(poll, due)
 
     def fail(self, poll: Poll, now: float) -> None:
         """Ask once more after one of which nothing could be learned; later after each failure in a row."""
         poll.failures += 1
         gap = self._policy.clamp(UNLEARNED)
-        self.put(poll, now + min(gap * 2.0 ** min(poll.failures, 32), max(LONGEST_INTERVAL, gap)))
+        gap = min(gap * 2.0 ** min(poll.failures, 32), max(LONGEST_INTERVAL, gap))
+        self._wish(poll, gap)
+        self.put(poll, now + gap)
 
     def end(self, poll: Poll, now: float) -> Observed | None:
         """Take note of one that is over; return what was seen of its model where that made a new estimate."""
+        self.drop(poll)
         rhythm = poll.rhythm
         has_learned = rhythm.ended(poll.ran, max(now - poll.began, poll.ran))
         if has_learned and rhythm.observed.ends <= len(self._heap) <= _MOST_HASTENED:
@@ -254,6 +277,17 @@ class Schedule:
     def _plan(self, poll: Poll, due: float) -> None:
         self.put(poll, due)
         poll.is_planned = True
+
+    def drop(self, poll: Poll) -> None:
+        """Take note that nothing more is asked after one."""
+        self._pending -= 1
+        self._demand = max(self._demand - poll.wish, 0.0) if self._pending else 0.0
+        poll.wish = 0.0
+
+    def _wish(self, poll: Poll, gap: float) -> None:
+        wish = 1 / max(gap, 1e-6)
+        self._demand += wish - poll.wish
+        poll.wish = wish
 
     def put(self, poll: Poll, due: float) -> None:
         """Ask at *due*, or when patience is over if that is earlier."""

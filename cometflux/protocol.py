@@ -311,6 +311,17 @@ def _read_header_wait(text: str, now: float) -> float | None:
         return None
 
 
+def read_allowance(headers: Mapping[str, str]) -> tuple[float, float] | None:
+    """Read how many requests remain, and in how many seconds there are more again; None where it does not say."""
+    if (remaining := headers.get("ratelimit-remaining")) is None:
+        return None
+    figures = remaining.strip(), headers.get("ratelimit-reset", "").strip()
+    # str.isdigit alone would let other scripts' digits through.
+    if not all(each.isascii() and each.isdigit() for each in figures):
+        return None
+    return float(figures[0][:12]), min(float(figures[1][:12]), LONGEST_PAUSE)
+
+
 def may_retry(request: Request, error: CometfluxError) -> bool:
     """Whether sending *request* again is free of risk, and may help.
 

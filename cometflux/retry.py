@@ -3,14 +3,16 @@
 This is the one place that knows backoff; its fork, which shares the import name, serves as well.
 """
 
+import asyncio
 import random
 import warnings
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import attrs
 
 from cometflux.errors import CometfluxError, ConfigError, RateLimitError
+from cometflux.pacing import Extras
 
 with warnings.catch_warnings():
     # backoff 2.2 asks asyncio in a way that Python 3.14 deprecates.
@@ -45,14 +47,46 @@ class RetryPolicy:
     """For how many seconds one job is offered again and again while the service answers 429."""
 
 
+class Retries:
+    """How much repeating there may be in a whole session, by the clock of its loop; see `Extras`."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._extras = Extras()
+
+    def first(self) -> None:
+        """Note a first try."""
+        self._extras.first(self._clock())
+
+    def take(self) -> float:
+        """Take room for one repetition; return 0.0, or after how many seconds to ask again."""
+        return self._extras.take(self._clock())
+
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def retrying(
-    call: Callable[P, Awaitable[R]], policy: RetryPolicy, may_retry: Callable[[CometfluxError], bool]
+    call: Callable[P, Awaitable[R]],
+    policy: RetryPolicy,
+    may_retry: Callable[[CometfluxError], bool],
+    retries: Retries | None = None,
+    *,
+    is_patient: bool = True,
 ) -> Callable[P, Awaitable[R]]:
-    """Repeat *call* as *policy* says while it raises errors that *may_retry* approves of; then let the error out."""
+    """Repeat *call* as *policy* says while it raises errors that *may_retry* approves of; then let the error out.
+
+    Repetitions of a session stay within max(10, a tenth of the first tries) a minute, so that a service in trouble is
+    not asked several times as often. What is offered again after a 429 comes as a first try: the pacer governs it.
+
+    Args:
+        call: what to repeat.
+        policy: how often, and when.
+        may_retry: whether it is worth it.
+        retries: how much repeating there may be altogether; None for any.
+        is_patient: whether to wait for room to repeat, or to let the error out where there is none.
+    """
 
     def waits() -> Generator[float, Any, None]:
         error = yield 0.0
@@ -64,9 +98,28 @@ def retrying(
     def gives_up(error: Exception) -> bool:
         return not (isinstance(error, CometfluxError) and may_retry(error))
 
+    async def make_room(failed: Any) -> None:
+        while retries is not None and (seconds := retries.take()) > 0:
+            if not is_patient:
+                raise failed["exception"]
+            await asyncio.sleep(seconds)
+
     # backoff's default jitter would cut a Retry-After short, and its logger would print the call's arguments.
-    @backoff.on_exception(waits, CometfluxError, max_tries=policy.tries, giveup=gives_up, jitter=None, logger=None)
+    @backoff.on_exception(
+        waits,
+        CometfluxError,
+        max_tries=policy.tries,
+        giveup=gives_up,
+        on_backoff=make_room,
+        jitter=None,
+        logger=None,
+    )
     async def attempt(*args: P.args, **kwargs: P.kwargs) -> R:
         return await call(*args, **kwargs)
 
-    return attempt
+    def first(*args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
+        if retries is not None:
+            retries.first()
+        return cast("Awaitable[R]", attempt(*args, **kwargs))
+
+    return first

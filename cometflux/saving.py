@@ -11,7 +11,7 @@ from cometflux.errors import CometfluxError, OutputError
 from cometflux.images import ImageFile
 from cometflux.predictions import Prediction
 from cometflux.protocol import Request
-from cometflux.retry import RetryPolicy, retrying
+from cometflux.retry import Retries, RetryPolicy, retrying
 
 MOST_DOWNLOADS = 16
 """Outputs fetched at the same time at most."""
@@ -20,14 +20,14 @@ MOST_DOWNLOADS = 16
 class Saver:
     """Fetches and writes outputs, which the service keeps for about an hour."""
 
-    def __init__(self, client: Client, policy: RetryPolicy) -> None:
+    def __init__(self, client: Client, policy: RetryPolicy, retries: Retries | None = None) -> None:
         self._client = client
         self._places = asyncio.Semaphore(MOST_DOWNLOADS)
         self._naming = asyncio.Lock()
         self._unsaved = 0
         self._is_caught_up = asyncio.Event()
         self._is_caught_up.set()
-        self.fetch = retrying(self._fetch_once, policy, _may_fetch_again)
+        self.fetch = retrying(self._fetch_once, policy, _may_fetch_again, retries)
         """Fetch one output and check that it is a whole image; repeated while the fault may pass."""
 
     async def caught_up(self) -> None:

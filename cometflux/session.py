@@ -14,7 +14,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from cometflux import naming, storage
-from cometflux.asking import Asker
+from cometflux.asking import MOST_ASKS, Asker
 from cometflux.batch import Batch, Drawing, Drawn
 from cometflux.carrying import UNSAVED, Carrier, unforeseen
 from cometflux.client import Client
@@ -31,12 +31,14 @@ from cometflux.events import Event, Observer, Submitted
 from cometflux.jobs import Job, Kind
 from cometflux.journal import JournalWriter
 from cometflux.ledger import Ledger
+from cometflux.pacing import Pacer, check_limit
 from cometflux.polling import PollPolicy, check_seconds
 from cometflux.predictions import Prediction
+from cometflux.protocol import Request
 from cometflux.registry import Entry, Outcome, Registry
-from cometflux.retry import RetryPolicy
+from cometflux.retry import Retries, RetryPolicy
 from cometflux.saving import Saver
-from cometflux.submission import OnUnknown, Submitter, UnknownPolicy
+from cometflux.submission import MOST_POSTS, OnUnknown, Submitter, UnknownPolicy
 from cometflux.transport import Transport
 
 _log = logging.getLogger("cometflux")
@@ -54,6 +56,10 @@ class Session:
         max_pending: how many predictions may be under way at once.
         poll_policy: how often to ask after each, and for how long.
         retry_policy: how to repeat what is free of risk.
+        creates_per_minute: how many submissions may leave within a minute; None where no limit is known, and then it is
+            learned from what is refused. Replicate publishes 600.
+        polls_per_minute: how many questions may leave within a minute; Replicate publishes 3000. Where that is fewer
+            than are due, every prediction is asked after less often.
         journal: where every step is written down before the next one is taken, so that a later run can go on: a file,
             or a folder to hold it; None to keep what is pending in memory only. Given as a path here, it does not
             know whose predictions it holds: `open_session` checks that.
@@ -81,6 +87,8 @@ class Session:
         max_pending: int = 64,
         poll_policy: PollPolicy | None = None,
         retry_policy: RetryPolicy | None = None,
+        creates_per_minute: float | None = None,
+        polls_per_minute: float | None = None,
         journal: str | Path | JournalWriter | None = None,
         on_event: Observer | None = None,
         on_unknown: OnUnknown = "hold",
@@ -95,12 +103,17 @@ class Session:
         if max_predictions is not None:
             _check_count("max_predictions", max_predictions, 0)
         check_seconds("grace", grace)
+        check_limit("creates_per_minute", creates_per_minute)
+        check_limit("polls_per_minute", polls_per_minute)
         _check_type("poll_policy", poll_policy, PollPolicy)
         _check_type("retry_policy", retry_policy, RetryPolicy)
         if on_event is not None and not callable(on_event):
             raise ConfigError(f"on_event={on_event!r}: allowed is a function that takes an event")
-        retries = retry_policy or RetryPolicy()
-        self._client = client = Client(transport)
+        policy = retry_policy or RetryPolicy()
+        retries = Retries(self._now)
+        self._creates = Pacer(MOST_POSTS, creates_per_minute)
+        self._polls = Pacer(MOST_ASKS, polls_per_minute)
+        self._client = client = Client(transport, self._heed)
         tell = None if on_event is None else _guarded(on_event)
         self._transport = transport
         self._max_pending = max_pending
@@ -110,14 +123,17 @@ class Session:
         if journal is not None and not isinstance(journal, JournalWriter):
             journal = JournalWriter(journal)
         self._ledger = Ledger(journal, max_predictions, on_fault=self._stop)
-        self._saver = Saver(client, retries)
+        self._saver = Saver(client, policy, retries)
         self._submitter = Submitter(
             client,
             self._saver,
             self._ledger,
-            retries,
+            policy,
             UnknownPolicy(on_unknown, max_resends),
             clock=self._now,
+            retries=retries,
+            pacer=self._creates,
+            call_at=self._call_at,
             check=self._check_usable,
             on_doom=self._stop,
             on_pause=lambda until: self._asker.hold(until),
@@ -126,8 +142,10 @@ class Session:
         self._asker = Asker(
             client,
             poll_policy or PollPolicy(),
-            retries,
+            policy,
             clock=self._now,
+            retries=retries,
+            pacer=self._polls,
             call_at=self._call_at,
             spawn=self._spawn,
             conclude=lambda entry, prediction: self._carrier.conclude(entry, prediction),
@@ -369,6 +387,12 @@ class Session:
     def _call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         assert self._loop is not None
         return self._loop.call_at(when, callback)
+
+    def _heed(self, request: Request, allowance: tuple[float, float]) -> None:
+        """Heed what an answer tells of the requests that remain."""
+        if self._loop is not None:
+            pacer = self._creates if request.body is not None else self._polls
+            pacer.told(*allowance, self._now())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         assert self._loop is not None

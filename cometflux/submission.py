@@ -2,11 +2,11 @@
 
 The way of one submission, in this order and no other::
 
-    (slot, files read) → saving caught up → place among the POSTs → pacer → may anything be sent?
-        → may one more be bought? → intent on the disk → POST → (answer on the disk → registry)
+    (slot, files read) → saving caught up → may one more be bought? → gate: place among the POSTs, and pacer
+        → may anything be sent? → intent on the disk → POST → (answer on the disk → registry)
 
-A 429, or proof that nothing left, closes the attempt and sends the job back to the pacer; so no job waits with a POST
-that may have left.
+Behind the gate a job waits for the disk alone. A 429, or proof that nothing left, closes the attempt and sends the job
+back to the gate; so no job waits there with a POST that may have left.
 """
 
 import asyncio
@@ -30,13 +30,14 @@ from cometflux.errors import (
     UnknownSubmissionError,
 )
 from cometflux.events import Observer, Retried, Throttled
+from cometflux.gate import Gate
 from cometflux.jobs import Job
 from cometflux.ledger import Ledger
 from cometflux.pacing import Breaker, Pacer
 from cometflux.predictions import Prediction
 from cometflux.protocol import Request
 from cometflux.registry import Entry
-from cometflux.retry import RetryPolicy, retrying
+from cometflux.retry import Retries, RetryPolicy, retrying
 from cometflux.saving import Saver
 
 _log = logging.getLogger("cometflux")
@@ -84,6 +85,9 @@ class Submitter:
         policy: how to repeat what provably never left.
         unknowns: what to do about submissions of unknown fate.
         clock: the loop's clock, in seconds.
+        retries: how much repeating there may be in the whole session.
+        pacer: how fast to send.
+        call_at: calls a function at a time of the clock.
         check: raises where nothing more is to be sent; asked right before each POST.
         on_doom: told of each answer that dooms the next submission.
         on_pause: told until when nothing is to be sent, when a submission was refused for its speed.
@@ -99,6 +103,9 @@ class Submitter:
         unknowns: UnknownPolicy,
         *,
         clock: Callable[[], float],
+        retries: Retries,
+        pacer: Pacer,
+        call_at: Callable[[float, Callable[[], None]], asyncio.TimerHandle],
         check: Callable[[], object],
         on_doom: Callable[[CometfluxError], None],
         on_pause: Callable[[float], None],
@@ -115,10 +122,10 @@ class Submitter:
         self._on_doom = on_doom
         self._on_pause = on_pause
         self._tell = tell
-        self._places = asyncio.Semaphore(MOST_POSTS)
-        self._pacer = Pacer()
+        self._pacer = pacer
+        self._gate = Gate(pacer, clock, call_at)
         self._breaker = Breaker()
-        self._attempt = retrying(self._post, policy, _may_send_again)
+        self._attempt = retrying(self._post, policy, _may_send_again, retries)
 
     async def submit(self, entry: Entry, job: Job) -> Prediction:
         """Submit *job*, again and again while the service asks to slow down.
@@ -147,12 +154,12 @@ class Submitter:
 
     async def _post(self, entry: Entry, request: Request) -> Prediction:
         await self._saver.caught_up()
-        async with self._places:
-            await self._prepare(entry, request)
+        sent = await self._prepare(entry, request)
+        try:
             if self._tell and isinstance(entry.trouble, ConnectError):
                 self._tell(Retried(key=entry.key, index=entry.index, error=entry.trouble))
             entry.trouble = None
-            sent, number = self._clock(), self._breaker.number()
+            number = self._breaker.number()
             entry.sending = True
             try:
                 prediction = await self._client.submit(request)
@@ -168,18 +175,28 @@ class Submitter:
                 prediction = confirmed
             self._pacer.accepted(sent)
             return prediction
+        finally:
+            self._gate.leave()
 
-    async def _prepare(self, entry: Entry, request: Request) -> None:
-        """Do all that has to be done before a submission may leave; cancelled, or in vain, undo it."""
+    async def _prepare(self, entry: Entry, request: Request) -> float:
+        """Do all that has to be done before a submission may leave; cancelled, or in vain, undo it.
+
+        Returns:
+            The moment by which the pacer knows it; it is under way from now on.
+        """
+        sent: float | None = None
         try:
-            # Before the pacer: a pause that comes meanwhile is waited for by all.
+            # Before the gate: a pause that comes meanwhile is waited for by all.
             await self._ledger.reserve(entry)
-            await pace(self._pacer, self._clock)
+            sent = await self._gate.enter()
             self._check()
             if entry.is_given_up:
                 raise CometfluxError("the caller gave the job up")
             await self._ledger.begin(entry, request.body or b"")
+            return sent
         except BaseException as error:
+            if sent is not None:
+                self._gate.leave()
             self._ledger.withdraw(entry, None)
             if isinstance(error, LimitError):
                 self._on_doom(error)
@@ -279,7 +296,7 @@ class Submitter:
 
     def hold(self, until: float) -> None:
         """Send nothing before *until*, because questions were refused for their speed."""
-        self._pacer.hold(until)
+        self._pacer.hold(until, self._clock())
 
     def _learn(self, error: CometfluxError, sent: float, number: int) -> None:
         """Learn for all tasks from what one submission met."""
@@ -287,24 +304,13 @@ class Submitter:
         if isinstance(error, RateLimitError):
             seconds = self._pacer.refused(sent, now, error.retry_after)
             self._on_pause(self._pacer.resume)
-            if self._tell:
+            if self._tell and seconds is not None:
                 self._tell(Throttled(seconds=seconds))
         if protocol.stops_submission(error):
             self._on_doom(error)
         elif isinstance(error, UnknownSubmissionError) and self._breaker.unknown(number, now):
             message = f"the fate of one submission after another is unknown; of the last, {error.message}"
             self._on_doom(UnknownSubmissionError(message, error.evidence))
-
-
-async def pace(pacer: Pacer, clock: Callable[[], float]) -> None:
-    """Wait for this request's place in the line."""
-    while True:
-        now = clock()
-        leave = pacer.reserve(now)
-        if leave > now:
-            await asyncio.sleep(leave - now)
-        if not pacer.is_paused(clock()):
-            return
 
 
 def _as_said(raised: Exception) -> CometfluxError:

@@ -32,6 +32,8 @@ def open_session(
     max_pending: int = 64,
     poll_policy: PollPolicy | None = None,
     retry_policy: RetryPolicy | None = None,
+    creates_per_minute: float | None = None,
+    polls_per_minute: float | None = None,
     journal: str | Path | JournalWriter | None = None,
     new_key: bool = False,
     on_event: Observer | None = None,
@@ -51,6 +53,8 @@ def open_session(
         max_pending: how many predictions may be under way at once.
         poll_policy: how often to ask after each, and for how long.
         retry_policy: how to repeat what is free of risk.
+        creates_per_minute: how many submissions may leave within a minute; None to learn it from what is refused.
+        polls_per_minute: how many questions may leave within a minute; None to learn it.
         journal: a file, or a folder to hold it, in which every step is written down before the next one is taken;
             the same jobs handed over again, by this process or a later one, go on from where they stand and are not
             bought twice. None to keep what is pending in memory only.
@@ -82,6 +86,8 @@ def open_session(
         max_pending=max_pending,
         poll_policy=poll_policy,
         retry_policy=retry_policy,
+        creates_per_minute=creates_per_minute,
+        polls_per_minute=polls_per_minute,
         journal=journal,
         on_event=on_event,
         on_unknown=on_unknown,
