@@ -164,7 +164,7 @@ class Asker:
         elif prediction.status.is_terminal:
             self._end(poll, entry, prediction)
         else:
-            entry.heard(prediction)
+            entry.prediction = prediction
             now = self._clock()
             self._schedule.again(poll, asked, now, self._pacer.rate(now))
         self._look()
@@ -182,7 +182,10 @@ class Asker:
         try:
             async with asyncio.timeout_at(poll.ends):
                 prediction = await self._get(
-                    entry.prediction.id, input_size=entry.input_size, also=entry.prediction.extra.get("id")
+                    entry.prediction.id,
+                    input_size=entry.input_size,
+                    also=entry.prediction.extra.get("id"),
+                    given=entry.job.input,
                 )
         except TimeoutError:
             return None  # patience is over, as the loop will see

@@ -1,7 +1,8 @@
 """One exchange at a time: create, get, cancel, download. Nothing is repeated, nothing remembered."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from cometflux import protocol
 from cometflux.errors import CometfluxError, InputError, Money
@@ -55,9 +56,16 @@ class Client:
         """
         response = await self._transport.submit(request)
         self._note_allowance(request, response)
-        return protocol.read_created(response, time.time())
+        return protocol.read_created(response, time.time(), request.input)
 
-    async def get(self, prediction_id: str, *, input_size: int = 0, also: str | None = None) -> Prediction:
+    async def get(
+        self,
+        prediction_id: str,
+        *,
+        input_size: int = 0,
+        also: str | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> Prediction:
         """Ask after a prediction, once.
 
         Args:
@@ -65,13 +73,14 @@ class Client:
             input_size: how many bytes its input had, for the answer repeats it; an answer may have 8 MiB beside that.
             also: another id that the answer may carry: the one in ``extra["id"]``, where the gateway files a
                 prediction under an id of its own.
+            given: its input, so that an answer that repeats it need not be kept beside it.
 
         Raises:
             RejectedError: the service refused; 404 may mean that it does not know the id yet.
             AnswerError: no answer, or one that nobody can read.
             ConnectError: no connection came about.
         """
-        return await self._ask(protocol.get_request(prediction_id, input_size), prediction_id, also)
+        return await self._ask(protocol.get_request(prediction_id, input_size), prediction_id, also, given)
 
     async def cancel(self, prediction_id: str) -> Prediction:
         """Stop a prediction. Replicate has this route; CometAPI does not document it, so it may be refused.
@@ -85,11 +94,13 @@ class Client:
         if self._heed is not None and (allowance := protocol.read_allowance(response.headers)) is not None:
             self._heed(request, allowance)
 
-    async def _ask(self, request: Request, prediction_id: str, also: str | None = None) -> Prediction:
+    async def _ask(
+        self, request: Request, prediction_id: str, also: str | None = None, given: Mapping[str, Any] | None = None
+    ) -> Prediction:
         try:
             response = await self._transport.ask(request)
             self._note_allowance(request, response)
-            return protocol.read_prediction(response, prediction_id, time.time(), also)
+            return protocol.read_prediction(response, prediction_id, time.time(), also, given)
         except CometfluxError as error:
             error.money, error.prediction_id = Money.ACCEPTED, prediction_id
             raise

@@ -7,6 +7,7 @@ Lenient is the rest: a field that cannot be read counts as left out, and its raw
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,10 +96,13 @@ _KINDS = {
 }
 
 
-def load_prediction(body: bytes, asked: str, also: str | None = None) -> Prediction:
+def load_prediction(
+    body: bytes, asked: str, also: str | None = None, given: Mapping[str, Any] | None = None
+) -> Prediction:
     """Read the answer to a question after the prediction *asked*, flat or in the gateway's envelope.
 
-    *also* is another id that the answer may carry; None where there is none.
+    *also* is another id that the answer may carry; None where there is none. *given* is its input, where that is known:
+    an answer that repeats it is made to share it.
 
     Raises:
         AnswerError: it cannot be read, or is about another prediction.
@@ -108,11 +112,11 @@ def load_prediction(body: bytes, asked: str, also: str | None = None) -> Predict
         raise AnswerError(f"the answer is about prediction {parts.ids[0][:80]!r}", prediction_id=asked)
     if parts.status is None:
         raise AnswerError("the answer has no status", prediction_id=asked)
-    return _build(parts, asked, parts.status)
+    return _build(parts, asked, parts.status, given)
 
 
-def load_created(body: bytes) -> Prediction | None:
-    """Read the answer to a submission; None unless it carries a prediction's id.
+def load_created(body: bytes, given: Mapping[str, Any] | None = None) -> Prediction | None:
+    """Read the answer to a submission of the input *given*; None unless it carries a prediction's id.
 
     The id alone is enough: whatever else is missing or odd, the prediction exists and can be asked after.
     """
@@ -125,7 +129,7 @@ def load_created(body: bytes) -> Prediction | None:
     # The gateway files a prediction under its own task id, where it has one.
     prediction_id = parts.ids[-1]
     try:
-        return _build(parts, prediction_id, parts.status or Status.UNRECOGNIZED)
+        return _build(parts, prediction_id, parts.status or Status.UNRECOGNIZED, given)
     except AnswerError:
         return Prediction(id=prediction_id, status=Status.UNRECOGNIZED)
 
@@ -217,19 +221,25 @@ def _parts(flat: Mapping[str, Any], envelope: Mapping[str, Any]) -> _Parts:
     return _Parts(flat, envelope, ids, status)
 
 
-def _build(parts: _Parts, prediction_id: str, status: Status) -> Prediction:
+def _build(parts: _Parts, prediction_id: str, status: Status, given: Mapping[str, Any] | None = None) -> Prediction:
+    # Thousands may be pending, so what their answers have in common is kept once: the input, names, the model.
     known: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in parts.flat.items():
         if type(value) is _PLAIN.get(name):
             known[name] = value
         elif name not in _FIELDS:
-            extra[name] = value
+            extra[sys.intern(name)] = _with_names_once(value) if type(value) is dict else value
         elif value is not None and name in _HOOKS:
             try:
                 known[name] = _HOOKS[name](value, _TYPES[name])
             except ValueError:
                 extra[name] = value
+    for name in _ALIKE:
+        if name in known:
+            known[name] = sys.intern(known[name])
+    if given is not None and known.get("input") == given:
+        known["input"] = given
     if parts.flat.get("id") not in (None, prediction_id):
         extra["id"] = parts.flat["id"]
     if parts.envelope:
@@ -237,6 +247,10 @@ def _build(parts: _Parts, prediction_id: str, status: Status) -> Prediction:
     output = _load_output(parts)
     error = _load_error(parts, status)
     return Prediction(id=prediction_id, status=status, output=output, error=error, extra=extra, **known)
+
+
+def _with_names_once(value: dict[str, Any]) -> dict[str, Any]:
+    return {sys.intern(name): part for name, part in value.items()}
 
 
 def _load_output(parts: _Parts) -> tuple[str, ...]:
@@ -443,4 +457,5 @@ _TYPES = {
 _HOOKS = {name: _converter.get_structure_hook(kind) for name, kind in _TYPES.items()} | {"input": _load_input}
 # What nearly every answer has is of the very type that the hook would let through.
 _PLAIN = {name: kind for name, kind in _TYPES.items() if kind in (str, bool)} | {"metrics": dict}
+_ALIKE = ("model", "version")
 _KEPT = [field.name for field in attrs.fields(Prediction) if field.name not in {"input", "logs", "output"}]

@@ -41,6 +41,8 @@ class Request:
     body: bytes | None = None
     echo: int = 0
     """How many bytes of the input the answer may repeat, on top of what an answer usually has."""
+    input: Mapping[str, Any] | None = attrs.field(default=None, eq=False, repr=False)
+    """What a submission asks for, so that an answer that repeats it need not be kept beside it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +65,7 @@ class Response:
 def create_request(job: Job) -> Request:
     """Build the request that submits *job*; its answer decides about money."""
     body = converter.dump_body(job)
-    return Request("POST", f"/models/{job.model}/predictions", body, _echo(len(body)))
+    return Request("POST", f"/models/{job.model}/predictions", body, _echo(len(body)), job.input)
 
 
 def get_request(prediction_id: str, input_size: int = 0) -> Request:
@@ -90,8 +92,8 @@ def _safe_id(prediction_id: str) -> str:
 # ── responses ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_created(response: Response, now: float) -> Prediction:
-    """Read the answer to a submission. *now* is the wall clock, in seconds since 1970.
+def read_created(response: Response, now: float, given: Mapping[str, Any] | None = None) -> Prediction:
+    """Read the answer to a submission of the input *given*. *now* is the wall clock, in seconds since 1970.
 
     The body is read before the status: this service refuses with 500 and 503, and a broken answer may carry an id.
 
@@ -101,7 +103,7 @@ def read_created(response: Response, now: float) -> Prediction:
             carries it, and a question after it can prove that it was accepted.
     """
     # An id is proof of a bill, whatever the status says.
-    prediction = converter.load_created(response.body)
+    prediction = converter.load_created(response.body, given)
     if prediction is None:
         raise _refusal(response, now)
     if not _ID.fullmatch(prediction.id):
@@ -115,8 +117,12 @@ def read_created(response: Response, now: float) -> Prediction:
     return prediction
 
 
-def read_prediction(response: Response, asked: str, now: float, also: str | None = None) -> Prediction:
+def read_prediction(
+    response: Response, asked: str, now: float, also: str | None = None, given: Mapping[str, Any] | None = None
+) -> Prediction:
     """Read the answer to a question after the prediction *asked*, which may go by the id *also* as well.
+
+    *given* is its input, where that is known.
 
     Raises:
         RejectedError: the service refused to answer.
@@ -128,7 +134,7 @@ def read_prediction(response: Response, asked: str, now: float, also: str | None
         error = _rejection(response, _read_fault(response.body), now)
         error.money, error.prediction_id = Money.ACCEPTED, asked
         raise error
-    return converter.load_prediction(response.body, asked, also)
+    return converter.load_prediction(response.body, asked, also, given)
 
 
 @attrs.frozen(kw_only=True)

@@ -54,27 +54,6 @@ class Outcome:
         return self.prediction
 
 
-_MOST_WORDS, _LONGEST_WORD = 1000, 80
-_words: dict[Any, Any] = {}
-"""Words that answers have in common: the names of their fields, models, versions."""
-
-
-def _once(word: Any) -> Any:
-    """Return an equal word that is kept already, so that many answers share it."""
-    if type(word) is not str or len(word) > _LONGEST_WORD:
-        return word
-    known = _words.get(word)
-    if known is None:
-        if len(_words) >= _MOST_WORDS:
-            return word
-        known = _words[word] = word
-    return known
-
-
-def _with_names_once(value: Any) -> Any:
-    return {_once(name): part for name, part in value.items()} if type(value) is dict else value
-
-
 @attrs.define(eq=False, kw_only=True)
 class Entry:
     """One job on its way from submission to its outcome."""
@@ -123,19 +102,6 @@ class Entry:
     """Set when it has its slot, or needs none; None where nobody waits for that."""
     over: Any = None
     """Set when the job has ended, for an identical one that waits."""
-
-    def heard(self, prediction: Prediction) -> None:
-        """Keep what the service says of a prediction that is under way; what others have as well is kept once."""
-        extra = prediction.extra
-        is_plain = isinstance(prediction.input, dict) and prediction.input == self.job.input
-        self.prediction = attrs.evolve(
-            prediction,
-            model=_once(prediction.model),
-            version=_once(prediction.version),
-            # A service that repeats the input need not double the memory that prompts take.
-            input=self.job.input if is_plain else prediction.input,
-            extra={_once(name): _with_names_once(value) for name, value in extra.items()} if extra else extra,
-        )
 
     @property
     def prediction_id(self) -> str | None:
@@ -214,7 +180,7 @@ class Registry:
         del self._waiting[entry]
         # What carried the submission is all but over, and need not be kept as long as the prediction runs.
         entry.task = None
-        entry.heard(prediction)
+        entry.prediction = prediction
         self._pending[entry] = None
 
     def again(self, entry: Entry) -> None:
