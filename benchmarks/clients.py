@@ -68,7 +68,13 @@ class _Pooled:
 
     async def submit(self, request: Request) -> Response:
         if self._http is None:
-            self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=_AUTHORIZATION)
+            self._http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                headers=_AUTHORIZATION,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                auto_decompress=False,
+            )
         url = URL(self._base_url + request.path, encoded=True)
         async with self._http.request(request.method, url, data=request.body) as answer:
             return Response(status=answer.status, headers=answer.headers, body=await answer.read())
