@@ -6,6 +6,7 @@ at a time as much; one that lets a second's worth through at once makes up for i
 """
 
 import asyncio
+import contextlib
 import itertools
 import os
 import time
@@ -96,8 +97,10 @@ async def by_hand(origin: str, row: Row) -> list[float]:
             if answer.status == 429 and time.monotonic() < end:
                 raise RefusedError
 
-    async with aiohttp.ClientSession() as http:
-        await asyncio.gather(*(work(http) for _ in range(PENDING)))
+    # Those that wait for long, and have not come through at the end, are not counted.
+    with contextlib.suppress(TimeoutError):
+        async with aiohttp.ClientSession() as http, asyncio.timeout(SECONDS):
+            await asyncio.gather(*(work(http) for _ in range(PENDING)))
     return waits
 
 

@@ -19,6 +19,7 @@ FIRST_WINDOW = 10
 """So many requests may be under way at first, and after each pause."""
 _PATIENCE = 1.0
 """Seconds after which twice as many may be under way, where none is answered and none refused."""
+_SLOWEST, _FASTEST = 1e-6, 1e9
 _LATE = 0.05
 """A request that leaves later than it might, by so many seconds, does not make those behind it later."""
 
@@ -55,11 +56,12 @@ class Pacer:
         self._grows = 0.0
         self._under_way = 0
         self._rate = Rate()
-        self._next = 0.0
+        self._next = -math.inf
         self._known_gap = 0.0
         self._known_late = 0.0
         self._known_next = -math.inf
         if per_minute is not None:
+            per_minute = float(min(max(per_minute, _SLOWEST), _FASTEST))
             at_once = per_minute // 60
             self._known_gap = 60 / (per_minute - at_once)
             self._known_late = at_once * self._known_gap
@@ -68,6 +70,8 @@ class Pacer:
         self._paused_at = -math.inf
         self._resume = -math.inf
         self._pauses = 0
+        self._remaining = math.inf
+        self._resets = -math.inf
 
     def opens(self, now: float) -> float:
         """Return when the next request may leave: *now*, later, or never as things stand."""
@@ -76,16 +80,18 @@ class Pacer:
         if self._is_free:
             return now
         now = self._keep_up(now)
+        if self._under_way >= self._remaining and now < self._resets:
+            return self._resets
         return max(now, self._resume, self._next, self._known_next - self._known_late)
 
     def enter(self, now: float) -> float:
         """Let a request leave; return the moment by which it is known from now on."""
+        now = self._keep_up(now)
         self._under_way += 1
         if self._under_way >= self._window:
             self._grows = now + _PATIENCE
         if self._is_free:
             return self._rate.leave(now)
-        now = self._keep_up(now)
         self._next = max(self._next, now - _LATE, self._resume) + self._rate.gap(now)
         if self._known_gap:
             self._known_next = max(self._known_next, now) + self._known_gap
@@ -107,11 +113,12 @@ class Pacer:
         return self._resume
 
     def accepted(self, sent: float) -> None:
-        """Note that a request that left at *sent* was let through."""
+        """Note that a request that left at *sent* was let through; before a pause, it tells nothing of what follows."""
+        if sent <= self._paused_at:
+            return
+        self._pauses = 0
         if self._window < self._most:
             self._window += 1
-        if self._pauses and sent > self._paused_at:
-            self._pauses = 0
 
     def refused(self, sent: float, now: float, retry_after: float | None) -> float | None:
         """Pause because a request that left at *sent* was refused.
@@ -121,9 +128,10 @@ class Pacer:
             a pause began belong to it.
         """
         now = self._keep_up(now)
-        sent = min(sent, now)
+        # In this order, for *sent* may be no number.
+        sent = min(now, sent)
         named = None if retry_after is None else _bounded(retry_after)
-        if sent < self._paused_at:
+        if sent <= self._paused_at:
             self._rate.refused_too()
             self._wait_until(now + (named or 0.0))
             return None
@@ -131,27 +139,35 @@ class Pacer:
         pause = min(FIRST_PAUSE * 2.0 ** min(self._pauses - 1, 16), LONGEST_OWN_PAUSE)
         if named is not None:
             # A limiter that names the moment of its next token is empty again behind it.
-            pause = max(named, FIRST_PAUSE) if named or self._rate.curve is not None else 0.0
+            pause = max(named, FIRST_PAUSE) if named or self._rate.is_sure else 0.0
         self._wait_until(now + pause)
         self._rate.refused(sent, now, pause, self._resume, self._under_way)
-        self._paused_at, self._next, self._is_free = now, self._resume, False
+        self._mark(now)
+        self._next, self._is_free = self._resume, False
         self._window = min(max(self._window // 2, FIRST_WINDOW), self._window)
         return self._resume - now
 
     def hold(self, until: float, now: float) -> None:
-        """Pause because others of the session were refused, or because nothing is left of what a window allows."""
+        """Pause because others of the session were refused, not these."""
         now = self._keep_up(now)
         until = min(until, now + LONGEST_PAUSE)
         if until > max(now, self._resume):
             self._wait_until(until)
+            self._mark(now)
             self._is_free = False
             self._window = min(self._window, FIRST_WINDOW)
 
     def told(self, remaining: float, reset: float, now: float) -> None:
         """Heed an answer that tells how many requests remain, and in how many seconds there are more again."""
-        # Those under way may have been counted or not; where plenty remains, it does not matter.
-        if remaining < self._under_way:
-            self.hold(now + _bounded(reset), now)
+        now = self._keep_up(now)
+        resets = now + _bounded(reset)
+        # Answers overtake one another, so of those to one window the lowest figure counts.
+        self._remaining = remaining if resets > self._resets + 1 else min(self._remaining, remaining)
+        self._resets = max(self._resets, resets)
+        if self._remaining <= self._under_way:
+            self._mark(now)
+            self._window = min(self._window, FIRST_WINDOW)
+            self._is_free = False
 
     def _widens(self, now: float) -> bool:
         """Let more be under way where nothing is answered for a while: then it is not speed that is the matter."""
@@ -160,6 +176,10 @@ class Pacer:
         self._window = min(2 * self._window, self._most)
         return True
 
+    def _mark(self, now: float) -> None:
+        """Tell apart what has left so far from what leaves later."""
+        self._paused_at = self._rate.last = max(self._rate.last, now)
+
     def _wait_until(self, moment: float) -> None:
         self._resume = max(self._resume, moment)
         self._next = max(self._next, self._resume)
@@ -167,12 +187,15 @@ class Pacer:
     def _keep_up(self, now: float) -> float:
         """Follow the clock, also where it was set back: what was to be waited for is still to be waited for."""
         if not math.isfinite(now):
-            return self._now if math.isfinite(self._now) else 0.0
+            self._now = max(self._now, -1e9)
+            return self._now
         if now < self._now:
             back = now - self._now
             self._paused_at += back
             self._resume += back
             self._next += back
+            self._grows += back
+            self._resets += back
             self._known_next += back
             self._rate.shift(back)
         self._now = now

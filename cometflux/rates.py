@@ -17,7 +17,7 @@ import attrs
 
 SLOWEST = 1 / 60
 """The fewest requests a second: nothing would be learned from fewer."""
-_DOUBLES_IN = 0.3
+_DOUBLES_IN = 0.5
 """Seconds in which a search doubles the rate, or two round trips where those take longer."""
 _FEW = 5
 """So few requests let through measure no rate."""
@@ -29,6 +29,8 @@ _RISE = 4.0
 """Seconds behind a plateau in which the cubic doubles the rate."""
 _LEAP = 2.5
 """Seconds behind a plateau from which the rate doubles each second: not refused so far, so the limit has risen."""
+_LONE = 8
+"""One refusal among so many that were let through was not for their speed."""
 _TELLING = 1.0
 """What came through in fewer seconds does not tell the most that the limiter's rate may be."""
 _REMEMBERED = 1024
@@ -82,6 +84,8 @@ class Rate:
         """How the rate goes; None while nothing is known of a limit."""
         self.began = 0.0
         """When it began to go so: at the end of the last pause."""
+        self.last = -math.inf
+        """When the last request left."""
         self._left: deque[float] = deque(maxlen=_REMEMBERED)
         self._count = 0
         self._burst = 1.0
@@ -93,12 +97,10 @@ class Rate:
 
     def leave(self, now: float) -> float:
         """Note that a request leaves; return its moment, which no other has."""
-        left = self._left
-        if left and now <= left[-1]:
-            now = math.nextafter(left[-1], math.inf)
-        left.append(now)
+        self.last = now if now > self.last else math.nextafter(self.last, math.inf)
+        self._left.append(self.last)
         self._count += 1
-        return now
+        return self.last
 
     def at(self, now: float) -> float:
         """Return how many requests a second may leave."""
@@ -111,7 +113,14 @@ class Rate:
     def shift(self, seconds: float) -> None:
         """Follow a clock that was set."""
         self.began += seconds
+        self.last += seconds
         self._left = deque((each + seconds for each in self._left), self._left.maxlen)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether there is a limit; one refusal among many that were let through does not tell."""
+        is_lone = self._is_first and self._under_way >= _LONE * (1 + self._refused)
+        return self.curve is not None and not is_lone
 
     def refused_too(self) -> None:
         """Note that another one was refused of those that were under way at the last refusal."""
@@ -133,7 +142,7 @@ class Rate:
         """
         ran = max(sent - self.began, 1e-3)
         doubling = max(_DOUBLES_IN, 2 * (now - sent))
-        if self.curve is None or self._was_by_chance(ran, pause):
+        if self.curve is None or (not self.is_sure and ran >= _PAUSES * pause):
             self._begin(sent, doubling)
         else:
             self._is_first = False
@@ -142,11 +151,6 @@ class Rate:
         self.began = resume
         self._left.clear()
         self._count = 0
-
-    def _was_by_chance(self, ran: float, pause: float) -> bool:
-        """Whether the first refusal met one of many, and the next one comes so late that nothing need be done."""
-        is_lone = self._under_way >= 8 * (1 + self._refused)
-        return self._is_first and is_lone and ran >= _PAUSES * pause
 
     def _begin(self, sent: float, doubling: float) -> None:
         """Begin with what left within the last second; what of that is refused, too, comes off again."""
@@ -180,7 +184,7 @@ class Rate:
     def _judge_burst(self, ran: float, held: float, count: float) -> None:
         # Refused too soon: more was let through at once than was thought, and less a second.
         if ran < held / 2:
-            self._burst *= 1.5
+            self._burst *= 1.25
         elif ran > held > 0:
             self._burst *= 0.8
         self._burst = max(min(self._burst, count), 1.0)

@@ -117,6 +117,11 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ("generate fox --count \u0661", "--count: '\u0661' was given; allowed is a whole number from 1"),
         ("generate fox --max-pending -1", "--max-pending: '-1' was given; allowed is a whole number from 1"),
         ("generate fox --max-pending 0.6", "--max-pending: '0.6' was given; allowed is a whole number from 1"),
+        (
+            "generate fox --creates-per-minute 0",
+            "--creates-per-minute: '0' was given; allowed is a whole number from 1",
+        ),
+        ("generate fox --polls-per-minute fast", "--polls-per-minute: 'fast' was given; allowed is a whole number"),
         ("generate fox --base-url=", "--base-url is blank; give a value, or leave the option out"),
         ("generate fox --proxy=", "--proxy is blank; give a value, or leave the option out"),
         ("generate fox --out=", "--out is blank; give a value, or leave the option out"),

@@ -622,6 +622,125 @@ async def test_what_provably_was_not_sent_is_sent_again():
     assert Money.NOT_SENT is caught.value.money
 
 
+async def test_one_pause_is_told_once_however_many_were_refused(service):
+    pauses = []
+    service.fail("429", times=10)
+    async with opened(service, on_event=pauses.append) as session:
+        await outcomes_of(session.generate(prompts(10)))
+    assert 1 == sum(isinstance(event, events.Throttled) for event in pauses)
+
+
+async def test_a_pause_of_submissions_and_questions_holds_no_download(service, tmp_path):
+    async with opened(service) as session:
+        prediction = await session.run("first")
+        service.fail("429", times=3)
+        service.fail("429", on="get", times=3)
+        under_way = [asyncio.ensure_future(session.run(prompt)) for prompt in prompts(3)]
+        await asyncio.sleep(0.3)
+        start = now()
+        assert 1 == len(await session.save(prediction, tmp_path))
+        assert start == now(), "saved while all else pauses"
+        assert 1 == len(service.bills)
+        await asyncio.gather(*under_way)
+
+
+async def test_a_known_limit_of_submissions_is_kept_from_the_start(service):
+    transport = Watched(service)
+    async with Session(transport, max_pending=300, creates_per_minute=120) as session:
+        await outcomes_of(session.generate(prompts(300)))
+    assert all(later - earlier >= 59.9 for earlier, later in zip(transport.sent, transport.sent[120:], strict=False))
+    assert 160 > transport.sent[-1], "and it is used"
+
+
+async def test_submissions_leave_in_the_order_in_which_they_came(service):
+    async with opened(service, creates_per_minute=60, max_pending=50) as session:
+        await outcomes_of(session.generate(prompts(50)))
+    assert prompts(50) == [bill.input["prompt"] for bill in service.bills]
+
+
+async def test_where_a_limit_of_questions_binds_all_are_asked_less_often_and_none_is_forgotten():
+    asked = collections.defaultdict(list)
+
+    class Endless:
+        """Accepts everything, and ends nothing."""
+
+        async def submit(self, request):
+            return Response(status=201, body=json.dumps({"id": f"p{len(asked)}", "status": "starting"}).encode())
+
+        async def ask(self, request):
+            asked[request.path].append(now())
+            body = {"id": request.path.rpartition("/")[2], "status": "processing"}
+            return Response(status=200, body=json.dumps(body).encode())
+
+        async def download(self, url):
+            raise AssertionError("nothing ends")
+
+        async def aclose(self):
+            pass
+
+    class Numbered(Endless):
+        numbers = itertools.count()
+
+        async def submit(self, request):
+            body = {"id": f"p{next(self.numbers)}", "status": "starting"}
+            return Response(status=201, body=json.dumps(body).encode())
+
+    async with Session(Numbered(), max_pending=200, polls_per_minute=600, poll_policy=EVERY_HALF_SECOND) as session:
+        async with session.generate(prompts(200)):
+            await asyncio.sleep(600)
+    moments = sorted(itertools.chain.from_iterable(asked.values()))
+    assert all(later - earlier >= 59.9 for earlier, later in zip(moments, moments[600:], strict=False))
+    assert 5600 < len(moments), "and it is used"
+    counts = [len(each) for each in asked.values()]
+    assert 200 == len(counts)
+    assert min(counts) > 0.8 * max(counts)
+    gaps = [later - earlier for each in asked.values() for earlier, later in itertools.pairwise(each)]
+    assert max(gaps) < 60, "twenty seconds each, one after the other"
+
+
+async def test_patience_is_kept_while_questions_wait_for_their_turn(service):
+    async with opened(service, polls_per_minute=6, max_pending=20) as session:
+        crowd = [asyncio.ensure_future(session.run(prompt, patience=500)) for prompt in prompts(10)]
+        await asyncio.sleep(2)
+        start = now()
+        with pytest.raises(PatienceError):
+            await session.run("x", patience=3)
+        assert 3 == pytest.approx(now() - start, abs=0.1)
+        await asyncio.gather(*crowd)
+
+
+async def test_where_answers_tell_that_nothing_remains_no_refusal_is_earned(service):
+    told = []
+
+    class Telling(Watched):
+        """Twenty within ten seconds, as the headers say."""
+
+        def __init__(self, service):
+            super().__init__(service)
+            self.began, self.left, self.refused = 0.0, 20, 0
+
+        async def submit(self, request):
+            if now() >= self.began + 10:
+                self.began, self.left = now(), 20
+            self.left -= 1
+            reset = str(int(self.began + 10 - now()) + 1)
+            headers = {"ratelimit-remaining": str(max(self.left, 0)), "ratelimit-reset": reset}
+            if self.left < 0:
+                self.refused += 1
+                return Response(status=429, headers=headers, body=b"{}")
+            await asyncio.sleep(0.1)
+            answer = await super().submit(request)
+            return Response(status=answer.status, headers=headers, body=answer.body)
+
+    transport = Telling(service)
+    async with Session(transport, max_pending=100, on_event=told.append) as session:
+        outcomes = await outcomes_of(session.generate(prompts(100)))
+    assert all(outcome.ok for outcome in outcomes)
+    assert 0 == transport.refused
+    assert not any(isinstance(event, events.Throttled) for event in told)
+    assert 60 > transport.sent[-1], "and what remains is used"
+
+
 # ── the latch ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

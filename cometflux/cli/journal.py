@@ -269,6 +269,8 @@ def resume_line(folder: Path, settings: Settings, *, limit: int | None = None) -
         "--limit": settings.limit if limit is None else limit,
         "--retry-failed": settings.retry_failed or None,
         "--max-pending": settings.max_pending if settings.max_pending != MAX_PENDING else None,
+        "--creates-per-minute": settings.creates_per_minute,
+        "--polls-per-minute": settings.polls_per_minute,
     }
     for name, value in options.items():
         words += [] if value is None else [name, str(value)]

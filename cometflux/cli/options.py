@@ -84,6 +84,14 @@ class Settings:
     max_pending: Annotated[
         int, Parameter(metavar="N", converter=tokens.whole(1), help="Most predictions under way at once.")
     ] = MAX_PENDING
+    creates_per_minute: Annotated[
+        int | None,
+        Parameter(metavar="N", converter=tokens.whole(1), help="Most predictions to submit within a minute."),
+    ] = None
+    polls_per_minute: Annotated[
+        int | None,
+        Parameter(metavar="N", converter=tokens.whole(1), help="Most questions to ask within a minute."),
+    ] = None
     base_url: Annotated[
         str | None, Parameter(metavar="URL", converter=tokens.text, help="Where the API is, if not at CometAPI.")
     ] = None

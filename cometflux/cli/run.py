@@ -206,6 +206,8 @@ class _Run:
             base_url=base_url,
             api_key=key,
             max_pending=settings.max_pending,
+            creates_per_minute=settings.creates_per_minute,
+            polls_per_minute=settings.polls_per_minute,
             proxy=settings.proxy,
             journal=writer,
             max_predictions=settings.limit,

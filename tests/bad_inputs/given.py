@@ -162,6 +162,7 @@ def settings(says, error=ConfigError, **values):
 
 
 WHOLE = "allowed is a whole number from"
+MINUTE = "allowed are None and a number of requests a minute above 0"
 FOLDER = "allowed is the path of a file, or of a folder"
 
 
@@ -173,6 +174,13 @@ SETTINGS = [
     settings(f"max_pending='8': {WHOLE} 1", max_pending="8"),
     settings(f"max_pending=True: {WHOLE} 1", max_pending=True),
     settings(f"max_pending=2.0: {WHOLE} 1", max_pending=2.0),
+    settings(f"creates_per_minute=0: {MINUTE}", creates_per_minute=0),
+    settings(f"creates_per_minute=-1.5: {MINUTE}", creates_per_minute=-1.5),
+    settings(f"creates_per_minute=nan: {MINUTE}", creates_per_minute=float("nan")),
+    settings(f"creates_per_minute=inf: {MINUTE}", creates_per_minute=float("inf")),
+    settings(f"creates_per_minute='600': {MINUTE}", creates_per_minute="600"),
+    settings(f"polls_per_minute=True: {MINUTE}", polls_per_minute=True),
+    settings(f"polls_per_minute='fast': {MINUTE}", polls_per_minute="fast"),
     settings("poll_policy=5: allowed is a PollPolicy", poll_policy=5),
     settings("allowed is a PollPolicy", poll_policy=PollPolicy),
     settings("retry_policy={'tries': 3}: allowed is a RetryPolicy", retry_policy={"tries": 3}),
