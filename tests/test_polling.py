@@ -355,3 +355,47 @@ def test_whatever_the_clock_does_the_next_question_is_within_the_bounds(steps):
             schedule.fail(poll, now)
         assert schedule.next_due <= max(poll.ends, now + 30.0)
         assert math.isfinite(schedule.next_due)
+
+
+# ── where not all that is due may be asked ───────────────────────────────────────────────────────────────────────────
+
+
+def ask_for(schedule, polls, seconds, most):
+    """Ask after what is due, *most* a second; return when each was asked after."""
+    asked = {poll.subject: [] for poll in polls}
+    free = 0.0
+    while (due := schedule.next_due) is not None and due < seconds:
+        for poll in schedule.pop_due(due):
+            now = free = max(due, free)
+            free += 1 / most
+            asked[poll.subject].append(now)
+            schedule.again(poll, now, now, most)
+    return asked
+
+
+def test_where_there_is_room_nothing_is_stretched():
+    schedule = Schedule(PollPolicy.every(0.5))
+    polls = [schedule.add(number, 0.0) for number in range(10)]
+    asked = ask_for(schedule, polls, 60.0, 1000.0)
+    assert 119 <= min(len(each) for each in asked.values())
+
+
+@given(st.integers(20, 200), st.floats(1, 20))
+def test_where_fewer_may_be_asked_than_are_due_every_gap_is_stretched_alike(demand, most):
+    schedule = Schedule(PollPolicy.every(1.0))
+    polls = [schedule.add(number, 0.0) for number in range(demand)]
+    seconds = 40 * max(demand / most, 1.0)
+    asked = ask_for(schedule, polls, seconds, most)
+    counts = [len(each) for each in asked.values()]
+    assert min(counts) >= 0.7 * max(counts), "none is forgotten"
+    assert sum(counts) >= 0.8 * min(most, demand) * seconds, "and what may be asked is asked"
+
+
+def test_what_is_over_is_no_longer_counted():
+    schedule = Schedule(PollPolicy.every(1.0))
+    polls = [schedule.add(number, 0.0) for number in range(100)]
+    for poll in polls[1:]:
+        schedule.pop_due(1.0)
+        schedule.end(poll, 1.0)
+    schedule.again(polls[0], 1.0, 1.0, 1.0)
+    assert 2.0 == schedule.next_due

@@ -15,7 +15,7 @@ from cometflux.errors import (
     UnknownSubmissionError,
 )
 from cometflux.protocol import Request, may_retry
-from cometflux.retry import RetryPolicy, retrying
+from cometflux.retry import Retries, RetryPolicy, retrying
 
 GET = Request("GET", "/predictions/p1")
 
@@ -191,3 +191,46 @@ def test_a_wait_is_at_most_an_hour(name, seconds):
 def test_what_is_in_range_is_taken():
     policy = RetryPolicy(tries=1, wait=0.001, longest_wait=3600, throttled_for=1)
     assert (1, 0.001, 3600, 1) == (policy.tries, policy.wait, policy.longest_wait, policy.throttled_for)
+
+
+# ── together ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def budget():
+    return Retries(asyncio.get_running_loop().time)
+
+
+POLICY = RetryPolicy(tries=2, wait=0.1)
+
+
+async def call_all(calls, retries, **options):
+    """Make all these calls at once."""
+    attempts = [retrying(call, POLICY, always, retries, **options)() for call in calls]
+    return await asyncio.gather(*attempts, return_exceptions=True)
+
+
+def each_fails_once(count):
+    return [Call(ConnectError("down")) for _ in range(count)]
+
+
+async def test_where_there_is_no_room_to_repeat_it_is_waited_for():
+    calls = each_fails_once(25)
+    answers = await call_all(calls, budget())
+    assert 25 == sum(not isinstance(answer, Exception) for answer in answers)
+    again = sorted(call.moments[1] for call in calls)
+    assert [10, 10, 5] == [sum(start <= moment < start + 60 for moment in again) for start in (0, 60, 120)]
+
+
+async def test_who_does_not_wait_is_told_the_error_where_there_is_no_room_to_repeat():
+    calls = each_fails_once(25)
+    answers = await call_all(calls, budget(), is_patient=False)
+    assert 10 == sum(not isinstance(answer, Exception) for answer in answers)
+    assert 15 == sum(isinstance(answer, ConnectError) for answer in answers)
+    assert asyncio.get_running_loop().time() < 1
+
+
+async def test_a_tenth_of_the_first_tries_may_be_repeated_at_once():
+    retries = budget()
+    await call_all([Call() for _ in range(475)], retries)
+    await call_all(each_fails_once(25), retries)
+    assert asyncio.get_running_loop().time() < 1
