@@ -225,6 +225,11 @@ class Registry:
         )
 
     @property
+    def count_waiting(self) -> int:
+        """How many jobs the service has not taken yet."""
+        return len(self._waiting)
+
+    @property
     def waiting(self) -> tuple[Entry, ...]:
         """The jobs that the service has not taken yet."""
         return tuple(self._waiting)

@@ -44,6 +44,8 @@ from cometflux.transport import Transport
 _log = logging.getLogger("cometflux")
 _FAREWELL = 5.0
 """How long a task that was cancelled may take to end, in seconds."""
+_MOST_WAITING = 3 * MOST_POSTS // 2
+"""So many jobs of batches are on their way to the service at most; enough for those in flight never to run out."""
 
 
 class Session:
@@ -420,6 +422,7 @@ class Session:
             deliver = drawing.deliver
             while True:
                 await drawing.room()
+                await self._submitted_enough()
                 # Looked at, not held: the caller's iterable may take its time, and slots are for predictions.
                 async with self._slots:
                     pass
@@ -435,6 +438,12 @@ class Session:
         finally:
             self._feeders.pop(drawing, None)
             drawing.close(error)
+
+    async def _submitted_enough(self) -> None:
+        """Wait until few enough jobs wait to be submitted: with thousands of slots, a task for each would be memory."""
+        while self._registry.count_waiting >= _MOST_WAITING:
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _admit(
         self, drawing: Drawing, drawn: Drawn, deliver: Callable[[Outcome], None], folder: Path | None

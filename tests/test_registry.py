@@ -5,6 +5,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+import cometflux.registry
 from cometflux.errors import (
     AnswerError,
     AuthenticationError,
@@ -261,3 +262,52 @@ class RegistryMachine(RuleBasedStateMachine):
 
 
 TestRegistry = RegistryMachine.TestCase
+
+
+# What is kept while a prediction runs.
+
+
+def under_way(**values):
+    return Prediction(id="p1", status=Status.STARTING, **values)
+
+
+def test_the_input_that_the_service_repeats_is_kept_once():
+    registry = Registry()
+    entry = registry.enter(JOB, ignore)
+    registry.accept(entry, under_way(input={"prompt": "a boat"}))
+    assert entry.prediction.input is JOB.input
+
+
+def test_an_input_that_the_service_changed_is_kept_as_it_says():
+    registry = Registry()
+    entry = registry.enter(JOB, ignore)
+    registry.accept(entry, under_way(input={"prompt": "a boat", "seed": 1}))
+    assert {"prompt": "a boat", "seed": 1} == entry.prediction.input
+
+
+def test_the_names_in_the_answers_are_kept_once():
+    registry, names = Registry(), []
+    for _ in range(2):
+        entry = registry.enter(JOB, ignore)
+        # Made anew, as reading an answer does.
+        extra = {"".join(["a", " name"]): {"".join(["an", "other"]): 1}}
+        registry.accept(entry, under_way(model="".join(["a", "/b"]), extra=extra))
+        assert (extra, "a/b") == (entry.prediction.extra, entry.prediction.model)
+        names.append([entry.prediction.model, *entry.prediction.extra, *entry.prediction.extra["a name"]])
+    assert all(one is other for one, other in zip(*names, strict=True))
+
+
+def test_words_without_end_are_not_kept_for_ever():
+    entry = Registry().enter(JOB, ignore)
+    for number in range(3000):
+        entry.heard(under_way(extra={f"name {number}": 1}))
+    assert {"name 2999": 1} == entry.prediction.extra
+    assert len(cometflux.registry._words) <= 1000
+
+
+def test_what_carried_a_submission_is_let_go_when_it_is_accepted():
+    registry = Registry()
+    entry = registry.enter(JOB, ignore)
+    entry.task = object()
+    registry.accept(entry, under_way())
+    assert entry.task is None

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import contextlib
+import functools
 import gc
 import itertools
 import json
@@ -132,6 +133,23 @@ async def test_what_the_first_ends_teach_is_of_use_to_those_that_are_pending():
         await asyncio.wait(runs[8:], return_when=asyncio.FIRST_COMPLETED)
         assert now() < 0.7
         await asyncio.gather(*runs)
+
+
+async def test_thousands_of_slots_are_not_thousands_of_tasks():
+    """A task for each job that waits, or for each question that is due, would take ten times the memory."""
+    transport, most = Timed([0.5] * 4000), 0
+
+    async def slowly(request, answer, seconds):
+        nonlocal most
+        most = max(most, len(asyncio.all_tasks()))
+        await asyncio.sleep(seconds)
+        return await answer(request)
+
+    transport.submit = functools.partial(slowly, answer=transport.submit, seconds=0.1)
+    transport.ask = functools.partial(slowly, answer=transport.ask, seconds=1.0)
+    async with Session(transport, max_pending=4000, poll_policy=PollPolicy.every(5.0)) as session:
+        assert 4000 == len(await outcomes_of(session.generate(prompts(4000))))
+    assert most < 1000
 
 
 async def test_thousands_of_tasks_may_await_one_session(service):
