@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import venv
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
@@ -18,29 +19,34 @@ class Peer:
     name: str
     package: str
     needs: tuple[str, ...]
+    environment: str = attrs.field(default=attrs.Factory(lambda peer: peer.name, takes_self=True))
+    """The name of its environment, which others may share."""
     title: str = attrs.field(default=attrs.Factory(lambda peer: peer.package, takes_self=True))
 
     @property
     def python(self) -> Path:
         """The interpreter of its environment."""
-        return FOLDER / self.name / "bin" / "python"
+        return FOLDER / self.environment / "bin" / "python"
 
 
+COMETFLUX = Peer(name="cometflux", package="cometflux", needs=("-e", str(ROOT)))
+REPLICATE_1 = Peer(name="replicate_1", package="replicate", needs=("replicate>=1,<2",))
+# Naming one allows for the pre-releases.
+REPLICATE_2 = Peer(name="replicate_2", package="replicate", needs=("replicate>=2.0.0b1,<3",))
 PEERS = (
-    Peer(name="cometflux", package="cometflux", needs=("-e", str(ROOT))),
-    Peer(name="replicate_1", package="replicate", needs=("replicate>=1,<2",)),
-    # Naming one allows for the pre-releases.
-    Peer(name="replicate_2", package="replicate", needs=("replicate>=2.0.0b1,<3",)),
+    COMETFLUX,
+    REPLICATE_1,
+    REPLICATE_2,
     Peer(name="openai", package="openai", needs=("openai",)),
     Peer(name="fal", package="fal-client", needs=("fal-client",)),
     Peer(name="backoff", package="backoff", needs=("backoff", "aiohttp"), title="aiohttp in backoff"),
 )
 
 
-def prepare() -> tuple[list[Peer], list[str]]:
+def prepare(peers: Iterable[Peer]) -> tuple[list[Peer], list[str]]:
     """Make what is not there yet; return the peers that can be asked, and why the others cannot."""
     ready, missing = [], []
-    for peer in PEERS:
+    for peer in peers:
         reason = _make(peer)
         if reason is None:
             ready.append(peer)
@@ -50,7 +56,7 @@ def prepare() -> tuple[list[Peer], list[str]]:
 
 
 def _make(peer: Peer) -> str | None:
-    folder = FOLDER / peer.name
+    folder = FOLDER / peer.environment
     stamp = folder / "ready"
     # An editable installation follows the code, but not what the project needs.
     wanted = "\n".join([sys.version, *peer.needs, (ROOT / "pyproject.toml").read_text() if "-e" in peer.needs else ""])

@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 import attrs
 import trustme
 
-from benchmarks.peers.environments import Peer
+from benchmarks.peers.environments import PEERS, Peer
 from benchmarks.peers.losing import Losing
 
+__all__ = ["PEERS", "main"]
 LOST = (1, None)
 """How many answers are lost; None stands for every one."""
 PATIENCE = 180.0

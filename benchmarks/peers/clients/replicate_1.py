@@ -1,8 +1,27 @@
 """The official client, stable."""
 
+import asyncio
+
+from httpx import Timeout
 from replicate import Client
 
 
 async def buy(plain: str, tls: str) -> None:
     client = Client(api_token="dummy", base_url=f"http://{plain}")
     await client.async_run("black-forest-labs/flux-schnell", input={"prompt": "a paper boat"})
+
+
+async def make(host: str, count: int, pending: int) -> None:
+    # With the time-out that it comes with, thousands at once end in errors.
+    client = Client(api_token="dummy", base_url=f"http://{host}", timeout=Timeout(600))
+    slots = asyncio.Semaphore(pending)
+
+    async def one() -> None:
+        async with slots:
+            prediction = await client.models.predictions.async_create(
+                "black-forest-labs/flux-schnell", input={"prompt": "a paper boat"}
+            )
+            await prediction.async_reload()
+            assert prediction.status == "succeeded"
+
+    await asyncio.gather(*(one() for _ in range(count)))

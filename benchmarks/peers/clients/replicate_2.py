@@ -1,8 +1,26 @@
 """The official client, as its next version is going to be."""
 
+import asyncio
+
 from replicate import AsyncReplicate
 
 
 async def buy(plain: str, tls: str) -> None:
     async with AsyncReplicate(bearer_token="dummy", base_url=f"http://{plain}/v1") as client:
         await client.run("black-forest-labs/flux-schnell", input={"prompt": "a paper boat"})
+
+
+async def make(host: str, count: int, pending: int) -> None:
+    slots = asyncio.Semaphore(pending)
+    # With the time-out that it comes with, thousands at once end in errors.
+    async with AsyncReplicate(bearer_token="dummy", base_url=f"http://{host}/v1", timeout=600) as client:
+
+        async def one() -> None:
+            async with slots:
+                prediction = await client.models.predictions.create(
+                    model_owner="black-forest-labs", model_name="flux-schnell", input={"prompt": "a paper boat"}
+                )
+                prediction = await client.predictions.get(prediction_id=prediction.id)
+                assert prediction.status == "succeeded"
+
+        await asyncio.gather(*(one() for _ in range(count)))

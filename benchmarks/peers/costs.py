@@ -1,0 +1,132 @@
+"""How much CPU does a completed prediction cost each client (one POST, one GET, no latency)?
+
+With 100 pending at once and with 2,000. Each client has a core for itself and asks as it is told to: the question is
+what it costs to ask, not when.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+from pathlib import Path
+
+import attrs
+
+from benchmarks import server
+from benchmarks.peers.environments import COMETFLUX, REPLICATE_1, REPLICATE_2, Peer
+
+PEERS = (
+    COMETFLUX,
+    Peer(
+        name="cometflux_reused",
+        environment=COMETFLUX.environment,
+        package="cometflux",
+        needs=COMETFLUX.needs,
+        title="cometflux, connections reused",
+    ),
+    REPLICATE_1,
+    REPLICATE_2,
+    Peer(
+        name="replicate_2_aiohttp",
+        package="replicate",
+        needs=("replicate[aiohttp]>=2.0.0b1,<3",),
+        title="replicate on aiohttp",
+    ),
+    Peer(name="gather", package="aiohttp", needs=("aiohttp",), title="a gather by hand, aiohttp"),
+)
+COUNTS = {100: 1000, 2000: 2000}
+"""How many predictions are made, by how many are pending."""
+ROUNDS = 5
+PATIENCE = 400.0
+"""How long one run may take, in seconds."""
+_DEAR = 0.02
+"""What costs as many seconds is measured once: it takes minutes, and the rest of the digits do not matter."""
+_ROW = "  {:<40}{:>14}{:>16}"
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """What one run cost."""
+
+    version: str
+    cost: float
+    """CPU seconds for each prediction."""
+    busy: float
+    """How busy the core was."""
+
+
+def measure(peer: Peer, host: str, pending: int, core: int) -> Found:
+    """Have *peer* make predictions."""
+    making = str(Path(__file__).with_name("making.py"))
+    command = [str(peer.python), "-I", making, peer.name, peer.package, host, str(COUNTS[pending]), str(pending)]
+    try:
+        done = subprocess.run(
+            ["taskset", "-c", str(core), *command], capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"not over after {PATIENCE:g} s with {pending} pending") from None
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().rpartition("\n")[2])
+    return Found(**json.loads(done.stdout))
+
+
+def measure_all(peers: list[Peer], pending: int) -> dict[str, list[Found] | RuntimeError]:
+    """Let the peers take turns."""
+    client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
+    found: dict[str, list[Found] | RuntimeError] = {peer.name: [] for peer in peers}
+    with server.running(server_core) as base_url:
+        host = base_url.removeprefix("http://").partition("/")[0]
+        for number in range(ROUNDS):
+            for peer in peers:
+                known = found[peer.name]
+                if isinstance(known, RuntimeError) or (number and known[0].cost > _DEAR):
+                    continue
+                try:
+                    known.append(measure(peer, host, pending, client_core))
+                except RuntimeError as error:
+                    found[peer.name] = error
+    return found
+
+
+def main(peers: list[Peer]) -> list[str]:
+    """Print the table; return what is missing in it."""
+    print(f"CPU per completed prediction, median of {ROUNDS}: python -m benchmarks.peers")
+    print(_ROW.format("client", *(f"{pending} pending" for pending in COUNTS)))
+    tables = {pending: measure_all(peers, pending) for pending in COUNTS}
+    missing, costs = [], {}
+    for peer in peers:
+        cells, version = [], ""
+        for pending, table in tables.items():
+            found = table[peer.name]
+            if isinstance(found, RuntimeError):
+                missing.append(f"{peer.title}, {pending} pending: {found}")
+                cells.append("-")
+                continue
+            costs[peer.name, pending] = statistics.median(each.cost for each in found)
+            cells.append(f"{costs[peer.name, pending] * 1e3:.2f} ms")
+            version = found[0].version
+        print(_ROW.format(f"{peer.title} {version}", *cells))
+    _judge(costs)
+    return missing
+
+
+_TARGETS = (
+    ("cometflux_reused", ("replicate_1", "replicate_2"), 100, 15),
+    ("cometflux", ("replicate_1", "replicate_2"), 100, 8),
+    ("cometflux_reused", ("replicate_1", "replicate_2"), 2000, 50),
+    ("cometflux", ("replicate_1", "replicate_2"), 2000, 50),
+    ("cometflux_reused", ("replicate_2_aiohttp",), 100, 3),
+    ("cometflux", ("replicate_2_aiohttp",), 100, 3),
+)
+
+
+def _judge(costs: dict[tuple[str, int], float]) -> None:
+    for ours, theirs, pending, wanted in _TARGETS:
+        for name in theirs:
+            if (ours, pending) in costs and (name, pending) in costs:
+                ratio = costs[name, pending] / costs[ours, pending]
+                verdict = "met" if ratio >= wanted else "missed"
+                print(
+                    f"  {name} beside {ours}, {pending} pending: {ratio:.1f} times, "
+                    f"wanted is {wanted} at least: {verdict}"
+                )

@@ -1,0 +1,29 @@
+"""Makes many predictions, in the environment of a peer: ``python -I making.py CLIENT PACKAGE HOST COUNT PENDING``.
+
+Prints the CPU time, as JSON. Like `buying`, it is run by its path and apart.
+"""
+
+import asyncio
+import gc
+import json
+import runpy
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+_WARM_UP = 50
+
+
+def main(client: str, package: str, host: str, count: int, pending: int) -> None:
+    make = runpy.run_path(str(Path(__file__).parent / "clients" / f"{client}.py"))["make"]
+    asyncio.run(make(host, _WARM_UP, _WARM_UP))
+    gc.collect()
+    wall, cpu = time.perf_counter(), time.process_time()
+    asyncio.run(make(host, count, pending))
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(json.dumps({"version": metadata.version(package), "cost": cpu / count, "busy": cpu / wall}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4], *map(int, sys.argv[4:]))
