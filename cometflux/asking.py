@@ -67,7 +67,7 @@ class Asker:
     ) -> None:
         # The schedule asks again anyway, so only a passing fault is worth asking twice at once.
         twice = attrs.evolve(policy, tries=min(2, policy.tries))
-        self._get = retrying(client.get, twice, _may_ask_again, retries, is_patient=False)
+        self._get = retrying(client.get, twice, self._may_ask_again, retries, is_patient=False)
         self._schedule = Schedule(polls)
         self._clock = clock
         self._call_at = call_at
@@ -207,6 +207,11 @@ class Asker:
         self._pacer.accepted(sent)
         return prediction
 
+    def _may_ask_again(self, error: CometfluxError) -> bool:
+        # The second question does not wait for its turn, so there is none where the pace is limited.
+        is_limited = isinstance(error, RateLimitError) or self._pacer.rate(self._clock()) < math.inf
+        return not is_limited and protocol.may_retry(_GET, error)
+
     def _pause(self, error: RateLimitError, sent: float) -> None:
         seconds = self._pacer.refused(sent, self._clock(), error.retry_after)
         self._on_pause(self._pacer.resume)
@@ -225,7 +230,3 @@ class Asker:
 
 
 _GET = Request("GET", "")
-
-
-def _may_ask_again(error: CometfluxError) -> bool:
-    return not isinstance(error, RateLimitError) and protocol.may_retry(_GET, error)

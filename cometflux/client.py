@@ -91,7 +91,10 @@ class Client:
         return await self._ask(protocol.cancel_request(prediction_id), prediction_id)
 
     def _note_allowance(self, request: Request, response: Response) -> None:
-        if self._heed is not None and (allowance := protocol.read_allowance(response.headers)) is not None:
+        # A refusal is heeded as a whole.
+        if self._heed is None or response.status == 429:
+            return
+        if (allowance := protocol.read_allowance(response.headers)) is not None:
             self._heed(request, allowance)
 
     async def _ask(

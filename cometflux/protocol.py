@@ -294,7 +294,8 @@ def read_retry_after(
 ) -> float | None:
     """Read how long the service asks us to wait, in seconds, at most 300; None where it does not say.
 
-    It may stand in the header, as seconds or as a date, in the body's ``retry_after``, or in the text alone.
+    It may stand in the header, as seconds or as a date, in the body's ``retry_after``, in the text alone, or in
+    ``ratelimit-reset``.
     *now* is the wall clock, in seconds since 1970.
     """
     wait = _read_header_wait(headers.get("retry-after", "").strip(), now)
@@ -302,6 +303,8 @@ def read_retry_after(
         wait = from_body
     if wait is None and detail and (found := _WAIT_WORDS.search(detail)):
         wait = float(found[1])
+    if wait is None and (allowance := read_allowance(headers)) is not None and allowance[0] == 0:
+        wait = allowance[1]
     return None if wait is None else min(max(wait, 0.0), LONGEST_PAUSE)
 
 

@@ -57,6 +57,20 @@ async def test_nobody_overtakes_those_who_wait():
     assert [*waiting, late] == through
 
 
+async def test_nobody_overtakes_even_where_the_turn_has_come_and_the_timer_is_late():
+    gate, through = opened(Pacer(100, 30)), []
+    await gate.enter()
+    early = asyncio.ensure_future(gate.enter())
+    await turns()
+    asyncio.get_running_loop().advance(2.5)
+    late = asyncio.ensure_future(gate.enter())
+    for task in (early, late):
+        task.add_done_callback(through.append)
+    await asyncio.gather(early, late)
+    await turns()
+    assert [early, late] == through
+
+
 async def fill(gate):
     for _ in range(FIRST_WINDOW):
         await gate.enter()

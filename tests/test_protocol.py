@@ -29,7 +29,15 @@ from cometflux.errors import (
 )
 from cometflux.jobs import Job
 from cometflux.predictions import Status
-from cometflux.protocol import Request, Response, may_retry, read_created, read_prediction, read_retry_after
+from cometflux.protocol import (
+    Request,
+    Response,
+    may_retry,
+    read_allowance,
+    read_created,
+    read_prediction,
+    read_retry_after,
+)
 
 NOW = 1_790_000_000.0
 JSON = {"content-type": "application/json; charset=utf-8"}
@@ -539,6 +547,33 @@ def test_the_header_wins_over_the_body_and_the_body_over_the_text():
 
 def test_a_refusal_that_names_no_wait_says_so():
     assert refusal_of(answer(429, gateway("too many requests"))).retry_after is None
+
+
+def test_a_429_that_names_no_time_is_waited_out_until_the_reset():
+    headers = {"ratelimit-remaining": "0", "ratelimit-reset": "7"}
+    assert 7.0 == refusal_of(answer(429, gateway("slow down"), headers)).retry_after
+    assert 2.0 == refusal_of(answer(429, gateway("slow down"), {**headers, "retry-after": "2"})).retry_after
+    assert refusal_of(answer(429, gateway("slow down"), {**headers, "ratelimit-remaining": "5"})).retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("remaining", "reset", "allowance"),
+    [
+        ("599", "1", (599.0, 1.0)),
+        (" 0 ", "300", (0.0, 300.0)),
+        ("0", "1000000000", (0.0, 300.0)),
+        ("9" * 5000, "9" * 5000, (999999999999.0, 300.0)),
+        *((bad, "1", None) for bad in ("", "-1", "1.5", "1e3", "nan", "\u0661", "none", "1, 2")),
+        *(("1", bad, None) for bad in ("", "-1", "1.5", "nan", "\u0661", "soon")),
+    ],
+)
+def test_how_many_requests_remain_is_read_where_it_is_told_in_digits(remaining, reset, allowance):
+    assert allowance == read_allowance({"ratelimit-remaining": remaining, "ratelimit-reset": reset})
+
+
+def test_most_answers_do_not_tell_how_many_requests_remain():
+    assert read_allowance({}) is None
+    assert read_allowance({"ratelimit-remaining": "5"}) is None
 
 
 dates = st.datetimes().map(lambda moment: format_datetime(moment.replace(tzinfo=None)).replace("-0000", "GMT"))

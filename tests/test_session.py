@@ -662,6 +662,18 @@ async def test_a_pause_of_submissions_and_questions_holds_no_download(service, t
         await asyncio.gather(*under_way)
 
 
+async def test_those_that_are_given_up_at_the_gate_leave_no_place_taken(service):
+    again = []
+    async with opened(service, max_pending=20, creates_per_minute=600) as session:
+        given_up = [asyncio.ensure_future(session.run(prompt)) for prompt in prompts(60)]
+        await asyncio.sleep(1)
+        for task in given_up:
+            task.cancel()
+        await asyncio.gather(*given_up, return_exceptions=True)
+        again += await asyncio.gather(*(session.run(prompt) for prompt in prompts(20)))
+    assert 20 == len(again)
+
+
 async def test_a_known_limit_of_submissions_is_kept_from_the_start(service):
     transport = Watched(service)
     async with Session(transport, max_pending=300, creates_per_minute=120) as session:
@@ -757,6 +769,24 @@ async def test_where_answers_tell_that_nothing_remains_no_refusal_is_earned(serv
     assert 0 == transport.refused
     assert not any(isinstance(event, events.Throttled) for event in told)
     assert 60 > transport.sent[-1], "and what remains is used"
+
+
+async def test_a_refusal_that_also_tells_that_nothing_remains_is_a_refusal(service):
+    told = []
+
+    class Refusing(Watched):
+        async def submit(self, request):
+            if not self.sent:
+                self.sent.append(now())
+                headers = {"ratelimit-remaining": "0", "ratelimit-reset": "7"}
+                return Response(status=429, headers=headers, body=b"{}")
+            return await super().submit(request)
+
+    transport = Refusing(service)
+    async with Session(transport, on_event=told.append) as session:
+        await session.run("x")
+    assert [7.0] == [event.seconds for event in told if isinstance(event, events.Throttled)]
+    assert 7.0 == pytest.approx(transport.sent[1], abs=0.01)
 
 
 # ── the latch ────────────────────────────────────────────────────────────────────────────────────────────────────────
