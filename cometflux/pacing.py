@@ -145,6 +145,7 @@ class Pacer:
         self._mark(now)
         self._next, self._is_free = self._resume, False
         self._window = min(max(self._window // 2, FIRST_WINDOW), self._window)
+        self._grows = now + pause + _PATIENCE
         return self._resume - now
 
     def hold(self, until: float, now: float) -> None:
@@ -173,8 +174,8 @@ class Pacer:
         """Let more be under way where nothing is answered for a while: then it is not speed that is the matter."""
         if now < self._grows or self._window >= self._most:
             return False
-        self._window = min(2 * self._window, self._most)
-        return True
+        self._window, self._grows = min(2 * self._window, self._most), now + _PATIENCE
+        return self._under_way < self._window
 
     def _mark(self, now: float) -> None:
         """Tell apart what has left so far from what leaves later."""

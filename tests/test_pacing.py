@@ -84,6 +84,16 @@ def test_where_nothing_is_answered_more_may_be_under_way_after_a_while():
     assert [10, 0, 10, 20, 40, 20, 0] == seen
 
 
+def test_a_window_that_is_still_full_when_it_has_grown_lets_nobody_through():
+    pacer = Pacer(100)
+    for _ in range(90):
+        pacer.accepted(0.0)
+    assert 100 == fill(pacer, 0.0)
+    pacer.hold(1.0, 0.5)
+    assert 0 == fill(pacer, 2.0)
+    assert 3.0 == pacer.opens(2.0)
+
+
 def test_a_pause_halves_what_may_be_under_way():
     pacer = Pacer(100)
     for _ in range(90):
