@@ -382,7 +382,7 @@ def test_where_there_is_room_nothing_is_stretched():
 
 @given(st.integers(20, 200), st.floats(1, 20))
 def test_where_fewer_may_be_asked_than_are_due_every_gap_is_stretched_alike(demand, most):
-    schedule = Schedule(PollPolicy.every(1.0))
+    schedule = Schedule(PollPolicy.every(1.0, patience=1e6))
     polls = [schedule.add(number, 0.0) for number in range(demand)]
     seconds = 40 * max(demand / most, 1.0)
     asked = ask_for(schedule, polls, seconds, most)
