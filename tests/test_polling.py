@@ -399,3 +399,15 @@ def test_what_is_over_is_no_longer_counted():
         schedule.end(poll, 1.0)
     schedule.again(polls[0], 1.0, 1.0, 1.0)
     assert 2.0 == schedule.next_due
+
+
+@pytest.mark.parametrize(("most", "due"), [(1000.0, 3.0), (100.0, 3.0), (50.0, 4.0), (10.0, 12.0)])
+def test_a_gap_is_stretched_by_as_much_as_is_due_too_much(most, due):
+    schedule = Schedule(PollPolicy.every(1.0))
+    polls = [schedule.add(number, 0.0) for number in range(100)]
+    schedule.pop_due(1.0)
+    for poll in polls:
+        schedule.again(poll, 1.0, 1.0)
+    schedule.pop_due(2.0)
+    schedule.again(polls[0], 2.0, 2.0, most)
+    assert due == pytest.approx(schedule.next_due)
