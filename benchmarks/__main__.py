@@ -1,7 +1,25 @@
-"""Run every benchmark, one after the other."""
+"""Run every benchmark, one after the other; `scale` runs by itself, since it takes minutes."""
 
-from benchmarks import cpu, journalled, pacing, resuming, schedules, stalls, transitions
+from benchmarks import (
+    cpu,
+    growth,
+    imports,
+    journalled,
+    makespan,
+    memory,
+    pacing,
+    resuming,
+    schedules,
+    stalls,
+    ticks,
+    transitions,
+)
+
+EACH = (
+    *(schedules, makespan, pacing, cpu, ticks, memory, growth, imports),
+    *(transitions, stalls, journalled, resuming),
+)
 
 if __name__ == "__main__":
-    for each in (schedules, pacing, cpu, transitions, stalls, journalled, resuming):
+    for each in EACH:
         each.main()

@@ -1,0 +1,106 @@
+"""Does the rest of the program have its turn while a batch runs?
+
+A clock that ticks every millisecond runs on the loop of a session that is as busy as can be, and of a loop by hand that
+does the same; and on an idle loop, which shows what the machine itself adds. How much of the longest standstill is the
+garbage collector's stands beside it.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import statistics
+import time
+from typing import Any
+
+import attrs
+
+from benchmarks import server
+from benchmarks.clients import PAIRS, PENDING, Contender
+
+COUNT = 10_000
+ROUNDS = 5
+TICK = 0.001
+IDLE = 3.0
+TARGET = 0.7
+
+
+@attrs.frozen
+class Ticks:
+    """How late the ticks were, in seconds."""
+
+    rare: float
+    """999 of 1000 were no later."""
+    longest: float
+    collecting: float
+    """The longest time that one garbage collection took."""
+
+
+class _Collections:
+    """Times what the garbage collector does."""
+
+    def __init__(self) -> None:
+        self.longest = self._began = 0.0
+
+    def __call__(self, phase: str, _: dict[str, Any]) -> None:
+        if phase == "start":
+            self._began = time.perf_counter()
+        else:
+            self.longest = max(self.longest, time.perf_counter() - self._began)
+
+
+async def tick_beside(contender: Contender, base_url: str) -> list[float]:
+    """Return how late each tick was while *contender* worked."""
+    loop, late = asyncio.get_running_loop(), []
+
+    async def tick() -> None:
+        while True:
+            due = loop.time() + TICK
+            await asyncio.sleep(TICK)
+            late.append(loop.time() - due)
+
+    ticking = asyncio.create_task(tick())
+    await asyncio.sleep(0)
+    await contender(base_url, COUNT)
+    ticking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await ticking
+    return late
+
+
+def measure(contender: Contender, base_url: str) -> Ticks:
+    """Let the clock tick beside *contender*."""
+    gc.collect()
+    collections = _Collections()
+    gc.callbacks.append(collections)
+    late = sorted(asyncio.run(tick_beside(contender, base_url)))
+    gc.callbacks.remove(collections)
+    return Ticks(late[int(len(late) * 0.999)], late[-1], collections.longest)
+
+
+async def _nothing(base_url: str, count: int) -> None:
+    await asyncio.sleep(IDLE)
+
+
+def main() -> None:
+    client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
+    os.sched_setaffinity(0, {client_core})
+    print(
+        f"How late a tick of 1 ms is during a batch of {COUNT}, {PENDING} pending, median of {ROUNDS} pairs: "
+        "python -m benchmarks.ticks"
+    )
+    with server.running(server_core) as base_url:
+        pair = PAIRS["a fresh connection for each POST"]
+        rounds = [[measure(each, base_url) for each in (*pair, _nothing)] for _ in range(ROUNDS)]
+    for name, side in zip(("bare loop", "cometflux", "idle"), zip(*rounds, strict=True), strict=True):
+        rare, longest, collecting = (
+            statistics.median(each) * 1e3 for each in zip(*map(attrs.astuple, side), strict=True)
+        )
+        print(f"  {name}: 99.9 % {rare:.1f} ms, longest {longest:.1f} ms, longest collection {collecting:.1f} ms")
+    for field, words in (("rare", "99.9 %"), ("longest", "the longest")):
+        ratio = statistics.median(getattr(ours, field) / getattr(bare, field) for bare, ours, _ in rounds)
+        print(f"  {words}: ratio {ratio:.2f}, wanted is {TARGET} at most: {'met' if ratio <= TARGET else 'missed'}")
+
+
+if __name__ == "__main__":
+    main()
