@@ -56,8 +56,8 @@ def main() -> None:
     sizes = asyncio.run(_look())
     seconds, growth = time.perf_counter() - start, max(sizes) - sizes[0]
     print(
-        f"  {JOBS} jobs from a generator, {PENDING} pending: {seconds:.0f} s; memory {sizes[0] / 2**20:.0f} MiB after a "
-        f"tenth, {growth / 2**20:.1f} MiB more at the most: {'met' if growth <= MOST_GROWTH else 'missed'}"
+        f"  {JOBS} jobs from a generator, {PENDING} pending: {seconds:.0f} s; memory {sizes[0] / 2**20:.0f} MiB after "
+        f"a tenth, {growth / 2**20:.1f} MiB more at the most: {'met' if growth <= MOST_GROWTH else 'missed'}"
     )
     print(f"  {TASKS} tasks that await a job each, {PENDING} pending: {asyncio.run(crowd()):.0f} s")
 
