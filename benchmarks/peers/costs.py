@@ -37,7 +37,7 @@ PEERS = (
 COUNTS = {100: 1000, 2000: 2000}
 """How many predictions are made, by how many are pending."""
 ROUNDS = 5
-PATIENCE = 400.0
+PATIENCE = 1200.0
 """How long one run may take, in seconds."""
 _DEAR = 0.02
 """What costs as many seconds is measured once: it takes minutes, and the rest of the digits do not matter."""
