@@ -840,3 +840,27 @@ def test_a_torn_answer_as_large_as_can_be_is_looked_through_quickly():
 def test_an_odd_whole_body_still_shows_its_id(body):
     created = load_created(body)
     assert "abc" == (load_torn(body) if created is None else created.id)
+
+
+# Of thousands that are pending, what their answers have in common is kept once.
+
+
+def test_an_input_that_the_service_repeats_is_that_of_the_job():
+    given = {"prompt": "a boat"}
+    answer = b'{"id": "p1", "status": "starting", "input": {"prompt": "a boat"}}'
+    assert load_created(answer, given).input is given
+    assert load_prediction(answer, "p1", given=given).input is given
+
+
+def test_an_input_that_the_service_changed_is_kept_as_it_says():
+    answer = b'{"id": "p1", "status": "starting", "input": {"prompt": "a boat", "seed": 1}}'
+    assert {"prompt": "a boat", "seed": 1} == load_created(answer, {"prompt": "a boat"}).input
+
+
+def test_the_names_in_the_answers_are_kept_once():
+    answer = b'{"id": "p1", "status": "starting", "model": "a/b", "a name": {"another name": 1}}'
+    one, other = load_created(answer), load_created(answer)
+    assert {"a name": {"another name": 1}} == one.extra
+    assert one.model is other.model
+    for left, right in ((one.extra, other.extra), (one.extra["a name"], other.extra["a name"])):
+        assert all(a is b for a, b in zip(left, right, strict=True))

@@ -1,12 +1,10 @@
 import collections
-import json
 from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-import cometflux.registry
 from cometflux.errors import (
     AnswerError,
     AuthenticationError,
@@ -270,48 +268,6 @@ TestRegistry = RegistryMachine.TestCase
 
 def under_way(**values):
     return Prediction(id="p1", status=Status.STARTING, **values)
-
-
-def test_the_input_that_the_service_repeats_is_kept_once():
-    registry = Registry()
-    entry = registry.enter(JOB, ignore)
-    registry.accept(entry, under_way(input={"prompt": "a boat"}))
-    assert entry.prediction.input is JOB.input
-
-
-def test_an_input_that_the_service_changed_is_kept_as_it_says():
-    registry = Registry()
-    entry = registry.enter(JOB, ignore)
-    registry.accept(entry, under_way(input={"prompt": "a boat", "seed": 1}))
-    assert {"prompt": "a boat", "seed": 1} == entry.prediction.input
-
-
-@pytest.fixture
-def words(monkeypatch):
-    """The words that are kept, of which there are none yet."""
-    kept = {}
-    monkeypatch.setattr(cometflux.registry, "_words", kept)
-    return kept
-
-
-def test_the_names_in_the_answers_are_kept_once(words):
-    registry, names = Registry(), []
-    for _ in range(2):
-        entry = registry.enter(JOB, ignore)
-        # Each reading makes strings of its own.
-        said = json.loads('{"model": "a/b", "extra": {"a name": {"another": 1}}}')
-        registry.accept(entry, under_way(**said))
-        assert said == {"model": entry.prediction.model, "extra": entry.prediction.extra}
-        names.append([entry.prediction.model, *entry.prediction.extra, *entry.prediction.extra["a name"]])
-    assert all(one is other for one, other in zip(*names, strict=True))
-
-
-def test_words_without_end_are_not_kept_for_ever(words):
-    entry = Registry().enter(JOB, ignore)
-    for number in range(3000):
-        entry.heard(under_way(extra={f"name {number}": 1}))
-    assert {"name 2999": 1} == entry.prediction.extra
-    assert 1000 == len(words)
 
 
 def test_what_carried_a_submission_is_let_go_when_it_is_accepted():
