@@ -6,13 +6,14 @@ import itertools
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import attrs
 
 from cometflux import protocol
 from cometflux.client import Client
+from cometflux.deadlines import Deadline, Deadlines
 from cometflux.errors import AnswerError, CometfluxError, PatienceError, RateLimitError
 from cometflux.events import Observer, Polled, Throttled
 from cometflux.hazard import Observed
@@ -27,6 +28,8 @@ _log = logging.getLogger("cometflux")
 
 MOST_ASKS = 200
 """Questions in flight at most. With submissions and downloads this makes 316 sockets; the usual limit is 1024."""
+LONGEST_QUESTION = 600.0
+"""How long one question may take with its repetition, in seconds, whatever the transport does."""
 
 
 class Asker:
@@ -77,6 +80,7 @@ class Asker:
         self._on_pause = on_pause
         self._learn = learn
         self._tell = tell
+        self._deadlines = Deadlines(LONGEST_QUESTION)
         self._pacer = pacer
         self._line: deque[Poll] = deque()
         self._patience: list[tuple[float, int, Poll]] = []
@@ -95,18 +99,25 @@ class Asker:
 
     async def watch(self) -> None:
         """Ask after whatever is due, for ever."""
-        while True:
-            self._wake.clear()
-            now = self._clock()
-            for poll in self._schedule.pop_due(now):
-                self._attend(poll, now)
-            if self._line:
-                self._move_up(now)
-            self._wakes_at = due = self._next_due(now)
-            timer = None if due == math.inf else self._call_at(due, self._wake.set)
-            await self._wake.wait()
-            if timer is not None:
-                timer.cancel()
+        try:
+            while True:
+                await self._look_after()
+        finally:
+            self._deadlines.close()
+
+    async def _look_after(self) -> None:
+        """Ask after what is due, and wait until something may be."""
+        self._wake.clear()
+        now = self._clock()
+        for poll in self._schedule.pop_due(now):
+            self._attend(poll, now)
+        if self._line:
+            self._move_up(now)
+        self._wakes_at = due = self._next_due(now)
+        timer = None if due == math.inf else self._call_at(due, self._wake.set)
+        await self._wake.wait()
+        if timer is not None:
+            timer.cancel()
 
     def _look(self) -> None:
         due = self._schedule.next_due
@@ -179,16 +190,16 @@ class Asker:
         """Return what the service says; None where the question failed."""
         assert entry.prediction is not None
         entry.trouble = None
+        get = self._get(
+            entry.prediction.id,
+            input_size=entry.input_size,
+            also=entry.prediction.extra.get("id"),
+            given=entry.job.input,
+        )
         try:
-            async with asyncio.timeout_at(poll.ends):
-                prediction = await self._get(
-                    entry.prediction.id,
-                    input_size=entry.input_size,
-                    also=entry.prediction.extra.get("id"),
-                    given=entry.job.input,
-                )
+            prediction = await self._in_time(get, poll)
         except TimeoutError:
-            return None  # patience is over, as the loop will see
+            return None  # if patience is over, the loop will see it
         except CometfluxError as error:
             entry.trouble = error
             if isinstance(error, RateLimitError):
@@ -211,6 +222,14 @@ class Asker:
         # The second question does not wait for its turn, so there is none where the pace is limited.
         is_limited = isinstance(error, RateLimitError) or self._pacer.rate(self._clock()) < math.inf
         return not is_limited and protocol.may_retry(_GET, error)
+
+    async def _in_time(self, get: Awaitable[Prediction], poll: Poll) -> Prediction:
+        if poll.ends - self._clock() > LONGEST_QUESTION:
+            with Deadline(self._deadlines) as deadline:
+                deadline.start()
+                return await get
+        async with asyncio.timeout_at(poll.ends):
+            return await get
 
     def _pause(self, error: RateLimitError, sent: float) -> None:
         seconds = self._pacer.refused(sent, self._clock(), error.retry_after)

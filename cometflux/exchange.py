@@ -11,23 +11,19 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 
+from cometflux.deadlines import Deadline, Deadlines
 
-class Exchange:
-    """One request on its way: whether it left, and what has come back so far, even when the rest never comes.
 
-    As a context manager it ends what it surrounds with `TimeoutError` when its time, kept by *deadlines*, is over.
-    """
+class Exchange(Deadline):
+    """One request on its way: whether it left, and what has come back so far, even when the rest never comes."""
 
-    def __init__(self, deadlines: "Deadlines") -> None:
+    def __init__(self, deadlines: Deadlines) -> None:
+        super().__init__(deadlines)
         self.patience = deadlines.seconds
-        self._deadlines = deadlines
-        self._task: asyncio.Task[Any] | None = None
-        self._cancelling = 0
-        self._is_late = False
         self.has_left = False
         self.is_unconnected = False
         self.status: int | None = None
@@ -38,31 +34,10 @@ class Exchange:
         self._is_lost = False
         self._reset: str | None = None
 
-    def __enter__(self) -> Self:
-        self._task = asyncio.current_task()
-        assert self._task is not None
-        self._cancelling = self._task.cancelling()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self._deadlines.remove(self)
-        if not self._is_late:
-            return
-        assert self._task is not None
-        # Where somebody else has cancelled the task as well, that is what counts.
-        if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
-
-    def expire(self) -> None:
-        """End the exchange, because its time is over."""
-        assert self._task is not None
-        self._is_late = True
-        self._task.cancel()
-
     def leave(self) -> None:
         """Note that bytes are about to leave; from now on the time for the answer runs."""
         self.has_left = True
-        self._deadlines.add(self)
+        self.start()
 
     def lose(self, error: Exception | None) -> None:
         """Note that the connection is gone."""
@@ -193,42 +168,6 @@ def _is_one_answer(data: bytes) -> bool:
     head = head.lower() + b"\r"
     found = _LENGTH.search(head)
     return found is not None and int(found[1]) == len(body) and b"\ntransfer-encoding:" not in head
-
-
-class Deadlines:
-    """Ends exchanges that take longer than *seconds*: one timer for all, as each may take equally long."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        # In the order in which they were added, and so in the order in which they are due.
-        self._due: dict[Exchange, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, exchange: Exchange) -> None:
-        """Let the time of an exchange run, from now on."""
-        loop = asyncio.get_running_loop()
-        self._due[exchange] = due = loop.time() + self.seconds
-        if self._timer is None:
-            self._timer = loop.call_at(due, self._sweep, loop)
-
-    def remove(self, exchange: Exchange) -> None:
-        """Forget an exchange, which is over."""
-        self._due.pop(exchange, None)
-
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
-        now = loop.time()
-        for exchange, due in [*self._due.items()]:
-            if due > now:
-                self._timer = loop.call_at(due, self._sweep, loop)
-                return
-            del self._due[exchange]
-            exchange.expire()
-
-    def close(self) -> None:
-        """Stop the timer; whatever is still under way goes on without a bound."""
-        if self._timer is not None:
-            self._timer.cancel()
 
 
 def body_of(data: bytes, exchange: Exchange) -> aiohttp.Payload:

@@ -7,7 +7,7 @@ import asyncio
 import random
 import warnings
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
 
@@ -114,12 +114,19 @@ def retrying(
         jitter=None,
         logger=None,
     )
-    async def attempt(*args: P.args, **kwargs: P.kwargs) -> R:
+    async def repeat(failed: list[CometfluxError], *args: P.args, **kwargs: P.kwargs) -> R:
+        if failed:
+            raise failed.pop()
         return await call(*args, **kwargs)
 
-    def first(*args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
+    async def attempt(*args: P.args, **kwargs: P.kwargs) -> R:
         if retries is not None:
             retries.first()
-        return cast("Awaitable[R]", attempt(*args, **kwargs))
+        try:
+            return await call(*args, **kwargs)
+        except CometfluxError as error:
+            failed = error
+        # Nearly every first try is the only one, and backoff costs as much as a request: what has failed goes to it.
+        return await repeat([failed], *args, **kwargs)
 
-    return first
+    return attempt

@@ -424,8 +424,9 @@ class Session:
                 await drawing.room()
                 await self._submitted_enough()
                 # Looked at, not held: the caller's iterable may take its time, and slots are for predictions.
-                async with self._slots:
-                    pass
+                if self._slots.locked():
+                    async with self._slots:
+                        pass
                 drawn = await drawing.draw()
                 if drawn is None:
                     break

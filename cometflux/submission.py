@@ -33,7 +33,7 @@ from cometflux.events import Observer, Retried, Throttled
 from cometflux.gate import Gate
 from cometflux.jobs import Job
 from cometflux.ledger import Ledger
-from cometflux.pacing import Breaker, Pacer
+from cometflux.pacing import FIRST_PAUSE, Breaker, Pacer
 from cometflux.predictions import Prediction
 from cometflux.protocol import Request
 from cometflux.registry import Entry
@@ -285,6 +285,10 @@ class Submitter:
             await asyncio.sleep(wait)
             try:
                 return await self._client.get(error.prediction_id, input_size=input_size)
+            except RateLimitError as refusal:
+                until = self._clock() + (FIRST_PAUSE if refusal.retry_after is None else refusal.retry_after)
+                self.hold(until)
+                self._on_pause(until)
             except asyncio.CancelledError:
                 # A transport of the caller's may give up by itself.
                 task = asyncio.current_task()

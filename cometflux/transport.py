@@ -20,8 +20,9 @@ import attrs
 from yarl import URL
 
 from cometflux.addresses import is_loopback, is_public, may_be_public
+from cometflux.deadlines import Deadlines
 from cometflux.errors import AnswerError, ConfigError, ConnectError, Money, OutputError, UnknownSubmissionError
-from cometflux.exchange import Deadlines, Exchange, TappedConnector, body_of, tapping
+from cometflux.exchange import Exchange, TappedConnector, body_of, tapping
 from cometflux.images import read_data_uri
 from cometflux.protocol import Request, Response
 
@@ -160,7 +161,7 @@ class AiohttpTransport:
             with exchange:
                 body = None if request.body is None else body_of(request.body, exchange)
                 if http is self._asker:
-                    self._polls.add(exchange)
+                    exchange.start()
                 async with http.request(
                     request.method, url, data=body, headers=self._headers, allow_redirects=False
                 ) as answer:

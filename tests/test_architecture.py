@@ -28,6 +28,7 @@ PURE = [
 ]
 EFFECTS = [
     *(
+        "deadlines",
         "exchange",
         "transport",
         "retry",
@@ -66,8 +67,7 @@ NAME_OWNERS = {
     # An import by name would get round the line; the lazy public names need it.
     "import_module": {"__init__"},
 }
-# The deadline of an exchange moves to the moment at which its bytes leave.
-CLOCK_OWNERS = {"session", "exchange"}
+CLOCK_OWNERS = {"session", "deadlines"}
 ASYNC_SYNTAX = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
 # A path is a value, but what it leads to is not; nor is the time of day.
 EFFECT_CALLS = {
@@ -165,7 +165,7 @@ def test_every_module_keeps_to_the_line():
         pytest.param("client", "asyncio.create_task(f())", "create_task belongs to session", id="a task in client"),
         pytest.param("storage", "group.create_task(f())", "create_task belongs to session", id="a task in a group"),
         pytest.param("client", "import_module('x')", "import_module belongs to __init__", id="an import by name"),
-        pytest.param("client", "loop.time()", "the loop's clock belongs to exchange", id="the loop's clock"),
+        pytest.param("client", "loop.time()", "the loop's clock belongs to deadlines", id="the loop's clock"),
         pytest.param("client", "get_running_loop().time()", "the loop's clock belongs", id="the running loop's clock"),
         pytest.param("polling", "async def f(): await g()", "polling is pure: no async", id="an await in polling"),
         pytest.param("pacing", "from time import monotonic", "time belongs to the modules", id="a clock in pacing"),

@@ -1,0 +1,79 @@
+"""How long something may take: one timer for many that may all take equally long.
+
+`asyncio.timeout` sets a timer for each, which costs more than the rest of a request's way through this package.
+"""
+
+import asyncio
+from typing import Any, Self
+
+
+class Deadlines:
+    """Ends what takes longer than *seconds*."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        # In the order in which they were begun, and so in the order in which they are due.
+        self._due: dict[Deadline, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, deadline: "Deadline") -> None:
+        """Let the time of one run, from now on."""
+        loop = asyncio.get_running_loop()
+        self._due.pop(deadline, None)
+        self._due[deadline] = due = loop.time() + self.seconds
+        if self._timer is None:
+            self._timer = loop.call_at(due, self._sweep, loop)
+
+    def remove(self, deadline: "Deadline") -> None:
+        """Forget one that is over."""
+        self._due.pop(deadline, None)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        for deadline, due in [*self._due.items()]:
+            if due > now:
+                self._timer = loop.call_at(due, self._sweep, loop)
+                return
+            del self._due[deadline]
+            deadline.expire()
+
+    def close(self) -> None:
+        """Stop the timer; whatever is still under way goes on without a bound."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class Deadline:
+    """Ends what it surrounds with `TimeoutError` when its time is over; that runs from `start` on."""
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._is_late = False
+
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        self._cancelling = self._task.cancelling()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._deadlines.remove(self)
+        if not self._is_late:
+            return
+        assert self._task is not None
+        # Where somebody else has cancelled the task as well, that is what counts.
+        if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def start(self) -> None:
+        """Let the time run, from now on."""
+        self._deadlines.add(self)
+
+    def expire(self) -> None:
+        """End it, because its time is over."""
+        assert self._task is not None
+        self._is_late = True
+        self._task.cancel()
