@@ -4,6 +4,7 @@ from benchmarks import (
     cpu,
     growth,
     imports,
+    instructions,
     journalled,
     makespan,
     memory,
@@ -16,7 +17,7 @@ from benchmarks import (
 )
 
 EACH = (
-    *(schedules, makespan, pacing, cpu, ticks, memory, growth, imports),
+    *(schedules, makespan, pacing, cpu, instructions, ticks, memory, growth, imports),
     *(transitions, stalls, journalled, resuming),
 )
 

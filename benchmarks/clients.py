@@ -16,9 +16,9 @@ _AUTHORIZATION = {"Authorization": "Bearer sk-benchmark"}
 _MODEL = "black-forest-labs/flux-schnell"
 
 
-async def bare(base_url: str, count: int, *, is_fresh: bool) -> None:
+async def bare(base_url: str, count: int, *, is_fresh: bool, pending: int = PENDING) -> None:
     """Run what a person would write by hand: a semaphore, a POST, a GET."""
-    slots = asyncio.Semaphore(PENDING)
+    slots = asyncio.Semaphore(pending)
     close = {"Connection": "close"} if is_fresh else {}
 
     async def one(http: aiohttp.ClientSession) -> None:
@@ -45,9 +45,9 @@ async def shipped(
     await _generate(session, count)
 
 
-async def pooled(base_url: str, count: int) -> None:
+async def pooled(base_url: str, count: int, pending: int = PENDING) -> None:
     """`session.generate` over a transport that reuses connections for POSTs, too."""
-    await _generate(Session(_Pooled(base_url), max_pending=PENDING, poll_policy=_AT_ONCE), count)
+    await _generate(Session(_Pooled(base_url), max_pending=pending, poll_policy=_AT_ONCE), count)
 
 
 _AT_ONCE = PollPolicy.every(1e-6)
