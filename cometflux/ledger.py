@@ -1,8 +1,8 @@
 """What is bought, counted and written down: every step of every job reaches the disk before the next one is taken.
 
-The order around a submission, and nothing may come between::
+The order around a submission; from the intent on, nothing may come between::
 
-    may one more be bought? → intent on the disk → POST → answer on the disk → registry
+    may one more be bought? → (pace) → intent on the disk → POST → answer on the disk → registry
 """
 
 import asyncio

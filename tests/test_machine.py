@@ -756,3 +756,17 @@ def test_a_job_whose_refusal_did_not_fit_on_the_disk_is_not_doubted_by_the_one_t
         state.holds()
     finally:
         state.teardown()
+
+
+def test_a_429_to_the_question_after_the_id_in_a_torn_answer_makes_all_wait():
+    """Hypothesis found this."""
+    state = WithoutJournal()
+    try:
+        state.begin(max_pending=2, most=None, how="torn billed")
+        state.the_service_does(how=("question", "429"))
+        state.run_new_job(patience=None)
+        state.time_passes(seconds=0.6)
+        state.run_new_job(patience=None)
+        state.holds()
+    finally:
+        state.teardown()
