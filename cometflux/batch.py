@@ -16,12 +16,13 @@ import attrs
 from cometflux.errors import InputError
 from cometflux.jobs import Job
 from cometflux.registry import Outcome
+from cometflux.values import Value
 
 _END = object()
 
 
-@attrs.frozen(kw_only=True)
-class Drawn:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Drawn(Value):
     """A job with its place in its batch; an iterable may hand these out to keep places and identities of its own."""
 
     job: Job

@@ -11,18 +11,19 @@ import attrs
 from cometflux.errors import CometfluxError
 from cometflux.jobs import Kind
 from cometflux.predictions import Status
+from cometflux.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Submitted:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Submitted(Value):
     """A job was handed over; nothing is sent yet."""
 
     key: str
     index: int
 
 
-@attrs.frozen(kw_only=True)
-class Accepted:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Accepted(Value):
     """The service took a job: it is billed from here on."""
 
     key: str
@@ -32,8 +33,8 @@ class Accepted:
     """Whether an earlier run bought it, and it is only taken up again."""
 
 
-@attrs.frozen(kw_only=True)
-class Polled:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Polled(Value):
     """The service was asked after a prediction."""
 
     key: str
@@ -44,16 +45,16 @@ class Polled:
     """Why the question failed; a failed question changes nothing for the prediction."""
 
 
-@attrs.frozen(kw_only=True)
-class Throttled:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Throttled(Value):
     """The service asked to slow down, and every task of the session waits."""
 
     seconds: float
     """How long the pause is."""
 
 
-@attrs.frozen(kw_only=True)
-class Retried:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Retried(Value):
     """A submission is made once more: of what provably never left, or of what the caller allowed to be bought again."""
 
     key: str
@@ -62,8 +63,8 @@ class Retried:
     """What became of the one before."""
 
 
-@attrs.frozen(kw_only=True)
-class Saved:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Saved(Value):
     """The images of a prediction are on disk, whole."""
 
     key: str
@@ -71,8 +72,8 @@ class Saved:
     files: tuple[Path, ...]
 
 
-@attrs.frozen(kw_only=True)
-class Ended:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Ended(Value):
     """A job ended, in one of the named ways."""
 
     key: str

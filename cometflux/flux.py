@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 import attrs
 
 from cometflux.errors import InputError
+from cometflux.values import Value
 
 Image: TypeAlias = str | Path | bytes
 """A reference image: an http(s) URL or a data URI as str, a file as Path, or the bytes of a file."""
@@ -46,8 +47,8 @@ class Kind(StrEnum):
     IMAGES = "images"
 
 
-@attrs.frozen(kw_only=True)
-class Parameter:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Parameter(Value):
     """One parameter of a model, as far as the service publishes it."""
 
     name: str = ""
@@ -303,8 +304,8 @@ def _stricter_with_image(instance: Any, name: str, value: Any) -> None:
         raise InputError(name, value, allowed)
 
 
-@attrs.frozen(kw_only=True)
-class Flux:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Flux(Value):
     """What every model here has in common."""
 
     model: ClassVar[str]
@@ -342,7 +343,7 @@ class Flux:
 
 
 # Nobody makes one of these: only the fields are wanted.
-@attrs.frozen(kw_only=True, init=False, repr=False, eq=False)
+@attrs.frozen(kw_only=True, init=False, eq=False, repr=False)
 class _OpenWeights(Flux):
     prompt: str = attrs.field(metadata=_PROMPT)
     """What the image should show. Required.
@@ -373,7 +374,7 @@ class _OpenWeights(Flux):
     """Rough size in megapixels, '1' or '0.25'; '1' unless given. A string, not a number."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Schnell(_OpenWeights):
     """flux-schnell: the fastest, up to four images at once, no reference image."""
 
@@ -383,7 +384,7 @@ class Schnell(_OpenWeights):
     """Denoising steps, 1 to 4; 4 unless given."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Dev(_OpenWeights):
     """flux-dev: up to four images at once, from text or from one image."""
 
@@ -399,7 +400,7 @@ class Dev(_OpenWeights):
     """How closely to follow the prompt, 0 to 10; 3 unless given."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class _ProFamily(Flux):
     image_prompt: Image | None = image()
     """One reference image (jpeg, png, gif or webp) that steers the composition."""
@@ -421,7 +422,7 @@ class _ProFamily(Flux):
     """Quality of jpg and webp files, 0 to 100; 80 unless given. Without effect on png."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Pro(_ProFamily):
     """flux-pro: the first hosted FLUX, steered by text and one reference image."""
 
@@ -443,7 +444,7 @@ class Pro11(_ProFamily):
     __slots__ = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Pro11Ultra(Flux):
     """flux-1.1-pro-ultra: larger images, and a raw look on request."""
 
@@ -465,7 +466,7 @@ class Pro11Ultra(Flux):
     """File format; jpg unless given. There is no webp here, and no output_quality."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class _Kontext(Flux):
     prompt: str = attrs.field(metadata=_PROMPT)
     """What the image should show, or how to change input_image. Required."""
@@ -497,7 +498,7 @@ class KontextMax(_Kontext):
     __slots__ = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class _Flux2(Flux):
     input_images: Sequence[Image] | None = images(most=8)
     """Up to 8 images to combine or edit (jpeg, png, gif or webp), as a list.
@@ -545,7 +546,7 @@ class Flux2Max(_Flux2):
     __slots__ = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Flux2Dev(Flux):
     """flux-2-dev: the open weights of FLUX.2; one image at a time, up to 4 reference images."""
 
@@ -574,7 +575,7 @@ class Flux2Dev(Flux):
     """Switch off the check of the finished image; it is on unless given."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Flux2Flex(_Flux2):
     """flux-2-flex: as flux-2-pro, with steps and guidance to set and up to 10 reference images."""
 

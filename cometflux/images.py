@@ -12,13 +12,14 @@ from typing import Any, Self
 import attrs
 
 from cometflux.errors import InputError
+from cometflux.values import Value
 
 LARGEST_IMAGE_INPUT = 8 * 1024 * 1024
 """The most bytes of an image sent within a job."""
 
 
-@attrs.frozen(kw_only=True)
-class ImageFile:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ImageFile(Value):
     """An image on disk, and by what it is known again."""
 
     path: Path

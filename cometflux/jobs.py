@@ -12,6 +12,7 @@ import attrs
 
 from cometflux import flux
 from cometflux.errors import InputError
+from cometflux.values import Value
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _DEEPEST = 32
@@ -37,8 +38,8 @@ class Kind(StrEnum):
     """It left, and nothing proves whether it was accepted; it is not sent again."""
 
 
-@attrs.frozen(kw_only=True)
-class Job:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Job(Value):
     """An input for a model.
 
     The service silently drops input keys that the model does not know, and bills the picture all the same; so for

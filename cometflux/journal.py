@@ -25,6 +25,7 @@ from cometflux.errors import ConfigError, JournalError, JournalLockedError, Jour
 from cometflux.locking import Lock, Note, is_locked
 from cometflux.records import DROPPED, SENDING, STANDINGS, Record
 from cometflux.rows import FrontPage
+from cometflux.values import Value
 
 FILE_NAME = "journal.sqlite3"
 """What the journal is called where a folder is given."""
@@ -176,8 +177,8 @@ class Journal:
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@attrs.frozen(kw_only=True)
-class Account:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Account(Value):
     """Whose predictions a journal holds."""
 
     base_url: str

@@ -17,6 +17,7 @@ from typing import Self
 import attrs
 
 from cometflux.errors import ConfigError, JournalError, JournalLockedError
+from cometflux.values import Value
 
 try:
     import fcntl
@@ -31,8 +32,8 @@ _PATIENCE = 5.0
 """How long readers that look whether somebody writes may be in the way, in seconds."""
 
 
-@attrs.frozen(kw_only=True)
-class Note:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Note(Value):
     """What the lock file tells of its journal."""
 
     journal: str = _NO_JOURNAL

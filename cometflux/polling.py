@@ -13,6 +13,7 @@ import attrs
 
 from cometflux.errors import ConfigError
 from cometflux.hazard import Hazard, Observed
+from cometflux.values import Value
 
 LONGEST_INTERVAL = 30.0
 """The longest time between two questions after the same prediction, in seconds, however often they fail."""
@@ -48,8 +49,8 @@ def _check_polls(_: Any, field: "attrs.Attribute[Any]", value: object) -> None:
         raise ConfigError(f"{field.name}={value!r}: allowed is a number of questions from 1 to {_MOST_POLLS}")
 
 
-@attrs.frozen(kw_only=True)
-class PollPolicy:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class PollPolicy(Value):
     """How often to ask after a prediction, and for how long altogether."""
 
     polls: float = attrs.field(default=4.0, validator=_check_polls)

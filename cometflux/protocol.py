@@ -25,6 +25,7 @@ from cometflux.errors import (
 )
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction
+from cometflux.values import Value
 
 LONGEST_PAUSE = 300.0
 """The longest that one answer can make us wait, in seconds."""
@@ -32,8 +33,8 @@ LONGEST_PAUSE = 300.0
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,255}")
 
 
-@attrs.frozen
-class Request:
+@attrs.frozen(eq=False, repr=False)
+class Request(Value):
     """What to send: a method, a path below the base URL, and a JSON body or None."""
 
     method: str
@@ -45,8 +46,8 @@ class Request:
     """What a submission asks for, so that an answer that repeats it need not be kept beside it."""
 
 
-@attrs.frozen(kw_only=True)
-class Response:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Response(Value):
     """What came back: a status read from a real answer, its headers and its body."""
 
     status: int

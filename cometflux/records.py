@@ -18,6 +18,7 @@ import attrs
 from cometflux.errors import CometfluxError, Money, PredictionError, PredictionFailedError, UnknownSubmissionError
 from cometflux.jobs import Kind
 from cometflux.predictions import Prediction, Status
+from cometflux.values import Value
 
 
 class State(StrEnum):
@@ -59,8 +60,8 @@ DROPPED = "dropped"
 """No longer in the prompt file, and nothing was sent for it: it is not planned any more."""
 
 
-@attrs.frozen(kw_only=True)
-class Saved:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Saved(Value):
     """An image on the disk, as the journal knows it."""
 
     name: str
@@ -71,8 +72,8 @@ class Saved:
     """SHA-256, in hexadecimal digits."""
 
 
-@attrs.frozen(kw_only=True)
-class Evidence:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Evidence(Value):
     """What is known of a submission that was not answered, or of why a job ended; it holds no secret."""
 
     type: str
@@ -88,8 +89,8 @@ class Evidence:
     """An id that a torn answer showed; None where it showed none."""
 
 
-@attrs.frozen(kw_only=True)
-class Attempt:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Attempt(Value):
     """An earlier purchase of the same job: one that failed, or whose fate stayed unknown."""
 
     number: int
@@ -104,8 +105,8 @@ class Attempt:
 
 
 # Without slots, so that `_with` can copy all fields at once.
-@attrs.frozen(kw_only=True, slots=False)
-class Record:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Record(Value):
     """One job as it stands on the disk."""
 
     identity: str

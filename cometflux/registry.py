@@ -20,10 +20,11 @@ from cometflux.errors import (
 from cometflux.jobs import Job, Kind
 from cometflux.predictions import Prediction, Status
 from cometflux.records import Record
+from cometflux.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Outcome:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Outcome(Value):
     """How a job ended: once, in one named way."""
 
     index: int

@@ -13,10 +13,11 @@ import attrs
 
 from cometflux import notation
 from cometflux.records import Record
+from cometflux.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class FrontPage:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class FrontPage(Value):
     """What a journal notes of itself."""
 
     journal: str
