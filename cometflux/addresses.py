@@ -37,12 +37,13 @@ def may_be_public(host: str) -> bool:
     if is_address(host):
         return is_public(host)
     name = host.lower().removesuffix(".")
-    return bool(_NAME.fullmatch(name)) and not _NUMBER.fullmatch(name.rpartition(".")[2]) and not _is_inner(name)
+    is_number = re.fullmatch(_NUMBER, name.rpartition(".")[2])
+    return bool(re.fullmatch(_NAME, name)) and not is_number and not _is_inner(name)
 
 
-_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+")
+_NAME = r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+"
 # What ends in a number is an address to every resolver, whatever stands before it.
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_NUMBER = r"[0-9]+|0x[0-9a-f]*"
 _INNER = (".localhost", ".localdomain", ".local", ".internal", ".home.arpa", ".lan")
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import attrs
 import cattrs
@@ -190,8 +190,7 @@ def _marks(text: str) -> Iterator[tuple[int, str]]:
             yield found.start(), found[0]
 
 
-@attrs.define
-class _Parts:
+class _Parts(NamedTuple):
     """An answer taken apart: the flat prediction, and what an envelope around it says."""
 
     flat: Mapping[str, Any]
@@ -446,7 +445,6 @@ def _excerpt(body: bytes) -> str:
 
 
 _converter = _make_converter()
-attrs.resolve_types(Prediction)
 _FIELDS = {field.name for field in attrs.fields(Prediction)} - {"extra"}
 # None is looked at before, so what remains of "X | None" is X.
 _TYPES = {

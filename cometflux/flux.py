@@ -159,8 +159,8 @@ def _closest(word: str, known: Iterable[str]) -> str | None:
     return by_folded[close[0]] if close else None
 
 
-_LINK = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
-_DATA_URI = re.compile(r"data:([^,;]*)([^,]*),", re.IGNORECASE)
+_LINK = r"(?i)https?://[^\s/?#]"
+_DATA_URI = r"(?i)data:([^,;]*)([^,]*),"
 
 
 def _check_image(parameter: Parameter, value: object) -> None:
@@ -168,9 +168,9 @@ def _check_image(parameter: Parameter, value: object) -> None:
         return
     if not isinstance(value, str):
         raise _refusal(parameter, value)
-    if found := _DATA_URI.match(value):
+    if found := re.match(_DATA_URI, value):
         _check_data_uri(parameter, value, found)
-    elif not _LINK.match(value):
+    elif not re.match(_LINK, value):
         is_file = "://" not in value and not value.startswith("data:")
         raise _refusal(parameter, value, "; wrap the name of a file in pathlib.Path" if is_file else "")
     elif re.search(r"\s", value):
@@ -693,7 +693,7 @@ def _check_given(model: type[Flux], name: object, value: object) -> None:
 
 
 def _unknown(model: type[Flux], name: str, value: object) -> InputError:
-    if _REFERENCE.fullmatch(name):
+    if re.fullmatch(_REFERENCE, name):
         return InputError(name, value, f"{_IGNORED}; {_image_hint(model, name)}")
     hints = "; ".join(_hints(model, name))
     allowed = f"{_slug(model)} has no such parameter: {_IGNORED}; {hints}"
@@ -718,8 +718,8 @@ def _hints(model: type[Flux], name: str) -> list[str]:
 
 
 # What the models, their siblings and the service's own examples call a reference image.
-_REFERENCE = re.compile(r"((input|control|reference|init)_images?|images?(_urls?|_prompts?)?)(_\d+)?")
-_SEVERAL = re.compile(r"images|urls|prompts|_\d+$")
+_REFERENCE = r"((input|control|reference|init)_images?|images?(_urls?|_prompts?)?)(_\d+)?"
+_SEVERAL = r"images|urls|prompts|_\d+$"
 
 
 def _image_hint(model: type[Flux], name: str) -> str:
@@ -729,6 +729,6 @@ def _image_hint(model: type[Flux], name: str) -> str:
         return f"{slug} takes no reference image; flux-kontext-pro (input_image) and flux-2-pro (input_images) do"
     if taken[0].kind is Kind.IMAGES:
         return f"{slug} takes its reference images as the list {taken[0].name!r}"
-    if _SEVERAL.search(name):
+    if re.search(_SEVERAL, name):
         return f"{slug} takes one image, as {taken[0].name!r}; for several use a flux-2 model (input_images)"
     return f"{slug} takes its reference image as {taken[0].name!r}"

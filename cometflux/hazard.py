@@ -18,8 +18,6 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, Self
 
-import attrs
-
 _FIRST, _LAST, _RATIO = 0.02, 3600.0, 1.1
 _EDGES = [0.0, *(_FIRST * _RATIO**step for step in range(math.ceil(math.log(_LAST / _FIRST, _RATIO)) + 1))]
 _COUNT = len(_EDGES) - 1
@@ -37,26 +35,19 @@ _ROUNDS = 3
 _NARROWEST, _WIDEST = 0.06, 0.5
 
 
-@attrs.frozen
 class Hazard:
     """The rate at which predictions end, by age."""
 
-    rates: Sequence[float]
-    """In each bin: how many of those that run end there, per unit of the logarithm of age."""
-    _risks: list[float] = attrs.field(init=False, repr=False, eq=False)
-    """The hazard from age 0 to each edge."""
-    _roots: list[float] = attrs.field(init=False, repr=False, eq=False)
-    """The integral of the root of the hazard from age 0 to each edge."""
-
-    def __attrs_post_init__(self) -> None:
-        risks = accumulate((rate * _STEP for rate in self.rates), initial=0.0)
+    def __init__(self, rates: Sequence[float]) -> None:
+        self.rates = rates
+        """In each bin: how many of those that run end there, per unit of the logarithm of age."""
+        self._risks = [*accumulate((rate * _STEP for rate in rates), initial=0.0)]
+        """The hazard from age 0 to each edge."""
         # Where the hazard is rate/age, the integral of its root goes with the root of the age.
         widths = (later - earlier for earlier, later in pairwise(_ROOTS))
-        roots = accumulate(
-            (2 * math.sqrt(rate) * width for rate, width in zip(self.rates, widths, strict=True)), initial=0.0
-        )
-        object.__setattr__(self, "_risks", [*risks])
-        object.__setattr__(self, "_roots", [*roots])
+        areas = (2 * math.sqrt(rate) * width for rate, width in zip(rates, widths, strict=True))
+        self._roots = [*accumulate(areas, initial=0.0)]
+        """The integral of the root of the hazard from age 0 to each edge."""
 
     def surviving(self, age: float) -> float:
         """Return the share of predictions that are not over at *age*."""

@@ -24,9 +24,7 @@ try:
 except ImportError:  # pragma: no cover - not on Windows
     fcntl = None  # type: ignore[assignment]
 
-_TEXT = re.compile(
-    rb"(journal ([0-9a-f]{16}) changes ([0-9]{12}) jobs ([0-9]{12}) process ([0-9]{10})) sum [0-9a-f]{8}\n"
-)
+_TEXT = rb"(journal ([0-9a-f]{16}) changes ([0-9]{12}) jobs ([0-9]{12}) process ([0-9]{10})) sum [0-9a-f]{8}\n"
 _NO_JOURNAL = "0" * 16
 _PATIENCE = 5.0
 """How long readers that look whether somebody writes may be in the way, in seconds."""
@@ -74,7 +72,7 @@ class Note(Value):
             text = os.pread(file, 200, 0)
             if not text:
                 return cls()
-            found = _TEXT.fullmatch(text)
+            found = re.fullmatch(_TEXT, text)
             if found and text == _signed(found[1]):
                 return cls(journal=found[2].decode(), serial=int(found[3]), rows=int(found[4]), process=int(found[5]))
         raise JournalError(

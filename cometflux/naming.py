@@ -22,7 +22,7 @@ def id_stem(prediction_id: str) -> str:
         InputError: no id of the service could be like that.
     """
     stem = re.sub(r"[^A-Za-z0-9._~-]", "-", prediction_id)[:190].rstrip(".")
-    return check_stem(f"id-{stem}" if _DEVICE.match(stem) else stem)
+    return check_stem(f"id-{stem}" if re.match(_DEVICE, stem) else stem)
 
 
 def check_stem(name: str) -> str:
@@ -31,19 +31,19 @@ def check_stem(name: str) -> str:
     Raises:
         InputError: it cannot.
     """
-    if not isinstance(name, str) or not _STEM.fullmatch(name) or name.strip(". ") == "":
+    if not isinstance(name, str) or not re.fullmatch(_STEM, name) or name.strip(". ") == "":
         raise InputError("name", name, "allowed is a file name without its folder and its ending")
     if name.endswith((".", " ")):
         raise InputError("name", name, "allowed is a file name that does not end in a dot or a space")
-    if _DEVICE.match(name):
+    if re.match(_DEVICE, name):
         raise InputError("name", name, "allowed is any other name: Windows has a device of this one")
     if len(name.encode()) > 200:
         raise InputError("name", name, f"allowed are 200 bytes, and it has {len(name.encode())}")
     return name
 
 
-_STEM = re.compile(r"""[^<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]+""")
-_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
+_STEM = r"""[^<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]+"""
+_DEVICE = r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)"
 
 
 def _slug(text: str, most: int = 48) -> str:

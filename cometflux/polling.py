@@ -7,7 +7,7 @@ it finds most; see `hazard`. Until enough is seen, questions are half a second a
 import heapq
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import attrs
 
@@ -81,8 +81,7 @@ class PollPolicy(Value):
         return min(max(gap, self.floor), self.ceiling)
 
 
-@attrs.frozen
-class Timetable:
+class Timetable(NamedTuple):
     """The ages at which to ask after the predictions of one model."""
 
     hazard: Hazard
@@ -160,7 +159,7 @@ class Rhythm:
         return True
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Poll:
     """One pending prediction, as the schedule sees it."""
 

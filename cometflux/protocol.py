@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -138,8 +138,7 @@ def read_prediction(
     return converter.load_prediction(response.body, asked, also, given)
 
 
-@attrs.frozen(kw_only=True)
-class _Fault:
+class _Fault(NamedTuple):
     """What an error body says, in whichever of the service's formats."""
 
     code: str | None = None
@@ -254,11 +253,11 @@ _REJECTIONS: dict[int, type[RejectedError]] = {
     429: RateLimitError,
 }
 
-_REQUEST_ID = re.compile(r"request id:? ([A-Za-z0-9._-]+)", re.IGNORECASE)
+_REQUEST_ID = r"(?i)request id:? ([A-Za-z0-9._-]+)"
 
 
 def _request_id(response: Response, fault: _Fault) -> str | None:
-    found = _REQUEST_ID.search(fault.detail or "")
+    found = re.search(_REQUEST_ID, fault.detail or "")
     return found[1] if found else response.headers.get("x-request-id")
 
 
@@ -287,7 +286,7 @@ def stops_submission(error: CometfluxError) -> bool:
 
 # ── waiting and repeating ────────────────────────────────────────────────────────────────────────────────────────────
 
-_WAIT_WORDS = re.compile(r"(?:resets in ~?|available in )([0-9]{1,9}(?:\.[0-9]{1,9})?) ?s", re.IGNORECASE)
+_WAIT_WORDS = r"(?i)(?:resets in ~?|available in )([0-9]{1,9}(?:\.[0-9]{1,9})?) ?s"
 
 
 def read_retry_after(
@@ -302,7 +301,7 @@ def read_retry_after(
     wait = _read_header_wait(headers.get("retry-after", "").strip(), now)
     if wait is None:
         wait = from_body
-    if wait is None and detail and (found := _WAIT_WORDS.search(detail)):
+    if wait is None and detail and (found := re.search(_WAIT_WORDS, detail)):
         wait = float(found[1])
     if wait is None and (allowance := read_allowance(headers)) is not None and allowance[0] == 0:
         wait = allowance[1]

@@ -12,8 +12,7 @@ long for it as a dozen such pauses, and then rises ever faster, in case the limi
 
 import math
 from collections import deque
-
-import attrs
+from typing import NamedTuple
 
 SLOWEST = 1 / 60
 """The fewest requests a second: nothing would be learned from fewer."""
@@ -36,8 +35,7 @@ _TELLING = 1.0
 _REMEMBERED = 1024
 
 
-@attrs.frozen
-class Search:
+class Search(NamedTuple):
     """A rate that doubles again and again."""
 
     low: float
@@ -54,8 +52,7 @@ class Search:
         return self.doubling * math.log2(1 + math.log(2) / (self.doubling * self.at(age)))
 
 
-@attrs.frozen
-class Hold:
+class Hold(NamedTuple):
     """A rate that rises to a plateau, and past it when it was not refused there."""
 
     low: float

@@ -8,8 +8,7 @@ import concurrent.futures
 import contextlib
 import logging
 from collections.abc import Callable
-
-import attrs
+from typing import NamedTuple
 
 from cometflux import notation
 from cometflux.errors import JournalError
@@ -20,8 +19,7 @@ from cometflux.records import Record
 _log = logging.getLogger("cometflux")
 
 
-@attrs.define(eq=False)
-class _Order:
+class _Order(NamedTuple):
     """Something for the journal to do: write *record*, or find the one of this *identity*."""
 
     record: Record | None

@@ -55,7 +55,7 @@ class Outcome(Value):
         return self.prediction
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Entry:
     """One job on its way from submission to its outcome."""
 

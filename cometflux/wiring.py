@@ -113,14 +113,14 @@ def read_key(given: str | None = None) -> str:
         raise ConfigError("the API key begins with the word Bearer; give the key alone")
     if re.search(r"\s", key):
         raise ConfigError("the API key holds white space or a line break; it was probably copied with something else")
-    if odd := _NO_KEY_CHARACTER.search(key):
+    if odd := re.search(_NO_KEY_CHARACTER, key):
         hint = "; give it without quotes" if odd[0] in "\"'`" else ""
         raise ConfigError(f"the API key holds {odd[0]!a}, a character that no key has{hint}")
     return key
 
 
 # What a token may hold by RFC 6750; anything else is a placeholder, a quote, or a second key.
-_NO_KEY_CHARACTER = re.compile(r"[^A-Za-z0-9._~+/=-]")
+_NO_KEY_CHARACTER = r"[^A-Za-z0-9._~+/=-]"
 
 
 def read_base_url(given: str | None = None) -> str:
@@ -138,15 +138,15 @@ def read_base_url(given: str | None = None) -> str:
     is_comet = host == "cometapi.com" or host.endswith(".cometapi.com")
     if is_comet and (parts.path != "/replicate/v1" or parts.scheme != "https"):
         raise ConfigError(f"base_url={base!r} leads to another API; the Replicate-format routes are {DEFAULT_BASE_URL}")
-    if _OTHER_API.search(parts.path):
+    if re.search(_OTHER_API, parts.path):
         raise ConfigError(f"base_url={base!r} ends as another API does; it should end as {DEFAULT_BASE_URL} does")
     return base
 
 
-_HOST = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
-_PATH = re.compile(r"(/(?!\.{1,2}(/|\Z))([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*")
+_HOST = r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?"
+_PATH = r"(/(?!\.{1,2}(/|\Z))([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*"
 # Where other APIs of such gateways begin, and routes that stand behind a base URL.
-_OTHER_API = re.compile(
+_OTHER_API = (
     r"/(openai/v1|flux/v1|gemini/v1|v1beta|mj"
     r"|chat|completions|embeddings|generations|images|messages|models|predictions|responses|videos)$"
 )
@@ -166,9 +166,9 @@ def _check_http_url(name: str, url: str) -> SplitResult:
         raise ConfigError(f"{name}={shown} is not a URL: {error}") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
         raise ConfigError(f"{name}={shown}: allowed is an http or https URL with a host")
-    if not (_HOST.fullmatch(parts.hostname) or is_address(parts.hostname)):
+    if not (re.fullmatch(_HOST, parts.hostname) or is_address(parts.hostname)):
         raise ConfigError(f"{name}={shown}: {parts.hostname!r} is no host name; one in another script begins with xn--")
-    if not _PATH.fullmatch(parts.path):
+    if not re.fullmatch(_PATH, parts.path):
         raise ConfigError(f"{name}={shown}: the path holds what no URL may hold as it stands; write it as %XX")
     if name == "base_url" and (parts.username or parts.password):
         raise ConfigError("base_url carries a user name or password; only the key authenticates")
