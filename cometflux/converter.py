@@ -4,11 +4,12 @@ Reading is total: any bytes become a value or one `AnswerError`. Strict is what 
 Lenient is the rest: a field that cannot be read counts as left out, and its raw value is kept in ``extra``.
 """
 
+import functools
 import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -229,9 +230,9 @@ def _build(parts: _Parts, prediction_id: str, status: Status, given: Mapping[str
             known[name] = value
         elif name not in _FIELDS:
             extra[sys.intern(name)] = _with_names_once(value) if type(value) is dict else value
-        elif value is not None and name in _HOOKS:
+        elif value is not None and name in _TYPES:
             try:
-                known[name] = _HOOKS[name](value, _TYPES[name])
+                known[name] = _hook(name)(value, _TYPES[name])
             except ValueError:
                 extra[name] = value
     for name in _ALIKE:
@@ -314,7 +315,8 @@ def _structure_datetime(value: Any, _: Any) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _make_converter() -> cattrs.Converter:
+@functools.cache
+def _converter() -> cattrs.Converter:
     # cattrs alone would turn null into "None", 42 into "42" and a string into letters.
     converter = cattrs.Converter()
     converter.register_structure_hook(str, lambda value, _: expect(value, str))
@@ -326,6 +328,12 @@ def _make_converter() -> cattrs.Converter:
     converter.register_unstructure_hook(bytes, images.describe_bytes)
     converter.register_unstructure_hook(CometfluxError, _describe_error)
     return converter
+
+
+@functools.cache
+def _hook(name: str) -> Callable[[Any, Any], Any]:
+    """Return what reads the field *name* of a prediction."""
+    return _load_input if name == "input" else _converter().get_structure_hook(_TYPES[name])
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -375,12 +383,12 @@ def dump_canonical(value: Any) -> bytes:
 
 def dump_readable(value: Any) -> str:
     """Write *value*, which may hold what this package makes, as JSON for people: indented, images as digests."""
-    return json.dumps(_converter.unstructure(value), ensure_ascii=False, indent=2)
+    return json.dumps(_converter().unstructure(value), ensure_ascii=False, indent=2)
 
 
 def dump_line(value: Any) -> str:
     """Write *value*, which may hold what this package makes, as JSON on one line, images as digests."""
-    return json.dumps(_converter.unstructure(value), ensure_ascii=False)
+    return json.dumps(_converter().unstructure(value), ensure_ascii=False)
 
 
 def _describe_error(error: CometfluxError) -> dict[str, Any]:
@@ -444,7 +452,6 @@ def _excerpt(body: bytes) -> str:
     return f"it begins with {text!r}"
 
 
-_converter = _make_converter()
 _FIELDS = {field.name for field in attrs.fields(Prediction)} - {"extra"}
 # None is looked at before, so what remains of "X | None" is X.
 _TYPES = {
@@ -452,7 +459,6 @@ _TYPES = {
     for field in attrs.fields(Prediction)
     if field.name in _FIELDS - {"id", "status", "output", "error"}
 }
-_HOOKS = {name: _converter.get_structure_hook(kind) for name, kind in _TYPES.items()} | {"input": _load_input}
 # What nearly every answer has is of the very type that the hook would let through.
 _PLAIN = {name: kind for name, kind in _TYPES.items() if kind in (str, bool)} | {"metrics": dict}
 _ALIKE = ("model", "version")

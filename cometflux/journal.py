@@ -8,7 +8,6 @@ copy is refused, and left as it is, instead of believed.
 
 import contextlib
 import os
-import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -282,7 +281,7 @@ class JournalWriter:
 
     def _sign(self, known: FrontPage | None) -> FrontPage:
         """Make the journal where it is new, and note whose it is; refuse one that is somebody else's."""
-        front = self._check_account(known or FrontPage(journal=secrets.token_hex(8)))
+        front = self._check_account(known or FrontPage(journal=os.urandom(8).hex()))
         if front != known:
             with self._transaction() as database:
                 if known is None:
@@ -310,7 +309,7 @@ class JournalWriter:
                 f"the journal {str(self.path)!r} was begun with another API key, which may belong to another account; "
                 "to go on with the new key, pass new_key=True, or --new-key to the command"
             )
-        return front.signed(account.base_url, account.key, salt=secrets.token_hex(16))
+        return front.signed(account.base_url, account.key, salt=os.urandom(16).hex())
 
     @property
     def _opened(self) -> sqlite3.Connection:

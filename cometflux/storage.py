@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from io import BufferedReader
@@ -192,7 +191,7 @@ def _write_new(path: Path, data: bytes, tries: int = 3) -> bool:
 
 @contextlib.contextmanager
 def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
-    path = folder / f".cometflux-{secrets.token_hex(8)}"
+    path = folder / f".cometflux-{os.urandom(8).hex()}"
     try:
         # Not tempfile: that makes files which only their owner can read.
         with path.open("xb") as file:
