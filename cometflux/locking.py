@@ -12,12 +12,9 @@ import time
 import weakref
 import zlib
 from pathlib import Path
-from typing import Self
-
-import attrs
+from typing import NamedTuple, Self
 
 from cometflux.errors import ConfigError, JournalError, JournalLockedError
-from cometflux.values import Value
 
 try:
     import fcntl
@@ -30,8 +27,7 @@ _PATIENCE = 5.0
 """How long readers that look whether somebody writes may be in the way, in seconds."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Note(Value):
+class Note(NamedTuple):
     """What the lock file tells of its journal."""
 
     journal: str = _NO_JOURNAL
@@ -111,7 +107,7 @@ class Lock:
             self.note = Note._of_file(self.path, self._file)
             # A umask takes rights away, and a file that was there may grant too many.
             os.fchmod(self._file, 0o600)
-            self._write(attrs.evolve(self.note, process=os.getpid()))
+            self._write(self.note._replace(process=os.getpid()))
             os.fsync(self._file)
         except BaseException:
             self.release()

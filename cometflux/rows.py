@@ -7,17 +7,13 @@ their check sums add up to, so that a row that is older than the rest is noticed
 import hashlib
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
-
-import attrs
+from typing import Any, NamedTuple, Self
 
 from cometflux import notation
 from cometflux.records import Record
-from cometflux.values import Value
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class FrontPage(Value):
+class FrontPage(NamedTuple):
     """What a journal notes of itself."""
 
     journal: str
@@ -36,8 +32,7 @@ class FrontPage(Value):
 
     def to_row(self) -> tuple[Any, ...]:
         """Lay it out as it is stored, with its check sum."""
-        columns = attrs.astuple(self)
-        return (*columns, check_sum(columns))
+        return (*self, check_sum(self))
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> Self:
@@ -49,17 +44,16 @@ class FrontPage(Value):
         *columns, noted = row
         if check_sum(columns) != noted:
             raise ValueError("its front page is not what was written")
-        names = (field.name for field in attrs.fields(cls))
-        return cls(**dict(zip(names, columns, strict=True)))
+        return cls(**dict(zip(cls._fields, columns, strict=True)))
 
     def turned(self, changes: int, rows: int, weight: int) -> Self:
         """Note *changes* more, *rows* of them new rows, and by what *weight* the balance changes with them."""
         serial, balance = self.serial + changes, self.balance + weight
-        return attrs.evolve(self, serial=serial, rows=self.rows + rows, balance=balance)
+        return self._replace(serial=serial, rows=self.rows + rows, balance=balance)
 
     def signed(self, base_url: str, key: str, *, salt: str) -> Self:
         """Note whose predictions the journal holds."""
-        return attrs.evolve(self, base_url=base_url, key_salt=salt, key_sum=key_sum(salt, key), serial=self.serial + 1)
+        return self._replace(base_url=base_url, key_salt=salt, key_sum=key_sum(salt, key), serial=self.serial + 1)
 
     def is_of(self, key: str) -> bool:
         """Whether the journal was begun with *key*."""

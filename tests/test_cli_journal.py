@@ -14,7 +14,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import attrs
 import pytest
 
 from cometflux import Journal, PollPolicy, database, planning
@@ -365,7 +364,7 @@ def test_a_folder_that_names_an_address_and_proves_no_key_gets_none(service, cap
     run("batch a.csv --limit 0", 4)
     with contextlib.closing(sqlite3.connect("a-images/journal.sqlite3")) as changed, changed:
         front = database.read_front(changed)
-        database.turn_front(changed, attrs.evolve(front, key_salt=None, key_sum=None))
+        database.turn_front(changed, front._replace(key_salt=None, key_sum=None))
     monkeypatch.delenv("COMETFLUX_BASE_URL")
     monkeypatch.setenv("COMETAPI_KEY", "of-somebody-else")
     seen = len(service.requests)
