@@ -79,13 +79,11 @@ def _is_whole_png(data: bytes) -> bool:
     return False
 
 
-_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
-"""A marker of a JPEG that cannot stand within its pixels."""
-
-
 def _is_whole_jpeg(data: bytes) -> bool:
+    # A marker that cannot stand within the pixels.
+    marker = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
     place, has_pixels = 2, False
-    while found := _MARKER.search(data, place):
+    while found := marker.search(data, place):
         place = found.end()
         if found[0] == b"\xff\xd9":
             return has_pixels

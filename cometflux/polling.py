@@ -159,27 +159,30 @@ class Rhythm:
         return True
 
 
-@attrs.define(eq=False, repr=False)
 class Poll:
     """One pending prediction, as the schedule sees it."""
 
-    subject: Any
-    """What is asked after; the schedule never looks inside."""
-    rhythm: Rhythm
-    began: float
-    """When it was accepted, by the clock that is passed in."""
-    ends: float
-    """When patience is over."""
-    ran: float = 0.0
-    """At which age it is known not to have been over."""
-    failures: int = 0
-    """How many questions in a row have failed."""
-    is_planned: bool = False
-    """Whether its question is where the rhythm puts it, and not put off."""
-    wish: float = 0.0
-    """How many questions a second it would take, by itself."""
-    is_waiting: bool = False
-    """Whether it is due and waits for its turn."""
+    # Thousands may be pending.
+    __slots__ = ("began", "ends", "failures", "is_planned", "is_waiting", "ran", "rhythm", "subject", "wish")
+
+    def __init__(self, subject: Any, rhythm: Rhythm, began: float, ends: float) -> None:
+        self.subject = subject
+        """What is asked after; the schedule never looks inside."""
+        self.rhythm = rhythm
+        self.began = began
+        """When it was accepted, by the clock that is passed in."""
+        self.ends = ends
+        """When patience is over."""
+        self.ran = 0.0
+        """At which age it is known not to have been over."""
+        self.failures = 0
+        """How many questions in a row have failed."""
+        self.is_planned = False
+        """Whether its question is where the rhythm puts it, and not put off."""
+        self.wish = 0.0
+        """How many questions a second it would take, by itself."""
+        self.is_waiting = False
+        """Whether it is due and waits for its turn."""
 
 
 class Schedule:

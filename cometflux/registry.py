@@ -55,54 +55,72 @@ class Outcome(Value):
         return self.prediction
 
 
-@attrs.define(eq=False, repr=False, kw_only=True)
 class Entry:
     """One job on its way from submission to its outcome."""
 
-    index: int
-    key: str
-    job: Job
-    deliver: Callable[[Outcome], None]
-    folder: Path | None = None
-    """Where its images are to be saved; None where they are not."""
-    patience: float | None = None
-    """Seconds to ask after it altogether; None for the policy's."""
-    task: Any = None
-    """What carries the submission; the registry never looks inside. None before it, and once it is accepted."""
-    holds_slot: bool = False
-    is_given_up: bool = False
-    """Whether the caller waits for it no longer; nothing more is bought for it."""
-    input_size: int = 0
-    """About how many bytes the input has, which each answer repeats."""
-    sending: bool = False
-    """Whether a submission may have left that has not been answered."""
-    doubt: UnknownSubmissionError | None = None
-    """What is known of a submission of unknown fate, while somebody decides about it."""
-    prediction: Prediction | None = None
-    failed: Prediction | None = None
-    """The prediction that failed before, where the job is bought again; None where it is not."""
-    failures: int = 0
-    """How many of its predictions have failed."""
-    trouble: CometfluxError | None = None
-    """Why the last question failed; None when it did not."""
-    resumed: bool = False
-    """Whether it was bought by an earlier run."""
-    is_over: bool = False
+    # Thousands may be pending.
+    __slots__ = (
+        *("admitted", "deliver", "doubt", "failed", "failures", "fingerprint", "folder", "holds_slot"),
+        *("identity", "index", "input_size", "is_given_up", "is_looked_up", "is_over", "is_written", "job"),
+        *("key", "over", "patience", "prediction", "record", "resumed", "sending", "task", "trouble", "unreadable"),
+    )
 
-    # What the journal knows; all of it stays empty where there is none.
-    identity: str | None = None
-    fingerprint: str | None = None
-    record: Record | None = None
-    is_written: bool = False
-    """Whether the journal has a row for it."""
-    unreadable: InputError | None = None
-    """Why a file of its input cannot be read; None where all can."""
-    is_looked_up: bool = False
-    """Whether it is known what the journal has of it; a job that is not may be bought already."""
-    admitted: Any = None
-    """Set when it has its slot, or needs none; None where nobody waits for that."""
-    over: Any = None
-    """Set when the job has ended, for an identical one that waits."""
+    def __init__(
+        self,
+        job: Job,
+        deliver: Callable[[Outcome], None],
+        *,
+        index: int,
+        key: str,
+        folder: Path | None = None,
+        patience: float | None = None,
+        identity: str | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
+        self.index = index
+        self.key = key
+        self.job = job
+        self.deliver = deliver
+        self.folder = folder
+        """Where its images are to be saved; None where they are not."""
+        self.patience = patience
+        """Seconds to ask after it altogether; None for the policy's."""
+        self.task: Any = None
+        """What carries the submission; the registry never looks inside. None before it, and once it is accepted."""
+        self.holds_slot = False
+        self.is_given_up = False
+        """Whether the caller waits for it no longer; nothing more is bought for it."""
+        self.input_size = 0
+        """About how many bytes the input has, which each answer repeats."""
+        self.sending = False
+        """Whether a submission may have left that has not been answered."""
+        self.doubt: UnknownSubmissionError | None = None
+        """What is known of a submission of unknown fate, while somebody decides about it."""
+        self.prediction: Prediction | None = None
+        self.failed: Prediction | None = None
+        """The prediction that failed before, where the job is bought again; None where it is not."""
+        self.failures = 0
+        """How many of its predictions have failed."""
+        self.trouble: CometfluxError | None = None
+        """Why the last question failed; None when it did not."""
+        self.resumed = False
+        """Whether it was bought by an earlier run."""
+        self.is_over = False
+
+        # What the journal knows; all of it stays empty where there is none.
+        self.identity = identity
+        self.fingerprint = fingerprint
+        self.record: Record | None = None
+        self.is_written = False
+        """Whether the journal has a row for it."""
+        self.unreadable: InputError | None = None
+        """Why a file of its input cannot be read; None where all can."""
+        self.is_looked_up = False
+        """Whether it is known what the journal has of it; a job that is not may be bought already."""
+        self.admitted: Any = None
+        """Set when it has its slot, or needs none; None where nobody waits for that."""
+        self.over: Any = None
+        """Set when the job has ended, for an identical one that waits."""
 
     @property
     def prediction_id(self) -> str | None:
@@ -163,10 +181,10 @@ class Registry:
         index = self._count if index is None else index
         key = f"#{index:05d}" if job.key is None else job.key
         entry = Entry(
+            job,
+            deliver,
             index=index,
             key=key,
-            job=job,
-            deliver=deliver,
             folder=folder,
             patience=patience,
             identity=identity,
