@@ -24,6 +24,7 @@ from cometflux.errors import AnswerError, ConfigError, ConnectError, Money, Outp
 from cometflux.exchange import Exchange, TappedConnector, body_of, tapping
 from cometflux.images import read_data_uri
 from cometflux.protocol import Request, Response
+from cometflux.values import Value
 
 LARGEST_ANSWER = 8 * 1024 * 1024
 """The most bytes read of an answer of the API, beside the input that it repeats."""
@@ -66,8 +67,8 @@ class Transport(Protocol):
         """Close every connection."""
 
 
-@attrs.frozen(kw_only=True)
-class Times:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Times(Value):
     """How long one exchange may take, in seconds."""
 
     connect: float = 10.0
