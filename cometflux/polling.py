@@ -60,7 +60,10 @@ class PollPolicy(Value):
     ceiling: float = attrs.field(default=30.0, validator=_check_seconds)
     """The most seconds from one question to the next."""
     patience: float = attrs.field(default=1800.0, validator=_check_seconds)
-    """Seconds from acceptance until a prediction is let go with its id; Replicate itself ends runs after 1800."""
+    """Seconds from acceptance until a prediction is let go with its id; Replicate itself ends runs after 1800.
+
+    For one that an earlier run bought they begin when it is taken up again.
+    """
 
     @classmethod
     def every(cls, seconds: float, *, patience: float = 1800.0) -> Self:
