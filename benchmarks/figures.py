@@ -1,8 +1,8 @@
 """What do the figures look like?
 
-``python -m benchmarks.figures`` draws docs/polling.svg; `bars` draws any labelled figures. The one of polling is drawn
-from what the library itself learns and decides, in virtual time; how late each way of asking is, is calculated from the
-true distribution. So it comes out the same each time.
+``python -m benchmarks.figures`` draws docs/polling.svg and docs/performance.svg. The one of polling is drawn from what
+the library itself learns and decides, in virtual time; how late each way of asking is, is calculated from the true
+distribution. That of performance is drawn from the table in docs/performance.md. So both come out the same each time.
 """
 
 import math
@@ -19,6 +19,7 @@ from cometflux.hazard import Hazard
 from cometflux.polling import PollPolicy, Timetable
 
 FIGURE = Path(__file__).parents[1] / "docs" / "polling.svg"
+COSTS = FIGURE.with_name("performance.svg")
 ENDS = 200
 LONGEST = 16
 """Where the axis ends, in seconds."""
@@ -263,7 +264,17 @@ def polling() -> tuple[str, list[Way]]:
     return draw(hazard, ways), ways
 
 
+def costs() -> str:
+    """Return the figure of what a prediction costs each client with 100 pending."""
+    page = COSTS.with_suffix(".md").read_text(encoding="utf-8")
+    table = page.partition("| CPU for each prediction |")[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
+    rows = [(title, float(cost.removesuffix(" ms"))) for title, cost, _ in cells]
+    return bars("CPU for each prediction, 100 pending", rows, "ms", ours=rows[0][0])
+
+
 def main() -> None:
+    COSTS.write_text(costs(), encoding="utf-8")
     figure, ways = polling()
     FIGURE.write_text(figure, encoding="utf-8")
     print("Lognormal(2 s, 0.3) with 10 % cold starts of about 10 s: python -m benchmarks.figures")

@@ -26,6 +26,10 @@ def test_the_figure_of_polling_is_the_one_that_is_drawn():
     assert figures.FIGURE.read_text(encoding="utf-8") == drawn, "draw it anew: python -m benchmarks.figures"
 
 
+def test_the_figure_of_costs_is_the_one_that_is_drawn():
+    assert figures.COSTS.read_text(encoding="utf-8") == figures.costs(), "draw it anew: python -m benchmarks.figures"
+
+
 @pytest.mark.hard
 def test_the_table_of_polling_is_what_the_benchmark_prints(capsys):
     schedules.main()
