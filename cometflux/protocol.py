@@ -322,11 +322,11 @@ def _read_header_wait(text: str, now: float) -> float | None:
 
 def read_allowance(headers: Mapping[str, str]) -> tuple[float, float] | None:
     """Read how many requests remain, and in how many seconds there are more again; None where it does not say."""
-    if (remaining := headers.get("ratelimit-remaining")) is None:
-        return None
-    figures = remaining.strip(), headers.get("ratelimit-reset", "").strip()
+    said = headers.get("ratelimit-remaining"), headers.get("ratelimit-reset")
+    # What a transport of the caller's hands over may be anything, and an id stands in the same answer.
+    figures = [each.strip() for each in said if isinstance(each, str)]
     # str.isdigit alone would let other scripts' digits through.
-    if not all(each.isascii() and each.isdigit() for each in figures):
+    if len(figures) < 2 or not all(each.isascii() and each.isdigit() for each in figures):
         return None
     return float(figures[0][:12]), min(float(figures[1][:12]), LONGEST_PAUSE)
 

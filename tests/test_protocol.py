@@ -672,3 +672,8 @@ def test_an_answer_that_dooms_the_next_stops_submission(response, stops):
 def test_a_fault_of_the_network_stops_nothing_by_itself():
     assert not protocol.stops_submission(ConnectError("no route to host"))
     assert not protocol.stops_submission(UnknownSubmissionError("the connection broke"))
+
+
+@pytest.mark.parametrize("headers", [{"ratelimit-remaining": 5, "ratelimit-reset": 1}, {"ratelimit-remaining": "5"}])
+def test_an_allowance_that_cannot_be_read_costs_no_answer(headers):
+    assert protocol.read_allowance(headers) is None

@@ -12,6 +12,7 @@ import pytest
 from peer import Peer, end, http
 
 from cometflux.client import Client
+from cometflux.deadlines import Deadlines
 from cometflux.errors import (
     AnswerError,
     CometfluxError,
@@ -21,6 +22,7 @@ from cometflux.errors import (
     RejectedError,
     UnknownSubmissionError,
 )
+from cometflux.exchange import Exchange, body_of
 from cometflux.jobs import Job
 from cometflux.protocol import Request, read_created
 from cometflux.transport import LARGEST_ANSWER, AiohttpTransport, Times
@@ -785,3 +787,31 @@ async def test_the_password_of_a_proxy_is_shown_no_further(transports):
     assert f"Basic {pair}" == proxy.requests[0]["headers"]["proxy-authorization"]
     assert pair.encode() not in response.body
     assert b"Basic ***" in response.body
+
+
+class Sink:
+    """Takes what is written."""
+
+    async def write(self, data):
+        pass
+
+
+@pytest.mark.parametrize("size", [10, 600 * 1024])
+@pytest.mark.parametrize(
+    "ask_for",
+    [
+        pytest.param(lambda body: body.write_with_length(Sink(), None), id="write_with_length"),
+        pytest.param(lambda body: body.write(Sink()), id="write"),
+        pytest.param(lambda body: body.as_bytes(), id="as_bytes"),
+    ],
+)
+async def test_a_body_counts_as_sent_by_whichever_way_its_bytes_are_asked_for(ask_for, size):
+    """What is missed would be taken for proof that nothing left, and be paid for again."""
+    deadlines = Deadlines(5.0)
+    exchange = Exchange(deadlines)
+    body = body_of(b"x" * size, exchange)
+    assert not exchange.has_left
+    await ask_for(body)
+    assert exchange.has_left
+    deadlines.close()
+    await body.close()
