@@ -9,6 +9,7 @@ demo.needs := -e '.[cli,local]'
 test.needs := -e '.[all]' --group test
 lint.needs := --group lint
 types.needs := -e '.[all]' --group types
+docs.needs := -e '.[cli,local]' --group docs
 bench.needs := -e '.[cli,local]'
 bench-peers.needs := attrs trustme
 uv.needs := uv
@@ -28,7 +29,7 @@ HERE = $(strip $(foreach each,$(PYTHONS),$(if $(call find,$(each)),$(each))))
 
 RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annotate --python .make/uv/bin/python --all-extras
 
-.PHONY: help demo test test-hard lint types check bench bench-peers audit test-floors test-backoff3 test-pythons lanes
+.PHONY: help demo test test-hard lint types docs check bench bench-peers audit test-floors test-backoff3 test-pythons lanes
 .PHONY: $(PYTHONS:%=test-%)
 
 help: ## show this list
@@ -50,6 +51,11 @@ lint: .make/lint/ready ## look at style and layout
 
 types: .make/types/ready ## check the types
 	@.make/types/bin/mypy
+
+docs: .make/docs/ready ## build the documentation, to be read at .make/docs-html/index.html
+	@.make/docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env \
+	  -d .make/docs-trees docs .make/docs-html
+	@echo "built: .make/docs-html/index.html"
 
 check: lint types test ## all that has to hold before a change goes in
 

@@ -49,7 +49,7 @@ class Client:
             raise
 
     async def submit(self, request: Request) -> Prediction:
-        """Send a request that `protocol.create_request` built: `create` in two steps.
+        """Send a request that ``protocol.create_request`` built: `create` in two steps.
 
         Raises:
             ConnectError, RejectedError, UnknownSubmissionError: as for `create`.

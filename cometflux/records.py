@@ -116,7 +116,7 @@ class Record(Value):
     key: str
     model: str
     input: Mapping[str, Any]
-    """The job's input, with files and bytes as `notation.dump_plan` writes them."""
+    """The job's input, with files and bytes as ``notation.dump_plan`` writes them."""
     fingerprint: str
     """What the job asks for, as a digest."""
 

@@ -96,9 +96,13 @@ class Planned:
     after: bool
     rate: float | None
     left: int
+    prompt: str | None = None
+    """What the prompt must contain; None where any will do."""
 
 
-def plan(name: str, *, times: int, after: bool, rate: float | None, on: str | None) -> Planned:
+def plan(
+    name: str, *, times: int, after: bool, rate: float | None, on: str | None, prompt: str | None = None
+) -> Planned:
     """Check what `LocalService.fail` was told.
 
     Raises:
@@ -116,7 +120,9 @@ def plan(name: str, *, times: int, after: bool, rate: float | None, on: str | No
         raise ValueError(f"rate={rate!r}: allowed is a number from 0 to 1; the faults are {', '.join(FAULTS)}")
     if after and place != CREATE:
         raise ValueError(f"after=True is for faults on 'create'; {name} was to happen on {place!r}")
-    return Planned(name=name, on=place, after=after, rate=rate, left=times)
+    if prompt is not None and (not isinstance(prompt, str) or not prompt):
+        raise ValueError(f"prompt={prompt!r}: allowed is a text that is not empty; the faults are {', '.join(FAULTS)}")
+    return Planned(name=name, on=place, after=after, rate=rate, left=times, prompt=prompt)
 
 
 def parse_fault(text: str) -> dict[str, Any]:
@@ -142,6 +148,11 @@ def parse_fault(text: str) -> dict[str, Any]:
     return {"fault": name, **told}
 
 
+def prompt_of(given: Mapping[str, Any]) -> str:
+    """Return the prompt of an input; it is empty where there is none."""
+    return str(given.get("prompt") or "")
+
+
 class FaultQueue:
     """The faults that are due, in the order in which they were asked for. Any thread may add one."""
 
@@ -155,17 +166,19 @@ class FaultQueue:
         with self._lock:
             self._due.append(planned)
 
-    def take(self, place: str) -> Planned | None:
-        """Take the first fault that is due at *place*; None when all goes well."""
+    def take(self, place: str, prompt: str) -> Planned | None:
+        """Take the first fault that is due at *place* for *prompt*; None when all goes well."""
         if not self._due:
             return None
         with self._lock:
-            planned = next((each for each in self._due if each.on == place and self._strikes(each)), None)
+            planned = next((each for each in self._due if each.on == place and self._strikes(each, prompt)), None)
             if planned is not None and planned.rate is None:
                 planned.left -= 1
                 if not planned.left:
                     self._due.remove(planned)
             return planned
 
-    def _strikes(self, planned: Planned) -> bool:
+    def _strikes(self, planned: Planned, prompt: str) -> bool:
+        if planned.prompt is not None and planned.prompt not in prompt:
+            return False
         return planned.rate is None or self._random.random() < planned.rate

@@ -1,6 +1,6 @@
 """The pytest plugin: the fixture ``comet_service``. It is there as soon as cometflux is installed.
 
-::
+.. code-block:: python
 
     from cometflux import flux, open_session
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def comet_service() -> "Iterator[LocalService]":
     """Run a local service on a thread of its own: small pictures, each ready after 0.02 seconds.
 
-    It has ``url``, ``key``, ``bills`` (one for each accepted submission) and ``fail(fault)``; see
-    `cometflux.testing.LocalService`. Needs ``pip install "cometflux[local]"``.
+    It has ``url``, ``key``, ``bills`` (one for each accepted submission), ``fail(fault)``, ``latency``, and a clock
+    that can be stopped and put forward; see `cometflux.testing.LocalService`. Needs ``pip install "cometflux[local]"``.
     """
     from cometflux.testing.service import LocalService
 

@@ -84,7 +84,7 @@ class Routes:
         if model not in flux.MODELS:
             return json_response(bodies.problem(404, "The requested resource could not be found."), 404)
         check_input(model, given)
-        fault = self._state.faults.take(faults.CREATE)
+        fault = self._state.faults.take(faults.CREATE, faults.prompt_of(given))
         if fault is not None and not fault.after:
             return await misbehave(fault.name, request, None, self._state.closing)
         run = self._state.accept(model, given)
@@ -99,20 +99,25 @@ class Routes:
         return json_response(body, 201, headers)
 
     async def _wait(self, run: Run, longest: float) -> dict[str, Any]:
-        left = max(0.0, min(run.ends_at - self._state.now(), longest))
+        is_frozen = self._state.clock.is_frozen
+        left = longest if is_frozen else max(0.0, min(run.ends_at - self._state.now(), longest))
         over = [asyncio.ensure_future(each.wait()) for each in (run.over, self._state.closing)]
         done, _ = await asyncio.wait(over, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         for each in over:
             each.cancel()
-        # A timer may ring a moment early.
-        now = self._state.now() if done else max(self._state.now(), min(run.ends_at, run.accepted_at + longest))
+        # A timer may ring a moment early; where the service's time was told to stand still, it rings for nothing.
+        now = (
+            self._state.now()
+            if done or is_frozen
+            else max(self._state.now(), min(run.ends_at, run.accepted_at + longest))
+        )
         return bodies.describe_waited(run, now, await self._outputs(run, now))
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         run = self._find(request)
         run.polls += 1
         now = self._state.now()
-        fault = self._state.faults.take(faults.GET)
+        fault = self._state.faults.take(faults.GET, faults.prompt_of(run.input))
         body = bodies.describe(run, now, await self._outputs(run, now))
         if self._state.settings.wrapped or run.fault == "wrapped":
             body = bodies.wrap(run, now, body, self._state.epoch)
@@ -147,7 +152,7 @@ class Routes:
         number = numbers.get(request.match_info["file"])
         if run is None or number is None:
             raise Refusal(404, "Not found", "The file is not here, or not any more.")
-        fault = self._state.faults.take(faults.OUTPUT)
+        fault = self._state.faults.take(faults.OUTPUT, faults.prompt_of(run.input))
         picture = await self._state.picture(run, number)
         if fault is not None:
             ordinary = Ordinary(status=200, body=picture, content_type=_kind(run))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+import attrs
 from aiohttp import web
 
 from cometflux.testing.faults import plan
@@ -91,12 +92,44 @@ class LocalService:
         """The paths of requests that carried an Authorization header where none belongs."""
         return list(self._state.leaks)
 
+    @property
+    def latency(self) -> float | Callable[[str], float]:
+        """How long the predictions that are accepted from now on take; may be set at any time, from any thread."""
+        return self._state.settings.latency
+
+    @latency.setter
+    def latency(self, latency: float | Callable[[str], float]) -> None:
+        self._state.settings = attrs.evolve(self._state.settings, latency=latency)
+
+    def freeze(self) -> None:
+        """Let the service's time stand still: it answers, and no prediction goes on. From any thread."""
+        self._state.clock.freeze()
+
+    def thaw(self) -> None:
+        """Let the service's time go on from where it stands."""
+        self._state.clock.thaw()
+
+    def advance(self, seconds: float) -> None:
+        """Put the service's time forward, frozen or not: predictions end, and outputs expire, without a wait.
+
+        Raises:
+            ValueError: *seconds* is not a number from 0.
+        """
+        self._state.clock.advance(seconds)
+
     def fail(
-        self, fault: str, *, times: int = 1, after: bool = False, rate: float | None = None, on: str | None = None
+        self,
+        fault: str,
+        *,
+        times: int = 1,
+        after: bool = False,
+        rate: float | None = None,
+        on: str | None = None,
+        prompt: str | None = None,
     ) -> None:
         """Misbehave, from the next request on that fits; from any thread.
 
-        Faults take their turns in the order in which they were asked for. `FAULTS` lists them. A refused submission
+        Faults take their turns in the order in which they were asked for. ``FAULTS`` lists them. A refused submission
         uses none up.
 
         Args:
@@ -105,11 +138,12 @@ class LocalService:
             after: for a submission: whether it is accepted and billed before the answer goes wrong.
             rate: the share of requests it happens to, from 0 to 1, for good.
             on: where it happens instead of its usual place: ``create``, ``get`` or ``output``.
+            prompt: a part of the prompt of those that it happens to; None for whichever comes.
 
         Raises:
             ValueError: there is no such fault, or it cannot happen this way; the message says what can.
         """
-        self._state.faults.add(plan(fault, times=times, after=after, rate=rate, on=on))
+        self._state.faults.add(plan(fault, times=times, after=after, rate=rate, on=on, prompt=prompt))
 
     async def __aenter__(self) -> Self:
         self._state.open()

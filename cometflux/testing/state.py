@@ -13,7 +13,8 @@ import attrs
 from aiohttp import web
 
 from cometflux.testing import pictures, sizes
-from cometflux.testing.faults import PREDICTION, FaultQueue
+from cometflux.testing.clock import Clock
+from cometflux.testing.faults import PREDICTION, FaultQueue, prompt_of
 from cometflux.testing.records import Bill, SeenRequest
 from cometflux.testing.runs import Run, derive_seed, make_id
 
@@ -48,6 +49,7 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.clock = Clock()
         self.faults = FaultQueue(settings.seed)
         self.runs: dict[str, Run] = {}
         self.bills: list[Bill] = []
@@ -62,6 +64,7 @@ class State:
     def open(self) -> None:
         """Take the running loop's clock for everything."""
         self._loop = asyncio.get_running_loop()
+        self.clock.start(self._loop.time)
         self.closing = asyncio.Event()
         """Set when the service stops: what waits, waits no longer."""
         self.epoch = time.time() - self._loop.time()
@@ -72,8 +75,8 @@ class State:
         self._loop.call_soon_threadsafe(self.closing.set)
 
     def now(self) -> float:
-        """Return the loop's time, in seconds."""
-        return self._loop.time()
+        """Return the service's time, in seconds: the loop's, unless it was told otherwise."""
+        return self.clock.now()
 
     def see(self, request: web.Request) -> bool:
         """Write *request* down, and say whether it carries the right key."""
@@ -98,7 +101,7 @@ class State:
     def accept(self, model: str, given: Mapping[str, Any]) -> Run:
         """Take a submission, and write its bill."""
         now, number = self.now(), len(self.bills) + 1
-        planned = self.faults.take(PREDICTION)
+        planned = self.faults.take(PREDICTION, prompt_of(given))
         latency, seed = self.settings.latency, given.get("seed")
         run = Run(
             id=make_id(),

@@ -1,0 +1,91 @@
+"""How Sphinx builds these pages: ``make docs``. No page asks the network for anything."""
+
+from importlib import import_module
+
+import cometflux
+
+project = "cometflux"
+author = "The cometflux authors"
+copyright = author  # noqa: A001 - Sphinx's name
+release = version = cometflux.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+nitpicky = True
+
+html_theme = "furo"
+html_title = f"cometflux {release}"
+html_static_path = ["_static"]
+html_css_files = ["cometflux.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"top_of_page_buttons": [], "navigation_with_keys": True}
+# What a console line is typed with is not what it is.
+highlight_language = "text"
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["deflist"]
+# A file of the checkout beside the docs is named, not copied.
+myst_all_links_external = False
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "undoc-members": True}
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+default_role = "py:obj"
+add_module_names = False
+
+# Names of others, and names that no page of ours describes.
+nitpick_ignore_regex = [
+    ("py:.*", r"(pathlib|datetime|collections|ssl|enum|attrs?|typing|asyncio|aiohttp)(\..*)?"),
+    ("py:.*", r"(Path|datetime|Mapping|Sequence|Iterable|Iterator|AsyncIterable|Callable|Awaitable|Any|Self|StrEnum)"),
+    ("py:.*", r"cometflux\.(journal\.JournalWriter|values\.Value|batch\.Drawing)"),
+]
+
+_PUBLIC = {
+    f"{home.__module__}.{name}": f"cometflux.{name}"
+    for name in cometflux.__all__
+    if hasattr(home := getattr(cometflux, name), "__module__")
+}
+
+
+def _to_public_name(app, env, node, content):
+    """Let a name lead to where it is described: `cometflux.jobs.Job` is documented as `cometflux.Job`."""
+    if node.get("refdomain") != "py":
+        return None
+    target = node["reftarget"]
+    name = _PUBLIC.get(target) or (f"cometflux.{target}" if target.partition(".")[0] in cometflux.__all__ else None)
+    if name is None:
+        name = next((f"{place}.{target}" for place in _PLACES if hasattr(import_module(place), target)), None)
+    if name is None or name == target:
+        return None
+    python = env.domains["py"]
+    return python.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content)
+
+
+_PLACES = ("cometflux.errors", "cometflux.events", "cometflux.flux", "cometflux.testing", "cometflux.records")
+
+
+_COLON = "\x01"
+
+
+def _hide_colons(app, what, name, obj, options, lines):
+    """Keep napoleon from taking what stands before a colon for a type."""
+    if what in ("attribute", "property", "data"):
+        lines[:] = [line.replace(":", _COLON) for line in lines]
+
+
+def _show_colons(app, what, name, obj, options, lines):
+    lines[:] = [line.replace(_COLON, ":") for line in lines]
+
+
+def setup(app):
+    """Add to what Sphinx does."""
+    app.connect("autodoc-process-docstring", _hide_colons, priority=100)
+    app.connect("autodoc-process-docstring", _show_colons, priority=900)
+    app.connect("missing-reference", _to_public_name)

@@ -1,0 +1,156 @@
+"""README.md and docs/: what is shown runs, and what is listed is all there is."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from page import ROOT, Page
+
+from cometflux import errors
+from cometflux.testing import FAULTS
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CODE = re.compile(r"^```(python|console)$|<!-- file: ", re.MULTILINE)
+SHOWN = [page for page in PAGES if CODE.search(page.read_text(encoding="utf-8"))]
+DOCSTRINGS = [
+    path for path in sorted((ROOT / "cometflux").rglob("*.py")) if ".. code-block:: python" in path.read_text()
+]
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+def run(page, folder):
+    """Run a page as its reader would; nobody's own settings have a say in it."""
+    environment = {word: value for word, value in os.environ.items() if not word.startswith(("COMET", "PYTEST_"))}
+    paths = [Path(sys.executable).parent, *os.environ["PATH"].split(os.pathsep)]
+    environment |= {"PYTHONPATH": str(ROOT), "PATH": os.pathsep.join(map(str, paths)), "HOME": str(folder.parent)}
+    command = [sys.executable, "-W", "error", ROOT / "tests" / "page.py", page]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize("page", [*SHOWN, *DOCSTRINGS], ids=name)
+def test_what_a_page_shows_runs(page, tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    done = run(page, folder)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "blocks: 0" not in done.stdout
+    for place in re.findall(r'save_to="([\w-]+)"', page.read_text(encoding="utf-8")):
+        assert [*(folder / place).glob("*.webp"), *(folder / place).glob("*.png")], f"no pictures in {place}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [] == [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+# ── what is listed ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def table(page, heading):
+    """Return the rows below a heading, each as a list of cells."""
+    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    rows = [line.strip("|").split("|") for line in section[1].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def test_every_error_says_what_to_do():
+    classes = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)]
+    rows = {row[0].strip("`"): row[1:] for row in table(ROOT / "docs" / "errors.md", "What to do")}
+    assert sorted(each.__name__ for each in classes) == sorted(rows)
+    assert [] == [each for each, cells in rows.items() if len(cells) != 2 or not all(cells)]
+
+
+def test_the_tree_of_errors_is_the_one_in_the_code():
+    def bare(text):
+        return [re.search(r"\w+Error", line)[0] for line in text.splitlines() if re.match(r"[│├└ ]*\w+Error", line)]
+
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    assert bare(errors.__doc__.replace("    C", "C")) == bare(page)
+
+
+def test_every_fault_is_listed_as_what_it_is():
+    rows = table(ROOT / "docs" / "guides" / "testing.md", "Every fault")
+    listed = {row[0].strip("`"): (row[1], row[2]) for row in rows}
+    assert {fault.name: (" ".join((fault.on, *fault.also)), fault.about) for fault in FAULTS.values()} == listed
+
+
+def test_every_public_name_has_its_place_in_the_reference():
+    import cometflux
+
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.rst"))
+    modules = {each for each in cometflux.__all__ if f"automodule:: cometflux.{each}\n" in text}
+    names = set(re.findall(r"^\.\. auto(?:class|function|exception):: (?:cometflux\.)?(\w+)", text, re.MULTILINE))
+    described = {each for each in cometflux.__all__ if hasattr(errors, each)}
+    assert [] == sorted(set(cometflux.__all__) - modules - names - described)
+
+
+# ── a page that is not so ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        pytest.param("```python\n1 / 0\n```\n", "division by zero", id="an error"),
+        pytest.param("```python\nx = 1\n```\n```python\nawait x\n```\n", "await", id="an await of the name of another"),
+        pytest.param("```python\nasync def main():\n    raise KeyError(7)\n```\n", "7", id="a main that is not called"),
+        pytest.param("```console\n$ cometflux modles\n```\n", "ended with 2", id="a command that is none"),
+        pytest.param("```console\n$ cometflux models nonsense\n```\n", "ended with 2", id="an error that is not shown"),
+        pytest.param("```console\n$ cometflux --version\n9.9 nine\n```\n", "does not print", id="what is not printed"),
+        pytest.param(
+            "```console\n$ cometflux --version\nerror: no\n```\n", "ended with 0", id="an error that does not come"
+        ),
+        pytest.param(
+            "<!-- file: a.txt -->\n```\nx\n```\n```python\nimport os\nos.stat('b.txt')\n```\n",
+            "b.txt",
+            id="no such file",
+        ),
+    ],
+)
+def test_a_page_that_is_not_so_is_told(text, complaint, tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    with pytest.raises(BaseException, match=complaint) as caught:
+        Page(page).run()
+    assert [f"{page}, block at line {text.count(chr(10), 0, text.rindex('```', 0, -4)) + 1}"] == caught.value.__notes__
+
+
+def test_a_page_that_is_so_passes(tmp_path, monkeypatch):
+    text = (
+        "<!-- file: a.txt -->\n```\nboat\n```\n"
+        "```python\nimport asyncio\nfrom pathlib import Path\nboat = Path('a.txt').read_text()\n```\n"
+        "```python\nawait asyncio.sleep(0)\nassert boat == 'boat\\n'\n```\n"
+        "```console\n$ export X=1\n$ cometflux --version   # the version\n9.9.9\n```\n"
+        "<!-- not run: it waits for Ctrl-C -->\n```console\n$ cometflux local-service\n```\n"
+    )
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    assert 4 == Page(page).run()
+
+
+@pytest.mark.hard
+@pytest.mark.realtime
+def test_a_test_on_a_page_that_fails_is_told(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```python\ndef test_x():\n    assert 1 == 2\n```\n", encoding="utf-8")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    done = run(page, folder)
+    assert 1 == done.returncode
+    assert "the tests of the page fail" in done.stderr
