@@ -112,7 +112,8 @@ class Page:
         if not self.tests:
             return
         Path("test_page.py").write_text("\n\n".join(self.tests), encoding="utf-8")
-        options = ["-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-W", "error"]
+        options = ["-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-W", "error"]
+        options += ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
         command = [sys.executable, "-m", "pytest", "--rootdir=.", *options, "test_page.py"]
         if subprocess.run(command, check=False).returncode:
             raise PageError("the tests of the page fail")
