@@ -55,16 +55,16 @@ class Page:
     def run(self):
         """Run all of it; return how many blocks there were."""
         sys.modules["__main__"] = self.module
-        count = 0
+        examples = list(self.document.examples())
         with asyncio.Runner() as self.runner:
-            for count, example in enumerate(self.document.examples(), 1):
+            for example in examples:
                 try:
                     example.evaluate()
                 except BaseException as error:
                     error.add_note(f"{example.path}, block at line {example.line}")
                     raise
         self._run_tests()
-        return count
+        return len(examples)
 
     def _blocks(self, document):
         for region in DirectiveInHTMLCommentLexer("invisible-code", "python")(document):
@@ -166,7 +166,7 @@ def _streams_to(file):
     for number in (1, 2):
         os.dup2(file.fileno(), number)
     try:
-        with open(1, "w", closefd=False) as stream, contextlib.redirect_stdout(stream):  # noqa: PTH123
+        with open(1, "w", closefd=False) as stream, contextlib.redirect_stdout(stream):
             yield
     finally:
         for number, copy in zip((1, 2), kept, strict=True):
