@@ -1,7 +1,9 @@
 """How Sphinx builds these pages: ``make docs``. No page asks the network for anything."""
 
+import enum
 from importlib import import_module
 
+import attrs
 import cometflux
 
 project = "cometflux"
@@ -84,8 +86,27 @@ def _show_colons(app, what, name, obj, options, lines):
     lines[:] = [line.replace(_COLON, ":") for line in lines]
 
 
+def _write_signature(app, what, name, obj, options, signature, returns):
+    """Show what attrs makes as it is called, and what nobody makes without a signature."""
+    if what != "class" or not isinstance(obj, type):
+        return None
+    if issubclass(obj, enum.Enum):
+        return "", None
+    if attrs.has(obj) and signature != "()" and all(field.kw_only for field in attrs.fields(obj)):
+        return f"(*, {', '.join(map(_write_field, attrs.fields(obj)))})", None
+    return None
+
+
+def _write_field(field):
+    if field.default is attrs.NOTHING:
+        return field.name
+    is_made = isinstance(field.default, attrs.Factory)
+    return f"{field.name}={'...' if is_made else repr(field.default)}"
+
+
 def setup(app):
     """Add to what Sphinx does."""
     app.connect("autodoc-process-docstring", _hide_colons, priority=100)
     app.connect("autodoc-process-docstring", _show_colons, priority=900)
+    app.connect("autodoc-process-signature", _write_signature)
     app.connect("missing-reference", _to_public_name)

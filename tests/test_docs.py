@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from offline import find_requests
 from page import ROOT, Page
 
-from cometflux import errors
+from cometflux import errors, flux
 from cometflux.testing import FAULTS
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -95,6 +96,40 @@ def test_every_public_name_has_its_place_in_the_reference():
     names = set(re.findall(r"^\.\. auto(?:class|function|exception):: (?:cometflux\.)?(\w+)", text, re.MULTILINE))
     described = {each for each in cometflux.__all__ if hasattr(errors, each)}
     assert [] == sorted(set(cometflux.__all__) - modules - names - described)
+
+
+def test_every_model_has_its_place_in_the_reference():
+    text = (ROOT / "docs" / "api" / "flux.rst").read_text(encoding="utf-8")
+    listed = re.findall(r"^\.\. autoclass:: (\w+)\n   :inherited-members: Flux", text, re.MULTILINE)
+    assert [each.__name__ for each in flux.MODELS.values()] == listed
+
+
+# ── the site ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.html", '<script src="https://cdn.example/x.js"></script>'),
+        ("a.html", '<img src="//cdn.example/x.png">'),
+        ("a.html", '<link rel="stylesheet" href="https://fonts.example/css">'),
+        ("a.html", '<link rel="dns-prefetch" href="//fonts.example">'),
+        ("a.html", "<style>@import 'https://fonts.example/css'</style>"),
+        ("a.html", '<p style="background: url(https://x.example/p.png)">'),
+        ("a.css", "@font-face { src: url(https://fonts.example/f.woff2) }"),
+        ("a.js", 'fetch("https://x.example/")'),
+        ("a.svg", '<svg><style>@import url("//fonts.example/css")</style></svg>'),
+    ],
+)
+def test_a_page_that_would_ask_the_network_is_found(name, text, tmp_path):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert [name] == [each.partition(":")[0] for each in find_requests(tmp_path)][:1]
+
+
+def test_a_link_that_a_reader_may_follow_is_none(tmp_path):
+    page = '<a href="https://example.org">there</a> <link rel="canonical" href="https://x.example"> <img src="a.png">'
+    (tmp_path / "a.html").write_text(page, encoding="utf-8")
+    assert [] == find_requests(tmp_path)
 
 
 # ── a page that is not so ────────────────────────────────────────────────────────────────────────────────────────────
