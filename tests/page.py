@@ -1,7 +1,7 @@
 """Runs what a page shows, as its reader would: ``python tests/page.py PAGE``, in an empty folder.
 
 One process is one page: its blocks run in order and share their names, as in one script. They find a local service
-where COMETFLUX_BASE_URL says, and the folder ``examples`` of the checkout beside them.
+where COMETFLUX_BASE_URL says, and beside them the folder ``examples`` of the checkout, and its ``prompts.csv``.
 
 * A ``python`` block is a script in which ``await`` may stand at the top. A ``main`` that is defined and not called is
   called. What defines tests runs under pytest, together, when the page is over.
@@ -20,6 +20,7 @@ import inspect
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -69,7 +70,7 @@ class Page:
     def _blocks(self, document):
         for region in DirectiveInHTMLCommentLexer("invisible-code", "python")(document):
             yield self._region(region, self._run_python)
-        for region in FencedCodeBlockLexer(r"[^\n]*")(document):
+        for region in FencedCodeBlockLexer(r"[^\n`]+")(document):
             marker = _MARKER.search(document.text, 0, region.start)
             kind, value = marker.groups() if marker else (None, "")
             language = region.lexemes["language"].strip()
@@ -193,6 +194,7 @@ def main(path):
     with LocalService.in_thread(latency=0.02, pixels=4096) as service:
         os.environ |= {"COMETAPI_KEY": service.key, "COMETFLUX_BASE_URL": service.url, "COLUMNS": "80"}
         Path("examples").symlink_to(ROOT / "examples")
+        shutil.copy(ROOT / "examples" / "prompts.csv", "prompts.csv")
         print(f"blocks: {Page(path).run()}")
     Path("examples").unlink()
 

@@ -148,7 +148,7 @@ def test_a_link_that_a_reader_may_follow_is_none(tmp_path):
             "```console\n$ cometflux --version\nerror: no\n```\n", "ended with 0", id="an error that does not come"
         ),
         pytest.param(
-            "<!-- file: a.txt -->\n```\nx\n```\n```python\nimport os\nos.stat('b.txt')\n```\n",
+            "<!-- file: a.txt -->\n```text\nx\n```\n```python\nimport os\nos.stat('b.txt')\n```\n",
             "b.txt",
             id="no such file",
         ),
@@ -166,7 +166,7 @@ def test_a_page_that_is_not_so_is_told(text, complaint, tmp_path, monkeypatch):
 
 def test_a_page_that_is_so_passes(tmp_path, monkeypatch):
     text = (
-        "<!-- file: a.txt -->\n```\nboat\n```\n"
+        "<!-- file: a.txt -->\n```text\nboat\n```\n"
         "```python\nimport asyncio\nfrom pathlib import Path\nboat = Path('a.txt').read_text()\n```\n"
         "```python\nawait asyncio.sleep(0)\nassert boat == 'boat\\n'\n```\n"
         "```console\n$ export X=1\n$ cometflux --version   # the version\n9.9.9\n```\n"
