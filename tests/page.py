@@ -185,8 +185,8 @@ def _plain(text):
     return re.sub(r"[0-9][0-9.]*", "0", re.sub(r"[ \t]+", " ", text)).strip()
 
 
-def main(path):
-    """Run a page beside a local service of its own."""
+def main(paths):
+    """Run pages, one behind the other, beside a local service of their own."""
     from cometflux.testing import LocalService
 
     # Nobody types anything.
@@ -195,9 +195,10 @@ def main(path):
         os.environ |= {"COMETAPI_KEY": service.key, "COMETFLUX_BASE_URL": service.url, "COLUMNS": "80"}
         Path("examples").symlink_to(ROOT / "examples")
         shutil.copy(ROOT / "examples" / "prompts.csv", "prompts.csv")
-        print(f"blocks: {Page(path).run()}")
+        for path in paths:
+            print(f"{path.name}, blocks: {Page(path).run()}")
     Path("examples").unlink()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main([Path(each) for each in sys.argv[1:]])

@@ -25,24 +25,35 @@ def name(path):
     return str(path.relative_to(ROOT))
 
 
-def run(page, folder):
-    """Run a page as its reader would; nobody's own settings have a say in it."""
+def run(pages, folder):
+    """Run pages as their reader would; nobody's own settings have a say in it."""
     environment = {word: value for word, value in os.environ.items() if not word.startswith(("COMET", "PYTEST_"))}
     paths = [Path(sys.executable).parent, *os.environ["PATH"].split(os.pathsep)]
     environment |= {"PYTHONPATH": str(ROOT), "PATH": os.pathsep.join(map(str, paths)), "HOME": str(folder.parent)}
-    command = [sys.executable, "-W", "error", ROOT / "tests" / "page.py", page]
+    command = [sys.executable, "-W", "error", ROOT / "tests" / "page.py", *pages]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
 
 
-@pytest.mark.parametrize("page", [*SHOWN, *DOCSTRINGS], ids=name)
-def test_what_a_page_shows_runs(page, tmp_path):
+@pytest.fixture
+def folder(tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
-    done = run(page, folder)
+    return folder
+
+
+def test_what_the_docstrings_show_runs(folder):
+    assert DOCSTRINGS
+    done = run(DOCSTRINGS, folder)
     assert 0 == done.returncode, done.stdout + done.stderr
-    assert "blocks: 0" not in done.stdout
+    assert len(DOCSTRINGS) == len(re.findall("blocks: [1-9]", done.stdout))
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=name)
+def test_what_a_page_shows_runs(page, folder):
+    done = run([page], folder)
+    assert 0 == done.returncode, done.stdout + done.stderr
     for place in re.findall(r'save_to="([\w-]+)"', page.read_text(encoding="utf-8")):
         assert [*(folder / place).glob("*.webp"), *(folder / place).glob("*.png")], f"no pictures in {place}"
 
@@ -181,11 +192,9 @@ def test_a_page_that_is_so_passes(tmp_path, monkeypatch):
 
 @pytest.mark.hard
 @pytest.mark.realtime
-def test_a_test_on_a_page_that_fails_is_told(tmp_path):
+def test_a_test_on_a_page_that_fails_is_told(tmp_path, folder):
     page = tmp_path / "page.md"
     page.write_text("```python\ndef test_x():\n    assert 1 == 2\n```\n", encoding="utf-8")
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    done = run(page, folder)
+    done = run([page], folder)
     assert 1 == done.returncode
     assert "the tests of the page fail" in done.stderr
