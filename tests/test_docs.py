@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from offline import find_requests
 from page import ROOT, Page
+from test_architecture import EFFECTS, PURE
 
 from cometflux import errors, flux
 from cometflux.testing import FAULTS
@@ -107,6 +108,11 @@ def test_every_public_name_has_its_place_in_the_reference():
     names = set(re.findall(r"^\.\. auto(?:class|function|exception):: (?:cometflux\.)?(\w+)", text, re.MULTILINE))
     described = {each for each in cometflux.__all__ if hasattr(errors, each)}
     assert [] == sorted(set(cometflux.__all__) - modules - names - described)
+
+
+def test_the_line_is_told_as_it_is():
+    shown = re.search(r"```text\npure(.*?)effects(.*?)```", (ROOT / "docs" / "how-it-works.md").read_text(), re.DOTALL)
+    assert [PURE, EFFECTS] == [part.split() for part in shown.groups()]
 
 
 def test_every_model_has_its_place_in_the_reference():
