@@ -8,16 +8,16 @@ from typing import Annotated, Any, TypeVar
 import attrs
 from cyclopts import Group, Parameter
 
-from cometflux.cli import reference, tokens
+from cometflux.cli import page, reference, tokens
+from cometflux.cli.screen import Voice
 from cometflux.flux import Kind
 
 OPTIONS = Group("Options", sort_key=1)
-MODEL_PARAMETERS = Group(
-    "Model parameters",
-    help="Each model takes some of these: `cometflux models MODEL` tells which.",
-    sort_key=2,
-)
+FURTHER = Group("Further options", sort_key=2, help_formatter=page.Briefly(""))
+_EACH_TAKES = "Each model takes some of these: `cometflux models MODEL` tells which."
+MODEL_PARAMETERS = Group("Model parameters", help=_EACH_TAKES, sort_key=3, help_formatter=page.Briefly(_EACH_TAKES))
 
+MODEL = "flux-schnell"
 MAX_PENDING = 64
 
 _never: tuple[str, ...] = ()
@@ -28,9 +28,15 @@ _never: tuple[str, ...] = ()
 class Making:
     """What both commands that are given prompts are told of the pictures."""
 
-    model: Annotated[str, Parameter(metavar="MODEL", converter=tokens.text, help="One of `cometflux models`.")] = (
-        "flux-schnell"
-    )
+    model: Annotated[
+        str,
+        Parameter(
+            metavar="MODEL",
+            converter=tokens.text,
+            completer=reference.complete_model,
+            help="One of `cometflux models`.",
+        ),
+    ] = MODEL
     count: Annotated[
         int,
         Parameter(
@@ -44,6 +50,7 @@ class Making:
         tuple[str, ...],
         Parameter(
             metavar="KEY=VALUE",
+            group=FURTHER,
             negative=_never,
             consume_multiple=False,
             show_default=False,
@@ -76,34 +83,77 @@ class Settings:
         int,
         Parameter(
             metavar="N",
+            group=FURTHER,
             converter=tokens.whole(0),
             show_default=False,
             help="Buy again up to N times what failed for a passing reason.",
         ),
     ] = 0
     max_pending: Annotated[
-        int, Parameter(metavar="N", converter=tokens.whole(1), help="Most predictions under way at once.")
+        int,
+        Parameter(metavar="N", group=FURTHER, converter=tokens.whole(1), help="Most predictions under way at once."),
     ] = MAX_PENDING
     creates_per_minute: Annotated[
         int | None,
-        Parameter(metavar="N", converter=tokens.whole(1), help="Most predictions to submit within a minute."),
+        Parameter(
+            metavar="N", group=FURTHER, converter=tokens.whole(1), help="Most predictions to submit within a minute."
+        ),
     ] = None
     polls_per_minute: Annotated[
         int | None,
-        Parameter(metavar="N", converter=tokens.whole(1), help="Most questions to ask within a minute."),
+        Parameter(metavar="N", group=FURTHER, converter=tokens.whole(1), help="Most questions to ask within a minute."),
     ] = None
     base_url: Annotated[
-        str | None, Parameter(metavar="URL", converter=tokens.text, help="Where the API is, if not at CometAPI.")
+        str | None,
+        Parameter(metavar="URL", group=FURTHER, converter=tokens.text, help="Where the API is, if not at CometAPI."),
     ] = None
     proxy: Annotated[
-        str | None, Parameter(metavar="URL", converter=tokens.text, help="An HTTP proxy to go through.")
+        str | None, Parameter(metavar="URL", group=FURTHER, converter=tokens.text, help="An HTTP proxy to go through.")
     ] = None
+    preview: Annotated[
+        bool, Parameter(negative=_never, show_default=False, help="Show the pictures on the terminal as they come.")
+    ] = False
+    verbose: Annotated[
+        int,
+        Parameter(
+            name=("--verbose", "-v"),
+            group=FURTHER,
+            count=True,
+            negative=_never,
+            show_default=False,
+            help="Tell of each outcome as it comes; -vv tells of every event.",
+        ),
+    ] = 0
+    quiet: Annotated[
+        bool,
+        Parameter(
+            name=("--quiet", "-q"),
+            group=FURTHER,
+            negative=_never,
+            show_default=False,
+            help="Tell nothing but errors, and what is paid and not saved.",
+        ),
+    ] = False
+    log_json: Annotated[
+        bool,
+        Parameter(
+            group=FURTHER,
+            negative=_never,
+            show_default=False,
+            help="Let stderr be one JSON object per event, without a bar.",
+        ),
+    ] = False
+
+    @property
+    def voice(self) -> Voice:
+        """How much is told, and in which form."""
+        return Voice(is_quiet=self.quiet, is_log=self.log_json, verbosity=self.verbose)
 
 
 NewKey = Annotated[
     bool,
     Parameter(
-        group=OPTIONS,
+        group=FURTHER,
         negative=_never,
         show_default=False,
         help="Go on though the folder was begun with another key.",

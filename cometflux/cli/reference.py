@@ -40,6 +40,11 @@ def _texts_in(owner: ast.ClassDef) -> Iterator[tuple[str, str]]:
                 yield name, inspect.cleandoc(text)
 
 
+def complete_model(_: object) -> dict[str, str]:
+    """Offer the models where a shell asks what may stand there."""
+    return {slug(name): (model.__doc__ or "").splitlines()[0] for name, model in flux.MODELS.items()}
+
+
 def all_parameters() -> dict[str, list[type[flux.Flux]]]:
     """Return every parameter of any model but the prompt, with the models that take it; the common ones first."""
     takers: dict[str, list[type[flux.Flux]]] = {}
