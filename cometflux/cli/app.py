@@ -153,7 +153,14 @@ def generate(
 @with_model_parameters
 def batch(
     file: Annotated[
-        str, Parameter(metavar="FILE", allow_leading_hyphen=True, help="A .csv, .tsv, .jsonl or .txt file; - is stdin.")
+        # A path among what may stand there lets shells complete the names of files.
+        str | Path,
+        Parameter(
+            metavar="FILE",
+            converter=tokens.as_written,
+            allow_leading_hyphen=True,
+            help="A .csv, .tsv, .jsonl or .txt file; - is stdin.",
+        ),
     ],
     /,
     *,
@@ -191,6 +198,7 @@ def batch(
       cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour
     """
     _check_place(settings)
+    file = str(file)
     is_stdin = file == "-"
     out = out or Path("stdin-images" if is_stdin else f"{Path(file).stem}-images")
     with _nothing_sent(out, settings):

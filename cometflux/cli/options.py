@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -176,6 +177,8 @@ _METAVARS = {
     Kind.IMAGE: "IMAGE",
     Kind.IMAGES: "IMAGE",
 }
+# A path among what may stand there lets shells complete the names of files.
+_WRITTEN: dict[Kind, Any] = {Kind.IMAGE: str | Path | None, Kind.IMAGES: list[str | Path] | None}
 
 
 def with_model_parameters(command: _Command) -> _Command:
@@ -190,11 +193,12 @@ def _model_options() -> Iterator[inspect.Parameter]:
     for name, takers in reference.all_parameters().items():
         kind = reference.kind_of(name, takers[0])
         # Texts, because each model has its own types and ranges; they are read when the model is known.
-        written = list[str] | None if kind is Kind.IMAGES else str | None
+        written = _WRITTEN.get(kind, str | None)
         option = Parameter(
             group=MODEL_PARAMETERS,
             help=reference.short_text(name, takers),
             metavar=_METAVARS[kind],
+            completer=partial(reference.complete_choice, name) if kind in {Kind.CHOICE, Kind.BOOLEAN} else None,
             negative=_never,
             consume_multiple=False,
             allow_leading_hyphen=kind in {Kind.INTEGER, Kind.NUMBER},
