@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,37 +67,37 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _run_command(arguments: Sequence[str]) -> int:
+    tell = partial(_tell, Screen(Voice(is_log="--log-json" in arguments)))
     try:
         with page.in_full() if page.ALL in arguments else nullcontext():
             result = app(list(arguments), console=Console())
         sys.stdout.flush()
     except CycloptsError as error:
-        return _tell([usage_text(error)], 2)
+        return tell([usage_text(error)], 2)
     except ConfigurationError as error:
-        return _tell(error.lines, 3)
+        return tell(error.lines, 3)
     except UsageError as error:
-        return _tell(error.lines, 2)
+        return tell(error.lines, 2)
     except InputError as error:
-        return _tell([str(error)], 2)
+        return tell([str(error)], 2)
     except ConfigError as error:
-        return _tell([setting_text(error, arguments)], 3)
+        return tell([setting_text(error, arguments)], 3)
     except JournalError as error:
-        return _tell([journal_text(error)], 3)
+        return tell([journal_text(error)], 3)
     except MissingExtraError as error:
-        return _tell([str(error)], 3)
+        return tell([str(error)], 3)
     except CometfluxError as error:
-        return _tell([str(error)], 1)
+        return tell([str(error)], 1)
     except BrokenPipeError:
         discard(sys.stdout)
         return 1
     except OSError as error:
         discard(sys.stdout)
-        return _tell([str(error)], 1)
+        return tell([str(error)], 1)
     return result if isinstance(result, int) else 0
 
 
-def _tell(lines: Sequence[str], code: int, *, is_log: bool = False) -> int:
-    screen = Screen(Voice(is_log=is_log))
+def _tell(screen: Screen, lines: Sequence[str], code: int) -> int:
     for line in lines[:_MOST_ERRORS]:
         screen.error(line)
     if len(lines) > _MOST_ERRORS:

@@ -40,7 +40,7 @@ class Setting:
     name: str
     """As in the files; the option and the variable are named after it."""
     check: Callable[[Any], str | None]
-    """Tells what is allowed, where a value is not; None where it is."""
+    """Tells what is wrong with a value, as in ``allowed is …``; None where nothing is."""
     default: Any = None
     is_whole: bool = False
     is_cap: bool = False
@@ -76,14 +76,14 @@ class Value:
 def _whole(least: int) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         is_whole = isinstance(value, int) and not isinstance(value, bool)
-        return None if is_whole and least <= value <= _MOST else f"a whole number from {least}"
+        return None if is_whole and least <= value <= _MOST else f"allowed is a whole number from {least}"
 
     return check
 
 
 def _model(value: Any) -> str | None:
     if not isinstance(value, str) or not value.strip():
-        return "the name of a model, in quotes"
+        return "allowed is the name of a model, in quotes"
     try:
         flux.find(value)
     except CometfluxError as error:
@@ -96,7 +96,7 @@ def _url(read: str) -> Callable[[Any], str | None]:
         from cometflux import wiring
 
         if not isinstance(value, str) or not value.strip():
-            return "a URL, in quotes"
+            return "allowed is a URL, in quotes"
         try:
             getattr(wiring, read)(value)
         except CometfluxError as error:
@@ -213,8 +213,8 @@ def _read_environment() -> dict[str, _Found]:
         # Blank is unset, as everywhere.
         if (text := os.environ.get(setting.variable, "").strip()) and setting.name != "base_url":
             value = _number(text) if setting.is_whole else text
-            if allowed := setting.check(value):
-                raise ConfigurationError([Fault(_complaint(setting, value, allowed))], setting.variable)
+            if wrong := setting.check(value):
+                raise ConfigurationError([Fault(_complaint(setting, value, wrong))], setting.variable)
             found[setting.name] = _Found(value, setting.variable)
     if text := os.environ.get(_BY_NAME["base_url"].variable, "").strip():
         # Told by those who use it: with --local nobody does.
@@ -304,8 +304,8 @@ def _fault(key: str, value: Any) -> str | None:
     # Never shown, not even where it stands by mistake.
     if isinstance(value, str) and _KEY_VALUE.match(value):
         return f"{key}: this looks like an API key; set COMETAPI_KEY in the environment, and delete it here"
-    allowed = setting.check(value)
-    return None if allowed is None else _complaint(setting, value, allowed)
+    wrong = setting.check(value)
+    return None if wrong is None else _complaint(setting, value, wrong)
 
 
 def _meant(key: str) -> str:
@@ -313,11 +313,11 @@ def _meant(key: str) -> str:
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(_BY_NAME)}"
 
 
-def _complaint(setting: Setting, value: Any, allowed: str) -> str:
-    # What stands in a URL may be a password: the check tells of it without.
-    if not setting.is_whole and setting.name != "model":
-        return allowed if allowed.startswith(setting.name) else f"{setting.name}: allowed is {allowed}"
-    return f"{setting.name}: {_brief(value)} was given; allowed is {allowed}"
+def _complaint(setting: Setting, value: Any, wrong: str) -> str:
+    if setting.is_whole or setting.name == "model":
+        return f"{setting.name}: {_brief(value)} was given; {wrong}"
+    # What stands in a URL may be a password: its check tells of it without.
+    return wrong if wrong.startswith(setting.name) else f"{setting.name}: {wrong}"
 
 
 def _brief(value: Any) -> str:

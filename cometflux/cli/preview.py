@@ -33,7 +33,9 @@ _LARGEST = 64 * 2**20
 _QUESTIONS = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\x1b[c"
 _LAST_ANSWER = re.compile(rb"\x1b\[\?([0-9;]*)c")
 _KITTY = re.compile(rb"\x1b_Gi=31;OK\x1b\\")
-_CELL = re.compile(rb"\x1b\[6;(\d{1,3});(\d{1,3})t")
+# No more than two digits: larger ones would be no letters, and thumbnails of hundreds of megabytes.
+_CELL = re.compile(rb"\x1b\[6;(\d{1,2});(\d{1,2})t")
+_USUAL_CELL = (10, 20)
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +44,7 @@ class Abilities:
 
     way: str = "halfcell"
     """One of ``sixel``, ``tgp`` (kitty's) and ``halfcell``."""
-    cell: tuple[int, int] = (10, 20)
+    cell: tuple[int, int] = _USUAL_CELL
     """The width and the height of a character, in pixels."""
 
 
@@ -53,11 +55,12 @@ def open_preview(screen: Screen) -> "Preview | None":
         MissingExtraError: the package that draws is not installed.
     """
     is_seen = sys.stdout.isatty() and sys.stderr.isatty() and not screen.console.is_dumb_terminal
-    if not is_seen or screen.voice.is_log:
-        _load("halfcell", (10, 20))
+    abilities = ask_terminal() if is_seen and not screen.voice.is_log else None
+    # Blocks are nothing but their colours.
+    if abilities is None or (abilities.way == "halfcell" and screen.console.no_color):
+        _load("halfcell", _USUAL_CELL)
         screen.say("note: --preview shows nothing here, since stdout is no terminal that can show it")
         return None
-    abilities = ask_terminal()
     return Preview(screen, _load(abilities.way, abilities.cell), abilities)
 
 
@@ -116,7 +119,7 @@ def ask_terminal() -> Abilities:
     except OSError:
         return Abilities()
     cell = _CELL.search(answer)
-    size = (int(cell[2]), int(cell[1])) if cell and int(cell[1]) and int(cell[2]) else (10, 20)
+    size = (int(cell[2]), int(cell[1])) if cell and int(cell[1]) and int(cell[2]) else _USUAL_CELL
     last = _LAST_ANSWER.search(answer)
     if last and b"4" in last[1].split(b";"):
         return Abilities(way="sixel", cell=size)
