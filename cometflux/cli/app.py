@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _MOST_ERRORS = 10
 _ARGUMENTS = Group("Arguments", sort_key=0)
+_HELP = ("--help", "-h", page.ALL)
 _never: tuple[str, ...] = ()
 
 app = App(
@@ -47,7 +48,7 @@ app = App(
     print_error=False,
     exit_on_error=False,
     suppress_keyboard_interrupt=False,
-    help_flags=("--help", "-h", page.ALL),
+    help_flags=_HELP,
     usage="Usage: cometflux COMMAND",
     group_parameters=OPTIONS,
     group_arguments=_ARGUMENTS,
@@ -386,6 +387,7 @@ def local_service(
 config = App(
     name="config",
     help="Tell what is configured, and where.",
+    help_flags=_HELP,
     sort_key=8,
     usage="Usage: cometflux config COMMAND",
     help_epilogue="Example:\n  cometflux config show",
