@@ -189,10 +189,17 @@ def test_a_report_that_cannot_be_written_is_told_and_changes_nothing_else(servic
     assert not list(Path("p-images").glob(".cometflux-*"))
 
 
-def test_the_report_that_was_there_stays_where_a_new_one_cannot_be_written(folder):
+def test_the_report_that_was_there_stays_whole_where_a_new_one_does_not_fit_on_the_disk(folder):
     write_report(folder, {"a": 1})
-    with pytest.raises(TypeError):
-        write_report(folder, {"a": object()})
+    program = (
+        "import resource, sys, pathlib\n"
+        "from cometflux.cli.figures import write_report\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "write_report(pathlib.Path('.'), {'a': 'x' * 1000})"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert "File too large" in done.stderr
     assert {"a": 1} == report(folder)
     assert ["report.json"] == [path.name for path in folder.iterdir()]
 
