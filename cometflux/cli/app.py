@@ -13,8 +13,7 @@ from rich.console import Console
 
 from cometflux import __version__
 from cometflux.cli import completion, page, signals, tokens
-from cometflux.cli.configuration import ConfigurationError
-from cometflux.cli.faults import MissingExtraError, UsageError
+from cometflux.cli.faults import ConfigurationError, MissingExtraError, UsageError
 from cometflux.cli.given import Given
 from cometflux.cli.local import fault_names
 from cometflux.cli.options import OPTIONS, Folder, Making, NewKey, Settings, with_model_parameters

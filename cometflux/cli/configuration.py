@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from cometflux import flux
-from cometflux.cli.faults import Fault, MissingExtraError, UsageError
+from cometflux.cli.faults import ConfigurationError, Fault, MissingExtraError
 from cometflux.cli.options import MAX_PENDING, MODEL
 from cometflux.errors import CometfluxError
 
@@ -27,10 +27,6 @@ _MOST = 999_999_999
 _PREFIX = "COMETFLUX_"
 _KEY_NAMES = re.compile(r"(?i)(.*_)?(api_?key|key|token|secret|password)")
 _KEY_VALUE = re.compile(r"(?i)(bearer\b|sk-)")
-
-
-class ConfigurationError(UsageError):
-    """A file or a variable of the configuration is wrong, so nothing was sent."""
 
 
 @attrs.frozen(kw_only=True)
@@ -274,7 +270,7 @@ def _read_text(path: Path, name: str) -> str | None:
     if len(data) > _LARGEST:
         raise ConfigurationError("it is larger than 1 MiB, so it is no configuration", name)
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ConfigurationError(

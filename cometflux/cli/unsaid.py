@@ -4,7 +4,6 @@ from typing import Any
 
 from cyclopts import App, ArgumentCollection, Token
 
-from cometflux.cli.configuration import SETTINGS, notes, read_configuration
 from cometflux.cli.screen import Screen, Voice
 
 _ADDRESSES = ("base_url", "proxy")
@@ -16,6 +15,9 @@ def fill(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> No
     Raises:
         ConfigurationError: the configuration is wrong.
     """
+    # Not needed for the help, which is to be quick.
+    from cometflux.cli.configuration import SETTINGS, notes, read_configuration
+
     by_option = {each.name: each for each in arguments}
     if not any(setting.option in by_option for setting in SETTINGS):
         return
