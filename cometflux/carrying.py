@@ -320,7 +320,12 @@ class Carrier:
                 self._on_doom(error)
             if files and self._tell:
                 self._tell(
-                    Saved(key=entry.key, prediction_id=prediction.id, files=tuple(image.path for image in files))
+                    Saved(
+                        key=entry.key,
+                        prediction_id=prediction.id,
+                        files=tuple(image.path for image in files),
+                        size=sum(image.size for image in files),
+                    )
                 )
         except Exception as broken:  # noqa: BLE001 - the job ends, whatever broke
             _log.exception("saving broke")

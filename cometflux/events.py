@@ -70,6 +70,8 @@ class Saved(Value):
     key: str
     prediction_id: str
     files: tuple[Path, ...]
+    size: int = 0
+    """How many bytes they have together."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

@@ -73,8 +73,7 @@ def open_session(
     """
     key = read_key(api_key)
     base = read_base_url(base_url)
-    if proxy is not None:
-        _check_http_url("proxy", proxy)
+    proxy = read_proxy(proxy)
     if isinstance(largest_output, bool) or not isinstance(largest_output, int) or largest_output < 1:
         raise ConfigError(f"largest_output={largest_output!r}: allowed is a whole number from 1")
     if not isinstance(new_key, bool):
@@ -141,6 +140,17 @@ def read_base_url(given: str | None = None) -> str:
     if re.search(_OTHER_API, parts.path):
         raise ConfigError(f"base_url={base!r} ends as another API does; it should end as {DEFAULT_BASE_URL} does")
     return base
+
+
+def read_proxy(given: str | None) -> str | None:
+    """Look whether a proxy can be meant; None stands for a direct connection.
+
+    Raises:
+        ConfigError: it is not http(s).
+    """
+    if given is not None:
+        _check_http_url("proxy", given)
+    return given
 
 
 _HOST = r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?"

@@ -31,6 +31,16 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_configuration(tmp_path_factory):
+    """What the person who runs the tests has configured is none of theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        for name in [name for name in os.environ if name.startswith("COMETFLUX_")]:
+            patch.delenv(name)
+        yield
+
+
 # Being automatic, this is set up before every other fixture of a test and torn down after them, when all that was
 # opened has been closed.
 @pytest.fixture(autouse=True)

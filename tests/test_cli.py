@@ -10,6 +10,7 @@ import pytest
 import cometflux
 from cometflux import flux
 from cometflux.cli import main, reference
+from cometflux.cli.app import app
 from cometflux.testing import FAULTS
 
 
@@ -32,8 +33,9 @@ def test_the_version_is_the_package_s(capsys):
 def test_without_arguments_the_commands_are_listed(capsys):
     assert 0 == main([])
     shown = capsys.readouterr().out
-    commands = ["generate", "batch", "resume", "status", "unknown", "models", "local-service"]
-    assert commands == re.findall(r"^│ ([a-z][a-z-]+) ", shown, re.MULTILINE)[:7]
+    commands = ["generate", "batch", "resume", "status", "unknown", "models", "local-service", "config", "completion"]
+    listed = re.findall(r"^│ ([a-z][a-z-]+) ", shown, re.MULTILINE)
+    assert commands == [name for name in listed if name in commands]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["models"]], ids=" ".join)
@@ -51,9 +53,9 @@ def test_help_and_models_do_not_load_what_talks_to_the_network(arguments):
 
 
 @pytest.mark.parametrize("command", ["generate", "batch"])
-def test_help_has_an_example_and_one_short_line_for_each_parameter_of_a_model(command, capsys, monkeypatch):
+def test_the_whole_help_has_an_example_and_one_short_line_for_each_parameter_of_a_model(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    assert 0 == main([command, "--help"])
+    assert 0 == main([command, "--help-all"])
     shown = capsys.readouterr().out
     assert f"  cometflux {command} " in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
@@ -62,6 +64,55 @@ def test_help_has_an_example_and_one_short_line_for_each_parameter_of_a_model(co
     assert [f"--{name.replace('_', '-')}" for name in reference.all_parameters()] == lines
     # Three lines introduce and end the group; one name is so long that what it takes stands below it.
     assert len(lines) + 5 == len(shown[start:end].splitlines())
+
+
+def pages(app=app, path=()):
+    """Every command, as it is written."""
+    yield path
+    for name in app:
+        if not name.startswith("-"):
+            yield from pages(app[name], (*path, name))
+
+
+def test_the_first_help_fits_a_screen_and_a_command_is_on_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert 0 == main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 24
+    listed = [line for line in lines if line.startswith("│ ")]
+    assert [name for name in app if not name.startswith("-")] == [line.split()[1] for line in listed]
+
+
+@pytest.mark.parametrize("words", list(pages()), ids=" ".join)
+def test_each_help_shows_an_example_of_its_command_and_fits_80_columns(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert 0 == main([*words, "--help"])
+    shown = capsys.readouterr().out
+    assert f"  {' '.join(['cometflux', *words])}" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("command", ["generate", "batch", "resume"])
+def test_the_first_screen_of_a_long_help_shows_usage_example_and_main_options(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert 0 == main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"Usage: cometflux {command} ")
+    screen = "\n".join(lines[:24])
+    assert f"\n  cometflux {command} " in screen
+    assert "--local " in screen
+    assert "`--help-all` tells what every option does." == lines[-1]
+
+
+def test_the_short_help_names_every_option_and_leaves_what_most_do_to_the_whole_one(capsys):
+    main(["generate", "--help"])
+    short = capsys.readouterr().out
+    main(["generate", "--help-all"])
+    whole = capsys.readouterr().out
+    assert set(re.findall(r"--[a-z-]+", whole)) <= set(re.findall(r"--[a-z-]+", short))
+    for about in ("Width to height", "Most questions to ask"):
+        assert about in whole
+        assert about not in short
 
 
 @pytest.mark.parametrize("command", ["resume", "status", "unknown"])

@@ -3,7 +3,8 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,15 +12,17 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
 from cometflux import __version__
-from cometflux.cli import signals, tokens
-from cometflux.cli.faults import MissingExtraError, UsageError
+from cometflux.cli import completion, page, signals, tokens
+from cometflux.cli.faults import ConfigurationError, MissingExtraError, UsageError
 from cometflux.cli.given import Given
 from cometflux.cli.local import fault_names
 from cometflux.cli.options import OPTIONS, Folder, Making, NewKey, Settings, with_model_parameters
 from cometflux.cli.reading import read_file
-from cometflux.cli.screen import Screen
+from cometflux.cli.reference import complete_model
+from cometflux.cli.screen import Screen, Voice
 from cometflux.cli.sources import SUFFIXES, Format, Row, Source
 from cometflux.cli.streams import discard
+from cometflux.cli.unsaid import fill
 from cometflux.cli.wording import NO_PROMPT, journal_text, setting_text, usage_text
 from cometflux.errors import CometfluxError, ConfigError, InputError, JournalError
 
@@ -28,20 +31,30 @@ if TYPE_CHECKING:
 
 _MOST_ERRORS = 10
 _ARGUMENTS = Group("Arguments", sort_key=0)
+_HELP = ("--help", "-h", page.ALL)
 _never: tuple[str, ...] = ()
 
 app = App(
     name="cometflux",
     version=__version__,
-    help="Pictures from prompts with the FLUX models of CometAPI, never paid for twice.",
+    help=(
+        "Pictures from prompts with the FLUX models of CometAPI, never paid for twice.\n\n"
+        "For example, for free; `cometflux COMMAND --help` tells more of each:\n"
+        '  cometflux generate "a lighthouse in the rain" --local'
+    ),
     help_format="plaintext",
     result_action="return_value",
     print_error=False,
     exit_on_error=False,
     suppress_keyboard_interrupt=False,
+    help_flags=_HELP,
+    usage="Usage: cometflux COMMAND",
     group_parameters=OPTIONS,
     group_arguments=_ARGUMENTS,
+    config=fill,
 )
+for _flag in ("--help", "--version"):
+    app[_flag].show = False
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -54,34 +67,37 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _run_command(arguments: Sequence[str]) -> int:
+    tell = partial(_tell, Screen(Voice(is_log="--log-json" in arguments)))
     try:
-        result = app(list(arguments), console=Console())
+        with page.in_full() if page.ALL in arguments else nullcontext():
+            result = app(list(arguments), console=Console())
         sys.stdout.flush()
     except CycloptsError as error:
-        return _tell([usage_text(error)], 2)
+        return tell([usage_text(error)], 2)
+    except ConfigurationError as error:
+        return tell(error.lines, 3)
     except UsageError as error:
-        return _tell(error.lines, 2)
+        return tell(error.lines, 2)
     except InputError as error:
-        return _tell([str(error)], 2)
+        return tell([str(error)], 2)
     except ConfigError as error:
-        return _tell([setting_text(error, arguments)], 3)
+        return tell([setting_text(error, arguments)], 3)
     except JournalError as error:
-        return _tell([journal_text(error)], 3)
+        return tell([journal_text(error)], 3)
     except MissingExtraError as error:
-        return _tell([str(error)], 3)
+        return tell([str(error)], 3)
     except CometfluxError as error:
-        return _tell([str(error)], 1)
+        return tell([str(error)], 1)
     except BrokenPipeError:
         discard(sys.stdout)
         return 1
     except OSError as error:
         discard(sys.stdout)
-        return _tell([str(error)], 1)
+        return tell([str(error)], 1)
     return result if isinstance(result, int) else 0
 
 
-def _tell(lines: Sequence[str], code: int) -> int:
-    screen = Screen()
+def _tell(screen: Screen, lines: Sequence[str], code: int) -> int:
     for line in lines[:_MOST_ERRORS]:
         screen.error(line)
     if len(lines) > _MOST_ERRORS:
@@ -94,11 +110,7 @@ def _tell(lines: Sequence[str], code: int) -> int:
 @app.command(
     sort_key=1,
     usage="Usage: cometflux generate PROMPT... [OPTIONS]",
-    help_epilogue=(
-        "Examples:\n"
-        '  cometflux generate "a lighthouse in the rain" --aspect-ratio 16:9 --count 4\n'
-        '  cometflux generate "paint it red" --model kontext-pro --input-image boat.png'
-    ),
+    help_epilogue=page.MORE,
 )
 @with_model_parameters
 def generate(
@@ -111,7 +123,12 @@ def generate(
     settings: Settings = Settings(),  # noqa: B008 - frozen
     **given: str | list[str] | None,
 ) -> int:
-    """Make pictures from prompts, and print their paths."""
+    """Make pictures from prompts, and print their paths.
+
+    For example:
+      cometflux generate "a lighthouse in the rain" --aspect-ratio 16:9 --count 4
+      cometflux generate "paint it red" --model kontext-pro --input-image boat.png
+    """
     _check_prompts(prompts)
     _check_place(settings)
     source = Source(rows=tuple(Row(values={"prompt": prompt}) for prompt in prompts))
@@ -131,17 +148,20 @@ def generate(
         "With --json every outcome is one line, with index, key, kind (succeeded,\n"
         "failed, canceled, expired, detached, not_sent, rejected or unknown), ok,\n"
         "model, prompt, prediction_id, files, expected (how many pictures were asked\n"
-        "for), error, money and resumed (whether an earlier run bought it).\n"
-        "\n"
-        "Examples:\n"
-        "  cometflux batch prompts.csv --local\n"
-        "  cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour"
+        f"for), error, money and resumed (whether an earlier run bought it).\n\n{page.MORE}"
     ),
 )
 @with_model_parameters
 def batch(
     file: Annotated[
-        str, Parameter(metavar="FILE", allow_leading_hyphen=True, help="A .csv, .tsv, .jsonl or .txt file; - is stdin.")
+        # A path among what may stand there lets shells complete the names of files.
+        str | Path,
+        Parameter(
+            metavar="FILE",
+            converter=tokens.as_written,
+            allow_leading_hyphen=True,
+            help="A .csv, .tsv, .jsonl or .txt file; - is stdin.",
+        ),
     ],
     /,
     *,
@@ -173,8 +193,13 @@ def batch(
     The whole file is checked before anything is sent. A journal in the folder
     keeps every step: the same command again, or `resume`, goes on from there and
     buys nothing twice.
+
+    For example:
+      cometflux batch prompts.csv --local
+      cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour
     """
     _check_place(settings)
+    file = str(file)
     is_stdin = file == "-"
     out = out or Path("stdin-images" if is_stdin else f"{Path(file).stem}-images")
     with _nothing_sent(out, settings):
@@ -188,9 +213,7 @@ def batch(
 @app.command(
     sort_key=3,
     usage="Usage: cometflux resume FOLDER [OPTIONS]",
-    help_epilogue=(
-        "Examples:\n  cometflux resume prompts-images\n  cometflux resume prompts-images --limit 100 --retry-failed 1"
-    ),
+    help_epilogue=page.MORE,
 )
 def resume(
     folder: Folder,
@@ -203,6 +226,10 @@ def resume(
 
     What is bought is asked after and saved, what is not is bought; nothing is
     bought twice. The address is the journal's, unless it is given.
+
+    For example:
+      cometflux resume prompts-images
+      cometflux resume prompts-images --limit 100 --retry-failed 1
     """
     _check_place(settings)
     with _nothing_sent(folder, settings):
@@ -228,7 +255,7 @@ def status(
     *,
     json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
 ) -> None:
-    """Tell how far a batch is, also while it runs; nothing is changed."""
+    """Tell how far a batch is, also while it runs."""
     from cometflux.cli.status import show_status
 
     show_status(folder, as_json=json)
@@ -294,9 +321,15 @@ def unknown(
         show_unknown(Screen(), folder, as_json=json)
 
 
-@app.command(sort_key=6)
+@app.command(
+    sort_key=6,
+    usage="Usage: cometflux models [MODEL] [OPTIONS]",
+    help_epilogue="Examples:\n  cometflux models\n  cometflux models kontext-pro",
+)
 def models(
-    model: Annotated[str | None, Parameter(metavar="MODEL", help="The one whose parameters to show.")] = None,
+    model: Annotated[
+        str | None, Parameter(metavar="MODEL", completer=complete_model, help="The one whose parameters to show.")
+    ] = None,
     /,
     *,
     json: Annotated[bool, Parameter(negative=_never, show_default=False, help="One JSON object per line.")] = False,
@@ -310,7 +343,13 @@ def models(
         show_model(model, as_json=json)
 
 
-@app.command(sort_key=7, help_epilogue=f"Faults: {', '.join(fault_names())}")
+@app.command(
+    sort_key=7,
+    usage="Usage: cometflux local-service [OPTIONS]",
+    help_epilogue=(
+        f"Example:\n  cometflux local-service --port 0 --fault drop:0.1\n\nFaults: {', '.join(fault_names())}"
+    ),
+)
 def local_service(
     *,
     port: Annotated[
@@ -342,6 +381,60 @@ def local_service(
     from cometflux.cli.local import serve
 
     serve(Screen(), fault, port=port, host=host, key=key, latency=latency)
+
+
+config = App(
+    name="config",
+    help="Tell what is configured, and where.",
+    help_flags=_HELP,
+    sort_key=8,
+    usage="Usage: cometflux config COMMAND",
+    help_epilogue="Example:\n  cometflux config show",
+)
+for _flag in ("--help", "--version"):
+    config[_flag].show = False
+app.command(config)
+
+
+@config.command(usage="Usage: cometflux config show [OPTIONS]", help_epilogue="Example:\n  cometflux config show")
+def show(
+    *,
+    json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
+) -> None:
+    """Tell every setting, and where it comes from.
+
+    An option beats COMETFLUX_* in the environment, that beats cometflux.toml of
+    the project, that your own file, and that the default. A key is not shown.
+    """
+    from cometflux.cli.config import show_configuration
+
+    show_configuration(as_json=json)
+
+
+@config.command(usage="Usage: cometflux config path", help_epilogue="Example:\n  cometflux config path")
+def path() -> None:
+    """Tell where the files are: your own, and that of the project here."""
+    from cometflux.cli.config import show_paths
+
+    show_paths()
+
+
+@app.command(
+    name="completion",
+    sort_key=9,
+    usage="Usage: cometflux completion SHELL",
+    help_epilogue=(
+        "Examples:\n"
+        "  cometflux completion bash > ~/.local/share/bash-completion/completions/cometflux\n"
+        "  cometflux completion zsh > ~/.zfunc/_cometflux\n"
+        "  cometflux completion fish > ~/.config/fish/completions/cometflux.fish"
+    ),
+)
+def print_completion(
+    shell: Annotated[completion.Shell, Parameter(metavar="SHELL", show_choices=False, help="bash, zsh or fish.")], /
+) -> None:
+    """Print what lets a shell complete this command."""
+    sys.stdout.write(completion.script(app, shell))
 
 
 def _plan(source: Source, folder: Path, making: Making, given: Mapping[str, Any]) -> "Plan":
@@ -390,3 +483,5 @@ def _check_place(settings: Settings) -> None:
         for name, value in (("--base-url", settings.base_url), ("--proxy", settings.proxy)):
             if value is not None:
                 raise UsageError(f"--local and {name} exclude each other; leave one out")
+    if settings.quiet and settings.verbose:
+        raise UsageError("--quiet and --verbose exclude each other; leave one out")

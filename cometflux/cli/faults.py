@@ -38,6 +38,10 @@ class UsageError(Exception):
         return f"{place}: {fault.text}" if place else fault.text
 
 
+class ConfigurationError(UsageError):
+    """A file or a variable of the configuration is wrong, so nothing was sent."""
+
+
 class SourceError(UsageError):
     """A prompt file cannot be read as what it is said to be."""
 

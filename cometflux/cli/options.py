@@ -2,22 +2,23 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import attrs
 from cyclopts import Group, Parameter
 
-from cometflux.cli import reference, tokens
+from cometflux.cli import page, reference, tokens
+from cometflux.cli.screen import Voice
 from cometflux.flux import Kind
 
 OPTIONS = Group("Options", sort_key=1)
-MODEL_PARAMETERS = Group(
-    "Model parameters",
-    help="Each model takes some of these: `cometflux models MODEL` tells which.",
-    sort_key=2,
-)
+FURTHER = Group("Further options", sort_key=2, help_formatter=page.Briefly(""))
+_EACH_TAKES = "Each model takes some of these: `cometflux models MODEL` tells which."
+MODEL_PARAMETERS = Group("Model parameters", help=_EACH_TAKES, sort_key=3, help_formatter=page.Briefly(_EACH_TAKES))
 
+MODEL = "flux-schnell"
 MAX_PENDING = 64
 
 _never: tuple[str, ...] = ()
@@ -28,9 +29,15 @@ _never: tuple[str, ...] = ()
 class Making:
     """What both commands that are given prompts are told of the pictures."""
 
-    model: Annotated[str, Parameter(metavar="MODEL", converter=tokens.text, help="One of `cometflux models`.")] = (
-        "flux-schnell"
-    )
+    model: Annotated[
+        str,
+        Parameter(
+            metavar="MODEL",
+            converter=tokens.text,
+            completer=reference.complete_model,
+            help="One of `cometflux models`.",
+        ),
+    ] = MODEL
     count: Annotated[
         int,
         Parameter(
@@ -44,6 +51,7 @@ class Making:
         tuple[str, ...],
         Parameter(
             metavar="KEY=VALUE",
+            group=FURTHER,
             negative=_never,
             consume_multiple=False,
             show_default=False,
@@ -76,34 +84,77 @@ class Settings:
         int,
         Parameter(
             metavar="N",
+            group=FURTHER,
             converter=tokens.whole(0),
             show_default=False,
             help="Buy again up to N times what failed for a passing reason.",
         ),
     ] = 0
     max_pending: Annotated[
-        int, Parameter(metavar="N", converter=tokens.whole(1), help="Most predictions under way at once.")
+        int,
+        Parameter(metavar="N", group=FURTHER, converter=tokens.whole(1), help="Most predictions under way at once."),
     ] = MAX_PENDING
     creates_per_minute: Annotated[
         int | None,
-        Parameter(metavar="N", converter=tokens.whole(1), help="Most predictions to submit within a minute."),
+        Parameter(
+            metavar="N", group=FURTHER, converter=tokens.whole(1), help="Most predictions to submit within a minute."
+        ),
     ] = None
     polls_per_minute: Annotated[
         int | None,
-        Parameter(metavar="N", converter=tokens.whole(1), help="Most questions to ask within a minute."),
+        Parameter(metavar="N", group=FURTHER, converter=tokens.whole(1), help="Most questions to ask within a minute."),
     ] = None
     base_url: Annotated[
-        str | None, Parameter(metavar="URL", converter=tokens.text, help="Where the API is, if not at CometAPI.")
+        str | None,
+        Parameter(metavar="URL", group=FURTHER, converter=tokens.text, help="Where the API is, if not at CometAPI."),
     ] = None
     proxy: Annotated[
-        str | None, Parameter(metavar="URL", converter=tokens.text, help="An HTTP proxy to go through.")
+        str | None, Parameter(metavar="URL", group=FURTHER, converter=tokens.text, help="An HTTP proxy to go through.")
     ] = None
+    preview: Annotated[
+        bool, Parameter(negative=_never, show_default=False, help="Show the pictures on the terminal as they come.")
+    ] = False
+    verbose: Annotated[
+        int,
+        Parameter(
+            name=("--verbose", "-v"),
+            group=FURTHER,
+            count=True,
+            negative=_never,
+            show_default=False,
+            help="Tell of each outcome as it comes; -vv tells of every event.",
+        ),
+    ] = 0
+    quiet: Annotated[
+        bool,
+        Parameter(
+            name=("--quiet", "-q"),
+            group=FURTHER,
+            negative=_never,
+            show_default=False,
+            help="Tell nothing but errors, and what is paid and not saved.",
+        ),
+    ] = False
+    log_json: Annotated[
+        bool,
+        Parameter(
+            group=FURTHER,
+            negative=_never,
+            show_default=False,
+            help="Let stderr be one JSON object per event, without a bar.",
+        ),
+    ] = False
+
+    @property
+    def voice(self) -> Voice:
+        """How much is told, and in which form."""
+        return Voice(is_quiet=self.quiet, is_log=self.log_json, verbosity=self.verbose)
 
 
 NewKey = Annotated[
     bool,
     Parameter(
-        group=OPTIONS,
+        group=FURTHER,
         negative=_never,
         show_default=False,
         help="Go on though the folder was begun with another key.",
@@ -126,6 +177,8 @@ _METAVARS = {
     Kind.IMAGE: "IMAGE",
     Kind.IMAGES: "IMAGE",
 }
+# A path among what may stand there lets shells complete the names of files.
+_WRITTEN: dict[Kind, Any] = {Kind.IMAGE: str | Path | None, Kind.IMAGES: list[str | Path] | None}
 
 
 def with_model_parameters(command: _Command) -> _Command:
@@ -140,11 +193,12 @@ def _model_options() -> Iterator[inspect.Parameter]:
     for name, takers in reference.all_parameters().items():
         kind = reference.kind_of(name, takers[0])
         # Texts, because each model has its own types and ranges; they are read when the model is known.
-        written = list[str] | None if kind is Kind.IMAGES else str | None
+        written = _WRITTEN.get(kind, str | None)
         option = Parameter(
             group=MODEL_PARAMETERS,
             help=reference.short_text(name, takers),
             metavar=_METAVARS[kind],
+            completer=partial(reference.complete_choice, name) if kind in {Kind.CHOICE, Kind.BOOLEAN} else None,
             negative=_never,
             consume_multiple=False,
             allow_leading_hyphen=kind in {Kind.INTEGER, Kind.NUMBER},

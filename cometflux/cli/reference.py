@@ -40,6 +40,20 @@ def _texts_in(owner: ast.ClassDef) -> Iterator[tuple[str, str]]:
                 yield name, inspect.cleandoc(text)
 
 
+def complete_model(_: object) -> dict[str, str]:
+    """Offer the models where a shell asks what may stand there."""
+    return {slug(name): (model.__doc__ or "").splitlines()[0] for name, model in flux.MODELS.items()}
+
+
+def complete_choice(name: str, _: object) -> list[str]:
+    """Offer what a parameter may be, for any model that takes it."""
+    takers = all_parameters()[name]
+    if kind_of(name, takers[0]) is flux.Kind.BOOLEAN:
+        return ["true", "false"]
+    taken = (each for model in takers for each in flux.parameters(model) if each.name == name)
+    return list(dict.fromkeys(choice for each in taken for choice in each.choices))
+
+
 def all_parameters() -> dict[str, list[type[flux.Flux]]]:
     """Return every parameter of any model but the prompt, with the models that take it; the common ones first."""
     takers: dict[str, list[type[flux.Flux]]] = {}

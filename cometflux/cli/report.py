@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cometflux import flux
+from cometflux.cli.figures import Figures, in_words, spread
 from cometflux.cli.late import count_late
 from cometflux.cli.reference import slug
 from cometflux.cli.screen import clip, escape_json, plain
@@ -31,6 +32,8 @@ from cometflux.registry import Outcome
 
 _MOST_SHOWN = 10
 _MOST_NAMED = 4
+_ENOUGH = 5
+"""From how many predictions on it is worth telling how long they took."""
 
 
 def record(outcome: Outcome) -> str:
@@ -51,6 +54,14 @@ def record(outcome: Outcome) -> str:
         "resumed": outcome.resumed,
     }
     return escape_json(json.dumps(values, ensure_ascii=False))
+
+
+def told(outcome: Outcome) -> str:
+    """Say how a job ended, on one line."""
+    kind = _WORDS[outcome.kind] if outcome.ok or outcome.kind is not Kind.SUCCEEDED else "not saved"
+    what = f": {clip(outcome.job.prompt or '', 60)}" if outcome.ok else f": {clip(_reason(outcome), 200)}"
+    earlier = " (an earlier run)" if outcome.resumed else ""
+    return f"{clip(outcome.key, 20)} {kind}{earlier}{what}"
 
 
 def not_drawn(index: int, key: str, job: Job, cause: CometfluxError) -> Outcome:
@@ -115,6 +126,7 @@ class Tally:
         self.is_disk_refusing = False
         """Whether an image could not be written, as the next could not."""
         self.began = time.monotonic()
+        self.figures = Figures()
         self.bought = 0
         """How many predictions the service took for certain."""
         self.owed: dict[str, None] = {}
@@ -136,6 +148,7 @@ class Tally:
 
     def watch(self, event: Event) -> None:
         """Note what is bought and what is saved; unlike outcomes, events are there as soon as it is so."""
+        self.figures.watch(event)
         match event:
             case Accepted(prediction_id=prediction_id, resumed=resumed):
                 self.bought += not resumed
@@ -162,6 +175,7 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
+        self.figures.add(outcome)
         self.kinds[outcome.kind] += 1
         self.resumed += outcome.resumed
         self.in_doubt += outcome.kind is Kind.UNKNOWN and not outcome.resumed
@@ -197,6 +211,11 @@ class Tally:
     def tables(self, cause: CometfluxError | None) -> Iterator[Table | Text]:
         """Yield the closing tables: counts, then what went wrong, but for the *cause* of the end."""
         yield self._counts()
+        yield from self._course()
+        yield from self.bad_news(cause)
+
+    def bad_news(self, cause: CometfluxError | None) -> Iterator[Table | Text]:
+        """Yield what went wrong, but for the *cause* of the end."""
         troubles = [each for each in self._troubles.values() if not _is_refusal_like(each.outcome, cause)]
         if troubles:
             yield Text()
@@ -223,6 +242,7 @@ class Tally:
         if self.pictures or not self.earlier:
             table.add_row("pictures", str(self.pictures))
         rows = {
+            "polls": self.figures.polls if self._is_many else 0,
             "bought again": self.repurchases,
             "tried again to connect": self.reconnects,
             "asked to slow down": self.refusals,
@@ -230,8 +250,22 @@ class Tally:
         for name, count in rows.items():
             if count:
                 table.add_row(name, str(count))
+        if self._is_many:
+            table.add_row("size", in_words(self.figures.bytes))
         table.add_row("elapsed", f"{time.monotonic() - self.began:.1f} s")
         return table
+
+    @property
+    def _is_many(self) -> bool:
+        return self.figures.created >= _ENOUGH
+
+    def _course(self) -> Iterator[Text]:
+        """Say how it went; of a few pictures there is nothing to tell."""
+        took, noticed = spread(self.figures.times), spread(self.figures.delays())
+        if self._is_many and took["count"]:
+            yield Text(f"at the service {took['p50']:.2f} s each, 95 % of them within {took['p95']:.2f} s")
+        if self._is_many and noticed["count"]:
+            yield Text(f"noticed {noticed['p50']:.2f} s after the end, 95 % of them within {noticed['p95']:.2f} s")
 
     def _named(self, troubles: list[Trouble]) -> Table:
         table = Table.grid(padding=(0, 2))

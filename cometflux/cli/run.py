@@ -13,6 +13,7 @@ from cometflux import storage
 from cometflux.batch import Batch
 from cometflux.cli import signals
 from cometflux.cli.faults import UsageError
+from cometflux.cli.figures import REPORT_NAME, write_report
 from cometflux.cli.journal import (
     Work,
     account_of,
@@ -27,9 +28,11 @@ from cometflux.cli.journal import (
     summary,
 )
 from cometflux.cli.local import local_service
+from cometflux.cli.log import describe, sentence
 from cometflux.cli.options import Settings
 from cometflux.cli.plan import Plan
-from cometflux.cli.report import Tally, not_drawn, record
+from cometflux.cli.preview import open_preview
+from cometflux.cli.report import Tally, not_drawn, record, told
 from cometflux.cli.screen import Screen
 from cometflux.cli.shell import argument, join
 from cometflux.cli.streams import is_stdout_closed
@@ -44,7 +47,7 @@ from cometflux.errors import (
     SessionClosedError,
     SessionStoppedError,
 )
-from cometflux.events import Event
+from cometflux.events import Event, Saved
 from cometflux.jobs import Job
 from cometflux.journal import FILE_NAME, Journal, JournalWriter
 from cometflux.registry import Outcome
@@ -143,11 +146,11 @@ def _tell_next(
 def _outset(settings: Settings, notes: Sequence[str]) -> "Iterator[tuple[Screen, contextlib.ExitStack]]":
     if settings.json and is_stdout_closed():
         raise UsageError("stdout is closed, so what --json prints would be lost")
-    screen = Screen()
-    _keep_logs_quiet()
+    screen = Screen(settings.voice)
     for note in notes:
         screen.say(f"note: {note}")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet_logs())
         yield screen, stack
 
 
@@ -161,12 +164,21 @@ def _find_service(
     return read_base_url(settings.base_url or own), read_key()
 
 
-def _keep_logs_quiet() -> None:
+@contextlib.contextmanager
+def _quiet_logs() -> "Iterator[None]":
     """Leave what the command says itself to the command; a defect is still logged."""
     log = logging.getLogger("cometflux")
-    if not log.handlers:
-        log.addHandler(logging.StreamHandler())
-        log.setLevel(logging.ERROR)
+    if log.handlers:
+        yield
+        return
+    handler, before = logging.StreamHandler(), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 @attrs.define
@@ -202,6 +214,7 @@ class _Run:
         self.writer = writer
         self.tally = Tally(folder, is_kept=writer is not None)
         self.bar: Callable[[Event], None] | None = None
+        self.preview = open_preview(screen) if settings.preview else None
         self.session = open_session(
             base_url=base_url,
             api_key=key,
@@ -250,7 +263,8 @@ class _Run:
 
     def _run(self, work: Work | _Prompts) -> None:
         try:
-            with self.screen.bar(work.total) as self.bar, signals.taken(self._on_signal):
+            shown = self.preview or contextlib.nullcontext()
+            with shown, self.screen.bar(work.total) as self.bar, signals.taken(self._on_signal):
                 asyncio.run(self._work(work))
         except asyncio.CancelledError:
             # A signal came with the last step.
@@ -316,9 +330,17 @@ class _Run:
         self.tally.watch(event)
         if self.bar is not None:
             self.bar(event)
+        if self.screen.voice.is_log:
+            self.screen.log(*describe(event))
+        elif self.screen.voice.verbosity > 1:
+            self.screen.say(sentence(event))
+        if self.preview is not None and isinstance(event, Saved):
+            self.preview.show(event.files)
 
     def _take(self, outcome: Outcome) -> None:
         self.tally.add(outcome)
+        if self.screen.voice.verbosity and not self.screen.voice.is_log:
+            self.screen.say(told(outcome))
         if self.settings.json:
             self.screen.data(record(outcome))
             return
@@ -344,8 +366,10 @@ class _Run:
             self._tell_reasons()
             self._tell_lines(has_begun=has_begun)
         except KeyboardInterrupt as stop:
+            self._report(work, status, signals.exit_code(stop))
             self._tell_next(status)
             return signals.exit_code(stop)
+        self._report(work, status, self._exit_code(status))
         self._tell_next(status)
         try:
             self._wait_for_reader()
@@ -379,10 +403,27 @@ class _Run:
                     self._take(outcome)
 
     def _tell_tables(self) -> None:
+        # Who wants errors only, gets those.
+        news = self.tally.bad_news if self.screen.voice.is_quiet else self.tally.tables
         self.screen.say("")
-        for table in self.tally.tables(self._cause()):
+        for table in news(self._cause()):
             self.screen.show(table)
         self.screen.say("")
+
+    def _report(self, work: Work | _Prompts, status: dict[str, int] | None, code: int) -> None:
+        """Leave the figures in the folder of a batch, and in the log."""
+        values = self.tally.figures.summary()
+        values |= {"jobs": work.total, "exit_code": code, "interrupted": self.is_stopping}
+        values |= {"ended_by": None if self.end is None else self.end.message, "journal": status}
+        if self.screen.voice.is_log:
+            self.screen.log("report", values)
+        if self.writer is None:
+            return
+        try:
+            with signals.ignored():
+                write_report(self.folder, values)
+        except OSError as error:
+            self.screen.error(f"{self.folder / REPORT_NAME} cannot be written ({error.strerror})")
 
     def _tell_reasons(self) -> None:
         if self.end is not None and not self.is_stopping:
@@ -392,7 +433,7 @@ class _Run:
 
     def _tell_lines(self, *, has_begun: bool) -> None:
         if self.is_stopping:
-            self.screen.say(self.tally.interrupted_line())
+            self.screen.warn(self.tally.interrupted_line())
         elif has_begun:
             self._tell_owed()
             self.screen.say(self.tally.last_line())
@@ -415,7 +456,7 @@ class _Run:
 
     def _tell_owed(self) -> None:
         if self.tally.owed:
-            self.screen.say(self.tally.owed_line())
+            self.screen.warn(self.tally.owed_line())
 
     def _exit_code(self, status: dict[str, int] | None) -> int:
         if self.is_stopping:

@@ -6,20 +6,25 @@ them is taken for markup.
 
 import contextlib
 import io
+import json
 import re
 import sys
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
 
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+import attrs
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.text import Text
 
+from cometflux.cli.bar import Bar
 from cometflux.cli.streams import Outlet, discard, open_talk
-from cometflux.events import Accepted, Ended, Event, Polled, Retried, Saved, Throttled
-from cometflux.jobs import Kind
-from cometflux.predictions import Status
+
+_TICK = 0.125
+"""How many seconds the bar stands still at least: what moves faster cannot be read."""
 
 # C0 and C1 controls, separators of lines, marks that turn the direction of writing, halves of surrogate pairs.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -41,16 +46,32 @@ def clip(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+@attrs.frozen(kw_only=True)
+class Voice:
+    """How much is told, and in which form."""
+
+    is_quiet: bool = False
+    """Whether only errors are told, and what is paid and not saved."""
+    is_log: bool = False
+    """Whether stderr is one JSON object per line."""
+    verbosity: int = 0
+    """1 tells of each outcome, 2 of each event."""
+
+
 class Screen:
     """The two streams of the command."""
 
-    def __init__(self) -> None:
+    def __init__(self, voice: Voice | None = None) -> None:
+        self.voice = voice or Voice()
         self._is_watched = sys.stderr.isatty()
         self._is_data_open = True
         self.is_data_lost = False
         """Whether data could not be written, though somebody wanted it."""
-        self._bar: Progress | None = None
+        self._lock = threading.RLock()
+        """Held by whoever writes to the terminal: a picture there must not be cut in two by the bar."""
+        self._live: Live | None = None
         self._outlet: Outlet | None = None
+        self._log_outlet: Outlet | None = None
         self.console = Console(
             file=open_talk(), highlight=False, markup=False, emoji=False, force_terminal=self._is_watched or None
         )
@@ -58,13 +79,15 @@ class Screen:
             # JSON is UTF-8 by its standard, and a path may hold bytes of any encoding.
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
+    # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
     def data(self, line: str) -> None:
         """Write one line of data. When nobody reads it any more, the work goes on without."""
         if not self._is_data_open:
             return
-        if self._bar is not None and sys.stdout.isatty():
+        if self._live is not None and sys.stdout.isatty():
             # Above the bar, which lives on the same terminal.
-            self._bar.console.print(Text(plain(line)), soft_wrap=True)
+            self._print(Text(plain(line)), soft_wrap=True)
             return
         if self._outlet is not None:
             self._outlet.write(f"{line}\n".encode("utf-8", "surrogateescape"))
@@ -85,12 +108,16 @@ class Screen:
     def write_aside(self) -> None:
         """From now on, let no reader of the data hold up the work; `drain` waits for him at the end."""
         # On a terminal, data and talk are to stay in order.
-        if sys.stdout.isatty():
-            return
-        with contextlib.suppress(OSError, ValueError):
-            descriptor = sys.stdout.fileno()
-            sys.stdout.flush()
-            self._outlet = Outlet(descriptor, self._lose_data)
+        if not sys.stdout.isatty():
+            with contextlib.suppress(OSError, ValueError):
+                descriptor = sys.stdout.fileno()
+                sys.stdout.flush()
+                self._outlet = Outlet(descriptor, self._lose_data)
+        if self.voice.is_log and not self._is_watched:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.flush()
+                # A log that cannot be written is no reason to stop, nor is there anywhere to say so.
+                self._log_outlet = Outlet(sys.stderr.fileno(), lambda _: None)
 
     def drain(self, seconds: float | None = None) -> bool:
         """Wait until all data is written, or *seconds* are over; tell whether it is."""
@@ -100,91 +127,92 @@ class Screen:
         """Note that no more data comes."""
         if self._outlet is not None:
             self._outlet.close()
+        if self._log_outlet is not None:
+            self._log_outlet.drain(_PATIENCE)
+            self._log_outlet.close()
+            self._log_outlet = None
+
+    # ── talk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def say(self, text: str) -> None:
-        """Say something to the person who watches."""
-        self.console.print(Text(plain(text)), soft_wrap=True)
+        """Say something to the person who watches, unless only errors are wanted."""
+        if not self.voice.is_quiet:
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """Say what is to be known even by those who want to know errors only: what is paid and not here."""
+        if not self.voice.is_log:
+            self._print(Text(plain(text)), soft_wrap=True)
+        elif text:
+            self.log("note", {"text": text})
 
     def error(self, text: str) -> None:
         """Say what went wrong."""
-        self.console.print(Text.assemble(("error:", "bold red"), " ", plain(text)), soft_wrap=True)
+        if self.voice.is_log:
+            self.log("error", {"text": text})
+        else:
+            self._print(Text.assemble(("error:", "bold red"), " ", plain(text)), soft_wrap=True)
 
     def show(self, table: RenderableType) -> None:
-        """Show a table among the talk."""
-        self.console.print(table)
+        """Show a table among the talk; a log has its figures in another form."""
+        if not self.voice.is_log:
+            self._print(table)
+
+    def show_picture(self, picture: RenderableType) -> None:
+        """Show a picture above the bar."""
+        self._print(picture)
+
+    def log(self, event: str, values: Mapping[str, Any]) -> None:
+        """Write one line of the log."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = escape_json(json.dumps({"at": at, "event": event, **values}, ensure_ascii=False))
+        if self._log_outlet is not None:
+            self._log_outlet.write(f"{line}\n".encode("utf-8", "surrogateescape"))
+            return
+        self.console.file.write(f"{line}\n")
+        self.console.file.flush()
+
+    def _print(self, what: RenderableType, *, soft_wrap: bool = False) -> None:
+        with self._lock:
+            self.console.print(what, soft_wrap=soft_wrap)
+
+    # ── the bar ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @contextmanager
     def bar(self, total: int) -> "Iterator[Bar | None]":
         """Keep a bar alive below the talk; None where nobody would see it."""
-        if not self._is_watched:
+        # A terminal that cannot move its cursor would be filled with bars.
+        if not self._is_watched or self.console.is_dumb_terminal or self.voice.is_quiet or self.voice.is_log:
             yield None
             return
-        progress = Progress(
-            BarColumn(24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[words]}", markup=False),
-            TimeElapsedColumn(),
-            console=self.console,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
+        bar = Bar(total)
+        live = Live(
+            console=self.console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
-        with progress:
-            self._bar = progress
+        over = threading.Event()
+        with live:
+            self._live = live
+            ticker = threading.Thread(target=self._tick, args=(live, bar, over), name="bar", daemon=True)
+            ticker.start()
             try:
-                yield Bar(progress, total)
+                yield bar
             finally:
-                self._bar = None
+                over.set()
+                ticker.join()
+                self._live = None
 
-
-class Bar:
-    """The live line, fed with the session's events."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=total, words="")
-        self._began = time.monotonic()
-        self._paused_until = 0.0
-        self._pending: set[str] = set()
-        self._saving: set[str] = set()
-        self._succeeded = 0
-        self._failed = 0
-        self._pictures = 0
-
-    def __call__(self, event: Event) -> None:
-        """Take an event into account."""
-        match event:
-            case Accepted(prediction_id=prediction_id):
-                self._pending.add(prediction_id)
-            case Polled(prediction_id=prediction_id, status=Status.SUCCEEDED) if prediction_id in self._pending:
-                self._pending.remove(prediction_id)
-                self._saving.add(prediction_id)
-            case Saved(files=files):
-                self._pictures += len(files)
-            case Ended(kind=kind, error=error, prediction_id=prediction_id):
-                for under_way in (self._pending, self._saving):
-                    under_way.discard(prediction_id or "")
-                is_well = kind is Kind.SUCCEEDED and error is None
-                self._succeeded += is_well
-                self._failed += not is_well
-                self._progress.advance(self._task)
-            case Retried(error=error):
-                # One that failed and is bought again is not what is waited for.
-                self._pending.discard(error.prediction_id or "")
-            case Throttled(seconds=seconds):
-                self._paused_until = time.monotonic() + seconds
-            case _:
+    def _tick(self, live: Live, bar: Bar, over: threading.Event) -> None:
+        shown: list[Text] = []
+        while True:
+            with self._lock:
+                lines = bar.lines(self.console.width)
+                # What has not changed is left alone, so that it does not flicker.
+                if lines != shown:
+                    live.update(Group(*lines), refresh=True)
+                    shown = lines
+            if over.wait(_TICK):
                 return
-        self._progress.update(self._task, words=self._words())
 
-    def _words(self) -> str:
-        now = time.monotonic()
-        rate = self._pictures / max(now - self._began, 0.1) * 60
-        words = [f"{len(self._pending)} pending"]
-        if self._saving:
-            words.append(f"{len(self._saving)} saving")
-        words.append(f"{self._succeeded} succeeded")
-        if self._failed:
-            words.append(f"{self._failed} failed")
-        words.append("slowed down by the service" if now < self._paused_until else f"{rate:.0f}/min")
-        return ", ".join(words)
+
+_PATIENCE = 2.0
+"""How many seconds a reader of the log is given at the end."""

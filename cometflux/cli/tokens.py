@@ -34,6 +34,11 @@ def text(_: Any, tokens: Sequence[Token]) -> str:
     return tokens[0].value
 
 
+def as_written(_: Any, tokens: Sequence[Token]) -> str:
+    """Take a word as it is."""
+    return tokens[0].value
+
+
 def folder(_: Any, tokens: Sequence[Token]) -> Path:
     """Read the path of a folder."""
     return Path(text(_, tokens))

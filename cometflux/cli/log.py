@@ -1,0 +1,47 @@
+"""Events as values for JSON. The keys stay; none will be renamed or left out."""
+
+from typing import Any
+
+from cometflux.errors import CometfluxError
+from cometflux.events import Accepted, Ended, Event, Polled, Retried, Saved, Submitted, Throttled
+
+
+def describe(event: Event) -> tuple[str, dict[str, Any]]:
+    """Return the name of an event, and what it tells."""
+    match event:
+        case Submitted():
+            values: dict[str, Any] = {"key": event.key, "index": event.index}
+        case Accepted():
+            values = {"key": event.key, "index": event.index, "prediction_id": event.prediction_id}
+            values |= {"resumed": event.resumed}
+        case Polled():
+            status = None if event.status is None else event.status.value
+            values = {"key": event.key, "prediction_id": event.prediction_id, "status": status, **_error(event.error)}
+        case Throttled():
+            values = {"seconds": round(event.seconds, 3)}
+        case Retried():
+            values = {"key": event.key, "index": event.index, **_error(event.error)}
+        case Saved():
+            values = {"key": event.key, "prediction_id": event.prediction_id}
+            values |= {"files": [str(path) for path in event.files], "bytes": event.size}
+        case Ended():
+            values = {"key": event.key, "index": event.index, "kind": event.kind.value}
+            values |= {"prediction_id": event.prediction_id, **_error(event.error), "resumed": event.resumed}
+    return type(event).__name__.lower(), values
+
+
+def sentence(event: Event) -> str:
+    """Say an event on one line."""
+    name, values = describe(event)
+    told = (f"{key}={_word(value)}" for key, value in values.items() if key != "key" and value not in (None, False))
+    return " ".join([values.get("key", ""), name, *told]).strip()
+
+
+def _word(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def _error(error: CometfluxError | None) -> dict[str, str | None]:
+    if error is None:
+        return {"error": None, "money": None}
+    return {"error": str(error), "money": error.money.value}

@@ -1,0 +1,48 @@
+"""How the help looks: it fits a screen, and `--help-all` shows the rest.
+
+Groups of many options are told by their names alone, unless all is asked for.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+    from rich.console import Console, ConsoleOptions
+
+ALL = "--help-all"
+MORE = f"`{ALL}` tells what every option does."
+_is_all = ContextVar("is_all", default=False)
+
+
+@contextmanager
+def in_full() -> Iterator[None]:
+    """Tell of every option what it does."""
+    token = _is_all.set(True)
+    try:
+        yield
+    finally:
+        _is_all.reset(token)
+
+
+@attrs.frozen
+class Briefly:
+    """Shows the names of the options in a group; or all that there is to say of each, where all is asked for."""
+
+    about: str
+
+    def __call__(self, console: "Console", options: "ConsoleOptions", panel: "HelpPanel") -> None:
+        """Print the group."""
+        from cyclopts.help.formatters import DefaultFormatter
+        from rich.panel import Panel
+        from rich.text import Text
+
+        if _is_all.get() or not panel.entries:
+            DefaultFormatter()(console, options, panel)
+            return
+        names = " ".join(entry.all_options[0] for entry in panel.entries)
+        console.print(Panel(Text(f"{self.about}\n{names}".strip()), title=str(panel.title), title_align="left"))
