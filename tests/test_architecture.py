@@ -18,6 +18,8 @@ PURE = [
     "naming",
     "converter",
     "hazard",
+    "exif",
+    "embedding",
     "notation",
     "rows",
     "protocol",
@@ -54,6 +56,7 @@ MODULE_OWNERS = {
     "json": {"converter", "notation"},
     "backoff": {"retry"},
     "sqlite3": {"database", "journal"},
+    "piexif": {"exif"},
 }
 # Clocks, threads, sockets and files.
 MODULE_OWNERS |= {

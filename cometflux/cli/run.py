@@ -212,6 +212,7 @@ class _Run:
             journal=writer,
             max_predictions=settings.limit,
             retry_failed=settings.retry_failed,
+            embed=settings.embed,
             on_event=self._watch,
         )
         self.end: CometfluxError | None = None
