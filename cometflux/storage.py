@@ -396,6 +396,11 @@ def _read_record(path: Path, owner: str | None) -> dict[str, Any] | None:
     return record if owner is not None and _id_in(record) == owner else None
 
 
+def read_beside(image: Path) -> Any:
+    """Read the record beside an image; None where there is none that can be read. Blocks."""
+    return _load_record(_beside(image))
+
+
 def _load_record(path: Path) -> Any:
     try:
         with _open_plain(path) as file:

@@ -39,13 +39,14 @@ EFFECTS = [
         "client",
         "reading",
         "storage",
+        "provenance",
         "locking",
         "database",
         "journal",
         "recorder",
         "ledger",
     ),
-    *("saving", "submission", "asking", "carrying", "batch", "planning", "session", "wiring", "__init__"),
+    *("saving", "submission", "asking", "carrying", "batch", "planning", "manifest", "session", "wiring", "__init__"),
 ]
 # A file imports only files to its left.
 LINE = PURE + EFFECTS

@@ -27,6 +27,7 @@ from cometflux.cli.journal import (
     summary,
 )
 from cometflux.cli.local import local_service
+from cometflux.cli.manifest import with_manifest
 from cometflux.cli.options import Settings
 from cometflux.cli.plan import Plan
 from cometflux.cli.report import Tally, not_drawn, record
@@ -84,7 +85,7 @@ def run_batch(plan: Plan, settings: Settings, folder: Path, *, new_key: bool) ->
         run = _Run(settings, folder, screen, base_url, key, writer)
         storage.prepare_folder(folder)
         work, notes = plan_batch(writer, plan, settings)
-        return run.finish(work, stack, notes)
+        return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
 
 
 def run_resume(folder: Path, settings: Settings, *, new_key: bool) -> int:
@@ -104,7 +105,7 @@ def run_resume(folder: Path, settings: Settings, *, new_key: bool) -> int:
         run = _Run(settings, writer.path.parent, screen, base_url, key, writer)
         storage.prepare_folder(writer.path.parent)
         work, notes = plan_rest(writer, settings)
-        return run.finish(work, stack, notes)
+        return with_manifest(screen, writer.path.parent, lambda: run.finish(work, stack, notes))
 
 
 def tell_claims(screen: Screen, folder: Path, settings: Settings) -> None:
