@@ -182,20 +182,29 @@ def _place_image(path: Path, version: _Version, owner: str | None) -> _Version |
 def _place_other(path: Path, version: _Version, data: bytes, owner: str | None) -> _Version | None:
     """Take what a run that embedded, or did not, has left of this output, instead of *version*; None where it has none.
 
-    Either its image is there without the record, or its record without the image.
+    It may have been killed between the image and its record, and either of them may have been removed since.
     """
-    has_image, has_record = os.path.lexists(path), os.path.lexists(_beside(path))
-    if owner is None or has_image == has_record:
+    told = _read_record(_beside(path), owner)
+    if owner is None or (told is None and os.path.lexists(_beside(path))):
         return None
-    if has_image:
-        found = _read_image(path)
-        is_ours = found == data or _id_in(embedding.extract(found)) == owner
-        others = [_Version.of(found, _note_of(found, version))] if is_ours else []
+    if os.path.lexists(path):
+        others = _left_image(path, version, data, owner, told)
     else:
-        told = _read_record(_beside(path), owner)
-        others = [_Version.of(data), _Version.embedding(data, told)] if told else []
+        others = [] if told is None else [_Version.of(data), _Version.embedding(data, told)]
     placed = (_place_image(path, other, owner) for other in others if embedding.is_same_picture(other.data, data))
     return next(filter(None, placed), None)
+
+
+def _left_image(
+    path: Path, version: _Version, data: bytes, owner: str, told: Mapping[str, Any] | None
+) -> list[_Version]:
+    found = _read_image(path)
+    other = _Version.of(found, _note_of(found, version))
+    if told is not None:
+        is_ours = _heading(other.at(path)).items() <= told.items()
+    else:
+        is_ours = found == data or _id_in(embedding.extract(found)) == owner
+    return [other] if is_ours else []
 
 
 def _note_of(found: bytes, version: _Version) -> Mapping[str, Any]:
