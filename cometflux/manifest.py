@@ -32,7 +32,7 @@ _UNTOLD = {
     "unsaved": "the images are not saved yet",
     "pending": "the prediction is not over",
     "detached": "the prediction is not over",
-    "waiting": "it has not been sent",
+    "waiting": "it waits for another run",
 }
 _SEED = re.compile(r"\bseed\b\D{0,3}(\d{1,20})\b", re.IGNORECASE)
 

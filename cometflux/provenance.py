@@ -55,6 +55,8 @@ def read(path: str | Path) -> Provenance:
 
 def _read(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{str(path)!r} is no file; give a picture")
         return path.read_bytes()
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or "no file can have this name"

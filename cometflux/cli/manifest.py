@@ -30,9 +30,9 @@ def _write(screen: Screen, folder: Path) -> bool:
         with signals.ignored():
             write_manifest(folder)
     except CometfluxError as error:
-        screen.error(f"the manifest is as it was before: {error.message}")
+        screen.say(f"note: the manifest is as it was before: {error.message}")
         return False
     except Exception as error:  # noqa: BLE001 - a defect here must not hide how the run ended
-        screen.error(f"the manifest is as it was before: {type(error).__name__}: {error}")
+        screen.say(f"note: the manifest is as it was before: {type(error).__name__}: {error}")
         return False
     return True
