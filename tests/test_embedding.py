@@ -197,6 +197,14 @@ def test_fields_that_nobody_knows_stay_in_either_order_of_bytes(kind, prompt):
         assert {0xC001: 5, 0xFDE8: 6} == {tag: value for tag, value in image.getexif().items() if tag != 0x8769}
 
 
+def test_a_comment_stands_behind_its_directory():
+    block = exif.make("a text")
+    with Image.open(io.BytesIO(picture("JPEG", exif=exif.HEAD + block))) as image:
+        assert {0x9286: b"ASCII\0\0\0a text"} == image.getexif().get_ifd(0x8769)
+    # Behind the last entry stands that there is no other directory.
+    assert b"\0\0\0\0" == block[block.index(b"\x92\x86\0\x07") + 12 :][:4]
+
+
 @given(st.dictionaries(st.integers(0x0100, 0xFFFF).filter(lambda tag: tag != 0x8769), st.integers(0, 2**32 - 1)))
 def test_a_block_only_grows_at_its_end(entries):
     block = little_endian(entries)
