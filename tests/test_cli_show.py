@@ -125,6 +125,16 @@ def test_a_batch_embeds_and_is_resumed_with_or_without(service, capsys):
     assert 2 == len(list(Path("a-images").glob("*.webp")))
 
 
+def test_what_has_no_room_for_its_record_is_told(service, capsys):
+    Path("a.jsonl").write_text("".join(f'{{"prompt": "{"x" * 70_000}{n}", "output_format": "jpg"}}\n' for n in (1, 2)))
+    run("batch a.jsonl --embed")
+    said = "note: 2 pictures hold no record (the record is longer than the 64 KiB that a JPEG has room for)"
+    assert f"{said}; the JSON file beside it tells\n" in capsys.readouterr().err
+    assert 2 == len(service.bills)
+    run("batch a.jsonl")
+    assert "hold no record" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("line", ["generate fox", "batch a.csv", "resume a-images"])
 def test_a_missing_extra_is_told_before_anything_is_bought(line, service, capsys, monkeypatch):
     write("a fox,")
@@ -190,6 +200,7 @@ def test_that_it_cannot_be_written_does_not_hide_how_the_run_ended(service, caps
     )
 
 
+@pytest.mark.hard
 def test_an_interrupted_batch_has_one_too(monkeypatch):
     with LocalService.in_thread(latency=0.3, pixels=1024) as service:
         monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)

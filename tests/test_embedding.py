@@ -1,5 +1,6 @@
 """A record goes into an image and comes out again, and nothing else of the image changes."""
 
+import functools
 import io
 import random
 import struct
@@ -37,6 +38,7 @@ def record(prompt="a boat", **values):
     return {"key": "a", "index": 3, "model": "m/x", "input": {"prompt": prompt, **values}, "prediction": prediction}
 
 
+@functools.cache
 def picture(kind="PNG", mode="RGB", size=(33, 21), **options):
     file = io.BytesIO()
     noise = Image.frombytes("L", size, random.Random(7).randbytes(size[0] * size[1]))
@@ -45,6 +47,7 @@ def picture(kind="PNG", mode="RGB", size=(33, 21), **options):
     return file.getvalue()
 
 
+@functools.cache
 def moving(kind, mode="RGBA"):
     """An animation whose frames are smaller than the whole."""
     frames = [Image.new(mode, (40, 30), (9, 9, 9, 0)[: len(mode)]) for _ in range(3)]

@@ -12,6 +12,7 @@ import attrs
 from cometflux import storage
 from cometflux.batch import Batch
 from cometflux.cli import signals
+from cometflux.cli.bare import Bare
 from cometflux.cli.faults import UsageError
 from cometflux.cli.journal import (
     Work,
@@ -202,6 +203,7 @@ class _Run:
         self.screen = screen
         self.writer = writer
         self.tally = Tally(folder, is_kept=writer is not None)
+        self.bare = Bare()
         self.bar: Callable[[Event], None] | None = None
         self.session = open_session(
             base_url=base_url,
@@ -321,6 +323,8 @@ class _Run:
 
     def _take(self, outcome: Outcome) -> None:
         self.tally.add(outcome)
+        if self.settings.embed:
+            self.bare.look(outcome.files)
         if self.settings.json:
             self.screen.data(record(outcome))
             return
@@ -344,6 +348,8 @@ class _Run:
             if has_begun:
                 self._tell_tables()
             self._tell_reasons()
+            for line in self.bare.lines():
+                self.screen.say(line)
             self._tell_lines(has_begun=has_begun)
         except KeyboardInterrupt as stop:
             self._tell_next(status)
