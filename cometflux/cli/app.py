@@ -294,23 +294,6 @@ def unknown(
         show_unknown(Screen(), folder, as_json=json)
 
 
-@app.command(
-    sort_key=5.5,
-    usage="Usage: cometflux show PICTURE [OPTIONS]",
-    help_epilogue="Example:\n  cometflux show images/00000-a-lighthouse.webp",
-)
-def show(
-    picture: Annotated[Path, Parameter(metavar="PICTURE", converter=tokens.folder, help="A picture that was saved.")],
-    /,
-    *,
-    json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
-) -> None:
-    """Tell how a picture was made, by the record in it or beside it."""
-    from cometflux.cli.show import show_picture
-
-    show_picture(picture, as_json=json)
-
-
 @app.command(sort_key=6)
 def models(
     model: Annotated[str | None, Parameter(metavar="MODEL", help="The one whose parameters to show.")] = None,
@@ -325,6 +308,23 @@ def models(
         show_models(as_json=json)
     else:
         show_model(model, as_json=json)
+
+
+@app.command(
+    sort_key=6.5,
+    usage="Usage: cometflux show PICTURE [OPTIONS]",
+    help_epilogue="Example:\n  cometflux show images/00000-a-lighthouse.webp",
+)
+def show(
+    picture: Annotated[Path, Parameter(metavar="PICTURE", converter=tokens.folder, help="A picture that was saved.")],
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
+) -> None:
+    """Tell how a picture was made, by the record in it or beside it."""
+    from cometflux.cli.show import show_picture
+
+    show_picture(picture, as_json=json)
 
 
 @app.command(sort_key=7, help_epilogue=f"Faults: {', '.join(fault_names())}")
