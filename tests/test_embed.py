@@ -5,8 +5,10 @@ import hashlib
 import io
 import json
 import os
+import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from cometflux.embedding import extract, is_same_picture
 from cometflux.errors import ConfigError, OutputError
 from cometflux.saving import Saver
 from cometflux.storage import find_each, find_saved, write_output
+from cometflux.testing import LocalService
 
 RECORD = {"key": "a", "index": 0, "model": "m/x", "input": {"prompt": "a boat"}, "prediction": {"id": "p1"}}
 FORMATS = ["png", "jpg", "webp"]
@@ -298,6 +301,48 @@ async def test_many_at_once_all_hold_their_own(opened, service, tmp_path):
     assert {each.prediction.id for each in outcomes} == {
         extract(each.files[0].read_bytes())["prediction"]["id"] for each in outcomes
     }
+
+
+@pytest.mark.hard
+def test_a_batch_that_is_killed_and_resumed_with_either_setting_has_each_picture_once(monkeypatch, tmp_path):
+    chance = random.Random(os.environ.get("COMETFLUX_KILL_SEED", "embed"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    Path("a.csv").write_text("\n".join(["prompt,output_format", *(f"boat {n},{FORMATS[n % 3]}" for n in range(60))]))
+    with LocalService.in_thread(latency=0.05, pixels=1024) as service:
+        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
+        monkeypatch.setenv("COMETAPI_KEY", service.key)
+        kills, code = 0, None
+        while code is None:
+            command = [sys.executable, "-m", "cometflux.cli", "batch", "a.csv", "--max-pending", "3"]
+            command += ["--embed"] * chance.randrange(2)
+            code, kills = killed_at(command, chance.uniform(0.8, 2.0) if kills < 12 else 60), kills + 1
+        billed = Counter(bill.input["prompt"] for bill in service.bills)
+    assert kills > 3
+    assert {1} == set(billed.values())
+    lines = [json.loads(line) for line in Path("a-images/manifest.jsonl").read_text().splitlines()]
+    saved = [line for line in lines if line["ok"]]
+    # A kill between the intent and the answer leaves one of unknown fate, which may be billed or not.
+    assert 60 == len(saved) + sum(line["kind"] == "unknown" for line in lines)
+    assert {line["prompt"] for line in saved} <= set(billed)
+    assert len(saved) > 40
+    pictures = [path for path in Path("a-images").iterdir() if path.suffix[1:] in FORMATS]
+    assert sorted(file for line in saved for file in line["files"]) == sorted(path.name for path in pictures)
+    assert 2 == len({extract(path.read_bytes()) is None for path in pictures})
+    for path in pictures:
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == told(path)["sha256"]
+
+
+def killed_at(command, seconds):
+    """Run *command* and kill it after so many seconds; return its exit code, None where it was killed."""
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        return running.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        running.kill()
+        running.wait()
 
 
 # ── bad input ────────────────────────────────────────────────────────────────────────────────────────────────────────

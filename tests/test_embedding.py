@@ -112,6 +112,19 @@ def test_an_animation_stays_whole(kind, mode):
     check(moving(kind, mode))
 
 
+def test_the_header_of_an_extended_webp_tells_of_the_block_and_of_what_it_told_before():
+    animated, transparent, has_exif = 0x02, 0x10, 0x08
+    assert animated | transparent | has_exif == check(moving("WEBP"))[20]
+
+
+def test_a_webp_that_asks_to_be_scaled_is_left_as_it_is():
+    data = bytearray(picture("WEBP"))
+    # The two bits above a width say how to scale it; piexif takes them for part of the width.
+    data[27] |= 0x40
+    Image.open(io.BytesIO(data)).load()
+    refused(bytes(data), "its structure is unusual, and it could have been harmed")
+
+
 @pytest.mark.parametrize("size", [(16383, 1), (1, 16383)], ids=str)
 @pytest.mark.parametrize("lossless", [True, False])
 def test_the_largest_webp_keeps_its_size(size, lossless):
@@ -214,6 +227,11 @@ def test_a_block_only_grows_at_its_end(entries):
     grown = exif.add(block, "a text")
     assert block[:4] + block[8:] == grown[:4] + grown[8 : len(block)]
     assert "a text" == exif.find_comment(grown)
+    # Directories stand at even places, and their tags in order.
+    (place,) = struct.unpack_from("<I", grown, 4)
+    tags = [struct.unpack_from("<H", grown, place + 2 + 12 * n)[0] for n in range(len(entries) + 1)]
+    assert 0 == place % 2
+    assert sorted([*entries, 0x8769]) == tags
     with pytest.raises(exif.UnsuitableError):
         exif.add(grown, "another")
 
@@ -328,6 +346,11 @@ def test_at_the_limit_of_a_segment_it_fits_or_is_refused(length):
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_record_that_could_not_be_read_again_is_left_out(kind):
+    refused(picture(kind), "its structure is unusual, and it could have been harmed", {"prediction": {}})
 
 
 def test_a_gif_takes_none():
