@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -316,7 +317,9 @@ def test_a_batch_that_is_killed_and_resumed_with_either_setting_has_each_picture
         while code is None:
             command = [sys.executable, "-m", "cometflux.cli", "batch", "a.csv", "--max-pending", "3"]
             command += ["--embed"] * (kills % 2)
-            code, kills = killed_at(command, chance.uniform(0.8, 2.0) if kills < 12 else 60), kills + 1
+            goal = len(service.bills) + chance.randint(2, 9)
+            code = killed_when(command, lambda goal=goal: len(service.bills) >= goal, chance.random() / 5)
+            kills += 1
         billed = Counter(bill.input["prompt"] for bill in service.bills)
     assert kills > 3
     assert {1} == set(billed.values())
@@ -333,11 +336,13 @@ def test_a_batch_that_is_killed_and_resumed_with_either_setting_has_each_picture
         assert hashlib.sha256(path.read_bytes()).hexdigest() == told(path)["sha256"]
 
 
-def killed_at(command, seconds):
-    """Run *command* and kill it after so many seconds; return its exit code, None where it was killed."""
+def killed_when(command, is_time, later):
+    """Run *command* and kill it *later* than it is time; return its exit code, None where it was killed."""
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        return running.wait(seconds)
+        while running.poll() is None and not is_time():
+            time.sleep(0.005)
+        return running.wait(later)
     except subprocess.TimeoutExpired:
         return None
     finally:
