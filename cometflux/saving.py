@@ -18,10 +18,20 @@ MOST_DOWNLOADS = 16
 
 
 class Saver:
-    """Fetches and writes outputs, which the service keeps for about an hour."""
+    """Fetches and writes outputs, which the service keeps for about an hour.
 
-    def __init__(self, client: Client, policy: RetryPolicy, retries: Retries | None = None) -> None:
+    Args:
+        client: fetches.
+        policy: how often, where the fault may pass.
+        retries: what all repetitions of the session may amount to; None for any number.
+        embeds: whether each image is to hold its record itself.
+    """
+
+    def __init__(
+        self, client: Client, policy: RetryPolicy, retries: Retries | None = None, *, embeds: bool = False
+    ) -> None:
         self._client = client
+        self._embeds = embeds
         self._places = asyncio.Semaphore(MOST_DOWNLOADS)
         self._naming = asyncio.Lock()
         self._unsaved = 0
@@ -64,14 +74,16 @@ class Saver:
             except OutputError as error:
                 error.prediction_id = prediction.id
                 if error.path is not None:
-                    found[number] = ImageFile.of(error.path, data)
+                    found[number] = await asyncio.to_thread(storage.describe, error.path)
                 first = first or error
         return tuple(image for image in found if image is not None), first
 
     async def _write(self, folder: Path, name: str, data: bytes, record: dict[str, Any], is_named: bool) -> ImageFile:
         # Which spellings are there is looked at first: two that differ in nothing else go one behind the other.
         async with self._naming if is_named else contextlib.nullcontext():
-            return await asyncio.to_thread(storage.write_output, folder, name, data, record, is_named=is_named)
+            return await asyncio.to_thread(
+                storage.write_output, folder, name, data, record, is_named=is_named, embeds=self._embeds
+            )
 
     def _note_unsaved(self, change: int) -> None:
         self._unsaved += change

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from cometflux import naming, storage
+from cometflux import exif, naming, storage
 from cometflux.asking import MOST_ASKS, Asker
 from cometflux.batch import Batch, Drawing, Drawn
 from cometflux.carrying import UNSAVED, Carrier, unforeseen
@@ -76,10 +76,12 @@ class Session:
             of unknown fate; None for any number.
         retry_failed: how often to buy a job again whose prediction failed for a passing reason, such as an
             interruption at the service; never one that was refused for its content.
+        embed: whether each image that is saved is to hold the record of how it was made itself, besides the JSON file
+            beside it; see `cometflux.provenance`. The pixels stay as they are.
         grace: seconds that closing waits for submissions in flight and for images to be saved.
 
     Raises:
-        ConfigError: an argument is out of range.
+        ConfigError: an argument is out of range, or *embed* lacks its extra.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Session:
         max_resends: int | None = None,
         max_predictions: int | None = None,
         retry_failed: int = 0,
+        embed: bool = False,
         grace: float = 30.0,
     ) -> None:
         _check_transport(transport)
@@ -105,6 +108,7 @@ class Session:
         if max_predictions is not None:
             _check_count("max_predictions", max_predictions, 0)
         check_seconds("grace", grace)
+        _check_embed(embed)
         check_limit("creates_per_minute", creates_per_minute)
         check_limit("polls_per_minute", polls_per_minute)
         _check_type("poll_policy", poll_policy, PollPolicy)
@@ -125,7 +129,7 @@ class Session:
         if journal is not None and not isinstance(journal, JournalWriter):
             journal = JournalWriter(journal)
         self._ledger = Ledger(journal, max_predictions, on_fault=self._stop)
-        self._saver = Saver(client, policy, retries)
+        self._saver = Saver(client, policy, retries, embeds=embed)
         self._submitter = Submitter(
             client,
             self._saver,
@@ -532,6 +536,13 @@ class Session:
 def _check_count(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError(f"{name}={value!r}: allowed is a whole number from {least}")
+
+
+def _check_embed(embed: object) -> None:
+    if not isinstance(embed, bool):
+        raise ConfigError(f"embed={embed!r}: allowed is True or False")
+    if embed and not exif.is_available():
+        raise ConfigError('embed=True needs an extra: pip install "cometflux[images]"')
 
 
 def _check_transport(transport: object) -> None:

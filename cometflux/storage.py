@@ -16,11 +16,14 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from cometflux import converter, images, naming
+import attrs
+
+from cometflux import converter, embedding, images, naming
 from cometflux.errors import AnswerError, ConfigError, OutputError
 from cometflux.images import ImageFile
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction
+from cometflux.values import Value
 
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
 _ENDINGS = ("json", *_EXTENSIONS.values())
@@ -90,12 +93,19 @@ def check_image(data: bytes) -> str:
 
 
 def write_output(
-    folder: Path, stem: str, data: bytes, record: Mapping[str, Any], *, is_named: bool = False
+    folder: Path,
+    stem: str,
+    data: bytes,
+    record: Mapping[str, Any],
+    *,
+    is_named: bool = False,
+    embeds: bool = False,
 ) -> ImageFile:
     """Write an output below *folder*, and beside it a JSON record of how it was made.
 
     A name that is taken gets ``+1``, ``+2`` and so on behind it. The same bytes under the name are taken for this
-    output, unless the record beside them names another prediction. Blocks; call it off the loop.
+    output, unless the record beside them names another prediction; so is the same picture that a run with another
+    setting for *embeds* left there. Blocks; call it off the loop.
 
     Args:
         folder: made where it is missing.
@@ -104,22 +114,24 @@ def write_output(
         record: what is told of it, such as `record_of` makes.
         is_named: the stem is a caller's choice, so what is there under it in another spelling, as in capitals,
             counts as taken; one at a time.
+        embeds: whether the record is to be in the image, too; what speaks against it stands in the record.
 
     Raises:
         OutputError: the output is no whole image, or the disk refused; ``path`` is set where only the record is
             missing.
     """
     extension = check_image(data)
-    digest = hashlib.sha256(data).hexdigest()
+    version = _Version.embedding(data, record) if embeds else _Version.of(data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         others = _spellings(folder, stem) if is_named else []
         for name in naming.numbered(stem):
-            image = ImageFile(path=folder / f"{name}.{extension}", size=len(data), digest=digest)
-            if _is_spelt_otherwise(image, others) or not _place_image(image, data, _id_in(record)):
+            path = folder / f"{name}.{extension}"
+            if _is_spelt_otherwise(path, others):
                 continue
-            if _place_record(image, record):
-                return image
+            placed = _place_image(path, version, _id_in(record)) or _place_other(path, version, data, _id_in(record))
+            if placed and _place_record(placed.at(path), {**record, **placed.note}):
+                return placed.at(path)
     except FileExistsError as error:
         raise OutputError(f"the image could not be written: {_no_folder(folder)}", is_disk=True) from error
     except (OSError, ValueError) as error:
@@ -129,23 +141,96 @@ def write_output(
     raise AssertionError("the names ended")
 
 
-def _place_image(image: ImageFile, data: bytes, owner: str | None) -> bool:
-    """Have *data* under the image's name; False where the name belongs to something else."""
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class _Version(Value):
+    """The bytes of an output as they are, or are to be, on the disk."""
+
+    data: bytes
+    size: int
+    digest: str
+    note: Mapping[str, Any] = attrs.field(factory=dict)
+    """What the record beside them is to say besides."""
+
+    @classmethod
+    def of(cls, data: bytes, note: Mapping[str, Any] | None = None) -> "_Version":
+        return cls(data=data, size=len(data), digest=hashlib.sha256(data).hexdigest(), note=note or {})
+
+    @classmethod
+    def embedding(cls, data: bytes, record: Mapping[str, Any]) -> "_Version":
+        embedded = embedding.embed(data, record)
+        return cls.of(embedded.data, embedded.note)
+
+    def at(self, path: Path) -> ImageFile:
+        return ImageFile(path=path, size=self.size, digest=self.digest)
+
+
+def _place_image(path: Path, version: _Version, owner: str | None) -> _Version | None:
+    """Have *version* at *path* and return it; None where the name belongs to something else."""
+    image = version.at(path)
     is_there = os.path.lexists(image.path)
-    if os.path.lexists(_beside(image)):
-        told = _read_record(_beside(image), owner)
+    if os.path.lexists(_beside(image.path)):
+        told = _read_record(_beside(image.path), owner)
         # A record may have outlived its image, and is right again with just this one.
         if told is None or not (is_there or _heading(image).items() <= told.items()):
-            return False
-    is_placed = (not is_there and _write_new(image.path, data)) or _holds(image)
-    if is_placed:
+            return None
+    if (not is_there and _write_new(image.path, version.data)) or _holds(image):
         _sync_folder(image.path.parent)
-    return is_placed
+        return version
+    return None
+
+
+def _place_other(path: Path, version: _Version, data: bytes, owner: str | None) -> _Version | None:
+    """Take what a run that embedded, or did not, has left of this output, instead of *version*; None where it has none.
+
+    It may have been killed between the image and its record, and either of them may have been removed since.
+    """
+    told = _read_record(_beside(path), owner)
+    if owner is None or (told is None and os.path.lexists(_beside(path))):
+        return None
+    if os.path.lexists(path):
+        others = _left_image(path, version, data, owner, told)
+    else:
+        others = [] if told is None else [_Version.of(data), _Version.embedding(data, told)]
+    placed = (_place_image(path, other, owner) for other in others if embedding.is_same_picture(other.data, data))
+    return next(filter(None, placed), None)
+
+
+def _left_image(
+    path: Path, version: _Version, data: bytes, owner: str, told: Mapping[str, Any] | None
+) -> list[_Version]:
+    found = _read_image(path)
+    other = _Version.of(found, _note_of(found, version))
+    if told is not None:
+        is_ours = _heading(other.at(path)).items() <= told.items()
+    else:
+        is_ours = found == data or _id_in(embedding.extract(found)) == owner
+    return [other] if is_ours else []
+
+
+def _note_of(found: bytes, version: _Version) -> Mapping[str, Any]:
+    if embedding.extract(found) is not None:
+        return {"embedded": True}
+    # Where nothing was to be embedded, there is nothing to say.
+    return {"embedded": False, "not_embedded": "a run that did not embed had saved it"} if version.note else {}
+
+
+def _read_image(path: Path) -> bytes:
+    """Read what is under a name; nothing where that is no file, or cannot be read."""
+    try:
+        with _open_plain(path) as file:
+            return file.read()
+    except (OSError, ValueError):
+        return b""
+
+
+def describe(path: Path) -> ImageFile:
+    """Describe an image that has been written; blocks."""
+    return ImageFile.of(path, _read_image(path))
 
 
 def _place_record(image: ImageFile, record: Mapping[str, Any]) -> bool:
     """Have a record beside the image; False where another has been put there meanwhile."""
-    path = _beside(image)
+    path = _beside(image.path)
     text = f"{converter.dump_readable({**_heading(image), **record})}\n"
     try:
         if not os.path.lexists(path) and _write_new(path, text.encode()):
@@ -158,9 +243,9 @@ def _place_record(image: ImageFile, record: Mapping[str, Any]) -> bool:
     return _read_record(path, _id_in(record)) is not None
 
 
-def _beside(image: ImageFile) -> Path:
+def _beside(path: Path) -> Path:
     """Name the record of an image: it goes by the same name."""
-    return image.path.with_suffix(".json")
+    return path.with_suffix(".json")
 
 
 def _heading(image: ImageFile) -> dict[str, Any]:
@@ -172,8 +257,8 @@ def _spellings(folder: Path, stem: str) -> list[str]:
     return [path.name for path in folder.iterdir() if naming.fold(path.name).startswith(naming.fold(stem))]
 
 
-def _is_spelt_otherwise(image: ImageFile, others: Sequence[str]) -> bool:
-    mine = {naming.fold(name): name for name in (image.path.name, _beside(image).name)}
+def _is_spelt_otherwise(path: Path, others: Sequence[str]) -> bool:
+    mine = {naming.fold(name): name for name in (path.name, _beside(path).name)}
     return any(mine.get(naming.fold(other), other) != other for other in others)
 
 
@@ -318,6 +403,11 @@ def _read_record(path: Path, owner: str | None) -> dict[str, Any] | None:
     """Read the record beside an image; None unless it tells of the prediction *owner*."""
     record = _load_record(path)
     return record if owner is not None and _id_in(record) == owner else None
+
+
+def read_beside(image: Path) -> Any:
+    """Read the record beside an image; None where there is none that can be read. Blocks."""
+    return _load_record(_beside(image))
 
 
 def _load_record(path: Path) -> Any:

@@ -41,6 +41,7 @@ def open_session(
     max_resends: int | None = None,
     max_predictions: int | None = None,
     retry_failed: int = 0,
+    embed: bool = False,
     proxy: str | None = None,
     ssl: Any = None,
     largest_output: int = LARGEST_OUTPUT,
@@ -64,12 +65,14 @@ def open_session(
         max_resends: how many of those may be sent again; needed with ``on_unknown="resend"``.
         max_predictions: how many predictions may be bought altogether, those in the journal included.
         retry_failed: how often to buy a job again whose prediction failed for a passing reason.
+        embed: whether each image that is saved is to hold the record of how it was made itself; needs the extra
+            ``images``.
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` that knows your certificates; None for the usual ones.
         largest_output: the most bytes read of one output; a larger one is not saved.
 
     Raises:
-        ConfigError: there is no key, or a setting is unusable.
+        ConfigError: there is no key, a setting is unusable, or *embed* lacks its extra.
     """
     key = read_key(api_key)
     base = read_base_url(base_url)
@@ -93,6 +96,7 @@ def open_session(
         max_resends=max_resends,
         max_predictions=max_predictions,
         retry_failed=retry_failed,
+        embed=embed,
     )
 
 

@@ -18,6 +18,8 @@ PURE = [
     "naming",
     "converter",
     "hazard",
+    "exif",
+    "embedding",
     "notation",
     "rows",
     "protocol",
@@ -37,13 +39,14 @@ EFFECTS = [
         "client",
         "reading",
         "storage",
+        "provenance",
         "locking",
         "database",
         "journal",
         "recorder",
         "ledger",
     ),
-    *("saving", "submission", "asking", "carrying", "batch", "planning", "session", "wiring", "__init__"),
+    *("saving", "submission", "asking", "carrying", "batch", "planning", "manifest", "session", "wiring", "__init__"),
 ]
 # A file imports only files to its left.
 LINE = PURE + EFFECTS
@@ -54,6 +57,7 @@ MODULE_OWNERS = {
     "json": {"converter", "notation"},
     "backoff": {"retry"},
     "sqlite3": {"database", "journal"},
+    "piexif": {"exif"},
 }
 # Clocks, threads, sockets and files.
 MODULE_OWNERS |= {

@@ -344,6 +344,23 @@ def models(
 
 
 @app.command(
+    sort_key=6.5,
+    usage="Usage: cometflux show PICTURE [OPTIONS]",
+    help_epilogue="Example:\n  cometflux show images/00000-a-lighthouse.webp",
+)
+def show(
+    picture: Annotated[Path, Parameter(metavar="PICTURE", converter=tokens.folder, help="A picture that was saved.")],
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
+) -> None:
+    """Tell how a picture was made, by the record in it or beside it."""
+    from cometflux.cli.show import show_picture
+
+    show_picture(picture, as_json=json)
+
+
+@app.command(
     sort_key=7,
     usage="Usage: cometflux local-service [OPTIONS]",
     help_epilogue=(

@@ -262,6 +262,8 @@ def resume_line(folder: Path, settings: Settings, *, limit: int | None = None) -
     words = ["cometflux", "resume", argument(folder)]
     if settings.local:
         words.append("--local")
+    if settings.embed:
+        words.append("--embed")
     options = {
         "--base-url": settings.base_url,
         # One with a password is not shown.

@@ -90,6 +90,10 @@ class Settings:
             help="Buy again up to N times what failed for a passing reason.",
         ),
     ] = 0
+    embed: Annotated[
+        bool,
+        Parameter(negative=_never, show_default=False, help="Put into each picture how it was made, too."),
+    ] = False
     max_pending: Annotated[
         int,
         Parameter(metavar="N", group=FURTHER, converter=tokens.whole(1), help="Most predictions under way at once."),

@@ -28,6 +28,7 @@ from cometflux.errors import (
 )
 from cometflux.events import Accepted, Ended, Event, Retried, Saved, Throttled
 from cometflux.jobs import Job, Kind
+from cometflux.manifest import expected
 from cometflux.registry import Outcome
 
 _MOST_SHOWN = 10
@@ -48,7 +49,7 @@ def record(outcome: Outcome) -> str:
         "prompt": outcome.job.prompt,
         "prediction_id": outcome.prediction.id if outcome.prediction else None,
         "files": [str(path) for path in outcome.files],
-        "expected": _expected(outcome.job),
+        "expected": expected(outcome.job),
         "error": None if error is None else str(error),
         "money": Money.ACCEPTED.value if error is None else error.money.value,
         "resumed": outcome.resumed,
@@ -349,21 +350,13 @@ def _is_refusal_like(outcome: Outcome, cause: CometfluxError | None) -> bool:
     return outcome.kind in (Kind.REJECTED, Kind.NOT_SENT) and type(outcome.error) is type(cause)
 
 
-def _expected(job: Job) -> int | None:
-    """Return how many pictures were asked for; None where nobody knows, the model being none of those known here."""
-    asked = job.input.get("num_outputs")
-    if isinstance(asked, int) and not isinstance(asked, bool):
-        return asked
-    return 1 if job.model in flux.MODELS else None
-
-
 def _is_short(outcome: Outcome) -> bool:
-    return len(outcome.files) < (_expected(outcome.job) or 0)
+    return len(outcome.files) < (expected(outcome.job) or 0)
 
 
 def _reason(outcome: Outcome) -> str:
     if outcome.ok:
-        return f"{len(outcome.files)} of {_count(_expected(outcome.job) or 0, 'picture')} came back"
+        return f"{len(outcome.files)} of {_count(expected(outcome.job) or 0, 'picture')} came back"
     error = outcome.error
     if isinstance(error, PredictionError) and error.prediction.error:
         return error.prediction.error

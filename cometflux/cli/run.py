@@ -12,6 +12,7 @@ import attrs
 from cometflux import storage
 from cometflux.batch import Batch
 from cometflux.cli import signals
+from cometflux.cli.bare import Bare
 from cometflux.cli.faults import UsageError
 from cometflux.cli.figures import REPORT_NAME, write_report
 from cometflux.cli.journal import (
@@ -29,6 +30,7 @@ from cometflux.cli.journal import (
 )
 from cometflux.cli.local import local_service
 from cometflux.cli.log import describe, sentence
+from cometflux.cli.manifest import with_manifest
 from cometflux.cli.options import Settings
 from cometflux.cli.plan import Plan
 from cometflux.cli.preview import open_preview
@@ -87,7 +89,7 @@ def run_batch(plan: Plan, settings: Settings, folder: Path, *, new_key: bool) ->
         run = _Run(settings, folder, screen, base_url, key, writer)
         storage.prepare_folder(folder)
         work, notes = plan_batch(writer, plan, settings)
-        return run.finish(work, stack, notes)
+        return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
 
 
 def run_resume(folder: Path, settings: Settings, *, new_key: bool) -> int:
@@ -107,7 +109,7 @@ def run_resume(folder: Path, settings: Settings, *, new_key: bool) -> int:
         run = _Run(settings, writer.path.parent, screen, base_url, key, writer)
         storage.prepare_folder(writer.path.parent)
         work, notes = plan_rest(writer, settings)
-        return run.finish(work, stack, notes)
+        return with_manifest(screen, writer.path.parent, lambda: run.finish(work, stack, notes))
 
 
 def tell_claims(screen: Screen, folder: Path, settings: Settings) -> None:
@@ -213,6 +215,7 @@ class _Run:
         self.screen = screen
         self.writer = writer
         self.tally = Tally(folder, is_kept=writer is not None)
+        self.bare = Bare()
         self.bar: Callable[[Event], None] | None = None
         self.preview = open_preview(screen) if settings.preview else None
         self.session = open_session(
@@ -225,6 +228,7 @@ class _Run:
             journal=writer,
             max_predictions=settings.limit,
             retry_failed=settings.retry_failed,
+            embed=settings.embed,
             on_event=self._watch,
         )
         self.end: CometfluxError | None = None
@@ -341,6 +345,8 @@ class _Run:
         self.tally.add(outcome)
         if self.screen.voice.verbosity and not self.screen.voice.is_log:
             self.screen.say(told(outcome))
+        if self.settings.embed:
+            self.bare.look(outcome.files)
         if self.settings.json:
             self.screen.data(record(outcome))
             return
@@ -364,6 +370,8 @@ class _Run:
             if has_begun:
                 self._tell_tables()
             self._tell_reasons()
+            for line in self.bare.lines():
+                self.screen.say(line)
             self._tell_lines(has_begun=has_begun)
         except KeyboardInterrupt as stop:
             self._report(work, status, signals.exit_code(stop))

@@ -19,6 +19,7 @@ _NO_KEY = "there is no API key"
 _NO_JOURNAL = "there is no journal"
 _NOT_A_JOURNAL = re.compile(r"is not a (journal of cometflux(, or its beginning is damaged)?|file)$")
 _MAKES_ONE = "cometflux batch FILE --out FOLDER makes one"
+_EMBED = "embed=True needs"
 _SETTING = re.compile(r"^(base_url|proxy|max_pending)\b=?[ ]?(?!:)")
 _PHRASES = {
     "an http(s) URL, a data URI, a pathlib.Path or bytes": "the path of a file, an http(s) URL or a data URI",
@@ -45,6 +46,8 @@ def setting_text(error: ConfigError, arguments: Sequence[str]) -> str:
         return f"{_NO_KEY}: set COMETAPI_KEY, or try it with --local"
     if message.startswith(_NO_JOURNAL):
         return f"{message}; {_MAKES_ONE}"
+    if message.startswith(_EMBED):
+        return message.replace(_EMBED, "--embed needs")
     options = {"base_url": "--base-url", "proxy": "--proxy", "max_pending": "--max-pending"}
     if not any(each.startswith("--base-url") for each in arguments):
         options["base_url"] = "COMETFLUX_BASE_URL"
