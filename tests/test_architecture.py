@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cometflux"
 PURE = [
     "values",
+    "locations",
     "predictions",
     "errors",
     "flux",
@@ -37,6 +38,8 @@ EFFECTS = [
         "client",
         "reading",
         "storage",
+        "store",
+        "places",
         "locking",
         "database",
         "journal",
