@@ -70,6 +70,9 @@ class StoredFile(Value):
     def __str__(self) -> str:
         return f"{self.location}/{self.name}"
 
+    def __repr__(self) -> str:
+        return f"StoredFile({str(self)!r})"
+
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class StoredImage(Value):

@@ -391,7 +391,7 @@ _CREDENTIALS = {
 _REGION = "the bucket is in another region; set AWS_REGION"
 _KNOWN = (
     # Where a machine in the cloud is asked for the credentials that it was lent.
-    (r"169\.254\.|metadata\.google\.internal|CredentialProvider", "no credentials were found; {credentials}"),
+    (r"169\.254\.|/latest/api/token|/computeMetadata/|/metadata/identity/", "no credentials were found; {credentials}"),
     (r"Account must be specified|MissingAccount", "the account is not known; {credentials}"),
     (r"NoSuchBucket|ContainerNotFound|The specified bucket does not exist", "there is no such bucket"),
     (

@@ -15,7 +15,7 @@ from cometflux.cli import signals, tokens
 from cometflux.cli.faults import MissingExtraError, UsageError
 from cometflux.cli.given import Given
 from cometflux.cli.local import fault_names
-from cometflux.cli.options import OPTIONS, Folder, Making, NewKey, Settings, with_model_parameters
+from cometflux.cli.options import OPTIONS, Folder, JournalFolder, Making, NewKey, Out, Settings, with_model_parameters
 from cometflux.cli.reading import read_file
 from cometflux.cli.screen import Screen
 from cometflux.cli.sources import SUFFIXES, Format, Row, Source
@@ -103,10 +103,7 @@ def _tell(lines: Sequence[str], code: int) -> int:
 @with_model_parameters
 def generate(
     *prompts: Annotated[str, Parameter(metavar="PROMPT", required=True, help="What a picture should show; in quotes.")],
-    out: Annotated[
-        Path,
-        Parameter(metavar="FOLDER", group=OPTIONS, converter=tokens.folder, help="Where the pictures go."),
-    ] = Path("images"),
+    out: Out = Path("images"),
     making: Making = Making(),  # noqa: B008 - frozen
     settings: Settings = Settings(),  # noqa: B008 - frozen
     **given: str | list[str] | None,
@@ -146,14 +143,15 @@ def batch(
     /,
     *,
     out: Annotated[
-        Path | None,
+        Path | str | None,
         Parameter(
-            metavar="FOLDER",
+            metavar="PLACE",
             group=OPTIONS,
-            converter=tokens.folder,
-            help="Where the pictures go. [default: <name of FILE>-images]",
+            converter=tokens.place,
+            help="The folder for the pictures, or s3://bucket/prefix, gs://, az://. [default: <name of FILE>-images]",
         ),
     ] = None,
+    journal: JournalFolder = None,
     format: Annotated[  # noqa: A002 - the option's name
         Format | None,
         Parameter(
@@ -176,13 +174,16 @@ def batch(
     """
     _check_place(settings)
     is_stdin = file == "-"
-    out = out or Path("stdin-images" if is_stdin else f"{Path(file).stem}-images")
-    with _nothing_sent(out, settings):
+    own = Path("stdin-images" if is_stdin else f"{Path(file).stem}-images")
+    if journal is not None and not isinstance(out, str):
+        raise UsageError("--journal goes with --out s3://…; a batch into a folder keeps its journal there")
+    folder = (journal or own) if isinstance(out, str) else (out or own)
+    with _nothing_sent(folder, settings):
         from cometflux.cli.run import run_batch
 
         source = read_file(file, format)
         plan = _plan(source, Path() if is_stdin else Path(file).parent, making, given)
-        return run_batch(plan, settings, out, new_key=new_key)
+        return run_batch(plan, settings, folder, place=out if isinstance(out, str) else None, new_key=new_key)
 
 
 @app.command(

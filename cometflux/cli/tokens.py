@@ -7,6 +7,7 @@ from typing import Any
 from cyclopts import Token
 
 from cometflux.cli.faults import UsageError
+from cometflux.locations import Location, is_url
 
 _LONGEST = 9
 
@@ -37,3 +38,14 @@ def text(_: Any, tokens: Sequence[Token]) -> str:
 def folder(_: Any, tokens: Sequence[Token]) -> Path:
     """Read the path of a folder."""
     return Path(text(_, tokens))
+
+
+def place(type_: Any, tokens: Sequence[Token]) -> Path | str:
+    """Read where pictures go: the path of a folder, or the URL of a place in an object store, in its usual form."""
+    given = text(type_, tokens)
+    if not is_url(given):
+        return Path(given)
+    try:
+        return str(Location.of(given))
+    except ValueError as error:
+        raise UsageError(f"{tokens[0].keyword}: {error}") from error
