@@ -331,7 +331,7 @@ class Store:
             return await self._told(call(self._objects, name, *arguments, **options), is_put=verb == "put")
 
     async def _told(self, asked: Awaitable[Any], *, is_put: bool = False) -> Any:
-        from obstore.exceptions import AlreadyExistsError, BaseError
+        from obstore.exceptions import AlreadyExistsError
 
         try:
             return await asked
@@ -341,7 +341,7 @@ class Store:
             if not is_put:
                 return _Answer.ABSENT
             words, is_passing = _words(error, self.location.scheme), False
-        except (BaseError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - obstore has many, and a panic of its inside is one of them
             words, is_passing = _words(error, self.location.scheme), _is_passing(error)
         # Outside, so that what obstore said, which may hold a credential, is not shown with it.
         raise _RefusedError(words, is_passing=is_passing)
@@ -407,7 +407,10 @@ _KNOWN = (
     (r"failed to lookup address|dns error", "the name of its host is not known"),
     (r"Connection refused|ConnectionRefused", "nobody listens at its endpoint"),
     (r"TimedOut|timed out", "the store did not answer in time"),
-    (r"builder error|InvalidUri|RelativeUrlWithoutBase", "its endpoint is no usable address"),
+    (
+        r"builder error|InvalidUri|RelativeUrlWithoutBase|RustPanic",
+        "its endpoint is no address; one begins with https://",
+    ),
     (r"[Pp]arse|Invalid|invalid", "a setting is unusable; look at the variables {prefix}_…"),
 )
 _PREFIXES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
@@ -417,7 +420,7 @@ _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 
 def _words(error: BaseException, scheme: str) -> str:
     """Say what is wrong without anything that could be secret."""
-    text = str(error)
+    text = f"{type(error).__name__}: {error}"
     status, code = _STATUS.search(text), _CODE.search(text)
     for pattern, words in _KNOWN:
         if (status is None or words is not _KNOWN[-1][1]) and re.search(pattern, text):

@@ -327,6 +327,12 @@ UNUSABLE = [
         "its endpoint is plain http; to allow that, set AWS_ALLOW_HTTP=true",
         id="plain http",
     ),
+    pytest.param(
+        PLACE,
+        lambda *_: {"AWS_ENDPOINT_URL": "localhost:9000"},
+        "its endpoint is no address; one begins with https://",
+        id="an endpoint without a scheme",
+    ),
     pytest.param(PLACE, lambda *_: {"AWS_ALLOW_HTTP": "perhaps"}, "a setting is unusable; look at", id="a bad setting"),
     pytest.param(
         PLACE,
