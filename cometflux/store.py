@@ -132,15 +132,15 @@ class Store:
         raise ConfigError(f"{self} cannot be written to: {words}")
 
     async def _prove(self) -> None:
-        name, mark = f".cometflux-{os.urandom(8).hex()}", "0" * 64
-        if not await self._put(name, b"cometflux", {_DIGEST: mark}):
+        name, data, mark = f".cometflux-{os.urandom(8).hex()}", b"cometflux", "0" * 64
+        if not await self._put(name, data, {_DIGEST: mark}):
             raise _RefusedError("it says that a name is taken that nobody can have")
         try:
             if await self._put(name, b"another", {}):
                 raise _RefusedError("it replaces what is there, though it is told not to (If-None-Match)")
             head = await self._head(name)
-            if head is None or head.attributes.get(_DIGEST) != mark:
-                raise _RefusedError("it does not give the metadata back that were put with an object")
+            if head is None or (head.meta["size"], head.attributes.get(_DIGEST)) != (len(data), mark):
+                raise _RefusedError("it does not give the size and the metadata back that were put with an object")
             if await self._head(f"{name}-none") is not None:
                 raise _RefusedError("it knows an object that nobody has put")
         finally:

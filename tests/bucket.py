@@ -6,6 +6,7 @@ request on, byte for byte, or does to it what the next fault in line says.
 
 import http.client
 import logging
+import re
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,9 +53,13 @@ class Proxy(BaseHTTPRequestHandler):
         elif fault is not None and fault.what != "lost":
             self._fail(fault)
             return
+        if "google" in shop.habits:
+            self._speak_google()
         if "careless" in shop.habits:
             del self.headers["If-None-Match"]
         status, headers, data = self._hand_on(body)
+        if "google" in shop.habits:
+            headers = {re.sub("(?i)x-amz-meta-", "x-goog-meta-", name): value for name, value in headers.items()}
         if "forgetful" in shop.habits:
             headers = {name: value for name, value in headers.items() if not name.lower().startswith("x-amz-meta")}
         if fault is not None and fault.what == "lost":
@@ -63,6 +68,18 @@ class Proxy(BaseHTTPRequestHandler):
         self._answer(status, headers, data)
 
     do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _serve  # noqa: N815 - the names that http.server looks for
+
+    def _speak_google(self):
+        """Turn a request as Google Cloud Storage takes it into one of S3; the two differ in the names of headers."""
+        for name, value in self.headers.items():
+            if name.lower().startswith("x-goog-meta-"):
+                self.headers[f"x-amz-meta-{name[12:]}"] = value
+        if self.headers.get("x-goog-if-generation-match") == "0":
+            self.headers["If-None-Match"] = "*"
+        # moto looks who asks, not whether it is true.
+        who = "Credential=x/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x"
+        del self.headers["Authorization"]
+        self.headers["Authorization"] = f"AWS4-HMAC-SHA256 {who}"
 
     def _fail(self, fault):
         if fault.what == "cut":
@@ -115,7 +132,8 @@ class Bucket:
         """What was asked for, as method and path."""
         self.headers = []
         self.habits = set()
-        """``careless``: what is there is replaced; ``forgetful``: metadata are not given back."""
+        """``careless``: what is there is replaced; ``forgetful``: metadata are not given back; ``google``: the headers
+        are those of Google Cloud Storage."""
         self._faults = []
         self._lock = threading.Lock()
 
