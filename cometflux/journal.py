@@ -468,6 +468,12 @@ class JournalWriter:
             self._write(database, (), [record.dropped() for record in _look_up(database, page).values()])
         return len(identities)
 
+    @property
+    def place(self) -> str | None:
+        """As `Journal.place`, while it is open."""
+        with told(self.path):
+            return read_place(self._opened)
+
     def note_place(self, url: str) -> None:
         """Write down to which place in an object store the images go.
 

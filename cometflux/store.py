@@ -37,6 +37,8 @@ _TRIES = 2
 """How often a put is made that ran out of time: obstore repeats only questions then."""
 _PROOF = 15.0
 """How long it may take to prove that a place can be written to, in seconds."""
+_FAREWELL = 5.0
+"""How long it may take to remove what was put for that, in seconds."""
 _LARGEST_RECORD = 16 * 1024 * 1024
 _DIGEST = "sha256"
 _MOMENT = "saved"
@@ -133,8 +135,8 @@ class Store:
 
     async def _prove(self) -> None:
         name, data, mark = f".cometflux-{os.urandom(8).hex()}", b"cometflux", "0" * 64
-        if not await self._put(name, data, {_DIGEST: mark}):
-            raise _RefusedError("it says that a name is taken that nobody can have")
+        # Where its answer was lost, it is refused when it is made again; what counts is what is there.
+        await self._put(name, data, {_DIGEST: mark})
         try:
             if await self._put(name, b"another", {}):
                 raise _RefusedError("it replaces what is there, though it is told not to (If-None-Match)")
@@ -148,8 +150,9 @@ class Store:
 
     async def _remove(self, name: str) -> None:
         try:
-            await self._ask("delete", name)
-        except _RefusedError:
+            async with asyncio.timeout(_FAREWELL):
+                await self._ask("delete", name)
+        except (_RefusedError, TimeoutError):
             # Whoever may put need not have the right to remove; the object has nine bytes.
             return
 

@@ -38,6 +38,9 @@ class Proxy(BaseHTTPRequestHandler):
     """One connection through the proxy."""
 
     protocol_version = "HTTP/1.1"
+    # Head and body in one packet: a second one would wait for the first to be acknowledged.
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass

@@ -154,6 +154,11 @@ def test_a_place_that_was_misspelt_can_be_mended_while_nothing_is_bought(bucket,
             2,
             "--out: nothing can be saved to ftp://; allowed is the path of a folder, or",
         ),
+        (
+            "batch a.csv --out s3:/b/a",
+            2,
+            "--out: 's3:/b/a' has one slash where a URL has two, as in s3://bucket/prefix",
+        ),
         ("generate 'a fox' --out s3://", 2, "--out: '' is no name of a bucket; allowed is s3://bucket/prefix"),
         ("generate 'a fox' --out s3://nobody/a", 3, "s3://nobody/a cannot be written to: there is no such bucket"),
         (
@@ -162,7 +167,7 @@ def test_a_place_that_was_misspelt_can_be_mended_while_nothing_is_bought(bucket,
             "--out: s3:// is followed by a user or a password; credentials come from the environment",
         ),
     ],
-    ids=["a journal without a place", "ftp", "no bucket", "a bucket of nobody's", "a password"],
+    ids=["a journal without a place", "ftp", "one slash", "no bucket", "a bucket of nobody's", "a password"],
 )
 def test_a_place_that_will_not_do_is_one_line_and_nothing_is_bought(bucket, service, prompts, capsys, line, code, says):
     run(line, code)

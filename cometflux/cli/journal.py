@@ -133,8 +133,7 @@ def own_place(folder: Path) -> str | None:
 
 def _take_place(writer: JournalWriter, place: str | None) -> None:
     """Note where the pictures go. As soon as something is bought, it is there that they are looked for."""
-    with Journal(writer.path) as journal:
-        noted = journal.place
+    noted = writer.place
     if place == noted:
         return
     folder = writer.path.parent
@@ -169,7 +168,7 @@ def _open(writer: JournalWriter, settings: Settings) -> None:
 def _forget_files(writer: JournalWriter) -> None:
     """Plan anew what is no longer on the disk: nobody has it to be fetched again."""
     with Journal(writer.path) as journal:
-        place = find_place("out", journal.place or writer.path.parent)
+        place = find_place("out", writer.place or writer.path.parent)
         gone = asyncio.run(_gone(place, journal.records("saved")))
     writer.commit((), [record.renewed() for record in gone])
     writer.bought -= sum(record.bought for record in gone)

@@ -7,7 +7,7 @@ from typing import Any
 from cyclopts import Token
 
 from cometflux.cli.faults import UsageError
-from cometflux.locations import Location, is_url
+from cometflux.locations import Location, is_flattened, is_url
 
 _LONGEST = 9
 
@@ -43,9 +43,11 @@ def folder(_: Any, tokens: Sequence[Token]) -> Path:
 def place(type_: Any, tokens: Sequence[Token]) -> Path | str:
     """Read where pictures go: the path of a folder, or the URL of a place in an object store, in its usual form."""
     given = text(type_, tokens)
-    if not is_url(given):
-        return Path(given)
     try:
-        return str(Location.of(given))
+        if is_url(given):
+            return str(Location.of(given))
     except ValueError as error:
         raise UsageError(f"{tokens[0].keyword}: {error}") from error
+    if is_flattened(Path(given).parts):
+        raise UsageError(f"{tokens[0].keyword}: {given!r} has one slash where a URL has two, as in s3://bucket/prefix")
+    return Path(given)
