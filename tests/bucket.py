@@ -232,5 +232,12 @@ class Bucket:
     def count(self, method, part=""):
         return sum(asked == method and part in path for asked, path in self.requests)
 
+    def wait_for(self, count, method, part):
+        """Wait until so many requests of a kind have come."""
+        give_up = time.monotonic() + 10
+        while self.count(method, part) < count:
+            assert time.monotonic() < give_up, "it did not come about"
+            time.sleep(0.01)
+
     def remove(self, name):
         obstore.delete(self.store, name)

@@ -189,6 +189,7 @@ def test_a_store_that_refuses_later_is_told_and_resume_saves(bucket, service, pr
     assert 3 == len(pictures(bucket)) == len(service.bills)
 
 
+@pytest.mark.hard
 def test_a_local_batch_looks_in_the_store_for_what_it_had(bucket, prompts, capsys):
     run(f"batch a.csv --local --out {PLACE}")
     bucket.remove(pictures(bucket)[0])

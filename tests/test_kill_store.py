@@ -53,7 +53,7 @@ class StoreShop(Shop):
 @pytest.mark.parametrize(
     ("jobs", "kills", "seed"),
     [
-        pytest.param(40, 1, 1, id="few"),
+        pytest.param(24, 1, 1, id="few"),
         *(pytest.param(400, 12, seed, id=f"many, seed {seed}", marks=pytest.mark.hard) for seed in (2, 3, 4)),
     ],
 )

@@ -1,5 +1,6 @@
 """Images in an object store, at a real S3-speaking server, and at one that misbehaves."""
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -19,7 +20,7 @@ import pytest
 from bucket import KEY_ID, NAME, SECRET, Bucket
 from test_canary import shown
 
-from cometflux import Journal, PollPolicy, open_session
+from cometflux import Journal, PollPolicy, Session, open_session
 from cometflux.errors import ConfigError, OutputError, SessionStoppedError
 from cometflux.jobs import Job, Kind
 from cometflux.locations import StoredFile
@@ -28,6 +29,7 @@ from cometflux.predictions import Prediction, Status
 from cometflux.storage import record_of
 from cometflux.store import Store, open_store
 from cometflux.testing import LocalService
+from cometflux.transport import AiohttpTransport
 
 pytestmark = pytest.mark.realtime
 
@@ -161,7 +163,13 @@ async def test_another_output_of_that_name_stands_beside_it(bucket):
 
 @pytest.mark.parametrize("part", ["boat.png", "boat.json"])
 @pytest.mark.parametrize(
-    "what", ["lost", "cut", "503 SlowDown", "500 InternalError", pytest.param("slow", marks=pytest.mark.hard)]
+    "what",
+    [
+        "lost",
+        "cut",
+        "503 SlowDown",
+        *(pytest.param(each, marks=pytest.mark.hard) for each in ("500 InternalError", "slow")),
+    ],
 )
 async def test_a_put_that_goes_wrong_is_made_again_and_leaves_one_object(bucket, what, part):
     bucket.fail(what, times=1, part=part, wait=1.0)
@@ -574,6 +582,37 @@ async def test_what_is_saved_stays_so_while_nobody_can_look(bucket, service, tmp
         again, _ = await outcomes_of(session.generate(prompts(3), save_to=PLACE))
     assert [outcome.files for outcome in before] == [outcome.files for outcome in again]
     assert (3, 0) == (len(service.bills), bucket.count("PUT", ".webp"))
+
+
+async def test_one_of_unknown_fate_is_not_sent_again_while_nobody_can_look_for_its_image(bucket, service, tmp_path):
+    service.fail("drop", after=True)
+    async with opened(service, journal=tmp_path) as session:
+        (outcome,), _ = await outcomes_of(session.generate(prompts(1), save_to=PLACE))
+    assert Kind.UNKNOWN is outcome.kind
+    bucket.fail("403 AccessDenied", times=100, method="GET", part=".json")
+    async with opened(service, journal=tmp_path, on_unknown="resend", max_resends=5) as session:
+        (outcome,), end = await outcomes_of(session.generate(prompts(1), save_to=PLACE))
+    assert (Kind.UNKNOWN, 1) == (outcome.kind, len(service.bills))
+    assert "could not be looked at" in str(end)
+
+    bucket.mend()
+    async with opened(service, journal=tmp_path, on_unknown="resend", max_resends=5) as session:
+        (outcome,), _ = await outcomes_of(session.generate(prompts(1), save_to=PLACE))
+    assert outcome.ok, "now it is sure that there is none"
+
+
+async def test_what_a_session_that_closes_leaves_half_put_is_found_by_the_next(bucket, service, tmp_path):
+    transport = AiohttpTransport(service.key, service.url)
+    bucket.fail("slow", times=4, part=".webp", wait=1.0)
+    async with Session(transport, journal=tmp_path, poll_policy=PollPolicy.every(0.02), grace=0.3) as session:
+        batch = session.generate(prompts(2), save_to=PLACE)
+        async with batch:
+            await asyncio.to_thread(bucket.wait_for, 2, "PUT", ".webp")
+    await asyncio.sleep(1.2)
+    async with opened(service, journal=tmp_path) as session:
+        outcomes, _ = await outcomes_of(session.generate(prompts(2), save_to=PLACE))
+    assert [True, True] == [outcome.ok for outcome in outcomes]
+    assert (2, 4) == (len(service.bills), len(bucket.names()))
 
 
 async def test_no_credential_is_in_the_journal_or_the_records(bucket, service, tmp_path):
