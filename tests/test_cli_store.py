@@ -197,3 +197,14 @@ def test_a_local_batch_looks_in_the_store_for_what_it_had(bucket, prompts, capsy
     run(f"batch a.csv --local --out {PLACE}")
     assert re.search(r"from earlier runs +2\nbought +1\n", capsys.readouterr().err)
     assert 3 == len(pictures(bucket))
+
+
+@pytest.mark.hard
+def test_a_local_batch_that_cannot_look_says_so(bucket, prompts, capsys):
+    run(f"batch a.csv --local --out {PLACE}")
+    capsys.readouterr()
+    bucket.fail("403 AccessDenied", times=50, method="HEAD")
+    run(f"batch a.csv --local --out {PLACE}", 3)
+    err = capsys.readouterr().err
+    assert f"error: what is in {PLACE} could not be looked at: access is denied" in err
+    assert "paid for" not in err, "it is of no one prediction"

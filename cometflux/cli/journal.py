@@ -16,7 +16,7 @@ from cometflux.cli.options import MAX_PENDING, Settings
 from cometflux.cli.plan import Plan
 from cometflux.cli.report import not_drawn
 from cometflux.cli.shell import argument, join
-from cometflux.errors import CometfluxError, JournalMismatchError, Money, OutputError, SessionClosedError
+from cometflux.errors import CometfluxError, ConfigError, JournalMismatchError, Money, OutputError, SessionClosedError
 from cometflux.jobs import Kind
 from cometflux.journal import Account, Journal, JournalWriter
 from cometflux.locations import Location, StoredFile
@@ -169,7 +169,11 @@ def _forget_files(writer: JournalWriter) -> None:
     """Plan anew what is no longer on the disk: nobody has it to be fetched again."""
     with Journal(writer.path) as journal:
         place = find_place("out", writer.place or writer.path.parent)
-        gone = asyncio.run(_gone(place, journal.records("saved")))
+        try:
+            gone = asyncio.run(_gone(place, journal.records("saved")))
+        except OutputError as error:
+            # It is of no one prediction.
+            raise ConfigError(error.message) from error
     writer.commit((), [record.renewed() for record in gone])
     writer.bought -= sum(record.bought for record in gone)
 
