@@ -13,16 +13,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 from cometflux import images, naming, reading, storage
 from cometflux.asking import Asker
 from cometflux.errors import CometfluxError, InputError, Money, OutputError, SessionClosedError, UnknownSubmissionError
 from cometflux.events import Accepted, Ended, Observer, Retried, Saved
-from cometflux.images import ImageFile
+from cometflux.images import Image
 from cometflux.jobs import Kind
 from cometflux.ledger import Ledger
+from cometflux.places import Place
 from cometflux.predictions import Prediction
 from cometflux.records import Record, Step
 from cometflux.registry import Entry, Registry, kind_of_loss, verdict
@@ -240,10 +240,15 @@ class Carrier:
 
     async def _look_for_id(self, entry: Entry, record: Record, doubt: UnknownSubmissionError) -> None:
         """Look whether an image tells what the journal could not: a disk may take the one and not the other."""
-        if doubt.prediction_id is not None or entry.folder is None or record.began is None:
+        if doubt.prediction_id is not None or entry.place is None or record.began is None:
             return
         stem = naming.file_stem(entry.index, entry.job)
-        doubt.prediction_id = await asyncio.to_thread(storage.find_id, entry.folder, stem, entry.job, record.began)
+        try:
+            doubt.prediction_id = await entry.place.find_id(stem, entry.job, record.began)
+        except OutputError as error:
+            # It may be there, so nobody is to buy it again meanwhile.
+            self._on_doom(error)
+            raise doubt from error
         await self._ledger.suspect(entry, doubt)
 
     async def _ask_on(self, entry: Entry, record: Record) -> None:
@@ -258,9 +263,15 @@ class Carrier:
         """Tell of what is saved; what is missing is fetched again, from where the service says it is now."""
         entry.resumed = True
         entry.prediction = record.last_word
-        files: tuple[ImageFile, ...] | None = () if record.last_word.output else None
-        if entry.folder is not None:
-            files = await asyncio.to_thread(_look_for_files, entry, record)
+        files: tuple[Image, ...] | None = () if record.last_word.output else None
+        try:
+            if entry.place is not None:
+                files = await _look_for_files(entry.place, entry, record)
+        except OutputError as error:
+            # They may be there, and the journal goes on to say so.
+            self._on_doom(error)
+            self.end(entry, Kind.SUCCEEDED, error, is_told=True)
+            return
         if files is None:
             await self._ask_on(entry, record)
         else:
@@ -284,10 +295,10 @@ class Carrier:
             self._buy_again(entry, prediction)
             return
         self.free_slot(entry)
-        if error is None and entry.folder is not None:
+        if error is None and entry.place is not None:
             self._registry.conclude(entry, prediction)
             self._ledger.conclude(entry, kind, prediction, None)
-            self._spawn(self._save(entry, prediction, entry.folder))
+            self._spawn(self._save(entry, prediction, entry.place))
         else:
             entry.prediction = prediction
             self.end(entry, kind, error)
@@ -308,13 +319,13 @@ class Carrier:
             self._tell(Retried(key=entry.key, index=entry.index, error=error))
         self.launch(entry)
 
-    async def _save(self, entry: Entry, prediction: Prediction, folder: Path) -> None:
-        files: tuple[ImageFile, ...] = ()
+    async def _save(self, entry: Entry, prediction: Prediction, place: Place) -> None:
+        files: tuple[Image, ...] = ()
         error: OutputError | None = OutputError(UNSAVED)
         try:
             record = storage.record_of(prediction, entry.job, entry.key, entry.index)
             stem = naming.file_stem(entry.index, entry.job)
-            files, error = await self._saver.save(prediction, folder, stem, record)
+            files, error = await self._saver.save(prediction, place, stem, record)
             if error is not None and error.is_disk:
                 # What cannot be kept is not to be bought.
                 self._on_doom(error)
@@ -352,7 +363,7 @@ class Carrier:
         entry: Entry,
         kind: Kind,
         error: CometfluxError | None = None,
-        files: tuple[ImageFile, ...] = (),
+        files: tuple[Image, ...] = (),
         *,
         is_told: bool = False,
     ) -> None:
@@ -378,17 +389,18 @@ class Carrier:
         entry.deliver(outcome)
 
 
-def _look_for_files(entry: Entry, record: Record) -> tuple[ImageFile, ...] | None:
+async def _look_for_files(place: Place, entry: Entry, record: Record) -> tuple[Image, ...] | None:
     """Find the images of a prediction that succeeded: where the journal says, else where a crash left them."""
-    assert entry.folder is not None
     assert record.prediction_id is not None
     if record.is_whole:
-        found = storage.check_files(entry.folder, [(each.name, each.size, each.digest) for each in record.files])
-        if found is not None:
-            return found
+        kept = await place.check_files([(each.name, each.size, each.digest) for each in record.files])
+        if kept is not None:
+            return kept
     count = len(record.last_word.output)
     stem = naming.file_stem(entry.index, entry.job)
-    return storage.find_saved(entry.folder, stem, record.prediction_id, count) if count else None
+    found = [*await place.find_each(stem, record.prediction_id, count)] if count else []
+    whole = tuple(image for image in found if image is not None)
+    return whole if count and len(whole) == count else None
 
 
 def unforeseen(error: Exception, entry: Entry) -> CometfluxError:

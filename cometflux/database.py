@@ -42,6 +42,15 @@ _TABLES = {
     observed TEXT NOT NULL
 )""",
 }
+_PLACE_SCHEMA = 2
+_PLACE_TABLE = {
+    "place": """CREATE TABLE place(
+    number INTEGER PRIMARY KEY,
+    url TEXT NOT NULL,
+    url_sum INTEGER NOT NULL
+)"""
+}
+"""Only in the journal of a batch whose images go to an object store."""
 COLUMNS = "identity, place, plan, plan_sum, standing, bought, progress, serial, progress_sum"
 """Of a job, in the order in which `rows` lays them out."""
 
@@ -103,6 +112,28 @@ def read_front(database: sqlite3.Connection) -> FrontPage:
 def turn_front(database: sqlite3.Connection, front: FrontPage) -> None:
     """Write what the journal notes of itself, within the transaction that is open."""
     database.execute("INSERT OR REPLACE INTO front VALUES(1, ?, ?, ?, ?, ?, ?, ?, ?)", front.to_row())
+
+
+def read_place(database: sqlite3.Connection) -> str | None:
+    """Read to which place in an object store the images go; None where they go to the journal's own folder.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    if not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'place'").fetchone():
+        return None
+    found = database.execute("SELECT url, url_sum FROM place").fetchall()
+    if len(found) != 1 or rows.check_sum(found[0][:1]) != found[0][1]:
+        raise ValueError("where its images go is not what was written")
+    return str(found[0][0])
+
+
+def note_place(database: sqlite3.Connection, url: str) -> None:
+    """Note to which place in an object store the images go, within the transaction that is open."""
+    database.execute(_PLACE_TABLE["place"].replace("TABLE", "TABLE IF NOT EXISTS", 1))
+    database.execute("INSERT OR REPLACE INTO place VALUES(1, ?, ?)", (url, rows.check_sum((url,))))
+    # A version that knows nothing of places would save what is left into the folder.
+    database.execute(f"PRAGMA user_version = {_PLACE_SCHEMA}")
 
 
 # ── reading and checking ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -176,6 +207,7 @@ def check(database: sqlite3.Connection, path: Path, note: Note) -> tuple[FrontPa
     try:
         _check_schema(database, path)
         front = read_front(database)
+        read_place(database)
         _check_note(front, note, path)
         number = balance = bought = 0
         every = f"SELECT number, {COLUMNS} FROM jobs ORDER BY number"  # noqa: S608
@@ -197,10 +229,10 @@ def _check_schema(database: sqlite3.Connection, path: Path) -> None:
     (schema,) = database.execute("PRAGMA user_version").fetchone()
     if application != _APPLICATION:
         raise JournalError(f"{str(path)!r} is not a journal of cometflux")
-    if schema > _SCHEMA:
+    if schema > _PLACE_SCHEMA:
         raise JournalMismatchError(f"the journal {str(path)!r} was written by a newer version of cometflux")
     tables = dict(database.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
-    if (schema, tables) != (_SCHEMA, _TABLES):
+    if (schema, tables) not in ((_SCHEMA, _TABLES), (_PLACE_SCHEMA, _TABLES | _PLACE_TABLE)):
         raise ValueError("its tables are not those that were made")
 
 

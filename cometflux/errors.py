@@ -35,6 +35,7 @@ from typing import Any, ClassVar
 
 import attrs
 
+from cometflux.locations import StoredFile
 from cometflux.predictions import Prediction
 
 
@@ -283,8 +284,8 @@ class PatienceError(CometfluxError):
 class OutputError(CometfluxError):
     """An output could not be fetched or saved; the prediction is paid for and known.
 
-    ``is_transient`` tells whether fetching it again may help; ``path`` is the image where it is on disk all the
-    same; ``is_disk`` tells that the disk refused it, as it would refuse the next.
+    ``is_transient`` tells whether fetching it again may help; ``path`` is the image where it is saved all the
+    same; ``is_disk`` tells that the disk or the object store refused it, as it would refuse the next.
     """
 
     default_money = Money.ACCEPTED
@@ -293,7 +294,7 @@ class OutputError(CometfluxError):
         self,
         message: str,
         is_transient: bool = False,
-        path: Path | None = None,
+        path: Path | StoredFile | None = None,
         is_disk: bool = False,
         **context: Any,
     ) -> None:

@@ -10,6 +10,7 @@ import attrs
 
 from cometflux.errors import CometfluxError
 from cometflux.jobs import Kind
+from cometflux.locations import StoredFile
 from cometflux.predictions import Status
 from cometflux.values import Value
 
@@ -65,11 +66,11 @@ class Retried(Value):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Saved(Value):
-    """The images of a prediction are on disk, whole."""
+    """The images of a prediction are saved, whole."""
 
     key: str
     prediction_id: str
-    files: tuple[Path, ...]
+    files: tuple[Path | StoredFile, ...]
     size: int = 0
     """How many bytes they have together."""
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 import attrs
 
 from cometflux.errors import InputError
+from cometflux.locations import StoredImage
 from cometflux.values import Value
 
 LARGEST_IMAGE_INPUT = 8 * 1024 * 1024
@@ -32,6 +33,9 @@ class ImageFile(Value):
     def of(cls, path: Path, data: bytes) -> Self:
         """Describe the file at *path* that holds *data*."""
         return cls(path=path, size=len(data), digest=hashlib.sha256(data).hexdigest())
+
+
+Image = ImageFile | StoredImage
 
 
 def media_type(data: bytes) -> str | None:

@@ -19,7 +19,19 @@ from typing import Any, Self, TypeVar
 import attrs
 
 from cometflux import rows
-from cometflux.database import COLUMNS, check, look, make, make_private, open_reader, read_front, told, turn_front
+from cometflux.database import (
+    COLUMNS,
+    check,
+    look,
+    make,
+    make_private,
+    note_place,
+    open_reader,
+    read_front,
+    read_place,
+    told,
+    turn_front,
+)
 from cometflux.errors import ConfigError, JournalError, JournalLockedError, JournalMismatchError
 from cometflux.locking import Lock, Note, is_locked
 from cometflux.records import DROPPED, SENDING, STANDINGS, Record
@@ -124,6 +136,12 @@ class Journal:
         """Which service its predictions are at; None where nothing was written yet."""
         with told(self.path):
             return read_front(self._database).base_url
+
+    @property
+    def place(self) -> str | None:
+        """To which place in an object store its images go, as a URL; None where they go to its own folder."""
+        with told(self.path):
+            return read_place(self._database)
 
     def status(self) -> dict[str, int]:
         """Count the jobs: ``planned``, and where they stand; the parts always add up to it.
@@ -449,6 +467,21 @@ class JournalWriter:
         for page in _pages(identities):
             self._write(database, (), [record.dropped() for record in _look_up(database, page).values()])
         return len(identities)
+
+    @property
+    def place(self) -> str | None:
+        """As `Journal.place`, while it is open."""
+        with told(self.path):
+            return read_place(self._opened)
+
+    def note_place(self, url: str) -> None:
+        """Write down to which place in an object store the images go.
+
+        Raises:
+            JournalError: the disk refused.
+        """
+        with self._transaction() as database:
+            note_place(database, url)
 
     def forget_service(self) -> None:
         """Plan anew whatever a service still had that no longer exists, as one on this machine that has ended.

@@ -18,7 +18,7 @@ from uuid import uuid4
 from cometflux import converter, images, reading
 from cometflux.errors import CometfluxError, ConnectError, InputError, JournalError, LimitError, Money
 from cometflux.hazard import Observed
-from cometflux.images import ImageFile
+from cometflux.images import Image
 from cometflux.jobs import Job, Kind
 from cometflux.journal import JournalWriter
 from cometflux.predictions import Prediction
@@ -266,7 +266,7 @@ class Ledger:
             self._note(entry)
 
     def end(
-        self, entry: Entry, kind: Kind, error: CometfluxError | None, files: tuple[ImageFile, ...], *, is_told: bool
+        self, entry: Entry, kind: Kind, error: CometfluxError | None, files: tuple[Image, ...], *, is_told: bool
     ) -> None:
         """Note how a job ended; *is_told* where the journal knows that already."""
         record = entry.record
@@ -320,7 +320,7 @@ def _goes_back(record: Record, kind: Kind, error: CometfluxError | None) -> bool
 
 
 def _concluded(
-    record: Record, entry: Entry, kind: Kind, error: CometfluxError | None, files: tuple[ImageFile, ...]
+    record: Record, entry: Entry, kind: Kind, error: CometfluxError | None, files: tuple[Image, ...]
 ) -> Record:
     if record.state is State.PLANNED and kind in (Kind.FAILED, Kind.UNKNOWN):
         # It was settled by hand that it is sent again, and so it will be.
@@ -329,6 +329,6 @@ def _concluded(
         # It was asked after once more only to fetch what is missing here; what is there, or elsewhere, stays.
         return record
     ended = record.ended(kind, entry.prediction, error)
-    if kind is not Kind.SUCCEEDED or entry.folder is None:
+    if kind is not Kind.SUCCEEDED or entry.place is None:
         return ended
     return ended.saved(tuple(Saved(name=f.path.name, size=f.size, digest=f.digest) for f in files), error)

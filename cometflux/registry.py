@@ -18,6 +18,7 @@ from cometflux.errors import (
     UnknownSubmissionError,
 )
 from cometflux.jobs import Job, Kind
+from cometflux.locations import StoredFile
 from cometflux.predictions import Prediction, Status
 from cometflux.records import Record
 from cometflux.values import Value
@@ -37,8 +38,8 @@ class Outcome(Value):
     """What the service last said; None where there is no id."""
     error: CometfluxError | None = None
     """Why there is no picture, or why it is not saved; None where all is well."""
-    files: tuple[Path, ...] = ()
-    """The images on disk, in the order of the output."""
+    files: tuple[Path | StoredFile, ...] = ()
+    """The images, in the order of the output: a path on the disk, or where it is in an object store."""
     resumed: bool = False
     """Whether it was bought by an earlier run, and taken up from the journal."""
 
@@ -60,9 +61,21 @@ class Entry:
 
     # Thousands may be pending.
     __slots__ = (
-        *("admitted", "deliver", "doubt", "failed", "failures", "fingerprint", "folder", "holds_slot"),
+        *("admitted", "deliver", "doubt", "failed", "failures", "fingerprint", "holds_slot"),
         *("identity", "index", "input_size", "is_given_up", "is_looked_up", "is_over", "is_written", "job"),
-        *("key", "over", "patience", "prediction", "record", "resumed", "sending", "task", "trouble", "unreadable"),
+        *(
+            "key",
+            "over",
+            "patience",
+            "place",
+            "prediction",
+            "record",
+            "resumed",
+            "sending",
+            "task",
+            "trouble",
+            "unreadable",
+        ),
     )
 
     def __init__(
@@ -72,7 +85,7 @@ class Entry:
         *,
         index: int,
         key: str,
-        folder: Path | None = None,
+        place: Any = None,
         patience: float | None = None,
         identity: str | None = None,
         fingerprint: str | None = None,
@@ -81,8 +94,8 @@ class Entry:
         self.key = key
         self.job = job
         self.deliver = deliver
-        self.folder = folder
-        """Where its images are to be saved; None where they are not."""
+        self.place = place
+        """Where its images are to be saved; the registry never looks inside. None where they are not."""
         self.patience = patience
         """Seconds to ask after it altogether; None for the policy's."""
         self.task: Any = None
@@ -172,7 +185,7 @@ class Registry:
         deliver: Callable[[Outcome], None],
         *,
         index: int | None = None,
-        folder: Path | None = None,
+        place: Any = None,
         patience: float | None = None,
         identity: str | None = None,
         fingerprint: str | None = None,
@@ -185,7 +198,7 @@ class Registry:
             deliver,
             index=index,
             key=key,
-            folder=folder,
+            place=place,
             patience=patience,
             identity=identity,
             fingerprint=fingerprint,
@@ -220,7 +233,7 @@ class Registry:
         entry: Entry,
         kind: Kind,
         error: CometfluxError | None = None,
-        files: tuple[Path, ...] = (),
+        files: tuple[Path | StoredFile, ...] = (),
     ) -> Outcome:
         """Note how the job ended; the error learns the job's key and id."""
         assert not entry.is_over, "a job ends once"

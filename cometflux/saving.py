@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-from pathlib import Path
 from typing import Any
 
 from cometflux import naming, protocol, storage
 from cometflux.client import Client
 from cometflux.errors import CometfluxError, OutputError
-from cometflux.images import ImageFile
+from cometflux.images import Image
+from cometflux.places import Place
 from cometflux.predictions import Prediction
 from cometflux.protocol import Request
 from cometflux.retry import Retries, RetryPolicy, retrying
@@ -45,8 +45,8 @@ class Saver:
         await self._is_caught_up.wait()
 
     async def save(
-        self, prediction: Prediction, folder: Path, stem: str, record: dict[str, Any], *, is_named: bool = False
-    ) -> tuple[tuple[ImageFile, ...], OutputError | None]:
+        self, prediction: Prediction, place: Place, stem: str, record: dict[str, Any], *, is_named: bool = False
+    ) -> tuple[tuple[Image, ...], OutputError | None]:
         """Save what can be saved; return the files, and the first error where some are missing.
 
         What an earlier run saved of the prediction is not fetched again. *is_named* tells that a caller chose *stem*.
@@ -55,35 +55,38 @@ class Saver:
             return (), OutputError("there is no output to save", prediction_id=prediction.id)
         self._note_unsaved(1)
         try:
-            return await self._save_each(prediction, folder, stem, record, is_named)
+            return await self._save_each(prediction, place, stem, record, is_named)
         finally:
             self._note_unsaved(-1)
 
     async def _save_each(
-        self, prediction: Prediction, folder: Path, stem: str, record: dict[str, Any], is_named: bool
-    ) -> tuple[tuple[ImageFile, ...], OutputError | None]:
+        self, prediction: Prediction, place: Place, stem: str, record: dict[str, Any], is_named: bool
+    ) -> tuple[tuple[Image, ...], OutputError | None]:
         count = len(prediction.output)
-        found = await asyncio.to_thread(storage.find_each, folder, stem, prediction.id, count)
         first: OutputError | None = None
+        try:
+            found = [*await place.find_each(stem, prediction.id, count)]
+        except OutputError as error:
+            # What is there nobody knows, so nothing is written beside it.
+            error.prediction_id = prediction.id
+            return (), error
         for number, name in enumerate(naming.output_stems(stem, count)):
             if found[number] is not None:
                 continue
             try:
                 data = await self.fetch(prediction.output[number])
-                found[number] = await self._write(folder, name, data, record, is_named)
+                found[number] = await self._write(place, name, data, record, is_named)
             except OutputError as error:
                 error.prediction_id = prediction.id
                 if error.path is not None:
-                    found[number] = await asyncio.to_thread(storage.describe, error.path)
+                    found[number] = await place.describe(error.path)
                 first = first or error
         return tuple(image for image in found if image is not None), first
 
-    async def _write(self, folder: Path, name: str, data: bytes, record: dict[str, Any], is_named: bool) -> ImageFile:
+    async def _write(self, place: Place, name: str, data: bytes, record: dict[str, Any], is_named: bool) -> Image:
         # Which spellings are there is looked at first: two that differ in nothing else go one behind the other.
         async with self._naming if is_named else contextlib.nullcontext():
-            return await asyncio.to_thread(
-                storage.write_output, folder, name, data, record, is_named=is_named, embeds=self._embeds
-            )
+            return await place.write(name, data, record, is_named=is_named, embeds=self._embeds)
 
     def _note_unsaved(self, change: int) -> None:
         self._unsaved += change

@@ -31,13 +31,16 @@ from cometflux.events import Event, Observer, Submitted
 from cometflux.jobs import Job, Kind
 from cometflux.journal import JournalWriter
 from cometflux.ledger import Ledger
+from cometflux.locations import StoredFile
 from cometflux.pacing import Pacer, check_limit
+from cometflux.places import Folder, find_place
 from cometflux.polling import PollPolicy, check_seconds
 from cometflux.predictions import Prediction
 from cometflux.protocol import Request
 from cometflux.registry import Entry, Outcome, Registry
 from cometflux.retry import Retries, RetryPolicy
 from cometflux.saving import Saver
+from cometflux.store import Store
 from cometflux.submission import MOST_POSTS, OnUnknown, Submitter, UnknownPolicy
 from cometflux.transport import Transport
 
@@ -220,7 +223,7 @@ class Session:
             raise
 
     def generate(
-        self, jobs: Iterable[Job | object] | AsyncIterable[Job | object], *, save_to: str | Path | None = None
+        self, jobs: Iterable[Job | object] | AsyncIterable[Job | object], *, save_to: str | Path | Store | None = None
     ) -> Batch:
         """Run many jobs; iterate over the result for their outcomes, as they end, in any order.
 
@@ -228,20 +231,21 @@ class Session:
 
         Args:
             jobs: any iterable or async iterable of `flux` objects, `Job` objects or prompts.
-            save_to: the folder for the images, made where it is missing; None to save nothing. No file that is
-                there already is replaced.
+            save_to: the folder for the images, made where it is missing; or a place in an object store, as a URL
+                (``s3://bucket/prefix``, ``gs://``, ``az://``) or made by `store.open_store`; None to save nothing. No
+                file that is there already is replaced.
 
         Raises:
             InputError: *jobs* is no iterable of jobs.
-            ConfigError: *save_to* is no path.
+            ConfigError: *save_to* is no path and no such URL.
         """
         self._check_usable()
-        folder = None if save_to is None else _read_folder("save_to", save_to)
+        place = None if save_to is None else find_place("save_to", save_to)
 
         def start(drawing: Drawing) -> None:
             self._check_usable()
             self._drawings.add(drawing)
-            self._feeders[drawing] = self._spawn(self._feed(drawing, folder))
+            self._feeders[drawing] = self._spawn(self._feed(drawing, place))
 
         return Batch(Drawing(jobs, self._max_pending), start, self._leave)
 
@@ -256,7 +260,9 @@ class Session:
         _check_prediction(prediction)
         return tuple([await self._saver.fetch(url) for url in prediction.output])
 
-    async def save(self, prediction: Prediction, folder: str | Path, name: str | None = None) -> tuple[Path, ...]:
+    async def save(
+        self, prediction: Prediction, folder: str | Path | Store, name: str | None = None
+    ) -> tuple[Path | StoredFile, ...]:
         """Save the images of a prediction below *folder*, each with a JSON record of how it was made.
 
         A file appears under its final name only when it is whole. Outputs expire at the service, so save soon. What
@@ -264,17 +270,17 @@ class Session:
 
         Args:
             prediction: one that succeeded.
-            folder: made where it is missing.
+            folder: made where it is missing; or a place in an object store, as for `generate`.
             name: the files' name without its ending; None for the prediction's id.
 
         Raises:
             InputError: *prediction* is none, or *name* is not the name of a file in *folder*.
-            ConfigError: *folder* is no path.
+            ConfigError: *folder* is no path and no such URL.
             OutputError: an output is missing, too large or not an image; the prediction stays paid and known.
         """
         self._check_usable(sends=False)
         _check_prediction(prediction)
-        place = _read_folder("folder", folder)
+        place = find_place("folder", folder)
         stem = naming.id_stem(prediction.id) if name is None else naming.check_stem(name)
         record = storage.record_of(prediction, None, None, None)
         saved, error = await self._saver.save(prediction, place, stem, record, is_named=name is not None)
@@ -371,7 +377,7 @@ class Session:
             any(entry.sending for entry in self._registry.waiting)
             # What is not looked up yet may be bought already.
             or (self._ledger.is_kept and any(e.task and not e.is_looked_up for e in self._registry.waiting))
-            or any(e.prediction and e.folder is not None for e in (*self._registry.waiting, *self._registry.pending))
+            or any(e.prediction and e.place is not None for e in (*self._registry.waiting, *self._registry.pending))
             or bool(self._registry.saving)
         )
 
@@ -414,15 +420,15 @@ class Session:
 
     # ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _feed(self, drawing: Drawing, folder: Path | None) -> None:
+    async def _feed(self, drawing: Drawing, place: Folder | Store | None) -> None:
         """Draw jobs while there is room for their outcomes and a slot for each."""
         error: BaseException | None = None
         try:
-            if folder is not None:
-                await asyncio.to_thread(storage.prepare_folder, folder)
-                if self._ledger.guards(folder):
-                    # Nobody else works here, so what is half written was left by a process that was killed.
-                    await asyncio.to_thread(storage.sweep, folder)
+            if place is not None:
+                await place.prepare()
+            if isinstance(place, Folder) and self._ledger.guards(place.path):
+                # Nobody else works here, so what is half written was left by a process that was killed.
+                await place.sweep()
             deliver = drawing.deliver
             while True:
                 await drawing.room()
@@ -434,7 +440,7 @@ class Session:
                 drawn = await drawing.draw()
                 if drawn is None:
                     break
-                await self._admit(drawing, drawn, deliver, folder)
+                await self._admit(drawing, drawn, deliver, place)
         except BaseException as raised:
             # The caller's iterable may raise anything, and it is handed on; but closing a drawing cancels this task.
             error = None if drawing.is_closed else raised
@@ -451,13 +457,13 @@ class Session:
             await self._changed.wait()
 
     async def _admit(
-        self, drawing: Drawing, drawn: Drawn, deliver: Callable[[Outcome], None], folder: Path | None
+        self, drawing: Drawing, drawn: Drawn, deliver: Callable[[Outcome], None], place: Folder | Store | None
     ) -> None:
         entry = self._enter(
             drawn.job,
             deliver,
             index=drawn.index,
-            folder=folder,
+            place=place,
             identity=drawn.identity,
             fingerprint=drawn.fingerprint,
         )
@@ -556,12 +562,6 @@ def _check_prediction(prediction: object) -> None:
         raise InputError(
             "prediction", prediction, "allowed is a Prediction; session.client.get asks after one by its id"
         )
-
-
-def _read_folder(name: str, folder: object) -> Path:
-    if not isinstance(folder, str | Path) or not str(folder).strip():
-        raise ConfigError(f"{name}={folder!r}: allowed is the path of a folder")
-    return Path(folder)
 
 
 def _check_type(name: str, value: object, kind: type) -> None:

@@ -121,7 +121,7 @@ def write_output(
             missing.
     """
     extension = check_image(data)
-    version = _Version.embedding(data, record) if embeds else _Version.of(data)
+    version = Version.embedding(data, record) if embeds else Version.of(data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         others = _spellings(folder, stem) if is_named else []
@@ -142,8 +142,8 @@ def write_output(
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class _Version(Value):
-    """The bytes of an output as they are, or are to be, on the disk."""
+class Version(Value):
+    """The bytes of an output as they are, or are to be, where it is saved."""
 
     data: bytes
     size: int
@@ -152,19 +152,22 @@ class _Version(Value):
     """What the record beside them is to say besides."""
 
     @classmethod
-    def of(cls, data: bytes, note: Mapping[str, Any] | None = None) -> "_Version":
+    def of(cls, data: bytes, note: Mapping[str, Any] | None = None) -> "Version":
+        """Take *data* as they are."""
         return cls(data=data, size=len(data), digest=hashlib.sha256(data).hexdigest(), note=note or {})
 
     @classmethod
-    def embedding(cls, data: bytes, record: Mapping[str, Any]) -> "_Version":
+    def embedding(cls, data: bytes, record: Mapping[str, Any]) -> "Version":
+        """Put *record* into *data*, where that can be done."""
         embedded = embedding.embed(data, record)
         return cls.of(embedded.data, embedded.note)
 
     def at(self, path: Path) -> ImageFile:
+        """Describe the file at *path* that holds them."""
         return ImageFile(path=path, size=self.size, digest=self.digest)
 
 
-def _place_image(path: Path, version: _Version, owner: str | None) -> _Version | None:
+def _place_image(path: Path, version: Version, owner: str | None) -> Version | None:
     """Have *version* at *path* and return it; None where the name belongs to something else."""
     image = version.at(path)
     is_there = os.path.lexists(image.path)
@@ -179,7 +182,7 @@ def _place_image(path: Path, version: _Version, owner: str | None) -> _Version |
     return None
 
 
-def _place_other(path: Path, version: _Version, data: bytes, owner: str | None) -> _Version | None:
+def _place_other(path: Path, version: Version, data: bytes, owner: str | None) -> Version | None:
     """Take what a run that embedded, or did not, has left of this output, instead of *version*; None where it has none.
 
     It may have been killed between the image and its record, and either of them may have been removed since.
@@ -190,16 +193,14 @@ def _place_other(path: Path, version: _Version, data: bytes, owner: str | None) 
     if os.path.lexists(path):
         others = _left_image(path, version, data, owner, told)
     else:
-        others = [] if told is None else [_Version.of(data), _Version.embedding(data, told)]
+        others = [] if told is None else [Version.of(data), Version.embedding(data, told)]
     placed = (_place_image(path, other, owner) for other in others if embedding.is_same_picture(other.data, data))
     return next(filter(None, placed), None)
 
 
-def _left_image(
-    path: Path, version: _Version, data: bytes, owner: str, told: Mapping[str, Any] | None
-) -> list[_Version]:
+def _left_image(path: Path, version: Version, data: bytes, owner: str, told: Mapping[str, Any] | None) -> list[Version]:
     found = _read_image(path)
-    other = _Version.of(found, _note_of(found, version))
+    other = Version.of(found, _note_of(found, version))
     if told is not None:
         is_ours = _heading(other.at(path)).items() <= told.items()
     else:
@@ -207,7 +208,7 @@ def _left_image(
     return [other] if is_ours else []
 
 
-def _note_of(found: bytes, version: _Version) -> Mapping[str, Any]:
+def _note_of(found: bytes, version: Version) -> Mapping[str, Any]:
     if embedding.extract(found) is not None:
         return {"embedded": True}
     # Where nothing was to be embedded, there is nothing to say.

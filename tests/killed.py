@@ -2,7 +2,9 @@
 
 ::
 
-    python killed.py FOLDER BASE_URL KEY COUNT
+    python killed.py FOLDER BASE_URL KEY COUNT [PLACE]
+
+The images go to *PLACE*, the URL of one in an object store, and else to the folder.
 """
 
 import asyncio
@@ -54,13 +56,13 @@ def tell(outcome):
     }
 
 
-async def main(folder, base_url, key, count):
+async def main(folder, base_url, key, count, place=None):
     work = asyncio.current_task()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         async with open_batch(folder, base_url, key) as session:
             prompts = (f"{number} paper boats" for number in range(int(count)))
-            return [tell(outcome) async for outcome in session.generate(prompts, save_to=folder)]
+            return [tell(outcome) async for outcome in session.generate(prompts, save_to=place or folder)]
     return None
 
 

@@ -85,9 +85,10 @@ class Shop:
         seed: where chance starts.
         faults: what the service does wrong.
         latency: how long a prediction takes, in seconds.
+        place: the URL of a place in an object store, where the images go to one.
     """
 
-    def __init__(self, folder, *, jobs, seed=0, faults=FAULTS, latency=0.06):
+    def __init__(self, folder, *, jobs, seed=0, faults=FAULTS, latency=0.06, place=None):
         self.folder = folder
         self.jobs = jobs
         self.chance = random.Random(seed)
@@ -96,6 +97,7 @@ class Shop:
         self._seed = seed
         self._faults = faults
         self._seconds = latency
+        self._place = [place] if place else []
 
     def __enter__(self):
         print(f"seed {self._seed}")
@@ -123,7 +125,10 @@ class Shop:
         """
         self.strike = strike
         self.strike.process = subprocess.Popen(
-            [*before, sys.executable, script, self.folder, self.service.url, self.service.key, str(self.jobs)],
+            [
+                *(*before, sys.executable, script),
+                *(self.folder, self.service.url, self.service.key, str(self.jobs), *self._place),
+            ],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cometflux"
 PURE = [
     "values",
+    "locations",
     "predictions",
     "errors",
     "flux",
@@ -40,6 +41,8 @@ EFFECTS = [
         "reading",
         "storage",
         "provenance",
+        "store",
+        "places",
         "locking",
         "database",
         "journal",

@@ -33,7 +33,18 @@ def test_the_version_is_the_package_s(capsys):
 def test_without_arguments_the_commands_are_listed(capsys):
     assert 0 == main([])
     shown = capsys.readouterr().out
-    commands = ["generate", "batch", "resume", "status", "unknown", "models", "show", "local-service", "config", "completion"]
+    commands = [
+        "generate",
+        "batch",
+        "resume",
+        "status",
+        "unknown",
+        "models",
+        "show",
+        "local-service",
+        "config",
+        "completion",
+    ]
     listed = re.findall(r"^│ ([a-z][a-z-]+) ", shown, re.MULTILINE)
     assert commands == [name for name in listed if name in commands]
 

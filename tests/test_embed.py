@@ -18,6 +18,7 @@ from PIL import Image
 from cometflux import Job, Journal, RetryPolicy, open_session
 from cometflux.embedding import extract, is_same_picture
 from cometflux.errors import ConfigError, OutputError
+from cometflux.places import Folder
 from cometflux.saving import Saver
 from cometflux.storage import find_each, find_saved, write_output
 from cometflux.testing import LocalService
@@ -133,6 +134,7 @@ def test_an_image_that_names_the_prediction_and_shows_something_else_is_left_alo
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from cometflux.places import Folder
 from cometflux.saving import Saver
 from cometflux.storage import find_each, sweep, write_output
 
@@ -284,7 +286,7 @@ async def test_an_image_without_room_for_its_record_is_known_as_it_was_written(o
         prediction = await session.run(job())
         saver = Saver(session.client, RetryPolicy(tries=2), embeds=True)
         files, error = await saver.save(
-            prediction, NoRoom(tmp_path), "a", RECORD | {"prediction": {"id": prediction.id}}
+            prediction, Folder(NoRoom(tmp_path)), "a", RECORD | {"prediction": {"id": prediction.id}}
         )
         assert isinstance(error, OutputError)
         written = (tmp_path / "a.png").read_bytes()

@@ -654,10 +654,42 @@ def test_a_journal_of_a_newer_version_is_refused(tmp_path):
         work(writer)
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as database:
         database.execute("CREATE TABLE more(a)")
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
     for use in (lambda: Journal(tmp_path), lambda: JournalWriter(tmp_path).open()):
         with pytest.raises(JournalMismatchError, match="newer version"):
             use()
+
+
+def test_a_journal_notes_where_the_images_go(tmp_path):
+    with opened(tmp_path) as writer:
+        assert writer.place is None
+        writer.note_place("s3://bucket/misspelt")
+        work(writer)
+        writer.note_place("s3://bucket/prefix")
+        assert "s3://bucket/prefix" == writer.place
+    with Journal(tmp_path) as journal:
+        assert "s3://bucket/prefix" == journal.place
+    with opened(tmp_path) as writer:
+        assert "s3://bucket/prefix" == writer.place
+
+
+def test_a_journal_whose_place_was_changed_by_hand_is_refused(tmp_path):
+    with opened(tmp_path) as writer:
+        writer.note_place("s3://bucket/prefix")
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as database:
+        database.execute("UPDATE place SET url = 's3://somebody/else'")
+    for use in (lambda: Journal(tmp_path), lambda: JournalWriter(tmp_path).open()):
+        with pytest.raises(JournalError, match="where its images go is not what was written"):
+            use()
+
+
+def test_a_journal_without_a_place_is_as_before(tmp_path):
+    # One that was begun by the version before, or goes on with it.
+    with opened(tmp_path) as writer:
+        work(writer)
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        assert (1,) == database.execute("PRAGMA user_version").fetchone()
+        assert None is database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'place'").fetchone()
 
 
 def test_a_journal_of_another_service_is_refused(tmp_path):

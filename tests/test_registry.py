@@ -138,8 +138,8 @@ def test_a_job_without_a_key_is_named_by_its_place():
 def test_a_batch_counts_its_own_jobs():
     registry = Registry()
     registry.enter(JOB, ignore)
-    entry = registry.enter(JOB, ignore, index=7, folder=Path("images"), patience=5.0)
-    assert (7, "#00007", Path("images"), 5.0) == (entry.index, entry.key, entry.folder, entry.patience)
+    entry = registry.enter(JOB, ignore, index=7, place=Path("images"), patience=5.0)
+    assert (7, "#00007", Path("images"), 5.0) == (entry.index, entry.key, entry.place, entry.patience)
 
 
 def test_a_jobs_own_key_is_kept():

@@ -10,6 +10,7 @@ from cometflux.client import Client
 from cometflux.errors import OutputError
 from cometflux.images import ImageFile
 from cometflux.jobs import Job
+from cometflux.places import Folder
 from cometflux.retry import RetryPolicy
 from cometflux.saving import Saver
 from cometflux.storage import check_files, record_of
@@ -37,7 +38,7 @@ async def predict(client, prompt="a boat", count=1):
 
 
 async def save(saver, prediction, folder, **options):
-    return await saver.save(prediction, folder, "a", record_of(prediction, None, None, None), **options)
+    return await saver.save(prediction, Folder(folder), "a", record_of(prediction, None, None, None), **options)
 
 
 def fetches(service):
@@ -112,7 +113,7 @@ async def test_names_given_at_the_same_time_that_differ_in_their_spelling_only_g
     predictions = [await predict(client, prompt) for prompt in ("x", "y", "z")]
     spellings = (name, name.swapcase(), name)
     saves = (
-        saver.save(prediction, tmp_path, stem, record, is_named=True)
+        saver.save(prediction, Folder(tmp_path), stem, record, is_named=True)
         for prediction, stem in zip(predictions, spellings, strict=True)
     )
     written = [files[0].path.name for files, _ in await asyncio.gather(*saves)]

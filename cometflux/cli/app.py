@@ -16,7 +16,7 @@ from cometflux.cli import completion, page, signals, tokens
 from cometflux.cli.faults import ConfigurationError, MissingExtraError, UsageError
 from cometflux.cli.given import Given
 from cometflux.cli.local import fault_names
-from cometflux.cli.options import OPTIONS, Folder, Making, NewKey, Settings, with_model_parameters
+from cometflux.cli.options import OPTIONS, Folder, JournalFolder, Making, NewKey, Out, Settings, with_model_parameters
 from cometflux.cli.reading import read_file
 from cometflux.cli.reference import complete_model
 from cometflux.cli.screen import Screen, Voice
@@ -115,10 +115,7 @@ def _tell(screen: Screen, lines: Sequence[str], code: int) -> int:
 @with_model_parameters
 def generate(
     *prompts: Annotated[str, Parameter(metavar="PROMPT", required=True, help="What a picture should show; in quotes.")],
-    out: Annotated[
-        Path,
-        Parameter(metavar="FOLDER", group=OPTIONS, converter=tokens.folder, help="Where the pictures go."),
-    ] = Path("images"),
+    out: Out = Path("images"),
     making: Making = Making(),  # noqa: B008 - frozen
     settings: Settings = Settings(),  # noqa: B008 - frozen
     **given: str | list[str] | None,
@@ -166,14 +163,15 @@ def batch(
     /,
     *,
     out: Annotated[
-        Path | None,
+        Path | str | None,
         Parameter(
-            metavar="FOLDER",
+            metavar="PLACE",
             group=OPTIONS,
-            converter=tokens.folder,
-            help="Where the pictures go. [default: <name of FILE>-images]",
+            converter=tokens.place,
+            help="The folder for the pictures, or s3://bucket/prefix, gs://, az://. [default: <name of FILE>-images]",
         ),
     ] = None,
+    journal: JournalFolder = None,
     format: Annotated[  # noqa: A002 - the option's name
         Format | None,
         Parameter(
@@ -201,13 +199,16 @@ def batch(
     _check_place(settings)
     file = str(file)
     is_stdin = file == "-"
-    out = out or Path("stdin-images" if is_stdin else f"{Path(file).stem}-images")
-    with _nothing_sent(out, settings):
+    own = Path("stdin-images" if is_stdin else f"{Path(file).stem}-images")
+    if journal is not None and not isinstance(out, str):
+        raise UsageError("--journal goes with --out s3://…; a batch into a folder keeps its journal there")
+    folder = (journal or own) if isinstance(out, str) else (out or own)
+    with _nothing_sent(folder, settings):
         from cometflux.cli.run import run_batch
 
         source = read_file(file, format)
         plan = _plan(source, Path() if is_stdin else Path(file).parent, making, given)
-        return run_batch(plan, settings, out, new_key=new_key)
+        return run_batch(plan, settings, folder, place=out if isinstance(out, str) else None, new_key=new_key)
 
 
 @app.command(
@@ -413,8 +414,10 @@ for _flag in ("--help", "--version"):
 app.command(config)
 
 
-@config.command(usage="Usage: cometflux config show [OPTIONS]", help_epilogue="Example:\n  cometflux config show")
-def show(
+@config.command(
+    name="show", usage="Usage: cometflux config show [OPTIONS]", help_epilogue="Example:\n  cometflux config show"
+)
+def show_config(
     *,
     json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
 ) -> None:

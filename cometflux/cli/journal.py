@@ -1,5 +1,6 @@
 """The journal of a batch: opened, planned, drawn from, and summed up for people."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,16 +9,18 @@ from pathlib import Path
 
 import attrs
 
-from cometflux import planning, storage
+from cometflux import planning
 from cometflux.batch import Drawn
 from cometflux.cli.faults import Fault, UsageError
 from cometflux.cli.options import MAX_PENDING, Settings
 from cometflux.cli.plan import Plan
 from cometflux.cli.report import not_drawn
 from cometflux.cli.shell import argument, join
-from cometflux.errors import CometfluxError, JournalMismatchError, Money, OutputError, SessionClosedError
+from cometflux.errors import CometfluxError, ConfigError, JournalMismatchError, Money, OutputError, SessionClosedError
 from cometflux.jobs import Kind
 from cometflux.journal import Account, Journal, JournalWriter
+from cometflux.locations import Location, StoredFile
+from cometflux.places import Place, find_place
 from cometflux.records import SENDING, Record
 from cometflux.registry import Outcome, verdict
 
@@ -55,22 +58,27 @@ class Work:
         with Journal(self.writer.path) as journal:
             for record in journal.records():
                 if record.identity in undrawn:
-                    yield _outcome(record, self.writer.path.parent, cause)
+                    yield _outcome(record, _where(journal), cause)
 
 
 # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def plan_batch(writer: JournalWriter, plan: Plan, settings: Settings) -> tuple[Work, list[str]]:
+def plan_batch(
+    writer: JournalWriter, plan: Plan, settings: Settings, place: str | None = None
+) -> tuple[Work, list[str]]:
     """Open the journal and write down every job of *plan*; return them, and what there is to say about it.
 
+    Where the pictures go to *place*, not to the journal's folder, that is noted first.
+
     Raises:
-        UsageError: keys stand in the journal for something else.
+        UsageError: keys stand in the journal for something else, or the pictures of the batch go elsewhere.
         JournalError: the journal cannot be used.
     """
     with contextlib.ExitStack() as stack:
         _open(writer, settings)
         stack.callback(writer.close)
+        _take_place(writer, place)
         records = list(planning.plan(plan))
         _check_keys(writer, plan, records)
         before = standings(writer)["planned"]
@@ -112,6 +120,36 @@ def own_base_url(folder: Path, settings: Settings, *, new_key: bool) -> str | No
     return None if is_given or new_key else own
 
 
+def own_place(folder: Path) -> str | None:
+    """Tell to which place in an object store the pictures of a folder's batch go; None where they go to the folder.
+
+    Raises:
+        JournalError: the journal cannot be read.
+        ConfigError: there is no journal.
+    """
+    with Journal(folder) as journal:
+        return journal.place
+
+
+def _take_place(writer: JournalWriter, place: str | None) -> None:
+    """Note where the pictures go. As soon as something is bought, it is there that they are looked for."""
+    noted = writer.place
+    if place == noted:
+        return
+    folder = writer.path.parent
+    if place is None:
+        raise UsageError(
+            f"the pictures of the batch in {folder} go to {noted}: add --out {noted}, or take another folder"
+        )
+    if writer.bought:
+        where = noted or "that folder"
+        other = "another folder with --journal"
+        raise UsageError(
+            f"the pictures of the batch in {folder} go to {where}, not to {place}: leave it at that, or take {other}"
+        )
+    writer.note_place(place)
+
+
 def _open(writer: JournalWriter, settings: Settings) -> None:
     try:
         writer.open()
@@ -129,15 +167,24 @@ def _open(writer: JournalWriter, settings: Settings) -> None:
 
 def _forget_files(writer: JournalWriter) -> None:
     """Plan anew what is no longer on the disk: nobody has it to be fetched again."""
-    folder = writer.path.parent
     with Journal(writer.path) as journal:
-        gone = [
-            record
-            for record in journal.records("saved")
-            if storage.check_files(folder, [(file.name, file.size, file.digest) for file in record.files]) is None
-        ]
+        place = find_place("out", writer.place or writer.path.parent)
+        try:
+            gone = asyncio.run(_gone(place, journal.records("saved")))
+        except OutputError as error:
+            # It is of no one prediction.
+            raise ConfigError(error.message) from error
     writer.commit((), [record.renewed() for record in gone])
     writer.bought -= sum(record.bought for record in gone)
+
+
+async def _gone(place: Place, records: Iterable[Record]) -> list[Record]:
+    """Return the records of which the pictures are not all there."""
+    return [
+        record
+        for record in records
+        if await place.check_files([(file.name, file.size, file.digest) for file in record.files]) is None
+    ]
 
 
 _MADE_WITH_LOCAL = "the folder {!r} was made with --local; add --local, or take another folder"
@@ -279,15 +326,23 @@ def resume_line(folder: Path, settings: Settings, *, limit: int | None = None) -
     return join(words)
 
 
-def _outcome(record: Record, folder: Path, cause: CometfluxError) -> Outcome:
+def _where(journal: Journal) -> Path | Location:
+    return journal.path.parent if journal.place is None else Location.of(journal.place)
+
+
+def _file(where: Path | Location, name: str) -> Path | StoredFile:
+    return where / name if isinstance(where, Path) else StoredFile(location=where, name=name)
+
+
+def _outcome(record: Record, where: Path | Location, cause: CometfluxError) -> Outcome:
     """Tell of a job that was not drawn as it stands in the journal."""
     drawn = planning.draw(record)
     key = shown_key(record)
-    files: tuple[Path, ...] = ()
+    files: tuple[Path | StoredFile, ...] = ()
     error: CometfluxError | None = None
     match record.standing:
         case "saved":
-            kind, files = Kind.SUCCEEDED, tuple(folder / file.name for file in record.files)
+            kind, files = Kind.SUCCEEDED, tuple(_file(where, file.name) for file in record.files)
         case "unsaved":
             kind, error = Kind.SUCCEEDED, OutputError("the images are not saved yet")
         case "failed" | "canceled" | "expired" if not record.is_abandoned:

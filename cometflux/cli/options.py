@@ -164,6 +164,26 @@ NewKey = Annotated[
         help="Go on though the folder was begun with another key.",
     ),
 ]
+Out = Annotated[
+    Path | str,
+    Parameter(
+        metavar="PLACE",
+        group=OPTIONS,
+        converter=tokens.place,
+        help="The folder for the pictures, or s3://bucket/prefix, gs://, az://.",
+    ),
+]
+JournalFolder = Annotated[
+    Path | None,
+    Parameter(
+        name="--journal",
+        metavar="FOLDER",
+        group=OPTIONS,
+        converter=tokens.folder,
+        show_default=False,
+        help="With --out s3://…: the folder for the journal, which stays here.",
+    ),
+]
 Folder = Annotated[
     Path,
     Parameter(metavar="DIR", converter=tokens.folder, help="The folder of a batch."),

@@ -12,7 +12,6 @@ import attrs
 from rich.table import Table
 from rich.text import Text
 
-from cometflux import flux
 from cometflux.cli.figures import Figures, in_words, spread
 from cometflux.cli.late import count_late
 from cometflux.cli.reference import slug
@@ -95,11 +94,11 @@ class Tally:
     """Counts outcomes, and keeps the first that are worth naming.
 
     Args:
-        folder: where the pictures go.
+        folder: where the pictures go; a text is the URL of a place in an object store.
         is_kept: whether a journal has the ids of what is paid for.
     """
 
-    def __init__(self, folder: Path, *, is_kept: bool = False) -> None:
+    def __init__(self, folder: Path | str, *, is_kept: bool = False) -> None:
         self.folder = folder
         self.is_kept = is_kept
         self.whose = ""
@@ -202,7 +201,8 @@ class Tally:
 
     def look_again(self) -> None:
         """Count what reached the disk though its saving was cut off."""
-        if not self._cut_off:
+        # An object store answers what was cut off, or it does not; the next run looks there.
+        if not self._cut_off or isinstance(self.folder, str):
             return
         for prediction_id, count in count_late(self.folder, self._cut_off).items():
             self.pictures += count

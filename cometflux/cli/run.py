@@ -22,6 +22,7 @@ from cometflux.cli.journal import (
     has_claims,
     is_unfinished,
     own_base_url,
+    own_place,
     plan_batch,
     plan_rest,
     resume_line,
@@ -59,8 +60,10 @@ _READING = 0.5
 """How many seconds a reader of stdout is given before the talk goes on without him."""
 
 
-def run_prompts(plan: Plan, settings: Settings, folder: Path) -> int:
-    """Run every job of *plan*, save the pictures below *folder*, and return the exit code.
+def run_prompts(plan: Plan, settings: Settings, out: Path | str) -> int:
+    """Run every job of *plan*, save the pictures, and return the exit code.
+
+    They go to *out*: a folder, or the URL of a place in an object store.
 
     Raises:
         UsageError: there is no stdout to print JSON to.
@@ -69,12 +72,14 @@ def run_prompts(plan: Plan, settings: Settings, folder: Path) -> int:
     """
     with _outset(settings, plan.notes) as (screen, stack):
         base_url, key = _find_service(stack, screen, settings)
-        run = _Run(settings, folder, screen, base_url, key)
+        run = _Run(settings, out, screen, base_url, key)
         return run.finish(_Prompts(len(plan), iter(plan)), stack)
 
 
-def run_batch(plan: Plan, settings: Settings, folder: Path, *, new_key: bool) -> int:
+def run_batch(plan: Plan, settings: Settings, folder: Path, *, place: str | None = None, new_key: bool) -> int:
     """Write every job of *plan* down in the journal of *folder*, run what is not done, and return the exit code.
+
+    The pictures go to the same folder, or to *place*, which the journal then notes.
 
     Raises:
         UsageError: as for `run_prompts`, or a key stands in the journal for something else.
@@ -86,9 +91,9 @@ def run_batch(plan: Plan, settings: Settings, folder: Path, *, new_key: bool) ->
         base_url, key = _find_service(stack, screen, settings)
         account = account_of(base_url, key, settings, may_change_key=new_key)
         writer = JournalWriter(folder / FILE_NAME, account)
-        run = _Run(settings, folder, screen, base_url, key, writer)
+        run = _Run(settings, place or folder, screen, base_url, key, writer)
         storage.prepare_folder(folder)
-        work, notes = plan_batch(writer, plan, settings)
+        work, notes = plan_batch(writer, plan, settings, place)
         return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
 
 
@@ -103,10 +108,11 @@ def run_resume(folder: Path, settings: Settings, *, new_key: bool) -> int:
     """
     with _outset(settings, ()) as (screen, stack):
         own = own_base_url(folder, settings, new_key=new_key)
+        place = own_place(folder)
         base_url, key = _find_service(stack, screen, settings, own)
         account = account_of(base_url, key, settings, may_change_key=new_key)
         writer = JournalWriter(folder, account)
-        run = _Run(settings, writer.path.parent, screen, base_url, key, writer)
+        run = _Run(settings, place or writer.path.parent, screen, base_url, key, writer)
         storage.prepare_folder(writer.path.parent)
         work, notes = plan_rest(writer, settings)
         return with_manifest(screen, writer.path.parent, lambda: run.finish(work, stack, notes))
@@ -204,17 +210,17 @@ class _Run:
     def __init__(
         self,
         settings: Settings,
-        folder: Path,
+        out: Path | str,
         screen: Screen,
         base_url: str,
         key: str,
         writer: JournalWriter | None = None,
     ) -> None:
         self.settings = settings
-        self.folder = folder
+        self.out = out
         self.screen = screen
         self.writer = writer
-        self.tally = Tally(folder, is_kept=writer is not None)
+        self.tally = Tally(out, is_kept=writer is not None)
         self.bare = Bare()
         self.bar: Callable[[Event], None] | None = None
         self.preview = open_preview(screen) if settings.preview else None
@@ -283,7 +289,7 @@ class _Run:
         self.task = asyncio.current_task()
         try:
             async with self.session:
-                batch = self.session.generate(work.jobs, save_to=self.folder)
+                batch = self.session.generate(work.jobs, save_to=self.out)
                 await self._follow(batch)
                 try:
                     await self.session.aclose()
@@ -346,7 +352,7 @@ class _Run:
         if self.screen.voice.verbosity and not self.screen.voice.is_log:
             self.screen.say(told(outcome))
         if self.settings.embed:
-            self.bare.look(outcome.files)
+            self.bare.look(each for each in outcome.files if isinstance(each, Path))
         if self.settings.json:
             self.screen.data(record(outcome))
             return
@@ -429,15 +435,16 @@ class _Run:
             return
         try:
             with signals.ignored():
-                write_report(self.folder, values)
+                write_report(self.writer.path.parent, values)
         except OSError as error:
-            self.screen.error(f"{self.folder / REPORT_NAME} cannot be written ({error.strerror})")
+            self.screen.error(f"{self.writer.path.with_name(REPORT_NAME)} cannot be written ({error.strerror})")
 
     def _tell_reasons(self) -> None:
         if self.end is not None and not self.is_stopping:
             self.screen.error(end_text(self.end, is_local=self.settings.local))
         if self.tally.is_disk_refusing:
-            self.screen.error(f"the folder {str(self.folder)!r} cannot be written to any more")
+            where = self.out if isinstance(self.out, str) else f"the folder {str(self.out)!r}"
+            self.screen.error(f"{where} cannot be written to any more")
 
     def _tell_lines(self, *, has_begun: bool) -> None:
         if self.is_stopping:
@@ -448,7 +455,8 @@ class _Run:
 
     def _tell_next(self, status: dict[str, int] | None) -> None:
         if self.writer is not None:
-            _tell_next(self.screen, self.folder, self.settings, status, self._higher_limit())
+            folder = self.writer.path.parent
+            _tell_next(self.screen, folder, self.settings, status, self._higher_limit())
 
     def _higher_limit(self) -> int | None:
         """Return a limit with which the batch can go on; None where none has ended it."""

@@ -7,6 +7,7 @@ from typing import Any
 from cyclopts import Token
 
 from cometflux.cli.faults import UsageError
+from cometflux.locations import Location, is_flattened, is_url
 
 _LONGEST = 9
 
@@ -42,3 +43,16 @@ def as_written(_: Any, tokens: Sequence[Token]) -> str:
 def folder(_: Any, tokens: Sequence[Token]) -> Path:
     """Read the path of a folder."""
     return Path(text(_, tokens))
+
+
+def place(type_: Any, tokens: Sequence[Token]) -> Path | str:
+    """Read where pictures go: the path of a folder, or the URL of a place in an object store, in its usual form."""
+    given = text(type_, tokens)
+    try:
+        if is_url(given):
+            return str(Location.of(given))
+    except ValueError as error:
+        raise UsageError(f"{tokens[0].keyword}: {error}") from error
+    if is_flattened(Path(given).parts):
+        raise UsageError(f"{tokens[0].keyword}: {given!r} has one slash where a URL has two, as in s3://bucket/prefix")
+    return Path(given)

@@ -1,0 +1,243 @@
+"""A real S3-speaking server, and in front of it a proxy that misbehaves when it is told to.
+
+The server is moto's; it keeps the objects and refuses a create-only put where there is one. The proxy hands each
+request on, byte for byte, or does to it what the next fault in line says.
+"""
+
+import http.client
+import logging
+import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR
+
+import attrs
+import obstore
+from obstore.store import S3Store
+
+NAME = "pictures"
+KEY_ID = "AKIACANARY00000000ID"
+SECRET = "canary/secret/of/the/object/store/42"
+
+
+@attrs.frozen
+class Fault:
+    """What befalls requests: those whose method and path it is for."""
+
+    what: str
+    """``lost``: done, and the answer lost; ``cut``: not done, the connection cut; ``slow``: done, told late; else an
+    answer: its status and its code."""
+    method: str = "PUT"
+    part: str = ""
+    """What is in the path of the requests that it is for."""
+    wait: float = 0.0
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """One connection through the proxy."""
+
+    protocol_version = "HTTP/1.1"
+    # Head and body in one packet: a second one would wait for the first to be acknowledged.
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_):
+        pass
+
+    def _serve(self):
+        shop = self.server.bucket
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        shop.requests.append((self.command, self.path))
+        shop.headers.append(dict(self.headers))
+        fault = shop.take(self.command, self.path)
+        if fault is not None and fault.what == "slow":
+            time.sleep(fault.wait)
+        elif fault is not None and fault.what != "lost":
+            self._fail(fault)
+            return
+        if "google" in shop.habits:
+            self._speak_google()
+        if "careless" in shop.habits:
+            del self.headers["If-None-Match"]
+        status, headers, data = self._hand_on(body)
+        if "google" in shop.habits:
+            headers = {re.sub("(?i)x-amz-meta-", "x-goog-meta-", name): value for name, value in headers.items()}
+        if "forgetful" in shop.habits:
+            headers = {name: value for name, value in headers.items() if not name.lower().startswith("x-amz-meta")}
+        if fault is not None and fault.what == "lost":
+            self._cut()
+            return
+        self._answer(status, headers, data)
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _serve  # noqa: N815 - the names that http.server looks for
+
+    def _speak_google(self):
+        """Turn a request as Google Cloud Storage takes it into one of S3; the two differ in the names of headers."""
+        for name, value in self.headers.items():
+            if name.lower().startswith("x-goog-meta-"):
+                self.headers[f"x-amz-meta-{name[12:]}"] = value
+        if self.headers.get("x-goog-if-generation-match") == "0":
+            self.headers["If-None-Match"] = "*"
+        # moto looks who asks, not whether it is true.
+        who = "Credential=x/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x"
+        del self.headers["Authorization"]
+        self.headers["Authorization"] = f"AWS4-HMAC-SHA256 {who}"
+
+    def _fail(self, fault):
+        if fault.what == "cut":
+            self._cut()
+            return
+        status, _, code = fault.what.partition(" ")
+        said = f"<Error><Code>{code}</Code><AWSAccessKeyId>{KEY_ID}</AWSAccessKeyId></Error>" if code else ""
+        self._answer(int(status), {}, said.encode())
+
+    def _cut(self):
+        self.close_connection = True
+        self.connection.shutdown(SHUT_RDWR)
+
+    def _hand_on(self, body):
+        connection = http.client.HTTPConnection(*self.server.bucket.behind, timeout=30)
+        try:
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+        finally:
+            connection.close()
+
+    def _answer(self, status, headers, data):
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in ("connection", "transfer-encoding", "content-length", "server", "date"):
+                self.send_header(name, value)
+        length = headers.get("Content-Length", len(data)) if self.command == "HEAD" else len(data)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+
+class Door(ThreadingHTTPServer):
+    """The proxy; what a client breaks off is no news here."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_):
+        pass
+
+
+class Bucket:
+    """A bucket at the server, reached through the proxy."""
+
+    def __init__(self):
+        self.requests = []
+        """What was asked for, as method and path."""
+        self.headers = []
+        self.habits = set()
+        """``careless``: what is there is replaced; ``forgetful``: metadata are not given back; ``google``: the headers
+        are those of Google Cloud Storage."""
+        self._faults = []
+        self._lock = threading.Lock()
+
+    def __enter__(self):
+        # Half a second, which no other test is to wait for.
+        from moto.server import ThreadedMotoServer
+
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self._server.start()
+        self.behind = self._server.get_host_and_port()
+        self._door = Door(("127.0.0.1", 0), Proxy)
+        self._door.bucket = self
+        self._thread = threading.Thread(target=self._door.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._door.shutdown()
+        self._door.server_close()
+        self._server.stop()
+
+    @property
+    def url(self):
+        """Where the proxy listens."""
+        return f"http://127.0.0.1:{self._door.server_port}"
+
+    @property
+    def environment(self):
+        """The variables by which a program finds the bucket."""
+        return {
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ALLOW_HTTP": "true",
+        }
+
+    def reset(self):
+        """Forget everything, and make the bucket anew."""
+        with self._lock:
+            self._faults.clear()
+        self.habits.clear()
+        for method, path in (("POST", "/moto-api/reset"), ("PUT", f"/{NAME}")):
+            connection = http.client.HTTPConnection(*self.behind, timeout=30)
+            connection.request(method, path)
+            assert connection.getresponse().status == 200
+            connection.close()
+        self.requests.clear()
+        self.headers.clear()
+
+    def fail(self, what, times=1, **options):
+        """Let the next requests of a kind fail."""
+        with self._lock:
+            self._faults += [Fault(what, **options)] * times
+
+    def mend(self):
+        """Let nothing fail any more."""
+        with self._lock:
+            self._faults.clear()
+
+    def take(self, method, path):
+        """Return what befalls a request; None where nothing does."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.method == method and fault.part in path:
+                    self._faults.remove(fault)
+                    return fault
+        return None
+
+    @property
+    def store(self):
+        """The bucket itself, past the proxy."""
+        host, port = self.behind
+        return S3Store(
+            NAME,
+            access_key_id="x",
+            secret_access_key="x",
+            endpoint=f"http://{host}:{port}",
+            client_options={"allow_http": True},
+        )
+
+    def names(self):
+        """What is in the bucket."""
+        return sorted(each["path"] for page in obstore.list(self.store, chunk_size=1000) for each in page)
+
+    def read(self, name):
+        return bytes(obstore.get(self.store, name).bytes())
+
+    def put(self, name, data, **attributes):
+        obstore.put(self.store, name, data, attributes=attributes)
+
+    def count(self, method, part=""):
+        return sum(asked == method and part in path for asked, path in self.requests)
+
+    def wait_for(self, count, method, part):
+        """Wait until so many requests of a kind have come."""
+        give_up = time.monotonic() + 10
+        while self.count(method, part) < count:
+            assert time.monotonic() < give_up, "it did not come about"
+            time.sleep(0.01)
+
+    def remove(self, name):
+        obstore.delete(self.store, name)
