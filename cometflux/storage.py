@@ -121,7 +121,7 @@ def write_output(
             missing.
     """
     extension = check_image(data)
-    version = _Version.embedding(data, record) if embeds else _Version.of(data)
+    version = _Version.holding(data, record) if embeds else _Version.of(data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         others = _spellings(folder, stem) if is_named else []
@@ -156,7 +156,7 @@ class _Version(Value):
         return cls(data=data, size=len(data), digest=hashlib.sha256(data).hexdigest(), note=note or {})
 
     @classmethod
-    def embedding(cls, data: bytes, record: Mapping[str, Any]) -> "_Version":
+    def holding(cls, data: bytes, record: Mapping[str, Any]) -> "_Version":
         embedded = embedding.embed(data, record)
         return cls.of(embedded.data, embedded.note)
 
@@ -190,7 +190,7 @@ def _place_other(path: Path, version: _Version, data: bytes, owner: str | None) 
     if os.path.lexists(path):
         others = _left_image(path, version, data, owner, told)
     else:
-        others = [] if told is None else [_Version.of(data), _Version.embedding(data, told)]
+        others = [] if told is None else [_Version.of(data), _Version.holding(data, told)]
     placed = (_place_image(path, other, owner) for other in others if embedding.is_same_picture(other.data, data))
     return next(filter(None, placed), None)
 

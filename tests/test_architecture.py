@@ -19,6 +19,7 @@ PURE = [
     "converter",
     "hazard",
     "exif",
+    "portable",
     "embedding",
     "notation",
     "rows",
