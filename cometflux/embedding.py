@@ -9,15 +9,14 @@ import contextlib
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
 from cometflux import converter, exif, images
 from cometflux.errors import AnswerError
 from cometflux.exif import UnsuitableError
+from cometflux.portable import portable_record
 from cometflux.values import Value
 
 _KEYWORD = "cometflux"
@@ -25,7 +24,6 @@ _TITLE = "Description"
 """The keyword under which the standard has what viewers show; it gets the prompt."""
 _MOST = 1024 * 1024
 _MOST_IN_JPEG = 65_533 - len(exif.HEAD)
-_KEPT = ("key", "index", "model", "input", "prediction")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -43,12 +41,12 @@ class Embedded(Value):
 
 
 def embed(data: bytes, record: Mapping[str, Any]) -> Embedded:
-    """Put *record* into an image, in the form that may be handed on: see `portable`.
+    """Put *record* into an image, in the form that may be handed on: see `portable_record`.
 
     Where there is no room for it, it goes without the logs. Needs piexif for JPEG and WebP. Never raises.
     """
     try:
-        shown = portable(record)
+        shown = portable_record(record)
         kind = images.media_type(data)
         if kind not in _WRITERS:
             raise UnsuitableError(f"a {kind.removeprefix('image/').upper()} takes none" if kind else "it is no image")
@@ -115,56 +113,6 @@ def _picture(data: bytes) -> list[bytes]:
             return _picture_of_webp(data)
         case _:
             raise UnsuitableError("it takes no record")
-
-
-# ── what may be handed on ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def portable(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a record without what concerns this machine: of files the names are left, of URLs no password and no query.
-
-    What is no text in UTF-8 stands as question marks.
-    """
-    kept = {name: record.get(name) for name in _KEPT}
-    kept["input"] = portable_input(kept["input"] or {})
-    kept["prediction"] = dict(kept["prediction"] or {})
-    text = converter.dump_line(kept).encode("utf-8", "replace")
-    value = converter.load_json(text)
-    assert isinstance(value, dict)
-    return value
-
-
-def portable_input(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy an input so that it can be handed on, as `portable` does."""
-    described = images.describe_input(values)
-    return {name: value if "prompt" in name else _portable(value) for name, value in described.items()}
-
-
-def _portable(value: Any) -> Any:
-    match value:
-        case Path():
-            return value.name
-        case bytes():
-            return images.describe_bytes(value)
-        case str():
-            return _portable_text(value)
-        case list() | tuple():
-            return [_portable(part) for part in value]
-        case Mapping():
-            return {name: _portable(part) for name, part in value.items()}
-        case _:
-            return value
-
-
-def _portable_text(text: str) -> str:
-    if text.startswith(("http://", "https://")) and not any(map(str.isspace, text)):
-        with contextlib.suppress(ValueError):
-            # What stands in front of an @ may be a password, and what stands behind a question mark a signature.
-            parts = urlsplit(text)
-            return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    if text.startswith(("/", "~/", "file:")):
-        return PurePosixPath(text).name
-    return PureWindowsPath(text).name if PureWindowsPath(text).is_absolute() else text
 
 
 # ── PNG ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

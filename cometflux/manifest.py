@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cometflux import converter, embedding, errors, flux, planning, storage
+from cometflux import converter, errors, flux, planning, storage
 from cometflux.errors import CometfluxError, ConfigError, Money
 from cometflux.jobs import Job, Kind
 from cometflux.journal import Journal
+from cometflux.portable import portable_input
 from cometflux.records import Record
 from cometflux.registry import verdict
 
@@ -78,7 +79,7 @@ def line_of(record: Record, folder: Path) -> dict[str, Any]:
         "money": (Money.UNKNOWN if record.is_abandoned else _MONEY.get(kind, Money.ACCEPTED)).value,
         "resumed": record.bought > 0,
         "images": [{"file": file.name, "bytes": file.size, "sha256": file.digest} for file in record.files],
-        "input": embedding.portable_input(job.input),
+        "input": portable_input(job.input),
         "seed": _seed(record, folder),
         "version": said and said.version,
         "metrics": dict(said.metrics) if said else {},

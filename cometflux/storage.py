@@ -121,7 +121,7 @@ def write_output(
             missing.
     """
     extension = check_image(data)
-    version = Version.embedding(data, record) if embeds else Version.of(data)
+    version = Version.holding(data, record) if embeds else Version.of(data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         others = _spellings(folder, stem) if is_named else []
@@ -157,7 +157,7 @@ class Version(Value):
         return cls(data=data, size=len(data), digest=hashlib.sha256(data).hexdigest(), note=note or {})
 
     @classmethod
-    def embedding(cls, data: bytes, record: Mapping[str, Any]) -> "Version":
+    def holding(cls, data: bytes, record: Mapping[str, Any]) -> "Version":
         """Put *record* into *data*, where that can be done."""
         embedded = embedding.embed(data, record)
         return cls.of(embedded.data, embedded.note)
@@ -193,7 +193,7 @@ def _place_other(path: Path, version: Version, data: bytes, owner: str | None) -
     if os.path.lexists(path):
         others = _left_image(path, version, data, owner, told)
     else:
-        others = [] if told is None else [Version.of(data), Version.embedding(data, told)]
+        others = [] if told is None else [Version.of(data), Version.holding(data, told)]
     placed = (_place_image(path, other, owner) for other in others if embedding.is_same_picture(other.data, data))
     return next(filter(None, placed), None)
 

@@ -172,7 +172,7 @@ class Store:
                 missing.
         """
         extension = storage.check_image(data)
-        version = await asyncio.to_thread(Version.embedding, data, record) if embeds else Version.of(data)
+        version = await asyncio.to_thread(Version.holding, data, record) if embeds else Version.of(data)
         try:
             for name in naming.numbered(stem):
                 placed = await self._place_image(f"{name}.{extension}", version, data, record)
@@ -390,7 +390,7 @@ class Store:
 def _other(version: Version, data: bytes, record: Mapping[str, Any]) -> Version:
     """Return the output as a run with the other setting for embedding would have put it."""
     if not version.note:
-        return Version.embedding(data, record)
+        return Version.holding(data, record)
     return Version.of(data, {"embedded": False, "not_embedded": "a run that did not embed had saved it"})
 
 

@@ -20,6 +20,7 @@ PURE = [
     "converter",
     "hazard",
     "exif",
+    "portable",
     "embedding",
     "notation",
     "rows",

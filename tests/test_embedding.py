@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
 from cometflux import exif, images
-from cometflux.converter import MissingBytes
-from cometflux.embedding import embed, extract, is_same_picture, portable
+from cometflux.embedding import embed, extract, is_same_picture
+from cometflux.portable import portable_record
 
 PROMPTS = {
     "plain": "a boat",
@@ -73,7 +73,7 @@ def check(data, told=None, **values):
     told = record(**values) if told is None else told
     grown = embed(data, told)
     assert {"embedded": True} == grown.note
-    assert portable(told) == extract(grown.data)
+    assert portable_record(told) == extract(grown.data)
     assert decoded(data) == decoded(grown.data)
     assert is_same_picture(data, grown.data)
     return grown.data
@@ -434,42 +434,6 @@ def test_any_bytes_come_back_with_the_record_or_unchanged(data):
 @example(b"", b"")
 def test_reading_never_raises(data, head):
     assert extract(head + data) is None
-
-
-# ── what may be handed on ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        pytest.param("/home/anna/secret plans/boat.png", "boat.png", id="a path"),
-        pytest.param("~/boat.png", "boat.png", id="a path at home"),
-        pytest.param("file:///home/anna/boat.png", "boat.png", id="a file as a URL"),
-        pytest.param("C:\\Users\\anna\\boat.png", "boat.png", id="a path of Windows"),
-        pytest.param("\\\\server\\anna\\boat.png", "boat.png", id="a share"),
-        pytest.param("https://anna:pw@x.test/a/boat.png?sig=s3cret#f", "https://x.test/a/boat.png", id="a signed URL"),
-        pytest.param("https://x.test/boat.png", "https://x.test/boat.png", id="a URL"),
-        pytest.param("16:9", "16:9", id="a ratio"),
-        pytest.param("owner/weights", "owner/weights", id="a name with a slash"),
-        pytest.param("m:1", "m:1", id="a name with a colon"),
-        pytest.param(3.5, 3.5, id="a number"),
-        pytest.param(["/a/b.png", None, {"deep": "/c/d.png"}], ["b.png", None, {"deep": "d.png"}], id="what lies deep"),
-    ],
-)
-def test_of_a_value_only_what_concerns_others_is_left(value, shown):
-    assert shown == portable(record(image=value))["input"]["image"]
-
-
-def test_of_files_the_names_and_of_bytes_the_digests_are_left(tmp_path):
-    shown = portable(record(image=tmp_path / "boat.png", mask=picture(), gone=MissingBytes(bytes=3)))["input"]
-    assert "boat.png" == shown["image"]
-    assert {"type", "bytes", "sha256"} == set(shown["mask"])
-    assert {"bytes": 3} == shown["gone"]
-
-
-def test_a_prompt_is_left_as_it_is():
-    shown = portable(record("/imagine a boat", negative_prompt="/no fog"))["input"]
-    assert {"prompt": "/imagine a boat", "negative_prompt": "/no fog"} == shown
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
