@@ -52,7 +52,7 @@ def bash_offers(folder, path, lines):
     return [line.split() for line in done.stdout.splitlines()]
 
 
-def test_bash_offers_commands_options_models_choices_and_files(shell_folder, capsys):
+def test_bash_offers_commands_options_models_and_files(shell_folder, capsys):
     path = script("bash", shell_folder, capsys)
     offers = bash_offers(
         shell_folder,
@@ -64,7 +64,6 @@ def test_bash_offers_commands_options_models_choices_and_files(shell_folder, cap
             "cometflux config s",
             "cometflux completion z",
             "cometflux generate fox --model flux-k",
-            "cometflux generate fox --aspect-ratio 16",
             "cometflux batch bo",
             "cometflux batch boats.csv --out bo",
             "cometflux generate fox --image bo",
@@ -77,8 +76,7 @@ def test_bash_offers_commands_options_models_choices_and_files(shell_folder, cap
     assert ["show"] == offers[3]
     assert ["zsh"] == offers[4]
     assert ["flux-kontext-pro", "flux-kontext-max"] == offers[5]
-    assert "16:9" in "".join(offers[6]).replace("\\", "")
-    assert [files] * 3 == [sorted(each) for each in offers[7:]]
+    assert [files] * 3 == [sorted(each) for each in offers[6:]]
 
 
 @pytest.mark.hard
@@ -86,11 +84,11 @@ def test_fish_offers_commands_options_models_and_files(shell_folder, capsys):
     if shutil.which("fish") is None:
         pytest.skip("fish is not installed")
     path = script("fish", shell_folder, capsys)
-    lines = ["resu", "models flux-kontext-m", "batch boats.c", "batch boats.csv --retry"]
+    lines = ["resu", "models flux-kontext-m", "batch boats.c", "batch boats.csv --retry", "generate fox --resolution 1"]
     program = f"source {path}; " + "; ".join(f'complete -C "cometflux {line}"' for line in lines)
     done = subprocess.run(["fish", "--no-config", "-c", program], capture_output=True, text=True, check=False)
     offers = [line.partition("\t")[0] for line in done.stdout.splitlines()]
-    assert ["resume", "flux-kontext-max", "boats.csv", "--retry-failed"] == offers
+    assert ["resume", "flux-kontext-max", "boats.csv", "--retry-failed", "1 MP"] == offers
 
 
 @pytest.mark.hard

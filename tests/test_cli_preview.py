@@ -79,12 +79,16 @@ def feed(ours, answer):
 
 @pytest.mark.parametrize(
     ("answer", "mark"),
-    [(SIXEL_ANSWER, SIXEL), (KITTY_ANSWER, KITTY), (b"\x1b[?62;22c", BLOCK)],
-    ids=["sixel", "kitty", "neither"],
+    [
+        pytest.param(SIXEL_ANSWER, SIXEL, id="sixel"),
+        pytest.param(KITTY_ANSWER, KITTY, id="kitty", marks=pytest.mark.hard),
+        pytest.param(b"\x1b[?62;22c", BLOCK, id="neither", marks=pytest.mark.hard),
+    ],
 )
 def test_a_picture_is_shown_in_the_way_that_the_terminal_knows(answer, mark, service):
     code, shown, _ = on_a_terminal(answer, "generate", "a fox", "--preview")
     assert 0 == code
+    assert 1 == shown.count(b"\x1b[c"), "the terminal is asked once, by us"
     assert mark in shown
     assert [mark] == [each for each in (SIXEL, KITTY, BLOCK) if each in shown]
     assert b"1 picture in images" in shown
@@ -113,6 +117,7 @@ def test_a_hostile_terminal_holds_up_nothing(answer, service):
     assert seconds < 12
 
 
+@pytest.mark.hard
 def test_without_preview_the_terminal_is_not_asked(service):
     _, shown, _ = on_a_terminal(b"", "generate", "a fox")
     assert b"\x1b[c" not in shown
@@ -130,6 +135,7 @@ def test_where_stdout_is_no_terminal_there_is_nothing_but_data_on_it(service):
     assert BLOCK not in shown
 
 
+@pytest.mark.hard
 def test_without_colours_there_are_no_coloured_blocks(service, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     code, shown, _ = on_a_terminal(b"\x1b[?62;22c", "generate", "a fox", "--preview")

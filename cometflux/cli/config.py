@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cometflux.cli.configuration import Value, project_file, read_configuration, user_file
+from cometflux.cli.configuration import Value, read_configuration
+from cometflux.cli.places import project_file, user_file
 from cometflux.cli.screen import escape_json, plain
 from cometflux.wiring import DEFAULT_BASE_URL
 

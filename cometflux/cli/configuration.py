@@ -16,12 +16,11 @@ from typing import Any
 import attrs
 
 from cometflux import flux
-from cometflux.cli.faults import ConfigurationError, Fault, MissingExtraError
+from cometflux.cli.faults import ConfigurationError, Fault
 from cometflux.cli.options import MAX_PENDING, MODEL
+from cometflux.cli.places import project_file, shown, user_file
 from cometflux.errors import CometfluxError
 
-PROJECT_FILE = "cometflux.toml"
-_USER_FILE = "config.toml"
 _LARGEST = 2**20
 _MOST = 999_999_999
 _PREFIX = "COMETFLUX_"
@@ -113,55 +112,6 @@ SETTINGS = (
     Setting(name="proxy", check=_url("read_proxy"), is_own=True),
 )
 _BY_NAME = {each.name: each for each in SETTINGS}
-
-
-# ── where the files are ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def user_file() -> Path:
-    """Return the path of the user's own file, whether it is there or not.
-
-    Raises:
-        MissingExtraError: the package that knows where such files belong is not installed.
-    """
-    try:
-        from platformdirs import user_config_path
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("the configuration", "cli") from error
-    return user_config_path("cometflux", appauthor=False) / _USER_FILE
-
-
-def project_file() -> Path | None:
-    """Find the project's file: in this folder, or within a repository in the nearest one above; None where none is.
-
-    No further up: in a folder that others can write to, anybody could lay one.
-    """
-    here = Path.cwd()
-    top = _repository(here) or here
-    for folder in (here, *here.parents):
-        if os.path.lexists(folder / PROJECT_FILE):
-            return folder / PROJECT_FILE
-        if folder == top:
-            break
-    return None
-
-
-def _repository(here: Path) -> Path | None:
-    home = Path.home()
-    for folder in (here, *here.parents):
-        if folder == home != here:
-            break
-        if os.path.lexists(folder / ".git"):
-            return folder
-    return None
-
-
-def shown(path: Path) -> str:
-    """Write a path as short as it can be understood here."""
-    for folder, mark in ((Path.cwd(), ""), (Path.home(), "~/")):
-        if path.is_relative_to(folder):
-            return f"{mark}{path.relative_to(folder)}"
-    return os.path.relpath(path) if path.name == PROJECT_FILE else str(path)
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
