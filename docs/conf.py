@@ -45,7 +45,7 @@ add_module_names = False
 nitpick_ignore_regex = [
     # The types of others are described elsewhere, and no page here asks for them.
     ("py:class", r"(?!cometflux\.).*"),
-    ("py:obj", r"pathlib\..*"),
+    ("py:obj", r"(asyncio|pathlib)\..*"),
     # What a caller never makes.
     ("py:class", r"cometflux\.(journal\.JournalWriter|values\.Value)"),
 ]

@@ -1,5 +1,6 @@
 """README.md and docs/: what is shown runs, and what is listed is all there is."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ SHOWN = [page for page in PAGES if CODE.search(page.read_text(encoding="utf-8"))
 DOCSTRINGS = [
     path for path in sorted((ROOT / "cometflux").rglob("*.py")) if ".. code-block:: python" in path.read_text()
 ]
+ERRORS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)]
 
 
 def name(path):
@@ -80,18 +82,18 @@ def table(page, heading):
 
 
 def test_every_error_says_what_to_do():
-    classes = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)]
     rows = {row[0].strip("`"): row[1:] for row in table(ROOT / "docs" / "errors.md", "What to do")}
-    assert sorted(each.__name__ for each in classes) == sorted(rows)
+    assert sorted(each.__name__ for each in ERRORS) == sorted(rows)
     assert [] == [each for each, cells in rows.items() if len(cells) != 2 or not all(cells)]
 
 
 def test_the_tree_of_errors_is_the_one_in_the_code():
-    def bare(text):
-        return [re.search(r"\w+Error", line)[0] for line in text.splitlines() if re.match(r"[│├└ ]*\w+Error", line)]
+    def drawn(text):
+        return re.findall(r"^ *([│├└─ ]*\w+Error)(?: {2,}|$)", text, re.MULTILINE)
 
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
-    assert bare(errors.__doc__.replace("    C", "C")) == bare(page)
+    assert len(ERRORS) == len(drawn(page))
+    assert [each.strip() for each in drawn(inspect.cleandoc(errors.__doc__))] == [each.strip() for each in drawn(page)]
 
 
 def test_every_fault_is_listed_as_what_it_is():
