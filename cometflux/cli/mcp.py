@@ -68,7 +68,7 @@ def serve(serving: Serving, *, new_key: bool) -> int:
                 on_event=watch,
             )
 
-        code = _Server(serving, make_session).run()
+        code = _Server(serving, screen, make_session).run()
         _tell_end(screen, writer)
     return code
 
@@ -111,11 +111,17 @@ def _tell_end(screen: Screen, writer: JournalWriter) -> None:
 
 
 class _Server:
-    def __init__(self, serving: Serving, make_session: Callable[[Callable[[Event], None]], Session]) -> None:
+    def __init__(
+        self, serving: Serving, screen: Screen, make_session: Callable[[Callable[[Event], None]], Session]
+    ) -> None:
         self._serving = serving
+        self._screen = screen
         self._make_session = make_session
         self._task: asyncio.Task[None] | None = None
         self._stopped_by: signal.Signals | None = None
+        self._presses = 0
+        self._is_ending = False
+        """Whether nothing is served any more, and what is paid for is waited for."""
 
     def run(self) -> int:
         with signals.taken(self._on_signal), contextlib.suppress(asyncio.CancelledError):
@@ -123,31 +129,42 @@ class _Server:
         return 0 if self._stopped_by is None else 128 + self._stopped_by
 
     def _on_signal(self, number: signal.Signals) -> None:
-        """Let the first signal end the serving, and the second the waiting for what is paid for."""
         self._stopped_by = self._stopped_by or number
         if self._task is None:
             raise signals.Interrupted(number)
         # The loop may be closed already, and then there is nothing left to stop.
         with contextlib.suppress(RuntimeError):
-            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+            self._task.get_loop().call_soon_threadsafe(self._press, self._task)
+
+    def _press(self, task: "asyncio.Task[None]") -> None:
+        """Let the first signal end the serving, and the second the waiting for what is paid for.
+
+        Clients close stdin first and send a signal soon after: that one does not cut the waiting short.
+        """
+        self._presses += 1
+        if self._presses > 1 or not self._is_ending:
+            task.cancel()
 
     async def _serve(self) -> None:
         from cometflux.mcp.server import make_server
         from cometflux.mcp.studio import open_studio
 
         serving = self._serving
-        studio = open_studio(
+        self._task = asyncio.current_task()
+        async with open_studio(
             self._make_session,
             serving.out,
             allowed=serving.allow,
             most=serving.max_predictions,
             wait=float(serving.wait),
-        )
-        self._task = asyncio.current_task()
-        async with studio as opened:
-            server = make_server(opened)
-            with kept_clean() as wire:
-                await _speak(server, wire)
+        ) as studio:
+            try:
+                with kept_clean() as wire:
+                    await _speak(make_server(studio), wire)
+            finally:
+                self._is_ending = True
+                if studio.under_way:
+                    self._screen.say("ending: what is paid for is waited for, up to 30 s; a second Ctrl-C ends that")
 
 
 async def _speak(server: Any, wire: int) -> None:

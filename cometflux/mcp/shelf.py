@@ -1,6 +1,7 @@
 """What is in the server's folder, by its journal; and how far the batches in other folders are."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -116,11 +117,12 @@ class Reach:
         Raises:
             NotAllowedError: it is none of these.
         """
-        if name is None or name in (str(self.own), self.own.name):
+        if name is None or not name.strip():
             return self.own.resolve()
         roots = [root.resolve() for root in (self.own, *self.allowed)]
         for candidate in _candidates(name, roots):
-            if any(candidate.is_relative_to(root) for root in roots) and (candidate / FILE_NAME).is_file():
+            is_allowed = any(candidate.is_relative_to(root) for root in roots)
+            if is_allowed and os.path.isfile(candidate / FILE_NAME):  # noqa: PTH113 - Path raises for a long name
                 return candidate
         # The same words whether it exists or not: what lies elsewhere is nobody's business.
         raise NotAllowedError("there is no batch of this name in a folder that the operator allows")

@@ -203,6 +203,11 @@ class Studio:
             resumed=True,
         )
 
+    @property
+    def under_way(self) -> int:
+        """How many orders are not over."""
+        return sum(self._session.accounting[place] for place in ("waiting", "pending", "saving"))
+
     # ── what the session tells ───────────────────────────────────────────────────────────────────────────────────────
 
     def watch(self, event: Event) -> None:
