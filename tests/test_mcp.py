@@ -432,6 +432,20 @@ async def test_a_cancelled_call_loses_nothing_that_is_paid_for(service, tmp_path
     assert 1 == len(service.bills)
 
 
+@pytest.mark.parametrize("after", [0.001, 0.5], ids=["before it is sent", "while it is pending"])
+async def test_of_two_calls_alike_one_may_leave_and_the_other_gets_the_picture(service, tmp_path, after):
+    async with opened(service, tmp_path) as client:
+        first = asyncio.create_task(generate(client))
+        second = asyncio.create_task(generate(client))
+        await asyncio.sleep(after)
+        first.cancel()
+        result = await second
+        await asyncio.wait([first])
+    assert first.cancelled()
+    assert not result.is_error
+    assert 1 == len(service.bills)
+
+
 async def test_a_call_cancelled_before_its_turn_buys_nothing(tmp_path):
     async with LocalService(pixels=4096, latency=50.0) as slow, opened(slow, tmp_path, max_pending=1) as client:
         first = asyncio.create_task(generate(client))
@@ -522,6 +536,7 @@ def test_no_file_can_be_read_by_way_of_a_reference(tmp_path, reference, model):
         pytest.param({"prompt": "x", "num_outputs": 5}, id="out of range"),
         pytest.param({"prompt": "x", "num_outputs": 2.5}, id="half an image"),
         pytest.param({"prompt": "x", "num_outputs": True}, id="a boolean for a number"),
+        pytest.param({"prompt": "x", "go_fast": "yes"}, id="a word for a boolean"),
         pytest.param({"prompt": "x", "guidance": 3}, id="another model's parameter"),
         pytest.param({"prompt": "x", "path": "/etc/passwd"}, id="no parameter at all"),
         pytest.param({"prompt": "x", "model": "kontext-pro", "input_image": "/etc/passwd"}, id="around the check"),
@@ -544,6 +559,7 @@ async def test_a_wrong_argument_is_one_clear_error_and_buys_nothing(service, tmp
     assert ("not_sent", "not_sent", "other_call") == told(result)
     assert len(text_of(result)) < 700
     assert "pathlib" not in text_of(result)
+    assert "True or False" not in text_of(result)
     assert [] == service.bills
 
 

@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 
 from cometflux import Journal
 from cometflux.cli import main
-from cometflux.cli.stdio import Lines, Words
+from cometflux.cli.stdio import Lines, Words, kept_clean
 from cometflux.testing import LocalService
 
 ROOT = Path(__file__).parents[1]
@@ -200,7 +200,8 @@ async def test_a_server_that_was_killed_is_taken_up_by_the_next_one(tmp_path):
     with LocalService.in_thread(pixels=4096, latency=4.0) as shop:
         async with started(tmp_path, shop) as process:
             await ask(process, HELLO, call(2, "a boat"))
-            await until(lambda: [bill.id for bill in shop.bills] == ids(tmp_path) != [])
+            await until(lambda: shop.bills)
+            await until(lambda: [shop.bills[0].id] == ids(tmp_path))
             process.kill()
             await process.wait()
         async with connect(tmp_path, service=shop) as client:
@@ -256,6 +257,14 @@ async def test_a_reader_who_stalls_or_leaves_keeps_nobody_waiting():
     os.close(writing)
 
 
+def test_what_is_written_to_stdout_beside_the_protocol_goes_to_stderr(capfd):
+    with kept_clean() as wire:
+        os.write(1, b"stray")
+        os.write(wire, b"wire")
+    os.write(1, b", and after")
+    assert ("wire, and after", "stray") == tuple(capfd.readouterr())
+
+
 # ── what the operator is told ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -279,3 +288,11 @@ def test_what_is_wrong_at_the_start_is_told_at_once(tmp_path, monkeypatch, capfd
     out, err = capfd.readouterr()
     assert "" == out
     assert said in " ".join(err.split())
+
+
+@pytest.mark.parametrize("missing", ["mcp", "mcp_types", "PIL"])
+def test_without_its_extra_it_says_what_to_install(tmp_path, monkeypatch, capfd, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert 3 == main(["mcp", "--out", str(tmp_path / "x")])
+    assert 'error: cometflux mcp needs an extra: pip install "cometflux[cli,mcp]"\n' == capfd.readouterr().err
+    assert not (tmp_path / "x").exists()

@@ -18,6 +18,7 @@ _LONGEST_DATA_URI = 4 * (images.LARGEST_IMAGE_INPUT // 3 + 1) + 64
 _PHRASES = {
     "an http(s) URL, a data URI, a pathlib.Path or bytes": "an https URL, a data URI, or the name of a picture",
     "; wrap the name of a file in pathlib.Path": "",
+    "allowed is True or False": "allowed is true or false",
 }
 
 
