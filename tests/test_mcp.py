@@ -349,6 +349,29 @@ async def test_twenty_calls_at_once_are_under_way_a_few_at_a_time(service, tmp_p
     assert 20 == len({result.structured_content["files"][0]["name"][:5] for result in results})
 
 
+async def test_a_call_that_is_refused_for_the_cap_does_not_stop_those_under_way(tmp_path):
+    async with LocalService(pixels=4096, latency=50.0) as slow, opened(slow, tmp_path, most=1, wait=20) as client:
+        pending, refused = await asyncio.gather(generate(client), generate(client, "a lighthouse"))
+        results = [await generate(client) for _ in range(2)]
+    assert ("pending", "accepted", "same_call") == told(pending)
+    assert ("not_sent", "not_sent", "operator") == told(refused)
+    assert [("pending", "accepted", "same_call"), ("succeeded", "accepted", "done")] == list(map(told, results))
+    assert 1 == len(slow.bills)
+
+
+async def test_what_is_pending_when_the_key_is_refused_is_still_saved(tmp_path):
+    async with LocalService(pixels=4096, latency=50.0) as slow, opened(slow, tmp_path, wait=20) as client:
+        await generate(client)
+        slow.fail("401")
+        await generate(client, "a lighthouse")
+        stopped = await generate(client)
+        await asyncio.sleep(60)
+        saved = await generate(client)
+    assert ("detached", "accepted", "same_call") == told(stopped)
+    assert ("succeeded", "accepted", "done") == told(saved)
+    assert 1 == len(slow.bills)
+
+
 async def test_the_cap_counts_on_after_a_restart(service, tmp_path):
     async with opened(service, tmp_path, most=2) as client:
         first = await generate(client, "boat 0")
@@ -480,45 +503,42 @@ async def test_what_was_pending_when_the_server_ended_is_saved_by_the_next_one(t
         assert 1 == len(slow.bills)
 
 
+async def test_a_server_that_ends_at_once_has_nothing_to_complain_of(tmp_path, caplog):
+    async with LocalService(pixels=4096, latency=100.0) as slow:
+        async with opened(slow, tmp_path, wait=5) as client:
+            await generate(client)
+        async with opened(slow, tmp_path):
+            pass
+        async with opened(slow, tmp_path / "new"):
+            pass
+    assert {"detached": 1, "planned": 1} == standings(tmp_path)
+    assert [] == caplog.messages
+
+
 # ── what an agent cannot reach ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    "reference",
-    [
-        "/etc/passwd",
-        "../secret.png",
-        "./secret.png",
-        "file:///etc/passwd",
-        "FILE:///etc/passwd",
-        "http://127.0.0.1/secret.png",
-        "ftp://example.com/a.png",
-        "journal.sqlite3",
-        "secret.png",
-        "",
-        " ",
-        "\0",
-        "a\0b",
-        "data:text/plain;base64,aGVsbG8=",
-        "data:image/png;base64,aGVsbG8=",
-        "data:image/png;base64,%%%",
-        f"data:image/png;base64,{'A' * 12_000_000}",
-        "https://",
-        "https://exa mple.com/a.png",
-    ],
-    ids=lambda text: text[:24].encode("unicode_escape").decode() or "nothing",
-)
-@pytest.mark.parametrize("model", ["kontext-pro", "2-pro"])
-def test_no_file_can_be_read_by_way_of_a_reference(tmp_path, reference, model):
-    from cometflux.errors import InputError
-    from cometflux.mcp.orders import read_order
-    from cometflux.mcp.shelf import Shelf
+HOSTILE_REFERENCES = [
+    *("/etc/passwd", "../secret.png", "./secret.png", "secret.png", "journal.sqlite3", "~/secret.png", "*.webp"),
+    *("file:///etc/passwd", "FILE:///etc/passwd", "http://127.0.0.1/secret.png", "ftp://example.com/a.png"),
+    *("", " ", "\0", "a\0b", "x" * 5000, "https://", "https://exa mple.com/a.png"),
+    *("data:text/plain;base64,aGVsbG8=", "data:image/png;base64,aGVsbG8=", "data:image/png;base64,%%%", "data:"),
+    f"data:image/png;base64,{base64.b64encode(bytes.fromhex('89504e470d0a1a0a') + bytes(8 * 1024 * 1024)).decode()}",
+]
 
-    (tmp_path / "secret.png").write_bytes(base64.b64decode(PNG))
-    shelf = Shelf(tmp_path)
-    with pytest.raises(InputError) as caught:
-        read_order({"prompt": "x", "model": model, "reference_images": [reference]}, shelf.find_picture)
-    assert len(str(caught.value)) < 400
+
+@pytest.mark.parametrize("model", ["flux-kontext-pro", "flux-2-pro"])
+async def test_no_file_of_the_machine_can_be_read_by_way_of_a_reference(service, tmp_path, model):
+    async with opened(service, tmp_path) as client:
+        name = (await generate(client)).structured_content["files"][0]["name"]
+        secret = tmp_path / "secret.png"
+        secret.write_bytes(base64.b64decode(PNG))
+        (tmp_path / "00009-a-link.webp").symlink_to(secret)
+        hostile = [*HOSTILE_REFERENCES, str(secret), str(tmp_path / name), f"./{name}", "00009-a-link.webp"]
+        results = [await generate(client, model=model, reference_images=[each]) for each in hostile]
+    assert {("not_sent", "not_sent", "other_call")} == set(map(told, results))
+    assert [] == [text_of(result) for result in results if len(text_of(result)) > 400]
+    assert 1 == len(service.bills)
 
 
 @pytest.mark.parametrize(
@@ -540,6 +560,9 @@ def test_no_file_can_be_read_by_way_of_a_reference(tmp_path, reference, model):
         pytest.param({"prompt": "x", "guidance": 3}, id="another model's parameter"),
         pytest.param({"prompt": "x", "path": "/etc/passwd"}, id="no parameter at all"),
         pytest.param({"prompt": "x", "model": "kontext-pro", "input_image": "/etc/passwd"}, id="around the check"),
+        pytest.param(
+            {"prompt": "x", "model": "kontext-pro", "input_image": "https://x/a"}, id="around the check, a URL"
+        ),
         pytest.param({"prompt": "x", "model": "2-pro", "input_images": ["file:///x"]}, id="around the check, a list"),
         pytest.param({"prompt": "x", "reference_images": ["https://x/a.png"]}, id="a model without references"),
         pytest.param({"prompt": "x", "reference_images": {"a": 1}}, id="an object for references"),

@@ -14,7 +14,6 @@ from cometflux.jobs import Job
 from cometflux.mcp import offer
 from cometflux.mcp.offer import REFERENCES
 
-_LONGEST_DATA_URI = 4 * (images.LARGEST_IMAGE_INPUT // 3 + 1) + 64
 _PHRASES = {
     "an http(s) URL, a data URI, a pathlib.Path or bytes": "an https URL, a data URI, or the name of a picture",
     "; wrap the name of a file in pathlib.Path": "",
@@ -114,8 +113,6 @@ def _read_reference(text: str, find_picture: Callable[[str], Path | None]) -> st
 
 
 def _checked_data_uri(text: str) -> str:
-    if len(text) > _LONGEST_DATA_URI:
-        raise InputError(REFERENCES, text, "the most that is sent with a job is 8 MiB; give an https URL")
     try:
         data = images.read_data_uri(text)
     except ValueError as error:

@@ -16,7 +16,14 @@ import attrs
 
 from cometflux import converter, planning, reading
 from cometflux.batch import Drawn
-from cometflux.errors import CometfluxError, LimitError, Money, SessionStoppedError, UnknownSubmissionError
+from cometflux.errors import (
+    CometfluxError,
+    LimitError,
+    Money,
+    SessionClosedError,
+    SessionStoppedError,
+    UnknownSubmissionError,
+)
 from cometflux.events import Accepted, Event, Polled, Retried, Saved, Submitted, Throttled
 from cometflux.jobs import Kind
 from cometflux.mcp.orders import Order
@@ -222,10 +229,15 @@ class Studio:
         """Bring to its end what earlier processes have left at the service; nothing is bought by that."""
         try:
             owed = await asyncio.to_thread(self.shelf.owed)
+            if not owed:
+                return
             async for outcome in self._session.generate(map(planning.draw, owed), save_to=self.shelf.folder):
                 _log.info("%s of an earlier run: %s", outcome.key, outcome.kind)
+        except SessionClosedError:
+            # It stays in the journal, for the next one.
+            return
         except CometfluxError as error:
-            _log.error("what earlier runs have left could not all be taken up: %s", error)
+            _log.error("what earlier runs have left could not all be taken up: %s", error.message)
 
 
 @contextlib.asynccontextmanager
