@@ -11,14 +11,14 @@ from cometflux.mcp.studio import open_studio
 
 
 @contextlib.asynccontextmanager
-async def opened(service, folder, *, most=20, wait=45.0, allowed=(), max_pending=4, mode="auto"):
+async def opened(service, folder, *, most=20, wait=45.0, allowed=(), max_pending=4, mode="auto", journal=None):
     """Yield a client of a server that keeps its pictures in *folder*; leaving it is to disconnect."""
 
     def make_session(watch):
         return open_session(
             base_url=service.url,
             api_key=service.key,
-            journal=folder,
+            journal=folder if journal is None else journal,
             max_predictions=most,
             max_pending=max_pending,
             on_event=watch,

@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import logging
+import time
 
 import anyio
 import pytest
@@ -15,6 +16,7 @@ from test_canary import CANARY
 from cometflux import Journal
 from cometflux.cli import main
 from cometflux.flux import MODELS
+from cometflux.journal import JournalWriter
 from cometflux.testing import LocalService
 
 PNG = base64.b64encode(
@@ -238,6 +240,30 @@ async def test_a_lost_answer_is_one_bill_and_told_as_unknown(service, tmp_path):
     assert {"saved": 1, "unknown": 1, "planned": 2} == standings(tmp_path)
 
 
+class SlowJournal(JournalWriter):
+    """A journal on a disk that takes its time."""
+
+    def commit(self, *records):
+        time.sleep(0.05)
+        super().commit(*records)
+
+
+async def test_the_next_call_knows_what_became_of_the_last_one_however_slow_the_disk_is(service, tmp_path):
+    service.fail("422")
+    async with opened(service, tmp_path, most=2, journal=SlowJournal(tmp_path)) as client:
+        await generate(client, "refused")
+        made = await generate(client)
+        again = await generate(
+            client, model="flux-dev", reference_images=[made.structured_content["files"][0]["name"]], seed=1
+        )
+    assert [False, False] == [made.is_error, again.is_error]
+    service.fail("drop", after=True)
+    async with opened(service, tmp_path, journal=SlowJournal(tmp_path)) as client:
+        lost = [await generate(client, "lost"), await generate(client, "lost", variation=2)]
+    assert [("unknown", "unknown", "operator")] * 2 == list(map(told, lost))
+    assert 3 == len(service.bills)
+
+
 async def test_an_unknown_of_an_earlier_process_is_not_bought_around(service, tmp_path):
     service.fail("drop", after=True)
     async with opened(service, tmp_path) as client:
@@ -350,7 +376,7 @@ async def test_twenty_calls_at_once_are_under_way_a_few_at_a_time(service, tmp_p
 
 
 async def test_a_call_that_is_refused_for_the_cap_does_not_stop_those_under_way(tmp_path):
-    async with LocalService(pixels=4096, latency=50.0) as slow, opened(slow, tmp_path, most=1, wait=20) as client:
+    async with LocalService(pixels=4096, latency=5.0) as slow, opened(slow, tmp_path, most=1, wait=2) as client:
         pending, refused = await asyncio.gather(generate(client), generate(client, "a lighthouse"))
         results = [await generate(client) for _ in range(2)]
     assert ("pending", "accepted", "same_call") == told(pending)
@@ -360,12 +386,12 @@ async def test_a_call_that_is_refused_for_the_cap_does_not_stop_those_under_way(
 
 
 async def test_what_is_pending_when_the_key_is_refused_is_still_saved(tmp_path):
-    async with LocalService(pixels=4096, latency=50.0) as slow, opened(slow, tmp_path, wait=20) as client:
+    async with LocalService(pixels=4096, latency=5.0) as slow, opened(slow, tmp_path, wait=2) as client:
         await generate(client)
         slow.fail("401")
         await generate(client, "a lighthouse")
         stopped = await generate(client)
-        await asyncio.sleep(60)
+        await asyncio.sleep(6)
         saved = await generate(client)
     assert ("detached", "accepted", "same_call") == told(stopped)
     assert ("succeeded", "accepted", "done") == told(saved)
@@ -406,7 +432,7 @@ async def test_what_was_refused_does_not_count_against_the_cap(service, tmp_path
 
 
 async def test_a_call_that_takes_long_is_answered_as_pending_and_goes_on(service, tmp_path):
-    async with LocalService(pixels=4096, latency=100.0) as slow, opened(slow, tmp_path, wait=30) as client:
+    async with LocalService(pixels=4096, latency=10.0) as slow, opened(slow, tmp_path, wait=3) as client:
         waited = await generate(client)
         results = [waited]
         while told(results[-1])[0] == "pending":
@@ -428,7 +454,7 @@ async def test_a_call_whose_turn_does_not_come_is_given_up_unsent(tmp_path):
         await asyncio.sleep(1)
         second = await generate(client, "a lighthouse")
         await first
-        assert 1 == len(slow.bills)
+        await asyncio.sleep(5)
     assert ("pending", "not_sent", "same_call") == told(second)
     assert 1 == len(slow.bills)
 
@@ -470,13 +496,13 @@ async def test_of_two_calls_alike_one_may_leave_and_the_other_gets_the_picture(s
 
 
 async def test_a_call_cancelled_before_its_turn_buys_nothing(tmp_path):
-    async with LocalService(pixels=4096, latency=50.0) as slow, opened(slow, tmp_path, max_pending=1) as client:
+    async with LocalService(pixels=4096, latency=5.0) as slow, opened(slow, tmp_path, max_pending=1) as client:
         first = asyncio.create_task(generate(client))
         await asyncio.sleep(1)
         with anyio.move_on_after(1):
             await generate(client, "a lighthouse")
         await first
-        await asyncio.sleep(100)
+        await asyncio.sleep(5)
     assert 1 == len(slow.bills)
 
 
@@ -493,19 +519,19 @@ async def test_a_client_that_disconnects_in_the_middle_leaves_everything_saved(s
 
 
 async def test_what_was_pending_when_the_server_ended_is_saved_by_the_next_one(tmp_path):
-    async with LocalService(pixels=4096, latency=100.0) as slow:
-        async with opened(slow, tmp_path, wait=5) as client:
+    async with LocalService(pixels=4096, latency=40.0) as slow:
+        async with opened(slow, tmp_path, wait=2) as client:
             await generate(client)
         assert {"detached": 1, "planned": 1} == standings(tmp_path)
         async with opened(slow, tmp_path):
-            await asyncio.sleep(120)
+            await asyncio.sleep(10)
         assert {"saved": 1, "planned": 1} == standings(tmp_path)
         assert 1 == len(slow.bills)
 
 
 async def test_a_server_that_ends_at_once_has_nothing_to_complain_of(tmp_path, caplog):
-    async with LocalService(pixels=4096, latency=100.0) as slow:
-        async with opened(slow, tmp_path, wait=5) as client:
+    async with LocalService(pixels=4096, latency=90.0) as slow:
+        async with opened(slow, tmp_path, wait=2) as client:
             await generate(client)
         async with opened(slow, tmp_path):
             pass

@@ -211,6 +211,20 @@ async def test_a_server_that_was_killed_is_taken_up_by_the_next_one(tmp_path):
 
 
 @pytest.mark.hard
+async def test_the_cap_holds_for_what_the_operator_has_sent_again_too(shop, tmp_path):
+    shop.fail("drop")
+    async with connect(tmp_path, "--max-predictions", "1", service=shop) as client:
+        lost = await client.call_tool("generate_image", {"prompt": "a boat"})
+    assert 0 == main(["unknown", str(tmp_path), "--resend", lost.structured_content["key"]])
+    async with connect(tmp_path, "--max-predictions", "1", service=shop) as client:
+        assert (await client.call_tool("generate_image", {"prompt": "a boat"})).is_error
+    assert [] == shop.bills
+    async with connect(tmp_path, "--max-predictions", "2", service=shop) as client:
+        assert not (await client.call_tool("generate_image", {"prompt": "a boat"})).is_error
+    assert 1 == len(shop.bills)
+
+
+@pytest.mark.hard
 async def test_two_servers_do_not_share_a_folder(shop, tmp_path):
     async with connect(tmp_path, service=shop) as client:
         await client.list_tools()

@@ -34,6 +34,8 @@ from cometflux.session import Session
 
 _log = logging.getLogger("cometflux")
 Listener = Callable[[str], object]
+_LAG = 5.0
+"""How long the journal may take to write down how a job ended, in seconds."""
 
 
 @attrs.frozen(kw_only=True)
@@ -159,9 +161,24 @@ class Studio:
             _log.debug("%s is not over after %g s", drawn.job.key, self._wait)
         except SessionStoppedError as error:
             return result.refused(_about_this(error, known))
-        stock = await asyncio.to_thread(self.shelf.read)
+        assert drawn.identity is not None
+        stock = await self._catch_up(drawn.identity, outcome)
         result = attrs.evolve(result, left=self._left(stock))
-        return result.waited(stock.records.get(drawn.identity or "")) if outcome is None else result.ended(outcome)
+        return result.waited(stock.records.get(drawn.identity)) if outcome is None else result.ended(outcome)
+
+    async def _catch_up(self, identity: str, outcome: Outcome | None) -> Stock:
+        """Read the journal when it has taken in how a job ended: the next call decides by what stands there.
+
+        Where the disk refuses, it never does; then the session buys nothing more.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAG):
+                while True:
+                    stock = await asyncio.to_thread(self.shelf.read)
+                    if outcome is None or _is_told(stock.records.get(identity), outcome):
+                        return stock
+                    await asyncio.sleep(_LAG / 500)
+        return await asyncio.to_thread(self.shelf.read)
 
     def _refusal(self, stock: Stock, key: str, fingerprint: str) -> CometfluxError | None:
         """Tell why a picture that is not bought yet must not be bought; None where it may be."""
@@ -282,6 +299,15 @@ async def open_studio(
 
 def _fingerprint(order: Order) -> str:
     return converter.fingerprint(order.job.model, reading.describe_input(order.job.input))
+
+
+def _is_told(record: Record | None, outcome: Outcome) -> bool:
+    """Whether the journal has taken in how a job ended."""
+    if record is None:
+        return outcome.kind in (Kind.NOT_SENT, Kind.REJECTED)
+    if outcome.ok:
+        return record.is_whole
+    return record.state in (State.PLANNED, State.ENDED) or record.kind is Kind.DETACHED
 
 
 def _is_bought(stock: Stock, key: str) -> bool:
