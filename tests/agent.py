@@ -2,6 +2,7 @@
 
 import contextlib
 
+import anyio
 from mcp import Client
 from mcp.shared.memory import create_client_server_memory_streams
 
@@ -34,8 +35,6 @@ async def opened(service, folder, *, most=20, wait=45.0, allowed=(), max_pending
 
 @contextlib.asynccontextmanager
 async def _joined(server):
-    import anyio
-
     async with create_client_server_memory_streams() as (client_streams, (read, write)):
         async with anyio.create_task_group() as group:
             group.start_soon(server.run, read, write, server.create_initialization_options())

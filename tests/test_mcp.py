@@ -529,6 +529,20 @@ async def test_what_was_pending_when_the_server_ended_is_saved_by_the_next_one(t
         assert 1 == len(slow.bills)
 
 
+async def test_what_earlier_servers_left_is_saved_though_the_key_is_refused_now(tmp_path):
+    async with LocalService(pixels=4096, latency=40.0) as slow:
+        async with opened(slow, tmp_path, wait=2) as client:
+            await asyncio.gather(*(generate(client, f"boat {number}") for number in range(3)))
+        assert {"detached": 3, "planned": 3} == standings(tmp_path)
+        async with opened(slow, tmp_path, max_pending=1) as client:
+            slow.fail("401")
+            refused = await generate(client, "a lighthouse")
+            await asyncio.sleep(20)
+        assert {"saved": 3, "rejected": 1, "planned": 4} == standings(tmp_path)
+        assert 3 == len(slow.bills)
+    assert ("rejected", "rejected", "operator") == told(refused)
+
+
 async def test_a_server_that_ends_at_once_has_nothing_to_complain_of(tmp_path, caplog):
     async with LocalService(pixels=4096, latency=90.0) as slow:
         async with opened(slow, tmp_path, wait=2) as client:

@@ -31,11 +31,12 @@ DONE, SAME_CALL, OTHER_CALL, OPERATOR = "done", "same_call", "other_call", "oper
 
 _MONEY = {
     Money.NOT_SENT: "Nothing was sent, and nothing is billed.",
-    Money.REJECTED: "The service refused it, and nothing is billed.",
+    Money.REJECTED: "Nothing is billed.",
     Money.ACCEPTED: "It is paid for, once.",
     Money.UNKNOWN: "It may be paid for: nobody knows.",
 }
 _AGAIN = "Make exactly the same call again: that buys nothing"
+_TOLD_AGAIN = "The same call tells this again and buys nothing"
 _NEXT_TEXTS = {
     DONE: "",
     SAME_CALL: f"{_AGAIN} that is bought already.",
@@ -128,7 +129,8 @@ def _told(result: Result) -> tuple[str, str]:
     assert error is not None
     message = input_text(error) if isinstance(error, InputError) else error.message
     following, hint = _advice(result, error)
-    known = f" Prediction {result.prediction_id}." if result.prediction_id else ""
+    is_named = result.prediction_id is None or result.prediction_id in message
+    known = "" if is_named else f" Prediction {result.prediction_id}."
     money = "" if isinstance(error, PredictionFailedError) else f" {_MONEY[result.money]}"
     return f"{_sentence(message)}{money}{known} {hint}", following
 
@@ -146,7 +148,7 @@ def _advice(result: Result, error: CometfluxError) -> tuple[str, str]:
         case Kind.FAILED:
             return OTHER_CALL, _failed_hint(error, other)
         case Kind.CANCELED | Kind.EXPIRED:
-            return OTHER_CALL, f"{_NEXT_TEXTS[OTHER_CALL]} variation {other} buys the same once more."
+            return OTHER_CALL, f"{_TOLD_AGAIN}; variation {other} buys the same once more."
         case Kind.SUCCEEDED if isinstance(error, OutputError) and error.is_disk:
             return OPERATOR, f"The folder of the server cannot be written to. {_NEXT_TEXTS[OPERATOR]}"
         case Kind.SUCCEEDED | Kind.DETACHED:
@@ -157,7 +159,7 @@ def _advice(result: Result, error: CometfluxError) -> tuple[str, str]:
 def _failed_hint(error: CometfluxError, other: int) -> str:
     billed = "Whether a failed prediction is billed is not published."
     if getattr(error, "is_transient", False):
-        return f"{billed} The same call tells this again and buys nothing; variation {other} buys another try."
+        return f"{billed} {_TOLD_AGAIN}; variation {other} buys another try."
     return f"{billed} {_NEXT_TEXTS[OTHER_CALL]}"
 
 

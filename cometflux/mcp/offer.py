@@ -20,17 +20,15 @@ MOST_JOBS = 20
 _IMAGE_KINDS = (Kind.IMAGE, Kind.IMAGES)
 _TYPES = {Kind.TEXT: "string", Kind.INTEGER: "integer", Kind.NUMBER: "number", Kind.BOOLEAN: "boolean"}
 
-INSTRUCTIONS = """\
-generate_image buys a picture with the operator's money; the operator has set how many may be bought.
-
-The same arguments are never bought twice: the same call again returns the same picture, or goes on waiting for it, and
-costs nothing. So after a time-out or a broken connection make exactly the same call again. For another picture of the
-same prompt, give another variation or seed.
-
-Every answer says what happened to the money, and in `next` what to do: done; same_call (safe, nothing is paid twice);
-other_call (change the arguments); operator (stop, and tell the person in charge). Money "unknown" means that it may
-have been paid: do not try again in any other way, since that may pay twice.
-"""
+INSTRUCTIONS = (
+    "generate_image buys a picture with the operator's money; the operator has set how many may be bought.\n\n"
+    "The same arguments are never bought twice: the same call again returns the same picture, or goes on waiting for "
+    "it, and costs nothing. So after a time-out or a broken connection make exactly the same call again. For another "
+    "picture of the same prompt, give another variation or seed.\n\n"
+    "Every answer says what happened to the money, and in `next` what to do: done; same_call (safe, nothing is paid "
+    "twice); other_call (change the arguments); operator (stop, and tell the person in charge). Money `unknown` means "
+    "that it may have been paid: do not try again in any other way, since that may pay twice."
+)
 
 
 def tools() -> list[Tool]:

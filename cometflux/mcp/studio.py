@@ -245,10 +245,10 @@ class Studio:
     async def take_up(self) -> None:
         """Bring to its end what earlier processes have left at the service; nothing is bought by that."""
         try:
-            owed = await asyncio.to_thread(self.shelf.owed)
+            owed = [planning.draw(record) for record in await asyncio.to_thread(self.shelf.owed)]
             if not owed:
                 return
-            async for outcome in self._session.generate(map(planning.draw, owed), save_to=self.shelf.folder):
+            async for outcome in self._session.generate(owed, save_to=self.shelf.folder):
                 _log.info("%s of an earlier run: %s", outcome.key, outcome.kind)
         except SessionClosedError:
             # It stays in the journal, for the next one.
