@@ -304,7 +304,8 @@ def _fingerprint(order: Order) -> str:
 def _is_told(record: Record | None, outcome: Outcome) -> bool:
     """Whether the journal has taken in how a job ended."""
     if record is None:
-        return outcome.kind in (Kind.NOT_SENT, Kind.REJECTED)
+        # It was not even begun.
+        return True
     if outcome.ok:
         return record.is_whole
     return record.state in (State.PLANNED, State.ENDED) or record.kind is Kind.DETACHED
