@@ -161,7 +161,7 @@ def test_what_cannot_be_reduced_is_not_shown_and_that_is_told(tmp_path):
     from cometflux.jobs import Job
     from cometflux.mcp import answers, previews
     from cometflux.mcp.orders import Order
-    from cometflux.mcp.studio import Result
+    from cometflux.mcp.results import Result
 
     path = tmp_path / "a.png"
     path.write_bytes(base64.b64decode(PNG)[:40] + b"x" * 800_000)

@@ -25,7 +25,7 @@ from cometflux.errors import (
 from cometflux.jobs import Kind
 from cometflux.mcp.orders import input_text
 from cometflux.mcp.previews import Shown
-from cometflux.mcp.studio import Result
+from cometflux.mcp.results import Result
 
 DONE, SAME_CALL, OTHER_CALL, OPERATOR = "done", "same_call", "other_call", "operator"
 

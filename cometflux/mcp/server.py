@@ -14,8 +14,9 @@ from cometflux import __version__, flux
 from cometflux.errors import CometfluxError, InputError
 from cometflux.mcp import answers, offer, previews
 from cometflux.mcp.orders import input_text, read_order
+from cometflux.mcp.results import Result
 from cometflux.mcp.shelf import NotAllowedError, describe_batch, read_seed
-from cometflux.mcp.studio import Result, Studio
+from cometflux.mcp.studio import Studio
 
 _log = logging.getLogger("cometflux")
 _Context = ServerRequestContext[Any]

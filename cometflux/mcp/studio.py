@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import attrs
@@ -24,62 +24,20 @@ from cometflux.errors import (
     SessionStoppedError,
     UnknownSubmissionError,
 )
-from cometflux.events import Accepted, Event, Polled, Retried, Saved, Submitted, Throttled
+from cometflux.events import Event
 from cometflux.jobs import Kind
+from cometflux.mcp import steps
 from cometflux.mcp.orders import Order
+from cometflux.mcp.results import Result
 from cometflux.mcp.shelf import Reach, Shelf, Stock
 from cometflux.records import Record, State, identify
-from cometflux.registry import Outcome, kind_of_loss, verdict
+from cometflux.registry import Outcome, verdict
 from cometflux.session import Session
 
 _log = logging.getLogger("cometflux")
 Listener = Callable[[str], object]
 _LAG = 5.0
 """How long the journal may take to write down how a job ended, in seconds."""
-
-
-@attrs.frozen(kw_only=True)
-class Result:
-    """What became of an order, so far."""
-
-    order: Order
-    key: str
-    """By what the journal knows it."""
-    money: Money = Money.NOT_SENT
-    """What happened to the money for this picture."""
-    kind: Kind | None = None
-    """How it ended; None while it has not."""
-    error: CometfluxError | None = None
-    """Why there is no picture, or why it is not saved; None where all is well, and while it is waited for."""
-    prediction_id: str | None = None
-    """None where no prediction is known."""
-    files: tuple[Path, ...] = ()
-    left: int = 0
-    """How many predictions may still be bought."""
-
-    def ended(self, outcome: Outcome) -> "Result":
-        """Note how it ended."""
-        error = None if outcome.kind is Kind.SUCCEEDED else outcome.error
-        return attrs.evolve(
-            self,
-            money=Money.ACCEPTED if error is None else error.money,
-            kind=outcome.kind,
-            error=outcome.error,
-            prediction_id=outcome.prediction.id if outcome.prediction else None,
-            files=outcome.files,
-        )
-
-    def refused(self, error: CometfluxError) -> "Result":
-        """Note why it was not begun."""
-        kind = kind_of_loss(error)
-        return attrs.evolve(self, money=error.money, kind=kind, error=error, prediction_id=error.prediction_id)
-
-    def waited(self, record: Record | None) -> "Result":
-        """Note how far it is, by what the journal says after the wait; whatever is not bought by then was given up."""
-        if record is None or not record.bought:
-            return self
-        money = Money.UNKNOWN if record.prediction_id is None else Money.ACCEPTED
-        return attrs.evolve(self, money=money, prediction_id=record.prediction_id)
 
 
 class Studio:
@@ -236,7 +194,7 @@ class Studio:
 
     def watch(self, event: Event) -> None:
         """Pass on what happens to those who wait for it."""
-        words = _words(event)
+        words = steps.words(event)
         key = getattr(event, "key", None)
         for listener, wanted in tuple(self._listeners.items()):
             if words and key in (None, wanted):
@@ -325,23 +283,3 @@ def _about_this(error: SessionStoppedError, known: Record | None) -> CometfluxEr
     if known.state is State.ENDED and known.kind is not Kind.SUCCEEDED and known.prediction is not None:
         return verdict(known.prediction)[1] or CometfluxError(error.message, money=Money.ACCEPTED)
     return CometfluxError(error.message, money=Money.ACCEPTED, prediction_id=known.prediction_id)
-
-
-_STATUSES: Mapping[str, str] = {"starting": "the model is being brought up", "processing": "the picture is being made"}
-
-
-def _words(event: Event) -> str | None:
-    match event:
-        case Submitted():
-            return "waiting for its turn"
-        case Accepted(prediction_id=prediction_id):
-            return f"accepted as prediction {prediction_id}"
-        case Polled(status=status) if status is not None:
-            return _STATUSES.get(status, "the prediction is over")
-        case Throttled(seconds=seconds):
-            return f"the service asks to slow down, for {seconds:.0f} s"
-        case Retried():
-            return "it did not reach the service; it is sent once more"
-        case Saved(files=files):
-            return f"{len(files)} saved"
-    return None
