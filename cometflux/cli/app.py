@@ -20,6 +20,7 @@ from cometflux.cli.options import OPTIONS, Folder, JournalFolder, Making, NewKey
 from cometflux.cli.reading import read_file
 from cometflux.cli.reference import complete_model
 from cometflux.cli.screen import Screen, Voice
+from cometflux.cli.serving import Serving
 from cometflux.cli.sources import SUFFIXES, Format, Row, Source
 from cometflux.cli.streams import discard
 from cometflux.cli.unsaid import fill
@@ -342,6 +343,28 @@ def models(
         show_models(as_json=json)
     else:
         show_model(model, as_json=json)
+
+
+@app.command(
+    sort_key=8,
+    usage="Usage: cometflux mcp [OPTIONS]",
+    help_epilogue=(
+        "Example, as a client of agents starts it:\n"
+        "  cometflux mcp --out /home/me/pictures --max-predictions 50\n"
+        "Example, to try it for free:\n"
+        "  cometflux mcp --local"
+    ),
+)
+def mcp(*, serving: Serving = Serving(), new_key: NewKey = False) -> int:  # noqa: B008 - frozen
+    """Offer tools to agents over stdin and stdout: make a picture, list models.
+
+    An agent can buy no more than N predictions, and reads no file but the pictures
+    made here. The same call again buys nothing again.
+    """
+    from cometflux.cli.mcp import serve
+
+    _check_place(serving.settings)
+    return serve(serving, new_key=new_key)
 
 
 @app.command(

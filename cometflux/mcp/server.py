@@ -1,0 +1,134 @@
+"""The server itself: tools are listed and called, whatever carries the messages."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+from mcp.server import Server, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams
+
+from cometflux import __version__, flux
+from cometflux.errors import CometfluxError, InputError
+from cometflux.mcp import answers, offer, previews
+from cometflux.mcp.orders import input_text, read_order
+from cometflux.mcp.results import Result
+from cometflux.mcp.shelf import NotAllowedError, describe_batch, read_seed
+from cometflux.mcp.studio import Studio
+
+_log = logging.getLogger("cometflux")
+_Context = ServerRequestContext[Any]
+_Tool = Callable[[_Context, dict[str, Any]], Awaitable[CallToolResult]]
+
+
+def make_server(studio: Studio) -> Server[Any]:
+    """Make the server that carries out orders in *studio*."""
+    tools = _Tools(studio)
+    return Server(
+        "cometflux",
+        version=__version__,
+        title="cometflux: pictures with FLUX",
+        instructions=offer.INSTRUCTIONS,
+        on_list_tools=tools.list_tools,
+        on_call_tool=tools.call,
+    )
+
+
+class _Tools:
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._tools: Mapping[str, tuple[_Tool, frozenset[str]]] = {
+            offer.GENERATE: (self._generate, frozenset()),
+            offer.MODELS: (self._list_models, frozenset({"model"})),
+            offer.STATUS: (self._batch_status, frozenset({"folder"})),
+        }
+
+    async def list_tools(self, context: _Context, _: PaginatedRequestParams | None) -> ListToolsResult:
+        return ListToolsResult(tools=offer.tools())
+
+    async def call(self, context: _Context, given: CallToolRequestParams) -> CallToolResult:
+        if given.name not in self._tools:
+            raise MCPError(INVALID_PARAMS, f"there is no tool {given.name!r}; the tools are {', '.join(self._tools)}")
+        tool, known = self._tools[given.name]
+        arguments = given.arguments or {}
+        for name in arguments:
+            if known and name not in known:
+                return answers.plain_error(f"{name}: {given.name} takes {' and '.join(known)}, and nothing else")
+        try:
+            return await tool(context, arguments)
+        except Exception:  # noqa: BLE001 - a defect of one call must not end the server
+            _log.exception("%s broke", given.name)
+            return answers.plain_error(
+                f"{given.name} broke; this is a defect. It may have bought a picture: {offer.STATUS} tells. "
+                "The same call again does not buy it twice."
+            )
+
+    # ── generate_image ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _generate(self, context: _Context, arguments: dict[str, Any]) -> CallToolResult:
+        try:
+            order = await asyncio.to_thread(read_order, arguments, self._studio.shelf.find_picture)
+            with _progress(context) as tell:
+                result = await self._studio.carry_out(order, tell)
+        except CometfluxError as error:
+            return answers.refused(error)
+        return await _answer(result)
+
+    # ── questions ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _list_models(self, context: _Context, arguments: dict[str, Any]) -> CallToolResult:
+        name = arguments.get("model")
+        if name is None:
+            return answers.data({"models": [offer.describe_model(model) for model in flux.MODELS.values()]})
+        try:
+            model = flux.find(name)
+        except InputError as error:
+            return answers.plain_error(input_text(error))
+        return answers.data({**offer.describe_model(model), "parameters": offer.describe_parameters(model)})
+
+    async def _batch_status(self, context: _Context, arguments: dict[str, Any]) -> CallToolResult:
+        name = arguments.get("folder")
+        if name is not None and not isinstance(name, str):
+            return answers.plain_error("folder: allowed is the name of a folder, as a string")
+        try:
+            return answers.data(await asyncio.to_thread(self._look, name))
+        except NotAllowedError as error:
+            return answers.plain_error(f"folder: {error}")
+        except CometfluxError as error:
+            _log.error("a batch cannot be read: %s", error)
+            return answers.plain_error(f"the journal of this batch cannot be read ({type(error).__name__})")
+
+    def _look(self, name: str | None) -> dict[str, Any]:
+        folder = self._studio.reach.find(name)
+        return {"folder": folder.name, **describe_batch(folder)}
+
+
+async def _answer(result: Result) -> CallToolResult:
+    if result.error is not None or not result.files:
+        return answers.not_made(result)
+    shown = await asyncio.to_thread(previews.show, result.files)
+    seed = result.order.job.input.get("seed")
+    if seed is None:
+        seed = await asyncio.to_thread(read_seed, result.files[0])
+    return answers.made(result, shown, seed)
+
+
+@contextlib.contextmanager
+def _progress(context: _Context) -> Iterator[Callable[[str], None]]:
+    """Tell the client of each step, if it has asked for that."""
+    steps: asyncio.Queue[str] = asyncio.Queue()
+    reporter = asyncio.create_task(_report(context, steps))
+    try:
+        yield steps.put_nowait
+    finally:
+        reporter.cancel()
+
+
+async def _report(context: _Context, steps: "asyncio.Queue[str]") -> None:
+    number = 0
+    while True:
+        words = await steps.get()
+        number += 1
+        await context.session.report_progress(number, message=words)
