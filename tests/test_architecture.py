@@ -31,6 +31,7 @@ EFFECTS = [
     *(
         "deadlines",
         "exchange",
+        "tracing",
         "transport",
         "retry",
         "gate",
@@ -43,13 +44,13 @@ EFFECTS = [
         "recorder",
         "ledger",
     ),
-    *("saving", "submission", "asking", "carrying", "batch", "planning", "session", "wiring", "__init__"),
+    *("saving", "submission", "asking", "carrying", "batch", "planning", "session", "wiring", "telemetry", "__init__"),
 ]
 # A file imports only files to its left.
 LINE = PURE + EFFECTS
 
 MODULE_OWNERS = {
-    "aiohttp": {"exchange", "transport", "wiring"},
+    "aiohttp": {"exchange", "telemetry", "tracing", "transport", "wiring"},
     "cattrs": {"converter", "notation"},
     "json": {"converter", "notation"},
     "backoff": {"retry"},
