@@ -3,6 +3,7 @@
 import contextlib
 import sys
 
+import aiohttp
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -154,3 +155,11 @@ def test_without_the_extra_one_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.aiohttp_client", None)
     with pytest.raises(ConfigError, match=r'^tracing needs an extra: pip install "cometflux\[otel\]"$'):
         trace_config()
+
+
+async def test_a_session_of_aiohttp_itself_shows_no_query_with_it(exporter, tracer_provider):
+    async with Peer(lambda _: http(200, b"x")) as peer:
+        async with aiohttp.ClientSession(trace_configs=[trace_config(tracer_provider)]) as plain:
+            await plain.get(f"{peer.url}/out.png?X-Amz-Signature=presigned")
+    (span,) = exporter.get_finished_spans()
+    assert f"{peer.url}/out.png" == span.attributes["http.url"]
