@@ -416,9 +416,6 @@ class Session:
         try:
             if folder is not None:
                 await asyncio.to_thread(storage.prepare_folder, folder)
-                if self._ledger.guards(folder):
-                    # Nobody else works here, so what is half written was left by a process that was killed.
-                    await asyncio.to_thread(storage.sweep, folder)
             deliver = drawing.deliver
             while True:
                 await drawing.room()
