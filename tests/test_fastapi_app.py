@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -261,3 +263,17 @@ def test_the_command_that_the_example_names_serves_and_stops(comet_service, tmp_
     assert "Application shutdown complete" in said
     assert server.returncode in {0, -signal.SIGTERM}
     assert 1 == len(comet_service.bills)
+
+
+@pytest.mark.hard
+def test_the_application_of_the_guide_works_as_it_stands(local, example):
+    """`example` sets the folder and the key; what is served is the page's own."""
+    page = (EXAMPLES.parent / "docs" / "guides" / "fastapi.md").read_text(encoding="utf-8")
+    shown = {}
+    for code in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        exec(code, shown)
+    with serving(SimpleNamespace(app=shown["app"])) as client:
+        assert b"RIFF" == client.post("/pictures", params={"prompt": "a boat"}).content[:4]
+        lines = client.post("/sets", json=["a boat", "a mill"]).text.splitlines()
+    assert ["succeeded", "succeeded"] == [json.loads(line)["kind"] for line in lines]
+    assert 2 == len(local.bills)

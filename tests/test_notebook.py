@@ -21,6 +21,9 @@ async def session(service):
         yield session
 
 
+ROOT = Path(__file__).parents[1]
+
+
 class Cell:
     """What stands below a cell: what was drawn, and when."""
 
@@ -168,7 +171,7 @@ outcome
     with LocalService.in_thread(latency=0.2, pixels=4096) as service, pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMETAPI_KEY", service.key)
         patch.setenv("COMETFLUX_BASE_URL", service.url)
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+        patch.setenv("PYTHONPATH", str(ROOT))
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
         NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
     bar, last = notebook.cells[0].outputs
@@ -190,8 +193,27 @@ def test_a_shell_in_a_terminal_is_no_notebook(comet_service, tmp_path):
         "COMETFLUX_BASE_URL": comet_service.url,
         "PATH": "/usr/bin:/bin",
         "HOME": str(tmp_path),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "IPython", "--no-banner", "--simple-prompt", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
     assert "[True]" == done.stdout.strip(), done.stderr
+
+
+@pytest.mark.hard
+@pytest.mark.realtime
+def test_the_guide_works_as_it_stands_in_a_kernel(comet_service, tmp_path, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("COMETAPI_KEY", comet_service.key)
+    monkeypatch.setenv("COMETFLUX_BASE_URL", comet_service.url)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    page = (ROOT / "docs" / "guides" / "notebook.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    notebook = nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, blocks)])
+    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    one, many, shown = [cell.outputs for cell in notebook.cells]
+    assert "a lighthouse in fog" in one[0].data["text/html"]
+    assert many[0].data["text/plain"].startswith("3 of 3 · 3 succeeded")
+    assert [True] * 3 == ["image/webp" in output.data for output in shown]
