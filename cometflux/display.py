@@ -79,7 +79,7 @@ def _outputs(prediction: Prediction) -> Iterator[_Picture]:
 def _output(url: str, room: int) -> _Picture:
     if url[:5].lower() != "data:":
         is_web = url[:8].lower().startswith(("https://", "http://"))
-        return _Picture(place=url, words="kept by the service for about an hour") if is_web else _Picture(words=url)
+        return _Picture(place=url) if is_web else _Picture(words=url)
     # Base64 takes a third more.
     if len(url) > 4 * room // 3 + 100:
         return _Picture(words="a picture too large to be shown here")
@@ -119,12 +119,14 @@ def _relative(path: Path) -> str | None:
 
 def _bundle(shown: object, found: Iterable[_Picture], facts: list[str], prompt: str, trouble: str) -> dict[str, str]:
     pictures = [*found]
-    rows = ["".join(map(_image, pictures)), _text("em", prompt), _text("span", " · ".join(facts))]
+    if any(picture.place and not picture.words for picture in pictures):
+        facts = [*facts, "kept by the service for about an hour"]
+    rows = ["".join(map(_image, pictures)), _text("em", prompt), _text("small", " · ".join(facts))]
     if trouble:
         rows.append(_text("strong", trouble))
     inner = "".join(f"<div>{row}</div>" for row in rows if row)
     # Without these classes a prompt with two dollar signs is taken for a formula.
-    page = f'<div class="cometflux mathjax_ignore tex2jax_ignore">{inner}</div>'
+    page = f'<div class="cometflux mathjax_ignore tex2jax_ignore" style="margin-bottom:1em">{inner}</div>'
     return {"text/plain": repr(shown), "text/html": page, **_single(pictures)}
 
 

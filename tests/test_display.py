@@ -117,6 +117,12 @@ def test_an_outcome_without_files_shows_what_the_service_has():
     assert ["https://x/a.png"] == [image["src"] for image in page.images]
 
 
+def test_the_note_that_pictures_expire_stands_once():
+    _, page = shown(prediction("https://x/a.png", "https://x/b.png"))
+    assert ["https://x/a.png", "https://x/b.png"] == [image["src"] for image in page.images]
+    assert 1 == page.text.count("about an hour")
+
+
 # ── the caption ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -193,7 +199,7 @@ def test_the_plain_text_is_there_and_is_the_repr(value):
 )
 def test_a_hostile_text_stays_text(value):
     bundle, page = shown(value)
-    assert {"div", "em", "span", "strong", "bdi", "img", "a"} >= {tag for tag, _ in page.elements}
+    assert {"div", "em", "small", "strong", "bdi", "img", "a"} >= {tag for tag, _ in page.elements}
     assert [] == [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
     assert {"https://x/a.png", f"https://x/{HOSTILE}"} >= {image["src"] for image in page.images}
     assert "mathjax_ignore tex2jax_ignore" in bundle["text/html"]
