@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Body, Depends, FastAPI, HTTPException, Request
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from cometflux import Batch, CometfluxError, Outcome, Session, errors, flux, open_session
@@ -125,9 +126,21 @@ WORDS = {
 
 
 @app.exception_handler(CometfluxError)
-async def tell(request: Request, error: CometfluxError) -> JSONResponse:
+async def tell(request: Request, error: CometfluxError) -> Response:
     """Answer with what is wrong and with what became of the money; the operator's log has the rest."""
-    return JSONResponse(described(error), status_of(error))
+    return answer(status_of(error), described(error))
+
+
+@app.exception_handler(RequestValidationError)
+async def refuse(request: Request, error: RequestValidationError) -> Response:
+    """Answer a wrong wish in the same form. FastAPI's own answer would repeat what was sent, whatever that is."""
+    faults = [f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors()]
+    return answer(422, {"error": "InputError", "money": "not_sent", "id": None, "detail": "; ".join(faults)})
+
+
+def answer(status: int, facts: dict[str, Any]) -> Response:
+    """Answer in ASCII: a text from outside may hold what UTF-8 cannot."""
+    return Response(json.dumps(facts), status, media_type="application/json")
 
 
 def described(error: CometfluxError) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from cometflux.testing import LocalService
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 KEY = "sk-canary-4242424242"
+JSON = {"content-type": "application/json"}
 
 pytestmark = pytest.mark.realtime
 
@@ -105,6 +107,14 @@ def test_the_same_wish_again_buys_nothing(local, client):
 
 
 @pytest.mark.hard
+def test_the_same_wish_of_several_at_once_is_bought_once(local, client):
+    with ThreadPoolExecutor(6) as strangers:
+        answers = [*strangers.map(lambda _: client.post("/pictures", json={"prompt": "a boat"}), range(6))]
+    assert 1 == len({answer.content for answer in answers}) == len(local.bills)
+    assert {200} == {answer.status_code for answer in answers}
+
+
+@pytest.mark.hard
 def test_a_restart_forgets_nothing(local, example):
     for _ in range(2):
         with serving(example) as client:
@@ -166,7 +176,9 @@ def test_whoever_hangs_up_on_a_set_loses_nothing_that_was_bought(local, client):
 def test_a_wrong_wish_is_refused_and_buys_nothing(local, client):
     wrong = [
         ("/pictures", {"prompt": ""}),
+        ("/pictures", {"prompt": " "}),
         ("/pictures", {"prompt": "x" * 501}),
+        ("/pictures", {"prompt": ["a boat"]}),
         ("/pictures", {"prompt": "a boat", "aspect_ratio": "17:3"}),
         ("/pictures", {"prompt": "a boat", "model": "black-forest-labs/flux-1.1-pro-ultra"}),
         ("/pictures", {"prompt": "a boat", "num_outputs": 4}),
@@ -177,6 +189,10 @@ def test_a_wrong_wish_is_refused_and_buys_nothing(local, client):
     ]
     answers = [(route, body, client.post(route, json=body).status_code) for route, body in wrong]
     assert [(*each, 422) for each in wrong] == answers
+    # Half of a pair of surrogates, which JSON can tell of and UTF-8 cannot.
+    for body in (b'{"prompt": "\\ud800"}', b'{"prompt": "a boat", "\\ud800": 1}'):
+        answer = client.post("/pictures", content=body, headers=JSON)
+        assert (422, "InputError", "not_sent") == (answer.status_code, answer.json()["error"], answer.json()["money"])
     assert [] == local.bills
 
 
