@@ -12,6 +12,7 @@ Needs nothing that a notebook does not have. Where there is no notebook, nothing
 
 import asyncio
 import html
+import logging
 import operator
 import sys
 import time
@@ -22,6 +23,8 @@ from typing import Self
 
 from cometflux.jobs import Kind
 from cometflux.registry import Outcome
+
+_log = logging.getLogger("cometflux")
 
 Publish = Callable[[dict[str, str], bool], object]
 """Shows a bundle by media type, for the first time or, where the second argument is True, in place of the last."""
@@ -102,6 +105,7 @@ class Bar:
         self._began: float | None = None
         self._is_drawn = False
         self._is_stale = True
+        self._is_broken = False
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
@@ -128,10 +132,16 @@ class Bar:
 
     def _draw(self) -> None:
         self._timer = None
-        if not self._is_stale:
+        if not self._is_stale or self._is_broken:
             return
         self._is_stale = False
-        self._publish(self._bundle(), self._is_drawn)
+        try:
+            self._publish(self._bundle(), self._is_drawn)
+        except Exception:  # noqa: BLE001 - it is the notebook's, and may raise anything
+            # No outcome is lost for a drawing.
+            self._is_broken = True
+            _log.exception("the progress cannot be drawn any more")
+            return
         self._is_drawn = True
         self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._draw)
 
@@ -150,14 +160,15 @@ class Bar:
         done = f"{self._done}" if self._total is None else f"{self._done} of {self._total}"
         assert self._began is not None
         passed = time.monotonic() - self._began
-        words = [done, *(f"{count} {kind}" for kind, count in self._counts.items()), _span(passed)]
+        words = [done, *(f"{count} {kind}" for kind, count in self._counts.items()), duration(passed)]
         left = (self._total or 0) - self._done
         if left > 0 and self._bought:
-            words.append(f"about {_span(passed / self._bought * left)} left")
+            words.append(f"about {duration(passed / self._bought * left)} left")
         return words
 
 
-def _span(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Tell a time as people do."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cometflux.errors import SessionStoppedError
-from cometflux.notebook import Bar, Progress, progress
+from cometflux.notebook import Bar, Progress, duration, progress
 from cometflux.testing import LocalService
 from cometflux.wiring import open_session
 
@@ -63,6 +63,7 @@ async def test_it_is_drawn_a_few_times_a_second_at_most(service):
     assert min(pauses[:-1]) >= 0.2499
     assert len(cell.drawn) < 25
     assert "50 of 50" in cell.text
+    assert any(re.search(r" · about \d+ s left$", bundle["text/plain"]) for bundle in cell.drawn)
 
 
 async def test_what_was_taken_before_the_loop_was_left_is_drawn_soon(session):
@@ -129,6 +130,34 @@ async def test_a_batch_that_stops_before_its_time_shows_how_far_it_came(service,
             pass
     assert re.match(r"\d+ of 50 · ", cell.text)
     assert "rejected" in cell.text
+
+
+async def test_what_an_earlier_run_bought_tells_nothing_of_the_time_that_is_left(service, tmp_path):
+    for cell in (Cell(), Cell()):
+        async with open_session(api_key=service.key, base_url=service.url, journal=tmp_path) as session:
+            batch = session.generate([f"boat {number}" for number in range(4)], save_to=tmp_path)
+            async for _ in Progress(batch, Bar(4, cell.publish)):
+                await asyncio.sleep(0.3)
+    assert 4 == len(service.bills)
+    assert 4 <= len(cell.drawn)
+    assert [] == [bundle for bundle in cell.drawn if "left" in bundle["text/plain"]]
+
+
+async def test_no_outcome_is_lost_for_a_drawing(session, caplog):
+    def publish(bundle, again):
+        raise OSError("the notebook is gone")
+
+    outcomes = [outcome async for outcome in Progress(session.generate(["a boat", "a mill"]), Bar(2, publish))]
+    assert [True, True] == [outcome.ok for outcome in outcomes]
+    assert ["the progress cannot be drawn any more"] == [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (59.7, "1 min 0 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90061, "25 h 1 min")],
+)
+def test_a_time_is_told_as_people_tell_it(seconds, words):
+    assert words == duration(seconds)
 
 
 async def test_a_cancel_loses_no_outcome(session):

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from peer import Peer, http
 
-from cometflux.errors import CometfluxError, ConfigError, ConnectError, UnknownSubmissionError
+from cometflux.errors import CometfluxError, ConfigError, ConnectError, SessionStoppedError, UnknownSubmissionError
 from cometflux.jobs import Job
 from cometflux.protocol import Request
 from cometflux.testing import LocalService
@@ -213,6 +213,41 @@ async def test_a_lost_answer_is_unknown_and_billed_once_with_callbacks_as_withou
             await session.run("a boat")
     assert "ServerDisconnectedError" == caught.value.fault
     assert 1 == len(canary_service.bills)
+
+
+FAULTS = [
+    *("401", "402", "404", "422", "429", "500", "502", "504", "524", "drop", "reset", "torn-head", "torn"),
+    *("torn-early", "stalled", "hang", "garbage", "html", "list", "no-id", "redirect", "failed", "wrapped"),
+]
+
+
+async def ending(fault, after, *configs):
+    """How a job ends that meets a fault, and what it costs."""
+    async with LocalService(key=KEY, pixels=4096, latency=1.0) as service:
+        service.fail(fault, after=after)
+        async with session_with(service, *configs) as session:
+            try:
+                outcomes = [outcome async for outcome in session.generate(["a boat"])]
+            except SessionStoppedError:
+                outcomes = []
+            return (
+                len(service.bills),
+                dict(session.accounting),
+                [(each.kind, type(each.error)) for each in outcomes],
+            )
+
+
+@pytest.mark.hard
+@pytest.mark.parametrize("after", [False, True], ids=["before it is accepted", "after"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_every_fault_ends_with_callbacks_as_it_does_without(fault, after):
+    try:
+        expected = await ending(fault, after)
+    except ValueError:
+        assert after, "there is no such fault"
+        return
+    for callback in MISCHIEF:
+        assert expected == await ending(fault, after, tracing(callback)), callback.__name__
 
 
 async def test_a_callback_that_hangs_before_anything_left_is_no_proof_that_it_did():
