@@ -26,6 +26,8 @@ _SIGNALS = (
     *("on_connection_create_end", "on_connection_reuseconn"),
     *("on_dns_resolvehost_start", "on_dns_resolvehost_end", "on_dns_cache_hit", "on_dns_cache_miss"),
 )
+_NO_CONTEXT = SimpleNamespace()
+"""Stands for the context of a request whose own could not be made: nothing is called for it."""
 _SECRET_HEADERS = ("Authorization", "Proxy-Authorization", "Cookie")
 
 
@@ -77,18 +79,18 @@ class Shield:
         shielded.freeze()
         return shielded
 
-    def _context(self, trace_request_ctx: Any = None) -> SimpleNamespace | None:
+    def _context(self, trace_request_ctx: Any = None) -> SimpleNamespace:
         try:
             return self._config.trace_config_ctx(trace_request_ctx=trace_request_ctx)
         except Exception:  # noqa: BLE001 - it is the caller's, and may raise anything
             self._complain("a trace config's context could not be made", exc_info=True)
-            return None
+            return _NO_CONTEXT
 
     async def _send(
         self, receivers: Iterable[Callable[..., Any]], http: aiohttp.ClientSession, context: Any, params: Any
     ) -> None:
         """Call the receivers of a signal. Nothing here waits."""
-        if context is None:
+        if context is _NO_CONTEXT:
             return
         for receiver in receivers:
             try:
