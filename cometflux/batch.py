@@ -52,6 +52,8 @@ class Drawing:
         self._error: BaseException | None = None
         self.is_finite = isinstance(jobs, Sized)
         """Whether it is known that the jobs come to an end."""
+        self.total = len(jobs) if isinstance(jobs, Sized) else None
+        """How many jobs there are; None where the iterable does not say."""
         self.drawn = 0
         """How many jobs have been drawn."""
 
@@ -157,6 +159,9 @@ class Batch:
     async def __anext__(self) -> Outcome:
         self._begin()
         return await self._drawing.take()
+
+    def __length_hint__(self) -> int:
+        return NotImplemented if self._drawing.total is None else self._drawing.total
 
     def _begin(self) -> None:
         start, self._start = self._start, None

@@ -11,11 +11,10 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from cometflux import converter, images, reading
+from cometflux import converter, images, reading, storage
 from cometflux.errors import CometfluxError, ConnectError, InputError, JournalError, LimitError, Money
 from cometflux.hazard import Observed
 from cometflux.images import Image
@@ -61,20 +60,22 @@ class Ledger:
         """Whether there is a journal."""
         return self._recorder is not None
 
-    def guards(self, folder: Path) -> bool:
-        """Whether the journal is in *folder*, so that its lock keeps others out."""
-        return self._folder is not None and self._folder == folder.absolute()
-
     async def open(self) -> None:
         """Open the journal.
 
         Raises:
             JournalError: it is in use, belongs to something else, is damaged, or cannot be written to.
         """
-        if self._recorder is not None:
+        if self._recorder is not None and self._folder is not None:
             self._bought = await self._recorder.open()
             self._is_open = True
             self._claimed = set() if self._recorder.was_empty else None
+            try:
+                # Nobody else works here, and no batch does yet, so what is half written is a killed run's.
+                await asyncio.to_thread(storage.sweep, self._folder)
+            except BaseException:
+                await self.aclose()
+                raise
 
     @property
     def learned(self) -> Mapping[str, Observed]:

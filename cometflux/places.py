@@ -50,10 +50,6 @@ class Folder:
         """See `storage.prepare_folder`."""
         await asyncio.to_thread(storage.prepare_folder, self.path)
 
-    async def sweep(self) -> None:
-        """See `storage.sweep`."""
-        await asyncio.to_thread(storage.sweep, self.path)
-
     async def write(
         self, stem: str, data: bytes, record: Mapping[str, Any], *, is_named: bool = False, embeds: bool = False
     ) -> ImageFile:

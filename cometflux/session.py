@@ -426,9 +426,6 @@ class Session:
         try:
             if place is not None:
                 await place.prepare()
-            if isinstance(place, Folder) and self._ledger.guards(place.path):
-                # Nobody else works here, so what is half written was left by a process that was killed.
-                await place.sweep()
             deliver = drawing.deliver
             while True:
                 await drawing.room()

@@ -6,9 +6,12 @@ An explicit argument wins over the environment, and that over the default; a bla
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
+
+from aiohttp import TraceConfig
 
 from cometflux.addresses import is_address
 from cometflux.errors import ConfigError
@@ -45,6 +48,7 @@ def open_session(
     proxy: str | None = None,
     ssl: Any = None,
     largest_output: int = LARGEST_OUTPUT,
+    trace_configs: Sequence[TraceConfig] = (),
 ) -> Session:
     """Make a session with CometAPI; enter it with ``async with``.
 
@@ -70,6 +74,8 @@ def open_session(
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` that knows your certificates; None for the usual ones.
         largest_output: the most bytes read of one output; a larger one is not saved.
+        trace_configs: trace configs of aiohttp, such as `telemetry.trace_config` makes. Their callbacks are called,
+            not waited for, and stop no request; they see neither the key nor the query of an output's URL.
 
     Raises:
         ConfigError: there is no key, a setting is unusable, or *embed* lacks its extra.
@@ -84,7 +90,7 @@ def open_session(
     if journal is not None and not isinstance(journal, JournalWriter):
         journal = JournalWriter(journal, Account(base_url=base, key=key, may_change_key=new_key))
     return Session(
-        AiohttpTransport(key, base, proxy=proxy, ssl=ssl, largest_output=largest_output),
+        AiohttpTransport(key, base, proxy=proxy, ssl=ssl, largest_output=largest_output, trace_configs=trace_configs),
         max_pending=max_pending,
         poll_policy=poll_policy,
         retry_policy=retry_policy,

@@ -1,11 +1,19 @@
 """The examples run as they are."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def code_cells():
+    cells = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
 def test_the_image_set_is_made(comet_service, tmp_path):
@@ -16,3 +24,28 @@ def test_the_image_set_is_made(comet_service, tmp_path):
     )
     assert 0 == run.returncode, run.stderr
     assert 6 == len(list((tmp_path / "animals").glob("*.png"))) == len(comet_service.bills)
+
+
+@pytest.mark.hard
+@pytest.mark.realtime
+def test_the_notebook_shows_its_pictures(comet_service, tmp_path, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("COMETAPI_KEY", comet_service.key)
+    monkeypatch.setenv("COMETFLUX_BASE_URL", comet_service.url)
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES.parent))
+    notebook = nbformat.read(EXAMPLES / "notebook.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    _, one, many, shown = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+    assert "a lighthouse in fog" in one[0].data["text/html"]
+    assert f'<img src="{comet_service.url.removesuffix("/replicate/v1")}' in one[0].data["text/html"]
+    assert ["6 of 6 · 6 succeeded"] == [" · ".join(o.data["text/plain"].split(" · ")[:2]) for o in many]
+    assert [True] * 6 == ["image/png" in output.data for output in shown]
+    assert 7 == len(comet_service.bills)
+    assert 6 == len(list((tmp_path / "animals").glob("*.png")))
+
+
+def test_the_notebook_is_kept_without_what_it_made():
+    assert [([], None)] * 4 == [(cell["outputs"], cell["execution_count"]) for cell in code_cells()]

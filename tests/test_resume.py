@@ -1134,3 +1134,18 @@ async def test_an_intent_of_a_dead_process_stays_unknown_when_sending_it_again_c
             with pytest.raises(UnknownSubmissionError):
                 await session.run(keyed("one"))
     assert 1 == len(service.bills)
+
+
+async def test_what_a_killed_run_left_half_written_is_removed_when_the_journal_is_opened(opened, tmp_path):
+    left = tmp_path / ".cometflux-0123456789abcdef"
+    left.write_bytes(b"half a picture")
+    async with opened():
+        assert not left.exists()
+
+
+async def test_a_batch_leaves_alone_what_another_one_of_the_session_is_writing(opened, tmp_path):
+    async with opened() as session:
+        being_written = tmp_path / ".cometflux-0123456789abcdef"
+        being_written.write_bytes(b"half a picture")
+        assert [True] == [outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path)]
+        assert being_written.exists()
