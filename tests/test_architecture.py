@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "cometflux"
 PURE = [
     "values",
     "locations",
+    "refusals",
     "predictions",
     "errors",
     "flux",
