@@ -109,6 +109,15 @@ NewKey = Annotated[
         help="Go on though the folder was begun with another key.",
     ),
 ]
+KeepGallery = Annotated[
+    bool,
+    Parameter(
+        group=OPTIONS,
+        negative=_never,
+        show_default=False,
+        help="Keep a page of the pictures in the folder, index.html.",
+    ),
+]
 Folder = Annotated[
     Path,
     Parameter(metavar="DIR", converter=tokens.folder, help="The folder of a batch."),
