@@ -81,7 +81,7 @@ def card_of_record(record: Record, pictures: Sequence[Picture], *, is_running: b
         pictures=tuple(pictures),
         prediction_id=record.prediction_id,
         error=_record_error(record, status),
-        seconds=_seconds(prediction),
+        seconds=_span(dict(times), prediction.metrics if prediction else {}),
         times=times,
         when=max((each for _, each in times), default=""),
         attempts=record.attempt,
@@ -162,21 +162,15 @@ def _times(*named: tuple[str, str | None]) -> tuple[tuple[str, str], ...]:
 def _service_times(prediction: Prediction | None) -> list[tuple[str, str | None]]:
     if prediction is None:
         return []
-    moments = [prediction.created_at, prediction.started_at, prediction.completed_at]
     return [
-        (name, moment and _written(moment))
-        for name, moment in zip(("created", "started", "completed"), moments, strict=True)
+        ("created", _iso_of(prediction.created_at)),
+        ("started", _iso_of(prediction.started_at)),
+        ("completed", _iso_of(prediction.completed_at)),
     ]
 
 
-def _seconds(prediction: Prediction | None) -> float | None:
-    if prediction is None:
-        return None
-    return _span(_present(_service_times(prediction)), prediction.metrics)
-
-
-def _present(named: list[tuple[str, str | None]]) -> dict[str, str]:
-    return {name: time for name, time in named if time}
+def _iso_of(moment: datetime | None) -> str | None:
+    return None if moment is None else _written(moment)
 
 
 def _span(times: Mapping[str, str], metrics: Mapping[str, Any]) -> float | None:
@@ -186,8 +180,9 @@ def _span(times: Mapping[str, str], metrics: Mapping[str, Any]) -> float | None:
         if end >= begin:
             return (end - begin).total_seconds()
     measured = metrics.get("predict_time")
-    is_number = isinstance(measured, float) or type(measured) is int
-    return float(measured) if is_number and 0 <= measured <= _LONGEST else None
+    if not isinstance(measured, int | float) or not 0 <= measured <= _LONGEST:
+        return None
+    return float(measured)
 
 
 def _moment(seconds: float | None) -> str | None:

@@ -12,7 +12,7 @@ import attrs
 
 from cometflux.errors import CometfluxError, ConfigError, JournalError
 from cometflux.gallery import page
-from cometflux.gallery.cards import Card, card_of_picture, card_of_record, card_of_sidecars
+from cometflux.gallery.cards import Card, Picture, card_of_picture, card_of_record, card_of_sidecars
 from cometflux.gallery.page import Entry, Facts
 from cometflux.gallery.shelf import Damaged, Shelf, Sidecar
 from cometflux.journal import FILE_NAME, Journal
@@ -95,7 +95,7 @@ class Gallery:
         entries = [*self._of_journal(), *self._of_sidecars()]
         if not entries:
             raise ConfigError(
-                f"there is nothing to show in {str(self.folder)!r}: no journal with a job, and no picture with its record"
+                f"there is nothing to show in {str(self.folder)!r}: no job in a journal, and no picture with its record"
             )
         facts = Facts(
             title=self.folder.resolve().name or "pictures",
@@ -177,8 +177,10 @@ class Gallery:
                 # Without an id, nothing tells that two pictures belong together.
                 group = f"id:{prediction_id}" if isinstance(prediction_id, str) else f"file:{sidecar.name}"
                 groups.setdefault(group, []).append(sidecar)
-        cards += [self._other(tuple(each.name for each in group), group, identity) for identity, group in groups.items()]
-        yield from sorted(cards, key=lambda entry: (entry.card.index is None, entry.card.index or 0))
+        cards += [
+            self._other(tuple(each.name for each in group), group, identity) for identity, group in groups.items()
+        ]
+        yield from sorted(cards, key=_order)
 
     def _other(self, names: tuple[str, ...], group: list[Sidecar], identity: str = "") -> Entry:
         pictures = [self._shelf.picture(name) for name in names]
@@ -188,8 +190,15 @@ class Gallery:
         return self._others[key]
 
 
-def _card(pictures: list[page.Picture], group: list[Sidecar], identity: str) -> Card:
-    return card_of_sidecars([each.record for each in group], pictures, identity) if group else card_of_picture(pictures[0])
+def _order(entry: Entry) -> tuple[bool, int, str]:
+    card = entry.card
+    return card.index is None, card.index or 0, card.pictures[0].name
+
+
+def _card(pictures: list[Picture], group: list[Sidecar], identity: str) -> Card:
+    return (
+        card_of_sidecars([each.record for each in group], pictures, identity) if group else card_of_picture(pictures[0])
+    )
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -59,7 +59,7 @@ def make_entry(card: Card) -> Entry:
     """Write what the page has of one job."""
     shown = card.pictures[:_MOST_SHOWN]
     html = _cards().card(card, _short(card.model), _duration(card.seconds), _tile(card), shown, _mark(card.identity))
-    return Entry(card, str(html), _data(card))
+    return Entry(card, str(html).strip(), _data(card))
 
 
 def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
@@ -80,7 +80,7 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
         policy=_policy(style, script),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
-        cards=Markup("\n".join(entry.html for entry in entries)),  # noqa: S704 - escaped by make_entry
+        cards=Markup("".join(entry.html for entry in entries)),  # noqa: S704 - escaped by make_entry
         data=Markup(",\n".join(entry.data for entry in entries)),  # noqa: S704 - escaped by _json
         standings=Markup(_json(_words(statuses))),  # noqa: S704 - escaped by _json
         statuses=[(each, statuses[each.name]) for each in STANDINGS.values() if statuses[each.name]],

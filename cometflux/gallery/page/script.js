@@ -32,9 +32,10 @@
 
   // ── which cards are shown ─────────────────────────────────────────────────────────────────────────────────────────
 
+  const compare = (one, other) => Number(one > other) - Number(one < other);
   const sorts = {
     order: (a, b) => a.place - b.place,
-    newest: (a, b) => (b.when ?? "").localeCompare(a.when ?? "") || a.place - b.place,
+    newest: (a, b) => compare(b.when ?? "", a.when ?? "") || a.place - b.place,
     slowest: (a, b) => (b.seconds ?? -1) - (a.seconds ?? -1) || a.place - b.place,
   };
 
@@ -44,17 +45,28 @@
     return wanted.query.split(/\s+/).every((word) => card.text.includes(word));
   }
 
+  // One change to the whole list costs the browser far less than thousands to what is in it.
+  function aside(change) {
+    const top = scrollY;
+    list.hidden = true;
+    change();
+    document.body.getBoundingClientRect();
+    list.hidden = false;
+    scrollTo({ top, behavior: "instant" });
+  }
+
   function arrange() {
     order = Array.from(cards).sort(sorts[wanted.sort]);
-    list.append(...order.map((card) => card.element));
+    aside(() => list.append(...order.map((card) => card.element)));
   }
 
   function filter() {
-    shown = order.filter((card) => {
-      const isShown = matches(card);
-      if (card.element.hidden === isShown) card.element.hidden = !isShown;
-      return isShown;
-    });
+    shown = order.filter(matches);
+    const wantedNow = new Set(shown);
+    const changed = cards.filter((card) => card.element.hidden === wantedNow.has(card));
+    const turnOver = () => { for (const card of changed) card.element.hidden = !card.element.hidden; };
+    if (changed.length > 50) aside(turnOver);
+    else turnOver();
     const all = shown.length === cards.length;
     $("shown").textContent = all ? `${cards.length} shown` : `${shown.length} of ${cards.length} shown`;
     $("clear").hidden = !(wanted.query || wanted.status.size || wanted.model.size);
@@ -74,9 +86,14 @@
       filter();
     });
   }
+  let typed = 0;
   $("search").addEventListener("input", () => {
-    wanted.query = $("search").value.trim().toLowerCase();
-    filter();
+    clearTimeout(typed);
+    // Of a large set, what is typed is looked for once, not at every letter.
+    typed = setTimeout(() => {
+      wanted.query = $("search").value.trim().toLowerCase();
+      filter();
+    }, cards.length / 40);
   });
   $("sort").addEventListener("change", () => {
     wanted.sort = $("sort").value;
