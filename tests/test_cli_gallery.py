@@ -110,7 +110,7 @@ def test_a_page_of_somebody_else_is_left_alone_and_nothing_is_bought(service, ca
 def test_without_the_extra_nothing_is_bought_and_the_extra_is_named(service, capsys):
     write("a fox,a")
     script = "import sys; sys.modules['jinja2'] = None; from cometflux.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", script, *"batch a.csv --out out --gallery".split()]
+    command = [sys.executable, "-c", script, "batch", "a.csv", "--out", "out", "--gallery"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert 3 == done.returncode

@@ -152,7 +152,8 @@ def test_a_torn_record_is_told_and_its_picture_is_shown(tmp_path):
 def test_what_is_damaged_is_logged(tmp_path, caplog):
     (tmp_path / "a.png").write_bytes(fates.picture())
     (tmp_path / "a.json").write_text("{")
-    write_gallery(tmp_path)
+    with caplog.at_level("WARNING", logger="cometflux"):
+        write_gallery(tmp_path)
     assert ["a.json is damaged: what made a.png is not shown"] == caplog.messages
 
 

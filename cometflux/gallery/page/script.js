@@ -23,7 +23,7 @@
   let shown = cards;
   let open = null; // {card, picture}
   let paused = false;
-  let scrolled = 0;
+  let touched = -Infinity;
 
   function stringOf(about, name) {
     const found = (about.input ?? []).find(([each]) => each === name);
@@ -384,6 +384,7 @@
     if (!kept) return;
     const found = (kept.id && $(kept.id)) || (kept.css && document.querySelector(kept.css)) || byMark.get(kept.mark)?.opener;
     found?.focus({ preventScroll: true });
+    touched = performance.now();
     if (kept.id === "search" && kept.selectionStart !== null) found.setSelectionRange(kept.selectionStart, kept.selectionEnd);
   }
 
@@ -391,7 +392,8 @@
     const selection = getSelection();
     const isSelecting = selection && !selection.isCollapsed && document.activeElement !== $("search");
     const isReading = open && standings[open.card.status].is_settled;
-    return document.hidden || paused || isSelecting || isReading || performance.now() - scrolled < 600;
+    const quiet = document.activeElement === $("search") ? 10000 : 1000;
+    return document.hidden || paused || isSelecting || isReading || performance.now() - touched < quiet;
   }
 
   function follow(refresh) {
@@ -421,7 +423,10 @@
       next = performance.now() + (paused ? 0 : 300);
       say();
     });
-    addEventListener("scroll", () => { scrolled = performance.now(); }, { passive: true });
+    // What is typed or clicked while a page is loaded again would be lost.
+    for (const each of ["scroll", "wheel", "keydown", "pointerdown", "pointermove"]) {
+      addEventListener(each, () => { touched = performance.now(); }, { passive: true, capture: true });
+    }
     tick();
   }
 
