@@ -101,7 +101,7 @@ def _environment() -> "Environment":
             raise
         raise ConfigError('the gallery needs an extra: pip install "cometflux[gallery]"') from error
     return Environment(
-        loader=PackageLoader("cometflux.gallery", "page"),
+        loader=PackageLoader("cometflux.gallery", "parts"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -125,7 +125,7 @@ def _cards() -> Any:
 
 @functools.cache
 def _part(name: str) -> str:
-    return (files("cometflux.gallery") / "page" / name).read_text(encoding="utf-8")
+    return (files("cometflux.gallery") / "parts" / name).read_text(encoding="utf-8")
 
 
 # ── what is allowed ──────────────────────────────────────────────────────────────────────────────────────────────────
