@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from datetime import UTC, datetime, timedelta
 
 from PIL import Image
@@ -69,6 +70,8 @@ def succeed(record, folder, *pictures):
     files = []
     for name, data in zip(names, pictures, strict=True):
         (folder / name).write_bytes(data)
+        told = {"file": name, "prediction": {"id": f"p{record.index:05d}"}, "input": dict(record.input)}
+        (folder / name).with_suffix(".json").write_text(json.dumps(told))
         files.append(Saved(name=name, size=len(data), digest=hashlib.sha256(data).hexdigest()))
     return accept(record).ended(Kind.SUCCEEDED, prediction(record), None).saved(tuple(files), None)
 

@@ -32,8 +32,8 @@ def test_the_version_is_the_package_s(capsys):
 def test_without_arguments_the_commands_are_listed(capsys):
     assert 0 == main([])
     shown = capsys.readouterr().out
-    commands = ["generate", "batch", "resume", "status", "unknown", "models", "local-service"]
-    assert commands == re.findall(r"^│ ([a-z][a-z-]+) ", shown, re.MULTILINE)[:7]
+    commands = ["generate", "batch", "resume", "status", "unknown", "gallery", "models", "local-service"]
+    assert commands == re.findall(r"^│ ([a-z][a-z-]+) ", shown, re.MULTILINE)[:8]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["models"]], ids=" ".join)

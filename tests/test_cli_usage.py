@@ -159,7 +159,7 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ),
         (
             "nonsense",
-            'Unknown command "nonsense". Available commands: generate, batch, resume, status, unknown, models, ',
+            'Unknown command "nonsense". Available commands: generate, batch, resume, status, unknown, gallery, ',
         ),
         ("local-service --latency -1", "--latency -1.0: allowed is a number of seconds from 0"),
         ("local-service --port 99999", "--port: '99999' was given; allowed is a whole number from 0 to 65535"),

@@ -82,6 +82,18 @@ def test_what_was_in_flight_when_the_process_died_is_unknown_and_pending_while_o
     assert "data-refresh=" not in read(write_gallery(tmp_path))[0]
 
 
+def test_what_was_under_way_when_a_batch_ended_is_shown_as_unknown_from_then_on(tmp_path):
+    writer = JournalWriter(tmp_path)
+    writer.open()
+    writer.commit([fates.plan(0).sending(fates.LEFT, "0" * 64, 10)])
+    gallery = Gallery(tmp_path)
+    assert "pending" == read(gallery.write().path)[1][0]["status"]
+    writer.close()
+    text, (told,) = read(gallery.write().path)
+    assert "unknown" == told["status"]
+    assert "data-refresh=" not in text
+
+
 def test_what_was_given_up_by_hand_may_still_be_billed(tmp_path):
     fates.write(tmp_path, fates.plan(0).sending(fates.LEFT, "0" * 64, 10).abandoned())
     (told,) = read(write_gallery(tmp_path))[1]
@@ -147,6 +159,13 @@ def test_a_torn_record_is_told_and_its_picture_is_shown(tmp_path):
     text, data = read(written.path)
     assert ["00000.png", "00001.png"] == [each["pictures"][0]["name"] for each in data]
     assert html.escape(written.notes[0]) in text
+
+
+def test_of_a_picture_that_the_journal_knows_nothing_else_is_read(tmp_path):
+    fates.write(tmp_path, fates.succeed(fates.plan(0), tmp_path, fates.picture()))
+    (tmp_path / "00000-1.json").write_text("{torn")
+    written = Gallery(tmp_path).write()
+    assert ((), 1) == (written.notes, len(read(written.path)[1]))
 
 
 def test_what_is_damaged_is_logged(tmp_path, caplog):
@@ -227,7 +246,8 @@ def test_no_name_and_no_link_leads_out_of_the_folder(tmp_path):
     assert reasons == [each["fault"] for each in told["pictures"]]
     assert "missing" == told["status"]
     assert "<img" not in text
-    assert "99" not in json.dumps(told["pictures"])
+    # Nor is it read.
+    assert [] == [each for each in told["pictures"] if "size" in each]
 
 
 def test_a_link_in_the_place_of_the_page_is_replaced_and_not_followed(tmp_path):

@@ -161,13 +161,11 @@ class Gallery:
 
     def _of_sidecars(self) -> Iterator[Entry]:
         """Yield what the journal does not know, in the order of its places."""
-        files = {name.rpartition(".")[0] for known in self._jobs.values() for name in known.names}
+        stems = {name.rpartition(".")[0] for known in self._jobs.values() for name in known.names}
         ids = {known.record.prediction_id for known in self._jobs.values()} - {None}
         groups: dict[str, list[Sidecar]] = {}
         cards: list[Entry] = []
-        for name, sidecar in self._shelf.sidecars():
-            if name.removesuffix(".json") in files:
-                continue
+        for sidecar in self._shelf.sidecars(stems):
             if isinstance(sidecar, Damaged):
                 self._notes.append(f"{sidecar.sidecar} is damaged: what made {sidecar.name} is not shown")
                 cards.append(self._other((sidecar.name,), []))

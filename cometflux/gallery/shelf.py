@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -98,16 +98,16 @@ class Shelf:
                 self._sizes[name] = None
         return self._sizes[name]
 
-    def sidecars(self) -> Iterator[tuple[str, Sidecar | Damaged]]:
-        """Yield the records of pictures that are there, each with the name of its file; in order."""
+    def sidecars(self, known: Container[str] = ()) -> Iterator[Sidecar | Damaged]:
+        """Yield the records of pictures that are there, in order; those of the *known* stems are not read."""
         for name in sorted(self._files):
-            if not name.endswith(".json") or not self._files[name]:
+            if not name.endswith(".json") or not self._files[name] or name.removesuffix(".json") in known:
                 continue
             if name not in self._sidecars:
                 self._sidecars[name] = self._read(name)
-            known = self._sidecars[name]
-            if known is not None:
-                yield name, known
+            found = self._sidecars[name]
+            if found is not None:
+                yield found
 
     def _read(self, name: str) -> Sidecar | Damaged | None:
         stem = name.removesuffix(".json")
