@@ -51,7 +51,7 @@ def test_every_fate_of_a_job_is_shown_as_what_it_is(tmp_path):
 
 
 def test_there_are_words_for_every_place_where_a_job_can_stand():
-    assert {*KNOWN, "missing"} == set(STANDINGS)
+    assert {*KNOWN, "missing", "saving"} == set(STANDINGS)
     assert [] == [each.name for each in STANDINGS.values() if not each.money.endswith(".")]
 
 
@@ -92,6 +92,18 @@ def test_what_was_under_way_when_a_batch_ended_is_shown_as_unknown_from_then_on(
     text, (told,) = read(gallery.write().path)
     assert "unknown" == told["status"]
     assert "data-refresh=" not in text
+
+
+def test_what_succeeded_is_being_saved_while_a_batch_runs_and_not_saved_when_it_has_ended(tmp_path):
+    succeeded = fates.accept(fates.plan(0)).ended(fates.Kind.SUCCEEDED, fates.prediction(fates.plan(0)), None)
+    writer = JournalWriter(tmp_path)
+    writer.open()
+    writer.commit([succeeded, fates.meet("unsaved", fates.plan(1, "an owl"), tmp_path)])
+    gallery = Gallery(tmp_path)
+    seen = [[each["status"] for each in read(gallery.write().path)[1]]]
+    writer.close()
+    seen.append([each["status"] for each in read(gallery.write().path)[1]])
+    assert [["saving", "unsaved"], ["unsaved", "unsaved"]] == seen
 
 
 def test_what_was_given_up_by_hand_may_still_be_billed(tmp_path):

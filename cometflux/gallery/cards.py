@@ -132,6 +132,8 @@ def _status(record: Record, pictures: Sequence[Picture], *, is_running: bool) ->
     standing = record.standing
     if standing == SENDING:
         return "pending" if is_running else "unknown"
+    if standing == "unsaved" and is_running and record.evidence is None:
+        return "saving"
     if standing == "saved" and any(picture.fault for picture in pictures):
         return "missing"
     return standing

@@ -45,6 +45,13 @@ _ALL = (
         is_settled=False,
     ),
     Standing(
+        name="saving",
+        label="saving",
+        icon="pending",
+        money="It is paid for and succeeded; its pictures are on their way here.",
+        is_settled=False,
+    ),
+    Standing(
         name="pending",
         label="pending",
         icon="pending",

@@ -17,7 +17,6 @@
   });
   const byMark = new Map(cards.map((card) => [card.mark, card]));
   const view = $("view");
-  const began = performance.now();
   const wanted = { query: "", status: new Set(), model: new Set(), sort: "order" };
   let order = cards;
   let shown = cards;
@@ -378,6 +377,17 @@
       [$("about").scrollTop, view.scrollTop] = kept.open.scroll;
     }
     refocus(kept.focused);
+    showAtOnce();
+  }
+
+  // What was in sight before is to be in sight again with the first paint, not a moment later.
+  function showAtOnce() {
+    for (const card of shown) {
+      const box = card.opener.getBoundingClientRect();
+      if (box.top > innerHeight) return;
+      if (box.bottom < 0) continue;
+      for (const image of card.opener.querySelectorAll("img")) [image.loading, image.decoding] = ["eager", "sync"];
+    }
   }
 
   function refocus(kept) {
@@ -397,8 +407,8 @@
   }
 
   function follow(refresh) {
-    // A large page takes the browser longer than it took to write.
-    const delay = Math.max(refresh * 1000, 8 * (performance.now() - began));
+    // Where it takes the browser long to show a page, it is to be shown for long.
+    const delay = Math.max(refresh * 1000, 8 * performance.now());
     const old = () => (Date.now() - Date.parse(document.body.dataset.written)) / 1000;
     const say = () => {
       const quiet = old() > 60 + 5 * refresh;
@@ -439,5 +449,5 @@
   } else {
     filter();
   }
-  if (document.body.dataset.refresh) follow(Number(document.body.dataset.refresh));
+  if (document.body.dataset.refresh) addEventListener("load", () => follow(Number(document.body.dataset.refresh)));
 })();
