@@ -344,7 +344,7 @@ def test_the_page_refreshes_itself_and_keeps_what_was_chosen(batch, look):
     loads = sight.loads
     batch(40)
     page.get_by_role("button", name="saved 41").wait_for(timeout=30_000)
-    assert sight.loads > loads
+    wait_for(sight, lambda: sight.loads > loads)
     assert ("fox", "newest") == (page.get_by_label("Search").input_value(), page.get_by_label("Sort").input_value())
     assert "41 of 60 shown" == page.locator("#shown").text_content()
     assert page.evaluate(at) == pytest.approx(before, abs=3)
