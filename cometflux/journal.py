@@ -178,6 +178,28 @@ class Journal:
                         record = rows.to_record(row)
                     yield record
 
+    @property
+    def serial(self) -> int:
+        """How many changes were written to it."""
+        with told(self.path):
+            return read_front(self._database).serial
+
+    def changes(self, since: int = 0) -> Iterator[Record]:
+        """Yield the jobs that were written after the first *since* changes, also those that are planned no longer.
+
+        Read `serial` before, to go on from there the next time: what is written meanwhile is then yielded again.
+        """
+        query = f"SELECT number, {COLUMNS} FROM jobs WHERE number > ? AND serial > ? ORDER BY number LIMIT {_PAGE}"  # noqa: S608
+        last = 0
+        while True:
+            with told(self.path):
+                page = self._database.execute(query, (last, since)).fetchall()
+                records = [rows.to_record(row) for _, *row in page]
+            if not page:
+                return
+            last = page[-1][0]
+            yield from records
+
     def _read_page(self, last: int) -> list[tuple[Any, ...]]:
         """Read the rows behind the one with the number *last*."""
         query = f"SELECT number, {COLUMNS} FROM jobs WHERE number > ? ORDER BY number LIMIT {_PAGE}"  # noqa: S608

@@ -39,6 +39,7 @@ def test_without_arguments_the_commands_are_listed(capsys):
         "resume",
         "status",
         "unknown",
+        "gallery",
         "models",
         "show",
         "local-service",

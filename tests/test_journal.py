@@ -1063,3 +1063,30 @@ def test_one_writer_serves_one_session_at_a_time(tmp_path):
         writer.take()
         with pytest.raises(JournalLockedError):
             writer.take()
+
+
+def test_a_reader_is_told_what_was_written_since_it_last_read(tmp_path):
+    with opened(tmp_path) as writer:
+        work(writer)
+        with Journal(tmp_path) as journal:
+            serial = journal.serial
+            assert [f"{number:05d}" for number in range(6)] == [record.key for record in journal.changes()]
+            assert [] == list(journal.changes(serial))
+        # What the prompt file no longer holds is told of, too; the others are planned as before.
+        writer.plan([new(number) for number in (0, 1, 2, 3, 4)])
+        with Journal(tmp_path) as journal:
+            assert [("00005", "dropped")] == [(each.key, each.standing) for each in journal.changes(serial)]
+            assert serial < journal.serial
+
+
+def test_changes_are_read_page_by_page_and_each_once(tmp_path):
+    records = [new(number) for number in range(1203)]
+    with opened(tmp_path) as writer:
+        writer.plan(records)
+        with Journal(tmp_path) as journal:
+            serial, reading = journal.serial, journal.changes()
+            first = next(reading)
+            # Behind what was read: it is told of now, or the next time.
+            writer.commit((), [records[0].sending(1.0, "body", 1)])
+            assert [record.key for record in records] == [first.key, *(record.key for record in reading)]
+            assert ["00000"] == [record.key for record in journal.changes(serial)]

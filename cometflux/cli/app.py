@@ -16,7 +16,17 @@ from cometflux.cli import completion, page, signals, tokens
 from cometflux.cli.faults import ConfigurationError, MissingExtraError, UsageError
 from cometflux.cli.given import Given
 from cometflux.cli.local import fault_names
-from cometflux.cli.options import OPTIONS, Folder, JournalFolder, Making, NewKey, Out, Settings, with_model_parameters
+from cometflux.cli.options import (
+    OPTIONS,
+    Folder,
+    JournalFolder,
+    KeepGallery,
+    Making,
+    NewKey,
+    Out,
+    Settings,
+    with_model_parameters,
+)
 from cometflux.cli.reading import read_file
 from cometflux.cli.reference import complete_model
 from cometflux.cli.screen import Screen, Voice
@@ -185,6 +195,7 @@ def batch(
     making: Making = Making(),  # noqa: B008 - frozen
     settings: Settings = Settings(),  # noqa: B008 - frozen
     new_key: NewKey = False,
+    gallery: KeepGallery = False,
     **given: str | list[str] | None,
 ) -> int:
     """Make the pictures of a prompt file, one row each.
@@ -209,7 +220,9 @@ def batch(
 
         source = read_file(file, format)
         plan = _plan(source, Path() if is_stdin else Path(file).parent, making, given)
-        return run_batch(plan, settings, folder, place=out if isinstance(out, str) else None, new_key=new_key)
+        return run_batch(
+            plan, settings, folder, place=out if isinstance(out, str) else None, new_key=new_key, gallery=gallery
+        )
 
 
 @app.command(
@@ -223,6 +236,7 @@ def resume(
     *,
     settings: Settings = Settings(),  # noqa: B008 - frozen
     new_key: NewKey = False,
+    gallery: KeepGallery = False,
 ) -> int:
     """Go on with a batch from its folder, without its prompt file.
 
@@ -237,7 +251,7 @@ def resume(
     with _nothing_sent(folder, settings):
         from cometflux.cli.run import run_resume
 
-        return run_resume(folder, settings, new_key=new_key)
+        return run_resume(folder, settings, new_key=new_key, gallery=gallery)
 
 
 @app.command(
@@ -321,6 +335,23 @@ def unknown(
         settle(Screen(), folder, wishes, as_json=json)
     else:
         show_unknown(Screen(), folder, as_json=json)
+
+
+@app.command(
+    name="gallery",
+    sort_key=5.5,
+    usage="Usage: cometflux gallery FOLDER",
+    help_epilogue="Example:\n  cometflux gallery prompts-images",
+)
+def show_gallery(folder: Folder, /) -> None:
+    """Make a page of a folder's pictures, and print its path.
+
+    One file, index.html, that needs no network: with the prompt, parameters and
+    fate of each job. Also while a batch runs; nothing else is changed.
+    """
+    from cometflux.cli.gallery import show_gallery
+
+    show_gallery(Screen(), folder)
 
 
 @app.command(

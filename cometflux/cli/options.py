@@ -184,6 +184,15 @@ JournalFolder = Annotated[
         help="With --out s3://…: the folder for the journal, which stays here.",
     ),
 ]
+KeepGallery = Annotated[
+    bool,
+    Parameter(
+        group=OPTIONS,
+        negative=_never,
+        show_default=False,
+        help="Keep a page of the pictures in the folder, index.html.",
+    ),
+]
 Folder = Annotated[
     Path,
     Parameter(metavar="DIR", converter=tokens.folder, help="The folder of a batch."),

@@ -76,7 +76,9 @@ def run_prompts(plan: Plan, settings: Settings, out: Path | str) -> int:
         return run.finish(_Prompts(len(plan), iter(plan)), stack)
 
 
-def run_batch(plan: Plan, settings: Settings, folder: Path, *, place: str | None = None, new_key: bool) -> int:
+def run_batch(
+    plan: Plan, settings: Settings, folder: Path, *, place: str | None = None, new_key: bool, gallery: bool = False
+) -> int:
     """Write every job of *plan* down in the journal of *folder*, run what is not done, and return the exit code.
 
     The pictures go to the same folder, or to *place*, which the journal then notes.
@@ -93,11 +95,12 @@ def run_batch(plan: Plan, settings: Settings, folder: Path, *, place: str | None
         writer = JournalWriter(folder / FILE_NAME, account)
         run = _Run(settings, place or folder, screen, base_url, key, writer)
         storage.prepare_folder(folder)
-        work, notes = plan_batch(writer, plan, settings, place)
-        return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
+        with _gallery_of(folder, screen, is_wanted=gallery):
+            work, notes = plan_batch(writer, plan, settings, place)
+            return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
 
 
-def run_resume(folder: Path, settings: Settings, *, new_key: bool) -> int:
+def run_resume(folder: Path, settings: Settings, *, new_key: bool, gallery: bool = False) -> int:
     """Run what is not done of the journal in *folder*, and return the exit code.
 
     Raises:
@@ -114,8 +117,17 @@ def run_resume(folder: Path, settings: Settings, *, new_key: bool) -> int:
         writer = JournalWriter(folder, account)
         run = _Run(settings, place or writer.path.parent, screen, base_url, key, writer)
         storage.prepare_folder(writer.path.parent)
-        work, notes = plan_rest(writer, settings)
-        return with_manifest(screen, writer.path.parent, lambda: run.finish(work, stack, notes))
+        with _gallery_of(writer.path.parent, screen, is_wanted=gallery):
+            work, notes = plan_rest(writer, settings)
+            return with_manifest(screen, writer.path.parent, lambda: run.finish(work, stack, notes))
+
+
+def _gallery_of(folder: Path, screen: Screen, *, is_wanted: bool) -> contextlib.AbstractContextManager[None]:
+    if not is_wanted:
+        return contextlib.nullcontext()
+    from cometflux.cli.gallery import kept_gallery
+
+    return kept_gallery(screen, folder)
 
 
 def tell_claims(screen: Screen, folder: Path, settings: Settings) -> None:

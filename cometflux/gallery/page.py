@@ -1,0 +1,223 @@
+"""The page: one HTML file that carries its style and its script, and is allowed nothing else.
+
+What comes from a prompt, a service or a file name reaches the page as text: jinja2 escapes what stands in the HTML, and
+what the script reads is JSON without a character that HTML knows.
+"""
+
+import base64
+import functools
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from cometflux.errors import ConfigError
+from cometflux.gallery.cards import Card, Picture
+from cometflux.gallery.standings import STANDINGS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+GENERATOR = "cometflux gallery"
+"""By which a page of ours is known again."""
+_NARROWEST, _WIDEST = 70, 240
+"""Width of a tile, in hundredths of its height."""
+_MOST_SHOWN = 4
+_ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
+
+
+@attrs.frozen
+class Entry:
+    """A job as it stands in the page."""
+
+    card: Card
+    html: str
+    data: str
+    """What the script reads of it, as JSON."""
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """What the page says of all of it."""
+
+    title: str
+    command_folder: str
+    """The folder as it stands in a command."""
+    written: str
+    """When the page was written, as ISO 8601 has it."""
+    is_running: bool
+    refresh: float
+    """After how many seconds a page of a running batch is worth reading again."""
+    notes: Sequence[str] = ()
+
+
+def make_entry(card: Card) -> Entry:
+    """Write what the page has of one job."""
+    shown = card.pictures[:_MOST_SHOWN]
+    html = _cards().card(card, _short(card.model), _duration(card.seconds), _tile(card), shown, _mark(card.identity))
+    return Entry(card, str(html).strip(), _data(card))
+
+
+def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
+    """Write the page.
+
+    Raises:
+        ConfigError: the extra ``gallery`` is not installed.
+    """
+    from markupsafe import Markup
+
+    style = _part("style.css") + _ratios(entries)
+    script = _part("script.js")
+    statuses = Counter(entry.card.status for entry in entries)
+    models = Counter(entry.card.model for entry in entries if entry.card.model)
+    text = _environment().get_template("page.html").render(
+        facts=facts,
+        generator=GENERATOR,
+        policy=_policy(style, script),
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        cards=Markup("".join(entry.html for entry in entries)),  # noqa: S704 - escaped by make_entry
+        data=Markup(",\n".join(entry.data for entry in entries)),  # noqa: S704 - escaped by _json
+        standings=Markup(_json(_words(statuses))),  # noqa: S704 - escaped by _json
+        statuses=[(each, statuses[each.name]) for each in STANDINGS.values() if statuses[each.name]],
+        models=[(model, _short(model), count) for model, count in models.most_common()],
+        total=len(entries),
+        pictures=sum(picture.is_here for entry in entries for picture in entry.card.pictures),
+    )  # fmt: skip
+    # Half of a surrogate pair, as in the name of a file that is no text, has no bytes.
+    return text.encode("utf-8", "replace")
+
+
+@functools.cache
+def _environment() -> "Environment":
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("jinja2", "markupsafe"):
+            raise
+        raise ConfigError('the gallery needs an extra: pip install "cometflux[gallery]"') from error
+    return Environment(
+        loader=PackageLoader("cometflux.gallery", "parts"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def check_extra() -> None:
+    """Find out whether pages can be written.
+
+    Raises:
+        ConfigError: the extra ``gallery`` is not installed.
+    """
+    _environment()
+
+
+@functools.cache
+def _cards() -> Any:
+    return _environment().get_template("card.html").make_module({"standings": STANDINGS})
+
+
+@functools.cache
+def _part(name: str) -> str:
+    return (files("cometflux.gallery") / "parts" / name).read_text(encoding="utf-8")
+
+
+# ── what is allowed ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _policy(style: str, script: str) -> str:
+    """Allow just this style and this script, and pictures that lie beside the page."""
+    rules = {
+        "default-src": "'none'",
+        "img-src": "'self' data: file:",
+        "style-src": _digest(style),
+        "script-src": _digest(script),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "require-trusted-types-for": "'script'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+# ── what a card shows ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _short(model: str | None) -> str:
+    return (model or "").removeprefix("black-forest-labs/")
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _tile(card: Card) -> int:
+    """Return the width of the tile in hundredths of its height; a style of that name gives it its shape."""
+    sizes = [picture.size for picture in card.pictures if picture.size]
+    width, height = sizes[0] if sizes else (1, 1)
+    across = 2 if len(card.pictures) == 2 else 1
+    return min(max(round(100 * across * width / height), _NARROWEST), _WIDEST)
+
+
+def _ratios(entries: Iterable[Entry]) -> str:
+    """Write a style for each shape that occurs; styles of single elements are not allowed to the page."""
+    shapes = sorted({_tile(entry.card) for entry in entries})
+    return "".join(f".r{each}{{--r:{each / 100:g}}}\n" for each in shapes)
+
+
+def _mark(identity: str) -> str:
+    """Name a card so that it is found again in the next version of the page."""
+    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+# ── what the script reads ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _json(value: Any) -> str:
+    """Write JSON that can stand in an element of HTML; all but ASCII is escaped, and what HTML knows of that too."""
+    return json.dumps(value, separators=(",", ":")).translate(_ESCAPES)
+
+
+def _data(card: Card) -> str:
+    told = {
+        "key": card.key,
+        "index": card.index,
+        "model": card.model,
+        "status": card.status,
+        "money": card.money if card.money != STANDINGS[card.status].money else None,
+        "error": card.error,
+        "id": card.prediction_id,
+        "seconds": card.seconds,
+        "times": card.times,
+        "when": card.when,
+        "attempts": card.attempts if card.attempts > 1 else None,
+        "input": card.parameters,
+        "pictures": [_told(picture) for picture in card.pictures],
+    }
+    return _json({name: value for name, value in told.items() if value not in (None, "", ())})
+
+
+def _told(picture: Picture) -> dict[str, Any]:
+    told = {
+        "name": picture.name,
+        "address": picture.address,
+        "size": picture.size,
+        "here": picture.is_here or None,
+        "fault": picture.fault,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _words(statuses: Iterable[str]) -> dict[str, Any]:
+    return {name: attrs.asdict(STANDINGS[name]) for name in STANDINGS if name in set(statuses)}
