@@ -15,16 +15,26 @@ from cometflux.cli import signals, tokens
 from cometflux.cli.faults import MissingExtraError, UsageError
 from cometflux.cli.given import Given
 from cometflux.cli.local import fault_names
-from cometflux.cli.options import OPTIONS, Folder, Making, NewKey, Settings, with_model_parameters
+from cometflux.cli.options import (
+    OPTIONS,
+    Consent,
+    Folder,
+    Making,
+    NewKey,
+    Settings,
+    Templates,
+    with_model_parameters,
+)
 from cometflux.cli.reading import read_file
 from cometflux.cli.screen import Screen
-from cometflux.cli.sources import SUFFIXES, Format, Row, Source
 from cometflux.cli.streams import discard
 from cometflux.cli.wording import NO_PROMPT, journal_text, setting_text, usage_text
 from cometflux.errors import CometfluxError, ConfigError, InputError, JournalError
+from cometflux.sources.faults import SourceError
+from cometflux.sources.rows import SUFFIXES, Format, Most, Row, Source
 
 if TYPE_CHECKING:
-    from cometflux.cli.plan import Plan
+    from cometflux.sources.plan import Plan
 
 _MOST_ERRORS = 10
 _ARGUMENTS = Group("Arguments", sort_key=0)
@@ -59,7 +69,7 @@ def _run_command(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         return _tell([usage_text(error)], 2)
-    except UsageError as error:
+    except (UsageError, SourceError) as error:
         return _tell(error.lines, 2)
     except InputError as error:
         return _tell([str(error)], 2)
@@ -109,6 +119,7 @@ def generate(
     ] = Path("images"),
     making: Making = Making(),  # noqa: B008 - frozen
     settings: Settings = Settings(),  # noqa: B008 - frozen
+    consent: Consent = Consent(),  # noqa: B008 - frozen
     **given: str | list[str] | None,
 ) -> int:
     """Make pictures from prompts, and print their paths."""
@@ -116,9 +127,13 @@ def generate(
     _check_place(settings)
     source = Source(rows=tuple(Row(values={"prompt": prompt}) for prompt in prompts))
     with _nothing_sent():
+        from cometflux.cli.offer import offer_prompts
         from cometflux.cli.run import run_prompts
 
-        return run_prompts(_plan(source, Path(), making, given), settings, out)
+        plan = _plan(source, Path(), making, given)
+        if (code := offer_prompts(plan, settings, consent)) is not None:
+            return code
+        return run_prompts(plan, settings, out)
 
 
 @app.command(
@@ -135,13 +150,20 @@ def generate(
         "\n"
         "Examples:\n"
         "  cometflux batch prompts.csv --local\n"
-        "  cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour"
+        "  cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour\n"
+        "  cometflux batch sweep.yaml --dry-run\n"
+        '  cometflux batch animals.csv --template "a {animal} in {place}"'
     ),
 )
 @with_model_parameters
 def batch(
     file: Annotated[
-        str, Parameter(metavar="FILE", allow_leading_hyphen=True, help="A .csv, .tsv, .jsonl or .txt file; - is stdin.")
+        str,
+        Parameter(
+            metavar="FILE",
+            allow_leading_hyphen=True,
+            help="A .csv, .tsv, .jsonl, .txt, .parquet or .yaml (sweep) file; - is stdin.",
+        ),
     ],
     /,
     *,
@@ -160,11 +182,13 @@ def batch(
             metavar="FORMAT",
             group=OPTIONS,
             show_choices=False,
-            help="csv, tsv, jsonl or text; stdin is text if not given.",
+            help="csv, tsv, jsonl, text, yaml or parquet; stdin is text if not given.",
         ),
     ] = None,
     making: Making = Making(),  # noqa: B008 - frozen
+    templates: Templates = Templates(),  # noqa: B008 - frozen
     settings: Settings = Settings(),  # noqa: B008 - frozen
+    consent: Consent = Consent(),  # noqa: B008 - frozen
     new_key: NewKey = False,
     **given: str | list[str] | None,
 ) -> int:
@@ -178,10 +202,15 @@ def batch(
     is_stdin = file == "-"
     out = out or Path("stdin-images" if is_stdin else f"{Path(file).stem}-images")
     with _nothing_sent(out, settings):
+        from cometflux.cli.offer import offer_batch
         from cometflux.cli.run import run_batch
 
-        source = read_file(file, format)
+        prompting = templates.prompting()
+        most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")
+        source = prompting.apply(read_file(file, format, needs_prompt=not prompting.is_given, most=most))
         plan = _plan(source, Path() if is_stdin else Path(file).parent, making, given)
+        if (code := offer_batch(plan, settings, consent, out)) is not None:
+            return code
         return run_batch(plan, settings, out, new_key=new_key)
 
 
@@ -197,6 +226,7 @@ def resume(
     /,
     *,
     settings: Settings = Settings(),  # noqa: B008 - frozen
+    consent: Consent = Consent(),  # noqa: B008 - frozen
     new_key: NewKey = False,
 ) -> int:
     """Go on with a batch from its folder, without its prompt file.
@@ -206,8 +236,11 @@ def resume(
     """
     _check_place(settings)
     with _nothing_sent(folder, settings):
+        from cometflux.cli.offer import offer_rest
         from cometflux.cli.run import run_resume
 
+        if (code := offer_rest(settings, consent, folder)) is not None:
+            return code
         return run_resume(folder, settings, new_key=new_key)
 
 

@@ -10,6 +10,8 @@ from cyclopts import Group, Parameter
 
 from cometflux.cli import reference, tokens
 from cometflux.flux import Kind
+from cometflux.sources.rows import Most
+from cometflux.sources.templates import Prompting
 
 OPTIONS = Group("Options", sort_key=1)
 MODEL_PARAMETERS = Group(
@@ -19,6 +21,8 @@ MODEL_PARAMETERS = Group(
 )
 
 MAX_PENDING = 64
+CONFIRM_ABOVE = 100
+"""How many predictions are bought from a terminal without a question."""
 
 _never: tuple[str, ...] = ()
 
@@ -98,6 +102,42 @@ class Settings:
     proxy: Annotated[
         str | None, Parameter(metavar="URL", converter=tokens.text, help="An HTTP proxy to go through.")
     ] = None
+
+
+@Parameter(name="*", group=OPTIONS)
+@attrs.frozen(kw_only=True)
+class Templates:
+    """How a table becomes prompts, and what a sweep may come to."""
+
+    template: Annotated[
+        str | None,
+        Parameter(metavar="TEXT", converter=tokens.text, help='Makes the prompts: "a {animal} in {place}".'),
+    ] = None
+    jinja: Annotated[
+        str | None, Parameter(metavar="TEXT", converter=tokens.text, help="The same in the language of Jinja.")
+    ] = None
+    max_jobs: Annotated[
+        int, Parameter(metavar="N", converter=tokens.whole(1), help="Most jobs that a sweep may multiply to.")
+    ] = Most().jobs
+
+    def prompting(self) -> Prompting:
+        """Say how prompts are made, in the words of the shell."""
+        return Prompting(template=self.template, jinja=self.jinja, template_label="--template", jinja_label="--jinja")
+
+
+@Parameter(name="*", group=OPTIONS)
+@attrs.frozen(kw_only=True)
+class Consent:
+    """Whether what would be bought is shown, asked about, or bought."""
+
+    dry_run: Annotated[
+        bool, Parameter(negative=_never, show_default=False, help="Show what would be bought, and buy nothing.")
+    ] = False
+    confirm_above: Annotated[
+        int,
+        Parameter(metavar="N", converter=tokens.whole(0), help="On a terminal, ask before buying more than N."),
+    ] = CONFIRM_ABOVE
+    yes: Annotated[bool, Parameter(negative=_never, show_default=False, help="Do not ask.")] = False
 
 
 NewKey = Annotated[

@@ -28,7 +28,6 @@ from cometflux.cli.journal import (
 )
 from cometflux.cli.local import local_service
 from cometflux.cli.options import Settings
-from cometflux.cli.plan import Plan
 from cometflux.cli.report import Tally, not_drawn, record
 from cometflux.cli.screen import Screen
 from cometflux.cli.shell import argument, join
@@ -48,6 +47,7 @@ from cometflux.events import Event
 from cometflux.jobs import Job
 from cometflux.journal import FILE_NAME, Journal, JournalWriter
 from cometflux.registry import Outcome
+from cometflux.sources.plan import Plan
 from cometflux.wiring import open_session, read_base_url, read_key
 
 _READING = 0.5
