@@ -4,6 +4,7 @@ Every scalar stays the text that was written. So nothing is guessed: ``16:9`` is
 no truth and ``010`` no eight; a parameter's own type reads it, as it reads the cell of a table.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -76,7 +77,10 @@ def read_document(text: str, name: str) -> Node:
         line = text.count("\n", 0, error.position) + 1
         raise SourceError([Fault(f"character {error.character:#06x} is not allowed in YAML", line)], name) from error
     except yaml.MarkedYAMLError as error:
-        raise SourceError([_syntax_fault(error)], name) from error
+        raise SourceError([_syntax_fault(error, text)], name) from error
+
+
+QUOTE_BRACES = "a text that begins with a brace stands in quotes"
 
 
 class _RefusedError(Exception):
@@ -85,10 +89,16 @@ class _RefusedError(Exception):
         self.line = line
 
 
-def _syntax_fault(error: Any) -> Fault:
+# What would be a template if it stood in quotes.
+_BRACE = re.compile(r"(?:[:,\[-]\s*|^\s*)\{")
+
+
+def _syntax_fault(error: Any, text: str) -> Fault:
     mark = error.problem_mark or error.context_mark
-    problem = error.problem or error.context or "it is not YAML"
-    if "'\\t'" in problem:
+    problem = error.problem or error.context or "nobody knows why"
+    if mark is not None and _BRACE.search(text[: mark.index].rpartition("\n")[2]):
+        problem = QUOTE_BRACES
+    elif "'\\t'" in problem:
         problem = "a tab stands where blanks are expected; YAML is indented with blanks"
     elif "mapping values are not allowed" in problem:
         problem = "a colon stands where none is expected; put a text that holds a colon in quotes"

@@ -56,7 +56,10 @@ class Template:
         parts: list[str | Slot] = []
         end = 0
         for found in _TOKEN.finditer(text):
-            parts += [text[end : found.start()], _part(text, found)]
+            try:
+                parts += [text[end : found.start()], _part(found[0])]
+            except ValueError as error:
+                raise TemplateError(str(error), text.count("\n", 0, found.start()) + 1) from None
             end = found.end()
         return cls(tuple(part for part in [*parts, text[end:]] if part))
 
@@ -77,19 +80,15 @@ class Template:
         return "".join(parts)
 
 
-def _part(text: str, found: re.Match[str]) -> str | Slot:
-    token = found[0]
+def _part(token: str) -> str | Slot:
     if token in ("{{", "}}"):
         return token[0]
-    line = text.count("\n", 0, found.start()) + 1
     if len(token) == 1:
-        raise TemplateError(f"a brace stands alone; write {token}{token} for the brace itself", line)
+        raise ValueError(f"a brace stands alone; write {token}{token} for the brace itself")
     name = token[1:-1].strip()
     if not _NAME.fullmatch(name):
         shown = token if len(token) <= 40 else f"{token[:39]}…"
-        raise TemplateError(
-            f"{shown} is no name: only that of a column stands in braces; write {{{{ and }}}} for braces", line
-        )
+        raise ValueError(f"{shown} is no name: only that of a column stands in braces; write {{{{ and }}}} for braces")
     return Slot(name)
 
 

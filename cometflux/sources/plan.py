@@ -238,7 +238,7 @@ class _Planner:
         if not isinstance(key, str):
             return
         if key in self.keys:
-            where = f"{self.source.unit} {self.keys[key]}"
+            where = "another combination" if row.places else f"{self.source.unit} {self.keys[key]}"
             self._note(row, InputError("key", key, f"{where} has this key already"))
         self.keys.setdefault(key, row.line)
 

@@ -209,7 +209,8 @@ def _takes_list(name: str) -> bool:
 
 def _scalar(sweep: _Sweep, name: Scalar, node: Node) -> Cell | None:
     if not isinstance(node, Scalar) or node.is_null or not node.text.strip():
-        sweep.faults.append(Fault(f"{name.text}: a text is expected", name.line))
+        hint = f"; {documents.QUOTE_BRACES}" if isinstance(node, Mapping) else ""
+        sweep.faults.append(Fault(f"{name.text}: a text is expected{hint}", name.line))
         return None
     return _cell(sweep, name, node)
 
@@ -223,7 +224,8 @@ def _cell(sweep: _Sweep, name: Scalar, node: Node) -> Cell | None:
             texts = [_text(part) for part in parts if isinstance(part, Scalar)]
             return Cell(tuple(text for text in texts if text is not None), node.line)
     what = "a mapping" if isinstance(node, Mapping) else "a list of lists, or an empty one,"
-    sweep.faults.append(Fault(f"{name.text}: {what} stands where a value is expected", node.line))
+    hint = f"; {documents.QUOTE_BRACES}" if isinstance(node, Mapping) and name.text in RESERVED else ""
+    sweep.faults.append(Fault(f"{name.text}: {what} stands where a value is expected{hint}", node.line))
     return None
 
 
