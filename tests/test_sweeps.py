@@ -13,8 +13,10 @@ from cometflux.sources.opening import read_bytes
 from cometflux.sources.plan import Defaults, make_plan
 from cometflux.sources.rows import Format, Most
 
+TEN_THOUSAND = Most()
 
-def plan(text, most=Most(), **defaults):
+
+def plan(text, most=TEN_THOUSAND, **defaults):
     data = text if isinstance(text, bytes) else text.encode()
     source = read_bytes(data, Format.YAML, "sweep.yaml", most=most)
     return make_plan(source, Defaults(**defaults), Path("folder"))
@@ -55,7 +57,7 @@ def test_without_a_matrix_it_is_one_job():
 
 
 def test_what_is_excluded_is_not_made():
-    text = "prompt: a\nmatrix:\n  seed: [1, 2]\n  aspect_ratio: ['1:1', 16:9]\nexclude:\n  - {seed: 1, aspect_ratio: 16:9}\n"
+    text = "prompt: a\nmatrix:\n  seed: [1, 2]\n  aspect_ratio: [1:1, 16:9]\nexclude: [{seed: 1, aspect_ratio: 16:9}]\n"
     assert [(1, "1:1"), (2, "1:1"), (2, "16:9")] == [(each["seed"], each["aspect_ratio"]) for each in inputs(text)]
 
 

@@ -69,7 +69,8 @@ def _read(source: Any, written: Format | None, prompting: Prompting, most: Most)
 
 
 def _refusal(source: object) -> str:
-    what = "nothing" if source == "" else f"{type(source).__name__}"
+    # Others may have an == of their own.
+    what = "nothing" if isinstance(source, str) else type(source).__name__
     hint = "; call its collect() first" if hasattr(source, "collect") else ""
     return f"{what} was given; allowed is a dataframe, or the path of a file of prompts{hint}"
 

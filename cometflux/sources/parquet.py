@@ -32,5 +32,8 @@ def read_parquet(file: BinaryIO, name: str, *, needs_prompt: bool = True) -> Sou
         return read_batches(
             opened.schema_arrow, opened.iter_batches(batch_size=_AT_ONCE), name, needs_prompt=needs_prompt
         )
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None) is not None:
+            # The disk, not what stands on it.
+            raise
         raise SourceError("it is no Parquet file, or it is cut short", name) from error
