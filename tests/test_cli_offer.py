@@ -250,8 +250,8 @@ def answered(answer, *arguments):
     ("answer", "code", "says"),
     [
         pytest.param("n\n", 2, "not confirmed; nothing was sent", id="no"),
-        pytest.param("\n", 2, "not confirmed; nothing was sent", id="nothing"),
-        pytest.param("yes please\n", 2, "not confirmed; nothing was sent", id="something else"),
+        pytest.param("\n", 2, "not confirmed; nothing was sent", id="nothing", marks=pytest.mark.hard),
+        pytest.param("yes please\n", 2, "not confirmed; nothing was sent", id="something else", marks=pytest.mark.hard),
         pytest.param("\x04", 2, "not confirmed; nothing was sent", id="the end of the input"),
         pytest.param(signal.SIGINT, 130, "interrupted; nothing was sent", id="Ctrl-C"),
     ],
@@ -269,6 +269,7 @@ def test_a_yes_buys_and_the_question_says_how_many(service):
     assert "buy 3 predictions, and again up to 1 times what fails? [y/N] " in text
 
 
+@pytest.mark.hard
 def test_what_is_bought_already_is_not_asked_about(service):
     assert 4 == command("batch a.txt --limit 2")
     terminal = Terminal("resume", "a-images", "--confirm-above", "1")
@@ -276,6 +277,7 @@ def test_what_is_bought_already_is_not_asked_about(service):
     assert 3 == len(service.bills)
 
 
+@pytest.mark.hard
 @pytest.mark.parametrize("more", [["--yes"], ["--confirm-above", "3"], []], ids=["--yes", "few", "fewer than 100"])
 def test_nobody_is_asked_who_need_not_be(more, service):
     arguments = ["--confirm-above", "0", *more] if more == ["--yes"] else more
@@ -284,6 +286,7 @@ def test_nobody_is_asked_who_need_not_be(more, service):
     assert 3 == len(service.bills)
 
 
+@pytest.mark.hard
 def test_what_costs_nothing_is_not_asked_about():
     terminal = Terminal("batch", "a.txt", "--confirm-above", "0", "--local")
     assert (0, False) == (terminal.end(), QUESTION in terminal.text)
