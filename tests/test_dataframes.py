@@ -114,8 +114,8 @@ def test_a_list_of_images_is_one_value():
 
 
 def test_what_an_index_of_pandas_adds_is_no_column():
-    frame = pd.DataFrame({"prompt": ["a", "b", "c"]})
-    assert ["a", "c"] == [each["prompt"] for each in inputs(frame[frame.prompt != "b"])]
+    frame = pd.DataFrame({"prompt": ["a", "b", "c"]}, index=[3, 4, 9])
+    assert [{"prompt": "a"}, {"prompt": "c"}] == inputs(frame[frame.prompt != "b"])
 
 
 def test_rows_without_a_value_are_left_out():

@@ -26,6 +26,7 @@ def refusal(text, **values):
         ("{place of birth}", {"place of birth": "Rome"}, "Rome"),
         ("{ñandú}{n-1}", {"ñandú": "a", "n-1": "b"}, "ab"),
         ("{n} {x} {is_red}", {"n": 7, "x": 0.5, "is_red": True}, "7 0.5 true"),
+        ("{Place}", {"Place": "Rome", "place": "Oslo"}, "Rome"),
         ("plain", {}, "plain"),
     ],
 )

@@ -162,7 +162,7 @@ def batch(
         Parameter(
             metavar="FILE",
             allow_leading_hyphen=True,
-            help="A .csv, .tsv, .jsonl, .txt, .parquet or .yaml (sweep) file; - is stdin.",
+            help="A .csv, .tsv, .jsonl, .txt, .yaml or .parquet file; - is stdin.",
         ),
     ],
     /,
@@ -182,7 +182,7 @@ def batch(
             metavar="FORMAT",
             group=OPTIONS,
             show_choices=False,
-            help="csv, tsv, jsonl, text, yaml or parquet; stdin is text if not given.",
+            help="csv, tsv, jsonl, yaml, parquet, or text (stdin's).",
         ),
     ] = None,
     making: Making = Making(),  # noqa: B008 - frozen

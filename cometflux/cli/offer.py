@@ -245,8 +245,11 @@ def _ask(offer: Offer) -> bool:
     screen.show(_table(offer))
     retries = f", and again up to {offer.retries} times what fails" if offer.retries else ""
     screen.console.print(f"buy {offer.predictions} predictions{retries}? [y/N] ", end="")
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):
-        # The cursor still stands behind the question.
-        screen.say("")
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):
+            # The cursor still stands behind the question.
+            screen.say("")
     return answer.strip().lower() in ("y", "yes")

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import attrs
 from cyclopts import Group, Parameter
@@ -11,7 +11,9 @@ from cyclopts import Group, Parameter
 from cometflux.cli import reference, tokens
 from cometflux.flux import Kind
 from cometflux.sources.rows import Most
-from cometflux.sources.templates import Prompting
+
+if TYPE_CHECKING:
+    from cometflux.sources.templates import Prompting
 
 OPTIONS = Group("Options", sort_key=1)
 MODEL_PARAMETERS = Group(
@@ -116,12 +118,14 @@ class Templates:
     jinja: Annotated[
         str | None, Parameter(metavar="TEXT", converter=tokens.text, help="The same in the language of Jinja.")
     ] = None
-    max_jobs: Annotated[
-        int, Parameter(metavar="N", converter=tokens.whole(1), help="Most jobs that a sweep may multiply to.")
-    ] = Most().jobs
+    max_jobs: Annotated[int, Parameter(metavar="N", converter=tokens.whole(1), help="Most jobs of a sweep.")] = (
+        Most().jobs
+    )
 
-    def prompting(self) -> Prompting:
+    def prompting(self) -> "Prompting":
         """Say how prompts are made, in the words of the shell."""
+        from cometflux.sources.templates import Prompting
+
         return Prompting(template=self.template, jinja=self.jinja, template_label="--template", jinja_label="--jinja")
 
 
@@ -135,7 +139,7 @@ class Consent:
     ] = False
     confirm_above: Annotated[
         int,
-        Parameter(metavar="N", converter=tokens.whole(0), help="On a terminal, ask before buying more than N."),
+        Parameter(metavar="N", converter=tokens.whole(0), help="At a terminal, ask above N."),
     ] = CONFIRM_ABOVE
     yes: Annotated[bool, Parameter(negative=_never, show_default=False, help="Do not ask.")] = False
 

@@ -138,8 +138,6 @@ class _Reader:
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         node = self._new_node(event, line, depth)
-        if node.size > _MOST_PARTS:
-            raise _RefusedError(f"with its aliases written out it has more than {_MOST_PARTS} parts", line)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         return node

@@ -4,7 +4,6 @@
 signs. Here ``{{`` and ``}}`` stand for the braces themselves, and whatever is none of these three is told.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -107,6 +106,8 @@ def _text_of(name: str, values: Mapping[str, Any]) -> str:
 
 def missing(name: str, known: Iterable[str]) -> str:
     """Say that a template takes a name that is not there, and which one may be meant."""
+    import difflib
+
     names = [*known]
     close = difflib.get_close_matches(name.lower(), {each.lower(): each for each in names}, n=1)
     meant = next((each for each in names if close and each.lower() == close[0]), None)
