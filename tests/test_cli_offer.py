@@ -252,7 +252,7 @@ def answered(answer, *arguments):
         pytest.param("n\n", 2, "not confirmed; nothing was sent", id="no"),
         pytest.param("\n", 2, "not confirmed; nothing was sent", id="nothing", marks=pytest.mark.hard),
         pytest.param("yes please\n", 2, "not confirmed; nothing was sent", id="something else", marks=pytest.mark.hard),
-        pytest.param("\x04", 2, "not confirmed; nothing was sent", id="the end of the input"),
+        pytest.param("\x04", 2, "not confirmed; nothing was sent", id="the end of the input", marks=pytest.mark.hard),
         pytest.param(signal.SIGINT, 130, "interrupted; nothing was sent", id="Ctrl-C"),
     ],
 )

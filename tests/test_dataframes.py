@@ -7,7 +7,6 @@ import logging
 import subprocess
 import sys
 
-import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -42,15 +41,9 @@ class Broken:
         raise KeyError("lost")
 
 
-def duckdb_relation(rows):
-    held = pa.table(rows)  # noqa: F841 - DuckDB finds it by its name
-    return duckdb.sql("SELECT * FROM held")
-
-
 TABLES = {
     "pandas": pd.DataFrame,
     "polars": pl.DataFrame,
-    "duckdb": duckdb_relation,
     "pyarrow": pa.table,
     "a batch": pa.RecordBatch.from_pydict,
     "only an array": lambda rows: OnlyArray(pa.RecordBatch.from_pydict(rows)),
@@ -78,6 +71,23 @@ def parquet(path, rows):
 @pytest.mark.parametrize("make", TABLES.values(), ids=TABLES)
 def test_the_same_rows_are_the_same_jobs_whatever_library_holds_them(make):
     assert EXPECTED == inputs(make(ROWS))
+
+
+def test_a_relation_of_duckdb_is_read_like_a_dataframe():
+    """In a process of its own: at the end of one that tests, DuckDB complains of what pytest still holds."""
+    script = (
+        "import duckdb\nfrom cometflux.sources import SourceError, read_jobs\n"
+        "with duckdb.connect() as held:\n"
+        "    rows = held.sql(\"SELECT 'a fox' AS prompt, 2.5 AS guidance, 7::HUGEINT AS seed\")\n"
+        "    print([dict(job.input) for job in read_jobs(rows, model='dev')])\n"
+        "    try: read_jobs(held.sql('SELECT 1 AS seed'))\n"
+        "    except SourceError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert [
+        "[{'prompt': 'a fox', 'guidance': 2.5, 'seed': 7}]",
+        "the DuckDBPyRelation: no column is named 'prompt', and no template makes the prompts; the columns are 'seed'",
+    ] == done.stdout.splitlines(), done.stderr
 
 
 def test_a_parquet_file_is_read_like_a_dataframe(tmp_path):
@@ -379,6 +389,13 @@ def test_an_argument_that_is_none_is_refused(options, expected):
     with pytest.raises(ConfigError) as caught:
         read_jobs(pa.table({"prompt": ["a"]}), **options)
     assert expected == str(caught.value)
+
+
+def test_a_sweep_is_bounded_by_the_argument(tmp_path):
+    (tmp_path / "a.yaml").write_text("prompt: a\nmatrix:\n  seed: [1, 2, 3]\n")
+    assert 3 == len(read_jobs(tmp_path / "a.yaml", max_jobs=3))
+    (line,) = complaints(tmp_path / "a.yaml", max_jobs=2)
+    assert line.endswith("it multiplies to 3 jobs (3); at most 2 are made, unless max_jobs allows more")
 
 
 def test_a_model_that_is_no_name_is_refused():

@@ -249,6 +249,11 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
             "everything is excluded, so nothing is left to be made",
             id="all excluded",
         ),
+        pytest.param(
+            "prompt: a\nmatrix:\n  seed: [1, 2]\ninclude:\n  - prompt: a lighthouse\n",
+            "line 5: include: it names nothing of matrix, so it would replace 'prompt' everywhere",
+            id="an inclusion that is not meant so",
+        ),
         pytest.param("matrix:\n  seed: [1]\n", "it has no prompt; add one, as in prompt: a fox", id="no prompt"),
         pytest.param(
             "prompt: a\nprompts: [b]\n", "line 2: 'prompts' and 'prompt' exclude each other", id="two prompts"

@@ -247,6 +247,11 @@ def _check_names(sweep: _Sweep) -> None:
             close = difflib.get_close_matches(name, sweep.axes, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             sweep.faults.append(Fault(f"exclude: {name!r} is not in matrix{hint}", line))
+    for entry, line in sweep.include:
+        replaced = [name for name in entry if name in sweep.constants]
+        if sweep.axes and replaced and not entry.keys() & sweep.axes.keys():
+            fault = f"include: it names nothing of matrix, so it would replace {replaced[0]!r} everywhere"
+            sweep.faults.append(Fault(fault, line))
 
 
 # ── how much it comes to ─────────────────────────────────────────────────────────────────────────────────────────────
