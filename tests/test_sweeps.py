@@ -326,6 +326,13 @@ def test_what_is_included_counts_for_the_maximum():
     assert line.startswith("sweep.yaml: it comes to 2 jobs; at most 1 are made")
 
 
+def test_more_entries_than_can_be_compared_are_refused():
+    values = ", ".join(map(str, range(5000)))
+    entries = "".join(f"  - seed: {number}\n" for number in range(401))
+    (line,) = complaints(f"prompt: a\nmatrix:\n  seed: [{values}]\nexclude:\n{entries}")
+    assert "sweep.yaml: include and exclude have 401 entries for 5000 combinations; write a table" == line
+
+
 def test_a_sweep_that_is_larger_than_any_person_writes_is_refused_unread():
     (line,) = complaints("prompt: a\n#" + "x" * 2**20)
     assert "sweep.yaml: it has 1048587 bytes, and a sweep has at most 1 MiB; a table may have more" == line

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-MOST_COMPARISONS = 10_000_000
+MOST_COMPARISONS = 2_000_000
 """How many combinations all entries together are compared with."""
 
 Combination = dict[str, Any]
