@@ -16,6 +16,7 @@ import attrs
 
 from cometflux import images
 from cometflux.errors import CometfluxError
+from cometflux.locations import StoredFile
 from cometflux.predictions import Prediction
 from cometflux.registry import Outcome
 from cometflux.values import Value
@@ -89,10 +90,11 @@ def _output(url: str, room: int) -> _Picture:
         return _Picture(words=f"an output that cannot be read: {error}")
 
 
-def _files(paths: tuple[Path, ...]) -> Iterator[_Picture]:
+def _files(paths: tuple[Path | StoredFile, ...]) -> Iterator[_Picture]:
     room = LARGEST_SHOWN
     for path in paths:
-        picture = _file(path, room)
+        # What is in an object store would have to be asked for.
+        picture = _file(path, room) if isinstance(path, Path) else _Picture(words=str(path))
         room -= len(picture.data or b"")
         yield picture
 

@@ -83,7 +83,8 @@ def command(line, *more):
             "prompts",
             b"a fox\n",
             (
-                "prompts: its name does not say how it is written (known are .csv, .tsv, .jsonl, .ndjson, .txt); "
+                "prompts: its name does not say how it is written "
+                "(known are .csv, .tsv, .jsonl, .ndjson, .txt, .yaml, .yml, .parquet); "
                 "give --format"
             ),
         ),
@@ -103,7 +104,10 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ("batch folder.csv", "folder.csv: this is a folder; give a file in it"),
         ("batch", 'Command "batch" parameter FILE requires an argument.'),
         ("batch a.txt --guidence 3", "Unknown option: --guidence. Did you mean --guidance?"),
-        ("batch a.txt --format yaml", 'Invalid value "yaml" for --format. Choose from: "csv", "tsv", "jsonl", "text".'),
+        (
+            "batch a.txt --format xlsx",
+            'Invalid value "xlsx" for --format. Choose from: "csv", "tsv", "jsonl", "text", "yaml", "parquet".',
+        ),
         ("generate", 'give a prompt, in quotes: cometflux generate "a lighthouse"'),
         ("generate a red fox", 'these are 3 prompts of one word each; put a prompt in quotes: "a red fox"'),
         ("generate a.txt", "a.txt is a file; for the prompts in it: cometflux batch a.txt"),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cometflux.cli import main
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -49,3 +51,16 @@ def test_the_notebook_shows_its_pictures(comet_service, tmp_path, monkeypatch):
 
 def test_the_notebook_is_kept_without_what_it_made():
     assert [([], None)] * 4 == [(cell["outputs"], cell["execution_count"]) for cell in code_cells()]
+
+
+def test_the_sweep_is_sixty_pictures(capsys):
+    assert 0 == main(["batch", str(EXAMPLES / "sweep.yaml"), "--dry-run", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (60, 60, 6) == (told["to_buy"], told["images"], len(told["models"]))
+
+
+@pytest.mark.hard
+def test_the_sweep_is_made_for_free(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert 0 == main(["batch", str(EXAMPLES / "sweep.yaml"), "--local"])
+    assert 60 == sum(path.suffix in (".webp", ".jpg", ".png") for path in (tmp_path / "sweep-images").iterdir())

@@ -6,13 +6,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cometflux.cli.faults import SourceError
-from cometflux.cli.sources import SUFFIXES, Format, read_source
+from cometflux.sources.faults import SourceError
+from cometflux.sources.opening import read_bytes
+from cometflux.sources.rows import SUFFIXES, Format
+from cometflux.sources.texts import read_text
 
 
 def read(text, written=Format.CSV):
     data = text if isinstance(text, bytes) else text.encode()
-    return read_source(data, written, "prompts")
+    return read_text(data, written, "prompts")
 
 
 def rows(text, written=Format.CSV):
@@ -242,6 +244,10 @@ def test_the_suffixes_name_all_formats():
 @example(data=b'{"prompt": ' + b"[" * 100_000, written=Format.JSONL)
 @example(data=b'{"prompt": ' + b"1" * 5000 + b"}", written=Format.JSONL)
 @example(data=b'prompt\n"', written=Format.CSV)
+@example(data=b"[" * 100_000, written=Format.YAML)
+@example(data=b"{a: " * 10_000, written=Format.YAML)
+@example(data=b"- " * 10_000, written=Format.YAML)
+@example(data=b"PAR1" + b"\xff" * 20 + b"PAR1", written=Format.PARQUET)
 def test_any_bytes_become_rows_or_one_error_that_lists_what_is_wrong(data, written):
     read = read_or_refuse(data, written)
     if isinstance(read, SourceError):
@@ -253,7 +259,7 @@ def test_any_bytes_become_rows_or_one_error_that_lists_what_is_wrong(data, writt
 
 def read_or_refuse(data, written):
     try:
-        return read_source(data, written, "prompts")
+        return read_bytes(data, written, "prompts")
     except SourceError as error:
         return error
 

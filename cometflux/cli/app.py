@@ -18,6 +18,7 @@ from cometflux.cli.given import Given
 from cometflux.cli.local import fault_names
 from cometflux.cli.options import (
     OPTIONS,
+    Consent,
     Folder,
     JournalFolder,
     KeepGallery,
@@ -25,20 +26,22 @@ from cometflux.cli.options import (
     NewKey,
     Out,
     Settings,
+    Templates,
     with_model_parameters,
 )
 from cometflux.cli.reading import read_file
 from cometflux.cli.reference import complete_model
 from cometflux.cli.screen import Screen, Voice
 from cometflux.cli.serving import Serving
-from cometflux.cli.sources import SUFFIXES, Format, Row, Source
 from cometflux.cli.streams import discard
 from cometflux.cli.unsaid import fill
 from cometflux.cli.wording import NO_PROMPT, journal_text, setting_text, usage_text
 from cometflux.errors import CometfluxError, ConfigError, InputError, JournalError
+from cometflux.sources.faults import SourceError
+from cometflux.sources.rows import SUFFIXES, Format, Most, Row, Source
 
 if TYPE_CHECKING:
-    from cometflux.cli.plan import Plan
+    from cometflux.sources.plan import Plan
 
 _MOST_ERRORS = 10
 _ARGUMENTS = Group("Arguments", sort_key=0)
@@ -87,7 +90,7 @@ def _run_command(arguments: Sequence[str]) -> int:
         return tell([usage_text(error)], 2)
     except ConfigurationError as error:
         return tell(error.lines, 3)
-    except UsageError as error:
+    except (UsageError, SourceError) as error:
         return tell(error.lines, 2)
     except InputError as error:
         return tell([str(error)], 2)
@@ -129,6 +132,7 @@ def generate(
     out: Out = Path("images"),
     making: Making = Making(),  # noqa: B008 - frozen
     settings: Settings = Settings(),  # noqa: B008 - frozen
+    consent: Consent = Consent(),  # noqa: B008 - frozen
     **given: str | list[str] | None,
 ) -> int:
     """Make pictures from prompts, and print their paths.
@@ -141,9 +145,13 @@ def generate(
     _check_place(settings)
     source = Source(rows=tuple(Row(values={"prompt": prompt}) for prompt in prompts))
     with _nothing_sent():
+        from cometflux.cli.offer import offer_prompts
         from cometflux.cli.run import run_prompts
 
-        return run_prompts(_plan(source, Path(), making, given), settings, out)
+        plan = _plan(source, Path(), making, given)
+        if (code := offer_prompts(plan, settings, consent)) is not None:
+            return code
+        return run_prompts(plan, settings, out)
 
 
 @app.command(
@@ -168,7 +176,7 @@ def batch(
             metavar="FILE",
             converter=tokens.as_written,
             allow_leading_hyphen=True,
-            help="A .csv, .tsv, .jsonl or .txt file; - is stdin.",
+            help="A .csv, .tsv, .jsonl, .txt, .yaml or .parquet file; - is stdin.",
         ),
     ],
     /,
@@ -189,11 +197,13 @@ def batch(
             metavar="FORMAT",
             group=OPTIONS,
             show_choices=False,
-            help="csv, tsv, jsonl or text; stdin is text if not given.",
+            help="csv, tsv, jsonl, yaml, parquet, or text (stdin's).",
         ),
     ] = None,
     making: Making = Making(),  # noqa: B008 - frozen
+    templates: Templates = Templates(),  # noqa: B008 - frozen
     settings: Settings = Settings(),  # noqa: B008 - frozen
+    consent: Consent = Consent(),  # noqa: B008 - frozen
     new_key: NewKey = False,
     gallery: KeepGallery = False,
     **given: str | list[str] | None,
@@ -207,6 +217,8 @@ def batch(
     For example:
       cometflux batch prompts.csv --local
       cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour
+      cometflux batch sweep.yaml --dry-run
+      cometflux batch animals.csv --template "a {animal} in {place}"
     """
     _check_place(settings)
     file = str(file)
@@ -216,10 +228,15 @@ def batch(
         raise UsageError("--journal goes with --out s3://…; a batch into a folder keeps its journal there")
     folder = (journal or own) if isinstance(out, str) else (out or own)
     with _nothing_sent(folder, settings):
+        from cometflux.cli.offer import offer_batch
         from cometflux.cli.run import run_batch
 
-        source = read_file(file, format)
+        prompting = templates.prompting()
+        most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")
+        source = prompting.apply(read_file(file, format, needs_prompt=not prompting.is_given, most=most))
         plan = _plan(source, Path() if is_stdin else Path(file).parent, making, given)
+        if (code := offer_batch(plan, settings, consent, folder)) is not None:
+            return code
         return run_batch(
             plan, settings, folder, place=out if isinstance(out, str) else None, new_key=new_key, gallery=gallery
         )
@@ -235,6 +252,7 @@ def resume(
     /,
     *,
     settings: Settings = Settings(),  # noqa: B008 - frozen
+    consent: Consent = Consent(),  # noqa: B008 - frozen
     new_key: NewKey = False,
     gallery: KeepGallery = False,
 ) -> int:
@@ -249,8 +267,11 @@ def resume(
     """
     _check_place(settings)
     with _nothing_sent(folder, settings):
+        from cometflux.cli.offer import offer_rest
         from cometflux.cli.run import run_resume
 
+        if (code := offer_rest(settings, consent, folder)) is not None:
+            return code
         return run_resume(folder, settings, new_key=new_key, gallery=gallery)
 
 

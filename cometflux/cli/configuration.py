@@ -16,10 +16,11 @@ from typing import Any
 import attrs
 
 from cometflux import flux
-from cometflux.cli.faults import ConfigurationError, Fault
+from cometflux.cli.faults import ConfigurationError
 from cometflux.cli.options import MAX_PENDING, MODEL
 from cometflux.cli.places import project_file, shown, user_file
 from cometflux.errors import CometfluxError
+from cometflux.sources.faults import Fault
 
 _LARGEST = 2**20
 _MOST = 999_999_999

@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from cometflux.cli.faults import UsageError
-
-RESERVED = ("prompt", "model", "key")
-"""What a row has beside the parameters of its model."""
+from cometflux.sources.rows import RESERVED
 
 
 @attrs.frozen(kw_only=True)

@@ -11,9 +11,8 @@ import attrs
 
 from cometflux import planning
 from cometflux.batch import Drawn
-from cometflux.cli.faults import Fault, UsageError
+from cometflux.cli.faults import UsageError
 from cometflux.cli.options import MAX_PENDING, Settings
-from cometflux.cli.plan import Plan
 from cometflux.cli.report import not_drawn
 from cometflux.cli.shell import argument, join
 from cometflux.errors import CometfluxError, ConfigError, JournalMismatchError, Money, OutputError, SessionClosedError
@@ -23,6 +22,8 @@ from cometflux.locations import Location, StoredFile
 from cometflux.places import Place, find_place
 from cometflux.records import SENDING, Record
 from cometflux.registry import Outcome, verdict
+from cometflux.sources.faults import Fault, SourceError
+from cometflux.sources.plan import Plan
 
 LOCAL = "local"
 """What stands in the journal for the address and the key of the local service, which are new each time."""
@@ -72,7 +73,8 @@ def plan_batch(
     Where the pictures go to *place*, not to the journal's folder, that is noted first.
 
     Raises:
-        UsageError: keys stand in the journal for something else, or the pictures of the batch go elsewhere.
+        SourceError: keys stand in the journal for something else.
+        UsageError: the pictures of the batch go elsewhere.
         JournalError: the journal cannot be used.
     """
     with contextlib.ExitStack() as stack:
@@ -80,7 +82,7 @@ def plan_batch(
         stack.callback(writer.close)
         _take_place(writer, place)
         records = list(planning.plan(plan))
-        _check_keys(writer, plan, records)
+        check_keys(writer.conflicts(records), plan)
         before = standings(writer)["planned"]
         new, dropped = writer.plan(records)
         notes = list(_notes(writer, before, len(records), new, dropped)) if before else []
@@ -193,11 +195,25 @@ _MADE_WITHOUT = "the folder {!r} was made without --local and holds what was bou
 
 def _mismatch(writer: JournalWriter, settings: Settings) -> str | None:
     """Say it in the words of the shell; None where the library's will do."""
-    with contextlib.suppress(CometfluxError), Journal(writer.path) as journal:
-        is_local = journal.base_url == LOCAL
-        if is_local != settings.local:
-            return (_MADE_WITH_LOCAL if is_local else _MADE_WITHOUT).format(str(writer.path.parent))
+    try:
+        with Journal(writer.path) as journal:
+            check_maker(journal, writer.path.parent, settings)
+    except JournalMismatchError as error:
+        return error.message
+    except CometfluxError:
+        return None
     return None
+
+
+def check_maker(journal: Journal, folder: Path, settings: Settings) -> None:
+    """Look whether a folder that was made with ``--local`` is gone on with so, and no other one is.
+
+    Raises:
+        JournalMismatchError: it is not.
+    """
+    own = journal.base_url
+    if own is not None and (own == LOCAL) != settings.local:
+        raise JournalMismatchError((_MADE_WITH_LOCAL if own == LOCAL else _MADE_WITHOUT).format(str(folder)))
 
 
 def account_of(base_url: str, key: str, settings: Settings, *, may_change_key: bool) -> Account:
@@ -210,14 +226,19 @@ def account_of(base_url: str, key: str, settings: Settings, *, may_change_key: b
 # ── planning ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _check_keys(writer: JournalWriter, plan: Plan, records: Iterable[Record]) -> None:
+def check_keys(conflicts: Iterable[Record], plan: Plan) -> None:
+    """Refuse jobs whose keys stand in the journal for another input.
+
+    Raises:
+        SourceError: there is one; all are told.
+    """
     where = "give it another key, or another folder with --out"
     faults = [
         Fault(f"key {record.key!r} stands in the journal for another input; {where}", plan.line_of(record.index))
-        for record in writer.conflicts(records)
+        for record in conflicts
     ]
     if faults:
-        raise UsageError(faults, plan.name)
+        raise SourceError(faults, plan.name, plan.unit)
 
 
 def _notes(writer: JournalWriter, before: int, total: int, new: int, dropped: int) -> Iterator[str]:

@@ -18,6 +18,7 @@ from cometflux.cli.options import Settings
 from cometflux.cli.screen import Screen
 from cometflux.cli.serving import Serving
 from cometflux.cli.stdio import Lines, Words, kept_clean
+from cometflux.errors import ConfigError
 from cometflux.events import Event
 from cometflux.journal import FILE_NAME, Journal, JournalWriter
 from cometflux.session import Session
@@ -49,6 +50,8 @@ def serve(serving: Serving, *, new_key: bool) -> int:
         plan_rest(writer, settings)
         # Where the session never comes to close it.
         stack.callback(writer.close)
+        if writer.place is not None:
+            raise ConfigError(f"the pictures of {serving.out} go to {writer.place}; take another folder with --out")
         bought = _count_bought(writer)
         screen.say(
             f"serving tools on stdin and stdout; {bought} of at most {serving.max_predictions} predictions are bought; "

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import attrs
 from cyclopts import Group, Parameter
@@ -12,6 +12,10 @@ from cyclopts import Group, Parameter
 from cometflux.cli import page, reference, tokens
 from cometflux.cli.screen import Voice
 from cometflux.flux import Kind
+from cometflux.sources.rows import Most
+
+if TYPE_CHECKING:
+    from cometflux.sources.templates import Prompting
 
 OPTIONS = Group("Options", sort_key=1)
 FURTHER = Group("Further options", sort_key=2, help_formatter=page.Briefly(""))
@@ -20,6 +24,8 @@ MODEL_PARAMETERS = Group("Model parameters", help=_EACH_TAKES, sort_key=3, help_
 
 MODEL = "flux-schnell"
 MAX_PENDING = 64
+CONFIRM_ABOVE = 100
+"""How many predictions are bought from a terminal without a question."""
 
 _never: tuple[str, ...] = ()
 
@@ -153,6 +159,44 @@ class Settings:
     def voice(self) -> Voice:
         """How much is told, and in which form."""
         return Voice(is_quiet=self.quiet, is_log=self.log_json, verbosity=self.verbose)
+
+
+@Parameter(name="*", group=OPTIONS)
+@attrs.frozen(kw_only=True)
+class Templates:
+    """How a table becomes prompts, and what a sweep may come to."""
+
+    template: Annotated[
+        str | None,
+        Parameter(metavar="TEXT", converter=tokens.text, help='Makes the prompts: "a {animal} in {place}".'),
+    ] = None
+    jinja: Annotated[
+        str | None, Parameter(metavar="TEXT", converter=tokens.text, help="The same in the language of Jinja.")
+    ] = None
+    max_jobs: Annotated[int, Parameter(metavar="N", converter=tokens.whole(1), help="Most jobs of a sweep.")] = (
+        Most().jobs
+    )
+
+    def prompting(self) -> "Prompting":
+        """Say how prompts are made, in the words of the shell."""
+        from cometflux.sources.templates import Prompting
+
+        return Prompting(template=self.template, jinja=self.jinja, template_label="--template", jinja_label="--jinja")
+
+
+@Parameter(name="*", group=OPTIONS)
+@attrs.frozen(kw_only=True)
+class Consent:
+    """Whether what would be bought is shown, asked about, or bought."""
+
+    dry_run: Annotated[
+        bool, Parameter(negative=_never, show_default=False, help="Show what would be bought, and buy nothing.")
+    ] = False
+    confirm_above: Annotated[
+        int,
+        Parameter(metavar="N", converter=tokens.whole(0), help="At a terminal, ask above N."),
+    ] = CONFIRM_ABOVE
+    yes: Annotated[bool, Parameter(negative=_never, show_default=False, help="Do not ask.")] = False
 
 
 NewKey = Annotated[

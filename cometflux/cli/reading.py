@@ -1,40 +1,31 @@
 """Prompt files are opened and read here, before anything is sent."""
 
-import os
 import sys
 from pathlib import Path
 
-from cometflux.cli.faults import Fault, SourceError, UsageError
+from cometflux.cli.faults import UsageError
 from cometflux.cli.screen import Screen
-from cometflux.cli.sources import SUFFIXES, Format, Source, read_source
+from cometflux.sources.faults import SourceError
+from cometflux.sources.opening import format_of, read_bytes, read_path
+from cometflux.sources.rows import Format, Most, Source
+
+_MOST = Most()
 
 
-def read_file(file: str, given: Format | None) -> Source:
+def read_file(file: str, given: Format | None, *, needs_prompt: bool = True, most: Most = _MOST) -> Source:
     """Read a prompt file, or stdin where *file* is ``-``.
 
     Raises:
-        UsageError: it cannot be read, or not as what it is said to be.
+        UsageError: there is nothing that could be read.
+        SourceError: it cannot be read, or not as what it is said to be.
     """
     if file == "-":
-        return read_source(_read_stdin(), given or Format.TEXT, "stdin")
+        written = given or Format.TEXT
+        return read_bytes(_read_stdin(), written, "stdin", needs_prompt=needs_prompt, most=most)
     if not file.strip():
         raise UsageError("the name of the prompt file is blank; give a file, or - for stdin")
-    path = Path(file)
-    written = given or SUFFIXES.get(path.suffix.lower())
-    # Also of a device or a pipe, which can be read only once.
-    if written is None and os.path.exists(file) and not path.is_dir():  # noqa: PTH110 - Path.exists may raise
-        known = ", ".join(SUFFIXES)
-        raise SourceError(f"its name does not say how it is written (known are {known}); give --format", file)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise SourceError("there is no such file", file) from error
-    except IsADirectoryError as error:
-        raise SourceError("this is a folder; give a file in it", file) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError([Fault(f"the file cannot be read ({reason})")], file) from error
-    return read_source(data, written or Format.TEXT, file)
+    written_as = format_of(Path(file), given, "give --format")
+    return read_path(Path(file), written_as, needs_prompt=needs_prompt, most=most)
 
 
 def _read_stdin() -> bytes:

@@ -33,7 +33,6 @@ from cometflux.cli.local import local_service
 from cometflux.cli.log import describe, sentence
 from cometflux.cli.manifest import with_manifest
 from cometflux.cli.options import Settings
-from cometflux.cli.plan import Plan
 from cometflux.cli.preview import open_preview
 from cometflux.cli.report import Tally, not_drawn, record, told
 from cometflux.cli.screen import Screen
@@ -54,6 +53,7 @@ from cometflux.events import Event, Saved
 from cometflux.jobs import Job
 from cometflux.journal import FILE_NAME, Journal, JournalWriter
 from cometflux.registry import Outcome
+from cometflux.sources.plan import Plan
 from cometflux.wiring import open_session, read_base_url, read_key
 
 _READING = 0.5

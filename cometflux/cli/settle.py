@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cometflux import protocol
-from cometflux.cli.faults import Fault, UsageError
+from cometflux.cli.faults import UsageError
 from cometflux.cli.journal import LOCAL, shown_key
 from cometflux.cli.reference import slug
 from cometflux.cli.screen import Screen, clip, escape_json
@@ -24,6 +24,7 @@ from cometflux.cli.shell import argument, join
 from cometflux.errors import InputError
 from cometflux.journal import Journal, JournalWriter
 from cometflux.records import SENDING, Record, State
+from cometflux.sources.faults import Fault
 
 # ── showing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -21,10 +21,6 @@ _NOT_A_JOURNAL = re.compile(r"is not a (journal of cometflux(, or its beginning 
 _MAKES_ONE = "cometflux batch FILE --out FOLDER makes one"
 _EMBED = "embed=True needs"
 _SETTING = re.compile(r"^(base_url|proxy|max_pending)\b=?[ ]?(?!:)")
-_PHRASES = {
-    "an http(s) URL, a data URI, a pathlib.Path or bytes": "the path of a file, an http(s) URL or a data URI",
-    "; wrap the name of a file in pathlib.Path": "",
-}
 
 
 def usage_text(error: CycloptsError) -> str:
@@ -52,13 +48,6 @@ def setting_text(error: ConfigError, arguments: Sequence[str]) -> str:
     if not any(each.startswith("--base-url") for each in arguments):
         options["base_url"] = "COMETFLUX_BASE_URL"
     return _SETTING.sub(lambda found: f"{options[found[1]]} ", message)
-
-
-def input_text(message: str) -> str:
-    """Say what is wrong with an input without the types of Python."""
-    for said, meant in _PHRASES.items():
-        message = message.replace(said, meant)
-    return message
 
 
 def journal_text(error: CometfluxError) -> str:

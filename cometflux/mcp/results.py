@@ -39,7 +39,7 @@ class Result:
             kind=outcome.kind,
             error=outcome.error,
             prediction_id=outcome.prediction.id if outcome.prediction else None,
-            files=outcome.files,
+            files=tuple(file for file in outcome.files if isinstance(file, Path)),
         )
 
     def refused(self, error: CometfluxError) -> "Result":

@@ -1,66 +1,40 @@
-"""Prompt files: bytes become rows, strictly, with line numbers. No file is opened here.
+"""Prompt files of text: bytes become rows, strictly, with line numbers. No file is opened here.
 
 Whatever the bytes, the answer is a `Source` or one `SourceError` that lists what is wrong.
 """
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Any
 
-import attrs
-
-from cometflux.cli.faults import Fault, SourceError
-from cometflux.cli.tables import read_table
-
-
-class Format(StrEnum):
-    """How rows are written."""
-
-    CSV = "csv"
-    TSV = "tsv"
-    JSONL = "jsonl"
-    TEXT = "text"
+from cometflux.sources.faults import Fault, SourceError
+from cometflux.sources.rows import Format, Row, Source
+from cometflux.sources.tables import read_table
 
 
-SUFFIXES: Mapping[str, Format] = {
-    ".csv": Format.CSV,
-    ".tsv": Format.TSV,
-    ".jsonl": Format.JSONL,
-    ".ndjson": Format.JSONL,
-    ".txt": Format.TEXT,
-}
-"""The format that the end of a file's name stands for."""
-
-
-@attrs.frozen(kw_only=True)
-class Row:
-    """One row: a prompt and what goes with it."""
-
-    line: int | None = None
-    """Where the row begins, from 1; None where it stands in no file."""
-    values: Mapping[str, Any]
-    """What is given, by column: text, or JSON values where *is_typed*. What is empty is left out."""
-    is_typed: bool = False
-
-
-@attrs.frozen(kw_only=True)
-class Source:
-    """What a prompt file holds."""
-
-    name: str = ""
-    """What messages call it; empty for prompts that stand in no file."""
-    rows: tuple[Row, ...]
-    columns: tuple[str, ...] = ()
-    """The names in the header, in order; empty for formats without one."""
-
-
-def read_source(data: bytes, format: Format, name: str) -> Source:  # noqa: A002 - what the option is called
-    """Read the rows of a prompt file.
+def read_text(data: bytes, written: Format, name: str, *, needs_prompt: bool = True) -> Source:
+    """Read the rows of a prompt file; a table has a column ``prompt`` where *needs_prompt*.
 
     Raises:
-        SourceError: it is not what *format* says, or holds no prompt.
+        SourceError: it is not what *written* says, or holds no prompt.
+    """
+    text = decode(data, name)
+    faults: list[Fault] = []
+    columns, rows = _readers(needs_prompt)[written](text, faults)
+    if faults:
+        raise SourceError(faults, name)
+    if not rows:
+        raise SourceError("it holds no prompt; give one per row", name)
+    return Source(name=name, rows=tuple(rows), columns=columns)
+
+
+def decode(data: bytes, name: str) -> str:
+    """Return the text of a file.
+
+    Raises:
+        SourceError: it is no UTF-8, or there is nothing in it that a person wrote.
     """
     text = _decode(data, name)
     if not text.strip():
@@ -68,13 +42,7 @@ def read_source(data: bytes, format: Format, name: str) -> Source:  # noqa: A002
     if "\0" in text:
         line = len(_LINE_END.findall(text[: text.index("\0")])) + 1
         raise SourceError([Fault("it holds a NUL byte, which no text has; save it as UTF-8 text", line)], name)
-    faults: list[Fault] = []
-    columns, rows = _READERS[format](text, faults)
-    if faults:
-        raise SourceError(faults, name)
-    if not rows:
-        raise SourceError("it holds no prompt; give one per row", name)
-    return Source(name=name, rows=tuple(rows), columns=columns)
+    return text
 
 
 def _decode(data: bytes, name: str) -> str:
@@ -117,16 +85,8 @@ def _read_text(text: str, faults: list[Fault]) -> _Read:
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_csv(text: str, faults: list[Fault]) -> _Read:
-    return _read_table(text, faults, ",")
-
-
-def _read_tsv(text: str, faults: list[Fault]) -> _Read:
-    return _read_table(text, faults, "\t")
-
-
-def _read_table(text: str, faults: list[Fault], delimiter: str) -> _Read:
-    columns, lines = read_table(text, faults, delimiter)
+def _read_table(text: str, faults: list[Fault], delimiter: str, *, needs_prompt: bool) -> _Read:
+    columns, lines = read_table(text, faults, delimiter, needs_prompt=needs_prompt)
     return columns, [Row(line=line, values=values) for line, values in lines]
 
 
@@ -216,9 +176,10 @@ def _read_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-_READERS: Mapping[Format, Callable[[str, list[Fault]], _Read]] = {
-    Format.CSV: _read_csv,
-    Format.TSV: _read_tsv,
-    Format.JSONL: _read_jsonl,
-    Format.TEXT: _read_text,
-}
+def _readers(needs_prompt: bool) -> Mapping[Format, Callable[[str, list[Fault]], _Read]]:
+    return {
+        Format.CSV: functools.partial(_read_table, delimiter=",", needs_prompt=needs_prompt),
+        Format.TSV: functools.partial(_read_table, delimiter="\t", needs_prompt=needs_prompt),
+        Format.JSONL: _read_jsonl,
+        Format.TEXT: _read_text,
+    }

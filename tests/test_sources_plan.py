@@ -5,13 +5,15 @@ import pytest
 from cometflux.cli.faults import UsageError
 from cometflux.cli.given import Given
 from cometflux.cli.plan import make_plan
-from cometflux.cli.sources import Format, read_source
+from cometflux.sources.faults import SourceError
+from cometflux.sources.rows import Format
+from cometflux.sources.texts import read_text
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 64
 
 
 def plan(text, folder, *, written="csv", model="schnell", inputs=(), count=1, **options):
-    source = read_source(text.encode(), Format(written), "prompts.csv")
+    source = read_text(text.encode(), Format(written), "prompts.csv")
     return make_plan(source, Given(model=model, options=options, inputs=inputs, count=count), folder)
 
 
@@ -20,7 +22,7 @@ def jobs(*arguments, **options):
 
 
 def complaints(*arguments, **options):
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises((UsageError, SourceError)) as caught:
         plan(*arguments, **options)
     return caught.value.lines
 

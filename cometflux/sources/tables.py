@@ -4,13 +4,13 @@ import csv
 import io
 from collections.abc import Iterator
 
-from cometflux.cli.faults import Fault
+from cometflux.sources.faults import Fault
 
 _LARGEST_CELL = 2**31 - 1
 
 
 def read_table(
-    text: str, faults: list[Fault], delimiter: str
+    text: str, faults: list[Fault], delimiter: str, *, needs_prompt: bool = True
 ) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]]]:
     """Read a table with a header: its columns, and for each row its line and the cells that are not empty.
 
@@ -20,7 +20,7 @@ def read_table(
     line, header = next(records, (1, []))
     columns = tuple(cell.strip() for cell in header)
     if not faults:
-        faults += _check_header(columns, line, delimiter)
+        faults += _check_header(columns, line, delimiter, needs_prompt=needs_prompt)
     if faults:
         return columns, []
     rows = []
@@ -58,8 +58,8 @@ def _broken_record(reason: str) -> str:
     return f"the row cannot be read ({reason})"
 
 
-def _check_header(columns: tuple[str, ...], line: int, delimiter: str) -> Iterator[Fault]:
-    if "prompt" not in columns:
+def _check_header(columns: tuple[str, ...], line: int, delimiter: str, *, needs_prompt: bool) -> Iterator[Fault]:
+    if needs_prompt and "prompt" not in columns:
         yield Fault(_no_prompt(columns, delimiter), line)
         return
     for number, name in enumerate(columns, 1):

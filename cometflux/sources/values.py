@@ -81,7 +81,7 @@ def _refuse(word: str) -> Any:
 
 
 def _text(parameter: Parameter, text: str, folder: Path) -> str:
-    return text
+    return str(text)
 
 
 def _choice(parameter: Parameter, text: str, folder: Path) -> str:

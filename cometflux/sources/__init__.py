@@ -1,0 +1,23 @@
+"""Where prompts come from: tables, dataframes, sweeps, and templates over them.
+
+Stands beside the line: it imports the package's modules, and none of them imports it. What needs an extra imports it
+when it is needed, and names it where it is missing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cometflux.sources.faults import Fault, SourceError
+    from cometflux.sources.jobs import read_jobs
+    from cometflux.sources.rows import Format
+
+__all__ = ["Fault", "Format", "SourceError", "read_jobs"]
+
+_HOMES = {"Fault": "faults", "Format": "rows", "SourceError": "faults", "read_jobs": "jobs"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cometflux.sources' has no attribute {name!r}")
+    return getattr(import_module(f"cometflux.sources.{_HOMES[name]}"), name)

@@ -1,0 +1,298 @@
+"""What would be bought is shown by --dry-run and asked about on a terminal; nothing is written or sent before."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cometflux.cli import main
+from cometflux.testing import LocalService
+
+SWEEP = "prompt: a {animal}\nmatrix:\n  animal: [fox, owl]\n  model: [dev, schnell]\n  num_outputs: [1, 2]\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in, without a key, and with an address where nobody listens."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("COMETAPI_KEY", raising=False)
+    monkeypatch.delenv("COMETAPI_API_KEY", raising=False)
+    monkeypatch.setenv("COMETFLUX_BASE_URL", "http://127.0.0.1:9/replicate/v1")
+    (tmp_path / "a.yaml").write_text(SWEEP)
+    (tmp_path / "a.txt").write_text("a fox\nan owl\na hen\n")
+    return tmp_path
+
+
+@pytest.fixture
+def service(monkeypatch):
+    with LocalService.in_thread(latency=0.02, pixels=4096) as service:
+        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
+        monkeypatch.setenv("COMETAPI_KEY", service.key)
+        yield service
+
+
+def command(line, *more):
+    return main([*line.split(), *more])
+
+
+def shown(capsys, line, *more):
+    assert 0 == command(line, *more)
+    return capsys.readouterr().out
+
+
+def counted(capsys, line, *more):
+    return json.loads(shown(capsys, f"{line} --dry-run --json", *more))
+
+
+# A dry run.
+
+
+def test_a_dry_run_shows_by_model_what_would_be_bought(capsys, folder):
+    lines = [line.split() for line in shown(capsys, "batch a.yaml --dry-run --count 2").splitlines()]
+    assert [
+        ["model", "jobs", "images", "to", "buy", "images", "to", "buy"],
+        ["flux-dev", "8", "12", "8", "12"],
+        ["flux-schnell", "8", "12", "8", "12"],
+        ["together", "16", "24", "16", "24"],
+        ["16", "predictions", "would", "be", "bought;", "this", "was", "a", "dry", "run"],
+    ] == lines
+    assert ["a.txt", "a.yaml"] == sorted(path.name for path in folder.iterdir()), "nothing is written"
+
+
+def test_a_dry_run_as_json_is_one_object(capsys):
+    dev = {"model": "black-forest-labs/flux-dev", "jobs": 1, "images": 3, "predictions": 1, "new_images": 3}
+    total = {"jobs": 1, "images": 3, "predictions": 1, "new_images": 3}
+    expected = {**total, "to_buy": 1, "limit": None, "bought": 0, "journal": None, "models": [dev]}
+    assert expected == counted(capsys, "generate", "a fox", "--model", "dev", "--num-outputs", "3")
+
+
+def test_the_images_of_a_model_that_is_not_known_are_not_guessed(capsys):
+    found = counted(capsys, "generate", "a fox", "--model", "me/own")
+    assert (1, None) == (found["predictions"], found["images"])
+
+
+def test_a_dry_run_knows_what_the_journal_has_bought(capsys, service, folder):
+    assert 0 == command("batch a.txt")
+    capsys.readouterr()
+    with (folder / "a.txt").open("a") as file:
+        file.write("a cow\n")
+    before = {path: path.read_bytes() for path in (folder / "a-images").iterdir()}
+    found = counted(capsys, "batch a.txt")
+    assert (4, 1, 1, 3) == (found["jobs"], found["predictions"], found["to_buy"], found["bought"])
+    assert 3 == found["journal"]["saved"]
+    assert before == {path: path.read_bytes() for path in (folder / "a-images").iterdir()}
+    assert 3 == len(service.bills)
+
+
+def test_a_dry_run_of_resume_knows_what_is_left(capsys, service):
+    assert 4 == command("batch a.txt --limit 2")
+    capsys.readouterr()
+    assert (3, 1) == tuple(counted(capsys, "resume a-images")[name] for name in ("jobs", "to_buy"))
+    assert (1, 0) == tuple(counted(capsys, "resume a-images --limit 2")[name] for name in ("predictions", "to_buy"))
+    assert 2 == len(service.bills)
+
+
+def test_a_limit_is_told(capsys):
+    out = shown(capsys, "batch a.txt --dry-run --limit 2")
+    assert (
+        "--limit 2 lets 2 of them be bought: 0 are already\n2 predictions would be bought; this was a dry run\n" in out
+    )
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse(capsys, service, folder):
+    (folder / "a.csv").write_text("prompt,key\na fox,k\n")
+    assert 0 == command("batch a.csv --out b")
+    (folder / "a.csv").write_text("prompt,key\nan owl,k\n")
+    capsys.readouterr()
+    assert 2 == command("batch a.csv --out b --dry-run")
+    assert "a.csv, line 2: key 'k' stands in the journal for another input" in capsys.readouterr().err
+    assert 3 == command("batch a.txt --out b --dry-run --local")
+    assert "the folder 'b' was made without --local" in capsys.readouterr().err
+    assert 3 == command("resume nowhere --dry-run")
+    assert "there is no journal at 'nowhere" in capsys.readouterr().err
+
+
+def test_what_is_to_be_known_is_told_in_a_dry_run(capsys, folder):
+    (folder / "a.yaml").write_text(f"{SWEEP}exclude:\n  - animal: cat\n")
+    assert 0 == command("batch a.yaml --dry-run")
+    assert "note: a.yaml, line 7: this entry of exclude matches nothing\n" == capsys.readouterr().err
+
+
+# Sweeps, templates and Parquet from the shell.
+
+
+def test_a_sweep_is_made_and_made_again_for_nothing(service, capsys):
+    assert 0 == command("batch a.yaml")
+    assert 0 == command("batch a.yaml")
+    assert 8 == len(service.bills)
+    assert 24 == len(capsys.readouterr().out.splitlines()), "twelve pictures, told twice"
+
+
+def test_a_sweep_past_the_maximum_is_refused_with_its_count(capsys):
+    assert 2 == command("batch a.yaml --max-jobs 7")
+    assert (
+        "error: a.yaml: it multiplies to 8 jobs (2 x 2 x 2); at most 7 are made, unless --max-jobs allows more\n"
+        == (capsys.readouterr().err)
+    )
+    assert 2 == command("batch a.yaml --max-jobs 15 --count 2")
+    assert "8 jobs (2 x 2 x 2), each 2 times; at most 15 are made" in capsys.readouterr().err
+
+
+def test_a_template_makes_the_prompts_of_any_table(service, folder):
+    (folder / "b.csv").write_text("animal,seed\nfox,1\n")
+    pq.write_table(pa.table({"animal": ["owl"], "seed": [2]}), folder / "b.parquet")
+    assert 0 == command("batch b.csv", "--template", "a {animal}")
+    assert 0 == command("batch b.parquet", "--template", "an {animal}", "--out", "c")
+    assert 0 == command("batch a.txt", "--jinja", "{{ prompt|upper }}", "--out", "d")
+    assert ["A FOX", "A HEN", "AN OWL", "a fox", "an owl"] == sorted(bill.input["prompt"] for bill in service.bills)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["batch", "b.csv", "--template", "a {animl}"],
+            "b.csv, line 1: the template takes {animl}, and there is none; did you",
+        ),
+        (
+            ["batch", "b.csv", "--template", "a {animal}"],
+            "b.csv, line 3: the template takes {animal}, which is empty here",
+        ),
+        (["batch", "b.csv", "--template", "a {"], "--template: a brace stands alone; write {{ for the brace itself"),
+        (
+            ["batch", "b.csv", "--template", "a", "--jinja", "b"],
+            "--template and --jinja exclude each other; leave one out",
+        ),
+        (["batch", "b.csv", "--jinja", "a {{ animal"], "--jinja: unexpected end of template"),
+        (
+            ["batch", "b.csv", "--jinja", "{{ animal }}"],
+            "b.csv, line 3: the template takes {animal}, and there is none",
+        ),
+        (["batch", "b.csv"], "b.csv, line 1: no column is named 'prompt'; the first row names the columns"),
+        (["batch", "b.parquet"], "b.parquet: no column is named 'prompt', and no template makes the prompts"),
+        (["batch", "b.csv", "--template", "a fox"], "b.csv, line 1: no row can use the column 'animal'; take it out"),
+        (["batch", "-", "--format", "parquet"], "stdin: it is no Parquet file, or it is cut short"),
+        (["batch", "a.yaml", "--max-jobs", "0"], "--max-jobs: '0' was given; allowed is a whole number from 1"),
+        (
+            ["batch", "a.yaml", "--confirm-above", "-1"],
+            "--confirm-above: '-1' was given; allowed is a whole number from 0",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_one_line_and_exit_code_2(arguments, expected, folder, capsys, monkeypatch):
+    (folder / "b.csv").write_text("animal,seed\nfox,1\n,2\n")
+    pq.write_table(pa.table({"animal": ["owl"], "seed": [2]}), folder / "b.parquet")
+    with (folder / "a.txt").open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert 2 == main(arguments)
+    out, err = capsys.readouterr()
+    assert ("", 1) == (out, err.count("\n"))
+    assert err.startswith(f"error: {expected}")
+
+
+# The question on a terminal.
+
+
+class Terminal:
+    """The command at a terminal on which a person types."""
+
+    def __init__(self, *arguments):
+        self._ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "cometflux.cli", *arguments]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "dumb"}
+        self._process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+        )
+        os.close(theirs)
+        self.text = ""
+
+    def read_until(self, text):
+        while text not in self.text:
+            self.text += os.read(self._ours, 4096).decode()
+
+    def type(self, text):
+        os.write(self._ours, text.encode())
+
+    def send(self, number):
+        self._process.send_signal(number)
+
+    def end(self):
+        try:
+            while data := os.read(self._ours, 4096):
+                self.text += data.decode()
+        except OSError:
+            # The other side is closed.
+            pass
+        finally:
+            os.close(self._ours)
+        return self._process.wait(30)
+
+
+QUESTION = "? [y/N] "
+
+
+def answered(answer, *arguments):
+    terminal = Terminal(*arguments)
+    terminal.read_until(QUESTION)
+    terminal.send(answer) if isinstance(answer, signal.Signals) else terminal.type(answer)
+    return terminal.end(), terminal.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "says"),
+    [
+        pytest.param("n\n", 2, "not confirmed; nothing was sent", id="no"),
+        pytest.param("\n", 2, "not confirmed; nothing was sent", id="nothing", marks=pytest.mark.hard),
+        pytest.param("yes please\n", 2, "not confirmed; nothing was sent", id="something else", marks=pytest.mark.hard),
+        pytest.param("\x04", 2, "not confirmed; nothing was sent", id="the end of the input", marks=pytest.mark.hard),
+        pytest.param(signal.SIGINT, 130, "interrupted; nothing was sent", id="Ctrl-C"),
+    ],
+)
+def test_whatever_is_no_yes_buys_nothing(answer, code, says, service, folder):
+    found, text = answered(answer, "batch", "a.txt", "--confirm-above", "2")
+    assert (code, True) == (found, says in text), text
+    assert [] == service.bills
+    assert not (folder / "a-images").exists()
+
+
+def test_a_yes_buys_and_the_question_says_how_many(service):
+    code, text = answered("y\n", "batch", "a.txt", "--confirm-above", "2", "--retry-failed", "1")
+    assert (0, 3) == (code, len(service.bills))
+    assert "buy 3 predictions, and again up to 1 times what fails? [y/N] " in text
+
+
+@pytest.mark.hard
+def test_what_is_bought_already_is_not_asked_about(service):
+    assert 4 == command("batch a.txt --limit 2")
+    terminal = Terminal("resume", "a-images", "--confirm-above", "1")
+    assert (0, False) == (terminal.end(), QUESTION in terminal.text)
+    assert 3 == len(service.bills)
+
+
+@pytest.mark.hard
+@pytest.mark.parametrize("more", [["--yes"], ["--confirm-above", "3"], []], ids=["--yes", "few", "fewer than 100"])
+def test_nobody_is_asked_who_need_not_be(more, service):
+    arguments = ["--confirm-above", "0", *more] if more == ["--yes"] else more
+    terminal = Terminal("batch", "a.txt", *arguments)
+    assert (0, False) == (terminal.end(), QUESTION in terminal.text)
+    assert 3 == len(service.bills)
+
+
+@pytest.mark.hard
+def test_what_costs_nothing_is_not_asked_about():
+    terminal = Terminal("batch", "a.txt", "--confirm-above", "0", "--local")
+    assert (0, False) == (terminal.end(), QUESTION in terminal.text)
+
+
+def test_without_a_terminal_nobody_is_asked(service, capsys):
+    assert 0 == command("generate --confirm-above 0", "a fox")
+    assert QUESTION not in capsys.readouterr().err
+    assert 1 == len(service.bills)
