@@ -162,7 +162,7 @@ class Store:
     async def write(
         self, stem: str, data: bytes, record: Mapping[str, Any], *, is_named: bool = False, embeds: bool = False
     ) -> StoredImage:
-        """Put an output, and beside it a JSON record of how it was made, as `storage.write_output` does on the disk.
+        """Put an output, and beside it a JSON record of how it was made, as ``storage.write_output`` does on the disk.
 
         Names that differ in their capitals are different here, so *is_named* makes no difference. What a run with
         another setting for *embeds* has put for this output is taken for it.

@@ -197,7 +197,7 @@ def batch(
             metavar="FORMAT",
             group=OPTIONS,
             show_choices=False,
-            help="csv, tsv, jsonl, yaml, parquet, or text (stdin's).",
+            help="csv, tsv, jsonl, yaml, parquet or text; stdin is text.",
         ),
     ] = None,
     making: Making = Making(),  # noqa: B008 - frozen
@@ -408,7 +408,7 @@ def models(
     ),
 )
 def mcp(*, serving: Serving = Serving(), new_key: NewKey = False) -> int:  # noqa: B008 - frozen
-    """Offer tools to agents over stdin and stdout: make a picture, list models.
+    """Offer tools to agents, over stdin and stdout.
 
     An agent can buy no more than N predictions, and reads no file but the pictures
     made here. The same call again buys nothing again.
@@ -430,7 +430,7 @@ def show(
     *,
     json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
 ) -> None:
-    """Tell how a picture was made, by the record in it or beside it."""
+    """Tell how a picture was made, by its record."""
     from cometflux.cli.show import show_picture
 
     show_picture(picture, as_json=json)

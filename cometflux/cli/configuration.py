@@ -17,10 +17,11 @@ import attrs
 
 from cometflux import flux
 from cometflux.cli.faults import ConfigurationError
-from cometflux.cli.options import MAX_PENDING, MODEL
+from cometflux.cli.options import CONFIRM_ABOVE, MAX_PENDING, MODEL
 from cometflux.cli.places import project_file, shown, user_file
 from cometflux.errors import CometfluxError
 from cometflux.sources.faults import Fault
+from cometflux.sources.rows import Most
 
 _LARGEST = 2**20
 _MOST = 999_999_999
@@ -109,6 +110,8 @@ SETTINGS = (
     Setting(name="max_pending", check=_whole(1), default=MAX_PENDING, is_whole=True),
     Setting(name="creates_per_minute", check=_whole(1), is_whole=True),
     Setting(name="polls_per_minute", check=_whole(1), is_whole=True),
+    Setting(name="confirm_above", check=_whole(0), default=CONFIRM_ABOVE, is_whole=True, is_cap=True),
+    Setting(name="max_jobs", check=_whole(1), default=Most().jobs, is_whole=True, is_cap=True),
     Setting(name="base_url", check=_url("read_base_url"), is_own=True),
     Setting(name="proxy", check=_url("read_proxy"), is_own=True),
 )

@@ -171,11 +171,12 @@ class Templates:
         Parameter(metavar="TEXT", converter=tokens.text, help='Makes the prompts: "a {animal} in {place}".'),
     ] = None
     jinja: Annotated[
-        str | None, Parameter(metavar="TEXT", converter=tokens.text, help="The same in the language of Jinja.")
+        str | None,
+        Parameter(metavar="TEXT", group=FURTHER, converter=tokens.text, help="The same in the language of Jinja."),
     ] = None
-    max_jobs: Annotated[int, Parameter(metavar="N", converter=tokens.whole(1), help="Most jobs of a sweep.")] = (
-        Most().jobs
-    )
+    max_jobs: Annotated[
+        int, Parameter(metavar="N", group=FURTHER, converter=tokens.whole(1), help="Most jobs of a sweep.")
+    ] = Most().jobs
 
     def prompting(self) -> "Prompting":
         """Say how prompts are made, in the words of the shell."""
@@ -194,7 +195,7 @@ class Consent:
     ] = False
     confirm_above: Annotated[
         int,
-        Parameter(metavar="N", converter=tokens.whole(0), help="At a terminal, ask above N."),
+        Parameter(metavar="N", group=FURTHER, converter=tokens.whole(0), help="At a terminal, ask above N."),
     ] = CONFIRM_ABOVE
     yes: Annotated[bool, Parameter(negative=_never, show_default=False, help="Do not ask.")] = False
 
@@ -222,7 +223,7 @@ JournalFolder = Annotated[
     Parameter(
         name="--journal",
         metavar="FOLDER",
-        group=OPTIONS,
+        group=FURTHER,
         converter=tokens.folder,
         show_default=False,
         help="With --out s3://…: the folder for the journal, which stays here.",
