@@ -42,6 +42,7 @@ def test_without_arguments_the_commands_are_listed(capsys):
         "gallery",
         "models",
         "show",
+        "mcp",
         "local-service",
         "config",
         "completion",

@@ -74,7 +74,9 @@ def test_json_tells_urls(bucket, service, capsys):
 
 def test_a_batch_keeps_its_journal_in_the_folder_it_would_have_had(bucket, service, prompts, folder):
     run(f"batch a.csv --out {PLACE}")
-    assert {"journal"} == {path.name.partition(".")[0] for path in (folder / "a-images").iterdir()}
+    assert {"journal", "manifest", "report"} == {
+        path.name.partition(".")[0] for path in (folder / "a-images").iterdir()
+    }
     with Journal("a-images") as journal:
         assert (PLACE, 3) == (journal.place, journal.status()["saved"])
     assert 3 == len(pictures(bucket)) == len(service.bills)

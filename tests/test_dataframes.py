@@ -485,6 +485,11 @@ def test_a_parquet_file_that_is_damaged_anywhere_becomes_jobs_or_one_error(data)
     assert all(line.startswith("a.parquet") for line in faults_of(broken))
 
 
+def test_a_text_that_is_not_utf_8_is_one_error():
+    words = pa.StringArray.from_buffers(1, pa.py_buffer(bytes([0, 0, 0, 0, 1, 0, 0, 0])), pa.py_buffer(b"\x80"))
+    assert ["the Table: it is damaged (a text in it is not UTF-8)"] == complaints(pa.table({"prompt": words}))
+
+
 def faults_of(data):
     try:
         read_bytes(data, Format.PARQUET, "a.parquet")

@@ -17,6 +17,7 @@ from cometflux.cli.faults import ConfigurationError, MissingExtraError, UsageErr
 from cometflux.cli.given import Given
 from cometflux.cli.local import fault_names
 from cometflux.cli.options import (
+    FURTHER,
     OPTIONS,
     Consent,
     Folder,
@@ -195,7 +196,7 @@ def batch(
         Format | None,
         Parameter(
             metavar="FORMAT",
-            group=OPTIONS,
+            group=FURTHER,
             show_choices=False,
             help="csv, tsv, jsonl, yaml, parquet or text; stdin is text.",
         ),
@@ -210,12 +211,10 @@ def batch(
 ) -> int:
     """Make the pictures of a prompt file, one row each.
 
-    The whole file is checked before anything is sent. A journal in the folder
-    keeps every step: the same command again, or `resume`, goes on from there and
-    buys nothing twice.
+    The whole file is checked first. A journal in the folder keeps every step: the
+    same command again, or `resume`, goes on from there and buys nothing twice.
 
     For example:
-      cometflux batch prompts.csv --local
       cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour
       cometflux batch sweep.yaml --dry-run
       cometflux batch animals.csv --template "a {animal} in {place}"
@@ -360,7 +359,7 @@ def unknown(
 
 @app.command(
     name="gallery",
-    sort_key=5.5,
+    sort_key=6,
     usage="Usage: cometflux gallery FOLDER",
     help_epilogue="Example:\n  cometflux gallery prompts-images",
 )
@@ -376,7 +375,7 @@ def show_gallery(folder: Folder, /) -> None:
 
 
 @app.command(
-    sort_key=6,
+    sort_key=7,
     usage="Usage: cometflux models [MODEL] [OPTIONS]",
     help_epilogue="Examples:\n  cometflux models\n  cometflux models kontext-pro",
 )
@@ -399,6 +398,23 @@ def models(
 
 @app.command(
     sort_key=8,
+    usage="Usage: cometflux show PICTURE [OPTIONS]",
+    help_epilogue="Example:\n  cometflux show images/00000-a-lighthouse.webp",
+)
+def show(
+    picture: Annotated[Path, Parameter(metavar="PICTURE", converter=tokens.folder, help="A picture that was saved.")],
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
+) -> None:
+    """Tell how a picture was made, by its record."""
+    from cometflux.cli.show import show_picture
+
+    show_picture(picture, as_json=json)
+
+
+@app.command(
+    sort_key=9,
     usage="Usage: cometflux mcp [OPTIONS]",
     help_epilogue=(
         "Example, as a client of agents starts it:\n"
@@ -420,24 +436,7 @@ def mcp(*, serving: Serving = Serving(), new_key: NewKey = False) -> int:  # noq
 
 
 @app.command(
-    sort_key=6.5,
-    usage="Usage: cometflux show PICTURE [OPTIONS]",
-    help_epilogue="Example:\n  cometflux show images/00000-a-lighthouse.webp",
-)
-def show(
-    picture: Annotated[Path, Parameter(metavar="PICTURE", converter=tokens.folder, help="A picture that was saved.")],
-    /,
-    *,
-    json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
-) -> None:
-    """Tell how a picture was made, by its record."""
-    from cometflux.cli.show import show_picture
-
-    show_picture(picture, as_json=json)
-
-
-@app.command(
-    sort_key=7,
+    sort_key=10,
     usage="Usage: cometflux local-service [OPTIONS]",
     help_epilogue=(
         f"Example:\n  cometflux local-service --port 0 --fault drop:0.1\n\nFaults: {', '.join(fault_names())}"
@@ -480,7 +479,7 @@ config = App(
     name="config",
     help="Tell what is configured, and where.",
     help_flags=_HELP,
-    sort_key=8,
+    sort_key=11,
     usage="Usage: cometflux config COMMAND",
     help_epilogue="Example:\n  cometflux config show",
 )
@@ -516,7 +515,7 @@ def path() -> None:
 
 @app.command(
     name="completion",
-    sort_key=9,
+    sort_key=12,
     usage="Usage: cometflux completion SHELL",
     help_epilogue=(
         "Examples:\n"

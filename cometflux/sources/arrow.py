@@ -86,6 +86,8 @@ def read_batches(
                 raise SourceError(f"it has more than {MOST_ROWS} rows; make several batches of it", name)
             if values:
                 rows.append(Row(line=number, values=values, is_typed=True))
+    except UnicodeDecodeError as error:
+        raise SourceError("it is damaged (a text in it is not UTF-8)", name) from error
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"it is damaged, or cut short ({_first_line(error)})", name) from error
     if faults:
