@@ -412,7 +412,9 @@ def test_a_second_ctrl_c_leaves_at_once_and_names_what_is_left_behind(monkeypatc
         running = start("generate", "a fox", "an owl")
         wait_until(lambda: len([request for request in service.requests if request.method == "GET"]) >= 2)
         running.send_signal(signal.SIGINT)
-        assert "stopping: " in running.stderr.readline()
+        stopping = running.stderr.readline().strip()
+        assert stopping.startswith("stopping: ")
+        assert len(stopping) < 80
         running.send_signal(signal.SIGINT)
         _, err = rest_of(running)
         assert 130 == running.returncode

@@ -302,8 +302,23 @@ def test_no_picture_is_cut_and_those_of_a_row_are_equally_high(tmp_path, look):
         rows.setdefault(round(box["y"]), []).append(box["height"])
     assert len(rows) > 1
     assert [] == [heights for heights in rows.values() if max(heights) - min(heights) > 1.5]
-    shapes = [round(box["width"] / box["height"], 1) for box in boxes[:4]]
-    assert [1.5, 0.7, 1.0, 1.8] == shapes
+    shapes = [round(box["width"] / box["height"], 2) for box in boxes[:4]]
+    assert [1.5, 0.67, 1.0, 1.78] == shapes
+
+
+@pytest.mark.parametrize("width", [320, 380, 1200, 1800])
+def test_the_seed_can_be_read_however_narrow_the_card(width, tmp_path, look):
+    records = [fates.plan(n, "a lighthouse in a small harbour town, " * 3, seed=4_294_967_290 + n) for n in range(4)]
+    shapes = [(32, 48), (20, 48), (48, 32), (40, 40)]
+    fates.write(
+        tmp_path,
+        *(fates.succeed(each, tmp_path, fates.picture(shape)) for each, shape in zip(records, shapes, strict=True)),
+    )
+    page = look(write_gallery(tmp_path), viewport={"width": width, "height": 800}).page
+    for card in page.locator(".card").all():
+        seed, text = card.get_by_text("seed").bounding_box(), card.locator(".text").bounding_box()
+        assert seed["x"] + seed["width"] <= text["x"] + text["width"]
+        assert seed["y"] + seed["height"] <= text["y"] + text["height"]
 
 
 # A page of a batch that runs.

@@ -187,10 +187,16 @@ def test_a_key_that_the_copy_of_another_row_gets_is_refused_with_its_line(tmp_pa
             id="a model that does not exist",
         ),
         pytest.param(
-            "prompt\na\n",
+            "prompt\na\nb\n",
             {"model": "shnell"},
-            "prompts.csv, line 2: --model: 'shnell' was given; did you mean 'flux-schnell'?",
+            "prompts.csv: --model: 'shnell' was given; did you mean 'flux-schnell'?",
             id="an option with a model that does not exist",
+        ),
+        pytest.param(
+            "prompt,model\na,dev\n",
+            {"model": "shnell"},
+            "prompts.csv: --model: 'shnell' was given; did you mean 'flux-schnell'?",
+            id="an option with a model that does not exist, where each row names its own",
         ),
         pytest.param(
             "prompt,input_image\na,b.png\n",

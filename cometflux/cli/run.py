@@ -325,7 +325,7 @@ class _Run:
             if self.presses > 1:
                 asyncio.get_running_loop().call_soon(task.cancel)
             elif self.tally.owed:
-                self.screen.say("stopping: what is paid for is waited for, up to 30 s; Ctrl-C again leaves at once")
+                self.screen.say("stopping: what is paid for is waited for, up to 30 s; Ctrl-C again leaves now")
         except CometfluxError as error:
             self.end = error
 

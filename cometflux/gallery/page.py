@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GENERATOR = "cometflux gallery"
 """By which a page of ours is known again."""
-_NARROWEST, _WIDEST = 70, 240
+_NARROWEST, _WIDEST = 66, 240
 """Width of a tile, in hundredths of its height."""
 _MOST_SHOWN = 4
 _ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}

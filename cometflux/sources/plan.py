@@ -104,6 +104,7 @@ class _Planner:
     useless: set[str] = attrs.field(factory=set)
 
     def plan(self) -> Plan:
+        self._check_model_of_all()
         self._find_useless_columns()
         found = [(job, row.line) for row in self.source.rows if (job := self._job(row)) is not None]
         self._check_copies()
@@ -138,6 +139,13 @@ class _Planner:
                     raise
                 self.models[name] = name
         return self.models[name]
+
+    def _check_model_of_all(self) -> None:
+        """Check it once, and also where every row names its own: who wrote it means something by it."""
+        try:
+            self._model(_stripped(self.given.model))
+        except InputError as error:
+            self.faults.append(Fault(_plain(InputError(self.given.model_label, error.given, error.allowed))))
 
     def _find_useless_columns(self) -> None:
         used = {name: None for row in self.source.rows for name in self._taken_by(row)}
@@ -185,8 +193,8 @@ class _Planner:
         try:
             model = self._model(_name_of(row, self.given.model))
         except InputError as error:
-            field = "model" if "model" in row.values else self.given.model_label
-            self._note(row, InputError(field, error.given, error.allowed))
+            if "model" in row.values:
+                self._note(row, error)
             return None
         constants = self._constants_for(row, model)
         cells = self._read_cells(row, model)
@@ -295,7 +303,10 @@ def _plain(error: InputError) -> str:
 
 
 def _name_of(row: Row, default: str) -> str:
-    name = row.values.get("model", default)
+    return _stripped(row.values.get("model", default))
+
+
+def _stripped(name: Any) -> str:
     if not isinstance(name, str):
         raise InputError("model", name, "allowed is the name of a model, as a string")
     return name.strip()
