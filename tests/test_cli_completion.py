@@ -79,6 +79,15 @@ def test_bash_offers_commands_options_models_and_files(shell_folder, capsys):
     assert [files] * 3 == [sorted(each) for each in offers[6:]]
 
 
+def test_bash_takes_a_name_with_a_blank_for_one(shell_folder, capsys):
+    (shell_folder / "my boats.csv").write_text("prompt\na boat\n")
+    path = script("bash", shell_folder, capsys)
+    assert [["my", "boats.csv"]] == bash_offers(shell_folder, path, ["cometflux batch my"])
+    asked = f"source {path}; COMP_WORDS=(cometflux batch my); COMP_CWORD=2; _cometflux; echo ${{#COMPREPLY[@]}}"
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True)
+    assert "1\n" == done.stdout
+
+
 @pytest.mark.hard
 def test_fish_offers_commands_options_models_and_files(shell_folder, capsys):
     if shutil.which("fish") is None:

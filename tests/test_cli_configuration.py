@@ -248,7 +248,9 @@ def test_the_password_of_a_proxy_is_not_shown(user, capsys):
         (b"\xff\xfem\x00o\x00", "line 1: byte 0xff is not UTF-8; save it as UTF-8"),
         (b'# ok\nmodel = "caf\xe9"\n', "line 2: byte 0xe9 is not UTF-8; save it as UTF-8"),
         (b"x = " + b"[" * 100_000, ""),
-        (b"# " + b"x" * 2**21, "it is larger than 1 MiB, so it is no configuration"),
+        (b"limit = " + b"9" * 5000 + b"\n", "a number in it is too long"),
+        (b"limit = 0x" + b"f" * 5000 + b"\n", "line 1: limit: a number of many digits was given; allowed is a whole"),
+        (b"# " + b"x" * 2**16, "it is larger than 64 KiB, so it is no configuration"),
     ],
     ids=lambda value: value[:24].decode(errors="replace").strip() if isinstance(value, bytes) else "",
 )

@@ -125,6 +125,14 @@ def test_what_is_to_be_known_is_told_in_a_dry_run(capsys, folder):
     assert "note: a.yaml, line 7: this entry of exclude matches nothing\n" == capsys.readouterr().err
 
 
+def test_the_notes_of_a_dry_run_obey_the_voice(capsys):
+    line = "generate fox --model me/own --dry-run"
+    assert 0 == command(line, "--log-json")
+    assert ["note"] == [json.loads(each)["event"] for each in capsys.readouterr().err.splitlines()]
+    assert 0 == command(line, "--quiet")
+    assert "" == capsys.readouterr().err
+
+
 # Sweeps, templates and Parquet from the shell.
 
 

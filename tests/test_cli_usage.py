@@ -241,6 +241,24 @@ def test_markup_in_what_is_given_is_shown_as_it_is(capsys):
     assert "error: --seed: '[red]x[/red]' was given" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        ("batch a.csv --out s3://bucket/tour --journal s3://bucket/tour", "--journal: "),
+        ("resume s3://bucket/tour", ""),
+        ("status s3://bucket/tour", ""),
+        ("gallery s3://bucket/tour", ""),
+        ("mcp --local --out s3://bucket/tour", "--out: "),
+    ],
+)
+def test_a_url_is_no_folder_for_a_journal(line, label, folder, capsys):
+    (folder / "a.csv").write_text("prompt\na fox\n")
+    assert 2 == command(line)
+    expected = f"error: {label}'s3://bucket/tour' is no path on this machine; journals are in folders here\n"
+    assert expected == capsys.readouterr().err
+    assert ["a.csv"] == [path.name for path in folder.iterdir()]
+
+
 def test_a_file_without_a_name_is_no_folder(capsys):
     assert 2 == command("batch", "")
     expected = "error: the name of the prompt file is blank; give a file, or - for stdin\n"

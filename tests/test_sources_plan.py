@@ -116,6 +116,21 @@ def test_a_key_that_the_copy_of_another_row_gets_is_refused_with_its_line(tmp_pa
     assert line.startswith("prompts.csv, line 2: key: 'k-3' was given; a copy of line 3 has this key already")
 
 
+@pytest.mark.parametrize(
+    ("text", "count", "twice"),
+    [
+        pytest.param("prompt,seed\na,1\na,2\n", 2, 1, id="seeds that the copies of others get"),
+        pytest.param("prompt,seed,model\na,1,schnell\na,01,flux-schnell\na,1.0,\n", 1, 2, id="written otherwise"),
+        pytest.param("prompt,seed,key\na,1,x\na,1,y\n", 1, 1, id="by other names"),
+        pytest.param("prompt,seed\na,1\na,3\nb,1\n", 2, 0, id="different ones"),
+        pytest.param("prompt\na\na\n", 2, 0, id="without a seed each is another picture"),
+    ],
+)
+def test_the_same_picture_twice_is_pointed_out(text, count, twice, tmp_path):
+    notes = plan(text, tmp_path, count=count).notes
+    assert ([str(twice)] if twice else []) == [note.partition(" job")[0] for note in notes]
+
+
 # What is refused.
 
 
@@ -134,6 +149,13 @@ def test_a_key_that_the_copy_of_another_row_gets_is_refused_with_its_line(tmp_pa
             "prompts.csv, line 1: no row can use the column 'guidance'; it is a parameter of flux-dev, flux-pro, "
             "flux-2-flex",
             id="a column of other models",
+        ),
+        pytest.param(
+            "prompt,guidnce\na,1\n",
+            {},
+            "prompts.csv, line 1: no row can use the column 'guidnce'; did you mean 'guidance'? it is a parameter of "
+            "flux-dev, flux-pro, flux-2-flex",
+            id="a misspelled column of other models",
         ),
         pytest.param(
             "prompt,Notes\na,x\n",

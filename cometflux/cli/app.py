@@ -145,7 +145,7 @@ def generate(
     _check_prompts(prompts)
     _check_place(settings)
     source = Source(rows=tuple(Row(values={"prompt": prompt}) for prompt in prompts))
-    with _nothing_sent():
+    with _nothing_sent(settings):
         from cometflux.cli.offer import offer_prompts
         from cometflux.cli.run import run_prompts
 
@@ -226,7 +226,7 @@ def batch(
     if journal is not None and not isinstance(out, str):
         raise UsageError("--journal goes with --out s3://…; a batch into a folder keeps its journal there")
     folder = (journal or own) if isinstance(out, str) else (out or own)
-    with _nothing_sent(folder, settings):
+    with _nothing_sent(settings, folder):
         from cometflux.cli.offer import offer_batch
         from cometflux.cli.run import run_batch
 
@@ -265,7 +265,7 @@ def resume(
       cometflux resume prompts-images --limit 100 --retry-failed 1
     """
     _check_place(settings)
-    with _nothing_sent(folder, settings):
+    with _nothing_sent(settings, folder):
         from cometflux.cli.offer import offer_rest
         from cometflux.cli.run import run_resume
 
@@ -540,7 +540,7 @@ def _plan(source: Source, folder: Path, making: Making, given: Mapping[str, Any]
 
 
 @contextmanager
-def _nothing_sent(folder: Path | None = None, settings: Settings | None = None) -> Iterator[None]:
+def _nothing_sent(settings: Settings, folder: Path | None = None) -> Iterator[None]:
     """Say so where a signal comes before the first step of the work; from then on the work itself takes it.
 
     An earlier run may have bought what the journal in *folder* still waits for.
@@ -548,12 +548,13 @@ def _nothing_sent(folder: Path | None = None, settings: Settings | None = None) 
     try:
         yield
     except KeyboardInterrupt:
-        is_first = folder is None or settings is None or not os.path.lexists(folder)
-        Screen().say("interrupted; nothing was sent" if is_first else "interrupted; nothing was sent by this run")
-        if folder is not None and settings is not None and not is_first:
+        screen = Screen(settings.voice)
+        is_first = folder is None or not os.path.lexists(folder)
+        screen.warn("interrupted; nothing was sent" if is_first else "interrupted; nothing was sent by this run")
+        if folder is not None and not is_first:
             from cometflux.cli.run import tell_claims
 
-            tell_claims(Screen(), folder, settings)
+            tell_claims(screen, folder, settings)
         raise
 
 

@@ -23,7 +23,8 @@ from cometflux.errors import CometfluxError
 from cometflux.sources.faults import Fault
 from cometflux.sources.rows import Most
 
-_LARGEST = 2**20
+_LARGEST = 2**16
+"""How many bytes a file may have: reading TOML takes time that grows with the square of its size."""
 _MOST = 999_999_999
 _PREFIX = "COMETFLUX_"
 _KEY_NAMES = re.compile(r"(?i)(.*_)?(api_?key|key|token|secret|password)")
@@ -197,6 +198,9 @@ def _read_file(path: Path, *, is_project: bool) -> dict[str, _Found]:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError([_toml_fault(str(error))], name) from error
+    except ValueError as error:
+        # Python reads no number of more than a few thousand digits.
+        raise ConfigurationError("a number in it is too long", name) from error
     except RecursionError as error:
         raise ConfigurationError("it is nested too deeply", name) from error
     faults = [Fault(fault, _line_of(text, key)) for key, value in values.items() if (fault := _fault(key, value))]
@@ -222,7 +226,7 @@ def _read_text(path: Path, name: str) -> str | None:
     except OSError as error:
         raise ConfigurationError(f"it cannot be read ({error.strerror})", name) from error
     if len(data) > _LARGEST:
-        raise ConfigurationError("it is larger than 1 MiB, so it is no configuration", name)
+        raise ConfigurationError("it is larger than 64 KiB, so it is no configuration", name)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -273,6 +277,8 @@ def _complaint(setting: Setting, value: Any, wrong: str) -> str:
 def _brief(value: Any) -> str:
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and abs(value) > 10**60:
+        return "a number of many digits"
     text = repr(value) if isinstance(value, str) else str(value).lower()
     return text if len(text) <= 60 else f"{text[:59]}…"
 

@@ -172,8 +172,9 @@ def _decide(
     make: Callable[[], Offer], most: int | None, notes: Iterable[str], settings: Settings, consent: Consent
 ) -> int | None:
     if consent.dry_run:
+        screen = Screen(settings.voice)
         for note in notes:
-            Screen().say(f"note: {note}")
+            screen.say(f"note: {note}")
         _show(make(), settings)
         return 0
     if settings.local or consent.yes or not _is_watched() or (most is not None and most <= consent.confirm_above):
@@ -181,7 +182,7 @@ def _decide(
     offer = make()
     if offer.predictions <= consent.confirm_above or _ask(offer):
         return None
-    Screen().say("not confirmed; nothing was sent")
+    Screen(settings.voice).warn("not confirmed; nothing was sent")
     return _DECLINED
 
 

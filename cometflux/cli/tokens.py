@@ -41,8 +41,12 @@ def as_written(_: Any, tokens: Sequence[Token]) -> str:
 
 
 def folder(_: Any, tokens: Sequence[Token]) -> Path:
-    """Read the path of a folder."""
-    return Path(text(_, tokens))
+    """Read the path of a folder, which is on this machine even where the pictures are not."""
+    given = text(_, tokens)
+    if is_url(given):
+        label = f"{tokens[0].keyword}: " if tokens[0].keyword else ""
+        raise UsageError(f"{label}{given!r} is no path on this machine; journals are in folders here")
+    return Path(given)
 
 
 def place(type_: Any, tokens: Sequence[Token]) -> Path | str:

@@ -5,7 +5,7 @@ All of it is checked here, and all faults are told, before anything is sent.
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +111,14 @@ class _Planner:
         if self.faults:
             unique = dict.fromkeys(sorted(self.faults, key=lambda fault: fault.line or 0))
             raise SourceError(unique, self.source.name, self.source.unit)
-        return Plan(
+        plan = Plan(
             jobs=tuple(job for job, _ in found),
             count=self.given.count,
-            notes=tuple(self._notes()),
             name=self.source.name,
             lines=tuple(line for _, line in found),
             unit=self.source.unit,
         )
+        return attrs.evolve(plan, notes=(*self._notes(), *_alike(plan)))
 
     def _notes(self) -> Iterator[str]:
         yield from self.source.notes
@@ -288,6 +288,16 @@ class _Planner:
         self.faults.append(Fault(_plain(error), row.places.get(error.field, row.line)))
 
 
+def _alike(jobs: Iterable[Job]) -> Iterator[str]:
+    """Tell how many ask for what another one asks for, which a seed makes the same picture."""
+    # Hashes, since a picture may stand in each of them.
+    asked = [hash(repr((job.model, sorted(job.input.items())))) for job in jobs if "seed" in job.input]
+    twice = len(asked) - len(set(asked))
+    if twice:
+        what = "1 job asks" if twice == 1 else f"{twice} jobs ask"
+        yield f"{what} for what another one asks for, seed and all: the same picture would be bought again"
+
+
 _PHRASES = {
     "an http(s) URL, a data URI, a pathlib.Path or bytes": "the path of a file, an http(s) URL or a data URI",
     "; wrap the name of a file in pathlib.Path": "",
@@ -348,7 +358,15 @@ def _hint(name: str, used: Mapping[str, None], otherwise: str) -> str:
     close = difflib.get_close_matches(plain, [*RESERVED, *used], n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    takers = [model.model.rpartition("/")[2] for model in flux.MODELS.values() if name in _parameters(model)]
-    if takers:
-        return f"; it is a parameter of {', '.join(takers[:3])}{' and others' if len(takers) > 3 else ''}"
+    if takers := _takers(name):
+        return f"; it is a parameter of {takers}"
+    known = dict.fromkeys(each.name for model in flux.MODELS.values() for each in flux.parameters(model))
+    for close in difflib.get_close_matches(plain, known, n=1, cutoff=0.8):
+        return f"; did you mean {close!r}? it is a parameter of {_takers(close)}"
     return f"; {otherwise}"
+
+
+def _takers(name: str) -> str:
+    """List the models that take a parameter; empty where none does."""
+    takers = [model.model.rpartition("/")[2] for model in flux.MODELS.values() if name in _parameters(model)]
+    return f"{', '.join(takers[:3])}{' and others' if len(takers) > 3 else ''}"
