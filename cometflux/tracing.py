@@ -2,7 +2,8 @@
 
 aiohttp awaits what a ``TraceConfig`` calls in the middle of a request, also between the answer to a paid submission
 and its id. So nothing that a callback does stops a request here: its exceptions are logged, it is not waited for, and
-it is given copies, with which it can neither take the answer's body nor change what is sent, nor see the key.
+it is given copies, with which it can neither take the answer's body nor change what is sent, nor see the key; and in
+place of the HTTP session, nothing.
 """
 
 import asyncio
@@ -94,7 +95,8 @@ class Shield:
             return
         for receiver in receivers:
             try:
-                self._call(receiver, http, context, self._copy(params))
+                # The HTTP session could be closed by it, in the middle of a submission.
+                self._call(receiver, None, context, self._copy(params))
             # It may raise the latter by itself; a true one comes only while something is waited for.
             except (Exception, asyncio.CancelledError):  # noqa: BLE001 - it is the caller's, and may raise anything
                 self._complain("a trace callback raised", exc_info=True)

@@ -114,7 +114,8 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(capsys, service, folder):
     assert 2 == command("batch a.csv --out b --dry-run")
     assert "a.csv, line 2: key 'k' stands in the journal for another input" in capsys.readouterr().err
     assert 3 == command("batch a.txt --out b --dry-run --local")
-    assert "the folder 'b' was made without --local" in capsys.readouterr().err
+    said = "the folder 'b' was made without --local; leave --local out, or take another folder"
+    assert said in capsys.readouterr().err
     assert 3 == command("resume nowhere --dry-run")
     assert "there is no journal at 'nowhere" in capsys.readouterr().err
 

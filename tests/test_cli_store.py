@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 
 import pytest
 from bucket import KEY_ID, NAME, SECRET, Bucket
@@ -177,6 +178,14 @@ def test_a_place_that_will_not_do_is_one_line_and_nothing_is_bought(bucket, serv
     assert "" == out
     assert says in err
     assert KEY_ID not in err
+    assert [] == service.bills
+
+
+def test_without_its_extra_a_place_leaves_nothing_behind(service, prompts, folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    run(f"batch a.csv --out {PLACE}", 3)
+    assert 'saving to s3:// needs an extra: pip install "cometflux[store]"' in capsys.readouterr().err
+    assert ["a.csv"] == [path.name for path in folder.iterdir()]
     assert [] == service.bills
 
 

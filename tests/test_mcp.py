@@ -578,6 +578,8 @@ async def test_no_file_of_the_machine_can_be_read_by_way_of_a_reference(service,
         results = [await generate(client, model=model, reference_images=[each]) for each in hostile]
     assert {("not_sent", "not_sent", "other_call")} == set(map(told, results))
     assert [] == [text_of(result) for result in results if len(text_of(result)) > 400]
+    # Not of the model's own name for it, by which an agent cannot give any.
+    assert {"reference_images"} == {text_of(result).partition(":")[0] for result in results}
     assert 1 == len(service.bills)
 
 

@@ -152,6 +152,20 @@ async def test_stdout_holds_messages_of_the_protocol_and_nothing_else(shop, tmp_
 
 
 @pytest.mark.hard
+async def test_a_request_that_cannot_be_read_is_refused_and_nobody_waits_for_its_answer(shop, tmp_path):
+    async with started(tmp_path, shop) as process:
+        odd = json.dumps({"jsonrpc": "2.0", "id": "odd", "method": "tools/call", "params": [1]}).encode() + b"\n"
+        await ask(process, HELLO, call(2, "half an emoji: \ud83d"), odd, b"no JSON\n", b"7\n", request(3, "ping"))
+        async with asyncio.timeout(20):
+            answers = [json.loads(await process.stdout.readline()) for _ in range(4)]
+    refused = {each["id"]: each["error"] for each in answers if "error" in each}
+    assert {2, "odd"} == set(refused)
+    assert "holds half a surrogate pair" in refused[2]["message"]
+    assert "nothing was sent for it" in refused["odd"]["message"]
+    assert [] == shop.bills
+
+
+@pytest.mark.hard
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 async def test_a_signal_ends_it_with_everything_saved_though_stdin_stays_open(shop, tmp_path, number, code):
     async with started(tmp_path, shop) as process:

@@ -729,14 +729,17 @@ async def test_a_rate_strikes_by_chance_and_alike_in_every_run(http):
         pytest.param({"fault": "500", "times": 1.5}, id="once and a half"),
         pytest.param({"fault": "500", "rate": 1.1}, id="more than always"),
         pytest.param({"fault": "500", "rate": float("nan")}, id="no number"),
+        pytest.param({"fault": "500", "rate": "often"}, id="a word for a number"),
+        pytest.param({"fault": "500", "prompt": ""}, id="a blank prompt"),
         pytest.param({"fault": "500", "on": "moon"}, id="no such place"),
         pytest.param({"fault": "wrong-id", "on": "create"}, id="a place where it makes no sense"),
         pytest.param({"fault": "500", "on": "get", "after": True}, id="after on get"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"the faults are 401|it can on|after=True"):
+    with pytest.raises(ValueError, match=r"the faults are 401|it can on|after=True|: allowed is .{,40}$") as caught:
         LocalService().fail(**wrong)
+    assert (wrong["fault"] == "nonsense") == ("the faults are" in str(caught.value))
 
 
 @pytest.mark.parametrize(

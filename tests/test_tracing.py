@@ -98,9 +98,13 @@ async def changes_the_request(session, context, params):
     params.headers["Content-Length"] = "3"
 
 
+async def closes_the_session(session, context, params):
+    await session.close()
+
+
 MISCHIEF = [
     *(raises, hangs, is_slow, hangs_and_will_not_end, cancels_itself, is_no_coroutine, has_a_closed_group),
-    *(takes_the_body, closes_the_answer, changes_the_request),
+    *(takes_the_body, closes_the_answer, changes_the_request, closes_the_session),
 ]
 
 

@@ -190,7 +190,7 @@ async def _gone(place: Place, records: Iterable[Record]) -> list[Record]:
 
 
 _MADE_WITH_LOCAL = "the folder {!r} was made with --local; add --local, or take another folder"
-_MADE_WITHOUT = "the folder {!r} was made without --local and holds what was bought; leave --local out"
+_MADE_WITHOUT = "the folder {!r} was made without --local; leave --local out, or take another folder"
 
 
 def _mismatch(writer: JournalWriter, settings: Settings) -> str | None:

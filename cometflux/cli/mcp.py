@@ -17,7 +17,7 @@ from cometflux.cli.local import local_service
 from cometflux.cli.options import Settings
 from cometflux.cli.screen import Screen
 from cometflux.cli.serving import Serving
-from cometflux.cli.stdio import Lines, Words, kept_clean
+from cometflux.cli.stdio import Lines, Words, answerable, kept_clean
 from cometflux.errors import ConfigError
 from cometflux.events import Event
 from cometflux.journal import FILE_NAME, Journal, JournalWriter
@@ -175,9 +175,10 @@ async def _speak(server: Any, wire: int) -> None:
 
     lines = Lines(0)
     words = Words(wire, lines.end)
+    messages = answerable(lines, words)
     try:
         # Its own reader could not be stopped while it waits for a line.
-        async with stdio_server(stdin=cast("Any", lines), stdout=cast("Any", words)) as (read, write):
+        async with stdio_server(stdin=cast("Any", messages), stdout=cast("Any", words)) as (read, write):
             await server.run(read, write, server.create_initialization_options())
     finally:
         words.close(_FAREWELL)

@@ -54,6 +54,7 @@ from cometflux.jobs import Job
 from cometflux.journal import FILE_NAME, Journal, JournalWriter
 from cometflux.registry import Outcome
 from cometflux.sources.plan import Plan
+from cometflux.store import open_store
 from cometflux.wiring import open_session, read_base_url, read_key
 
 _READING = 0.5
@@ -94,6 +95,9 @@ def run_batch(
         account = account_of(base_url, key, settings, may_change_key=new_key)
         writer = JournalWriter(folder / FILE_NAME, account)
         run = _Run(settings, place or folder, screen, base_url, key, writer)
+        if place is not None:
+            # What is missing for it is told before anything is written.
+            open_store(place)
         storage.prepare_folder(folder)
         with _gallery_of(folder, screen, is_wanted=gallery):
             work, notes = plan_batch(writer, plan, settings, place)

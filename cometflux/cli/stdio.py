@@ -6,10 +6,11 @@ process from ending when it is told to.
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, Self
 
 from cometflux.cli.streams import Outlet
@@ -84,6 +85,38 @@ class Lines:
             waiting.close()
             return False
         return True
+
+
+async def answerable(lines: AsyncIterable[str], words: "Words") -> AsyncIterator[str]:
+    """Hand on the messages that can be read, and refuse requests that cannot: their senders would wait for ever."""
+    async for line in lines:
+        if (refusal := _refusal(line)) is not None:
+            await words.write(f"{refusal}\n")
+        else:
+            yield line
+
+
+def _refusal(line: str) -> str | None:
+    """Answer a request that the protocol's own reader takes for none; None for whatever else it is."""
+    from mcp_types import INVALID_REQUEST, jsonrpc_message_adapter
+
+    try:
+        jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValueError:
+        number = _id_of(line)
+        words = "this message cannot be read, or holds half a surrogate pair; nothing was sent for it"
+        error = {"code": INVALID_REQUEST, "message": words}
+        return None if number is None else json.dumps({"jsonrpc": "2.0", "id": number, "error": error})
+    return None
+
+
+def _id_of(line: str) -> str | int | None:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    number = message.get("id") if isinstance(message, dict) and "method" in message else None
+    return number if isinstance(number, str | int) else None
 
 
 class Words:

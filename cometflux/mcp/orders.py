@@ -131,4 +131,7 @@ def _placed(model: type[flux.Flux], references: list[str | Path]) -> dict[str, A
         raise InputError(REFERENCES, len(references), hint)
     if len(references) > most:
         raise InputError(REFERENCES, len(references), f"{name} takes at most {most}")
-    return {parameter.name: references if parameter.kind is Kind.IMAGES else references[0]}
+    placed = references if parameter.kind is Kind.IMAGES else references[0]
+    # By the only name that an agent knows.
+    attrs.evolve(parameter, name=REFERENCES).check(placed)
+    return {parameter.name: placed}

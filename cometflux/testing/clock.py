@@ -50,7 +50,7 @@ class Clock:
         Raises:
             ValueError: *seconds* is not a number from 0.
         """
-        if not 0 <= seconds < float("inf"):
+        if not (isinstance(seconds, int | float) and 0 <= seconds < float("inf")):
             raise ValueError(f"advance({seconds!r}): allowed is a number of seconds from 0")
         with self._lock:
             self._ahead += seconds

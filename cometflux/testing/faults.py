@@ -115,13 +115,13 @@ def plan(
     if place not in (fault.on, *fault.also):
         raise ValueError(f"{name} cannot happen on {place!r}; it can on {', '.join((fault.on, *fault.also))}")
     if isinstance(times, bool) or not isinstance(times, int) or times < 1:
-        raise ValueError(f"times={times!r}: allowed is a whole number from 1; the faults are {', '.join(FAULTS)}")
-    if rate is not None and not 0 <= rate <= 1:
-        raise ValueError(f"rate={rate!r}: allowed is a number from 0 to 1; the faults are {', '.join(FAULTS)}")
+        raise ValueError(f"times={times!r}: allowed is a whole number from 1")
+    if rate is not None and not (isinstance(rate, int | float) and 0 <= rate <= 1):
+        raise ValueError(f"rate={rate!r}: allowed is a number from 0 to 1")
     if after and place != CREATE:
         raise ValueError(f"after=True is for faults on 'create'; {name} was to happen on {place!r}")
     if prompt is not None and (not isinstance(prompt, str) or not prompt):
-        raise ValueError(f"prompt={prompt!r}: allowed is a text that is not empty; the faults are {', '.join(FAULTS)}")
+        raise ValueError(f"prompt={prompt!r}: allowed is a text that is not empty")
     return Planned(name=name, on=place, after=after, rate=rate, left=times, prompt=prompt)
 
 

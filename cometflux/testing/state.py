@@ -36,7 +36,7 @@ class Settings:
     def __attrs_post_init__(self) -> None:
         if not self.key:
             raise ValueError("key: allowed is a text that is not empty")
-        if not callable(self.latency) and not self.latency >= 0:
+        if not callable(self.latency) and not (isinstance(self.latency, int | float) and self.latency >= 0):
             raise ValueError(f"latency={self.latency!r}: allowed is a number of seconds from 0, or a function")
         if not 64 <= self.pixels <= 16_000_000:
             raise ValueError(f"pixels={self.pixels!r}: allowed is a number from 64 to 16000000")
