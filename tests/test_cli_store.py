@@ -82,6 +82,16 @@ def test_a_batch_keeps_its_journal_in_the_folder_it_would_have_had(bucket, servi
     assert 3 == len(pictures(bucket)) == len(service.bills)
 
 
+def test_what_is_told_of_a_batch_names_its_pictures_where_they_are(bucket, service, prompts, folder):
+    run(f"batch a.csv --embed --gallery --out {PLACE}")
+    urls = [f"s3://{NAME}/{name}" for name in pictures(bucket)]
+    lines = [json.loads(line) for line in (folder / "a-images/manifest.jsonl").read_text().splitlines()]
+    assert urls == [url for line in lines for url in line["files"]]
+    page = (folder / "a-images/index.html").read_text()
+    assert [] == [url for url in urls if url not in page]
+    assert '"status":"missing"' not in page
+
+
 def test_the_journal_may_be_elsewhere(bucket, service, prompts, folder):
     run(f"batch a.csv --out {PLACE} --journal books/tour")
     assert (folder / "books/tour/journal.sqlite3").is_file()
