@@ -190,6 +190,27 @@ def test_a_place_that_will_not_do_is_one_line_and_nothing_is_bought(bucket, serv
     assert [] == service.bills
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        *(
+            (f"{verb} {PLACE}", f"'{PLACE}' is no path on this machine; give the folder with the journal, which stays")
+            for verb in ("resume", "status", "unknown", "gallery")
+        ),
+        (f"batch a.csv --out {PLACE} --journal {PLACE}", f"--journal: '{PLACE}' is no path on this machine; give the"),
+        (f"mcp --out {PLACE}", f"--out: '{PLACE}' is no path on this machine; give the folder with the journal"),
+        (f"show {PLACE}/a.webp", f"'{PLACE}/a.webp' is no path on this machine; fetch it first, and give the file"),
+        ("show s3:/pictures/a.webp", "'s3:/pictures/a.webp' is no path on this machine; fetch it first"),
+    ],
+    ids=lambda value: value.partition(" ")[0] if " is no " not in value else "",
+)
+def test_a_url_where_a_path_belongs_is_one_line(bucket, service, prompts, folder, capsys, line, says):
+    run(line, 2)
+    assert says in capsys.readouterr().err
+    assert ["a.csv"] == [path.name for path in folder.iterdir()]
+    assert [] == service.bills
+
+
 def test_a_store_that_refuses_later_is_told_and_resume_saves(bucket, service, prompts, capsys):
     bucket.fail("403 AccessDenied", times=50, part=".webp")
     run(f"batch a.csv --out {PLACE} --max-pending 1", 3)
