@@ -31,7 +31,7 @@ _ALL = (
         name="missing",
         label="file missing",
         icon="missing",
-        money="It is paid for and was saved, but a file of it is not in the folder any more.",
+        money="It is paid for and was saved, but a file of it is not in this folder.",
         advice=_FETCH,
         command="resume",
     ),
