@@ -54,17 +54,22 @@ def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Pat
     folder = Path(folder)
     with Journal(folder if journal is None else journal) as opened:
         try:
-            return _replace(folder / FILE_NAME, (line_of(record, folder) for record in opened.records()))
+            place = opened.place
+            return _replace(folder / FILE_NAME, (line_of(record, folder, place) for record in opened.records()))
         except (OSError, ValueError) as error:
             words = getattr(error, "strerror", None) or str(error)
             raise ConfigError(f"{str(folder / FILE_NAME)!r} could not be written: {words}") from error
 
 
-def line_of(record: Record, folder: Path) -> dict[str, Any]:
-    """Tell of one job: what ``--json`` tells, and what makes a data set of it. Blocks: *folder* may be looked into."""
+def line_of(record: Record, folder: Path, place: str | None = None) -> dict[str, Any]:
+    """Tell of one job: what ``--json`` tells, and what makes a data set of it. Blocks: *folder* may be looked into.
+
+    Where the pictures are in an object store, *place* is its URL, and with it they are named.
+    """
     job = planning.draw(record).job
     kind, told = _fate(record)
     said = record.prediction
+    start = "" if place is None else f"{place}/"
     return {
         "index": record.index,
         "key": record.key if job.key else f"#{record.index:05d}",
@@ -73,12 +78,12 @@ def line_of(record: Record, folder: Path) -> dict[str, Any]:
         "model": record.model,
         "prompt": job.prompt,
         "prediction_id": record.prediction_id,
-        "files": [file.name for file in record.files],
+        "files": [f"{start}{file.name}" for file in record.files],
         "expected": expected(job),
         "error": told,
         "money": (Money.UNKNOWN if record.is_abandoned else _MONEY.get(kind, Money.ACCEPTED)).value,
         "resumed": record.bought > 0,
-        "images": [{"file": file.name, "bytes": file.size, "sha256": file.digest} for file in record.files],
+        "images": [{"file": f"{start}{file.name}", "bytes": file.size, "sha256": file.digest} for file in record.files],
         "input": portable_input(job.input),
         "seed": _seed(record, folder),
         "version": said and said.version,

@@ -1,6 +1,7 @@
 """What may be handed on of how an image was made: nothing that concerns the machine it was made on."""
 
 import contextlib
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from cometflux import converter, images
 
+_URL = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _KEPT = ("key", "index", "model", "input", "prediction")
 
 
@@ -48,11 +50,11 @@ def _portable(value: Any) -> Any:
 
 
 def _portable_text(text: str) -> str:
-    if text.startswith(("http://", "https://")) and not any(map(str.isspace, text)):
+    if text.startswith(("/", "~")) or text[:5].lower() == "file:":
+        return PurePosixPath(text).name
+    if _URL.match(text):
         with contextlib.suppress(ValueError):
             # What stands in front of an @ may be a password, and what stands behind a question mark a signature.
             parts = urlsplit(text)
             return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    if text.startswith(("/", "~/", "file:")):
-        return PurePosixPath(text).name
     return PureWindowsPath(text).name if PureWindowsPath(text).is_absolute() else text

@@ -15,7 +15,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from cometflux import converter, images, naming, storage
+from cometflux import converter, embedding, images, naming, storage
 from cometflux.errors import AnswerError, ConfigError, OutputError
 from cometflux.jobs import Job
 from cometflux.locations import Location, StoredFile, StoredImage
@@ -41,6 +41,8 @@ _PROOF = 15.0
 _FAREWELL = 5.0
 """How long it may take to remove what was put for that, in seconds."""
 _LARGEST_RECORD = 16 * 1024 * 1024
+_MOST_EMBEDDED = 2 * 1024 * 1024
+"""By how much an image can be larger for its record, and more than that."""
 _DIGEST = "sha256"
 _MOMENT = "saved"
 _TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"}
@@ -186,19 +188,28 @@ class Store:
         raise AssertionError("the names ended")
 
     async def _place_image(self, name: str, version: Version, data: bytes, record: Mapping[str, Any]) -> Version | None:
-        """Have *version* under *name*, or what the other setting made of *data*; None where something else has it."""
+        """Have *version* under *name*, or what earlier runs made of *data*; None where something else has it."""
         told = await self._load(_beside(name))
         if told is None and await self._put_image(name, version):
             return version
         if told is not None and _id_in(told) != _id_in(record):
             return None
-        for each in (version, await asyncio.to_thread(_other, version, data, record)):
+        for each in await asyncio.to_thread(_versions, version, data, told or record):
             if told is not None and not _heading(self._at(name, each)).items() <= told.items():
                 continue
             # A record may have outlived its image, and is right again with just this one.
             if (told is not None and await self._put_image(name, each)) or await self._holds(self._at(name, each)):
                 return each
-        return None
+        return await self._left(name, data, _id_in(record)) if told is None else None
+
+    async def _left(self, name: str, data: bytes, owner: str | None) -> Version | None:
+        """Take an image whose record was never put, and which holds one of its own for *owner*; else None.
+
+        The service may tell of a prediction otherwise by now, and then what is embedded differs.
+        """
+        found = await self._read(name, len(data) + _MOST_EMBEDDED) or b""
+        is_ours = _id_in(embedding.extract(found)) == owner and embedding.is_same_picture(found, data)
+        return Version.of(found, {"embedded": True}) if is_ours else None
 
     async def _put_image(self, name: str, version: Version) -> bool:
         attributes = {
@@ -387,11 +398,12 @@ class Store:
         return self._turns[1]
 
 
-def _other(version: Version, data: bytes, record: Mapping[str, Any]) -> Version:
-    """Return the output as a run with the other setting for embedding would have put it."""
+def _versions(version: Version, data: bytes, record: Mapping[str, Any]) -> list[Version]:
+    """Return the output as it is to be put, and as earlier runs put it, which may have embedded *record*."""
     if not version.note:
-        return Version.holding(data, record)
-    return Version.of(data, {"embedded": False, "not_embedded": "a run that did not embed had saved it"})
+        return [version, Version.holding(data, record)]
+    plain = Version.of(data, {"embedded": False, "not_embedded": "a run that did not embed had saved it"})
+    return [version, plain, Version.holding(data, record)]
 
 
 def _beside(name: str) -> str:

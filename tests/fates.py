@@ -111,10 +111,12 @@ def meet(fate, record, folder):
     raise AssertionError(fate)
 
 
-def write(folder, *records):
+def write(folder, *records, place=None):
     """Write the journal of a folder."""
     writer = JournalWriter(folder)
     writer.open()
+    if place is not None:
+        writer.note_place(place)
     writer.commit(records)
     writer.close()
 

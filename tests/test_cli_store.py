@@ -83,6 +83,16 @@ def test_a_batch_keeps_its_journal_in_the_folder_it_would_have_had(bucket, servi
     assert 3 == len(pictures(bucket)) == len(service.bills)
 
 
+def test_what_is_told_of_a_batch_names_its_pictures_where_they_are(bucket, service, prompts, folder):
+    run(f"batch a.csv --embed --gallery --out {PLACE}")
+    urls = [f"s3://{NAME}/{name}" for name in pictures(bucket)]
+    lines = [json.loads(line) for line in (folder / "a-images/manifest.jsonl").read_text().splitlines()]
+    assert urls == [url for line in lines for url in line["files"]]
+    page = (folder / "a-images/index.html").read_text()
+    assert [] == [url for url in urls if url not in page]
+    assert '"status":"missing"' not in page
+
+
 def test_the_journal_may_be_elsewhere(bucket, service, prompts, folder):
     run(f"batch a.csv --out {PLACE} --journal books/tour")
     assert (folder / "books/tour/journal.sqlite3").is_file()
@@ -185,6 +195,27 @@ def test_without_its_extra_a_place_leaves_nothing_behind(service, prompts, folde
     monkeypatch.setitem(sys.modules, "obstore", None)
     run(f"batch a.csv --out {PLACE}", 3)
     assert 'saving to s3:// needs an extra: pip install "cometflux[store]"' in capsys.readouterr().err
+    assert ["a.csv"] == [path.name for path in folder.iterdir()]
+    assert [] == service.bills
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        *(
+            (f"{verb} {PLACE}", f"'{PLACE}' is no path on this machine; give the folder with the journal, which stays")
+            for verb in ("resume", "status", "unknown", "gallery")
+        ),
+        (f"batch a.csv --out {PLACE} --journal {PLACE}", f"--journal: '{PLACE}' is no path on this machine; give the"),
+        (f"mcp --out {PLACE}", f"--out: '{PLACE}' is no path on this machine; give the folder with the journal"),
+        (f"show {PLACE}/a.webp", f"'{PLACE}/a.webp' is no path on this machine; fetch it first, and give the file"),
+        ("show s3:/pictures/a.webp", "'s3:/pictures/a.webp' is no path on this machine; fetch it first"),
+    ],
+    ids=lambda value: value.partition(" ")[0] if " is no " not in value else "",
+)
+def test_a_url_where_a_path_belongs_is_one_line(bucket, service, prompts, folder, capsys, line, says):
+    run(line, 2)
+    assert says in capsys.readouterr().err
     assert ["a.csv"] == [path.name for path in folder.iterdir()]
     assert [] == service.bills
 

@@ -158,6 +158,20 @@ def test_what_is_kept_elsewhere_is_a_link_where_a_browser_can_go_there_and_else_
     assert not re.search(r'(src|href)="(s3|javascript):', text)
 
 
+def test_pictures_in_an_object_store_are_named_and_not_missed(tmp_path):
+    record = fates.succeed(fates.plan(0), tmp_path, fates.picture(), fates.picture(colour=(1, 2, 3)))
+    here, there = (file.name for file in record.files)
+    (tmp_path / there).unlink()
+    fates.write(tmp_path, record, place="s3://bucket/tour")
+    text, (told,) = read(write_gallery(tmp_path))
+    assert "saved" == told["status"]
+    # One that was fetched into the folder is shown.
+    assert [(here, True), (f"s3://bucket/tour/{there}", None)] == [
+        (each["name"], each.get("here")) for each in told["pictures"]
+    ]
+    assert "2 pictures" in text
+
+
 # What is damaged, and what would lead astray.
 
 

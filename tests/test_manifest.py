@@ -163,6 +163,19 @@ def test_the_images_may_be_elsewhere_than_the_journal(tmp_path):
     assert 1 == len(lines(tmp_path / "images"))
 
 
+def test_images_in_an_object_store_are_told_by_their_urls(tmp_path):
+    writer, (record,) = plan(tmp_path, job())
+    writer.note_place("s3://bucket/tour")
+    said = finished(record)
+    done = record.sending(1_700_000_000.0, "b", 1).accepted(said, 1.0).ended(Kind.SUCCEEDED, said, None)
+    writer.commit((), [done.saved((Saved(name="x.webp", size=1, digest="1" * 64),), None)])
+    writer.close()
+    write_manifest(tmp_path)
+    (line,) = lines(tmp_path)
+    url = "s3://bucket/tour/x.webp"
+    assert ([url], [{"file": url, "bytes": 1, "sha256": "1" * 64}]) == (line["files"], line["images"])
+
+
 def test_no_path_of_this_machine_is_in_it(tmp_path):
     (tmp_path / "boat.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     writer, _ = plan(

@@ -8,6 +8,7 @@ import logging
 import time
 
 import anyio
+import fates
 import pytest
 from agent import opened, text_of
 from mcp.shared.exceptions import MCPError
@@ -717,3 +718,12 @@ async def test_only_folders_that_the_operator_allows_can_be_asked_after(service,
 def _made(folder):
     folder.mkdir(parents=True)
     return folder
+
+
+async def test_pictures_of_a_batch_that_are_in_an_object_store_are_named_by_their_urls(service, tmp_path):
+    record = fates.succeed(fates.plan(0), tmp_path, fates.picture())
+    (tmp_path / "tour").mkdir()
+    fates.write(tmp_path / "tour", record, place="s3://bucket/tour")
+    async with opened(service, tmp_path / "own", allowed=(tmp_path,)) as client:
+        told = (await client.call_tool("batch_status", {"folder": "tour"})).structured_content
+    assert [f"s3://bucket/tour/{record.files[0].name}"] == told["last"][0]["files"]

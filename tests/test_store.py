@@ -188,6 +188,26 @@ async def test_an_image_that_is_gone_is_put_as_its_record_says(bucket, embeds):
     assert first.digest == hashlib.sha256(bucket.read("a/b/boat.png")).hexdigest()
 
 
+@pytest.mark.parametrize("is_gone", [False, True], ids=["killed before its record", "the image is gone"])
+async def test_what_the_service_tells_otherwise_later_is_no_reason_for_a_copy(bucket, is_gone):
+    store = open_store(PLACE)
+    first = await store.write("boat", PNG, record(), embeds=True)
+    bucket.remove("a/b/boat.png" if is_gone else "a/b/boat.json")
+    later = record()
+    later["prediction"] = {**later["prediction"], "logs": "gone by now"}
+    assert first == await store.write("boat", PNG, later, embeds=True)
+    assert names("boat", "") == bucket.names()
+    assert first.digest == json.loads(bucket.read("a/b/boat.json"))["sha256"]
+
+
+@pytest.mark.parametrize("data", [OTHER_PNG, b"x" * 3 * 2**20], ids=["a picture", "a large file"])
+async def test_an_object_without_a_record_that_is_not_ours_is_left_alone(bucket, data):
+    bucket.put("a/b/boat.png", data)
+    for embeds in (True, False):
+        assert "boat+1.png" == (await open_store(PLACE).write("boat", PNG, record(), embeds=embeds)).path.name
+    assert data == bucket.read("a/b/boat.png")
+
+
 async def test_a_session_that_embeds_puts_what_it_says_it_put(bucket, service, tmp_path):
     for _ in range(2):
         async with opened(service, embed=True, journal=tmp_path) as session:

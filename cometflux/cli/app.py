@@ -402,7 +402,7 @@ def models(
     help_epilogue="Example:\n  cometflux show images/00000-a-lighthouse.webp",
 )
 def show(
-    picture: Annotated[Path, Parameter(metavar="PICTURE", converter=tokens.folder, help="A picture that was saved.")],
+    picture: Annotated[Path, Parameter(metavar="PICTURE", converter=tokens.picture, help="A picture that was saved.")],
     /,
     *,
     json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,

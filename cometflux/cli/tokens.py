@@ -41,11 +41,20 @@ def as_written(_: Any, tokens: Sequence[Token]) -> str:
 
 
 def folder(_: Any, tokens: Sequence[Token]) -> Path:
-    """Read the path of a folder, which is on this machine even where the pictures are not."""
+    """Read the path of a folder, which is on this machine even where pictures are in an object store."""
+    return _path(_, tokens, "give the folder with the journal, which stays on this machine")
+
+
+def picture(_: Any, tokens: Sequence[Token]) -> Path:
+    """Read the path of a picture."""
+    return _path(_, tokens, "fetch it first, and give the file")
+
+
+def _path(_: Any, tokens: Sequence[Token], advice: str) -> Path:
     given = text(_, tokens)
-    if is_url(given):
-        label = f"{tokens[0].keyword}: " if tokens[0].keyword else ""
-        raise UsageError(f"{label}{given!r} is no path on this machine; journals are in folders here")
+    if is_url(given) or is_flattened(Path(given).parts):
+        start = f"{tokens[0].keyword}: " if tokens[0].keyword else ""
+        raise UsageError(f"{start}{given!r} is no path on this machine; {advice}")
     return Path(given)
 
 

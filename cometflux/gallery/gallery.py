@@ -57,6 +57,8 @@ class Gallery:
         self._jobs: dict[str, _Known] = {}
         self._serial = 0
         self._is_running = False
+        self._place: str | None = None
+        """To which place in an object store the pictures go; None where they go to the folder."""
         self._others: dict[tuple[str, ...], Entry] = {}
         self._notes: list[str] = []
 
@@ -130,6 +132,7 @@ class Gallery:
     def _take(self, journal: Journal) -> None:
         """Take in what has changed since the last time."""
         is_running, serial = journal.is_running, journal.serial
+        self._place = journal.place
         since = self._serial if serial >= self._serial else 0
         for record in journal.changes(since):
             if record.standing == DROPPED:
@@ -144,9 +147,14 @@ class Gallery:
 
     def _know(self, record: Record, *, is_running: bool) -> _Known:
         names = tuple(file.name for file in record.files)
-        pictures = [self._shelf.picture(name) for name in names]
+        presence = self._shelf.presence(names)
+        pictures = [self._shelf.picture(self._where(*each)) for each in zip(names, presence, strict=True)]
         card = card_of_record(record, pictures, is_running=is_running)
-        return _Known(record, names, self._shelf.presence(names), page.make_entry(card))
+        return _Known(record, names, presence, page.make_entry(card))
+
+    def _where(self, name: str, is_here: bool) -> str:
+        """Name a picture by its URL where it is in an object store, and no copy of it is here."""
+        return name if self._place is None or is_here else f"{self._place}/{name}"
 
     def _runs(self) -> bool:
         with contextlib.suppress(CometfluxError), Journal(self.folder / FILE_NAME) as journal:

@@ -86,7 +86,7 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
         statuses=[(each, statuses[each.name]) for each in STANDINGS.values() if statuses[each.name]],
         models=[(model, _short(model), count) for model, count in models.most_common()],
         total=len(entries),
-        pictures=sum(picture.is_here for entry in entries for picture in entry.card.pictures),
+        pictures=sum(picture.fault is None for entry in entries for picture in entry.card.pictures),
     )  # fmt: skip
     # Half of a surrogate pair, as in the name of a file that is no text, has no bytes.
     return text.encode("utf-8", "replace")

@@ -26,12 +26,12 @@ class Standing:
 _FETCH = "The service keeps it for about an hour; this fetches it"
 
 _ALL = (
-    Standing(name="saved", label="saved", icon="saved", money="It is paid for, and all its pictures are here."),
+    Standing(name="saved", label="saved", icon="saved", money="It is paid for, and all its pictures are saved."),
     Standing(
         name="missing",
         label="file missing",
         icon="missing",
-        money="It is paid for and was saved, but a file of it is not in the folder any more.",
+        money="It is paid for and was saved, but a file of it is not in this folder.",
         advice=_FETCH,
         command="resume",
     ),
@@ -48,7 +48,7 @@ _ALL = (
         name="saving",
         label="saving",
         icon="pending",
-        money="It is paid for and succeeded; its pictures are on their way here.",
+        money="It is paid for and succeeded; its pictures are on their way.",
         is_settled=False,
     ),
     Standing(

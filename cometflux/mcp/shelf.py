@@ -147,12 +147,13 @@ def describe_batch(folder: Path) -> dict[str, Any]:
     """
     with Journal(folder / FILE_NAME) as journal:
         counts = journal.status()
-        is_running = journal.is_running
+        is_running, place = journal.is_running, journal.place
         last = sorted(journal.records(), key=lambda record: record.index)[-MOST_JOBS:]
-    return {"is_running": is_running, **counts, "last": [_describe(record, is_running=is_running) for record in last]}
+    told = [_describe(record, place, is_running=is_running) for record in last]
+    return {"is_running": is_running, **counts, "last": told}
 
 
-def _describe(record: Record, *, is_running: bool) -> dict[str, Any]:
+def _describe(record: Record, place: str | None, *, is_running: bool) -> dict[str, Any]:
     standing = record.standing
     if standing == SENDING:
         standing = "pending" if is_running else "unknown"
@@ -163,6 +164,6 @@ def _describe(record: Record, *, is_running: bool) -> dict[str, Any]:
         "prompt": prompt[:200] if isinstance(prompt, str) else None,
         "standing": standing,
         "prediction_id": record.prediction_id,
-        "files": [file.name for file in record.files] or None,
+        "files": [file.name if place is None else f"{place}/{file.name}" for file in record.files] or None,
     }
     return {name: value for name, value in values.items() if value is not None}
