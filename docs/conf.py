@@ -15,6 +15,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 nitpicky = True
 
+html_show_search_summary = False
 html_theme = "furo"
 html_title = f"cometflux {release}"
 html_static_path = ["_static"]

@@ -137,26 +137,6 @@ def test_help_of_what_works_on_a_folder_has_an_example_and_fits_a_narrow_termina
     assert all(len(line) <= 80 for line in shown.splitlines())
 
 
-def test_help_names_the_record_of_json(capsys):
-    main(["batch", "--help"])
-    shown = capsys.readouterr().out
-    for name in (
-        "index",
-        "key",
-        "kind",
-        "ok",
-        "model",
-        "prompt",
-        "prediction_id",
-        "files",
-        "expected",
-        "error",
-        "money",
-        "resumed",
-    ):
-        assert name in shown
-
-
 def test_help_of_the_local_service_names_the_faults(capsys):
     assert 0 == main(["local-service", "--help"])
     shown = " ".join(capsys.readouterr().out.split())

@@ -120,6 +120,18 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(capsys, service, folder):
     assert "there is no journal at 'nowhere" in capsys.readouterr().err
 
 
+def test_a_dry_run_refuses_a_place_that_the_run_could_not_open(capsys, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    assert 3 == command("batch a.txt --dry-run --out s3://bucket/tour")
+    assert "saving to s3:// needs an extra" in capsys.readouterr().err
+
+
+def test_the_line_that_goes_on_keeps_what_was_watched_by(capsys, service):
+    assert 4 == command("batch a.txt --limit 1 --gallery --preview")
+    line = "cometflux resume a-images --preview --gallery"
+    assert line in capsys.readouterr().err
+
+
 def test_what_is_to_be_known_is_told_in_a_dry_run(capsys, folder):
     (folder / "a.yaml").write_text(f"{SWEEP}exclude:\n  - animal: cat\n")
     assert 0 == command("batch a.yaml --dry-run")
@@ -276,6 +288,12 @@ def test_a_yes_buys_and_the_question_says_how_many(service):
     code, text = answered("y\n", "batch", "a.txt", "--confirm-above", "2", "--retry-failed", "1")
     assert (0, 3) == (code, len(service.bills))
     assert "buy 3 predictions, and again up to 1 times what fails? [y/N] " in text
+
+
+def test_without_a_key_the_question_is_not_asked():
+    terminal = Terminal("batch", "a.txt", "--confirm-above", "2")
+    assert (3, False) == (terminal.end(), QUESTION in terminal.text)
+    assert "there is no API key" in terminal.text
 
 
 @pytest.mark.hard

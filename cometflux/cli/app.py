@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import attrs
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
@@ -160,12 +161,7 @@ def generate(
     usage="Usage: cometflux batch FILE [OPTIONS]",
     help_epilogue=(
         "Columns: prompt, model, key, and the parameters of the models. A row beats an\n"
-        "option. Paths of images are relative to the file.\n"
-        "\n"
-        "With --json every outcome is one line, with index, key, kind (succeeded,\n"
-        "failed, canceled, expired, detached, not_sent, rejected or unknown), ok,\n"
-        "model, prompt, prediction_id, files, expected (how many pictures were asked\n"
-        f"for), error, money and resumed (whether an earlier run bought it).\n\n{page.MORE}"
+        f"option. Paths of images are relative to the file.\n\n{page.MORE}"
     ),
 )
 @with_model_parameters
@@ -219,6 +215,7 @@ def batch(
       cometflux batch sweep.yaml --dry-run
       cometflux batch animals.csv --template "a {animal} in {place}"
     """
+    settings = attrs.evolve(settings, gallery=gallery)
     _check_place(settings)
     file = str(file)
     is_stdin = file == "-"
@@ -234,11 +231,10 @@ def batch(
         most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")
         source = prompting.apply(read_file(file, format, needs_prompt=not prompting.is_given, most=most))
         plan = _plan(source, Path() if is_stdin else Path(file).parent, making, given)
-        if (code := offer_batch(plan, settings, consent, folder)) is not None:
+        place = out if isinstance(out, str) else None
+        if (code := offer_batch(plan, settings, consent, folder, place)) is not None:
             return code
-        return run_batch(
-            plan, settings, folder, place=out if isinstance(out, str) else None, new_key=new_key, gallery=gallery
-        )
+        return run_batch(plan, settings, folder, place=place, new_key=new_key)
 
 
 @app.command(
@@ -264,6 +260,7 @@ def resume(
       cometflux resume prompts-images
       cometflux resume prompts-images --limit 100 --retry-failed 1
     """
+    settings = attrs.evolve(settings, gallery=gallery)
     _check_place(settings)
     with _nothing_sent(settings, folder):
         from cometflux.cli.offer import offer_rest
@@ -271,7 +268,7 @@ def resume(
 
         if (code := offer_rest(settings, consent, folder)) is not None:
             return code
-        return run_resume(folder, settings, new_key=new_key, gallery=gallery)
+        return run_resume(folder, settings, new_key=new_key)
 
 
 @app.command(

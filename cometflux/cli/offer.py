@@ -19,6 +19,8 @@ from cometflux.errors import ConfigError
 from cometflux.journal import Journal
 from cometflux.records import Record, Step
 from cometflux.sources.plan import Plan
+from cometflux.store import open_store
+from cometflux.wiring import read_key
 
 _DECLINED = 2
 
@@ -99,13 +101,16 @@ def offer_prompts(plan: Plan, settings: Settings, consent: Consent) -> int | Non
     return _decide(make, len(plan), plan.notes, settings, consent)
 
 
-def offer_batch(plan: Plan, settings: Settings, consent: Consent, folder: Path) -> int | None:
+def offer_batch(plan: Plan, settings: Settings, consent: Consent, folder: Path, place: str | None = None) -> int | None:
     """Show what a prompt file comes to, or ask; return the exit code, or None where it is to be run.
 
     Raises:
         SourceError: a key stands in the journal for something else.
+        ConfigError: *place*, where the pictures go in an object store, cannot be opened; or there is no key.
         JournalError: the journal cannot be read, or is not to be used so.
     """
+    if place is not None:
+        open_store(place)
     return _decide(lambda: _weigh(plan, settings, folder), len(plan), plan.notes, settings, consent)
 
 
@@ -180,7 +185,11 @@ def _decide(
     if settings.local or consent.yes or not _is_watched() or (most is not None and most <= consent.confirm_above):
         return None
     offer = make()
-    if offer.predictions <= consent.confirm_above or _ask(offer):
+    if offer.predictions <= consent.confirm_above:
+        return None
+    # Who says yes is not to hear afterwards that there is no key.
+    read_key()
+    if _ask(offer):
         return None
     Screen(settings.voice).warn("not confirmed; nothing was sent")
     return _DECLINED

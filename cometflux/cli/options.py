@@ -155,6 +155,9 @@ class Settings:
         ),
     ] = False
 
+    gallery: Annotated[bool, Parameter(parse=False)] = False
+    """Whether a page of the pictures is kept; only a folder with a journal has such an option."""
+
     @property
     def voice(self) -> Voice:
         """How much is told, and in which form."""

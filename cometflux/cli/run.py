@@ -77,9 +77,7 @@ def run_prompts(plan: Plan, settings: Settings, out: Path | str) -> int:
         return run.finish(_Prompts(len(plan), iter(plan)), stack)
 
 
-def run_batch(
-    plan: Plan, settings: Settings, folder: Path, *, place: str | None = None, new_key: bool, gallery: bool = False
-) -> int:
+def run_batch(plan: Plan, settings: Settings, folder: Path, *, place: str | None = None, new_key: bool) -> int:
     """Write every job of *plan* down in the journal of *folder*, run what is not done, and return the exit code.
 
     The pictures go to the same folder, or to *place*, which the journal then notes.
@@ -99,12 +97,12 @@ def run_batch(
             # What is missing for it is told before anything is written.
             open_store(place)
         storage.prepare_folder(folder)
-        with _gallery_of(folder, screen, is_wanted=gallery):
+        with _gallery_of(folder, screen, is_wanted=settings.gallery):
             work, notes = plan_batch(writer, plan, settings, place)
             return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
 
 
-def run_resume(folder: Path, settings: Settings, *, new_key: bool, gallery: bool = False) -> int:
+def run_resume(folder: Path, settings: Settings, *, new_key: bool) -> int:
     """Run what is not done of the journal in *folder*, and return the exit code.
 
     Raises:
@@ -121,7 +119,7 @@ def run_resume(folder: Path, settings: Settings, *, new_key: bool, gallery: bool
         writer = JournalWriter(folder, account)
         run = _Run(settings, place or writer.path.parent, screen, base_url, key, writer)
         storage.prepare_folder(writer.path.parent)
-        with _gallery_of(writer.path.parent, screen, is_wanted=gallery):
+        with _gallery_of(writer.path.parent, screen, is_wanted=settings.gallery):
             work, notes = plan_rest(writer, settings)
             return with_manifest(screen, writer.path.parent, lambda: run.finish(work, stack, notes))
 
