@@ -319,7 +319,7 @@ def test_a_table_without_a_prompt_column_is_one_clear_error(make):
             {"prompt": ["a"]}, {"guidance": 3}, "row 0: guidance: 3 was given; flux-schnell has no such", id="an option"
         ),
         pytest.param(
-            {"prompt": ["a"]}, {"model": "flx-dev"}, "row 0: model: 'flx-dev' was given; did you mean", id="a model"
+            {"prompt": ["a"]}, {"model": "flx-dev"}, "model: 'flx-dev' was given; did you mean", id="a model"
         ),
     ],
 )
