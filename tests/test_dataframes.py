@@ -318,9 +318,7 @@ def test_a_table_without_a_prompt_column_is_one_clear_error(make):
         pytest.param(
             {"prompt": ["a"]}, {"guidance": 3}, "row 0: guidance: 3 was given; flux-schnell has no such", id="an option"
         ),
-        pytest.param(
-            {"prompt": ["a"]}, {"model": "flx-dev"}, "model: 'flx-dev' was given; did you mean", id="a model"
-        ),
+        pytest.param({"prompt": ["a"]}, {"model": "flx-dev"}, "model: 'flx-dev' was given; did you mean", id="a model"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_row(rows, options, expected):
