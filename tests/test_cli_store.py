@@ -99,6 +99,13 @@ def test_the_journal_may_be_elsewhere(bucket, service, prompts, folder):
     assert not (folder / "a-images").exists()
 
 
+def test_the_tool_server_takes_no_folder_whose_pictures_are_elsewhere(bucket, service, prompts, capsys):
+    run(f"batch a.csv --out {PLACE}")
+    run("mcp --out a-images", 3)
+    assert f"the pictures of a-images go to {PLACE}; take another folder with --out" in capsys.readouterr().err
+    assert 3 == len(service.bills)
+
+
 def test_resume_goes_on_to_the_same_place(bucket, service, prompts, capsys):
     run(f"batch a.csv --out {PLACE} --limit 1", 4)
     assert 1 == len(pictures(bucket))
