@@ -127,8 +127,8 @@ def test_a_dry_run_refuses_a_place_that_the_run_could_not_open(capsys, folder, m
 
 
 def test_the_line_that_goes_on_keeps_what_was_watched_by(capsys, service):
-    assert 4 == command("batch a.txt --limit 1 --gallery --preview")
-    line = "cometflux resume a-images --preview --gallery"
+    assert 4 == command("batch a.txt --limit 1 --gallery --embed")
+    line = "cometflux resume a-images --embed --gallery"
     assert line in capsys.readouterr().err
 
 
@@ -171,8 +171,10 @@ def test_a_template_makes_the_prompts_of_any_table(service, folder):
     pq.write_table(pa.table({"animal": ["owl"], "seed": [2]}), folder / "b.parquet")
     assert 0 == command("batch b.csv", "--template", "a {animal}")
     assert 0 == command("batch b.parquet", "--template", "an {animal}", "--out", "c")
-    assert 0 == command("batch a.txt", "--jinja", "{{ prompt|upper }}", "--out", "d")
-    assert ["A FOX", "A HEN", "AN OWL", "a fox", "an owl"] == sorted(bill.input["prompt"] for bill in service.bills)
+    assert 0 == command("batch a.txt", "--template", "{prompt}, ink", "--out", "d")
+    assert ["a fox", "a fox, ink", "a hen, ink", "an owl", "an owl, ink"] == sorted(
+        bill.input["prompt"] for bill in service.bills
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,15 +189,6 @@ def test_a_template_makes_the_prompts_of_any_table(service, folder):
             "b.csv, line 3: the template takes {animal}, which is empty here",
         ),
         (["batch", "b.csv", "--template", "a {"], "--template: a brace stands alone; write {{ for the brace itself"),
-        (
-            ["batch", "b.csv", "--template", "a", "--jinja", "b"],
-            "--template and --jinja exclude each other; leave one out",
-        ),
-        (["batch", "b.csv", "--jinja", "a {{ animal"], "--jinja: unexpected end of template"),
-        (
-            ["batch", "b.csv", "--jinja", "{{ animal }}"],
-            "b.csv, line 3: the template takes {animal}, and there is none",
-        ),
         (["batch", "b.csv"], "b.csv, line 1: no column is named 'prompt'; the first row names the columns"),
         (["batch", "b.parquet"], "b.parquet: no column is named 'prompt', and no template makes the prompts"),
         (["batch", "b.csv", "--template", "a fox"], "b.csv, line 1: no row can use the column 'animal'; take it out"),

@@ -136,7 +136,6 @@ def test_a_template_makes_the_prompts_of_a_table_that_has_none():
     frame = pd.DataFrame({"animal": ["fox", "owl"], "place": ["a tram", "Rome"], "seed": [1, 2]})
     expected = [{"prompt": "a fox in a tram", "seed": 1}, {"prompt": "a owl in Rome", "seed": 2}]
     assert expected == inputs(frame, template="a {animal} in {place}")
-    assert expected == inputs(frame, jinja="a {{ animal }} in {{ place }}")
 
 
 def test_a_template_may_take_the_prompt_itself_and_a_parameter():
@@ -207,7 +206,7 @@ def test_no_other_library_of_dataframes_is_imported_by_reading_one():
     script = (
         "import sys, polars as pl\nfrom cometflux.sources import read_jobs\n"
         "read_jobs(pl.DataFrame({'prompt': ['a']}))\n"
-        "print(sorted({'pandas', 'duckdb', 'yaml', 'jinja2', 'aiohttp', 'cyclopts'} & set(sys.modules)))"
+        "print(sorted({'pandas', 'duckdb', 'yaml', 'aiohttp', 'cyclopts'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "[]\n" == done.stdout
@@ -304,15 +303,9 @@ def test_a_table_without_a_prompt_column_is_one_clear_error(make):
             id="a cell that a template misses",
         ),
         pytest.param(
-            {"animal": ["fox"]},
-            {"jinja": "a {{ animl }}"},
-            "row 0: the template takes {animl}, and there is none",
-            id="jinja",
-        ),
-        pytest.param(
-            {"x": [" ", "a"], "n": [1, 1]},
-            {"jinja": "{{ x if x is defined }}"},
-            "row 0: the template makes an",
+            {"seed": [1]},
+            {"template": " \n"},
+            "row 0: the template makes an empty prompt of it",
             id="empty",
         ),
         pytest.param(
@@ -342,12 +335,6 @@ def test_what_cannot_be_handed_over_is_one_error():
     assert ["the Broken: its rows cannot be read ('lost')"] == complaints(Broken())
     (line,) = complaints(pl.Series("prompt", ["a"]))
     assert line.startswith("the Series: its rows cannot be read (")
-
-
-def test_templates_exclude_each_other():
-    assert ["template and jinja exclude each other; leave one out"] == complaints(
-        pa.table({"prompt": ["a"]}), template="a", jinja="b"
-    )
 
 
 def test_a_template_that_is_wrong_is_told_by_the_name_of_its_argument():
@@ -432,15 +419,13 @@ def test_a_table_of_too_many_rows_is_refused(monkeypatch, tmp_path):
     assert [f"{path}: it has 4 rows, and at most 3 are read; make several files of it"] == complaints(path)
 
 
-@pytest.mark.parametrize("extra", ["pyarrow", "yaml", "jinja2"])
+@pytest.mark.parametrize("extra", ["pyarrow", "yaml"])
 def test_a_missing_extra_is_named(extra, tmp_path):
     (tmp_path / "a.yaml").write_text("prompt: a")
     call = {
         "pyarrow": "type('T', (), {'__arrow_c_stream__': None})()",
         "yaml": f"{str(tmp_path / 'a.yaml')!r}",
-        "jinja2": f"{str(tmp_path / 'a.csv')!r}, jinja='a'",
     }[extra]
-    (tmp_path / "a.csv").write_text("prompt\na\n")
     script = (
         f"import sys; sys.modules[{extra!r}] = None\n"
         "from cometflux import CometfluxError\n"

@@ -85,11 +85,6 @@ def test_keys_are_templates_too():
     assert ["fox-1", "fox-2"] == [job.key for job in plan(text)]
 
 
-def test_a_jinja_template_makes_the_prompts():
-    text = "jinja: |\n  a {{ animal|upper }}\n  {%- if style %}, {{ style }}{% endif %}\nmatrix:\n  animal: [fox]\n"
-    assert [{"prompt": "a FOX, ink"}] == inputs(f"{text}  style: [ink]\n")
-
-
 def test_null_leaves_a_parameter_out():
     assert [{"prompt": "a"}, {"prompt": "a", "seed": 1}] == inputs("prompt: a\nmatrix:\n  seed: [~, 1]\n")
 
@@ -278,16 +273,6 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ),
         pytest.param(
             "prompt: a\nseed: 3\nmatrix:\n  seed: [1]\n", "line 2: 'seed' stands in matrix and outside of it", id="both"
-        ),
-        pytest.param(
-            "jinja: |\n  a\n  {{ animl }}\nmatrix:\n  animal: [fox]\n",
-            "line 3: jinja: the template takes {animl}, and there is none; did you mean {animal}?",
-            id="a name that Jinja misses",
-        ),
-        pytest.param(
-            "jinja: |\n  a\n  {% if x %}\nx: 1\n",
-            "line 3: jinja: Unexpected end of template.",
-            id="a template that is no Jinja",
         ),
     ],
 )

@@ -328,7 +328,7 @@ def enough(writer: JournalWriter, limit: int) -> int:
 def resume_line(folder: Path, settings: Settings, *, limit: int | None = None) -> str:
     """Write the command that goes on, as it can be pasted; *limit* takes the place of the one that was given."""
     words = ["cometflux", "resume", argument(folder)]
-    for name in ("local", "embed", "preview", "gallery"):
+    for name in ("local", "embed", "gallery"):
         words += [f"--{name}"] if getattr(settings, name) else []
     options = {
         "--base-url": settings.base_url,

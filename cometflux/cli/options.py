@@ -121,9 +121,6 @@ class Settings:
     proxy: Annotated[
         str | None, Parameter(metavar="URL", group=FURTHER, converter=tokens.text, help="An HTTP proxy to go through.")
     ] = None
-    preview: Annotated[
-        bool, Parameter(negative=_never, show_default=False, help="Show the pictures on the terminal as they come.")
-    ] = False
     verbose: Annotated[
         int,
         Parameter(
@@ -173,10 +170,6 @@ class Templates:
         str | None,
         Parameter(metavar="TEXT", converter=tokens.text, help='Makes the prompts: "a {animal} in {place}".'),
     ] = None
-    jinja: Annotated[
-        str | None,
-        Parameter(metavar="TEXT", group=FURTHER, converter=tokens.text, help="The same in the language of Jinja."),
-    ] = None
     max_jobs: Annotated[
         int, Parameter(metavar="N", group=FURTHER, converter=tokens.whole(1), help="Most jobs of a sweep.")
     ] = Most().jobs
@@ -185,7 +178,7 @@ class Templates:
         """Say how prompts are made, in the words of the shell."""
         from cometflux.sources.templates import Prompting
 
-        return Prompting(template=self.template, jinja=self.jinja, template_label="--template", jinja_label="--jinja")
+        return Prompting(template=self.template, template_label="--template")
 
 
 @Parameter(name="*", group=OPTIONS)

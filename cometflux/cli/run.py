@@ -33,7 +33,6 @@ from cometflux.cli.local import local_service
 from cometflux.cli.log import describe, sentence
 from cometflux.cli.manifest import with_manifest
 from cometflux.cli.options import Settings
-from cometflux.cli.preview import open_preview
 from cometflux.cli.report import Tally, not_drawn, record, told
 from cometflux.cli.screen import Screen
 from cometflux.cli.shell import argument, join
@@ -49,7 +48,7 @@ from cometflux.errors import (
     SessionClosedError,
     SessionStoppedError,
 )
-from cometflux.events import Event, Saved
+from cometflux.events import Event
 from cometflux.jobs import Job
 from cometflux.journal import FILE_NAME, Journal, JournalWriter
 from cometflux.registry import Outcome
@@ -237,7 +236,6 @@ class _Run:
         self.tally = Tally(out, is_kept=writer is not None)
         self.bare = Bare()
         self.bar: Callable[[Event], None] | None = None
-        self.preview = open_preview(screen) if settings.preview else None
         self.session = open_session(
             base_url=base_url,
             api_key=key,
@@ -287,8 +285,7 @@ class _Run:
 
     def _run(self, work: Work | _Prompts) -> None:
         try:
-            shown = self.preview or contextlib.nullcontext()
-            with shown, self.screen.bar(work.total) as self.bar, signals.taken(self._on_signal):
+            with self.screen.bar(work.total) as self.bar, signals.taken(self._on_signal):
                 asyncio.run(self._work(work))
         except asyncio.CancelledError:
             # A signal came with the last step.
@@ -358,8 +355,6 @@ class _Run:
             self.screen.log(*describe(event))
         elif self.screen.voice.verbosity > 1:
             self.screen.say(sentence(event))
-        if self.preview is not None and isinstance(event, Saved):
-            self.preview.show(event.files)
 
     def _take(self, outcome: Outcome) -> None:
         self.tally.add(outcome)

@@ -68,7 +68,7 @@ class Screen:
         self.is_data_lost = False
         """Whether data could not be written, though somebody wanted it."""
         self._lock = threading.RLock()
-        """Held by whoever writes to the terminal: a picture there must not be cut in two by the bar."""
+        """Held while anything is written to the terminal, so that the bar's thread never cuts a line in two."""
         self._live: Live | None = None
         self._outlet: Outlet | None = None
         self._log_outlet: Outlet | None = None
@@ -157,10 +157,6 @@ class Screen:
         """Show a table among the talk; a log has its figures in another form."""
         if not self.voice.is_log:
             self._print(table)
-
-    def show_picture(self, picture: RenderableType) -> None:
-        """Show a picture above the bar."""
-        self._print(picture)
 
     def log(self, event: str, values: Mapping[str, Any]) -> None:
         """Write one line of the log."""

@@ -23,7 +23,6 @@ def read_jobs(
     *,
     model: str = "flux-schnell",
     template: str | None = None,
-    jinja: str | None = None,
     format: str | None = None,  # noqa: A002 - what it is called everywhere
     folder: str | os.PathLike[str] | None = None,
     max_jobs: int = 10_000,
@@ -38,7 +37,6 @@ def read_jobs(
             pyarrow …), or the path of a ``.csv``, ``.tsv``, ``.jsonl``, ``.txt``, ``.yaml`` or ``.parquet`` file.
         model: of rows that name none.
         template: makes the prompts, as in ``"a {animal} in {place}"``; without it there is a column ``prompt``.
-        jinja: the same in the language of Jinja, in its sandbox.
         format: how a file is written whose name does not say so.
         folder: what paths of images in the rows are relative to; else the file's folder, or the current one.
         max_jobs: how many jobs a sweep may multiply to.
@@ -48,7 +46,7 @@ def read_jobs(
         SourceError: something is wrong; it lists everything that is, each with its line or row.
         ConfigError: an extra is missing, or an argument is no such thing.
     """
-    prompting = Prompting(template=_text("template", template), jinja=_text("jinja", jinja))
+    prompting = Prompting(template=_text("template", template))
     read = _read(source, _format(format), prompting, _most(max_jobs))
     constants = {name: Constant(label=name, value=value) for name, value in parameters.items()}
     base = Path(folder) if folder is not None else Path() if is_table(source) else Path(source).parent

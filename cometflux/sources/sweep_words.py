@@ -12,7 +12,7 @@ from cometflux.sources.documents import Mapping, Node, Scalar
 from cometflux.sources.faults import Fault
 from cometflux.sources.rows import RESERVED, Quoted
 
-_WORDS = ("prompt", "prompts", "jinja", "model", "key", "matrix", "include", "exclude")
+_WORDS = ("prompt", "prompts", "model", "key", "matrix", "include", "exclude")
 
 
 @attrs.frozen(eq=False)
@@ -41,8 +41,6 @@ class Sweep:
 
     line: int = 1
     """Where the matrix begins."""
-    jinja: Cell | None = None
-    """The template of the prompts; None where they are no Jinja."""
     constants: Cells = attrs.field(factory=dict)
     axes: dict[str, tuple[Cell, ...]] = attrs.field(factory=dict)
     exclude: list[tuple[Cells, int]] = attrs.field(factory=list)
@@ -65,7 +63,7 @@ def read_words(root: Node) -> Sweep:
             _read_matrix(sweep, node, lists)
         elif word in ("include", "exclude"):
             _keep_list(sweep, lists, name, node)
-        elif word not in ("prompt", "prompts", "jinja") and (cell := _constant(sweep, name, node)):
+        elif word not in ("prompt", "prompts") and (cell := _constant(sweep, name, node)):
             sweep.constants[word] = cell
     for word, (_, node) in lists.items():
         target = sweep.exclude if word == "exclude" else sweep.include
@@ -75,13 +73,11 @@ def read_words(root: Node) -> Sweep:
 
 
 def _read_prompts(sweep: Sweep, root: Mapping) -> None:
-    given = [root.parts[word] for word in ("prompt", "prompts", "jinja") if word in root.parts]
+    given = [root.parts[word] for word in ("prompt", "prompts") if word in root.parts]
     for name, _ in given[1:]:
         sweep.faults.append(Fault(f"{name.text!r} and {given[0][0].text!r} exclude each other", name.line))
     for name, node in given[:1]:
-        if name.text == "jinja":
-            sweep.jinja = _scalar(sweep, name, node)
-        elif isinstance(node, documents.Sequence):
+        if isinstance(node, documents.Sequence):
             sweep.axes["prompt"] = _axis(sweep, name, node)
         elif cell := _scalar(sweep, name, node):
             sweep.constants["prompt"] = cell
@@ -199,9 +195,6 @@ def _check_names(sweep: Sweep) -> None:
     for name in sweep.constants.keys() & sweep.axes.keys():
         line = sweep.constants[name].line
         sweep.faults.append(Fault(f"{name!r} stands in matrix and outside of it", line))
-    prompts = [*sweep.axes.get("prompt", ()), *(entry["prompt"] for entry, _ in sweep.include if "prompt" in entry)]
-    if sweep.jinja is not None:
-        sweep.faults += [Fault("'prompt' and 'jinja' exclude each other", cell.line) for cell in prompts[:1]]
     for entry, line in sweep.exclude:
         for name in entry.keys() - sweep.axes.keys():
             close = difflib.get_close_matches(name, sweep.axes, n=1)

@@ -32,7 +32,7 @@ def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True)
     found = _multiply(sweep, name)
     if len(found) * most.copies > most.jobs:
         raise SourceError(f"it comes to {len(found) * most.copies} jobs; {_at_most(most)}", name)
-    if needs_prompt and sweep.jinja is None and not any("prompt" in cells for cells, _ in found):
+    if needs_prompt and not any("prompt" in cells for cells, _ in found):
         raise SourceError("it has no prompt; add one, as in prompt: a fox", name)
     rows = _rows(sweep, found)
     _check(sweep, name)
@@ -90,12 +90,10 @@ def _multiply(sweep: Sweep, name: str) -> list[tuple[Cells, int | None]]:
 
 
 def _rows(sweep: Sweep, found: Sequence[tuple[Cells, int | None]]) -> list[Row]:
-    all_values = [_values(cells) for cells, _ in found]
-    if sweep.jinja is not None:
-        _fill_jinja(sweep, sweep.jinja, all_values, [line for _, line in found])
     templates = _Templates(sweep)
     rows = []
-    for (cells, line), values in zip(found, all_values, strict=True):
+    for cells, line in found:
+        values = _values(cells)
         made: dict[str, Any] = {
             name: text
             for name in ("prompt", "key")
@@ -152,22 +150,3 @@ class _Templates:
             return None
         self.sweep.used.update(template.names)
         return template
-
-
-def _fill_jinja(sweep: Sweep, cell: Cell, rows: list[dict[str, Any]], lines: list[int | None]) -> None:
-    """Give each row the prompt that the template makes of it."""
-    from cometflux.sources.jinja import fill_jinja
-
-    try:
-        filled = fill_jinja(str(cell.value), list(map(_takeable, rows)))
-    except TemplateError as error:
-        sweep.faults.append(Fault(f"jinja: {error}", cell.first + error.line - 1))
-        return
-    sweep.used.update(filled.names)
-    for values, text, line in zip(rows, filled.texts, lines, strict=True):
-        if isinstance(text, TemplateError):
-            sweep.faults.append(Fault(f"jinja: {text}", line or cell.first + text.line - 1))
-        elif not text.strip():
-            sweep.faults.append(Fault("jinja: it makes an empty prompt", line or cell.line))
-        else:
-            values["prompt"] = text

@@ -16,36 +16,30 @@ class Prompting:
 
     template: str | None = None
     """With plain names in braces; None where there is none."""
-    jinja: str | None = None
-    """In the language of Jinja; None where there is none."""
     template_label: str = "template"
-    jinja_label: str = "jinja"
 
     @property
     def is_given(self) -> bool:
         """Whether a template makes the prompts."""
-        return self.template is not None or self.jinja is not None
+        return self.template is not None
 
     def apply(self, source: Source) -> Source:
         """Give each row the prompt that the template makes of it.
 
         Raises:
             SourceError: a template is wrong, or a row has not what it takes; all rows are told.
-            ConfigError: the extra ``batch`` is missing.
         """
-        if self.template is not None and self.jinja is not None:
-            raise SourceError(f"{self.template_label} and {self.jinja_label} exclude each other; leave one out")
+        if self.template is None:
+            return source
         try:
-            if self.jinja is not None:
-                return _apply_jinja(source, self.jinja)
-            return source if self.template is None else _apply_plain(source, self.template)
+            return _apply(source, self.template)
         except TemplateError as error:
-            label = self.template_label if self.jinja is None else self.jinja_label
+            label = self.template_label
             where = label if error.line == 1 else f"{label}, line {error.line}"
             raise SourceError(f"{where}: {error}") from error
 
 
-def _apply_plain(source: Source, text: str) -> Source:
+def _apply(source: Source, text: str) -> Source:
     template = Template.parse(text)
     absent = [name for name in template.names if source.columns and name not in source.columns]
     if absent:
@@ -62,13 +56,6 @@ def _fill(template: Template, row: Row, source: Source) -> str | TemplateError:
         return template.fill(row.values)
     except TemplateError as error:
         return error
-
-
-def _apply_jinja(source: Source, text: str) -> Source:
-    from cometflux.sources.jinja import fill_jinja
-
-    filled = fill_jinja(text, [row.values for row in source.rows])
-    return _with_prompts(source, filled.names, iter(filled.texts))
 
 
 def _with_prompts(source: Source, names: frozenset[str], prompts: Iterator[str | TemplateError]) -> Source:
