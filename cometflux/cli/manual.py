@@ -1,6 +1,7 @@
 """The reference of every command, written from the commands themselves.
 
 ``python -m cometflux.cli.manual docs/command.md`` writes it anew between the two marks of that page.
+`App.generate_docs` would not do: it leaves out the epilogues, which hold most examples, and runs the others together.
 """
 
 import inspect

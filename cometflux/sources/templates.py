@@ -15,7 +15,7 @@ class Prompting:
     """How the prompts of a table are made: by one template, or as they stand in it."""
 
     template: str | None = None
-    """With plain names in braces; None where there is none."""
+    """The text of the template, with plain names in braces. None if the table has its own prompts."""
     template_label: str = "template"
 
     @property
