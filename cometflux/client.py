@@ -126,7 +126,7 @@ Verb = Literal["submit", "download"]
 
 
 def timed(verb: Verb, exchange: Awaitable[T], attempts: list[Attempt] | None) -> Awaitable[T]:
-    """Make an exchange note in *attempts* how long it took; None leaves it as it is."""
+    """Record in *attempts* how long an exchange takes. If that is None, return the exchange as it is."""
     return exchange if attempts is None else _timed(verb, exchange, attempts)
 
 

@@ -38,7 +38,7 @@ class Submitted(Value):
     model: str = ""
     """``owner/name``."""
     job_id: int = 0
-    """Tells the job apart from all others that are under way, as keys may be the same in two batches."""
+    """Identifies the job while it is under way; two batches may use the same key."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -51,7 +51,7 @@ class Accepted(Value):
     resumed: bool = False
     """Whether an earlier run bought it, and it is only taken up again."""
     attempts: tuple[Attempt, ...] = ()
-    """The submissions that were made for the job since it was last accepted, each of them; the last was accepted."""
+    """Every submission of the job up to this one, in order, since the previous `Accepted`."""
     job_id: int = 0
     """As in `Submitted`."""
 
@@ -67,7 +67,7 @@ class Polled(Value):
     error: CometfluxError | None = None
     """Why the question failed; a failed question changes nothing for the prediction."""
     seconds: float = 0.0
-    """How long the question took, a repetition included."""
+    """How long the poll took, including its retry."""
     job_id: int = 0
     """As in `Submitted`."""
 
@@ -121,7 +121,7 @@ class Ended(Value):
     images: int = 0
     """How many images the prediction has, saved or not."""
     attempts: tuple[Attempt, ...] = ()
-    """The downloads that were made for the job, and the submissions that no `Accepted` has reported."""
+    """Every download of the job, and every submission that no `Accepted` has reported."""
     job_id: int = 0
     """As in `Submitted`."""
 

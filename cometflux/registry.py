@@ -127,7 +127,7 @@ class Entry:
         """Whether it was bought by an earlier run."""
         self.is_over = False
         self.attempts: list[Attempt] | None = None
-        """The submissions and downloads that no event has reported yet; None if nobody listens."""
+        """The submissions and downloads that no event has reported yet; None if no observer listens."""
 
         # What the journal knows; all of it stays empty where there is none.
         self.identity = identity

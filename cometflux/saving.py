@@ -58,7 +58,7 @@ class Saver:
         """Save what can be saved; return the files, and the first error where some are missing.
 
         What an earlier run saved of the prediction is not fetched again. *is_named* tells that a caller chose *stem*.
-        Each download is added to *attempts*; None if nobody wants to know.
+        Each download is recorded in *attempts*; None if no observer listens.
         """
         if not prediction.output:
             return (), OutputError("there is no output to save", prediction_id=prediction.id)
