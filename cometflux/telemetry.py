@@ -30,8 +30,8 @@ def spans(tracer_provider: "TracerProvider | None" = None) -> Observer:
     """Make an observer for ``on_event`` that makes a span for each job.
 
     The span of a job begins when the job is handed over and ends with its outcome. Its children are a span ``submit``
-    for each submission, ``poll`` for each poll and ``download`` for each download. No span shows the API key, the
-    prompt or the query of a URL. One observer may serve any number of sessions.
+    for each submission, ``poll`` for each poll and ``download`` for each download. No span shows the API key
+    or the query of a URL. One observer may serve any number of sessions.
 
     Args:
         tracer_provider: receives the spans; None for the provider of the program.
