@@ -5,6 +5,7 @@ import heapq
 import itertools
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
@@ -159,7 +160,7 @@ class Asker:
     async def _ask(self, poll: Poll, sent: float) -> None:
         """Ask once. A question that fails changes nothing for its prediction."""
         entry: Entry = poll.subject
-        asked = self._clock()
+        asked, began = self._clock(), time.monotonic() if self._tell else 0.0
         try:
             prediction = await self._answer(poll, entry, sent)
         finally:
@@ -169,7 +170,16 @@ class Asker:
         if self._tell:
             assert entry.prediction is not None
             status = prediction.status if prediction else None
-            self._tell(Polled(key=entry.key, prediction_id=entry.prediction.id, status=status, error=entry.trouble))
+            self._tell(
+                Polled(
+                    key=entry.key,
+                    prediction_id=entry.prediction.id,
+                    status=status,
+                    error=entry.trouble,
+                    seconds=time.monotonic() - began,
+                    job_id=id(entry),
+                )
+            )
         if prediction is None:
             self._schedule.fail(poll, self._clock())
         elif prediction.status.is_terminal:

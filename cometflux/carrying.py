@@ -177,7 +177,16 @@ class Carrier:
         self._registry.accept(entry, prediction)
         self._on_change()
         if self._tell:
-            self._tell(Accepted(key=entry.key, index=entry.index, prediction_id=prediction.id, resumed=entry.resumed))
+            self._tell(
+                Accepted(
+                    key=entry.key,
+                    index=entry.index,
+                    prediction_id=prediction.id,
+                    resumed=entry.resumed,
+                    attempts=entry.take_attempts(),
+                    job_id=id(entry),
+                )
+            )
 
     # ── known from an earlier run ────────────────────────────────────────────────────────────────────────────────────
 
@@ -316,7 +325,7 @@ class Carrier:
         if self._tell:
             error = verdict(prediction)[1]
             assert error is not None
-            self._tell(Retried(key=entry.key, index=entry.index, error=error))
+            self._tell(Retried(key=entry.key, index=entry.index, error=error, job_id=id(entry)))
         self.launch(entry)
 
     async def _save(self, entry: Entry, prediction: Prediction, place: Place) -> None:
@@ -325,7 +334,7 @@ class Carrier:
         try:
             record = storage.record_of(prediction, entry.job, entry.key, entry.index)
             stem = naming.file_stem(entry.index, entry.job)
-            files, error = await self._saver.save(prediction, place, stem, record)
+            files, error = await self._saver.save(prediction, place, stem, record, attempts=entry.attempts)
             if error is not None and error.is_disk:
                 # What cannot be kept is not to be bought.
                 self._on_doom(error)
@@ -336,6 +345,7 @@ class Carrier:
                         prediction_id=prediction.id,
                         files=tuple(image.path for image in files),
                         size=sum(image.size for image in files),
+                        job_id=id(entry),
                     )
                 )
         except Exception as broken:  # noqa: BLE001 - the job ends, whatever broke
@@ -384,6 +394,10 @@ class Carrier:
                     prediction_id=entry.prediction_id,
                     error=error,
                     resumed=entry.resumed,
+                    status=entry.prediction.status if entry.prediction else None,
+                    images=len(entry.prediction.output) if entry.prediction else 0,
+                    attempts=entry.take_attempts(),
+                    job_id=id(entry),
                 )
             )
         entry.deliver(outcome)

@@ -1,11 +1,12 @@
 """One exchange at a time: create, get, cancel, download. Nothing is repeated, nothing remembered."""
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, TypeVar
 
 from cometflux import protocol
 from cometflux.errors import CometfluxError, InputError, Money
+from cometflux.events import Attempt
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction
 from cometflux.protocol import Request, Response
@@ -118,3 +119,29 @@ class Client:
         if not isinstance(url, str):
             raise InputError("url", url, "allowed is the URL of an output, as a string")
         return await self._transport.download(url)
+
+
+T = TypeVar("T")
+Verb = Literal["submit", "download"]
+
+
+def timed(verb: Verb, exchange: Awaitable[T], attempts: list[Attempt] | None) -> Awaitable[T]:
+    """Record in *attempts* how long an exchange takes. If that is None, return the exchange as it is."""
+    return exchange if attempts is None else _timed(verb, exchange, attempts)
+
+
+async def _timed(verb: Verb, exchange: Awaitable[T], attempts: list[Attempt]) -> T:
+    started, began = time.time(), time.monotonic()
+    error = None
+    try:
+        return await exchange
+    except CometfluxError as raised:
+        error = raised
+        raise
+    except BaseException as raised:
+        # A transport of the caller's may raise anything, and its text may show the key.
+        money = Money.UNKNOWN if verb == "submit" else Money.ACCEPTED
+        error = CometfluxError(f"the {verb} was broken off ({type(raised).__name__})", money=money)
+        raise
+    finally:
+        attempts.append(Attempt(verb=verb, started=started, seconds=time.monotonic() - began, error=error))

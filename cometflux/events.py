@@ -5,6 +5,7 @@ An observer is a plain callable, called on the event loop; it should return at o
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
@@ -16,11 +17,28 @@ from cometflux.values import Value
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
+class Attempt(Value):
+    """One submission or one download that was made for a job, and how long it took."""
+
+    verb: Literal["submit", "download"]
+    started: float
+    """When it began, in seconds since 1970."""
+    seconds: float
+    """How long it took."""
+    error: CometfluxError | None = None
+    """Why it failed; None if it did not."""
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Submitted(Value):
     """A job was handed over; nothing is sent yet."""
 
     key: str
     index: int
+    model: str = ""
+    """``owner/name``."""
+    job_id: int = 0
+    """Identifies the job while it is under way; two batches may use the same key."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -32,6 +50,10 @@ class Accepted(Value):
     prediction_id: str
     resumed: bool = False
     """Whether an earlier run bought it, and it is only taken up again."""
+    attempts: tuple[Attempt, ...] = ()
+    """Every submission of the job up to this one, in order, since the previous `Accepted`."""
+    job_id: int = 0
+    """As in `Submitted`."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -44,6 +66,10 @@ class Polled(Value):
     """What it said; None where the question failed."""
     error: CometfluxError | None = None
     """Why the question failed; a failed question changes nothing for the prediction."""
+    seconds: float = 0.0
+    """How long the poll took, including its retry."""
+    job_id: int = 0
+    """As in `Submitted`."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -62,6 +88,8 @@ class Retried(Value):
     index: int
     error: CometfluxError
     """What became of the one before."""
+    job_id: int = 0
+    """As in `Submitted`."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -73,6 +101,8 @@ class Saved(Value):
     files: tuple[Path | StoredFile, ...]
     size: int = 0
     """How many bytes they have together."""
+    job_id: int = 0
+    """As in `Submitted`."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -86,6 +116,14 @@ class Ended(Value):
     error: CometfluxError | None
     resumed: bool = False
     """Whether an earlier run bought it."""
+    status: Status | None = None
+    """The last known status of the prediction; None if there is no prediction."""
+    images: int = 0
+    """How many images the prediction has, saved or not."""
+    attempts: tuple[Attempt, ...] = ()
+    """Every download of the job, and every submission that no `Accepted` has reported."""
+    job_id: int = 0
+    """As in `Submitted`."""
 
 
 Event = Submitted | Accepted | Polled | Throttled | Retried | Saved | Ended

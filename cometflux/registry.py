@@ -17,6 +17,7 @@ from cometflux.errors import (
     PredictionFailedError,
     UnknownSubmissionError,
 )
+from cometflux.events import Attempt
 from cometflux.jobs import Job, Kind
 from cometflux.locations import StoredFile
 from cometflux.predictions import Prediction, Status
@@ -67,7 +68,7 @@ class Entry:
 
     # Thousands may be pending.
     __slots__ = (
-        *("admitted", "deliver", "doubt", "failed", "failures", "fingerprint", "holds_slot"),
+        *("admitted", "attempts", "deliver", "doubt", "failed", "failures", "fingerprint", "holds_slot"),
         *("identity", "index", "input_size", "is_given_up", "is_looked_up", "is_over", "is_written", "job"),
         *(
             "key",
@@ -125,6 +126,8 @@ class Entry:
         self.resumed = False
         """Whether it was bought by an earlier run."""
         self.is_over = False
+        self.attempts: list[Attempt] | None = None
+        """The submissions and downloads that no event has reported yet; None if no observer listens."""
 
         # What the journal knows; all of it stays empty where there is none.
         self.identity = identity
@@ -145,6 +148,13 @@ class Entry:
     def prediction_id(self) -> str | None:
         """The prediction's id; None before it is accepted."""
         return self.prediction.id if self.prediction else None
+
+    def take_attempts(self) -> tuple[Attempt, ...]:
+        """Return the attempts that no event has reported yet, and forget them."""
+        attempts = tuple(self.attempts or ())
+        if attempts:
+            self.attempts = []
+        return attempts
 
 
 def verdict(prediction: Prediction) -> tuple[Kind, PredictionError | None]:

@@ -5,8 +5,9 @@ import contextlib
 from typing import Any
 
 from cometflux import naming, protocol, storage
-from cometflux.client import Client
+from cometflux.client import Client, timed
 from cometflux.errors import CometfluxError, OutputError
+from cometflux.events import Attempt
 from cometflux.images import Image
 from cometflux.places import Place
 from cometflux.predictions import Prediction
@@ -45,22 +46,36 @@ class Saver:
         await self._is_caught_up.wait()
 
     async def save(
-        self, prediction: Prediction, place: Place, stem: str, record: dict[str, Any], *, is_named: bool = False
+        self,
+        prediction: Prediction,
+        place: Place,
+        stem: str,
+        record: dict[str, Any],
+        *,
+        is_named: bool = False,
+        attempts: list[Attempt] | None = None,
     ) -> tuple[tuple[Image, ...], OutputError | None]:
         """Save what can be saved; return the files, and the first error where some are missing.
 
         What an earlier run saved of the prediction is not fetched again. *is_named* tells that a caller chose *stem*.
+        Each download is recorded in *attempts*; None if no observer listens.
         """
         if not prediction.output:
             return (), OutputError("there is no output to save", prediction_id=prediction.id)
         self._note_unsaved(1)
         try:
-            return await self._save_each(prediction, place, stem, record, is_named)
+            return await self._save_each(prediction, place, stem, record, is_named, attempts)
         finally:
             self._note_unsaved(-1)
 
     async def _save_each(
-        self, prediction: Prediction, place: Place, stem: str, record: dict[str, Any], is_named: bool
+        self,
+        prediction: Prediction,
+        place: Place,
+        stem: str,
+        record: dict[str, Any],
+        is_named: bool,
+        attempts: list[Attempt] | None,
     ) -> tuple[tuple[Image, ...], OutputError | None]:
         count = len(prediction.output)
         first: OutputError | None = None
@@ -74,7 +89,7 @@ class Saver:
             if found[number] is not None:
                 continue
             try:
-                data = await self.fetch(prediction.output[number])
+                data = await self.fetch(prediction.output[number], attempts)
                 found[number] = await self._write(place, name, data, record, is_named)
             except OutputError as error:
                 error.prediction_id = prediction.id
@@ -95,9 +110,9 @@ class Saver:
         else:
             self._is_caught_up.clear()
 
-    async def _fetch_once(self, url: str) -> bytes:
+    async def _fetch_once(self, url: str, attempts: list[Attempt] | None = None) -> bytes:
         async with self._places:
-            data = await self._client.download(url)
+            data = await timed("download", self._client.download(url), attempts)
         storage.check_image(data)
         return data
 

@@ -508,7 +508,8 @@ class Session:
     def _enter(self, job: Job, deliver: Any, **values: Any) -> Entry:
         entry = self._registry.enter(job, deliver, **values)
         if self._tell:
-            self._tell(Submitted(key=entry.key, index=entry.index))
+            entry.attempts = []
+            self._tell(Submitted(key=entry.key, index=entry.index, model=job.model, job_id=id(entry)))
         return entry
 
     # ── stopping ─────────────────────────────────────────────────────────────────────────────────────────────────────

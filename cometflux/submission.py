@@ -17,7 +17,7 @@ from typing import Literal
 import attrs
 
 from cometflux import protocol
-from cometflux.client import Client
+from cometflux.client import Client, timed
 from cometflux.errors import (
     CometfluxError,
     ConfigError,
@@ -157,12 +157,12 @@ class Submitter:
         sent = await self._prepare(entry, request)
         try:
             if self._tell and isinstance(entry.trouble, ConnectError):
-                self._tell(Retried(key=entry.key, index=entry.index, error=entry.trouble))
+                self._tell(Retried(key=entry.key, index=entry.index, error=entry.trouble, job_id=id(entry)))
             entry.trouble = None
             number = self._breaker.number()
             entry.sending = True
             try:
-                prediction = await self._client.submit(request)
+                prediction = await timed("submit", self._client.submit(request), entry.attempts)
             except Exception as raised:
                 error = _as_said(raised)
                 confirmed = await self._look_into(entry, error)
@@ -246,7 +246,7 @@ class Submitter:
             raise error from reason
         self._resent += 1
         if self._tell:
-            self._tell(Retried(key=entry.key, index=entry.index, error=error))
+            self._tell(Retried(key=entry.key, index=entry.index, error=error, job_id=id(entry)))
         return None
 
     def _has_resent_enough(self, entry: Entry) -> bool:

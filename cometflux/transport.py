@@ -10,7 +10,7 @@ No object of aiohttp leaves this module, not even as the cause of an error: thei
 import base64
 import socket
 import ssl as tls
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
@@ -24,7 +24,6 @@ from cometflux.errors import AnswerError, ConfigError, ConnectError, Money, Outp
 from cometflux.exchange import Exchange, TappedConnector, body_of, tapping
 from cometflux.images import read_data_uri
 from cometflux.protocol import Request, Response
-from cometflux.tracing import Shield
 from cometflux.values import Value
 
 LARGEST_ANSWER = 8 * 1024 * 1024
@@ -92,10 +91,9 @@ class AiohttpTransport:
         ssl: an ``ssl.SSLContext`` that knows your certificates; None for the usual ones.
         times: how long an exchange may take.
         largest_output: the most bytes read of one output.
-        trace_configs: trace configs of aiohttp; whatever they do, they stop no request and see no key.
 
     Raises:
-        ConfigError: *ssl* or *trace_configs* is something else.
+        ConfigError: *ssl* is something else.
     """
 
     def __init__(
@@ -107,11 +105,9 @@ class AiohttpTransport:
         ssl: Any = None,
         times: Times | None = None,
         largest_output: int = LARGEST_OUTPUT,
-        trace_configs: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         if ssl is not None and not isinstance(ssl, tls.SSLContext):
             raise ConfigError(f"ssl={ssl!r}: allowed is an ssl.SSLContext, as ssl.create_default_context makes one")
-        _check_trace_configs(trace_configs)
         # Given with each request: aiohttp would send a session's own headers to a proxy, too.
         self._headers = {"Authorization": f"Bearer {key}"}
         self._secrets = tuple(_spellings(key, proxy))
@@ -121,7 +117,6 @@ class AiohttpTransport:
         self._times = times = Times() if times is None else times
         self._answers, self._polls = Deadlines(times.answer), Deadlines(times.poll)
         self._largest_output = largest_output
-        self._shields = [self._shield(config) for config in trace_configs]
         # Where the API itself is on this machine, its outputs may be too.
         self._is_local = is_loopback(urlsplit(base_url).hostname or "")
         self._submitter: aiohttp.ClientSession | None = None
@@ -307,13 +302,9 @@ class AiohttpTransport:
                 sock_read=idle,
             ),
         )
-        # Those that are there already were hung on by an instrumentation of the whole program.
-        if shields := [*map(self._shield, http.trace_configs), *self._shields]:
-            http.trace_configs[:] = [shield.trace_config() for shield in shields]
+        # An instrumentation of the whole program adds some. aiohttp would wait for them before it hands a paid id over.
+        http.trace_configs.clear()
         return http
-
-    def _shield(self, config: aiohttp.TraceConfig) -> Shield:
-        return Shield(config, self._hide, lambda error: self._describe(error, self._times.idle))
 
     def _public_socket(self, info: tuple[Any, ...]) -> socket.socket:
         """Open a socket for an address, unless the address is one that no output of a public service has.
@@ -356,11 +347,6 @@ class AiohttpTransport:
                 return error.strerror or type(error).__name__
             case _:
                 return type(error).__name__
-
-
-def _check_trace_configs(configs: object) -> None:
-    if not isinstance(configs, Sequence) or not all(isinstance(config, aiohttp.TraceConfig) for config in configs):
-        raise ConfigError(f"trace_configs={configs!r}: allowed is a list of aiohttp.TraceConfig objects")
 
 
 class _PrivateAddressError(OSError):

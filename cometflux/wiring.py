@@ -6,12 +6,9 @@ An explicit argument wins over the environment, and that over the default; a bla
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
-
-from aiohttp import TraceConfig
 
 from cometflux.addresses import is_address
 from cometflux.errors import ConfigError
@@ -48,7 +45,6 @@ def open_session(
     proxy: str | None = None,
     ssl: Any = None,
     largest_output: int = LARGEST_OUTPUT,
-    trace_configs: Sequence[TraceConfig] = (),
 ) -> Session:
     """Make a session with CometAPI; enter it with ``async with``.
 
@@ -64,7 +60,7 @@ def open_session(
             the same jobs handed over again, by this process or a later one, go on from where they stand and are not
             bought twice. None to keep what is pending in memory only.
         new_key: whether a journal that was begun with another key is taken over with this one.
-        on_event: called on the loop with each event of `cometflux.events`.
+        on_event: called on the loop with each event of `cometflux.events`; `telemetry.spans` makes spans of them.
         on_unknown: what to do about a submission of unknown fate; see `Session`.
         max_resends: how many of those may be sent again; needed with ``on_unknown="resend"``.
         max_predictions: how many predictions may be bought altogether, those in the journal included.
@@ -74,8 +70,6 @@ def open_session(
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` that knows your certificates; None for the usual ones.
         largest_output: the most bytes read of one output; a larger one is not saved.
-        trace_configs: trace configs of aiohttp, such as `telemetry.trace_config` makes. Their callbacks are called,
-            not waited for, and stop no request; they see neither the key nor the query of an output's URL.
 
     Raises:
         ConfigError: there is no key, a setting is unusable, or *embed* lacks its extra.
@@ -90,7 +84,7 @@ def open_session(
     if journal is not None and not isinstance(journal, JournalWriter):
         journal = JournalWriter(journal, Account(base_url=base, key=key, may_change_key=new_key))
     return Session(
-        AiohttpTransport(key, base, proxy=proxy, ssl=ssl, largest_output=largest_output, trace_configs=trace_configs),
+        AiohttpTransport(key, base, proxy=proxy, ssl=ssl, largest_output=largest_output),
         max_pending=max_pending,
         poll_policy=poll_policy,
         retry_policy=retry_policy,

@@ -36,7 +36,6 @@ EFFECTS = [
     *(
         "deadlines",
         "exchange",
-        "tracing",
         "transport",
         "retry",
         "gate",
@@ -60,7 +59,7 @@ EFFECTS = [
 LINE = PURE + EFFECTS
 
 MODULE_OWNERS = {
-    "aiohttp": {"exchange", "telemetry", "tracing", "transport", "wiring"},
+    "aiohttp": {"exchange", "transport"},
     "cattrs": {"converter", "notation"},
     "json": {"converter", "notation"},
     "backoff": {"retry"},

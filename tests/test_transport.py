@@ -8,6 +8,7 @@ import json
 import socket
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 from peer import Peer, end, http
 
@@ -331,6 +332,29 @@ async def test_the_environment_adds_no_proxy_and_no_credentials(transports, monk
     async with Peer(lambda _: http(200, b"x")) as peer:
         await transports(peer).download(f"{peer.url}/out.webp")
     assert "authorization" not in peer.requests[0]["headers"]
+
+
+async def test_an_instrumentation_of_the_whole_program_is_kept_away_from_the_requests(transports, monkeypatch):
+    """aiohttp waits for trace callbacks, also between a paid response and its id, and shows them the key."""
+    called = []
+
+    async def hang(session, context, params):
+        called.append(params)
+        await asyncio.Event().wait()
+
+    original = aiohttp.ClientSession.__init__
+
+    def instrumented(self, *args, **options):
+        config = aiohttp.TraceConfig()
+        config.on_request_start.append(hang)
+        config.on_request_end.append(hang)
+        original(self, *args, trace_configs=[config], **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
+    async with Peer(lambda _: http(201, b"{}")) as peer:
+        transport = transports(peer)
+        assert [201, 201] == [(await transport.submit(POST)).status, (await transport.ask(GET)).status]
+    assert [] == called
 
 
 async def test_a_proxy_that_refuses_proves_that_nothing_was_sent_and_does_not_see_the_key(transports):

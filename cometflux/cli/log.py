@@ -10,13 +10,13 @@ def describe(event: Event) -> tuple[str, dict[str, Any]]:
     """Return the name of an event, and what it tells."""
     match event:
         case Submitted():
-            values: dict[str, Any] = {"key": event.key, "index": event.index}
+            values: dict[str, Any] = {"key": event.key, "index": event.index, "model": event.model}
         case Accepted():
             values = {"key": event.key, "index": event.index, "prediction_id": event.prediction_id}
             values |= {"resumed": event.resumed}
         case Polled():
-            status = None if event.status is None else event.status.value
-            values = {"key": event.key, "prediction_id": event.prediction_id, "status": status, **_error(event.error)}
+            values = {"key": event.key, "prediction_id": event.prediction_id, "status": _status(event)}
+            values |= {**_error(event.error), "seconds": round(event.seconds, 3)}
         case Throttled():
             values = {"seconds": round(event.seconds, 3)}
         case Retried():
@@ -27,6 +27,7 @@ def describe(event: Event) -> tuple[str, dict[str, Any]]:
         case Ended():
             values = {"key": event.key, "index": event.index, "kind": event.kind.value}
             values |= {"prediction_id": event.prediction_id, **_error(event.error), "resumed": event.resumed}
+            values |= {"status": _status(event), "images": event.images}
     return type(event).__name__.lower(), values
 
 
@@ -39,6 +40,10 @@ def sentence(event: Event) -> str:
 
 def _word(value: Any) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def _status(event: Polled | Ended) -> str | None:
+    return None if event.status is None else event.status.value
 
 
 def _error(error: CometfluxError | None) -> dict[str, str | None]:
