@@ -123,7 +123,7 @@ class ImagesKind(ParameterKind):
     def read_text(self, field: str, text: str, folder: Path) -> list[str | Path]:
         """Read one image, or a JSON list of them."""
         if not text.lstrip().startswith("["):
-            return [_IMAGE_KIND.read_text(field, text, folder)]
+            return self.read_json(field, text, folder)
         value = guess(text)
         if not isinstance(value, list):
             raise InputError(field, text, 'allowed is one image, or a JSON list as in ["a.png", "b.png"]')

@@ -6,13 +6,13 @@ beside the model that needs it.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 
 from cometflux.errors import InputError
+from cometflux.models.words import closest, listed
 from cometflux.values import Value
 
 # A spreadsheet may write a whole number as 7.0.
@@ -303,18 +303,3 @@ def guess(text: str) -> Any:
 
 def _refuse(word: str) -> Any:
     raise ValueError(word)
-
-
-def listed(words: Iterable[str], conjunction: str) -> str:
-    """Join words as a sentence does: ``a, b and c``."""
-    *front, last = words
-    return f"{', '.join(front)} {conjunction} {last}" if front else last
-
-
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that may be meant by a misspelt one; None if none is near."""
-    import difflib  # needed for a slip of the pen only
-
-    by_folded = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold(), by_folded, n=1)
-    return by_folded[close[0]] if close else None

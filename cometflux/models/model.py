@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 import attrs
 
 from cometflux.errors import InputError
-from cometflux.models.kinds import closest, listed
 from cometflux.models.parameters import PARAMETER, PROMPT, RULE, Parameter, Rule
+from cometflux.models.words import closest, listed
 from cometflux.values import Value
 
 IGNORED = "the service would ignore it, and the picture would still be paid"
