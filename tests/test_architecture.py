@@ -75,6 +75,7 @@ MODULE_OWNERS = {
     "obstore": {"store"},
     "piexif": {"exif"},
     "opentelemetry": {"telemetry"},
+    "tqdm": {"notebook"},
 }
 # Clocks, threads, sockets and files.
 MODULE_OWNERS |= {
@@ -89,9 +90,6 @@ NAME_OWNERS = {
     # An import by name would get round the line; the lazy public names need it.
     "import_module": {"__init__"},
 }
-# How a fact is shown in a notebook is asked of the fact itself; where it is, it may read files.
-SHOWING = "_repr_mimebundle_"
-SHOWN_BY = {("predictions", "display"), ("registry", "display")}
 CLOCK_OWNERS = {"session", "deadlines"}
 ASYNC_SYNTAX = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
 # A path is a value, but what it leads to is not; nor is the time of day.
@@ -107,9 +105,7 @@ def find_violations(source, name):
         return [f"cometflux/{_file(name)}:1: {name} has no place in the line"]
     tree = ast.parse(source)
     eager = {node for part in tree.body if not _is_lazy(part) for node in ast.walk(part)}
-    showing = {node for part in ast.walk(tree) if _shows(part) for node in ast.walk(part)}
-    nodes = [(node, node in eager, node in showing) for node in ast.walk(tree)]
-    broken = sorted({(node[0].lineno, rule) for node in nodes for rule in _broken(*node, name)})
+    broken = sorted({(node.lineno, rule) for node in ast.walk(tree) for rule in _broken(node, node in eager, name)})
     return [f"cometflux/{_file(name)}:{line}: {rule}" for line, rule in broken]
 
 
@@ -122,14 +118,8 @@ def _is_lazy(part):
     return is_for_types or isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
-def _shows(part):
-    return isinstance(part, ast.FunctionDef) and part.name == SHOWING
-
-
-def _broken(node, is_eager, is_showing, name):
+def _broken(node, is_eager, name):
     for package, module in _imported(node):
-        if is_showing and package == "cometflux" and (name, module) in SHOWN_BY:
-            continue
         if package == "cometflux" and module not in LINE:
             yield f"{module} has no place in the line"
         elif package == "cometflux" and LINE.index(module) >= LINE.index(name):
@@ -199,22 +189,7 @@ def test_every_module_keeps_to_the_line():
         pytest.param("jobs", "from .session import Session", "session is not to the left", id="a relative import"),
         pytest.param("jobs", "import cometflux.session", "session is not to the left", id="a plain import"),
         pytest.param("jobs", "def f(): import cometflux.session", "session is not to the left", id="in a function"),
-        pytest.param("registry", "from cometflux.display import x", "display is not to the left", id="shown eagerly"),
-        pytest.param(
-            "registry", "def show(): import cometflux.display", "display is not to the left", id="shown elsewhere"
-        ),
-        pytest.param(
-            "registry",
-            f"def {SHOWING}(): import cometflux.session",
-            "session is not to the left",
-            id="shown by another",
-        ),
-        pytest.param(
-            "jobs",
-            f"def {SHOWING}(): import cometflux.display",
-            "display is not to the left",
-            id="another thing shown",
-        ),
+        pytest.param("registry", "def _repr(): import cometflux.display", "display is not to", id="shown by itself"),
         pytest.param("session", "import opentelemetry.trace", "opentelemetry belongs to", id="spans in session"),
         pytest.param("wiring", "import cometflux", "__init__ is not to the left", id="the package itself"),
         pytest.param(
@@ -261,7 +236,6 @@ def test_a_planted_violation_is_found(name, source, rule):
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        pytest.param("registry", f"class A:\n  def {SHOWING}(self): import cometflux.display", id="a late showing"),
         pytest.param("jobs", "from cometflux.models.model import is_model", id="a module in a folder"),
         pytest.param("jobs", "from pathlib import Path\nPath('a') / 'b'", id="a path as a value"),
         pytest.param("session", "from cometflux import protocol\nloop.time()", id="the loop's clock in session"),
