@@ -34,7 +34,7 @@ _PAUSE = 0.25
 
 def _shell() -> Any:
     """Return the shell of IPython; None if there is none."""
-    # Whoever works in a notebook has loaded it.
+    # In a notebook IPython is loaded already.
     ipython = sys.modules.get("IPython")
     return None if ipython is None else ipython.get_ipython()
 

@@ -92,6 +92,13 @@ def test_its_values_are_checked_in_an_object_and_in_a_job():
         assert caught.value.message.endswith("allowed is a list of at most 2 LoRAs, each with path and scale")
 
 
+def test_its_values_do_not_change_with_the_caller_s():
+    style = dict(STYLE)
+    typed = DevLora(prompt="a boat", loras=[style])
+    style["scale"] = 9
+    assert [STYLE] == Job.of(typed).input["loras"]
+
+
 def test_a_slip_of_the_pen_is_told_what_may_be_meant():
     with pytest.raises(InputError, match=r"flux-dev-lora has no such parameter.*did you mean 'loras'"):
         DevLora(prompt="a boat", lorras=[STYLE])

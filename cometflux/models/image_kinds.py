@@ -38,7 +38,7 @@ class ImageKind(ParameterKind):
         return {"type": "string"}
 
     def check(self, field: str, value: object) -> None:
-        """Refuse what is not an image for sure; no file is opened."""
+        """Refuse a value that cannot be an image; no file is opened."""
         if isinstance(value, Path) or (isinstance(value, bytes) and value):
             return
         if not isinstance(value, str):
@@ -67,7 +67,7 @@ class ImageKind(ParameterKind):
 
 
 def _check_data_uri(field: str, value: str, found: re.Match[str]) -> None:
-    """Refuse a data URI that holds no image for sure; whether its bytes are one is not looked at."""
+    """Refuse a data URI that cannot hold an image; the bytes themselves are not examined."""
     kind, marks = found[1].lower(), found[2].lower()
     if kind and kind != "application/octet-stream" and not kind.startswith("image/"):
         raise InputError(field, value, f"allowed is the data URI of an image, and this one is {kind}")
@@ -109,7 +109,7 @@ class ImagesKind(ParameterKind):
         return {"type": "array", "items": _IMAGE_KIND.json_schema, "maxItems": self.most_images}
 
     def check(self, field: str, value: object) -> None:
-        """Refuse what is not a list of images, or too long."""
+        """Refuse a value that is not a list of images, or is too long."""
         if isinstance(value, str | bytes | Path):
             raise InputError(field, value, "give a list, even for a single image")
         if not isinstance(value, list | tuple):

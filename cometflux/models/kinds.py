@@ -1,7 +1,7 @@
-"""The kinds of parameters: what each allows, how people write it, and how JSON does.
+"""The kinds of parameters: the allowed values, and how they are checked, read and described.
 
-Whatever deals with a parameter calls its kind. So a kind that is not here is one more subclass of `ParameterKind`,
-beside the model that needs it.
+All code that deals with a parameter calls its kind. So a new kind is one more subclass of `ParameterKind`, here or in
+the file of the model that needs it, and nothing else changes.
 """
 
 import re
@@ -65,7 +65,7 @@ class ParameterKind(Value, ABC):
 
     @abstractmethod
     def check(self, field: str, value: object) -> None:
-        """Check one value by itself, without a look at the other parameters.
+        """Check one value, regardless of the other parameters.
 
         Raises:
             InputError: the value is not allowed.
@@ -73,7 +73,7 @@ class ParameterKind(Value, ABC):
 
     @abstractmethod
     def read_text(self, field: str, text: str, folder: Path) -> Any:
-        """Read what a person wrote in a cell or on the command line; paths are relative to *folder*.
+        """Read a text from a cell or the command line; paths are relative to *folder*.
 
         Raises:
             InputError: the text is not of this kind. Its range is not checked here.
@@ -106,7 +106,7 @@ class TextKind(ParameterKind):
         return {"type": "string"}
 
     def check(self, field: str, value: object) -> None:
-        """Refuse what is not a text, or blank."""
+        """Refuse a value that is not a text, or is blank."""
         if not isinstance(value, str) or not value.strip():
             raise self.refusal(field, value)
         check_encodable(field, value)
@@ -158,7 +158,7 @@ class IntegerKind(ParameterKind):
         return {"type": "integer", **_range(self.minimum, self.maximum)}
 
     def check(self, field: str, value: object) -> None:
-        """Refuse what is not a whole number in the range."""
+        """Refuse a value that is not a whole number in the range."""
         # Without a published range, JSON readers and random generators still end at 64 bits.
         least = -(2**63) if self.minimum is None else self.minimum
         greatest = 2**64 - 1 if self.maximum is None else self.maximum
@@ -200,7 +200,7 @@ class NumberKind(ParameterKind):
         return {"type": "number", **_range(self.minimum, self.maximum)}
 
     def check(self, field: str, value: object) -> None:
-        """Refuse what is not a number in the range."""
+        """Refuse a value that is not a number in the range."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.refusal(field, value)
         # NaN is in no range.
@@ -236,7 +236,7 @@ class BooleanKind(ParameterKind):
         return {"type": "boolean"}
 
     def check(self, field: str, value: object) -> None:
-        """Refuse what is not True or False."""
+        """Refuse a value that is not True or False."""
         if not isinstance(value, bool):
             raise self.refusal(field, value)
 
@@ -278,7 +278,7 @@ class ChoiceKind(ParameterKind):
         return self.choices
 
     def check(self, field: str, value: object) -> None:
-        """Refuse what is not one of the choices, and say which may be meant."""
+        """Refuse a value that is not one of the choices, and name the nearest choice."""
         if isinstance(value, str) and value in self.choices:
             return
         if not isinstance(value, str):

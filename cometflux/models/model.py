@@ -1,4 +1,4 @@
-"""What every model has in common, the models by name, and the check of an input."""
+"""The class that every model extends, the models by name, and the check of an input."""
 
 import re
 from collections.abc import Mapping

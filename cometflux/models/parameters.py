@@ -1,7 +1,7 @@
 """One parameter of a model, and the fields by which a model declares its parameters."""
 
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, get_args
 
 import attrs
@@ -17,9 +17,9 @@ class Parameter(Value):
 
     name: str = ""
     kind: ParameterKind
-    """What it allows, and how that is checked, read and described."""
+    """The values that it takes."""
     default: Any = None
-    """What the service takes when the parameter is left out; None where it has no fixed default."""
+    """The service's value for a parameter that is left out; None if the default varies."""
     required: bool = False
 
     @property
@@ -29,26 +29,26 @@ class Parameter(Value):
 
     @property
     def minimum(self) -> float | None:
-        """The least value; None where no range is published."""
+        """The least value; None if no range is published."""
         return self.kind.json_schema.get("minimum")
 
     @property
     def maximum(self) -> float | None:
-        """The greatest value; None where no range is published."""
+        """The greatest value; None if no range is published."""
         return self.kind.json_schema.get("maximum")
 
     @property
     def most(self) -> int | None:
-        """How many items a list may hold; None for every other kind."""
+        """The maximum number of items in a list; None for every other kind."""
         return self.kind.json_schema.get("maxItems")
 
     @property
     def allowed(self) -> str:
-        """What is allowed, as a phrase: ``a whole number from 0 to 100``."""
+        """The allowed values, as a phrase: ``a whole number from 0 to 100``."""
         return self.kind.phrase
 
     def check(self, value: object) -> None:
-        """Check one value by itself, without a look at the other parameters.
+        """Check one value, regardless of the other parameters.
 
         Raises:
             InputError: the value is not allowed.
@@ -56,8 +56,8 @@ class Parameter(Value):
         self.kind.check(self.name, value)
 
 
-# The field makers. Each puts a Parameter in the field's metadata, and a rule where other fields matter. Checked is
-# when all fields are set: a validator for each would cost more than all checks together.
+# The field makers. Each puts a Parameter in the field's metadata, and a rule if other fields matter. The checks run
+# when all fields are set: a validator for each field would cost more than all checks together.
 
 PARAMETER = "cometflux.parameter"
 RULE = "cometflux.rule"
@@ -112,8 +112,10 @@ def images(*, most: int) -> Any:
 
 
 def frozen_list(value: Any) -> Any:
-    """Keep a list as a tuple, so that it does not change with the caller's."""
-    return tuple(value) if isinstance(value, list) else value
+    """Copy a list and the mappings in it as a tuple, so that it does not change with the caller's."""
+    if not isinstance(value, list):
+        return value
+    return tuple(dict(item) if isinstance(item, Mapping) else item for item in value)
 
 
 # A required field is spelled out, because type checkers take any other call for a default.
