@@ -12,6 +12,7 @@ import attrs
 
 from cometflux import flux
 from cometflux.errors import InputError
+from cometflux.models.model import is_model
 from cometflux.values import Value
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -88,7 +89,7 @@ class Job(Value):
             return item if key is None else attrs.evolve(item, key=key)
         if isinstance(item, str):
             item = flux.Schnell(prompt=item)
-        if type(item) not in _TYPED:
+        if not is_model(type(item)):
             hint = f"; make an object of it: {item.__name__}(prompt=...)" if _is_typed(item) else ""
             raise InputError("job", item, f"allowed is a cometflux.flux object, a Job, or a prompt as a string{hint}")
         _check_key(key)
@@ -118,9 +119,6 @@ def _copied(value: Any, depth: int = 0) -> Any:
             return value
 
 
-_TYPED = frozenset(flux.MODELS.values())
-
-
 def _meant(model: object) -> str:
     """Say which model may be meant."""
     if _is_typed(model):
@@ -132,7 +130,7 @@ def _meant(model: object) -> str:
 
 
 def _is_typed(item: object) -> TypeGuard[type[flux.Flux]]:
-    return isinstance(item, type) and item in _TYPED
+    return is_model(item)
 
 
 def _check_key(key: object) -> None:

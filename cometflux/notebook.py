@@ -1,4 +1,4 @@
-"""A batch in a notebook: how far it is, drawn below the cell.
+"""In a notebook: pictures below the cell, and a bar that shows how far a batch is.
 
 ::
 
@@ -7,170 +7,129 @@
     async for outcome in progress(session.generate(jobs, save_to="images")):
         ...
 
-Needs nothing that a notebook does not have. Where there is no notebook, nothing is drawn.
+Importing this module in a notebook lets it show the pictures of a `Prediction` and an `Outcome`. The bar is one of tqdm
+and needs the extra ``notebook``. Outside a notebook no bar is drawn.
 """
 
 import asyncio
-import html
 import logging
 import operator
 import sys
-import time
-import uuid
+import warnings
 from collections import Counter
-from collections.abc import AsyncIterable, Callable
-from typing import Self
+from collections.abc import AsyncIterable
+from typing import Any, Self
 
+from cometflux import display
+from cometflux.errors import ConfigError
 from cometflux.jobs import Kind
+from cometflux.predictions import Prediction
 from cometflux.registry import Outcome
 
 _log = logging.getLogger("cometflux")
 
-Publish = Callable[[dict[str, str], bool], object]
-"""Shows a bundle by media type, for the first time or, where the second argument is True, in place of the last."""
-
 _PAUSE = 0.25
-"""Seconds between two drawings at least."""
+"""Seconds after an outcome within which it is drawn, even if no other comes."""
+
+
+def _shell() -> Any:
+    """Return the shell of IPython; None if there is none."""
+    # In a notebook IPython is loaded already.
+    ipython = sys.modules.get("IPython")
+    return None if ipython is None else ipython.get_ipython()
+
+
+def show_pictures(formatter: Any) -> None:
+    """Let a display formatter of IPython show predictions and outcomes with their pictures."""
+    formatter.mimebundle_formatter.for_type(Prediction, display.show_prediction)
+    formatter.mimebundle_formatter.for_type(Outcome, display.show_outcome)
+
+
+if (_here := _shell()) is not None:
+    show_pictures(_here.display_formatter)
 
 
 def progress(outcomes: AsyncIterable[Outcome], *, total: int | None = None) -> "Progress":
-    """Hand on the outcomes of a batch, and draw how far it is.
+    """Yield the outcomes of a batch, and draw a bar in a notebook that shows how far the batch is.
 
     Leaving the loop stops the batch as it does without this, unless the batch has a name of its own.
 
     Args:
-        outcomes: what `Session.generate` returned.
-        total: how many there will be; None to take the number of jobs, where what was given to ``generate`` has one.
+        outcomes: the return value of `Session.generate`.
+        total: how many there will be; None to take the number of jobs, if what was given to ``generate`` has one.
+
+    Raises:
+        ConfigError: this is a notebook, and the extra is not installed.
     """
     if total is None:
         total = operator.length_hint(outcomes, 0) or None
-    publish = _notebook()
-    return Progress(outcomes, None if publish is None else Bar(total, publish))
+    # A shell in a terminal has no kernel.
+    is_notebook = getattr(_shell(), "kernel", None) is not None
+    return Progress(outcomes, make_bar(total) if is_notebook else None)
 
 
-def _notebook() -> Publish | None:
-    """Find out how to draw in this notebook; None where there is none."""
-    # Whoever works in a notebook has loaded it.
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    # A shell in a terminal cannot draw anything anew.
-    if getattr(shell, "kernel", None) is None:
-        return None
-    transient = {"display_id": uuid.uuid4().hex}
-    assert shell is not None
-    display = shell.display_pub
+def make_bar(total: int | None, **options: Any) -> Any:
+    """Make a bar for *total* jobs, None if nobody knows how many: a widget if ipywidgets is there, else a line of text.
 
-    def publish(bundle: dict[str, str], again: bool) -> None:
-        display.publish(data=bundle, metadata={}, transient=transient, update=again)
+    *options* go to tqdm.
 
-    return publish
+    Raises:
+        ConfigError: tqdm is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            # It recommends ipywidgets; the line of text is as good.
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ConfigError('progress() in a notebook needs an extra: pip install "cometflux[notebook]"') from error
+    # Jupyter marks stderr red. Without smoothing the time left is that of the average. At a fixed position a bar is not
+    # moved down by one that was left.
+    return tqdm(**{"total": total, "unit": "job", "smoothing": 0, "position": 0, "file": sys.stdout, **options})
 
 
 class Progress:
     """The outcomes of a batch; iterate with ``async for``. Made by `progress`."""
 
-    def __init__(self, outcomes: AsyncIterable[Outcome], bar: "Bar | None") -> None:
+    def __init__(self, outcomes: AsyncIterable[Outcome], bar: Any) -> None:
         self._outcomes = aiter(outcomes)
         self._bar = bar
+        self._counts: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Outcome:
-        if self._bar is None:
-            return await anext(self._outcomes)
-        self._bar.begin()
         try:
             outcome = await anext(self._outcomes)
-        except BaseException:
-            self._bar.finish()
+        except Exception:
+            self._draw(None)
             raise
-        self._bar.note(outcome)
+        self._draw(outcome)
         return outcome
 
+    def _draw(self, outcome: Outcome | None) -> None:
+        """Draw one more outcome; with None, how the batch ended."""
+        if self._bar is None:
+            return
+        try:
+            self._bar.close() if outcome is None else self._count(outcome)
+        except Exception:  # noqa: BLE001 - it is the notebook's, and may raise anything
+            # No outcome is lost because of a drawing.
+            self._bar.disable, self._bar = True, None
+            _log.exception("the progress cannot be drawn any more")
 
-class Bar:
-    """What is drawn. It knows nothing of the batch, so that a batch which is dropped is not kept by a timer here.
-
-    Args:
-        total: how many outcomes there will be; None where nobody knows.
-        publish: draws.
-    """
-
-    def __init__(self, total: int | None, publish: Publish) -> None:
-        self._total = total
-        self._publish = publish
-        self._counts: Counter[str] = Counter()
-        self._bought = 0
-        self._began: float | None = None
-        self._is_drawn = False
-        self._is_stale = True
-        self._is_broken = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def begin(self) -> None:
-        """Draw it for the first time."""
-        if self._began is None:
-            self._began = time.monotonic()
-            self._draw()
-
-    def note(self, outcome: Outcome) -> None:
-        """Count an outcome; it is drawn now or soon."""
+    def _count(self, outcome: Outcome) -> None:
         is_unsaved = outcome.kind is Kind.SUCCEEDED and outcome.error is not None
         self._counts["not saved" if is_unsaved else str(outcome.kind).replace("_", " ")] += 1
-        self._bought += not outcome.resumed
-        self._is_stale = True
-        if self._timer is None:
-            self._draw()
-
-    def finish(self) -> None:
-        """Draw how it ended."""
+        words = ", ".join(f"{count} {kind}" for kind, count in self._counts.items())
+        self._bar.set_postfix_str(words, refresh=False)
+        # An outcome of an earlier run says nothing about the time left.
+        self._bar.initial += outcome.resumed
+        self._bar.update()
+        # tqdm leaves out an outcome that comes soon after another. The timer knows the bar only: it must not keep a
+        # batch that is dropped.
         if self._timer is not None:
             self._timer.cancel()
-        self._is_stale = True
-        self._draw()
-
-    def _draw(self) -> None:
-        self._timer = None
-        if not self._is_stale or self._is_broken:
-            return
-        self._is_stale = False
-        try:
-            self._publish(self._bundle(), self._is_drawn)
-        except Exception:  # noqa: BLE001 - it is the notebook's, and may raise anything
-            # No outcome is lost for a drawing.
-            self._is_broken = True
-            _log.exception("the progress cannot be drawn any more")
-            return
-        self._is_drawn = True
-        self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._draw)
-
-    def _bundle(self) -> dict[str, str]:
-        words = html.escape(text := " · ".join(self._words()))
-        # Without a value it is drawn as one that goes on without a known end.
-        extent = "" if self._total is None else f' value="{self._done}" max="{max(self._total, self._done)}"'
-        bar = f'<progress{extent} aria-label="{words}" style="vertical-align:middle;width:20em"></progress>'
-        return {"text/plain": text, "text/html": f"<div>{bar} {words}</div>"}
-
-    @property
-    def _done(self) -> int:
-        return self._counts.total()
-
-    def _words(self) -> list[str]:
-        done = f"{self._done}" if self._total is None else f"{self._done} of {self._total}"
-        assert self._began is not None
-        passed = time.monotonic() - self._began
-        words = [done, *(f"{count} {kind}" for kind, count in self._counts.items()), duration(passed)]
-        left = (self._total or 0) - self._done
-        if left > 0 and self._bought:
-            words.append(f"about {duration(passed / self._bought * left)} left")
-        return words
-
-
-def duration(seconds: float) -> str:
-    """Tell a time as people do."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+        self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._bar.refresh)

@@ -76,9 +76,3 @@ class Prediction(Value):
     def is_expired(self) -> bool:
         """Whether it succeeded but its output is gone."""
         return self.status is Status.SUCCEEDED and not self.output
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # Imported late, and from the right: showing reads files, and a notebook is where it is asked for.
-        from cometflux.display import show_prediction
-
-        return show_prediction(self)

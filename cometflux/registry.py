@@ -56,12 +56,6 @@ class Outcome(Value):
         assert self.prediction is not None
         return self.prediction
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # Imported late, and from the right: showing reads files, and a notebook is where it is asked for.
-        from cometflux.display import show_outcome
-
-        return show_outcome(self)
-
 
 class Entry:
     """One job on its way from submission to its outcome."""

@@ -12,6 +12,13 @@ PURE = [
     "refusals",
     "predictions",
     "errors",
+    "models",
+    "models.words",
+    "models.kinds",
+    "models.image_kinds",
+    "models.parameters",
+    "models.model",
+    "models.flux",
     "flux",
     "jobs",
     "records",
@@ -61,12 +68,13 @@ LINE = PURE + EFFECTS
 MODULE_OWNERS = {
     "aiohttp": {"exchange", "transport"},
     "cattrs": {"converter", "notation"},
-    "json": {"converter", "notation"},
+    "json": {"converter", "models.kinds", "notation"},
     "backoff": {"retry"},
     "sqlite3": {"database", "journal"},
     "obstore": {"store"},
     "piexif": {"exif"},
     "opentelemetry": {"telemetry"},
+    "tqdm": {"notebook"},
 }
 # Clocks, threads, sockets and files.
 MODULE_OWNERS |= {
@@ -81,9 +89,6 @@ NAME_OWNERS = {
     # An import by name would get round the line; the lazy public names need it.
     "import_module": {"__init__"},
 }
-# How a fact is shown in a notebook is asked of the fact itself; where it is, it may read files.
-SHOWING = "_repr_mimebundle_"
-SHOWN_BY = {("predictions", "display"), ("registry", "display")}
 CLOCK_OWNERS = {"session", "deadlines"}
 ASYNC_SYNTAX = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
 # A path is a value, but what it leads to is not; nor is the time of day.
@@ -96,13 +101,15 @@ EFFECT_CALLS = {
 def find_violations(source, name):
     """Return ``file:line: rule`` for each rule that the module *name* breaks."""
     if name not in LINE:
-        return [f"cometflux/{name}.py:1: {name} has no place in the line"]
+        return [f"cometflux/{_file(name)}:1: {name} has no place in the line"]
     tree = ast.parse(source)
     eager = {node for part in tree.body if not _is_lazy(part) for node in ast.walk(part)}
-    showing = {node for part in ast.walk(tree) if _shows(part) for node in ast.walk(part)}
-    nodes = [(node, node in eager, node in showing) for node in ast.walk(tree)]
-    broken = sorted({(node[0].lineno, rule) for node in nodes for rule in _broken(*node, name)})
-    return [f"cometflux/{name}.py:{line}: {rule}" for line, rule in broken]
+    broken = sorted({(node.lineno, rule) for node in ast.walk(tree) for rule in _broken(node, node in eager, name)})
+    return [f"cometflux/{_file(name)}:{line}: {rule}" for line, rule in broken]
+
+
+def _file(name):
+    return f"{name.replace('.', '/')}.py"
 
 
 def _is_lazy(part):
@@ -110,14 +117,8 @@ def _is_lazy(part):
     return is_for_types or isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
-def _shows(part):
-    return isinstance(part, ast.FunctionDef) and part.name == SHOWING
-
-
-def _broken(node, is_eager, is_showing, name):
+def _broken(node, is_eager, name):
     for package, module in _imported(node):
-        if is_showing and package == "cometflux" and (name, module) in SHOWN_BY:
-            continue
         if package == "cometflux" and module not in LINE:
             yield f"{module} has no place in the line"
         elif package == "cometflux" and LINE.index(module) >= LINE.index(name):
@@ -141,6 +142,15 @@ def _broken(node, is_eager, is_showing, name):
 
 def _imported(node):
     """Each import as the package and the module in it, also where the module is named as if it were a member."""
+    return [(package, _place(inner)) for package, *inner in _paths(node)]
+
+
+def _place(inner):
+    """Name the module at the start of *inner*, the deepest that has a place in the line."""
+    return next((name for name in (".".join(inner[:2]), *inner[:1]) if name in LINE), [*inner, "__init__"][0])
+
+
+def _paths(node):
     match node:
         case ast.Import(names=names):
             paths = [alias.name for alias in names]
@@ -149,18 +159,23 @@ def _imported(node):
             paths = [f"{start}.{alias.name}" for alias in names]
         case _:
             paths = []
-    return [(*path.split("."), "__init__")[:2] for path in paths]
+    return [path.split(".") for path in paths]
 
 
 def _list(owners):
     return " and ".join(sorted(owners)) if len(owners) < len(EFFECTS) else "the modules with effects"
 
 
+def _name_of(path):
+    inner = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(inner[:-1] if len(inner) > 1 and inner[-1] == "__init__" else inner)
+
+
 def test_every_module_keeps_to_the_line():
     violations = [
         violation
-        for path in sorted(PACKAGE.glob("*.py"))
-        for violation in find_violations(path.read_text(encoding="utf-8"), path.stem)
+        for path in sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("models/*.py")])
+        for violation in find_violations(path.read_text(encoding="utf-8"), _name_of(path))
     ]
     assert [] == violations, "\n".join(violations)
 
@@ -173,22 +188,7 @@ def test_every_module_keeps_to_the_line():
         pytest.param("jobs", "from .session import Session", "session is not to the left", id="a relative import"),
         pytest.param("jobs", "import cometflux.session", "session is not to the left", id="a plain import"),
         pytest.param("jobs", "def f(): import cometflux.session", "session is not to the left", id="in a function"),
-        pytest.param("registry", "from cometflux.display import x", "display is not to the left", id="shown eagerly"),
-        pytest.param(
-            "registry", "def show(): import cometflux.display", "display is not to the left", id="shown elsewhere"
-        ),
-        pytest.param(
-            "registry",
-            f"def {SHOWING}(): import cometflux.session",
-            "session is not to the left",
-            id="shown by another",
-        ),
-        pytest.param(
-            "jobs",
-            f"def {SHOWING}(): import cometflux.display",
-            "display is not to the left",
-            id="another thing shown",
-        ),
+        pytest.param("registry", "def _repr(): import cometflux.display", "display is not to", id="shown by itself"),
         pytest.param("session", "import opentelemetry.trace", "opentelemetry belongs to", id="spans in session"),
         pytest.param("wiring", "import cometflux", "__init__ is not to the left", id="the package itself"),
         pytest.param(
@@ -214,6 +214,12 @@ def test_every_module_keeps_to_the_line():
         pytest.param("events", "import asyncio", "asyncio belongs to the modules", id="asyncio in events"),
         pytest.param("registry", "datetime.now(UTC)", "registry is pure: no now()", id="the time of day in registry"),
         pytest.param("jobs", "Path('a.png').read_bytes()", "jobs is pure: no read_bytes()", id="a file in jobs"),
+        pytest.param(
+            "models.kinds", "from cometflux.models.model import x", "model is not to the left", id="within a folder"
+        ),
+        pytest.param("models.flux", "from cometflux import flux", "flux is not to the left", id="from the face"),
+        pytest.param("models.flux", "from cometflux.jobs import Job", "jobs is not to the left", id="from a folder"),
+        pytest.param("models.kinds", "Path('a').stat()", "models.kinds is pure: no stat()", id="a file in a folder"),
         pytest.param("flux", "open('a.png')", "flux is pure: no open()", id="an open file in flux"),
         pytest.param(
             "__init__", "from cometflux.jobs import Job", "when they are asked for", id="an eager public name"
@@ -222,14 +228,14 @@ def test_every_module_keeps_to_the_line():
 )
 def test_a_planted_violation_is_found(name, source, rule):
     (violation,) = find_violations(source, name)
-    assert violation.startswith(f"cometflux/{name}.py:1: ")
+    assert violation.startswith(f"cometflux/{_file(name)}:1: ")
     assert rule in violation
 
 
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        pytest.param("registry", f"class A:\n  def {SHOWING}(self): import cometflux.display", id="a late showing"),
+        pytest.param("jobs", "from cometflux.models.model import is_model", id="a module in a folder"),
         pytest.param("jobs", "from pathlib import Path\nPath('a') / 'b'", id="a path as a value"),
         pytest.param("session", "from cometflux import protocol\nloop.time()", id="the loop's clock in session"),
         pytest.param("journal", "import time\ntime.time()", id="the time of day in journal"),

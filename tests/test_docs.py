@@ -117,7 +117,8 @@ def test_every_public_name_has_its_place_in_the_reference():
 
 def test_the_line_is_told_as_it_is():
     shown = re.search(r"```text\npure(.*?)effects(.*?)```", (ROOT / "docs" / "how-it-works.md").read_text(), re.DOTALL)
-    assert [PURE, EFFECTS] == [part.split() for part in shown.groups()]
+    pure = [name for name in PURE if "." not in name]
+    assert [pure, EFFECTS] == [part.split() for part in shown.groups()]
 
 
 def test_every_model_has_its_place_in_the_reference():

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import io
 import re
 import subprocess
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cometflux.errors import SessionStoppedError
-from cometflux.notebook import Bar, Progress, duration, progress
+from cometflux.errors import ConfigError, SessionStoppedError
+from cometflux.notebook import Progress, make_bar, progress
 from cometflux.testing import LocalService
 from cometflux.wiring import open_session
 
@@ -24,57 +25,60 @@ async def session(service):
 ROOT = Path(__file__).parents[1]
 
 
+def execute(notebook, folder):
+    """Run the cells in a kernel, with *folder* as the working folder."""
+    from nbclient import NotebookClient
+
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=60, coalesce_streams=True, resources=resources).execute()
+
+
 class Cell:
-    """What stands below a cell: what was drawn, and when."""
+    """What stands below a cell: a line that is written again and again."""
 
-    def __init__(self):
-        self.drawn = []
-        self.times = []
+    def __init__(self, total, **options):
+        self.output = io.StringIO()
+        self.bar = make_bar(total, file=self.output, **options)
 
-    def publish(self, bundle, again):
-        assert again == bool(self.drawn), "only what is there can be drawn anew"
-        self.drawn.append(bundle)
-        self.times.append(asyncio.get_running_loop().time())
+    @property
+    def drawn(self):
+        return [line.strip() for line in self.output.getvalue().split("\r") if line.strip()]
 
     @property
     def text(self):
-        return self.drawn[-1]["text/plain"]
+        return self.drawn[-1]
 
 
 async def test_each_outcome_is_handed_on_and_counted(session, tmp_path):
-    cell = Cell()
+    cell = Cell(6)
     jobs = [f"boat {number}" for number in range(6)]
     batch = session.generate(jobs, save_to=tmp_path)
-    outcomes = [outcome async for outcome in Progress(batch, Bar(6, cell.publish))]
+    outcomes = [outcome async for outcome in Progress(batch, cell.bar)]
     assert set(range(6)) == {outcome.index for outcome in outcomes}
-    assert "0 of 6" in cell.drawn[0]["text/plain"]
-    assert re.match(r"6 of 6 · 6 succeeded · \d s$", cell.text)
-    assert 'value="6" max="6"' in cell.drawn[-1]["text/html"]
+    assert "0/6 [" in cell.drawn[0]
+    assert re.match(r"100%\|#+\| 6/6 \[.*job/s, 6 succeeded\]$", cell.text)
 
 
-async def test_it_is_drawn_a_few_times_a_second_at_most(service):
-    cell = Cell()
+async def test_it_is_drawn_a_few_times_a_second_at_most_and_the_last_outcome_soon(service):
+    cell = Cell(50, mininterval=3600)
     async with open_session(api_key=service.key, base_url=service.url, max_pending=64) as session:
-        jobs = [f"boat {number}" for number in range(50)]
-        async for _ in Progress(session.generate(jobs), Bar(50, cell.publish)):
-            await asyncio.sleep(0.04)
-    pauses = [later - earlier for earlier, later in zip(cell.times, cell.times[1:], strict=False)]
-    # The last one shows how it ended, at once.
-    assert min(pauses[:-1]) >= 0.2499
-    assert len(cell.drawn) < 25
-    assert "50 of 50" in cell.text
-    assert any(re.search(r" · about \d+ s left$", bundle["text/plain"]) for bundle in cell.drawn)
+        batch = Progress(session.generate([f"boat {number}" for number in range(50)]), cell.bar)
+        for _ in range(50):
+            await anext(batch)
+        assert ["0/50"] == re.findall(r"\d+/50", "".join(cell.drawn))
+        await asyncio.sleep(0.3)
+        assert ["0/50", "50/50"] == re.findall(r"\d+/50", "".join(cell.drawn))
 
 
 async def test_what_was_taken_before_the_loop_was_left_is_drawn_soon(session):
-    cell = Cell()
+    cell = Cell(3)
     taken = 0
-    async for _ in Progress(session.generate(["a boat", "a mill", "a tram"]), Bar(3, cell.publish)):
+    async for _ in Progress(session.generate(["a boat", "a mill", "a tram"]), cell.bar):
         taken += 1
         if taken == 2:
             break
     await asyncio.sleep(0.3)
-    assert "2 of 3" in cell.text
+    assert "2/3" in cell.text
 
 
 async def test_leaving_the_loop_stops_the_batch_though_a_drawing_is_due(service, session):
@@ -86,7 +90,7 @@ async def test_leaving_the_loop_stops_the_batch_though_a_drawing_is_due(service,
             drawn += 1
             yield f"boat {drawn}"
 
-    async for _ in Progress(session.generate(jobs()), Bar(None, Cell().publish)):
+    async for _ in Progress(session.generate(jobs()), Cell(None).bar):
         break
     gc.collect()
     await asyncio.sleep(0)
@@ -97,11 +101,10 @@ async def test_leaving_the_loop_stops_the_batch_though_a_drawing_is_due(service,
 
 
 async def test_where_nobody_knows_how_many_there_are_none_is_named(session):
-    cell = Cell()
-    async for _ in Progress(session.generate(iter(["a boat"])), Bar(None, cell.publish)):
+    cell = Cell(None)
+    async for _ in Progress(session.generate(iter(["a boat"])), cell.bar):
         pass
-    assert cell.text.startswith("1 · 1 succeeded")
-    assert "max=" not in cell.drawn[-1]["text/html"]
+    assert re.match(r"1job \[.*, 1 succeeded\]$", cell.text)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +118,8 @@ async def test_where_nobody_knows_how_many_there_are_none_is_named(session):
 )
 async def test_what_did_not_work_out_is_named(service, session, tmp_path, fault, word):
     service.fail(fault, after=fault == "drop")
-    cell = Cell()
-    async for _ in Progress(session.generate(["a boat", "a mill"], save_to=tmp_path), Bar(2, cell.publish)):
+    cell = Cell(2)
+    async for _ in Progress(session.generate(["a boat", "a mill"], save_to=tmp_path), cell.bar):
         pass
     assert word in cell.text
     assert "1 succeeded" in cell.text
@@ -124,48 +127,51 @@ async def test_what_did_not_work_out_is_named(service, session, tmp_path, fault,
 
 async def test_a_batch_that_stops_before_its_time_shows_how_far_it_came(service, session):
     service.fail("402")
-    cell = Cell()
+    cell = Cell(50)
     with pytest.raises(SessionStoppedError):
-        async for _ in Progress(session.generate([f"boat {number}" for number in range(50)]), Bar(50, cell.publish)):
+        async for _ in Progress(session.generate([f"boat {number}" for number in range(50)]), cell.bar):
             pass
-    assert re.match(r"\d+ of 50 · ", cell.text)
+    assert re.search(r" [1-9]\d*/50 ", cell.text)
     assert "rejected" in cell.text
 
 
 async def test_what_an_earlier_run_bought_tells_nothing_of_the_time_that_is_left(service, tmp_path):
-    for cell in (Cell(), Cell()):
+    for cell in (Cell(4, mininterval=0), Cell(4, mininterval=0)):
         async with open_session(api_key=service.key, base_url=service.url, journal=tmp_path) as session:
-            batch = session.generate([f"boat {number}" for number in range(4)], save_to=tmp_path)
-            async for _ in Progress(batch, Bar(4, cell.publish)):
-                await asyncio.sleep(0.3)
+            async for _ in Progress(session.generate(["a", "b", "c", "d"], save_to=tmp_path), cell.bar):
+                pass
     assert 4 == len(service.bills)
-    assert 4 <= len(cell.drawn)
-    assert [] == [bundle for bundle in cell.drawn if "left" in bundle["text/plain"]]
+    halfway = next(line for line in cell.drawn if "2/4" in line)
+    assert re.search(r"<\?, +(\?|0\.00)job/s, 2 succeeded\]$", halfway)
 
 
 async def test_no_outcome_is_lost_for_a_drawing(session, caplog):
-    def publish(bundle, again):
-        raise OSError("the notebook is gone")
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError("the notebook is gone")
 
-    outcomes = [outcome async for outcome in Progress(session.generate(["a boat", "a mill"]), Bar(2, publish))]
+    cell = Cell(2, mininterval=0)
+    cell.bar.sp = cell.bar.status_printer(Gone())
+    outcomes = [outcome async for outcome in Progress(session.generate(["a boat", "a mill"]), cell.bar)]
     assert [True, True] == [outcome.ok for outcome in outcomes]
     assert ["the progress cannot be drawn any more"] == [record.getMessage() for record in caplog.records]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0 s"), (59.7, "1 min 0 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90061, "25 h 1 min")],
-)
-def test_a_time_is_told_as_people_tell_it(seconds, words):
-    assert words == duration(seconds)
+def test_a_bar_without_tqdm_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ConfigError, match=r'needs an extra: pip install "cometflux\[notebook\]"$'):
+        make_bar(3)
 
 
 async def test_a_cancel_loses_no_outcome(session):
-    outcomes = Progress(session.generate(["a boat"]), Bar(1, Cell().publish))
+    cell = Cell(1)
+    outcomes = Progress(session.generate(["a boat"]), cell.bar)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await anext(outcomes)
     assert (await anext(outcomes)).ok
+    await asyncio.sleep(0.3)
+    assert "1/1" in cell.text
 
 
 async def test_where_there_is_no_notebook_nothing_is_drawn_and_all_is_handed_on(session, capsys):
@@ -186,7 +192,6 @@ async def test_a_batch_hints_at_its_length_where_its_jobs_have_one(session, jobs
 def test_a_kernel_draws_it_in_place(tmp_path):
     """A kernel of its own, as a notebook has it."""
     import nbformat
-    from nbclient import NotebookClient
 
     code = """
 from cometflux import open_session
@@ -202,10 +207,10 @@ outcome
         patch.setenv("COMETFLUX_BASE_URL", service.url)
         patch.setenv("PYTHONPATH", str(ROOT))
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-        NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+        execute(notebook, tmp_path)
     bar, last = notebook.cells[0].outputs
-    assert "12 of 12 · 12 succeeded" in bar.data["text/plain"]
-    assert 'value="12" max="12"' in bar.data["text/html"]
+    assert "stdout" == bar.name
+    assert re.search(r"12/12 \[.*, 12 succeeded\]\s*$", bar.text)
     assert {"text/plain", "text/html", "image/webp"} == set(last.data)
 
 
@@ -233,7 +238,6 @@ def test_a_shell_in_a_terminal_is_no_notebook(comet_service, tmp_path):
 @pytest.mark.realtime
 def test_the_guide_works_as_it_stands_in_a_kernel(comet_service, tmp_path, monkeypatch):
     import nbformat
-    from nbclient import NotebookClient
 
     monkeypatch.setenv("COMETAPI_KEY", comet_service.key)
     monkeypatch.setenv("COMETFLUX_BASE_URL", comet_service.url)
@@ -241,8 +245,8 @@ def test_the_guide_works_as_it_stands_in_a_kernel(comet_service, tmp_path, monke
     page = (ROOT / "docs" / "guides" / "notebook.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     notebook = nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, blocks)])
-    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    execute(notebook, tmp_path)
     one, many, shown = [cell.outputs for cell in notebook.cells]
     assert "a lighthouse in fog" in one[0].data["text/html"]
-    assert many[0].data["text/plain"].startswith("3 of 3 · 3 succeeded")
+    assert re.search(r"3/3 \[.*, 3 succeeded\]\s*$", many[0].text)
     assert [True] * 3 == ["image/webp" in output.data for output in shown]

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cometflux import flux
 from cometflux.cli.reference import parameter_texts, slug
-from cometflux.flux import Kind, Parameter
+from cometflux.flux import Parameter
 
 
 def show_models(*, as_json: bool) -> None:
@@ -43,13 +43,13 @@ def show_model(name: str, *, as_json: bool) -> None:
     console.print(Text(f"{(model.__doc__ or '').splitlines()[0]}\n{model.model}, flux.{model.__name__}\n"))
     table = _table("parameter", "takes", "default", "what it does")
     for each in flux.parameters(model):
-        table.add_row(each.name, _takes(each), _default(each), " ".join(texts.get(each.name, "").split()))
+        table.add_row(each.name, each.kind.summary, _default(each), " ".join(texts.get(each.name, "").split()))
     console.print(table)
 
 
 def _describe(model: type[flux.Flux]) -> dict[str, Any]:
     known = {each.name: each for each in flux.parameters(model)}
-    image = next((each.name for each in known.values() if each.kind in {Kind.IMAGE, Kind.IMAGES}), None)
+    image = next((each.name for each in known.values() if each.kind.most_images), None)
     most = known["num_outputs"].maximum if "num_outputs" in known else 1
     return {
         "model": model.model,
@@ -64,7 +64,7 @@ def _describe(model: type[flux.Flux]) -> dict[str, Any]:
 def _describe_parameter(parameter: Parameter, texts: dict[str, str]) -> dict[str, Any]:
     return {
         "name": parameter.name,
-        "type": parameter.kind.value,
+        "type": parameter.kind.name,
         "required": parameter.required,
         "default": list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default,
         "choices": list(parameter.choices) or None,
@@ -73,26 +73,6 @@ def _describe_parameter(parameter: Parameter, texts: dict[str, str]) -> dict[str
         "most": parameter.most,
         "help": texts.get(parameter.name, ""),
     }
-
-
-def _takes(parameter: Parameter) -> str:
-    match parameter.kind:
-        case Kind.CHOICE:
-            return ", ".join(parameter.choices)
-        case Kind.INTEGER if parameter.minimum is None:
-            return "whole number"
-        case Kind.INTEGER:
-            return f"{parameter.minimum} to {parameter.maximum}"
-        case Kind.NUMBER:
-            return f"{parameter.minimum} to {parameter.maximum}, also between"
-        case Kind.BOOLEAN:
-            return "true, false"
-        case Kind.IMAGE:
-            return "file, URL or data URI"
-        case Kind.IMAGES:
-            return f"up to {parameter.most} files, URLs or data URIs"
-        case _:
-            return "text"
 
 
 def _default(parameter: Parameter) -> str:

@@ -11,7 +11,6 @@ from cyclopts import Group, Parameter
 
 from cometflux.cli import page, reference, tokens
 from cometflux.cli.screen import Voice
-from cometflux.flux import Kind
 from cometflux.sources.rows import Most
 
 if TYPE_CHECKING:
@@ -242,17 +241,13 @@ Folder = Annotated[
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_METAVARS = {
-    Kind.TEXT: "TEXT",
-    Kind.INTEGER: "N",
-    Kind.NUMBER: "X",
-    Kind.BOOLEAN: "BOOL",
-    Kind.CHOICE: "WORD",
-    Kind.IMAGE: "IMAGE",
-    Kind.IMAGES: "IMAGE",
+# By whether it is an image, and whether it is a list. A path lets shells complete the names of files.
+_WRITTEN: dict[tuple[bool, bool], Any] = {
+    (False, False): str | None,
+    (False, True): list[str] | None,
+    (True, False): str | Path | None,
+    (True, True): list[str | Path] | None,
 }
-# A path among what may stand there lets shells complete the names of files.
-_WRITTEN: dict[Kind, Any] = {Kind.IMAGE: str | Path | None, Kind.IMAGES: list[str | Path] | None}
 
 
 def with_model_parameters(command: _Command) -> _Command:
@@ -267,15 +262,15 @@ def _model_options() -> Iterator[inspect.Parameter]:
     for name, takers in reference.all_parameters().items():
         kind = reference.kind_of(name, takers[0])
         # Texts, because each model has its own types and ranges; they are read when the model is known.
-        written = _WRITTEN.get(kind, str | None)
+        written: Any = _WRITTEN[bool(kind.most_images), kind.is_list]
         option = Parameter(
             group=MODEL_PARAMETERS,
             help=reference.short_text(name, takers),
-            metavar=_METAVARS[kind],
-            completer=partial(reference.complete_choice, name) if kind in {Kind.CHOICE, Kind.BOOLEAN} else None,
+            metavar=kind.metavar,
+            completer=partial(reference.complete_choice, name) if kind.suggestions else None,
             negative=_never,
             consume_multiple=False,
-            allow_leading_hyphen=kind in {Kind.INTEGER, Kind.NUMBER},
+            allow_leading_hyphen=kind.is_number,
         )
         yield inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[written, option]

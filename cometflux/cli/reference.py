@@ -1,9 +1,10 @@
-"""What the models and their parameters mean, read from the docstrings in `cometflux.flux`."""
+"""What the models and their parameters mean, read from the docstrings of their classes."""
 
 import ast
 import inspect
 import itertools
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 
@@ -18,15 +19,15 @@ def slug(model: str) -> str:
 def parameter_texts(model: type[flux.Flux]) -> dict[str, str]:
     """Return the help text of each parameter: the docstring under its field, the nearest class's."""
     texts: dict[str, str] = {}
-    for owner in reversed(model.__mro__):
-        texts |= _texts_of_classes().get(owner.__name__, {})
+    for owner in (each for each in reversed(model.__mro__) if issubclass(each, flux.Flux)):
+        texts |= _texts_of_classes(owner.__module__).get(owner.__name__, {})
     return texts
 
 
 @cache
-def _texts_of_classes() -> Mapping[str, Mapping[str, str]]:
+def _texts_of_classes(module: str) -> Mapping[str, Mapping[str, str]]:
     try:
-        tree = ast.parse(inspect.getsource(flux))
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
     except OSError:
         # Installed without its source; the help is poorer then, and nothing else.
         return {}
@@ -47,11 +48,8 @@ def complete_model(_: object) -> dict[str, str]:
 
 def complete_choice(name: str, _: object) -> list[str]:
     """Offer what a parameter may be, for any model that takes it."""
-    takers = all_parameters()[name]
-    if kind_of(name, takers[0]) is flux.Kind.BOOLEAN:
-        return ["true", "false"]
-    taken = (each for model in takers for each in flux.parameters(model) if each.name == name)
-    return list(dict.fromkeys(choice for each in taken for choice in each.choices))
+    kinds = [kind_of(name, model) for model in all_parameters()[name]]
+    return list(dict.fromkeys(word for kind in kinds for word in kind.suggestions))
 
 
 def all_parameters() -> dict[str, list[type[flux.Flux]]]:
@@ -64,26 +62,26 @@ def all_parameters() -> dict[str, list[type[flux.Flux]]]:
     return dict(sorted(takers.items(), key=lambda item: -len(item[1])))
 
 
-def kind_of(name: str, model: type[flux.Flux]) -> flux.Kind:
-    """Return the kind of a parameter, which is the same for all models that take it."""
+def kind_of(name: str, model: type[flux.Flux]) -> flux.ParameterKind:
+    """Return the kind of a parameter; between the models that take it only its figures differ."""
     return next(each.kind for each in flux.parameters(model) if each.name == name)
 
 
 _MOST_NAMED = 3
 _MOST_CHARACTERS = 46
 # The first sentence ends where one model's own figures begin.
-_DETAILS = re.compile(r"(?:, (?=['0-9]|any |from )|[;.](?=\s|$)).*", re.DOTALL)
+_DETAILS = re.compile(r"(?:, (?=['0-9]|any |from |as a list)|[;.](?=\s|$)).*", re.DOTALL)
 _CONDITION = re.compile(r"\. (Only with [^.;]+)")
+_UP_TO = re.compile(r"^Up to \d+ ")
 _ASIDE = re.compile(r"\s*\([^)]*\)")
 
 
 def short_text(name: str, takers: list[type[flux.Flux]]) -> str:
     """Describe a parameter on one short line for all its models, and name them where there is room."""
-    if kind_of(name, takers[0]) is flux.Kind.IMAGES:
-        text = "Images to combine or edit; repeat for several"
-    else:
-        whole = _ASIDE.sub("", parameter_texts(takers[0]).get(name, ""))
-        condition = _CONDITION.search(whole)
-        text = _DETAILS.sub("", whole) + (f"; {condition[1].lower()}" if condition else "")
+    whole = _UP_TO.sub("", _ASIDE.sub("", parameter_texts(takers[0]).get(name, "")))
+    condition = _CONDITION.search(whole)
+    text = whole[:1].upper() + _DETAILS.sub("", whole[1:]) + (f"; {condition[1].lower()}" if condition else "")
+    if kind_of(name, takers[0]).is_list:
+        text += "; repeat for several"
     named = f"{text} ({', '.join(slug(model.model).removeprefix('flux-') for model in takers)})"
     return named if len(takers) <= _MOST_NAMED and len(named) <= _MOST_CHARACTERS else text

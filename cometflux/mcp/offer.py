@@ -1,12 +1,14 @@
 """What the tools are and what they take, as a language model reads it."""
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 from mcp_types import Tool, ToolAnnotations
 
 from cometflux import flux
 from cometflux.cli import reference
-from cometflux.flux import Kind, Parameter
+from cometflux.flux import Parameter
 
 GENERATE, MODELS, STATUS = "generate_image", "list_models", "batch_status"
 REFERENCES = "reference_images"
@@ -16,9 +18,6 @@ LONGEST_PROMPT = 20_000
 MOST_VARIATIONS = 1000
 MOST_JOBS = 20
 """How many jobs of a batch are told one by one."""
-
-_IMAGE_KINDS = (Kind.IMAGE, Kind.IMAGES)
-_TYPES = {Kind.TEXT: "string", Kind.INTEGER: "integer", Kind.NUMBER: "number", Kind.BOOLEAN: "boolean"}
 
 INSTRUCTIONS = (
     "generate_image buys a picture with the operator's money; the operator has set how many may be bought.\n\n"
@@ -106,7 +105,7 @@ def generate_schema() -> dict[str, Any]:
         },
     }
     for name, takers in reference.all_parameters().items():
-        if reference.kind_of(name, takers[0]) not in _IMAGE_KINDS:
+        if not reference.kind_of(name, takers[0]).most_images:
             own[name] = _merged(name, takers)
     return _object(own, "prompt")
 
@@ -118,13 +117,13 @@ def slug(model: type[flux.Flux]) -> str:
 
 def image_parameter(model: type[flux.Flux]) -> Parameter | None:
     """Return the parameter by which *model* takes reference images; None where it takes none."""
-    return next((each for each in flux.parameters(model) if each.kind in _IMAGE_KINDS), None)
+    return next((each for each in flux.parameters(model) if each.kind.most_images), None)
 
 
 def most_references(model: type[flux.Flux]) -> int:
     """Return how many reference images *model* takes."""
     parameter = image_parameter(model)
-    return 0 if parameter is None else parameter.most or 1
+    return 0 if parameter is None else parameter.kind.most_images
 
 
 def describe_model(model: type[flux.Flux]) -> dict[str, Any]:
@@ -135,7 +134,7 @@ def describe_model(model: type[flux.Flux]) -> dict[str, Any]:
         "about": (model.__doc__ or "").splitlines()[0],
         REFERENCES: most_references(model),
         "pictures": int(known["num_outputs"].maximum or 1) if "num_outputs" in known else 1,
-        "parameters": [name for name, each in known.items() if each.kind not in _IMAGE_KINDS],
+        "parameters": [name for name, each in known.items() if not each.kind.most_images],
     }
 
 
@@ -143,17 +142,20 @@ def describe_parameters(model: type[flux.Flux]) -> list[dict[str, Any]]:
     """Describe each parameter of a model."""
     texts = reference.parameter_texts(model)
     return [
-        _described(each, texts.get(each.name, ""))
-        if each.kind not in _IMAGE_KINDS
-        else {"name": REFERENCES, "type": "array", "most": each.most or 1, "about": _on_one_line(texts[each.name])}
+        (_described_references if each.kind.most_images else _described)(each, texts.get(each.name, ""))
         for each in flux.parameters(model)
     ]
+
+
+def _described_references(parameter: Parameter, text: str) -> dict[str, Any]:
+    return {"name": REFERENCES, "type": "array", "most": parameter.kind.most_images, "about": _on_one_line(text)}
 
 
 def _described(parameter: Parameter, text: str) -> dict[str, Any]:
     values = {
         "name": parameter.name,
-        "type": _TYPES.get(parameter.kind, "string"),
+        "type": parameter.kind.json_schema["type"],
+        "items": parameter.kind.json_schema.get("items"),
         "required": parameter.required or None,
         "choices": list(parameter.choices) or None,
         "minimum": parameter.minimum,
@@ -170,15 +172,19 @@ def _described(parameter: Parameter, text: str) -> dict[str, Any]:
 def _merged(name: str, takers: list[type[flux.Flux]]) -> dict[str, Any]:
     """Write one schema for all models that take the parameter, with what differs between them in words."""
     own = {model: next(each for each in flux.parameters(model) if each.name == name) for model in takers}
-    first = next(iter(own.values()))
-    schema: dict[str, Any] = {"type": _TYPES.get(first.kind, "string")}
-    if first.kind is Kind.CHOICE:
-        schema["enum"] = list(dict.fromkeys(choice for each in own.values() for choice in each.choices))
-    if all(each.minimum is not None and each.maximum is not None for each in own.values()):
-        schema["minimum"] = min(each.minimum for each in own.values() if each.minimum is not None)
-        schema["maximum"] = max(each.maximum for each in own.values() if each.maximum is not None)
-    schema["description"] = f"{_about(name, takers)} {_differences(own)}"
-    return schema
+    schemas = [each.kind.json_schema for each in own.values()]
+    shared = {key: value for key, value in schemas[0].items() if all(key in each for each in schemas)}
+    widest = {key: _WIDEST[key]([each[key] for each in schemas]) for key in shared if key in _WIDEST}
+    return {**shared, **widest, "description": f"{_about(name, takers)} {_differences(own)}"}
+
+
+_WIDEST: dict[str, Callable[[list[Any]], Any]] = {
+    "enum": lambda choices: list(dict.fromkeys(itertools.chain(*choices))),
+    "minimum": min,
+    "maximum": max,
+    "minItems": min,
+    "maxItems": max,
+}
 
 
 def _about(name: str, takers: list[type[flux.Flux]]) -> str:
@@ -198,10 +204,10 @@ def _figures(parameter: Parameter) -> str:
     figures = []
     if parameter.minimum is not None:
         figures.append(f"{parameter.minimum:g} to {parameter.maximum:g}")
-    if parameter.kind is Kind.CHOICE:
+    if parameter.choices:
         figures.append(", ".join(parameter.choices))
-    if parameter.default is not None:
-        shown = str(parameter.default).lower() if parameter.kind is Kind.BOOLEAN else parameter.default
+    if parameter.default not in (None, ()):
+        shown = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
         figures.append(f"default {shown}")
     return "; ".join(figures)
 

@@ -9,7 +9,6 @@ import attrs
 
 from cometflux import flux, images
 from cometflux.errors import InputError
-from cometflux.flux import Kind
 from cometflux.jobs import Job
 from cometflux.mcp import offer
 from cometflux.mcp.offer import REFERENCES
@@ -74,15 +73,15 @@ def _check_prompt(prompt: Any) -> None:
 
 def _refuse_own_names(model: type[flux.Flux], given: Mapping[str, Any]) -> None:
     """Refuse the names by which the models take images: what stands there would get round what is checked here."""
-    own = {each.name for each in flux.parameters(model) if each.kind in {Kind.IMAGE, Kind.IMAGES}}
+    own = {each.name for each in flux.parameters(model) if each.kind.most_images}
     for name in own & set(given):
         raise InputError(name, given[name], f"give reference images as {REFERENCES}")
 
 
 def _as_written(model: type[flux.Flux], name: str, value: Any) -> Any:
     # JSON knows one kind of number, and some clients write 4 as 4.0.
-    kinds = {each.name: each.kind for each in flux.parameters(model)}
-    return _whole(value) if kinds.get(name) is Kind.INTEGER else value
+    types = {each.name: each.kind.json_schema["type"] for each in flux.parameters(model)}
+    return _whole(value) if types.get(name) == "integer" else value
 
 
 def _whole(value: Any) -> Any:
@@ -131,7 +130,7 @@ def _placed(model: type[flux.Flux], references: list[str | Path]) -> dict[str, A
         raise InputError(REFERENCES, len(references), hint)
     if len(references) > most:
         raise InputError(REFERENCES, len(references), f"{name} takes at most {most}")
-    placed = references if parameter.kind is Kind.IMAGES else references[0]
+    placed = references if parameter.kind.is_list else references[0]
     # By the only name that an agent knows.
     attrs.evolve(parameter, name=REFERENCES).check(placed)
     return {parameter.name: placed}

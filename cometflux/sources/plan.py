@@ -14,6 +14,7 @@ import attrs
 from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.jobs import Job
+from cometflux.models.kinds import guess
 from cometflux.sources import values
 from cometflux.sources.faults import Fault, SourceError
 from cometflux.sources.rows import RESERVED, Quoted, Row, Source
@@ -336,21 +337,21 @@ def _read_text(model: type[flux.Flux] | str, name: str, text: str | list[str], f
     """Read what a person wrote, once or several times, as a value of the parameter's type."""
     parameter = None if isinstance(model, str) else _parameters(model).get(name)
     if isinstance(text, list):
-        if parameter is not None and parameter.kind is not flux.Kind.IMAGES:
+        if parameter is not None and not parameter.kind.is_list:
             raise InputError(name, text, f"allowed is {parameter.allowed}")
         parts = [_read_text(model, name, each, folder) for each in text]
-        return parts if parameter is None else [image for images in parts for image in images]
+        return parts if parameter is None else [item for items in parts for item in items]
     if parameter is not None:
-        return values.from_text(parameter, text, folder)
+        return parameter.kind.read_text(name, text, folder)
     is_guessed = isinstance(model, str) and name != "prompt" and not isinstance(text, Quoted)
-    return values.guess(text) if is_guessed else str(text)
+    return guess(text) if is_guessed else str(text)
 
 
 def _read_cell(model: type[flux.Flux] | str, name: str, value: Any, folder: Path, *, is_typed: bool) -> Any:
     if not is_typed:
         return _read_text(model, name, value, folder)
     parameter = None if isinstance(model, str) else _parameters(model).get(name)
-    return value if parameter is None else values.from_json(parameter, value, folder)
+    return value if parameter is None else parameter.kind.read_json(name, value, folder)
 
 
 def _hint(name: str, used: Mapping[str, None], otherwise: str) -> str:

@@ -159,8 +159,8 @@ def _holds_mappings(node: documents.Sequence) -> bool:
 
 
 def _takes_list(name: str) -> bool:
-    kinds = {each.kind for model in flux.MODELS.values() for each in flux.parameters(model) if each.name == name}
-    return name not in RESERVED and kinds <= {flux.Kind.IMAGES}
+    kinds = [each.kind for model in flux.MODELS.values() for each in flux.parameters(model) if each.name == name]
+    return name not in RESERVED and all(kind.is_list for kind in kinds)
 
 
 def _scalar(sweep: Sweep, name: Scalar, node: Node) -> Cell | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from cometflux.testing.checks import Refusal
 from cometflux.testing.runs import TERMINAL, Run
-from cometflux.testing.sizes import SEVERAL
+from cometflux.testing.sizes import has_list_output
 
 _SENSITIVE = "The input or output was flagged as sensitive. Please try again with different inputs. (E005) ({trace})"
 _ALL_FLAGGED = "All generated images contained NSFW content. Try running it again with a different prompt."
@@ -131,7 +131,7 @@ _ODDITIES = {"odd-status": _hide_status, "early-output": _hide_end}
 def _output(run: Run, outputs: Sequence[str]) -> list[str] | str | None:
     if not outputs:
         return None
-    return list(outputs) if run.model in SEVERAL else outputs[0]
+    return list(outputs) if has_list_output(run.model) else outputs[0]
 
 
 def _error(run: Run, status: str) -> str | None:

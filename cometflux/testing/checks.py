@@ -68,43 +68,44 @@ def _faults(model: str, given: Mapping[str, Any]) -> Iterator[Invalid]:
 
     for parameter in flux.parameters(model):
         if parameter.name in given:
-            reason = _reason(parameter, given[parameter.name])
+            field = f"input.{parameter.name}"
+            reason = _reason(field, parameter.kind.json_schema, given[parameter.name])
             if reason is not None:
-                yield Invalid(reason[0], f"input.{parameter.name}", reason[1])
+                yield Invalid(reason[0], field, reason[1])
         elif parameter.required:
             yield Invalid("required", "input", f"{parameter.name} is required")
 
 
-_TYPES: Mapping[str, tuple[str, tuple[type, ...]]] = {
-    "text": ("string", (str,)),
-    "integer": ("integer", (int,)),
-    "number": ("number", (int, float)),
-    "boolean": ("boolean", (bool,)),
-    "choice": ("string", (str,)),
-    "image": ("string", (str,)),
-    "images": ("array", (list,)),
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
 }
 
 
-def _reason(parameter: Any, value: object) -> tuple[str, str] | None:
+def _reason(field: str, schema: Mapping[str, Any], value: object) -> tuple[str, str] | None:
     """Say why *value* is refused, as a type and a description; None where it is fine."""
-    name, types = _TYPES[parameter.kind]
+    name = schema["type"]
+    types = _TYPES[name]
     # JSON knows one sort of number: 4.0 is a whole one.
     if name == "integer" and isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         return "invalid_type", f"Invalid type. Expected: {name}, given: {_name(value)}"
     if isinstance(value, list):
-        odd = [each for each in value if not isinstance(each, str)]
-        return ("invalid_type", f"Invalid type. Expected: string, given: {_name(odd[0])}") if odd else None
-    if parameter.choices and value not in parameter.choices:
-        listed = ", ".join(f'"{each}"' for each in parameter.choices)
-        return "enum", f"input.{parameter.name} must be one of the following: {listed}"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if parameter.minimum is not None and value < parameter.minimum:
-            return "number_gte", f"Must be greater than or equal to {parameter.minimum}"
-        if parameter.maximum is not None and value > parameter.maximum:
-            return "number_lte", f"Must be less than or equal to {parameter.maximum}"
+        reasons = (_reason(field, schema["items"], each) for each in value)
+        return next((reason for reason in reasons if reason is not None), None)
+    if value not in schema.get("enum", [value]):
+        listed = ", ".join(f'"{each}"' for each in schema["enum"])
+        return "enum", f"{field} must be one of the following: {listed}"
+    if isinstance(value, int | float):
+        if value < schema.get("minimum", value):
+            return "number_gte", f"Must be greater than or equal to {schema['minimum']}"
+        if value > schema.get("maximum", value):
+            return "number_lte", f"Must be less than or equal to {schema['maximum']}"
     return None
 
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import attrs
 
-SEVERAL = frozenset({"black-forest-labs/flux-schnell", "black-forest-labs/flux-dev"})
-"""The models whose output is a list; that of every other is a string."""
 _ULTRA = "black-forest-labs/flux-1.1-pro-ultra"
 _LONGEST = 2048
 # In megapixels. What follows an image that is not looked at has the size of the default.
@@ -25,9 +23,16 @@ class Frame:
     quality: int
 
 
+def has_list_output(model: str) -> bool:
+    """Whether the output of *model* is a list, as that of every model with ``num_outputs``; else it is a string."""
+    from cometflux import flux
+
+    return any(each.name == "num_outputs" for each in flux.parameters(model))
+
+
 def count_outputs(model: str, given: Mapping[str, Any]) -> int:
     """Return how many pictures are asked for."""
-    return int(given.get("num_outputs", 1)) if model in SEVERAL else 1
+    return int(given.get("num_outputs", 1)) if has_list_output(model) else 1
 
 
 def frame_of(model: str, given: Mapping[str, Any], pixels: int) -> Frame:
@@ -39,13 +44,13 @@ def frame_of(model: str, given: Mapping[str, Any], pixels: int) -> Frame:
     return Frame(
         width=width,
         height=height,
-        format=str(settings["output_format"]),
+        format=str(settings.get("output_format", "webp")),
         quality=int(settings.get("output_quality", 80)),
     )
 
 
 def _custom_size(settings: Mapping[str, Any], model: str) -> tuple[int, int] | None:
-    if settings["aspect_ratio"] != "custom":
+    if settings.get("aspect_ratio") != "custom":
         return None
     step = 16 if "resolution" in settings else 32
     width, height = (settings.get(side) or 1024 for side in ("width", "height"))
@@ -53,7 +58,7 @@ def _custom_size(settings: Mapping[str, Any], model: str) -> tuple[int, int] | N
 
 
 def _ratio_size(settings: Mapping[str, Any], model: str, pixels: int) -> tuple[int, int]:
-    across, _, down = str(settings["aspect_ratio"]).partition(":")
+    across, _, down = str(settings.get("aspect_ratio")).partition(":")
     ratio = int(across) / int(down) if down else 1.0
     scale = 4.0 if model == _ULTRA else 1.0
     for name in ("megapixels", "resolution"):

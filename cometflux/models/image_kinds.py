@@ -1,0 +1,135 @@
+"""The kinds of parameters that hold reference images."""
+
+import base64
+import re
+import urllib.parse
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+
+from cometflux.errors import InputError
+from cometflux.models.kinds import ParameterKind, check_encodable, guess
+
+Image: TypeAlias = str | Path | bytes
+"""A reference image: an http(s) URL or a data URI as str, a file as Path, or the bytes of a file."""
+
+_LINK_OR_DATA = re.compile(r"https?://|data:", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_LINK = r"(?i)https?://[^\s/?#]"
+_DATA_URI = r"(?i)data:([^,;]*)([^,]*),"
+
+_AN_IMAGE = "an http(s) URL, a data URI, a pathlib.Path or bytes"
+
+
+@attrs.frozen(eq=False, repr=False)
+class ImageKind(ParameterKind):
+    """One reference image."""
+
+    name = "image"
+    metavar = "IMAGE"
+    most_images = 1
+    phrase = _AN_IMAGE
+    summary = "file, URL or data URI"
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """A string: the image is sent as a URL or a data URI."""
+        return {"type": "string"}
+
+    def check(self, field: str, value: object) -> None:
+        """Refuse a value that cannot be an image; no file is opened."""
+        if isinstance(value, Path) or (isinstance(value, bytes) and value):
+            return
+        if not isinstance(value, str):
+            raise self.refusal(field, value)
+        if found := re.match(_DATA_URI, value):
+            _check_data_uri(field, value, found)
+        elif not re.match(_LINK, value):
+            is_file = "://" not in value and not value.startswith("data:")
+            raise self.refusal(field, value, "; wrap the name of a file in pathlib.Path" if is_file else "")
+        elif re.search(r"\s", value):
+            raise self.refusal(field, value, "; a URL holds no white space")
+        check_encodable(field, value)
+
+    def read_text(self, field: str, text: str, folder: Path) -> str | Path:
+        """Read a link, or a path relative to *folder*."""
+        return self.read_json(field, text, folder)
+
+    def read_json(self, field: str, value: Any, folder: Path) -> str | Path:
+        """Read a link, or a path relative to *folder*."""
+        text = value.strip() if isinstance(value, str) else ""
+        if _LINK_OR_DATA.match(text):
+            return text
+        if not text or _SCHEME.match(text):
+            raise InputError(field, value, "allowed is the path of a file, an http(s) URL or a data URI")
+        return folder / text
+
+
+def _check_data_uri(field: str, value: str, found: re.Match[str]) -> None:
+    """Refuse a data URI that cannot hold an image; the bytes themselves are not examined."""
+    kind, marks = found[1].lower(), found[2].lower()
+    if kind and kind != "application/octet-stream" and not kind.startswith("image/"):
+        raise InputError(field, value, f"allowed is the data URI of an image, and this one is {kind}")
+    try:
+        payload = urllib.parse.unquote_to_bytes(value[found.end() :])
+        data = base64.b64decode(b"".join(payload.split()), validate=True) if marks.endswith(";base64") else payload
+    except ValueError as error:
+        raise InputError(field, value, f"the base64 of the data URI is broken ({error})") from error
+    if not data:
+        raise InputError(field, value, "the data URI is empty")
+
+
+_IMAGE_KIND = ImageKind()
+
+
+@attrs.frozen(eq=False, repr=False)
+class ImagesKind(ParameterKind):
+    """A list of reference images."""
+
+    name = "images"
+    metavar = "IMAGE"
+    is_list = True
+
+    most_images: int
+
+    @property
+    def phrase(self) -> str:
+        """How many images, and of what sort."""
+        return f"a list of at most {self.most_images} images, each {_AN_IMAGE}"
+
+    @property
+    def summary(self) -> str:
+        """How many images."""
+        return f"up to {self.most_images} files, URLs or data URIs"
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """A list of strings."""
+        return {"type": "array", "items": _IMAGE_KIND.json_schema, "maxItems": self.most_images}
+
+    def check(self, field: str, value: object) -> None:
+        """Refuse a value that is not a list of images, or is too long."""
+        if isinstance(value, str | bytes | Path):
+            raise InputError(field, value, "give a list, even for a single image")
+        if not isinstance(value, list | tuple):
+            raise self.refusal(field, value)
+        if len(value) > self.most_images:
+            allowed = f"allowed is a list of at most {self.most_images} images, and it holds {len(value)}"
+            raise InputError(field, value, allowed)
+        for image in value:
+            _IMAGE_KIND.check(field, image)
+
+    def read_text(self, field: str, text: str, folder: Path) -> list[str | Path]:
+        """Read one image, or a JSON list of them."""
+        if not text.lstrip().startswith("["):
+            return self.read_json(field, text, folder)
+        value = guess(text)
+        if not isinstance(value, list):
+            raise InputError(field, text, 'allowed is one image, or a JSON list as in ["a.png", "b.png"]')
+        return self.read_json(field, value, folder)
+
+    def read_json(self, field: str, value: Any, folder: Path) -> list[str | Path]:
+        """Read one image, or a list of them."""
+        parts = value if isinstance(value, list) else [value]
+        return [_IMAGE_KIND.read_json(field, part, folder) for part in parts]

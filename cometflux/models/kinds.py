@@ -1,0 +1,305 @@
+"""The kinds of parameters: the allowed values, and how they are checked, read and described.
+
+All code that deals with a parameter calls its kind. So a new kind is one more subclass of `ParameterKind`, here or in
+the file of the model that needs it, and nothing else changes.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+
+from cometflux.errors import InputError
+from cometflux.models.words import closest, listed
+from cometflux.values import Value
+
+# A spreadsheet may write a whole number as 7.0.
+_INTEGER = re.compile(r"([+-]?[0-9]{1,25})(?:\.0{1,9})?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,25}(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[eE][+-]?[0-9]{1,3})?")
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+@attrs.frozen(eq=False, repr=False)
+class ParameterKind(Value, ABC):
+    """The values that a parameter takes.
+
+    A kind says what is allowed, checks a value, reads one from text or JSON, and describes itself to JSON Schema and
+    to the command. *field* is the name of the parameter, for the error.
+    """
+
+    name: ClassVar[str]
+    """One word for it, as in the output of ``cometflux models``."""
+    metavar: ClassVar[str] = "TEXT"
+    """The word for a value in the command's help."""
+    is_list: ClassVar[bool] = False
+    """Whether the value is a list, so that an option is given once for each item."""
+    is_number: ClassVar[bool] = False
+    """Whether the value is a number, which may begin with a hyphen."""
+
+    @property
+    @abstractmethod
+    def phrase(self) -> str:
+        """The allowed values, as a phrase: ``a whole number from 0 to 100``."""
+
+    @property
+    def summary(self) -> str:
+        """The allowed values in a few words, for a table."""
+        return self.phrase
+
+    @property
+    @abstractmethod
+    def json_schema(self) -> dict[str, Any]:
+        """A JSON Schema of the value as it is sent."""
+
+    @property
+    def suggestions(self) -> tuple[str, ...]:
+        """The words that a shell offers; empty if the values cannot be listed."""
+        return ()
+
+    @property
+    def most_images(self) -> int:
+        """The maximum number of reference images in the value."""
+        return 0
+
+    @abstractmethod
+    def check(self, field: str, value: object) -> None:
+        """Check one value, regardless of the other parameters.
+
+        Raises:
+            InputError: the value is not allowed.
+        """
+
+    @abstractmethod
+    def read_text(self, field: str, text: str, folder: Path) -> Any:
+        """Read a text from a cell or the command line; paths are relative to *folder*.
+
+        Raises:
+            InputError: the text is not of this kind. Its range is not checked here.
+        """
+
+    def read_json(self, field: str, value: Any, folder: Path) -> Any:
+        """Take a JSON value; paths in it are relative to *folder*.
+
+        Raises:
+            InputError: the value is not of this kind. Its range is not checked here.
+        """
+        return value
+
+    def refusal(self, field: str, value: object, hint: str = "") -> InputError:
+        """Return the error for a value that is not allowed."""
+        return InputError(field, value, f"allowed is {self.phrase}{hint}")
+
+
+@attrs.frozen(eq=False, repr=False)
+class TextKind(ParameterKind):
+    """A text that is not blank."""
+
+    name = "text"
+    phrase = "a text that is not blank"
+    summary = "text"
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """A string."""
+        return {"type": "string"}
+
+    def check(self, field: str, value: object) -> None:
+        """Refuse a value that is not a text, or is blank."""
+        if not isinstance(value, str) or not value.strip():
+            raise self.refusal(field, value)
+        check_encodable(field, value)
+
+    def read_text(self, field: str, text: str, folder: Path) -> str:
+        """Take the text as it is."""
+        return str(text)
+
+
+def check_encodable(field: str, value: str) -> None:
+    """Refuse a text that UTF-8 cannot encode.
+
+    Raises:
+        InputError: it holds half of a surrogate pair.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        allowed = f"allowed is text that UTF-8 can encode; character {error.start + 1} is half of a surrogate pair"
+        raise InputError(field, value, allowed) from error
+
+
+@attrs.frozen(eq=False, repr=False)
+class IntegerKind(ParameterKind):
+    """A whole number in a range; without one, any of 64 bits."""
+
+    name = "integer"
+    metavar = "N"
+    is_number = True
+
+    minimum: int | None = None
+    maximum: int | None = None
+
+    @property
+    def phrase(self) -> str:
+        """The range."""
+        if self.minimum is None:
+            return "a whole number that fits in 64 bits"
+        return f"a whole number from {self.minimum} to {self.maximum}"
+
+    @property
+    def summary(self) -> str:
+        """The range."""
+        return "whole number" if self.minimum is None else f"{self.minimum} to {self.maximum}"
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """An integer, with its range."""
+        return {"type": "integer", **_range(self.minimum, self.maximum)}
+
+    def check(self, field: str, value: object) -> None:
+        """Refuse a value that is not a whole number in the range."""
+        # Without a published range, JSON readers and random generators still end at 64 bits.
+        least = -(2**63) if self.minimum is None else self.minimum
+        greatest = 2**64 - 1 if self.maximum is None else self.maximum
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= greatest:
+            raise self.refusal(field, value)
+
+    def read_text(self, field: str, text: str, folder: Path) -> int:
+        """Read digits, with or without ``.0``."""
+        found = _INTEGER.fullmatch(text.strip())
+        if not found:
+            raise self.refusal(field, text)
+        return int(found[1])
+
+
+@attrs.frozen(eq=False, repr=False)
+class NumberKind(ParameterKind):
+    """A number in a range, whole or not."""
+
+    name = "number"
+    metavar = "X"
+    is_number = True
+
+    minimum: float
+    maximum: float
+
+    @property
+    def phrase(self) -> str:
+        """The range."""
+        return f"a number from {self.minimum} to {self.maximum}"
+
+    @property
+    def summary(self) -> str:
+        """The range."""
+        return f"{self.minimum} to {self.maximum}, also between"
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """A number, with its range."""
+        return {"type": "number", **_range(self.minimum, self.maximum)}
+
+    def check(self, field: str, value: object) -> None:
+        """Refuse a value that is not a number in the range."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.refusal(field, value)
+        # NaN is in no range.
+        if not self.minimum <= value <= self.maximum:
+            raise self.refusal(field, value)
+
+    def read_text(self, field: str, text: str, folder: Path) -> int | float:
+        """Read a decimal number."""
+        if not _NUMBER.fullmatch(text.strip()):
+            raise self.refusal(field, text)
+        value = float(text)
+        return int(value) if value.is_integer() else value
+
+
+def _range(minimum: float | None, maximum: float | None) -> dict[str, float]:
+    ends = {"minimum": minimum, "maximum": maximum}
+    return {name: end for name, end in ends.items() if end is not None}
+
+
+@attrs.frozen(eq=False, repr=False)
+class BooleanKind(ParameterKind):
+    """True or False."""
+
+    name = "boolean"
+    metavar = "BOOL"
+    phrase = "True or False"
+    summary = "true, false"
+    suggestions = ("true", "false")
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """A boolean."""
+        return {"type": "boolean"}
+
+    def check(self, field: str, value: object) -> None:
+        """Refuse a value that is not True or False."""
+        if not isinstance(value, bool):
+            raise self.refusal(field, value)
+
+    def read_text(self, field: str, text: str, folder: Path) -> bool:
+        """Read ``true``, ``no`` and their like."""
+        value = _WORDS.get(text.strip().lower())
+        if value is None:
+            raise InputError(field, text, "allowed is true or false")
+        return value
+
+
+@attrs.frozen(eq=False, repr=False)
+class ChoiceKind(ParameterKind):
+    """One of a few words."""
+
+    name = "choice"
+    metavar = "WORD"
+
+    choices: tuple[str, ...]
+
+    @property
+    def phrase(self) -> str:
+        """The choices."""
+        return listed(map(repr, self.choices), "or")
+
+    @property
+    def summary(self) -> str:
+        """The choices."""
+        return ", ".join(self.choices)
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """A string out of the choices."""
+        return {"type": "string", "enum": list(self.choices)}
+
+    @property
+    def suggestions(self) -> tuple[str, ...]:
+        """The choices."""
+        return self.choices
+
+    def check(self, field: str, value: object) -> None:
+        """Refuse a value that is not one of the choices, and name the nearest choice."""
+        if isinstance(value, str) and value in self.choices:
+            return
+        if not isinstance(value, str):
+            raise self.refusal(field, value, "; give it as a string, in quotes")
+        close = closest(value, self.choices)
+        raise self.refusal(field, value, f"; did you mean {close!r}?" if close else "")
+
+    def read_text(self, field: str, text: str, folder: Path) -> str:
+        """Take the word without the space around it."""
+        return text.strip()
+
+
+def guess(text: str) -> Any:
+    """Read a text of no known kind: JSON if it is JSON, else the text."""
+    import json  # needed for what people write only
+
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(word)

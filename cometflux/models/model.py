@@ -1,0 +1,194 @@
+"""The class that every model extends, the models by name, and the check of an input."""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+import attrs
+
+from cometflux.errors import InputError
+from cometflux.models.parameters import PARAMETER, PROMPT, RULE, Parameter, Rule
+from cometflux.models.words import closest, listed
+from cometflux.values import Value
+
+IGNORED = "the service would ignore it, and the picture would still be paid"
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Flux(Value):
+    """What every model here has in common."""
+
+    model: ClassVar[str]
+    """The name at the service, ``owner/name``."""
+
+    prompt: str = attrs.field(metadata=PROMPT)
+    """What the image should show. Required."""
+
+    def __new__(cls, *args: object, **given: object) -> Self:
+        """Refuse what the class does not take; Python would not say what may be meant."""
+        if cls in _CLASSES:
+            if args:
+                raise InputError("prompt", args[0], f"give it by its name: {cls.__name__}(prompt=...)")
+            for name, value in given.items():
+                if name not in _by_name(cls):
+                    raise _unknown(cls, name, value)
+        return super().__new__(cls)
+
+    def __attrs_post_init__(self) -> None:
+        kind = type(self)
+        for name, parameter in _by_name(kind).items():
+            value = getattr(self, name)
+            if value is not None or parameter.required:
+                parameter.check(value)
+        for name, rule in _RULES[kind].items():
+            rule(self, name, getattr(self, name))
+
+    def to_input(self) -> dict[str, Any]:
+        """Return the input for the service, without what was left to it. Files are not read yet."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name in _by_name(type(self))
+            if (value := getattr(self, name)) is not None
+        }
+
+
+# ── the models by name ───────────────────────────────────────────────────────────────────────────────────────────────
+
+_MODELS: dict[str, type[Flux]] = {}
+_CLASSES: set[type[Flux]] = set()
+_BY_ANY_NAME: dict[str, type[Flux]] = {}
+MODELS: Mapping[str, type[Flux]] = MappingProxyType(_MODELS)
+"""Every model by its full name."""
+
+
+def register(*models: type[Flux]) -> None:
+    """Add classes to `MODELS`, and to what `find` finds."""
+    for model in models:
+        _MODELS[model.model] = model
+        _CLASSES.add(model)
+        slug = _slug(model)
+        for name in (model.model, slug, slug.removeprefix("flux-"), model.__name__.lower()):
+            _BY_ANY_NAME[name] = model
+
+
+def is_model(item: object) -> bool:
+    """Whether *item* is the class of a model."""
+    return isinstance(item, type) and item in _CLASSES
+
+
+def _slug(model: type[Flux]) -> str:
+    return model.model.rpartition("/")[2]
+
+
+def find(name: str) -> type[Flux]:
+    """Return the class of a model, by its full name, its slug with or without ``flux-``, or its class name.
+
+    Raises:
+        InputError: no model has this name.
+    """
+    if not isinstance(name, str):
+        raise InputError("model", name, "allowed is the name of a model, as a string")
+    model = _BY_ANY_NAME.get(name.casefold())
+    if model is not None:
+        return model
+    close = closest(name, _BY_ANY_NAME)
+    question = f"did you mean {_slug(_BY_ANY_NAME[close])!r}? " if close else ""
+    known = listed(map(_slug, MODELS.values()), "and")
+    raise InputError("model", name, f"{question}the models are {known}")
+
+
+def parameters(model: type[Flux] | str) -> tuple[Parameter, ...]:
+    """Return the parameters of a model, in the order in which its class declares them.
+
+    Raises:
+        InputError: no model has this name.
+    """
+    known = model if isinstance(model, type) and issubclass(model, Flux) else find(model)
+    return tuple(_by_name(known).values())
+
+
+_KNOWN: dict[type[Flux], dict[str, Parameter]] = {}
+_RULES: dict[type[Flux], dict[str, Rule]] = {}
+
+
+def _by_name(model: type[Flux]) -> Mapping[str, Parameter]:
+    if model not in _KNOWN:
+        declared = attrs.fields(model)
+        _KNOWN[model] = {each.name: attrs.evolve(each.metadata[PARAMETER], name=each.name) for each in declared}
+        _RULES[model] = {each.name: each.metadata[RULE] for each in declared if each.metadata.get(RULE)}
+    return _KNOWN[model]
+
+
+# ── an input ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_input(model: str, input: Mapping[str, Any]) -> None:  # noqa: A002 - the service's own word
+    """Check a raw input as the class of its model would; a model that has no class here passes.
+
+    Raises:
+        InputError: a parameter is unknown to the model, missing, or has a value that is not allowed.
+    """
+    known = MODELS.get(model)
+    if known is None:
+        if model.lower() in MODELS:
+            raise InputError("model", model, f"did you mean {model.lower()!r}?")
+        return
+    for name, value in input.items():
+        _check_given(known, name, value)
+    for parameter in parameters(known):
+        if parameter.required and parameter.name not in input:
+            raise InputError(parameter.name, attrs.NOTHING, f"{_slug(known)} needs {parameter.allowed}")
+    known(**input)
+
+
+def _check_given(model: type[Flux], name: object, value: object) -> None:
+    if not isinstance(name, str):
+        raise InputError("input", name, "the name of a parameter is a string")
+    parameter = _by_name(model).get(name)
+    if parameter is None:
+        raise _unknown(model, name, value)
+    if value is None and not parameter.required:
+        raise InputError(name, value, "leave the parameter out instead, and the service takes its default")
+
+
+def _unknown(model: type[Flux], name: str, value: object) -> InputError:
+    if re.fullmatch(_REFERENCE, name):
+        return InputError(name, value, f"{IGNORED}; {_image_hint(model, name)}")
+    hints = "; ".join(_hints(model, name))
+    allowed = f"{_slug(model)} has no such parameter: {IGNORED}; {hints}"
+    if name.isidentifier() and len(name) <= 64:
+        return InputError(name, value, allowed)
+    return InputError("input", name, allowed)
+
+
+def _hints(model: type[Flux], name: str) -> list[str]:
+    hints = []
+    elsewhere = [_slug(other) for other in MODELS.values() if name in _by_name(other)]
+    if elsewhere:
+        named = elsewhere if len(elsewhere) <= 3 else [*elsewhere[:3], "others"]
+        hints.append(f"{name} is a parameter of {listed(named, 'and')}")
+    own = _by_name(model)
+    # A name that is right elsewhere is no slip of the pen.
+    slip = None if elsewhere else closest(name, own)
+    close = slip or next((known for known in own if name in known.split("_")), None)
+    if close:
+        hints.append(f"did you mean {close!r}?")
+    return hints or [f"its parameters are {listed(own, 'and')}"]
+
+
+# What the models, their siblings and the service's own examples call a reference image.
+_REFERENCE = r"((input|control|reference|init)_images?|images?(_urls?|_prompts?)?)(_\d+)?"
+_SEVERAL = r"images|urls|prompts|_\d+$"
+
+
+def _image_hint(model: type[Flux], name: str) -> str:
+    slug = _slug(model)
+    taken = [parameter for parameter in parameters(model) if parameter.kind.most_images]
+    if not taken:
+        return f"{slug} takes no reference image; flux-kontext-pro (input_image) and flux-2-pro (input_images) do"
+    if taken[0].kind.is_list:
+        return f"{slug} takes its reference images as the list {taken[0].name!r}"
+    if re.search(_SEVERAL, name):
+        return f"{slug} takes one image, as {taken[0].name!r}; for several use a flux-2 model (input_images)"
+    return f"{slug} takes its reference image as {taken[0].name!r}"

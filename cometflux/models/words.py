@@ -1,0 +1,18 @@
+"""The words of an error: lists, and the name that may be meant."""
+
+from collections.abc import Iterable
+
+
+def listed(words: Iterable[str], conjunction: str) -> str:
+    """Join words as a sentence does: ``a, b and c``."""
+    *front, last = words
+    return f"{', '.join(front)} {conjunction} {last}" if front else last
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that may be meant by a misspelt one; None if none is near."""
+    import difflib  # needed for a slip of the pen only
+
+    by_folded = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), by_folded, n=1)
+    return by_folded[close[0]] if close else None
