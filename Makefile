@@ -55,7 +55,7 @@ types: .make/types/ready ## check the types
 docs: .make/docs/ready ## build the documentation, to be read at .make/docs-html/index.html
 	@.make/docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env \
 	  -d .make/docs-trees docs .make/docs-html
-	@.make/docs/bin/python tests/offline.py .make/docs-html
+	@.make/docs/bin/python tests/support/offline_site.py .make/docs-html
 	@echo "built: .make/docs-html/index.html"
 
 check: lint types test ## all that has to hold before a change goes in

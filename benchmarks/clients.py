@@ -8,8 +8,8 @@ import aiohttp
 from yarl import URL
 
 from cometflux import PollPolicy, Session, flux, open_session
-from cometflux.journal import JournalWriter
-from cometflux.protocol import Request, Response
+from cometflux.journal.writer import JournalWriter
+from cometflux.protocol.requests import Request, Response
 
 PENDING = 1000
 _AUTHORIZATION = {"Authorization": "Bearer sk-benchmark"}

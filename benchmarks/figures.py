@@ -15,8 +15,9 @@ import attrs
 
 from benchmarks.optimum import Optimum, lognormal, mixture
 from benchmarks.schedules import learn
-from cometflux.hazard import Hazard
-from cometflux.polling import PollPolicy, Timetable
+from cometflux.polling.hazard import Hazard
+from cometflux.polling.policy import PollPolicy
+from cometflux.polling.timetable import Timetable
 
 FIGURE = Path(__file__).parents[1] / "docs" / "polling.svg"
 COSTS = FIGURE.with_name("performance.svg")

@@ -3,7 +3,7 @@
 import asyncio
 
 from benchmarks.server import answer_created, answer_ended
-from cometflux.protocol import Request, Response
+from cometflux.protocol.requests import Request, Response
 
 _INPUT = b'"input":{"prompt":"a paper boat"}'
 

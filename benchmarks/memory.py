@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from benchmarks.instant import Instant
 from cometflux import Job, PollPolicy, Session, flux
-from cometflux.protocol import Request
+from cometflux.protocol.requests import Request
 
 COUNTS = (10_000, 50_000)
 TARGET = 2000

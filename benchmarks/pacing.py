@@ -20,7 +20,7 @@ from benchmarks import limited, server
 from benchmarks.limited import FORMS, STEP
 from cometflux import Session
 from cometflux.events import Accepted, Event, Submitted
-from cometflux.transport import AiohttpTransport
+from cometflux.transport.aiohttp import AiohttpTransport
 
 SECONDS = 3 * STEP
 PENDING = 64

@@ -11,12 +11,14 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cometflux import flux, naming, open_session
-from cometflux.converter import fingerprint
-from cometflux.jobs import Job, Kind
-from cometflux.journal import Account, JournalWriter
+from cometflux import flux, open_session
+from cometflux.jobs import Job
+from cometflux.journal.record import JobRecord, SavedFile, identify
+from cometflux.journal.writer import Account, JournalWriter
+from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
-from cometflux.records import Record, Saved, identify
+from cometflux.protocol.encoding import fingerprint
+from cometflux.storage import file_names
 
 COUNTS = (10_000, 100_000)
 _KEY = "sk-benchmark"
@@ -39,15 +41,15 @@ def fill(folder: Path, count: int) -> None:
     writer.close()
 
 
-def _save(folder: Path, index: int, job: Job) -> Record:
-    name = f"{naming.file_stem(index, job)}.webp"
+def _save(folder: Path, index: int, job: Job) -> JobRecord:
+    name = f"{file_names.file_stem(index, job)}.webp"
     # Links, since making a file takes thirty times as long; a file may have 65,000 of them.
     source = folder / f"image-{index // 10_000}"
     if index % 10_000 == 0:
         source.write_bytes(_IMAGE)
     (folder / name).hardlink_to(source)
     mark = fingerprint(job.model, job.input)
-    planned = Record(
+    planned = JobRecord(
         identity=identify(None, mark, 1),
         index=index,
         key=f"#{index:05d}",
@@ -59,8 +61,8 @@ def _save(folder: Path, index: int, job: Job) -> Record:
         id=f"{index:026d}", status=Status.SUCCEEDED, output=(f"https://replicate.delivery/{index:026d}/out-0.webp",)
     )
     accepted = planned.sending(time.time(), "0" * 64, 40).accepted(over, time.time())
-    saved = (Saved(name=name, size=len(_IMAGE), digest=_DIGEST),)
-    return accepted.ended(Kind.SUCCEEDED, over, None).saved(saved, None)
+    saved = (SavedFile(name=name, size=len(_IMAGE), digest=_DIGEST),)
+    return accepted.ended(OutcomeKind.SUCCEEDED, over, None).saved(saved, None)
 
 
 async def resume(folder: Path, count: int) -> dict[str, float]:

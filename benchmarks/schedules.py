@@ -13,8 +13,9 @@ from collections.abc import Callable
 import attrs
 
 from benchmarks.optimum import Optimum, lognormal, mixture
-from cometflux.hazard import Observed
-from cometflux.polling import PollPolicy, Rhythm
+from cometflux.polling.hazard import CompletionTimes
+from cometflux.polling.policy import PollPolicy
+from cometflux.polling.timetable import ModelTimetable
 
 SLOTS = 16
 TRIED = 2000
@@ -56,9 +57,9 @@ def shapes() -> list[Shape]:
     ]
 
 
-def learn(draw: Callable[[random.Random], float], chance: random.Random, ends: int) -> Observed:
+def learn(draw: Callable[[random.Random], float], chance: random.Random, ends: int) -> CompletionTimes:
     """Ask after predictions, as the schedule does, until *ends* of them are over; return what was seen."""
-    rhythm = Rhythm(PollPolicy())
+    rhythm = ModelTimetable(PollPolicy())
     due: list[tuple[float, int, float, float, float]] = []
     count = 0
 
@@ -81,7 +82,9 @@ def learn(draw: Callable[[random.Random], float], chance: random.Random, ends: i
     return rhythm.observed
 
 
-def try_out(rhythm: Rhythm, draw: Callable[[random.Random], float], chance: random.Random) -> tuple[float, float]:
+def try_out(
+    rhythm: ModelTimetable, draw: Callable[[random.Random], float], chance: random.Random
+) -> tuple[float, float]:
     """Return the mean number of questions and the mean delay, in seconds, with what was learned and no more."""
     polls, delay = 0, 0.0
     for _ in range(TRIED):
@@ -97,7 +100,7 @@ def try_out(rhythm: Rhythm, draw: Callable[[random.Random], float], chance: rand
 def compare(shape: Shape, ends: int, seed: int) -> tuple[float, float]:
     """Return the delay beside the optimum after so many *ends*, and the number of questions."""
     chance = random.Random(seed)
-    rhythm = Rhythm(PollPolicy(), learn(shape.draw, chance, ends))
+    rhythm = ModelTimetable(PollPolicy(), learn(shape.draw, chance, ends))
     polls, delay = try_out(rhythm, shape.draw, chance)
     return delay / shape.optimum.delay(polls), polls
 
@@ -108,7 +111,7 @@ def main() -> None:
         f"median of {SEEDS} (and the worst): python -m benchmarks.schedules"
     )
     for shape in shapes():
-        polls, delay = try_out(Rhythm(PollPolicy.every(0.5)), shape.draw, random.Random(1))
+        polls, delay = try_out(ModelTimetable(PollPolicy.every(0.5)), shape.draw, random.Random(1))
         print(f"  {shape.title}: a fixed 0.5 s {delay / shape.optimum.delay(polls):.2f} with {polls:.1f} questions")
         for ends in (32, 50, 1000):
             ratios, counts = zip(*(compare(shape, ends, seed) for seed in range(SEEDS)), strict=True)

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.transitions import TASKS, new_record
-from cometflux.journal import JournalWriter
-from cometflux.recorder import Recorder
+from cometflux.journal.background import BackgroundWriter
+from cometflux.journal.writer import JournalWriter
 
 TICK = 0.001
 PAUSE = 0.1
@@ -56,7 +56,7 @@ async def _tick_beside(writer: JournalWriter) -> list[float]:
         raise error
 
     loop = asyncio.get_running_loop()
-    recorder = Recorder(writer, on_fault=fail)
+    recorder = BackgroundWriter(writer, on_fault=fail)
     await recorder.open()
     end = loop.time() + SECONDS
     tasks = [asyncio.create_task(_write(recorder, number, end)) for number in range(TASKS)]
@@ -70,7 +70,7 @@ async def _tick_beside(writer: JournalWriter) -> list[float]:
     return late
 
 
-async def _write(recorder: Recorder, number: int, end: float) -> None:
+async def _write(recorder: BackgroundWriter, number: int, end: float) -> None:
     """Write step after step, at a pace that leaves the core some time: a tick is late then for one reason only."""
     loop = asyncio.get_running_loop()
     record = new_record(number)

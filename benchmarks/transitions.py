@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cometflux.journal import JournalWriter
+from cometflux.journal.background import BackgroundWriter
+from cometflux.journal.record import JobRecord
+from cometflux.journal.writer import JournalWriter
 from cometflux.predictions import Prediction, Status
-from cometflux.recorder import Recorder
-from cometflux.records import Record
 
 TASKS = 256
 STEPS = 20_000
@@ -22,7 +22,7 @@ TARGET = 10_000
 
 async def fill(folder: Path, tasks: int = TASKS, steps: int = STEPS) -> float:
     """Let *tasks* tasks write *steps* steps altogether; return the seconds."""
-    recorder = Recorder(JournalWriter(folder), on_fault=_raise)
+    recorder = BackgroundWriter(JournalWriter(folder), on_fault=_raise)
     await recorder.open()
     start = time.perf_counter()
     await asyncio.gather(*(_carry(recorder, number, steps // tasks // 2) for number in range(tasks)))
@@ -31,7 +31,7 @@ async def fill(folder: Path, tasks: int = TASKS, steps: int = STEPS) -> float:
     return seconds
 
 
-async def _carry(recorder: Recorder, task: int, jobs: int) -> None:
+async def _carry(recorder: BackgroundWriter, task: int, jobs: int) -> None:
     """Bring jobs from one step to the next, as a session does: what is about to leave, then what was answered."""
     for number in range(jobs):
         record = new_record(task * jobs + number).sending(time.time(), "0" * 64, 40)
@@ -40,9 +40,9 @@ async def _carry(recorder: Recorder, task: int, jobs: int) -> None:
         await recorder.write(record.accepted(prediction, time.time()), is_new=False)
 
 
-def new_record(index: int) -> Record:
+def new_record(index: int) -> JobRecord:
     """Make the record of a job of which nothing has been sent."""
-    return Record(
+    return JobRecord(
         identity=f"job:{index:064d}:1",
         index=index,
         key=f"#{index:05d}",

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cometflux import errors, events, flux
-    from cometflux.batch import Batch
-    from cometflux.client import Client
     from cometflux.errors import CometfluxError
     from cometflux.jobs import Job
-    from cometflux.journal import Journal
-    from cometflux.polling import PollPolicy
+    from cometflux.journal.reader import Journal
+    from cometflux.outcomes import Outcome
+    from cometflux.pacing.retry import RetryPolicy
+    from cometflux.polling.policy import PollPolicy
     from cometflux.predictions import Prediction, Status
-    from cometflux.registry import Outcome
-    from cometflux.retry import RetryPolicy
-    from cometflux.session import Session
-    from cometflux.wiring import open_session
+    from cometflux.session.batch import Batch
+    from cometflux.session.open import open_session
+    from cometflux.session.session import Session
+    from cometflux.storage.object_store import open_store
+    from cometflux.transport.client import Client
 
 __version__ = "0.1.0"
 
@@ -38,24 +39,26 @@ __all__ = [
     "events",
     "flux",
     "open_session",
+    "open_store",
 ]
 
 _HOMES = {
-    "Batch": "batch",
-    "Client": "client",
+    "Batch": "session.batch",
+    "Client": "transport.client",
     "CometfluxError": "errors",
     "Job": "jobs",
-    "Journal": "journal",
-    "Outcome": "registry",
-    "PollPolicy": "polling",
+    "Journal": "journal.reader",
+    "Outcome": "outcomes",
+    "PollPolicy": "polling.policy",
     "Prediction": "predictions",
-    "RetryPolicy": "retry",
-    "Session": "session",
+    "RetryPolicy": "pacing.retry",
+    "Session": "session.session",
     "Status": "predictions",
     "errors": None,
     "events": None,
     "flux": None,
-    "open_session": "wiring",
+    "open_session": "session.open",
+    "open_store": "storage.object_store",
 }
 
 

@@ -10,14 +10,13 @@ from typing import Literal
 import attrs
 
 from cometflux.errors import CometfluxError
-from cometflux.jobs import Kind
 from cometflux.locations import StoredFile
+from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Status
-from cometflux.values import Value
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Attempt(Value):
+@attrs.frozen(kw_only=True)
+class Attempt:
     """One submission or one download that was made for a job, and how long it took."""
 
     verb: Literal["submit", "download"]
@@ -29,8 +28,8 @@ class Attempt(Value):
     """Why it failed; None if it did not."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Submitted(Value):
+@attrs.frozen(kw_only=True)
+class Submitted:
     """A job was handed over; nothing is sent yet."""
 
     key: str
@@ -41,8 +40,8 @@ class Submitted(Value):
     """Identifies the job while it is under way; two batches may use the same key."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Accepted(Value):
+@attrs.frozen(kw_only=True)
+class Accepted:
     """The service took a job: it is billed from here on."""
 
     key: str
@@ -56,8 +55,8 @@ class Accepted(Value):
     """As in `Submitted`."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Polled(Value):
+@attrs.frozen(kw_only=True)
+class Polled:
     """The service was asked after a prediction."""
 
     key: str
@@ -72,16 +71,16 @@ class Polled(Value):
     """As in `Submitted`."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Throttled(Value):
+@attrs.frozen(kw_only=True)
+class Throttled:
     """The service asked to slow down, and every task of the session waits."""
 
     seconds: float
     """How long the pause is."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Retried(Value):
+@attrs.frozen(kw_only=True)
+class Retried:
     """A submission is made once more: of what provably never left, or of what the caller allowed to be bought again."""
 
     key: str
@@ -92,8 +91,8 @@ class Retried(Value):
     """As in `Submitted`."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Saved(Value):
+@attrs.frozen(kw_only=True)
+class Saved:
     """The images of a prediction are saved, whole."""
 
     key: str
@@ -105,13 +104,13 @@ class Saved(Value):
     """As in `Submitted`."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Ended(Value):
+@attrs.frozen(kw_only=True)
+class Ended:
     """A job ended, in one of the named ways."""
 
     key: str
     index: int
-    kind: Kind
+    kind: OutcomeKind
     prediction_id: str | None
     error: CometfluxError | None
     resumed: bool = False

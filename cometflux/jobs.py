@@ -4,7 +4,6 @@ import contextlib
 import math
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self, TypeGuard
 
@@ -13,34 +12,14 @@ import attrs
 from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.models.model import is_model
-from cometflux.values import Value
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+
 _DEEPEST = 32
 
 
-class Kind(StrEnum):
-    """How a job ended. Every job ends once, in one of these ways."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    """The service ran it and it failed."""
-    CANCELED = "canceled"
-    """Stopped at the service; the prediction's status tells ``canceled`` from ``aborted``."""
-    EXPIRED = "expired"
-    """It succeeded, but its output is gone."""
-    DETACHED = "detached"
-    """Accepted and not over when patience ended or the session closed; the id is known."""
-    NOT_SENT = "not_sent"
-    """Nothing reached the service."""
-    REJECTED = "rejected"
-    """The service refused it; nothing is billed."""
-    UNKNOWN = "unknown"
-    """It left, and nothing proves whether it was accepted; it is not sent again."""
-
-
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Job(Value):
+@attrs.frozen(kw_only=True)
+class Job:
     """An input for a model.
 
     The service silently drops input keys that the model does not know, and bills the picture all the same; so for
@@ -177,3 +156,16 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+@attrs.frozen(kw_only=True)
+class PlannedJob:
+    """A job with its place in its batch; an iterable may hand these out to keep places and identities of its own."""
+
+    job: Job
+    index: int
+    """Its place in the order of the batch, from 0."""
+    identity: str | None = None
+    """By what the journal knows it; None to find that out."""
+    fingerprint: str | None = None
+    """What it asks for, as a digest; None with no identity."""

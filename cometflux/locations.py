@@ -5,8 +5,6 @@ from typing import Self
 
 import attrs
 
-from cometflux.values import Value
-
 SCHEMES = ("s3", "gs", "az")
 """Amazon S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage."""
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
@@ -14,8 +12,8 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 _PREFIX = re.compile(r"[^\x00-\x1f\x7f?#\\]*")
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Location(Value):
+@attrs.frozen(kw_only=True)
+class Location:
     """A place in an object store; ``str()`` of it is its URL."""
 
     scheme: str
@@ -59,8 +57,8 @@ class Location(Value):
 _SHAPES = ", ".join(f"{scheme}://bucket/prefix" for scheme in SCHEMES)
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class StoredFile(Value):
+@attrs.frozen(kw_only=True)
+class StoredFile:
     """A file in an object store; ``str()`` of it is its URL."""
 
     location: Location
@@ -74,8 +72,8 @@ class StoredFile(Value):
         return f"StoredFile({str(self)!r})"
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class StoredImage(Value):
+@attrs.frozen(kw_only=True)
+class StoredImage:
     """An image in an object store, and by what it is known again."""
 
     path: StoredFile

@@ -7,8 +7,6 @@ from typing import Any
 
 import attrs
 
-from cometflux.values import Value
-
 
 class Status(StrEnum):
     """Where a prediction stands.
@@ -38,8 +36,8 @@ class Status(StrEnum):
 _TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.ABORTED})
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Prediction(Value):
+@attrs.frozen(kw_only=True)
+class Prediction:
     """One run of a model, as the service last described it.
 
     Only the id and the status are sure to be there: bodies differ by route, model and age.

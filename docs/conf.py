@@ -48,7 +48,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(?!cometflux\.).*"),
     ("py:obj", r"(asyncio|pathlib)\..*"),
     # What a caller never makes.
-    ("py:class", r"cometflux\.(journal\.JournalWriter|values\.Value)"),
+    ("py:class", r"cometflux\.(journal\.writer\.JournalWriter)"),
 ]
 
 _PUBLIC = {
@@ -72,7 +72,7 @@ def _to_public_name(app, env, node, content):
     return python.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content)
 
 
-_PLACES = ("cometflux.errors", "cometflux.events", "cometflux.flux", "cometflux.testing", "cometflux.records")
+_PLACES = ("cometflux.errors", "cometflux.events", "cometflux.flux", "cometflux.testing", "cometflux.journal.record")
 
 
 _COLON = "\x01"

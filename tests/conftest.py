@@ -6,12 +6,12 @@ import os
 
 import hypothesis
 import pytest
-from clock import VirtualClockLoop
 from pytest_asyncio import is_async_test
+from virtual_clock import VirtualClockLoop
 
 pytest_plugins = ["pytester"]
 # What the labs share asserts, too.
-pytest.register_assert_rewrite("shop")
+pytest.register_assert_rewrite("bill_checks")
 
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("local", deadline=None)

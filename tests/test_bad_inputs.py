@@ -9,14 +9,14 @@ from pathlib import Path
 import attrs
 import pytest
 from bad_inputs import answers, commands, environment, given, outputs, places
-from clock import VirtualClockLoop
-from peer import Peer
+from socket_server import Peer
+from virtual_clock import VirtualClockLoop
 
 from cometflux import open_session
 from cometflux.cli import main
 from cometflux.errors import ConfigError, Money, OutputError, SessionStoppedError, UnknownSubmissionError
 from cometflux.events import Polled
-from cometflux.jobs import Kind
+from cometflux.outcomes import OutcomeKind
 
 KEY = "sk-canary-0123456789"
 FOUND = ["a folder", "a pipe", "a link to nowhere"]
@@ -53,7 +53,7 @@ class Odd:
 class End:
     """What came of one odd answer."""
 
-    kind: Kind
+    kind: OutcomeKind
     error: Exception | None
     """What was said of it: by the outcome, else by a question that failed."""
     bills: int
@@ -125,7 +125,7 @@ def test_an_odd_answer_to_a_question(case, questions):
     check(case, questions[case.id])
 
 
-MONEY = {Kind.UNKNOWN: Money.UNKNOWN, Kind.REJECTED: Money.REJECTED}
+MONEY = {OutcomeKind.UNKNOWN: Money.UNKNOWN, OutcomeKind.REJECTED: Money.REJECTED}
 
 
 def check(case, end):
@@ -196,7 +196,7 @@ def bought(tmp_path_factory):
 @each(outputs.OUTPUTS)
 def test_an_odd_output(case, bought):
     outcome, files, requests = bought[case.id]
-    assert Kind.SUCCEEDED is outcome.kind
+    assert OutcomeKind.SUCCEEDED is outcome.kind
     assert (OutputError if case.says else type(None)) is type(outcome.error)
     assert case.says in str(outcome.error or "")
     assert set(case.files) == files

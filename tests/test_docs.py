@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from offline import find_requests
-from page import ROOT, Page
-from test_architecture import EFFECTS, PURE
+from docs_page import ROOT, Page
+from offline_site import find_requests
+from test_architecture import BESIDE, ORDER
 
 from cometflux import errors, flux
 from cometflux.testing import FAULTS
@@ -33,7 +33,7 @@ def run(pages, folder):
     environment = {word: value for word, value in os.environ.items() if not word.startswith(("COMET", "PYTEST_"))}
     paths = [Path(sys.executable).parent, *os.environ["PATH"].split(os.pathsep)]
     environment |= {"PYTHONPATH": str(ROOT), "PATH": os.pathsep.join(map(str, paths)), "HOME": str(folder.parent)}
-    command = [sys.executable, "-W", "error", ROOT / "tests" / "page.py", *pages]
+    command = [sys.executable, "-W", "error", ROOT / "tests" / "support" / "docs_page.py", *pages]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
@@ -115,10 +115,14 @@ def test_every_public_name_has_its_place_in_the_reference():
     assert [] == sorted(set(cometflux.__all__) - modules - names - described)
 
 
-def test_the_line_is_told_as_it_is():
-    shown = re.search(r"```text\npure(.*?)effects(.*?)```", (ROOT / "docs" / "how-it-works.md").read_text(), re.DOTALL)
-    pure = [name for name in PURE if "." not in name]
-    assert [pure, EFFECTS] == [part.split() for part in shown.groups()]
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/how-it-works.md"])
+def test_the_tree_shows_the_rooms_in_their_order(page):
+    tree = re.search(r"^```text\n(predictions.*?)```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)[1]
+    line, beside = (re.findall(r"^[\w/, ]+?(?= {2,})", part, re.MULTILINE) for part in tree.split("── beside"))
+    assert ORDER == [room.strip("/") for names in line for room in names.split(", ")]
+    assert sorted(BESIDE) == sorted(room.strip("/") for room in beside)
+    folders = {path.parent.name for path in (ROOT / "cometflux").glob("*/__init__.py")}
+    assert folders == {room.strip("/") for names in (*line, *beside) for room in names.split(", ") if "/" in room}
 
 
 def test_every_model_has_its_place_in_the_reference():

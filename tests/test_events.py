@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from cometflux import events, flux
-from cometflux.wiring import open_session
+from cometflux.session.open import open_session
 
 CLASSES = [value for value in vars(events).values() if inspect.isclass(value) and value.__module__ == events.__name__]
 

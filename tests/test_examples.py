@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_notebook import execute
+from notebook_runs import execute
 
 from cometflux.cli import main
 

@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometflux import flux
-from cometflux.converter import dump_body, load_json
 from cometflux.errors import InputError, Money
-from cometflux.jobs import Job, Kind
+from cometflux.jobs import Job
+from cometflux.outcomes import OutcomeKind
+from cometflux.protocol.decoding import load_json
+from cometflux.protocol.encoding import dump_body
 
 MODEL = "somebody/something"
 
@@ -309,4 +311,4 @@ def test_a_changed_copy_is_checked_again():
 
 def test_the_kinds_of_end_are_these():
     names = "succeeded failed canceled expired detached not_sent rejected unknown"
-    assert names.split() == [str(kind) for kind in Kind]
+    assert names.split() == [str(kind) for kind in OutcomeKind]

@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from cometflux import Job
 from cometflux.errors import PatienceError
+from cometflux.session.open import open_session
 from cometflux.testing import LocalService
-from cometflux.wiring import open_session
 
 PAGE = Path(__file__).parents[1] / "docs" / "guides" / "observability.md"
 KEY = "sk-canary-4242424242"

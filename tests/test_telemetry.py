@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
-from peer import Peer, http
+from socket_server import Peer, http
 
 from cometflux import flux
 from cometflux.errors import (
@@ -23,13 +23,13 @@ from cometflux.errors import (
     UnknownSubmissionError,
 )
 from cometflux.jobs import Job
-from cometflux.polling import PollPolicy
-from cometflux.retry import RetryPolicy
-from cometflux.session import Session
+from cometflux.pacing.retry import RetryPolicy
+from cometflux.polling.policy import PollPolicy
+from cometflux.session.open import open_session
+from cometflux.session.session import Session
 from cometflux.telemetry import spans
 from cometflux.testing import LocalService
-from cometflux.transport import AiohttpTransport
-from cometflux.wiring import open_session
+from cometflux.transport.aiohttp import AiohttpTransport
 
 KEY = "sk-canary-4242424242"
 

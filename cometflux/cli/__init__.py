@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    from cometflux.cli.streams import mend_streams
+    from cometflux.cli.terminal.streams import mend_streams
 
     mend_streams()
     try:

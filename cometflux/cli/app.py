@@ -13,41 +13,43 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
 from cometflux import __version__
-from cometflux.cli import completion, page, signals, tokens
-from cometflux.cli.faults import ConfigurationError, MissingExtraError, UsageError
-from cometflux.cli.given import Given
-from cometflux.cli.local import fault_names
-from cometflux.cli.options import (
+from cometflux.cli.commands import completion
+from cometflux.cli.commands.local_service import fault_names
+from cometflux.cli.commands.mcp_options import ServerOptions
+from cometflux.cli.config.apply import fill
+from cometflux.cli.errors import ConfigurationError, MissingExtraError, UsageError
+from cometflux.cli.options import converters, help_format
+from cometflux.cli.options.shared import (
     FURTHER,
     OPTIONS,
-    Consent,
+    ConsentOptions,
     Folder,
+    ImageOptions,
     JournalFolder,
     KeepGallery,
-    Making,
     NewKey,
     Out,
-    Settings,
-    Templates,
+    RunOptions,
+    TemplateOptions,
     with_model_parameters,
 )
-from cometflux.cli.reading import read_file
-from cometflux.cli.reference import complete_model
-from cometflux.cli.screen import Screen, Voice
-from cometflux.cli.serving import Serving
-from cometflux.cli.streams import discard
-from cometflux.cli.unsaid import fill
-from cometflux.cli.wording import NO_PROMPT, journal_text, setting_text, usage_text
+from cometflux.cli.prompts.plan import CommandLineInput
+from cometflux.cli.prompts.read_file import read_file
+from cometflux.cli.terminal import signals
+from cometflux.cli.terminal.messages import NO_PROMPT, journal_text, setting_text, usage_text
+from cometflux.cli.terminal.screen import Screen, Verbosity
+from cometflux.cli.terminal.streams import discard
 from cometflux.errors import CometfluxError, ConfigError, InputError, JournalError
-from cometflux.sources.faults import SourceError
+from cometflux.models.docs import complete_model
+from cometflux.sources.errors import SourceError
 from cometflux.sources.rows import SUFFIXES, Format, Most, Row, Source
 
 if TYPE_CHECKING:
-    from cometflux.sources.plan import Plan
+    from cometflux.sources.planner import Plan
 
 _MOST_ERRORS = 10
 _ARGUMENTS = Group("Arguments", sort_key=0)
-_HELP = ("--help", "-h", page.ALL)
+_HELP = ("--help", "-h", help_format.ALL)
 _never: tuple[str, ...] = ()
 
 app = App(
@@ -83,9 +85,9 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _run_command(arguments: Sequence[str]) -> int:
-    tell = partial(_tell, Screen(Voice(is_log="--log-json" in arguments)))
+    tell = partial(_tell, Screen(Verbosity(is_log="--log-json" in arguments)))
     try:
-        with page.in_full() if page.ALL in arguments else nullcontext():
+        with help_format.in_full() if help_format.ALL in arguments else nullcontext():
             result = app(list(arguments), console=Console())
         sys.stdout.flush()
     except CycloptsError as error:
@@ -126,15 +128,15 @@ def _tell(screen: Screen, lines: Sequence[str], code: int) -> int:
 @app.command(
     sort_key=1,
     usage="Usage: cometflux generate PROMPT... [OPTIONS]",
-    help_epilogue=page.MORE,
+    help_epilogue=help_format.MORE,
 )
 @with_model_parameters
 def generate(
     *prompts: Annotated[str, Parameter(metavar="PROMPT", required=True, help="What a picture should show; in quotes.")],
     out: Out = Path("images"),
-    making: Making = Making(),  # noqa: B008 - frozen
-    settings: Settings = Settings(),  # noqa: B008 - frozen
-    consent: Consent = Consent(),  # noqa: B008 - frozen
+    making: ImageOptions = ImageOptions(),  # noqa: B008 - frozen
+    settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
     **given: str | list[str] | None,
 ) -> int:
     """Make pictures from prompts, and print their paths.
@@ -147,8 +149,8 @@ def generate(
     _check_place(settings)
     source = Source(rows=tuple(Row(values={"prompt": prompt}) for prompt in prompts))
     with _nothing_sent(settings):
-        from cometflux.cli.offer import offer_prompts
-        from cometflux.cli.run import run_prompts
+        from cometflux.cli.batch.dry_run import offer_prompts
+        from cometflux.cli.batch.run import run_prompts
 
         plan = _plan(source, Path(), making, given)
         if (code := offer_prompts(plan, settings, consent)) is not None:
@@ -161,7 +163,7 @@ def generate(
     usage="Usage: cometflux batch FILE [OPTIONS]",
     help_epilogue=(
         "Columns: prompt, model, key, and the parameters of the models. A row beats an\n"
-        f"option. Paths of images are relative to the file.\n\n{page.MORE}"
+        f"option. Paths of images are relative to the file.\n\n{help_format.MORE}"
     ),
 )
 @with_model_parameters
@@ -171,7 +173,7 @@ def batch(
         str | Path,
         Parameter(
             metavar="FILE",
-            converter=tokens.as_written,
+            converter=converters.as_written,
             allow_leading_hyphen=True,
             help="A .csv, .tsv, .jsonl, .txt, .yaml or .parquet file; - is stdin.",
         ),
@@ -183,7 +185,7 @@ def batch(
         Parameter(
             metavar="PLACE",
             group=OPTIONS,
-            converter=tokens.place,
+            converter=converters.place,
             help="The folder for the pictures, or s3://bucket/prefix, gs://, az://. [default: <name of FILE>-images]",
         ),
     ] = None,
@@ -197,10 +199,10 @@ def batch(
             help="csv, tsv, jsonl, yaml, parquet or text; stdin is text.",
         ),
     ] = None,
-    making: Making = Making(),  # noqa: B008 - frozen
-    templates: Templates = Templates(),  # noqa: B008 - frozen
-    settings: Settings = Settings(),  # noqa: B008 - frozen
-    consent: Consent = Consent(),  # noqa: B008 - frozen
+    making: ImageOptions = ImageOptions(),  # noqa: B008 - frozen
+    templates: TemplateOptions = TemplateOptions(),  # noqa: B008 - frozen
+    settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
     new_key: NewKey = False,
     gallery: KeepGallery = False,
     **given: str | list[str] | None,
@@ -224,8 +226,8 @@ def batch(
         raise UsageError("--journal goes with --out s3://…; a batch into a folder keeps its journal there")
     folder = (journal or own) if isinstance(out, str) else (out or own)
     with _nothing_sent(settings, folder):
-        from cometflux.cli.offer import offer_batch
-        from cometflux.cli.run import run_batch
+        from cometflux.cli.batch.dry_run import offer_batch
+        from cometflux.cli.batch.run import run_batch
 
         prompting = templates.prompting()
         most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")
@@ -240,14 +242,14 @@ def batch(
 @app.command(
     sort_key=3,
     usage="Usage: cometflux resume FOLDER [OPTIONS]",
-    help_epilogue=page.MORE,
+    help_epilogue=help_format.MORE,
 )
 def resume(
     folder: Folder,
     /,
     *,
-    settings: Settings = Settings(),  # noqa: B008 - frozen
-    consent: Consent = Consent(),  # noqa: B008 - frozen
+    settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
     new_key: NewKey = False,
     gallery: KeepGallery = False,
 ) -> int:
@@ -263,8 +265,8 @@ def resume(
     settings = attrs.evolve(settings, gallery=gallery)
     _check_place(settings)
     with _nothing_sent(settings, folder):
-        from cometflux.cli.offer import offer_rest
-        from cometflux.cli.run import run_resume
+        from cometflux.cli.batch.dry_run import offer_rest
+        from cometflux.cli.batch.run import run_resume
 
         if (code := offer_rest(settings, consent, folder)) is not None:
             return code
@@ -289,7 +291,7 @@ def status(
     json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
 ) -> None:
     """Tell how far a batch is, also while it runs."""
-    from cometflux.cli.status import show_status
+    from cometflux.cli.commands.status import show_status
 
     show_status(folder, as_json=json)
 
@@ -345,9 +347,9 @@ def unknown(
     billed, and is not sent again by itself. What is told here is written into the
     journal, all of it or nothing; `resume` then acts on it.
     """
-    from cometflux.cli.settle import Wishes, settle, show_unknown
+    from cometflux.cli.commands.unknown import Resolutions, settle, show_unknown
 
-    wishes = Wishes(adopt=adopt, abandon=abandon, resend=resend)
+    wishes = Resolutions(adopt=adopt, abandon=abandon, resend=resend)
     if wishes:
         settle(Screen(), folder, wishes, as_json=json)
     else:
@@ -366,7 +368,7 @@ def show_gallery(folder: Folder, /) -> None:
     One file, index.html, that needs no network: with the prompt, parameters and
     fate of each job. Also while a batch runs; nothing else is changed.
     """
-    from cometflux.cli.gallery import show_gallery
+    from cometflux.cli.batch.gallery import show_gallery
 
     show_gallery(Screen(), folder)
 
@@ -385,7 +387,7 @@ def models(
     json: Annotated[bool, Parameter(negative=_never, show_default=False, help="One JSON object per line.")] = False,
 ) -> None:
     """List the models, or the parameters of one."""
-    from cometflux.cli.models import show_model, show_models
+    from cometflux.cli.commands.models import show_model, show_models
 
     if model is None:
         show_models(as_json=json)
@@ -399,13 +401,15 @@ def models(
     help_epilogue="Example:\n  cometflux show images/00000-a-lighthouse.webp",
 )
 def show(
-    picture: Annotated[Path, Parameter(metavar="PICTURE", converter=tokens.picture, help="A picture that was saved.")],
+    picture: Annotated[
+        Path, Parameter(metavar="PICTURE", converter=converters.picture, help="A picture that was saved.")
+    ],
     /,
     *,
     json: Annotated[bool, Parameter(negative=_never, show_default=False, help="Print one JSON object.")] = False,
 ) -> None:
     """Tell how a picture was made, by its record."""
-    from cometflux.cli.show import show_picture
+    from cometflux.cli.commands.show import show_picture
 
     show_picture(picture, as_json=json)
 
@@ -420,13 +424,13 @@ def show(
         "  cometflux mcp --local"
     ),
 )
-def mcp(*, serving: Serving = Serving(), new_key: NewKey = False) -> int:  # noqa: B008 - frozen
+def mcp(*, serving: ServerOptions = ServerOptions(), new_key: NewKey = False) -> int:  # noqa: B008 - frozen
     """Offer tools to agents, over stdin and stdout.
 
     An agent can buy no more than N predictions, and reads no file but the pictures
     made here. The same call again buys nothing again.
     """
-    from cometflux.cli.mcp import serve
+    from cometflux.cli.commands.mcp import serve
 
     _check_place(serving.settings)
     return serve(serving, new_key=new_key)
@@ -443,13 +447,13 @@ def local_service(
     *,
     port: Annotated[
         int,
-        Parameter(metavar="P", converter=tokens.whole(0, 65535), help="The port; 0 takes any that is free."),
+        Parameter(metavar="P", converter=converters.whole(0, 65535), help="The port; 0 takes any that is free."),
     ] = 8642,
     host: Annotated[
-        str, Parameter(metavar="HOST", converter=tokens.text, help="The address to listen on.")
+        str, Parameter(metavar="HOST", converter=converters.text, help="The address to listen on.")
     ] = "127.0.0.1",
     key: Annotated[
-        str, Parameter(metavar="KEY", converter=tokens.text, help="The key that clients must bring.")
+        str, Parameter(metavar="KEY", converter=converters.text, help="The key that clients must bring.")
     ] = "local-key",
     latency: Annotated[float, Parameter(metavar="SECONDS", help="How long a prediction takes.")] = 0.6,
     fault: Annotated[
@@ -467,7 +471,7 @@ def local_service(
 
     It speaks like CometAPI, draws real pictures, and misbehaves when it is told to.
     """
-    from cometflux.cli.local import serve
+    from cometflux.cli.commands.local_service import serve
 
     serve(Screen(), fault, port=port, host=host, key=key, latency=latency)
 
@@ -497,7 +501,7 @@ def show_config(
     An option beats COMETFLUX_* in the environment, that beats cometflux.toml of
     the project, that your own file, and that the default. A key is not shown.
     """
-    from cometflux.cli.config import show_configuration
+    from cometflux.cli.commands.config import show_configuration
 
     show_configuration(as_json=json)
 
@@ -505,7 +509,7 @@ def show_config(
 @config.command(usage="Usage: cometflux config path", help_epilogue="Example:\n  cometflux config path")
 def path() -> None:
     """Tell where the files are: your own, and that of the project here."""
-    from cometflux.cli.config import show_paths
+    from cometflux.cli.commands.config import show_paths
 
     show_paths()
 
@@ -528,16 +532,16 @@ def print_completion(
     sys.stdout.write(completion.script(app, shell))
 
 
-def _plan(source: Source, folder: Path, making: Making, given: Mapping[str, Any]) -> "Plan":
-    from cometflux.cli.plan import make_plan
+def _plan(source: Source, folder: Path, making: ImageOptions, given: Mapping[str, Any]) -> "Plan":
+    from cometflux.cli.prompts.plan import make_plan
 
     options = {name: text for name, text in given.items() if text is not None}
-    written = Given(model=making.model, options=options, inputs=making.input, count=making.count)
+    written = CommandLineInput(model=making.model, options=options, inputs=making.input, count=making.count)
     return make_plan(source, written, folder)
 
 
 @contextmanager
-def _nothing_sent(settings: Settings, folder: Path | None = None) -> Iterator[None]:
+def _nothing_sent(settings: RunOptions, folder: Path | None = None) -> Iterator[None]:
     """Say so where a signal comes before the first step of the work; from then on the work itself takes it.
 
     An earlier run may have bought what the journal in *folder* still waits for.
@@ -549,7 +553,7 @@ def _nothing_sent(settings: Settings, folder: Path | None = None) -> Iterator[No
         is_first = folder is None or not os.path.lexists(folder)
         screen.warn("interrupted; nothing was sent" if is_first else "interrupted; nothing was sent by this run")
         if folder is not None and not is_first:
-            from cometflux.cli.run import tell_claims
+            from cometflux.cli.batch.run import tell_claims
 
             tell_claims(screen, folder, settings)
         raise
@@ -570,7 +574,7 @@ def _check_prompts(prompts: Sequence[str]) -> None:
             raise UsageError(f"{each} is a file; for the prompts in it: cometflux batch {each}")
 
 
-def _check_place(settings: Settings) -> None:
+def _check_place(settings: RunOptions) -> None:
     if settings.local:
         for name, value in (("--base-url", settings.base_url), ("--proxy", settings.proxy)):
             if value is not None:

@@ -6,7 +6,7 @@ page itself. Needs the extra ``gallery``.
 
 from pathlib import Path
 
-from cometflux.gallery.gallery import Gallery, Written
+from cometflux.gallery.builder import Gallery, Written
 
 __all__ = ["Gallery", "Written", "write_gallery"]
 

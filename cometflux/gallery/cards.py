@@ -7,10 +7,10 @@ from typing import Any
 
 import attrs
 
-from cometflux import images
-from cometflux.gallery.standings import ABANDONED, STANDINGS
+from cometflux.gallery.job_states import ABANDONED, STATE_LABELS
+from cometflux.images import summaries
+from cometflux.journal.record import SENDING, JobRecord
 from cometflux.predictions import Prediction
-from cometflux.records import SENDING, Record
 
 
 @attrs.frozen(kw_only=True)
@@ -39,7 +39,7 @@ class Card:
     key: str | None = None
     model: str | None = None
     status: str = "saved"
-    """A name out of `STANDINGS`."""
+    """A name out of `STATE_LABELS`."""
     money: str = ""
     """What it means for the money."""
     parameters: tuple[tuple[str, str], ...] = ()
@@ -60,7 +60,7 @@ class Card:
     """How many submissions were begun."""
 
 
-def card_of_record(record: Record, pictures: Sequence[Picture], *, is_running: bool) -> Card:
+def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running: bool) -> Card:
     """Tell of a job of a journal; *is_running* says whether a process works with it."""
     status = _status(record, pictures, is_running=is_running)
     prediction = record.prediction
@@ -71,13 +71,13 @@ def card_of_record(record: Record, pictures: Sequence[Picture], *, is_running: b
     )
     is_named = record.identity.startswith("key:")
     return _card(
-        images.describe_input(record.input),
+        summaries.describe_input(record.input),
         identity=record.identity,
         index=record.index,
         key=record.key if is_named else f"#{record.index:05d}",
         model=record.model,
         status=status,
-        money=ABANDONED if record.is_abandoned else STANDINGS[status].money,
+        money=ABANDONED if record.is_abandoned else STATE_LABELS[status].money,
         pictures=tuple(pictures),
         prediction_id=record.prediction_id,
         error=_record_error(record, status),
@@ -103,7 +103,7 @@ def card_of_sidecars(sidecars: Sequence[Mapping[str, Any]], pictures: Sequence[P
         key=_text(known.get("key")),
         model=_text(known.get("model")),
         status=status,
-        money=STANDINGS[status].money,
+        money=STATE_LABELS[status].money,
         pictures=tuple(pictures),
         prediction_id=_text(prediction.get("id")),
         seconds=_span(dict(times), _mapping(prediction.get("metrics"))),
@@ -128,7 +128,7 @@ def _card(given: Mapping[str, Any], **facts: Any) -> Card:
     )
 
 
-def _status(record: Record, pictures: Sequence[Picture], *, is_running: bool) -> str:
+def _status(record: JobRecord, pictures: Sequence[Picture], *, is_running: bool) -> str:
     standing = record.standing
     if standing == SENDING:
         return "pending" if is_running else "unknown"
@@ -139,7 +139,7 @@ def _status(record: Record, pictures: Sequence[Picture], *, is_running: bool) ->
     return standing
 
 
-def _record_error(record: Record, status: str) -> str | None:
+def _record_error(record: JobRecord, status: str) -> str | None:
     if record.prediction is not None and record.prediction.error:
         return record.prediction.error
     if status == "unknown" or record.is_abandoned:

@@ -17,7 +17,7 @@ import attrs
 
 from cometflux.errors import ConfigError
 from cometflux.gallery.cards import Card, Picture
-from cometflux.gallery.standings import STANDINGS
+from cometflux.gallery.job_states import STATE_LABELS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -83,7 +83,7 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
         cards=Markup("".join(entry.html for entry in entries)),  # noqa: S704 - escaped by make_entry
         data=Markup(",\n".join(entry.data for entry in entries)),  # noqa: S704 - escaped by _json
         standings=Markup(_json(_words(statuses))),  # noqa: S704 - escaped by _json
-        statuses=[(each, statuses[each.name]) for each in STANDINGS.values() if statuses[each.name]],
+        statuses=[(each, statuses[each.name]) for each in STATE_LABELS.values() if statuses[each.name]],
         models=[(model, _short(model), count) for model, count in models.most_common()],
         total=len(entries),
         pictures=sum(picture.fault is None for entry in entries for picture in entry.card.pictures),
@@ -120,7 +120,7 @@ def check_extra() -> None:
 
 @functools.cache
 def _cards() -> Any:
-    return _environment().get_template("card.html").make_module({"standings": STANDINGS})
+    return _environment().get_template("card.html").make_module({"standings": STATE_LABELS})
 
 
 @functools.cache
@@ -195,7 +195,7 @@ def _data(card: Card) -> str:
         "index": card.index,
         "model": card.model,
         "status": card.status,
-        "money": card.money if card.money != STANDINGS[card.status].money else None,
+        "money": card.money if card.money != STATE_LABELS[card.status].money else None,
         "error": card.error,
         "id": card.prediction_id,
         "seconds": card.seconds,
@@ -220,4 +220,4 @@ def _told(picture: Picture) -> dict[str, Any]:
 
 
 def _words(statuses: Iterable[str]) -> dict[str, Any]:
-    return {name: attrs.asdict(STANDINGS[name]) for name in STANDINGS if name in set(statuses)}
+    return {name: attrs.asdict(STATE_LABELS[name]) for name in STATE_LABELS if name in set(statuses)}

@@ -5,22 +5,21 @@ from pathlib import Path
 import attrs
 
 from cometflux.errors import CometfluxError, Money
-from cometflux.jobs import Kind
-from cometflux.mcp.orders import Order
-from cometflux.records import Record
-from cometflux.registry import Outcome, kind_of_loss
+from cometflux.journal.record import JobRecord
+from cometflux.mcp.arguments import GenerateRequest
+from cometflux.outcomes import Outcome, OutcomeKind, kind_of_loss
 
 
 @attrs.frozen(kw_only=True)
 class Result:
     """What became of an order, so far."""
 
-    order: Order
+    order: GenerateRequest
     key: str
     """By what the journal knows it."""
     money: Money = Money.NOT_SENT
     """What happened to the money for this picture."""
-    kind: Kind | None = None
+    kind: OutcomeKind | None = None
     """How it ended; None while it has not."""
     error: CometfluxError | None = None
     """Why there is no picture, or why it is not saved; None where all is well, and while it is waited for."""
@@ -32,7 +31,7 @@ class Result:
 
     def ended(self, outcome: Outcome) -> "Result":
         """Note how it ended."""
-        error = None if outcome.kind is Kind.SUCCEEDED else outcome.error
+        error = None if outcome.kind is OutcomeKind.SUCCEEDED else outcome.error
         return attrs.evolve(
             self,
             money=Money.ACCEPTED if error is None else error.money,
@@ -47,7 +46,7 @@ class Result:
         kind = kind_of_loss(error)
         return attrs.evolve(self, money=error.money, kind=kind, error=error, prediction_id=error.prediction_id)
 
-    def waited(self, record: Record | None) -> "Result":
+    def waited(self, record: JobRecord | None) -> "Result":
         """Note how far it is, by what the journal says after the wait; whatever is not bought by then was given up."""
         if record is None or not record.bought:
             return self

@@ -12,41 +12,42 @@ from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, Lis
 
 from cometflux import __version__, flux
 from cometflux.errors import CometfluxError, InputError
-from cometflux.mcp import answers, offer, previews
-from cometflux.mcp.orders import input_text, read_order
+from cometflux.mcp import replies, thumbnails
+from cometflux.mcp.arguments import input_text, read_order
+from cometflux.mcp.folder import NotAllowedError, describe_batch, read_seed
 from cometflux.mcp.results import Result
-from cometflux.mcp.shelf import NotAllowedError, describe_batch, read_seed
-from cometflux.mcp.studio import Studio
+from cometflux.mcp.service import ImageService
+from cometflux.mcp.tools import GENERATE, INSTRUCTIONS, MODELS, STATUS, describe_model, describe_parameters, list_tools
 
 _log = logging.getLogger("cometflux")
 _Context = ServerRequestContext[Any]
 _Tool = Callable[[_Context, dict[str, Any]], Awaitable[CallToolResult]]
 
 
-def make_server(studio: Studio) -> Server[Any]:
+def make_server(studio: ImageService) -> Server[Any]:
     """Make the server that carries out orders in *studio*."""
     tools = _Tools(studio)
     return Server(
         "cometflux",
         version=__version__,
         title="cometflux: pictures with FLUX",
-        instructions=offer.INSTRUCTIONS,
+        instructions=INSTRUCTIONS,
         on_list_tools=tools.list_tools,
         on_call_tool=tools.call,
     )
 
 
 class _Tools:
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: ImageService) -> None:
         self._studio = studio
         self._tools: Mapping[str, tuple[_Tool, frozenset[str]]] = {
-            offer.GENERATE: (self._generate, frozenset()),
-            offer.MODELS: (self._list_models, frozenset({"model"})),
-            offer.STATUS: (self._batch_status, frozenset({"folder"})),
+            GENERATE: (self._generate, frozenset()),
+            MODELS: (self._list_models, frozenset({"model"})),
+            STATUS: (self._batch_status, frozenset({"folder"})),
         }
 
     async def list_tools(self, context: _Context, _: PaginatedRequestParams | None) -> ListToolsResult:
-        return ListToolsResult(tools=offer.tools())
+        return ListToolsResult(tools=list_tools())
 
     async def call(self, context: _Context, given: CallToolRequestParams) -> CallToolResult:
         if given.name not in self._tools:
@@ -55,13 +56,13 @@ class _Tools:
         arguments = given.arguments or {}
         for name in arguments:
             if known and name not in known:
-                return answers.plain_error(f"{name}: {given.name} takes {' and '.join(known)}, and nothing else")
+                return replies.plain_error(f"{name}: {given.name} takes {' and '.join(known)}, and nothing else")
         try:
             return await tool(context, arguments)
         except Exception:  # noqa: BLE001 - a defect of one call must not end the server
             _log.exception("%s broke", given.name)
-            return answers.plain_error(
-                f"{given.name} broke; this is a defect. It may have bought a picture: {offer.STATUS} tells. "
+            return replies.plain_error(
+                f"{given.name} broke; this is a defect. It may have bought a picture: {STATUS} tells. "
                 "The same call again does not buy it twice."
             )
 
@@ -73,7 +74,7 @@ class _Tools:
             with _progress(context) as tell:
                 result = await self._studio.carry_out(order, tell)
         except CometfluxError as error:
-            return answers.refused(error)
+            return replies.refused(error)
         return await _answer(result)
 
     # ── questions ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -81,24 +82,24 @@ class _Tools:
     async def _list_models(self, context: _Context, arguments: dict[str, Any]) -> CallToolResult:
         name = arguments.get("model")
         if name is None:
-            return answers.data({"models": [offer.describe_model(model) for model in flux.MODELS.values()]})
+            return replies.data({"models": [describe_model(model) for model in flux.MODELS.values()]})
         try:
             model = flux.find(name)
         except InputError as error:
-            return answers.plain_error(input_text(error))
-        return answers.data({**offer.describe_model(model), "parameters": offer.describe_parameters(model)})
+            return replies.plain_error(input_text(error))
+        return replies.data({**describe_model(model), "parameters": describe_parameters(model)})
 
     async def _batch_status(self, context: _Context, arguments: dict[str, Any]) -> CallToolResult:
         name = arguments.get("folder")
         if name is not None and not isinstance(name, str):
-            return answers.plain_error("folder: allowed is the name of a folder, as a string")
+            return replies.plain_error("folder: allowed is the name of a folder, as a string")
         try:
-            return answers.data(await asyncio.to_thread(self._look, name))
+            return replies.data(await asyncio.to_thread(self._look, name))
         except NotAllowedError as error:
-            return answers.plain_error(f"folder: {error}")
+            return replies.plain_error(f"folder: {error}")
         except CometfluxError as error:
             _log.error("a batch cannot be read: %s", error)
-            return answers.plain_error(f"the journal of this batch cannot be read ({type(error).__name__})")
+            return replies.plain_error(f"the journal of this batch cannot be read ({type(error).__name__})")
 
     def _look(self, name: str | None) -> dict[str, Any]:
         folder = self._studio.reach.find(name)
@@ -107,12 +108,12 @@ class _Tools:
 
 async def _answer(result: Result) -> CallToolResult:
     if result.error is not None or not result.files:
-        return answers.not_made(result)
-    shown = await asyncio.to_thread(previews.show, result.files)
+        return replies.not_made(result)
+    shown = await asyncio.to_thread(thumbnails.show, result.files)
     seed = result.order.job.input.get("seed")
     if seed is None:
         seed = await asyncio.to_thread(read_seed, result.files[0])
-    return answers.made(result, shown, seed)
+    return replies.made(result, shown, seed)
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def _stricter_with_image(instance: Any, name: str, value: Any) -> None:
 
 
 # Nobody makes one of these: only the fields are wanted.
-@attrs.frozen(kw_only=True, init=False, eq=False, repr=False)
+@attrs.frozen(kw_only=True, init=False)
 class _OpenWeights(Flux):
     prompt: str = attrs.field(metadata=PROMPT)
     """What the image should show. Required.
@@ -79,7 +79,7 @@ class _OpenWeights(Flux):
     """Rough size in megapixels, '1' or '0.25'; '1' unless given. A string, not a number."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True)
 class Schnell(_OpenWeights):
     """flux-schnell: the fastest, up to four images at once, no reference image."""
 
@@ -89,7 +89,7 @@ class Schnell(_OpenWeights):
     """Denoising steps, 1 to 4; 4 unless given."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True)
 class Dev(_OpenWeights):
     """flux-dev: up to four images at once, from text or from one image."""
 
@@ -105,7 +105,7 @@ class Dev(_OpenWeights):
     """How closely to follow the prompt, 0 to 10; 3 unless given."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True)
 class _ProFamily(Flux):
     image_prompt: Image | None = image()
     """One reference image (jpeg, png, gif or webp) that steers the composition."""
@@ -127,7 +127,7 @@ class _ProFamily(Flux):
     """Quality of jpg and webp files, 0 to 100; 80 unless given. Without effect on png."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True)
 class Pro(_ProFamily):
     """flux-pro: the first hosted FLUX, steered by text and one reference image."""
 
@@ -149,7 +149,7 @@ class Pro11(_ProFamily):
     __slots__ = ()
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True)
 class Pro11Ultra(Flux):
     """flux-1.1-pro-ultra: larger images, and a raw look on request."""
 
@@ -171,7 +171,7 @@ class Pro11Ultra(Flux):
     """File format; jpg unless given. There is no webp here, and no output_quality."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True)
 class _Kontext(Flux):
     prompt: str = attrs.field(metadata=PROMPT)
     """What the image should show, or how to change input_image. Required."""
@@ -203,7 +203,7 @@ class KontextMax(_Kontext):
     __slots__ = ()
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True)
 class _Flux2(Flux):
     input_images: Sequence[Image] | None = images(most=8)
     """Up to 8 images to combine or edit (jpeg, png, gif or webp), as a list.
@@ -251,7 +251,7 @@ class Flux2Max(_Flux2):
     __slots__ = ()
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True)
 class Flux2Dev(Flux):
     """flux-2-dev: the open weights of FLUX.2; one image at a time, up to 4 reference images."""
 
@@ -280,7 +280,7 @@ class Flux2Dev(Flux):
     """Switch off the check of the finished image; it is on unless given."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True)
 class Flux2Flex(_Flux2):
     """flux-2-flex: as flux-2-pro, with steps and guidance to set and up to 10 reference images."""
 

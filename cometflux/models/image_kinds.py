@@ -22,7 +22,7 @@ _DATA_URI = r"(?i)data:([^,;]*)([^,]*),"
 _AN_IMAGE = "an http(s) URL, a data URI, a pathlib.Path or bytes"
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class ImageKind(ParameterKind):
     """One reference image."""
 
@@ -83,7 +83,7 @@ def _check_data_uri(field: str, value: str, found: re.Match[str]) -> None:
 _IMAGE_KIND = ImageKind()
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class ImagesKind(ParameterKind):
     """A list of reference images."""
 

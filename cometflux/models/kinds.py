@@ -13,7 +13,6 @@ import attrs
 
 from cometflux.errors import InputError
 from cometflux.models.words import closest, listed
-from cometflux.values import Value
 
 # A spreadsheet may write a whole number as 7.0.
 _INTEGER = re.compile(r"([+-]?[0-9]{1,25})(?:\.0{1,9})?")
@@ -21,8 +20,8 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,25}(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[e
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-@attrs.frozen(eq=False, repr=False)
-class ParameterKind(Value, ABC):
+@attrs.frozen
+class ParameterKind(ABC):
     """The values that a parameter takes.
 
     A kind says what is allowed, checks a value, reads one from text or JSON, and describes itself to JSON Schema and
@@ -92,7 +91,7 @@ class ParameterKind(Value, ABC):
         return InputError(field, value, f"allowed is {self.phrase}{hint}")
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class TextKind(ParameterKind):
     """A text that is not blank."""
 
@@ -129,7 +128,7 @@ def check_encodable(field: str, value: str) -> None:
         raise InputError(field, value, allowed) from error
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class IntegerKind(ParameterKind):
     """A whole number in a range; without one, any of 64 bits."""
 
@@ -173,7 +172,7 @@ class IntegerKind(ParameterKind):
         return int(found[1])
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class NumberKind(ParameterKind):
     """A number in a range, whole or not."""
 
@@ -220,7 +219,7 @@ def _range(minimum: float | None, maximum: float | None) -> dict[str, float]:
     return {name: end for name, end in ends.items() if end is not None}
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class BooleanKind(ParameterKind):
     """True or False."""
 
@@ -248,7 +247,7 @@ class BooleanKind(ParameterKind):
         return value
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen
 class ChoiceKind(ParameterKind):
     """One of a few words."""
 

@@ -10,13 +10,12 @@ import attrs
 from cometflux.errors import InputError
 from cometflux.models.parameters import PARAMETER, PROMPT, RULE, Parameter, Rule
 from cometflux.models.words import closest, listed
-from cometflux.values import Value
 
 IGNORED = "the service would ignore it, and the picture would still be paid"
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Flux(Value):
+@attrs.frozen(kw_only=True)
+class Flux:
     """What every model here has in common."""
 
     model: ClassVar[str]

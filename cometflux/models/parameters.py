@@ -8,11 +8,10 @@ import attrs
 
 from cometflux.models.image_kinds import ImageKind, ImagesKind
 from cometflux.models.kinds import BooleanKind, ChoiceKind, IntegerKind, NumberKind, ParameterKind, TextKind
-from cometflux.values import Value
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Parameter(Value):
+@attrs.frozen(kw_only=True)
+class Parameter:
     """One parameter of a model, as far as the service publishes it."""
 
     name: str = ""

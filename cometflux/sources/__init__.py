@@ -8,13 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cometflux.sources.faults import Fault, SourceError
-    from cometflux.sources.jobs import read_jobs
+    from cometflux.sources.errors import Fault, SourceError
+    from cometflux.sources.job_reader import read_jobs
     from cometflux.sources.rows import Format
 
 __all__ = ["Fault", "Format", "SourceError", "read_jobs"]
 
-_HOMES = {"Fault": "faults", "Format": "rows", "SourceError": "faults", "read_jobs": "jobs"}
+_HOMES = {"Fault": "errors", "Format": "rows", "SourceError": "errors", "read_jobs": "job_reader"}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,18 +18,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cometflux.testing.bills import Bill, SeenRequest
     from cometflux.testing.faults import FAULTS, Fault, parse_fault
-    from cometflux.testing.records import Bill, SeenRequest
     from cometflux.testing.service import LocalService
 
 __all__ = ["FAULTS", "Bill", "Fault", "LocalService", "SeenRequest", "parse_fault"]
 
 _HOMES = {
     "FAULTS": "faults",
-    "Bill": "records",
+    "Bill": "bills",
     "Fault": "faults",
     "LocalService": "service",
-    "SeenRequest": "records",
+    "SeenRequest": "bills",
     "parse_fault": "faults",
 }
 

@@ -9,10 +9,10 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from cometflux.testing import bodies, faults
-from cometflux.testing.checks import Refusal, check_input, read_body
-from cometflux.testing.misbehaviour import ELSEWHERE, Ordinary, dump, foreign_page, json_response, misbehave
-from cometflux.testing.runs import Run
+from cometflux.testing import faults, response_bodies
+from cometflux.testing.fault_responses import ELSEWHERE, Ordinary, dump, foreign_page, json_response, misbehave
+from cometflux.testing.input_validation import Refusal, check_input, read_body
+from cometflux.testing.predictions import FakePrediction
 from cometflux.testing.state import State
 
 BASE = "/replicate/v1"
@@ -52,19 +52,19 @@ class Routes:
         is_authorised = self._state.see(request)
         is_api = request.path.startswith(BASE + "/") and not request.path.endswith("/bills")
         if is_api and not is_authorised:
-            body = bodies.problem(401, "You did not pass a valid authentication token", "Unauthenticated")
+            body = response_bodies.problem(401, "You did not pass a valid authentication token", "Unauthenticated")
             return json_response(body, 401)
         if not is_api and "Authorization" in request.headers and request.path.startswith(("/outputs/", ELSEWHERE)):
             self._state.leaks.append(request.path)
         try:
             return await handler(request)
         except Refusal as refusal:
-            return json_response(bodies.refusal_body(refusal), refusal.status)
+            return json_response(response_bodies.refusal_body(refusal), refusal.status)
         except ConnectionResetError:
             # The client has hung up in the middle of its own request: there is nobody to answer.
             return web.Response()
         except web.HTTPRequestEntityTooLarge:
-            return json_response(bodies.problem(413, "The body is too large."), 413)
+            return json_response(response_bodies.problem(413, "The body is too large."), 413)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
             return foreign_page()
 
@@ -82,13 +82,13 @@ class Routes:
         from cometflux import flux
 
         if model not in flux.MODELS:
-            return json_response(bodies.problem(404, "The requested resource could not be found."), 404)
+            return json_response(response_bodies.problem(404, "The requested resource could not be found."), 404)
         check_input(model, given)
         fault = self._state.faults.take(faults.CREATE, faults.prompt_of(given))
         if fault is not None and not fault.after:
             return await misbehave(fault.name, request, None, self._state.closing)
         run = self._state.accept(model, given)
-        body, headers = bodies.describe_created(run), {"ratelimit-remaining": "599", "ratelimit-reset": "1"}
+        body, headers = response_bodies.describe_created(run), {"ratelimit-remaining": "599", "ratelimit-reset": "1"}
         if fault is not None:
             ordinary = Ordinary(status=201, body=dump(body))
             return await misbehave(fault.name, request, ordinary, self._state.closing)
@@ -98,7 +98,7 @@ class Routes:
             body = await self._wait(run, min(max(float(wait[1] or _LONGEST_WAIT), 1.0), _LONGEST_WAIT))
         return json_response(body, 201, headers)
 
-    async def _wait(self, run: Run, longest: float) -> dict[str, Any]:
+    async def _wait(self, run: FakePrediction, longest: float) -> dict[str, Any]:
         is_frozen = self._state.clock.is_frozen
         left = longest if is_frozen else max(0.0, min(run.ends_at - self._state.now(), longest))
         over = [asyncio.ensure_future(each.wait()) for each in (run.over, self._state.closing)]
@@ -111,16 +111,16 @@ class Routes:
             if done or is_frozen
             else max(self._state.now(), min(run.ends_at, run.accepted_at + longest))
         )
-        return bodies.describe_waited(run, now, await self._outputs(run, now))
+        return response_bodies.describe_waited(run, now, await self._outputs(run, now))
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         run = self._find(request)
         run.polls += 1
         now = self._state.now()
         fault = self._state.faults.take(faults.GET, faults.prompt_of(run.input))
-        body = bodies.describe(run, now, await self._outputs(run, now))
+        body = response_bodies.describe(run, now, await self._outputs(run, now))
         if self._state.settings.wrapped or run.fault == "wrapped":
-            body = bodies.wrap(run, now, body, self._state.epoch)
+            body = response_bodies.wrap(run, now, body, self._state.epoch)
         if fault is not None:
             ordinary = Ordinary(status=200, body=dump(body))
             return await misbehave(fault.name, request, ordinary, self._state.closing)
@@ -130,15 +130,15 @@ class Routes:
         run = self._find(request)
         now = self._state.now()
         run.cancel(now)
-        return json_response(bodies.describe(run, now, await self._outputs(run, now)))
+        return json_response(response_bodies.describe(run, now, await self._outputs(run, now)))
 
-    def _find(self, request: web.Request) -> Run:
+    def _find(self, request: web.Request) -> FakePrediction:
         run = self._state.runs.get(request.match_info["id"])
         if run is None:
             raise Refusal(404, "Not found", "The requested resource could not be found.")
         return run
 
-    async def _outputs(self, run: Run, now: float) -> list[str]:
+    async def _outputs(self, run: FakePrediction, now: float) -> list[str]:
         """Return the addresses of the pictures that are there."""
         numbers = run.images(now)
         if run.fault == "data-uri":
@@ -164,13 +164,13 @@ class Routes:
         return json_response([attrs.asdict(bill) for bill in self._state.bills])
 
 
-def _file(run: Run, number: int) -> str:
+def _file(run: FakePrediction, number: int) -> str:
     return f"out-{number}.{run.frame.format}"
 
 
-def _kind(run: Run) -> str:
+def _kind(run: FakePrediction) -> str:
     return f"image/{'jpeg' if run.frame.format == 'jpg' else run.frame.format}"
 
 
-def _data_uri(run: Run, picture: bytes) -> str:
+def _data_uri(run: FakePrediction, picture: bytes) -> str:
     return f"data:{_kind(run)};base64,{base64.b64encode(picture).decode()}"

@@ -11,10 +11,10 @@ from typing import Any, Self
 import attrs
 from aiohttp import web
 
+from cometflux.testing.bills import Bill, SeenRequest
 from cometflux.testing.faults import plan
-from cometflux.testing.records import Bill, SeenRequest
 from cometflux.testing.routes import BASE, Routes
-from cometflux.testing.state import Settings, State
+from cometflux.testing.state import ServiceSettings, State
 
 _FAREWELL = 0.5
 """How long an answer under way may take when the service stops, in seconds."""
@@ -54,7 +54,9 @@ class LocalService:
         lifetime: float = 3600.0,
         ssl: Any = None,
     ) -> None:
-        settings = Settings(key=key, latency=latency, pixels=pixels, seed=seed, wrapped=wrapped, lifetime=lifetime)
+        settings = ServiceSettings(
+            key=key, latency=latency, pixels=pixels, seed=seed, wrapped=wrapped, lifetime=lifetime
+        )
         self._state = State(settings)
         self._host, self._port = host, port
         self._ssl = ssl

@@ -12,18 +12,18 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from cometflux.testing import pictures, sizes
+from cometflux.testing.artwork import draw, frame
+from cometflux.testing.bills import Bill, SeenRequest
 from cometflux.testing.clock import Clock
 from cometflux.testing.faults import PREDICTION, FaultQueue, prompt_of
-from cometflux.testing.records import Bill, SeenRequest
-from cometflux.testing.runs import Run, derive_seed, make_id
+from cometflux.testing.predictions import FakePrediction, derive_seed, make_id
 
 _MOST_REQUESTS = 100_000
 _MOST_PICTURES = 16
 
 
 @attrs.frozen(kw_only=True)
-class Settings:
+class ServiceSettings:
     """What `LocalService` was told; it says what each means."""
 
     key: str
@@ -47,11 +47,11 @@ class Settings:
 class State:
     """What the service knows. Only the thread of its loop changes it, except for the faults."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self.clock = Clock()
         self.faults = FaultQueue(settings.seed)
-        self.runs: dict[str, Run] = {}
+        self.runs: dict[str, FakePrediction] = {}
         self.bills: list[Bill] = []
         self.leaks: list[str] = []
         self.requests: deque[SeenRequest] = deque(maxlen=_MOST_REQUESTS)
@@ -98,18 +98,18 @@ class State:
         number = self._connections[transport] = next(self._numbers)
         return number
 
-    def accept(self, model: str, given: Mapping[str, Any]) -> Run:
+    def accept(self, model: str, given: Mapping[str, Any]) -> FakePrediction:
         """Take a submission, and write its bill."""
         now, number = self.now(), len(self.bills) + 1
         planned = self.faults.take(PREDICTION, prompt_of(given))
         latency, seed = self.settings.latency, given.get("seed")
-        run = Run(
+        run = FakePrediction(
             id=make_id(),
             number=number,
             model=model,
             input=given,
             seed=derive_seed(self.settings.seed, number) if seed is None else int(seed),
-            frame=sizes.frame_of(model, given, self.settings.pixels),
+            frame=frame.frame_of(model, given, self.settings.pixels),
             fault=None if planned is None else planned.name,
             accepted_at=now,
             created=datetime.fromtimestamp(self.epoch + now, UTC),
@@ -120,13 +120,13 @@ class State:
         self.bills.append(Bill(id=run.id, model=model, input=given, at=now))
         return run
 
-    async def picture(self, run: Run, number: int) -> bytes:
+    async def picture(self, run: FakePrediction, number: int) -> bytes:
         """Draw a picture when it is first asked for, off the loop."""
         place = (run.id, number)
         if place in self._pictures:
             return self._pictures[place]
         drawn = await asyncio.to_thread(
-            pictures.draw,
+            draw.draw,
             run.input["prompt"],
             seed=run.seed,
             number=number,

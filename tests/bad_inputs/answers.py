@@ -8,16 +8,16 @@ import gzip
 import json
 
 import attrs
-from peer import http
+from socket_server import http
 
 from cometflux import errors
-from cometflux.jobs import Kind
+from cometflux.outcomes import OutcomeKind
 
 ID = "abc123"
 DONE = {"id": ID, "status": "succeeded", "output": ["https://images.example.com/out-0.png"]}
 CREATED = {"id": ID, "status": "starting", "output": None}
-UNKNOWN = Kind.UNKNOWN, errors.UnknownSubmissionError
-ENDED = {Kind.FAILED: errors.PredictionFailedError, Kind.CANCELED: errors.PredictionCanceledError}
+UNKNOWN = OutcomeKind.UNKNOWN, errors.UnknownSubmissionError
+ENDED = {OutcomeKind.FAILED: errors.PredictionFailedError, OutcomeKind.CANCELED: errors.PredictionCanceledError}
 _DEEP = 100_000
 
 
@@ -28,7 +28,7 @@ class Answer:
     id: str
     raw: bytes
     """What is sent, from the status line on; nothing for a connection that is closed without a word."""
-    kind: Kind = Kind.SUCCEEDED
+    kind: OutcomeKind = OutcomeKind.SUCCEEDED
     error: type[Exception] | None = None
     says: str = ""
     """A part of the error's words; for a question that changes nothing, of what the observer is told."""
@@ -48,7 +48,7 @@ def unknown(name, raw, says="no proof of what became of the submission"):
 
 
 def refused(name, raw, says, error=errors.RejectedError):
-    return Answer(name, raw, Kind.REJECTED, error, says)
+    return Answer(name, raw, OutcomeKind.REJECTED, error, says)
 
 
 def created(name, **changed):
@@ -204,49 +204,49 @@ CREATE = [
     Answer(
         "failed at once, for a number",
         body({**CREATED, "status": "failed", "error": 7}),
-        Kind.FAILED,
+        OutcomeKind.FAILED,
         errors.PredictionFailedError,
         "failed: 7",
     ),
     Answer(
         "failed at once, for a list",
         body({**CREATED, "status": "failed", "error": ["a"]}),
-        Kind.FAILED,
+        OutcomeKind.FAILED,
         errors.PredictionFailedError,
         '["a"]',
     ),
     Answer(
         "failed at once, for nothing",
         body({**CREATED, "status": "failed", "error": ""}),
-        Kind.FAILED,
+        OutcomeKind.FAILED,
         errors.PredictionFailedError,
         "abc123 failed",
     ),
     Answer(
         "failed in the gateway's word",
         body({"data": {"task_id": ID, "status": "FAILURE", "fail_reason": "no GPU", "data": None}}),
-        Kind.FAILED,
+        OutcomeKind.FAILED,
         errors.PredictionFailedError,
         "no GPU",
     ),
     Answer(
         "canceled at once",
         body({**CREATED, "status": "canceled"}),
-        Kind.CANCELED,
+        OutcomeKind.CANCELED,
         errors.PredictionCanceledError,
         "was canceled",
     ),
     Answer(
         "succeeded at once with an empty list",
         body({**CREATED, "status": "succeeded", "output": []}),
-        Kind.EXPIRED,
+        OutcomeKind.EXPIRED,
         errors.PredictionExpiredError,
         "its output is gone",
     ),
     Answer(
         "succeeded at once with an empty text",
         body({**CREATED, "status": "succeeded", "output": ""}),
-        Kind.EXPIRED,
+        OutcomeKind.EXPIRED,
         errors.PredictionExpiredError,
         "its output is gone",
     ),
@@ -278,12 +278,14 @@ CREATE = [
 
 def passing(name, raw, says):
     """A question that comes to nothing: it is asked again, and nothing is lost."""
-    return Answer(name, raw, Kind.SUCCEEDED, errors.AnswerError, says)
+    return Answer(name, raw, OutcomeKind.SUCCEEDED, errors.AnswerError, says)
 
 
 def endless(name, raw, says):
     """A question that comes to nothing until patience is over: the prediction stays known, and is not bought again."""
-    return Answer(name, raw, Kind.DETACHED, errors.PatienceError, f"the last question failed: {says}", 1, 10_000, 1801)
+    return Answer(
+        name, raw, OutcomeKind.DETACHED, errors.PatienceError, f"the last question failed: {says}", 1, 10_000, 1801
+    )
 
 
 def over(name, kind, says="", **changed):
@@ -329,7 +331,7 @@ GET = [
     passing("an envelope around nothing", body({"code": "success", "data": None}), "has no status"),
     passing("an envelope that tells of an error", body({"code": "task_not_exist", "data": None}), "has no status"),
     *(
-        Answer(f"HTTP {status}", body({"detail": "no"}, status), Kind.SUCCEEDED, error, f"HTTP {status}")
+        Answer(f"HTTP {status}", body({"detail": "no"}, status), OutcomeKind.SUCCEEDED, error, f"HTTP {status}")
         for status, error in (
             (301, errors.RejectedError),
             (400, errors.RejectedError),
@@ -353,20 +355,22 @@ GET = [
     endless("for ever: an output of numbers", body({**DONE, "output": [7]}), "the output is neither a string nor"),
     endless("for ever: a refused key", body({"detail": "no"}, 401), "the service refused with HTTP 401: no"),
     # Readable enough to go on, or to be the end.
-    over("an unknown status", Kind.SUCCEEDED, status="dreaming"),
-    over("a status in another case", Kind.SUCCEEDED, status="SuCcEeDeD"),
-    over("still processing, with its output", Kind.SUCCEEDED, status="processing"),
-    over("a number as id", Kind.SUCCEEDED, id=123),
-    over("no id", Kind.SUCCEEDED, id=None),
-    over("odd dates", Kind.SUCCEEDED, created_at="never", started_at=7, completed_at=["2026"]),
-    over("half a character in the logs", Kind.SUCCEEDED, logs="\udfff"),
-    over("wrong types all over", Kind.SUCCEEDED, model=7, input=7, logs=[], metrics="x", urls=None, version={}),
-    over("failed for a reason that is an object", Kind.FAILED, "failed: {", status="failed", error={"code": 7}),
-    over("failed for a reason that is half a character", Kind.FAILED, "failed: ?", status="failed", error="\ud800"),
-    over("failed for a novel", Kind.FAILED, f"failed: {'x' * 1000}\u2026", status="failed", error="x" * 100_000),
-    over("failed for null", Kind.FAILED, "abc123 failed", status="failed", error=None),
-    over("aborted", Kind.CANCELED, "was canceled", status="aborted"),
-    over("canceled in British", Kind.CANCELED, "was canceled", status="cancelled"),
+    over("an unknown status", OutcomeKind.SUCCEEDED, status="dreaming"),
+    over("a status in another case", OutcomeKind.SUCCEEDED, status="SuCcEeDeD"),
+    over("still processing, with its output", OutcomeKind.SUCCEEDED, status="processing"),
+    over("a number as id", OutcomeKind.SUCCEEDED, id=123),
+    over("no id", OutcomeKind.SUCCEEDED, id=None),
+    over("odd dates", OutcomeKind.SUCCEEDED, created_at="never", started_at=7, completed_at=["2026"]),
+    over("half a character in the logs", OutcomeKind.SUCCEEDED, logs="\udfff"),
+    over("wrong types all over", OutcomeKind.SUCCEEDED, model=7, input=7, logs=[], metrics="x", urls=None, version={}),
+    over("failed for a reason that is an object", OutcomeKind.FAILED, "failed: {", status="failed", error={"code": 7}),
+    over(
+        "failed for a reason that is half a character", OutcomeKind.FAILED, "failed: ?", status="failed", error="\ud800"
+    ),
+    over("failed for a novel", OutcomeKind.FAILED, f"failed: {'x' * 1000}\u2026", status="failed", error="x" * 100_000),
+    over("failed for null", OutcomeKind.FAILED, "abc123 failed", status="failed", error=None),
+    over("aborted", OutcomeKind.CANCELED, "was canceled", status="aborted"),
+    over("canceled in British", OutcomeKind.CANCELED, "was canceled", status="cancelled"),
     Answer("a byte order mark", body(b"\xef\xbb\xbf" + json.dumps(DONE).encode())),
     Answer("a status that stands twice", body(json.dumps(DONE).replace('{"id"', '{"status": "failed", "id"').encode())),
     Answer("JSON as a web page", body(DONE, 200, "Content-Type: text/html")),
@@ -378,21 +382,21 @@ GET = [
     Answer(
         "a failure with a number as reason",
         wrapped(status="FAILURE", fail_reason=7, data=None),
-        Kind.FAILED,
+        OutcomeKind.FAILED,
         errors.PredictionFailedError,
         "7",
     ),
     Answer(
         "a success around nothing",
         wrapped(status="SUCCESS", data=None),
-        Kind.EXPIRED,
+        OutcomeKind.EXPIRED,
         errors.PredictionExpiredError,
         "its output is gone",
     ),
     Answer(
         "a success with an empty list",
         body({**DONE, "output": []}),
-        Kind.EXPIRED,
+        OutcomeKind.EXPIRED,
         errors.PredictionExpiredError,
         "its output is gone",
     ),

@@ -11,8 +11,8 @@ import attrs
 from cometflux import Job, Journal, PollPolicy, RetryPolicy, Session, flux, open_session
 from cometflux.errors import ConfigError, ConnectError, InputError, OutputError
 from cometflux.predictions import Prediction, Status
-from cometflux.protocol import Request
-from cometflux.transport import AiohttpTransport
+from cometflux.protocol.requests import Request
+from cometflux.transport.aiohttp import AiohttpTransport
 
 KEY = "sk-canary-0123456789"
 URL = "https://example.com/a.png"

@@ -6,8 +6,8 @@ import io
 import json
 
 import attrs
-from peer import http
 from PIL import Image
+from socket_server import http
 
 KEY = "sk-canary-0123456789"
 

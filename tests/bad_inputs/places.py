@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 
 from cometflux.errors import ConfigError, JournalError, JournalMismatchError
-from cometflux.journal import JournalWriter
+from cometflux.journal.writer import JournalWriter
 
 
 @attrs.frozen

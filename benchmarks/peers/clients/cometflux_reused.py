@@ -4,7 +4,7 @@ import aiohttp
 from yarl import URL
 
 from cometflux import PollPolicy, Session, flux
-from cometflux.protocol import Request, Response
+from cometflux.protocol.requests import Request, Response
 
 
 class _Reusing:

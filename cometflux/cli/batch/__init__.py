@@ -1,0 +1,1 @@
+"""One run of a batch: its journal, its progress and its summary."""

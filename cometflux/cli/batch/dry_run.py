@@ -1,0 +1,274 @@
+"""What would be bought, before it is: shown by ``--dry-run``, asked about on a terminal. Nothing is written here."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+from rich.console import Console
+from rich.table import Table
+
+from cometflux import flux
+from cometflux.cli.batch.journal import check_keys, check_maker, summary
+from cometflux.cli.options.shared import ConsentOptions, RunOptions
+from cometflux.cli.terminal.screen import Screen, plain
+from cometflux.errors import ConfigError
+from cometflux.journal.plan import plan_jobs
+from cometflux.journal.reader import Journal
+from cometflux.journal.record import JobRecord, NextStep
+from cometflux.models.docs import slug
+from cometflux.session.settings import read_key
+from cometflux.sources.planner import Plan
+from cometflux.storage.object_store import open_store
+
+_DECLINED = 2
+
+
+@attrs.define
+class Share:
+    """What is to be made with one model."""
+
+    jobs: int = 0
+    images: int | None = 0
+    """How many images all of them ask for; None where nobody knows."""
+    predictions: int = 0
+    """How many of the jobs are still to be bought."""
+    new_images: int | None = 0
+    """How many images those ask for; None where nobody knows."""
+
+    def add(self, images: int | None, *, is_new: bool) -> None:
+        """Take a job into account."""
+        self.jobs += 1
+        self.images = _sum(self.images, images)
+        if is_new:
+            self.predictions += 1
+            self.new_images = _sum(self.new_images, images)
+
+
+def _sum(known: int | None, more: int | None) -> int | None:
+    return None if known is None or more is None else known + more
+
+
+@attrs.define
+class PurchaseEstimate:
+    """What a run would buy."""
+
+    limit: int | None
+    """The most that is bought altogether; None where there is none."""
+    retries: int
+    """How often each may be bought again that fails for a passing reason."""
+    shares: dict[str, Share] = attrs.field(factory=dict)
+    """By model."""
+    bought: int = 0
+    """How many predictions the journal has, or may have, bought."""
+    status: dict[str, int] | None = None
+    """What the journal has; None where there is none."""
+
+    def add(self, model: str, images: int | None, *, is_new: bool) -> None:
+        """Take a job into account."""
+        self.shares.setdefault(model, Share()).add(images, is_new=is_new)
+
+    @property
+    def total(self) -> Share:
+        """All models together."""
+        shares = self.shares.values()
+        total = Share(jobs=sum(each.jobs for each in shares), predictions=sum(each.predictions for each in shares))
+        for each in shares:
+            total.images = _sum(total.images, each.images)
+            total.new_images = _sum(total.new_images, each.new_images)
+        return total
+
+    @property
+    def predictions(self) -> int:
+        """How many would be bought, as far as the limit allows."""
+        wanted = self.total.predictions
+        return wanted if self.limit is None else min(wanted, max(self.limit - self.bought, 0))
+
+
+# ── what it comes to ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def offer_prompts(plan: Plan, settings: RunOptions, consent: ConsentOptions) -> int | None:
+    """Show what prompts come to, or ask; return the exit code, or None where they are to be run."""
+
+    def make() -> PurchaseEstimate:
+        offer = _empty(settings)
+        for job in plan:
+            offer.add(job.model, _images(job.model, job.input), is_new=True)
+        return offer
+
+    return _decide(make, len(plan), plan.notes, settings, consent)
+
+
+def offer_batch(
+    plan: Plan, settings: RunOptions, consent: ConsentOptions, folder: Path, place: str | None = None
+) -> int | None:
+    """Show what a prompt file comes to, or ask; return the exit code, or None where it is to be run.
+
+    Raises:
+        SourceError: a key stands in the journal for something else.
+        ConfigError: *place*, where the pictures go in an object store, cannot be opened; or there is no key.
+        JournalError: the journal cannot be read, or is not to be used so.
+    """
+    if place is not None:
+        open_store(place)
+    return _decide(lambda: _weigh(plan, settings, folder), len(plan), plan.notes, settings, consent)
+
+
+def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path) -> int | None:
+    """Show what the rest of a folder comes to, or ask; return the exit code, or None where it is to be run.
+
+    Raises:
+        ConfigError: there is no journal.
+        JournalError: it cannot be read, or is not to be used so.
+    """
+
+    def make() -> PurchaseEstimate:
+        with Journal(folder) as journal:
+            check_maker(journal, folder, settings)
+            return _counted(journal.records(), {}, journal, settings)
+
+    return _decide(make, None, (), settings, consent)
+
+
+def _weigh(plan: Plan, settings: RunOptions, folder: Path) -> PurchaseEstimate:
+    records = list(plan_jobs(plan))
+    try:
+        journal = Journal(folder)
+    except ConfigError:
+        # There is none, or nothing in it yet.
+        return _counted(records, {}, None, settings)
+    with journal:
+        check_maker(journal, folder, settings)
+        known = {record.identity: record for record in journal.records()}
+        check_keys([each for each in records if _is_another(each, known.get(each.identity))], plan)
+        return _counted(records, known, journal, settings)
+
+
+def _is_another(record: JobRecord, known: JobRecord | None) -> bool:
+    return known is not None and known.fingerprint != record.fingerprint
+
+
+def _counted(
+    records: Iterable[JobRecord], known: dict[str, JobRecord], journal: Journal | None, settings: RunOptions
+) -> PurchaseEstimate:
+    offer = _empty(settings)
+    for record in records:
+        found = known.get(record.identity, record)
+        is_new = found.step(settings.retry_failed) is NextStep.SUBMIT
+        offer.add(record.model, _images(record.model, record.input), is_new=is_new)
+    if journal is not None:
+        offer.status = journal.status()
+        offer.bought = sum(record.bought for record in journal.records())
+    return offer
+
+
+def _empty(settings: RunOptions) -> PurchaseEstimate:
+    return PurchaseEstimate(limit=settings.limit, retries=settings.retry_failed)
+
+
+def _images(model: str, given: Any) -> int | None:
+    if model not in flux.MODELS:
+        return None
+    return int(given.get("num_outputs", 1))
+
+
+# ── what is said of it ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _decide(
+    make: Callable[[], PurchaseEstimate],
+    most: int | None,
+    notes: Iterable[str],
+    settings: RunOptions,
+    consent: ConsentOptions,
+) -> int | None:
+    if consent.dry_run:
+        screen = Screen(settings.voice)
+        for note in notes:
+            screen.say(f"note: {note}")
+        _show(make(), settings)
+        return 0
+    if settings.local or consent.yes or not _is_watched() or (most is not None and most <= consent.confirm_above):
+        return None
+    offer = make()
+    if offer.predictions <= consent.confirm_above:
+        return None
+    # Who says yes is not to hear afterwards that there is no key.
+    read_key()
+    if _ask(offer):
+        return None
+    Screen(settings.voice).warn("not confirmed; nothing was sent")
+    return _DECLINED
+
+
+def _is_watched() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _show(offer: PurchaseEstimate, settings: RunOptions) -> None:
+    if settings.json:
+        sys.stdout.write(f"{json.dumps(_plain_values(offer))}\n")
+        return
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(_table(offer))
+    for line in _lines(offer, settings):
+        console.print(line, soft_wrap=True)
+
+
+def _plain_values(offer: PurchaseEstimate) -> dict[str, Any]:
+    models = [{"model": model, **attrs.asdict(share)} for model, share in offer.shares.items()]
+    return {
+        **attrs.asdict(offer.total),
+        "to_buy": offer.predictions,
+        "limit": offer.limit,
+        "bought": offer.bought,
+        "journal": offer.status,
+        "models": models,
+    }
+
+
+def _table(offer: PurchaseEstimate) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("model")
+    for name in ("jobs", "images", "to buy", "images to buy"):
+        table.add_column(name, justify="right")
+    shares = {slug(model): share for model, share in offer.shares.items()}
+    if len(shares) > 1:
+        shares["together"] = offer.total
+    for name, share in shares.items():
+        numbers = (share.jobs, share.images, share.predictions, share.new_images)
+        table.add_row(plain(name), *("?" if number is None else str(number) for number in numbers))
+    return table
+
+
+def _lines(offer: PurchaseEstimate, settings: RunOptions) -> list[str]:
+    lines = [] if offer.status is None else [f"the journal has: {summary(offer.status)}"]
+    if offer.predictions < offer.total.predictions:
+        lines.append(f"--limit {offer.limit} lets {offer.predictions} of them be bought: {offer.bought} are already")
+    if offer.retries:
+        lines.append(f"each that fails for a passing reason may be bought again, up to {offer.retries} times")
+    bought = "nothing would be paid, with --local" if settings.local else _would_be(offer.predictions)
+    return [*lines, f"{bought}; this was a dry run"]
+
+
+def _would_be(predictions: int) -> str:
+    return "1 prediction would be bought" if predictions == 1 else f"{predictions} predictions would be bought"
+
+
+def _ask(offer: PurchaseEstimate) -> bool:
+    screen = Screen()
+    screen.show(_table(offer))
+    retries = f", and again up to {offer.retries} times what fails" if offer.retries else ""
+    screen.console.print(f"buy {offer.predictions} predictions{retries}? [y/N] ", end="")
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):
+            # The cursor still stands behind the question.
+            screen.say("")
+    return answer.strip().lower() in ("y", "yes")

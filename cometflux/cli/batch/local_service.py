@@ -1,0 +1,26 @@
+"""The local service of a run with --local."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cometflux.cli.commands.local_service import _service_class
+from cometflux.cli.terminal.screen import Screen
+
+if TYPE_CHECKING:
+    from cometflux.testing import LocalService
+
+_LATENCY = 0.6
+"""How long a local picture takes, in seconds: long enough to see the bar move."""
+
+
+@contextmanager
+def local_service(screen: Screen) -> "Iterator[LocalService]":
+    """Run the local service beside a batch.
+
+    Raises:
+        MissingExtraError: the package that draws is not installed.
+    """
+    with _service_class("--local").in_thread(latency=_LATENCY) as service:
+        screen.say("the local service draws these pictures; nothing is sent to CometAPI and nothing is paid")
+        yield service

@@ -1,0 +1,38 @@
+"""The manifest behind each run on a folder, whatever way the run ended."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cometflux.cli.terminal import signals
+from cometflux.cli.terminal.screen import Screen
+from cometflux.errors import CometfluxError
+from cometflux.journal.manifest import write_manifest
+
+_FOLDER = 3
+"""The exit code where the folder is to blame."""
+
+
+def with_manifest(screen: Screen, folder: Path, run: Callable[[], int]) -> int:
+    """Run, write the manifest of *folder*, and return the exit code of the run.
+
+    That the manifest could not be written is the end only where nothing else was.
+    """
+    try:
+        code = run()
+    except BaseException:
+        _write(screen, folder)
+        raise
+    return code if _write(screen, folder) else code or _FOLDER
+
+
+def _write(screen: Screen, folder: Path) -> bool:
+    try:
+        with signals.ignored():
+            write_manifest(folder)
+    except CometfluxError as error:
+        screen.say(f"note: the manifest is as it was before: {error.message}")
+        return False
+    except Exception as error:  # noqa: BLE001 - a defect here must not hide how the run ended
+        screen.say(f"note: the manifest is as it was before: {type(error).__name__}: {error}")
+        return False
+    return True

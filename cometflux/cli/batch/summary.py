@@ -1,0 +1,365 @@
+"""What became of the jobs: one record per outcome for programs, one table at the end for people."""
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+from rich.table import Table
+from rich.text import Text
+
+from cometflux.cli.batch.saved_files import count_late
+from cometflux.cli.batch.statistics import RunStatistics, in_words, spread
+from cometflux.cli.terminal.screen import clip, escape_json, plain
+from cometflux.errors import (
+    CometfluxError,
+    Money,
+    OutputError,
+    PredictionError,
+    SessionClosedError,
+    SessionStoppedError,
+    UnknownSubmissionError,
+)
+from cometflux.events import Accepted, Ended, Event, Retried, Saved, Throttled
+from cometflux.jobs import Job
+from cometflux.journal.manifest import expected
+from cometflux.models.docs import slug
+from cometflux.outcomes import Outcome, OutcomeKind
+
+_MOST_SHOWN = 10
+_MOST_NAMED = 4
+_ENOUGH = 5
+"""From how many predictions on it is worth telling how long they took."""
+
+
+def record(outcome: Outcome) -> str:
+    """Write an outcome as one line of JSON. The keys stay; none will be renamed or left out."""
+    error = outcome.error
+    values: dict[str, Any] = {
+        "index": outcome.index,
+        "key": outcome.key,
+        "kind": outcome.kind.value,
+        "ok": outcome.ok,
+        "model": outcome.job.model,
+        "prompt": outcome.job.prompt,
+        "prediction_id": outcome.prediction.id if outcome.prediction else None,
+        "files": [str(path) for path in outcome.files],
+        "expected": expected(outcome.job),
+        "error": None if error is None else str(error),
+        "money": Money.ACCEPTED.value if error is None else error.money.value,
+        "resumed": outcome.resumed,
+    }
+    return escape_json(json.dumps(values, ensure_ascii=False))
+
+
+def told(outcome: Outcome) -> str:
+    """Say how a job ended, on one line."""
+    kind = _WORDS[outcome.kind] if outcome.ok or outcome.kind is not OutcomeKind.SUCCEEDED else "not saved"
+    what = f": {clip(outcome.job.prompt or '', 60)}" if outcome.ok else f": {clip(_reason(outcome), 200)}"
+    earlier = " (an earlier run)" if outcome.resumed else ""
+    return f"{clip(outcome.key, 20)} {kind}{earlier}{what}"
+
+
+def not_drawn(index: int, key: str, job: Job, cause: CometfluxError) -> Outcome:
+    """Make the outcome of a job that the session never came to."""
+    stopped = SessionStoppedError(cause.cause) if isinstance(cause, SessionStoppedError) else None
+    error = stopped or SessionClosedError(cause.message)
+    return Outcome(index=index, key=key, job=job, kind=OutcomeKind.NOT_SENT, error=error)
+
+
+@attrs.define
+class ProblemGroup:
+    """What went wrong with one job or, where it went wrong alike, with several."""
+
+    outcome: Outcome
+    reason: str
+    more: list[str] = attrs.field(factory=list)
+    """The keys of the others, in order."""
+
+    def alike(self) -> str:
+        """Name the others, as far as there is room."""
+        if not self.more:
+            return ""
+        named = ", ".join(clip(key, 20) for key in self.more[:_MOST_NAMED])
+        untold = len(self.more) - _MOST_NAMED
+        rest = f" and {_count(untold, 'other')}" if untold > 0 else ""
+        return f" (the same with {named}{rest})"
+
+
+class RunSummary:
+    """Counts outcomes, and keeps the first that are worth naming.
+
+    Args:
+        folder: where the pictures go; a text is the URL of a place in an object store.
+        is_kept: whether a journal has the ids of what is paid for.
+    """
+
+    def __init__(self, folder: Path | str, *, is_kept: bool = False) -> None:
+        self.folder = folder
+        self.is_kept = is_kept
+        self.whose = ""
+        """Of what the outcomes are, as in `` of this file``; empty where they are all that the folder has."""
+        self.kinds: Counter[OutcomeKind] = Counter()
+        self.pictures = 0
+        """How many images this run has put on disk."""
+        self.earlier = 0
+        """How many images of the outcomes were there already."""
+        self.resumed = 0
+        """How many outcomes are of predictions that an earlier run bought."""
+        self.has_asked = False
+        """Whether a prediction had to be asked after."""
+        self.reconnects = 0
+        """How often a submission that provably never left was made once more."""
+        self.repurchases = 0
+        """How often a job was bought once more, after one that failed or is of unknown fate."""
+        self.refusals = 0
+        """How often the service asked to slow down."""
+        self.in_doubt = 0
+        """How many submissions of this run are of unknown fate."""
+        self._fresh: set[str] = set()
+        """The ids of the predictions that this run has saved and whose outcomes are not here yet."""
+        self.unsaved = 0
+        self.is_disk_refusing = False
+        """Whether an image could not be written, as the next could not."""
+        self.began = time.monotonic()
+        self.figures = RunStatistics()
+        self.bought = 0
+        """How many predictions the service took for certain."""
+        self.owed: dict[str, None] = {}
+        """The ids of the predictions that are paid for, did not fail, and are not saved; each leads to pictures."""
+        self._cut_off: dict[str, int] = {}
+        """How many images the predictions have whose saving did not come to its end."""
+        self._troubles: dict[tuple[Any, ...], ProblemGroup] = {}
+        self._untold = 0
+
+    @property
+    def unknown(self) -> int:
+        """How many submissions are of unknown fate."""
+        return self.kinds[OutcomeKind.UNKNOWN]
+
+    @property
+    def is_all_well(self) -> bool:
+        """Whether every job succeeded and is saved."""
+        return not self.unsaved and self.kinds.total() == self.kinds[OutcomeKind.SUCCEEDED]
+
+    def watch(self, event: Event) -> None:
+        """Note what is bought and what is saved; unlike outcomes, events are there as soon as it is so."""
+        self.figures.watch(event)
+        match event:
+            case Accepted(prediction_id=prediction_id, resumed=resumed):
+                self.bought += not resumed
+                self.has_asked = True
+                self.owed[prediction_id] = None
+            case Saved(prediction_id=prediction_id, files=files):
+                self.pictures += len(files)
+                self._fresh.add(prediction_id)
+            case Retried(error=PredictionError() as error):
+                self.repurchases += 1
+                # It failed, so it leads to no pictures.
+                self.owed.pop(error.prediction.id, None)
+            case Retried(error=UnknownSubmissionError()):
+                self.repurchases += 1
+            case Retried():
+                self.reconnects += 1
+            case Throttled():
+                self.refusals += 1
+            case Ended(kind=kind, error=error, prediction_id=str(prediction_id)):
+                # Some images of one that succeeded may be on disk, and others not.
+                if kind is not OutcomeKind.DETACHED and not (kind is OutcomeKind.SUCCEEDED and error):
+                    self.owed.pop(prediction_id, None)
+                self.is_disk_refusing |= isinstance(error, OutputError) and error.is_disk
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        self.figures.add(outcome)
+        self.kinds[outcome.kind] += 1
+        self.resumed += outcome.resumed
+        self.in_doubt += outcome.kind is OutcomeKind.UNKNOWN and not outcome.resumed
+        prediction_id = outcome.prediction.id if outcome.prediction else ""
+        self.earlier += 0 if prediction_id in self._fresh else len(outcome.files)
+        self._fresh.discard(prediction_id)
+        if (outcome.ok and not _is_short(outcome)) or _is_told_elsewhere(outcome):
+            return
+        self.unsaved += outcome.kind is OutcomeKind.SUCCEEDED and not outcome.ok
+        if outcome.prediction and outcome.kind is OutcomeKind.SUCCEEDED and not outcome.files:
+            self._cut_off[outcome.prediction.id] = len(outcome.prediction.output)
+        reason = _reason(outcome)
+        # What has an id that leads to a picture is named by itself.
+        is_grouped = outcome.ok or outcome.kind in _GROUPED
+        alike = (outcome.kind, _TRACE.sub("", reason)) if is_grouped else (outcome.index,)
+        known = self._troubles.get(alike)
+        if known is not None:
+            known.more.append(outcome.key)
+        elif len(self._troubles) < _MOST_SHOWN:
+            self._troubles[alike] = ProblemGroup(outcome, reason)
+        else:
+            self._untold += 1
+
+    def look_again(self) -> None:
+        """Count what reached the disk though its saving was cut off."""
+        # An object store answers what was cut off, or it does not; the next run looks there.
+        if not self._cut_off or isinstance(self.folder, str):
+            return
+        for prediction_id, count in count_late(self.folder, self._cut_off).items():
+            self.pictures += count
+            if count >= self._cut_off[prediction_id]:
+                self.owed.pop(prediction_id, None)
+
+    def tables(self, cause: CometfluxError | None) -> Iterator[Table | Text]:
+        """Yield the closing tables: counts, then what went wrong, but for the *cause* of the end."""
+        yield self._counts()
+        yield from self._course()
+        yield from self.bad_news(cause)
+
+    def bad_news(self, cause: CometfluxError | None) -> Iterator[Table | Text]:
+        """Yield what went wrong, but for the *cause* of the end."""
+        troubles = [each for each in self._troubles.values() if not _is_refusal_like(each.outcome, cause)]
+        if troubles:
+            yield Text()
+            yield self._named(troubles)
+        if self._untold:
+            yield Text(f"  … and {self._untold} more; --json tells of each")
+        if unknown := self.kinds[OutcomeKind.UNKNOWN]:
+            verb = "is unknown: it" if unknown == 1 else "are unknown: they"
+            yield Text(f"{unknown} {verb} may be billed, and {'is' if unknown == 1 else 'are'} not repeated")
+
+    def _counts(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(justify="left")
+        table.add_column(justify="right")
+        for kind in OutcomeKind:
+            if count := self.kinds[kind] - (self.unsaved if kind is OutcomeKind.SUCCEEDED else 0):
+                table.add_row(Text(_WORDS[kind], _STYLES.get(kind, "yellow")), str(count))
+        if self.unsaved:
+            table.add_row(Text("paid, not saved", "red"), str(self.unsaved))
+        if self.resumed:
+            table.add_row("from earlier runs", str(self.resumed))
+        table.add_row("bought", str(self.bought))
+        # Where all was there already, none is no bad news.
+        if self.pictures or not self.earlier:
+            table.add_row("pictures", str(self.pictures))
+        rows = {
+            "polls": self.figures.polls if self._is_many else 0,
+            "bought again": self.repurchases,
+            "tried again to connect": self.reconnects,
+            "asked to slow down": self.refusals,
+        }
+        for name, count in rows.items():
+            if count:
+                table.add_row(name, str(count))
+        if self._is_many:
+            table.add_row("size", in_words(self.figures.bytes))
+        table.add_row("elapsed", f"{time.monotonic() - self.began:.1f} s")
+        return table
+
+    @property
+    def _is_many(self) -> bool:
+        return self.figures.created >= _ENOUGH
+
+    def _course(self) -> Iterator[Text]:
+        """Say how it went; of a few pictures there is nothing to tell."""
+        took, noticed = spread(self.figures.times), spread(self.figures.delays())
+        if self._is_many and took["count"]:
+            yield Text(f"at the service {took['p50']:.2f} s each, 95 % of them within {took['p95']:.2f} s")
+        if self._is_many and noticed["count"]:
+            yield Text(f"noticed {noticed['p50']:.2f} s after the end, 95 % of them within {noticed['p95']:.2f} s")
+
+    def _named(self, troubles: list[ProblemGroup]) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, style="red")
+        table.add_column(ratio=1, overflow="fold")
+        for trouble in troubles:
+            outcome = trouble.outcome
+            kind = "incomplete" if outcome.ok else "not saved"
+            kind = kind if outcome.kind is OutcomeKind.SUCCEEDED else _WORDS[outcome.kind]
+            about = f"{slug(outcome.job.model)}: {outcome.job.prompt or ''}"
+            reason = f"{clip(trouble.reason, 300)}{trouble.alike()}"
+            table.add_row(
+                Text(clip(outcome.key, 20)), Text(kind), Text.assemble(reason, "\n", (clip(about, 68), "dim"))
+            )
+        return table
+
+    def last_line(self) -> str:
+        """Say where the pictures are."""
+        where = f"in {plain(str(self.folder))}"
+        pictures = f"{_count(self.pictures + self.earlier, 'picture')}{self.whose} {where}"
+        if not self.is_idle:
+            return pictures
+        if self.is_all_well:
+            return f"nothing was left to do: {pictures}"
+        saved = self.kinds[OutcomeKind.SUCCEEDED] - self.unsaved
+        jobs = f"{saved} of {_count(self.kinds.total(), 'job')}{self.whose} {_is(saved)} saved {where}"
+        others = {
+            kind: count for kind in OutcomeKind if (count := self.kinds[kind]) and kind is not OutcomeKind.SUCCEEDED
+        }
+        parts = [
+            f"{count} {_is(count)} unknown" if kind is OutcomeKind.UNKNOWN else f"{count} {_WORDS[kind]}"
+            for kind, count in others.items()
+        ]
+        return f"nothing was left to do: {', '.join([jobs, *parts])}"
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether earlier runs had brought every job to its end."""
+        return self.resumed == self.kinds.total() > 0 and not (self.bought or self.pictures or self.has_asked)
+
+    def interrupted_line(self) -> str:
+        """Say what was bought before an interruption, where it is, and which ids lead to the rest."""
+        unknown = self.in_doubt
+        doubt = f"; {unknown} more may be, and {'its id is' if unknown == 1 else 'their ids are'} not known"
+        left = f"; {self.owed_line()}" if self.owed else ""
+        pictures = f"{_count(self.pictures, 'picture')} in {plain(str(self.folder))}"
+        bought = f"interrupted: {_count(self.bought, 'prediction')} bought, {pictures}"
+        return f"{bought}{doubt if unknown else ''}{left}"
+
+    def owed_line(self) -> str:
+        """Name every prediction that is paid for and leads to pictures that are not here, unless the journal does."""
+        verb = "is" if len(self.owed) == 1 else "are"
+        if self.is_kept:
+            ids = "its id" if len(self.owed) == 1 else "their ids"
+            return f"{_count(len(self.owed), 'prediction')} {verb} paid and not saved; the journal has {ids}"
+        ids = ", ".join(map(plain, self.owed))
+        return f"{_count(len(self.owed), 'prediction')} {verb} paid and not saved: {ids}"
+
+
+_GROUPED = (OutcomeKind.FAILED, OutcomeKind.REJECTED, OutcomeKind.NOT_SENT, OutcomeKind.UNKNOWN)
+# The service ends many reasons with an id in brackets.
+_TRACE = re.compile(r"\([a-z0-9]{8,}\)")
+_WORDS = {kind: kind.value.replace("_", " ") for kind in OutcomeKind}
+_STYLES = {OutcomeKind.SUCCEEDED: "green", OutcomeKind.FAILED: "red", OutcomeKind.UNKNOWN: "bold red"}
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _is_told_elsewhere(outcome: Outcome) -> bool:
+    """Whether the job was not sent for the one reason that stopped them all."""
+    return outcome.kind is OutcomeKind.NOT_SENT and isinstance(outcome.error, SessionStoppedError | SessionClosedError)
+
+
+def _is_refusal_like(outcome: Outcome, cause: CometfluxError | None) -> bool:
+    """Whether it was refused for the reason that ended the batch, which is told by itself."""
+    return outcome.kind in (OutcomeKind.REJECTED, OutcomeKind.NOT_SENT) and type(outcome.error) is type(cause)
+
+
+def _is_short(outcome: Outcome) -> bool:
+    return len(outcome.files) < (expected(outcome.job) or 0)
+
+
+def _reason(outcome: Outcome) -> str:
+    if outcome.ok:
+        return f"{len(outcome.files)} of {_count(expected(outcome.job) or 0, 'picture')} came back"
+    error = outcome.error
+    if isinstance(error, PredictionError) and error.prediction.error:
+        return error.prediction.error
+    return str(error)

@@ -1,0 +1,80 @@
+"""What is configured, and where it comes from, for people and for programs. The key is never shown."""
+
+import json
+import os
+import re
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cometflux.cli.config.files import project_file, user_file
+from cometflux.cli.config.settings import SettingValue, read_configuration
+from cometflux.cli.terminal.screen import escape_json, plain
+from cometflux.session.settings import DEFAULT_BASE_URL
+
+_KEYS = ("COMETAPI_KEY", "COMETAPI_API_KEY")
+
+
+def show_configuration(*, as_json: bool) -> None:
+    """Print every setting with its source.
+
+    Raises:
+        ConfigurationError: the configuration is wrong.
+    """
+    values = read_configuration()
+    if as_json:
+        told = {name: _describe(value) for name, value in values.items()}
+        sys.stdout.write(f"{escape_json(json.dumps({**told, 'api_key': _describe_key()}, ensure_ascii=False))}\n")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("setting", "value", "from"):
+        table.add_column(column, overflow="fold", no_wrap=column == "setting")
+    for name, value in values.items():
+        place = value.place or "default"
+        table.add_row(name, Text(plain(_word(value))), Text(plain(f"{place}; {value.note}" if value.note else place)))
+    key = _describe_key()
+    table.add_row("api_key", "set" if key["is_set"] else "not set", key["place"] or f"set {_KEYS[0]}, or use --local")
+    _console().print(table)
+
+
+def show_paths() -> None:
+    """Print where the files are, and say whether they are there."""
+    project = project_file()
+    rows = [("user", user_file(), ""), ("project", project, "none here; it would be ./cometflux.toml")]
+    for name, path, absent in rows:
+        there = "" if path is None or path.exists() else "  (not there)"
+        sys.stdout.write(f"{name:<8} {absent if path is None else plain(str(path))}{there}\n")
+
+
+def _describe(value: SettingValue) -> dict[str, Any]:
+    shown_value = _shown(value)
+    return {"value": shown_value, "source": value.source, "place": value.place or None, "note": value.note or None}
+
+
+def _describe_key() -> dict[str, Any]:
+    name = next((name for name in _KEYS if os.environ.get(name, "").strip()), None)
+    return {"is_set": name is not None, "source": "environment" if name else None, "place": name}
+
+
+def _shown(value: SettingValue) -> Any:
+    if value.setting.name == "base_url" and value.value is None:
+        return DEFAULT_BASE_URL
+    # A proxy may have a password, and an address a key behind a question mark.
+    return re.sub(r"//[^/]*@", "//…@", re.split("[?#]", value.value)[0]) if _is_url(value) else value.value
+
+
+def _is_url(value: SettingValue) -> bool:
+    return value.setting.name in ("base_url", "proxy") and value.value is not None
+
+
+def _word(value: SettingValue) -> str:
+    shown_value = _shown(value)
+    return "-" if shown_value is None else str(shown_value)
+
+
+def _console() -> Console:
+    # A file or a pipe has no width.
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 240)

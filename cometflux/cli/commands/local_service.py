@@ -1,0 +1,97 @@
+"""The local service: behind ``--local``, and as a command of its own."""
+
+import asyncio
+import difflib
+import errno
+import os
+import signal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cometflux.cli.errors import MissingExtraError, UsageError
+from cometflux.cli.terminal.screen import Screen
+from cometflux.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cometflux.testing import LocalService
+
+
+def serve(screen: Screen, faults: Sequence[str], **options: Any) -> None:
+    """Run the local service until it is told to stop.
+
+    Raises:
+        UsageError: an option is out of range, or a fault is none.
+        ConfigError: the address cannot be listened on.
+        MissingExtraError: the package that draws is not installed.
+    """
+    make = _service_class("the local service")
+    from cometflux.testing import parse_fault
+
+    try:
+        service = make(**options)
+    except ValueError as error:
+        raise UsageError(str(error).replace("latency=", "--latency ").replace(", or a function", "")) from error
+    for fault in faults:
+        try:
+            service.fail(**parse_fault(fault))
+        except ValueError as error:
+            raise UsageError(f"--fault {fault}: {_without_list(str(error))}") from error
+    asyncio.run(_serve(service, screen, options["host"]))
+
+
+def _service_class(what: str) -> "type[LocalService]":
+    try:
+        from cometflux.testing import LocalService
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "PIL":
+            raise
+        raise MissingExtraError(what, "cli,local") from error
+    return LocalService
+
+
+def fault_names() -> list[str]:
+    """Return the names of the faults that the local service can be told to make."""
+    from cometflux.testing import FAULTS
+
+    return list(FAULTS)
+
+
+def _without_list(message: str) -> str:
+    """Leave the long list of all faults to the help, and name the one that may be meant."""
+    text, listed, _ = message.partition("; the faults are ")
+    if not listed:
+        return text
+    name = text.partition("'")[2].rpartition("'")[0]
+    close = difflib.get_close_matches(name, fault_names(), n=1)
+    return f"{text}; {f'did you mean {close[0]}? ' if close else ''}`cometflux local-service --help` names them all"
+
+
+def _cannot_listen(host: str, error: OSError) -> str:
+    # asyncio wraps the reason in words of its own.
+    number = error.errno
+    if number is None and str(error).startswith("could not bind on any address"):
+        # What Python 3.13 says about an address that is none of this machine's.
+        number = errno.EADDRNOTAVAIL
+    reason = os.strerror(number) if number and number > 0 else error.strerror or str(error)
+    return f"--host {host!r} cannot be listened on: {reason}"
+
+
+async def _serve(service: "LocalService", screen: Screen, host: str) -> None:
+    stopping = asyncio.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+    try:
+        await service.__aenter__()
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        raise ConfigError(str(error.strerror) if taken else _cannot_listen(host, error)) from error
+    except UnicodeError as error:
+        raise ConfigError(f"--host {host!r} is no name of a host") from error
+    try:
+        screen.data(f"export COMETFLUX_BASE_URL={service.url}")
+        screen.data(f"export COMETAPI_KEY={service.key}")
+        screen.say("the local service is up; Ctrl-C stops it")
+        await stopping.wait()
+    finally:
+        await service.__aexit__(None, None, None)
+    screen.say(f"the local service has stopped; predictions it would have billed: {len(service.bills)}")

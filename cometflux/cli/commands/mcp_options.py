@@ -1,0 +1,71 @@
+"""The options of the tool server: what its operator allows."""
+
+from pathlib import Path
+from typing import Annotated
+
+import attrs
+from cyclopts import Parameter
+
+from cometflux.cli.options import converters
+from cometflux.cli.options.shared import OPTIONS, RunOptions
+
+_never: tuple[str, ...] = ()
+
+
+@Parameter(name="*", group=OPTIONS)
+@attrs.frozen(kw_only=True)
+class ServerOptions:
+    """What the operator allows."""
+
+    out: Annotated[
+        Path, Parameter(metavar="FOLDER", converter=converters.folder, help="Where pictures and journal go.")
+    ] = Path("agent-images")
+    max_predictions: Annotated[
+        int,
+        Parameter(
+            metavar="N",
+            converter=converters.whole(0),
+            help="Most predictions to buy; what the folder's journal has counts.",
+        ),
+    ] = 20
+    max_pending: Annotated[
+        int, Parameter(metavar="N", converter=converters.whole(1), help="Most predictions under way at once.")
+    ] = 4
+    wait: Annotated[
+        int,
+        Parameter(
+            metavar="SECONDS",
+            converter=converters.whole(1, 86_400),
+            help="Answer a call after so long at the latest; the picture goes on.",
+        ),
+    ] = 45
+    allow: Annotated[
+        tuple[Path, ...],
+        Parameter(
+            metavar="FOLDER",
+            negative=_never,
+            consume_multiple=False,
+            show_default=False,
+            help="Let agents ask how far batches below it are; repeatable.",
+        ),
+    ] = ()
+    local: Annotated[
+        bool, Parameter(negative=_never, show_default=False, help="Draw on this machine: no key, nothing is paid.")
+    ] = False
+    base_url: Annotated[
+        str | None, Parameter(metavar="URL", converter=converters.text, help="Where the API is, if not at CometAPI.")
+    ] = None
+    proxy: Annotated[
+        str | None, Parameter(metavar="URL", converter=converters.text, help="An HTTP proxy to go through.")
+    ] = None
+
+    @property
+    def settings(self) -> RunOptions:
+        """What it has in common with the other commands that buy."""
+        return RunOptions(
+            local=self.local,
+            limit=self.max_predictions,
+            max_pending=self.max_pending,
+            base_url=self.base_url,
+            proxy=self.proxy,
+        )

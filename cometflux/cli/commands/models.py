@@ -1,0 +1,116 @@
+"""What the models are and what they take, for people and for programs."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cometflux import flux
+from cometflux.flux import Parameter
+from cometflux.models.docs import parameter_texts, slug
+
+
+def show_models(*, as_json: bool) -> None:
+    """Print the models."""
+    if as_json:
+        _print_json(_describe(model) for model in flux.MODELS.values())
+        return
+    table = _table("model", "class", "parameters", "reference image", "output")
+    for model in flux.MODELS.values():
+        about = _describe(model)
+        names, most = about["parameters"], about["most_outputs"]
+        output = "1 image" if most == 1 else f"1 to {most} images"
+        table.add_row(about["slug"], f"flux.{about['class']}", str(len(names)), about["image"] or "-", output)
+    _print(table)
+
+
+def show_model(name: str, *, as_json: bool) -> None:
+    """Print the parameters of one model.
+
+    Raises:
+        InputError: no model has this name.
+    """
+    model = flux.find(name)
+    texts = parameter_texts(model)
+    if as_json:
+        _print_json(_describe_parameter(each, texts) for each in flux.parameters(model))
+        return
+    console = _console()
+    console.print(Text(f"{(model.__doc__ or '').splitlines()[0]}\n{model.model}, flux.{model.__name__}\n"))
+    table = _table("parameter", "takes", "default", "what it does")
+    for each in flux.parameters(model):
+        table.add_row(each.name, each.kind.summary, _default(each), " ".join(texts.get(each.name, "").split()))
+    console.print(table)
+
+
+def _describe(model: type[flux.Flux]) -> dict[str, Any]:
+    known = {each.name: each for each in flux.parameters(model)}
+    image = next((each.name for each in known.values() if each.kind.most_images), None)
+    most = known["num_outputs"].maximum if "num_outputs" in known else 1
+    return {
+        "model": model.model,
+        "slug": slug(model.model),
+        "class": model.__name__,
+        "parameters": list(known),
+        "image": image,
+        "most_outputs": most,
+    }
+
+
+def _describe_parameter(parameter: Parameter, texts: dict[str, str]) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "type": parameter.kind.name,
+        "required": parameter.required,
+        "default": list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default,
+        "choices": list(parameter.choices) or None,
+        "minimum": parameter.minimum,
+        "maximum": parameter.maximum,
+        "most": parameter.most,
+        "help": texts.get(parameter.name, ""),
+    }
+
+
+def _default(parameter: Parameter) -> str:
+    if parameter.required:
+        return "required"
+    match parameter.default:
+        case None | ():
+            return ""
+        case bool(value):
+            return str(value).lower()
+        case value:
+            return str(value)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for number, name in enumerate(columns):
+        table.add_column(
+            name,
+            # On a terminal the texts need the room more than the choices do.
+            max_width=24 if name == "takes" and sys.stdout.isatty() else None,
+            no_wrap=number == 0,
+            overflow="fold",
+            justify="right" if name == "parameters" else "left",
+        )
+    return table
+
+
+def _console() -> Console:
+    # A file or a pipe has no width; a wide table is easier to search there than a folded one.
+    width = None if sys.stdout.isatty() else 240
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def _print(table: Table) -> None:
+    _console().print(table)
+
+
+def _print_json(records: Iterator[dict[str, Any]]) -> None:
+    for each in records:
+        sys.stdout.write(f"{json.dumps(each, ensure_ascii=False)}\n")

@@ -1,0 +1,64 @@
+"""How a picture was made, for people and for programs."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cometflux.cli.terminal.screen import escape_json, plain
+from cometflux.protocol import encoding
+from cometflux.provenance import read
+
+
+def show_picture(path: Path, *, as_json: bool) -> None:
+    """Print how the picture at *path* was made.
+
+    Raises:
+        ConfigError: there is no such picture, or nothing tells how it was made.
+    """
+    found = read.read_provenance(path)
+    if as_json:
+        values = {**found.record, "is_embedded": found.is_embedded, "is_unchanged": found.is_unchanged}
+        text = json.dumps(values, ensure_ascii=False)
+        sys.stdout.write(f"{escape_json(text)}\n")
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _rows(found.record):
+        table.add_row(name, Text(_shown(value)))
+    where = "in the picture" if found.is_embedded else "beside the picture"
+    table.add_row("told by", Text(f"the record {where}{_CHANGES[found.is_unchanged]}"))
+    Console(highlight=False, markup=False, emoji=False).print(table)
+
+
+_CHANGES = {
+    True: "; the file is as it was saved",
+    False: "; the file has been changed since it was saved",
+    None: "",
+}
+
+
+def _rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    values = dict(record["input"])
+    prediction = record["prediction"]
+    yield "prompt", values.pop("prompt", None)
+    yield "model", record["model"]
+    yield from values.items()
+    for name in ("id", "version", "created_at", "completed_at", "metrics", "logs"):
+        yield (
+            f"prediction {name.removesuffix('_at')}" if name == "id" else name.removesuffix("_at"),
+            prediction.get(name),
+        )
+    yield "key", record.get("key")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return "\n".join(map(plain, value.splitlines()))
+    return plain(encoding.dump_line(value))

@@ -1,0 +1,35 @@
+"""How far a batch is, read from its journal while it may be running."""
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cometflux.journal.reader import Journal
+
+_ALWAYS = ("planned", "saved")
+
+
+def show_status(folder: Path, *, as_json: bool) -> None:
+    """Print where the jobs of a batch stand.
+
+    Raises:
+        ConfigError: there is no journal in *folder*.
+        JournalError: it cannot be read.
+    """
+    with Journal(folder) as journal:
+        counts, is_running = journal.status(), journal.is_running
+    if as_json:
+        sys.stdout.write(f"{json.dumps(counts)}\n")
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    for name, count in counts.items():
+        if count or name in _ALWAYS:
+            table.add_row(name.replace("_", " "), str(count))
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(table)
+    console.print("a batch is running on it" if is_running else "no batch is running on it")

@@ -1,0 +1,47 @@
+"""Options that were not given are filled in from the configuration."""
+
+from typing import Any
+
+from cyclopts import App, ArgumentCollection, Token
+
+from cometflux.cli.terminal.screen import Screen, Verbosity
+
+_ADDRESSES = ("base_url", "proxy")
+
+
+def fill(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Give each option that was not given what the configuration says of it.
+
+    Raises:
+        ConfigurationError: the configuration is wrong.
+    """
+    # Not needed for the help, which is to be quick.
+    from cometflux.cli.config.settings import SETTINGS, notes, read_configuration
+
+    by_option = {each.name: each for each in arguments}
+    if not any(setting.option in by_option for setting in SETTINGS):
+        return
+    is_local = _is_given(by_option, "--local")
+    told = {}
+    for name, found in read_configuration().items():
+        argument = by_option.get(found.setting.option)
+        if argument is None or argument.has_tokens or (is_local and name in _ADDRESSES):
+            continue
+        told[name] = found
+        # What the environment says of the address is read by those who need it.
+        if (
+            found.value is not None
+            and found.source != "default"
+            and not (found.place == found.setting.variable == _URL)
+        ):
+            argument.append(Token(keyword=found.place, value=str(found.value), source=found.place))
+    screen = Screen(Verbosity(is_quiet=_is_given(by_option, "--quiet"), is_log=_is_given(by_option, "--log-json")))
+    for note in notes(told):
+        screen.say(f"note: {note}")
+
+
+_URL = "COMETFLUX_BASE_URL"
+
+
+def _is_given(by_option: dict[str, Any], name: str) -> bool:
+    return name in by_option and by_option[name].has_tokens

@@ -1,0 +1,55 @@
+"""Where the files of the configuration are."""
+
+import os
+from pathlib import Path
+
+from cometflux.cli.errors import MissingExtraError
+
+_PROJECT_FILE = "cometflux.toml"
+_USER_FILE = "config.toml"
+
+
+def user_file() -> Path:
+    """Return the path of the user's own file, whether it is there or not.
+
+    Raises:
+        MissingExtraError: the package that knows where such files belong is not installed.
+    """
+    try:
+        from platformdirs import user_config_path
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("the configuration", "cli") from error
+    return user_config_path("cometflux", appauthor=False) / _USER_FILE
+
+
+def project_file() -> Path | None:
+    """Find the project's file: in this folder, or within a repository in the nearest one above; None where none is.
+
+    No further up: in a folder that others can write to, anybody could lay one.
+    """
+    here = Path.cwd()
+    top = _repository(here) or here
+    for folder in (here, *here.parents):
+        if os.path.lexists(folder / _PROJECT_FILE):
+            return folder / _PROJECT_FILE
+        if folder == top:
+            break
+    return None
+
+
+def _repository(here: Path) -> Path | None:
+    home = Path.home()
+    for folder in (here, *here.parents):
+        if folder == home != here:
+            break
+        if os.path.lexists(folder / ".git"):
+            return folder
+    return None
+
+
+def shown(path: Path) -> str:
+    """Write a path as short as it can be understood here."""
+    for folder, mark in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if path.is_relative_to(folder):
+            return f"{mark}{path.relative_to(folder)}"
+    return os.path.relpath(path) if path.name == _PROJECT_FILE else str(path)

@@ -1,0 +1,316 @@
+"""What holds where no option says otherwise: the environment, the project's file, the user's file, the default.
+
+A project's file comes with a folder that somebody else may have made. So it may not say where the key goes or what is
+bought again, and a cap of it only lowers the user's own.
+"""
+
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from cometflux import flux
+from cometflux.cli.config.files import project_file, shown, user_file
+from cometflux.cli.errors import ConfigurationError
+from cometflux.cli.options.shared import CONFIRM_ABOVE, MAX_PENDING, MODEL
+from cometflux.errors import CometfluxError
+from cometflux.sources.errors import Fault
+from cometflux.sources.rows import Most
+
+_LARGEST = 2**16
+"""How many bytes a file may have: reading TOML takes time that grows with the square of its size."""
+_MOST = 999_999_999
+_PREFIX = "COMETFLUX_"
+_KEY_NAMES = re.compile(r"(?i)(.*_)?(api_?key|key|token|secret|password)")
+_KEY_VALUE = re.compile(r"(?i)(bearer\b|sk-)")
+
+
+@attrs.frozen(kw_only=True)
+class Setting:
+    """One thing that can be settled once and for all."""
+
+    name: str
+    """As in the files; the option and the variable are named after it."""
+    check: Callable[[Any], str | None]
+    """Tells what is wrong with a value, as in ``allowed is …``; None where nothing is."""
+    default: Any = None
+    is_whole: bool = False
+    is_cap: bool = False
+    """Whether a project may only lower it."""
+    is_own: bool = False
+    """Whether a project may not set it at all."""
+
+    @property
+    def option(self) -> str:
+        """The name of the option."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """The name of the variable."""
+        return f"{_PREFIX}{self.name.upper()}"
+
+
+@attrs.frozen(kw_only=True)
+class SettingValue:
+    """What a setting is, and who says so."""
+
+    setting: Setting
+    value: Any
+    source: str
+    """One of ``environment``, ``project``, ``user`` and ``default``."""
+    place: str = ""
+    """The variable, or the file and the line; empty for a default."""
+    note: str = ""
+    """What else there is to know, such as a value that does not hold; mostly empty."""
+
+
+def _whole(least: int) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        return None if is_whole and least <= value <= _MOST else f"allowed is a whole number from {least}"
+
+    return check
+
+
+def _model(value: Any) -> str | None:
+    if not isinstance(value, str) or not value.strip():
+        return "allowed is the name of a model, in quotes"
+    try:
+        flux.find(value)
+    except CometfluxError as error:
+        return None if re.fullmatch(r"[^/\s]+/[^/\s]+", value) else str(error).partition("was given; ")[2]
+    return None
+
+
+def _url(read: str) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        from cometflux.session import settings
+
+        if not isinstance(value, str) or not value.strip():
+            return "allowed is a URL, in quotes"
+        try:
+            getattr(settings, read)(value)
+        except CometfluxError as error:
+            return error.message
+        return None
+
+    return check
+
+
+SETTINGS = (
+    Setting(name="model", check=_model, default=MODEL),
+    Setting(name="limit", check=_whole(0), is_whole=True, is_cap=True),
+    Setting(name="retry_failed", check=_whole(0), default=0, is_whole=True, is_own=True),
+    Setting(name="max_pending", check=_whole(1), default=MAX_PENDING, is_whole=True),
+    Setting(name="creates_per_minute", check=_whole(1), is_whole=True),
+    Setting(name="polls_per_minute", check=_whole(1), is_whole=True),
+    Setting(name="confirm_above", check=_whole(0), default=CONFIRM_ABOVE, is_whole=True, is_cap=True),
+    Setting(name="max_jobs", check=_whole(1), default=Most().jobs, is_whole=True, is_cap=True),
+    Setting(name="base_url", check=_url("read_base_url"), is_own=True),
+    Setting(name="proxy", check=_url("read_proxy"), is_own=True),
+)
+_BY_NAME = {each.name: each for each in SETTINGS}
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen
+class _Found:
+    value: Any
+    place: str
+
+
+def read_configuration() -> dict[str, SettingValue]:
+    """Return every setting as it is without options.
+
+    Raises:
+        ConfigurationError: a file or a variable is wrong; it tells all that is wrong with it.
+        MissingExtraError: as for `user_file`.
+    """
+    project = project_file()
+    users = _read_file(user_file(), is_project=False)
+    projects = _read_file(project, is_project=True) if project else {}
+    given = _read_environment()
+    return {each.name: _settle(each, given, projects, users) for each in SETTINGS}
+
+
+def _settle(
+    setting: Setting, given: Mapping[str, _Found], projects: Mapping[str, _Found], users: Mapping[str, _Found]
+) -> SettingValue:
+    name = setting.name
+    if (found := given.get(name)) is not None:
+        return SettingValue(setting=setting, value=found.value, source="environment", place=found.place)
+    project, user = projects.get(name), users.get(name)
+    own = setting.default if user is None else user.value
+    if project is not None and (not setting.is_cap or own is None or project.value <= own):
+        return SettingValue(setting=setting, value=project.value, source="project", place=project.place)
+    note = f"{project.place} says {project.value}, and may only lower it" if project else ""
+    if user is not None:
+        return SettingValue(setting=setting, value=user.value, source="user", place=user.place, note=note)
+    return SettingValue(setting=setting, value=setting.default, source="default", note=note)
+
+
+def _read_environment() -> dict[str, _Found]:
+    found = {}
+    for setting in SETTINGS:
+        # Blank is unset, as everywhere.
+        if (text := os.environ.get(setting.variable, "").strip()) and setting.name != "base_url":
+            value = _number(text) if setting.is_whole else text
+            if wrong := setting.check(value):
+                raise ConfigurationError([Fault(_complaint(setting, value, wrong))], setting.variable)
+            found[setting.name] = _Found(value, setting.variable)
+    if text := os.environ.get(_BY_NAME["base_url"].variable, "").strip():
+        # Told by those who use it: with --local nobody does.
+        found["base_url"] = _Found(text, _BY_NAME["base_url"].variable)
+    _check_spelling()
+    return found
+
+
+def _check_spelling() -> None:
+    """Refuse a variable that was meant to be one of ours: a cap that is misspelt would not hold."""
+    known = [each.variable for each in SETTINGS]
+    for name in os.environ:
+        if name.startswith(_PREFIX) and name not in known and os.environ[name].strip():
+            if _KEY_NAMES.fullmatch(name.removeprefix(_PREFIX)):
+                raise ConfigurationError(f"{name} is not read; the key is read from COMETAPI_KEY")
+            if close := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+                raise ConfigurationError(f"{name} is no setting; did you mean {close[0]}?")
+
+
+def _number(text: str) -> Any:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+
+
+def _read_file(path: Path, *, is_project: bool) -> dict[str, _Found]:
+    name = shown(path)
+    text = _read_text(path, name)
+    if text is None:
+        return {}
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError([_toml_fault(str(error))], name) from error
+    except ValueError as error:
+        # Python reads no number of more than a few thousand digits.
+        raise ConfigurationError("a number in it is too long", name) from error
+    except RecursionError as error:
+        raise ConfigurationError("it is nested too deeply", name) from error
+    faults = [Fault(fault, _line_of(text, key)) for key, value in values.items() if (fault := _fault(key, value))]
+    if is_project:
+        faults += [Fault(_not_here(key), _line_of(text, key)) for key in values if _is_own(key)]
+    if faults:
+        raise ConfigurationError(sorted(faults, key=lambda fault: fault.line or 0), name)
+    return {key: _Found(value, _place(name, _line_of(text, key))) for key, value in values.items()}
+
+
+def _read_text(path: Path, name: str) -> str | None:
+    """Return what stands in a file; None where there is none."""
+    try:
+        # Opening anything else could wait for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigurationError("this is no file; move it away", name)
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            raise ConfigurationError("this link leads nowhere", name) from None
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"it cannot be read ({error.strerror})", name) from error
+    if len(data) > _LARGEST:
+        raise ConfigurationError("it is larger than 64 KiB, so it is no configuration", name)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigurationError(
+            [Fault(f"byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8", line)], name
+        ) from error
+
+
+_AT = re.compile(r"\s*\(at line (\d+), column \d+\)|\s*\(at end of document\)")
+
+
+def _toml_fault(message: str) -> Fault:
+    at = _AT.search(message)
+    reason = _AT.sub("", message)
+    return Fault(f'this is no TOML: {reason[:1].lower()}{reason[1:]}; write it as in: model = "flux-dev"', _as_line(at))
+
+
+def _as_line(at: "re.Match[str] | None") -> int | None:
+    return int(at[1]) if at and at[1] else None
+
+
+def _fault(key: str, value: Any) -> str | None:
+    setting = _BY_NAME.get(key)
+    if setting is None:
+        if _KEY_NAMES.fullmatch(key):
+            return f"{key!r}: a key does not belong in a file; set COMETAPI_KEY in the environment, and delete it here"
+        return f"{key!r} is no setting{_meant(key)}"
+    # Never shown, not even where it stands by mistake.
+    if isinstance(value, str) and _KEY_VALUE.match(value):
+        return f"{key}: this looks like an API key; set COMETAPI_KEY in the environment, and delete it here"
+    wrong = setting.check(value)
+    return None if wrong is None else _complaint(setting, value, wrong)
+
+
+def _meant(key: str) -> str:
+    close = difflib.get_close_matches(key.lower().replace("-", "_"), _BY_NAME, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(_BY_NAME)}"
+
+
+def _complaint(setting: Setting, value: Any, wrong: str) -> str:
+    if setting.is_whole or setting.name == "model":
+        return f"{setting.name}: {_brief(value)} was given; {wrong}"
+    # What stands in a URL may be a password: its check tells of it without.
+    return wrong if wrong.startswith(setting.name) else f"{setting.name}: {wrong}"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and abs(value) > 10**60:
+        return "a number of many digits"
+    text = repr(value) if isinstance(value, str) else str(value).lower()
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _is_own(key: str) -> bool:
+    return key in _BY_NAME and _BY_NAME[key].is_own
+
+
+def _not_here(key: str) -> str:
+    setting = _BY_NAME[key]
+    why = "what is bought again" if key == "retry_failed" else "where your key goes"
+    return (
+        f"{key} is not for a project's file, which must not say {why}; "
+        f"put it in {shown(user_file())}, or use {setting.variable} or {setting.option}"
+    )
+
+
+def _line_of(text: str, key: str) -> int | None:
+    found = re.search(rf"""(?m)^[ \t]*\[?[ \t]*["']?{re.escape(key)}["']?[ \t]*[=.\]]""", text)
+    return text.count("\n", 0, found.start()) + 1 if found else None
+
+
+def _place(name: str, line: int | None) -> str:
+    return name if line is None else f"{name}, line {line}"
+
+
+def notes(values: Mapping[str, SettingValue]) -> Iterator[str]:
+    """Tell what a project's file says, and what of it does not hold: it may not be the user's own."""
+    said = [f"{each.setting.name} = {each.value}" for each in values.values() if each.source == "project"]
+    if said:
+        place = next(each.place for each in values.values() if each.source == "project").partition(", line")[0]
+        yield f"{place} sets {', '.join(said)}"
+    for each in values.values():
+        if each.note:
+            yield f"{each.setting.name} stays {'without' if each.value is None else each.value}: {each.note}"

@@ -1,0 +1,35 @@
+"""What is wrong with what was given: found before anything is sent, and told all at once."""
+
+from collections.abc import Iterable
+
+from cometflux.sources.errors import Fault, tell
+
+
+class UsageError(Exception):
+    """The arguments are wrong, so nothing was sent.
+
+    Args:
+        faults: all that is wrong; a single text stands for a single fault.
+        name: the prompt file; empty where there is none.
+    """
+
+    def __init__(self, faults: Iterable[Fault] | str, name: str = "") -> None:
+        self.faults = (Fault(faults),) if isinstance(faults, str) else tuple(faults)
+        self.lines = tell(self.faults, name)
+        super().__init__("\n".join(self.lines))
+
+
+class ConfigurationError(UsageError):
+    """A file or a variable of the configuration is wrong, so nothing was sent."""
+
+
+class MissingExtraError(Exception):
+    """An optional package is not installed.
+
+    Args:
+        what: what needs it.
+        extras: the extras that bring it, as in ``cli,local``.
+    """
+
+    def __init__(self, what: str, extras: str) -> None:
+        super().__init__(f'{what} needs an extra: pip install "cometflux[{extras}]"')

@@ -1,0 +1,1 @@
+"""Prompt files and arguments, made into a plan."""

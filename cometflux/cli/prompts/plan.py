@@ -1,0 +1,73 @@
+"""What stands on the command line for every row."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from cometflux.cli.errors import UsageError
+from cometflux.sources.planner import Constant, Defaults, Plan
+from cometflux.sources.planner import make_plan as make_any_plan
+from cometflux.sources.rows import RESERVED, Source
+
+
+@attrs.frozen(kw_only=True)
+class CommandLineInput:
+    """What stands on the command line for all rows."""
+
+    model: str
+    options: Mapping[str, str | list[str]]
+    """The model parameters that have an option of their own, as they were written."""
+    inputs: Sequence[str] = ()
+    """What was given with ``--input``, as ``key=value``."""
+    count: int = 1
+
+    def merged(self) -> dict[str, tuple[str, str | list[str]]]:
+        """Return each parameter with the option that gave it and its text.
+
+        Raises:
+            UsageError: an ``--input`` is no ``key=value``, or a parameter is given twice.
+        """
+        given = {name: (_option(name), text) for name, text in self.options.items()}
+        for item in self.inputs:
+            name, equals, text = item.partition("=")
+            name = name.strip()
+            if not equals or not name:
+                raise UsageError(f"--input {item}: write it as key=value")
+            if name in RESERVED:
+                raise UsageError(f"--input {item}: {_INSTEAD[name]}")
+            if name in given:
+                raise UsageError(f"--input {item}: {name} is already given with {given[name][0]}")
+            given[name] = (f"--input {name}", text)
+        return given
+
+
+_INSTEAD = {
+    "prompt": "give the prompt as an argument, or in the prompt file",
+    "model": "give the model with --model",
+    "key": "give keys in a column of the prompt file",
+}
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def make_plan(source: Source, given: CommandLineInput, folder: Path) -> Plan:
+    """Make the jobs. Paths in options are relative to the current folder, those in rows to *folder*.
+
+    Raises:
+        UsageError: an ``--input`` is wrong in itself.
+        SourceError: something else is wrong; it lists everything that is.
+    """
+    constants = {
+        name: Constant(label=option, value=text, is_text=True) for name, (option, text) in given.merged().items()
+    }
+    defaults = Defaults(
+        model=given.model,
+        model_label="--model",
+        constants=constants,
+        count=given.count,
+        count_label="--count",
+    )
+    return make_any_plan(source, defaults, folder)

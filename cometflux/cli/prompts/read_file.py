@@ -1,0 +1,39 @@
+"""Prompt files are opened and read here, before anything is sent."""
+
+import sys
+from pathlib import Path
+
+from cometflux.cli.errors import UsageError
+from cometflux.cli.terminal.screen import Screen
+from cometflux.sources.errors import SourceError
+from cometflux.sources.formats.open_file import format_of, read_bytes, read_path
+from cometflux.sources.rows import Format, Most, Source
+
+_MOST = Most()
+
+
+def read_file(file: str, given: Format | None, *, needs_prompt: bool = True, most: Most = _MOST) -> Source:
+    """Read a prompt file, or stdin where *file* is ``-``.
+
+    Raises:
+        UsageError: there is nothing that could be read.
+        SourceError: it cannot be read, or not as what it is said to be.
+    """
+    if file == "-":
+        written = given or Format.TEXT
+        return read_bytes(_read_stdin(), written, "stdin", needs_prompt=needs_prompt, most=most)
+    if not file.strip():
+        raise UsageError("the name of the prompt file is blank; give a file, or - for stdin")
+    written_as = format_of(Path(file), given, "give --format")
+    return read_path(Path(file), written_as, needs_prompt=needs_prompt, most=most)
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise UsageError("stdin is closed; give a file, or pipe the prompts in")
+    if sys.stdin.isatty():
+        Screen().say("reading prompts, one per line; Ctrl-D ends")
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise SourceError(f"it cannot be read ({error.strerror})", "stdin") from error

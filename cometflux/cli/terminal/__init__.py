@@ -1,0 +1,1 @@
+"""The terminal: messages, progress bar, signals and streams."""

@@ -1,0 +1,1 @@
+"""One job, from its slot to its outcome."""

@@ -1,0 +1,125 @@
+"""From a prediction's output to files: fetch, check, write, a bounded number at a time."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from cometflux.errors import CometfluxError, OutputError
+from cometflux.events import Attempt
+from cometflux.images.formats import Image
+from cometflux.pacing import retry
+from cometflux.pacing.retry import Retries, RetryPolicy, retrying
+from cometflux.predictions import Prediction
+from cometflux.protocol.requests import Request
+from cometflux.storage import file_names, image_data
+from cometflux.storage.destination import Destination
+from cometflux.transport.client import Client, timed
+
+MOST_DOWNLOADS = 16
+"""Outputs fetched at the same time at most."""
+
+
+class Saver:
+    """Fetches and writes outputs, which the service keeps for about an hour.
+
+    Args:
+        client: fetches.
+        policy: how often, where the fault may pass.
+        retries: what all repetitions of the session may amount to; None for any number.
+        embeds: whether each image is to hold its record itself.
+    """
+
+    def __init__(
+        self, client: Client, policy: RetryPolicy, retries: Retries | None = None, *, embeds: bool = False
+    ) -> None:
+        self._client = client
+        self._embeds = embeds
+        self._places = asyncio.Semaphore(MOST_DOWNLOADS)
+        self._naming = asyncio.Lock()
+        self._unsaved = 0
+        self._is_caught_up = asyncio.Event()
+        self._is_caught_up.set()
+        self.fetch = retrying(self._fetch_once, policy, _may_fetch_again, retries)
+        """Fetch one output and check that it is a whole image; repeated while the fault may pass."""
+
+    async def caught_up(self) -> None:
+        """Wait until saving is not behind: what is paid for and expires comes before paying for more."""
+        await self._is_caught_up.wait()
+
+    async def save(
+        self,
+        prediction: Prediction,
+        place: Destination,
+        stem: str,
+        record: dict[str, Any],
+        *,
+        is_named: bool = False,
+        attempts: list[Attempt] | None = None,
+    ) -> tuple[tuple[Image, ...], OutputError | None]:
+        """Save what can be saved; return the files, and the first error where some are missing.
+
+        What an earlier run saved of the prediction is not fetched again. *is_named* tells that a caller chose *stem*.
+        Each download is recorded in *attempts*; None if no observer listens.
+        """
+        if not prediction.output:
+            return (), OutputError("there is no output to save", prediction_id=prediction.id)
+        self._note_unsaved(1)
+        try:
+            return await self._save_each(prediction, place, stem, record, is_named, attempts)
+        finally:
+            self._note_unsaved(-1)
+
+    async def _save_each(
+        self,
+        prediction: Prediction,
+        place: Destination,
+        stem: str,
+        record: dict[str, Any],
+        is_named: bool,
+        attempts: list[Attempt] | None,
+    ) -> tuple[tuple[Image, ...], OutputError | None]:
+        count = len(prediction.output)
+        first: OutputError | None = None
+        try:
+            found = [*await place.find_each(stem, prediction.id, count)]
+        except OutputError as error:
+            # What is there nobody knows, so nothing is written beside it.
+            error.prediction_id = prediction.id
+            return (), error
+        for number, name in enumerate(file_names.output_stems(stem, count)):
+            if found[number] is not None:
+                continue
+            try:
+                data = await self.fetch(prediction.output[number], attempts)
+                found[number] = await self._write(place, name, data, record, is_named)
+            except OutputError as error:
+                error.prediction_id = prediction.id
+                if error.path is not None:
+                    found[number] = await place.describe(error.path)
+                first = first or error
+        return tuple(image for image in found if image is not None), first
+
+    async def _write(self, place: Destination, name: str, data: bytes, record: dict[str, Any], is_named: bool) -> Image:
+        # Which spellings are there is looked at first: two that differ in nothing else go one behind the other.
+        async with self._naming if is_named else contextlib.nullcontext():
+            return await place.write(name, data, record, is_named=is_named, embeds=self._embeds)
+
+    def _note_unsaved(self, change: int) -> None:
+        self._unsaved += change
+        if self._unsaved < 2 * MOST_DOWNLOADS:
+            self._is_caught_up.set()
+        else:
+            self._is_caught_up.clear()
+
+    async def _fetch_once(self, url: str, attempts: list[Attempt] | None = None) -> bytes:
+        async with self._places:
+            data = await timed("download", self._client.download(url), attempts)
+        image_data.check_image(data)
+        return data
+
+
+_GET = Request("GET", "")
+
+
+def _may_fetch_again(error: CometfluxError) -> bool:
+    return retry.may_retry(_GET, error)

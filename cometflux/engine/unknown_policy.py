@@ -1,0 +1,35 @@
+"""What to do about submissions that may have been accepted."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import attrs
+
+from cometflux.errors import ConfigError, UnknownSubmissionError
+from cometflux.jobs import Job
+
+OnUnknown = Literal["hold", "resend"] | Callable[[Job, UnknownSubmissionError], Awaitable[str]]
+"""What to do about a submission of unknown fate: leave it, send it again, or ask an async function.
+
+The function is given the job and the error, and returns ``hold``, ``resend``, or the id of the prediction that the
+submission turned out to be.
+"""
+
+
+@attrs.frozen
+class UnknownPolicy:
+    """What is done about submissions of unknown fate; each one that is sent again may be paid for twice."""
+
+    choice: OnUnknown = "hold"
+    most: int | None = None
+    """How many may be sent again altogether; None with ``hold``."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.choice not in ("hold", "resend") and not callable(self.choice):
+            raise ConfigError(f"on_unknown={self.choice!r}: allowed are 'hold', 'resend' and an async function")
+        if self.most is not None and (isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1):
+            raise ConfigError(f"max_resends={self.most!r}: allowed is a whole number from 1")
+        if self.choice == "hold" and self.most is not None:
+            raise ConfigError("max_resends has no meaning with on_unknown='hold'")
+        if self.choice == "resend" and self.most is None:
+            raise ConfigError("on_unknown='resend' may pay twice, so it needs a limit: set max_resends")

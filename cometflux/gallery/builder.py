@@ -1,0 +1,244 @@
+"""A folder made into a page, and made again while a batch runs: what has not changed is not looked at again."""
+
+import contextlib
+import logging
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+
+from cometflux.errors import CometfluxError, ConfigError, JournalError
+from cometflux.gallery import page
+from cometflux.gallery.cards import Card, Picture, card_of_picture, card_of_record, card_of_sidecars
+from cometflux.gallery.folder_scan import DamagedFile, FolderScan, Sidecar
+from cometflux.gallery.page import Entry, Facts
+from cometflux.journal.reader import FILE_NAME, Journal
+from cometflux.journal.record import DROPPED, JobRecord
+
+PAGE = "index.html"
+"""What the page is called."""
+_log = logging.getLogger("cometflux")
+
+
+@attrs.frozen(kw_only=True)
+class Written:
+    """What was written."""
+
+    path: Path
+    notes: tuple[str, ...] = ()
+    """What is damaged, in sentences."""
+
+
+@attrs.define
+class _Known:
+    """A job of the journal, and the page's part that was made of it."""
+
+    record: JobRecord
+    names: tuple[str, ...]
+    presence: tuple[bool, ...]
+    entry: Entry
+
+
+class Gallery:
+    """The page of one folder. Blocks; one thread at a time.
+
+    Args:
+        folder: where the pictures are, and where the page goes.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.refresh = 2.0
+        """After how many seconds a page of a running batch is worth reading again."""
+        self._shelf = FolderScan(self.folder)
+        self._jobs: dict[str, _Known] = {}
+        self._serial = 0
+        self._is_running = False
+        self._place: str | None = None
+        """To which place in an object store the pictures go; None where they go to the folder."""
+        self._others: dict[tuple[str, ...], Entry] = {}
+        self._notes: list[str] = []
+
+    def check(self) -> None:
+        """Find out whether a page can be written here, before anything else is done.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        page.check_extra()
+        _check_place(self.folder / PAGE)
+
+    def write(self) -> Written:
+        """Write the page whole, in the place of the one before.
+
+        Raises:
+            ConfigError: there is nothing to show, or the page cannot be written.
+            JournalError: the journal cannot be read, and there is nothing else to show.
+        """
+        self.check()
+        written = self._write()
+        # A batch that ended meanwhile wrote its last page before this one, which says that it runs.
+        if self._is_running and not self._runs():
+            written = self._write()
+        return written
+
+    def log(self, notes: Sequence[str]) -> None:
+        """Log what is damaged."""
+        for note in notes:
+            _log.warning("%s", note)
+
+    def _write(self) -> Written:
+        self._notes = []
+        self._shelf.look()
+        self._read_journal()
+        entries = [*self._of_journal(), *self._of_sidecars()]
+        if not entries:
+            raise ConfigError(
+                f"there is nothing to show in {str(self.folder)!r}: no job in a journal, and no picture with its record"
+            )
+        facts = Facts(
+            title=self.folder.resolve().name or "pictures",
+            command_folder=shlex.quote(f"./{self.folder}" if str(self.folder).startswith("-") else str(self.folder)),
+            written=datetime.now(UTC).isoformat(timespec="seconds"),
+            is_running=self._is_running,
+            refresh=self.refresh,
+            notes=self._notes,
+        )
+        path = self.folder / PAGE
+        _replace(path, page.make_page(entries, facts))
+        return Written(path=path, notes=tuple(self._notes))
+
+    # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _read_journal(self) -> None:
+        if not os.path.lexists(self.folder / FILE_NAME):
+            self._jobs.clear()
+            self._is_running = False
+            return
+        try:
+            with Journal(self.folder / FILE_NAME) as journal:
+                self._take(journal)
+        except (ConfigError, JournalError) as error:
+            # What the pictures themselves tell is told all the same, where there is any.
+            if not any(self._shelf.sidecars()):
+                raise
+            self._notes.append(f"{error.message}; shown are only the pictures with their records")
+            self._jobs.clear()
+            self._serial, self._is_running = 0, False
+
+    def _take(self, journal: Journal) -> None:
+        """Take in what has changed since the last time."""
+        is_running, serial = journal.is_running, journal.serial
+        self._place = journal.place
+        since = self._serial if serial >= self._serial else 0
+        for record in journal.changes(since):
+            if record.standing == DROPPED:
+                self._jobs.pop(record.identity, None)
+            else:
+                self._jobs[record.identity] = self._know(record, is_running=is_running)
+        stale = is_running != self._is_running
+        for identity, known in self._jobs.items():
+            if stale or known.presence != self._shelf.presence(known.names):
+                self._jobs[identity] = self._know(known.record, is_running=is_running)
+        self._serial, self._is_running = serial, is_running
+
+    def _know(self, record: JobRecord, *, is_running: bool) -> _Known:
+        names = tuple(file.name for file in record.files)
+        presence = self._shelf.presence(names)
+        pictures = [self._shelf.picture(self._where(*each)) for each in zip(names, presence, strict=True)]
+        card = card_of_record(record, pictures, is_running=is_running)
+        return _Known(record, names, presence, page.make_entry(card))
+
+    def _where(self, name: str, is_here: bool) -> str:
+        """Name a picture by its URL where it is in an object store, and no copy of it is here."""
+        return name if self._place is None or is_here else f"{self._place}/{name}"
+
+    def _runs(self) -> bool:
+        with contextlib.suppress(CometfluxError), Journal(self.folder / FILE_NAME) as journal:
+            return journal.is_running
+        return False
+
+    def _of_journal(self) -> Iterator[Entry]:
+        for known in sorted(self._jobs.values(), key=lambda known: known.record.index):
+            yield known.entry
+
+    # ── what lies beside the pictures ────────────────────────────────────────────────────────────────────────────────
+
+    def _of_sidecars(self) -> Iterator[Entry]:
+        """Yield what the journal does not know, in the order of its places."""
+        stems = {name.rpartition(".")[0] for known in self._jobs.values() for name in known.names}
+        ids = {known.record.prediction_id for known in self._jobs.values()} - {None}
+        groups: dict[str, list[Sidecar]] = {}
+        cards: list[Entry] = []
+        for sidecar in self._shelf.sidecars(stems):
+            if isinstance(sidecar, DamagedFile):
+                self._notes.append(f"{sidecar.sidecar} is damaged: what made {sidecar.name} is not shown")
+                cards.append(self._other((sidecar.name,), []))
+                continue
+            prediction_id = sidecar.record["prediction"].get("id")
+            if prediction_id not in ids:
+                # Without an id, nothing tells that two pictures belong together.
+                group = f"id:{prediction_id}" if isinstance(prediction_id, str) else f"file:{sidecar.name}"
+                groups.setdefault(group, []).append(sidecar)
+        cards += [
+            self._other(tuple(each.name for each in group), group, identity) for identity, group in groups.items()
+        ]
+        yield from sorted(cards, key=_order)
+
+    def _other(self, names: tuple[str, ...], group: list[Sidecar], identity: str = "") -> Entry:
+        pictures = [self._shelf.picture(name) for name in names]
+        key = (*names, *(str(picture.fault) for picture in pictures))
+        if key not in self._others:
+            self._others[key] = page.make_entry(_card(pictures, group, identity))
+        return self._others[key]
+
+
+def _order(entry: Entry) -> tuple[bool, int, str]:
+    card = entry.card
+    return card.index is None, card.index or 0, card.pictures[0].name
+
+
+def _card(pictures: list[Picture], group: list[Sidecar], identity: str) -> Card:
+    return (
+        card_of_sidecars([each.record for each in group], pictures, identity) if group else card_of_picture(pictures[0])
+    )
+
+
+# ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_place(path: Path) -> None:
+    """Refuse to write over a page that somebody else made."""
+    try:
+        if not os.path.lexists(path) or path.is_symlink():
+            return
+        with path.open("rb") as file:
+            is_ours = f'content="{page.GENERATOR}"'.encode() in file.read(4096)
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+    if not is_ours:
+        raise ConfigError(f"{str(path)!r} is not a page of cometflux; move it away, or it would be lost")
+
+
+def _replace(path: Path, data: bytes, tries: int = 3) -> None:
+    """Write a file whole, in the place of the one before."""
+    temporary = path.with_name(f".cometflux-{os.urandom(8).hex()}")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except FileNotFoundError as error:
+        # A run that starts beside this one may have swept the temporary file away.
+        if tries == 1:
+            raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+        _replace(path, data, tries - 1)
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror}") from error

@@ -1,0 +1,145 @@
+"""The files of a folder, as the page needs them: looked at once each, and never through a link out of the folder."""
+
+import os
+import stat
+from collections.abc import Container, Iterator, Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import attrs
+
+from cometflux.errors import AnswerError, ConfigError
+from cometflux.gallery.cards import Picture
+from cometflux.gallery.image_size import read_size
+from cometflux.protocol import decoding
+
+_LARGEST_RECORD = 16 * 1024 * 1024
+_ENDINGS = (".png", ".jpg", ".webp", ".gif")
+_PLAIN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+@attrs.frozen
+class Sidecar:
+    """The record beside a picture."""
+
+    name: str
+    """The picture's file name."""
+    record: Mapping[str, Any]
+
+
+@attrs.frozen
+class DamagedFile:
+    """A record beside a picture that cannot be read."""
+
+    name: str
+    """The picture's file name."""
+    sidecar: str
+
+
+class FolderScan:
+    """A folder, looked at again and again.
+
+    Args:
+        folder: only what lies directly in it is shown.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[str, bool] = {}
+        """What is there, and whether it is a file rather than a link or a folder."""
+        self._sizes: dict[str, tuple[int, int] | None] = {}
+        self._sidecars: dict[str, Sidecar | DamagedFile | None] = {}
+        """None stands for a file that is no record of a picture."""
+
+    def look(self) -> None:
+        """See what is there now.
+
+        Raises:
+            ConfigError: it is no folder, or may not be looked into.
+        """
+        try:
+            with os.scandir(self.folder) as entries:
+                self._files = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+        except FileNotFoundError as error:
+            raise ConfigError(f"there is no folder {str(self.folder)!r}") from error
+        except NotADirectoryError as error:
+            raise ConfigError(f"{str(self.folder)!r} is a file, not a folder") from error
+        except OSError as error:
+            raise ConfigError(f"the folder {str(self.folder)!r} cannot be read: {error.strerror}") from error
+        for name in self._sizes.keys() - self._files.keys():
+            del self._sizes[name]
+
+    def presence(self, names: tuple[str, ...]) -> tuple[bool, ...]:
+        """Tell which of these files are there."""
+        return tuple(self._files.get(name, False) for name in names)
+
+    def picture(self, name: str) -> Picture:
+        """Find the picture that goes by *name*; what is elsewhere is named, and what is not to be shown says why."""
+        if "://" in name:
+            return Picture(name=name, address=_web_address(name))
+        if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+            return Picture(name=name, fault="its name leads out of the folder")
+        if name not in self._files:
+            return Picture(name=name, fault="its file is gone")
+        if not self._files[name]:
+            return Picture(name=name, fault="it is a link or a folder, not a file")
+        # A colon early in a name would be read as that of a scheme.
+        address = f"./{quote(os.fsencode(name), safe='')}"
+        return Picture(name=name, address=address, size=self._size(name), is_here=True)
+
+    def _size(self, name: str) -> tuple[int, int] | None:
+        if name not in self._sizes:
+            try:
+                with _open(self.folder / name) as file:
+                    self._sizes[name] = read_size(file)
+            except OSError:
+                self._sizes[name] = None
+        return self._sizes[name]
+
+    def sidecars(self, known: Container[str] = ()) -> Iterator[Sidecar | DamagedFile]:
+        """Yield the records of pictures that are there, in order; those of the *known* stems are not read."""
+        for name in sorted(self._files):
+            if not name.endswith(".json") or not self._files[name] or name.removesuffix(".json") in known:
+                continue
+            if name not in self._sidecars:
+                self._sidecars[name] = self._read(name)
+            found = self._sidecars[name]
+            if found is not None:
+                yield found
+
+    def _read(self, name: str) -> Sidecar | DamagedFile | None:
+        stem = name.removesuffix(".json")
+        try:
+            with _open(self.folder / name) as file:
+                record = decoding.load_json(file.read(_LARGEST_RECORD))
+        except (OSError, AnswerError, ValueError):
+            beside = (f"{stem}{ending}" for ending in _ENDINGS)
+            return next((DamagedFile(each, name) for each in beside if self._files.get(each)), None)
+        match record:
+            case {"file": str(file_name), "prediction": dict()} if _is_beside(file_name, stem):
+                return Sidecar(file_name, record)
+        return None
+
+
+def _is_beside(file_name: str, stem: str) -> bool:
+    return "://" in file_name or file_name.rpartition(".")[0] == stem
+
+
+def _web_address(name: str) -> str | None:
+    """Return *name* where a browser may be sent there by a click; None for anything else."""
+    try:
+        parts = urlsplit(name)
+    except ValueError:
+        return None
+    return name if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def _open(path: Path) -> BufferedReader:
+    """Open a file; links are not followed, and what is no regular file is not read."""
+    file = os.fdopen(os.open(path, _PLAIN), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError("not a regular file")
+    return file

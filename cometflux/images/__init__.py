@@ -1,0 +1,1 @@
+"""Image bytes: formats, data URIs and reference files."""

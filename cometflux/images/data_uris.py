@@ -1,0 +1,56 @@
+"""Images as data URIs: made from bytes, read back, and checked before they are sent."""
+
+import base64
+import binascii
+import urllib.parse
+
+from cometflux.errors import InputError
+from cometflux.images.formats import media_type
+
+LARGEST_IMAGE_INPUT = 8 * 1024 * 1024
+"""The most bytes of an image sent within a job."""
+
+# ── images as texts ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_input(field: str, data: bytes) -> str:
+    """Return the type of an image that is to be sent within a job.
+
+    Raises:
+        InputError: it is larger than 8 MiB, or not a PNG, JPEG, WebP or GIF.
+    """
+    if len(data) > LARGEST_IMAGE_INPUT:
+        raise InputError(field, data, "the most that is sent with a job is 8 MiB; give a URL for a larger image")
+    kind = media_type(data)
+    if kind is None:
+        raise InputError(field, data, "allowed is a PNG, JPEG, WebP or GIF image")
+    return kind
+
+
+def data_uri(field: str, data: bytes) -> str:
+    """Write an image as a data URI.
+
+    Raises:
+        InputError: it is larger than 8 MiB, or not a PNG, JPEG, WebP or GIF.
+    """
+    kind = check_input(field, data)
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def read_data_uri(uri: str) -> bytes:
+    """Read the bytes in a data URI.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    head, comma, payload = uri.partition(",")
+    head = head.lower()
+    if not head.startswith("data:") or not comma:
+        raise ValueError("not a data URI")
+    raw = urllib.parse.unquote_to_bytes(payload)
+    if not head.endswith(";base64"):
+        return raw
+    try:
+        return base64.b64decode(raw, validate=True)
+    except binascii.Error as error:
+        raise ValueError("the data URI's base64 is broken") from error

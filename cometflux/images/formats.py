@@ -1,0 +1,129 @@
+"""Images as bytes and as texts: their types, where they end, data URIs, and what stands for them in a record."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Self
+
+import attrs
+
+from cometflux.locations import StoredImage
+
+
+@attrs.frozen(kw_only=True)
+class ImageFile:
+    """An image on disk, and by what it is known again."""
+
+    path: Path
+    size: int
+    """In bytes."""
+    digest: str
+    """The SHA-256 of its bytes, in hexadecimal."""
+
+    @classmethod
+    def of(cls, path: Path, data: bytes) -> Self:
+        """Describe the file at *path* that holds *data*."""
+        return cls(path=path, size=len(data), digest=hashlib.sha256(data).hexdigest())
+
+
+Image = ImageFile | StoredImage
+
+
+def media_type(data: bytes) -> str | None:
+    """Name the type of an image by its first bytes; None unless it is one that the models take or make."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    return None
+
+
+# ── where an image ends ──────────────────────────────────────────────────────────────────────────────────────────────
+#
+# Each walk follows the container's own structure: the mark of an end may also stand in a thumbnail, a comment or the
+# pixels. What stands behind the end is no matter, as viewers pass over it.
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether an image goes on to its end."""
+    match media_type(data):
+        case "image/png":
+            return _is_whole_png(data)
+        case "image/jpeg":
+            return _is_whole_jpeg(data)
+        case "image/webp":
+            return _is_whole_webp(data)
+        case "image/gif":
+            return _is_whole_gif(data)
+        case _:
+            return False
+
+
+def _is_whole_png(data: bytes) -> bool:
+    place, has_pixels = 8, False
+    while place < len(data):
+        size, kind = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8]
+        place += size + 12
+        if kind == b"IEND":
+            return has_pixels and data[place - 12 : place] == b"\0\0\0\0IEND\xaeB`\x82"
+        has_pixels |= kind == b"IDAT"
+    return False
+
+
+def _is_whole_jpeg(data: bytes) -> bool:
+    # A marker that cannot stand within the pixels.
+    marker = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+    place, has_pixels = 2, False
+    while found := marker.search(data, place):
+        place = found.end()
+        if found[0] == b"\xff\xd9":
+            return has_pixels
+        has_pixels |= found[0] == b"\xff\xda"
+        place += int.from_bytes(data[place : place + 2])
+    return False
+
+
+def _is_whole_webp(data: bytes) -> bool:
+    end = int.from_bytes(data[4:8], "little") + 8
+    place, has_pixels = 12, False
+    while place + 8 <= end <= len(data):
+        has_pixels |= data[place : place + 4] in {b"VP8 ", b"VP8L", b"ANMF"}
+        place += int.from_bytes(data[place + 4 : place + 8], "little") + 8
+        if place > end:
+            return False
+        # A part of odd length is filled up.
+        place += place % 2
+    return has_pixels
+
+
+def _is_whole_gif(data: bytes) -> bool:
+    place, has_pixels = 13 + _palette_size(data[10:11]), False
+    while place < len(data):
+        match data[place]:
+            case 0x3B:
+                return has_pixels
+            case 0x2C:
+                has_pixels = True
+                place = _behind_blocks(data, place + 11 + _palette_size(data[place + 9 : place + 10]))
+            case 0x21:
+                place = _behind_blocks(data, place + 2)
+            case 0:
+                # Some encoders fill up with it.
+                place += 1
+            case _:
+                return False
+    return False
+
+
+def _palette_size(flags: bytes) -> int:
+    return 6 << (flags[0] & 7) if flags and flags[0] & 0x80 else 0
+
+
+def _behind_blocks(data: bytes, place: int) -> int:
+    while place < len(data) and data[place]:
+        place += data[place] + 1
+    return place + 1

@@ -1,0 +1,227 @@
+"""The journal, written from the event loop: what many tasks hand in while one write runs goes out with the next.
+
+One thread does the writing, so the loop never waits for the disk.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from cometflux.errors import JournalError
+from cometflux.journal import codec
+from cometflux.journal.record import JobRecord
+from cometflux.journal.writer import JournalWriter
+from cometflux.polling.hazard import CompletionTimes
+
+_log = logging.getLogger("cometflux")
+
+
+class _Order(NamedTuple):
+    """Something for the journal to do: write *record*, or find the one of this *identity*."""
+
+    record: JobRecord | None
+    is_new: bool
+    identity: str
+    done: "asyncio.Future[JobRecord | None] | None"
+
+
+class BackgroundWriter:
+    """Writes and reads a journal for the tasks of one loop, in the order in which they ask.
+
+    Args:
+        writer: the journal; opened here, and closed here.
+        on_fault: told of each write that failed.
+    """
+
+    def __init__(self, writer: JournalWriter, on_fault: Callable[[JournalError], None]) -> None:
+        self._writer = writer
+        self._on_fault = on_fault
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="cometflux-journal")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._orders: list[_Order] = []
+        self._refused: dict[str, JobRecord] = {}
+        """What the disk did not take, by job; touched by the journal's thread only."""
+        self._learned: dict[str, str] = {}
+        """What is to be written of what was learned, by model."""
+        self._is_busy = False
+        self._is_closed = False
+        self._closing: asyncio.Future[None] | None = None
+
+    async def open(self) -> int:
+        """Open the journal; return how many predictions were, or may have been, bought with it.
+
+        Raises:
+            JournalError: see `JournalWriter.open`.
+        """
+        self._loop = asyncio.get_running_loop()
+        opening = self._loop.run_in_executor(self._thread, self._open)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The lock is taken in the thread, whatever becomes of the one who waits, and of the loop.
+            self._thread.submit(self._writer.close)
+            raise
+
+    def _open(self) -> int:
+        self._writer.take()
+        return self._writer.bought
+
+    @property
+    def is_owing(self) -> bool:
+        """Whether something in it was paid for and not on the disk when it was opened."""
+        return self._writer.is_owing
+
+    @property
+    def was_empty(self) -> bool:
+        """Whether no job was in the journal when it was opened."""
+        return self._writer.was_empty
+
+    @property
+    def learned(self) -> dict[str, CompletionTimes]:
+        """What earlier runs have seen of the predictions of each model."""
+        learned = {}
+        for model, text in self._writer.learned.items():
+            try:
+                learned[model] = codec.load_observed(text)
+            except ValueError as error:
+                _log.warning("what was learned of %s is not used: %s", model, error)
+        return learned
+
+    def learn(self, model: str, observed: CompletionTimes) -> None:
+        """Write what was seen of a model's predictions, together with whatever is written next."""
+        self._learned[model] = codec.dump_observed(observed)
+
+    async def write(self, record: JobRecord, *, is_new: bool) -> None:
+        """Write *record*, and return when it is on the disk.
+
+        Raises:
+            JournalError: the disk refused.
+        """
+        await self._hand_in(record, is_new, record.identity)
+
+    def note(self, record: JobRecord, *, is_new: bool) -> None:
+        """Write *record* without waiting; it is on the disk before anything that is handed in later."""
+        self._put(_Order(record, is_new, record.identity, None))
+
+    async def find(self, identity: str) -> JobRecord | None:
+        """Return what the journal knows of a job; None where it knows nothing.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return await self._hand_in(None, False, identity)
+
+    async def aclose(self) -> None:
+        """Write what has been handed in, close the journal, and let others in."""
+        assert self._loop is not None
+        if self._closing is None:
+            self._closing = self._loop.create_future()
+            if not self._is_busy:
+                self._finish()
+        # Cancelled or not, it is closed as soon as everything is written.
+        await asyncio.shield(self._closing)
+
+    def _finish(self) -> None:
+        assert self._loop is not None
+        self._is_closed = True
+        work = self._loop.run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
+        work.add_done_callback(self._tell_closed)
+
+    def _tell_closed(self, work: "asyncio.Future[None]") -> None:
+        assert self._closing is not None
+        error = work.exception()
+        if error is None:
+            self._closing.set_result(None)
+        else:
+            self._closing.set_exception(error)
+
+    def _hand_in(self, record: JobRecord | None, is_new: bool, identity: str) -> "asyncio.Future[JobRecord | None]":
+        assert self._loop is not None
+        done: asyncio.Future[JobRecord | None] = self._loop.create_future()
+        self._put(_Order(record, is_new, identity, done))
+        return done
+
+    def _put(self, order: _Order) -> None:
+        if self._is_closed:
+            self._answer([order], {}, JournalError(f"the journal {str(self._writer.path)!r} is closed"))
+            return
+        self._orders.append(order)
+        if not self._is_busy:
+            self._is_busy = True
+            assert self._loop is not None
+            # At the end of this step of the loop, so that what other tasks hand in meanwhile goes along.
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        orders, self._orders = self._orders, []
+        learned, self._learned = self._learned, {}
+        assert self._loop is not None
+        work = self._loop.run_in_executor(self._thread, self._carry_out, orders, learned)
+        work.add_done_callback(lambda done: self._tell(orders, done))
+
+    def _carry_out(self, orders: list[_Order], learned: dict[str, str]) -> dict[str, JobRecord]:
+        # Of several records of one job the last one counts.
+        latest = {order.identity: order.record for order in orders if order.record}
+        new = {order.identity for order in orders if order.record and order.is_new}
+        added = [record for identity, record in latest.items() if identity in new]
+        changed = [record for identity, record in latest.items() if identity not in new]
+        if latest or learned:
+            self._commit(added, changed, learned)
+        found = self._writer.find(order.identity for order in orders if order.record is None)
+        # What the disk did not take happened all the same, later than what is on it.
+        return found | {
+            order.identity: self._refused[order.identity] for order in orders if order.identity in self._refused
+        }
+
+    def _commit(self, added: list[JobRecord], changed: list[JobRecord], learned: dict[str, str]) -> None:
+        """Write, together with what the disk refused before: it may take it now, and it is what happened."""
+        if self._refused:
+            self._writer.make_room()
+        fresh = {record.identity for record in (*added, *changed)}
+        left = [record for identity, record in self._refused.items() if identity not in fresh]
+        # Whether the disk had the first record of a job is not known any more.
+        whole = [*left, *added, *(record for record in changed if record.identity in self._refused)]
+        rest = [record for record in changed if record.identity not in self._refused]
+        try:
+            self._writer.commit(whole, rest, learned)
+        except JournalError:
+            self._refused.update((record.identity, record) for record in (*added, *changed))
+            raise
+        self._refused.clear()
+
+    def _close(self) -> None:
+        try:
+            if self._refused or self._learned:
+                with contextlib.suppress(JournalError):
+                    self._commit([], [], self._learned)
+        finally:
+            self._writer.close()
+
+    def _tell(self, orders: list[_Order], work: "asyncio.Future[dict[str, JobRecord]]") -> None:
+        error = work.exception()
+        if error is not None and not isinstance(error, JournalError):
+            error = JournalError(f"the journal broke ({type(error).__name__}: {error})")
+        found = {} if error else work.result()
+        if self._orders:
+            self._flush()
+        else:
+            self._is_busy = False
+        self._answer(orders, found, error)
+        # Whoever was told may have handed in more.
+        if self._closing is not None and not self._is_busy and not self._is_closed:
+            self._finish()
+
+    def _answer(self, orders: list[_Order], found: dict[str, JobRecord], error: JournalError | None) -> None:
+        for order in orders:
+            if order.done is None or order.done.done():
+                continue
+            if error is None:
+                order.done.set_result(found.get(order.identity))
+            else:
+                order.done.set_exception(error)
+        if error is not None:
+            self._on_fault(error)

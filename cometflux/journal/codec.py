@@ -1,0 +1,164 @@
+"""Jobs as texts of the journal: what a job asks for, which never changes, and how far it has come."""
+
+import contextlib
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_unstructure_fn, override
+
+from cometflux.images import summaries
+from cometflux.journal.record import Attempt, Evidence, JobRecord, SavedFile, State
+from cometflux.outcomes import OutcomeKind
+from cometflux.polling.hazard import CompletionTimes
+from cometflux.predictions import Prediction
+from cometflux.protocol import converter, decoding, encoding
+
+
+def dump_plan(record: JobRecord) -> str:
+    """Write what a job asks for, which never changes, for the journal. Files stand as their paths, bytes as digests."""
+    plan = {
+        "key": record.key,
+        "model": record.model,
+        "fingerprint": record.fingerprint,
+        "input": _write_input(record.input),
+    }
+    return _dump_compact(plan)
+
+
+def dump_progress(record: JobRecord) -> str:
+    """Write how far a job has come, for the journal."""
+    with contextlib.suppress(RecursionError):
+        value = _converter().unstructure(record)
+        text = _dump_compact(value)
+        # Each level opens a bracket: few of them settle it.
+        if text.count("{") + text.count("[") <= _DEEPEST or not _is_deep(value):
+            return text
+    # What is needed of an answer lies flat.
+    earlier = tuple(attrs.evolve(each, prediction=_flat(each.prediction)) for each in record.earlier)
+    flat = attrs.evolve(record, prediction=_flat(record.prediction), earlier=earlier)
+    return _dump_compact(_converter().unstructure(flat))
+
+
+def _flat(prediction: Prediction | None) -> Prediction | None:
+    return prediction and attrs.evolve(prediction, extra={}, metrics={})
+
+
+_DEEPEST = 100
+"""How deep what is written may be nested: what can just be written here may be too deep to be read elsewhere."""
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        parts = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [part for each in parts for part in each]
+    return bool(level)
+
+
+# Made once: json.dumps would make one for each record.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _dump_compact(value: Any) -> str:
+    text = _encode(value)
+    # Half of a pair of surrogates, as in the name of a file that is no text, cannot be stored as it is.
+    return text if _is_storable(text) else json.dumps(value, separators=(",", ":"))
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def load_record(identity: str, index: int, plan: str, progress: str) -> JobRecord:
+    """Read a job from the journal.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    try:
+        known = json.loads(plan)
+        values = {**json.loads(progress), **known, "identity": identity, "index": index}
+        values["input"] = _read_input(known["input"])
+        return _converter().structure(values, JobRecord)
+    except (cattrs.BaseValidationError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__} in the record of {identity!r}") from error
+
+
+def dump_observed(observed: CompletionTimes) -> str:
+    """Write what was seen of the predictions of one model."""
+    return _encode(observed.to_plain())
+
+
+def load_observed(text: str) -> CompletionTimes:
+    """Read what `dump_observed` wrote.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    return CompletionTimes.of_plain(json.loads(text))
+
+
+def _write_input(value: Any) -> Any:
+    match value:
+        case Path():
+            return {"$path": str(value)}
+        case bytes():
+            return {"$bytes": summaries.describe_bytes(value)}
+        case encoding.MissingBytes():
+            return {"$bytes": dict(value)}
+        case Mapping():
+            written = {name: _write_input(part) for name, part in value.items()}
+            # What the caller wrote so must not be read as one of ours.
+            return {"$mapping": written} if any(name.startswith("$") for name in written) else written
+        case list() | tuple():
+            return [_write_input(part) for part in value]
+        case _:
+            return value
+
+
+def _read_input(value: Any) -> Any:
+    match value:
+        case {"$path": str(path)}:
+            return Path(path)
+        case {"$bytes": dict(described)}:
+            return encoding.MissingBytes(described)
+        case {"$mapping": dict(written)}:
+            return {name: _read_input(part) for name, part in written.items()}
+        case dict():
+            return {name: _read_input(part) for name, part in value.items()}
+        case list():
+            return [_read_input(part) for part in value]
+        case _:
+            return value
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    """Make what turns records into plain values and back; at the first record, since there may be no journal."""
+    records = cattrs.Converter(detailed_validation=False)
+    for kind in (str, bool, int):
+        records.register_structure_hook(kind, lambda value, kind: converter.expect(value, kind))
+    records.register_structure_hook(float, lambda value, _: float(value))
+    for words in (State, OutcomeKind):
+        records.register_structure_hook(words, lambda value, words: words(value))
+    records.register_structure_hook(Prediction, lambda value, _: decoding.from_plain(value))
+    records.register_unstructure_hook(Prediction, decoding.to_plain)
+    records.register_structure_hook_func(
+        lambda kind: kind == Mapping[str, Any], lambda value, _: converter.expect(value, dict)
+    )
+    plan: Any = {name: override(omit=True) for name in ("identity", "index", "key", "model", "input", "fingerprint")}
+    for part in (SavedFile, Evidence, Attempt):
+        records.register_unstructure_hook(part, make_dict_unstructure_fn(part, records, _cattrs_omit_if_default=True))
+    records.register_unstructure_hook(
+        JobRecord, make_dict_unstructure_fn(JobRecord, records, _cattrs_omit_if_default=True, **plan)
+    )
+    return records

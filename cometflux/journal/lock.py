@@ -1,0 +1,210 @@
+"""The kernel's lock on a file beside the journal, which also tells how much was written at least.
+
+The lock is `flock`: it ends with its process, however that ends, and unlike a POSIX lock it also keeps a second opener
+in the same process out, and does not disturb those that SQLite takes on the database. A process that is forked off
+lets go of it at once, so it does not keep the journal when its parent has gone.
+"""
+
+import contextlib
+import os
+import re
+import time
+import weakref
+import zlib
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from cometflux.errors import ConfigError, JournalError, JournalLockedError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+_TEXT = rb"(journal ([0-9a-f]{16}) changes ([0-9]{12}) jobs ([0-9]{12}) process ([0-9]{10})) sum [0-9a-f]{8}\n"
+_NO_JOURNAL = "0" * 16
+_PATIENCE = 5.0
+"""How long readers that look whether somebody writes may be in the way, in seconds."""
+
+
+class LockFile(NamedTuple):
+    """What the lock file tells of its journal."""
+
+    journal: str = _NO_JOURNAL
+    """The journal's own name; zeros while it is not known."""
+    serial: int = 0
+    """How many changes were written at least."""
+    rows: int = 0
+    """How many jobs the journal holds at least."""
+    process: int = 0
+    """Who had it last."""
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing is known of the journal, as where the file was not there."""
+        return self.journal == _NO_JOURNAL
+
+    @classmethod
+    def read(cls, journal: Path) -> Self:
+        """Return the note beside *journal*, blank where there is none.
+
+        Raises:
+            JournalError: it is damaged.
+        """
+        path = locate(journal)
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return cls()
+        try:
+            return cls._of_file(path, file)
+        finally:
+            os.close(file)
+
+    @classmethod
+    def _of_file(cls, path: Path, file: int) -> Self:
+        # The owner may write at this very moment.
+        for _ in range(3):
+            text = os.pread(file, 200, 0)
+            if not text:
+                return cls()
+            found = re.fullmatch(_TEXT, text)
+            if found and text == _signed(found[1]):
+                return cls(journal=found[2].decode(), serial=int(found[3]), rows=int(found[4]), process=int(found[5]))
+        raise JournalError(
+            f"{str(path)!r} is damaged, and without it nobody knows whether the journal is complete; if nothing "
+            "else was damaged or copied, the file may be deleted"
+        )
+
+    def to_text(self) -> bytes:
+        """Lay it out as it stands in the file: always of one length, so that it is replaced in place."""
+        counts = f"changes {self.serial:012d} jobs {self.rows:012d} process {self.process:010d}"
+        return _signed(f"journal {self.journal} {counts}".encode())
+
+
+def _signed(text: bytes) -> bytes:
+    return text + f" sum {zlib.crc32(text):08x}\n".encode()
+
+
+class Lock:
+    """The right to write a journal, taken when this is made; `note` is what the file told before.
+
+    Raises:
+        JournalLockedError: another process, or another session of this one, has it.
+        JournalError: what the file tells is damaged.
+        OSError: the file can neither be made nor opened.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        if fcntl is None:  # pragma: no cover - not on Windows
+            raise ConfigError("a journal needs flock, which this operating system does not have")
+        self.path = locate(journal)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        self._file: int | None = os.open(self.path, flags, 0o600)
+        _held.add(self)
+        try:
+            self._take(journal)
+            self.note = LockFile._of_file(self.path, self._file)
+            # A umask takes rights away, and a file that was there may grant too many.
+            os.fchmod(self._file, 0o600)
+            self._write(self.note._replace(process=os.getpid()))
+            os.fsync(self._file)
+        except BaseException:
+            self.release()
+            raise
+
+    @property
+    def is_released(self) -> bool:
+        """Whether it was given back, or is another process's from which this one was forked off."""
+        return self._file is None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is this process's: not given back, and not another's from which this one was forked off."""
+        if self._file is None:
+            return False
+        try:
+            found = self.path.lstat()
+        except OSError:
+            return False
+        # Where somebody took the file away, another one may have locked a new one of this name.
+        mine = os.fstat(self._file)
+        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def _take(self, journal: Path) -> None:
+        assert self._file is not None
+        until = time.monotonic() + _PATIENCE
+        while not _flock(self._file, fcntl.LOCK_EX):
+            # A reader that looks whether somebody writes holds it for a moment, and shares it with other readers.
+            if not _flock(self._file, fcntl.LOCK_SH) or time.monotonic() > until:
+                raise JournalLockedError(
+                    f"the journal {str(journal)!r} is in use by another process or session{self._owner()}"
+                )
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            time.sleep(0.001)
+
+    def _owner(self) -> str:
+        assert self._file is not None
+        with contextlib.suppress(JournalError):
+            process = LockFile._of_file(self.path, self._file).process
+            return f" (process {process})" if process else ""
+        return ""
+
+    def write(self, journal: str, serial: int, rows: int) -> None:
+        """Tell how much has been written. Not synced: what is lost here only makes the check weaker."""
+        with contextlib.suppress(OSError):
+            self._write(LockFile(journal=journal, serial=serial, rows=rows, process=os.getpid()))
+
+    def _write(self, note: LockFile) -> None:
+        assert self._file is not None
+        os.pwrite(self._file, note.to_text(), 0)
+
+    def release(self) -> None:
+        """Let others in."""
+        _held.discard(self)
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def locate(journal: Path) -> Path:
+    """Return where the lock of a journal is: one for one database, whatever links lead there."""
+    path = Path(os.path.realpath(journal))
+    return path.with_suffix(".lock") if path.suffix == ".sqlite3" else path.with_name(f"{path.name}.lock")
+
+
+def is_locked(journal: Path) -> bool:
+    """Whether somebody has the right to write *journal* at this moment."""
+    if fcntl is None:  # pragma: no cover - not on Windows
+        return False
+    try:
+        file = os.open(locate(journal), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return not _flock(file, fcntl.LOCK_SH)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+
+
+def _flock(file: int, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+_held: "weakref.WeakSet[Lock]" = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    # Closed, not unlocked: the lock is the parent's, and is shared with it.
+    for lock in list(_held):
+        lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

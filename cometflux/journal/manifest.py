@@ -1,0 +1,200 @@
+"""All jobs of a folder as one file of JSON lines: what was asked for, what came of it, and which files show it.
+
+Made from the journal, so that jobs of earlier runs, and those that came to nothing, are in it as what they are.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cometflux import errors, flux
+from cometflux.errors import CometfluxError, ConfigError, Money
+from cometflux.jobs import Job
+from cometflux.journal import plan
+from cometflux.journal.reader import Journal
+from cometflux.journal.record import JobRecord
+from cometflux.outcomes import OutcomeKind, verdict
+from cometflux.protocol import encoding
+from cometflux.provenance import sidecar
+from cometflux.provenance.portable import portable_input
+
+FILE_NAME = "manifest.jsonl"
+"""What the manifest of a folder is called."""
+_KINDS = {
+    "saved": OutcomeKind.SUCCEEDED,
+    "unsaved": OutcomeKind.SUCCEEDED,
+    "pending": OutcomeKind.DETACHED,
+    "sending": OutcomeKind.UNKNOWN,
+    "waiting": OutcomeKind.NOT_SENT,
+}
+_MONEY = {
+    OutcomeKind.NOT_SENT: Money.NOT_SENT,
+    OutcomeKind.REJECTED: Money.REJECTED,
+    OutcomeKind.UNKNOWN: Money.UNKNOWN,
+}
+_UNTOLD = {
+    "unsaved": "the images are not saved yet",
+    "pending": "the prediction is not over",
+    "detached": "the prediction is not over",
+    "waiting": "it waits for another run",
+}
+_SEED = re.compile(r"\bseed\b\D{0,3}(\d{1,20})\b", re.IGNORECASE)
+
+
+def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Path:
+    """Write ``manifest.jsonl`` in *folder*, a line for each job in their order, and return its path. Blocks.
+
+    It takes the place of an older one when it is whole, and not before.
+
+    Args:
+        folder: where the images are.
+        journal: the journal, or the folder that it is in; None where that is *folder*.
+
+    Raises:
+        ConfigError: there is no journal, or the manifest cannot be written.
+        JournalError: the journal cannot be read.
+    """
+    folder = Path(folder)
+    with Journal(folder if journal is None else journal) as opened:
+        try:
+            place = opened.place
+            return _replace(folder / FILE_NAME, (line_of(record, folder, place) for record in opened.records()))
+        except (OSError, ValueError) as error:
+            words = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(f"{str(folder / FILE_NAME)!r} could not be written: {words}") from error
+
+
+def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[str, Any]:
+    """Tell of one job: what ``--json`` tells, and what makes a data set of it. Blocks: *folder* may be looked into.
+
+    Where the pictures are in an object store, *place* is its URL, and with it they are named.
+    """
+    job = plan.job_of_record(record).job
+    kind, told = _fate(record)
+    said = record.prediction
+    start = "" if place is None else f"{place}/"
+    return {
+        "index": record.index,
+        "key": record.key if job.key else f"#{record.index:05d}",
+        "kind": kind.value,
+        "ok": record.standing == "saved",
+        "model": record.model,
+        "prompt": job.prompt,
+        "prediction_id": record.prediction_id,
+        "files": [f"{start}{file.name}" for file in record.files],
+        "expected": expected(job),
+        "error": told,
+        "money": (Money.UNKNOWN if record.is_abandoned else _MONEY.get(kind, Money.ACCEPTED)).value,
+        "resumed": record.bought > 0,
+        "images": [{"file": f"{start}{file.name}", "bytes": file.size, "sha256": file.digest} for file in record.files],
+        "input": portable_input(job.input),
+        "seed": _seed(record, folder),
+        "version": said and said.version,
+        "metrics": dict(said.metrics) if said else {},
+        "submitted_at": record.began and datetime.fromtimestamp(record.began, UTC),
+        "created_at": said and said.created_at,
+        "started_at": said and said.started_at,
+        "completed_at": said and said.completed_at,
+    }
+
+
+def expected(job: Job) -> int | None:
+    """Return how many images were asked for; None where nobody knows, the model being none of those known here."""
+    asked = job.input.get("num_outputs")
+    if isinstance(asked, int) and not isinstance(asked, bool):
+        return asked
+    return 1 if job.model in flux.MODELS else None
+
+
+def _fate(record: JobRecord) -> tuple[OutcomeKind, str | None]:
+    """Tell how a job ended so far, and why there is no picture."""
+    standing = record.standing
+    kind = _KINDS.get(standing) or OutcomeKind(standing)
+    if standing == "saved":
+        return kind, None
+    if record.is_abandoned or kind is OutcomeKind.UNKNOWN:
+        return kind, str(record.doubt)
+    if standing in ("failed", "canceled", "expired"):
+        return kind, str(verdict(record.last_word)[1])
+    message = record.evidence.message if record.evidence else _UNTOLD.get(standing, standing)
+    error_class = getattr(errors, record.evidence.type, CometfluxError) if record.evidence else CometfluxError
+    if not error_class.tells_money:
+        return kind, message
+    money = _MONEY.get(kind, Money.ACCEPTED)
+    return kind, str(CometfluxError(message, money=money, prediction_id=record.prediction_id))
+
+
+def _seed(record: JobRecord, folder: Path) -> int | None:
+    """Return the seed that was given, else the one that the model said it had taken."""
+    given = record.input.get("seed")
+    if given is not None or not record.files:
+        return given if isinstance(given, int) else None
+    match sidecar.read_beside(folder / record.files[0].name):
+        case {"prediction": {"id": record.prediction_id, "logs": str(logs)}} if found := _SEED.search(logs):
+            return int(found[1])
+        case _:
+            return None
+
+
+# ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _replace(path: Path, lines: Iterator[dict[str, Any]]) -> Path:
+    with _temporary(path) as drawn:
+        places = list(_write(drawn, lines))
+        if places == sorted(places):
+            return drawn.replace(path)
+        # The journal has them in the order in which they were planned first; rows may have come between since.
+        with _temporary(path) as ordered:
+            _copy(drawn, ordered, sorted(places))
+            return ordered.replace(path)
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    # Named so that a later run sweeps it away where this one is killed.
+    temporary = path.with_name(f".cometflux-{os.urandom(8).hex()}")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+_Place = tuple[int, int, int]
+"""Of a line: the job's index, where it begins, and how long it is."""
+
+
+def _write(path: Path, lines: Iterator[dict[str, Any]]) -> Iterator[_Place]:
+    with _synced(path) as file:
+        for values in lines:
+            line = _dump(values)
+            yield values["index"], file.tell(), len(line)
+            file.write(line)
+
+
+def _copy(drawn: Path, path: Path, places: Iterable[_Place]) -> None:
+    with drawn.open("rb") as source, _synced(path) as file:
+        for _, start, size in places:
+            source.seek(start)
+            file.write(source.read(size))
+
+
+@contextlib.contextmanager
+def _synced(path: Path) -> Iterator[BinaryIO]:
+    with path.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _dump(values: dict[str, Any]) -> bytes:
+    # What some readers take for the end of a line is escaped; half of a pair of surrogates is no text.
+    text = _LINE_END.sub(lambda found: f"\\u{ord(found[0]):04x}", encoding.dump_line(values))
+    return f"{text}\n".encode("utf-8", "replace")
+
+
+_LINE_END = re.compile("[\x85\u2028\u2029]")

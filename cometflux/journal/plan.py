@@ -1,0 +1,39 @@
+"""A whole batch, written down before the first of it is sent; and read again by a run that has no prompt file."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from cometflux.images import reference_files
+from cometflux.jobs import Job, PlannedJob
+from cometflux.journal.record import JobRecord, identify
+from cometflux.protocol import encoding
+
+
+def plan_jobs(jobs: Iterable[Job]) -> Iterator[JobRecord]:
+    """Make a record of each job, in their order. Reads the files that they name; blocks.
+
+    Raises:
+        InputError: a file cannot be read, or is no image.
+    """
+    known = reference_files.Descriptions()
+    alike: Counter[str] = Counter()
+    for index, job in enumerate(jobs):
+        fingerprint = encoding.fingerprint(job.model, reference_files.describe_input(job.input, known))
+        # As the session counts them: those with keys apart.
+        alike[fingerprint] += job.key is None
+        yield JobRecord(
+            identity=identify(job.key, fingerprint, alike[fingerprint]),
+            index=index,
+            key=job.key or f"#{index:05d}",
+            model=job.model,
+            input=reference_files.absolute(job.input),
+            fingerprint=fingerprint,
+        )
+
+
+def job_of_record(record: JobRecord) -> PlannedJob:
+    """Make the job of a record again, with its place and its identity; iterate over such to run them."""
+    is_named = record.identity.startswith("key:")
+    # Checked when it was planned; what the service takes may have changed since.
+    job = Job(model=record.model, input=record.input, key=record.key if is_named else None, validate=False)
+    return PlannedJob(job=job, index=record.index, identity=record.identity, fingerprint=record.fingerprint)

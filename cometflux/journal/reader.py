@@ -1,0 +1,177 @@
+"""Reads a journal, also while a batch writes it."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from cometflux.errors import ConfigError
+from cometflux.journal.database import COLUMNS, check, open_reader, read_front, read_place, translating_errors
+from cometflux.journal.lock import LockFile, is_locked
+from cometflux.journal.record import DROPPED, SENDING, STATE_NAMES, JobRecord
+from cometflux.journal.row import to_record
+
+FILE_NAME = "journal.sqlite3"
+"""What the journal is called where a folder is given."""
+FIND = f"SELECT {COLUMNS} FROM jobs WHERE identity"  # noqa: S608
+PAGE = 500
+
+
+def locate(path: str | Path) -> Path:
+    """Return where a journal is: *path* itself, or a file in it where it is a folder.
+
+    What does not exist yet is a file where its name has an ending, such as ``.sqlite3``, and else a folder.
+
+    Raises:
+        ConfigError: it is no path.
+        JournalError: what is there may not be looked at.
+    """
+    if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path) or not _can_be(path):
+        shown = str(path) if isinstance(path, Path) else path
+        raise ConfigError(f"journal={shown!r}: allowed is the path of a file, or of a folder")
+    path = Path(path)
+    with translating_errors(path):
+        is_folder = path.is_dir() or not (path.suffix or os.path.lexists(path))
+    return path / FILE_NAME if is_folder else path
+
+
+def _can_be(path: str | Path) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Journal:
+    """A journal to be read, also while a batch writes it. Use it with ``with``, or `close` it.
+
+    Args:
+        path: the journal's file, or the folder that it is in.
+
+    Raises:
+        ConfigError: there is no journal.
+        JournalError: it cannot be read, or is damaged.
+        JournalMismatchError: a newer version of this package wrote it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = locate(path)
+        with translating_errors(self.path):
+            if not self.path.is_file():
+                raise ConfigError(f"there is no journal at {str(self.path)!r}")
+            # Read before the rows are, so that whoever writes meanwhile makes no difference.
+            note = LockFile.read(self.path)
+            self._database = open_reader(self.path, note)
+            if not self.path.stat().st_size:
+                self._database.close()
+                raise ConfigError(f"there is no journal at {str(self.path)!r} yet: it was begun, and nothing was sent")
+            try:
+                front, _ = check(self._database, self.path, note)
+            except BaseException:
+                self._database.close()
+                raise
+        self._count = front.rows
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process works with it at this moment."""
+        return is_locked(self.path)
+
+    @property
+    def base_url(self) -> str | None:
+        """Which service its predictions are at; None where nothing was written yet."""
+        with translating_errors(self.path):
+            return read_front(self._database).base_url
+
+    @property
+    def place(self) -> str | None:
+        """To which place in an object store its images go, as a URL; None where they go to its own folder."""
+        with translating_errors(self.path):
+            return read_place(self._database)
+
+    def status(self) -> dict[str, int]:
+        """Count the jobs: ``planned``, and where they stand; the parts always add up to it.
+
+        ``saved``, ``unsaved`` (succeeded, images not on the disk), ``failed``, ``canceled``, ``expired``,
+        ``detached``, ``not_sent``, ``rejected``, ``unknown``, ``pending`` (at the service, or on its way there) and
+        ``waiting`` (nothing of it has been sent).
+        """
+        is_running = self.is_running
+        with translating_errors(self.path):
+            found = self._database.execute("SELECT standing, count(*) FROM jobs GROUP BY standing").fetchall()
+        # One that worked when this began may have ended meanwhile, and one may have begun.
+        is_running = is_running or self.is_running
+        counts: Counter[str] = Counter()
+        for standing, number in found:
+            # Without a process that could still get the answer, nobody will.
+            place = ("pending" if is_running else "unknown") if standing == SENDING else standing
+            counts[place] += number
+        del counts[DROPPED]
+        return {"planned": counts.total(), **{standing: counts[standing] for standing in STATE_NAMES}}
+
+    def records(self, *standings: str) -> Iterator[JobRecord]:
+        """Yield the jobs in the order in which they were written first; only those of *standings* where given.
+
+        Jobs that a later prompt file no longer holds, and for which nothing was sent, are left out.
+        """
+        last = 0
+        # Page by page: a long read would keep the writer from tidying up.
+        while page := self._read_page(last):
+            last = page[-1][0]
+            for _, *row in page:
+                if row[4] in standings if standings else row[4] != DROPPED:
+                    with translating_errors(self.path):
+                        record = to_record(row)
+                    yield record
+
+    @property
+    def serial(self) -> int:
+        """How many changes were written to it."""
+        with translating_errors(self.path):
+            return read_front(self._database).serial
+
+    def changes(self, since: int = 0) -> Iterator[JobRecord]:
+        """Yield the jobs that were written after the first *since* changes, also those that are planned no longer.
+
+        Read `serial` before, to go on from there the next time: what is written meanwhile is then yielded again.
+        """
+        query = f"SELECT number, {COLUMNS} FROM jobs WHERE number > ? AND serial > ? ORDER BY number LIMIT {PAGE}"  # noqa: S608
+        last = 0
+        while True:
+            with translating_errors(self.path):
+                page = self._database.execute(query, (last, since)).fetchall()
+                records = [to_record(row) for _, *row in page]
+            if not page:
+                return
+            last = page[-1][0]
+            yield from records
+
+    def _read_page(self, last: int) -> list[tuple[Any, ...]]:
+        """Read the rows behind the one with the number *last*."""
+        query = f"SELECT number, {COLUMNS} FROM jobs WHERE number > ? ORDER BY number LIMIT {PAGE}"  # noqa: S608
+        with translating_errors(self.path):
+            page = self._database.execute(query, (last,)).fetchall()
+            # Where the way to a row is damaged, another may be found there, though every row is whole.
+            if [row[0] for row in page] != list(range(last + 1, last + len(page) + 1)):
+                raise ValueError(f"row {last + 1} is not where it should be")
+            if not page and last < self._count:
+                raise ValueError(f"row {last + 1} is missing")
+        return page

@@ -1,0 +1,169 @@
+"""What is in the server's folder, by its journal; and how far the batches in other folders are."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from cometflux.errors import ConfigError
+from cometflux.images.formats import ImageFile
+from cometflux.journal.reader import FILE_NAME, Journal
+from cometflux.journal.record import SENDING, JobRecord
+from cometflux.mcp.tools import MOST_JOBS
+from cometflux.storage.folder import check_files
+
+AT_THE_SERVICE = ("unsaved", "pending", "detached", "unknown", SENDING)
+"""Where jobs stand that may be paid for and are not over."""
+
+
+class NotAllowedError(Exception):
+    """A folder that the operator has not opened to agents, or that holds no batch."""
+
+
+@attrs.frozen(kw_only=True)
+class StoredImages:
+    """The journal at one moment."""
+
+    records: Mapping[str, JobRecord]
+    """Every job that was ever written down, by its identity."""
+
+    @property
+    def bought(self) -> int:
+        """How many predictions were, or may have been, bought."""
+        return sum(record.bought for record in self.records.values())
+
+    @property
+    def next_index(self) -> int:
+        """The place of the next job."""
+        return max((record.index for record in self.records.values()), default=-1) + 1
+
+
+@attrs.frozen
+class ServedFolder:
+    """The folder of the server. Everything here blocks; call it off the loop."""
+
+    folder: Path
+
+    def read(self) -> StoredImages:
+        """Read the journal.
+
+        Raises:
+            JournalError: it cannot be read, or is damaged.
+        """
+        return StoredImages(records={record.identity: record for record in self._records()})
+
+    def _records(self, *standings: str) -> Iterator[JobRecord]:
+        try:
+            with Journal(self.folder / FILE_NAME) as journal:
+                yield from journal.records(*standings)
+        except ConfigError:
+            # It was begun, and nothing was written yet.
+            return
+
+    def owed(self) -> list[JobRecord]:
+        """Return the jobs that may be paid for and are not over.
+
+        Raises:
+            JournalError: the journal cannot be read, or is damaged.
+        """
+        return list(self._records(*AT_THE_SERVICE))
+
+    def find_picture(self, name: str) -> Path | None:
+        """Return the file of a picture that the journal knows and that is unchanged; None where there is none."""
+        # The names are the journal's, so whatever an agent writes leads nowhere else.
+        for record in self._records("saved", "unsaved"):
+            for file in record.files:
+                if file.name == name:
+                    found = check_files(self.folder, [(file.name, file.size, file.digest)])
+                    return found[0].path.absolute() if found else None
+        return None
+
+    def saved_files(self, record: JobRecord) -> tuple[ImageFile, ...] | None:
+        """Return the pictures of a job that is saved; None unless they are all there, unchanged."""
+        if record.standing != "saved":
+            return None
+        return check_files(self.folder, [(file.name, file.size, file.digest) for file in record.files])
+
+
+def read_seed(picture: Path) -> int | None:
+    """Return the seed that the service used, by the record beside a picture; None where it did not tell."""
+    try:
+        told = json.loads(picture.with_suffix(".json").read_bytes())
+        logs = told["prediction"]["logs"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    # The prompt comes after it, and may hold anything.
+    found = re.match(r"(?:.*\n){0,3}?Using seed: (\d{1,20})\s", f"{logs}\n") if isinstance(logs, str) else None
+    return int(found[1]) if found else None
+
+
+# ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen(kw_only=True)
+class AllowedFolders:
+    """The folders that agents may ask after: the server's own, and those below the ones that the operator allows."""
+
+    own: Path
+    allowed: tuple[Path, ...] = ()
+
+    def find(self, name: str | None) -> Path:
+        """Return the folder that is meant. Blocks.
+
+        Raises:
+            NotAllowedError: it is none of these.
+        """
+        if name is None or not name.strip():
+            return self.own.resolve()
+        roots = [root.resolve() for root in (self.own, *self.allowed)]
+        for candidate in _candidates(name, roots):
+            is_allowed = any(candidate.is_relative_to(root) for root in roots)
+            if is_allowed and os.path.isfile(candidate / FILE_NAME):  # noqa: PTH113 - Path raises for a long name
+                return candidate
+        # The same words whether it exists or not: what lies elsewhere is nobody's business.
+        raise NotAllowedError("there is no batch of this name in a folder that the operator allows")
+
+
+def _candidates(name: str, roots: Iterable[Path]) -> Iterator[Path]:
+    for root in roots:
+        for start in (root, root.parent):
+            try:
+                # A link that leads out of it is looked through.
+                yield (start / name).resolve()
+            except (OSError, ValueError, RuntimeError):
+                continue
+
+
+def describe_batch(folder: Path) -> dict[str, Any]:
+    """Count the jobs of a batch, and tell the last ones. Blocks; changes nothing.
+
+    Raises:
+        ConfigError: nothing was written there yet.
+        JournalError: the journal cannot be read, or is damaged.
+    """
+    with Journal(folder / FILE_NAME) as journal:
+        counts = journal.status()
+        is_running, place = journal.is_running, journal.place
+        last = sorted(journal.records(), key=lambda record: record.index)[-MOST_JOBS:]
+    told = [_describe(record, place, is_running=is_running) for record in last]
+    return {"is_running": is_running, **counts, "last": told}
+
+
+def _describe(record: JobRecord, place: str | None, *, is_running: bool) -> dict[str, Any]:
+    standing = record.standing
+    if standing == SENDING:
+        standing = "pending" if is_running else "unknown"
+    prompt = record.input.get("prompt")
+    values = {
+        "key": record.key,
+        "model": record.model.rpartition("/")[2],
+        "prompt": prompt[:200] if isinstance(prompt, str) else None,
+        "standing": standing,
+        "prediction_id": record.prediction_id,
+        "files": [file.name if place is None else f"{place}/{file.name}" for file in record.files] or None,
+    }
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,267 @@
+"""What the tools are and what they take, as a language model reads it."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from mcp_types import Tool, ToolAnnotations
+
+from cometflux import flux
+from cometflux.flux import Parameter
+from cometflux.models import docs
+
+GENERATE, MODELS, STATUS = "generate_image", "list_models", "batch_status"
+REFERENCES = "reference_images"
+"""The one name for reference images; each model has its own."""
+DEFAULT_MODEL = "flux-schnell"
+LONGEST_PROMPT = 20_000
+MOST_VARIATIONS = 1000
+MOST_JOBS = 20
+"""How many jobs of a batch are told one by one."""
+
+INSTRUCTIONS = (
+    "generate_image buys a picture with the operator's money; the operator has set how many may be bought.\n\n"
+    "The same arguments are never bought twice: the same call again returns the same picture, or goes on waiting for "
+    "it, and costs nothing. So after a time-out or a broken connection make exactly the same call again. For another "
+    "picture of the same prompt, give another variation or seed.\n\n"
+    "Every answer says what happened to the money, and in `next` what to do: done; same_call (safe, nothing is paid "
+    "twice); other_call (change the arguments); operator (stop, and tell the person in charge). Money `unknown` means "
+    "that it may have been paid: do not try again in any other way, since that may pay twice."
+)
+
+
+def list_tools() -> list[Tool]:
+    """Return the tools that the server offers."""
+    return [
+        Tool(
+            name=GENERATE,
+            title="Make a picture",
+            description=(
+                "Make a picture from a prompt with a FLUX model, and return it. It costs the operator money, once: the "
+                "same arguments again return the same picture and cost nothing. If the answer is `pending`, make the "
+                "same call again. Look at `money` and `next` in the answer before you do anything else."
+            ),
+            input_schema=generate_schema(),
+            output_schema=_ANSWER,
+            annotations=ToolAnnotations(
+                read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True
+            ),
+        ),
+        Tool(
+            name=MODELS,
+            title="List the models",
+            description="List the FLUX models; with `model`, the parameters of that one: types, ranges and defaults.",
+            input_schema=_object(
+                {"model": {"type": "string", "description": "One model, such as flux-2-pro; leave out for all."}}
+            ),
+            annotations=_LOOKS,
+        ),
+        Tool(
+            name=STATUS,
+            title="How far a batch is",
+            description=(
+                "Tell how many pictures of a folder are saved, pending, failed or of unknown fate, and name the last "
+                f"{MOST_JOBS}. Changes nothing. Names of pictures told here can be used as reference images if the "
+                "folder is this server's own."
+            ),
+            input_schema=_object(
+                {"folder": {"type": "string", "description": "A folder of a batch; leave out for this server's own."}}
+            ),
+            annotations=_LOOKS,
+        ),
+    ]
+
+
+def generate_schema() -> dict[str, Any]:
+    """Return the JSON schema of what ``generate_image`` takes."""
+    own: dict[str, Any] = {
+        "prompt": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": LONGEST_PROMPT,
+            "description": "What the picture should show; for a kontext model, how to change the reference image.",
+        },
+        "model": {
+            "type": "string",
+            "enum": [slug(model) for model in flux.MODELS.values()],
+            "default": DEFAULT_MODEL,
+            "description": f"Which model; {MODELS} tells what each takes.",
+        },
+        REFERENCES: {
+            "type": "array",
+            "items": {"type": "string"},
+            "maxItems": max(most_references(model) for model in flux.MODELS.values()),
+            "description": (
+                "Pictures to edit or to be guided by: each an https URL, a data URI, or the name of a picture that "
+                f"this server made. {_reference_limits()}"
+            ),
+        },
+        "variation": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MOST_VARIATIONS,
+            "default": 1,
+            "description": "Another number buys another picture of the same arguments; the same number never does.",
+        },
+    }
+    for name, takers in docs.all_parameters().items():
+        if not docs.kind_of(name, takers[0]).most_images:
+            own[name] = _merged(name, takers)
+    return _object(own, "prompt")
+
+
+def slug(model: type[flux.Flux]) -> str:
+    """Return the name of a model as agents use it."""
+    return docs.slug(model.model)
+
+
+def image_parameter(model: type[flux.Flux]) -> Parameter | None:
+    """Return the parameter by which *model* takes reference images; None where it takes none."""
+    return next((each for each in flux.parameters(model) if each.kind.most_images), None)
+
+
+def most_references(model: type[flux.Flux]) -> int:
+    """Return how many reference images *model* takes."""
+    parameter = image_parameter(model)
+    return 0 if parameter is None else parameter.kind.most_images
+
+
+def describe_model(model: type[flux.Flux]) -> dict[str, Any]:
+    """Describe a model in one row of the list."""
+    known = {each.name: each for each in flux.parameters(model)}
+    return {
+        "model": slug(model),
+        "about": (model.__doc__ or "").splitlines()[0],
+        REFERENCES: most_references(model),
+        "pictures": int(known["num_outputs"].maximum or 1) if "num_outputs" in known else 1,
+        "parameters": [name for name, each in known.items() if not each.kind.most_images],
+    }
+
+
+def describe_parameters(model: type[flux.Flux]) -> list[dict[str, Any]]:
+    """Describe each parameter of a model."""
+    texts = docs.parameter_texts(model)
+    return [
+        (_described_references if each.kind.most_images else _described)(each, texts.get(each.name, ""))
+        for each in flux.parameters(model)
+    ]
+
+
+def _described_references(parameter: Parameter, text: str) -> dict[str, Any]:
+    return {"name": REFERENCES, "type": "array", "most": parameter.kind.most_images, "about": _on_one_line(text)}
+
+
+def _described(parameter: Parameter, text: str) -> dict[str, Any]:
+    values = {
+        "name": parameter.name,
+        "type": parameter.kind.json_schema["type"],
+        "items": parameter.kind.json_schema.get("items"),
+        "required": parameter.required or None,
+        "choices": list(parameter.choices) or None,
+        "minimum": parameter.minimum,
+        "maximum": parameter.maximum,
+        "default": parameter.default,
+        "about": _on_one_line(text),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+# ── the schema ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _merged(name: str, takers: list[type[flux.Flux]]) -> dict[str, Any]:
+    """Write one schema for all models that take the parameter, with what differs between them in words."""
+    own = {model: next(each for each in flux.parameters(model) if each.name == name) for model in takers}
+    schemas = [each.kind.json_schema for each in own.values()]
+    shared = {key: value for key, value in schemas[0].items() if all(key in each for each in schemas)}
+    widest = {key: _WIDEST[key]([each[key] for each in schemas]) for key in shared if key in _WIDEST}
+    return {**shared, **widest, "description": f"{_about(name, takers)} {_differences(own)}"}
+
+
+_WIDEST: dict[str, Callable[[list[Any]], Any]] = {
+    "enum": lambda choices: list(dict.fromkeys(itertools.chain(*choices))),
+    "minimum": min,
+    "maximum": max,
+    "minItems": min,
+    "maxItems": max,
+}
+
+
+def _about(name: str, takers: list[type[flux.Flux]]) -> str:
+    text = docs.short_text(name, takers).partition(" (flux-")[0]
+    return f"{text.partition(' (')[0].rstrip('.')}."
+
+
+def _differences(own: dict[type[flux.Flux], Parameter]) -> str:
+    """Say for which models, and where they do not agree on range and default, which has which."""
+    groups: dict[str, list[str]] = {}
+    for model, parameter in own.items():
+        groups.setdefault(_figures(parameter), []).append(slug(model))
+    return " ".join(f"{_names(models)}{f' ({figures})' if figures else ''}." for figures, models in groups.items())
+
+
+def _figures(parameter: Parameter) -> str:
+    figures = []
+    if parameter.minimum is not None:
+        figures.append(f"{parameter.minimum:g} to {parameter.maximum:g}")
+    if parameter.choices:
+        figures.append(", ".join(parameter.choices))
+    if parameter.default not in (None, ()):
+        shown = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
+        figures.append(f"default {shown}")
+    return "; ".join(figures)
+
+
+def _names(models: list[str]) -> str:
+    return "All models" if len(models) == len(flux.MODELS) else ", ".join(models)
+
+
+def _reference_limits() -> str:
+    groups: dict[int, list[str]] = {}
+    for model in flux.MODELS.values():
+        groups.setdefault(most_references(model), []).append(slug(model))
+    told = [f"{_names(models)}: {f'up to {most}' if most else 'none'}." for most, models in sorted(groups.items())]
+    return " ".join(told)
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**schema, "required": list(required)} if required else schema
+
+
+_LOOKS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+
+
+_ANSWER = {
+    "type": "object",
+    "properties": {
+        "status": {"type": "string", "description": "pending, or how it ended: succeeded, failed, unknown and so on."},
+        "money": {"type": "string", "enum": ["not_sent", "rejected", "accepted", "unknown"]},
+        "next": {"type": "string", "enum": ["done", "same_call", "other_call", "operator"]},
+        "message": {"type": "string"},
+        "key": {"type": "string", "description": "By what the operator finds it in the journal."},
+        "model": {"type": "string"},
+        "variation": {"type": "integer"},
+        "seed": {"type": "integer"},
+        "prediction_id": {"type": "string"},
+        "files": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "media_type": {"type": "string"},
+                    "bytes": {"type": "integer"},
+                    "shown": {"type": "string", "enum": ["original", "reduced", "not"]},
+                },
+                "required": ["name", "media_type", "bytes", "shown"],
+            },
+        },
+        "left": {"type": "integer", "description": "How many predictions may still be bought."},
+    },
+    "required": ["status", "money", "next", "message"],
+}

@@ -1,0 +1,88 @@
+"""What the models and their parameters mean, read from the docstrings of their classes."""
+
+import ast
+import inspect
+import itertools
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from cometflux.models.kinds import ParameterKind
+from cometflux.models.model import MODELS, Flux, parameters
+
+
+def slug(model: str) -> str:
+    """Return a model's name without its owner."""
+    return model.rpartition("/")[2]
+
+
+def parameter_texts(model: type[Flux]) -> dict[str, str]:
+    """Return the help text of each parameter: the docstring under its field, the nearest class's."""
+    texts: dict[str, str] = {}
+    for owner in (each for each in reversed(model.__mro__) if issubclass(each, Flux)):
+        texts |= _texts_of_classes(owner.__module__).get(owner.__name__, {})
+    return texts
+
+
+@cache
+def _texts_of_classes(module: str) -> Mapping[str, Mapping[str, str]]:
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except OSError:
+        # Installed without its source; the help is poorer then, and nothing else.
+        return {}
+    return {each.name: dict(_texts_in(each)) for each in tree.body if isinstance(each, ast.ClassDef)}
+
+
+def _texts_in(owner: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for field, below in itertools.pairwise(owner.body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, inspect.cleandoc(text)
+
+
+def complete_model(_: object) -> dict[str, str]:
+    """Offer the models where a shell asks what may stand there."""
+    return {slug(name): (model.__doc__ or "").splitlines()[0] for name, model in MODELS.items()}
+
+
+def complete_choice(name: str, _: object) -> list[str]:
+    """Offer what a parameter may be, for any model that takes it."""
+    kinds = [kind_of(name, model) for model in all_parameters()[name]]
+    return list(dict.fromkeys(word for kind in kinds for word in kind.suggestions))
+
+
+def all_parameters() -> dict[str, list[type[Flux]]]:
+    """Return every parameter of any model but the prompt, with the models that take it; the common ones first."""
+    takers: dict[str, list[type[Flux]]] = {}
+    for model in MODELS.values():
+        for parameter in parameters(model):
+            if parameter.name != "prompt":
+                takers.setdefault(parameter.name, []).append(model)
+    return dict(sorted(takers.items(), key=lambda item: -len(item[1])))
+
+
+def kind_of(name: str, model: type[Flux]) -> ParameterKind:
+    """Return the kind of a parameter; between the models that take it only its figures differ."""
+    return next(each.kind for each in parameters(model) if each.name == name)
+
+
+_MOST_NAMED = 3
+_MOST_CHARACTERS = 46
+# The first sentence ends where one model's own figures begin.
+_DETAILS = re.compile(r"(?:, (?=['0-9]|any |from |as a list)|[;.](?=\s|$)).*", re.DOTALL)
+_CONDITION = re.compile(r"\. (Only with [^.;]+)")
+_UP_TO = re.compile(r"^Up to \d+ ")
+_ASIDE = re.compile(r"\s*\([^)]*\)")
+
+
+def short_text(name: str, takers: list[type[Flux]]) -> str:
+    """Describe a parameter on one short line for all its models, and name them where there is room."""
+    whole = _UP_TO.sub("", _ASIDE.sub("", parameter_texts(takers[0]).get(name, "")))
+    condition = _CONDITION.search(whole)
+    text = whole[:1].upper() + _DETAILS.sub("", whole[1:]) + (f"; {condition[1].lower()}" if condition else "")
+    if kind_of(name, takers[0]).is_list:
+        text += "; repeat for several"
+    named = f"{text} ({', '.join(slug(model.model).removeprefix('flux-') for model in takers)})"
+    return named if len(takers) <= _MOST_NAMED and len(named) <= _MOST_CHARACTERS else text

@@ -1,0 +1,134 @@
+"""In a notebook: pictures below the cell, and a bar that shows how far a batch is.
+
+::
+
+    from cometflux.notebook import progress
+
+    async for outcome in progress(session.generate(jobs, save_to="images")):
+        ...
+
+Importing this module in a notebook lets it show the pictures of a `Prediction` and an `Outcome`. The bar is one of tqdm
+and needs the extra ``notebook``. Outside a notebook no bar is drawn.
+"""
+
+import asyncio
+import logging
+import operator
+import sys
+import warnings
+from collections import Counter
+from collections.abc import AsyncIterable
+from typing import Any, Self
+
+from cometflux.errors import ConfigError
+from cometflux.notebook import display
+from cometflux.outcomes import Outcome, OutcomeKind
+from cometflux.predictions import Prediction
+
+_log = logging.getLogger("cometflux")
+
+_PAUSE = 0.25
+"""Seconds after an outcome within which it is drawn, even if no other comes."""
+
+
+def _shell() -> Any:
+    """Return the shell of IPython; None if there is none."""
+    # In a notebook IPython is loaded already.
+    ipython = sys.modules.get("IPython")
+    return None if ipython is None else ipython.get_ipython()
+
+
+def show_pictures(formatter: Any) -> None:
+    """Let a display formatter of IPython show predictions and outcomes with their pictures."""
+    formatter.mimebundle_formatter.for_type(Prediction, display.show_prediction)
+    formatter.mimebundle_formatter.for_type(Outcome, display.show_outcome)
+
+
+if (_here := _shell()) is not None:
+    show_pictures(_here.display_formatter)
+
+
+def progress(outcomes: AsyncIterable[Outcome], *, total: int | None = None) -> "Progress":
+    """Yield the outcomes of a batch, and draw a bar in a notebook that shows how far the batch is.
+
+    Leaving the loop stops the batch as it does without this, unless the batch has a name of its own.
+
+    Args:
+        outcomes: the return value of `Session.generate`.
+        total: how many there will be; None to take the number of jobs, if what was given to ``generate`` has one.
+
+    Raises:
+        ConfigError: this is a notebook, and the extra is not installed.
+    """
+    if total is None:
+        total = operator.length_hint(outcomes, 0) or None
+    # A shell in a terminal has no kernel.
+    is_notebook = getattr(_shell(), "kernel", None) is not None
+    return Progress(outcomes, make_bar(total) if is_notebook else None)
+
+
+def make_bar(total: int | None, **options: Any) -> Any:
+    """Make a bar for *total* jobs, None if nobody knows how many: a widget if ipywidgets is there, else a line of text.
+
+    *options* go to tqdm.
+
+    Raises:
+        ConfigError: tqdm is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            # It recommends ipywidgets; the line of text is as good.
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ConfigError('progress() in a notebook needs an extra: pip install "cometflux[notebook]"') from error
+    # Jupyter marks stderr red. Without smoothing the time left is that of the average. At a fixed position a bar is not
+    # moved down by one that was left.
+    return tqdm(**{"total": total, "unit": "job", "smoothing": 0, "position": 0, "file": sys.stdout, **options})
+
+
+class Progress:
+    """The outcomes of a batch; iterate with ``async for``. Made by `progress`."""
+
+    def __init__(self, outcomes: AsyncIterable[Outcome], bar: Any) -> None:
+        self._outcomes = aiter(outcomes)
+        self._bar = bar
+        self._counts: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        try:
+            outcome = await anext(self._outcomes)
+        except Exception:
+            self._draw(None)
+            raise
+        self._draw(outcome)
+        return outcome
+
+    def _draw(self, outcome: Outcome | None) -> None:
+        """Draw one more outcome; with None, how the batch ended."""
+        if self._bar is None:
+            return
+        try:
+            self._bar.close() if outcome is None else self._count(outcome)
+        except Exception:  # noqa: BLE001 - it is the notebook's, and may raise anything
+            # No outcome is lost because of a drawing.
+            self._bar.disable, self._bar = True, None
+            _log.exception("the progress cannot be drawn any more")
+
+    def _count(self, outcome: Outcome) -> None:
+        is_unsaved = outcome.kind is OutcomeKind.SUCCEEDED and outcome.error is not None
+        self._counts["not saved" if is_unsaved else str(outcome.kind).replace("_", " ")] += 1
+        words = ", ".join(f"{count} {kind}" for kind, count in self._counts.items())
+        self._bar.set_postfix_str(words, refresh=False)
+        # An outcome of an earlier run says nothing about the time left.
+        self._bar.initial += outcome.resumed
+        self._bar.update()
+        # tqdm leaves out an outcome that comes soon after another. The timer knows the bar only: it must not keep a
+        # batch that is dropped.
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._bar.refresh)

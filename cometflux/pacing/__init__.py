@@ -1,0 +1,1 @@
+"""How fast to send, what to retry, and when to stop."""

@@ -1,0 +1,161 @@
+"""The only retry in this package: what to repeat is decided elsewhere, when is decided here.
+
+This is the one place that knows backoff; its fork, which shares the import name, serves as well.
+"""
+
+import asyncio
+import random
+import warnings
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, ParamSpec, TypeVar
+
+import attrs
+
+from cometflux.errors import (
+    AnswerError,
+    CometfluxError,
+    ConfigError,
+    ConnectError,
+    Money,
+    OutputError,
+    RateLimitError,
+    RejectedError,
+)
+from cometflux.pacing.retry_budget import RetryBudget
+from cometflux.protocol.requests import Request
+
+with warnings.catch_warnings():
+    # backoff 2.2 asks asyncio in a way that Python 3.14 deprecates.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import backoff
+
+
+def _check_tries(_: Any, field: "attrs.Attribute[Any]", value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{field.name}={value!r}: allowed is a whole number from 1")
+
+
+def _check_wait(_: Any, field: "attrs.Attribute[Any]", value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:
+        raise ConfigError(f"{field.name}={value!r}: allowed are more than 0 and at most 3600 seconds")
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How to repeat what is free of risk: questions, downloads, and submissions that provably never left.
+
+    A refusal for going too fast (429) is no failure and uses up no try: the whole session pauses, then goes on.
+    """
+
+    tries: int = attrs.field(default=5, validator=_check_tries)
+    """How often to try altogether; 1 means never again."""
+    wait: float = attrs.field(default=0.5, validator=_check_wait)
+    """Seconds before the second try; twice as long before each further one, and up to a quarter more by chance."""
+    longest_wait: float = attrs.field(default=30.0, validator=_check_wait)
+    """The most seconds between two tries, before the quarter that chance may add."""
+    throttled_for: float = attrs.field(default=900.0, validator=_check_wait)
+    """For how many seconds one job is offered again and again while the service answers 429."""
+
+
+class Retries:
+    """How much repeating there may be in a whole session, by the clock of its loop; see `RetryBudget`."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._extras = RetryBudget()
+
+    def first(self) -> None:
+        """Note a first try."""
+        self._extras.first(self._clock())
+
+    def take(self) -> float:
+        """Take room for one repetition; return 0.0, or after how many seconds to ask again."""
+        return self._extras.take(self._clock())
+
+
+P = ParamSpec("P")
+
+R = TypeVar("R")
+
+
+def retrying(
+    call: Callable[P, Awaitable[R]],
+    policy: RetryPolicy,
+    may_retry: Callable[[CometfluxError], bool],
+    retries: Retries | None = None,
+    *,
+    is_patient: bool = True,
+) -> Callable[P, Awaitable[R]]:
+    """Repeat *call* as *policy* says while it raises errors that *may_retry* approves of; then let the error out.
+
+    Repetitions of a session stay within max(10, a tenth of the first tries) a minute, so that a service in trouble is
+    not asked several times as often. What is offered again after a 429 comes as a first try: the pacer governs it.
+
+    Args:
+        call: what to repeat.
+        policy: how often, and when.
+        may_retry: whether it is worth it.
+        retries: how much repeating there may be altogether; None for any.
+        is_patient: whether to wait for room to repeat, or to let the error out where there is none.
+    """
+
+    def waits() -> Generator[float, Any, None]:
+        error = yield 0.0
+        for number in range(policy.tries):
+            chosen = min(policy.wait * 2.0 ** min(number, 32), policy.longest_wait) * (1 + random.random() / 4)  # noqa: S311
+            named = error.retry_after if isinstance(error, RateLimitError) else None
+            error = yield max(chosen, named or 0.0)
+
+    def gives_up(error: Exception) -> bool:
+        return not (isinstance(error, CometfluxError) and may_retry(error))
+
+    async def make_room(failed: Any) -> None:
+        while retries is not None and (seconds := retries.take()) > 0:
+            if not is_patient:
+                raise failed["exception"]
+            await asyncio.sleep(seconds)
+
+    # backoff's default jitter would cut a Retry-After short, and its logger would print the call's arguments.
+    @backoff.on_exception(
+        waits,
+        CometfluxError,
+        max_tries=policy.tries,
+        giveup=gives_up,
+        on_backoff=make_room,
+        jitter=None,
+        logger=None,
+    )
+    async def repeat(failed: list[CometfluxError], *args: P.args, **kwargs: P.kwargs) -> R:
+        if failed:
+            raise failed.pop()
+        return await call(*args, **kwargs)
+
+    async def attempt(*args: P.args, **kwargs: P.kwargs) -> R:
+        if retries is not None:
+            retries.first()
+        try:
+            return await call(*args, **kwargs)
+        except CometfluxError as error:
+            failed = error
+        # Nearly every first try is the only one, and backoff costs as much as a request: what has failed goes to it.
+        return await repeat([failed], *args, **kwargs)
+
+    return attempt
+
+
+def may_retry(request: Request, error: CometfluxError) -> bool:
+    """Whether sending *request* again is free of risk, and may help.
+
+    A submission is repeated only on proof that it was not accepted; a question whenever the fault may pass.
+    """
+    if request.method == "POST":
+        return isinstance(error, RateLimitError) or (isinstance(error, ConnectError) and error.money is Money.NOT_SENT)
+    match error:
+        case OutputError():
+            return error.is_transient
+        case RejectedError():
+            return error.status is not None and (error.status >= 500 or error.status in (408, 425, 429))
+        case ConnectError() | AnswerError():
+            return True
+        case _:
+            return False

@@ -1,0 +1,1 @@
+"""When to poll: a schedule learned from completion times."""

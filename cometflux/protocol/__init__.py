@@ -1,0 +1,1 @@
+"""The API without I/O: requests, responses, and what they mean."""

@@ -1,0 +1,48 @@
+"""The cattrs converter of the wire: strict hooks for every primitive, so that nothing is converted in silence."""
+
+import functools
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cattrs
+
+from cometflux.errors import CometfluxError
+from cometflux.images import summaries
+
+
+def expect(value: Any, kind: type[Any]) -> Any:
+    """Return *value* where it is of this very type.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if type(value) is not kind:
+        raise ValueError(f"not a {kind.__name__}")
+    return value
+
+
+def _structure_datetime(value: Any, _: Any) -> datetime:
+    moment = datetime.fromisoformat(expect(value, str))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@functools.cache
+def wire_converter() -> cattrs.Converter:
+    """Return the converter of the wire; made at its first use."""
+    # cattrs alone would turn null into "None", 42 into "42" and a string into letters.
+    converter = cattrs.Converter()
+    converter.register_structure_hook(str, lambda value, _: expect(value, str))
+    converter.register_structure_hook(bool, lambda value, _: expect(value, bool))
+    converter.register_structure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value, _: expect(value, dict))
+    converter.register_structure_hook(datetime, _structure_datetime)
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
+    converter.register_unstructure_hook(Path, str)
+    converter.register_unstructure_hook(bytes, summaries.describe_bytes)
+    converter.register_unstructure_hook(CometfluxError, _describe_error)
+    return converter
+
+
+def _describe_error(error: CometfluxError) -> dict[str, Any]:
+    return {"type": type(error).__name__, "message": str(error), "money": error.money}

@@ -1,0 +1,293 @@
+"""Python objects <-> JSON: all that is lenient and all that is strict about the wire stands here.
+
+Reading is total: any bytes become a value or one `AnswerError`. Strict is what decides: ids, status and output.
+Lenient is the rest: a field that cannot be read counts as left out, and its raw value is kept in ``extra``.
+"""
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, get_args
+
+import attrs
+
+from cometflux.errors import AnswerError
+from cometflux.images import summaries
+from cometflux.predictions import Prediction, Status
+from cometflux.protocol.converter import expect, wire_converter
+from cometflux.protocol.encoding import dump_canonical
+
+_HALVES = re.compile(r"\\u[dD][89a-fA-F]")
+_STATUSES = {
+    # Replicate's words
+    "starting": Status.STARTING,
+    "processing": Status.PROCESSING,
+    "succeeded": Status.SUCCEEDED,
+    "failed": Status.FAILED,
+    "canceled": Status.CANCELED,
+    "aborted": Status.ABORTED,
+    # the gateway's words, in lower case
+    "not_start": Status.STARTING,
+    "submitted": Status.STARTING,
+    "queued": Status.STARTING,
+    "in_progress": Status.PROCESSING,
+    "success": Status.SUCCEEDED,
+    "failure": Status.FAILED,
+    # seen at gateways of the same make
+    "completed": Status.SUCCEEDED,
+    "error": Status.FAILED,
+    "cancelled": Status.CANCELED,
+}
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def load_json(body: bytes) -> Any:
+    """Read a JSON body.
+
+    Raises:
+        AnswerError: it is not JSON.
+    """
+    try:
+        # A broken character or a raw line break, as in a log, is no reason to lose the rest.
+        text = body.decode("utf-8", "replace").removeprefix("\ufeff")
+        value = _decode(text)
+        if _HALVES.search(text):
+            # Half of a pair of surrogates, as where a text was cut, could be neither printed nor stored.
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        return value
+    except (ValueError, RecursionError) as error:
+        raise AnswerError(f"the answer is not JSON ({_excerpt(body)})") from error
+
+
+def _no_number(word: str) -> None:
+    """Take NaN and the infinities, which are not JSON, for null."""
+
+
+def _read_integer(word: str) -> int | None:
+    """Take a number of more digits than Python reads for null: no reason to lose the rest."""
+    return int(word) if len(word) <= _MOST_DIGITS else None
+
+
+_MOST_DIGITS = 1000
+# Made once: json.loads would make one for each answer.
+_decode = json.JSONDecoder(parse_constant=_no_number, parse_int=_read_integer, strict=False).decode
+
+
+def kind_of(value: Any) -> str:
+    """Name what sort of JSON a value is, as a phrase: ``a list``."""
+    return _KINDS[type(value)]
+
+
+_KINDS = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
+
+
+def load_prediction(
+    body: bytes, asked: str, also: str | None = None, given: Mapping[str, Any] | None = None
+) -> Prediction:
+    """Read the answer to a question after the prediction *asked*, flat or in the gateway's envelope.
+
+    *also* is another id that the answer may carry; None where there is none. *given* is its input, where that is known:
+    an answer that repeats it is made to share it.
+
+    Raises:
+        AnswerError: it cannot be read, or is about another prediction.
+    """
+    parts = _unwrap(load_json(body))
+    if parts.ids and not {asked, also} & {*parts.ids}:
+        raise AnswerError(f"the answer is about prediction {parts.ids[0][:80]!r}", prediction_id=asked)
+    if parts.status is None:
+        raise AnswerError("the answer has no status", prediction_id=asked)
+    return _build(parts, asked, parts.status, given)
+
+
+def load_created(body: bytes, given: Mapping[str, Any] | None = None) -> Prediction | None:
+    """Read the answer to a submission of the input *given*; None unless it carries a prediction's id.
+
+    The id alone is enough: whatever else is missing or odd, the prediction exists and can be asked after.
+    """
+    try:
+        parts = _unwrap(load_json(body))
+    except AnswerError:
+        return None
+    if not parts.ids:
+        return None
+    # The gateway files a prediction under its own task id, where it has one.
+    prediction_id = parts.ids[-1]
+    try:
+        return _build(parts, prediction_id, parts.status or Status.UNRECOGNIZED, given)
+    except AnswerError:
+        return Prediction(id=prediction_id, status=Status.UNRECOGNIZED)
+
+
+class _Parts(NamedTuple):
+    """An answer taken apart: the flat prediction, and what an envelope around it says."""
+
+    flat: Mapping[str, Any]
+    envelope: Mapping[str, Any]
+    ids: tuple[str, ...]
+    status: Status | None
+
+
+def _unwrap(data: Any) -> _Parts:
+    if not isinstance(data, dict):
+        raise AnswerError(f"the answer is {kind_of(data)} where an object is expected")
+    task = data.get("data")
+    if not isinstance(task, dict) or isinstance(data.get("id"), str):
+        return _parts(data, {})
+    if "data" not in task and "task_id" not in task and "progress" not in task:
+        return _parts(task, {})
+    inner = task.get("data")
+    return _parts(inner if isinstance(inner, dict) else {}, {k: v for k, v in task.items() if k != "data"})
+
+
+def _parts(flat: Mapping[str, Any], envelope: Mapping[str, Any]) -> _Parts:
+    # The envelope's own id is the row number of a table: an integer, and no id of ours.
+    candidates = (flat.get("id"), envelope.get("task_id")) if envelope else (flat.get("id"),)
+    ids = tuple([c for c in candidates if isinstance(c, str) and c])
+    word = flat.get("status") or envelope.get("status")
+    status = _STATUSES.get(word.lower(), Status.UNRECOGNIZED) if isinstance(word, str) else None
+    return _Parts(flat, envelope, ids, status)
+
+
+def _build(parts: _Parts, prediction_id: str, status: Status, given: Mapping[str, Any] | None = None) -> Prediction:
+    # Thousands may be pending, so what their answers have in common is kept once: the input, names, the model.
+    known: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in parts.flat.items():
+        if type(value) is _PLAIN.get(name):
+            known[name] = value
+        elif name not in _FIELDS:
+            extra[sys.intern(name)] = _with_names_once(value) if type(value) is dict else value
+        elif value is not None and name in _TYPES:
+            try:
+                known[name] = _hook(name)(value, _TYPES[name])
+            except ValueError:
+                extra[name] = value
+    for name in _ALIKE:
+        if name in known:
+            known[name] = sys.intern(known[name])
+    if given is not None and known.get("input") == given:
+        known["input"] = given
+    if parts.flat.get("id") not in (None, prediction_id):
+        extra["id"] = parts.flat["id"]
+    if parts.envelope:
+        extra["envelope"] = parts.envelope
+    output = _load_output(parts)
+    error = _load_error(parts, status)
+    return Prediction(id=prediction_id, status=status, output=output, error=error, extra=extra, **known)
+
+
+def _with_names_once(value: dict[str, Any]) -> dict[str, Any]:
+    return {sys.intern(name): part for name, part in value.items()}
+
+
+def _load_output(parts: _Parts) -> tuple[str, ...]:
+    # Nine of the models answer with a string, two with a list; the gateway's envelope may name the URL itself.
+    output = parts.flat.get("output")
+    if output is None:
+        output = parts.envelope.get("result_url")
+    if output is None and parts.status is Status.SUCCEEDED:
+        # Old rows of the gateway keep the result's URL here.
+        reason = parts.envelope.get("fail_reason")
+        output = reason if isinstance(reason, str) and reason.startswith(("https://", "http://", "data:")) else None
+    if output is None or output == "":
+        return ()
+    if isinstance(output, str):
+        return (output,)
+    if isinstance(output, list) and all(isinstance(part, str) for part in output):
+        return tuple(output)
+    if parts.status is not Status.SUCCEEDED:
+        return ()
+    raise AnswerError("the output is neither a string nor a list of strings")
+
+
+def _load_error(parts: _Parts, status: Status) -> str | None:
+    error = parts.flat.get("error")
+    # On success old rows of the gateway keep the result's URL in fail_reason.
+    if not error and status is Status.FAILED:
+        error = parts.envelope.get("fail_reason")
+    if not error:
+        return None
+    return load_words(error)
+
+
+def load_words(value: Any) -> str:
+    """Read as a text what should have been one."""
+    if isinstance(value, str):
+        return value
+    try:
+        return dump_canonical(value).decode()
+    except RecursionError:  # it was nested as deep as could just be read
+        return f"a {type(value).__name__}"
+
+
+def _load_input(value: Any, _: Any) -> dict[str, Any]:
+    """Take the echoed input, its images as digests: megabytes that the caller has already."""
+    echoed: dict[str, Any] = expect(value, dict)
+    return summaries.describe_input(echoed) if any(map(summaries.is_heavy, echoed.values())) else echoed
+
+
+@functools.cache
+def _hook(name: str) -> Callable[[Any, Any], Any]:
+    """Return what reads the field *name* of a prediction."""
+    return _load_input if name == "input" else wire_converter().get_structure_hook(_TYPES[name])
+
+
+_LONGEST_URL = 4096
+
+
+def to_plain(prediction: Prediction) -> dict[str, Any]:
+    """Take a prediction apart into what JSON can hold, without its input and its logs."""
+    # The input stands with the job and the logs beside the image; outputs that are images themselves are megabytes.
+    is_light = all(len(url) < _LONGEST_URL for url in prediction.output)
+    plain: dict[str, Any] = {"output": list(prediction.output)} if prediction.output and is_light else {}
+    for name in _KEPT:
+        value = getattr(prediction, name)
+        if value is not None and value != {}:
+            plain[name] = value.isoformat() if isinstance(value, datetime) else value
+    return plain
+
+
+def from_plain(value: Any) -> Prediction:
+    """Put together what `to_plain` took apart.
+
+    Raises:
+        ValueError, LookupError, AttributeError: it is something else.
+    """
+    extra = value.get("extra", {})
+    parts = _parts({**value, "extra": None}, {})
+    prediction = _build(parts, value["id"], parts.status or Status.UNRECOGNIZED)
+    return attrs.evolve(prediction, extra=extra)
+
+
+def _excerpt(body: bytes) -> str:
+    """Show the beginning of a body, on one line."""
+    if not body:
+        return "it is empty"
+    text = " ".join(body[:80].decode("utf-8", "replace").split())
+    return f"it begins with {text!r}"
+
+
+_FIELDS = {field.name for field in attrs.fields(Prediction)} - {"extra"}
+# None is looked at before, so what remains of "X | None" is X.
+_TYPES = {
+    field.name: get_args(field.type)[0] if type(None) in get_args(field.type) else field.type
+    for field in attrs.fields(Prediction)
+    if field.name in _FIELDS - {"id", "status", "output", "error"}
+}
+# What nearly every answer has is of the very type that the hook would let through.
+_PLAIN = {name: kind for name, kind in _TYPES.items() if kind in (str, bool)} | {"metrics": dict}
+_ALIKE = ("model", "version")
+_KEPT = [field.name for field in attrs.fields(Prediction) if field.name not in {"input", "logs", "output"}]

@@ -1,0 +1,88 @@
+"""JSON out: request bodies, records and lines, and the fingerprint of a job."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cometflux.errors import InputError
+from cometflux.images import data_uris
+from cometflux.jobs import Job
+from cometflux.protocol.converter import wire_converter
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class MissingBytes(dict[str, Any]):
+    """An image that was given as bytes: the journal keeps its type, size and digest only."""
+
+
+# Made once: json.dumps would make one for each job.
+_encode_body = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encode_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def dump_body(job: Job) -> bytes:
+    """Write the body that submits *job*.
+
+    Raises:
+        InputError: an image is too large or none, or still a path: reading files is not done here.
+    """
+    ready = {name: _ready(name, value) for name, value in job.input.items()}
+    return _encode_body({"input": ready}).encode()
+
+
+def _ready(field: str, value: Any) -> Any:
+    match value:
+        case str():
+            return value  # most are
+        case MissingBytes():
+            raise InputError(field, dict(value), "the journal does not keep what was given as bytes; give it again")
+        case bytes():
+            return data_uris.data_uri(field, value)
+        case Path():
+            raise InputError(field, value, "files are read by the session; allowed here are a URL, a data URI or bytes")
+        case Mapping():
+            return {name: _ready(field, part) for name, part in value.items()}
+        case list() | tuple():
+            return [_ready(field, part) for part in value]
+        case _:
+            return value
+
+
+def dump_canonical(value: Any) -> bytes:
+    """Write *value* as JSON in one way only: sorted, without white space, as UTF-8."""
+    return _encode_canonical(value).encode()
+
+
+def dump_readable(value: Any) -> str:
+    """Write *value*, which may hold what this package makes, as JSON for people: indented, images as digests."""
+    return json.dumps(wire_converter().unstructure(value), ensure_ascii=False, indent=2)
+
+
+def dump_line(value: Any) -> str:
+    """Write *value*, which may hold what this package makes, as JSON on one line, images as digests."""
+    return json.dumps(wire_converter().unstructure(value), ensure_ascii=False)
+
+
+def fingerprint(model: str, described: Mapping[str, Any]) -> str:
+    """Digest what a job asks for. *described* is its input with each image as its digest.
+
+    Numbers count by their value: 3 and 3.0 ask for the same.
+    """
+    return hashlib.sha256(dump_canonical({"model": model, "input": _by_value(described)})).hexdigest()
+
+
+def _by_value(value: Any) -> Any:
+    match value:
+        case str():
+            return value  # most are
+        case float() if value.is_integer():
+            return int(value)
+        case Mapping():
+            return {name: _by_value(part) for name, part in value.items()}
+        case list() | tuple():
+            return [_by_value(part) for part in value]
+        case _:
+            return value

@@ -1,0 +1,1 @@
+"""How an image was made: the record next to it and inside it."""

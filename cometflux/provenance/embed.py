@@ -1,0 +1,326 @@
+"""The record of how an image was made, within the image itself: put in without touching the pixels, and read again.
+
+A PNG gets it as a text chunk of the keyword ``cometflux``, a JPEG and a WebP as the user comment of their EXIF block.
+Only whole parts of the file are put in; none is encoded anew, and that the others are the same is proved each time.
+Whatever speaks against it, the image comes back as it is: it is paid for, and more than its record.
+"""
+
+import contextlib
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from cometflux.errors import AnswerError
+from cometflux.images import formats
+from cometflux.protocol import decoding, encoding
+from cometflux.provenance import exif
+from cometflux.provenance.exif import UnsuitableError
+from cometflux.provenance.portable import portable_record
+
+_KEYWORD = "cometflux"
+_TITLE = "Description"
+"""The keyword under which the standard has what viewers show; it gets the prompt."""
+_MOST = 1024 * 1024
+_MOST_IN_JPEG = 65_533 - len(exif.HEAD)
+
+
+@attrs.frozen(kw_only=True)
+class Embedded:
+    """An image that was to take its record."""
+
+    data: bytes
+    reason: str | None = None
+    """Why the image is unchanged; None where the record is in it."""
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """What the record beside the image says of it."""
+        return {"embedded": True} if self.reason is None else {"embedded": False, "not_embedded": self.reason}
+
+
+def embed(data: bytes, record: Mapping[str, Any]) -> Embedded:
+    """Put *record* into an image, in the form that may be handed on: see `portable_record`.
+
+    Where there is no room for it, it goes without the logs. Needs piexif for JPEG and WebP. Never raises.
+    """
+    try:
+        shown = portable_record(record)
+        kind = formats.media_type(data)
+        if kind not in _WRITERS:
+            raise UnsuitableError(f"a {kind.removeprefix('image/').upper()} takes none" if kind else "it is no image")
+        if not formats.is_whole(data):
+            raise UnsuitableError("it is not whole")
+        if extract(data) is not None:
+            raise UnsuitableError("it has a record already")
+        return Embedded(data=_first_that_fits(data, _WRITERS[kind], shown))
+    except UnsuitableError as error:
+        return Embedded(data=data, reason=str(error))
+    except Exception as error:  # noqa: BLE001 - an image that was paid for is saved, whatever becomes of its record
+        return Embedded(data=data, reason=f"embedding broke ({type(error).__name__}: {error})")
+
+
+class _NoRoomError(UnsuitableError):
+    """The record is too long for this kind of picture."""
+
+
+def _first_that_fits(data: bytes, write: "_Writer", shown: dict[str, Any]) -> bytes:
+    try:
+        return _proved(data, write(data, shown), shown)
+    except _NoRoomError:
+        # They are the longest part, and the least.
+        brief = {**shown, "prediction": {**shown["prediction"], "logs": None}}
+        return _proved(data, write(data, brief), brief)
+
+
+def _proved(data: bytes, grown: bytes, shown: dict[str, Any]) -> bytes:
+    if not formats.is_whole(grown) or extract(grown) != shown or not is_same_picture(data, grown):
+        raise UnsuitableError("its structure is unusual, and it could have been harmed")
+    return grown
+
+
+def extract(data: bytes) -> dict[str, Any] | None:
+    """Read the record in an image; None where there is none that can be read. Never raises."""
+    with contextlib.suppress(UnsuitableError, AnswerError, struct.error):
+        match formats.media_type(data):
+            case "image/png":
+                return _read_png(data)
+            case "image/jpeg":
+                return _read_comment(data[start + 10 : end] for kind, start, end in _segments(data) if kind == "Exif")
+            case "image/webp":
+                return _read_comment(data[start + 8 : end] for kind, start, end in _chunks(data)[0] if kind == b"EXIF")
+    return None
+
+
+def is_same_picture(one: bytes, other: bytes) -> bool:
+    """Whether two images differ in nothing but the record that is in them."""
+    try:
+        return formats.media_type(one) == formats.media_type(other) and _picture(one) == _picture(other)
+    except (UnsuitableError, struct.error):
+        return False
+
+
+def _picture(data: bytes) -> list[bytes]:
+    """Return the parts of an image but for those that embedding puts in or changes."""
+    match formats.media_type(data):
+        case "image/png":
+            return _picture_of_png(data)
+        case "image/jpeg":
+            segments = list(_segments(data))
+            return [*(data[start:end] for kind, start, end in segments if kind != "Exif"), data[segments[-1][2] :]]
+        case "image/webp":
+            return _picture_of_webp(data)
+        case _:
+            raise UnsuitableError("it takes no record")
+
+
+# ── PNG ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write_png(data: bytes, shown: dict[str, Any]) -> bytes:
+    text = encoding.dump_line(shown)
+    if len(text.encode()) > _MOST:
+        raise _NoRoomError("the record is longer than 1 MiB")
+    places = list(_png_chunks(data))
+    if not places or places[0][0] != b"IHDR":
+        raise UnsuitableError("its header is not at its beginning")
+    if b"caBX" in {kind for kind, _, _ in places}:
+        raise UnsuitableError(_SIGNED)
+    added = _text_chunk(_KEYWORD, text)
+    prompt = shown["input"].get("prompt")
+    has_title = any(data.startswith(f"{_TITLE}\0".encode(), start + 8) for _, start, _ in places)
+    if isinstance(prompt, str) and "\0" not in prompt and not has_title:
+        added += _text_chunk(_TITLE, prompt)
+    # In front of the pixels, so that readers need not pass over them to find it.
+    end = places[0][2]
+    return data[:end] + added + data[end:]
+
+
+def _text_chunk(keyword: str, text: str) -> bytes:
+    # No compression, no language, no translation of the keyword.
+    body = f"{keyword}\0\0\0\0\0{text}".encode()
+    return struct.pack(">I", len(body)) + b"iTXt" + body + struct.pack(">I", zlib.crc32(b"iTXt" + body))
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield each chunk up to the last: its kind, where it begins, and where it ends."""
+    place = 8
+    while place + 12 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, place)
+        end = place + size + 12
+        if end > len(data):
+            raise UnsuitableError("its chunks do not add up")
+        yield kind, place, end
+        if kind == b"IEND":
+            return
+        place = end
+    raise UnsuitableError("its chunks do not add up")
+
+
+def _read_png(data: bytes) -> dict[str, Any] | None:
+    for _, start, end in _png_chunks(data):
+        if data.startswith(_OURS, start + 4):
+            return _record(decoding.load_json(data[start + 4 + len(_OURS) : end - 4]))
+    return None
+
+
+def _picture_of_png(data: bytes) -> list[bytes]:
+    places = list(_png_chunks(data))
+    parts: list[bytes] = []
+    is_behind_ours = False
+    for _, start, end in places:
+        is_ours = data.startswith(_OURS, start + 4)
+        if not is_ours and not (is_behind_ours and data.startswith(_TITLED, start + 4)):
+            parts.append(data[start:end])
+        is_behind_ours = is_ours
+    return [*parts, data[places[-1][2] :]]
+
+
+_OURS, _TITLED = (f"iTXt{keyword}\0\0\0\0\0".encode() for keyword in (_KEYWORD, _TITLE))
+
+
+# ── JPEG ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write_jpeg(data: bytes, shown: dict[str, Any]) -> bytes:
+    segments = list(_segments(data))
+    known = [(start, end) for kind, start, end in segments if kind == "Exif"]
+    if len(known) > 1:
+        raise UnsuitableError("it has several EXIF blocks")
+    if any(b"jumb" in data[start:end] for kind, start, end in segments if kind == "APP11"):
+        raise UnsuitableError(_SIGNED)
+    start, end = known[0] if known else (2, 2)
+    block = _block(data[start + 10 : end] if known else b"", shown)
+    if len(block) > _MOST_IN_JPEG:
+        raise _NoRoomError("the record is longer than the 64 KiB that a JPEG has room for")
+    # piexif would put the block in the place of the JFIF header, which stays at the beginning.
+    first = next((start for kind, start, _ in segments if kind != "APP0"), 2)
+    rest = data[first:start] + data[end:] if known else data[first:]
+    return data[:first] + exif.insert(block, data[:2] + rest)[2:]
+
+
+def _segments(data: bytes) -> Iterator[tuple[str, int, int]]:
+    """Yield each segment in front of the pixels: what it is, where it begins, and where it ends.
+
+    The last one is where the pixels begin, and has no end of its own.
+    """
+    place = 2
+    while True:
+        mark, kind, size = struct.unpack_from(">BBH", data, place)
+        if mark != 0xFF or not 0xC0 <= kind <= 0xFE or 0xD0 <= kind <= 0xD9 or size < 2:
+            raise UnsuitableError("its segments do not add up")
+        if kind == 0xDA:
+            yield "pixels", place, place
+            return
+        end = place + 2 + size
+        if end > len(data):
+            raise UnsuitableError("its segments do not add up")
+        is_exif = kind == 0xE1 and data.startswith(exif.HEAD, place + 4)
+        yield "Exif" if is_exif else f"APP{kind - 0xE0}", place, end
+        place = end
+
+
+# ── WebP ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_HAS_EXIF, _HAS_ALPHA = 0x08, 0x10
+
+
+def _write_webp(data: bytes, shown: dict[str, Any]) -> bytes:
+    places, size = _chunks(data)
+    kinds = [kind for kind, _, _ in places]
+    if b"C2PA" in kinds:
+        raise UnsuitableError(_SIGNED)
+    if kinds.count(b"EXIF") > 1:
+        raise UnsuitableError("it has several EXIF blocks")
+    known = next((data[start + 8 : end] for kind, start, end in places if kind == b"EXIF"), b"")
+    block = _block(known.removeprefix(exif.HEAD), shown)
+    if len(kinds) == 1:
+        return exif.insert(block, data[:size]) + data[size:]
+    # piexif takes the size of an animation from its last frame, and knows nothing of transparency in frames.
+    return _insert_chunk(data, places, block) + data[size:]
+
+
+def _insert_chunk(data: bytes, places: list[tuple[bytes, int, int]], block: bytes) -> bytes:
+    if places[0][0] != b"VP8X":
+        raise UnsuitableError("its header is not at its beginning")
+    parts = [(kind, data[start + 8 : end]) for kind, start, end in places if kind != b"EXIF"]
+    header = parts[0][1]
+    parts[0] = (b"VP8X", bytes([header[0] | _HAS_EXIF]) + header[1:])
+    kinds = [kind for kind, _ in parts]
+    parts.insert(kinds.index(b"XMP ") if b"XMP " in kinds else len(kinds), (b"EXIF", block))
+    body = b"".join(kind + struct.pack("<I", len(part)) + part + b"\0" * (len(part) % 2) for kind, part in parts)
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def _chunks(data: bytes) -> tuple[list[tuple[bytes, int, int]], int]:
+    """Return each chunk, its kind, where it begins and where it ends, and where the last of them does."""
+    size = struct.unpack_from("<I", data, 4)[0] + 8
+    place, found = 12, []
+    while place + 8 <= size <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, place)
+        end = place + 8 + length
+        found.append((kind, place, end))
+        # A part of odd length is filled up.
+        place = end + end % 2
+    if place != size or not found:
+        raise UnsuitableError("its chunks do not add up")
+    return found, size
+
+
+def _picture_of_webp(data: bytes) -> list[bytes]:
+    places, size = _chunks(data)
+    parts = [data[start:end] for kind, start, end in places if kind not in (b"VP8X", b"EXIF")]
+    return [_canvas(data), *parts, data[size:]]
+
+
+def _canvas(data: bytes) -> bytes:
+    """Return what the extended header says of a picture, or would say; but not whether there is an EXIF block."""
+    kind, body = data[12:16], data[20:30]
+    if kind == b"VP8X" and len(body) == 10:
+        return bytes([body[0] & ~_HAS_EXIF]) + body[1:]
+    if kind == b"VP8 ":
+        width, height = (size & 0x3FFF for size in struct.unpack_from("<HH", body, 6))
+        return _header(0, width - 1, height - 1)
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", body, 1)
+        return _header(_HAS_ALPHA if bits >> 28 & 1 else 0, bits & 0x3FFF, bits >> 14 & 0x3FFF)
+    raise UnsuitableError("its header is not at its beginning")
+
+
+def _header(flags: int, right: int, bottom: int) -> bytes:
+    return struct.pack("<I", flags) + struct.pack("<I", right)[:3] + struct.pack("<I", bottom)[:3]
+
+
+# ── EXIF ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _block(known: bytes, shown: dict[str, Any]) -> bytes:
+    # By its name it is told from the comments of others.
+    text = encoding.dump_line({_KEYWORD: shown})
+    if len(text) > _MOST:
+        raise _NoRoomError("the record is longer than 1 MiB")
+    return exif.add(known, text) if known else exif.make(text)
+
+
+def _read_comment(blocks: Iterable[bytes]) -> dict[str, Any] | None:
+    for block in blocks:
+        text = exif.find_comment(block.removeprefix(exif.HEAD))
+        match None if text is None else decoding.load_json(text.encode("utf-8", "replace")):
+            case {"cometflux": record}:
+                return _record(record)
+    return None
+
+
+def _record(value: Any) -> dict[str, Any] | None:
+    match value:
+        case {"model": _, "input": dict(), "prediction": {"id": str()}}:
+            return dict(value)
+        case _:
+            return None
+
+
+_SIGNED = "it is signed (C2PA), and with a change the signature would not hold"
+_Writer = Callable[[bytes, dict[str, Any]], bytes]
+_WRITERS: dict[str | None, _Writer] = {"image/png": _write_png, "image/jpeg": _write_jpeg, "image/webp": _write_webp}

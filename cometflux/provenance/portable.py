@@ -1,0 +1,61 @@
+"""What may be handed on of how an image was made: nothing that concerns the machine it was made on."""
+
+import contextlib
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from cometflux.images import summaries
+from cometflux.protocol import decoding, encoding
+
+_URL = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_KEPT = ("key", "index", "model", "input", "prediction")
+
+
+def portable_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a record without what concerns this machine: of files the names are left, of URLs no password and no query.
+
+    What is no text in UTF-8 stands as question marks.
+    """
+    kept = {name: record.get(name) for name in _KEPT}
+    kept["input"] = portable_input(kept["input"] or {})
+    kept["prediction"] = dict(kept["prediction"] or {})
+    text = encoding.dump_line(kept).encode("utf-8", "replace")
+    value = decoding.load_json(text)
+    assert isinstance(value, dict)
+    return value
+
+
+def portable_input(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy an input so that it can be handed on, as `portable_record` does."""
+    described = summaries.describe_input(values)
+    return {name: value if "prompt" in name else _portable(value) for name, value in described.items()}
+
+
+def _portable(value: Any) -> Any:
+    match value:
+        case Path():
+            return value.name
+        case bytes():
+            return summaries.describe_bytes(value)
+        case str():
+            return _portable_text(value)
+        case list() | tuple():
+            return [_portable(part) for part in value]
+        case Mapping():
+            return {name: _portable(part) for name, part in value.items()}
+        case _:
+            return value
+
+
+def _portable_text(text: str) -> str:
+    if text.startswith(("/", "~")) or text[:5].lower() == "file:":
+        return PurePosixPath(text).name
+    if _URL.match(text):
+        with contextlib.suppress(ValueError):
+            # What stands in front of an @ may be a password, and what stands behind a question mark a signature.
+            parts = urlsplit(text)
+            return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return PureWindowsPath(text).name if PureWindowsPath(text).is_absolute() else text

@@ -1,0 +1,184 @@
+"""A batch: jobs drawn from the caller's iterable, outcomes handed out as they end.
+
+`BatchState` is the state, held by the session; `Batch` is the caller's end of it. Nothing of the session holds a
+`Batch`, so one that the caller drops is noticed, and drawing stops.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter, deque
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sized
+from types import TracebackType
+from typing import Any, Self
+
+from cometflux.errors import InputError
+from cometflux.jobs import Job, PlannedJob
+from cometflux.outcomes import Outcome
+
+_END = object()
+
+
+class BatchState:
+    """What a session knows of one batch."""
+
+    def __init__(self, jobs: object, slots: int) -> None:
+        self._next = _drawer(jobs)
+        # As many outcomes may wait to be taken as there are slots, apart from the slots themselves.
+        self._most = 2 * slots
+        self._keys: set[str] = set()
+        self._alike: Counter[bytes] = Counter()
+        self._outcomes: deque[Outcome] = deque()
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._unfinished = 0
+        self.is_closed = False
+        """Whether nothing more is drawn."""
+        self._error: BaseException | None = None
+        self.is_finite = isinstance(jobs, Sized)
+        """Whether it is known that the jobs come to an end."""
+        self.total = len(jobs) if isinstance(jobs, Sized) else None
+        """How many jobs there are; None where the iterable does not say."""
+        self.drawn = 0
+        """How many jobs have been drawn."""
+
+    async def room(self) -> None:
+        """Wait until the caller has taken enough outcomes for another job to be drawn."""
+        while self._unfinished + len(self._outcomes) >= self._most:
+            self._taken.clear()
+            await self._taken.wait()
+
+    async def draw(self) -> PlannedJob | None:
+        """Draw the next job; None when there are no more.
+
+        Raises:
+            Exception: whatever the caller's iterable raises.
+            InputError: what was drawn is no job, or its key was drawn before.
+        """
+        item = await self._next()
+        # An iterable that swallows its cancellation may still hand something out.
+        if item is _END or self.is_closed:
+            return None
+        drawn = item if isinstance(item, PlannedJob) else PlannedJob(job=Job.of(item), index=self.drawn)
+        job = drawn.job
+        if job.key is not None:
+            if job.key in self._keys:
+                raise InputError("key", job.key, "an earlier job of this batch has this key")
+            self._keys.add(job.key)
+        self.drawn += 1
+        self._unfinished += 1
+        return drawn
+
+    def count_alike(self, fingerprint: str) -> int:
+        """Return how many jobs that ask for the same have been drawn, with this one."""
+        # Kept for each job drawn, so kept small.
+        mark = bytes.fromhex(fingerprint)[:16]
+        self._alike[mark] += 1
+        return self._alike[mark]
+
+    def deliver(self, outcome: Outcome) -> None:
+        """Take the outcome of a job that was drawn here."""
+        self._unfinished -= 1
+        self._outcomes.append(outcome)
+        self._arrived.set()
+
+    def note(self, error: BaseException) -> None:
+        """Note what is raised behind the last outcome, unless there is a reason already."""
+        self._error = self._error or error
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Note that nothing more is drawn; the first *error* is raised behind the last outcome."""
+        if not self._is_over:
+            self._error = self._error or error
+        self.is_closed = True
+        self._arrived.set()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.is_closed and not self._unfinished
+
+    async def take(self) -> Outcome:
+        """Hand out the next outcome; cancelled, it loses none.
+
+        Raises:
+            StopAsyncIteration: there are no more.
+            Exception: there are no more, for this reason; raised to each who asks.
+        """
+        while not self._outcomes:
+            if self._is_over:
+                raise self._error or StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        self._taken.set()
+        return self._outcomes.popleft()
+
+
+class Batch:
+    """The outcomes of many jobs, as they end, in any order.
+
+    Iterate with ``async for``. Jobs are drawn as slots come free and as outcomes are taken. Leaving the loop, or the
+    batch's ``async with``, stops drawing at once; what is paid for goes on and is saved as long as the session is
+    open. Several tasks may take from one batch: each outcome goes to one of them. Where the batch ends before its time,
+    because the session stopped or the caller's iterable raised, the reason is raised behind the last outcome.
+    """
+
+    def __init__(
+        self, drawing: BatchState, start: Callable[[BatchState], None], leave: Callable[[BatchState], None]
+    ) -> None:
+        self._drawing = drawing
+        self._start: Callable[[BatchState], None] | None = start
+        self._leave = leave
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._start = None
+        self._leave(self._drawing)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        self._begin()
+        return await self._drawing.take()
+
+    def __length_hint__(self) -> int:
+        return NotImplemented if self._drawing.total is None else self._drawing.total
+
+    def _begin(self) -> None:
+        start, self._start = self._start, None
+        if start is not None:
+            self._loop = asyncio.get_running_loop()
+            start(self._drawing)
+
+    def __del__(self) -> None:
+        # The collector may run in any thread, so the loop is told, not touched.
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._leave, self._drawing)
+
+
+def _drawer(jobs: object) -> Callable[[], Awaitable[object]]:
+    if isinstance(jobs, AsyncIterable):
+        return _draw_async(jobs)
+    if isinstance(jobs, str | bytes | Job | Mapping) or not isinstance(jobs, Iterable):
+        raise InputError("jobs", jobs, "allowed is an iterable or async iterable of jobs; for one job use run()")
+    iterator = iter(jobs)
+
+    async def draw() -> object:
+        return next(iterator, _END)
+
+    return draw
+
+
+def _draw_async(jobs: AsyncIterable[Any]) -> Callable[[], Awaitable[object]]:
+    iterator = aiter(jobs)
+
+    async def draw() -> object:
+        return await anext(iterator, _END)
+
+    return draw

@@ -1,0 +1,93 @@
+"""The composition root: key, base URL, transport and defaults become a session.
+
+An explicit argument wins over the environment, and that over the default; a blank value counts as none.
+``COMETAPI_BASE_URL`` is not read: other tools set it to the address of another API.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from cometflux.engine.unknown_policy import OnUnknown
+from cometflux.errors import ConfigError
+from cometflux.events import Observer
+from cometflux.journal.writer import Account, JournalWriter
+from cometflux.pacing.retry import RetryPolicy
+from cometflux.polling.policy import PollPolicy
+from cometflux.session.session import Session
+from cometflux.session.settings import read_base_url, read_key, read_proxy
+from cometflux.transport.aiohttp import LARGEST_OUTPUT, AiohttpTransport
+
+
+def open_session(
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    max_pending: int = 64,
+    poll_policy: PollPolicy | None = None,
+    retry_policy: RetryPolicy | None = None,
+    creates_per_minute: float | None = None,
+    polls_per_minute: float | None = None,
+    journal: str | Path | JournalWriter | None = None,
+    new_key: bool = False,
+    on_event: Observer | None = None,
+    on_unknown: OnUnknown = "hold",
+    max_resends: int | None = None,
+    max_predictions: int | None = None,
+    retry_failed: int = 0,
+    embed: bool = False,
+    proxy: str | None = None,
+    ssl: Any = None,
+    largest_output: int = LARGEST_OUTPUT,
+) -> Session:
+    """Make a session with CometAPI; enter it with ``async with``.
+
+    Args:
+        api_key: the key; else ``COMETAPI_KEY``, then ``COMETAPI_API_KEY`` from the environment.
+        base_url: where the API is; else ``COMETFLUX_BASE_URL``, then ``https://api.cometapi.com/replicate/v1``.
+        max_pending: how many predictions may be under way at once.
+        poll_policy: how often to ask after each, and for how long.
+        retry_policy: how to repeat what is free of risk.
+        creates_per_minute: how many submissions may leave within a minute; None to learn it from what is refused.
+        polls_per_minute: how many questions may leave within a minute; None to learn it.
+        journal: a file, or a folder to hold it, in which every step is written down before the next one is taken;
+            the same jobs handed over again, by this process or a later one, go on from where they stand and are not
+            bought twice. None to keep what is pending in memory only.
+        new_key: whether a journal that was begun with another key is taken over with this one.
+        on_event: called on the loop with each event of `cometflux.events`; `telemetry.spans` makes spans of them.
+        on_unknown: what to do about a submission of unknown fate; see `Session`.
+        max_resends: how many of those may be sent again; needed with ``on_unknown="resend"``.
+        max_predictions: how many predictions may be bought altogether, those in the journal included.
+        retry_failed: how often to buy a job again whose prediction failed for a passing reason.
+        embed: whether each image that is saved is to hold the record of how it was made itself; needs the extra
+            ``images``.
+        proxy: the URL of an HTTP proxy; None for a direct connection.
+        ssl: an ``ssl.SSLContext`` that knows your certificates; None for the usual ones.
+        largest_output: the most bytes read of one output; a larger one is not saved.
+
+    Raises:
+        ConfigError: there is no key, a setting is unusable, or *embed* lacks its extra.
+    """
+    key = read_key(api_key)
+    base = read_base_url(base_url)
+    proxy = read_proxy(proxy)
+    if isinstance(largest_output, bool) or not isinstance(largest_output, int) or largest_output < 1:
+        raise ConfigError(f"largest_output={largest_output!r}: allowed is a whole number from 1")
+    if not isinstance(new_key, bool):
+        raise ConfigError(f"new_key={new_key!r}: allowed is True or False")
+    if journal is not None and not isinstance(journal, JournalWriter):
+        journal = JournalWriter(journal, Account(base_url=base, key=key, may_change_key=new_key))
+    return Session(
+        AiohttpTransport(key, base, proxy=proxy, ssl=ssl, largest_output=largest_output),
+        max_pending=max_pending,
+        poll_policy=poll_policy,
+        retry_policy=retry_policy,
+        creates_per_minute=creates_per_minute,
+        polls_per_minute=polls_per_minute,
+        journal=journal,
+        on_event=on_event,
+        on_unknown=on_unknown,
+        max_resends=max_resends,
+        max_predictions=max_predictions,
+        retry_failed=retry_failed,
+        embed=embed,
+    )

@@ -1,0 +1,110 @@
+"""Reads the key, the base URL and the proxy: argument, then environment, then default."""
+
+import os
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from cometflux.errors import ConfigError
+from cometflux.transport.addresses import is_address
+
+DEFAULT_BASE_URL = "https://api.cometapi.com/replicate/v1"
+_KEY_NAMES = ("COMETAPI_KEY", "COMETAPI_API_KEY")
+_BASE_URL_NAME = "COMETFLUX_BASE_URL"
+
+
+def read_key(given: str | None = None) -> str:
+    """Find the key, and refuse one that cannot be meant. No message shows it.
+
+    Raises:
+        ConfigError: there is none, or it cannot be sent.
+    """
+    key = _first("api_key", given, *_KEY_NAMES)
+    if key is None:
+        raise ConfigError(
+            "there is no API key: set COMETAPI_KEY, or pass api_key; "
+            "to try it without a key, run the command with --local"
+        )
+    if key.lower().startswith("bearer"):
+        raise ConfigError("the API key begins with the word Bearer; give the key alone")
+    if re.search(r"\s", key):
+        raise ConfigError("the API key holds white space or a line break; it was probably copied with something else")
+    if odd := re.search(_NO_KEY_CHARACTER, key):
+        hint = "; give it without quotes" if odd[0] in "\"'`" else ""
+        raise ConfigError(f"the API key holds {odd[0]!a}, a character that no key has{hint}")
+    return key
+
+
+# What a token may hold by RFC 6750; anything else is a placeholder, a quote, or a second key.
+_NO_KEY_CHARACTER = r"[^A-Za-z0-9._~+/=-]"
+
+
+def read_base_url(given: str | None = None) -> str:
+    """Find the base URL, without a slash at its end.
+
+    Raises:
+        ConfigError: it is not http(s), or leads to another API.
+    """
+    base = (_first("base_url", given, _BASE_URL_NAME) or DEFAULT_BASE_URL).rstrip("/")
+    parts = _check_http_url("base_url", base)
+    if "?" in base or "#" in base:
+        # What follows may be a key.
+        raise ConfigError(f"base_url={re.split('[?#]', base)[0]!r}…: allowed is no query and no fragment")
+    host = parts.hostname or ""
+    is_comet = host == "cometapi.com" or host.endswith(".cometapi.com")
+    if is_comet and (parts.path != "/replicate/v1" or parts.scheme != "https"):
+        raise ConfigError(f"base_url={base!r} leads to another API; the Replicate-format routes are {DEFAULT_BASE_URL}")
+    if re.search(_OTHER_API, parts.path):
+        raise ConfigError(f"base_url={base!r} ends as another API does; it should end as {DEFAULT_BASE_URL} does")
+    return base
+
+
+def read_proxy(given: str | None) -> str | None:
+    """Look whether a proxy can be meant; None stands for a direct connection.
+
+    Raises:
+        ConfigError: it is not http(s).
+    """
+    if given is not None:
+        _check_http_url("proxy", given)
+    return given
+
+
+_HOST = r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?"
+_PATH = r"(/(?!\.{1,2}(/|\Z))([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*"
+# Where other APIs of such gateways begin, and routes that stand behind a base URL.
+_OTHER_API = (
+    r"/(openai/v1|flux/v1|gemini/v1|v1beta|mj"
+    r"|chat|completions|embeddings|generations|images|messages|models|predictions|responses|videos)$"
+)
+
+
+def _check_http_url(name: str, url: str) -> SplitResult:
+    if not isinstance(url, str):
+        raise ConfigError(f"{name}: a value of type {type(url).__name__} was given; allowed is a string")
+    if re.search(r"\s", url):
+        raise ConfigError(f"{name} holds white space or a line break")
+    # What stands before an @ may be a password, and a key behind a question mark.
+    shown = repr(re.split("[?#]", url)[0].rpartition("@")[2])
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"{name}={shown} is not a URL: {error}") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        raise ConfigError(f"{name}={shown}: allowed is an http or https URL with a host")
+    if not (re.fullmatch(_HOST, parts.hostname) or is_address(parts.hostname)):
+        raise ConfigError(f"{name}={shown}: {parts.hostname!r} is no host name; one in another script begins with xn--")
+    if not re.fullmatch(_PATH, parts.path):
+        raise ConfigError(f"{name}={shown}: the path holds what no URL may hold as it stands; write it as %XX")
+    if name == "base_url" and (parts.username or parts.password):
+        raise ConfigError("base_url carries a user name or password; only the key authenticates")
+    return parts
+
+
+def _first(argument: str, given: str | None, *names: str) -> str | None:
+    for value in (given, *(os.environ.get(name) for name in names)):
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{argument}: a value of type {type(value).__name__} was given; allowed is a string")
+        if value is not None and value.strip():
+            return value
+    return None

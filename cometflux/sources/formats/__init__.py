@@ -1,0 +1,1 @@
+"""Prompt files by format: text, CSV, YAML, Arrow and Parquet."""

@@ -1,0 +1,227 @@
+"""Tables of any library that speaks the Arrow PyCapsule interface, and files of Parquet: rows of typed values.
+
+Nothing of such a library is imported, only pyarrow, which reads what it hands over. A table is read batch by batch.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from cometflux.sources.errors import Fault, SourceError, missing_extra
+from cometflux.sources.rows import Row, Source
+
+if TYPE_CHECKING:
+    import pyarrow
+from typing import BinaryIO
+
+MOST_ROWS = 1_000_000
+"""How many rows a table may have: each becomes a job in memory."""
+
+_AT_ONCE = 4096
+"""How many rows are turned into values of Python at once."""
+
+_INDEX = re.compile(r"__index_level_[0-9]+__")
+
+_READABLE = "a parameter takes text, numbers, booleans and lists of them"
+
+
+def import_pyarrow(what: str) -> Any:
+    """Return pyarrow.
+
+    Raises:
+        ConfigError: the extra ``parquet`` is missing.
+    """
+    try:
+        import pyarrow
+    except ModuleNotFoundError as error:
+        raise missing_extra(what, "parquet") from error
+    return pyarrow
+
+
+def is_table(item: object) -> bool:
+    """Whether *item* offers its rows through the PyCapsule interface."""
+    # A class has the method too, and no rows.
+    has_any = hasattr(item, "__arrow_c_stream__") or hasattr(item, "__arrow_c_array__")
+    return has_any and not isinstance(item, type)
+
+
+def read_table(table: object, *, needs_prompt: bool = True) -> Source:
+    """Read the rows of a dataframe, a relation, a record batch.
+
+    Raises:
+        SourceError: it has no rows that could be jobs.
+        ConfigError: the extra ``parquet`` is missing.
+    """
+    pa = import_pyarrow("a table")
+    name = f"the {type(table).__name__}"
+    try:
+        reader = _open(pa, table)
+    # Each library raises errors of its own.
+    except Exception as error:
+        raise SourceError(f"its rows cannot be read ({_first_line(error)})", name) from error
+    return read_batches(reader.schema, reader, name, needs_prompt=needs_prompt)
+
+
+def _open(pa: Any, table: Any) -> Any:
+    if hasattr(table, "__arrow_c_stream__"):
+        return pa.RecordBatchReader.from_stream(table)
+    batch = pa.record_batch(table)
+    return pa.RecordBatchReader.from_batches(batch.schema, [batch])
+
+
+def read_batches(
+    schema: "pyarrow.Schema", batches: "Iterable[pyarrow.RecordBatch]", name: str, *, needs_prompt: bool
+) -> Source:
+    """Read the rows of batches, one after the other.
+
+    Raises:
+        SourceError: there is no prompt, or no row, or something that no parameter takes.
+    """
+    pa = import_pyarrow("a table")
+    columns = tuple(column for column in schema.names if not _INDEX.fullmatch(column))
+    if faults := [*_header_faults(pa, schema, columns, needs_prompt=needs_prompt)]:
+        raise SourceError(faults, name)
+    rows: list[Row] = []
+    try:
+        for number, values in enumerate(_all_values(batches, columns, faults)):
+            if number >= MOST_ROWS:
+                raise SourceError(f"it has more than {MOST_ROWS} rows; make several batches of it", name)
+            if values:
+                rows.append(Row(line=number, values=values, is_typed=True))
+    except UnicodeDecodeError as error:
+        raise SourceError("it is damaged (a text in it is not UTF-8)", name) from error
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"it is damaged, or cut short ({_first_line(error)})", name) from error
+    if faults:
+        raise SourceError(faults, name, "row")
+    if not rows:
+        raise SourceError("it holds no prompt; give one per row", name)
+    return Source(name=name, rows=tuple(rows), columns=columns, unit="row", header=None)
+
+
+def _first_line(error: Exception) -> str:
+    first = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return first if len(first) <= 200 else f"{first[:199]}…"
+
+
+# ── what a table is made of ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _header_faults(
+    pa: Any, schema: "pyarrow.Schema", columns: tuple[str, ...], *, needs_prompt: bool
+) -> Iterator[Fault]:
+    if needs_prompt and "prompt" not in columns:
+        yield Fault(_no_prompt(columns))
+    for name in dict.fromkeys(columns):
+        if not name.strip():
+            yield Fault("a column has no name")
+        elif columns.count(name) > 1:
+            yield Fault(f"column {name!r} stands {columns.count(name)} times")
+        elif not _is_readable(pa.types, schema.field(name).type):
+            yield Fault(f"column {name!r} holds {schema.field(name).type}; {_READABLE}")
+
+
+def _no_prompt(columns: tuple[str, ...]) -> str:
+    missing = "no column is named 'prompt'"
+    close = next((name for name in columns if name.strip().lower() in {"prompt", "prompts", "text", "caption"}), None)
+    if close is not None:
+        return f"{missing}; rename {close!r}, or make the prompts by a template"
+    listed = ", ".join(map(repr, columns[:8]))[:200] or "none"
+    return f"{missing}, and no template makes the prompts; the columns are {listed}"
+
+
+def _is_readable(types: Any, kind: Any, depth: int = 0) -> bool:
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return _is_readable(types, kind.value_type, depth)
+    if any(test(kind) for test in (types.is_list, types.is_large_list, types.is_fixed_size_list)):
+        return depth == 0 and _is_readable(types, kind.value_type, 1)
+    plain = (types.is_null, types.is_boolean, types.is_integer, types.is_floating, types.is_decimal)
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    return any(test(kind) for test in plain + texts)
+
+
+# ── what stands in it ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _all_values(
+    batches: "Iterable[pyarrow.RecordBatch]", columns: tuple[str, ...], faults: list[Fault]
+) -> Iterator[dict[str, Any]]:
+    """Yield for each row what is not null."""
+    number = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, _AT_ONCE):
+            piece = batch.slice(start, _AT_ONCE)
+            cells = [piece.column(column).to_pylist() for column in columns]
+            for row in zip(*cells, strict=True):
+                yield _row_values(dict(zip(columns, row, strict=True)), number, faults)
+                number += 1
+
+
+def _row_values(row: dict[str, Any], number: int, faults: list[Fault]) -> dict[str, Any]:
+    values = {}
+    for name, given in row.items():
+        try:
+            value = _value(given)
+        except ValueError as error:
+            faults.append(Fault(f"{name}: {error}", number))
+            continue
+        if value is not None:
+            values[name] = value
+    return values
+
+
+def _value(value: Any) -> Any:
+    match value:
+        case str():
+            return value if value.strip() else None
+        case float() | Decimal():
+            return _number(value)
+        case list():
+            if None in value:
+                raise ValueError("a null stands in the list")
+            return [_value(part) for part in value]
+        case _:
+            return value
+
+
+def _number(value: float | Decimal) -> int | float:
+    """Make a whole number of one: what has gaps in it is a column of floats to many libraries."""
+    number = value if isinstance(value, Decimal) else float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} was given; allowed is a finite number, or null to leave it out")
+    return int(number) if number == int(number) else float(number)
+
+
+_AT_ONCE = 1024
+
+
+def read_parquet(file: BinaryIO, name: str, *, needs_prompt: bool = True) -> Source:
+    """Read the rows of a Parquet file.
+
+    Raises:
+        SourceError: it is none, or is cut short, or has no rows that could be jobs.
+        ConfigError: the extra ``parquet`` is missing.
+        OSError: it cannot be read.
+    """
+    pa = import_pyarrow("a Parquet file")
+    import pyarrow.parquet
+
+    if not file.read(1):
+        raise SourceError("it is empty; give one prompt per row", name)
+    file.seek(0)
+    try:
+        opened = pyarrow.parquet.ParquetFile(file)
+        rows = opened.metadata.num_rows
+        if rows > MOST_ROWS:
+            # Before any of them is read: a small file can hold the same row very often.
+            raise SourceError(f"it has {rows} rows, and at most {MOST_ROWS} are read; make several files of it", name)
+        return read_batches(
+            opened.schema_arrow, opened.iter_batches(batch_size=_AT_ONCE), name, needs_prompt=needs_prompt
+        )
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None) is not None:
+            # The disk, not what stands on it.
+            raise
+        raise SourceError("it is no Parquet file, or it is cut short", name) from error

@@ -1,0 +1,76 @@
+"""Files of prompts are opened here, and read as what they are."""
+
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from cometflux.sources.errors import Fault, SourceError
+from cometflux.sources.formats.text_files import read_text
+from cometflux.sources.rows import SUFFIXES, Format, Most, Source
+
+_MOST = Most()
+
+
+def format_of(path: Path, given: Format | None, otherwise: str) -> Format | None:
+    """Tell how a file is written; None where there is none that can be opened.
+
+    Raises:
+        SourceError: neither *given* nor its name says so; the message ends in *otherwise*, what to do then.
+    """
+    written = given or SUFFIXES.get(path.suffix.lower())
+    # Also of a device or a pipe, which can be read only once.
+    if written is None and os.path.exists(path) and not path.is_dir():  # noqa: PTH110 - Path.exists may raise
+        known = ", ".join(SUFFIXES)
+        raise SourceError(f"its name does not say how it is written (known are {known}); {otherwise}", str(path))
+    return written
+
+
+def read_path(path: Path, written: Format | None, *, needs_prompt: bool = True, most: Most = _MOST) -> Source:
+    """Read a file of prompts.
+
+    Raises:
+        SourceError: it cannot be read, or not as what it is said to be.
+        ConfigError: an extra is missing.
+    """
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            return read_file(file, written or Format.TEXT, name, needs_prompt=needs_prompt, most=most)
+    except FileNotFoundError as error:
+        raise SourceError("there is no such file", name) from error
+    except IsADirectoryError as error:
+        raise SourceError("this is a folder; give a file in it", name) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SourceError([Fault(f"the file cannot be read ({reason})")], name) from error
+
+
+def read_bytes(data: bytes, written: Format, name: str, *, needs_prompt: bool = True, most: Most = _MOST) -> Source:
+    """Read prompts that have been read from somewhere.
+
+    Raises:
+        SourceError: they are not what *written* says.
+        ConfigError: an extra is missing.
+    """
+    return read_file(io.BytesIO(data), written, name, needs_prompt=needs_prompt, most=most)
+
+
+def read_file(file: BinaryIO, written: Format, name: str, *, needs_prompt: bool, most: Most) -> Source:
+    """Read prompts from an open file.
+
+    Raises:
+        SourceError: they are not what *written* says.
+        ConfigError: an extra is missing.
+        OSError: it cannot be read.
+    """
+    match written:
+        case Format.YAML:
+            from cometflux.sources.sweeps.sweep_file import read_sweep
+
+            return read_sweep(file.read(), name, most, needs_prompt=needs_prompt)
+        case Format.PARQUET:
+            from cometflux.sources.formats.arrow import read_parquet
+
+            return read_parquet(file, name, needs_prompt=needs_prompt)
+    return read_text(file.read(), written, name, needs_prompt=needs_prompt)

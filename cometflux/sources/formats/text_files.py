@@ -1,0 +1,185 @@
+"""Prompt files of text: bytes become rows, strictly, with line numbers. No file is opened here.
+
+Whatever the bytes, the answer is a `Source` or one `SourceError` that lists what is wrong.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cometflux.sources.errors import Fault, SourceError
+from cometflux.sources.formats.csv_tables import read_table
+from cometflux.sources.rows import Format, Row, Source
+
+
+def read_text(data: bytes, written: Format, name: str, *, needs_prompt: bool = True) -> Source:
+    """Read the rows of a prompt file; a table has a column ``prompt`` where *needs_prompt*.
+
+    Raises:
+        SourceError: it is not what *written* says, or holds no prompt.
+    """
+    text = decode(data, name)
+    faults: list[Fault] = []
+    columns, rows = _readers(needs_prompt)[written](text, faults)
+    if faults:
+        raise SourceError(faults, name)
+    if not rows:
+        raise SourceError("it holds no prompt; give one per row", name)
+    return Source(name=name, rows=tuple(rows), columns=columns)
+
+
+def decode(data: bytes, name: str) -> str:
+    """Return the text of a file.
+
+    Raises:
+        SourceError: it is no UTF-8, or there is nothing in it that a person wrote.
+    """
+    text = _decode(data, name)
+    if not text.strip():
+        raise SourceError("it is empty; give one prompt per row", name)
+    if "\0" in text:
+        line = len(_LINE_END.findall(text[: text.index("\0")])) + 1
+        raise SourceError([Fault("it holds a NUL byte, which no text has; save it as UTF-8 text", line)], name)
+    return text
+
+
+def _decode(data: bytes, name: str) -> str:
+    for mark, what in _MARKS.items():
+        if data.startswith(mark):
+            raise SourceError(f"it is {what}", name)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # error.object, because utf-8-sig counts from behind a BOM.
+        line = len(_LINE_END.findall(error.object[: error.start].decode("latin-1"))) + 1
+        fault = f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        raise SourceError([Fault(fault, line)], name) from error
+
+
+# The longer first: the mark of UTF-16 begins that of UTF-32.
+_MARKS = {
+    b"\xff\xfe\0\0": "UTF-32; save it as UTF-8",
+    b"\0\0\xfe\xff": "UTF-32; save it as UTF-8",
+    b"\xff\xfe": "UTF-16; save it as UTF-8",
+    b"\xfe\xff": "UTF-16; save it as UTF-8",
+    b"PK\x03\x04": "a spreadsheet or a ZIP archive; save the table as CSV, in UTF-8",
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+}
+
+# Not what splitlines takes: U+2028 may stand raw within a prompt or a JSON string.
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+_Read = tuple[tuple[str, ...], list[Row]]
+
+
+# ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_text(text: str, faults: list[Fault]) -> _Read:
+    lines = enumerate(map(str.strip, _LINE_END.split(text)), 1)
+    return (), [Row(line=number, values={"prompt": line}) for number, line in lines if line and line[0] != "#"]
+
+
+# ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_table(text: str, faults: list[Fault], delimiter: str, *, needs_prompt: bool) -> _Read:
+    columns, lines = read_table(text, faults, delimiter, needs_prompt=needs_prompt)
+    return columns, [Row(line=line, values=values) for line, values in lines]
+
+
+# ── JSON lines ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_jsonl(text: str, faults: list[Fault]) -> _Read:
+    if _is_json_list(text):
+        faults.append(Fault("it is one JSON list; write each of its objects on a line of its own", 1))
+        return (), []
+    rows = []
+    for number, line in enumerate(_LINE_END.split(text), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(Row(line=number, values=_read_object(line), is_typed=True))
+        except ValueError as error:
+            faults.append(Fault(str(error), number))
+    return (), rows
+
+
+def _is_json_list(text: str) -> bool:
+    if not text.lstrip().startswith("["):
+        return False
+    try:
+        return isinstance(json.loads(text), list)
+    except (ValueError, RecursionError):
+        return text.strip() == "[" or text.lstrip().startswith(("[\n", "[\r", "[{"))
+
+
+def _read_object(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(
+            line, parse_constant=_refuse_constant, parse_int=_read_integer, object_pairs_hook=_read_pairs
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"it is not JSON ({error.msg} at character {error.pos + 1}); each line is one object"
+        ) from error
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError(f'{_JSON_NAMES[type(value)]} stands where an object is expected, as in {{"prompt": "a fox"}}')
+    if _is_deep(value):
+        raise ValueError("the JSON is nested too deeply")
+    return {name: part for name, part in value.items() if not _is_empty(part)}
+
+
+def _is_deep(value: Any, most: int = 32) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return most < 0 or any(_is_deep(part, most - 1) for part in parts)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+_JSON_NAMES = {
+    list: "a list",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
+
+
+def _read_integer(word: str) -> int:
+    if len(word) > _MOST_DIGITS:
+        raise ValueError(f"a number has {len(word)} digits, and no parameter takes one of more than {_MOST_DIGITS}")
+    return int(word)
+
+
+_MOST_DIGITS = 1000
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON; leave the value out")
+
+
+def _read_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return values
+
+
+def _readers(needs_prompt: bool) -> Mapping[Format, Callable[[str, list[Fault]], _Read]]:
+    return {
+        Format.CSV: functools.partial(_read_table, delimiter=",", needs_prompt=needs_prompt),
+        Format.TSV: functools.partial(_read_table, delimiter="\t", needs_prompt=needs_prompt),
+        Format.JSONL: _read_jsonl,
+        Format.TEXT: _read_text,
+    }

@@ -1,0 +1,1 @@
+"""Sweeps: combinations of parameter values."""

@@ -1,0 +1,153 @@
+"""Sweeps: a YAML file that says what is to be multiplied with what, in the words of CI files.
+
+The texts of prompts and keys are templates. Nothing is expanded before it is known how much it comes to.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from cometflux.sources.errors import Fault, SourceError
+from cometflux.sources.formats import yaml_documents
+from cometflux.sources.formats.text_files import decode
+from cometflux.sources.formats.yaml_documents import read_document
+from cometflux.sources.rows import Most, Row, Source
+from cometflux.sources.sweeps import matrix
+from cometflux.sources.sweeps.syntax import Cell, Cells, Sweep, read_words
+from cometflux.sources.templates.braces import Template, TemplateError
+
+
+def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True) -> Source:
+    """Read a sweep and multiply it out.
+
+    Raises:
+        SourceError: something is wrong in it, or it comes to more than is allowed.
+        ConfigError: the extra ``batch`` is missing.
+    """
+    if len(data) > yaml_documents.LARGEST:
+        raise SourceError(f"it has {len(data)} bytes, and a sweep has at most 1 MiB; a table may have more", name)
+    sweep = read_words(read_document(decode(data, name), name))
+    _check(sweep, name)
+    _check_size(sweep, name, most)
+    found = _multiply(sweep, name)
+    if len(found) * most.copies > most.jobs:
+        raise SourceError(f"it comes to {len(found) * most.copies} jobs; {_at_most(most)}", name)
+    if needs_prompt and not any("prompt" in cells for cells, _ in found):
+        raise SourceError("it has no prompt; add one, as in prompt: a fox", name)
+    rows = _rows(sweep, found)
+    _check(sweep, name)
+    places = {each: cell.line for cells, _ in reversed(found) for each, cell in cells.items()}
+    return Source(
+        name=name,
+        rows=tuple(rows),
+        columns=tuple(places),
+        places=places,
+        used=frozenset(sweep.used),
+        notes=tuple(sweep.notes),
+    )
+
+
+def _check(sweep: Sweep, name: str) -> None:
+    if sweep.faults:
+        raise SourceError(dict.fromkeys(sorted(sweep.faults, key=lambda fault: fault.line or 0)), name)
+
+
+# ── how much it comes to ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_size(sweep: Sweep, name: str, most: Most) -> None:
+    number = matrix.count(sweep.axes)
+    if number * most.copies > most.jobs:
+        factors = " x ".join(str(len(cells)) for cells in sweep.axes.values())
+        copies = f", each {most.copies} times" if most.copies > 1 else ""
+        raise SourceError([Fault(f"it multiplies to {number} jobs ({factors}){copies}; {_at_most(most)}", None)], name)
+    entries = len(sweep.exclude) + len(sweep.include)
+    if number * entries > matrix.MOST_COMPARISONS:
+        raise SourceError(f"include and exclude have {entries} entries for {number} combinations; write a table", name)
+
+
+def _at_most(most: Most) -> str:
+    return f"at most {most.jobs} are made, unless {most.label} allows more"
+
+
+def _multiply(sweep: Sweep, name: str) -> list[tuple[Cells, int | None]]:
+    """Return the combinations with the constants in them, each with the line of the entry that made it, if one did."""
+    exclude, include = ([entry for entry, _ in entries] for entries in (sweep.exclude, sweep.include))
+    product = matrix.multiply(sweep.axes, exclude, include)
+    for number in product.idle:
+        sweep.notes.append(f"{name}, line {sweep.exclude[number][1]}: this entry of exclude matches nothing")
+    if not sweep.axes and not include:
+        return [(dict(sweep.constants), None)]
+    if not product.combinations:
+        raise SourceError("everything is excluded, so nothing is left to be made", name)
+    return [
+        ({**sweep.constants, **each}, None if number is None else sweep.include[number][1])
+        for each, number in product.combinations
+    ]
+
+
+# ── what it says ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _rows(sweep: Sweep, found: Sequence[tuple[Cells, int | None]]) -> list[Row]:
+    templates = _Templates(sweep)
+    rows = []
+    for cells, line in found:
+        values = _values(cells)
+        made: dict[str, Any] = {
+            name: text
+            for name in ("prompt", "key")
+            if name in cells and name in values
+            if (text := templates.fill(name, cells[name], values, line)) is not None
+        }
+        places = {each: cell.line for each, cell in cells.items()}
+        rows.append(Row(line=line or sweep.line, values={**values, **made}, places=places))
+    return rows
+
+
+def _values(cells: Cells) -> dict[str, Any]:
+    given = {name: cell.value for name, cell in cells.items() if cell.value is not None}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+
+
+def _takeable(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is itself made by a template."""
+    return {name: value for name, value in values.items() if name not in ("prompt", "key")}
+
+
+@attrs.define
+class _Templates:
+    """The templates of prompts and keys, each read once; what is wrong with one is told where it stands."""
+
+    sweep: Sweep
+    read: dict[tuple[str, int], Template | None] = attrs.field(factory=dict)
+
+    def fill(self, name: str, cell: Cell, values: dict[str, Any], line: int | None) -> str | None:
+        """Fill in a template; a fault is told at *line*, if there is one, since it is the combination that differs."""
+        template = self._template(name, cell)
+        if template is None:
+            return None
+        try:
+            return template.fill(_takeable(values))
+        except TemplateError as error:
+            self.sweep.faults.append(Fault(f"{name}: {error}", line or cell.line))
+            return None
+
+    def _template(self, name: str, cell: Cell) -> Template | None:
+        if not isinstance(cell.value, str):
+            self.sweep.faults.append(Fault(f"{name}: a text is expected", cell.line))
+            return None
+        place = (cell.value, cell.line)
+        if place not in self.read:
+            self.read[place] = self._parsed(name, cell.value, cell.first)
+        return self.read[place]
+
+    def _parsed(self, name: str, text: str, first: int) -> Template | None:
+        try:
+            template = Template.parse(text)
+        except TemplateError as error:
+            self.sweep.faults.append(Fault(f"{name}: {error}", first + error.line - 1))
+            return None
+        self.sweep.used.update(template.names)
+        return template

@@ -1,0 +1,1 @@
+"""Prompt templates, filled from the columns of a row."""

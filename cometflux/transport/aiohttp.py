@@ -1,0 +1,305 @@
+"""Moves bytes: the `Transport` protocol and its aiohttp implementation. "Did it leave?" is answered here.
+
+Three HTTP sessions stand behind one transport. *submit* opens a connection for each POST: a reused one that the
+server closes at that moment looks exactly like a billed POST whose answer was lost. *ask* keeps its connections.
+*download* knows neither the key nor cookies, and connects to public addresses only.
+
+No object of aiohttp leaves this module, not even as the cause of an error: their texts show the key.
+"""
+
+import socket
+import ssl as tls
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from cometflux.errors import AnswerError, ConfigError, ConnectError, Money, OutputError, UnknownSubmissionError
+from cometflux.images.data_uris import read_data_uri
+from cometflux.protocol.requests import Request, Response
+from cometflux.transport.addresses import is_loopback, is_public, may_be_public
+from cometflux.transport.connector import TappedConnector, body_of, tapping
+from cometflux.transport.deadlines import Deadlines
+from cometflux.transport.exchange import Exchange
+from cometflux.transport.redaction import hide_end, spellings
+from cometflux.transport.timeouts import Timeouts
+
+LARGEST_ANSWER = 8 * 1024 * 1024
+"""The most bytes read of an answer of the API, beside the input that it repeats."""
+LARGEST_OUTPUT = 256 * 1024 * 1024
+"""The most bytes read of one output."""
+_MOST_HOPS = 3
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class AiohttpTransport:
+    """The transport over aiohttp.
+
+    Args:
+        key: the API key; sent to *base_url* only, and shown nowhere.
+        base_url: where the API is, without a slash at the end.
+        proxy: the URL of an HTTP proxy; None for a direct connection.
+        ssl: an ``ssl.SSLContext`` that knows your certificates; None for the usual ones.
+        times: how long an exchange may take.
+        largest_output: the most bytes read of one output.
+
+    Raises:
+        ConfigError: *ssl* is something else.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        base_url: str,
+        *,
+        proxy: str | None = None,
+        ssl: Any = None,
+        times: Timeouts | None = None,
+        largest_output: int = LARGEST_OUTPUT,
+    ) -> None:
+        if ssl is not None and not isinstance(ssl, tls.SSLContext):
+            raise ConfigError(f"ssl={ssl!r}: allowed is an ssl.SSLContext, as ssl.create_default_context makes one")
+        # Given with each request: aiohttp would send a session's own headers to a proxy, too.
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._secrets = tuple(spellings(key, proxy))
+        self._base_url = base_url
+        self._proxy = proxy
+        self._ssl = True if ssl is None else ssl
+        self._times = times = Timeouts() if times is None else times
+        self._answers, self._polls = Deadlines(times.answer), Deadlines(times.poll)
+        self._largest_output = largest_output
+        # Where the API itself is on this machine, its outputs may be too.
+        self._is_local = is_loopback(urlsplit(base_url).hostname or "")
+        self._submitter: aiohttp.ClientSession | None = None
+        self._asker: aiohttp.ClientSession | None = None
+        self._downloader: aiohttp.ClientSession | None = None
+
+    def __repr__(self) -> str:
+        return f"<AiohttpTransport {self._base_url}>"
+
+    async def submit(self, request: Request) -> Response:
+        """Send a request that costs money, once, on a connection of its own."""
+        if self._submitter is None:
+            self._submitter = self._open(kind=TappedConnector, force_close=True)
+        exchange = Exchange(self._answers)
+        token = tapping.set(exchange)
+        try:
+            cut = await self._run(self._submitter, request, exchange)
+        finally:
+            tapping.reset(token)
+        if exchange.status is not None:
+            return self._respond(exchange, cut)
+        if not exchange.has_left:
+            raise ConnectError(f"nothing could be sent: {cut}")
+        evidence = cut or "no answer"
+        message = f"the submission left, and no answer came: {evidence}"
+        raise UnknownSubmissionError(message, evidence, fault=exchange.fault)
+
+    async def ask(self, request: Request) -> Response:
+        """Send a request that costs nothing, on a pooled connection."""
+        if self._asker is None:
+            self._asker = self._open()
+        exchange = Exchange(self._polls)
+        cut = await self._run(self._asker, request, exchange)
+        if exchange.status is not None:
+            return self._respond(exchange, cut)
+        if exchange.is_unconnected:
+            raise ConnectError(f"nothing could be asked: {cut}", money=Money.ACCEPTED)
+        raise AnswerError(f"no answer came: {cut}")
+
+    async def _run(self, http: aiohttp.ClientSession, request: Request, exchange: Exchange) -> str | None:
+        """Send *request* and keep what comes back in *exchange*; return how it broke off, None when it is whole."""
+        try:
+            url = URL(self._base_url + request.path, encoded=True)
+            with exchange:
+                body = None if request.body is None else body_of(request.body, exchange)
+                if http is self._asker:
+                    exchange.start()
+                async with http.request(
+                    request.method, url, data=body, headers=self._headers, allow_redirects=False
+                ) as answer:
+                    return await exchange.read(answer, LARGEST_ANSWER + request.echo)
+        except (aiohttp.ClientError, OSError) as error:
+            exchange.fault = type(error).__name__
+            exchange.is_unconnected = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+            return self._describe(error, exchange.patience)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is known here whether anything left
+            exchange.fault = type(error).__name__
+            return f"the HTTP library broke ({exchange.fault})"
+
+    def _respond(self, exchange: Exchange, cut: str | None) -> Response:
+        """Hand over what came back, without the key: a proxy's page may show the headers of the request."""
+        assert exchange.status is not None
+        body, headers = bytes(exchange.body), exchange.headers
+        shown = "\n".join(headers.values())
+        for secret in self._secrets:
+            if secret.encode() in body:
+                body = body.replace(secret.encode(), b"***")
+            body = hide_end(body, secret.encode())
+            if secret in shown:
+                # The first of several counts, as in the original.
+                headers = {name.lower(): self._hide(value) for name, value in reversed([*headers.items()])}
+        return Response(status=exchange.status, headers=headers, body=body, cut=cut, fault=exchange.fault)
+
+    def _hide(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    async def download(self, url: str) -> bytes:
+        """Fetch an output from a public address, over https, without the key; or decode a data URI."""
+        if url[:5].lower() == "data:":
+            return self._read_data_uri(url)
+        if self._downloader is None:
+            self._downloader = self._open(idle=self._times.idle, check_address=self._proxy is None)
+        for _ in range(_MOST_HOPS + 1):
+            found = await self._fetch(self._downloader, self._read_output_url(url))
+            if isinstance(found, bytes):
+                return found
+            url = found
+        raise OutputError(f"the output is redirected more than {_MOST_HOPS} times")
+
+    def _read_data_uri(self, url: str) -> bytes:
+        try:
+            data = read_data_uri(url)
+        except ValueError as error:
+            raise OutputError(f"the output cannot be read: {error}") from error
+        if len(data) > self._largest_output:
+            raise OutputError(f"the output is larger than {self._largest_output} bytes")
+        return data
+
+    def _read_output_url(self, url: str) -> URL:
+        """Read where an output is, unless it may not be fetched from there. Behind a proxy this is the only look."""
+        shown = self._hide(url)[:100]
+        try:
+            # As it stands: a presigned URL must not be rewritten. And read once, so that what is judged is fetched.
+            target = URL(url, encoded=True)
+            host = (target.raw_host or "").lower()
+        except ValueError as error:
+            raise OutputError(f"the output is at {shown!r}, which is no URL") from error
+        is_near = self._is_local and is_loopback(host)
+        if not host or target.scheme not in (("https", "http") if is_near else ("https",)):
+            raise OutputError(f"the output is at {shown!r}; fetched are https URLs only")
+        if target.raw_user is not None or target.raw_password is not None:
+            raise OutputError(f"the output is at a URL of {host} that carries a user name or password")
+        if not (is_near or may_be_public(host)):
+            raise OutputError(f"the output is at {self._hide(host)[:100]!r}, which is not a public address")
+        return target
+
+    async def _fetch(self, http: aiohttp.ClientSession, url: URL) -> bytes | str:
+        """Return the output, or where it is redirected to."""
+        fault = ""
+        try:
+            async with http.get(url, allow_redirects=False) as answer:
+                if answer.status in _REDIRECTS and (target := answer.headers.get("location")):
+                    # As it stands: a presigned URL must not be rewritten.
+                    return str(answer.url.join(URL(target, encoded=True)))
+                if answer.status != 200:
+                    passing = answer.status >= 500 or answer.status in (408, 425, 429)
+                    raise OutputError(f"fetching the output was answered with HTTP {answer.status}", passing)
+                if answer.headers.get("content-encoding", "identity") != "identity":
+                    raise OutputError("the output came compressed, which was not asked for")
+                body = bytearray()
+                async for chunk in answer.content.iter_any():
+                    body += chunk
+                    if len(body) > self._largest_output:
+                        raise OutputError(f"the output is larger than {self._largest_output} bytes")
+                return bytes(body)
+        except OutputError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            fault = self._describe(error, self._times.idle)
+            passing = not isinstance(getattr(error, "os_error", None), _PrivateAddressError)
+        except Exception as error:  # noqa: BLE001 - a URL from outside may be anything
+            fault, passing = f"the HTTP library broke ({type(error).__name__})", False
+        raise OutputError(f"the output could not be fetched: {fault}", passing)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        self._answers.close()
+        self._polls.close()
+        for http in (self._submitter, self._asker, self._downloader):
+            if http is not None:
+                await http.close()
+
+    def _open(
+        self,
+        *,
+        kind: type[aiohttp.TCPConnector] = aiohttp.TCPConnector,
+        idle: float | None = None,
+        force_close: bool = False,
+        check_address: bool = False,
+    ) -> aiohttp.ClientSession:
+        connector = kind(
+            # The session has bounds of its own; the pool's queue would run against the time-outs.
+            limit=0,
+            force_close=force_close,
+            ssl=self._ssl,
+            # Named, because aiohttp's choice depends on what else is installed.
+            resolver=aiohttp.ThreadedResolver(),
+            socket_factory=self._public_socket if check_address else None,
+        )
+        http = aiohttp.ClientSession(
+            connector=connector,
+            headers={"User-Agent": "cometflux", "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            proxy=self._proxy,
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                connect=self._times.connect,
+                sock_connect=self._times.connect,
+                sock_read=idle,
+            ),
+        )
+        # An instrumentation of the whole program adds some. aiohttp would wait for them before it hands a paid id over.
+        http.trace_configs.clear()
+        return http
+
+    def _public_socket(self, info: tuple[Any, ...]) -> socket.socket:
+        """Open a socket for an address, unless the address is one that no output of a public service has.
+
+        A resolver alone would miss addresses that stand in the URL literally.
+        """
+        family, kind, protocol, _, address = info
+        if not self._may_connect(address[0]):
+            raise _PrivateAddressError(f"{address[0]} is not a public address")
+        opened = socket.socket(family, kind, protocol)
+        opened.setblocking(False)
+        return opened
+
+    def _may_connect(self, address: str) -> bool:
+        return is_public(address) or (self._is_local and is_loopback(address))
+
+    def _describe(self, error: BaseException, wait: float) -> str:
+        """Tell a fault in words that hold nothing of the request."""
+        match error:
+            case aiohttp.ConnectionTimeoutError():
+                return f"no connection within {self._times.connect:g} s"
+            case aiohttp.ClientConnectorDNSError():
+                return f"the host name {error.host!r} cannot be resolved"
+            case aiohttp.ClientConnectorCertificateError():
+                return f"the certificate of {error.host} is not trusted"
+            case aiohttp.ClientConnectorError():
+                # Not the error's own text: that shows a call of the operating system twice over.
+                return f"cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
+            case aiohttp.ClientHttpProxyError():
+                return f"the proxy refused with HTTP {error.status}"
+            case aiohttp.ServerDisconnectedError():
+                return "the connection was closed"
+            case aiohttp.ClientPayloadError():
+                return "the body ended before it was complete"
+            case aiohttp.ClientResponseError():
+                return "the answer is not HTTP"
+            case TimeoutError():
+                return f"nothing within {wait:g} s"
+            case OSError():
+                return error.strerror or type(error).__name__
+            case _:
+                return type(error).__name__
+
+
+class _PrivateAddressError(OSError):
+    """An output was to be fetched from where no public service is."""

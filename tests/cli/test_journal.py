@@ -1,0 +1,651 @@
+"""A batch of the command that is run again: what its folder remembers, and what is never bought twice."""
+
+import contextlib
+import json
+import os
+import re
+import resource
+import shlex
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cometflux import Journal, PollPolicy
+from cometflux.cli import main
+from cometflux.cli.batch import journal as batch_journal
+from cometflux.cli.batch.run import _Run
+from cometflux.journal import database
+from cometflux.journal.plan import plan_jobs
+from cometflux.journal.writer import JournalWriter
+from cometflux.testing import LocalService
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
+started = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running():
+    yield
+    while started:
+        process = started.pop()
+        process.kill()
+        process.wait()
+        for stream in filter(None, (process.stdout, process.stderr)):
+            stream.close()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("COMETAPI_API_KEY", raising=False)
+    # So that no test waits for its turn to ask.
+    for name in ("floor", "ceiling"):
+        monkeypatch.setitem(PollPolicy.__init__.__kwdefaults__, name, 0.02)
+    # Where nobody listens, should a test forget its service.
+    monkeypatch.setenv("COMETFLUX_BASE_URL", "http://127.0.0.1:9/replicate/v1")
+    return tmp_path
+
+
+@pytest.fixture
+def service(monkeypatch):
+    with LocalService.in_thread(latency=0.0, pixels=1024) as service:
+        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
+        monkeypatch.setenv("COMETAPI_KEY", service.key)
+        yield service
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """A service whose predictions take long enough to be interrupted."""
+    with LocalService.in_thread(latency=0.2, pixels=1024) as service:
+        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
+        monkeypatch.setenv("COMETAPI_KEY", service.key)
+        yield service
+
+
+def write(*rows, header="prompt,key", name="a.csv"):
+    Path(name).write_text("\n".join([header, *rows, ""]))
+
+
+def run(line, code=0):
+    """Run the command, and see that it ends with *code*."""
+    assert code == main(shlex.split(line))
+
+
+def status(folder="a-images"):
+    with Journal(folder) as journal:
+        counts = journal.status()
+    assert counts["planned"] == sum(counts.values()) - counts["planned"], "the parts add up"
+    return {name: count for name, count in counts.items() if count}
+
+
+def prompts(service):
+    return sorted(bill.input["prompt"] for bill in service.bills)
+
+
+def pictures(folder="a-images"):
+    return sorted(str(path) for path in Path(folder).glob("[0-9]*") if path.suffix != ".json")
+
+
+def start(line, **options):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cometflux.cli", *shlex.split(line)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+    started.append(process)
+    return process
+
+
+def wait_until_it_catches_signals(running):
+    """Before that, a signal is the interpreter's."""
+    mask = 1 << signal.SIGTERM - 1
+    give_up = time.monotonic() + 10
+    while not int(re.search(r"SigCgt:\t([0-9a-f]+)", Path(f"/proc/{running.pid}/status").read_text())[1], 16) & mask:
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    # From there to the first read of stdin.
+    time.sleep(0.3)
+
+
+def rest_of(running):
+    out, err = running.stdout.read(), running.stderr.read()
+    running.wait(10)
+    return out, err
+
+
+# Run again.
+
+
+def test_a_second_run_buys_nothing_prints_the_same_paths_and_says_that_nothing_was_left(service, capsys):
+    write("a fox,", "an owl,k")
+    run("batch a.csv")
+    first = capsys.readouterr().out
+    requests = len(service.requests)
+    run("batch a.csv")
+    out, err = capsys.readouterr()
+    assert (2, requests) == (len(service.bills), len(service.requests))
+    assert sorted(first.splitlines()) == sorted(out.splitlines()) == pictures()
+    assert "going on with a-images: 2 of 2 saved\n" in err
+    assert re.search(r"succeeded +2\nfrom earlier runs +2\nbought +0\nelapsed", err)
+    assert "nothing was left to do: 2 pictures in a-images" == err.splitlines()[-1]
+
+
+def test_what_failed_or_is_unknown_is_not_told_to_be_in_the_folder(service, capsys):
+    write("a fox,")
+    service.fail("failed")
+    run("batch a.csv", 1)
+    write("a fox,", "an owl,", "a toad,")
+    service.fail("drop", after=True)
+    run("batch a.csv --max-pending 1", 5)
+    capsys.readouterr()
+    run("batch a.csv", 5)
+    err = capsys.readouterr().err
+    assert "nothing was left to do: 1 of 3 jobs is saved in a-images, 1 failed, 1 is unknown\n" in err
+
+
+def test_pictures_are_told_to_be_of_the_file_where_the_folder_has_others(service, capsys):
+    write("a fox,", "an owl,")
+    run("batch a.csv")
+    write("a fox,")
+    capsys.readouterr()
+    run("batch a.csv")
+    assert "nothing was left to do: 1 picture of this file in a-images" == capsys.readouterr().err.splitlines()[-1]
+    write("a fox,", "a toad,")
+    run("batch a.csv")
+    assert "2 pictures of this file in a-images" == capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_folder_is_resumed_without_its_prompt_file_and_asks_for_nothing(service, capsys):
+    write("a fox,", "an owl,k")
+    run("batch a.csv")
+    Path("a.csv").unlink()
+    capsys.readouterr()
+    run("resume a-images --json")
+    out, err = capsys.readouterr()
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [(True, True), (True, True)] == [(record["ok"], record["resumed"]) for record in records]
+    assert {"#00000", "k"} == {record["key"] for record in records}
+    assert (2, "nothing was left to do: 2 pictures in a-images") == (len(service.bills), err.splitlines()[-1])
+
+
+def test_only_what_is_new_in_the_file_is_bought(service, capsys):
+    write("a fox,", "an owl,k")
+    run("batch a.csv")
+    write("a toad,", "an owl,k", "a fox,")
+    run("batch a.csv")
+    assert ["a fox", "a toad", "an owl"] == prompts(service)
+    assert {"planned": 3, "saved": 3} == status()
+    assert "going on with a-images: 2 of 3 saved, 1 to do\n" in capsys.readouterr().err
+
+
+def test_rows_in_another_order_are_the_same_jobs(service):
+    write("a fox,", "an owl,k", "a toad,")
+    run("batch a.csv")
+    write("a toad,", "a fox,", "an owl,k")
+    run("batch a.csv")
+    assert 3 == len(service.bills) == len(pictures())
+
+
+def test_what_is_bought_and_no_longer_in_the_file_stays_counted_and_is_told(service, capsys):
+    write("a fox,", "an owl,")
+    run("batch a.csv")
+    write("a fox,")
+    capsys.readouterr()
+    run("batch a.csv")
+    assert {"planned": 2, "saved": 2} == status()
+    err = capsys.readouterr().err
+    assert "note: 1 job of an earlier run is no longer in the file, but bought, and stays counted\n" in err
+    write("a toad,")
+    run("batch a.csv")
+    err = capsys.readouterr().err
+    assert "note: 2 jobs of an earlier run are no longer in the file, but bought, and stay counted\n" in err
+
+
+def test_what_was_not_sent_and_is_no_longer_in_the_file_is_planned_no_longer(service, capsys):
+    write("a fox,", "an owl,")
+    run("batch a.csv --limit 1 --max-pending 1", 4)
+    write("a fox,")
+    capsys.readouterr()
+    run("batch a.csv")
+    assert {"planned": 1, "saved": 1} == status()
+    assert "note: 1 job of an earlier run is no longer planned: not in the file" in capsys.readouterr().err
+    run("resume a-images")
+    assert ["a fox"] == prompts(service)
+
+
+def test_a_file_with_nothing_of_the_folder_in_it_is_told_to_be_new(service, capsys):
+    write("a fox,", "an owl,")
+    run("batch a.csv")
+    write("a toad,")
+    run("batch a.csv")
+    assert "note: none of the 2 jobs in a-images is in this file; the one in it is new\n" in capsys.readouterr().err
+
+
+def test_a_key_for_another_input_is_told_with_its_line_and_nothing_is_sent(service, capsys):
+    write("a fox,a", "an owl,b")
+    run("batch a.csv")
+    write("a newt,", "a hen,b", "a toad,a")
+    capsys.readouterr()
+    run("batch a.csv", 2)
+    where = "stands in the journal for another input; give it another key, or another folder with --out"
+    assert [f"error: a.csv, line 3: key 'b' {where}", f"error: a.csv, line 4: key 'a' {where}"] == (
+        capsys.readouterr().err.splitlines()[:2]
+    )
+    assert (2, {"planned": 2, "saved": 2}) == (len(service.bills), status())
+
+
+def test_copies_of_one_row_are_jobs_of_their_own(service):
+    write("a fox,k", "an owl,")
+    for count in (1, 2, 3, 2):
+        run(f"batch a.csv --count {count}")
+    assert ["a fox"] * 3 + ["an owl"] * 3 == prompts(service)
+
+
+def test_what_the_service_still_has_comes_before_what_is_new(service):
+    """Outputs are gone after an hour, and a limit may end the run."""
+    write("an owl,k")
+    service.fail("drop", after=True)
+    run("batch a.csv", 5)
+    run(f"unknown a-images --adopt k={service.bills[0].id}")
+    write("a fox,", "a toad,", "an owl,k")
+    run("batch a.csv --limit 1 --max-pending 1", 4)
+    assert {"planned": 3, "saved": 1, "waiting": 2} == status()
+
+
+# Limits, failures, keys.
+
+
+def test_a_limit_ends_with_exit_code_4_and_a_higher_one_goes_on(service, capsys):
+    write("a fox,", "an owl,", "a toad,")
+    run("batch a.csv --limit 1 --json", 4)
+    out, err = capsys.readouterr()
+    assert ["not_sent", "not_sent", "succeeded"] == sorted(json.loads(line)["kind"] for line in out.splitlines())
+    assert "error: the limit of 1 predictions is reached\n" in err
+    *_, said, line = err.splitlines()
+    assert ("to go on, raise the limit, as in:", "  cometflux resume a-images --limit 3") == (
+        said,
+        line,
+    )
+    run("resume a-images --limit 2", 4)
+    assert 2 == len(service.bills)
+    run(line.removeprefix("  cometflux "))
+    assert ({"planned": 3, "saved": 3}, 3) == (status(), len(service.bills))
+
+
+def test_a_limit_below_what_is_bought_is_raised_above_it(service, capsys):
+    write("a fox,", "an owl,", "a toad,")
+    run("batch a.csv --limit 2", 4)
+    run("resume a-images --limit 1", 4)
+    assert "  cometflux resume a-images --limit 3" == capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="asks bash what it reads")
+@pytest.mark.parametrize("name", [b"it's\x1b[31m\n7", b"caf\xe9\\1", "t\u00e9 \u2028".encode(), b"-plain"])
+def test_the_line_that_goes_on_names_any_folder_as_bash_reads_it(name, service, capsys):
+    folder = os.fsdecode(name)
+    write("a fox,", "an owl,")
+    assert 4 == main(["batch", "a.csv", f"--out={folder}", "--limit", "0"])
+    line = capsys.readouterr().err.splitlines()[-1]
+    script = f"cometflux() {{ printf '%s\\0' \"$@\"; }}\n{line}"
+    read = subprocess.run(["/bin/bash", "-c", script], capture_output=True, timeout=20, check=True).stdout
+    expected = b"./" + name if name.startswith(b"-") else name
+    assert [b"resume", expected, b"--limit", b"2", b""] == read.split(b"\0")
+    assert line.isprintable()
+
+
+def test_a_limit_holds_without_a_journal_too(service):
+    run("generate 'a fox' 'an owl' --limit 1", 4)
+    assert 1 == len(service.bills)
+
+
+def test_outcomes_that_were_not_drawn_are_told_as_the_journal_has_them(service, capsys):
+    write("a fox,", "an owl,b")
+    run("batch a.csv")
+    write(*(f"toad {number}," for number in range(9)), "an owl,b")
+    capsys.readouterr()
+    run("batch a.csv --limit 3 --max-pending 1 --json", 4)
+    records = {record["key"]: record for record in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert 10 == len(records)
+    assert (True, True, ["a-images/00001-an-owl.webp"]) == tuple(
+        records["b"][name] for name in ("ok", "resumed", "files")
+    )
+
+
+def test_what_failed_for_a_passing_reason_is_bought_again_when_allowed(service, capsys):
+    write("a fox,")
+    service.fail("failed-transient")
+    run("batch a.csv", 1)
+    run("resume a-images", 1)
+    assert 1 == len(service.bills)
+    run("resume a-images --retry-failed 1")
+    assert (2, {"planned": 1, "saved": 1}) == (len(service.bills), status())
+
+
+def test_another_key_is_refused_unless_it_is_said_to_be_new(service, capsys, monkeypatch):
+    write("a fox,")
+    run("batch a.csv")
+    monkeypatch.setenv("COMETAPI_KEY", "another")
+    capsys.readouterr()
+    run("batch a.csv", 3)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("which may belong to another account; to go on with the new key, add --new-key")
+    run("batch a.csv --new-key")
+    assert 1 == len(service.bills)
+
+
+def test_the_address_of_a_folder_is_taken_for_its_own_key_only(service, capsys, monkeypatch):
+    write("a fox,")
+    run("batch a.csv")
+    monkeypatch.delenv("COMETFLUX_BASE_URL")
+    run("resume a-images")
+    monkeypatch.setenv("COMETAPI_KEY", "another")
+    capsys.readouterr()
+    run("resume a-images", 3)
+    assert "begun with another API key" in capsys.readouterr().err
+    # Through nowhere, should it be sent after all.
+    run("resume a-images --new-key --proxy http://127.0.0.1:9", 3)
+    assert "belongs to http://127.0.0.1" in capsys.readouterr().err
+
+
+def test_a_folder_that_names_an_address_and_proves_no_key_gets_none(service, capsys, monkeypatch):
+    """It may come from somebody who wants the key to be sent there."""
+    write("a fox,")
+    run("batch a.csv --limit 0", 4)
+    with contextlib.closing(sqlite3.connect("a-images/journal.sqlite3")) as changed, changed:
+        front = database.read_front(changed)
+        database.turn_front(changed, front._replace(key_salt=None, key_sum=None))
+    monkeypatch.delenv("COMETFLUX_BASE_URL")
+    monkeypatch.setenv("COMETAPI_KEY", "of-somebody-else")
+    seen = len(service.requests)
+    capsys.readouterr()
+    run("resume a-images", 3)
+    assert "is damaged: it does not say whose it is" in capsys.readouterr().err
+    assert seen == len(service.requests)
+
+
+@pytest.mark.parametrize(("first", "second", "said"), [("--local", "", "was made with"), ("", "--local", "without")])
+def test_a_folder_of_the_local_service_is_one_for_good(first, second, said, service, capsys):
+    write("a fox,")
+    run(f"batch a.csv {first}")
+    capsys.readouterr()
+    run(f"batch a.csv {second}", 3)
+    assert (
+        f"error: the folder 'a-images' was made with{'out' if first == '' else ''} --local" in capsys.readouterr().err
+    )
+    run(f"resume a-images {second}", 3)
+    assert said in capsys.readouterr().err
+
+
+def test_with_the_local_service_a_second_run_draws_only_what_is_not_on_the_disk(capsys):
+    write("a fox,", "an owl,")
+    run("batch a.csv --local")
+    Path("a-images/00000-a-fox.webp").unlink()
+    capsys.readouterr()
+    run("batch a.csv --local")
+    assert re.search(r"from earlier runs +1\nbought +1\n", capsys.readouterr().err)
+    assert 2 == len(pictures())
+
+
+# What is wrong with the folder.
+
+
+def test_two_processes_cannot_work_on_one_folder_and_status_adds_up_meanwhile(slow, capsys):
+    write(*(f"fox {number}," for number in range(6)))
+    running = start("batch a.csv --max-pending 2")
+    running.stdout.readline()
+    run("batch a.csv", 3)
+    assert "is in use by another process" in capsys.readouterr().err
+    run("unknown a-images --abandon x", 3)
+    run("status a-images")
+    assert "a batch is running on it" in capsys.readouterr().out
+    while running.poll() is None:
+        assert 6 == status()["planned"]
+        time.sleep(0.05)
+    assert 6 == len(slow.bills)
+    run("status a-images")
+    assert "planned  6\nsaved    6\nno batch is running on it\n" == capsys.readouterr().out
+
+
+def test_status_as_json_has_always_the_same_keys(service, capsys):
+    write("a fox,")
+    run("batch a.csv")
+    capsys.readouterr()
+    run("status a-images --json")
+    kinds = ("unsaved", "failed", "canceled", "expired", "detached", "not_sent", "rejected", "unknown", "pending")
+    expected = {"planned": 1, "saved": 1, **dict.fromkeys(kinds, 0), "waiting": 0}
+    assert expected == json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("line", ["status .", "unknown .", "resume .", "status nowhere", "resume nowhere"])
+def test_a_folder_without_a_journal_is_one_line_and_exit_code_3(line, service, folder, capsys):
+    run(line, 3)
+    out, err = capsys.readouterr()
+    assert ("", 1) == (out, err.count("\n"))
+    assert err.startswith("error: there is no journal at ")
+    assert err.endswith("; cometflux batch FILE --out FOLDER makes one\n")
+    assert [] == list(folder.iterdir())
+
+
+@pytest.mark.parametrize("command", ["status", "unknown", "resume"])
+def test_what_is_no_journal_is_told_with_the_command_that_makes_one(command, service, capsys):
+    with contextlib.closing(sqlite3.connect("other.sqlite3")) as other, other:
+        other.execute("CREATE TABLE things(name)")
+    Path("notes.txt").write_text("a fox\n" * 1000)
+    for name in ("other.sqlite3", "notes.txt"):
+        run(f"{command} {name}", 3)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("; cometflux batch FILE --out FOLDER makes one")
+
+
+@pytest.mark.parametrize("line", ["batch a.csv", "resume a-images", "status a-images", "unknown a-images"])
+def test_a_damaged_journal_is_one_line_and_exit_code_3(line, service, capsys):
+    write("a fox,")
+    run("batch a.csv")
+    journal = Path("a-images/journal.sqlite3")
+    journal.write_bytes(b"\0" * 4096 + journal.read_bytes()[4096:])
+    capsys.readouterr()
+    run(line, 3)
+    out, err = capsys.readouterr()
+    assert ("", 1, 1) == (out, err.count("\n"), len(service.bills))
+    assert err.startswith("error: ")
+    assert "journal" in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_to_is_exit_code_3_and_can_be_looked_at(service, capsys):
+    write("a fox,")
+    run("batch a.csv")
+    Path("a-images").chmod(0o500)
+    try:
+        run("batch a.csv", 3)
+        assert "cannot be written to" in capsys.readouterr().err
+        run("status a-images")
+    finally:
+        Path("a-images").chmod(0o700)
+
+
+def test_a_journal_that_cannot_be_written_any_more_ends_the_run_with_exit_code_3_and_names_the_ids(service):
+    write(*(f"fox {number}," for number in range(100)))
+    # Enough to plan them all, and for some to be bought.
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (250_000, 250_000))
+    running = start("batch a.csv --max-pending 4", preexec_fn=limit)
+    _, err = rest_of(running)
+    assert (3, 1) == (running.returncode, err.count("error: ")), err
+    assert 0 < len(service.bills) < 100
+    assert "error: the journal 'a-images/journal.sqlite3' cannot be used: " in err
+    saved = {json.loads(path.read_text())["prediction"]["id"] for path in Path("a-images").glob("[0-9]*.json")}
+    assert all(bill.id in saved or bill.id in err for bill in service.bills)
+    code = main(["resume", "a-images"])
+    assert (code, 100) == (5 if "unknown" in status() else 0, len(pictures()) + status().get("unknown", 0))
+    assert 100 == len(service.bills)
+
+
+# Reference images.
+
+
+@pytest.mark.parametrize("change", ["changed", "gone"])
+def test_an_image_that_changed_or_vanished_ends_its_job_only(change, service, folder, capsys, monkeypatch):
+    Path("refs").mkdir()
+    Path("refs/b.png").write_bytes(PNG)
+    Path("refs/a.csv").write_text("prompt,model,input_image\na fox,schnell,\npaint it,kontext-pro,b.png\n")
+    run("batch refs/a.csv --out out --limit 1 --max-pending 1", 4)
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    if change == "changed":
+        (folder / "refs" / "b.png").write_bytes(PNG + b"\0")
+    else:
+        (folder / "refs" / "b.png").unlink()
+    run("resume ../out", 1)
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("has changed since the job was planned" if change == "changed" else "No such file") in said
+    (folder / "refs" / "b.png").write_bytes(PNG)
+    run("resume ../out")
+    assert ["a fox", "paint it"] == prompts(service)
+
+
+# Ending.
+
+
+def test_killed_in_the_middle_and_resumed_nothing_is_bought_twice(slow):
+    names = sorted(f"fox {number}" for number in range(30))
+    write(*(f"{name}," for name in names))
+    running = start("batch a.csv --max-pending 8")
+    running.stdout.readline()
+    running.kill()
+    rest_of(running)
+    assert 0 < len(slow.bills) < 30
+    code = main(["resume", "a-images"])
+    unknown = status().get("unknown", 0)
+    assert (5 if unknown else 0) == code
+    assert len(names) - unknown <= len(slow.bills) <= 30
+    assert len(set(prompts(slow))) == len(prompts(slow)), "each is bought once"
+    assert 30 == len(pictures()) + unknown
+
+
+def test_the_line_that_is_printed_by_sigterm_finishes_the_batch_as_it_stands(slow, folder):
+    write(*(f"fox {number}," for number in range(16)), name="it's.csv")
+    running = start(f'batch "it\'s.csv" --max-pending 4 --base-url {slow.url}')
+    running.stdout.readline()
+    running.terminate()
+    _, err = rest_of(running)
+    assert 143 == running.returncode
+    assert len(slow.bills) < 16
+    assert re.search(r"^interrupted: \d+ predictions bought, \d+ pictures in it's-images$", err, re.MULTILINE)
+    line = err.splitlines()[-1]
+    assert line.startswith("  cometflux resume ")
+    script = f'cometflux() {{ "{sys.executable}" -m cometflux.cli "$@"; }}\n{line}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COMETFLUX_BASE_URL": ""},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (0, 16) == (done.returncode, len(slow.bills)), done.stderr
+    assert {"planned": 16, "saved": 16} == status("it's-images")
+
+
+def test_a_second_ctrl_c_leaves_at_once_with_the_line_and_without_the_ids(monkeypatch):
+    with LocalService.in_thread(latency=60, pixels=4096) as service:
+        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
+        monkeypatch.setenv("COMETAPI_KEY", service.key)
+        write("a fox,", "an owl,")
+        running = start("batch a.csv")
+        give_up = time.monotonic() + 10
+        while len([request for request in service.requests if request.method == "GET"]) < 2:
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        assert "stopping: " in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        _, err = rest_of(running)
+    assert 130 == running.returncode
+    assert "Traceback" not in err
+    assert "2 predictions are paid and not saved; the journal has their ids\n" in err
+    assert ["a-images: 0 of 2 saved, 2 at the service", "to go on:", "  cometflux resume a-images"] == (
+        err.splitlines()[-3:]
+    )
+
+
+def test_interrupted_with_json_every_job_is_one_line_all_the_same(slow):
+    write(*(f"fox {number}," for number in range(30)))
+    running = start("batch a.csv --max-pending 4 --json")
+    first = running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    out, _ = rest_of(running)
+    assert 130 == running.returncode
+    records = [json.loads(line) for line in [first, *out.splitlines()]]
+    assert list(range(30)) == sorted(record["index"] for record in records)
+    assert len(slow.bills) == sum(record["ok"] for record in records) < 30
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks the kernel what a process catches")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_prompts_are_read_says_that_nothing_was_sent(number, code, service):
+    running = start("batch -", stdin=subprocess.PIPE)
+    wait_until_it_catches_signals(running)
+    running.send_signal(number)
+    _, err = rest_of(running)
+    running.stdin.close()
+    assert (code, "interrupted; nothing was sent\n") == (running.returncode, err)
+    assert [] == service.bills
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_the_journal_is_planned_leaves_it_free(number, code, service, capsys, monkeypatch):
+    write("a fox,")
+    plan = plan_jobs
+
+    def interrupted(jobs):
+        yield from plan(jobs)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(batch_journal, "plan_jobs", interrupted)
+    run("batch a.csv", code)
+    assert "interrupted; nothing was sent by this run\n" == capsys.readouterr().err
+    assert [] == service.bills
+    with Journal("a-images") as journal:
+        assert not journal.is_running
+
+
+@pytest.mark.parametrize("line", ["batch a.csv", "resume a-images"])
+def test_a_signal_before_the_first_step_names_the_command_that_goes_on_with_what_is_bought(
+    line, service, capsys, monkeypatch
+):
+    write("an owl,k")
+    service.fail("drop", after=True)
+    run("batch a.csv", 5)
+    run(f"unknown a-images --adopt k={service.bills[0].id}")
+    capsys.readouterr()
+    monkeypatch.setattr(JournalWriter, "open", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    run(line, 130)
+    assert [
+        "interrupted; nothing was sent by this run",
+        "a-images: 0 of 1 saved, 1 at the service",
+        "to go on:",
+        "  cometflux resume a-images",
+    ] == capsys.readouterr().err.splitlines()
+
+
+def test_a_signal_behind_the_last_step_does_not_say_that_nothing_was_sent(service, capsys, monkeypatch):
+    write("a fox,")
+    monkeypatch.setattr(_Run, "_read_status", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    run("batch a.csv", 143)
+    assert "nothing was sent" not in capsys.readouterr().err
+    assert 1 == len(service.bills)

@@ -1,0 +1,223 @@
+"""The command itself: help, version, what it imports, and what it says of the models."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+import cometflux
+from cometflux import flux
+from cometflux.cli import main
+from cometflux.cli.app import app
+from cometflux.models import docs
+from cometflux.testing import FAULTS
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def python(program, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def test_the_version_is_the_package_s(capsys):
+    assert 0 == main(["--version"])
+    assert cometflux.__version__ == capsys.readouterr().out.strip()
+
+
+def test_without_arguments_the_commands_are_listed(capsys):
+    assert 0 == main([])
+    shown = capsys.readouterr().out
+    commands = [
+        "generate",
+        "batch",
+        "resume",
+        "status",
+        "unknown",
+        "gallery",
+        "models",
+        "show",
+        "mcp",
+        "local-service",
+        "config",
+        "completion",
+    ]
+    listed = re.findall(r"^│ ([a-z][a-z-]+) ", shown, re.MULTILINE)
+    assert commands == [name for name in listed if name in commands]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["models"]], ids=" ".join)
+def test_help_and_models_do_not_load_what_talks_to_the_network(arguments):
+    program = (
+        "import sys\n"
+        "from cometflux.cli import main\n"
+        "code = main(sys.argv[1:])\n"
+        "assert 'rich' in sys.modules\n"
+        "loaded = {'aiohttp', 'backoff', 'cattrs', 'PIL'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {loaded}' if loaded else code)"
+    )
+    done = python(program, *arguments)
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("command", ["generate", "batch"])
+def test_the_whole_help_has_an_example_and_one_short_line_for_each_parameter_of_a_model(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert 0 == main([command, "--help-all"])
+    shown = capsys.readouterr().out
+    assert f"  cometflux {command} " in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    start, end = shown.index("Model parameters"), shown.rindex("─╯")
+    lines = [line.split()[1] for line in shown[start:end].splitlines() if " --" in line]
+    assert [f"--{name.replace('_', '-')}" for name in docs.all_parameters()] == lines
+    # Three lines introduce and end the group; one name is so long that what it takes stands below it.
+    assert len(lines) + 5 == len(shown[start:end].splitlines())
+
+
+def pages(app=app, path=()):
+    """Every command, as it is written."""
+    yield path
+    for name in app:
+        if not name.startswith("-"):
+            yield from pages(app[name], (*path, name))
+
+
+def test_the_first_help_fits_a_screen_and_a_command_is_on_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert 0 == main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 24
+    listed = [line for line in lines if line.startswith("│ ")]
+    assert [name for name in app if not name.startswith("-")] == [line.split()[1] for line in listed]
+
+
+@pytest.mark.parametrize("words", list(pages()), ids=" ".join)
+def test_each_help_shows_an_example_of_its_command_and_fits_80_columns(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert 0 == main([*words, "--help"])
+    shown = capsys.readouterr().out
+    assert f"  {' '.join(['cometflux', *words])}" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("command", ["generate", "batch", "resume"])
+def test_the_first_screen_of_a_long_help_shows_usage_example_and_main_options(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert 0 == main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"Usage: cometflux {command} ")
+    screen = "\n".join(lines[:24])
+    assert f"\n  cometflux {command} " in screen
+    assert "--local " in screen
+    assert "`--help-all` tells what every option does." == lines[-1]
+
+
+def test_the_short_help_names_every_option_and_leaves_what_most_do_to_the_whole_one(capsys):
+    main(["generate", "--help"])
+    short = capsys.readouterr().out
+    main(["generate", "--help-all"])
+    whole = capsys.readouterr().out
+    assert set(re.findall(r"--[a-z-]+", whole)) <= set(re.findall(r"--[a-z-]+", short))
+    for about in ("Width to height", "Most questions to ask"):
+        assert about in whole
+        assert about not in short
+
+
+@pytest.mark.parametrize("command", ["resume", "status", "unknown"])
+def test_help_of_what_works_on_a_folder_has_an_example_and_fits_a_narrow_terminal(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert 0 == main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert f"  cometflux {command} prompts-images" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_help_of_the_local_service_names_the_faults(capsys):
+    assert 0 == main(["local-service", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"Faults: {', '.join(FAULTS)}" == shown[shown.index("Faults: ") :]
+
+
+def test_help_marks_the_prompts_as_required(capsys):
+    assert 0 == main(["generate", "--help"])
+    assert "What a picture should show; in quotes. [required]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", ["cyclopts", "rich"])
+def test_without_its_extra_the_command_says_what_to_install(missing):
+    program = f"import sys; sys.modules[{missing!r}] = None; from cometflux.cli import main; sys.exit(main())"
+    done = python(program, "--help")
+    assert (3, "", 'the command needs an extra: pip install "cometflux[cli]"\n') == (
+        done.returncode,
+        done.stdout,
+        done.stderr,
+    )
+
+
+def test_without_pillow_the_local_service_says_what_to_install(tmp_path):
+    program = "import sys; sys.modules['PIL'] = None; from cometflux.cli import main; sys.exit(main())"
+    done = python(program, "generate", "a fox", "--local", "--out", str(tmp_path))
+    assert (3, 'error: --local needs an extra: pip install "cometflux[cli,local]"\n') == (done.returncode, done.stderr)
+
+
+# The models.
+
+
+def test_models_lists_every_model_with_its_class_and_reference_image(capsys):
+    assert 0 == main(["models"])
+    lines = capsys.readouterr().out.splitlines()
+    assert ["model", "class", "parameters", "reference", "image", "output"] == lines[0].split()
+    assert [docs.slug(name) for name in flux.MODELS] == [line.split()[0] for line in lines[1:]]
+    assert "flux-dev flux.Dev 13 image 1 to 4 images" in [" ".join(line.split()) for line in lines]
+
+
+def test_models_as_json_is_one_object_per_line(capsys):
+    assert 0 == main(["models", "--json"])
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert list(flux.MODELS) == [record["model"] for record in records]
+    for record in records:
+        assert [each.name for each in flux.parameters(record["model"])] == record["parameters"]
+
+
+@pytest.mark.parametrize("name", ["flux-dev", "dev", "Dev", "black-forest-labs/flux-dev"])
+def test_a_model_s_parameters_are_shown_with_range_default_and_help(name, capsys):
+    assert 0 == main(["models", name])
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "flux-dev: up to four images at once, from text or from one image." == shown[0]
+    assert "num_inference_steps 1 to 50 28 Denoising steps, 1 to 50; 28 unless given." in shown
+    assert any(line.startswith("output_format webp, jpg, png webp File format;") for line in shown)
+
+
+def test_a_model_s_parameters_as_json_are_complete(capsys):
+    assert 0 == main(["models", "2-flex", "--json"])
+    records = {each["name"]: each for each in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert [each.name for each in flux.parameters("2-flex")] == list(records)
+    assert {
+        "name": "guidance",
+        "type": "number",
+        "required": False,
+        "default": 4.5,
+        "choices": None,
+        "minimum": 1.5,
+        "maximum": 10,
+        "most": None,
+        "help": "How closely to follow the prompt, 1.5 to 10; 4.5 unless given.",
+    } == records["guidance"]
+
+
+def test_every_parameter_has_a_help_text():
+    for model in flux.MODELS.values():
+        texts = docs.parameter_texts(model)
+        assert all(texts[each.name] for each in flux.parameters(model))
+    assert all(docs.short_text(name, takers) for name, takers in docs.all_parameters().items())
+
+
+def test_a_help_text_is_that_of_the_nearest_class():
+    assert docs.parameter_texts(flux.Flux2Flex)["input_images"].startswith("Up to 10 images")
+    assert docs.parameter_texts(flux.Flux2Pro)["input_images"].startswith("Up to 8 images")

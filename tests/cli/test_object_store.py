@@ -1,0 +1,259 @@
+"""The command with pictures that go to an object store: what it prints, what it remembers, and what it refuses."""
+
+import json
+import re
+import shlex
+import sys
+
+import pytest
+from s3_server import KEY_ID, NAME, SECRET, Bucket
+
+from cometflux import Journal, PollPolicy
+from cometflux.cli import main
+from cometflux.testing import LocalService
+
+PLACE = f"s3://{NAME}/tour"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Bucket() as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def bucket(server, monkeypatch):
+    server.reset()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("floor", "ceiling"):
+        monkeypatch.setitem(PollPolicy.__init__.__kwdefaults__, name, 0.02)
+    return tmp_path
+
+
+@pytest.fixture
+def service(monkeypatch):
+    with LocalService.in_thread(latency=0.0, pixels=1024) as service:
+        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
+        monkeypatch.setenv("COMETAPI_KEY", service.key)
+        yield service
+
+
+@pytest.fixture
+def prompts(folder):
+    (folder / "a.csv").write_text("prompt,key\na fox,k1\nan owl,k2\na hare,k3\n")
+
+
+def run(line, code=0):
+    assert code == main(shlex.split(line))
+
+
+def pictures(bucket):
+    return [name for name in bucket.names() if name.endswith(".webp")]
+
+
+def test_generate_prints_urls_and_says_last_where_the_pictures_are(bucket, service, folder, capsys):
+    run(f"generate 'a fox' 'an owl' --out {PLACE}")
+    out, err = capsys.readouterr()
+    assert [f"s3://{NAME}/{name}" for name in pictures(bucket)] == sorted(out.splitlines())
+    assert f"2 pictures in {PLACE}" == err.splitlines()[-1]
+    assert [] == list(folder.iterdir()), "nothing is left on this machine"
+
+
+def test_json_tells_urls(bucket, service, capsys):
+    run(f"generate 'a fox' --json --out {PLACE}/")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert [f"{PLACE}/00000-a-fox.webp"] == json.loads(line)["files"]
+
+
+def test_a_batch_keeps_its_journal_in_the_folder_it_would_have_had(bucket, service, prompts, folder):
+    run(f"batch a.csv --out {PLACE}")
+    assert {"journal", "manifest", "report"} == {
+        path.name.partition(".")[0] for path in (folder / "a-images").iterdir()
+    }
+    with Journal("a-images") as journal:
+        assert (PLACE, 3) == (journal.place, journal.status()["saved"])
+    assert 3 == len(pictures(bucket)) == len(service.bills)
+
+
+def test_what_is_told_of_a_batch_names_its_pictures_where_they_are(bucket, service, prompts, folder):
+    run(f"batch a.csv --embed --gallery --out {PLACE}")
+    urls = [f"s3://{NAME}/{name}" for name in pictures(bucket)]
+    lines = [json.loads(line) for line in (folder / "a-images/manifest.jsonl").read_text().splitlines()]
+    assert urls == [url for line in lines for url in line["files"]]
+    page = (folder / "a-images/index.html").read_text()
+    assert [] == [url for url in urls if url not in page]
+    assert '"status":"missing"' not in page
+
+
+def test_the_journal_may_be_elsewhere(bucket, service, prompts, folder):
+    run(f"batch a.csv --out {PLACE} --journal books/tour")
+    assert (folder / "books/tour/journal.sqlite3").is_file()
+    assert not (folder / "a-images").exists()
+
+
+def test_the_tool_server_takes_no_folder_whose_pictures_are_elsewhere(bucket, service, prompts, capsys):
+    run(f"batch a.csv --out {PLACE}")
+    run("mcp --out a-images", 3)
+    assert f"the pictures of a-images go to {PLACE}; take another folder with --out" in capsys.readouterr().err
+    assert 3 == len(service.bills)
+
+
+def test_resume_goes_on_to_the_same_place(bucket, service, prompts, capsys):
+    run(f"batch a.csv --out {PLACE} --limit 1", 4)
+    assert 1 == len(pictures(bucket))
+    run("resume a-images --limit 3")
+    assert 3 == len(pictures(bucket)) == len(service.bills)
+    assert f"3 pictures in {PLACE}" == capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_batch_run_again_puts_nothing_and_tells_the_same(bucket, service, prompts, capsys):
+    run(f"batch a.csv --out {PLACE}")
+    before = capsys.readouterr().out
+    bucket.requests.clear()
+    run(f"batch a.csv --out {PLACE}")
+    out, err = capsys.readouterr()
+    assert sorted(before.splitlines()) == sorted(out.splitlines())
+    assert f"nothing was left to do: 3 pictures in {PLACE}" == err.splitlines()[-1]
+    assert (3, 0, 0) == (len(service.bills), bucket.count("GET", ".webp"), bucket.count("PUT", ".webp"))
+
+
+def test_what_was_not_drawn_is_told_by_its_url(bucket, service, prompts, capsys):
+    run(f"batch a.csv --out {PLACE}")
+    capsys.readouterr()
+    for method in ("PUT", "HEAD", "GET"):
+        bucket.fail("403 AccessDenied", times=50, method=method)
+    run("resume a-images --json", 3)
+    out, err = capsys.readouterr()
+    told = [json.loads(line)["files"] for line in out.splitlines()]
+    assert sorted([f"s3://{NAME}/{name}"] for name in pictures(bucket)) == sorted(told)
+    assert f"{PLACE} cannot be written to: access is denied" in err
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "says"),
+    [
+        (f"--out {PLACE}", f"--out {PLACE}-2", f"go to {PLACE}, not to {PLACE}-2: leave it at that, or take another"),
+        (f"--out {PLACE}", "", f"the pictures of the batch in a-images go to {PLACE}: add --out {PLACE}, or take"),
+        ("", f"--out {PLACE}", f"the pictures of the batch in a-images go to that folder, not to {PLACE}: leave it"),
+    ],
+    ids=["another place", "a folder", "out of a folder"],
+)
+def test_another_place_than_before_is_an_error(bucket, service, prompts, capsys, first, then, says):
+    run(f"batch a.csv {first}")
+    capsys.readouterr()
+    run(f"batch a.csv {then}", 2)
+    assert says in capsys.readouterr().err
+    assert 3 == len(service.bills)
+
+
+def test_a_place_that_was_misspelt_can_be_mended_while_nothing_is_bought(bucket, service, prompts, capsys):
+    run("batch a.csv --out s3://pictured/tour", 3)
+    assert "s3://pictured/tour cannot be written to: there is no such bucket" in capsys.readouterr().err
+    run(f"batch a.csv --out {PLACE}")
+    assert 3 == len(pictures(bucket)) == len(service.bills)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        (
+            "batch a.csv --journal b",
+            2,
+            "--journal goes with --out s3://…; a batch into a folder keeps its journal there",
+        ),
+        (
+            "batch a.csv --out ftp://h/a",
+            2,
+            "--out: nothing can be saved to ftp://; allowed is the path of a folder, or",
+        ),
+        (
+            "batch a.csv --out s3:/b/a",
+            2,
+            "--out: 's3:/b/a' has one slash where a URL has two, as in s3://bucket/prefix",
+        ),
+        ("generate 'a fox' --out s3://", 2, "--out: '' is no name of a bucket; allowed is s3://bucket/prefix"),
+        ("generate 'a fox' --out s3://nobody/a", 3, "s3://nobody/a cannot be written to: there is no such bucket"),
+        (
+            f"generate 'a fox' --out s3://{KEY_ID}:{SECRET.replace('/', '')}@{NAME}",
+            2,
+            "--out: s3:// is followed by a user or a password; credentials come from the environment",
+        ),
+    ],
+    ids=["a journal without a place", "ftp", "one slash", "no bucket", "a bucket of nobody's", "a password"],
+)
+def test_a_place_that_will_not_do_is_one_line_and_nothing_is_bought(bucket, service, prompts, capsys, line, code, says):
+    run(line, code)
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert says in err
+    assert KEY_ID not in err
+    assert [] == service.bills
+
+
+def test_without_its_extra_a_place_leaves_nothing_behind(service, prompts, folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    run(f"batch a.csv --out {PLACE}", 3)
+    assert 'saving to s3:// needs an extra: pip install "cometflux[store]"' in capsys.readouterr().err
+    assert ["a.csv"] == [path.name for path in folder.iterdir()]
+    assert [] == service.bills
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        *(
+            (f"{verb} {PLACE}", f"'{PLACE}' is no path on this machine; give the folder with the journal, which stays")
+            for verb in ("resume", "status", "unknown", "gallery")
+        ),
+        (f"batch a.csv --out {PLACE} --journal {PLACE}", f"--journal: '{PLACE}' is no path on this machine; give the"),
+        (f"mcp --out {PLACE}", f"--out: '{PLACE}' is no path on this machine; give the folder with the journal"),
+        (f"show {PLACE}/a.webp", f"'{PLACE}/a.webp' is no path on this machine; fetch it first, and give the file"),
+        ("show s3:/pictures/a.webp", "'s3:/pictures/a.webp' is no path on this machine; fetch it first"),
+    ],
+    ids=lambda value: value.partition(" ")[0] if " is no " not in value else "",
+)
+def test_a_url_where_a_path_belongs_is_one_line(bucket, service, prompts, folder, capsys, line, says):
+    run(line, 2)
+    assert says in capsys.readouterr().err
+    assert ["a.csv"] == [path.name for path in folder.iterdir()]
+    assert [] == service.bills
+
+
+def test_a_store_that_refuses_later_is_told_and_resume_saves(bucket, service, prompts, capsys):
+    bucket.fail("403 AccessDenied", times=50, part=".webp")
+    run(f"batch a.csv --out {PLACE} --max-pending 1", 3)
+    err = capsys.readouterr().err
+    assert f"{PLACE} cannot be written to any more" in err
+    assert "cometflux resume a-images --max-pending 1" in err
+    bucket.mend()
+    run("resume a-images")
+    assert 3 == len(pictures(bucket)) == len(service.bills)
+
+
+@pytest.mark.hard
+def test_a_local_batch_looks_in_the_store_for_what_it_had(bucket, prompts, capsys):
+    run(f"batch a.csv --local --out {PLACE}")
+    bucket.remove(pictures(bucket)[0])
+    capsys.readouterr()
+    run(f"batch a.csv --local --out {PLACE}")
+    assert re.search(r"from earlier runs +2\nbought +1\n", capsys.readouterr().err)
+    assert 3 == len(pictures(bucket))
+
+
+@pytest.mark.hard
+def test_a_local_batch_that_cannot_look_says_so(bucket, prompts, capsys):
+    run(f"batch a.csv --local --out {PLACE}")
+    capsys.readouterr()
+    bucket.fail("403 AccessDenied", times=50, method="HEAD")
+    run(f"batch a.csv --local --out {PLACE}", 3)
+    err = capsys.readouterr().err
+    assert f"error: what is in {PLACE} could not be looked at: access is denied" in err
+    assert "paid for" not in err, "it is of no one prediction"

@@ -1,0 +1,226 @@
+"""The command puts records into pictures, tells how a picture was made, and leaves a manifest behind each run."""
+
+import contextlib
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cometflux import PollPolicy
+from cometflux.cli import main
+from cometflux.provenance.embed import extract
+from cometflux.testing import LocalService
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("COMETAPI_API_KEY", raising=False)
+    for name in ("floor", "ceiling"):
+        monkeypatch.setitem(PollPolicy.__init__.__kwdefaults__, name, 0.02)
+    # Where nobody listens, should a test forget its service.
+    monkeypatch.setenv("COMETFLUX_BASE_URL", "http://127.0.0.1:9/replicate/v1")
+    return tmp_path
+
+
+@pytest.fixture
+def service(monkeypatch):
+    with LocalService.in_thread(latency=0.0, pixels=1024) as service:
+        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
+        monkeypatch.setenv("COMETAPI_KEY", service.key)
+        yield service
+
+
+def write(*rows, header="prompt,key", name="a.csv"):
+    Path(name).write_text("\n".join([header, *rows, ""]), encoding="utf-8")
+
+
+def run(line, code=0):
+    assert code == main(shlex.split(line))
+
+
+def manifest(folder="a-images"):
+    return [json.loads(line) for line in Path(folder, "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+# ── show ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("option", "where"), [("--embed", "in the picture"), ("", "beside the picture")])
+def test_a_picture_is_shown_with_how_it_was_made(option, where, service, capsys):
+    run(f'generate "a paper boat" --seed 7 --out out {option}')
+    (picture,) = capsys.readouterr().out.split()
+    run(f"show {picture}")
+    out = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "prompt a paper boat" in out
+    assert "seed 7" in out
+    assert "model black-forest-labs/flux-schnell" in out
+    assert f"told by the record {where}; the file is as it was saved" in out
+
+
+def test_as_json_it_is_one_object(service, capsys):
+    run('generate "a paper boat" --embed --out out --json')
+    outcome = json.loads(capsys.readouterr().out)
+    run(f"show {outcome['files'][0]} --json")
+    shown = json.loads(capsys.readouterr().out)
+    assert outcome["prediction_id"] == shown["prediction"]["id"]
+    assert ("a paper boat", True, True) == (shown["input"]["prompt"], shown["is_embedded"], shown["is_unchanged"])
+
+
+def test_a_picture_sent_elsewhere_still_tells(service, capsys):
+    run('generate "a paper boat" --embed --out out')
+    Path(capsys.readouterr().out.strip()).rename("mine.webp")
+    run("show mine.webp")
+    assert "told by        the record in the picture" == capsys.readouterr().out.splitlines()[-1].rstrip()
+
+
+@pytest.mark.parametrize("option", ["", "--json"])
+def test_a_hostile_prompt_stays_text(option, service, capsys):
+    write('"\x1b[2Jboom \u202e [red]x[/red]",')
+    run("batch a.csv --embed")
+    capsys.readouterr()
+    (picture,) = Path("a-images").glob("*.webp")
+    run(f"show {picture} {option}")
+    out = capsys.readouterr().out
+    assert "[red]x[/red]" in out
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none.png", "the picture 'none.png' cannot be read: No such file or directory"),
+        ("folder", "'folder' is no file; give a picture"),
+        ("text.png", "'text.png' is no PNG, JPEG, WebP or GIF"),
+        ("bare.gif", "nothing tells how 'bare.gif' was made: no record is in it, and none is beside it (bare.json)"),
+    ],
+)
+def test_what_tells_nothing_is_one_line_and_exit_code_3(name, said, capsys):
+    Path("folder").mkdir()
+    Path("text.png").write_text("a boat")
+    Path("bare.gif").write_bytes(b"GIF89a")
+    run(f"show {name}", 3)
+    out, err = capsys.readouterr()
+    assert ("", f"error: {said}\n") == (out, err)
+
+
+# ── --embed ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_batch_embeds_and_is_resumed_with_or_without(service, capsys):
+    write("a fox,", "an owl,")
+    run("batch a.csv --embed --limit 1", 4)
+    assert "cometflux resume a-images --embed --limit 2\n" in capsys.readouterr().err
+    run("resume a-images --limit 2")
+    assert [False, True] == sorted(extract(path.read_bytes()) is not None for path in Path("a-images").glob("*.webp"))
+    run("batch a.csv --embed")
+    assert 2 == len(service.bills)
+    assert 2 == len(list(Path("a-images").glob("*.webp")))
+
+
+def test_what_has_no_room_for_its_record_is_told(service, capsys):
+    Path("a.jsonl").write_text("".join(f'{{"prompt": "{"x" * 70_000}{n}", "output_format": "jpg"}}\n' for n in (1, 2)))
+    run("batch a.jsonl --embed")
+    said = "note: 2 pictures hold no record (the record is longer than the 64 KiB that a JPEG has room for)"
+    assert f"{said}; the JSON file beside it tells\n" in capsys.readouterr().err
+    assert 2 == len(service.bills)
+    run("batch a.jsonl")
+    assert "hold no record" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["generate fox", "batch a.csv", "resume a-images"])
+def test_a_missing_extra_is_told_before_anything_is_bought(line, service, capsys, monkeypatch):
+    write("a fox,")
+    if line.startswith("resume"):
+        run("batch a.csv --limit 0", 4)
+    capsys.readouterr()
+    # What Python itself leaves there where a package is not to be found.
+    monkeypatch.setitem(sys.modules, "piexif", None)
+    run(f"{line} --embed", 3)
+    assert 'error: --embed needs an extra: pip install "cometflux[images]"\n' == capsys.readouterr().err
+    assert [] == service.bills
+
+
+# ── the manifest ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_it_says_of_each_job_what_json_said(service, capsys):
+    write("one,", "two,b", "three,", "four,", "five,", "six,")
+    # The one whose answer is lost takes one of them.
+    for fault in ("failed", "failed", "canceled", "422", "output-404"):
+        service.fail(fault)
+    service.fail("drop", after=True)
+    run("batch a.csv --json --max-pending 1", 5)
+    told = sorted(map(json.loads, capsys.readouterr().out.splitlines()), key=lambda each: each["index"])
+    assert {"succeeded", "failed", "canceled", "rejected", "unknown"} == {each["kind"] for each in told}
+    for before, line in zip(told, manifest(), strict=True):
+        before["files"] = [Path(file).name for file in before["files"]]
+        # Whoever comes to it later finds it bought.
+        before["resumed"] = before["kind"] != "rejected"
+        assert before == {name: line[name] for name in before}
+
+
+def test_it_has_the_jobs_of_earlier_runs_and_those_that_were_not_sent(service):
+    write("one,", "two,")
+    run("batch a.csv --limit 1 --max-pending 1", 4)
+    assert ["succeeded", "not_sent"] == [line["kind"] for line in manifest()]
+    write("zero,", "one,", "two,")
+    run("batch a.csv")
+    assert [(0, "zero"), (1, "one"), (2, "two")] == [(line["index"], line["prompt"]) for line in manifest()]
+    assert all(Path("a-images", file).is_file() for line in manifest() for file in line["files"])
+
+
+def test_resuming_writes_it_again(service):
+    write("one,", "two,")
+    run("batch a.csv --limit 1 --max-pending 1", 4)
+    Path("a-images/manifest.jsonl").unlink()
+    run("resume a-images --limit 2")
+    assert ["succeeded", "succeeded"] == [line["kind"] for line in manifest()]
+
+
+def test_that_it_cannot_be_written_does_not_hide_how_the_run_ended(service, capsys):
+    write("one,")
+    service.fail("failed")
+    Path("a-images/manifest.jsonl").mkdir(parents=True)
+    run("batch a.csv", 1)
+    assert "note: the manifest is as it was before: " in capsys.readouterr().err
+    write("one,", "two,")
+    Path("b-images/manifest.jsonl").mkdir(parents=True)
+    run("batch a.csv --out b-images", 3)
+    assert (
+        "note: the manifest is as it was before: 'b-images/manifest.jsonl' could not be written"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.hard
+def test_an_interrupted_batch_has_one_too(monkeypatch):
+    with LocalService.in_thread(latency=0.3, pixels=1024) as service:
+        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
+        monkeypatch.setenv("COMETAPI_KEY", service.key)
+        write(*(f"fox {number}," for number in range(30)))
+        command = [sys.executable, "-m", "cometflux.cli", "batch", "a.csv", "--max-pending", "4"]
+        monkeypatch.setenv("PYTHONPATH", ":".join(filter(None, sys.path)))
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            give_up = time.monotonic() + 20
+            while len(service.bills) < 8:
+                assert time.monotonic() < give_up
+                time.sleep(0.02)
+            running.send_signal(signal.SIGINT)
+            assert 130 == running.wait(20)
+        finally:
+            with contextlib.suppress(OSError):
+                running.kill()
+            running.wait()
+        kinds = [line["kind"] for line in manifest()]
+        assert 30 == len(kinds)
+        assert {"succeeded", "not_sent"} == set(kinds)
+        assert len(service.bills) == kinds.count("succeeded")

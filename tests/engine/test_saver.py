@@ -1,0 +1,135 @@
+import asyncio
+import shutil
+from pathlib import Path
+
+import attrs
+import pytest
+
+from cometflux import flux
+from cometflux.engine.saver import Saver
+from cometflux.errors import OutputError
+from cometflux.images.formats import ImageFile
+from cometflux.jobs import Job
+from cometflux.pacing.retry import RetryPolicy
+from cometflux.provenance.sidecar import record_of
+from cometflux.storage.destination import Folder
+from cometflux.storage.folder import check_files
+from cometflux.transport.aiohttp import AiohttpTransport
+from cometflux.transport.client import Client
+
+
+@pytest.fixture
+async def client(service):
+    transport = AiohttpTransport(service.key, service.url)
+    yield Client(transport)
+    await transport.aclose()
+
+
+@pytest.fixture
+def saver(client):
+    return Saver(client, RetryPolicy(tries=2))
+
+
+async def predict(client, prompt="a boat", count=1):
+    prediction = await client.create(Job.of(flux.Schnell(prompt=prompt, num_outputs=count)))
+    while not prediction.status.is_terminal:
+        await asyncio.sleep(1)
+        prediction = await client.get(prediction.id)
+    return prediction
+
+
+async def save(saver, prediction, folder, **options):
+    return await saver.save(prediction, Folder(folder), "a", record_of(prediction, None, None, None), **options)
+
+
+def fetches(service):
+    return sum(1 for request in service.requests if "/predictions" not in request.path)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_what_is_saved_is_told_by_path_size_and_digest(client, saver, tmp_path):
+    files, error = await save(saver, await predict(client, count=2), tmp_path)
+    assert error is None
+    assert ["a-1.webp", "a-2.webp"] == [image.path.name for image in files]
+    assert files == check_files(tmp_path, [(image.path.name, image.size, image.digest) for image in files])
+
+
+@pytest.mark.parametrize("count", [1, 4])
+async def test_what_is_saved_already_is_not_fetched_again(count, client, saver, service, tmp_path):
+    prediction = await predict(client, count=count)
+    first = await save(saver, prediction, tmp_path)
+    assert count == fetches(service)
+    assert first == await save(saver, prediction, tmp_path)
+    assert count == fetches(service)
+
+
+async def test_only_what_is_missing_is_fetched(client, saver, service, tmp_path):
+    prediction = await predict(client, count=4)
+    first = await save(saver, prediction, tmp_path)
+    first[0][1].path.unlink()
+    first[0][3].path.with_suffix(".json").unlink()
+    before = fetches(service)
+    assert first == await save(saver, prediction, tmp_path)
+    assert 2 == fetches(service) - before
+    assert 8 == len(names(tmp_path))
+
+
+async def test_what_is_saved_is_found_though_its_output_is_gone(client, saver, service, tmp_path):
+    prediction = await predict(client, count=2)
+    files, _ = await save(saver, prediction, tmp_path)
+    files[0].path.unlink()
+    service.fail("output-404")
+    again, error = await save(saver, prediction, tmp_path)
+    assert files[1:] == again
+    assert isinstance(error, OutputError)
+    assert prediction.id == error.prediction_id
+
+
+async def test_an_image_without_room_for_its_record_is_told_all_the_same(client, saver, tmp_path):
+    prediction = await predict(client)
+    ((whole,), _) = await save(saver, prediction, tmp_path / "before")
+
+    class NoRoom(type(Path())):
+        """A path on a disk that has no more room as soon as there is an image on it."""
+
+        def open(self, *args, **options):
+            if any(self.parent.glob("*.webp")):
+                raise OSError(28, "No space left on device")
+            return super().open(*args, **options)
+
+    files, error = await save(saver, prediction, NoRoom(tmp_path / "full"))
+    assert (ImageFile(path=tmp_path / "full/a.webp", size=whole.size, digest=whole.digest),) == files
+    assert "a.webp is saved, but not the record beside it: No space left on device" == error.message
+    assert ["a.webp"] == names(tmp_path / "full")
+
+
+@pytest.mark.parametrize("name", ["a", "A", "é", "e\u0301"], ids=ascii)
+async def test_names_given_at_the_same_time_that_differ_in_their_spelling_only_get_numbers(
+    name, client, saver, tmp_path
+):
+    record = {"prediction": {"id": "another"}}
+    predictions = [await predict(client, prompt) for prompt in ("x", "y", "z")]
+    spellings = (name, name.swapcase(), name)
+    saves = (
+        saver.save(prediction, Folder(tmp_path), stem, record, is_named=True)
+        for prediction, stem in zip(predictions, spellings, strict=True)
+    )
+    written = [files[0].path.name for files, _ in await asyncio.gather(*saves)]
+    assert 3 == len({each.casefold() for each in written})
+    assert sorted(["", "+1", "+2"]) == sorted(each.removesuffix(".webp")[len(name) :] for each in written)
+
+
+async def test_a_prediction_without_an_output_has_nothing_to_save(client, saver, tmp_path):
+    prediction = attrs.evolve(await predict(client), output=())
+    files, error = await save(saver, prediction, tmp_path)
+    assert ((), "there is no output to save") == (files, error.message)
+
+
+async def test_a_folder_that_went_away_is_made_again(client, saver, tmp_path):
+    prediction = await predict(client)
+    first = await save(saver, prediction, tmp_path / "images")
+    shutil.rmtree(tmp_path / "images")
+    assert first == await save(saver, prediction, tmp_path / "images")

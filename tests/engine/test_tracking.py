@@ -1,0 +1,279 @@
+import collections
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from cometflux.engine.tracking import JobTracker
+from cometflux.errors import (
+    AnswerError,
+    AuthenticationError,
+    CometfluxError,
+    ConfigError,
+    ConnectError,
+    InputError,
+    Money,
+    OutputError,
+    PatienceError,
+    PredictionCanceledError,
+    PredictionExpiredError,
+    PredictionFailedError,
+    RateLimitError,
+    SessionClosedError,
+    SessionStoppedError,
+    UnknownSubmissionError,
+)
+from cometflux.jobs import Job
+from cometflux.outcomes import Outcome, OutcomeKind, kind_of_loss, verdict
+from cometflux.predictions import Prediction, Status
+
+JOB = Job(model="somebody/something", input={"prompt": "a boat"})
+URL = "https://example.com/a.png"
+
+
+def prediction(status=Status.SUCCEEDED, output=(URL,)):
+    return Prediction(id="p1", status=status, output=output)
+
+
+def ignore(outcome):
+    pass
+
+
+# The verdict.
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "kind", "error"),
+    [
+        (Status.SUCCEEDED, (URL,), OutcomeKind.SUCCEEDED, type(None)),
+        (Status.SUCCEEDED, (), OutcomeKind.EXPIRED, PredictionExpiredError),
+        (Status.FAILED, (), OutcomeKind.FAILED, PredictionFailedError),
+        (Status.FAILED, (URL,), OutcomeKind.FAILED, PredictionFailedError),
+        (Status.CANCELED, (), OutcomeKind.CANCELED, PredictionCanceledError),
+        (Status.CANCELED, (URL,), OutcomeKind.CANCELED, PredictionCanceledError),
+        (Status.ABORTED, (), OutcomeKind.CANCELED, PredictionCanceledError),
+    ],
+)
+def test_the_services_last_word_names_the_end(status, output, kind, error):
+    said = prediction(status, output)
+    named, raised = verdict(said)
+    assert (kind, error) == (named, type(raised))
+    assert raised is None or raised.prediction is said
+
+
+@pytest.mark.parametrize("status", [status for status in Status if not status.is_terminal])
+@pytest.mark.parametrize("output", [(), (URL,)], ids=["no output", "output"])
+def test_what_is_not_over_has_no_verdict(status, output):
+    with pytest.raises(ValueError, match="is not the end"):
+        verdict(prediction(status, output))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ConnectError("no route"), OutcomeKind.NOT_SENT),
+        (ConfigError("no key"), OutcomeKind.NOT_SENT),
+        (InputError("seed", -1, "less"), OutcomeKind.NOT_SENT),
+        (SessionStoppedError(ConnectError("no route")), OutcomeKind.NOT_SENT),
+        (SessionClosedError("closed"), OutcomeKind.NOT_SENT),
+        (SessionClosedError("closed", money=Money.ACCEPTED), OutcomeKind.DETACHED),
+        (RateLimitError("slow down", 429), OutcomeKind.REJECTED),
+        (AuthenticationError("bad key", 401), OutcomeKind.REJECTED),
+        (UnknownSubmissionError("the connection broke"), OutcomeKind.UNKNOWN),
+        (PatienceError("not over"), OutcomeKind.DETACHED),
+        (AnswerError("not JSON"), OutcomeKind.DETACHED),
+        (CometfluxError("given up"), OutcomeKind.NOT_SENT),
+    ],
+    ids=repr,
+)
+def test_a_loss_is_named_by_what_happened_to_the_money(error, kind):
+    assert kind is kind_of_loss(error)
+
+
+@pytest.mark.parametrize("money", Money)
+def test_every_loss_has_a_name(money):
+    assert kind_of_loss(CometfluxError(money=money)) in OutcomeKind
+
+
+# Outcomes.
+
+
+def outcome(kind=OutcomeKind.SUCCEEDED, **values):
+    return Outcome(index=0, key="k1", job=JOB, kind=kind, **values)
+
+
+def test_an_outcome_gives_the_prediction_as_a_future_would():
+    said = prediction()
+    assert said is outcome(prediction=said).result()
+
+
+def test_an_outcome_raises_its_error_as_a_future_would():
+    error = ConnectError("no route")
+    with pytest.raises(ConnectError) as caught:
+        outcome(OutcomeKind.NOT_SENT, error=error).result()
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("kind", OutcomeKind)
+def test_only_a_success_is_ok(kind):
+    assert (kind is OutcomeKind.SUCCEEDED) is outcome(kind).ok
+
+
+def test_a_picture_that_is_paid_and_not_saved_is_not_ok():
+    lost = outcome(prediction=prediction(), error=OutputError("the disk is full"))
+    assert not lost.ok
+    with pytest.raises(OutputError):
+        lost.result()
+
+
+# The way of one job.
+
+
+def test_a_job_without_a_key_is_named_by_its_place():
+    registry = JobTracker()
+    entries = [registry.enter(JOB, ignore) for _ in range(3)]
+    assert [(0, "#00000"), (1, "#00001"), (2, "#00002")] == [(entry.index, entry.key) for entry in entries]
+
+
+def test_a_batch_counts_its_own_jobs():
+    registry = JobTracker()
+    registry.enter(JOB, ignore)
+    entry = registry.enter(JOB, ignore, index=7, place=Path("images"), patience=5.0)
+    assert (7, "#00007", Path("images"), 5.0) == (entry.index, entry.key, entry.place, entry.patience)
+
+
+def test_a_jobs_own_key_is_kept():
+    assert "k1" == JobTracker().enter(Job(model=JOB.model, input={}, key="k1"), ignore).key
+
+
+def test_a_job_is_waiting_then_pending_then_neither():
+    registry = JobTracker()
+    entry = registry.enter(JOB, ignore)
+    assert ((entry,), (), None) == (registry.waiting, registry.pending, entry.prediction_id)
+    registry.accept(entry, prediction(Status.STARTING))
+    assert ((), (entry,), "p1") == (registry.waiting, registry.pending, entry.prediction_id)
+    registry.end(entry, OutcomeKind.SUCCEEDED)
+    assert ((), (), True) == (registry.waiting, registry.pending, entry.is_over)
+
+
+def test_a_job_is_accepted_once():
+    registry = JobTracker()
+    entry = registry.enter(JOB, ignore)
+    registry.accept(entry, prediction())
+    with pytest.raises(KeyError):
+        registry.accept(entry, prediction())
+
+
+@pytest.mark.parametrize("is_accepted", [True, False])
+def test_a_job_ends_once(is_accepted):
+    registry = JobTracker()
+    entry = registry.enter(JOB, ignore)
+    if is_accepted:
+        registry.accept(entry, prediction())
+    registry.end(entry, OutcomeKind.UNKNOWN)
+    before = registry.accounting
+    with pytest.raises(AssertionError, match="a job ends once"):
+        registry.end(entry, OutcomeKind.SUCCEEDED)
+    assert before == registry.accounting
+
+
+def test_the_outcome_tells_all_that_is_known():
+    registry = JobTracker()
+    entry = registry.enter(JOB, ignore, index=3)
+    said = prediction()
+    registry.accept(entry, said)
+    ended = registry.end(entry, OutcomeKind.SUCCEEDED, None, (Path("a.png"),))
+    expected = Outcome(
+        index=3, key="#00003", job=JOB, kind=OutcomeKind.SUCCEEDED, prediction=said, error=None, files=(Path("a.png"),)
+    )
+    assert expected == ended
+
+
+def test_an_error_learns_whose_it_is():
+    registry = JobTracker()
+    entry = registry.enter(JOB, ignore)
+    registry.accept(entry, prediction(Status.PROCESSING))
+    error = registry.end(entry, OutcomeKind.DETACHED, PatienceError("not over")).error
+    assert ("#00000", "p1") == (error.key, error.prediction_id)
+
+
+def test_an_error_that_knows_whose_it_is_keeps_it():
+    registry = JobTracker()
+    entry = registry.enter(JOB, ignore)
+    registry.accept(entry, prediction(Status.PROCESSING))
+    error = registry.end(entry, OutcomeKind.DETACHED, PatienceError("not over", key="k9", prediction_id="p9")).error
+    assert ("k9", "p9") == (error.key, error.prediction_id)
+
+
+class RegistryMachine(RuleBasedStateMachine):
+    """Against plain lists: nothing is dropped, nothing counted twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.registry = JobTracker()
+        self.count = 0
+        self.waiting, self.pending, self.saving, self.ended = [], [], [], []
+        self.kinds = collections.Counter()
+
+    @rule(index=st.none() | st.integers(0, 5))
+    def enter(self, index):
+        self.waiting.append(self.registry.enter(JOB, ignore, index=index))
+        self.count += 1
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def accept(self, data):
+        entry = self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1)))
+        self.registry.accept(entry, prediction(Status.STARTING))
+        self.pending.append(entry)
+
+    @precondition(lambda self: self.pending)
+    @rule(data=st.data())
+    def conclude(self, data):
+        entry = self.pending.pop(data.draw(st.integers(0, len(self.pending) - 1)))
+        self.registry.conclude(entry, prediction(Status.SUCCEEDED))
+        self.saving.append(entry)
+
+    @precondition(lambda self: self.waiting or self.pending or self.saving)
+    @rule(data=st.data(), kind=st.sampled_from(OutcomeKind))
+    def end(self, data, kind):
+        entry = data.draw(st.sampled_from(self.waiting + self.pending + self.saving))
+        next(group for group in (self.waiting, self.pending, self.saving) if entry in group).remove(entry)
+        assert kind is self.registry.end(entry, kind).kind
+        self.kinds[kind] += 1
+        self.ended.append(entry)
+
+    @precondition(lambda self: self.ended)
+    @rule(data=st.data(), kind=st.sampled_from(OutcomeKind))
+    def end_again(self, data, kind):
+        with pytest.raises(AssertionError):
+            self.registry.end(data.draw(st.sampled_from(self.ended)), kind)
+
+    @invariant()
+    def the_accounting_adds_up(self):
+        accounting = self.registry.accounting
+        assert accounting.pop("all") == sum(accounting.values()) == self.count
+        assert (len(self.waiting), len(self.pending)) == (accounting.pop("waiting"), accounting.pop("pending"))
+        assert len(self.saving) == accounting.pop("saving")
+        assert {str(kind): self.kinds[kind] for kind in OutcomeKind} == accounting
+        assert (tuple(self.waiting), tuple(self.pending)) == (self.registry.waiting, self.registry.pending)
+        assert tuple(self.saving) == self.registry.saving
+
+
+TestRegistry = RegistryMachine.TestCase
+
+
+# What is kept while a prediction runs.
+
+
+def under_way(**values):
+    return Prediction(id="p1", status=Status.STARTING, **values)
+
+
+def test_what_carried_a_submission_is_let_go_when_it_is_accepted():
+    registry = JobTracker()
+    entry = registry.enter(JOB, ignore)
+    entry.task = object()
+    registry.accept(entry, under_way())
+    assert entry.task is None

@@ -1,0 +1,72 @@
+"""A batch written down before it is sent: what it holds, and the jobs that are made of it again."""
+
+import base64
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from cometflux.errors import InputError
+from cometflux.images import reference_files
+from cometflux.jobs import Job
+from cometflux.journal import plan
+from cometflux.journal.reader import Journal
+from cometflux.journal.writer import JournalWriter
+from cometflux.protocol import encoding
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def job(prompt="a boat", key=None, **values):
+    return Job(model="o/m", input={"prompt": prompt, **values}, key=key)
+
+
+def test_a_job_is_known_by_its_key_else_by_what_it_asks_for_and_which_of_its_like_it_is():
+    records = list(plan.plan_jobs([job(), job(key="one"), job("a barn"), job()]))
+    boat, _, barn, _ = (record.fingerprint for record in records)
+    assert [f"job:{boat}:1", "key:one", f"job:{barn}:1", f"job:{boat}:2"] == [record.identity for record in records]
+    assert ["#00000", "one", "#00002", "#00003"] == [record.key for record in records]
+    assert [0, 1, 2, 3] == [record.index for record in records]
+
+
+def test_a_job_that_is_made_again_asks_for_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").write_bytes(PNG)
+    path = Path("a.png")
+    jobs = [job(images=[path], seed=3), job(key="$one", options={"$path": "no file"})]
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        writer.open()
+        writer.plan(plan.plan_jobs(jobs))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with Journal(tmp_path) as journal:
+        drawn = [plan.job_of_record(record) for record in journal.records()]
+    assert [None, "$one"] == [each.job.key for each in drawn]
+    assert [0, 1] == [each.index for each in drawn]
+    for each in drawn:
+        described = reference_files.describe_input(each.job.input)
+        assert each.fingerprint == encoding.fingerprint(each.job.model, described)
+    assert [tmp_path / "a.png"] == drawn[0].job.input["images"]
+    assert jobs[1].input == drawn[1].job.input
+
+
+def test_a_file_that_cannot_be_read_is_told_before_anything_is_sent(tmp_path):
+    records = plan.plan_jobs([job(), job(image=tmp_path / "none.png")])
+    next(records)
+    with pytest.raises(InputError, match=r"none\.png"):
+        next(records)
+
+
+def test_records_are_made_as_they_are_asked_for():
+    drawn = []
+
+    def jobs():
+        for number in range(3):
+            drawn.append(number)
+            yield job(str(number))
+
+    records = plan.plan_jobs(jobs())
+    next(records)
+    assert [0] == drawn

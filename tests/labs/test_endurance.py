@@ -1,0 +1,118 @@
+"""Slow proofs: very many jobs, and minutes of mixed load. Run by ``make test-hard``."""
+
+import asyncio
+import gc
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import soak_process
+from virtual_clock import VirtualClockLoop
+
+from cometflux import PollPolicy, Session
+from cometflux.errors import AnswerError, UnknownSubmissionError
+from cometflux.protocol.requests import Response
+
+pytestmark = pytest.mark.hard
+
+JOBS = 100_000
+LOOKS = 5
+"""How often memory is measured on the way."""
+SOAK = 300.0
+"""Seconds of mixed load."""
+
+
+class Quick:
+    """Answers at once, without a socket; by their number some predictions take longer, fail, or meet a fault."""
+
+    def __init__(self):
+        self._numbers = itertools.count()
+        self._questions = itertools.count()
+
+    async def submit(self, request):
+        number = next(self._numbers)
+        if number % 200 == 50:
+            return Response(status=429, headers={"retry-after": "0"}, body=b"{}")
+        if number % 500 == 70:
+            raise UnknownSubmissionError("no answer came", "no answer")
+        return Response(status=201, body=json.dumps({"id": f"p{number}", "status": "starting"}).encode())
+
+    async def ask(self, request):
+        question = next(self._questions)
+        if question % 50 == 0:
+            raise AnswerError("no answer came")
+        name = request.path.rpartition("/")[2]
+        body = {"id": name, "status": "succeeded", "output": "https://replicate.delivery/x.webp"}
+        if question % 3 == 0:
+            body |= {"status": "processing", "output": None}
+        elif int(name[1:]) % 100 == 0:
+            body |= {"status": "failed", "output": None, "error": "NSFW content detected"}
+        return Response(status=200, body=json.dumps(body).encode())
+
+    async def download(self, url):
+        raise AssertionError("nothing is saved here")
+
+    async def aclose(self):
+        pass
+
+
+def test_memory_does_not_grow_with_the_number_of_jobs():
+    """In virtual time; nothing else is left over, either: no task, no open file, no complaint."""
+    complaints, before = [], files_open()
+    with asyncio.Runner(loop_factory=lambda: VirtualClockLoop(looks=0)) as runner:
+        runner.get_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        kinds, sizes, tasks = runner.run(make_very_many())
+    gc.collect()
+    print(dict(kinds), sizes)
+    assert JOBS == kinds.total()
+    assert {"succeeded", "failed", "unknown"} == set(kinds)
+    assert max(sizes) - sizes[0] < 200_000, sizes
+    assert set() == tasks
+    assert before == files_open()
+    assert [] == complaints
+
+
+async def make_very_many():
+    kinds, sizes = Counter(), []
+    async with Session(Quick(), max_pending=100, poll_policy=PollPolicy.every(2.0)) as session:
+        tracemalloc.start()
+        try:
+            async for outcome in session.generate(f"picture {number}" for number in range(JOBS)):
+                kinds[outcome.kind.value] += 1
+                if kinds.total() % (JOBS // LOOKS) == 0:
+                    gc.collect()
+                    sizes.append(tracemalloc.get_traced_memory()[0])
+        finally:
+            tracemalloc.stop()
+    return kinds, sizes, asyncio.all_tasks() - {asyncio.current_task()}
+
+
+def files_open():
+    # There is no such folder on macOS; there the others still hold.
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else None
+
+
+def test_minutes_of_mixed_load_leave_nothing_over_and_nothing_to_complain_of(tmp_path):
+    """In a process of its own, in development mode, where every warning is an error."""
+    ran = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", soak_process.__file__, str(tmp_path), str(SOAK)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONASYNCIODEBUG": "1"},
+        capture_output=True,
+        text=True,
+        timeout=SOAK + 120,
+    )
+    assert (0, "") == (ran.returncode, ran.stderr)
+    print(ran.stdout)
+    told = json.loads(ran.stdout)
+    assert told["seconds"] >= SOAK
+    assert told["handed over"] == sum(told["ended"].values())
+    assert {"succeeded", "failed", "canceled", "not_sent", "unknown"} <= set(told["ended"])
+    assert ([], 0, 0) == (told["tasks"], told["lost"], told["twice"])
+    assert told["files before"] == told["files after"]

@@ -1,0 +1,78 @@
+"""A batch whose process is ended again and again, beside a service that misbehaves: the bills, the journal, the files.
+
+Chance decides when; the seed, and behind which bill and how long behind it each process ended, are printed.
+"""
+
+import signal
+
+import batch_process
+import pytest
+from bill_checks import Shop, is_in_doubt
+
+JOBS = 400
+KILLS = 12
+STOPS = 4
+MANY_JOBS = 2500
+MANY_KILLS = 40
+
+
+@pytest.fixture
+def shop(tmp_path, seed):
+    with Shop(tmp_path, jobs=JOBS, seed=seed) as shop:
+        yield shop
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.hard) for seed in range(2, 6))])
+def test_a_batch_that_is_killed_again_and_again_buys_nothing_twice_and_loses_nothing(shop):
+    outcomes = kill_again_and_again(shop, KILLS)
+
+    bills, posts = len(shop.service.bills), shop.posts()
+    again = shop.run_to_the_end()
+    assert (bills, posts) == (len(shop.service.bills), shop.posts())
+    assert [{**outcome, "resumed": True} for outcome in outcomes] == again
+
+
+@pytest.mark.hard
+def test_a_long_batch_that_is_killed_forty_times_buys_nothing_twice_and_loses_nothing(tmp_path):
+    with Shop(tmp_path, jobs=MANY_JOBS, seed=1) as shop:
+        kill_again_and_again(shop, MANY_KILLS)
+        print(f"{MANY_KILLS} kills, {len(shop.service.bills)} bills")
+
+
+def kill_again_and_again(shop, kills):
+    """Make the batch in spite of *kills*, and look at money and files behind each; return what is told at the end."""
+    cut_off = set()
+    for more in reversed(range(kills)):
+        code, _ = shop.run_until_struck(signal.SIGKILL, more)
+        assert -signal.SIGKILL == code
+        shop.check_money()
+        shop.check_files()
+        cut_off |= {prompt for prompt, record in shop.records().items() if record.standing == "sending"}
+    assert cut_off, "no submission was cut off"
+
+    outcomes = shop.run_to_the_end()
+    shop.check_money()
+    shop.check_files()
+    shop.check_end(outcomes)
+    return outcomes
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.hard) for seed in range(2, 5))])
+def test_a_batch_that_is_stopped_again_and_again_leaves_no_submission_in_doubt(shop):
+    for more in reversed(range(STOPS)):
+        assert (batch_process.CLOSED, "") == shop.run_until_struck(signal.SIGTERM, more)
+        shop.check_money()
+        shop.check_files()
+        records = shop.records().values()
+        assert [] == [record for record in records if is_in_doubt(record) and not shows_a_fault(record)]
+
+    outcomes = shop.run_to_the_end()
+    shop.check_money()
+    shop.check_files()
+    shop.check_end(outcomes)
+
+
+def shows_a_fault(record):
+    """Whether it was the service that left a submission in doubt."""
+    known = record.evidence
+    return known is not None and (known.status is not None or known.fault is not None)

@@ -1,0 +1,83 @@
+"""A batch into an object store whose process is killed again and again, while the store misbehaves as the service does.
+
+As in test_kill, chance decides when, and what holds is looked at behind each kill: the bills, the journal, the objects.
+"""
+
+import hashlib
+import json
+import signal
+from collections import Counter
+from pathlib import PurePath
+
+import pytest
+from bill_checks import Shop
+from s3_server import NAME, Bucket
+
+PLACE = f"s3://{NAME}/made"
+
+
+class StoreShop(Shop):
+    """A shop whose images go to a bucket."""
+
+    bucket = None
+
+    def run(self, *arguments, **options):
+        self.bucket.mend()
+        for part in (".webp", ".json"):
+            for what in ("lost", "cut", "503 SlowDown", "500 InternalError"):
+                self.bucket.fail(what, times=self.chance.randint(0, 3), part=part)
+        return super().run(*arguments, **options)
+
+    def files(self):
+        return [path for path in map(PurePath, self.bucket.names()) if path.suffix in (".webp", ".jpg", ".png")]
+
+    def check_files(self):
+        names = set(self.bucket.names())
+        for path in self.files():
+            data = self.bucket.read(str(path))
+            beside = str(path.with_suffix(".json"))
+            if beside in names:
+                told = json.loads(self.bucket.read(beside))
+                assert (path.name, len(data), hashlib.sha256(data).hexdigest()) == (
+                    *(told[name] for name in ("file", "bytes", "sha256")),
+                )
+        assert {} == {index: n for index, n in Counter(path.name[:5] for path in self.files()).items() if n > 1}
+
+    def check_end(self, outcomes):
+        super().check_end(outcomes)
+        pairs = [str(name) for path in self.files() for name in (path.with_suffix(".json"), path)]
+        probes = [name for name in self.bucket.names() if ".cometflux-" in name]
+        assert sorted(pairs + probes) == self.bucket.names(), "each image is there once, with its record"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "kills", "seed"),
+    [
+        pytest.param(24, 1, 1, id="few"),
+        *(pytest.param(400, 12, seed, id=f"many, seed {seed}", marks=pytest.mark.hard) for seed in (2, 3, 4)),
+    ],
+)
+def test_a_batch_into_a_store_that_is_killed_again_and_again_buys_and_puts_nothing_twice(
+    tmp_path, monkeypatch, jobs, kills, seed
+):
+    with Bucket() as bucket, StoreShop(tmp_path, jobs=jobs, seed=seed, place=PLACE) as shop:
+        bucket.reset()
+        for name, value in bucket.environment.items():
+            monkeypatch.setenv(name, value)
+        shop.bucket = bucket
+        for more in reversed(range(kills)):
+            code, _ = shop.run_until_struck(signal.SIGKILL, more)
+            assert -signal.SIGKILL == code
+            shop.check_money()
+            shop.check_files()
+
+        outcomes = shop.run_to_the_end()
+        shop.check_money()
+        shop.check_files()
+        shop.check_end(outcomes)
+
+        bills, puts = len(shop.service.bills), bucket.count("PUT", "/made/0")
+        again = shop.run_to_the_end()
+        assert (bills, puts) == (len(shop.service.bills), bucket.count("PUT", "/made/0"))
+        assert [{**outcome, "resumed": True} for outcome in outcomes] == again
+        print(f"{kills} kills, {bills} bills, {len(shop.files())} images, {len(bucket.requests)} requests")

@@ -1,0 +1,444 @@
+"""A record goes into an image and comes out again, and nothing else of the image changes."""
+
+import functools
+import io
+import random
+import struct
+import zlib
+
+import piexif
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image, ImageSequence
+
+from cometflux.images import formats
+from cometflux.provenance import exif
+from cometflux.provenance.embed import embed, extract, is_same_picture
+from cometflux.provenance.portable import portable_record
+
+PROMPTS = {
+    "plain": "a boat",
+    "nul": "a\0boat",
+    "right to left": "סירה \u202e אדומה",
+    "emoji": "⛵ 👩‍👩‍👧 \U0001f9ff",
+    "lines": "a\nboat\r\n\u2028of\x85paper",
+    "quotes": '"]}\\u0000 </script> %s {x}',
+    "empty": "",
+}
+MODES = {
+    "PNG": ["1", "L", "LA", "I;16", "P", "RGB", "RGBA"],
+    "JPEG": ["L", "RGB", "CMYK"],
+    "WEBP": ["RGB", "RGBA"],
+}
+EVERY_KIND = [(kind, mode) for kind, modes in MODES.items() for mode in modes]
+
+
+def record(prompt="a boat", **values):
+    prediction = {"id": "p1", "status": "succeeded", "metrics": {"predict_time": 0.5}, "logs": "Using seed: 7\n"}
+    return {"key": "a", "index": 3, "model": "m/x", "input": {"prompt": prompt, **values}, "prediction": prediction}
+
+
+@functools.cache
+def picture(kind="PNG", mode="RGB", size=(33, 21), **options):
+    file = io.BytesIO()
+    noise = Image.frombytes("L", size, random.Random(7).randbytes(size[0] * size[1]))
+    image = Image.merge("RGBA", [noise.rotate(45 * n) for n in range(4)]) if mode == "RGBA" else noise.convert(mode)
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@functools.cache
+def moving(kind, mode="RGBA"):
+    """An animation whose frames are smaller than the whole."""
+    frames = [Image.new(mode, (40, 30), (9, 9, 9, 0)[: len(mode)]) for _ in range(3)]
+    for number, frame in enumerate(frames):
+        frame.paste((200, 10 * number, 30, 128)[: len(mode)], (5 * number, 4, 5 * number + 6, 9))
+    file = io.BytesIO()
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=[40, 50, 60], lossless=True)
+    return file.getvalue()
+
+
+def decoded(data):
+    """All that a decoder makes of a file, but for what was put in."""
+    with Image.open(io.BytesIO(data)) as image:
+        frames = [
+            (frame.mode, frame.size, frame.tobytes(), frame.getpalette()) for frame in ImageSequence.Iterator(image)
+        ]
+        kept = ("icc_profile", "transparency", "duration", "loop", "background", "gamma", "jfif_version")
+        return frames, {name: image.info[name] for name in kept if name in image.info}
+
+
+def check(data, told=None, **values):
+    """See that an image takes a record and stays what it was; return it."""
+    told = record(**values) if told is None else told
+    grown = embed(data, told)
+    assert {"embedded": True} == grown.note
+    assert portable_record(told) == extract(grown.data)
+    assert decoded(data) == decoded(grown.data)
+    assert is_same_picture(data, grown.data)
+    return grown.data
+
+
+def refused(data, reason, told=None):
+    unchanged = embed(data, told or record())
+    assert data == unchanged.data
+    assert {"embedded": False, "not_embedded": reason} == unchanged.note
+
+
+# ── what goes in comes out ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("kind", "mode"), EVERY_KIND)
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
+def test_a_record_comes_out_as_it_went_in(kind, mode, prompt):
+    check(picture(kind, mode), prompt=prompt)
+
+
+@given(
+    kind=st.sampled_from(EVERY_KIND),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    lossless=st.booleans(),
+    progressive=st.booleans(),
+    quality=st.integers(1, 100),
+    prompt=st.text(max_size=60),
+)
+def test_whatever_the_picture_its_pixels_stay(kind, size, lossless, progressive, quality, prompt):
+    options = {"WEBP": {"lossless": lossless, "quality": quality}, "JPEG": {"progressive": progressive}}
+    check(picture(*kind, size=size, **options.get(kind[0], {})), prompt=prompt)
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("WEBP", "RGB"), ("WEBP", "RGBA"), ("PNG", "RGBA")])
+def test_an_animation_stays_whole(kind, mode):
+    check(moving(kind, mode))
+
+
+def test_the_header_of_an_extended_webp_tells_of_the_block_and_of_what_it_told_before():
+    animated, transparent, has_exif = 0x02, 0x10, 0x08
+    assert animated | transparent | has_exif == check(moving("WEBP"))[20]
+
+
+def test_a_webp_that_asks_to_be_scaled_is_left_as_it_is():
+    data = bytearray(picture("WEBP"))
+    # The two bits above a width say how to scale it; piexif takes them for part of the width.
+    data[27] |= 0x40
+    Image.open(io.BytesIO(data)).load()
+    refused(bytes(data), "its structure is unusual, and it could have been harmed")
+
+
+@pytest.mark.parametrize("size", [(16383, 1), (1, 16383)], ids=str)
+@pytest.mark.parametrize("lossless", [True, False])
+def test_the_largest_webp_keeps_its_size(size, lossless):
+    check(picture("WEBP", size=size, lossless=lossless))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_profile_and_resolution_stay(kind):
+    data = picture(kind, icc_profile=b"a profile" * 20, dpi=(300, 300), xmp=b"<x:xmpmeta/>")
+    grown = check(data)
+    assert data.count(b"<x:xmpmeta/>") == grown.count(b"<x:xmpmeta/>")
+    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(grown)) as after:
+        assert before.info.get("dpi") == after.info.get("dpi")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_what_stands_behind_the_end_stays_there(kind):
+    tail = b"behind the end" * 9
+    assert check(picture(kind) + tail).endswith(tail)
+
+
+def test_readers_of_pngs_find_the_record_and_the_prompt_under_its_standard_name():
+    with Image.open(io.BytesIO(check(picture(), prompt="ein Boot — 船"))) as image:
+        # Without the pixels having been read.
+        assert "ein Boot — 船" == image.info["Description"]
+        assert '"ein Boot — 船"' in image.info["cometflux"]
+
+
+def test_a_description_that_is_there_stays_the_only_one():
+    data = picture()
+    chunk = b"tEXtDescription\0mine"
+    data = data[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
+    assert 1 == check(data).count(b"Description\0")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+@pytest.mark.parametrize(
+    ("prompt", "head", "code"), [("a boat", b"ASCII\0\0\0", "ascii"), ("船", b"UNICODE\0", "utf-16-be")], ids=ascii
+)
+def test_readers_of_exif_find_the_record_as_the_user_comment(kind, prompt, head, code):
+    with Image.open(io.BytesIO(check(picture(kind), prompt=prompt))) as image:
+        comment = bytes(image.getexif().get_ifd(0x8769)[0x9286])
+    assert head == comment[:8]
+    assert f'{{"cometflux": {{"key": "a", "index": 3, "model": "m/x", "input": {{"prompt": "{prompt}"' in comment[
+        8:
+    ].decode(code)
+
+
+# ── EXIF that is there already ───────────────────────────────────────────────────────────────────────────────────────
+
+FIELDS = {
+    "0th": {0x010E: b"a caption", 0x010F: b"a maker", 0x011A: (72, 1)},
+    "Exif": {0x927C: b"notes of a maker, with places in them" * 3, 0x9003: b"2026:01:02 03:04:05"},
+    "GPS": {1: b"N", 2: ((48, 1), (8, 1), (0, 1))},
+}
+
+
+PLACES = {0x8769, 0x8825}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("parts", [("0th",), ("Exif",), ("GPS",), ("0th", "Exif", "GPS")], ids="+".join)
+def test_the_fields_of_a_picture_stay(kind, parts):
+    block = piexif.dump({part: FIELDS[part] for part in parts})
+    before, after = piexif.load(block), piexif.load(check(picture(kind, exif=block)))
+    for part in ("0th", "Exif", "GPS"):
+        assert [] == [tag for tag in before[part] if tag not in PLACES and before[part][tag] != after[part][tag]]
+    assert {0x9286, 0x8769} >= {
+        tag for part in before if part in FIELDS for tag in after[part].keys() - before[part].keys()
+    }
+
+
+def little_endian(entries):
+    """A block in the other order of bytes, with tags that piexif does not know."""
+    lines = b"".join(
+        struct.pack("<HHI", tag, 4, 1) + struct.pack("<I", value) for tag, value in sorted(entries.items())
+    )
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + lines + b"\0\0\0\0"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("prompt", ["a boat", "船"], ids=ascii)
+def test_fields_that_nobody_knows_stay_in_either_order_of_bytes(kind, prompt):
+    data = check(picture(kind, exif=exif.HEAD + little_endian({0xC001: 5, 0xFDE8: 6})), prompt=prompt)
+    with Image.open(io.BytesIO(data)) as image:
+        assert {0xC001: 5, 0xFDE8: 6} == {tag: value for tag, value in image.getexif().items() if tag != 0x8769}
+
+
+def test_a_comment_stands_behind_its_directory():
+    block = exif.make("a text")
+    with Image.open(io.BytesIO(picture("JPEG", exif=exif.HEAD + block))) as image:
+        assert {0x9286: b"ASCII\0\0\0a text"} == image.getexif().get_ifd(0x8769)
+    # Behind the last entry stands that there is no other directory.
+    assert b"\0\0\0\0" == block[block.index(b"\x92\x86\0\x07") + 12 :][:4]
+
+
+@given(st.dictionaries(st.integers(0x0100, 0xFFFF).filter(lambda tag: tag != 0x8769), st.integers(0, 2**32 - 1)))
+def test_a_block_only_grows_at_its_end(entries):
+    block = little_endian(entries)
+    grown = exif.add(block, "an odd text")
+    assert block[:4] + block[8:] == grown[:4] + grown[8 : len(block)]
+    assert "an odd text" == exif.find_comment(grown)
+    # Directories stand at even places, and their tags in order.
+    (place,) = struct.unpack_from("<I", grown, 4)
+    tags = [struct.unpack_from("<H", grown, place + 2 + 12 * n)[0] for n in range(len(entries) + 1)]
+    assert 0 == place % 2
+    assert sorted([*entries, 0x8769]) == tags
+    with pytest.raises(exif.UnsuitableError):
+        exif.add(grown, "another")
+
+
+@given(
+    st.binary(max_size=80)
+    | st.builds(lambda data, cut: little_endian({1: 2, 3: 4})[:cut] + data, st.binary(), st.integers(0, 40))
+)
+def test_any_block_gets_the_comment_or_is_refused(block):
+    assert exif.find_comment(block) is None or b"ASCII" in block or b"UNICODE" in block
+    try:
+        grown = exif.add(block, "a text")
+    except exif.UnsuitableError:
+        return
+    assert "a text" == exif.find_comment(grown)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_comment_of_somebody_elses_is_left_alone(kind):
+    block = piexif.dump({"Exif": {0x9286: b"ASCII\0\0\0mine"}})
+    refused(picture(kind, exif=block), "its EXIF block has a comment already")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("head", [b"XX", b"MM\1", b"MM\0*\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff"], ids=repr)
+def test_a_damaged_block_is_left_as_it_is(kind, head):
+    data = picture(kind, exif=piexif.dump({"0th": FIELDS["0th"]}))
+    place = data.index(b"MM\0*")
+    refused(data[:place] + head + data[place + len(head) :], "its EXIF block is damaged")
+
+
+# ── JPEG ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def segment(kind, data):
+    return b"\xff" + bytes([kind]) + struct.pack(">H", len(data) + 2) + data
+
+
+def test_the_jfif_header_stays_at_the_beginning():
+    data = picture("JPEG")
+    assert data[:20] == check(data)[:20]
+    assert b"JFIF" == data[6:10]
+
+
+def test_a_jpeg_without_a_jfif_header_takes_a_record():
+    data = picture("JPEG")
+    check(data[:2] + data[20:])
+
+
+def test_several_segments_of_one_kind_stay_in_their_order():
+    data = picture("JPEG")
+    xmp, more = (
+        segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>"),
+        segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0"),
+    )
+    assert xmp + more + data[20:] == check(data[:20] + xmp + more + data[20:])[-len(xmp + more + data[20:]) :]
+
+
+def test_exif_between_other_segments_is_the_only_one_afterwards():
+    data = picture("JPEG")
+    xmp = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>")
+    mine = segment(0xE1, exif.HEAD + little_endian({0xC001: 5}))
+    assert 1 == check(data[:20] + xmp + mine + xmp + data[20:]).count(exif.HEAD)
+
+
+def test_a_jpeg_with_several_exif_blocks_is_left_as_it_is():
+    data, mine = picture("JPEG"), segment(0xE1, exif.HEAD + little_endian({0xC001: 5}))
+    refused(data[:20] + mine + mine + data[20:], "it has several EXIF blocks")
+
+
+@pytest.mark.parametrize(
+    ("put", "where"),
+    [(b"\xff", 20), (b"\xff\xd0", 20), (b"\xff\x01", 20)],
+    ids=["a filled-up marker", "a restart", "a marker without a length"],
+)
+def test_a_jpeg_of_unusual_structure_is_left_as_it_is(put, where):
+    data = picture("JPEG")
+    data = data[:where] + put + data[where:]
+    assert formats.is_whole(data)
+    refused(data, "its segments do not add up")
+
+
+def test_a_prompt_that_a_jpeg_has_no_room_for_leaves_it_as_it_is():
+    refused(picture("JPEG"), "the record is longer than the 64 KiB that a JPEG has room for", record("x" * 100_000))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_other_kinds_have_room_for_long_prompts(kind):
+    check(picture(kind), prompt="x" * 100_000)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_a_record_of_more_than_a_mebibyte_is_left_out(kind):
+    refused(picture(kind), "the record is longer than 1 MiB", record("x" * 2**20))
+
+
+def test_where_there_is_no_room_for_the_logs_they_are_left_out():
+    told = record()
+    told["prediction"]["logs"] = "x" * 70_000
+    grown = embed(picture("JPEG"), told)
+    assert {"embedded": True} == grown.note
+    told["prediction"]["logs"] = None
+    assert told == extract(grown.data)
+
+
+@pytest.mark.parametrize("length", range(65_200, 65_540, 17))
+def test_at_the_limit_of_a_segment_it_fits_or_is_refused(length):
+    told = {**record(), "prediction": {"id": "p1"}}
+    grown = embed(picture("JPEG"), {**told, "input": {"prompt": "x" * length}})
+    assert decoded(picture("JPEG"))[0][0][:2] == decoded(grown.data)[0][0][:2]
+    assert (grown.reason is None) == (extract(grown.data) is not None)
+
+
+# ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_record_that_could_not_be_read_again_is_left_out(kind):
+    refused(picture(kind), "its structure is unusual, and it could have been harmed", {"prediction": {}})
+
+
+def test_a_gif_takes_none():
+    refused(picture("GIF", "P"), "a GIF takes none")
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n"[:7]])
+def test_what_is_no_image_takes_none(data):
+    refused(data, "it is no image")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_part_of_an_image_takes_none(kind):
+    data = picture(kind)
+    for end in range(16, len(data) - 12, 97):
+        refused(data[:end], "it is not whole")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_an_image_takes_one_record_only(kind):
+    refused(check(picture(kind)), "it has a record already", record("another"))
+
+
+def signed(kind):
+    data = picture(kind, **({"xmp": b"<x/>"} if kind == "WEBP" else {}))
+    if kind == "PNG":
+        chunk = b"caBXjumb"
+        return data[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
+    if kind == "JPEG":
+        return data[:20] + segment(0xEB, b"JP\0\1\0\0\0\1\0\0\0\x10jumbjumdc2pa") + data[20:]
+    body = data[12:] + b"C2PA" + struct.pack("<I", 4) + b"jumb"
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_what_is_signed_keeps_its_signature(kind):
+    refused(signed(kind), "it is signed (C2PA), and with a change the signature would not hold")
+
+
+def test_chunks_in_front_of_a_header_are_left_as_they_are():
+    data = picture()
+    chunk = b"CgBI\0\0\0\0"
+    refused(
+        data[:8] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[8:],
+        "its header is not at its beginning",
+    )
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**31 - 1, 2**32 - 1])
+def test_a_chunk_of_a_wrong_length_is_left_as_it_is(size):
+    data = bytearray(picture())
+    at = data.index(b"IDAT") - 4
+    data[at : at + 4] = struct.pack(">I", size)
+    assert bytes(data) == embed(bytes(data), record()).data
+
+
+@given(st.data())
+def test_any_bytes_come_back_with_the_record_or_unchanged(data):
+    kind, mode = data.draw(st.sampled_from(EVERY_KIND))
+    image = bytearray(data.draw(st.sampled_from([picture(kind, mode), moving("WEBP"), moving("PNG")])))
+    for _ in range(data.draw(st.integers(0, 6))):
+        # Most of what matters stands at the beginning.
+        place = data.draw(st.integers(0, min(len(image) - 1, 90)) | st.integers(0, len(image) - 1))
+        image[place : place + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+    image = bytes(image)
+    extract(image)
+    grown = embed(image, record())
+    if grown.reason is not None:
+        assert image == grown.data
+        return
+    assert record() == extract(grown.data)
+    assert formats.is_whole(grown.data)
+    try:
+        before = decoded(image)
+    except Exception:  # noqa: BLE001 - what was no picture before need not be one afterwards
+        return
+    assert before == decoded(grown.data)
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBP"]))
+@example(b"", b"")
+def test_reading_never_raises(data, head):
+    assert extract(head + data) is None
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_half_a_character_does_not_keep_a_record_out(kind):
+    grown = embed(picture(kind), record("half \ud83d"))
+    assert {"embedded": True} == grown.note
+    assert "half ?" == extract(grown.data)["input"]["prompt"]

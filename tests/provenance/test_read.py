@@ -1,0 +1,113 @@
+"""How a picture was made is told by the picture, else by the record beside it, else not at all."""
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cometflux.errors import ConfigError
+from cometflux.provenance import read
+from cometflux.storage.folder import write_output
+
+RECORD = {"key": "a", "index": 0, "model": "m/x", "input": {"prompt": "a boat"}, "prediction": {"id": "p1"}}
+
+
+def picture(kind="PNG"):
+    file = io.BytesIO()
+    Image.linear_gradient("L").save(file, kind)
+    return file.getvalue()
+
+
+@pytest.fixture(params=[True, False], ids=["embedded", "beside it"])
+def embeds(request):
+    return request.param
+
+
+@pytest.fixture
+def saved(embeds, tmp_path):
+    return write_output(tmp_path, "a", picture(), RECORD, embeds=embeds).path
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_picture_tells_how_it_was_made(saved, embeds, as_text):
+    found = read.read_provenance(str(saved) if as_text else saved)
+    assert RECORD.items() <= found.record.items()
+    assert (embeds, True) == (found.is_embedded, found.is_unchanged)
+
+
+def test_a_picture_by_itself_tells_only_what_is_in_it(saved, embeds, tmp_path):
+    moved = saved.rename(tmp_path / "moved.png")
+    if not embeds:
+        with pytest.raises(ConfigError, match=r"nothing tells how .*moved.png' was made: .* \(moved.json\)"):
+            read.read_provenance(moved)
+        return
+    found = read.read_provenance(moved)
+    assert (RECORD, None) == (found.record, found.is_unchanged)
+
+
+def test_a_picture_and_its_record_may_be_renamed_together(saved, tmp_path):
+    moved = saved.rename(tmp_path / "moved.png")
+    saved.with_suffix(".json").rename(tmp_path / "moved.json")
+    assert read.read_provenance(moved).is_unchanged
+
+
+def test_that_a_picture_was_changed_is_told(saved):
+    saved.write_bytes(saved.read_bytes() + b"!")
+    assert read.read_provenance(saved).is_unchanged is False
+
+
+def test_the_record_of_another_picture_is_not_taken_for_its_own(saved, tmp_path):
+    other = tmp_path / "a.jpg"
+    other.write_bytes(picture("JPEG"))
+    with pytest.raises(ConfigError, match="nothing tells how"):
+        read.read_provenance(other)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"file": "b.png", "prediction": 3}', "\0", "[" * 10_000])
+def test_a_record_that_is_none_tells_nothing(text, tmp_path):
+    (tmp_path / "b.png").write_bytes(picture())
+    (tmp_path / "b.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="nothing tells how"):
+        read.read_provenance(tmp_path / "b.png")
+
+
+def make(kind, path):
+    match kind:
+        case "a folder":
+            path.mkdir()
+        case "a pipe":
+            os.mkfifo(path)
+        case "a text":
+            path.write_text("a boat")
+        case "an empty file":
+            path.touch()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("nothing", "the picture '{}' cannot be read: No such file or directory"),
+        ("a folder", "'{}' is no file; give a picture"),
+        ("a pipe", "'{}' is no file; give a picture"),
+        ("a text", "'{}' is no PNG, JPEG, WebP or GIF"),
+        ("an empty file", "'{}' is no PNG, JPEG, WebP or GIF"),
+    ],
+)
+def test_what_is_no_picture_is_one_clear_error(kind, said, tmp_path):
+    make(kind, tmp_path / "x")
+    with pytest.raises(ConfigError) as caught:
+        read.read_provenance(tmp_path / "x")
+    assert said.format(tmp_path / "x") == str(caught.value)
+
+
+def test_a_record_in_the_place_of_its_picture_is_one_clear_error(saved):
+    with pytest.raises(ConfigError, match="is no PNG, JPEG, WebP or GIF; give the picture that it is about"):
+        read.read_provenance(saved.with_suffix(".json"))
+
+
+@pytest.mark.parametrize("path", ["", " ", None, 3, "a\0b", b"a.png", Path("x" * 300)], ids=repr)
+def test_a_path_that_is_none_is_one_clear_error(path):
+    with pytest.raises(ConfigError):
+        read.read_provenance(path)

@@ -1,0 +1,133 @@
+"""Templates with plain names: what they take, what they make, and what they refuse."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cometflux.sources.templates.braces import LONGEST, Template, TemplateError
+
+
+def fill(text, **values):
+    return Template.parse(text).fill(values)
+
+
+def refusal(text, **values):
+    with pytest.raises(TemplateError) as caught:
+        fill(text, **values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ("a {animal} in {place}", {"animal": "fox", "place": "Rome"}, "a fox in Rome"),
+        ("{ animal }", {"animal": "fox"}, "fox"),
+        ("{{{animal}}} and {{}}", {"animal": "fox"}, "{fox} and {}"),
+        ("{place of birth}", {"place of birth": "Rome"}, "Rome"),
+        ("{ñandú}{n-1}", {"ñandú": "a", "n-1": "b"}, "ab"),
+        ("{n} {x} {is_red}", {"n": 7, "x": 0.5, "is_red": True}, "7 0.5 true"),
+        ("{Place}", {"Place": "Rome", "place": "Oslo"}, "Rome"),
+        ("plain", {}, "plain"),
+    ],
+)
+def test_names_in_braces_become_values(text, values, expected):
+    assert expected == Template.parse(text).fill(values)
+
+
+def test_what_is_put_in_is_not_read_again():
+    assert "a {b}" == fill("a {animal}", animal="{b}", b="x")
+
+
+def test_the_names_are_told_once_each_in_their_order():
+    assert ("b", "a") == Template.parse("{b}{a}{b}").names
+
+
+@pytest.mark.parametrize(
+    "slot",
+    [
+        "{a.b}",
+        "{a[0]}",
+        "{a!r}",
+        "{a:>9}",
+        "{a.__class__}",
+        "{0}",
+        "{}",
+        "{ }",
+        "{a,b}",
+        "{'a'}",
+        "{*a}",
+        "{a-}",
+    ],
+)
+def test_nothing_but_a_name_stands_between_braces(slot):
+    assert refusal(slot, a="x").endswith(
+        "is no name: only that of a column stands in braces; write {{ and }} for braces"
+    )
+
+
+@pytest.mark.parametrize(("text", "brace"), [("a {", "{"), ("} a", "}"), ("{{a}", "}"), ("{a {b}", "{")])
+def test_a_brace_that_stands_alone_is_refused(text, brace):
+    assert f"a brace stands alone; write {brace}{brace} for the brace itself" == refusal(text, a="x", b="y")
+
+
+def test_what_is_wrong_is_told_with_its_line():
+    with pytest.raises(TemplateError) as caught:
+        Template.parse("a\nb {x.y}")
+    assert 2 == caught.value.line
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"animals": "x"}, "the template takes {animal}, and there is none; did you mean {animals}?"),
+        ({"Animal": "x"}, "the template takes {animal}, and there is none; did you mean {Animal}?"),
+        ({"seed": 1, "key": "k"}, "the template takes {animal}, and there is none; what there is: seed, key"),
+        ({}, "the template takes {animal}, and there is none; what there is: nothing"),
+    ],
+)
+def test_a_name_without_a_value_is_told_with_the_one_that_may_be_meant(values, expected):
+    assert expected == refusal("a {animal}", **values)
+
+
+@pytest.mark.parametrize(
+    "value", [[1], {"a": 1}, None, float("nan"), b"x", object()], ids=lambda value: type(value).__name__
+)
+def test_only_texts_and_numbers_are_put_in(value):
+    assert "{a} is neither text nor a number here" == refusal("{a}", a=value)
+
+
+def test_a_text_that_is_no_prompt_any_more_is_refused_before_it_is_made():
+    expected = f"the text would have {10**11} characters, and at most {LONGEST} are made"
+    assert expected == refusal("{a}" * 10**5, a="x" * 10**6)
+
+
+# Any template.
+
+_names = st.from_regex(r"[a-z]{1,3}", fullmatch=True)
+
+
+@given(st.lists(st.text() | _names.map(lambda name: (name,))), st.dictionaries(_names, st.text()))
+def test_a_template_says_what_its_parts_say(parts, values):
+    texts = [part if isinstance(part, str) else values.get(part[0]) for part in parts]
+    written = "".join(
+        part.replace("{", "{{").replace("}", "}}") if isinstance(part, str) else f"{{{part[0]}}}" for part in parts
+    )
+    template = Template.parse(written)
+    if None in texts:
+        with pytest.raises(TemplateError):
+            template.fill(values)
+    else:
+        assert "".join(texts) == template.fill(values)
+
+
+def lines_of_fault(text):
+    try:
+        Template.parse(text)
+    except TemplateError as error:
+        return [error.line]
+    return []
+
+
+@given(st.text(alphabet="{}a.!:[]0 \n"))
+def test_any_text_is_a_template_or_one_error_with_its_line(text):
+    assert {*lines_of_fault(text)} <= set(range(1, text.count("\n") + 2))

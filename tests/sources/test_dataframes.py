@@ -1,0 +1,482 @@
+"""Dataframes and Parquet: whatever library made them, they become jobs, or one error with rows."""
+
+import asyncio
+import datetime
+import decimal
+import logging
+import subprocess
+import sys
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cometflux import open_session
+from cometflux.errors import ConfigError, InputError
+from cometflux.sources import Format, SourceError, read_jobs
+from cometflux.sources.formats import arrow
+from cometflux.sources.formats.open_file import read_bytes
+
+ROWS = {"prompt": ["a fox", "an owl"], "seed": [1, None], "aspect_ratio": ["16:9", None]}
+EXPECTED = [{"prompt": "a fox", "seed": 1, "aspect_ratio": "16:9"}, {"prompt": "an owl"}]
+
+
+class OnlyArray:
+    """A library that offers its rows as one array, and as nothing else."""
+
+    def __init__(self, batch):
+        self._batch = batch
+
+    def __arrow_c_array__(self, requested_schema=None):
+        return self._batch.__arrow_c_array__(requested_schema)
+
+
+class Broken:
+    """A library that fails as it hands its rows over."""
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        raise KeyError("lost")
+
+
+TABLES = {
+    "pandas": pd.DataFrame,
+    "polars": pl.DataFrame,
+    "pyarrow": pa.table,
+    "a batch": pa.RecordBatch.from_pydict,
+    "only an array": lambda rows: OnlyArray(pa.RecordBatch.from_pydict(rows)),
+}
+
+
+def inputs(*arguments, **options):
+    return [dict(job.input) for job in read_jobs(*arguments, **options)]
+
+
+def complaints(*arguments, **options):
+    with pytest.raises(SourceError) as caught:
+        read_jobs(*arguments, **options)
+    return caught.value.lines
+
+
+def parquet(path, rows):
+    pq.write_table(pa.table(rows), path)
+    return path
+
+
+# What is read.
+
+
+@pytest.mark.parametrize("make", TABLES.values(), ids=TABLES)
+def test_the_same_rows_are_the_same_jobs_whatever_library_holds_them(make):
+    assert EXPECTED == inputs(make(ROWS))
+
+
+def test_a_relation_of_duckdb_is_read_like_a_dataframe():
+    """In a process of its own: at the end of one that tests, DuckDB complains of what pytest still holds."""
+    script = (
+        "import duckdb\nfrom cometflux.sources import SourceError, read_jobs\n"
+        "with duckdb.connect() as held:\n"
+        "    rows = held.sql(\"SELECT 'a fox' AS prompt, 2.5 AS guidance, 7::HUGEINT AS seed\")\n"
+        "    print([dict(job.input) for job in read_jobs(rows, model='dev')])\n"
+        "    try: read_jobs(held.sql('SELECT 1 AS seed'))\n"
+        "    except SourceError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert [
+        "[{'prompt': 'a fox', 'guidance': 2.5, 'seed': 7}]",
+        "the DuckDBPyRelation: no column is named 'prompt', and no template makes the prompts; the columns are 'seed'",
+    ] == done.stdout.splitlines(), done.stderr
+
+
+def test_a_parquet_file_is_read_like_a_dataframe(tmp_path):
+    assert EXPECTED == inputs(parquet(tmp_path / "a.parquet", ROWS))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        ("seed", pa.array([7], pa.int8()), 7),
+        ("seed", pa.array([2**64 - 1], pa.uint64()), 2**64 - 1),
+        ("seed", pa.array([7.0], pa.float32()), 7),
+        ("guidance", pa.array([2.5], pa.float64()), 2.5),
+        ("guidance", pa.array([decimal.Decimal("2.5")]), 2.5),
+        ("go_fast", pa.array([False]), False),
+        ("output_format", pa.array(["png"]).dictionary_encode(), "png"),
+        ("output_format", pa.array(["png"], pa.large_string()), "png"),
+        ("output_format", pa.array(["png"], pa.string_view()), "png"),
+        ("seed", pa.RunEndEncodedArray.from_arrays(pa.array([1], pa.int32()), pa.array([7])), 7),
+    ],
+    ids=lambda each: str(each.type) if isinstance(each, pa.Array | pa.RunEndEncodedArray) else None,
+)
+def test_typed_columns_are_typed_values(name, column, value):
+    (found,) = inputs(pa.table({"prompt": ["a"], name: column}), model="flux-dev")
+    assert (value, type(value)) == (found[name], type(found[name]))
+
+
+def test_a_list_of_images_is_one_value():
+    images = ["https://example.org/a.png", "https://example.org/b.png"]
+    assert (
+        images
+        == inputs(pl.DataFrame({"prompt": ["a"], "input_images": [images]}), model="flux-2-pro")[0]["input_images"]
+    )
+
+
+def test_what_an_index_of_pandas_adds_is_no_column():
+    frame = pd.DataFrame({"prompt": ["a", "b", "c"]}, index=[3, 4, 9])
+    assert [{"prompt": "a"}, {"prompt": "c"}] == inputs(frame[frame.prompt != "b"])
+
+
+def test_rows_without_a_value_are_left_out():
+    assert [{"prompt": "b"}] == inputs(pa.table({"prompt": [None, "b", " "]}))
+
+
+def test_a_template_makes_the_prompts_of_a_table_that_has_none():
+    frame = pd.DataFrame({"animal": ["fox", "owl"], "place": ["a tram", "Rome"], "seed": [1, 2]})
+    expected = [{"prompt": "a fox in a tram", "seed": 1}, {"prompt": "a owl in Rome", "seed": 2}]
+    assert expected == inputs(frame, template="a {animal} in {place}")
+
+
+def test_a_template_may_take_the_prompt_itself_and_a_parameter():
+    assert [{"prompt": "a fox, ink, 3", "seed": 3}] == inputs(
+        pa.table({"prompt": ["a fox"], "style": ["ink"], "seed": [3]}), template="{prompt}, {style}, {seed}"
+    )
+
+
+def test_parameters_hold_for_rows_without_one():
+    frame = pl.DataFrame({"prompt": ["a", "b"], "seed": [1, None], "model": ["flux-dev", None]})
+    first, second = read_jobs(frame, model="2-pro", seed=9)
+    assert [("black-forest-labs/flux-dev", 1), ("black-forest-labs/flux-2-pro", 9)] == [
+        (job.model, job.input["seed"]) for job in (first, second)
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.txt", "a.yaml", "a.parquet"])
+def test_a_path_is_read_as_its_name_says(name, tmp_path):
+    path = tmp_path / name
+    written = {
+        "a.csv": "prompt\na fox\n",
+        "a.tsv": "prompt\na fox\n",
+        "a.jsonl": '{"prompt": "a fox"}',
+        "a.txt": "a fox",
+        "a.yaml": "prompt: a fox",
+    }
+    if name in written:
+        path.write_text(written[name])
+    else:
+        parquet(path, {"prompt": ["a fox"]})
+    assert [{"prompt": "a fox"}] == inputs(path) == inputs(str(path))
+    other = path.rename(tmp_path / "a.b")
+    assert [{"prompt": "a fox"}] == inputs(other, format=SUFFIX[path.suffix])
+
+
+SUFFIX = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".txt": "text", ".yaml": "yaml", ".parquet": Format.PARQUET}
+
+
+def test_paths_of_images_are_relative_to_the_file_or_to_the_folder_that_is_given(tmp_path):
+    image = tmp_path / "b.png"
+    image.write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 64)
+    rows = {"prompt": ["a"], "input_image": ["b.png"]}
+    assert image == inputs(parquet(tmp_path / "a.parquet", rows), model="kontext-pro")[0]["input_image"]
+    assert image == inputs(pa.table(rows), model="kontext-pro", folder=tmp_path)[0]["input_image"]
+
+
+async def test_the_jobs_of_a_dataframe_are_made(service, tmp_path):
+    jobs = await asyncio.to_thread(read_jobs, pd.DataFrame(ROWS))
+    async with open_session(base_url=service.url, api_key=service.key) as session:
+        assert [True, True] == [outcome.ok async for outcome in session.generate(jobs, save_to=tmp_path)]
+    assert ["a fox", "an owl"] == sorted(bill.input["prompt"] for bill in service.bills)
+
+
+def test_a_file_of_several_row_groups_is_read_a_batch_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrow, "_AT_ONCE", 2)
+    prompts = [f"a fox {number}" for number in range(5000)]
+    pq.write_table(pa.table({"prompt": prompts}), tmp_path / "a.parquet", row_group_size=1500)
+    assert prompts == [job.prompt for job in read_jobs(tmp_path / "a.parquet")]
+
+
+def test_what_is_to_be_known_is_logged(caplog):
+    with caplog.at_level(logging.WARNING, "cometflux"):
+        read_jobs(pa.table({"prompt": ["a"]}), model="me/own")
+    assert ["me/own is none of the models known here, so its input is not checked"] == caplog.messages
+
+
+def test_no_other_library_of_dataframes_is_imported_by_reading_one():
+    script = (
+        "import sys, polars as pl\nfrom cometflux.sources import read_jobs\n"
+        "read_jobs(pl.DataFrame({'prompt': ['a']}))\n"
+        "print(sorted({'pandas', 'duckdb', 'yaml', 'aiohttp', 'cyclopts'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "[]\n" == done.stdout
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("make", TABLES.values(), ids=TABLES)
+def test_a_table_without_a_prompt_column_is_one_clear_error(make):
+    (line,) = complaints(make({"words": ["a"], "seed": [1]}))
+    assert line.endswith(
+        ": no column is named 'prompt', and no template makes the prompts; the columns are 'words', 'seed'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "expected"),
+    [
+        pytest.param(
+            {"Prompt": ["a"]},
+            {},
+            "no column is named 'prompt'; rename 'Prompt', or make the prompts by a template",
+            id="case",
+        ),
+        pytest.param(
+            {"prompt": ["a"], "when": [datetime.datetime(2024, 5, 1, tzinfo=datetime.UTC)]},
+            {},
+            "column 'when' holds timestamp[us, tz=UTC]; a parameter takes text, numbers, booleans and lists of them",
+            id="times",
+        ),
+        pytest.param(
+            {"prompt": ["a"], "x": [{"a": 1}]},
+            {},
+            "column 'x' holds struct<a: int64>; a parameter takes text, numbers, booleans and lists of them",
+            id="structs",
+        ),
+        pytest.param(
+            {"prompt": ["a"], "x": [b"a"]},
+            {},
+            "column 'x' holds binary; a parameter takes text, numbers, booleans and lists of them",
+            id="bytes",
+        ),
+        pytest.param(
+            {"prompt": ["a"], "sede": [1]}, {}, "no row can use the column 'sede'; did you mean 'seed'?", id="sede"
+        ),
+        pytest.param(
+            {"prompt": ["a"], "notes": ["x"]},
+            {},
+            "no row can use the column 'notes'; take it out of the table",
+            id="notes",
+        ),
+        pytest.param(
+            {"prompt": ["a"], "guidance": [3.5]},
+            {},
+            "no row can use the column 'guidance'; it is a parameter of flux-dev, flux-pro, flux-2-flex",
+            id="another model's",
+        ),
+        pytest.param(
+            {"prompt": ["a", "b"], "guidance": [3.5, 2], "model": ["dev", "schnell"]},
+            {},
+            "row 1: guidance: 2 was given; flux-schnell has no such parameter",
+            id="a row's model",
+        ),
+        pytest.param(
+            {"prompt": ["a", "b"], "seed": [1.0, float("nan")]},
+            {},
+            "row 1: seed: nan was given; allowed is a finite number, or null to leave it out",
+            id="NaN",
+        ),
+        pytest.param({"prompt": ["a"], "seed": [1.5]}, {}, "row 0: seed: 1.5 was given; allowed is a whole", id="half"),
+        pytest.param(
+            {"prompt": ["a"], "seed": ["7"]}, {}, "row 0: seed: '7' was given; allowed is a whole", id="a text"
+        ),
+        pytest.param(
+            {"prompt": [3]}, {}, "row 0: prompt: 3 was given; allowed is a text that is not blank", id="number"
+        ),
+        pytest.param({"prompt": ["a", None], "seed": [1, 2]}, {}, "row 1: the row has no prompt", id="no prompt"),
+        pytest.param({"prompt": [None]}, {}, "it holds no prompt; give one per row", id="only null"),
+        pytest.param({"prompt": pa.array([], pa.string())}, {}, "it holds no prompt; give one per row", id="no row"),
+        pytest.param(
+            {"prompt": ["a", "b"], "key": ["k", "k"]}, {}, "row 1: key: 'k' was given; row 0 has this key", id="key"
+        ),
+        pytest.param(
+            {"animals": ["fox"]},
+            {"template": "a {animal}"},
+            "the template takes {animal}, and there is none; did you mean {animals}?",
+            id="a column that a template misses",
+        ),
+        pytest.param(
+            {"animal": ["fox", None], "seed": [1, 2]},
+            {"template": "a {animal}"},
+            "row 1: the template takes {animal}, which is empty here",
+            id="a cell that a template misses",
+        ),
+        pytest.param(
+            {"seed": [1]},
+            {"template": " \n"},
+            "row 0: the template makes an empty prompt of it",
+            id="empty",
+        ),
+        pytest.param(
+            {"prompt": ["a"]}, {"guidance": 3}, "row 0: guidance: 3 was given; flux-schnell has no such", id="an option"
+        ),
+        pytest.param({"prompt": ["a"]}, {"model": "flx-dev"}, "model: 'flx-dev' was given; did you mean", id="a model"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_row(rows, options, expected):
+    (line,) = complaints(pa.table(rows), **options)
+    assert line.removeprefix("the Table, ").removeprefix("the Table: ").startswith(expected)
+
+
+def test_all_rows_that_are_wrong_are_told_in_one_error():
+    lines = complaints(pl.DataFrame({"prompt": ["a", "b", "c"], "seed": ["x", "1", "y"]}))
+    assert ["the DataFrame, row 0", "the DataFrame, row 1", "the DataFrame, row 2"] == [
+        x.partition(":")[0] for x in lines
+    ]
+
+
+def test_a_column_twice_is_refused():
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array([1]), pa.array([2])], ["prompt", "seed", "seed"])
+    assert ["the Table: column 'seed' stands 2 times"] == complaints(table)
+
+
+def test_what_cannot_be_handed_over_is_one_error():
+    assert ["the Broken: its rows cannot be read ('lost')"] == complaints(Broken())
+    (line,) = complaints(pl.Series("prompt", ["a"]))
+    assert line.startswith("the Series: its rows cannot be read (")
+
+
+def test_a_template_that_is_wrong_is_told_by_the_name_of_its_argument():
+    assert ["template: a brace stands alone; write {{ for the brace itself"] == complaints(
+        pa.table({"prompt": ["a"]}), template="a {"
+    )
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (None, "NoneType was given; allowed is a dataframe, or the path of a file of prompts"),
+        ("", "nothing was given; allowed is a dataframe, or the path of a file of prompts"),
+        (["a fox"], "list was given; allowed is a dataframe, or the path of a file of prompts"),
+        (
+            pl.LazyFrame({"prompt": ["a"]}),
+            "LazyFrame was given; allowed is a dataframe, or the path of a file of prompts; call its collect() first",
+        ),
+        ("nowhere.csv", "nowhere.csv: there is no such file"),
+    ],
+    ids=["None", "blank", "a list", "a lazy frame", "no file"],
+)
+def test_what_is_no_table_is_refused(item, expected):
+    assert [expected] == complaints(item)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"format": "xlsx"}, "format='xlsx': allowed are 'csv', 'tsv', 'jsonl', 'text', 'yaml', 'parquet'"),
+        ({"max_jobs": 0}, "max_jobs=0: allowed is a whole number from 1"),
+        ({"max_jobs": "9"}, "max_jobs='9': allowed is a whole number from 1"),
+        ({"template": 3}, "template=3: allowed is a text"),
+    ],
+)
+def test_an_argument_that_is_none_is_refused(options, expected):
+    with pytest.raises(ConfigError) as caught:
+        read_jobs(pa.table({"prompt": ["a"]}), **options)
+    assert expected == str(caught.value)
+
+
+def test_a_sweep_is_bounded_by_the_argument(tmp_path):
+    (tmp_path / "a.yaml").write_text("prompt: a\nmatrix:\n  seed: [1, 2, 3]\n")
+    assert 3 == len(read_jobs(tmp_path / "a.yaml", max_jobs=3))
+    (line,) = complaints(tmp_path / "a.yaml", max_jobs=2)
+    assert line.endswith("it multiplies to 3 jobs (3); at most 2 are made, unless max_jobs allows more")
+
+
+def test_a_model_that_is_no_name_is_refused():
+    with pytest.raises((SourceError, InputError)):
+        read_jobs(pa.table({"prompt": ["a"]}), model=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(lambda data: b"", "it is empty; give one prompt per row", id="empty"),
+        pytest.param(lambda data: data[:-1], "it is no Parquet file, or it is cut short", id="one byte short"),
+        pytest.param(lambda data: data[: len(data) // 2], "it is no Parquet file, or it is cut short", id="half"),
+        pytest.param(lambda data: b"x" * len(data), "it is no Parquet file, or it is cut short", id="no magic"),
+        pytest.param(lambda data: b"prompt\na\n", "it is no Parquet file, or it is cut short", id="a table of text"),
+        pytest.param(
+            lambda data: b"PAR1" + b"\0" * 80 + data[84:], "it is damaged, or cut short (", id="pages of zeros"
+        ),
+    ],
+)
+def test_a_parquet_file_that_is_none_is_one_error(change, expected, tmp_path):
+    path = parquet(tmp_path / "a.parquet", {"prompt": [f"a fox {n}" for n in range(100)]})
+    path.write_bytes(change(path.read_bytes()))
+    (line,) = complaints(path)
+    assert line.startswith(f"{path}: {expected}")
+
+
+def test_a_table_of_too_many_rows_is_refused(monkeypatch, tmp_path):
+    from cometflux.sources.formats import arrow
+
+    monkeypatch.setattr(arrow, "MOST_ROWS", 3)
+    monkeypatch.setattr(arrow, "MOST_ROWS", 3)
+    rows = {"prompt": ["a"] * 4}
+    assert ["the Table: it has more than 3 rows; make several batches of it"] == complaints(pa.table(rows))
+    path = parquet(tmp_path / "a.parquet", rows)
+    assert [f"{path}: it has 4 rows, and at most 3 are read; make several files of it"] == complaints(path)
+
+
+@pytest.mark.parametrize("extra", ["pyarrow", "yaml"])
+def test_a_missing_extra_is_named(extra, tmp_path):
+    (tmp_path / "a.yaml").write_text("prompt: a")
+    call = {
+        "pyarrow": "type('T', (), {'__arrow_c_stream__': None})()",
+        "yaml": f"{str(tmp_path / 'a.yaml')!r}",
+    }[extra]
+    script = (
+        f"import sys; sys.modules[{extra!r}] = None\n"
+        "from cometflux import CometfluxError\n"
+        "from cometflux.sources import read_jobs\n"
+        f"try: read_jobs({call})\n"
+        "except CometfluxError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    named = "parquet" if extra == "pyarrow" else "batch"
+    assert done.stdout.endswith(f'needs an extra: pip install "cometflux[{named}]"\n'), done.stderr
+
+
+# Any table.
+
+_cells = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+_seeds = st.none() | st.integers(0, 2**31)
+
+
+@given(st.lists(st.tuples(_cells, _seeds), min_size=1))
+def test_what_is_not_null_is_read_as_it_was_and_no_row_is_lost(rows):
+    table = pa.table({"prompt": pa.array([r[0] for r in rows], pa.string()), "seed": pa.array([r[1] for r in rows])})
+    given_rows = [{n: v for n, v in zip(("prompt", "seed"), row, strict=True) if v is not None} for row in rows]
+    if not any(given_rows):
+        assert ["the Table: it holds no prompt; give one per row"] == complaints(table)
+    elif any(row and "prompt" not in row for row in given_rows):
+        wrong = [n for n, row in enumerate(given_rows) if row and "prompt" not in row]
+        assert [f"the Table, row {n}: the row has no prompt" for n in wrong] == complaints(table)
+    else:
+        assert [row for row in given_rows if row] == inputs(table)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_parquet_file_that_is_damaged_anywhere_becomes_jobs_or_one_error(data):
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"prompt": ["a fox", "an owl"]}), sink)
+    whole = sink.getvalue().to_pybytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    broken = whole[:at] + data.draw(st.binary(max_size=4)) + whole[at + data.draw(st.integers(0, 4)) :]
+    assert all(line.startswith("a.parquet") for line in faults_of(broken))
+
+
+def test_a_text_that_is_not_utf_8_is_one_error():
+    words = pa.StringArray.from_buffers(1, pa.py_buffer(bytes([0, 0, 0, 0, 1, 0, 0, 0])), pa.py_buffer(b"\x80"))
+    assert ["the Table: it is damaged (a text in it is not UTF-8)"] == complaints(pa.table({"prompt": words}))
+
+
+def faults_of(data):
+    try:
+        read_bytes(data, Format.PARQUET, "a.parquet")
+    except SourceError as error:
+        return error.lines
+    return []

@@ -1,0 +1,281 @@
+"""Prompt files: bytes become rows, or one error that lists what is wrong."""
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from cometflux.sources.errors import SourceError
+from cometflux.sources.formats.open_file import read_bytes
+from cometflux.sources.formats.text_files import read_text
+from cometflux.sources.rows import SUFFIXES, Format
+
+
+def read(text, written=Format.CSV):
+    data = text if isinstance(text, bytes) else text.encode()
+    return read_text(data, written, "prompts")
+
+
+def rows(text, written=Format.CSV):
+    return [(row.line, dict(row.values)) for row in read(text, written).rows]
+
+
+def complaints(text, written=Format.CSV):
+    with pytest.raises(SourceError) as caught:
+        read(text, written)
+    return caught.value.lines
+
+
+# What is read.
+
+
+def test_a_text_file_holds_one_prompt_per_line_without_blank_lines_and_comments():
+    text = "a fox\r\n\n  # not this\n  an owl  \n"
+    assert [(1, {"prompt": "a fox"}), (4, {"prompt": "an owl"})] == rows(text, Format.TEXT)
+
+
+def test_what_only_unicode_calls_the_end_of_a_line_ends_none():
+    assert [(1, {"prompt": "a\u2028b\x0cc\x85d"})] == rows("a\u2028b\x0cc\x85d\n", Format.TEXT)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=repr)
+def test_lines_end_as_on_any_system(end):
+    expected = [(1, {"prompt": "a fox"}), (3, {"prompt": "an owl"})]
+    assert expected == rows(end.join(["a fox", "", "an owl", ""]), Format.TEXT)
+    assert expected == rows(end.join(['{"prompt": "a fox"}', "", '{"prompt": "an owl"}', ""]), Format.JSONL)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=repr)
+@pytest.mark.parametrize("written", [Format.TEXT, Format.CSV, Format.JSONL])
+@pytest.mark.parametrize("bad", [b"\xe9", b"\0"], ids=repr)
+def test_the_line_of_a_bad_byte_is_right_whatever_ends_lines(end, written, bad):
+    (line,) = complaints(end.encode().join([b"a", b"b", b"c" + bad]), written)
+    assert line.startswith("prompts, line 3: ")
+
+
+def test_a_table_has_a_header_and_leaves_empty_cells_out():
+    text = "prompt, seed ,key\na fox,7,\nan owl,,k\n"
+    assert [(2, {"prompt": "a fox", "seed": "7"}), (3, {"prompt": "an owl", "key": "k"})] == rows(text)
+    assert ("prompt", "seed", "key") == read(text).columns
+
+
+def test_line_numbers_count_the_newlines_within_cells():
+    text = 'prompt,seed\r\n"two\r\nlines",1\r\n\r\nan owl,2\r\n'
+    assert [(2, {"prompt": "two\r\nlines", "seed": "1"}), (5, {"prompt": "an owl", "seed": "2"})] == rows(text)
+
+
+def test_quotes_within_a_quoted_cell_are_doubled():
+    assert [(2, {"prompt": 'say "hi", fox'})] == rows('prompt\n"say ""hi"", fox"\n')
+
+
+def test_a_bom_is_no_part_of_the_first_column():
+    assert ("prompt",) == read(b"\xef\xbb\xbfprompt\na fox\n").columns
+
+
+def test_rows_in_which_every_cell_is_empty_are_what_spreadsheets_leave_behind():
+    assert [(2, {"prompt": "a fox"})] == rows("prompt,seed\na fox,\n,\n,\n")
+
+
+def test_a_cell_may_hold_a_whole_image():
+    uri = "data:image/png;base64," + "A" * 300_000
+    assert [(2, {"prompt": "a fox", "image": uri})] == rows(f'prompt,image\na fox,"{uri}"\n')
+
+
+def test_tabs_separate_the_cells_of_a_tsv():
+    assert [(2, {"prompt": "a fox, red", "seed": "7"})] == rows("prompt\tseed\na fox, red\t7\n", Format.TSV)
+
+
+def test_json_lines_keep_their_types_and_leave_null_out():
+    text = '{"prompt": "a\u2028b", "seed": 7, "go_fast": false, "key": null, "raw": ""}\n\n{"prompt": "owl"}'
+    expected = [(1, {"prompt": "a\u2028b", "seed": 7, "go_fast": False}), (3, {"prompt": "owl"})]
+    assert expected == rows(text, Format.JSONL)
+    assert all(row.is_typed for row in read(text, Format.JSONL).rows)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("written", "text", "expected"),
+    [
+        pytest.param("csv", "", "prompts: it is empty; give one prompt per row", id="an empty file"),
+        pytest.param("text", " \n\n", "prompts: it is empty; give one prompt per row", id="only blank lines"),
+        pytest.param("text", "# a\n", "prompts: it holds no prompt; give one per row", id="only comments"),
+        pytest.param("csv", "prompt\n", "prompts: it holds no prompt; give one per row", id="only a header"),
+        pytest.param(
+            "csv",
+            b"prompt\na fox\ncaf\xe9\n",
+            "prompts, line 3: byte 0xe9 is not UTF-8; save the file as UTF-8",
+            id="Latin 1",
+        ),
+        pytest.param(
+            "csv",
+            b"\xef\xbb\xbfprompt\ncaf\xe9\n",
+            "prompts, line 2: byte 0xe9 is not UTF-8; save the file as UTF-8",
+            id="Latin 1 behind a BOM",
+        ),
+        pytest.param("csv", "prompt\n".encode("utf-16"), "prompts: it is UTF-16; save it as UTF-8", id="UTF-16"),
+        pytest.param("csv", "prompt\n".encode("utf-32"), "prompts: it is UTF-32; save it as UTF-8", id="UTF-32"),
+        pytest.param(
+            "text",
+            "a\nb\0\n",
+            "prompts, line 2: it holds a NUL byte, which no text has; save it as UTF-8 text",
+            id="a NUL byte",
+        ),
+        pytest.param(
+            "csv",
+            "Prompt,seed\na,1\n",
+            "prompts, line 1: no column is named 'prompt'; rename 'Prompt'",
+            id="another case",
+        ),
+        pytest.param(
+            "csv",
+            "words,seed\na,1\n",
+            "prompts, line 1: no column is named 'prompt'; "
+            "the first row names the columns, and they are 'words', 'seed'",
+            id="no prompt column",
+        ),
+        pytest.param(
+            "csv",
+            "prompt;seed\na;1\n",
+            "prompts, line 1: no column is named 'prompt'; it seems to be separated by semicolons",
+            id="semicolons",
+        ),
+        pytest.param(
+            "tsv",
+            "prompt,seed\na,1\n",
+            "prompts, line 1: no column is named 'prompt'; it seems to be separated by commas (name it .csv)",
+            id="commas in a tsv",
+        ),
+        pytest.param(
+            "csv",
+            "prompt,seed,seed\na,1,2\n",
+            "prompts, line 1: column 'seed' stands twice, as number 2 and 3",
+            id="a duplicate column",
+        ),
+        pytest.param("csv", "prompt,\na,\n", "prompts, line 1: column 2 has no name", id="a column without a name"),
+        pytest.param(
+            "csv",
+            "prompt,seed\na,1\nb\n",
+            "prompts, line 3: the row has 1 cell and the header 2; leave a cell empty rather than out",
+            id="a short row",
+        ),
+        pytest.param(
+            "csv",
+            "prompt,seed\na, red,1\n",
+            "prompts, line 2: the row has 3 cells and the header 2; put a cell that holds a comma in quotes",
+            id="a long row",
+        ),
+        pytest.param(
+            "csv",
+            'prompt\na\n"b\nc\n',
+            "prompts, line 3: a quote is opened and never closed",
+            id="an unclosed quote",
+        ),
+        pytest.param(
+            "csv",
+            'prompt\n"a" b\n',
+            'prompts, line 2: text follows a closing quote; a quote inside a quoted cell is written twice, ""',
+            id="text behind a quote",
+        ),
+        pytest.param(
+            "jsonl",
+            '[{"prompt": "a"}]',
+            "prompts, line 1: it is one JSON list; write each of its objects on a line of its own",
+            id="a JSON list",
+        ),
+        pytest.param(
+            "jsonl",
+            '[\n  {"prompt": "a"},\n',
+            "prompts, line 1: it is one JSON list; write each of its objects on a line of its own",
+            id="a broken JSON list",
+        ),
+        pytest.param(
+            "jsonl",
+            '{"prompt": "a"}\n"b"\n',
+            'prompts, line 2: a string stands where an object is expected, as in {"prompt": "a fox"}',
+            id="a JSON string",
+        ),
+        pytest.param(
+            "jsonl",
+            '{"prompt": "a", "seed": NaN}',
+            "prompts, line 1: NaN is not JSON; leave the value out",
+            id="NaN in JSON",
+        ),
+        pytest.param(
+            "jsonl",
+            '{"prompt": "a", "seed": 1, "seed": 2}',
+            "prompts, line 1: 'seed' stands twice in one object",
+            id="a name twice in an object",
+        ),
+        pytest.param(
+            "jsonl",
+            "{'prompt': 'a'}",
+            "prompts, line 1: it is not JSON (Expecting property name enclosed in double quotes at character 2); "
+            "each line is one object",
+            id="single quotes",
+        ),
+        pytest.param(
+            "jsonl",
+            '{"prompt": ' + "[" * 100 + "]" * 100 + "}",
+            "prompts, line 1: the JSON is nested too deeply",
+            id="deep JSON",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_told_on_one_line_with_its_place(written, text, expected):
+    assert [expected] == complaints(text, Format(written))
+
+
+def test_every_broken_row_is_told():
+    lines = complaints("prompt,seed\na\nb,1\nc,1,2\n")
+    assert ["prompts, line 2", "prompts, line 4"] == [line.partition(":")[0] for line in lines]
+
+
+def test_the_suffixes_name_all_formats():
+    assert set(Format) == set(SUFFIXES.values())
+
+
+# Any bytes.
+
+
+@given(data=st.binary() | st.text().map(str.encode), written=st.sampled_from(Format))
+@example(data=b'{"prompt": ' + b"[" * 100_000, written=Format.JSONL)
+@example(data=b'{"prompt": ' + b"1" * 5000 + b"}", written=Format.JSONL)
+@example(data=b'prompt\n"', written=Format.CSV)
+@example(data=b"[" * 100_000, written=Format.YAML)
+@example(data=b"{a: " * 10_000, written=Format.YAML)
+@example(data=b"- " * 10_000, written=Format.YAML)
+@example(data=b"PAR1" + b"\xff" * 20 + b"PAR1", written=Format.PARQUET)
+def test_any_bytes_become_rows_or_one_error_that_lists_what_is_wrong(data, written):
+    read = read_or_refuse(data, written)
+    if isinstance(read, SourceError):
+        assert read.lines
+        assert all(line.startswith("prompts") for line in read.lines)
+    else:
+        assert read.rows
+
+
+def read_or_refuse(data, written):
+    try:
+        return read_bytes(data, written, "prompts")
+    except SourceError as error:
+        return error
+
+
+# A cell of nothing but white space counts as empty, and a header may not begin a comment or hold line breaks.
+_cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
+
+
+@given(st.lists(_cells, min_size=1))
+def test_what_is_written_as_json_lines_is_read_as_it_was(prompts):
+    text = "\n".join(json.dumps({"prompt": prompt}, ensure_ascii=False) for prompt in prompts)
+    assert prompts == [row.values["prompt"] for row in read(text, Format.JSONL).rows]
+
+
+@given(st.lists(_cells, min_size=1))
+def test_what_is_written_as_a_table_is_read_as_it_was(prompts):
+    quoted = [prompt.replace('"', '""') for prompt in prompts]
+    text = "prompt\n" + "".join(f'"{prompt}"\n' for prompt in quoted)
+    assert prompts == [row.values["prompt"] for row in read(text).rows]

@@ -1,0 +1,784 @@
+import asyncio
+import base64
+import hashlib
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+import tracemalloc
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from cometflux.errors import ConfigError, Money, OutputError
+from cometflux.images.formats import ImageFile
+from cometflux.jobs import Job
+from cometflux.predictions import Prediction, Status
+from cometflux.protocol.decoding import load_prediction
+from cometflux.provenance.sidecar import record_of
+from cometflux.storage.folder import check_files, find_each, find_saved, prepare_folder, sweep, write_output
+from cometflux.storage.image_data import check_image
+
+MODEL = "somebody/something"
+EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif"}
+every_kind = pytest.mark.parametrize(("kind", "extension"), EXTENSIONS.items())
+
+
+def picture(kind="PNG", size=(32, 24)):
+    """Make a real image whose bytes do not compress away."""
+    file = io.BytesIO()
+    Image.effect_noise(size, 80).convert("RGB").save(file, kind)
+    return file.getvalue()
+
+
+def uri_of(data, media="image/png"):
+    return f"data:{media};base64,{base64.b64encode(data).decode()}"
+
+
+def job(**values):
+    return Job(model=MODEL, input=values)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# What counts as a whole image.
+
+
+@every_kind
+@pytest.mark.parametrize("size", [(1, 1), (32, 24), (257, 129)], ids=str)
+def test_a_real_image_is_known_by_its_first_bytes(kind, extension, size):
+    assert extension == check_image(picture(kind, size))
+
+
+@every_kind
+def test_no_part_of_an_image_passes_for_the_whole(kind, extension):
+    data = picture(kind)
+    for length in range(1, len(data), 7):
+        with pytest.raises(OutputError) as caught:
+            check_image(data[:length])
+        assert caught.value.is_transient
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"not an image", b"<!doctype html><title>403</title>", b'{"detail": "gone"}', b"%PDF-1.7"),
+        *(b"RIFF\0\0\0\0WAVE", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_image_is_not_written(data, tmp_path):
+    with pytest.raises(OutputError, match=f"not an image \\({len(data)} bytes\\)") as caught:
+        write_output(tmp_path, "a", data, {})
+    assert (True, Money.ACCEPTED) == (caught.value.is_transient, caught.value.money)
+    assert [] == names(tmp_path)
+
+
+@every_kind
+def test_an_image_cut_short_is_not_written(kind, extension, tmp_path):
+    data = picture(kind)
+    with pytest.raises(OutputError, match="cut short"):
+        write_output(tmp_path, "a", data[: len(data) // 2], {})
+    assert [] == names(tmp_path)
+
+
+# Writing.
+
+
+@every_kind
+def test_an_image_is_written_as_it_came_under_its_true_type(kind, extension, tmp_path):
+    data = picture(kind)
+    path = tmp_path / f"00001-a-boat.{extension}"
+    expected = ImageFile(path=path, size=len(data), digest=hashlib.sha256(data).hexdigest())
+    assert expected == write_output(tmp_path, "00001-a-boat", data, {"key": "k1"})
+    assert data == path.read_bytes()
+    assert {"00001-a-boat.json", f"00001-a-boat.{extension}"} == set(names(tmp_path))
+    assert {
+        "file": path.name,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "key": "k1",
+    } == json.loads((tmp_path / "00001-a-boat.json").read_text(encoding="utf-8"))
+
+
+def test_no_file_is_ever_replaced(tmp_path):
+    images = [picture(size=(8 + n, 8)) for n in range(3)]
+    written = [write_output(tmp_path, "a", data, {}).path for data in images]
+    assert ["a.png", "a+1.png", "a+2.png"] == [path.name for path in written]
+    assert images == [path.read_bytes() for path in written]
+    records = [json.loads(path.with_suffix(".json").read_text()) for path in written]
+    assert ["a.png", "a+1.png", "a+2.png"] == [record["file"] for record in records]
+
+
+async def test_many_at_once_under_one_name_all_get_one_of_their_own(tmp_path):
+    images = [picture(size=(8 + n, 8)) for n in range(12)]
+    written = await asyncio.gather(*(asyncio.to_thread(write_output, tmp_path, "a", data, {}) for data in images))
+    assert images == [image.path.read_bytes() for image in written]
+    assert 24 == len(names(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.json"])
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
+def test_a_link_under_the_name_is_neither_followed_nor_replaced(name, target, tmp_path):
+    """Not even one that leads to just these bytes, or to a record of just this prediction."""
+    folder, data = tmp_path / "images", picture()
+    precious = data if name == "a.png" else json.dumps(record_for("p1")).encode()
+    (tmp_path / "elsewhere").write_bytes(precious)
+    folder.mkdir()
+    (folder / name).symlink_to(tmp_path / target)
+    assert "a+1.png" == write_output(folder, "a", data, record_for("p1")).path.name
+    assert tmp_path / target == (folder / name).readlink()
+    assert precious == (tmp_path / "elsewhere").read_bytes()
+    assert not (tmp_path / "nowhere").exists()
+    assert 3 == len(names(folder))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.json"])
+@pytest.mark.parametrize("put", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_is_no_file_under_the_name_is_left_alone(name, put, tmp_path):
+    put(tmp_path / name)
+    before = (tmp_path / name).lstat()
+    assert "a+1.png" == write_output(tmp_path, "a", picture(), record_for("p1")).path.name
+    assert before == (tmp_path / name).lstat()
+    assert find_saved(tmp_path, "a", "p1", 1) is not None
+
+
+def test_a_folder_behind_a_link_will_do(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    image = write_output(tmp_path / "link", "a", picture(), record_for("p1"))
+    assert tmp_path / "link/a.png" == image.path
+    assert (image,) == find_saved(tmp_path / "link", "a", "p1", 1)
+    assert ["a.json", "a.png"] == names(tmp_path / "images")
+
+
+@pytest.mark.parametrize(
+    ("there", "name"),
+    [
+        *[("A.png", "a"), ("a.PNG", "a"), ("A.json", "a"), ("e\u0301.png", "é"), ("é.png", "e\u0301"), ("É.json", "é")],
+        *[("STRASSE.png", "straße"), ("a-B.png", "A-b")],
+    ],
+)
+def test_a_name_given_in_another_spelling_than_what_is_there_counts_as_taken(there, name, tmp_path):
+    (tmp_path / there).write_bytes(b"precious")
+    written = write_output(tmp_path, name, picture(), {}, is_named=True)
+    assert f"{name}+1.png" == written.path.name
+    assert b"precious" == (tmp_path / there).read_bytes()
+    assert f"{name}+2.png" == write_output(tmp_path, name, picture(), {}, is_named=True).path.name
+
+
+@pytest.mark.parametrize("there", ["ab.png", "a+9.png", "b.png", "A.jpg", "A"])
+def test_a_name_given_is_free_where_only_others_are_there(there, tmp_path):
+    (tmp_path / there).write_bytes(b"precious")
+    assert "a.png" == write_output(tmp_path, "a", picture(), {}, is_named=True).path.name
+
+
+@pytest.mark.parametrize("folder", [Path("a\0b"), Path("a\ud800")], ids=repr)
+def test_a_path_that_no_folder_can_have_is_an_output_error(folder):
+    with pytest.raises(OutputError, match="could not be written"):
+        write_output(folder, "a", picture(), {})
+
+
+def test_the_folder_is_made_where_it_is_missing(tmp_path):
+    assert write_output(tmp_path / "x/y", "a", picture(), {}).path.is_file()
+
+
+@pytest.mark.parametrize("where", ["file", "file/below"])
+def test_a_folder_that_cannot_be_is_an_output_error(where, tmp_path):
+    (tmp_path / "file").write_bytes(b"precious")
+    with pytest.raises(OutputError, match="could not be written") as caught:
+        write_output(tmp_path / where, "a", picture(), {})
+    assert not caught.value.is_transient
+    assert b"precious" == (tmp_path / "file").read_bytes()
+
+
+def test_a_name_too_long_for_the_disk_leaves_nothing(tmp_path):
+    with pytest.raises(OutputError, match="could not be written"):
+        write_output(tmp_path, "x" * 300, picture(), {})
+    assert [] == names(tmp_path)
+
+
+class NoLinks(type(Path())):
+    """A path on a file system that knows no hard links, as on a memory stick."""
+
+    def hardlink_to(self, target):
+        raise PermissionError(1, "Operation not permitted")
+
+
+def test_a_file_system_without_hard_links_will_do(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"precious")
+    data = picture()
+    assert "a+1.png" == write_output(NoLinks(tmp_path), "a", data, {}).path.name
+    assert data == (tmp_path / "a+1.png").read_bytes()
+    assert b"precious" == (tmp_path / "a.png").read_bytes()
+    assert ["a+1.json", "a+1.png", "a.png"] == names(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the umask is a matter of POSIX")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)], ids=oct)
+def test_the_umask_is_respected(umask, mode, tmp_path):
+    before = os.umask(umask)
+    try:
+        path = write_output(tmp_path, "a", picture(), {}).path
+    finally:
+        os.umask(before)
+    assert [mode, mode] == [stat.S_IMODE(each.stat().st_mode) for each in (path, path.with_suffix(".json"))]
+
+
+# The disk is full as far as this process can see: no file may grow beyond the limit.
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from cometflux.errors import OutputError
+from cometflux.storage.folder import write_output
+
+folder, image, limit = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(), int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    write_output(folder, "a", image, {})
+except OutputError as error:
+    print(error)
+"""
+
+
+def run(script, *arguments):
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[2])
+    return done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no resource limits")
+@pytest.mark.parametrize("limit", [0, 1, 512])
+def test_an_image_that_does_not_fit_is_not_there_at_all(limit, tmp_path):
+    folder = tmp_path / "images"
+    (tmp_path / "source").write_bytes(picture())
+    told = run(FULL_DISK, folder, tmp_path / "source", limit)
+    assert "the image could not be written to" in told
+    assert "the prediction is paid for" in told
+    assert [] == names(folder)
+
+
+FULL_FOR_THE_RECORD = """
+import resource, sys
+from pathlib import Path
+from cometflux.errors import OutputError
+from cometflux.storage.folder import write_output
+
+folder, image = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes()
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(image), len(image)))
+try:
+    write_output(folder, "a", image, {"prediction": {"id": "p1", "logs": "x" * len(image)}})
+except OutputError as error:
+    print(error.path.name, error.is_disk, error, sep="|")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no resource limits")
+def test_an_image_whose_record_does_not_fit_is_there_and_gets_it_later(tmp_path):
+    folder, data = tmp_path / "images", picture()
+    (tmp_path / "source").write_bytes(data)
+    told = run(FULL_FOR_THE_RECORD, folder, tmp_path / "source").split("|")
+    assert ["a.png", "True"] == told[:2]
+    assert "a.png is saved, but not the record beside it" in told[2]
+    assert ["a.png"] == names(folder)
+    assert "a.png" == write_output(folder, "a", data, record_for("p1")).path.name
+    assert ["a.json", "a.png"] == names(folder)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_only_be_read_is_an_output_error_and_its_images_are_found(tmp_path):
+    image = write_output(tmp_path, "a", picture(), record_for("p1"))
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="could not be written"):
+            write_output(tmp_path, "b", picture(), {})
+        assert (image,) == find_saved(tmp_path, "a", "p1", 1)
+        assert 0 == sweep(tmp_path)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+# Written again after a crash.
+
+
+def record_for(prediction_id):
+    return {"key": "k1", "prediction": {"id": prediction_id}}
+
+
+@every_kind
+def test_writing_again_what_is_there_makes_no_copy(kind, extension, tmp_path):
+    data = picture(kind)
+    image = write_output(tmp_path, "a", data, record_for("p1"))
+    before = [(tmp_path / name).stat() for name in names(tmp_path)]
+    assert image == write_output(tmp_path, "a", data, record_for("p1"))
+    assert {"a.json", f"a.{extension}"} == set(names(tmp_path))
+    # Reading changes no more than the time of the last access.
+    after = [(tmp_path / name).stat() for name in names(tmp_path)]
+    assert [(s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for s in before] == [
+        (s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for s in after
+    ]
+
+
+def test_an_image_that_lost_its_record_to_a_crash_gets_it(tmp_path):
+    image = write_output(tmp_path, "a", picture(), record_for("p1"))
+    text = (tmp_path / "a.json").read_text()
+    (tmp_path / "a.json").unlink()
+    assert image == write_output(tmp_path, "a", image.path.read_bytes(), record_for("p1"))
+    assert text == (tmp_path / "a.json").read_text()
+    assert ["a.json", "a.png"] == names(tmp_path)
+
+
+def test_an_image_that_was_deleted_is_written_beside_its_record_again(tmp_path):
+    image = write_output(tmp_path, "a", picture(), record_for("p1"))
+    data = image.path.read_bytes()
+    image.path.unlink()
+    assert image == write_output(tmp_path, "a", data, record_for("p1"))
+    assert ["a.json", "a.png"] == names(tmp_path)
+
+
+def test_the_same_image_of_another_prediction_is_a_file_of_its_own(tmp_path):
+    data = picture()
+    written = [write_output(tmp_path, "a", data, record_for(prediction_id)) for prediction_id in ("p1", "p2", "p1")]
+    assert ["a.png", "a+1.png", "a.png"] == [image.path.name for image in written]
+    assert 4 == len(names(tmp_path))
+    assert 1 == (tmp_path / "a.png").stat().st_nlink
+
+
+def test_without_an_id_no_record_is_taken_for_ones_own(tmp_path):
+    data = picture()
+    assert ["a.png", "a+1.png"] == [write_output(tmp_path, "a", data, {}).path.name for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda path, data: path.write_bytes(data[:-1]), id="cut"),
+        pytest.param(lambda path, data: path.write_bytes(data[:-1] + b"x"), id="changed"),
+        pytest.param(lambda path, data: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path, data: path.write_bytes(data + b"x"), id="longer"),
+    ],
+)
+@pytest.mark.parametrize("has_record", [True, False], ids=["with a record", "without a record"])
+def test_a_damaged_image_is_not_touched_and_written_under_the_next_name(damage, has_record, tmp_path):
+    data = picture()
+    first = write_output(tmp_path, "a", data, record_for("p1")).path
+    if not has_record:
+        first.with_suffix(".json").unlink()
+    damage(first, data)
+    damaged = first.read_bytes()
+    assert find_saved(tmp_path, "a", "p1", 1) is None
+    second = write_output(tmp_path, "a", data, record_for("p1"))
+    assert "a+1.png" == second.path.name
+    assert damaged == first.read_bytes()
+    assert (second,) == find_saved(tmp_path, "a", "p1", 1)
+    assert second == write_output(tmp_path, "a", data, record_for("p1"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"prediction": "p1"}', '{"prediction": {"id": ["p1"]}}', "\0"]
+)
+def test_a_record_that_cannot_be_read_is_somebody_elses(text, tmp_path):
+    data = picture()
+    (tmp_path / "a.png").write_bytes(data)
+    (tmp_path / "a.json").write_text(text)
+    assert find_saved(tmp_path, "a", "p1", 1) is None
+    assert "a+1.png" == write_output(tmp_path, "a", data, record_for("p1")).path.name
+    assert text == (tmp_path / "a.json").read_text()
+
+
+async def test_the_same_output_written_at_the_same_time_is_one_file(tmp_path):
+    data = picture()
+    writes = (asyncio.to_thread(write_output, tmp_path, "a", data, record_for("p1")) for _ in range(12))
+    assert {"a.png"} == {image.path.name for image in await asyncio.gather(*writes)}
+    assert ["a.json", "a.png"] == names(tmp_path)
+
+
+async def test_the_same_bytes_of_many_predictions_at_the_same_time_are_many_files(tmp_path):
+    data, ids = picture(), [f"p{n}" for n in range(12)]
+    writes = (asyncio.to_thread(write_output, tmp_path, "a", data, record_for(each)) for each in ids)
+    written = await asyncio.gather(*writes)
+    assert 12 == len({image.path for image in written})
+    assert ids == [json.loads(image.path.with_suffix(".json").read_text())["prediction"]["id"] for image in written]
+    assert [(image,) for image in written] == [find_saved(tmp_path, "a", each, 1) for each in ids]
+
+
+class Swept(type(Path())):
+    """A path in a folder that another run sweeps while this one writes to it."""
+
+    sweeps = 0
+
+    def hardlink_to(self, target):
+        if Swept.sweeps:
+            Swept.sweeps -= 1
+            assert 1 == sweep(self.parent)
+        super().hardlink_to(target)
+
+
+@pytest.mark.parametrize("sweeps", [1, 2])
+def test_a_write_outlives_a_run_that_sweeps_beside_it(sweeps, tmp_path):
+    Swept.sweeps = sweeps
+    assert "a.png" == write_output(Swept(tmp_path), "a", picture(), record_for("p1")).path.name
+    assert ["a.json", "a.png"] == names(tmp_path)
+
+
+# Every event is an operation on a file or folder; each child is killed before another one of them.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from cometflux.storage.image_data import check_image
+from cometflux.storage.folder import find_saved, sweep, write_output
+
+base, data = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes()
+record = {"prediction": {"id": "p1"}}
+KINDS = {"open", "os.mkdir", "os.link", "os.remove", "os.rename", "os.listdir", "os.scandir"}
+
+def kill_at(last):
+    count = 0
+    def hook(event, args):
+        nonlocal count
+        if event in KINDS:
+            count += 1
+            if count == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+
+def run(folder, last):
+    child = os.fork()
+    if child == 0:
+        kill_at(last)
+        write_output(folder, "a", data, record)
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+for last in range(1, 100):
+    folder = base / str(last)
+    status = run(folder, last)
+    assert all(check_image(path.read_bytes()) for path in folder.glob("a*.png")), last
+    again = run(folder, last)
+    swept = sweep(folder)
+    assert swept <= 2, (last, swept)
+    image = write_output(folder, "a", data, record)
+    assert (image,) == find_saved(folder, "a", "p1", 1), last
+    assert ["a.json", "a.png"] == sorted(os.listdir(folder)), (last, os.listdir(folder))
+    if status == 0:
+        print(last, swept)
+        break
+    assert status == signal.SIGKILL
+"""
+
+
+def test_whenever_it_is_killed_the_next_run_makes_one_file_of_it(tmp_path):
+    (tmp_path / "source").write_bytes(picture())
+    kills, swept = map(int, run(KILLED, tmp_path, tmp_path / "source").split())
+    assert kills > 8
+    assert 0 == swept
+
+
+# Found again.
+
+
+def saved(folder, stem="a", prediction_id="p1", count=1):
+    return [
+        write_output(folder, name, picture(size=(8 + n, 8)), record_for(prediction_id))
+        for n, name in enumerate([stem] if count == 1 else [f"{stem}-{n + 1}" for n in range(count)])
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_the_images_of_a_prediction_are_found(count, tmp_path):
+    images = saved(tmp_path, count=count)
+    assert tuple(images) == find_saved(tmp_path, "a", "p1", count)
+    assert images == find_each(tmp_path, "a", "p1", count)
+
+
+@pytest.mark.parametrize(
+    ("stem", "prediction_id", "count"), [("b", "p1", 2), ("a", "p2", 2), ("a", "p1", 3), ("a", "p1", 1), ("a", "", 2)]
+)
+def test_other_images_are_not_found(stem, prediction_id, count, tmp_path):
+    saved(tmp_path, count=2)
+    assert find_saved(tmp_path, stem, prediction_id, count) is None
+
+
+def test_what_is_missing_is_told_one_by_one(tmp_path):
+    images = saved(tmp_path, count=3)
+    images[1].path.unlink()
+    assert [images[0], None, images[2]] == find_each(tmp_path, "a", "p1", 3)
+
+
+def test_an_image_behind_those_of_others_is_found(tmp_path):
+    mine = [saved(tmp_path, prediction_id=f"p{n}")[0] for n in range(5)]
+    assert ["a.png", "a+1.png", "a+2.png", "a+3.png", "a+4.png"] == [image.path.name for image in mine]
+    assert [(image,) for image in mine] == [find_saved(tmp_path, "a", f"p{n}", 1) for n in range(5)]
+
+
+def test_an_image_without_its_record_is_not_found(tmp_path):
+    (image,) = saved(tmp_path)
+    (tmp_path / "a.json").unlink()
+    assert find_saved(tmp_path, "a", "p1", 1) is None
+    assert image.path.exists()
+
+
+@pytest.mark.parametrize("file", ["../a.png", "/etc/passwd", "b.png", "a", "a.b.png", 7, "a+1.png"], ids=repr)
+def test_a_record_that_names_another_file_finds_nothing(file, tmp_path):
+    (image,) = saved(tmp_path)
+    for other in ("b.png", "a.b.png"):
+        (tmp_path / other).write_bytes(image.path.read_bytes())
+    record = json.loads((tmp_path / "a.json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps(record | {"file": file}))
+    assert find_saved(tmp_path, "a", "p1", 1) is None
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.json"])
+def test_nothing_is_found_through_a_link(name, tmp_path):
+    folder = tmp_path / "images"
+    saved(folder)
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    assert find_saved(folder, "a", "p1", 1) is None
+
+
+def test_looking_in_a_large_folder_is_cheap(tmp_path):
+    """However many files there are, the folder is not listed: the names of one prediction are asked for."""
+    saved(tmp_path)
+    script = (
+        "import sys; from pathlib import Path; from cometflux.storage.folder import find_saved\n"
+        "seen = []\n"
+        "sys.addaudithook(lambda event, args: seen.append(event))\n"
+        "found = find_saved(Path(sys.argv[1]), 'a', 'p1', 1)\n"
+        "print(len(found), {'os.listdir', 'os.scandir'} & {*seen})"
+    )
+    assert "1 set()\n" == run(script, tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["missing", "file", "a\0b", "a\ud800"], ids=repr)
+def test_nothing_is_found_where_there_is_no_folder(folder, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    assert find_saved(tmp_path / folder, "a", "p1", 1) is None
+    assert check_files(tmp_path / folder, [("a.png", 0, "")]) is None
+    assert 0 == sweep(tmp_path / folder)
+
+
+# Checked against what was noted.
+
+
+def noted(images):
+    return [(image.path.name, image.size, image.digest) for image in images]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_files_that_are_as_noted_are_there(count, tmp_path):
+    images = saved(tmp_path, count=count) if count else []
+    assert tuple(images) == check_files(tmp_path, noted(images))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lambda path: path.unlink(), id="gone"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-1]), id="cut"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), id="changed"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes() + b"x"), id="longer"),
+        pytest.param(lambda path: path.symlink_to(path.rename(path.with_name("other"))), id="behind a link"),
+        pytest.param(lambda path: (path.unlink(), path.mkdir()), id="a folder"),
+        pytest.param(lambda path: (path.unlink(), os.mkfifo(path)), id="a pipe"),
+        pytest.param(lambda path: (path.unlink(), path.symlink_to(path)), id="a link to itself"),
+    ],
+)
+def test_files_of_which_one_is_not_as_noted_are_not_there(harm, tmp_path):
+    images = saved(tmp_path, count=3)
+    harm(images[1].path)
+    assert check_files(tmp_path, noted(images)) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.png", "x/a.png", "./a.png", "a.png/", "/etc/passwd", "", ".", "..", "a\0", "a\ud800"]
+)
+def test_a_name_that_leaves_the_folder_is_not_there(name, tmp_path):
+    (image,) = saved(tmp_path)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/a.png").write_bytes(image.path.read_bytes())
+    assert check_files(tmp_path / "x", [(name, image.size, image.digest)]) is None
+    assert check_files(tmp_path, [(name, image.size, image.digest)]) is None
+
+
+@given(st.text())
+def test_any_name_noted_is_in_the_folder_or_not_there(name):
+    assert check_files(Path("/nowhere/at/all"), [(name, 0, "")]) is None
+
+
+def test_a_large_file_is_checked_in_little_memory(tmp_path):
+    path, size = tmp_path / "a.png", 64 * 1024 * 1024
+    path.touch()
+    os.truncate(path, size)
+    digest = hashlib.sha256(bytes(size)).hexdigest()
+    tracemalloc.start()
+    try:
+        assert check_files(tmp_path, [("a.png", size, digest)]) is not None
+        assert tracemalloc.get_traced_memory()[1] < 2 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+# Swept.
+
+
+def test_what_killed_runs_left_is_swept_and_nothing_else(tmp_path):
+    left = [f".cometflux-{number:016x}" for number in (0, 0xFEDCBA9876543210)]
+    kept = [
+        *(".cometflux-0", ".cometflux-00000000000000000", ".cometflux-000000000000000G", ".cometflux-000000000000000A"),
+        *("cometflux-0000000000000000", ".cometflux-0000000000000000.png", "a.png", "journal.sqlite3"),
+        ".cometflux-0000000000000000\n",
+    ]
+    for name in (*left, *kept):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / left[0]).write_bytes(b"x")
+    (tmp_path / ".cometflux-1111111111111111").mkdir()
+    (tmp_path / ".cometflux-2222222222222222").symlink_to(tmp_path / "a.png")
+    os.mkfifo(tmp_path / ".cometflux-3333333333333333")
+    before = set(names(tmp_path))
+    assert 2 == sweep(tmp_path)
+    assert before - set(left) == set(names(tmp_path))
+    assert [left[0]] == names(tmp_path / "below")
+    assert 0 == sweep(tmp_path)
+
+
+async def test_two_that_sweep_at_the_same_time_do_not_mind(tmp_path):
+    for number in range(200):
+        (tmp_path / f".cometflux-{number:016x}").touch()
+    assert 200 == sum(await asyncio.gather(*(asyncio.to_thread(sweep, tmp_path) for _ in range(4))))
+
+
+PROBED = """
+import os, signal, sys
+from pathlib import Path
+from cometflux.storage.folder import prepare_folder
+
+sys.addaudithook(lambda event, args: event == "os.remove" and os.kill(os.getpid(), signal.SIGKILL))
+prepare_folder(Path(sys.argv[1]))
+"""
+
+
+def test_the_file_that_tries_a_folder_is_swept_after_a_crash(tmp_path):
+    command = [sys.executable, "-c", PROBED, str(tmp_path)]
+    assert -9 == subprocess.run(command, check=False, cwd=Path(__file__).parents[2]).returncode
+    assert 1 == len(names(tmp_path))
+    assert 1 == sweep(tmp_path)
+    assert [] == names(tmp_path)
+
+
+# The record beside it.
+
+PREDICTION = Prediction(
+    id="p1",
+    status=Status.SUCCEEDED,
+    model="black-forest-labs/flux-schnell",
+    version="hidden",
+    input={"prompt": "echoed"},
+    output=("https://example.com/a.png",),
+    logs="Using seed: 7",
+    metrics={"predict_time": 0.5},
+    created_at=datetime(2026, 3, 16, 10, 18, 7, 510000, UTC),
+)
+
+
+def test_a_record_tells_how_the_image_was_made(tmp_path):
+    data = picture()
+    asked = job(prompt="ein Boot für Zoë", image=uri_of(data))
+    path = write_output(tmp_path, "a", data, record_of(PREDICTION, asked, "k1", 3)).path
+    text = path.with_suffix(".json").read_text(encoding="utf-8")
+    digest = {"type": "image/png", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    assert {
+        "file": "a.png",
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "key": "k1",
+        "index": 3,
+        "model": MODEL,
+        "input": {"prompt": "ein Boot für Zoë", "image": digest},
+        "prediction": {
+            "id": "p1",
+            "status": "succeeded",
+            "version": "hidden",
+            "created_at": "2026-03-16T10:18:07.510000+00:00",
+            "started_at": None,
+            "completed_at": None,
+            "metrics": {"predict_time": 0.5},
+            "logs": "Using seed: 7",
+        },
+    } == json.loads(text)
+    assert text.endswith("}\n")
+    assert "für" in text
+
+
+def test_a_record_without_a_job_holds_what_the_service_echoed():
+    record = record_of(PREDICTION, None, None, None)
+    assert ("black-forest-labs/flux-schnell", {"prompt": "echoed"}, None, None) == (
+        record["model"],
+        record["input"],
+        record["key"],
+        record["index"],
+    )
+
+
+def test_half_a_character_in_the_logs_does_not_keep_the_record_from_being_written(tmp_path):
+    # What the service cut in the middle of a pair of surrogates.
+    said = load_prediction(b'{"id": "p1", "status": "succeeded", "logs": "done \\ud83d"}', "p1")
+    path = write_output(tmp_path, "a", picture(), record_of(said, None, None, None)).path
+    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["prediction"]["logs"].startswith("done ")
+
+
+# The folder is tried before money is spent.
+
+
+def test_a_folder_is_made_and_left_empty(tmp_path):
+    folder = tmp_path / "x/y"
+    prepare_folder(folder)
+    assert [] == names(folder)
+    prepare_folder(folder)
+
+
+def test_what_is_in_the_folder_stays(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"precious")
+    prepare_folder(tmp_path)
+    assert b"precious" == (tmp_path / "a.png").read_bytes()
+
+
+@pytest.mark.parametrize("where", ["file", "file/below", "file/below/deeper"])
+def test_what_can_be_no_folder_is_refused(where, tmp_path):
+    (tmp_path / "file").write_bytes(b"precious")
+    with pytest.raises(ConfigError, match=r"cannot be written to|is a file"):
+        prepare_folder(tmp_path / where)
+    assert b"precious" == (tmp_path / "file").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800"], ids=repr)
+def test_a_path_that_no_folder_can_have_is_refused(name, tmp_path):
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        prepare_folder(tmp_path / name)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder that nobody can write to")
+def test_a_folder_that_nobody_can_write_to_is_refused():
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        prepare_folder(Path("/proc/self"))
+
+
+def test_a_disk_without_room_is_noticed(tmp_path):
+    script = (
+        "import resource, sys; from pathlib import Path; from cometflux import errors\n"
+        "from cometflux.storage import folder\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "try: folder.prepare_folder(Path(sys.argv[1]))\n"
+        "except errors.ConfigError as error: print(error)"
+    )
+    assert "cannot be written to" in run(script, tmp_path)
+    assert [] == names(tmp_path)

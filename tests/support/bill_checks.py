@@ -1,0 +1,240 @@
+"""The service, and a batch that is made there again and again by a process of its own, however often that ends early.
+
+What holds at every moment, and what holds at the end, is checked here, by the bills, the journal and the files.
+"""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+
+import batch_process
+from PIL import Image
+
+from cometflux import Journal
+from cometflux.journal.lock import LockFile
+from cometflux.testing import LocalService
+
+# The rates make up 8 %.
+FAULTS = [
+    # Answers to a submission that never come, are torn, or are none; behind "after" it was accepted and billed.
+    {"fault": "drop", "rate": 0.005},
+    {"fault": "drop", "rate": 0.01, "after": True},
+    {"fault": "torn", "rate": 0.01, "after": True},
+    {"fault": "torn-early", "rate": 0.005, "after": True},
+    {"fault": "hang", "rate": 0.0025, "after": True},
+    {"fault": "500", "rate": 0.0025},
+    {"fault": "503", "rate": 0.005, "after": True},
+    {"fault": "429", "rate": 0.005},
+    {"fault": "429-silent", "rate": 0.0025},
+    # Questions.
+    {"fault": "hang", "rate": 0.0025, "on": "get"},
+    {"fault": "drop", "rate": 0.005, "on": "get"},
+    {"fault": "500", "rate": 0.0025, "on": "get"},
+    {"fault": "torn", "rate": 0.0025, "on": "get"},
+    # Predictions.
+    {"fault": "failed", "rate": 0.005},
+    {"fault": "canceled", "rate": 0.0025},
+    {"fault": "expired", "rate": 0.0025},
+    # Downloads.
+    {"fault": "drop", "rate": 0.0025, "on": "output"},
+    {"fault": "torn", "rate": 0.0025, "on": "output"},
+    {"fault": "truncated-output", "rate": 0.0025},
+    {"fault": "output-500", "rate": 0.0025},
+]
+ENDS = {"saved", "failed", "canceled", "expired", "unknown"}
+SOON = 0.4
+"""Seconds behind its bill: an answer that was torn is asked about later, before its id is believed and written."""
+
+
+class Strike:
+    """Sends a process a signal behind a bill, counted from now: in that very moment, or some time later."""
+
+    def __init__(self, number, bills, delay):
+        self.number = number
+        self.left = bills
+        self.delay = delay
+        self.process = None
+        self.has_struck = False
+
+    def count(self):
+        self.left -= 1
+        if self.left == 0:
+            self.has_struck = True
+            threading.Timer(self.delay, self.send).start() if self.delay else self.send()
+
+    def send(self):
+        self.process.send_signal(self.number)
+
+
+def no_strike():
+    return Strike(signal.SIGKILL, 0, 0)
+
+
+class Shop:
+    """The service, and the process that makes the same batch there each time.
+
+    Args:
+        folder: of the batch.
+        jobs: how many the batch has.
+        seed: where chance starts.
+        faults: what the service does wrong.
+        latency: how long a prediction takes, in seconds.
+        place: the URL of a place in an object store, where the images go to one.
+    """
+
+    def __init__(self, folder, *, jobs, seed=0, faults=FAULTS, latency=0.06, place=None):
+        self.folder = folder
+        self.jobs = jobs
+        self.chance = random.Random(seed)
+        self.strike = no_strike()
+        self.service = None
+        self._seed = seed
+        self._faults = faults
+        self._seconds = latency
+        self._place = [place] if place else []
+
+    def __enter__(self):
+        print(f"seed {self._seed}")
+        self._running = LocalService.in_thread(latency=self._latency, pixels=64, seed=self._seed)
+        self.service = self._running.__enter__()
+        for fault in self._faults:
+            self.service.fail(**fault)
+        return self
+
+    def __exit__(self, *error):
+        if self.strike.process is not None:
+            self.strike.process.kill()
+            self.strike.process.communicate()
+        self._running.__exit__(*error)
+
+    def _latency(self, _model):
+        # The service asks for it while it writes a bill.
+        self.strike.count()
+        return self._seconds
+
+    def run(self, strike, script=batch_process.__file__, before=()):
+        """Make the batch, until its end or until it is struck; return the code and what was printed.
+
+        *script* is what makes it, and *before* a command that runs another one.
+        """
+        self.strike = strike
+        self.strike.process = subprocess.Popen(
+            [
+                *(*before, sys.executable, script),
+                *(self.folder, self.service.url, self.service.key, str(self.jobs), *self._place),
+            ],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        out, err = self.strike.process.communicate(timeout=60 + self.jobs / 10)
+        return self.strike.process.returncode, out, err
+
+    def run_until_struck(self, number, more):
+        """End the batch before its time, but so early that there is something to do for *more* such runs behind it."""
+        open_jobs = self.jobs - sum(record.bought for record in self.records().values())
+        bills = self.chance.randint(1, max(1, open_jobs // (more + 2)))
+        delay = self.chance.choice([0.0, self.chance.uniform(0.0, 0.1)])
+        print(f"{number.name} {delay:.3f} s behind {bills} more bills than {len(self.service.bills)}")
+        strike = Strike(number, bills, delay)
+        code, _, err = self.run(strike)
+        assert strike.has_struck, f"the batch was over before its time, with code {code}: {err}"
+        return code, err
+
+    def run_to_the_end(self):
+        """Make the rest of the batch; return what is told of each job, in order."""
+        code, out, err = self.run(no_strike())
+        assert (0, "") == (code, err)
+        # Looked at before anything reads the journal.
+        pairs = {name for path in self.files() for name in (path.name, path.with_suffix(".json").name)}
+        others = {path.name for path in self.folder.iterdir()} - pairs
+        assert {"journal.sqlite3", "journal.lock"} == others, "nothing is left half done"
+        outcomes = sorted(json.loads(out), key=lambda outcome: outcome["index"])
+        assert list(range(self.jobs)) == [outcome["index"] for outcome in outcomes], "each job ends once"
+        return outcomes
+
+    def records(self):
+        """What the journal knows, by prompt."""
+        if self._is_unmade():
+            return {}
+        with Journal(self.folder) as journal:
+            return {record.input["prompt"]: record for record in journal.records()}
+
+    def _is_unmade(self):
+        """Whether the process died before the journal was made, and so before anything was sent."""
+        return LockFile.read(self.folder / "journal.sqlite3").is_blank and not self.posts()
+
+    def posts(self):
+        return sum(request.method == "POST" for request in self.service.requests)
+
+    # What holds at every moment, whatever was struck.
+
+    def check_money(self):
+        records = self.records()
+        bills = self.service.bills
+        known = check_bills(bills, records)
+        accepted = {bill.id: bill.at for bill in bills}
+        asked = {id_in(request): request.at for request in reversed(self.service.requests) if id_in(request)}
+        early = {name for name, at in asked.items() if name in accepted and at - accepted[name] < SOON}
+        assert set() == early - known, "it was asked after before its id was in the journal"
+
+    def check_files(self):
+        files = self.files()
+        for path in files:
+            with Image.open(path) as image:
+                image.load()
+            if path.with_suffix(".json").exists():
+                told = json.loads(path.with_suffix(".json").read_bytes())
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                assert (path.name, path.stat().st_size, digest) == (told["file"], told["bytes"], told["sha256"])
+        assert {} == {index: n for index, n in Counter(path.name[:5] for path in files).items() if n > 1}
+
+    def files(self):
+        return sorted(path for path in self.folder.iterdir() if path.suffix in (".webp", ".jpg", ".png"))
+
+    # What holds when the batch is over.
+
+    def check_end(self, outcomes):
+        """Hold the journal against the bills, the files and what was told."""
+        records = self.records()
+        with Journal(self.folder) as journal:
+            assert not journal.is_running
+            status = journal.status()
+        print(status)
+        assert self.jobs == status.pop("planned") == sum(status.values())
+        assert set() == {standing for standing, n in status.items() if n} - ENDS
+        in_doubt = [bill for bill in self.service.bills if is_in_doubt(records[bill.input["prompt"]])]
+        known = [record.prediction_id for record in records.values() if record.prediction_id]
+        assert sorted(bill.id for bill in self.service.bills) == sorted(known + [bill.id for bill in in_doubt])
+
+        saved = {record.index: record for record in records.values() if record.standing == "saved"}
+        assert set(saved) == {outcome["index"] for outcome in outcomes if outcome["files"]}
+        names = [outcome["files"] for outcome in outcomes if outcome["files"]]
+        assert names == [[each.name for each in saved[index].files] for index in sorted(saved)]
+        assert [name for (name,) in names] == [path.name for path in self.files()]
+
+
+def check_bills(bills, records):
+    """Hold what was billed against the journal's records, by prompt; return the ids that it knows."""
+    assert {} == {prompt: n for prompt, n in Counter(bill.input["prompt"] for bill in bills).items() if n > 1}
+    known = {record.prediction_id for record in records.values()} - {None}
+    assert known <= {bill.id for bill in bills}
+    lost = [bill for bill in bills if bill.id not in known and not is_in_doubt(records.get(bill.input["prompt"]))]
+    assert [] == lost, "it is paid for, and the journal neither knows its id nor doubts its submission"
+    return known
+
+
+def is_in_doubt(record):
+    return record is not None and record.standing in ("unknown", "sending")
+
+
+def id_in(request):
+    _, found, name = request.path.partition("/predictions/")
+    return name if found and request.method == "GET" else None

@@ -1,0 +1,117 @@
+"""Every fault of the local service against one job: how it ends, and that it is never billed twice."""
+
+import pytest
+
+from cometflux import open_session
+from cometflux.outcomes import OutcomeKind
+from cometflux.testing.faults import FAULTS
+
+SUCCEEDED = OutcomeKind.SUCCEEDED
+
+# What becomes of the job: where the fault comes before the submission is accepted, and where it comes after.
+CREATE = {
+    "401": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
+    "402": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
+    "403": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
+    "404": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
+    "413": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
+    "422": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
+    "429": (SUCCEEDED, None),
+    "429-date": (SUCCEEDED, None),
+    "429-body": (SUCCEEDED, None),
+    "429-silent": (SUCCEEDED, None),
+    "invalid-request": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
+    "no-model": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
+    "500": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "502": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "503": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "504": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "524": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "drop": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "reset": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "hang": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "torn-head": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "torn": (OutcomeKind.UNKNOWN, SUCCEEDED),
+    "torn-early": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "stalled": (OutcomeKind.UNKNOWN, SUCCEEDED),
+    "garbage": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "html": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "list": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "no-id": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "redirect": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
+}
+PREDICTION = {
+    "failed": OutcomeKind.FAILED,
+    "failed-transient": OutcomeKind.FAILED,
+    "canceled": OutcomeKind.CANCELED,
+    "aborted": OutcomeKind.CANCELED,
+    "expired": OutcomeKind.EXPIRED,
+    "missing-image": OutcomeKind.FAILED,
+    "odd-status": SUCCEEDED,
+    "early-output": SUCCEEDED,
+    "data-uri": SUCCEEDED,
+    "wrapped": SUCCEEDED,
+}
+UNSAVED = {"404", "output-404"}
+"""Faults of an output that do not pass."""
+
+
+def takes(place):
+    return [name for name, fault in FAULTS.items() if place == fault.on or place in fault.also]
+
+
+async def end_of(service, tmp_path):
+    async with open_session(api_key=service.key, base_url=service.url) as session:
+        batch = session.generate(["x"], save_to=tmp_path)
+        outcome = await anext(batch)
+    assert outcome.kind is SUCCEEDED or outcome.error is not None
+    return outcome
+
+
+@pytest.mark.parametrize("fault", takes("create"))
+async def test_a_fault_before_a_submission_is_accepted(service, tmp_path, fault):
+    service.fail(fault, on="create")
+    outcome = await end_of(service, tmp_path)
+    assert CREATE[fault][0] is outcome.kind
+    assert (1 if outcome.ok else 0) == len(service.bills)
+
+
+@pytest.mark.parametrize("fault", [name for name in takes("create") if CREATE[name][1]])
+async def test_a_fault_after_a_submission_is_accepted(service, tmp_path, fault):
+    """The refusals among them are lies that no service tells; a lie may cost this job, but no second bill."""
+    service.fail(fault, on="create", after=True)
+    outcome = await end_of(service, tmp_path)
+    assert CREATE[fault][1] is outcome.kind
+    assert 1 == len(service.bills)
+
+
+@pytest.mark.parametrize("fault", takes("get"))
+async def test_a_fault_of_a_question(service, tmp_path, fault):
+    service.fail(fault, on="get", times=2)
+    outcome = await end_of(service, tmp_path)
+    assert outcome.ok
+    assert 1 == len(service.bills)
+
+
+@pytest.mark.parametrize("fault", takes("prediction"))
+async def test_a_way_for_a_prediction_to_go(service, tmp_path, fault):
+    service.fail(fault)
+    outcome = await end_of(service, tmp_path)
+    assert PREDICTION[fault] is outcome.kind
+    assert (outcome.kind is SUCCEEDED) is outcome.ok
+    assert 1 == len(service.bills)
+
+
+@pytest.mark.parametrize("fault", takes("output"))
+async def test_a_fault_of_an_output(service, tmp_path, fault):
+    service.fail(fault, on="output")
+    outcome = await end_of(service, tmp_path)
+    assert SUCCEEDED is outcome.kind
+    assert (fault not in UNSAVED) is outcome.ok
+    assert 1 == len(service.bills)
+    assert [] == service.leaks
+
+
+def test_every_fault_stands_in_a_table():
+    assert set(takes("create")) == set(CREATE)
+    assert set(takes("prediction")) == set(PREDICTION)
