@@ -33,7 +33,7 @@ from cometflux.cli.options.shared import (
     TemplateOptions,
     with_model_parameters,
 )
-from cometflux.cli.prompts.plan import CommandLineInput
+from cometflux.cli.prompts.prompt_plan import CommandLineInput
 from cometflux.cli.prompts.read_file import read_file
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.messages import NO_PROMPT, journal_text, setting_text, usage_text
@@ -533,7 +533,7 @@ def print_completion(
 
 
 def _plan(source: Source, folder: Path, making: ImageOptions, given: Mapping[str, Any]) -> "Plan":
-    from cometflux.cli.prompts.plan import make_plan
+    from cometflux.cli.prompts.prompt_plan import make_plan
 
     options = {name: text for name, text in given.items() if text is not None}
     written = CommandLineInput(model=making.model, options=options, inputs=making.input, count=making.count)

@@ -22,9 +22,9 @@ from cometflux.errors import (
     RejectedError,
     SessionStoppedError,
 )
-from cometflux.mcp.arguments import input_text
 from cometflux.mcp.results import Result
 from cometflux.mcp.thumbnails import Thumbnail
+from cometflux.mcp.tool_arguments import input_text
 from cometflux.outcomes import OutcomeKind
 
 DONE, SAME_CALL, OTHER_CALL, OPERATOR = "done", "same_call", "other_call", "operator"

@@ -6,7 +6,7 @@ import attrs
 
 from cometflux.errors import CometfluxError, Money
 from cometflux.journal.record import JobRecord
-from cometflux.mcp.arguments import GenerateRequest
+from cometflux.mcp.tool_arguments import GenerateRequest
 from cometflux.outcomes import Outcome, OutcomeKind, kind_of_loss
 
 

@@ -13,10 +13,10 @@ from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, Lis
 from cometflux import __version__, flux
 from cometflux.errors import CometfluxError, InputError
 from cometflux.mcp import replies, thumbnails
-from cometflux.mcp.arguments import input_text, read_order
-from cometflux.mcp.folder import NotAllowedError, describe_batch, read_seed
+from cometflux.mcp.image_service import ImageService
 from cometflux.mcp.results import Result
-from cometflux.mcp.service import ImageService
+from cometflux.mcp.served_folder import NotAllowedError, describe_batch, read_seed
+from cometflux.mcp.tool_arguments import input_text, read_order
 from cometflux.mcp.tools import GENERATE, INSTRUCTIONS, MODELS, STATUS, describe_model, describe_parameters, list_tools
 
 _log = logging.getLogger("cometflux")

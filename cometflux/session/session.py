@@ -39,7 +39,7 @@ from cometflux.polling.policy import PollPolicy, check_seconds
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request
 from cometflux.provenance import sidecar
-from cometflux.session.arguments import check_count, check_embed, check_prediction, check_transport, check_type
+from cometflux.session.argument_checks import check_count, check_embed, check_prediction, check_transport, check_type
 from cometflux.session.batch import Batch, BatchState
 from cometflux.storage import file_names
 from cometflux.storage.destination import Folder, find_destination

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from cometflux.testing.predictions import make_id
+from cometflux.testing.fake_predictions import make_id
 from cometflux.testing.response_bodies import gateway_error, problem
 
 ELSEWHERE = "/elsewhere"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cometflux.testing.artwork.frame import has_list_output
+from cometflux.testing.fake_predictions import TERMINAL, FakePrediction
 from cometflux.testing.input_validation import Refusal
-from cometflux.testing.predictions import TERMINAL, FakePrediction
 
 _SENSITIVE = "The input or output was flagged as sensitive. Please try again with different inputs. (E005) ({trace})"
 _ALL_FLAGGED = "All generated images contained NSFW content. Try running it again with a different prompt."

@@ -10,9 +10,9 @@ import attrs
 from aiohttp import web
 
 from cometflux.testing import faults, response_bodies
+from cometflux.testing.fake_predictions import FakePrediction
 from cometflux.testing.fault_responses import ELSEWHERE, Ordinary, dump, foreign_page, json_response, misbehave
 from cometflux.testing.input_validation import Refusal, check_input, read_body
-from cometflux.testing.predictions import FakePrediction
 from cometflux.testing.state import State
 
 BASE = "/replicate/v1"

@@ -15,8 +15,8 @@ from aiohttp import web
 from cometflux.testing.artwork import draw, frame
 from cometflux.testing.bills import Bill, SeenRequest
 from cometflux.testing.clock import Clock
+from cometflux.testing.fake_predictions import FakePrediction, derive_seed, make_id
 from cometflux.testing.faults import PREDICTION, FaultQueue, prompt_of
-from cometflux.testing.predictions import FakePrediction, derive_seed, make_id
 
 _MOST_REQUESTS = 100_000
 _MOST_PICTURES = 16

@@ -11,7 +11,7 @@ from cometflux.cli import main
 from cometflux.cli.app import app
 from cometflux.cli.batch.statistics import RunStatistics
 from cometflux.cli.commands.reference_page import renewed
-from cometflux.cli.config.settings import SETTINGS
+from cometflux.cli.config.read_settings import SETTINGS
 from cometflux.outcomes import OutcomeKind
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -161,8 +161,8 @@ def test_pictures_too_large_for_an_answer_are_shown_reduced(tmp_path):
 def test_what_cannot_be_reduced_is_not_shown_and_that_is_told(tmp_path):
     from cometflux.jobs import Job
     from cometflux.mcp import replies, thumbnails
-    from cometflux.mcp.arguments import GenerateRequest
     from cometflux.mcp.results import Result
+    from cometflux.mcp.tool_arguments import GenerateRequest
 
     path = tmp_path / "a.png"
     path.write_bytes(base64.b64decode(PNG)[:40] + b"x" * 800_000)

@@ -3,7 +3,7 @@
 import pytest
 
 from cometflux.cli.errors import UsageError
-from cometflux.cli.prompts.plan import CommandLineInput, make_plan
+from cometflux.cli.prompts.prompt_plan import CommandLineInput, make_plan
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.text_files import read_text
 from cometflux.sources.rows import Format

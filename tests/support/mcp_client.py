@@ -7,8 +7,8 @@ from mcp import Client
 from mcp.shared.memory import create_client_server_memory_streams
 
 from cometflux import open_session
+from cometflux.mcp.image_service import open_studio
 from cometflux.mcp.server import make_server
-from cometflux.mcp.service import open_studio
 
 
 @contextlib.asynccontextmanager

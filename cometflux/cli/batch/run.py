@@ -23,8 +23,8 @@ from cometflux.cli.batch.journal import (
     standings,
     summary,
 )
-from cometflux.cli.batch.local_service import local_service
-from cometflux.cli.batch.manifest import with_manifest
+from cometflux.cli.batch.keep_manifest import with_manifest
+from cometflux.cli.batch.run_locally import local_service
 from cometflux.cli.batch.saved_files import UnembeddedCount
 from cometflux.cli.batch.statistics import REPORT_NAME, write_report
 from cometflux.cli.batch.summary import RunSummary, not_drawn, record, told

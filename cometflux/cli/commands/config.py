@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cometflux.cli.config.files import project_file, user_file
-from cometflux.cli.config.settings import SettingValue, read_configuration
+from cometflux.cli.config.read_settings import SettingValue, read_configuration
 from cometflux.cli.terminal.screen import escape_json, plain
 from cometflux.session.settings import DEFAULT_BASE_URL
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from cometflux.cli.batch.journal import account_of, plan_rest, standings
-from cometflux.cli.batch.local_service import local_service
+from cometflux.cli.batch.run_locally import local_service
 from cometflux.cli.commands.mcp_options import ServerOptions
 from cometflux.cli.commands.mcp_stdio import Lines, Words, answerable, kept_clean
 from cometflux.cli.errors import MissingExtraError, UsageError
@@ -151,8 +151,8 @@ class _Server:
             task.cancel()
 
     async def _serve(self) -> None:
+        from cometflux.mcp.image_service import open_studio
         from cometflux.mcp.server import make_server
-        from cometflux.mcp.service import open_studio
 
         serving = self._serving
         self._task = asyncio.current_task()

@@ -16,7 +16,7 @@ def fill(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> No
         ConfigurationError: the configuration is wrong.
     """
     # Not needed for the help, which is to be quick.
-    from cometflux.cli.config.settings import SETTINGS, notes, read_configuration
+    from cometflux.cli.config.read_settings import SETTINGS, notes, read_configuration
 
     by_option = {each.name: each for each in arguments}
     if not any(setting.option in by_option for setting in SETTINGS):

@@ -28,9 +28,9 @@ from cometflux.jobs import PlannedJob
 from cometflux.journal import plan
 from cometflux.journal.record import JobRecord, State, identify
 from cometflux.mcp import progress_text
-from cometflux.mcp.arguments import GenerateRequest
-from cometflux.mcp.folder import AllowedFolders, ServedFolder, StoredImages
 from cometflux.mcp.results import Result
+from cometflux.mcp.served_folder import AllowedFolders, ServedFolder, StoredImages
+from cometflux.mcp.tool_arguments import GenerateRequest
 from cometflux.outcomes import Outcome, OutcomeKind, verdict
 from cometflux.protocol import encoding
 from cometflux.session.session import Session
