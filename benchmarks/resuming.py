@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 
 from cometflux import flux, open_session
 from cometflux.jobs import Job
+from cometflux.journal.header import Account
 from cometflux.journal.record import JobRecord, SavedFile, identify
-from cometflux.journal.writer import Account, JournalWriter
+from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
 from cometflux.protocol.encoding import fingerprint

@@ -33,7 +33,7 @@ MODULE_OWNERS = {
     "cattrs": {"protocol/converter", "journal/codec"},
     "json": {"models/kinds", "protocol/decoding", "protocol/encoding", "journal/codec"},
     "backoff": {"pacing/retry"},
-    "sqlite3": {"journal/database", "journal/reader", "journal/writer"},
+    "sqlite3": {"journal/database", "journal/reader", "journal/rows", "journal/writer"},
     "obstore": {"storage/object_store"},
     "piexif": {"provenance/exif"},
     "opentelemetry": {"telemetry"},

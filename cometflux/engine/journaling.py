@@ -20,10 +20,10 @@ from cometflux.images import reference_files, summaries
 from cometflux.images.formats import Image
 from cometflux.jobs import Job
 from cometflux.journal.background import BackgroundWriter
+from cometflux.journal.base import Opened
 from cometflux.journal.record import JobRecord, SavedFile, State, identify
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
-from cometflux.polling.hazard import CompletionTimes
 from cometflux.predictions import Prediction
 from cometflux.protocol import encoding
 from cometflux.storage import folder
@@ -63,32 +63,25 @@ class JobJournal:
         """Whether there is a journal."""
         return self._recorder is not None
 
-    async def open(self) -> None:
-        """Open the journal.
+    async def open(self) -> Opened:
+        """Open the journal, if there is one; return what it holds.
 
         Raises:
             JournalError: it is in use, belongs to something else, is damaged, or cannot be written to.
         """
-        if self._recorder is not None and self._folder is not None:
-            self._bought = await self._recorder.open()
-            self._is_open = True
-            self._claimed = set() if self._recorder.was_empty else None
-            try:
-                # Nobody else works here, and no batch does yet, so what is half written is a killed run's.
-                await asyncio.to_thread(folder.sweep, self._folder)
-            except BaseException:
-                await self.aclose()
-                raise
-
-    @property
-    def learned(self) -> Mapping[str, CompletionTimes]:
-        """What earlier runs have seen of the predictions of each model."""
-        return {} if self._recorder is None else self._recorder.learned
-
-    def learn(self, model: str, observed: CompletionTimes) -> None:
-        """Note what was seen of a model's predictions."""
-        if self._recorder is not None:
-            self._recorder.learn(model, observed)
+        if self._recorder is None or self._folder is None:
+            return Opened()
+        opened = await self._recorder.open()
+        self._is_open = True
+        self._bought = opened.bought
+        self._claimed = set() if opened.was_empty else None
+        try:
+            # Nobody else works here, and no batch does yet, so what is half written is a killed run's.
+            await asyncio.to_thread(folder.sweep, self._folder)
+        except BaseException:
+            await self.aclose()
+            raise
+        return opened
 
     async def aclose(self) -> None:
         """Write down what is left, and let others have the journal."""
@@ -171,11 +164,6 @@ class JobJournal:
         entry.is_written = record is not None
         entry.record = record or _new_record(entry)
         return record
-
-    @property
-    def is_owing(self) -> bool:
-        """Whether the journal held predictions, when it was opened, that are paid for and not on the disk."""
-        return self._recorder is not None and self._recorder.is_owing
 
     def _is_surely_new(self, identity: str) -> bool:
         """Whether the journal need not be asked: it was empty, and nobody came with this identity since."""

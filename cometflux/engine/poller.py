@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import attrs
@@ -18,7 +18,6 @@ from cometflux.events import Observer, Polled, Throttled
 from cometflux.pacing import retry
 from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, RetryPolicy, retrying
-from cometflux.polling.hazard import CompletionTimes
 from cometflux.polling.policy import PollPolicy
 from cometflux.polling.schedule import PendingPoll, Schedule
 from cometflux.predictions import Prediction
@@ -49,7 +48,6 @@ class Poller:
         conclude: told of a prediction that is over.
         lose: told of a job whose patience is over.
         on_pause: told until when nothing is to be sent, when a question was refused for its speed.
-        learn: told of what was seen of a model's predictions, when there is much that is new.
         tell: told of each question; None where nobody listens.
     """
 
@@ -67,7 +65,6 @@ class Poller:
         conclude: Callable[[TrackedJob, Prediction], None],
         lose: Callable[[TrackedJob, CometfluxError], None],
         on_pause: Callable[[float], None],
-        learn: Callable[[str, CompletionTimes], None],
         tell: Observer | None,
     ) -> None:
         # The schedule asks again anyway, so only a passing fault is worth asking twice at once.
@@ -80,7 +77,6 @@ class Poller:
         self._conclude = conclude
         self._lose = lose
         self._on_pause = on_pause
-        self._learn = learn
         self._tell = tell
         self._deadlines = Deadlines(LONGEST_QUESTION)
         self._pacer = pacer
@@ -89,10 +85,6 @@ class Poller:
         self._number = itertools.count()
         self._wake = asyncio.Event()
         self._wakes_at = math.inf
-
-    def take_up(self, learned: Mapping[str, CompletionTimes]) -> None:
-        """Begin with what an earlier run has seen of the predictions of each model."""
-        self._schedule.take_up(learned)
 
     def add(self, entry: TrackedJob, *, age: float | None = None) -> None:
         """Begin to ask after an accepted job: at once where its *age* in seconds is given, as it may long be over."""
@@ -192,9 +184,7 @@ class Poller:
         self._look()
 
     def _end(self, poll: PendingPoll, entry: TrackedJob, prediction: Prediction) -> None:
-        observed = self._schedule.end(poll, self._clock())
-        if observed is not None:
-            self._learn(entry.job.model, observed)
+        self._schedule.end(poll, self._clock())
         self._conclude(entry, prediction)
 
     async def _answer(self, poll: PendingPoll, entry: TrackedJob, sent: float) -> Prediction | None:

@@ -6,17 +6,13 @@ One thread does the writing, so the loop never waits for the disk.
 import asyncio
 import concurrent.futures
 import contextlib
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
 from cometflux.errors import JournalError
-from cometflux.journal import codec
+from cometflux.journal.base import Opened
 from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
-from cometflux.polling.hazard import CompletionTimes
-
-_log = logging.getLogger("cometflux")
 
 
 class _Order(NamedTuple):
@@ -44,55 +40,24 @@ class BackgroundWriter:
         self._orders: list[_Order] = []
         self._refused: dict[str, JobRecord] = {}
         """What the disk did not take, by job; touched by the journal's thread only."""
-        self._learned: dict[str, str] = {}
-        """What is to be written of what was learned, by model."""
         self._is_busy = False
         self._is_closed = False
         self._closing: asyncio.Future[None] | None = None
 
-    async def open(self) -> int:
-        """Open the journal; return how many predictions were, or may have been, bought with it.
+    async def open(self) -> Opened:
+        """Open the journal; return what it holds.
 
         Raises:
-            JournalError: see `JournalWriter.open`.
+            JournalError: see `JournalWriter.take`.
         """
         self._loop = asyncio.get_running_loop()
-        opening = self._loop.run_in_executor(self._thread, self._open)
+        opening = self._loop.run_in_executor(self._thread, self._writer.take)
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             # The lock is taken in the thread, whatever becomes of the one who waits, and of the loop.
             self._thread.submit(self._writer.close)
             raise
-
-    def _open(self) -> int:
-        self._writer.take()
-        return self._writer.bought
-
-    @property
-    def is_owing(self) -> bool:
-        """Whether something in it was paid for and not on the disk when it was opened."""
-        return self._writer.is_owing
-
-    @property
-    def was_empty(self) -> bool:
-        """Whether no job was in the journal when it was opened."""
-        return self._writer.was_empty
-
-    @property
-    def learned(self) -> dict[str, CompletionTimes]:
-        """What earlier runs have seen of the predictions of each model."""
-        learned = {}
-        for model, text in self._writer.learned.items():
-            try:
-                learned[model] = codec.load_observed(text)
-            except ValueError as error:
-                _log.warning("what was learned of %s is not used: %s", model, error)
-        return learned
-
-    def learn(self, model: str, observed: CompletionTimes) -> None:
-        """Write what was seen of a model's predictions, together with whatever is written next."""
-        self._learned[model] = codec.dump_observed(observed)
 
     async def write(self, record: JobRecord, *, is_new: bool) -> None:
         """Write *record*, and return when it is on the disk.
@@ -158,26 +123,26 @@ class BackgroundWriter:
 
     def _flush(self) -> None:
         orders, self._orders = self._orders, []
-        learned, self._learned = self._learned, {}
         assert self._loop is not None
-        work = self._loop.run_in_executor(self._thread, self._carry_out, orders, learned)
+        work = self._loop.run_in_executor(self._thread, self._carry_out, orders)
         work.add_done_callback(lambda done: self._tell(orders, done))
 
-    def _carry_out(self, orders: list[_Order], learned: dict[str, str]) -> dict[str, JobRecord]:
+    def _carry_out(self, orders: list[_Order]) -> dict[str, JobRecord]:
         # Of several records of one job the last one counts.
         latest = {order.identity: order.record for order in orders if order.record}
         new = {order.identity for order in orders if order.record and order.is_new}
         added = [record for identity, record in latest.items() if identity in new]
         changed = [record for identity, record in latest.items() if identity not in new]
-        if latest or learned:
-            self._commit(added, changed, learned)
-        found = self._writer.find(order.identity for order in orders if order.record is None)
+        if latest:
+            self._commit(added, changed)
+        wanted = [order.identity for order in orders if order.record is None]
+        found = self._writer.find(wanted) if wanted else {}
         # What the disk did not take happened all the same, later than what is on it.
         return found | {
             order.identity: self._refused[order.identity] for order in orders if order.identity in self._refused
         }
 
-    def _commit(self, added: list[JobRecord], changed: list[JobRecord], learned: dict[str, str]) -> None:
+    def _commit(self, added: list[JobRecord], changed: list[JobRecord]) -> None:
         """Write, together with what the disk refused before: it may take it now, and it is what happened."""
         if self._refused:
             self._writer.make_room()
@@ -187,7 +152,7 @@ class BackgroundWriter:
         whole = [*left, *added, *(record for record in changed if record.identity in self._refused)]
         rest = [record for record in changed if record.identity not in self._refused]
         try:
-            self._writer.commit(whole, rest, learned)
+            self._writer.commit(whole, rest)
         except JournalError:
             self._refused.update((record.identity, record) for record in (*added, *changed))
             raise
@@ -195,9 +160,9 @@ class BackgroundWriter:
 
     def _close(self) -> None:
         try:
-            if self._refused or self._learned:
+            if self._refused:
                 with contextlib.suppress(JournalError):
-                    self._commit([], [], self._learned)
+                    self._commit([], [])
         finally:
             self._writer.close()
 

@@ -14,7 +14,6 @@ from cattrs.gen import make_dict_unstructure_fn, override
 from cometflux.images import summaries
 from cometflux.journal.record import Attempt, Evidence, JobRecord, SavedFile, State
 from cometflux.outcomes import OutcomeKind
-from cometflux.polling.hazard import CompletionTimes
 from cometflux.predictions import Prediction
 from cometflux.protocol import converter, decoding, encoding
 
@@ -91,20 +90,6 @@ def load_record(identity: str, index: int, plan: str, progress: str) -> JobRecor
         return _converter().structure(values, JobRecord)
     except (cattrs.BaseValidationError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__} in the record of {identity!r}") from error
-
-
-def dump_observed(observed: CompletionTimes) -> str:
-    """Write what was seen of the predictions of one model."""
-    return _encode(observed.to_plain())
-
-
-def load_observed(text: str) -> CompletionTimes:
-    """Read what `dump_observed` wrote.
-
-    Raises:
-        ValueError: it is not what was written.
-    """
-    return CompletionTimes.of_plain(json.loads(text))
 
 
 def _write_input(value: Any) -> Any:

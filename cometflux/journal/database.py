@@ -1,4 +1,9 @@
-"""The journal's file: how it is made and opened, and how all of it is checked before anything in it is believed."""
+"""The journal's file: how it is made, opened and checked.
+
+The tables are ``header`` and ``jobs``: version 3. Versions 1 and 2 had check sums in every row, which are not read any
+more. A reader understands all three versions and writes nothing. The first writer of an older journal changes its
+tables to version 3 in one transaction. From then on older packages refuse the journal as newer than they are.
+"""
 
 import contextlib
 import os
@@ -7,72 +12,72 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cometflux.errors import JournalError, JournalMismatchError
+from cometflux.journal.header import JournalHeader
 from cometflux.journal.lock import LockFile
-from cometflux.journal.row import JournalHeader, check_row, checksum
 
 _APPLICATION = 0x434F4D46
-_SCHEMA = 1
+_VERSION = 3
 _TABLES = {
-    "front": """CREATE TABLE front(
+    "header": """CREATE TABLE header(
     number INTEGER PRIMARY KEY,
     journal TEXT NOT NULL,
     base_url TEXT,
     key_salt TEXT,
     key_sum TEXT,
-    serial INTEGER NOT NULL,
-    rows INTEGER NOT NULL,
-    balance INTEGER NOT NULL,
-    page_sum INTEGER NOT NULL
+    place TEXT,
+    serial INTEGER NOT NULL
 )""",
     "jobs": """CREATE TABLE jobs(
     number INTEGER PRIMARY KEY,
     identity TEXT NOT NULL UNIQUE,
     place INTEGER NOT NULL,
     plan TEXT NOT NULL,
-    plan_sum INTEGER NOT NULL,
     standing TEXT NOT NULL,
     bought INTEGER NOT NULL,
     progress TEXT NOT NULL,
-    serial INTEGER NOT NULL,
-    progress_sum INTEGER NOT NULL
+    serial INTEGER NOT NULL
 )""",
-    "learned": """CREATE TABLE learned(
-    model TEXT PRIMARY KEY,
-    observed TEXT NOT NULL
-)""",
+    "standings": "CREATE INDEX standings ON jobs(standing, bought)",
 }
-_PLACE_SCHEMA = 2
-_PLACE_TABLE = {
-    "place": """CREATE TABLE place(
-    number INTEGER PRIMARY KEY,
-    url TEXT NOT NULL,
-    url_sum INTEGER NOT NULL
-)"""
+_OLD_TABLES = ({"front", "jobs", "learned"}, {"front", "jobs", "learned", "place"})
+"""The names of those of versions 1 and 2."""
+_HEADERS = {
+    1: "SELECT journal, base_url, key_salt, key_sum, NULL, serial FROM front",
+    2: "SELECT journal, base_url, key_salt, key_sum, url, serial FROM front JOIN place",
+    3: "SELECT journal, base_url, key_salt, key_sum, place, serial FROM header",
 }
-"""Only in the journal of a batch whose images go to an object store."""
-COLUMNS = "identity, place, plan, plan_sum, standing, bought, progress, serial, progress_sum"
-"""Of a job, in the order in which `rows` lays them out."""
+"""How the header is read in each version."""
+
+
+def explain(error: Exception, path: Path) -> JournalError:
+    """Turn an error of the disk, of SQLite or of the checks into an error of this package."""
+    match error:
+        case sqlite3.Error(sqlite_errorcode=sqlite3.SQLITE_NOTADB):
+            return JournalError(f"{str(path)!r} is not a journal of cometflux, or its beginning is damaged")
+        case FileExistsError():
+            return JournalError(f"the journal {str(path)!r} cannot be used: {error.filename!r} is no folder")
+        case OSError():
+            return JournalError(f"the journal {str(path)!r} cannot be used: {error.strerror or error}")
+        case ValueError():
+            return JournalError(f"the journal {str(path)!r} is damaged: {error}")
+    return JournalError(f"the journal {str(path)!r} cannot be used: {error}")
+
+
+FAULTS = (sqlite3.Error, OSError, ValueError)
+"""The errors that `explain` takes."""
 
 
 @contextlib.contextmanager
 def translating_errors(path: Path) -> Iterator[None]:
-    """Tell what the disk or SQLite meets, and what the checks find, as an error of this package."""
+    """Raise the errors of the disk, of SQLite and of the checks as errors of this package."""
     try:
         yield
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            raise JournalError(f"{str(path)!r} is not a journal of cometflux, or its beginning is damaged") from error
-        raise JournalError(f"the journal {str(path)!r} cannot be used: {error}") from error
-    except FileExistsError as error:
-        raise JournalError(f"the journal {str(path)!r} cannot be used: {error.filename!r} is no folder") from error
-    except OSError as error:
-        raise JournalError(f"the journal {str(path)!r} cannot be used: {error.strerror or error}") from error
-    except ValueError as error:
-        raise JournalError(f"the journal {str(path)!r} is damaged: {error}") from error
+    except FAULTS as error:
+        raise explain(error, path) from error
 
 
 def make_private(path: Path) -> None:
-    """Make the file where it is missing, and let nobody else read it or what stands beside it."""
+    """Make the file if it is missing. Let nobody else read it, its log or its index."""
     if path.exists() and not path.is_file():
         raise JournalError(f"{str(path)!r} is not a file")
     # Made before SQLite would: what it makes itself, others may read; what it makes later is like this.
@@ -88,51 +93,58 @@ def make_private(path: Path) -> None:
             each.chmod(0o600)
 
 
-def make(database: sqlite3.Connection) -> None:
-    """Make the tables of a new journal, within the transaction that is open; its front page is to be written next."""
+def update(database: sqlite3.Connection) -> None:
+    """Make the tables of a new journal, or change those of an older version, within the transaction that is open.
+
+    Raises:
+        ValueError: rows of the older version are missing.
+    """
+    version = _version(database)
+    if version == _VERSION:
+        return
+    known = read_header(database) if version else None
+    if known:
+        database.execute("ALTER TABLE jobs RENAME TO old_jobs")
     for statement in _TABLES.values():
         database.execute(statement)
+    if known:
+        _move_old_rows(database, known)
     database.execute(f"PRAGMA application_id = {_APPLICATION}")
-    database.execute(f"PRAGMA user_version = {_SCHEMA}")
+    database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def read_front(database: sqlite3.Connection) -> JournalHeader:
-    """Read what the journal notes of itself.
+def _move_old_rows(database: sqlite3.Connection, header: JournalHeader) -> None:
+    columns = "number, identity, place, plan, standing, bought, progress, serial"
+    found = database.execute(f"INSERT INTO jobs({columns}) SELECT {columns} FROM old_jobs ORDER BY number")  # noqa: S608
+    if (found.rowcount,) != database.execute("SELECT rows FROM front").fetchone():
+        raise ValueError("some of its rows are missing")
+    for table in ("old_jobs", "front", "learned", "place"):
+        database.execute(f"DROP TABLE IF EXISTS {table}")
+    write_header(database, header)
+
+
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def read_header(database: sqlite3.Connection) -> JournalHeader:
+    """Read the header, also that of an older version.
 
     Raises:
         ValueError: it is not what was written.
     """
-    found = database.execute("SELECT * FROM front").fetchall()
+    found = database.execute(_HEADERS[_version(database)]).fetchall()
     if len(found) != 1:
-        raise ValueError("its front page is missing")
-    return JournalHeader.of_row(found[0][1:])
+        raise ValueError("its header is missing")
+    *texts, serial = found[0]
+    if not isinstance(serial, int) or not all(isinstance(text, str | None) for text in texts):
+        raise ValueError("its header is not what was written")
+    return JournalHeader._make(found[0])
 
 
-def turn_front(database: sqlite3.Connection, front: JournalHeader) -> None:
-    """Write what the journal notes of itself, within the transaction that is open."""
-    database.execute("INSERT OR REPLACE INTO front VALUES(1, ?, ?, ?, ?, ?, ?, ?, ?)", front.to_row())
-
-
-def read_place(database: sqlite3.Connection) -> str | None:
-    """Read to which place in an object store the images go; None where they go to the journal's own folder.
-
-    Raises:
-        ValueError: it is not what was written.
-    """
-    if not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'place'").fetchone():
-        return None
-    found = database.execute("SELECT url, url_sum FROM place").fetchall()
-    if len(found) != 1 or checksum(found[0][:1]) != found[0][1]:
-        raise ValueError("where its images go is not what was written")
-    return str(found[0][0])
-
-
-def note_place(database: sqlite3.Connection, url: str) -> None:
-    """Note to which place in an object store the images go, within the transaction that is open."""
-    database.execute(_PLACE_TABLE["place"].replace("TABLE", "TABLE IF NOT EXISTS", 1))
-    database.execute("INSERT OR REPLACE INTO place VALUES(1, ?, ?)", (url, checksum((url,))))
-    # A version that knows nothing of places would save what is left into the folder.
-    database.execute(f"PRAGMA user_version = {_PLACE_SCHEMA}")
+def write_header(database: sqlite3.Connection, header: JournalHeader) -> None:
+    """Write the header, within the transaction that is open."""
+    database.execute("INSERT OR REPLACE INTO header VALUES(1, ?, ?, ?, ?, ?, ?)", header)
 
 
 # ── reading and checking ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,10 +182,10 @@ _SMALLEST = 512
 _NO_RIGHTS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 
-def look(path: Path, note: LockFile) -> tuple[JournalHeader, int] | None:
-    """Check all of a journal and change nothing in it, as `check` does, and its indexes too; None where it is empty.
+def look(path: Path, note: LockFile) -> JournalHeader | None:
+    """Check a journal as `check` does, without changing anything in it; return None if it is empty.
 
-    What is damaged is left as it is, for whoever can mend it.
+    A damaged journal stays as it is, so that it can be repaired.
 
     Raises:
         JournalError: it is not a journal, or not all of it.
@@ -187,15 +199,13 @@ def look(path: Path, note: LockFile) -> tuple[JournalHeader, int] | None:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         if note.is_blank and not application and not database.execute("SELECT 1 FROM sqlite_schema").fetchone():
             return None
-        found = check(database, path, note)
-        (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-        if verdict != "ok":
-            raise ValueError(verdict)
-        return found
+        return check(database, path, note)
 
 
-def check(database: sqlite3.Connection, path: Path, note: LockFile) -> tuple[JournalHeader, int]:
-    """Read all of a journal as it is at one moment; return its front page, and how many predictions were bought.
+def check(database: sqlite3.Connection, path: Path, note: LockFile) -> JournalHeader:
+    """Return the header of a journal, if it has the name and at least the serial number of *note*. Reads no rows.
+
+    SQLite refuses a file that lacks pages. It ignores the damaged part of a log, and then the serial number is too low.
 
     Raises:
         JournalError: it is not a journal, or not all of it.
@@ -204,45 +214,49 @@ def check(database: sqlite3.Connection, path: Path, note: LockFile) -> tuple[Jou
     """
     database.execute("BEGIN")
     try:
-        _check_schema(database, path)
-        front = read_front(database)
-        read_place(database)
-        _check_note(front, note, path)
-        number = balance = bought = 0
-        every = f"SELECT number, {COLUMNS} FROM jobs ORDER BY number"  # noqa: S608
-        for number, (found, *row) in enumerate(database.execute(every), 1):
-            if found != number:
-                raise ValueError(f"row {number} is missing")
-            balance += check_row(number, row)
-            bought += row[5]
-        if (number, balance) != (front.rows, front.balance):
-            raise ValueError("some of its rows are missing, or older than the rest")
-        return front, bought
+        _check_tables(database, path)
+        _check_size(database, path)
+        header = read_header(database)
+        _check_note(header, note, path)
+        return header
     finally:
         if database.in_transaction:
             database.execute("ROLLBACK")
 
 
-def _check_schema(database: sqlite3.Connection, path: Path) -> None:
+def _check_tables(database: sqlite3.Connection, path: Path) -> None:
     (application,) = database.execute("PRAGMA application_id").fetchone()
-    (schema,) = database.execute("PRAGMA user_version").fetchone()
     if application != _APPLICATION:
         raise JournalError(f"{str(path)!r} is not a journal of cometflux")
-    if schema > _PLACE_SCHEMA:
+    version = _version(database)
+    if version > _VERSION:
         raise JournalMismatchError(f"the journal {str(path)!r} was written by a newer version of cometflux")
     tables = dict(database.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
-    if (schema, tables) not in ((_SCHEMA, _TABLES), (_PLACE_SCHEMA, _TABLES | _PLACE_TABLE)):
+    is_old = version in (1, 2) and tables.keys() == _OLD_TABLES[version - 1]
+    if not is_old and (version, tables) != (_VERSION, _TABLES):
         raise ValueError("its tables are not those that were made")
 
 
-def _check_note(front: JournalHeader, note: LockFile, path: Path) -> None:
+def _check_size(database: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file that was cut within a page. SQLite notices missing pages only, and completes a page with zeros.
+
+    A log may hold the whole page; then all pages are checked.
+    """
+    (size,) = database.execute("PRAGMA page_size").fetchone()
+    if not _size(path) % size:
+        return
+    if not _size(_beside(path, "-wal")) or database.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+        raise ValueError("its file was cut")
+
+
+def _check_note(header: JournalHeader, note: LockFile, path: Path) -> None:
     if note.is_blank:
         return
-    if note.journal != front.journal:
+    if note.journal != header.journal:
         raise JournalError(f"the journal {str(path)!r} is not the one that the lock file beside it belongs to")
-    if front.serial < note.serial or front.rows < note.rows:
+    if header.serial < note.serial:
         raise JournalError(
-            f"the journal {str(path)!r} lacks the last {note.serial - front.serial} changes of {note.serial}: "
+            f"the journal {str(path)!r} lacks the last {note.serial - header.serial} changes of {note.serial}: "
             "restore it with its -wal file; going on without could buy pictures twice"
         )
 

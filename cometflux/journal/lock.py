@@ -1,4 +1,7 @@
-"""The kernel's lock on a file beside the journal, which also tells how much was written at least.
+"""The kernel's lock on a file beside the journal, which also notes the serial number of the last change.
+
+The number is written after the commit. So the journal is at least as new as the lock file, whenever the process is
+killed. If it is older, an older copy was put back or the log was lost, and the journal is refused.
 
 The lock is `flock`: it ends with its process, however that ends, and unlike a POSIX lock it also keeps a second opener
 in the same process out, and does not disturb those that SQLite takes on the database. A process that is forked off
@@ -11,6 +14,7 @@ import re
 import time
 import weakref
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -21,7 +25,8 @@ try:
 except ImportError:  # pragma: no cover - not on Windows
     fcntl = None  # type: ignore[assignment]
 
-_TEXT = rb"(journal ([0-9a-f]{16}) changes ([0-9]{12}) jobs ([0-9]{12}) process ([0-9]{10})) sum [0-9a-f]{8}\n"
+# The zeros were a count once. They stay, since the text is replaced in place and so must keep its length.
+_TEXT = rb"(journal ([0-9a-f]{16}) changes ([0-9]{12}) jobs [0-9]{12} process ([0-9]{10})) sum [0-9a-f]{8}\n"
 _NO_JOURNAL = "0" * 16
 _PATIENCE = 5.0
 """How long readers that look whether somebody writes may be in the way, in seconds."""
@@ -34,8 +39,6 @@ class LockFile(NamedTuple):
     """The journal's own name; zeros while it is not known."""
     serial: int = 0
     """How many changes were written at least."""
-    rows: int = 0
-    """How many jobs the journal holds at least."""
     process: int = 0
     """Who had it last."""
 
@@ -70,7 +73,7 @@ class LockFile(NamedTuple):
                 return cls()
             found = re.fullmatch(_TEXT, text)
             if found and text == _signed(found[1]):
-                return cls(journal=found[2].decode(), serial=int(found[3]), rows=int(found[4]), process=int(found[5]))
+                return cls(journal=found[2].decode(), serial=int(found[3]), process=int(found[4]))
         raise JournalError(
             f"{str(path)!r} is damaged, and without it nobody knows whether the journal is complete; if nothing "
             "else was damaged or copied, the file may be deleted"
@@ -78,7 +81,7 @@ class LockFile(NamedTuple):
 
     def to_text(self) -> bytes:
         """Lay it out as it stands in the file: always of one length, so that it is replaced in place."""
-        counts = f"changes {self.serial:012d} jobs {self.rows:012d} process {self.process:010d}"
+        counts = f"changes {self.serial:012d} jobs {0:012d} process {self.process:010d}"
         return _signed(f"journal {self.journal} {counts}".encode())
 
 
@@ -113,24 +116,6 @@ class Lock:
             self.release()
             raise
 
-    @property
-    def is_released(self) -> bool:
-        """Whether it was given back, or is another process's from which this one was forked off."""
-        return self._file is None
-
-    @property
-    def is_held(self) -> bool:
-        """Whether it is this process's: not given back, and not another's from which this one was forked off."""
-        if self._file is None:
-            return False
-        try:
-            found = self.path.lstat()
-        except OSError:
-            return False
-        # Where somebody took the file away, another one may have locked a new one of this name.
-        mine = os.fstat(self._file)
-        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
-
     def _take(self, journal: Path) -> None:
         assert self._file is not None
         until = time.monotonic() + _PATIENCE
@@ -150,10 +135,30 @@ class Lock:
             return f" (process {process})" if process else ""
         return ""
 
-    def write(self, journal: str, serial: int, rows: int) -> None:
-        """Tell how much has been written. Not synced: what is lost here only makes the check weaker."""
+    def commit(self, commit: Callable[[], object], journal: str, serial: int) -> None:
+        """Call *commit* if the lock is still held, then write its *serial* number into the lock file.
+
+        The lock file is not synced. If a crash of the machine loses the number, only the next check is weaker.
+
+        Raises:
+            JournalError: somebody took the lock file away; nothing was committed.
+        """
+        if not self._is_held():
+            raise JournalError(f"the lock file {str(self.path)!r} was taken away while the journal was in use")
+        commit()
         with contextlib.suppress(OSError):
-            self._write(LockFile(journal=journal, serial=serial, rows=rows, process=os.getpid()))
+            self._write(LockFile(journal=journal, serial=serial, process=os.getpid()))
+
+    def _is_held(self) -> bool:
+        if self._file is None:
+            return False
+        try:
+            found = self.path.lstat()
+        except OSError:
+            return False
+        # Somebody who took the file away may have locked a new one of this name.
+        mine = os.fstat(self._file)
+        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
     def _write(self, note: LockFile) -> None:
         assert self._file is not None

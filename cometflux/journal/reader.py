@@ -8,15 +8,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from cometflux.errors import ConfigError
-from cometflux.journal.database import COLUMNS, check, open_reader, read_front, read_place, translating_errors
+from cometflux.journal.database import check, explain, open_reader, read_header, translating_errors
+from cometflux.journal.header import JournalHeader
 from cometflux.journal.lock import LockFile, is_locked
 from cometflux.journal.record import DROPPED, SENDING, STATE_NAMES, JobRecord
-from cometflux.journal.row import to_record
+from cometflux.journal.rows import COLUMNS, PAGE, to_record
 
 FILE_NAME = "journal.sqlite3"
 """What the journal is called where a folder is given."""
-FIND = f"SELECT {COLUMNS} FROM jobs WHERE identity"  # noqa: S608
-PAGE = 500
+_SELECT = f"SELECT number, {COLUMNS} FROM jobs"  # noqa: S608
 
 
 def locate(path: str | Path) -> Path:
@@ -72,11 +72,10 @@ class Journal:
                 self._database.close()
                 raise ConfigError(f"there is no journal at {str(self.path)!r} yet: it was begun, and nothing was sent")
             try:
-                front, _ = check(self._database, self.path, note)
+                check(self._database, self.path, note)
             except BaseException:
                 self._database.close()
                 raise
-        self._count = front.rows
 
     def __enter__(self) -> Self:
         return self
@@ -98,14 +97,21 @@ class Journal:
     @property
     def base_url(self) -> str | None:
         """Which service its predictions are at; None where nothing was written yet."""
-        with translating_errors(self.path):
-            return read_front(self._database).base_url
+        return self._read_header().base_url
 
     @property
     def place(self) -> str | None:
         """To which place in an object store its images go, as a URL; None where they go to its own folder."""
+        return self._read_header().place
+
+    @property
+    def serial(self) -> int:
+        """How many changes were written to it."""
+        return self._read_header().serial
+
+    def _read_header(self) -> JournalHeader:
         with translating_errors(self.path):
-            return read_place(self._database)
+            return read_header(self._database)
 
     def status(self) -> dict[str, int]:
         """Count the jobs: ``planned``, and where they stand; the parts always add up to it.
@@ -121,6 +127,8 @@ class Journal:
         is_running = is_running or self.is_running
         counts: Counter[str] = Counter()
         for standing, number in found:
+            if standing not in (*STATE_NAMES, SENDING, DROPPED):
+                raise explain(ValueError(f"no job can be {standing!r}"), self.path)
             # Without a process that could still get the answer, nobody will.
             place = ("pending" if is_running else "unknown") if standing == SENDING else standing
             counts[place] += number
@@ -137,23 +145,17 @@ class Journal:
         while page := self._read_page(last):
             last = page[-1][0]
             for _, *row in page:
-                if row[4] in standings if standings else row[4] != DROPPED:
+                if row[3] in standings if standings else row[3] != DROPPED:
                     with translating_errors(self.path):
                         record = to_record(row)
                     yield record
-
-    @property
-    def serial(self) -> int:
-        """How many changes were written to it."""
-        with translating_errors(self.path):
-            return read_front(self._database).serial
 
     def changes(self, since: int = 0) -> Iterator[JobRecord]:
         """Yield the jobs that were written after the first *since* changes, also those that are planned no longer.
 
         Read `serial` before, to go on from there the next time: what is written meanwhile is then yielded again.
         """
-        query = f"SELECT number, {COLUMNS} FROM jobs WHERE number > ? AND serial > ? ORDER BY number LIMIT {PAGE}"  # noqa: S608
+        query = f"{_SELECT} WHERE number > ? AND serial > ? ORDER BY number LIMIT {PAGE}"
         last = 0
         while True:
             with translating_errors(self.path):
@@ -166,12 +168,10 @@ class Journal:
 
     def _read_page(self, last: int) -> list[tuple[Any, ...]]:
         """Read the rows behind the one with the number *last*."""
-        query = f"SELECT number, {COLUMNS} FROM jobs WHERE number > ? ORDER BY number LIMIT {PAGE}"  # noqa: S608
+        query = f"{_SELECT} WHERE number > ? ORDER BY number LIMIT {PAGE}"
         with translating_errors(self.path):
             page = self._database.execute(query, (last,)).fetchall()
             # Where the way to a row is damaged, another may be found there, though every row is whole.
             if [row[0] for row in page] != list(range(last + 1, last + len(page) + 1)):
                 raise ValueError(f"row {last + 1} is not where it should be")
-            if not page and last < self._count:
-                raise ValueError(f"row {last + 1} is missing")
         return page

@@ -1,66 +1,40 @@
-"""What survives the process: every job of a batch, and how far each has come, in one SQLite file.
+"""The journal: every job of a batch and its state, in one SQLite file that survives the process.
 
-One process writes, under a kernel lock on a file beside the database; any number may read meanwhile. What has been
-written is on the disk when `JournalWriter.commit` returns. Each row carries check sums, the front page tells what they
-add up to, and the lock file how much was written at least; so a journal that was damaged, cut or replaced by an older
-copy is refused, and left as it is, instead of believed.
+One process writes, under a kernel lock on a file next to the database; any number of processes may read meanwhile. A
+change is on the disk when `JournalWriter.commit` returns. The header and the lock file hold the serial number of the
+last change. So a journal that was replaced by an older copy, or has lost its log, is refused and stays as it is.
 """
 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import count, islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-import attrs
-
-from cometflux.errors import JournalError, JournalLockedError, JournalMismatchError
+from cometflux.errors import JournalError, JournalLockedError
+from cometflux.journal import rows
+from cometflux.journal.base import Opened
 from cometflux.journal.database import (
-    COLUMNS,
+    FAULTS,
+    explain,
     look,
-    make,
     make_private,
-    note_place,
-    read_front,
-    read_place,
+    read_header,
     translating_errors,
-    turn_front,
+    update,
+    write_header,
 )
+from cometflux.journal.header import Account, JournalHeader
 from cometflux.journal.lock import Lock
-from cometflux.journal.reader import FIND, PAGE, Journal, locate
-from cometflux.journal.record import DROPPED, SENDING, JobRecord
-from cometflux.journal.row import JournalHeader, plan_of, progress_of, to_record
+from cometflux.journal.reader import Journal, locate
+from cometflux.journal.record import SENDING, JobRecord
 
-_PUT = f"""
-INSERT INTO jobs({COLUMNS}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT(identity) DO UPDATE SET
-    place = excluded.place, plan = excluded.plan, plan_sum = excluded.plan_sum,
-    standing = excluded.standing, bought = excluded.bought, progress = excluded.progress,
-    serial = excluded.serial, progress_sum = excluded.progress_sum
-"""
-_UPDATE = "UPDATE jobs SET standing = ?, bought = ?, progress = ?, serial = ?, progress_sum = ? WHERE identity = ?"
-_WEIGH = "SELECT identity, plan_sum, progress_sum FROM jobs WHERE identity"
-_MOST_SUMS = 10_000
-_Item = TypeVar("_Item")
-
-# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@attrs.frozen(kw_only=True)
-class Account:
-    """Whose predictions a journal holds."""
-
-    base_url: str
-    key: str = attrs.field(repr=False)
-    """The API key; the journal keeps a salted digest of it only."""
-    may_change_key: bool = False
-    """Whether a key that is not the journal's takes its place."""
+_UNFINISHED = ("unsaved", "pending", "detached")
 
 
 class JournalWriter:
-    """The one who writes a journal. Blocks; a session calls it in a thread of its own.
+    """Writes a journal. Blocks; a session calls it in a thread of its own.
 
     Args:
         path: the journal's file, made where it is missing, or the folder that it is in.
@@ -80,16 +54,10 @@ class JournalWriter:
         self._connect = connect
         self._lock: Lock | None = None
         self._database: sqlite3.Connection | None = None
-        self._sums: dict[str, tuple[int, int]] = {}
-        """The check sums of rows written last, which are likely to be written next."""
-        self.bought = 0
-        """How many predictions were, or may have been, bought when it was opened."""
-        self.was_empty = False
-        """Whether no job was in it when it was taken."""
-        self.is_owing = False
-        """Whether something was paid for and not on the disk when it was taken."""
-        self.learned: dict[str, str] = {}
-        """What was learned of each model's predictions, as it stood when it was taken."""
+        self._process = 0
+        """The process that opened it."""
+        self._journal = ""
+        """The journal's own name."""
         self._is_taken = False
 
     @property
@@ -98,7 +66,7 @@ class JournalWriter:
         return self._database is not None
 
     def open(self) -> None:
-        """Lock the journal, make it where it is missing, and check every row.
+        """Lock the journal, make it if it is missing, and check it.
 
         Raises:
             JournalLockedError: another process, or another session, has it.
@@ -116,17 +84,15 @@ class JournalWriter:
                     "going on without could buy pictures twice"
                 )
             make_private(self.path)
-            found = look(self.path, note)
+            known = look(self.path, note)
             self._database = self._connect(self.path, isolation_level=None, check_same_thread=False)
             stack.callback(self._forget)
-            self._set_up()
-            known, self.bought = found or (None, 0)
-            front = self._sign(known)
-            self._lock.write(front.journal, front.serial, front.rows)
+            self._process = os.getpid()
+            self._set_up(known or JournalHeader(journal=os.urandom(8).hex()), is_new=known is None)
             stack.pop_all()
 
-    def take(self) -> None:
-        """Open it, unless it is open already, for one who works with it alone.
+    def take(self) -> Opened:
+        """Open it, unless it is open already, for one session alone; return its state.
 
         Raises:
             JournalLockedError: another one of this process does so, or as for `open`.
@@ -138,138 +104,80 @@ class JournalWriter:
         try:
             if not self.is_open:
                 self.open()
-            owing = "SELECT 1 FROM jobs WHERE standing IN ('unsaved', 'pending', 'detached') LIMIT 1"
-            with translating_errors(self.path):
-                self.is_owing = self._opened.execute(owing).fetchone() is not None
-                self.learned = dict(self._opened.execute("SELECT model, observed FROM learned"))
-                self.was_empty = self._opened.execute("SELECT 1 FROM jobs LIMIT 1").fetchone() is None
+            return self._count()
         except BaseException:
             self._is_taken = False
             raise
 
-    def _set_up(self) -> None:
+    @property
+    def bought(self) -> int:
+        """The number of its predictions that are, or may be, paid for. Readable while the journal is open."""
+        return self._count().bought
+
+    def _count(self) -> Opened:
+        with translating_errors(self.path):
+            # The index has all that this needs.
+            found = self._opened.execute("SELECT standing, sum(bought) FROM jobs GROUP BY standing").fetchall()
+            if not all(isinstance(bought, int) for _, bought in found):
+                raise ValueError("the number of predictions bought is not what was written")
+        return Opened(
+            bought=sum(bought for _, bought in found),
+            was_empty=not found,
+            has_unfinished=any(standing in _UNFINISHED for standing, _ in found),
+        )
+
+    def _set_up(self, header: JournalHeader, *, is_new: bool) -> None:
+        """Bring the tables up to date and write the account into the header, unless the journal has another one."""
         for setting in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL", "fullfsync = ON"):
             self._opened.execute(f"PRAGMA {setting}")
-
-    def _sign(self, known: JournalHeader | None) -> JournalHeader:
-        """Make the journal where it is new, and note whose it is; refuse one that is somebody else's."""
-        front = self._check_account(known or JournalHeader(journal=os.urandom(8).hex()))
-        if front != known:
-            with self._transaction() as database:
-                if known is None:
-                    make(database)
-                turn_front(database, front)
-        return front
-
-    def _check_account(self, front: JournalHeader) -> JournalHeader:
-        account = self._account
-        if account is None:
-            return front
-        # Where nothing was ever bought, there is nothing that another service could not know.
-        is_bound = front.base_url is not None and self.bought > 0
-        if is_bound and front.base_url != account.base_url:
-            raise JournalMismatchError(
-                f"the journal {str(self.path)!r} belongs to {front.base_url}, not to {account.base_url}"
-            )
-        if front.is_of(account.key) and front.base_url == account.base_url:
-            return front
-        if front.base_url is not None and front.key_sum is None:
-            # Else whoever wrote the address would be sent a key that nothing here proves to belong to it.
-            raise JournalError(f"the journal {str(self.path)!r} is damaged: it does not say whose it is")
-        if front.key_sum is not None and not (front.is_of(account.key) or account.may_change_key):
-            raise JournalMismatchError(
-                f"the journal {str(self.path)!r} was begun with another API key, which may belong to another account; "
-                "to go on with the new key, pass new_key=True, or --new-key to the command"
-            )
-        return front.signed(account.base_url, account.key, salt=os.urandom(16).hex())
+        self._journal = header.journal
+        bought = 0 if is_new else self.bought
+        signed = header if self._account is None else header.signed(self._account, self.path, bought=bought)
+        with self._transaction() as database:
+            update(database)
+            if is_new or signed != header:
+                write_header(database, signed)
 
     @property
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:
             raise JournalError(f"the journal {str(self.path)!r} is closed")
-        assert self._lock is not None
-        if self._lock.is_released:
+        if self._process != os.getpid():
             raise JournalError(f"the journal {str(self.path)!r} belongs to the process that opened it")
-        if not self._lock.is_held:
-            raise JournalError(f"the lock file of the journal {str(self.path)!r} was taken away while it was in use")
         return self._database
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         database = self._opened
-        with translating_errors(self.path):
-            # What could not be taken back when the disk refused is taken back now.
+        assert self._lock is not None
+        try:
+            # If the disk refused an earlier rollback too, roll back now.
             if database.in_transaction:
                 database.execute("ROLLBACK")
             database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                # A commit that failed may have reached the disk all the same.
-                self._sums.clear()
-                with contextlib.suppress(sqlite3.Error):
-                    if database.in_transaction:
-                        database.execute("ROLLBACK")
-                raise
+            yield database
+            (serial,) = database.execute("SELECT serial FROM header").fetchone()
+            self._lock.commit(partial(database.execute, "COMMIT"), self._journal, serial)
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+            if isinstance(error, FAULTS):
+                raise explain(error, self.path) from error
+            raise
 
-    def commit(
-        self, added: Sequence[JobRecord], changed: Sequence[JobRecord] = (), learned: Mapping[str, str] | None = None
-    ) -> None:
+    def commit(self, added: Sequence[JobRecord], changed: Sequence[JobRecord] = ()) -> None:
         """Write records, and return when they are on the disk: all of them, or none.
 
         Args:
             added: those that may not be in the journal yet.
             changed: those that are; what they ask for is not written again.
-            learned: what was learned of the predictions of each model, beside them.
 
         Raises:
             JournalError: the disk refused.
         """
         with self._transaction() as database:
-            written = self._write(database, added, changed)
-            database.executemany("INSERT OR REPLACE INTO learned VALUES(?, ?)", (learned or {}).items())
-        self._note(*written)
-
-    def _note(self, front: JournalHeader, sums: Mapping[str, tuple[int, int]]) -> None:
-        """Take note of what has reached the disk."""
-        assert self._lock is not None
-        self._lock.write(front.journal, front.serial, front.rows)
-        if len(self._sums) > _MOST_SUMS:
-            self._sums.clear()
-        self._sums.update(sums)
-
-    def _write(
-        self, database: sqlite3.Connection, added: Sequence[JobRecord], changed: Sequence[JobRecord]
-    ) -> tuple[JournalHeader, dict[str, tuple[int, int]]]:
-        # Read again each time, since a commit that failed may have reached the disk all the same.
-        front = read_front(database)
-        whole = {record.identity for record in added}
-        # Of several records of one job the last one counts; what is put as a whole may be there already.
-        latest = {record.identity: record for record in (*added, *changed)}
-        before = self._weigh(latest)
-        if not latest.keys() - whole <= before.keys():
-            raise JournalError(f"the journal {str(self.path)!r} has lost a job while it was open")
-        serials = count(front.serial + 1)
-        rest = [(*progress_of(record, next(serials)), record.identity) for record in latest.values()]
-        puts = [(*plan_of(latest[row[-1]]), *row[:-1]) for row in rest if row[-1] in whole]
-        updates = [row for row in rest if row[-1] not in whole]
-        database.executemany(_PUT, puts)
-        database.executemany(_UPDATE, updates)
-        after = {row[0]: (row[3], row[-1]) for row in puts}
-        after.update((row[-1], (before[row[-1]][0], row[-2])) for row in updates)
-        weight = sum(map(sum, after.values())) - sum(map(sum, before.values()))
-        front = front.turned(len(rest), len(latest) - len(before), weight)
-        turn_front(database, front)
-        return front, after
-
-    def _weigh(self, identities: Collection[str]) -> dict[str, tuple[int, int]]:
-        """Return the check sums of plan and progress that stand there now, of the jobs that do."""
-        found = {identity: self._sums[identity] for identity in identities if identity in self._sums}
-        for page in _pages(identity for identity in identities if identity not in found):
-            for identity, plan_sum, progress_sum in self._opened.execute(f"{_WEIGH} IN ({_marks(page)})", page):
-                found[identity] = plan_sum, progress_sum
-        return found
+            rows.write(database, added, changed)
 
     def conflicts(self, records: Iterable[JobRecord]) -> list[JobRecord]:
         """Return those of *records* whose identity stands in the journal for something else: a key used twice.
@@ -278,7 +186,7 @@ class JournalWriter:
             JournalError: it cannot be read.
         """
         found = []
-        for page in _pages(records):
+        for page in rows.pages(records):
             known = self.find(record.identity for record in page)
             found += [r for r in page if r.identity in known and known[r.identity].fingerprint != r.fingerprint]
         return found
@@ -297,36 +205,13 @@ class JournalWriter:
         """
         # All or nothing: half a plan would look like a batch that is complete.
         with self._transaction() as database:
-            database.execute("DROP TABLE IF EXISTS temp.drawn")
-            database.execute("CREATE TEMP TABLE drawn(identity TEXT PRIMARY KEY) WITHOUT ROWID")
-            added = sum(self._plan_page(database, page) for page in _pages(records))
-            dropped = self._drop_others(database)
-            front = read_front(database)
-            database.execute("DROP TABLE temp.drawn")
-        self._sums.clear()
-        self._note(front, {})
-        return added, dropped
-
-    def _plan_page(self, database: sqlite3.Connection, page: Sequence[JobRecord]) -> int:
-        known = _look_up(database, [record.identity for record in page])
-        again = [_planned_again(known[record.identity], record) for record in page if record.identity in known]
-        new = [record for record in page if record.identity not in known]
-        database.executemany("INSERT INTO drawn VALUES(?)", [(record.identity,) for record in page])
-        self._write(database, [*new, *(each for each in again if each != known[each.identity])], ())
-        return len(new)
-
-    def _drop_others(self, database: sqlite3.Connection) -> int:
-        others = "SELECT identity FROM jobs WHERE bought = 0 AND standing <> ? AND identity NOT IN drawn"
-        identities = [identity for (identity,) in database.execute(others, (DROPPED,))]
-        for page in _pages(identities):
-            self._write(database, (), [record.dropped() for record in _look_up(database, page).values()])
-        return len(identities)
+            return rows.plan(database, records)
 
     @property
     def place(self) -> str | None:
         """As `Journal.place`, while it is open."""
         with translating_errors(self.path):
-            return read_place(self._opened)
+            return read_header(self._opened).place
 
     def note_place(self, url: str) -> None:
         """Write down to which place in an object store the images go.
@@ -335,7 +220,8 @@ class JournalWriter:
             JournalError: the disk refused.
         """
         with self._transaction() as database:
-            note_place(database, url)
+            rows.write(database, ())
+            database.execute("UPDATE header SET place = ?", (url,))
 
     def forget_service(self) -> None:
         """Plan anew whatever a service still had that no longer exists, as one on this machine that has ended.
@@ -345,9 +231,8 @@ class JournalWriter:
         """
         with Journal(self.path) as reader:
             lost = reader.records("unsaved", "expired", "detached", "unknown", "pending", SENDING)
-            for page in _pages(lost):
+            for page in rows.pages(lost):
                 self.commit((), [record.renewed() for record in page])
-                self.bought -= sum(record.bought for record in page)
 
     def find(self, identities: Iterable[str]) -> dict[str, JobRecord]:
         """Return the records of those *identities* that are in the journal.
@@ -360,7 +245,7 @@ class JournalWriter:
             # What could not be taken back when the disk refused was never written.
             if database.in_transaction:
                 database.execute("ROLLBACK")
-            return _look_up(database, identities)
+            return rows.find(database, identities)
 
     def make_room(self) -> None:
         """Move what the log holds into the database, so that the log can be written from its beginning again."""
@@ -369,7 +254,7 @@ class JournalWriter:
 
     def close(self) -> None:
         """Leave one complete file behind, and let others in. In a process that was forked off it does nothing."""
-        if self._database is None or self._lock is None or self._lock.is_released:
+        if self._database is None or self._lock is None or self._process != os.getpid():
             return
         try:
             self.make_room()
@@ -382,28 +267,3 @@ class JournalWriter:
         assert self._database is not None
         database, self._database = self._database, None
         database.close()
-
-
-def _planned_again(known: JobRecord, record: JobRecord) -> JobRecord:
-    """Give a job the place that it has now, and keep its progress. One that asks for something else stays as it is."""
-    if known.fingerprint != record.fingerprint:
-        return known
-    return attrs.evolve(known, index=record.index, key=record.key, input=record.input, is_dropped=False)
-
-
-def _look_up(database: sqlite3.Connection, identities: Iterable[str]) -> dict[str, JobRecord]:
-    found = {}
-    for page in _pages(identities):
-        for row in database.execute(f"{FIND} IN ({_marks(page)})", page):
-            found[row[0]] = to_record(row)
-    return found
-
-
-def _marks(page: Sequence[str]) -> str:
-    return ",".join("?" * len(page))
-
-
-def _pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    iterator = iter(items)
-    while page := list(islice(iterator, PAGE)):
-        yield page

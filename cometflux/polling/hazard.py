@@ -14,9 +14,8 @@ bounded by the grid, and counting takes a time that does not depend on how much 
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import Any, Self
 
 _FIRST, _LAST, _RATIO = 0.02, 3600.0, 1.1
 _EDGES = [0.0, *(_FIRST * _RATIO**step for step in range(math.ceil(math.log(_LAST / _FIRST, _RATIO)) + 1))]
@@ -134,7 +133,7 @@ class CompletionTimes:
     def estimate(self) -> Hazard:
         """Estimate the hazard from all that was seen; it begins with the estimate before."""
         self._weigh_anew()
-        # Sums of what was rounded, as what an earlier run kept is, may come out a little below nothing.
+        # Sums of fractions may come out a little below nothing.
         sums = zip(accumulate(self._running), self._partly, strict=True)
         alive = [max(whole + part, 0.0) for whole, part in sums][:_COUNT]
         for _ in range(_ROUNDS):
@@ -160,47 +159,6 @@ class CompletionTimes:
             ends.append(max((before - behind) * share, 0.0))
             at_risk.append(alive[number] + max((before + behind) / 2 * share - rest, 0.0))
         return ends, at_risk
-
-    # ── kept from one run to the next ────────────────────────────────────────────────────────────────────────────────
-
-    def to_plain(self) -> dict[str, Any]:
-        """Take it apart into what JSON can hold."""
-        self._weigh_anew()
-        return {
-            "ends": self.ends,
-            "intervals": [[*bins, round(n, 4)] for bins, n in self._intervals.items()],
-            "running": [round(n, 4) for n in self._running],
-            "partly": [round(n, 4) for n in self._partly],
-        }
-
-    @classmethod
-    def of_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """Put together what `to_plain` took apart.
-
-        Raises:
-            ValueError: it is something else.
-        """
-        observed = cls()
-        try:
-            observed.ends = _check(int(plain["ends"]))
-            for first, last, count in plain["intervals"]:
-                if not 0 <= first <= last < _COUNT:
-                    raise ValueError("an interval is not on the grid")
-                observed._intervals[int(first), int(last)] = _check(float(count))
-            for name in ("running", "partly"):
-                values = [float(value) for value in plain[name]]
-                if len(values) != _COUNT + 1 or not all(map(math.isfinite, values)):
-                    raise ValueError(f"{name} is not on the grid")
-                setattr(observed, f"_{name}", values)
-        except (KeyError, TypeError, OverflowError) as error:
-            raise ValueError(f"what was learned cannot be read ({type(error).__name__})") from error
-        return observed
-
-
-def _check(value: Any) -> Any:
-    if not 0 <= value < 1e15:
-        raise ValueError(f"{value!r} is no count")
-    return value
 
 
 def _bandwidth(ends: Sequence[float]) -> float:

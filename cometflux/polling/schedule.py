@@ -6,10 +6,8 @@ it finds most; see `hazard`. Until enough is seen, questions are half a second a
 
 import heapq
 import math
-from collections.abc import Mapping
 from typing import Any
 
-from cometflux.polling.hazard import CompletionTimes
 from cometflux.polling.policy import LONGEST_INTERVAL, PollPolicy
 from cometflux.polling.timetable import UNLEARNED, ModelTimetable
 
@@ -64,10 +62,6 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def take_up(self, learned: Mapping[str, CompletionTimes]) -> None:
-        """Begin with what an earlier run has seen, by model."""
-        self._rhythms.update((model, ModelTimetable(self._policy, observed)) for model, observed in learned.items())
-
     def add(
         self, subject: Any, now: float, patience: float | None = None, *, model: str = "", age: float | None = None
     ) -> PendingPoll:
@@ -115,14 +109,13 @@ class Schedule:
         self._wish(poll, gap)
         self.put(poll, now + gap)
 
-    def end(self, poll: PendingPoll, now: float) -> CompletionTimes | None:
-        """Take note of one that is over; return what was seen of its model where that made a new estimate."""
+    def end(self, poll: PendingPoll, now: float) -> None:
+        """Take note of one that is over."""
         self.drop(poll)
         rhythm = poll.rhythm
         has_learned = rhythm.ended(poll.ran, max(now - poll.began, poll.ran))
         if has_learned and rhythm.observed.ends <= len(self._heap) <= _MOST_HASTENED:
             self._hasten(rhythm, now)
-        return rhythm.observed if has_learned else None
 
     def _hasten(self, rhythm: ModelTimetable, now: float) -> None:
         """Ask sooner after those whose questions were put off when less was known.

@@ -50,13 +50,12 @@ class Timetable(NamedTuple):
 class ModelTimetable:
     """When to ask after the predictions of one model, learned from those before."""
 
-    def __init__(self, policy: PollPolicy, observed: CompletionTimes | None = None) -> None:
+    def __init__(self, policy: PollPolicy) -> None:
         self._policy = policy
         self._count = 0
         self._timetable: Timetable | None = None
-        self.observed = observed or CompletionTimes()
+        self.observed = CompletionTimes()
         self._enough = _ENOUGH
-        self._learn()
 
     def first(self) -> float:
         """Return the age at which to ask first."""

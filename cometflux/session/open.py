@@ -10,7 +10,8 @@ from typing import Any
 from cometflux.engine.unknown_policy import OnUnknown
 from cometflux.errors import ConfigError
 from cometflux.events import Observer
-from cometflux.journal.writer import Account, JournalWriter
+from cometflux.journal.header import Account
+from cometflux.journal.writer import JournalWriter
 from cometflux.pacing.retry import RetryPolicy
 from cometflux.polling.policy import PollPolicy
 from cometflux.session.session import Session

@@ -30,6 +30,7 @@ from cometflux.errors import (
 )
 from cometflux.events import Event, Observer, Submitted
 from cometflux.jobs import Job, PlannedJob
+from cometflux.journal.base import Opened
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
 from cometflux.outcomes import Outcome, OutcomeKind
@@ -135,6 +136,7 @@ class Session:
         if journal is not None and not isinstance(journal, JournalWriter):
             journal = JournalWriter(journal)
         self._ledger = JobJournal(journal, max_predictions, on_fault=self._stop)
+        self._opened = Opened()
         self._saver = Saver(client, policy, retries, embeds=embed)
         self._submitter = Submitter(
             client,
@@ -163,7 +165,6 @@ class Session:
             conclude=lambda entry, prediction: self._carrier.conclude(entry, prediction),
             lose=lambda entry, error: self._carrier.lose(entry, error),
             on_pause=self._submitter.hold,
-            learn=self._ledger.learn,
             tell=tell,
         )
         self._slots = asyncio.Semaphore(max_pending)
@@ -313,11 +314,10 @@ class Session:
             raise SessionClosedError("a session is entered once")
         self._loop = asyncio.get_running_loop()
         try:
-            await self._ledger.open()
+            self._opened = await self._ledger.open()
             if self._is_closed:
                 await self._ledger.aclose()
                 raise SessionClosedError("the session was closed while it was opened")
-            self._asker.take_up(self._ledger.learned)
         except BaseException:
             self._is_closed = True
             self._has_closed.set()
@@ -524,7 +524,7 @@ class Session:
         _log.info("the session sends nothing more: %s", cause)
         self._stopped = cause
         for drawing in tuple(self._drawings):
-            if self._ledger.is_owing and drawing.is_finite:
+            if self._opened.has_unfinished and drawing.is_finite:
                 # What earlier runs have paid for may still be to come; it is asked after and saved.
                 drawing.note(SessionStoppedError(cause))
             else:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import logging
 import os
 import random
 import shutil
@@ -29,8 +28,9 @@ from cometflux.errors import (
     UnknownSubmissionError,
 )
 from cometflux.journal import plan
+from cometflux.journal.header import Account
 from cometflux.journal.record import SENDING
-from cometflux.journal.writer import Account, JournalWriter
+from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
@@ -147,43 +147,6 @@ async def test_a_journal_is_not_asked_for_jobs_that_it_cannot_have(service, tmp_
                 assert outcome.ok
         assert (runs == 1) == (not asked)
     assert 3 == len(service.bills)
-
-
-class Timed(AiohttpTransport):
-    """Notes when a prediction was accepted, and when it was asked after first."""
-
-    accepted = asked = None
-
-    async def submit(self, request):
-        response = await super().submit(request)
-        self.accepted = asyncio.get_running_loop().time()
-        return response
-
-    async def ask(self, request):
-        self.asked = self.asked or asyncio.get_running_loop().time()
-        return await super().ask(request)
-
-
-async def test_what_one_run_learned_of_a_model_the_next_one_knows(tmp_path, caplog):
-    async def first_question(prompt):
-        transport = Timed(slow.key, slow.url)
-        writer = JournalWriter(tmp_path, Account(base_url=slow.url, key=slow.key))
-        async with Session(transport, journal=writer) as session:
-            await session.run(prompt)
-        return transport.asked - transport.accepted
-
-    async with LocalService(pixels=4096, latency=3.0) as slow:
-        assert await first_question("a boat") < 0.6
-        async with open_session(api_key=slow.key, base_url=slow.url, journal=tmp_path) as session:
-            await outcomes_of(session.generate(f"boat {number}" for number in range(20)))
-        assert 2.0 < await first_question("a house") < 3.6
-
-        # What cannot be read is no reason not to go on.
-        with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3", isolation_level=None)) as database:
-            database.execute("UPDATE learned SET observed = '[]'")
-        with caplog.at_level(logging.WARNING, logger="cometflux"):
-            assert await first_question("a tree") < 0.6
-        assert "what was learned of black-forest-labs/flux-schnell is not used" in caplog.text
 
 
 async def test_a_batch_may_be_run_again_in_the_same_session(service, opened, tmp_path):

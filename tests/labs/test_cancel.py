@@ -13,7 +13,8 @@ from collections import Counter
 import pytest
 
 from cometflux import CometfluxError, Job, Journal, Session, events
-from cometflux.journal.writer import Account, JournalWriter
+from cometflux.journal.header import Account
+from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport

@@ -46,7 +46,8 @@ from hypothesis.stateful import (
 from virtual_clock import VirtualClockLoop
 
 from cometflux import CometfluxError, Job, Journal, PollPolicy, RetryPolicy, Session, events
-from cometflux.journal.writer import Account, JournalWriter
+from cometflux.journal.header import Account
+from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 
 MODEL = "black-forest-labs/flux-schnell"

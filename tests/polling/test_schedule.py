@@ -319,18 +319,6 @@ def test_each_model_is_learned_by_itself():
     assert learned.ends == unknown.ends
 
 
-def test_what_was_learned_is_taken_up_by_the_next_schedule():
-    first_schedule, kept = Schedule(PollPolicy()), {}
-    for number in range(40):
-        poll = first_schedule.add(number, 0.0, model="m")
-        first_schedule.again(poll, 4.5, 4.5)
-        kept |= {"m": observed} if (observed := first_schedule.end(poll, 5.0)) else {}
-    later = Schedule(PollPolicy())
-    later.take_up(kept)
-    later.add("a", 0.0, model="m")
-    assert 4.0 < later.next_due < 5.5
-
-
 def test_one_that_may_long_be_over_is_asked_after_at_once():
     schedule = Schedule(PollPolicy())
     poll = schedule.add("a", 100.0, age=50.0)

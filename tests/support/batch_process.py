@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 
 from cometflux import PollPolicy, RetryPolicy, Session
-from cometflux.journal.writer import Account, JournalWriter
+from cometflux.journal.header import Account
+from cometflux.journal.writer import JournalWriter
 from cometflux.transport.aiohttp import AiohttpTransport
 from cometflux.transport.timeouts import Timeouts
 

@@ -17,7 +17,8 @@ from collections import Counter
 from pathlib import Path
 
 from cometflux import CometfluxError, Job, Journal, PollPolicy, RetryPolicy, Session, events
-from cometflux.journal.writer import Account, JournalWriter
+from cometflux.journal.header import Account
+from cometflux.journal.writer import JournalWriter
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 from cometflux.transport.timeouts import Timeouts

@@ -21,7 +21,8 @@ from pathlib import Path
 from batch_process import SlowDisk, tell
 
 from cometflux import CometfluxError, PollPolicy, Session
-from cometflux.journal.writer import Account, JournalWriter
+from cometflux.journal.header import Account
+from cometflux.journal.writer import JournalWriter
 from cometflux.transport.aiohttp import AiohttpTransport
 from cometflux.transport.timeouts import Timeouts
 

@@ -15,10 +15,11 @@ from cometflux.cli.options.shared import MAX_PENDING, RunOptions
 from cometflux.cli.terminal.quoting import argument, join
 from cometflux.errors import CometfluxError, ConfigError, JournalMismatchError, Money, OutputError, SessionClosedError
 from cometflux.jobs import PlannedJob
+from cometflux.journal.header import Account
 from cometflux.journal.plan import job_of_record, plan_jobs
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import SENDING, JobRecord
-from cometflux.journal.writer import Account, JournalWriter
+from cometflux.journal.writer import JournalWriter
 from cometflux.locations import Location, StoredFile
 from cometflux.outcomes import Outcome, OutcomeKind, verdict
 from cometflux.sources.errors import Fault, SourceError
@@ -177,7 +178,6 @@ def _forget_files(writer: JournalWriter) -> None:
             # It is of no one prediction.
             raise ConfigError(error.message) from error
     writer.commit((), [record.renewed() for record in gone])
-    writer.bought -= sum(record.bought for record in gone)
 
 
 async def _gone(place: Destination, records: Iterable[JobRecord]) -> list[JobRecord]:

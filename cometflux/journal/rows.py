@@ -1,0 +1,116 @@
+"""Jobs as rows of the journal: how they are written, found and planned within a transaction."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import attrs
+
+from cometflux.journal import codec
+from cometflux.journal.record import DROPPED, JobRecord
+
+COLUMNS = "identity, place, plan, standing, bought, progress"
+"""Of a job, in the order in which `to_record` takes them."""
+PAGE = 500
+"""How many rows are read or written at a time."""
+_PUT = """
+INSERT INTO jobs(identity, place, plan, standing, bought, progress, serial) VALUES(?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT(identity) DO UPDATE SET
+    place = excluded.place, plan = excluded.plan,
+    standing = excluded.standing, bought = excluded.bought, progress = excluded.progress, serial = excluded.serial
+"""
+_UPDATE = "UPDATE jobs SET standing = ?, bought = ?, progress = ?, serial = ? WHERE identity = ?"
+_Item = TypeVar("_Item")
+
+
+def to_record(row: Sequence[Any]) -> JobRecord:
+    """Read a job from its `COLUMNS`.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    identity, place, plan, standing, bought, progress = row
+    record = codec.load_record(identity, place, plan, progress)
+    if (standing, bought) != (record.standing, record.bought):
+        raise ValueError(f"the row of {identity!r} is not what was written")
+    return record
+
+
+def find(database: sqlite3.Connection, identities: Iterable[str]) -> dict[str, JobRecord]:
+    """Return the records of those *identities* that are in the journal.
+
+    Raises:
+        ValueError: one is not what was written.
+    """
+    found = {}
+    for page in pages(identities):
+        marks = ",".join("?" * len(page))
+        for row in database.execute(f"SELECT {COLUMNS} FROM jobs WHERE identity IN ({marks})", page):  # noqa: S608
+            found[row[0]] = to_record(row)
+    return found
+
+
+def write(database: sqlite3.Connection, added: Sequence[JobRecord], changed: Sequence[JobRecord] = ()) -> int:
+    """Write records under the next serial number, and return that.
+
+    Raises:
+        ValueError: one of *changed* is not in the journal.
+    """
+    database.execute("UPDATE header SET serial = serial + 1")
+    (serial,) = database.execute("SELECT serial FROM header").fetchone()
+    puts = [(r.identity, r.index, codec.dump_plan(r), *_progress(r, serial)) for r in added]
+    updates = [(*_progress(r, serial), r.identity) for r in changed]
+    if puts:
+        database.executemany(_PUT, puts)
+    if updates and database.executemany(_UPDATE, updates).rowcount != len(updates):
+        raise ValueError("it has lost a job while it was open")
+    return int(serial)
+
+
+def _progress(record: JobRecord, serial: int) -> tuple[Any, ...]:
+    return record.standing, record.bought, codec.dump_progress(record), serial
+
+
+def plan(database: sqlite3.Connection, records: Iterable[JobRecord]) -> tuple[int, int]:
+    """Write what a batch is to make, and drop what it no longer makes; return how many are new, and how many dropped.
+
+    A job that is there already keeps its progress. One for which something was sent is not dropped.
+    """
+    database.execute("DROP TABLE IF EXISTS temp.drawn")
+    database.execute("CREATE TEMP TABLE drawn(identity TEXT PRIMARY KEY) WITHOUT ROWID")
+    added = sum(_plan_page(database, page) for page in pages(records))
+    dropped = _drop_others(database)
+    database.execute("DROP TABLE temp.drawn")
+    return added, dropped
+
+
+def _plan_page(database: sqlite3.Connection, page: Sequence[JobRecord]) -> int:
+    known = find(database, [record.identity for record in page])
+    again = [_planned_again(known[record.identity], record) for record in page if record.identity in known]
+    new = [record for record in page if record.identity not in known]
+    database.executemany("INSERT INTO drawn VALUES(?)", [(record.identity,) for record in page])
+    write(database, [*new, *(each for each in again if each != known[each.identity])])
+    return len(new)
+
+
+def _planned_again(known: JobRecord, record: JobRecord) -> JobRecord:
+    """Give a job its place of today, and keep its progress. One that asks for something else stays as it is."""
+    if known.fingerprint != record.fingerprint:
+        return known
+    return attrs.evolve(known, index=record.index, key=record.key, input=record.input, is_dropped=False)
+
+
+def _drop_others(database: sqlite3.Connection) -> int:
+    others = "SELECT identity FROM jobs WHERE bought = 0 AND standing <> ? AND identity NOT IN drawn"
+    identities = [identity for (identity,) in database.execute(others, (DROPPED,))]
+    for page in pages(identities):
+        write(database, (), [record.dropped() for record in find(database, page).values()])
+    return len(identities)
+
+
+def pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """Yield *items* in lists of at most `PAGE`."""
+    iterator = iter(items)
+    while page := list(islice(iterator, PAGE)):
+        yield page

@@ -1,0 +1,31 @@
+"""A process that is killed at the n-th statement of its journal's database."""
+
+import os
+import signal
+import sqlite3
+
+
+def in_child(work):
+    """Run *work* in a process forked off, and kill that at its end; return how it ended."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            code = work() or 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def dying(number):
+    """Open databases whose process is killed at the statement of this number."""
+
+    class Dying(sqlite3.Connection):
+        def execute(self, *args):
+            nonlocal number
+            number -= 1
+            if not number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().execute(*args)
+
+    return lambda *args, **options: sqlite3.connect(*args, factory=Dying, **options)
