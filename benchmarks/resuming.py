@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 
 from cometflux import flux, open_session
 from cometflux.jobs import Job
-from cometflux.journal.record import JobRecord, SavedFile, identify
+from cometflux.journal.attempts import SavedFile
+from cometflux.journal.record import JobRecord, identify
 from cometflux.journal.writer import Account, JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status

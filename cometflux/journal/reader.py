@@ -10,8 +10,9 @@ from typing import Any, Self
 from cometflux.errors import ConfigError
 from cometflux.journal.database import COLUMNS, check, open_reader, read_front, read_place, translating_errors
 from cometflux.journal.lock import LockFile, is_locked
-from cometflux.journal.record import DROPPED, SENDING, STATE_NAMES, JobRecord
+from cometflux.journal.record import JobRecord
 from cometflux.journal.row import to_record
+from cometflux.journal.states import DROPPED, STATE_NAMES, visible_name
 
 FILE_NAME = "journal.sqlite3"
 """What the journal is called where a folder is given."""
@@ -120,15 +121,13 @@ class Journal:
         # One that worked when this began may have ended meanwhile, and one may have begun.
         is_running = is_running or self.is_running
         counts: Counter[str] = Counter()
-        for standing, number in found:
-            # Without a process that could still get the answer, nobody will.
-            place = ("pending" if is_running else "unknown") if standing == SENDING else standing
-            counts[place] += number
+        for name, number in found:
+            counts[visible_name(name, is_running=is_running)] += number
         del counts[DROPPED]
-        return {"planned": counts.total(), **{standing: counts[standing] for standing in STATE_NAMES}}
+        return {"planned": counts.total(), **{name: counts[name] for name in STATE_NAMES}}
 
-    def records(self, *standings: str) -> Iterator[JobRecord]:
-        """Yield the jobs in the order in which they were written first; only those of *standings* where given.
+    def records(self, *state_names: str) -> Iterator[JobRecord]:
+        """Yield the jobs in the order in which they were written first; only those of *state_names* if given.
 
         Jobs that a later prompt file no longer holds, and for which nothing was sent, are left out.
         """
@@ -137,7 +136,7 @@ class Journal:
         while page := self._read_page(last):
             last = page[-1][0]
             for _, *row in page:
-                if row[4] in standings if standings else row[4] != DROPPED:
+                if row[4] in state_names if state_names else row[4] != DROPPED:
                     with translating_errors(self.path):
                         record = to_record(row)
                     yield record

@@ -73,7 +73,7 @@ def plan_of(record: JobRecord) -> tuple[Any, ...]:
 
 def progress_of(record: JobRecord, serial: int) -> tuple[Any, ...]:
     """Lay out how far a job has come as it is stored; *serial* is the number of this change."""
-    columns = (record.standing, record.bought, codec.dump_progress(record), serial)
+    columns = (record.state_name, record.bought, codec.dump_progress(record), serial)
     return (*columns, checksum((record.identity, *columns)))
 
 

@@ -30,8 +30,9 @@ from cometflux.journal.database import (
 )
 from cometflux.journal.lock import Lock
 from cometflux.journal.reader import FIND, PAGE, Journal, locate
-from cometflux.journal.record import DROPPED, SENDING, JobRecord
+from cometflux.journal.record import JobRecord
 from cometflux.journal.row import JournalHeader, plan_of, progress_of, to_record
+from cometflux.journal.states import DROPPED, SENDING
 
 _PUT = f"""
 INSERT INTO jobs({COLUMNS}) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -346,7 +347,7 @@ class JournalWriter:
         with Journal(self.path) as reader:
             lost = reader.records("unsaved", "expired", "detached", "unknown", "pending", SENDING)
             for page in _pages(lost):
-                self.commit((), [record.renewed() for record in page])
+                self.commit((), [record.reset() for record in page])
                 self.bought -= sum(record.bought for record in page)
 
     def find(self, identities: Iterable[str]) -> dict[str, JobRecord]:
