@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 
 from cometflux import flux, open_session
 from cometflux.jobs import Job
+from cometflux.journal.attempts import SavedFile
 from cometflux.journal.header import Account
-from cometflux.journal.record import JobRecord, SavedFile, identify
+from cometflux.journal.record import JobRecord, identify
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status

@@ -20,7 +20,8 @@ PURE = {
     *("predictions", "locations", "errors", "models/*", "flux", "jobs", "outcomes", "events"),
     *("images/*", "protocol/*", "polling/*", "pacing/*", "provenance/*"),
     *("transport/addresses", "transport/redaction", "transport/timeouts"),
-    *("storage/file_names", "storage/object_store_errors", "journal/record", "journal/codec"),
+    *("storage/file_names", "storage/object_store_errors", "journal/codec"),
+    *("journal/states", "journal/attempts", "journal/record", "journal/outcome"),
 }
 IMPURE = {
     *("images/reference_files", "pacing/admission", "pacing/retry"),

@@ -19,9 +19,11 @@ from cometflux.errors import CometfluxError, ConnectError, InputError, JournalEr
 from cometflux.images import reference_files, summaries
 from cometflux.images.formats import Image
 from cometflux.jobs import Job
+from cometflux.journal.attempts import SavedFile
 from cometflux.journal.background import BackgroundWriter
 from cometflux.journal.base import Opened
-from cometflux.journal.record import JobRecord, SavedFile, State, identify
+from cometflux.journal.record import JobRecord, identify
+from cometflux.journal.states import State
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction

@@ -24,7 +24,8 @@ from cometflux.errors import CometfluxError, InputError, Money, OutputError, Ses
 from cometflux.events import Accepted, Ended, Observer, Retried, Saved
 from cometflux.images import reference_files, summaries
 from cometflux.images.formats import Image
-from cometflux.journal.record import JobRecord, NextStep
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import NextStep
 from cometflux.outcomes import OutcomeKind, kind_of_loss, verdict
 from cometflux.predictions import Prediction
 from cometflux.provenance import sidecar
@@ -205,18 +206,18 @@ class JobRunner:
             return False
         entry.failures = record.failures
         entry.input_size = record.input_size
-        match record.step(self._retry_failed):
+        match record.next_step(self._retry_failed):
             case NextStep.SUBMIT:
                 self._remember_purchase(entry, record)
                 self._check_wanted(entry)
                 return False
             case NextStep.DECIDE:
                 return await self._decide(entry, record)
-            case NextStep.ASK:
+            case NextStep.POLL:
                 await self._ask_on(entry, record)
             case NextStep.SAVE:
                 await self._save_on(entry, record)
-            case NextStep.TELL:
+            case NextStep.REPORT:
                 self._tell_again(entry, record)
         return True
 
@@ -227,14 +228,14 @@ class JobRunner:
     def _remember_purchase(self, entry: TrackedJob, record: JobRecord) -> None:
         """Note what is paid for already, in case buying it once more comes to nothing."""
         if record.kind is OutcomeKind.FAILED:
-            entry.failed = record.last_word
+            entry.failed = record.last_prediction
             entry.failures += 1
         elif record.earlier and record.earlier[-1].kind is OutcomeKind.UNKNOWN:
-            entry.doubt = record.fallen_back().doubt
+            entry.doubt = record.back_to_previous_attempt().unknown_error
 
     async def _decide(self, entry: TrackedJob, record: JobRecord) -> bool:
         entry.resumed = True
-        entry.doubt = doubt = record.doubt
+        entry.doubt = doubt = record.unknown_error
         # The intent is an earlier process's: noted as unknown, so that nothing here withdraws it.
         self._ledger.doubt(entry, doubt)
         await self._look_for_id(entry, record, doubt)
@@ -265,7 +266,7 @@ class JobRunner:
     async def _ask_on(self, entry: TrackedJob, record: JobRecord) -> None:
         entry.resumed = True
         # Set before the wait: what is paid for is not given up.
-        entry.prediction = record.last_word
+        entry.prediction = record.last_prediction
         await self._take_slot(entry)
         self._enter_registry(entry, entry.prediction)
         self._asker.add(entry, age=time.time() - record.answered if record.answered else 0.0)
@@ -273,8 +274,8 @@ class JobRunner:
     async def _save_on(self, entry: TrackedJob, record: JobRecord) -> None:
         """Tell of what is saved; what is missing is fetched again, from where the service says it is now."""
         entry.resumed = True
-        entry.prediction = record.last_word
-        files: tuple[Image, ...] | None = () if record.last_word.output else None
+        entry.prediction = record.last_prediction
+        files: tuple[Image, ...] | None = () if record.last_prediction.output else None
         try:
             if entry.place is not None:
                 files = await _look_for_files(entry.place, entry, record)
@@ -291,9 +292,9 @@ class JobRunner:
     def _tell_again(self, entry: TrackedJob, record: JobRecord) -> None:
         entry.resumed = True
         if record.is_abandoned:
-            self.end(entry, OutcomeKind.CANCELED, record.doubt, is_told=True)
+            self.end(entry, OutcomeKind.CANCELED, record.unknown_error, is_told=True)
             return
-        entry.prediction = record.last_word
+        entry.prediction = record.last_prediction
         kind, error = verdict(entry.prediction)
         self.end(entry, kind, error, is_told=True)
 
@@ -412,7 +413,7 @@ async def _look_for_files(place: Destination, entry: TrackedJob, record: JobReco
         kept = await place.check_files([(each.name, each.size, each.digest) for each in record.files])
         if kept is not None:
             return kept
-    count = len(record.last_word.output)
+    count = len(record.last_prediction.output)
     stem = file_names.file_stem(entry.index, entry.job)
     found = [*await place.find_each(stem, record.prediction_id, count)] if count else []
     whole = tuple(image for image in found if image is not None)

@@ -223,7 +223,7 @@ class Submitter:
     def _has_resent_enough(self, entry: TrackedJob) -> bool:
         # Those of one job are counted over all runs, so that a run that is begun again and again stays bounded, too.
         most = self._unknowns.most
-        doubts = entry.record.doubts if entry.record else 0
+        doubts = entry.record.unknown_count if entry.record else 0
         return most is not None and max(self._resent + 1, doubts) > most
 
     async def _consult(self, entry: TrackedJob, error: UnknownSubmissionError) -> str:

@@ -16,7 +16,8 @@ from cometflux.gallery.cards import Card, Picture, card_of_picture, card_of_reco
 from cometflux.gallery.folder_scan import DamagedFile, FolderScan, Sidecar
 from cometflux.gallery.page import Entry, Facts
 from cometflux.journal.reader import FILE_NAME, Journal
-from cometflux.journal.record import DROPPED, JobRecord
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import DROPPED
 
 PAGE = "index.html"
 """What the page is called."""
@@ -135,7 +136,7 @@ class Gallery:
         self._place = journal.place
         since = self._serial if serial >= self._serial else 0
         for record in journal.changes(since):
-            if record.standing == DROPPED:
+            if record.state_name == DROPPED:
                 self._jobs.pop(record.identity, None)
             else:
                 self._jobs[record.identity] = self._know(record, is_running=is_running)

@@ -7,9 +7,12 @@ from typing import Any
 
 import attrs
 
+from cometflux.errors import PredictionError
 from cometflux.gallery.job_states import ABANDONED, STATE_LABELS
 from cometflux.images import summaries
-from cometflux.journal.record import SENDING, JobRecord
+from cometflux.journal.outcome import outcome_of
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import visible_name
 from cometflux.predictions import Prediction
 
 
@@ -80,7 +83,7 @@ def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running
         money=ABANDONED if record.is_abandoned else STATE_LABELS[status].money,
         pictures=tuple(pictures),
         prediction_id=record.prediction_id,
-        error=_record_error(record, status),
+        error=_error_text(record, status),
         seconds=_span(dict(times), prediction.metrics if prediction else {}),
         times=times,
         when=max((each for _, each in times), default=""),
@@ -129,22 +132,21 @@ def _card(given: Mapping[str, Any], **facts: Any) -> Card:
 
 
 def _status(record: JobRecord, pictures: Sequence[Picture], *, is_running: bool) -> str:
-    standing = record.standing
-    if standing == SENDING:
-        return "pending" if is_running else "unknown"
-    if standing == "unsaved" and is_running and record.evidence is None:
+    name = visible_name(record.state_name, is_running=is_running)
+    if name == "unsaved" and is_running and record.evidence is None:
         return "saving"
-    if standing == "saved" and any(picture.fault for picture in pictures):
+    if name == "saved" and any(picture.fault for picture in pictures):
         return "missing"
-    return standing
+    return name
 
 
-def _record_error(record: JobRecord, status: str) -> str | None:
-    if record.prediction is not None and record.prediction.error:
-        return record.prediction.error
-    if status == "unknown" or record.is_abandoned:
-        return _sentence(record.doubt.message, record.doubt.evidence)
-    return _sentence(record.evidence.message, record.evidence.evidence) if record.evidence else None
+def _error_text(record: JobRecord, status: str) -> str | None:
+    """Return the service's error, else the one that the journal noted; a job that is not over has none."""
+    error = outcome_of(record).error
+    if isinstance(error, PredictionError):
+        return error.prediction.error
+    is_noted = record.evidence is not None or status == "unknown" or record.is_abandoned
+    return _sentence(error.message, getattr(error, "evidence", None)) if error and is_noted else None
 
 
 def _sentence(message: str, evidence: str | None) -> str:

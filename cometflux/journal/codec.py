@@ -12,7 +12,9 @@ import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from cometflux.images import summaries
-from cometflux.journal.record import Attempt, Evidence, JobRecord, SavedFile, State
+from cometflux.journal.attempts import Attempt, Evidence, SavedFile
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import State
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction
 from cometflux.protocol import converter, decoding, encoding

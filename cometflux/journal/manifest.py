@@ -11,37 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cometflux import errors, flux
-from cometflux.errors import CometfluxError, ConfigError, Money
+from cometflux import flux
+from cometflux.errors import ConfigError
 from cometflux.jobs import Job
 from cometflux.journal import plan
+from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
-from cometflux.outcomes import OutcomeKind, verdict
 from cometflux.protocol import encoding
 from cometflux.provenance import sidecar
 from cometflux.provenance.portable import portable_input
 
 FILE_NAME = "manifest.jsonl"
 """What the manifest of a folder is called."""
-_KINDS = {
-    "saved": OutcomeKind.SUCCEEDED,
-    "unsaved": OutcomeKind.SUCCEEDED,
-    "pending": OutcomeKind.DETACHED,
-    "sending": OutcomeKind.UNKNOWN,
-    "waiting": OutcomeKind.NOT_SENT,
-}
-_MONEY = {
-    OutcomeKind.NOT_SENT: Money.NOT_SENT,
-    OutcomeKind.REJECTED: Money.REJECTED,
-    OutcomeKind.UNKNOWN: Money.UNKNOWN,
-}
-_UNTOLD = {
-    "unsaved": "the images are not saved yet",
-    "pending": "the prediction is not over",
-    "detached": "the prediction is not over",
-    "waiting": "it waits for another run",
-}
 _SEED = re.compile(r"\bseed\b\D{0,3}(\d{1,20})\b", re.IGNORECASE)
 
 
@@ -74,23 +56,25 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
     Where the pictures are in an object store, *place* is its URL, and with it they are named.
     """
     job = plan.job_of_record(record).job
-    kind, told = _fate(record)
+    outcome = outcome_of(record, place)
     said = record.prediction
-    start = "" if place is None else f"{place}/"
     return {
         "index": record.index,
         "key": record.key if job.key else f"#{record.index:05d}",
-        "kind": kind.value,
-        "ok": record.standing == "saved",
+        "kind": outcome.kind.value,
+        "ok": outcome.ok,
         "model": record.model,
         "prompt": job.prompt,
         "prediction_id": record.prediction_id,
-        "files": [f"{start}{file.name}" for file in record.files],
+        "files": list(outcome.files),
         "expected": expected(job),
-        "error": told,
-        "money": (Money.UNKNOWN if record.is_abandoned else _MONEY.get(kind, Money.ACCEPTED)).value,
+        "error": outcome.error and str(outcome.error),
+        "money": outcome.money.value,
         "resumed": record.bought > 0,
-        "images": [{"file": f"{start}{file.name}", "bytes": file.size, "sha256": file.digest} for file in record.files],
+        "images": [
+            {"file": name, "bytes": file.size, "sha256": file.digest}
+            for name, file in zip(outcome.files, record.files, strict=True)
+        ],
         "input": portable_input(job.input),
         "seed": _seed(record, folder),
         "version": said and said.version,
@@ -108,24 +92,6 @@ def expected(job: Job) -> int | None:
     if isinstance(asked, int) and not isinstance(asked, bool):
         return asked
     return 1 if job.model in flux.MODELS else None
-
-
-def _fate(record: JobRecord) -> tuple[OutcomeKind, str | None]:
-    """Tell how a job ended so far, and why there is no picture."""
-    standing = record.standing
-    kind = _KINDS.get(standing) or OutcomeKind(standing)
-    if standing == "saved":
-        return kind, None
-    if record.is_abandoned or kind is OutcomeKind.UNKNOWN:
-        return kind, str(record.doubt)
-    if standing in ("failed", "canceled", "expired"):
-        return kind, str(verdict(record.last_word)[1])
-    message = record.evidence.message if record.evidence else _UNTOLD.get(standing, standing)
-    error_class = getattr(errors, record.evidence.type, CometfluxError) if record.evidence else CometfluxError
-    if not error_class.tells_money:
-        return kind, message
-    money = _MONEY.get(kind, Money.ACCEPTED)
-    return kind, str(CometfluxError(message, money=money, prediction_id=record.prediction_id))
 
 
 def _seed(record: JobRecord, folder: Path) -> int | None:

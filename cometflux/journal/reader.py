@@ -11,8 +11,9 @@ from cometflux.errors import ConfigError
 from cometflux.journal.database import check, explain, open_reader, read_header, translating_errors
 from cometflux.journal.header import JournalHeader
 from cometflux.journal.lock import LockFile, is_locked
-from cometflux.journal.record import DROPPED, SENDING, STATE_NAMES, JobRecord
+from cometflux.journal.record import JobRecord
 from cometflux.journal.rows import COLUMNS, PAGE, to_record
+from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, visible_name
 
 FILE_NAME = "journal.sqlite3"
 """What the journal is called where a folder is given."""
@@ -126,17 +127,15 @@ class Journal:
         # One that worked when this began may have ended meanwhile, and one may have begun.
         is_running = is_running or self.is_running
         counts: Counter[str] = Counter()
-        for standing, number in found:
-            if standing not in (*STATE_NAMES, SENDING, DROPPED):
-                raise explain(ValueError(f"no job can be {standing!r}"), self.path)
-            # Without a process that could still get the answer, nobody will.
-            place = ("pending" if is_running else "unknown") if standing == SENDING else standing
-            counts[place] += number
+        for name, number in found:
+            if name not in (*STATE_NAMES, SENDING, DROPPED):
+                raise explain(ValueError(f"no job can be {name!r}"), self.path)
+            counts[visible_name(name, is_running=is_running)] += number
         del counts[DROPPED]
-        return {"planned": counts.total(), **{standing: counts[standing] for standing in STATE_NAMES}}
+        return {"planned": counts.total(), **{name: counts[name] for name in STATE_NAMES}}
 
-    def records(self, *standings: str) -> Iterator[JobRecord]:
-        """Yield the jobs in the order in which they were written first; only those of *standings* where given.
+    def records(self, *state_names: str) -> Iterator[JobRecord]:
+        """Yield the jobs in the order in which they were written first; only those of *state_names* if given.
 
         Jobs that a later prompt file no longer holds, and for which nothing was sent, are left out.
         """
@@ -145,7 +144,7 @@ class Journal:
         while page := self._read_page(last):
             last = page[-1][0]
             for _, *row in page:
-                if row[3] in standings if standings else row[3] != DROPPED:
+                if row[3] in state_names if state_names else row[3] != DROPPED:
                     with translating_errors(self.path):
                         record = to_record(row)
                     yield record

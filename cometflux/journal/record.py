@@ -1,106 +1,24 @@
-"""What the journal knows of one job, and how each step of its way changes that. Values in, values out.
+"""What the journal knows of one job, and how each transition changes that. Values in, values out.
 
-The way of a record, and what stands in it when the process dies there::
+The states of a record, and where a process can die::
 
     planned ── sending ──▶ intent ── accepted ──▶ accepted ── ended ──▶ ended
        ▲                     │                       │
-       └──── withdrawn ──────┘ refused, or not sent  └─ detached: asked after again when the batch is run again
+       └──── withdrawn ──────┘ refused, or not sent  └─ detached: polled again when the batch is run again
 
-A record that is found in ``intent`` by a later process is one of unknown fate.
+If a later process finds a record in ``intent``, it is unknown whether the service accepted that submission.
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, Self
 
 import attrs
 
-from cometflux.errors import CometfluxError, Money, PredictionError, PredictionFailedError, UnknownSubmissionError
+from cometflux.errors import CometfluxError, Money, PredictionFailedError, UnknownSubmissionError
+from cometflux.journal.attempts import NO_ANSWER, Attempt, Evidence, SavedFile, evidence_of
+from cometflux.journal.states import DROPPED, SENDING, NextStep, State
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
-
-
-class State(StrEnum):
-    """How far a job has come."""
-
-    PLANNED = "planned"
-    """Nothing may have left that is not answered."""
-    INTENT = "intent"
-    """A submission is about to leave, or has left and is not answered."""
-    ACCEPTED = "accepted"
-    """The prediction's id is known; it is not over."""
-    ENDED = "ended"
-    """It is over, in the way that ``kind`` names."""
-
-
-class NextStep(StrEnum):
-    """What a job needs when a later process, or a later batch, comes to it."""
-
-    SUBMIT = "submit"
-    """It has not been bought, or is to be bought again."""
-    DECIDE = "decide"
-    """Its submission is of unknown fate: what to do is for the caller to say."""
-    ASK = "ask"
-    """It is bought and not known to be over."""
-    SAVE = "save"
-    """It succeeded; its images may be missing."""
-    TELL = "tell"
-    """It is over; nothing is left to do but to say so."""
-
-
-STATE_NAMES = (
-    *("saved", "unsaved", "failed", "canceled", "expired", "detached"),
-    *("not_sent", "rejected", "unknown", "pending", "waiting"),
-)
-"""Where a planned job can stand; every job stands in one of these places."""
-SENDING = "sending"
-"""A twelfth, while a process works: for everybody else it is ``unknown``."""
-DROPPED = "dropped"
-"""No longer in the prompt file, and nothing was sent for it: it is not planned any more."""
-
-
-@attrs.frozen(kw_only=True)
-class SavedFile:
-    """An image on the disk, as the journal knows it."""
-
-    name: str
-    """Its file name, without the folder."""
-    size: int
-    """In bytes."""
-    digest: str
-    """SHA-256, in hexadecimal digits."""
-
-
-@attrs.frozen(kw_only=True)
-class Evidence:
-    """What is known of a submission that was not answered, or of why a job ended; it holds no secret."""
-
-    type: str
-    """The name of the error's class."""
-    message: str
-    evidence: str | None = None
-    status: int | None = None
-    """The HTTP status of the answer; None where there was none."""
-    fault: str | None = None
-    """What broke the exchange; None where an answer came whole."""
-    request_id: str | None = None
-    prediction_id: str | None = None
-    """An id that a torn answer showed; None where it showed none."""
-
-
-@attrs.frozen(kw_only=True)
-class Attempt:
-    """An earlier purchase of the same job: one that failed, or whose fate stayed unknown."""
-
-    number: int
-    began: float | None = None
-    """When it was about to leave, in seconds since 1970."""
-    answered: float | None = None
-    kind: OutcomeKind
-    prediction_id: str | None = None
-    prediction: Prediction | None = None
-    """What the service last said of one that failed."""
-    evidence: Evidence | None = None
 
 
 # Without slots, so that `_with` can copy all fields at once.
@@ -151,11 +69,11 @@ class JobRecord:
     is_dropped: bool = False
     """Whether the prompt file no longer holds it."""
 
-    # ── where it stands ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── the state ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
-    def standing(self) -> str:
-        """One of `STATE_NAMES`, or `SENDING`."""
+    def state_name(self) -> str:
+        """The name of its state: one of `STATE_NAMES`, or `SENDING`, or `DROPPED`."""
         match self.state:
             case State.PLANNED:
                 return DROPPED if self.is_dropped else "waiting"
@@ -176,25 +94,25 @@ class JobRecord:
         is_free = self.state is State.PLANNED or self.kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED)
         return len(self.earlier) + (not is_free)
 
-    def step(self, retry_failed: int = 0) -> NextStep:
-        """Tell what is to be done with this job when it is come to again."""
+    def next_step(self, retry_failed: int = 0) -> NextStep:
+        """Return what a later process must do with this job; buy one that failed again up to *retry_failed* times."""
         match self.state:
             case State.PLANNED:
                 return NextStep.SUBMIT
             case State.INTENT:
                 return NextStep.DECIDE
             case State.ACCEPTED:
-                return NextStep.ASK if self.prediction_id else NextStep.DECIDE
+                return NextStep.POLL if self.prediction_id else NextStep.DECIDE
         match self.kind:
             case OutcomeKind.NOT_SENT | OutcomeKind.REJECTED:
                 return NextStep.SUBMIT
             case OutcomeKind.UNKNOWN:
-                return NextStep.TELL if self.is_abandoned else NextStep.DECIDE
+                return NextStep.REPORT if self.is_abandoned else NextStep.DECIDE
             case OutcomeKind.SUCCEEDED:
                 return NextStep.SAVE
-            case OutcomeKind.FAILED if self.may_buy_again(retry_failed):
+            case OutcomeKind.FAILED if self.may_retry_failed(retry_failed):
                 return NextStep.SUBMIT
-        return NextStep.TELL
+        return NextStep.REPORT
 
     @property
     def failures(self) -> int:
@@ -202,16 +120,27 @@ class JobRecord:
         return sum(each.kind is OutcomeKind.FAILED for each in self.earlier)
 
     @property
-    def doubts(self) -> int:
-        """How many submissions of this job are of unknown fate."""
+    def unknown_count(self) -> int:
+        """How many submissions of this job may have been accepted, or may not."""
         return sum(each.kind is OutcomeKind.UNKNOWN for each in self.earlier) + (self.kind is OutcomeKind.UNKNOWN)
 
-    def may_buy_again(self, retry_failed: int) -> bool:
-        """Whether a prediction that failed for a passing reason is to be bought once more."""
-        is_passing = self.prediction is not None and PredictionFailedError(self.prediction).is_transient
-        return self.kind is OutcomeKind.FAILED and is_passing and self.failures < retry_failed
+    def may_retry_failed(self, retry_failed: int) -> bool:
+        """Whether to buy the job again after its prediction failed for a transient reason."""
+        is_transient = self.prediction is not None and PredictionFailedError(self.prediction).is_transient
+        return self.kind is OutcomeKind.FAILED and is_transient and self.failures < retry_failed
 
-    # ── how it goes on ───────────────────────────────────────────────────────────────────────────────────────────────
+    @property
+    def last_prediction(self) -> Prediction:
+        """The service's last answer; if there is none, a prediction of which only the id is known."""
+        assert self.prediction_id is not None
+        return self.prediction or Prediction(id=self.prediction_id, status=Status.UNRECOGNIZED, model=self.model)
+
+    @property
+    def unknown_error(self) -> UnknownSubmissionError:
+        """What is known of a submission that may have been accepted, as an error."""
+        return (self.evidence or NO_ANSWER).to_unknown_error(self.key)
+
+    # ── the transitions ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _with(self, **changes: Any) -> Self:
         """Copy it with *changes*, as `attrs.evolve` does, which takes four times as long: every step makes a copy."""
@@ -221,10 +150,10 @@ class JobRecord:
 
     def sending(self, now: float, body: str, input_size: int) -> Self:
         """Begin a submission. *now* is the wall clock, *body* the digest of what is sent."""
-        again = self.again()
-        return again._with(
+        ready = self.ready_for_retry()
+        return ready._with(
             state=State.INTENT,
-            attempt=again.attempt + 1,
+            attempt=ready.attempt + 1,
             began=now,
             body=body,
             input_size=input_size,
@@ -238,7 +167,7 @@ class JobRecord:
     def withdrawn(self, error: CometfluxError | None = None) -> Self:
         """Close the submission that was begun: it was refused, or provably never left.
 
-        Where it was to buy the job once more, the purchase before stands again; whoever comes next decides anew.
+        If it was a retry, go back to the attempt before; the next process decides again.
         """
         is_refused = error is not None and error.money is Money.REJECTED
         closed = self._with(
@@ -247,7 +176,7 @@ class JobRecord:
             refused=self.refused + is_refused,
             unsent=self.unsent + (error is not None and not is_refused),
         )
-        return closed.fallen_back() if self.earlier else closed
+        return closed.back_to_previous_attempt() if self.earlier else closed
 
     def accepted(self, prediction: Prediction, now: float) -> Self:
         """Note the id."""
@@ -266,8 +195,8 @@ class JobRecord:
         """Note what is on the disk; whole unless there was an *error*."""
         return self._with(files=files, is_whole=error is None, evidence=evidence_of(error))
 
-    def fallen_back(self) -> Self:
-        """Return to the purchase before, which failed or is of unknown fate."""
+    def back_to_previous_attempt(self) -> Self:
+        """Go back to the attempt before, which failed or may have been accepted."""
         last = self.earlier[-1]
         return self._with(
             state=State.ENDED,
@@ -289,15 +218,15 @@ class JobRecord:
     def abandoned(self) -> Self:
         """Note by hand that an unknown submission is neither looked for nor repeated."""
         return self._with(
-            state=State.ENDED, kind=OutcomeKind.UNKNOWN, evidence=evidence_of(self.doubt), is_abandoned=True
+            state=State.ENDED, kind=OutcomeKind.UNKNOWN, evidence=evidence_of(self.unknown_error), is_abandoned=True
         )
 
     def dropped(self) -> Self:
         """Note that the prompt file holds it no longer; for a job for which nothing was sent."""
         return self._with(state=State.PLANNED, kind=None, evidence=None, is_dropped=True)
 
-    def renewed(self) -> Self:
-        """Begin from nothing, as if it had never been sent."""
+    def reset(self) -> Self:
+        """Plan the job as if nothing had ever been sent for it."""
         return type(self)(
             identity=self.identity,
             index=self.index,
@@ -307,8 +236,8 @@ class JobRecord:
             fingerprint=self.fingerprint,
         )
 
-    def again(self) -> Self:
-        """Put a purchase behind us, so that the job can be bought once more."""
+    def ready_for_retry(self) -> Self:
+        """Plan the job again; keep a purchase, if there is one, among the earlier attempts."""
         if self.state is State.PLANNED and self.kind is None and not self.is_dropped:
             return self
         if not self.bought - len(self.earlier):
@@ -337,31 +266,6 @@ class JobRecord:
             earlier=(*self.earlier, spent),
         )
 
-    # ── what is told ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def last_word(self) -> Prediction:
-        """What the service last said; without that, that there is a prediction of this id."""
-        assert self.prediction_id is not None
-        return self.prediction or Prediction(id=self.prediction_id, status=Status.UNRECOGNIZED, model=self.model)
-
-    @property
-    def doubt(self) -> UnknownSubmissionError:
-        """What is known of a submission of unknown fate, as an error."""
-        known = self.evidence
-        if known is None:
-            message = "the process ended while the answer to the submission was awaited"
-            return UnknownSubmissionError(message, "no answer was recorded", key=self.key)
-        return UnknownSubmissionError(
-            known.message,
-            known.evidence,
-            status=known.status,
-            fault=known.fault,
-            request_id=known.request_id,
-            key=self.key,
-            prediction_id=known.prediction_id,
-        )
-
 
 def identify(key: str | None, fingerprint: str, occurrence: int) -> str:
     """Name a job so that a later run knows it again: by the caller's key, else by what it asks for.
@@ -369,19 +273,3 @@ def identify(key: str | None, fingerprint: str, occurrence: int) -> str:
     *occurrence* tells jobs apart that ask for the same in one batch: it is 1 for the first of them that is drawn.
     """
     return f"job:{fingerprint}:{occurrence}" if key is None else f"key:{key}"
-
-
-def evidence_of(error: CometfluxError | None) -> Evidence | None:
-    """Keep of an error what may be written down."""
-    # What the service said of a prediction stands in the prediction.
-    if error is None or isinstance(error, PredictionError):
-        return None
-    return Evidence(
-        type=type(error).__name__,
-        message=error.message,
-        evidence=getattr(error, "evidence", None),
-        status=getattr(error, "status", None),
-        fault=getattr(error, "fault", None),
-        request_id=getattr(error, "request_id", None),
-        prediction_id=error.prediction_id,
-    )

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import attrs
 
 from cometflux.journal import codec
-from cometflux.journal.record import DROPPED, JobRecord
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import DROPPED
 
 COLUMNS = "identity, place, plan, standing, bought, progress"
 """Of a job, in the order in which `to_record` takes them."""
@@ -32,7 +33,7 @@ def to_record(row: Sequence[Any]) -> JobRecord:
     """
     identity, place, plan, standing, bought, progress = row
     record = codec.load_record(identity, place, plan, progress)
-    if (standing, bought) != (record.standing, record.bought):
+    if (standing, bought) != (record.state_name, record.bought):
         raise ValueError(f"the row of {identity!r} is not what was written")
     return record
 
@@ -69,7 +70,7 @@ def write(database: sqlite3.Connection, added: Sequence[JobRecord], changed: Seq
 
 
 def _progress(record: JobRecord, serial: int) -> tuple[Any, ...]:
-    return record.standing, record.bought, codec.dump_progress(record), serial
+    return record.state_name, record.bought, codec.dump_progress(record), serial
 
 
 def plan(database: sqlite3.Connection, records: Iterable[JobRecord]) -> tuple[int, int]:

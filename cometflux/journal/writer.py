@@ -28,7 +28,8 @@ from cometflux.journal.database import (
 from cometflux.journal.header import Account, JournalHeader
 from cometflux.journal.lock import Lock
 from cometflux.journal.reader import Journal, locate
-from cometflux.journal.record import SENDING, JobRecord
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import SENDING
 
 _UNFINISHED = ("unsaved", "pending", "detached")
 
@@ -232,7 +233,7 @@ class JournalWriter:
         with Journal(self.path) as reader:
             lost = reader.records("unsaved", "expired", "detached", "unknown", "pending", SENDING)
             for page in rows.pages(lost):
-                self.commit((), [record.renewed() for record in page])
+                self.commit((), [record.reset() for record in page])
 
     def find(self, identities: Iterable[str]) -> dict[str, JobRecord]:
         """Return the records of those *identities* that are in the journal.

@@ -7,5 +7,5 @@
                 answers ◀───┘  text, structured content and the pictures themselves
 
 Needs the extra ``mcp``. What an agent can reach is this and no more: the models, the pictures of one folder by their
-names, and the standing of batches below folders that the operator allows.
+names, and the state of batches below folders that the operator allows.
 """

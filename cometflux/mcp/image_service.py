@@ -18,6 +18,7 @@ from cometflux.errors import (
     CometfluxError,
     LimitError,
     Money,
+    PredictionError,
     SessionClosedError,
     SessionStoppedError,
     UnknownSubmissionError,
@@ -26,12 +27,14 @@ from cometflux.events import Event
 from cometflux.images import reference_files
 from cometflux.jobs import PlannedJob
 from cometflux.journal import plan
-from cometflux.journal.record import JobRecord, State, identify
+from cometflux.journal.outcome import outcome_of
+from cometflux.journal.record import JobRecord, identify
+from cometflux.journal.states import State
 from cometflux.mcp import progress_text
 from cometflux.mcp.results import Result
 from cometflux.mcp.served_folder import AllowedFolders, ServedFolder, StoredImages
 from cometflux.mcp.tool_arguments import GenerateRequest
-from cometflux.outcomes import Outcome, OutcomeKind, verdict
+from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.protocol import encoding
 from cometflux.session.session import Session
 
@@ -157,7 +160,7 @@ class ImageService:
         for record in stock.records.values():
             # What this process is sending may be answered yet.
             is_lost = record.state is State.INTENT and record.identity not in self._indexes
-            if record.fingerprint == fingerprint and (record.standing == "unknown" or is_lost):
+            if record.fingerprint == fingerprint and (record.state_name == "unknown" or is_lost):
                 return record
         return None
 
@@ -181,7 +184,7 @@ class ImageService:
             key=record.key,
             job=order.job,
             kind=OutcomeKind.SUCCEEDED,
-            prediction=record.last_word,
+            prediction=record.last_prediction,
             files=tuple(file.path for file in files),
             resumed=True,
         )
@@ -282,7 +285,8 @@ def _about_this(error: SessionStoppedError, known: JobRecord | None) -> Cometflu
     if known is None or not known.bought:
         return error
     if known.prediction_id is None:
-        return known.doubt
-    if known.state is State.ENDED and known.kind is not OutcomeKind.SUCCEEDED and known.prediction is not None:
-        return verdict(known.prediction)[1] or CometfluxError(error.message, money=Money.ACCEPTED)
+        return known.unknown_error
+    recorded = outcome_of(known).error
+    if isinstance(recorded, PredictionError):
+        return recorded
     return CometfluxError(error.message, money=Money.ACCEPTED, prediction_id=known.prediction_id)

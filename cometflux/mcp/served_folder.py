@@ -11,8 +11,10 @@ import attrs
 
 from cometflux.errors import ConfigError
 from cometflux.images.formats import ImageFile
+from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import FILE_NAME, Journal
-from cometflux.journal.record import SENDING, JobRecord
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import SENDING, visible_name
 from cometflux.mcp.tools import MOST_JOBS
 from cometflux.storage.folder import check_files
 
@@ -56,10 +58,10 @@ class ServedFolder:
         """
         return StoredImages(records={record.identity: record for record in self._records()})
 
-    def _records(self, *standings: str) -> Iterator[JobRecord]:
+    def _records(self, *state_names: str) -> Iterator[JobRecord]:
         try:
             with Journal(self.folder / FILE_NAME) as journal:
-                yield from journal.records(*standings)
+                yield from journal.records(*state_names)
         except ConfigError:
             # It was begun, and nothing was written yet.
             return
@@ -84,7 +86,7 @@ class ServedFolder:
 
     def saved_files(self, record: JobRecord) -> tuple[ImageFile, ...] | None:
         """Return the pictures of a job that is saved; None unless they are all there, unchanged."""
-        if record.standing != "saved":
+        if record.state_name != "saved":
             return None
         return check_files(self.folder, [(file.name, file.size, file.digest) for file in record.files])
 
@@ -154,16 +156,13 @@ def describe_batch(folder: Path) -> dict[str, Any]:
 
 
 def _describe(record: JobRecord, place: str | None, *, is_running: bool) -> dict[str, Any]:
-    standing = record.standing
-    if standing == SENDING:
-        standing = "pending" if is_running else "unknown"
     prompt = record.input.get("prompt")
     values = {
         "key": record.key,
         "model": record.model.rpartition("/")[2],
         "prompt": prompt[:200] if isinstance(prompt, str) else None,
-        "standing": standing,
+        "standing": visible_name(record.state_name, is_running=is_running),
         "prediction_id": record.prediction_id,
-        "files": [file.name if place is None else f"{place}/{file.name}" for file in record.files] or None,
+        "files": list(outcome_of(record, place).files) or None,
     }
     return {name: value for name, value in values.items() if value is not None}

@@ -18,7 +18,7 @@ from cometflux import errors
 from cometflux.gallery import Gallery, page, write_gallery
 from cometflux.gallery.image_size import read_size
 from cometflux.gallery.job_states import STATE_LABELS
-from cometflux.journal.record import STATE_NAMES as KNOWN
+from cometflux.journal.states import STATE_NAMES as KNOWN
 from cometflux.journal.writer import JournalWriter
 
 HOSTILE = "</script><!--<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}\u2028\u202e\x00&amp;"
@@ -506,6 +506,6 @@ def test_every_text_stands_out_from_what_is_behind_it(scheme):
 def test_no_two_fates_that_differ_in_money_share_a_colour_and_a_sign():
     colours = _schemes()["light"]
     seen = {}
-    for name, standing in STATE_LABELS.items():
-        seen.setdefault((colours[name], standing.icon), []).append(name)
+    for name, state in STATE_LABELS.items():
+        seen.setdefault((colours[name], state.icon), []).append(name)
     assert [["missing", "unsaved"]] == [names for names in seen.values() if len(names) > 1]

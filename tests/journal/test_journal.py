@@ -18,10 +18,12 @@ from dying_process import dying, in_child
 
 from cometflux.errors import ConfigError, JournalError, JournalLockedError, JournalMismatchError
 from cometflux.journal import lock
+from cometflux.journal.attempts import SavedFile
 from cometflux.journal.base import Opened
 from cometflux.journal.header import Account
 from cometflux.journal.reader import FILE_NAME, Journal, locate
-from cometflux.journal.record import SENDING, STATE_NAMES, JobRecord, SavedFile
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import SENDING, STATE_NAMES
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
@@ -897,7 +899,7 @@ def test_what_is_planned_again_keeps_its_progress_and_gets_its_new_place(tmp_pat
 def test_what_is_gone_and_unsent_is_dropped_until_it_is_planned_again(tmp_path):
     free = [new(0), new(1).ended(OutcomeKind.NOT_SENT, None, None), new(2).ended(OutcomeKind.REJECTED, None, None)]
     bought = new(4).sending(1, "b", 1).accepted(Prediction(id="p", status=Status.STARTING), 2)
-    kept = [new(3).sending(1, "b", 1), bought, attrs.evolve(new(5), earlier=bought.again().earlier)]
+    kept = [new(3).sending(1, "b", 1), bought, attrs.evolve(new(5), earlier=bought.ready_for_retry().earlier)]
     everything = [new(number) for number in range(6)]
     with opened(tmp_path) as writer:
         writer.commit([*free, *kept])
@@ -957,17 +959,17 @@ def test_a_large_plan_takes_seconds_and_little_memory(tmp_path):
 
 
 def test_what_a_service_that_is_gone_still_had_is_planned_anew(tmp_path):
-    gone = [record for record in in_every_standing() if record.standing in LOST]
+    gone = [record for record in in_every_state() if record.state_name in LOST]
     with opened(tmp_path) as writer:
-        writer.commit(in_every_standing())
+        writer.commit(in_every_state())
     with opened(tmp_path) as writer:
         bought = writer.bought
         writer.forget_service()
         assert bought - sum(record.bought for record in gone) == writer.bought
         after = {record.identity: record for record in told(tmp_path)[0]}
-    for record in in_every_standing():
-        if record.standing != "dropped":
-            assert (record.renewed() if record in gone else record) == after[record.identity]
+    for record in in_every_state():
+        if record.state_name != "dropped":
+            assert (record.reset() if record in gone else record) == after[record.identity]
 
 
 # ── the count ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -976,7 +978,7 @@ def test_what_a_service_that_is_gone_still_had_is_planned_anew(tmp_path):
 LOST = {"unsaved", "expired", "detached", "unknown", "pending", SENDING}
 
 
-def in_every_standing():
+def in_every_state():
     sent = new(0).sending(1, "b", 1)
     accepted = sent.accepted(Prediction(id="p", status=Status.STARTING), 2)
     saved = accepted.ended(OutcomeKind.SUCCEEDED, None, None).saved(
@@ -991,7 +993,7 @@ def in_every_standing():
 
 def test_the_parts_add_up_and_what_is_being_sent_is_unknown_when_nobody_works(tmp_path):
     with opened(tmp_path) as writer:
-        writer.commit(in_every_standing())
+        writer.commit(in_every_state())
         with Journal(tmp_path) as journal:
             running = journal.status()
     with Journal(tmp_path) as journal:
@@ -1005,18 +1007,18 @@ def test_the_parts_add_up_and_what_is_being_sent_is_unknown_when_nobody_works(tm
 
 def test_only_those_that_stand_where_it_is_asked_are_told(tmp_path):
     with opened(tmp_path) as writer:
-        writer.commit(in_every_standing())
+        writer.commit(in_every_state())
     with Journal(tmp_path) as journal:
-        for standing in (*STATE_NAMES, SENDING):
-            assert {standing} == {record.standing for record in journal.records(standing)}
+        for name in (*STATE_NAMES, SENDING):
+            assert {name} == {record.state_name for record in journal.records(name)}
         assert 12 == len(list(journal.records()))
 
 
 def test_the_purchases_of_every_job_are_counted_when_it_is_opened(tmp_path):
     with opened(tmp_path) as writer:
-        writer.commit(in_every_standing())
+        writer.commit(in_every_state())
     with opened(tmp_path) as writer:
-        assert sum(record.bought for record in in_every_standing()) == writer.bought
+        assert sum(record.bought for record in in_every_state()) == writer.bought
 
 
 @pytest.mark.parametrize(
@@ -1106,7 +1108,7 @@ def test_a_reader_is_told_what_was_written_since_it_last_read(tmp_path):
         # What the prompt file no longer holds is told of, too; the others are planned as before.
         writer.plan([new(number) for number in (0, 1, 2, 3, 4)])
         with Journal(tmp_path) as journal:
-            assert [("00005", "dropped")] == [(each.key, each.standing) for each in journal.changes(serial)]
+            assert [("00005", "dropped")] == [(each.key, each.state_name) for each in journal.changes(serial)]
             assert serial < journal.serial
 
 

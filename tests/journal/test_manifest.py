@@ -16,9 +16,9 @@ from cometflux.errors import (
     RejectedError,
     UnknownSubmissionError,
 )
+from cometflux.journal.attempts import SavedFile
 from cometflux.journal.manifest import write_manifest
 from cometflux.journal.plan import plan_jobs
-from cometflux.journal.record import SavedFile
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status

@@ -49,7 +49,7 @@ def read(folder):
 def facts(record):
     return {
         "identity": record.identity,
-        "standing": record.standing,
+        "standing": record.state_name,
         "state": record.state,
         "kind": record.kind,
         "bought": record.bought,

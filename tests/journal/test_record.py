@@ -15,17 +15,9 @@ from cometflux.errors import ConnectError, InputError, OutputError, PatienceErro
 from cometflux.images import reference_files
 from cometflux.jobs import Job
 from cometflux.journal import codec
-from cometflux.journal.record import (
-    DROPPED,
-    SENDING,
-    STATE_NAMES,
-    Attempt,
-    Evidence,
-    JobRecord,
-    NextStep,
-    SavedFile,
-    State,
-)
+from cometflux.journal.attempts import Attempt, Evidence, SavedFile
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, NextStep, State
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
 from cometflux.protocol import encoding
@@ -63,8 +55,12 @@ def test_a_step_changes_what_a_record_has_and_gives_it_nothing_else():
     failed = bought.ended(OutcomeKind.FAILED, prediction, None)
     steps = [
         *(sent, bought, failed, sent.withdrawn(), sent.suspected(ConnectError("no")), new().dropped()),
-        *(bought.ended(OutcomeKind.DETACHED, None, PatienceError("no")), bought.saved((), None), failed.again()),
-        *(failed.again().fallen_back(), sent.adopted("p"), sent.abandoned(), failed.renewed()),
+        *(
+            bought.ended(OutcomeKind.DETACHED, None, PatienceError("no")),
+            bought.saved((), None),
+            failed.ready_for_retry(),
+        ),
+        *(failed.ready_for_retry().back_to_previous_attempt(), sent.adopted("p"), sent.abandoned(), failed.reset()),
     ]
     names = [field.name for field in attrs.fields(JobRecord)]
     assert [names] * len(steps) == [[*vars(step)] for step in steps]
@@ -87,11 +83,11 @@ class Way(RuleBasedStateMachine):
     def stands(self, *states):
         return self.record.state in states
 
-    @precondition(lambda self: self.record.step(retry_failed=99) in (NextStep.SUBMIT, NextStep.DECIDE))
+    @precondition(lambda self: self.record.next_step(retry_failed=99) in (NextStep.SUBMIT, NextStep.DECIDE))
     @rule(now=st.floats(0, 1e10))
     def sending(self, now):
         self.move(self.record.sending(now, "body", 7))
-        assert SENDING == self.record.standing
+        assert SENDING == self.record.state_name
 
     @precondition(lambda self: self.stands(State.INTENT))
     @rule(error=st.sampled_from([None, ConnectError("down"), RejectedError("no", 429)]))
@@ -103,13 +99,13 @@ class Way(RuleBasedStateMachine):
     @rule()
     def accepted(self):
         self.move(self.record.accepted(Prediction(id="p", status=Status.STARTING), 5.0))
-        assert NextStep.ASK is self.record.step()
+        assert NextStep.POLL is self.record.next_step()
 
     @precondition(lambda self: self.stands(State.INTENT))
     @rule()
     def doubted(self):
         self.move(self.record.ended(OutcomeKind.UNKNOWN, None, UnknownSubmissionError("lost", "no answer")))
-        assert NextStep.DECIDE is self.record.step()
+        assert NextStep.DECIDE is self.record.next_step()
 
     @precondition(lambda self: self.stands(State.PLANNED) and not self.record.earlier)
     @rule(
@@ -119,7 +115,7 @@ class Way(RuleBasedStateMachine):
     )
     def not_bought(self, ending):
         self.move(self.record.ended(ending[0], None, ending[1]))
-        assert (NextStep.SUBMIT, 0) == (self.record.step(), self.record.bought)
+        assert (NextStep.SUBMIT, 0) == (self.record.next_step(), self.record.bought)
 
     @precondition(lambda self: self.stands(State.ACCEPTED))
     @rule(
@@ -130,50 +126,50 @@ class Way(RuleBasedStateMachine):
     def ended(self, kind):
         self.move(self.record.ended(kind, FAILED if kind is OutcomeKind.FAILED else None, PatienceError("over")))
 
-    @precondition(lambda self: self.record.step() is NextStep.SAVE)
+    @precondition(lambda self: self.record.next_step() is NextStep.SAVE)
     @rule(error=st.sampled_from([None, OutputError("gone")]))
     def saved(self, error):
         self.move(self.record.saved((SavedFile(name="a.png", size=1, digest="d"),), error))
-        assert ("unsaved" if error else "saved") == self.record.standing
+        assert ("unsaved" if error else "saved") == self.record.state_name
 
-    @precondition(lambda self: self.record.step(retry_failed=99) is NextStep.SUBMIT)
+    @precondition(lambda self: self.record.next_step(retry_failed=99) is NextStep.SUBMIT)
     @rule()
-    def again(self):
-        self.move(self.record.again())
-        assert ("waiting", True) == (self.record.standing.replace(DROPPED, "waiting"), self.stands(State.PLANNED))
+    def ready_for_retry(self):
+        self.move(self.record.ready_for_retry())
+        assert ("waiting", True) == (self.record.state_name.replace(DROPPED, "waiting"), self.stands(State.PLANNED))
 
     @precondition(lambda self: self.stands(State.PLANNED) and self.record.earlier)
     @rule()
-    def fallen_back(self):
-        self.move(self.record.fallen_back(), may_fall=True)
+    def back_to_previous_attempt(self):
+        self.move(self.record.back_to_previous_attempt(), may_fall=True)
         assert self.before.bought == self.record.bought
 
-    @precondition(lambda self: self.record.step() is NextStep.DECIDE)
+    @precondition(lambda self: self.record.next_step() is NextStep.DECIDE)
     @rule()
     def adopted(self):
         self.move(self.record.adopted("found"))
-        assert ("pending", "found") == (self.record.standing, self.record.prediction_id)
+        assert ("pending", "found") == (self.record.state_name, self.record.prediction_id)
 
-    @precondition(lambda self: self.record.step() is NextStep.DECIDE)
+    @precondition(lambda self: self.record.next_step() is NextStep.DECIDE)
     @rule()
     def abandoned(self):
         self.move(self.record.abandoned())
-        assert ("canceled", NextStep.TELL) == (self.record.standing, self.record.step())
+        assert ("canceled", NextStep.REPORT) == (self.record.state_name, self.record.next_step())
 
     @precondition(lambda self: not self.record.bought)
     @rule()
     def dropped(self):
         self.move(self.record.dropped())
-        assert DROPPED == self.record.standing
+        assert DROPPED == self.record.state_name
 
     @rule()
-    def renewed(self):
-        self.move(self.record.renewed(), may_fall=True)
+    def reset(self):
+        self.move(self.record.reset(), may_fall=True)
         assert new() == self.record
 
     @invariant()
     def it_stands_somewhere(self):
-        assert self.record.standing in {*STATE_NAMES, SENDING, DROPPED}
+        assert self.record.state_name in {*STATE_NAMES, SENDING, DROPPED}
 
     @invariant()
     def it_survives_being_written(self):
@@ -182,45 +178,45 @@ class Way(RuleBasedStateMachine):
     @invariant()
     def what_is_bought_or_may_be_is_never_submitted_as_if_new(self):
         is_open = self.record.bought > len(self.record.earlier)
-        assert not (is_open and self.record.step() is NextStep.SUBMIT)
+        assert not (is_open and self.record.next_step() is NextStep.SUBMIT)
 
 
 TestAnyWayOfARecord = Way.TestCase
 
 
 @pytest.mark.parametrize(
-    ("standing", "step", "record"),
+    ("name", "step", "record"),
     [
         ("waiting", NextStep.SUBMIT, new()),
         (DROPPED, NextStep.SUBMIT, new().dropped()),
         (SENDING, NextStep.DECIDE, new().sending(1, "b", 1)),
-        ("pending", NextStep.ASK, new(state="accepted", prediction_id="p")),
-        ("detached", NextStep.ASK, new(state="accepted", kind=OutcomeKind.DETACHED, prediction_id="p")),
+        ("pending", NextStep.POLL, new(state="accepted", prediction_id="p")),
+        ("detached", NextStep.POLL, new(state="accepted", kind=OutcomeKind.DETACHED, prediction_id="p")),
         ("saved", NextStep.SAVE, new(state="ended", kind=OutcomeKind.SUCCEEDED, is_whole=True)),
         ("unsaved", NextStep.SAVE, new(state="ended", kind=OutcomeKind.SUCCEEDED)),
-        ("failed", NextStep.TELL, new(state="ended", kind=OutcomeKind.FAILED, prediction=FAILED)),
-        ("canceled", NextStep.TELL, new(state="ended", kind=OutcomeKind.CANCELED)),
-        ("canceled", NextStep.TELL, new(state="ended", kind=OutcomeKind.UNKNOWN, is_abandoned=True)),
-        ("expired", NextStep.TELL, new(state="ended", kind=OutcomeKind.EXPIRED)),
+        ("failed", NextStep.REPORT, new(state="ended", kind=OutcomeKind.FAILED, prediction=FAILED)),
+        ("canceled", NextStep.REPORT, new(state="ended", kind=OutcomeKind.CANCELED)),
+        ("canceled", NextStep.REPORT, new(state="ended", kind=OutcomeKind.UNKNOWN, is_abandoned=True)),
+        ("expired", NextStep.REPORT, new(state="ended", kind=OutcomeKind.EXPIRED)),
         ("not_sent", NextStep.SUBMIT, new(state="ended", kind=OutcomeKind.NOT_SENT)),
         ("rejected", NextStep.SUBMIT, new(state="ended", kind=OutcomeKind.REJECTED)),
         ("unknown", NextStep.DECIDE, new(state="ended", kind=OutcomeKind.UNKNOWN)),
     ],
 )
-def test_where_a_job_stands_tells_what_is_to_be_done(standing, step, record):
-    assert (standing, step) == (record.standing, record.step())
+def test_where_a_job_stands_tells_what_is_to_be_done(name, step, record):
+    assert (name, step) == (record.state_name, record.next_step())
 
 
-@pytest.mark.parametrize(("allowed", "step"), [(0, NextStep.TELL), (1, NextStep.TELL), (2, NextStep.SUBMIT)])
+@pytest.mark.parametrize(("allowed", "step"), [(0, NextStep.REPORT), (1, NextStep.REPORT), (2, NextStep.SUBMIT)])
 def test_a_passing_failure_is_submitted_again_as_often_as_allowed(allowed, step):
     failed = new(
         state="ended", kind=OutcomeKind.FAILED, prediction=FAILED, earlier=(Attempt(number=1, kind=OutcomeKind.FAILED),)
     )
-    assert step is failed.step(allowed)
+    assert step is failed.next_step(allowed)
 
 
 def test_a_job_that_is_sent_though_it_was_dropped_is_planned_again():
-    assert "waiting" == new().dropped().sending(1, "b", 1).withdrawn().standing
+    assert "waiting" == new().dropped().sending(1, "b", 1).withdrawn().state_name
 
 
 # ── written and read ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -29,7 +29,7 @@ from cometflux.errors import (
 )
 from cometflux.journal import plan
 from cometflux.journal.header import Account
-from cometflux.journal.record import SENDING
+from cometflux.journal.states import SENDING
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.testing import LocalService
@@ -377,7 +377,7 @@ async def saved_behind_a_copy(service, tmp_path):
         await copy_at(lambda: service.bills, here, there)
         ((saved,),) = [outcome.files for outcome in await running]
     (intent,) = records(there)
-    assert (SENDING, None) == (intent.standing, intent.prediction_id)
+    assert (SENDING, None) == (intent.state_name, intent.prediction_id)
     return there, intent, saved
 
 
@@ -467,7 +467,7 @@ async def test_an_id_in_a_torn_answer_is_on_the_disk_before_it_is_confirmed(serv
         await copy_at(lambda: 2 == len(service.requests), here, there)
         await running
     (record,) = records(there)
-    assert ("sending", service.bills[0].id) == (record.standing, record.evidence.prediction_id)
+    assert ("sending", service.bills[0].id) == (record.state_name, record.evidence.prediction_id)
     async with opened(journal=there) as session:
         prediction = await session.run(keyed("one"))
     assert [prediction.id] == [bill.id for bill in service.bills]
@@ -638,7 +638,7 @@ async def test_what_the_disk_refused_is_written_when_the_session_is_closed(servi
             await outcomes_of(session.generate([str(n) for n in range(20)], save_to=tmp_path))
         held.failing = ()
     assert sorted(bill.id for bill in service.bills) == ids_of(tmp_path)
-    assert {"saved"} == {record.standing for record in records(tmp_path) if record.bought}
+    assert {"saved"} == {record.state_name for record in records(tmp_path) if record.bought}
 
 
 async def test_an_id_that_the_journal_could_not_take_in_is_logged(service, tmp_path, caplog):
@@ -687,7 +687,7 @@ async def test_the_evidence_of_an_unknown_is_kept(service, opened, tmp_path):
         with pytest.raises(UnknownSubmissionError) as raised:
             await session.run(keyed("one"))
     (record,) = records(tmp_path)
-    assert "unknown" == record.standing
+    assert "unknown" == record.state_name
     assert raised.value.evidence == record.evidence.evidence
     assert (502, 1, 64) == (record.evidence.status, record.attempt, len(record.body))
     assert record.began is not None
@@ -973,7 +973,7 @@ async def test_a_submission_that_never_left_is_repeated_and_counted(service, tmp
             await session.run(keyed("one"))
     assert 2 == sum(isinstance(event, events.Retried) for event in told)
     (record,) = records(tmp_path)
-    assert ("not_sent", 3, 3, 0) == (record.standing, record.attempt, record.unsent, record.bought)
+    assert ("not_sent", 3, 3, 0) == (record.state_name, record.attempt, record.unsent, record.bought)
 
 
 async def free_port():

@@ -127,8 +127,8 @@ class Lab:
             records = list(journal.records())
         assert status.pop("planned") == sum(status.values())
         known = {record.prediction_id for record in records}
-        self._check_known(known, {record.key for record in records if record.standing == "unknown"})
-        assert [] == [record.key for record in records if record.standing == "sending"]
+        self._check_known(known, {record.key for record in records if record.state_name == "unknown"})
+        assert [] == [record.key for record in records if record.state_name == "sending"]
 
     def _check_known(self, ids, unknown):
         lost = [bill for bill in self.service.bills if bill.id not in ids and bill.input["prompt"] not in unknown]

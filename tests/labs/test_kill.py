@@ -47,7 +47,7 @@ def kill_again_and_again(shop, kills):
         assert -signal.SIGKILL == code
         shop.check_money()
         shop.check_files()
-        cut_off |= {prompt for prompt, record in shop.records().items() if record.standing == "sending"}
+        cut_off |= {prompt for prompt, record in shop.records().items() if record.state_name == "sending"}
     assert cut_off, "no submission was cut off"
 
     outcomes = shop.run_to_the_end()

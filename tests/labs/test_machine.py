@@ -295,7 +295,7 @@ class Life:
         under_way = sum(call.prompt == prompt for call in self.line.calls)
         if self.desk.spent[prompt] + under_way > self.allowed[prompt]:
             self.wrongs.append(f"{prompt} was sent, though it is paid for, or may be")
-        if self.is_kept and under_way > sum(record.standing == "sending" for record in intents):
+        if self.is_kept and under_way > sum(record.state_name == "sending" for record in intents):
             self.wrongs.append(f"{prompt} was sent, and the disk has no intent of it")
 
     def question(self, name):
@@ -446,7 +446,7 @@ class Machine(RuleBasedStateMachine):
 
     def sending(self):
         """The prompts of which the disk says that a submission is under way."""
-        return {record.input["prompt"] for record in self.life.records() if record.standing == "sending"}
+        return {record.input["prompt"] for record in self.life.records() if record.state_name == "sending"}
 
     def new_prompt(self):
         return f"once {len(self.allowed)}"
@@ -603,7 +603,7 @@ class Machine(RuleBasedStateMachine):
         records = self.life.records()
         known = {each for record in records for each in ids_of(record)}
         lost = Counter(bill.prompt for bill in self.desk.bills if bill.id not in known)
-        in_doubt = Counter(record.input["prompt"] for record in records if record.standing in ("sending", "unknown"))
+        in_doubt = Counter(record.input["prompt"] for record in records if record.state_name in ("sending", "unknown"))
         assert Counter() == lost - in_doubt, "it is paid for, and the journal neither knows its id nor doubts it"
 
     def check_accounting(self):

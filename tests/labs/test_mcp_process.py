@@ -81,7 +81,7 @@ async def until(is_so, seconds=20.0):
             await asyncio.sleep(0.02)
 
 
-def standings(folder):
+def count_states(folder):
     with Journal(folder) as journal:
         return {name: count for name, count in journal.status().items() if count}
 
@@ -104,7 +104,7 @@ async def test_a_client_starts_it_lists_its_tools_and_gets_a_picture(tmp_path):
         result = await client.call_tool("generate_image", {"prompt": "a boat"})
     assert ["generate_image", "list_models", "batch_status"] == names
     assert "image/webp" == result.content[1].mime_type
-    assert {"saved": 1, "planned": 1} == standings(folder)
+    assert {"saved": 1, "planned": 1} == count_states(folder)
 
 
 @pytest.mark.hard
@@ -132,7 +132,7 @@ async def test_a_client_that_disconnects_in_the_middle_leaves_everything_saved(s
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert {MCPError} == {type(result) for result in results}
     assert sorted(bill.id for bill in shop.bills) == ids(tmp_path)
-    assert {"saved": 4, "planned": 4} == standings(tmp_path)
+    assert {"saved": 4, "planned": 4} == count_states(tmp_path)
 
 
 @pytest.mark.hard
@@ -174,7 +174,7 @@ async def test_a_signal_ends_it_with_everything_saved_though_stdin_stays_open(sh
         process.send_signal(number)
         assert code == await asyncio.wait_for(process.wait(), 20)
     assert [shop.bills[0].id] == ids(tmp_path)
-    assert {"saved": 1, "planned": 1} == standings(tmp_path)
+    assert {"saved": 1, "planned": 1} == count_states(tmp_path)
 
 
 @pytest.mark.hard
@@ -190,7 +190,7 @@ async def test_a_submission_in_flight_is_not_abandoned_by_a_signal(tmp_path):
             # Again, from somebody who does not want to wait.
             process.send_signal(signal.SIGTERM)
             assert 143 == await asyncio.wait_for(process.wait(), 20)
-    assert {"unknown": 1, "planned": 1} == standings(tmp_path)
+    assert {"unknown": 1, "planned": 1} == count_states(tmp_path)
 
 
 @pytest.mark.hard
@@ -206,7 +206,7 @@ async def test_a_signal_behind_the_end_of_stdin_does_not_cut_the_waiting_short(t
             _, talk = await asyncio.wait_for(process.communicate(), 20)
     assert 143 == process.returncode
     assert b"ending: what is paid for is waited for" in talk
-    assert {"saved": 1, "planned": 1} == standings(tmp_path)
+    assert {"saved": 1, "planned": 1} == count_states(tmp_path)
 
 
 @pytest.mark.hard

@@ -37,7 +37,7 @@ def told(result):
     return tuple(result.structured_content[name] for name in ("status", "money", "next"))
 
 
-def standings(folder):
+def count_states(folder):
     with Journal(folder) as journal:
         return {name: count for name, count in journal.status().items() if count}
 
@@ -238,7 +238,7 @@ async def test_a_lost_answer_is_one_bill_and_told_as_unknown(service, tmp_path):
         assert "Do not try again, neither with this call nor with other words or another variation" in text_of(result)
         assert lost.structured_content["key"] in text_of(result)
     assert not other.is_error
-    assert {"saved": 1, "unknown": 1, "planned": 2} == standings(tmp_path)
+    assert {"saved": 1, "unknown": 1, "planned": 2} == count_states(tmp_path)
 
 
 class SlowJournal(JournalWriter):
@@ -476,7 +476,7 @@ async def test_a_cancelled_call_loses_nothing_that_is_paid_for(service, tmp_path
             await generate(client)
         assert scope.cancelled_caught
         await asyncio.sleep(5)
-        assert {"saved": 1, "planned": 1} == standings(tmp_path)
+        assert {"saved": 1, "planned": 1} == count_states(tmp_path)
         result = await generate(client)
     assert not result.is_error
     assert 1 == len(service.bills)
@@ -515,7 +515,7 @@ async def test_a_client_that_disconnects_in_the_middle_leaves_everything_saved(s
     assert {MCPError} == {type(result) for result in results}
     assert 4 == len(service.bills)
     assert sorted(bill.id for bill in service.bills) == ids(tmp_path)
-    assert {"saved": 4, "planned": 4} == standings(tmp_path)
+    assert {"saved": 4, "planned": 4} == count_states(tmp_path)
     assert 4 == len(list(tmp_path.glob("*.webp")))
 
 
@@ -523,10 +523,10 @@ async def test_what_was_pending_when_the_server_ended_is_saved_by_the_next_one(t
     async with LocalService(pixels=4096, latency=40.0) as slow:
         async with opened(slow, tmp_path, wait=2) as client:
             await generate(client)
-        assert {"detached": 1, "planned": 1} == standings(tmp_path)
+        assert {"detached": 1, "planned": 1} == count_states(tmp_path)
         async with opened(slow, tmp_path):
             await asyncio.sleep(10)
-        assert {"saved": 1, "planned": 1} == standings(tmp_path)
+        assert {"saved": 1, "planned": 1} == count_states(tmp_path)
         assert 1 == len(slow.bills)
 
 
@@ -534,12 +534,12 @@ async def test_what_earlier_servers_left_is_saved_though_the_key_is_refused_now(
     async with LocalService(pixels=4096, latency=40.0) as slow:
         async with opened(slow, tmp_path, wait=2) as client:
             await asyncio.gather(*(generate(client, f"boat {number}") for number in range(3)))
-        assert {"detached": 3, "planned": 3} == standings(tmp_path)
+        assert {"detached": 3, "planned": 3} == count_states(tmp_path)
         async with opened(slow, tmp_path, max_pending=1) as client:
             slow.fail("401")
             refused = await generate(client, "a lighthouse")
             await asyncio.sleep(20)
-        assert {"saved": 3, "rejected": 1, "planned": 4} == standings(tmp_path)
+        assert {"saved": 3, "rejected": 1, "planned": 4} == count_states(tmp_path)
         assert 3 == len(slow.bills)
     assert ("rejected", "rejected", "operator") == told(refused)
 
@@ -552,7 +552,7 @@ async def test_a_server_that_ends_at_once_has_nothing_to_complain_of(tmp_path, c
             pass
         async with opened(slow, tmp_path / "new"):
             pass
-    assert {"detached": 1, "planned": 1} == standings(tmp_path)
+    assert {"detached": 1, "planned": 1} == count_states(tmp_path)
     assert [] == caplog.messages
 
 

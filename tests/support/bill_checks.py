@@ -209,12 +209,12 @@ class Shop:
             status = journal.status()
         print(status)
         assert self.jobs == status.pop("planned") == sum(status.values())
-        assert set() == {standing for standing, n in status.items() if n} - ENDS
+        assert set() == {name for name, n in status.items() if n} - ENDS
         in_doubt = [bill for bill in self.service.bills if is_in_doubt(records[bill.input["prompt"]])]
         known = [record.prediction_id for record in records.values() if record.prediction_id]
         assert sorted(bill.id for bill in self.service.bills) == sorted(known + [bill.id for bill in in_doubt])
 
-        saved = {record.index: record for record in records.values() if record.standing == "saved"}
+        saved = {record.index: record for record in records.values() if record.state_name == "saved"}
         assert set(saved) == {outcome["index"] for outcome in outcomes if outcome["files"]}
         names = [outcome["files"] for outcome in outcomes if outcome["files"]]
         assert names == [[each.name for each in saved[index].files] for index in sorted(saved)]
@@ -232,7 +232,7 @@ def check_bills(bills, records):
 
 
 def is_in_doubt(record):
-    return record is not None and record.standing in ("unknown", "sending")
+    return record is not None and record.state_name in ("unknown", "sending")
 
 
 def id_in(request):

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from PIL import Image
 
 from cometflux.errors import ConnectError, OutputError, PatienceError, RejectedError, UnknownSubmissionError
-from cometflux.journal.record import JobRecord, SavedFile, identify
+from cometflux.journal.attempts import SavedFile
+from cometflux.journal.record import JobRecord, identify
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status

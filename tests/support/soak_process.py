@@ -129,7 +129,7 @@ def tell(service, folder, load):
     with Journal(folder) as journal:
         records = {record.key: record for record in journal.records()}
     ids = {record.prediction_id for record in records.values()}
-    unknown = {key for key, record in records.items() if record.standing == "unknown"}
+    unknown = {key for key, record in records.items() if record.state_name == "unknown"}
     lost = [bill for bill in service.bills if bill.id not in ids and bill.input["prompt"] not in unknown]
     lost += [bill for bill in service.bills if bill.id not in load.ids and bill.input["prompt"] not in load.unknown]
     prompts = Counter(bill.input["prompt"] for bill in service.bills)

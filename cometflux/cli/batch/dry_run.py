@@ -17,7 +17,8 @@ from cometflux.cli.terminal.screen import Screen, plain
 from cometflux.errors import ConfigError
 from cometflux.journal.plan import plan_jobs
 from cometflux.journal.reader import Journal
-from cometflux.journal.record import JobRecord, NextStep
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import NextStep
 from cometflux.models.docs import slug
 from cometflux.session.settings import read_key
 from cometflux.sources.planner import Plan
@@ -157,7 +158,7 @@ def _counted(
     offer = _empty(settings)
     for record in records:
         found = known.get(record.identity, record)
-        is_new = found.step(settings.retry_failed) is NextStep.SUBMIT
+        is_new = found.next_step(settings.retry_failed) is NextStep.SUBMIT
         offer.add(record.model, _images(record.model, record.input), is_new=is_new)
     if journal is not None:
         offer.status = journal.status()

@@ -16,12 +16,14 @@ from cometflux.cli.terminal.quoting import argument, join
 from cometflux.errors import CometfluxError, ConfigError, JournalMismatchError, Money, OutputError, SessionClosedError
 from cometflux.jobs import PlannedJob
 from cometflux.journal.header import Account
+from cometflux.journal.outcome import outcome_of
 from cometflux.journal.plan import job_of_record, plan_jobs
 from cometflux.journal.reader import Journal
-from cometflux.journal.record import SENDING, JobRecord
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import SENDING
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import Location, StoredFile
-from cometflux.outcomes import Outcome, OutcomeKind, verdict
+from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.planner import Plan
 from cometflux.storage.destination import Destination, find_destination
@@ -84,7 +86,7 @@ def plan_batch(
         _take_place(writer, place)
         records = list(plan_jobs(plan))
         check_keys(writer.conflicts(records), plan)
-        before = standings(writer)["planned"]
+        before = count_states(writer)["planned"]
         new, dropped = writer.plan(records)
         notes = list(_notes(writer, before, len(records), new, dropped)) if before else []
         stack.pop_all()
@@ -100,7 +102,7 @@ def plan_rest(writer: JournalWriter, settings: RunOptions) -> tuple[BatchWork, l
     with contextlib.ExitStack() as stack:
         _open(writer, settings)
         stack.callback(writer.close)
-        status = standings(writer)
+        status = count_states(writer)
         stack.pop_all()
     work = BatchWork(writer, status["planned"], _most_urgent_first(writer, _read(writer)))
     return work, [f"going on with {writer.path.parent}: {summary(status)}"]
@@ -177,7 +179,7 @@ def _forget_files(writer: JournalWriter) -> None:
         except OutputError as error:
             # It is of no one prediction.
             raise ConfigError(error.message) from error
-    writer.commit((), [record.renewed() for record in gone])
+    writer.commit((), [record.reset() for record in gone])
 
 
 async def _gone(place: Destination, records: Iterable[JobRecord]) -> list[JobRecord]:
@@ -243,7 +245,7 @@ def check_keys(conflicts: Iterable[JobRecord], plan: Plan) -> None:
 
 def _notes(writer: JournalWriter, before: int, total: int, new: int, dropped: int) -> Iterator[str]:
     folder = writer.path.parent
-    status = standings(writer)
+    status = count_states(writer)
     if new == total:
         are_new = "the one in it is new" if total == 1 else f"all {total} are new"
         yield f"note: none of the {_jobs(before)} in {folder} is in this file; {are_new}"
@@ -282,8 +284,8 @@ def _read(writer: JournalWriter) -> Iterator[JobRecord]:
 # ── summing up ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def standings(writer: JournalWriter) -> dict[str, int]:
-    """Count the jobs as they stand before a session works, or after it."""
+def count_states(writer: JournalWriter) -> dict[str, int]:
+    """Count the jobs by state, before a session works or after it."""
     with Journal(writer.path) as journal:
         status = journal.status()
         if writer.is_open and journal.is_running:
@@ -321,7 +323,7 @@ def enough(writer: JournalWriter, limit: int) -> int:
     with Journal(writer.path) as journal:
         for record in journal.records():
             bought += record.bought
-            left += record.standing in _TO_BUY
+            left += record.state_name in _TO_BUY
     return max(limit, bought) + max(left, 1)
 
 
@@ -354,34 +356,21 @@ def _file(where: Path | Location, name: str) -> Path | StoredFile:
 
 
 def _outcome(record: JobRecord, where: Path | Location, cause: CometfluxError) -> Outcome:
-    """Tell of a job that was not drawn as it stands in the journal."""
+    """Return the outcome of a job that was not drawn before *cause*."""
     drawn = job_of_record(record)
     key = shown_key(record)
-    files: tuple[Path | StoredFile, ...] = ()
-    error: CometfluxError | None = None
-    match record.standing:
-        case "saved":
-            kind, files = OutcomeKind.SUCCEEDED, tuple(_file(where, file.name) for file in record.files)
-        case "unsaved":
-            kind, error = OutcomeKind.SUCCEEDED, OutputError("the images are not saved yet")
-        case "failed" | "canceled" | "expired" if not record.is_abandoned:
-            kind, error = verdict(record.last_word)
-        case "canceled":
-            kind, error = OutcomeKind.CANCELED, record.doubt
-        case "pending" | "detached":
-            kind, error = OutcomeKind.DETACHED, SessionClosedError(cause.message, money=Money.ACCEPTED)
-        case "unknown" | "sending":
-            kind, error = OutcomeKind.UNKNOWN, record.doubt
-        case _:
-            return not_drawn(record.index, key, drawn.job, cause)
+    outcome = outcome_of(record)
+    if outcome.money in (Money.NOT_SENT, Money.REJECTED):
+        return not_drawn(record.index, key, drawn.job, cause)
+    is_detached = outcome.kind is OutcomeKind.DETACHED
     return Outcome(
         index=record.index,
         key=key,
         job=drawn.job,
-        kind=kind,
-        prediction=record.last_word if record.prediction_id else None,
-        error=error,
-        files=files,
+        kind=outcome.kind,
+        prediction=record.last_prediction if record.prediction_id else None,
+        error=SessionClosedError(cause.message, money=Money.ACCEPTED) if is_detached else outcome.error,
+        files=tuple(_file(where, name) for name in outcome.files) if outcome.ok else (),
         resumed=True,
     )
 

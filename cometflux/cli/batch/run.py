@@ -12,6 +12,7 @@ import attrs
 from cometflux.cli.batch.journal import (
     BatchWork,
     account_of,
+    count_states,
     enough,
     has_claims,
     is_unfinished,
@@ -20,7 +21,6 @@ from cometflux.cli.batch.journal import (
     plan_batch,
     plan_rest,
     resume_line,
-    standings,
     summary,
 )
 from cometflux.cli.batch.keep_manifest import with_manifest
@@ -413,7 +413,7 @@ class _Run:
         if self.writer is None:
             return None
         try:
-            return standings(self.writer)
+            return count_states(self.writer)
         except CometfluxError as error:
             self.end = self.end or error
             return None

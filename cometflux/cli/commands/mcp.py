@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from cometflux.cli.batch.journal import account_of, plan_rest, standings
+from cometflux.cli.batch.journal import account_of, count_states, plan_rest
 from cometflux.cli.batch.run_locally import local_service
 from cometflux.cli.commands.mcp_options import ServerOptions
 from cometflux.cli.commands.mcp_stdio import Lines, Words, answerable, kept_clean
@@ -108,7 +108,7 @@ def _count_bought(writer: JournalWriter) -> int:
 
 
 def _tell_end(screen: Screen, writer: JournalWriter) -> None:
-    status = standings(writer)
+    status = count_states(writer)
     parts = [
         f"{status[place]} {place}" for place in ("saved", "unsaved", "pending", "detached", "unknown") if status[place]
     ]

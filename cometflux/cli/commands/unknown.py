@@ -20,10 +20,13 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen, clip, escape_json
 from cometflux.errors import InputError
+from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
-from cometflux.journal.record import SENDING, JobRecord, State
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import State, visible_name
 from cometflux.journal.writer import JournalWriter
 from cometflux.models.docs import slug
+from cometflux.outcomes import OutcomeKind
 from cometflux.protocol import requests
 from cometflux.sources.errors import Fault
 
@@ -38,9 +41,10 @@ def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:
         JournalError: it cannot be read.
     """
     with Journal(folder) as journal:
-        # Where a process works, what it is sending may still be answered.
-        places = ("unknown",) if journal.is_running else ("unknown", SENDING)
-        names = _Names(journal.records(), lambda record: record.standing in places)
+        is_running = journal.is_running
+        names = _Names(
+            journal.records(), lambda record: visible_name(record.state_name, is_running=is_running) == "unknown"
+        )
     found = {names.of(record): record for record in names.jobs.values()}
     if as_json:
         for name, record in found.items():
@@ -60,7 +64,7 @@ _SHORTEST = 4
 class _Mark:
     identity: str
     digest: str
-    standing: str
+    state_name: str
 
 
 class _Names:
@@ -79,7 +83,7 @@ class _Names:
         self._marks: dict[str, list[_Mark]] = {}
         for record in records:
             digest = hashlib.sha256(record.identity.encode("utf-8", "surrogatepass")).hexdigest()
-            mark = _Mark(record.identity, digest, record.standing)
+            mark = _Mark(record.identity, digest, record.state_name)
             self._marks.setdefault(shown_key(record), []).append(mark)
             if is_meant(record):
                 self.jobs[record.identity] = record
@@ -104,7 +108,7 @@ class _Names:
 
 
 def _describe(name: str, record: JobRecord) -> dict[str, Any]:
-    known = record.doubt
+    known = record.unknown_error
     prompt = record.input.get("prompt")
     return {
         "key": name,
@@ -205,7 +209,7 @@ def settle(screen: Screen, folder: Path, wishes: Resolutions, *, as_json: bool) 
 
 
 def _is_unknown(record: JobRecord) -> bool:
-    return record.standing in ("unknown", SENDING)
+    return outcome_of(record).kind is OutcomeKind.UNKNOWN
 
 
 def _is_correctable(record: JobRecord) -> bool:
@@ -250,7 +254,7 @@ def _settled(names: _Names, wishes: Resolutions) -> Iterator[_Settled]:
     for name in wishes.abandon:
         yield _Settled(name, "abandoned", job(name).abandoned())
     for name in wishes.resend:
-        yield _Settled(name, "resent", job(name).again())
+        yield _Settled(name, "resent", job(name).ready_for_retry())
 
 
 def _faults(reader: Journal, names: _Names, wishes: Resolutions) -> Iterator[Fault]:
@@ -299,7 +303,7 @@ def _name_fault(names: _Names, name: str, *, is_resent: bool) -> str | None:
         return f"no job has the key {name!r}{f'; did you mean {close[0]!r}?' if close else ''}"
     jobs = [names.jobs[mark.identity] for mark in marks if mark.identity in names.jobs]
     if not jobs:
-        return f"the job {name!r} is not of unknown fate: it stands in {marks[0].standing!r}"
+        return f"the job {name!r} is not of unknown fate: it stands in {marks[0].state_name!r}"
     if len(marks) > 1:
         each = "; ".join(f"{names.of(job)} ({clip(str(job.input.get('prompt')), 60)})" for job in jobs)
         which = "name one of them" if len(jobs) > 1 else "the one that can be settled is"

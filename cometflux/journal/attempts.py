@@ -1,0 +1,87 @@
+"""What a submission left behind: its error, its images, and an earlier attempt as a whole."""
+
+import attrs
+
+from cometflux.errors import CometfluxError, PredictionError, UnknownSubmissionError
+from cometflux.outcomes import OutcomeKind
+from cometflux.predictions import Prediction
+
+
+@attrs.frozen(kw_only=True)
+class SavedFile:
+    """An image on the disk, as the journal knows it."""
+
+    name: str
+    """Its file name, without the folder."""
+    size: int
+    """In bytes."""
+    digest: str
+    """SHA-256, in hexadecimal digits."""
+
+
+@attrs.frozen(kw_only=True)
+class Evidence:
+    """What is known of a submission that was not answered, or of why a job ended; it holds no secret."""
+
+    type: str
+    """The name of the error's class."""
+    message: str
+    evidence: str | None = None
+    status: int | None = None
+    """The HTTP status of the answer; None if there was none."""
+    fault: str | None = None
+    """What broke the exchange; None if an answer came whole."""
+    request_id: str | None = None
+    prediction_id: str | None = None
+    """An id that a torn answer showed; None if it showed none."""
+
+    def to_unknown_error(self, key: str) -> UnknownSubmissionError:
+        """Return it as the error of a submission that may have been accepted."""
+        return UnknownSubmissionError(
+            self.message,
+            self.evidence,
+            status=self.status,
+            fault=self.fault,
+            request_id=self.request_id,
+            key=key,
+            prediction_id=self.prediction_id,
+        )
+
+
+NO_ANSWER = Evidence(
+    type=UnknownSubmissionError.__name__,
+    message="the process ended while the answer to the submission was awaited",
+    evidence="no answer was recorded",
+)
+"""What is known of a submission when its process ended before the answer."""
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """An earlier purchase of the same job: it failed, or it is unknown whether the service accepted it."""
+
+    number: int
+    began: float | None = None
+    """When it was about to leave, in seconds since 1970."""
+    answered: float | None = None
+    kind: OutcomeKind
+    prediction_id: str | None = None
+    prediction: Prediction | None = None
+    """The service's last answer about one that failed."""
+    evidence: Evidence | None = None
+
+
+def evidence_of(error: CometfluxError | None) -> Evidence | None:
+    """Return the parts of an error that may be written to the journal; None if it has no error to keep."""
+    # The prediction itself holds its error.
+    if error is None or isinstance(error, PredictionError):
+        return None
+    return Evidence(
+        type=type(error).__name__,
+        message=error.message,
+        evidence=getattr(error, "evidence", None),
+        status=getattr(error, "status", None),
+        fault=getattr(error, "fault", None),
+        request_id=getattr(error, "request_id", None),
+        prediction_id=error.prediction_id,
+    )

@@ -1,0 +1,52 @@
+"""The states of a job in the journal, their names, and the next step that a job can need."""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """How far a job has come."""
+
+    PLANNED = "planned"
+    """No submission of it is unanswered."""
+    INTENT = "intent"
+    """A submission is about to leave, or has left and is not answered."""
+    ACCEPTED = "accepted"
+    """The prediction's id is known; it is not over."""
+    ENDED = "ended"
+    """It is over; ``kind`` names how."""
+
+
+class NextStep(StrEnum):
+    """What a later process, or a later batch, must do with a job."""
+
+    SUBMIT = "submit"
+    """Submit it: it was not bought, or is to be bought again."""
+    DECIDE = "decide"
+    """Let the caller decide: it is unknown whether its submission was accepted."""
+    POLL = "poll"
+    """Poll its prediction, which is bought and not known to be over."""
+    SAVE = "save"
+    """Save its images, some of which may be missing; it succeeded."""
+    REPORT = "report"
+    """Report its outcome; it is over."""
+
+
+STATE_NAMES = (
+    *("saved", "unsaved", "failed", "canceled", "expired", "detached"),
+    *("not_sent", "rejected", "unknown", "pending", "waiting"),
+)
+"""The names of a planned job's states; each job has one of them."""
+SENDING = "sending"
+"""A twelfth name, only while a process runs; see `visible_name`."""
+DROPPED = "dropped"
+"""The prompt file no longer holds the job, and nothing was sent for it: it is not planned any more."""
+
+
+def visible_name(name: str, *, is_running: bool) -> str:
+    """Return the state's name that a reader shows: one of `STATE_NAMES`, or `DROPPED`.
+
+    A submission that is being sent is pending while a process runs. If none runs, nobody will get the answer.
+    """
+    if name != SENDING:
+        return name
+    return "pending" if is_running else "unknown"
