@@ -56,7 +56,7 @@ async def test_nothing_is_timed_if_nobody_listens(service):
     async with open_session(api_key=service.key, base_url=service.url) as session:
         run = asyncio.create_task(session.run("a boat"))
         await asyncio.sleep(0.5)
-        (entry,) = session._registry.pending
+        (entry,) = session._tracker.pending
         assert entry.attempts is None
         await run
         assert entry.attempts is None

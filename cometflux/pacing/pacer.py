@@ -7,6 +7,7 @@ import math
 
 from cometflux.errors import ConfigError
 from cometflux.pacing.adaptive_rate import AdaptiveRate
+from cometflux.pacing.limiter import Ending
 
 FIRST_PAUSE = 0.25
 """Seconds to pause after a first 429 that names no time; it doubles with each pause that earns another."""
@@ -50,6 +51,8 @@ class Pacer:
     """
 
     def __init__(self, most: int, per_minute: float | None = None) -> None:
+        self.mate: Pacer | None = None
+        """The pacer of the session's other requests, which pauses when this one must; None if there is none."""
         self._most = most
         self._window = min(FIRST_WINDOW, most)
         self._grows = 0.0
@@ -99,6 +102,22 @@ class Pacer:
     def leave(self) -> None:
         """Note that a request is no longer under way."""
         self._under_way -= 1
+
+    def report(self, sent: float, now: float, ending: Ending, retry_after: float | None = None) -> float | None:
+        """Note how the request that left at *sent* ended. If it was refused for its speed, the mate pauses, too.
+
+        Returns:
+            The length of a new pause in seconds; None if there is no new one.
+        """
+        pause = None
+        if ending == "accepted":
+            self.accepted(sent)
+        elif ending == "refused":
+            pause = self.refused(sent, now, retry_after)
+            if self.mate is not None:
+                self.mate.hold(self._resume, now)
+        self.leave()
+        return pause
 
     def rate(self, now: float) -> float:
         """Return how many requests a second may leave."""
@@ -157,7 +176,13 @@ class Pacer:
             self._is_free = False
             self._window = min(self._window, FIRST_WINDOW)
 
-    def told(self, remaining: float, reset: float, now: float) -> None:
+    def hold_both(self, until: float, now: float) -> None:
+        """Pause, and let the mate pause."""
+        self.hold(until, now)
+        if self.mate is not None:
+            self.mate.hold(until, now)
+
+    def heed_quota(self, remaining: float, reset: float, now: float) -> None:
         """Heed an answer that tells how many requests remain, and in how many seconds there are more again."""
         now = self._keep_up(now)
         resets = now + _bounded(reset)

@@ -58,9 +58,16 @@ class RetryPolicy:
 
 
 class Retries:
-    """How much repeating there may be in a whole session, by the clock of its loop; see `RetryBudget`."""
+    """The retry policy of a session, and how much retrying there may be in it altogether; see `RetryBudget`.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Args:
+        clock: the loop's clock, in seconds.
+        policy: how to retry.
+    """
+
+    def __init__(self, clock: Callable[[], float], policy: RetryPolicy | None = None) -> None:
+        self.policy = policy or RetryPolicy()
+        """How to retry one request."""
         self._clock = clock
         self._extras = RetryBudget()
 

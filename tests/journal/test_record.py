@@ -63,7 +63,7 @@ def test_a_step_changes_what_a_record_has_and_gives_it_nothing_else():
         *(failed.ready_for_retry().back_to_previous_attempt(), sent.adopted("p"), sent.abandoned(), failed.reset()),
     ]
     names = [field.name for field in attrs.fields(JobRecord)]
-    assert [names] * len(steps) == [[*vars(step)] for step in steps]
+    assert [names] * len(steps) == [[*attrs.asdict(step, recurse=False)] for step in steps]
 
 
 # ── the steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
