@@ -72,7 +72,15 @@ def _to_public_name(app, env, node, content):
     return python.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content)
 
 
-_PLACES = ("cometflux.errors", "cometflux.events", "cometflux.flux", "cometflux.testing", "cometflux.journal.record")
+_PLACES = (
+    *("cometflux.errors", "cometflux.events", "cometflux.flux", "cometflux.testing"),
+    *(
+        "cometflux.journal.record",
+        "cometflux.journal.states",
+        "cometflux.journal.attempts",
+        "cometflux.journal.outcome",
+    ),
+)
 
 
 _COLON = "\x01"

@@ -141,7 +141,7 @@ def _status(record: JobRecord, pictures: Sequence[Picture], *, is_running: bool)
 
 
 def _error_text(record: JobRecord, status: str) -> str | None:
-    """Return the service's error, else the one that the journal noted; a job that is not over has none."""
+    """Return the service's error, else the error in the journal; None while nothing went wrong."""
     error = outcome_of(record).error
     if isinstance(error, PredictionError):
         return error.prediction.error

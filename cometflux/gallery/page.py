@@ -82,7 +82,7 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
         script=Markup(script),  # noqa: S704 - our own file
         cards=Markup("".join(entry.html for entry in entries)),  # noqa: S704 - escaped by make_entry
         data=Markup(",\n".join(entry.data for entry in entries)),  # noqa: S704 - escaped by _json
-        standings=Markup(_json(_words(statuses))),  # noqa: S704 - escaped by _json
+        states=Markup(_json(_words(statuses))),  # noqa: S704 - escaped by _json
         statuses=[(each, statuses[each.name]) for each in STATE_LABELS.values() if statuses[each.name]],
         models=[(model, _short(model), count) for model, count in models.most_common()],
         total=len(entries),
@@ -120,7 +120,7 @@ def check_extra() -> None:
 
 @functools.cache
 def _cards() -> Any:
-    return _environment().get_template("card.html").make_module({"standings": STATE_LABELS})
+    return _environment().get_template("card.html").make_module({"states": STATE_LABELS})
 
 
 @functools.cache

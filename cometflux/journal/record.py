@@ -1,4 +1,4 @@
-"""What the journal knows of one job, and how each transition changes that. Values in, values out.
+"""The record of one job in the journal, and its transitions. Values in, values out.
 
 The states of a record, and where a process can die::
 
@@ -26,7 +26,7 @@ class JobRecord:
     """One job: what it asks for, and how far it is. It is also the job's state in the session that runs it."""
 
     identity: str
-    """What makes this job the same in a later run: see `identify`."""
+    """The name by which a later run finds this job; see `identify`."""
     index: int
     """Its place in the order of the batch that last drew it, from 0."""
     key: str
@@ -51,7 +51,7 @@ class JobRecord:
     """About how many bytes the input has, which each answer repeats."""
     prediction_id: str | None = None
     prediction: Prediction | None = None
-    """What the service last said, without input and logs; None before the end."""
+    """The service's last answer, without input and logs; None before the end."""
     evidence: Evidence | None = None
     files: tuple[SavedFile, ...] = ()
     """The images on the disk, in the order of the output."""
@@ -136,7 +136,7 @@ class JobRecord:
 
     @property
     def unknown_error(self) -> UnknownSubmissionError:
-        """What is known of a submission that may have been accepted, as an error."""
+        """The error of a submission that may have been accepted."""
         return (self.evidence or NO_ANSWER).to_unknown_error(self.key)
 
     # ── the transitions ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -122,7 +122,7 @@ def test_a_script_that_got_into_the_page_would_not_run(tmp_path, look):
 
 
 def test_jobs_are_filtered_by_status_and_model_and_found_by_prompt_and_key(tmp_path, look):
-    job_states.write_fates(tmp_path)
+    job_states.write_states(tmp_path)
     page = look(write_gallery(tmp_path)).page
     page.get_by_role("button", name="failed 1").click()
     assert ["a fox, failed"] == shown(page)
@@ -258,7 +258,7 @@ def test_where_copying_is_not_allowed_it_says_so(tmp_path, look):
 
 
 def test_an_unknown_job_says_what_to_do(tmp_path, look):
-    job_states.write_fates(tmp_path)
+    job_states.write_states(tmp_path)
     page = look(write_gallery(tmp_path)).page
     page.get_by_role("button", name="a fox, unknown").click()
     assert "It may be billed" in page.locator("#view-money").text_content()
@@ -278,7 +278,7 @@ def test_the_page_is_as_light_or_dark_as_the_system(scheme, is_dark, tmp_path, l
 
 @pytest.mark.parametrize("width", [320, 380, 800, 1280, 2200])
 def test_nothing_is_wider_than_the_window(width, tmp_path, look):
-    job_states.write_fates(tmp_path, {"saved": "x" * 500, "failed": "a fox " * 300})
+    job_states.write_states(tmp_path, {"saved": "x" * 500, "failed": "a fox " * 300})
     page = look(write_gallery(tmp_path), viewport={"width": width, "height": 800}).page
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.evaluate(wide) <= 0

@@ -1,4 +1,4 @@
-"""A folder with jobs of every fate, as runs that met them would have left it."""
+"""A folder with a job in every state, as real runs would have left it."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ from cometflux.protocol import encoding
 
 LEFT = 1_790_000_000.0
 """When the submissions left, in seconds since 1970."""
-FATES = (
+STATES = (
     *("saved", "missing", "unsaved", "pending", "waiting", "unknown", "failed", "rejected", "not_sent"),
     *("detached", "canceled", "expired"),
 )
@@ -77,9 +77,9 @@ def succeed(record, folder, *pictures):
     return accept(record).ended(OutcomeKind.SUCCEEDED, prediction(record), None).saved(tuple(files), None)
 
 
-def meet(fate, record, folder):
-    """Let a job meet its fate."""
-    match fate:
+def reach(state, record, folder):
+    """Return the record of a job in a state."""
+    match state:
         case "saved":
             return succeed(record, folder, picture())
         case "missing":
@@ -111,7 +111,7 @@ def meet(fate, record, folder):
             return accept(record).ended(OutcomeKind.CANCELED, prediction(record, Status.CANCELED), None)
         case "expired":
             return accept(record).ended(OutcomeKind.EXPIRED, prediction(record, data_removed=True), None)
-    raise AssertionError(fate)
+    raise AssertionError(state)
 
 
 def write(folder, *records, place=None):
@@ -124,8 +124,10 @@ def write(folder, *records, place=None):
     writer.close()
 
 
-def write_fates(folder, prompts=None):
-    """Write the journal of a folder with one job of every fate."""
+def write_states(folder, prompts=None):
+    """Write the journal of a folder with one job in every state."""
     told = prompts or {}
-    records = [plan(index, told.get(fate, f"a fox, {fate}"), key=fate, seed=index) for index, fate in enumerate(FATES)]
-    write(folder, *(meet(fate, record, folder) for fate, record in zip(FATES, records, strict=True)))
+    records = [
+        plan(index, told.get(state, f"a fox, {state}"), key=state, seed=index) for index, state in enumerate(STATES)
+    ]
+    write(folder, *(reach(state, record, folder) for state, record in zip(STATES, records, strict=True)))
