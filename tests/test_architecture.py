@@ -21,7 +21,7 @@ PURE = {
     *("images/*", "protocol/*", "polling/*", "pacing/*", "provenance/*"),
     *("transport/addresses", "transport/redaction", "transport/timeouts"),
     *("storage/file_names", "storage/object_store_errors", "journal/codec"),
-    *("journal/states", "journal/attempts", "journal/record", "journal/outcome"),
+    *("journal/states", "journal/attempts", "journal/live_record", "journal/record", "journal/outcome"),
 }
 IMPURE = {
     *("images/reference_files", "pacing/admission", "pacing/limiter", "pacing/retry"),

@@ -1,22 +1,20 @@
 """Which job of an earlier run a job is: known again by its key, or by what it asks for."""
 
 import asyncio
-import copy
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
 from uuid import uuid4
 
 from cometflux.engine.tracked_job import TrackedJob
-from cometflux.errors import InputError, JournalError
+from cometflux.errors import InputError
 from cometflux.images import reference_files, summaries
 from cometflux.jobs import Job
 from cometflux.journal.base import JournalBackend
+from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.record import identify
 from cometflux.protocol import encoding
 
 LARGE = 512 * 1024
 """Input and bodies of so many bytes are digested in a thread."""
-_T = TypeVar("_T")
 
 
 class JobIdentities:
@@ -51,7 +49,7 @@ class JobIdentities:
             if job.key is None:
                 raise
             tracked.unreadable, fingerprint = error, ""
-        tracked.record = tracked.record.named(_identity(job, fingerprint, count), fingerprint, kept)
+        tracked.record.named(_identity(job, fingerprint, count), fingerprint, kept)
 
     async def check_unchanged(self, tracked: TrackedJob, ready: Job) -> None:
         """Prove that the files of a job, now read into *ready*, are those by which it is known.
@@ -92,7 +90,7 @@ class JobIdentities:
                 await other.over.wait()
             tracked.over = asyncio.Event()
             self._under_way[identity] = tracked
-        found = await own_error(self._journal.claim(identity))
+        found = await self._journal.claim(identity)
         if found is not None and tracked.record.fingerprint not in ("", found.fingerprint):
             message = "the journal has this key for another input; give a changed job a new key"
             raise InputError("key", tracked.key, message)
@@ -100,7 +98,8 @@ class JobIdentities:
             raise tracked.unreadable
         tracked.is_claimed = True
         tracked.is_written = found is not None
-        tracked.record = found or tracked.record
+        if found is not None:
+            tracked.record = LiveRecord.of(found)
         return found is not None
 
     def release(self, tracked: TrackedJob) -> None:
@@ -117,11 +116,3 @@ def _identity(job: Job, fingerprint: str, count: Callable[[str], int] | None) ->
         return f"run:{uuid4().hex}"
     # Jobs with keys are not counted: their places among the others must not matter.
     return identify(None, fingerprint, count(fingerprint))
-
-
-async def own_error(awaitable: Awaitable[_T]) -> _T:
-    """Give each job a journal error of its own: one write that fails concerns many jobs."""
-    try:
-        return await awaitable
-    except JournalError as error:
-        raise copy.copy(error) from error

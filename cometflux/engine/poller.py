@@ -17,7 +17,6 @@ from cometflux.engine.runtime import Runtime
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import AnswerError, CometfluxError, PatienceError, RateLimitError
 from cometflux.pacing import retry
-from cometflux.pacing.limiter import Ending
 from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, retrying
 from cometflux.polling.policy import PollPolicy
@@ -154,11 +153,12 @@ class Poller:
         tracked.last_error = None
         prediction: Prediction | None = None
         try:
-            prediction = await self._query(poll, tracked)
+            prediction = await self._query(poll, tracked, asked)
         finally:
-            self._give_back(sent, prediction, tracked.last_error)
-        self._notifier.polled(tracked, prediction.status if prediction else None, time.monotonic() - began)
-        now = self._runtime.now()
+            now = self._runtime.now()
+            self._give_back(sent, now, prediction, tracked.last_error)
+        if self._notifier.is_on:
+            self._notifier.polled(tracked, prediction.status if prediction else None, time.monotonic() - began)
         if prediction is None:
             self._schedule.fail(poll, now)
         elif prediction.status.is_terminal:
@@ -170,14 +170,15 @@ class Poller:
             self._schedule.again(poll, asked, now, self._pacer.rate(now))
         self._look()
 
-    def _give_back(self, sent: float, prediction: Prediction | None, error: CometfluxError | None) -> None:
-        ending: Ending = "accepted" if prediction else "refused" if isinstance(error, RateLimitError) else "other"
-        retry_after = error.retry_after if isinstance(error, RateLimitError) else None
-        self._notifier.throttled(self._pacer.report(sent, self._runtime.now(), ending, retry_after))
+    def _give_back(self, sent: float, now: float, prediction: Prediction | None, error: CometfluxError | None) -> None:
+        if isinstance(error, RateLimitError):
+            self._notifier.throttled(self._pacer.report(sent, now, "refused", error.retry_after))
+        else:
+            self._pacer.report(sent, now, "accepted" if prediction else "other")
         if self._line:
             self._wake.set()
 
-    async def _query(self, poll: PendingPoll, tracked: TrackedJob) -> Prediction | None:
+    async def _query(self, poll: PendingPoll, tracked: TrackedJob, now: float) -> Prediction | None:
         """Return the prediction's state; None if the poll failed, with the reason in ``last_error``."""
         assert tracked.prediction is not None
         get = self._get(
@@ -187,7 +188,7 @@ class Poller:
             given=tracked.job.input,
         )
         try:
-            return await self._in_time(get, poll)
+            return await self._in_time(get, poll, now)
         except TimeoutError:
             return None  # if patience is over, the loop will see it
         except CometfluxError as error:
@@ -207,8 +208,8 @@ class Poller:
         is_limited = isinstance(error, RateLimitError) or self._pacer.rate(self._runtime.now()) < math.inf
         return not is_limited and retry.may_retry(_GET, error)
 
-    async def _in_time(self, get: Awaitable[Prediction], poll: PendingPoll) -> Prediction:
-        if poll.ends - self._runtime.now() > LONGEST_POLL:
+    async def _in_time(self, get: Awaitable[Prediction], poll: PendingPoll, now: float) -> Prediction:
+        if poll.ends - now > LONGEST_POLL:
             with Deadline(self._deadlines) as deadline:
                 deadline.start()
                 return await get

@@ -24,6 +24,7 @@ from cometflux.engine.tracking import JobTracker
 from cometflux.errors import CometfluxError, Money, OutputError, SessionClosedError, UnknownSubmissionError
 from cometflux.images import reference_files
 from cometflux.images.formats import Image
+from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import NextStep, State
@@ -325,10 +326,10 @@ class JobRunner:
         self._tracker.end(tracked, kind, error, files, is_recorded=is_recorded)
 
 
-def _earlier_attempt(record: JobRecord) -> JobRecord | None:
+def _earlier_attempt(record: LiveRecord) -> JobRecord | None:
     """Return the record as its last paid attempt left it; None if there is none."""
     if record.state is State.PLANNED and record.earlier:
-        return record.back_to_previous_attempt()
+        return record.snapshot().back_to_previous_attempt()
     is_paid = record.state is State.ENDED and record.kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN)
     return record if is_paid else None
 

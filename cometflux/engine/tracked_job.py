@@ -6,7 +6,7 @@ from typing import Any
 from cometflux.errors import CometfluxError, InputError
 from cometflux.events import Attempt
 from cometflux.jobs import Job
-from cometflux.journal.record import JobRecord
+from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.states import State
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction
@@ -33,8 +33,8 @@ class TrackedJob:
         """The destination of its images, which is only handed on here; None to save none."""
         self.patience = patience
         """Seconds to poll its prediction altogether; None for the policy's."""
-        self.record = JobRecord(identity="", index=index, key=key, model=job.model, input=job.input, fingerprint="")
-        """The one book of the job: every transition replaces it by the next record."""
+        self.record = LiveRecord(identity="", index=index, key=key, model=job.model, input=job.input, fingerprint="")
+        """The one book of the job: every transition changes it."""
         self.prediction: Prediction | None = None
         """The service's last response about its prediction; None before there is an id."""
 

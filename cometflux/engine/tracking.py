@@ -7,6 +7,7 @@ around a submission; from the intent on, nothing may come between::
 """
 
 import asyncio
+import copy
 import hashlib
 import logging
 import time
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cometflux.engine.identity import LARGE, JobIdentities, own_error
+from cometflux.engine.identity import LARGE, JobIdentities
 from cometflux.engine.notifier import Notifier
 from cometflux.engine.purchase_limit import PurchaseLimit
 from cometflux.engine.tracked_job import TrackedJob
@@ -23,7 +24,6 @@ from cometflux.images.formats import Image
 from cometflux.jobs import Job
 from cometflux.journal.attempts import SavedFile
 from cometflux.journal.base import JournalBackend, Opened
-from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction
@@ -84,7 +84,9 @@ class JobTracker:
         key = f"#{index:05d}" if job.key is None else job.key
         tracked = TrackedJob(job, deliver, index=index, key=key, place=place, patience=patience)
         if identity is not None:
-            tracked.record = tracked.record.named(identity, fingerprint or "", job.input)
+            tracked.record.named(identity, fingerprint or "", job.input)
+        # Without a journal every job is new.
+        tracked.is_claimed = not self._journal.keeps
         self._count += 1
         self._waiting[tracked] = None
         self._notifier.submitted(tracked)
@@ -113,14 +115,14 @@ class JobTracker:
             JournalError: the disk refused; nothing may leave.
         """
         digest = await _digest(body) if self._journal.keeps else ""
-        tracked.record = tracked.record.sending(time.time(), digest, input_size)
+        tracked.record.sending(time.time(), digest, input_size)
         await self._write(self._journal.intent, tracked)
 
     async def suspect(self, tracked: TrackedJob, error: CometfluxError) -> None:
         """Write the id that a torn response shows before more is found out, in case nothing more ever is."""
         if error.prediction_id is None:
             return
-        tracked.record = tracked.record.suspected(error)
+        tracked.record.suspected(error)
         try:
             await self._write(self._journal.answer, tracked)
         except JournalError as refused:
@@ -131,13 +133,13 @@ class JobTracker:
         """Close a submission that was refused, or provably never left."""
         self._limit.settle(tracked, is_bought=False)
         if tracked.is_in_flight:
-            tracked.record = tracked.record.withdrawn(error)
+            tracked.record.withdrawn(error)
             self._note(tracked)
 
     def mark_unknown(self, tracked: TrackedJob, error: CometfluxError) -> None:
         """Close a submission that may have been accepted; it counts as paid for."""
         self._limit.settle(tracked, is_bought=True)
-        tracked.record = tracked.record.ended(OutcomeKind.UNKNOWN, None, error)
+        tracked.record.ended(OutcomeKind.UNKNOWN, None, error)
         self._note(tracked)
 
     def report_retry(self, tracked: TrackedJob, error: CometfluxError) -> None:
@@ -149,7 +151,7 @@ class JobTracker:
         # First, so that a cancellation at any later moment finds the id.
         tracked.prediction = prediction
         self._limit.settle(tracked, is_bought=True)
-        tracked.record = tracked.record.accepted(prediction, time.time())
+        tracked.record.accepted(prediction, time.time())
         try:
             await self._write(self._journal.answer, tracked)
         except JournalError as error:
@@ -172,7 +174,7 @@ class JobTracker:
     def retry(self, tracked: TrackedJob, prediction: Prediction, error: CometfluxError) -> None:
         """Note that a prediction failed for a transient reason, and that the job is submitted once more."""
         del self._pending[tracked]
-        tracked.record = tracked.record.ended(OutcomeKind.FAILED, prediction, None)
+        tracked.record.ended(OutcomeKind.FAILED, prediction, None)
         self._note(tracked)
         tracked.prediction = None
         tracked.resumed = False
@@ -183,7 +185,7 @@ class JobTracker:
         """Note that a prediction succeeded, and that its images are to be saved."""
         del self._pending[tracked]
         tracked.prediction = prediction
-        tracked.record = tracked.record.ended(OutcomeKind.SUCCEEDED, prediction, None)
+        tracked.record.ended(OutcomeKind.SUCCEEDED, prediction, None)
         self._note(tracked)
         self._saving[tracked] = None
 
@@ -236,14 +238,18 @@ class JobTracker:
     def _record_end(
         self, tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | None, files: tuple[Image, ...]
     ) -> None:
-        before = tracked.record
-        tracked.record = _concluded(tracked, kind, error, files)
+        before = tracked.record.snapshot() if tracked.resumed else None
+        _conclude(tracked, kind, error, files)
         # What an earlier run had found out may be all there is to say.
-        if not tracked.resumed or tracked.record != before:
+        if before is None or tracked.record.snapshot() != before:
             self._note(tracked)
 
-    async def _write(self, verb: Callable[..., Awaitable[None]], tracked: TrackedJob) -> None:
-        await own_error(verb(tracked.record, is_new=not tracked.is_written))
+    async def _write(self, verb: Callable[..., Awaitable[object]], tracked: TrackedJob) -> None:
+        try:
+            await verb(tracked.record, is_new=not tracked.is_written)
+        except JournalError as error:
+            # One write that fails concerns many jobs, and each gets an error of its own.
+            raise copy.copy(error) from error
         tracked.is_written = True
 
     def _note(self, tracked: TrackedJob) -> None:
@@ -297,19 +303,16 @@ def _waits_for_the_next_run(kind: OutcomeKind, error: CometfluxError | None) -> 
     return kind is OutcomeKind.NOT_SENT and not isinstance(error, InputError | ConnectError)
 
 
-def _concluded(
-    tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | None, files: tuple[Image, ...]
-) -> JobRecord:
+def _conclude(tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | None, files: tuple[Image, ...]) -> None:
     record = tracked.record
     if record.state is State.PLANNED and kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN):
         # Somebody decided by hand that it is sent again, and so it will be.
-        return record
+        return
     if record.kind is OutcomeKind.SUCCEEDED and (
         kind is OutcomeKind.DETACHED or (kind is OutcomeKind.EXPIRED and record.files)
     ):
         # It was polled once more only to fetch a missing image; the images that are saved stay.
-        return record
-    ended = record.ended(kind, tracked.prediction, error)
-    if kind is not OutcomeKind.SUCCEEDED or tracked.place is None:
-        return ended
-    return ended.saved(tuple(SavedFile(name=f.path.name, size=f.size, digest=f.digest) for f in files), error)
+        return
+    record.ended(kind, tracked.prediction, error)
+    if kind is OutcomeKind.SUCCEEDED and tracked.place is not None:
+        record.saved(tuple(SavedFile(name=f.path.name, size=f.size, digest=f.digest) for f in files), error)

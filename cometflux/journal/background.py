@@ -6,6 +6,7 @@ One thread does the writing, so the loop never waits for the disk.
 import asyncio
 import concurrent.futures
 import contextlib
+import copy
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -94,7 +95,11 @@ class BackgroundWriter:
         Raises:
             JournalError: it cannot be read.
         """
-        return await self._hand_in(None, False, identity)
+        try:
+            return await self._hand_in(None, False, identity)
+        except JournalError as error:
+            # One look that fails concerns many jobs, and each gets an error of its own.
+            raise copy.copy(error) from error
 
     def _is_surely_new(self, identity: str) -> bool:
         """Whether the journal need not be read: it was empty, and no job of this identity was claimed since."""
@@ -110,13 +115,13 @@ class BackgroundWriter:
             self._claimed = None
         return is_new
 
-    async def intent(self, record: JobRecord, *, is_new: bool) -> None:
-        """Write *record*, and return when it is on the disk.
+    def intent(self, record: JobRecord, *, is_new: bool) -> "asyncio.Future[JobRecord | None]":
+        """Write *record*; it is on the disk when the result is there.
 
         Raises:
             JournalError: the disk refused.
         """
-        await self._hand_in(record, is_new, record.identity)
+        return self._hand_in(record, is_new, record.identity)
 
     answer = intent
 

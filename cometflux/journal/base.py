@@ -1,5 +1,6 @@
 """Where a session keeps its jobs: the interface of a journal, and the one that keeps nothing."""
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 import attrs
@@ -35,14 +36,14 @@ class JournalBackend(Protocol):
     async def claim(self, identity: str) -> JobRecord | None:
         """Return what an earlier run left of a job; None if the job is new."""
 
-    async def intent(self, record: JobRecord, *, is_new: bool) -> None:
-        """Write that a submission is about to leave. It may leave when this returns, for then this is durable.
+    def intent(self, record: JobRecord, *, is_new: bool) -> Awaitable[object]:
+        """Write that a submission is about to leave. It may leave when this was awaited, for then this is durable.
 
         *is_new* says that the journal has no record of this job yet.
         """
 
-    async def answer(self, record: JobRecord, *, is_new: bool) -> None:
-        """Write a fact about a submission: its prediction's id, or evidence. It is durable when this returns."""
+    def answer(self, record: JobRecord, *, is_new: bool) -> Awaitable[object]:
+        """Write a fact about a submission: its prediction's id, or evidence. It is durable when this was awaited."""
 
     def end(self, record: JobRecord, *, is_new: bool) -> None:
         """Write how a submission or a job ended, without waiting."""

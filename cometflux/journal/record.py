@@ -23,7 +23,7 @@ from cometflux.predictions import Prediction, Status
 
 @attrs.frozen(kw_only=True)
 class JobRecord:
-    """One job: what it asks for, and how far it is. It is also the job's state in the session that runs it."""
+    """One job: what it asks for, and how far it is. A transition returns a new record."""
 
     identity: str
     """The name by which a later run finds this job; see `identify`."""
@@ -142,11 +142,11 @@ class JobRecord:
     # ── the transitions ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _with(self, **changes: Any) -> Self:
-        """Copy it with *changes*, as `attrs.evolve` does in twice the time: every transition makes a copy."""
-        changed = object.__new__(type(self))
-        for name, read, write in _FIELDS:
-            write(changed, changes[name] if name in changes else read(self))
-        return changed
+        return attrs.evolve(self, **changes)
+
+    def snapshot(self) -> "JobRecord":
+        """Return the record as it is now, whatever follows."""
+        return self
 
     def named(self, identity: str, fingerprint: str, input: Mapping[str, Any]) -> Self:  # noqa: A002 - the field
         """Note what makes the job the same in a later run, and its input as the journal keeps it."""
@@ -190,14 +190,19 @@ class JobRecord:
         """Note how it ended. A detached prediction goes on at the service, so it is not over."""
         if kind is OutcomeKind.DETACHED:
             known = self.prediction_id or (prediction.id if prediction else None)
-            return self._with(state=State.ACCEPTED, kind=kind, prediction_id=known, evidence=evidence_of(error))
+            return self._with(
+                state=State.ACCEPTED, kind=kind, prediction_id=known, evidence=error and evidence_of(error)
+            )
         return self._with(
-            state=State.ENDED, kind=kind, prediction=prediction or self.prediction, evidence=evidence_of(error)
+            state=State.ENDED,
+            kind=kind,
+            prediction=prediction or self.prediction,
+            evidence=error and evidence_of(error),
         )
 
     def saved(self, files: tuple[SavedFile, ...], error: CometfluxError | None) -> Self:
         """Note what is on the disk; whole unless there was an *error*."""
-        return self._with(files=files, is_whole=error is None, evidence=evidence_of(error))
+        return self._with(files=files, is_whole=error is None, evidence=error and evidence_of(error))
 
     def back_to_previous_attempt(self) -> Self:
         """Go back to the attempt before, which failed or may have been accepted."""
@@ -269,11 +274,6 @@ class JobRecord:
             is_abandoned=False,
             earlier=(*self.earlier, spent),
         )
-
-
-_FIELDS = [
-    (each.name, (slot := JobRecord.__dict__[each.name]).__get__, slot.__set__) for each in attrs.fields(JobRecord)
-]
 
 
 def identify(key: str | None, fingerprint: str, occurrence: int) -> str:
