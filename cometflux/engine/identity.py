@@ -58,8 +58,7 @@ class JobIdentities:
             InputError: one has changed.
         """
         known = tracked.record.fingerprint
-        # Only a file can change between two looks.
-        if ready is not tracked.job and known and await self._fingerprint(ready) != known:
+        if known and await self._fingerprint(ready) != known:
             message = "a file that it names has changed since the job was planned"
             raise InputError("input", tracked.job.prompt, message)
 

@@ -38,5 +38,5 @@ class Latch:
 
     def check(self) -> None:
         """Raise the reason why nothing may be submitted, if there is one."""
-        if (reason := self.reason) is not None:
+        if (self.cause is not None or self.is_closed) and (reason := self.reason) is not None:
             raise reason

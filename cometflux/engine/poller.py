@@ -7,7 +7,6 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable
 from typing import Protocol
 
 import attrs
@@ -188,7 +187,12 @@ class Poller:
             given=tracked.job.input,
         )
         try:
-            return await self._in_time(get, poll, now)
+            if poll.ends - now > LONGEST_POLL:
+                with Deadline(self._deadlines) as deadline:
+                    deadline.start()
+                    return await get
+            async with asyncio.timeout_at(poll.ends):
+                return await get
         except TimeoutError:
             return None  # if patience is over, the loop will see it
         except CometfluxError as error:
@@ -207,14 +211,6 @@ class Poller:
         # The second try does not wait for its turn, so there is none if the pace is limited.
         is_limited = isinstance(error, RateLimitError) or self._pacer.rate(self._runtime.now()) < math.inf
         return not is_limited and retry.may_retry(_GET, error)
-
-    async def _in_time(self, get: Awaitable[Prediction], poll: PendingPoll, now: float) -> Prediction:
-        if poll.ends - now > LONGEST_POLL:
-            with Deadline(self._deadlines) as deadline:
-                deadline.start()
-                return await get
-        async with asyncio.timeout_at(poll.ends):
-            return await get
 
     def _detach(self, poll: PendingPoll) -> None:
         tracked: TrackedJob = poll.subject

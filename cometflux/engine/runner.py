@@ -81,13 +81,7 @@ class JobRunner:
         *count* counts the jobs that ask for the same, in the order of drawing, so that they are told apart alike in
         every run.
         """
-        try:
-            await self._tracker.identities.identify(tracked, count)
-        except asyncio.CancelledError:
-            self.lose(tracked, self._reason_not_sent())
-            raise
-        except Exception as error:  # noqa: BLE001 - the job ends, whatever is wrong with it
-            self.lose(tracked, error if isinstance(error, CometfluxError) else unforeseen(error, tracked))
+        if not tracked.is_claimed and not await self._identify(tracked, count):
             return
         if not self._slots.locked():
             await self._slots.acquire()
@@ -99,6 +93,18 @@ class JobRunner:
         # It takes a slot itself, once it is known that it needs one.
         await admitted.wait()
         tracked.admitted = None
+
+    async def _identify(self, tracked: TrackedJob, count: Callable[[str], int]) -> bool:
+        """Name a drawn job; return whether that was possible. If not, the job is over."""
+        try:
+            await self._tracker.identities.identify(tracked, count)
+        except asyncio.CancelledError:
+            self.lose(tracked, self._reason_not_sent())
+            raise
+        except Exception as error:  # noqa: BLE001 - the job ends, whatever is wrong with it
+            self.lose(tracked, error if isinstance(error, CometfluxError) else unforeseen(error, tracked))
+            return False
+        return True
 
     def launch(self, tracked: TrackedJob) -> None:
         """Run a job in a task of the session."""
@@ -144,7 +150,9 @@ class JobRunner:
     async def _submit(self, tracked: TrackedJob) -> None:
         await self._take_slot(tracked)
         job = await reference_files.read_images(tracked.job)
-        await self._tracker.identities.check_unchanged(tracked, job)
+        if job is not tracked.job:
+            # Only a file can change between two looks.
+            await self._tracker.identities.check_unchanged(tracked, job)
         prediction = await self._submitter.submit(tracked, job)
         await self._tracker.accept(tracked, prediction)
         self._follow(tracked, prediction)

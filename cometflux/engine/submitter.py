@@ -112,7 +112,8 @@ class Submitter:
                     return found
 
     async def _post(self, tracked: TrackedJob, request: Request, input_size: int) -> Prediction:
-        await self._saver.caught_up()
+        if self._saver.is_behind:
+            await self._saver.caught_up()
         ticket = await self._prepare(tracked, request, input_size)
         ending: Ending = "other"
         retry_after: float | None = None

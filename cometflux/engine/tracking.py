@@ -7,7 +7,6 @@ around a submission; from the intent on, nothing may come between::
 """
 
 import asyncio
-import copy
 import hashlib
 import logging
 import time
@@ -100,13 +99,13 @@ class JobTracker:
 
     # ── one submission ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def reserve(self, tracked: TrackedJob) -> None:
+    def reserve(self, tracked: TrackedJob) -> Awaitable[None]:
         """Wait until one more prediction may be paid for, and keep that place until the submission is closed.
 
         Raises:
             LimitError: the limit is used up.
         """
-        await self._limit.reserve(tracked)
+        return self._limit.reserve(tracked)
 
     async def begin(self, tracked: TrackedJob, body: bytes, input_size: int) -> None:
         """Write the intent: when this returns, the submission may leave.
@@ -116,7 +115,8 @@ class JobTracker:
         """
         digest = await _digest(body) if self._journal.keeps else ""
         tracked.record.sending(time.time(), digest, input_size)
-        await self._write(self._journal.intent, tracked)
+        await self._journal.intent(tracked.record, is_new=not tracked.is_written)
+        tracked.is_written = True
 
     async def suspect(self, tracked: TrackedJob, error: CometfluxError) -> None:
         """Write the id that a torn response shows before more is found out, in case nothing more ever is."""
@@ -124,7 +124,7 @@ class JobTracker:
             return
         tracked.record.suspected(error)
         try:
-            await self._write(self._journal.answer, tracked)
+            await self._journal.answer(tracked.record, is_new=not tracked.is_written)
         except JournalError as refused:
             # Looking further can only help.
             _log.debug("what is known of %s is not written: %s", tracked.key, refused.message)
@@ -153,7 +153,8 @@ class JobTracker:
         self._limit.settle(tracked, is_bought=True)
         tracked.record.accepted(prediction, time.time())
         try:
-            await self._write(self._journal.answer, tracked)
+            await self._journal.answer(tracked.record, is_new=not tracked.is_written)
+            tracked.is_written = True
         except JournalError as error:
             # The message alone: the error says of the money that nothing was sent, and this was.
             text = "the journal could not take in that %s is prediction %s: %s"
@@ -243,14 +244,6 @@ class JobTracker:
         # What an earlier run had found out may be all there is to say.
         if before is None or tracked.record.snapshot() != before:
             self._note(tracked)
-
-    async def _write(self, verb: Callable[..., Awaitable[object]], tracked: TrackedJob) -> None:
-        try:
-            await verb(tracked.record, is_new=not tracked.is_written)
-        except JournalError as error:
-            # One write that fails concerns many jobs, and each gets an error of its own.
-            raise copy.copy(error) from error
-        tracked.is_written = True
 
     def _note(self, tracked: TrackedJob) -> None:
         self._journal.end(tracked.record, is_new=not tracked.is_written)

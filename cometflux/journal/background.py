@@ -95,11 +95,7 @@ class BackgroundWriter:
         Raises:
             JournalError: it cannot be read.
         """
-        try:
-            return await self._hand_in(None, False, identity)
-        except JournalError as error:
-            # One look that fails concerns many jobs, and each gets an error of its own.
-            raise copy.copy(error) from error
+        return await self._hand_in(None, False, identity)
 
     def _is_surely_new(self, identity: str) -> bool:
         """Whether the journal need not be read: it was empty, and no job of this identity was claimed since."""
@@ -239,6 +235,7 @@ class BackgroundWriter:
             if error is None:
                 order.done.set_result(found.get(order.identity))
             else:
-                order.done.set_exception(error)
+                # Each job gets an error of its own, to note whose it is.
+                order.done.set_exception(copy.copy(error))
         if error is not None:
             self._on_fault(error)
