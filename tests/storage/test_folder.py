@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from blocking_folder import find_each, find_saved, write_output
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -22,7 +23,7 @@ from cometflux.jobs import Job
 from cometflux.predictions import Prediction, Status
 from cometflux.protocol.decoding import load_prediction
 from cometflux.provenance.sidecar import record_of
-from cometflux.storage.folder import check_files, find_each, find_saved, prepare_folder, sweep, write_output
+from cometflux.storage.folder import check_files, prepare_folder, sweep
 from cometflux.storage.image_data import check_image
 
 MODEL = "somebody/something"
@@ -238,7 +239,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from cometflux.errors import OutputError
-from cometflux.storage.folder import write_output
+from blocking_folder import write_output
 
 folder, image, limit = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(), int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -251,7 +252,8 @@ except OutputError as error:
 
 def run(script, *arguments):
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[2])
+    paths = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=paths)
     return done.stdout
 
 
@@ -270,7 +272,7 @@ FULL_FOR_THE_RECORD = """
 import resource, sys
 from pathlib import Path
 from cometflux.errors import OutputError
-from cometflux.storage.folder import write_output
+from blocking_folder import write_output
 
 folder, image = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes()
 resource.setrlimit(resource.RLIMIT_FSIZE, (len(image), len(image)))
@@ -434,7 +436,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from cometflux.storage.image_data import check_image
-from cometflux.storage.folder import find_saved, sweep, write_output
+from cometflux.storage.folder import sweep
+from blocking_folder import find_saved, write_output
 
 base, data = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes()
 record = {"prediction": {"id": "p1"}}
@@ -549,7 +552,7 @@ def test_looking_in_a_large_folder_is_cheap(tmp_path):
     """However many files there are, the folder is not listed: the names of one prediction are asked for."""
     saved(tmp_path)
     script = (
-        "import sys; from pathlib import Path; from cometflux.storage.folder import find_saved\n"
+        "import sys; from pathlib import Path; from blocking_folder import find_saved\n"
         "seen = []\n"
         "sys.addaudithook(lambda event, args: seen.append(event))\n"
         "found = find_saved(Path(sys.argv[1]), 'a', 'p1', 1)\n"
