@@ -19,7 +19,7 @@ from cometflux.outcomes import OutcomeKind, verdict
 from cometflux.protocol import encoding
 from cometflux.provenance import sidecar
 from cometflux.provenance.portable import portable_input
-from cometflux.storage.atomic import new_file, temporary_path
+from cometflux.storage.atomic import sync_file, temporary_path
 
 FILE_NAME = "manifest.jsonl"
 """What the manifest of a folder is called."""
@@ -158,18 +158,20 @@ _Place = tuple[int, int, int]
 
 
 def _write(path: Path, lines: Iterator[dict[str, Any]]) -> Iterator[_Place]:
-    with new_file(path) as file:
+    with path.open("xb") as file:
         for values in lines:
             line = _dump(values)
             yield values["index"], file.tell(), len(line)
             file.write(line)
+        sync_file(file)
 
 
 def _copy(drawn: Path, path: Path, places: Iterable[_Place]) -> None:
-    with drawn.open("rb") as source, new_file(path) as file:
+    with drawn.open("rb") as source, path.open("xb") as file:
         for _, start, size in places:
             source.seek(start)
             file.write(source.read(size))
+        sync_file(file)
 
 
 def _dump(values: dict[str, Any]) -> bytes:

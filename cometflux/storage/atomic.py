@@ -39,8 +39,10 @@ def replace(path: Path, data: bytes, tries: int = 3) -> None:
 def temporary_file(folder: Path, data: bytes) -> Iterator[Path]:
     """Write a file under a temporary name in *folder*, synced; removed at the end."""
     with temporary_path(folder) as path:
-        with new_file(path) as file:
+        # Not tempfile: that makes files which only their owner can read.
+        with path.open("xb") as file:
             file.write(data)
+            sync_file(file)
         yield path
 
 
@@ -54,14 +56,10 @@ def temporary_path(folder: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def new_file(path: Path) -> Iterator[BufferedWriter]:
-    """Open a new file to write it; synced at the end."""
-    # Not tempfile: that makes files which only their owner can read.
-    with path.open("xb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
+def sync_file(file: BufferedWriter) -> None:
+    """Bring the file to the disk, with all that was written."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,13 +97,15 @@ class FolderFiles:
     async def put_new(self, name: str, data: bytes, digest: str | None = None) -> bool:
         """Write a file, then sync it, then give it its name, then sync the folder; make the folder if it is missing."""
         path = self._folder / name
-        with self._refusing():
+        try:
             if not os.path.isdir(self._folder):  # noqa: PTH112 - Path.is_dir is slower, and this is done for each file
                 self._folder.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(path) or not atomic.write_new(path, data):
                 return False
             atomic.sync_folder(self._folder)
-            return True
+        except (OSError, ValueError) as error:
+            raise self._refusal(error) from error
+        return True
 
     async def stat(self, name: str) -> FileFacts | None:
         """Return the facts about a regular file; the time is rounded up, since some file systems round it down."""
@@ -125,10 +127,11 @@ class FolderFiles:
     async def describe(self, name: str, size: int) -> ImageFile | None:
         """Digest a regular file in little memory."""
         try:
-            with open_plain(self._folder / name) as file:
+            path = self._folder / name
+            with open_plain(path) as file:
                 if os.fstat(file.fileno()).st_size != size:
                     return None
-                return self.at(name, size, hashlib.file_digest(file, "sha256").hexdigest())
+                return ImageFile(path=path, size=size, digest=hashlib.file_digest(file, "sha256").hexdigest())
         except (OSError, ValueError):
             return None
 
@@ -138,8 +141,10 @@ class FolderFiles:
 
     async def make_durable(self) -> None:
         """Sync the folder."""
-        with self._refusing():
+        try:
             atomic.sync_folder(self._folder)
+        except (OSError, ValueError) as error:
+            raise self._refusal(error) from error
 
     async def is_taken(self, stem: str) -> bool:
         """Whether there is a file under *stem* with the ending of an image, whatever it is."""
@@ -147,24 +152,21 @@ class FolderFiles:
 
     async def find_spellings(self, stem: str) -> Sequence[str]:
         """List the names that begin with *stem*, in any capitals and any form of Unicode."""
-        if not os.path.isdir(self._folder):  # noqa: PTH112 - as in put_new
-            return ()
-        with self._refusing():
-            start = file_names.fold(stem)
+        start = file_names.fold(stem)
+        try:
             return [path.name for path in self._folder.iterdir() if file_names.fold(path.name).startswith(start)]
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValueError) as error:
+            raise self._refusal(error) from error
 
     async def compute(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call the function: this is not the event loop's thread."""
         return function(*arguments)
 
-    @contextlib.contextmanager
-    def _refusing(self) -> Iterator[None]:
-        try:
-            yield
-        except FileExistsError as error:
-            raise RefusedError(_no_folder(self._folder)) from error
-        except (OSError, ValueError) as error:
-            raise RefusedError(_words(error)) from error
+    def _refusal(self, error: OSError | ValueError) -> RefusedError:
+        is_no_folder = os.path.lexists(self._folder) and not os.path.isdir(self._folder)  # noqa: PTH112 - as in put_new
+        return RefusedError(_no_folder(self._folder) if is_no_folder else _words(error))
 
 
 class Folder:

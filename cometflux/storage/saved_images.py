@@ -14,7 +14,7 @@ does that in a thread: one hop for a picture, however many verbs it takes.
 """
 
 import contextlib
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -88,7 +88,7 @@ class SavedImages(Generic[Kept]):
             return new
         if record is not None and not _is_of(record, owner):
             return None
-        is_there = await self._holds(name, new.size, new.digest)
+        is_there = await self._find_file(name, new.size, new.digest) is not None
         placed = new if is_there else await self._place_left(name, new, data, owner, record)
         if placed is not None:
             await self._backend.make_durable()
@@ -111,7 +111,7 @@ class SavedImages(Generic[Kept]):
         version = await self._backend.compute(image_data.remake, name, new, data, record)
         if version is None or await self._backend.put_new(name, version.data, version.digest):
             return version
-        return version if await self._holds(name, version.size, version.digest) else None
+        return version if await self._find_file(name, version.size, version.digest) else None
 
     async def _place_record(self, image: Kept, record: Mapping[str, Any]) -> bool:
         """Have a record next to the image; False if another one has been put there meanwhile."""
@@ -141,16 +141,17 @@ class SavedImages(Generic[Kept]):
         Raises:
             OutputError: the place cannot be looked at, so nobody knows.
         """
-        with self._looking():
+        try:
             return [await self._find_image(name, prediction_id) for name in file_names.output_stems(stem, count)]
+        except RefusedError as refusal:
+            raise self._unasked(refusal) from refusal
 
     async def _find_image(self, stem: str, prediction_id: str) -> Kept | None:
         for name in file_names.numbered(stem):
             record = await self._load(f"{name}.json")
             if record is None and not await self._backend.is_taken(name):
                 return None
-            image = self._recorded(name, record) if _is_of(record, prediction_id) else None
-            if image is not None and await self._holds(image.path.name, image.size, image.digest):
+            if _is_of(record, prediction_id) and (image := await self._recorded(name, record)) is not None:
                 with contextlib.suppress(RefusedError):
                     await self._backend.make_durable()
                 return image
@@ -165,16 +166,20 @@ class SavedImages(Generic[Kept]):
             OutputError: the place cannot be looked at, so nobody knows.
         """
         asked = encoding.dump_line([job.model, summaries.describe_input(job.input)])
-        with self._looking():
+        try:
             for name in (stem, *file_names.output_stems(stem, 2)):
                 match record := await self._load(f"{name}.json"):
                     case {"model": str(model), "input": dict(values)} if encoding.dump_line([model, values]) == asked:
-                        owner, image = prediction_id_in(record), self._recorded(name, record)
-                        if owner and image is not None and await self._holds(image.path.name, image.size, image.digest):
-                            facts = await self._backend.stat(image.path.name)
-                            if facts is not None and facts.saved >= since:
-                                return owner
+                        owner, image = prediction_id_in(record), await self._recorded(name, record)
+                        if owner and image is not None and await self._is_new(image.path.name, since):
+                            return owner
+        except RefusedError as refusal:
+            raise self._unasked(refusal) from refusal
         return None
+
+    async def _is_new(self, name: str, since: float) -> bool:
+        facts = await self._backend.stat(name)
+        return facts is not None and facts.saved >= since
 
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[Kept, ...] | None:
         """Check the images that an earlier run saved, each given as its name, size and digest.
@@ -186,24 +191,31 @@ class SavedImages(Generic[Kept]):
         """
         if any(name != PurePath(name).name for name, _, _ in files):
             return None
-        with self._looking():
-            for file in files:
-                if not await self._holds(*file):
-                    return None
-        return tuple(self._backend.at(*file) for file in files)
-
-    @contextlib.contextmanager
-    def _looking(self) -> Iterator[None]:
+        found = []
         try:
-            yield
+            for file in files:
+                if (image := await self._find_file(*file)) is None:
+                    return None
+                found.append(image)
         except RefusedError as refusal:
-            message = f"what is in {self._backend} could not be looked at: {refusal}"
-            raise OutputError(message, is_disk=True) from refusal
+            raise self._unasked(refusal) from refusal
+        return tuple(found)
 
-    async def _holds(self, name: str, size: int, digest: str) -> bool:
-        """Whether the file is there, with just these bytes."""
+    def _unasked(self, refusal: RefusedError) -> OutputError:
+        return OutputError(f"what is in {self._backend} could not be looked at: {refusal}", is_disk=True)
+
+    async def _find_file(self, name: str, size: int, digest: str) -> Kept | None:
+        """Find the file that has just these bytes."""
         found = await self._backend.describe(name, size)
-        return found is not None and found.digest == digest
+        return found if found is not None and found.digest == digest else None
+
+    async def _recorded(self, name: str, record: Any) -> Kept | None:
+        """Find the image under *name* that *record* describes."""
+        match record:
+            case {"file": str(file), "bytes": int(size), "sha256": str(digest)} if file.rpartition(".")[0] == name:
+                return await self._find_file(file, size, digest)
+            case _:
+                return None
 
     async def _load(self, name: str) -> Any:
         """Read a record; None if there is none, ``{}`` if the file of that name is not a record."""
@@ -215,13 +227,6 @@ class SavedImages(Generic[Kept]):
         except (ValueError, AnswerError):
             return {}
         return record if isinstance(record, dict) else {}
-
-    def _recorded(self, name: str, record: Any) -> Kept | None:
-        match record:
-            case {"file": str(file), "bytes": int(size), "sha256": str(digest)} if file.rpartition(".")[0] == name:
-                return self._backend.at(file, size, digest)
-            case _:
-                return None
 
 
 def blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
