@@ -125,12 +125,6 @@ def test_the_image_of_another_prediction_is_left_alone(first, tmp_path):
     assert before == other.path.read_bytes()
 
 
-def test_an_image_that_names_the_prediction_and_shows_something_else_is_left_alone(tmp_path):
-    other = write_output(tmp_path, "a", picture(shade=9), RECORD, embeds=True)
-    other.path.with_suffix(".json").unlink()
-    assert "a+1.png" == write_output(tmp_path, "a", picture(), RECORD, embeds=True).path.name
-
-
 KILLED = """
 import os, signal, sys
 from pathlib import Path
