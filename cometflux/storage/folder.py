@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -108,12 +107,12 @@ class FolderFiles:
         return True
 
     async def stat(self, name: str) -> FileFacts | None:
-        """Return the facts about a regular file; the time is rounded up, since some file systems round it down."""
+        """Return the facts about a file; the time is rounded up, since some file systems round it down."""
         try:
             found = (self._folder / name).lstat()
         except (OSError, ValueError):
             return None
-        return FileFacts(found.st_size, found.st_mtime + _COARSE) if stat.S_ISREG(found.st_mode) else None
+        return FileFacts(found.st_size, found.st_mtime + _COARSE)
 
     async def read(self, name: str, most: int) -> bytes | None:
         """Read a regular file; empty for anything else."""

@@ -88,9 +88,9 @@ def _note(new: Version, *, has_record: bool) -> Mapping[str, Any]:
     return {"embedded": False, "not_embedded": "a run that did not embed had saved it"} if new.note else {}
 
 
-def remake(name: str, new: Version, data: bytes, record: Mapping[str, Any]) -> Version | None:
-    """Make the image that *record* describes from *data*: as this run would, plain, or with *record* embedded."""
-    for version in (new, Version.of(data), Version.holding(data, record)):
+def remake(name: str, data: bytes, record: Mapping[str, Any]) -> Version | None:
+    """Make the image that *record* describes from *data*: plain, or with the record embedded; None if it is neither."""
+    for version in (Version.of(data), Version.holding(data, record)):
         if version.is_described(name, record):
             return version
     return None

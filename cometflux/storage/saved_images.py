@@ -50,7 +50,7 @@ class SavedImages(Generic[Kept]):
         Args:
             stem: the files' name without its ending.
             data: the image.
-            record: how it was made; `record_of` makes it.
+            record: how it was made; ``record_of`` makes it.
             is_named: the caller chose the stem. A name in another spelling, as in capitals, then counts as taken in a
                 folder. Call one at a time.
             embeds: whether to embed the record in the image as well. If that is impossible, the record says why.
@@ -108,7 +108,7 @@ class SavedImages(Generic[Kept]):
             return await self._backend.compute(image_data.recognise, found, name, new, data, owner, record)
         if record is None:
             return None
-        version = await self._backend.compute(image_data.remake, name, new, data, record)
+        version = await self._backend.compute(image_data.remake, name, data, record)
         if version is None or await self._backend.put_new(name, version.data, version.digest):
             return version
         return version if await self._find_file(name, version.size, version.digest) else None

@@ -13,7 +13,7 @@ from s3_server import NAME, Bucket
 from cometflux.errors import OutputError
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction, Status
-from cometflux.provenance.embed import extract
+from cometflux.provenance.embed import embed, extract
 from cometflux.provenance.sidecar import record_of
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import open_store
@@ -167,6 +167,13 @@ async def test_an_image_that_holds_the_id_and_shows_something_else_is_left_alone
     assert "boat+1.png" == (await place.images.write("boat", PNG, record(), embeds=True)).path.name
 
 
+async def test_the_removed_image_of_another_prediction_is_not_put_back(place):
+    await place.images.write("boat", PNG, record("p0"))
+    place.remove("boat.png")
+    assert "boat+1.png" == (await place.images.write("boat", PNG, record())).path.name
+    assert sorted(["boat.json", *pairs("boat+1")]) == place.names()
+
+
 # ── what an earlier run saved ────────────────────────────────────────────────────────────────────────────────────────
 
 settings = pytest.mark.parametrize(
@@ -216,6 +223,23 @@ async def test_a_damaged_image_is_not_touched_and_saved_under_the_next_name(data
     assert data == place.read("boat.png")
     assert [image] == await place.images.find_each("boat", "p1", 1)
     assert image == await place.images.write("boat", PNG, record())
+
+
+async def test_an_image_that_is_not_the_one_of_its_record_is_left_alone(place):
+    await place.images.write("boat", PNG, record(), embeds=True)
+    place.remove("boat.png")
+    other = embed(PNG, record(logs="another")).data
+    place.put("boat.png", other)
+    assert "boat+1.png" == (await place.images.write("boat", PNG, record())).path.name
+    assert other == place.read("boat.png")
+
+
+async def test_a_removed_image_that_is_saved_many_times_at_once_is_one_file(place):
+    first = await place.images.write("boat", PNG, record(), embeds=True)
+    place.remove("boat.png")
+    written = await asyncio.gather(*(place.images.write("boat", PNG, record()) for _ in range(8)))
+    assert {first} == set(written)
+    assert pairs("boat") == place.names()
 
 
 async def test_an_output_that_is_saved_many_times_at_once_is_one_file(place):
