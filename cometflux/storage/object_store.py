@@ -1,9 +1,9 @@
 """An object store as a place for images.
 
 A put is atomic and refuses a name that is taken, so nothing that is there is ever replaced. A put whose answer was lost
-is made again; if it is refused then, ``SavedImages`` looks at the object that is there. An image carries its SHA-256 and
-the time of its put as metadata, written together with it. A HEAD request therefore tells whether it is unchanged, and
-thousands are checked without reading one of them.
+is made again; if it is refused then, ``SavedImages`` looks at the object that is there. An image carries its SHA-256
+and the time of its put as metadata, written together with it. A HEAD request therefore tells whether it is unchanged,
+and thousands are checked without reading one of them.
 """
 
 import asyncio
