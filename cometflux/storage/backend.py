@@ -61,7 +61,7 @@ class Backend(Protocol[Kept_co]):
         """Make the description of an image in this place, without a look at it."""
 
     async def make_durable(self) -> None:
-        """Make the names in this place durable; a run that was killed may have left one that is not."""
+        """Make the names in this place durable; a run that was killed may have left a name that is not durable."""
 
     async def is_taken(self, stem: str) -> bool:
         """Whether an image without a record is known to be under *stem*."""

@@ -30,10 +30,10 @@ _COARSE = 2.0
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make *folder* and prove that files can be written to it, before money is spent on what goes there.
+    """Make *folder* and prove that files can be written to it, before money is spent on images for it.
 
     Raises:
-        ConfigError: it is no folder, or cannot be written to.
+        ConfigError: it is not a folder, or cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def sweep(folder: Path) -> int:
     Blocks; call it off the loop, before anything is written there.
     """
     count = 0
-    # Nothing depends on it: what cannot be removed stays, and whether the folder will do is asked elsewhere.
+    # Nothing depends on it: a file that cannot be removed stays, and `prepare_folder` checks the folder.
     with contextlib.suppress(OSError, ValueError), os.scandir(folder) as entries:
         for entry in entries:
             if re.fullmatch(atomic.TEMPORARY_NAME, entry.name) and entry.is_file(follow_symlinks=False):
@@ -146,7 +146,7 @@ class FolderFiles:
             raise self._refusal(error) from error
 
     async def is_taken(self, stem: str) -> bool:
-        """Whether there is a file under *stem* with the ending of an image, whatever it is."""
+        """Whether there is a file under *stem* with the ending of an image, whatever it holds."""
         return any(os.path.lexists(self._folder / f"{stem}.{ending}") for ending in EXTENSIONS.values())
 
     async def find_spellings(self, stem: str) -> Sequence[str]:

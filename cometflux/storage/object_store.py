@@ -35,7 +35,7 @@ _RETRIES = {
     "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=5), "base": 2},
 }
 _TRIES = 2
-"""How often a put is made that ran out of time: obstore repeats only questions then."""
+"""How often to send a put that ran out of time: obstore repeats only reads by itself."""
 _PROOF = 15.0
 """How long it may take to prove that a place can be written to, in seconds."""
 _FAREWELL = 5.0
@@ -103,10 +103,10 @@ class Store(SavedImages[StoredImage]):
         return f"Store({str(self.location)!r})"
 
     async def prepare(self) -> None:
-        """Prove that images can be put here, are not replaced, and are found again; what is put for that is removed.
+        """Prove that images can be put here, are not replaced, and are found again; the proof is removed.
 
         Raises:
-            ConfigError: one of that does not hold.
+            ConfigError: one of these fails.
         """
         try:
             async with asyncio.timeout(_PROOF):
@@ -152,7 +152,7 @@ class _StoreFiles:
         return str(self._location)
 
     async def put_new(self, name: str, data: bytes, digest: str | None = None) -> bool:
-        """Put an object if there is none; False if there is one, also one whose put's answer was lost."""
+        """Put an object if there is none; False if there is one, also if this put made it and the answer was lost."""
         attributes = {"Content-Type": _TYPES.get(name.rpartition(".")[2], _UNTYPED)}
         if digest is not None:
             # By the clock by which the journal notes when a submission left.
@@ -169,7 +169,7 @@ class _StoreFiles:
         return answer is not _Answer.TAKEN
 
     async def stat(self, name: str) -> FileFacts | None:
-        """Ask for the head of an object; the time is the one that was put with it."""
+        """Request the head of an object; the time was put with it."""
         head = await self._head(name)
         return None if head is None else FileFacts(head.meta["size"], _moment(head.attributes))
 
@@ -189,7 +189,7 @@ class _StoreFiles:
             return None
         digest = head.attributes.get(_DIGEST)
         if digest is None:
-            # Whoever copied it here left the metadata out; nothing but its bytes can tell.
+            # Somebody copied it here without its metadata, so its bytes must be read.
             digest = hashlib.sha256(await self.read(name, size) or b"").hexdigest()
         return self.at(name, size, digest)
 
@@ -215,12 +215,12 @@ class _StoreFiles:
     # ── one request ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def remove(self, name: str) -> None:
-        """Remove an object if that can be done soon."""
+        """Remove an object, if that takes a short time."""
         try:
             async with asyncio.timeout(_FAREWELL):
                 await self._ask("delete", name)
         except (RefusedError, TimeoutError):
-            # Whoever may put need not have the right to remove; the object has nine bytes.
+            # The key may have the right to put and not to remove; the object has nine bytes.
             return
 
     async def _head(self, name: str) -> Any:

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class SavedImages(Generic[Kept]):
-    """The images in one place: saves new ones, and finds those that earlier runs saved."""
+    """The images in one place: saves new images, and finds images that earlier runs saved."""
 
     def __init__(self, backend: Backend[Kept]) -> None:
         self._backend = backend
@@ -97,7 +97,7 @@ class SavedImages(Generic[Kept]):
     async def _place_left(
         self, name: str, new: Version, data: bytes, owner: str | None, record: Mapping[str, Any] | None
     ) -> Version | None:
-        """Take the image that an earlier run left of *data*, or write again the one that its *record* describes.
+        """Take the image that an earlier run left of *data*, or write the image again that its *record* describes.
 
         That run may have been killed before it wrote the record; and a user may have removed either file since.
         """
@@ -134,7 +134,7 @@ class SavedImages(Generic[Kept]):
     # ── finding again ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def find_each(self, stem: str, prediction_id: str, count: int) -> list[Kept | None]:
-        """Find each of the *count* images that were saved for a prediction; None in place of one that is missing.
+        """Find each of the *count* images that were saved for a prediction; None for a missing image.
 
         Looks at the names that `write` would choose, up to the first free one.
 
@@ -158,7 +158,7 @@ class SavedImages(Generic[Kept]):
         raise AssertionError("the names ended")
 
     async def find_id(self, stem: str, job: Job, since: float) -> str | None:
-        """Find the prediction of which an image was saved for *job*, not before *since*, in seconds since 1970.
+        """Find the prediction whose image was saved for *job*, not before *since*, in seconds since 1970.
 
         None if there is no such image, whole.
 
