@@ -48,7 +48,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(?!cometflux\.).*"),
     ("py:obj", r"(asyncio|pathlib)\..*"),
     # What a caller never makes.
-    ("py:class", r"cometflux\.(journal\.writer\.JournalWriter)"),
+    ("py:class", r"cometflux\.(journal\.writer\.JournalWriter|storage\.backend\.Kept)"),
 ]
 
 _PUBLIC = {

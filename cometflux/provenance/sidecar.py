@@ -16,26 +16,10 @@ from cometflux.protocol import decoding
 LARGEST_RECORD = 16 * 1024 * 1024
 
 
-def sidecar_path(path: Path) -> Path:
-    """Name the record of an image: it goes by the same name."""
-    return path.with_suffix(".json")
-
-
-def read_record(path: Path, owner: str | None) -> dict[str, Any] | None:
-    """Read the record beside an image; None unless it tells of the prediction *owner*."""
-    record = load_record(path)
-    return record if owner is not None and prediction_id_in(record) == owner else None
-
-
 def read_beside(image: Path) -> Any:
     """Read the record beside an image; None where there is none that can be read. Blocks."""
-    return load_record(sidecar_path(image))
-
-
-def load_record(path: Path) -> Any:
-    """Read a record; None if there is none that can be read."""
     try:
-        with open_plain(path) as file:
+        with open_plain(image.with_suffix(".json")) as file:
             return decoding.load_json(file.read(LARGEST_RECORD))
     except (OSError, ValueError, AnswerError):
         return None

@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
+from blocking_folder import write_output
 from PIL import Image
 
 from cometflux.errors import ConfigError
 from cometflux.provenance import read
-from cometflux.storage.folder import write_output
 
 RECORD = {"key": "a", "index": 0, "model": "m/x", "input": {"prompt": "a boat"}, "prediction": {"id": "p1"}}
 
