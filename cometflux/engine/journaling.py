@@ -7,6 +7,7 @@ The order around a submission; from the intent on, nothing may come between::
 
 import asyncio
 import contextlib
+import copy
 import hashlib
 import logging
 import time
@@ -310,7 +311,7 @@ async def _own(awaitable: Awaitable[_R]) -> _R:
     try:
         return await awaitable
     except JournalError as error:
-        raise type(error)(error.message) from error
+        raise copy.copy(error) from error
 
 
 def _new_record(entry: TrackedJob) -> JobRecord:

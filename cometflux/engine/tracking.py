@@ -11,7 +11,7 @@ from cometflux.errors import (
     UnknownSubmissionError,
 )
 from cometflux.events import Attempt
-from cometflux.jobs import Job
+from cometflux.jobs import Job, position_key
 from cometflux.journal.record import JobRecord
 from cometflux.locations import StoredFile
 from cometflux.outcomes import Outcome, OutcomeKind
@@ -135,7 +135,7 @@ class JobTracker:
     ) -> TrackedJob:
         """Take a job in. Without an *index* of its batch it gets its place among all jobs of the session."""
         index = self._count if index is None else index
-        key = f"#{index:05d}" if job.key is None else job.key
+        key = position_key(index) if job.key is None else job.key
         entry = TrackedJob(
             job,
             deliver,

@@ -9,6 +9,7 @@ import attrs
 
 from cometflux.gallery.job_states import ABANDONED, STATE_LABELS
 from cometflux.images import summaries
+from cometflux.jobs import position_key
 from cometflux.journal.record import SENDING, JobRecord
 from cometflux.predictions import Prediction
 
@@ -74,7 +75,7 @@ def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running
         summaries.describe_input(record.input),
         identity=record.identity,
         index=record.index,
-        key=record.key if is_named else f"#{record.index:05d}",
+        key=record.key if is_named else position_key(record.index),
         model=record.model,
         status=status,
         money=ABANDONED if record.is_abandoned else STATE_LABELS[status].money,

@@ -57,24 +57,29 @@ COLUMNS = "identity, place, plan, plan_sum, standing, bought, progress, serial, 
 @contextlib.contextmanager
 def translating_errors(path: Path) -> Iterator[None]:
     """Tell what the disk or SQLite meets, and what the checks find, as an error of this package."""
+    shown = repr(str(path))
     try:
         yield
+    except JournalError as error:
+        error.path = error.path or path
+        raise
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            raise JournalError(f"{str(path)!r} is not a journal of cometflux, or its beginning is damaged") from error
-        raise JournalError(f"the journal {str(path)!r} cannot be used: {error}") from error
+            problem = f"{shown} is not a journal of cometflux, or its beginning is damaged"
+            raise JournalError(problem, path=path, setting="journal") from error
+        raise JournalError(f"the journal {shown} cannot be used: {error}", path=path) from error
     except FileExistsError as error:
-        raise JournalError(f"the journal {str(path)!r} cannot be used: {error.filename!r} is no folder") from error
+        raise JournalError(f"the journal {shown} cannot be used: {error.filename!r} is no folder", path=path) from error
     except OSError as error:
-        raise JournalError(f"the journal {str(path)!r} cannot be used: {error.strerror or error}") from error
+        raise JournalError(f"the journal {shown} cannot be used: {error.strerror or error}", path=path) from error
     except ValueError as error:
-        raise JournalError(f"the journal {str(path)!r} is damaged: {error}") from error
+        raise JournalError(f"the journal {shown} is damaged: {error}", path=path) from error
 
 
 def make_private(path: Path) -> None:
     """Make the file where it is missing, and let nobody else read it or what stands beside it."""
     if path.exists() and not path.is_file():
-        raise JournalError(f"{str(path)!r} is not a file")
+        raise JournalError(f"{str(path)!r} is not a file", setting="journal")
     # Made before SQLite would: what it makes itself, others may read; what it makes later is like this.
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -182,7 +187,7 @@ def look(path: Path, note: LockFile) -> tuple[JournalHeader, int] | None:
     """
     # SQLite takes a file of a few bytes for an empty database, and would write over it.
     if 0 < _size(path) < _SMALLEST and not _size(_beside(path, "-wal")):
-        raise JournalError(f"{str(path)!r} is not a journal of cometflux")
+        raise JournalError(f"{str(path)!r} is not a journal of cometflux", setting="journal")
     with contextlib.closing(open_reader(path, note)) as database:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         if note.is_blank and not application and not database.execute("SELECT 1 FROM sqlite_schema").fetchone():
@@ -227,7 +232,7 @@ def _check_schema(database: sqlite3.Connection, path: Path) -> None:
     (application,) = database.execute("PRAGMA application_id").fetchone()
     (schema,) = database.execute("PRAGMA user_version").fetchone()
     if application != _APPLICATION:
-        raise JournalError(f"{str(path)!r} is not a journal of cometflux")
+        raise JournalError(f"{str(path)!r} is not a journal of cometflux", setting="journal")
     if schema > _PLACE_SCHEMA:
         raise JournalMismatchError(f"the journal {str(path)!r} was written by a newer version of cometflux")
     tables = dict(database.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from cometflux import errors, flux
 from cometflux.errors import CometfluxError, ConfigError, Money
-from cometflux.jobs import Job
+from cometflux.jobs import Job, position_key
 from cometflux.journal import plan
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
@@ -79,7 +79,7 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
     start = "" if place is None else f"{place}/"
     return {
         "index": record.index,
-        "key": record.key if job.key else f"#{record.index:05d}",
+        "key": record.key if job.key else position_key(record.index),
         "kind": kind.value,
         "ok": record.standing == "saved",
         "model": record.model,

@@ -133,7 +133,7 @@ class JournalWriter:
             JournalError: as for `open`.
         """
         if self._is_taken:
-            raise JournalLockedError(f"the journal {str(self.path)!r} is in use by another session")
+            raise JournalLockedError(f"the journal {str(self.path)!r} is in use by another session", path=self.path)
         self._is_taken = True
         try:
             if not self.is_open:
@@ -169,7 +169,8 @@ class JournalWriter:
         is_bound = front.base_url is not None and self.bought > 0
         if is_bound and front.base_url != account.base_url:
             raise JournalMismatchError(
-                f"the journal {str(self.path)!r} belongs to {front.base_url}, not to {account.base_url}"
+                f"the journal {str(self.path)!r} belongs to {front.base_url}, not to {account.base_url}",
+                setting="base_url",
             )
         if front.is_of(account.key) and front.base_url == account.base_url:
             return front
@@ -178,8 +179,9 @@ class JournalWriter:
             raise JournalError(f"the journal {str(self.path)!r} is damaged: it does not say whose it is")
         if front.key_sum is not None and not (front.is_of(account.key) or account.may_change_key):
             raise JournalMismatchError(
-                f"the journal {str(self.path)!r} was begun with another API key, which may belong to another account; "
-                "to go on with the new key, pass new_key=True, or --new-key to the command"
+                f"the journal {str(self.path)!r} was begun with another API key, which may belong to another account",
+                setting="new_key",
+                hint="to go on with the new key, pass new_key=True, or --new-key to the command",
             )
         return front.signed(account.base_url, account.key, salt=os.urandom(16).hex())
 

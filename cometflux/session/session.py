@@ -32,14 +32,15 @@ from cometflux.events import Event, Observer, Submitted
 from cometflux.jobs import Job, PlannedJob
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
+from cometflux.number_checks import check_count, check_limit, check_seconds
 from cometflux.outcomes import Outcome, OutcomeKind
-from cometflux.pacing.pacer import Pacer, check_limit
+from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, RetryPolicy
-from cometflux.polling.policy import PollPolicy, check_seconds
+from cometflux.polling.policy import PollPolicy
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request
 from cometflux.provenance import sidecar
-from cometflux.session.argument_checks import check_count, check_embed, check_prediction, check_transport, check_type
+from cometflux.session.argument_checks import check_embed, check_prediction, check_transport, check_type
 from cometflux.session.batch import Batch, BatchState
 from cometflux.storage import file_names
 from cometflux.storage.destination import Folder, find_destination
@@ -120,7 +121,7 @@ class Session:
         check_type("poll_policy", poll_policy, PollPolicy)
         check_type("retry_policy", retry_policy, RetryPolicy)
         if on_event is not None and not callable(on_event):
-            raise ConfigError(f"on_event={on_event!r}: allowed is a function that takes an event")
+            raise ConfigError(setting="on_event", given=on_event, allowed="allowed is a function that takes an event")
         policy = retry_policy or RetryPolicy()
         retries = Retries(self._now)
         self._creates = Pacer(MOST_POSTS, creates_per_minute)

@@ -1,6 +1,5 @@
 """Jobs of unknown fate: shown for a look at the account, and settled by hand."""
 
-import difflib
 import hashlib
 import json
 import sys
@@ -24,6 +23,7 @@ from cometflux.journal.reader import Journal
 from cometflux.journal.record import SENDING, JobRecord, State
 from cometflux.journal.writer import JournalWriter
 from cometflux.models.docs import slug
+from cometflux.models.words import closest, question
 from cometflux.protocol import requests
 from cometflux.sources.errors import Fault
 
@@ -295,8 +295,8 @@ def _name_fault(names: _Names, name: str, *, is_resent: bool) -> str | None:
     """Say why *name* names no job that can be settled; None where it names one."""
     marks = names.find(name)
     if not marks:
-        close = difflib.get_close_matches(name, names.all(), n=1)
-        return f"no job has the key {name!r}{f'; did you mean {close[0]!r}?' if close else ''}"
+        meant = question(closest(name, names.all()))
+        return f"no job has the key {name!r}{f'; {meant}' if meant else ''}"
     jobs = [names.jobs[mark.identity] for mark in marks if mark.identity in names.jobs]
     if not jobs:
         return f"the job {name!r} is not of unknown fate: it stands in {marks[0].standing!r}"
