@@ -144,10 +144,13 @@ class ConfigError(CometfluxError):
         shown = "" if self.given is attrs.NOTHING else f"={self.shown}"
         return f"{self.setting}{shown}: {self.allowed}"
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.problem!r})"
+
     @property
     def shown(self) -> str:
         """The refused value, shortened."""
-        return _shorten(self.given, 1000)
+        return repr(self.given) if isinstance(self.given, bytes) else _shorten(self.given, 1000)
 
 
 class MissingExtraError(ConfigError, ModuleNotFoundError):

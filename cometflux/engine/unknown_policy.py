@@ -34,5 +34,5 @@ class UnknownPolicy:
         if self.choice == "hold" and self.most is not None:
             raise ConfigError("max_resends has no meaning with on_unknown='hold'", setting="max_resends")
         if self.choice == "resend" and self.most is None:
-            problem = "on_unknown='resend' may pay twice, so it needs a limit"
-            raise ConfigError(problem, setting="max_resends", hint="set max_resends")
+            problem = "on_unknown='resend' may pay twice, so it needs a limit: set max_resends"
+            raise ConfigError(problem, setting="max_resends")

@@ -144,12 +144,8 @@ def _record_error(record: JobRecord, status: str) -> str | None:
     if record.prediction is not None and record.prediction.error:
         return record.prediction.error
     if status == "unknown" or record.is_abandoned:
-        return _sentence(record.doubt.message, record.doubt.evidence)
-    return _sentence(record.evidence.message, record.evidence.evidence) if record.evidence else None
-
-
-def _sentence(message: str, evidence: str | None) -> str:
-    return message if not evidence or evidence in message else f"{message}: {evidence}"
+        return record.doubt.message
+    return record.evidence.message if record.evidence else None
 
 
 _LONGEST = 1e6

@@ -17,6 +17,7 @@ from cometflux.errors import (
     LimitError,
     Money,
     OutputError,
+    PredictionError,
     PredictionFailedError,
     RateLimitError,
     RejectedError,
@@ -129,7 +130,7 @@ def _told(result: Result) -> tuple[str, str]:
     assert error is not None
     message = input_text(error) if isinstance(error, InputError) else error.message
     following, hint = _advice(result, error)
-    is_named = result.prediction_id is None or result.prediction_id in message
+    is_named = result.prediction_id is None or isinstance(error, PredictionError)
     known = "" if is_named else f" Prediction {result.prediction_id}."
     money = "" if isinstance(error, PredictionFailedError) else f" {_MONEY[result.money]}"
     return f"{_sentence(message)}{money}{known} {hint}", following
