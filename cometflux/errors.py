@@ -335,7 +335,7 @@ class PredictionError(CometfluxError):
         self.prediction = prediction
 
     @property
-    def message(self) -> str:
+    def problem(self) -> str:
         """Name the prediction and the reason, where the service gave one."""
         words = self.prediction.error or ""
         reason = f": {words[:1000]}{'…' * (len(words) > 1000)}" if words else ""
@@ -422,7 +422,7 @@ class SessionStoppedError(CometfluxError):
         self.cause = cause
 
     @property
-    def message(self) -> str:
+    def problem(self) -> str:
         """Name the first cause."""
         return f"the session stopped submitting, because {self.cause.message}"
 

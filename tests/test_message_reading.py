@@ -13,7 +13,6 @@ ALLOWED = {
     "sources/formats/csv_tables.py: _broken_record": "csv has no classes of errors",
     "sources/formats/yaml_documents.py: _syntax_fault": "yaml has no classes of its syntax errors",
     "sources/formats/arrow.py: _first_line": "shows the first line of pyarrow's text",
-    "mcp/replies.py: _sentence": "puts a full stop behind any text",
 }
 """The functions that may: the errors of other libraries have no data."""
 

@@ -25,7 +25,7 @@ from cometflux.errors import (
 )
 from cometflux.mcp.results import Result
 from cometflux.mcp.thumbnails import Thumbnail
-from cometflux.mcp.tool_arguments import input_text
+from cometflux.mcp.tool_arguments import error_text
 from cometflux.outcomes import OutcomeKind
 
 DONE, SAME_CALL, OTHER_CALL, OPERATOR = "done", "same_call", "other_call", "operator"
@@ -84,7 +84,7 @@ def not_made(result: Result) -> CallToolResult:
 
 def refused(error: CometfluxError) -> CallToolResult:
     """Answer a call that was not begun."""
-    message = input_text(error) if isinstance(error, InputError) else error.message
+    message = error_text(error)
     following = OTHER_CALL if isinstance(error, InputError) else OPERATOR
     hint = "Correct it and call again." if following == OTHER_CALL else _NEXT_TEXTS[OPERATOR]
     text = f"{_sentence(message)} {_MONEY[error.money]} {hint}"
@@ -128,7 +128,7 @@ def _pending(result: Result) -> CallToolResult:
 def _told(result: Result) -> tuple[str, str]:
     error = result.error
     assert error is not None
-    message = input_text(error) if isinstance(error, InputError) else error.message
+    message = error_text(error)
     following, hint = _advice(result, error)
     is_named = result.prediction_id is None or isinstance(error, PredictionError)
     known = "" if is_named else f" Prediction {result.prediction_id}."

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from cometflux import flux
-from cometflux.errors import InputError
+from cometflux.errors import CometfluxError, InputError
 from cometflux.images import data_uris
 from cometflux.jobs import Job
 from cometflux.mcp import tools
@@ -49,9 +49,9 @@ def read_order(arguments: Mapping[str, Any], find_picture: Callable[[str], Path 
     return GenerateRequest(job=Job(model=model.model, input=values), variation=variation)
 
 
-def input_text(error: InputError) -> str:
-    """Say what is wrong with an argument, in the words of the tools."""
-    return error.message_in(_WORDS)
+def error_text(error: CometfluxError) -> str:
+    """Say what is wrong, in the words of the tools. The hints of other errors are about Python."""
+    return error.message_in(_WORDS) if isinstance(error, InputError) else error.problem
 
 
 def _read_variation(value: Any) -> int:
