@@ -35,7 +35,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import attrs
 
@@ -174,24 +174,13 @@ class MissingExtraError(ConfigError, ModuleNotFoundError):
 
 @contextmanager
 def needs_extra(what: str, extra: str, *packages: str) -> Iterator[None]:
-    """Import optional packages inside this block.
-
-    Raises:
-        MissingExtraError: one of *packages* is not installed.
-    """
+    """Import *packages* inside this block; `MissingExtraError` if one of them is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in packages:
             raise
         raise MissingExtraError(what, extra) from error
-
-
-class AllowedValues(Protocol):
-    """The values that a parameter takes; see `cometflux.models.kinds.ParameterKind`."""
-
-    def phrase_in(self, words: Mapping[str, str]) -> str:
-        """Return the allowed values as a phrase, with other words for some kinds of value."""
 
 
 class InputError(CometfluxError):
@@ -201,14 +190,12 @@ class InputError(CometfluxError):
         field: the parameter, or ``model``, ``key``.
         given: what was given; shown shortened.
         allowed: what is allowed, as a phrase.
-        kind: the allowed values, if *allowed* says no more than these; a face may have other words for them.
+        kind: the `ParameterKind`, if *allowed* is its phrase; a face may have other words for it.
     """
 
     tells_money = False
 
-    def __init__(
-        self, field: str, given: object, allowed: str, *, kind: AllowedValues | None = None, **context: Any
-    ) -> None:
+    def __init__(self, field: str, given: object, allowed: str, *, kind: Any = None, **context: Any) -> None:
         super().__init__(field, given, allowed, **context)
         self.field = field
         self.given = given
@@ -229,9 +216,7 @@ class InputError(CometfluxError):
 
     def message_in(self, words: Mapping[str, str]) -> str:
         """Return the message with other words for some kinds of value, such as ``{"boolean": "true or false"}``."""
-        if self.kind is None:
-            return self.message
-        allowed = f"allowed is {self.kind.phrase_in(words)}"
+        allowed = f"allowed is {self.kind.phrase_in(words)}" if self.kind else self.allowed
         return InputError(self.field, self.given, allowed, hint=self.hint).message
 
 
@@ -432,12 +417,7 @@ class SessionClosedError(CometfluxError):
 
 
 class JournalError(CometfluxError):
-    """The journal cannot be read or written. Without it nothing is sent.
-
-    Args:
-        problem: what happened.
-        path: the journal's file; None if it is not known.
-    """
+    """The journal at ``path``, None if unknown, cannot be read or written. Without it nothing is sent."""
 
     def __init__(self, *problem: object, path: Path | None = None, **context: Any) -> None:
         super().__init__(*problem, **context)
