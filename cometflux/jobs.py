@@ -12,6 +12,7 @@ import attrs
 from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.models.model import is_model
+from cometflux.models.words import question
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -40,7 +41,7 @@ class Job:
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.model, str) or not _MODEL.fullmatch(self.model) or ".." in self.model:
-            raise InputError("model", self.model, f"a model is named owner/name{_meant(self.model)}")
+            raise InputError("model", self.model, "a model is named owner/name", hint=_meant(self.model))
         _check_key(self.key)
         if not isinstance(self.validate, bool):
             raise InputError("validate", self.validate, "allowed is True or False")
@@ -98,14 +99,14 @@ def _copied(value: Any, depth: int = 0) -> Any:
             return value
 
 
-def _meant(model: object) -> str:
-    """Say which model may be meant."""
+def _meant(model: object) -> str | None:
+    """Ask for the model that may be meant."""
     if _is_typed(model):
-        return f"; did you mean {model.model!r}?"
+        return question(model.model)
     if isinstance(model, str):
         with contextlib.suppress(InputError):
-            return f"; did you mean {flux.find(model).model!r}?"
-    return ""
+            return question(flux.find(model).model)
+    return None
 
 
 def _is_typed(item: object) -> TypeGuard[type[flux.Flux]]:
@@ -156,6 +157,11 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def position_key(index: int) -> str:
+    """Return the key of a job that has no key of its own: its place in the batch, as in ``#00012``."""
+    return f"#{index:05d}"
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cometflux.errors import CometfluxError, ConfigError
+from cometflux.errors import CometfluxError, needs_extra
 from cometflux.events import Accepted, Attempt, Ended, Event, Observer, Polled, Retried, Submitted, Throttled
 
 if TYPE_CHECKING:
@@ -39,12 +39,8 @@ def spans(tracer_provider: "TracerProvider | None" = None) -> Observer:
     Raises:
         ConfigError: the extra is not installed.
     """
-    try:
+    with needs_extra("telemetry", "otel", "opentelemetry"):
         from opentelemetry import trace
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "opentelemetry":
-            raise
-        raise ConfigError('telemetry needs an extra: pip install "cometflux[otel]"') from error
     return _Spans(trace, trace.get_tracer("cometflux", tracer_provider=tracer_provider))
 
 

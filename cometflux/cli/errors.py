@@ -21,15 +21,3 @@ class UsageError(Exception):
 
 class ConfigurationError(UsageError):
     """A file or a variable of the configuration is wrong, so nothing was sent."""
-
-
-class MissingExtraError(Exception):
-    """An optional package is not installed.
-
-    Args:
-        what: what needs it.
-        extras: the extras that bring it, as in ``cli,local``.
-    """
-
-    def __init__(self, what: str, extras: str) -> None:
-        super().__init__(f'{what} needs an extra: pip install "cometflux[{extras}]"')

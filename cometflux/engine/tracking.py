@@ -20,7 +20,7 @@ from cometflux.engine.purchase_limit import PurchaseLimit
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import CometfluxError, ConnectError, InputError, JournalError
 from cometflux.images.formats import Image
-from cometflux.jobs import Job
+from cometflux.jobs import Job, position_key
 from cometflux.journal.attempts import SavedFile
 from cometflux.journal.base import JournalBackend, Opened
 from cometflux.journal.states import State
@@ -80,7 +80,7 @@ class JobTracker:
     ) -> TrackedJob:
         """Take a job in. Without an *index* of its batch it gets its place among all jobs of the session."""
         index = self._count if index is None else index
-        key = f"#{index:05d}" if job.key is None else job.key
+        key = position_key(index) if job.key is None else job.key
         tracked = TrackedJob(job, deliver, index=index, key=key, place=place, patience=patience)
         if identity is not None:
             tracked.record.named(identity, fingerprint or "", job.input)

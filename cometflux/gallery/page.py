@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from cometflux.errors import ConfigError
+from cometflux.errors import needs_extra
 from cometflux.gallery.cards import Card, Picture
 from cometflux.gallery.job_states import STATE_LABELS
 
@@ -94,12 +94,8 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
 
 @functools.cache
 def _environment() -> "Environment":
-    try:
+    with needs_extra("the gallery", "gallery", "jinja2", "markupsafe"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("jinja2", "markupsafe"):
-            raise
-        raise ConfigError('the gallery needs an extra: pip install "cometflux[gallery]"') from error
     return Environment(
         loader=PackageLoader("cometflux.gallery", "parts"),
         autoescape=True,

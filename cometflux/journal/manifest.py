@@ -11,7 +11,7 @@ from typing import Any
 
 from cometflux import flux
 from cometflux.errors import ConfigError
-from cometflux.jobs import Job
+from cometflux.jobs import Job, position_key
 from cometflux.journal import plan
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
@@ -59,7 +59,7 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
     said = record.prediction
     return {
         "index": record.index,
-        "key": record.key if job.key else f"#{record.index:05d}",
+        "key": record.key if job.key else position_key(record.index),
         "kind": outcome.kind.value,
         "ok": outcome.ok,
         "model": record.model,

@@ -3,6 +3,7 @@
 import base64
 import re
 import urllib.parse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -47,10 +48,15 @@ class ImageKind(ParameterKind):
             _check_data_uri(field, value, found)
         elif not re.match(_LINK, value):
             is_file = "://" not in value and not value.startswith("data:")
-            raise self.refusal(field, value, "; wrap the name of a file in pathlib.Path" if is_file else "")
+            raise self._not_a_link(field, value) if is_file else self.refusal(field, value)
         elif re.search(r"\s", value):
-            raise self.refusal(field, value, "; a URL holds no white space")
+            raise self.refusal(field, value, "a URL holds no white space")
         check_encodable(field, value)
+
+    def _not_a_link(self, field: str, value: str) -> InputError:
+        # Not a hint: it is about Python, and other faces have their own words for this kind.
+        allowed = f"allowed is {self.phrase}; wrap the name of a file in pathlib.Path"
+        return InputError(field, value, allowed, kind=self)
 
     def read_text(self, field: str, text: str, folder: Path) -> str | Path:
         """Read a link, or a path relative to *folder*."""
@@ -96,7 +102,11 @@ class ImagesKind(ParameterKind):
     @property
     def phrase(self) -> str:
         """How many images, and of what sort."""
-        return f"a list of at most {self.most_images} images, each {_AN_IMAGE}"
+        return self.phrase_in({})
+
+    def phrase_in(self, words: Mapping[str, str]) -> str:
+        """Return how many images, and of what sort; *words* may have another phrase for one image."""
+        return f"a list of at most {self.most_images} images, each {_IMAGE_KIND.phrase_in(words)}"
 
     @property
     def summary(self) -> str:

@@ -6,13 +6,14 @@ the file of the model that needs it, and nothing else changes.
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 
 from cometflux.errors import InputError
-from cometflux.models.words import closest, listed
+from cometflux.models.words import closest, listed, question
 
 # A spreadsheet may write a whole number as 7.0.
 _INTEGER = re.compile(r"([+-]?[0-9]{1,25})(?:\.0{1,9})?")
@@ -86,9 +87,13 @@ class ParameterKind(ABC):
         """
         return value
 
-    def refusal(self, field: str, value: object, hint: str = "") -> InputError:
+    def phrase_in(self, words: Mapping[str, str]) -> str:
+        """Return the allowed values as a phrase; *words* has another phrase for some kinds, by their names."""
+        return words.get(self.name, self.phrase)
+
+    def refusal(self, field: str, value: object, hint: str | None = None) -> InputError:
         """Return the error for a value that is not allowed."""
-        return InputError(field, value, f"allowed is {self.phrase}{hint}")
+        return InputError(field, value, f"allowed is {self.phrase}", kind=self, hint=hint)
 
 
 @attrs.frozen
@@ -281,9 +286,8 @@ class ChoiceKind(ParameterKind):
         if isinstance(value, str) and value in self.choices:
             return
         if not isinstance(value, str):
-            raise self.refusal(field, value, "; give it as a string, in quotes")
-        close = closest(value, self.choices)
-        raise self.refusal(field, value, f"; did you mean {close!r}?" if close else "")
+            raise self.refusal(field, value, "give it as a string, in quotes")
+        raise self.refusal(field, value, question(closest(value, self.choices)))
 
     def read_text(self, field: str, text: str, folder: Path) -> str:
         """Take the word without the space around it."""

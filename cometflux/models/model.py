@@ -9,7 +9,7 @@ import attrs
 
 from cometflux.errors import InputError
 from cometflux.models.parameters import PARAMETER, PROMPT, RULE, Parameter, Rule
-from cometflux.models.words import closest, listed
+from cometflux.models.words import closest, listed, question
 
 IGNORED = "the service would ignore it, and the picture would still be paid"
 
@@ -92,9 +92,9 @@ def find(name: str) -> type[Flux]:
     if model is not None:
         return model
     close = closest(name, _BY_ANY_NAME)
-    question = f"did you mean {_slug(_BY_ANY_NAME[close])!r}? " if close else ""
-    known = listed(map(_slug, MODELS.values()), "and")
-    raise InputError("model", name, f"{question}the models are {known}")
+    known = f"the models are {listed(map(_slug, MODELS.values()), 'and')}"
+    meant = question(close and _slug(_BY_ANY_NAME[close]))
+    raise InputError("model", name, f"{meant} {known}" if meant else known)
 
 
 def parameters(model: type[Flux] | str) -> tuple[Parameter, ...]:
@@ -131,7 +131,7 @@ def check_input(model: str, input: Mapping[str, Any]) -> None:  # noqa: A002 - t
     known = MODELS.get(model)
     if known is None:
         if model.lower() in MODELS:
-            raise InputError("model", model, f"did you mean {model.lower()!r}?")
+            raise InputError("model", model, "no model has this name", hint=question(model.lower()))
         return
     for name, value in input.items():
         _check_given(known, name, value)
@@ -171,8 +171,8 @@ def _hints(model: type[Flux], name: str) -> list[str]:
     # A name that is right elsewhere is no slip of the pen.
     slip = None if elsewhere else closest(name, own)
     close = slip or next((known for known in own if name in known.split("_")), None)
-    if close:
-        hints.append(f"did you mean {close!r}?")
+    if meant := question(close):
+        hints.append(meant)
     return hints or [f"its parameters are {listed(own, 'and')}"]
 
 

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import AsyncIterable
 from typing import Any, Self
 
-from cometflux.errors import ConfigError
+from cometflux.errors import needs_extra
 from cometflux.notebook import display
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction
@@ -75,13 +75,10 @@ def make_bar(total: int | None, **options: Any) -> Any:
     Raises:
         ConfigError: tqdm is not installed.
     """
-    try:
-        with warnings.catch_warnings():
-            # It recommends ipywidgets; the line of text is as good.
-            warnings.simplefilter("ignore")
-            from tqdm.auto import tqdm
-    except ImportError as error:
-        raise ConfigError('progress() in a notebook needs an extra: pip install "cometflux[notebook]"') from error
+    with needs_extra("progress() in a notebook", "notebook", "tqdm"), warnings.catch_warnings():
+        # It recommends ipywidgets; the line of text is as good.
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
     # Jupyter marks stderr red. Without smoothing the time left is that of the average. At a fixed position a bar is not
     # moved down by one that was left.
     return tqdm(**{"total": total, "unit": "job", "smoothing": 0, "position": 0, "file": sys.stdout, **options})

@@ -5,16 +5,14 @@ Time is a parameter.
 
 import math
 
-from cometflux.errors import ConfigError
 from cometflux.pacing.adaptive_rate import AdaptiveRate
 from cometflux.pacing.limiter import Ending
+from cometflux.protocol.rate_headers import LONGEST_PAUSE
 
 FIRST_PAUSE = 0.25
 """Seconds to pause after a first 429 that names no time; it doubles with each pause that earns another."""
 LONGEST_OWN_PAUSE = 30.0
 """The longest pause that we choose ourselves, in seconds."""
-LONGEST_PAUSE = 300.0
-"""The longest pause of all, in seconds."""
 FIRST_WINDOW = 10
 """So many requests may be under way at first, and after each pause."""
 _PATIENCE = 1.0
@@ -22,17 +20,6 @@ _PATIENCE = 1.0
 _SLOWEST, _FASTEST = 1e-6, 1e9
 _LATE = 0.05
 """A request that leaves later than it might, by so many seconds, does not make those behind it later."""
-
-
-def check_limit(name: str, value: object) -> None:
-    """Refuse what is no number of requests a minute.
-
-    Raises:
-        ConfigError: *value* is neither None nor a number above 0.
-    """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (is_number and 0 < value < math.inf):  # type: ignore[operator]
-        raise ConfigError(f"{name}={value!r}: allowed are None and a number of requests a minute above 0")
 
 
 class Pacer:

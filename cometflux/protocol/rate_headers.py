@@ -6,7 +6,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 LONGEST_PAUSE = 300.0
-"""The longest that one answer can make us wait, in seconds."""
+"""The longest pause for which a response can ask, in seconds."""
 
 # ── waiting and repeating ────────────────────────────────────────────────────────────────────────────────────────────
 

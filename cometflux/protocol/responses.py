@@ -208,6 +208,11 @@ def _is_foreign(response: Response) -> bool:
     return 300 <= response.status < 400 or (_is_page(response) and not speaks_of_this)
 
 
+def is_transient(status: int) -> bool:
+    """Whether the same request may succeed later: an error of the server, a timeout, or too many requests."""
+    return status >= 500 or status in (408, 425, 429)
+
+
 def stops_submission(error: CometfluxError) -> bool:
     """Whether an answer to one submission dooms the next: a refused key, no credit, or a wrong address."""
     return error.is_foreign or isinstance(error, AuthenticationError | CreditError)

@@ -35,15 +35,16 @@ from cometflux.journal.background import BackgroundWriter
 from cometflux.journal.base import JournalBackend, NoJournal, Opened
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
+from cometflux.number_checks import check_count, check_limit, check_seconds
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.pacing.admission import AdmissionQueue
-from cometflux.pacing.pacer import Pacer, check_limit
+from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, RetryPolicy
-from cometflux.polling.policy import PollPolicy, check_seconds
+from cometflux.polling.policy import PollPolicy
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request
 from cometflux.provenance import sidecar
-from cometflux.session.argument_checks import check_count, check_embed, check_prediction, check_transport, check_type
+from cometflux.session.argument_checks import check_embed, check_prediction, check_transport, check_type
 from cometflux.session.batch import Batch, BatchState
 from cometflux.session.feeder import Feeder
 from cometflux.storage import file_names
@@ -122,7 +123,7 @@ class Session:
         check_type("poll_policy", poll_policy, PollPolicy)
         check_type("retry_policy", retry_policy, RetryPolicy)
         if on_event is not None and not callable(on_event):
-            raise ConfigError(f"on_event={on_event!r}: allowed is a function that takes an event")
+            raise ConfigError(setting="on_event", given=on_event, allowed="allowed is a function that takes an event")
         self._transport = transport
         self._max_pending = max_pending
         self._grace = grace

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from cometflux.errors import CometfluxError, ConfigError
+from cometflux.errors import CometfluxError
 
 
 @attrs.frozen
@@ -43,8 +43,3 @@ def _line(fault: Fault, name: str, unit: str) -> str:
     number = None if fault.line is None else f"{unit} {fault.line}"
     place = ", ".join(filter(None, [name, number]))
     return f"{place}: {fault.text}" if place else fault.text
-
-
-def missing_extra(what: str, extra: str) -> ConfigError:
-    """Make the error for an optional package that is not installed."""
-    return ConfigError(f'{what} needs an extra: pip install "cometflux[{extra}]"')

@@ -7,6 +7,7 @@ from typing import Any
 
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job
+from cometflux.number_checks import check_count
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.arrow import is_table, read_table
 from cometflux.sources.formats.open_file import format_of, read_path
@@ -76,7 +77,7 @@ def _refusal(source: object) -> str:
 def _text(name: str, value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    raise ConfigError(f"{name}={value!r}: allowed is a text")
+    raise ConfigError(setting=name, given=value, allowed="allowed is a text")
 
 
 def _format(value: object) -> Format | None:
@@ -85,10 +86,9 @@ def _format(value: object) -> Format | None:
     try:
         return Format(value)  # type: ignore[arg-type]
     except ValueError as error:
-        raise ConfigError(f"format={value!r}: allowed are {_FORMATS}") from error
+        raise ConfigError(setting="format", given=value, allowed=f"allowed are {_FORMATS}") from error
 
 
-def _most(value: object) -> Most:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"max_jobs={value!r}: allowed is a whole number from 1")
+def _most(value: int) -> Most:
+    check_count("max_jobs", value, 1)
     return Most(jobs=value)

@@ -3,7 +3,6 @@
 All of it is checked here, and all faults are told, before anything is sent.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.jobs import Job
 from cometflux.models.kinds import guess
+from cometflux.models.words import closest, question
 from cometflux.sources import coercion
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.rows import RESERVED, Quoted, Row, Source
@@ -124,9 +124,9 @@ class _Planner:
     def _notes(self) -> Iterator[str]:
         yield from self.source.notes
         for name in dict.fromkeys(model for model in self.models.values() if isinstance(model, str)):
-            close = difflib.get_close_matches(name, flux.MODELS, n=1)
-            question = f"; did you mean {close[0]}?" if close else ""
-            yield f"{name} is none of the models known here, so its input is not checked{question}"
+            meant = question(closest(name, flux.MODELS), str)
+            told = f"{name} is none of the models known here, so its input is not checked"
+            yield f"{told}; {meant}" if meant else told
 
     # ── what holds for many rows ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,7 +146,7 @@ class _Planner:
         try:
             self._model(_stripped(self.given.model))
         except InputError as error:
-            self.faults.append(Fault(_plain(InputError(self.given.model_label, error.given, error.allowed))))
+            self.faults.append(Fault(error.under(self.given.model_label).message_in(_WORDS)))
 
     def _find_useless_columns(self) -> None:
         used = {name: None for row in self.source.rows for name in self._taken_by(row)}
@@ -183,7 +183,7 @@ class _Planner:
                 self._check(model, name, value)
                 read[name] = value
             except InputError as error:
-                self._note(row, InputError(constant.label, error.given, error.allowed))
+                self._note(row, error.under(constant.label))
         self.constants[model] = read
         return read
 
@@ -220,7 +220,7 @@ class _Planner:
                 field = self.given.constants[field].label
             if field == "model" and "model" not in row.values:
                 field = self.given.model_label
-            self._note(row, InputError(field, error.given, error.allowed))
+            self._note(row, error.under(field))
             return None
         return job
 
@@ -259,7 +259,7 @@ class _Planner:
                 first = f"{self.source.unit} {self.keys[copy[1]]}"
                 with_count = f"with {self.given.count_label} {self.given.count}"
                 error = InputError("key", key, f"a copy of {first} has this key already, {with_count}")
-                self.faults.append(Fault(_plain(error), line))
+                self.faults.append(Fault(error.message, line))
 
     def _check(self, model: type[flux.Flux] | str, name: str, value: Any) -> None:
         if isinstance(model, str):
@@ -283,10 +283,10 @@ class _Planner:
                 self.images[name, path] = error
         known = self.images[name, path]
         if known is not None:
-            raise InputError(known.field, known.given, known.allowed)
+            raise known.under(name)
 
     def _note(self, row: Row, error: InputError) -> None:
-        self.faults.append(Fault(_plain(error), row.places.get(error.field, row.line)))
+        self.faults.append(Fault(error.message_in(_WORDS), row.places.get(error.field, row.line)))
 
 
 def _alike(jobs: Iterable[Job]) -> Iterator[str]:
@@ -299,18 +299,8 @@ def _alike(jobs: Iterable[Job]) -> Iterator[str]:
         yield f"{what} for what another one asks for, seed and all: the same picture would be bought again"
 
 
-_PHRASES = {
-    "an http(s) URL, a data URI, a pathlib.Path or bytes": "the path of a file, an http(s) URL or a data URI",
-    "; wrap the name of a file in pathlib.Path": "",
-}
-
-
-def _plain(error: InputError) -> str:
-    """Say what is wrong with a value without the types of Python: a cell has none of them."""
-    message = error.message
-    for said, meant in _PHRASES.items():
-        message = message.replace(said, meant)
-    return message
+_WORDS = {"image": "the path of a file, an http(s) URL or a data URI"}
+"""The values of a cell, which has no types of Python."""
 
 
 def _name_of(row: Row, default: str) -> str:
@@ -330,7 +320,7 @@ def _parameters(model: type[flux.Flux]) -> dict[str, flux.Parameter]:
 def _seems_misspelled(row: Row, model: type[flux.Flux]) -> bool:
     """Whether a name that nobody takes is close to ``prompt``; it has been told already."""
     strangers = [name.lower() for name in row.values if name not in _parameters(model)]
-    return bool(difflib.get_close_matches("prompt", strangers, n=1))
+    return closest("prompt", strangers) is not None
 
 
 def _read_text(model: type[flux.Flux] | str, name: str, text: str | list[str], folder: Path) -> Any:
@@ -356,14 +346,13 @@ def _read_cell(model: type[flux.Flux] | str, name: str, value: Any, folder: Path
 
 def _hint(name: str, used: Mapping[str, None], otherwise: str) -> str:
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-    close = difflib.get_close_matches(plain, [*RESERVED, *used], n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if meant := question(closest(plain, [*RESERVED, *used])):
+        return f"; {meant}"
     if takers := _takers(name):
         return f"; it is a parameter of {takers}"
     known = dict.fromkeys(each.name for model in flux.MODELS.values() for each in flux.parameters(model))
-    for close in difflib.get_close_matches(plain, known, n=1, cutoff=0.8):
-        return f"; did you mean {close!r}? it is a parameter of {_takers(close)}"
+    if close := closest(plain, known, cutoff=0.8):
+        return f"; {question(close)} it is a parameter of {_takers(close)}"
     return f"; {otherwise}"
 
 

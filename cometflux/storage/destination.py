@@ -47,10 +47,12 @@ def find_destination(name: str, where: object) -> Folder | Store:
     if isinstance(where, Store):
         return where
     if not isinstance(where, str | Path) or not str(where).strip():
-        raise ConfigError(f"{name}={where!r}: allowed is the path of a folder, or a URL such as s3://bucket/prefix")
+        allowed = "allowed is the path of a folder, or a URL such as s3://bucket/prefix"
+        raise ConfigError(setting=name, given=where, allowed=allowed)
     if isinstance(where, str) and is_url(where):
         return open_store(where)
     path = Path(where)
     if is_flattened(path.parts):
-        raise ConfigError(f"{name}={str(path)!r}: a Path makes one slash of two; give the URL as a string")
+        allowed = "a Path makes one slash of two; give the URL as a string"
+        raise ConfigError(setting=name, given=str(path), allowed=allowed)
     return Folder(path)

@@ -15,7 +15,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cometflux.errors import ConfigError
+from cometflux.errors import ConfigError, needs_extra
 from cometflux.locations import Location, StoredFile, StoredImage
 from cometflux.storage.backend import FileFacts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
@@ -66,12 +66,8 @@ def open_store(url: str, **options: Any) -> "Store":
         location = Location.of(url)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    try:
+    with needs_extra(f"saving to {location.scheme}://", "store", "obstore"):
         from obstore import store
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "obstore":
-            raise
-        raise ConfigError(f'saving to {location.scheme}:// needs an extra: pip install "cometflux[store]"') from error
     make: dict[str, Callable[..., ObjectStore]] = {
         "s3": store.S3Store,
         "gs": store.GCSStore,

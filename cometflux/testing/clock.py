@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable
 
+from cometflux.number_checks import is_number
+
 
 class Clock:
     """A clock that runs, stands still, or is put forward; in seconds."""
@@ -50,7 +52,7 @@ class Clock:
         Raises:
             ValueError: *seconds* is not a number from 0.
         """
-        if not (isinstance(seconds, int | float) and 0 <= seconds < float("inf")):
+        if not is_number(seconds, 0):
             raise ValueError(f"advance({seconds!r}): allowed is a number of seconds from 0")
         with self._lock:
             self._ahead += seconds

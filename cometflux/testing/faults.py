@@ -8,6 +8,9 @@ from typing import Any
 
 import attrs
 
+from cometflux.number_checks import is_number, is_whole, whole_phrase
+from cometflux.testing.errors import ArgumentError, UnknownFaultError
+
 CREATE, GET, PREDICTION, OUTPUT = "create", "get", "prediction", "output"
 
 
@@ -110,18 +113,18 @@ def plan(
     """
     fault = FAULTS.get(name)
     if fault is None:
-        raise ValueError(f"there is no fault {name!r}; the faults are {', '.join(FAULTS)}")
+        raise UnknownFaultError(name, tuple(FAULTS))
     place = fault.on if on is None else on
     if place not in (fault.on, *fault.also):
         raise ValueError(f"{name} cannot happen on {place!r}; it can on {', '.join((fault.on, *fault.also))}")
-    if isinstance(times, bool) or not isinstance(times, int) or times < 1:
-        raise ValueError(f"times={times!r}: allowed is a whole number from 1")
-    if rate is not None and not (isinstance(rate, int | float) and 0 <= rate <= 1):
-        raise ValueError(f"rate={rate!r}: allowed is a number from 0 to 1")
+    if not is_whole(times, 1):
+        raise ArgumentError("times", times, f"allowed is {whole_phrase(1)}")
+    if rate is not None and not is_number(rate, 0, 1):
+        raise ArgumentError("rate", rate, "allowed is a number from 0 to 1")
     if after and place != CREATE:
         raise ValueError(f"after=True is for faults on 'create'; {name} was to happen on {place!r}")
     if prompt is not None and (not isinstance(prompt, str) or not prompt):
-        raise ValueError(f"prompt={prompt!r}: allowed is a text that is not empty")
+        raise ArgumentError("prompt", prompt, "allowed is a text that is not empty")
     return Planned(name=name, on=place, after=after, rate=rate, left=times, prompt=prompt)
 
 

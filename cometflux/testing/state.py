@@ -12,9 +12,11 @@ from typing import Any
 import attrs
 from aiohttp import web
 
+from cometflux.number_checks import is_number
 from cometflux.testing.artwork import draw, frame
 from cometflux.testing.bills import Bill, SeenRequest
 from cometflux.testing.clock import Clock
+from cometflux.testing.errors import ArgumentError
 from cometflux.testing.fake_predictions import FakePrediction, derive_seed, make_id
 from cometflux.testing.faults import PREDICTION, FaultQueue, prompt_of
 
@@ -36,12 +38,12 @@ class ServiceSettings:
     def __attrs_post_init__(self) -> None:
         if not self.key:
             raise ValueError("key: allowed is a text that is not empty")
-        if not callable(self.latency) and not (isinstance(self.latency, int | float) and self.latency >= 0):
-            raise ValueError(f"latency={self.latency!r}: allowed is a number of seconds from 0, or a function")
-        if not 64 <= self.pixels <= 16_000_000:
-            raise ValueError(f"pixels={self.pixels!r}: allowed is a number from 64 to 16000000")
+        if not callable(self.latency) and not is_number(self.latency, 0):
+            raise ArgumentError("latency", self.latency, "allowed is a number of seconds from 0", ", or a function")
+        if not is_number(self.pixels, 64, 16_000_000):
+            raise ArgumentError("pixels", self.pixels, "allowed is a number from 64 to 16000000")
         if not self.lifetime >= 0:
-            raise ValueError(f"lifetime={self.lifetime!r}: allowed is a number of seconds from 0")
+            raise ArgumentError("lifetime", self.lifetime, "allowed is a number of seconds from 0")
 
 
 class State:

@@ -18,6 +18,7 @@ from yarl import URL
 from cometflux.errors import AnswerError, ConfigError, ConnectError, Money, OutputError, UnknownSubmissionError
 from cometflux.images.data_uris import read_data_uri
 from cometflux.protocol.requests import Request, Response
+from cometflux.protocol.responses import is_transient
 from cometflux.transport.addresses import is_loopback, is_public, may_be_public
 from cometflux.transport.connector import TappedConnector, body_of, tapping
 from cometflux.transport.deadlines import Deadlines
@@ -59,7 +60,8 @@ class AiohttpTransport:
         largest_output: int = LARGEST_OUTPUT,
     ) -> None:
         if ssl is not None and not isinstance(ssl, tls.SSLContext):
-            raise ConfigError(f"ssl={ssl!r}: allowed is an ssl.SSLContext, as ssl.create_default_context makes one")
+            allowed = "allowed is an ssl.SSLContext, as ssl.create_default_context makes one"
+            raise ConfigError(setting="ssl", given=ssl, allowed=allowed)
         # Given with each request: aiohttp would send a session's own headers to a proxy, too.
         self._headers = {"Authorization": f"Bearer {key}"}
         self._secrets = tuple(spellings(key, proxy))
@@ -196,8 +198,8 @@ class AiohttpTransport:
                     # As it stands: a presigned URL must not be rewritten.
                     return str(answer.url.join(URL(target, encoded=True)))
                 if answer.status != 200:
-                    passing = answer.status >= 500 or answer.status in (408, 425, 429)
-                    raise OutputError(f"fetching the output was answered with HTTP {answer.status}", passing)
+                    message = f"fetching the output was answered with HTTP {answer.status}"
+                    raise OutputError(message, is_transient(answer.status))
                 if answer.headers.get("content-encoding", "identity") != "identity":
                     raise OutputError("the output came compressed, which was not asked for")
                 body = bytearray()

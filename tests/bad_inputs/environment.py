@@ -33,7 +33,7 @@ ADDRESSES = {
     "a file": ("file:///v1", HTTP),
     "quotes": ("'https://example.com/v1'", HTTP),
     "no host": ("https:///v1", HTTP),
-    "a port that is none": ("https://example.com:99999/v1", "is not a URL: Port out of range"),
+    "a port that is none": ("https://example.com:99999/v1", "is not a URL (Port out of range"),
     "half an IPv6 address": ("https://[::1/v1", "is not a URL"),
     "a query": (f"https://example.com/v1?key={KEY}", "allowed is no query and no fragment"),
     "a fragment": (f"https://example.com/v1#{KEY}", "allowed is no query and no fragment"),

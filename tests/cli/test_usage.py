@@ -195,7 +195,7 @@ def test_a_bad_argument_is_one_line_and_exit_code_2(arguments, message, folder, 
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        ("generate fox", {"COMETAPI_KEY": " "}, "there is no API key: set COMETAPI_KEY, or try it with --local\n"),
+        ("generate fox", {"COMETAPI_KEY": " "}, "there is no API key; set COMETAPI_KEY, or try it with --local\n"),
         ("generate fox", {"COMETAPI_KEY": "Bearer x"}, "the API key begins with the word Bearer; give the key alone"),
         ("generate fox --base-url ftp://x", {}, "--base-url 'ftp://x': allowed is an http or https URL with a host"),
         (

@@ -299,7 +299,7 @@ def test_what_is_written_to_stdout_beside_the_protocol_goes_to_stderr(capfd):
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        pytest.param([], 3, "there is no API key: set COMETAPI_KEY, or try it with --local", id="no key"),
+        pytest.param([], 3, "there is no API key; set COMETAPI_KEY, or try it with --local", id="no key"),
         pytest.param(["--max-predictions", "-1"], 2, "allowed is a whole number from 0", id="a negative cap"),
         pytest.param(["--max-predictions", "many"], 2, "allowed is a whole number from 0", id="a cap that is none"),
         pytest.param(["--wait", "0"], 2, "allowed is a whole number from 1 to 86400", id="no wait"),

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometflux.errors import ConfigError
+from cometflux.number_checks import check_limit
 from cometflux.pacing.circuit_breaker import CircuitBreaker
-from cometflux.pacing.pacer import FIRST_WINDOW, LONGEST_OWN_PAUSE, LONGEST_PAUSE, Pacer, check_limit
+from cometflux.pacing.pacer import FIRST_WINDOW, LONGEST_OWN_PAUSE, Pacer
 from cometflux.pacing.retry_budget import RetryBudget
+from cometflux.protocol.rate_headers import LONGEST_PAUSE
 
 NAN, INF = math.nan, math.inf
 

@@ -184,7 +184,7 @@ def test_a_number_of_tries_is_a_whole_number_from_one(tries):
     "seconds", [0, -1, math.nan, math.inf, 3601, 10**400, True, "1", None], ids=lambda v: repr(v)[:9]
 )
 def test_a_wait_is_at_most_an_hour(name, seconds):
-    with pytest.raises(ConfigError, match=f"^{name}=.*: allowed are more than 0 and at most 3600 seconds$"):
+    with pytest.raises(ConfigError, match=f"^{name}=.*: allowed is a number of seconds above 0, and at most 3600$"):
         RetryPolicy(**{name: seconds})
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cometflux.errors import ConfigError
-from cometflux.polling.policy import LONGEST_INTERVAL, PollPolicy, check_seconds
+from cometflux.number_checks import check_seconds
+from cometflux.polling.policy import LONGEST_INTERVAL, PollPolicy
 from cometflux.polling.schedule import Schedule
 
 BAD_SECONDS = [0, -1, -0.0, math.nan, math.inf, -math.inf, 10**400, True, False, "1", None, [1], 1j]

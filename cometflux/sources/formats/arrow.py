@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from cometflux.sources.errors import Fault, SourceError, missing_extra
+from cometflux.errors import needs_extra
+from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.rows import Row, Source
 
 if TYPE_CHECKING:
@@ -33,10 +34,8 @@ def import_pyarrow(what: str) -> Any:
     Raises:
         ConfigError: the extra ``parquet`` is missing.
     """
-    try:
+    with needs_extra(what, "parquet", "pyarrow"):
         import pyarrow
-    except ModuleNotFoundError as error:
-        raise missing_extra(what, "parquet") from error
     return pyarrow
 
 

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from cometflux.sources.errors import Fault, SourceError, missing_extra
+from cometflux.errors import needs_extra
+from cometflux.sources.errors import Fault, SourceError
 
 LARGEST = 2**20
 """How many bytes a document may have."""
@@ -65,10 +66,8 @@ def read_document(text: str, name: str) -> Node:
         SourceError: it is no YAML, or holds something that is not read.
         ConfigError: the extra ``batch`` is missing.
     """
-    try:
+    with needs_extra("a YAML file", "batch", "yaml"):
         import yaml
-    except ModuleNotFoundError as error:
-        raise missing_extra("a YAML file", "batch") from error
     try:
         return _Reader(yaml.parse(text, Loader=yaml.SafeLoader)).read()
     except _RefusedError as error:

@@ -1,12 +1,12 @@
 """What stands in the file of a sweep: its words, each with its values and their lines. Nothing is multiplied here."""
 
-import difflib
 from collections.abc import Iterator
 from typing import TypeAlias
 
 import attrs
 
 from cometflux import flux
+from cometflux.models.words import closest, question
 from cometflux.sources.errors import Fault
 from cometflux.sources.formats import yaml_documents
 from cometflux.sources.formats.yaml_documents import Mapping, Node, Scalar
@@ -143,9 +143,8 @@ def _entries(sweep: Sweep, word: str, node: Node) -> Iterator[tuple[Cells, int]]
 
 def _constant(sweep: Sweep, name: Scalar, node: Node) -> Cell | None:
     if isinstance(node, Mapping) or (isinstance(node, yaml_documents.Sequence) and _holds_mappings(node)):
-        close = difflib.get_close_matches(name.text, _WORDS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else f"; a sweep has {', '.join(_WORDS)} and parameters"
-        sweep.faults.append(Fault(f"{name.text!r} is no word of a sweep{hint}", name.line))
+        hint = question(closest(name.text, _WORDS)) or f"a sweep has {', '.join(_WORDS)} and parameters"
+        sweep.faults.append(Fault(f"{name.text!r} is no word of a sweep; {hint}", name.line))
         return None
     if isinstance(node, yaml_documents.Sequence) and not _takes_list(name.text):
         fault = f"{name.text}: a list stands where one value is expected; what is to be multiplied stands in matrix"
@@ -197,9 +196,9 @@ def _check_names(sweep: Sweep) -> None:
         sweep.faults.append(Fault(f"{name!r} stands in matrix and outside of it", line))
     for entry, line in sweep.exclude:
         for name in entry.keys() - sweep.axes.keys():
-            close = difflib.get_close_matches(name, sweep.axes, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            sweep.faults.append(Fault(f"exclude: {name!r} is not in matrix{hint}", line))
+            meant = question(closest(name, sweep.axes))
+            fault = f"exclude: {name!r} is not in matrix"
+            sweep.faults.append(Fault(f"{fault}; {meant}" if meant else fault, line))
     for entry, line in sweep.include:
         replaced = [name for name in entry if name in sweep.constants]
         if sweep.axes and replaced and not entry.keys() & sweep.axes.keys():

@@ -11,6 +11,8 @@ from typing import Any
 
 import attrs
 
+from cometflux.models.words import closest, question
+
 LONGEST = 100_000
 """How many characters a text made by a template may have."""
 
@@ -106,15 +108,10 @@ def _text_of(name: str, values: Mapping[str, Any]) -> str:
 
 def missing(name: str, known: Iterable[str]) -> str:
     """Say that a template takes a name that is not there, and which one may be meant."""
-    import difflib
-
     names = [*known]
-    close = difflib.get_close_matches(name.lower(), {each.lower(): each for each in names}, n=1)
-    meant = next((each for each in names if close and each.lower() == close[0]), None)
-    if meant:
-        return f"the template takes {{{name}}}, and there is none; did you mean {{{meant}}}?"
     listed = ", ".join(map(str, names[:8])) or "nothing"
-    return f"the template takes {{{name}}}, and there is none; what there is: {listed}"
+    hint = question(closest(name, names), "{{{}}}".format) or f"what there is: {listed}"
+    return f"the template takes {{{name}}}, and there is none; {hint}"
 
 
 def check_length(length: int) -> None:

@@ -4,11 +4,10 @@ import hashlib
 import io
 import random
 
-try:
+from cometflux.errors import needs_extra
+
+with needs_extra("the local service", "local", "PIL"):
     from PIL import Image
-except ModuleNotFoundError as error:
-    needed = 'the local service draws with Pillow: pip install "cometflux[local]"'
-    raise ModuleNotFoundError(needed, name="PIL") from error
 
 from cometflux.testing.artwork.canvas import Canvas
 from cometflux.testing.artwork.lettering import letter
