@@ -438,7 +438,7 @@ async def test_a_transport_s_own_errors_are_shown_by_name_only(exporter, observe
         async def aclose(self):
             pass
 
-        ask = download = submit
+        send = download = submit
 
     async with Session(Broken(), on_event=observer) as session:
         with pytest.raises(UnknownSubmissionError):

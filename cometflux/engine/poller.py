@@ -188,7 +188,7 @@ class Poller:
         else:
             entry.prediction = prediction
             now = self._clock()
-            self._schedule.again(poll, asked, now, self._pacer.rate(now))
+            self._schedule.reschedule(poll, asked, now, self._pacer.rate(now))
         self._look()
 
     def _end(self, poll: PendingPoll, entry: TrackedJob, prediction: Prediction) -> None:
@@ -204,8 +204,8 @@ class Poller:
         get = self._get(
             entry.prediction.id,
             input_size=entry.input_size,
-            also=entry.prediction.extra.get("id"),
-            given=entry.job.input,
+            other_id=entry.prediction.extra.get("id"),
+            known_input=entry.job.input,
         )
         try:
             prediction = await self._in_time(get, poll)

@@ -21,7 +21,7 @@ def check_embed(embed: object) -> None:
 
 def check_transport(transport: object) -> None:
     """Refuse a value that lacks a verb of `Transport`."""
-    verbs = ("submit", "ask", "download", "aclose")
+    verbs = ("submit", "send", "download", "aclose")
     if isinstance(transport, type) or not all(callable(getattr(transport, verb, None)) for verb in verbs):
         raise ConfigError(f"transport={transport!r}: allowed is an object with {', '.join(verbs)}, as Transport says")
 

@@ -215,7 +215,7 @@ SETTINGS = [
     settings("ssl=True: allowed is an ssl.SSLContext", ssl=True),
     settings("unexpected keyword argument 'timeout'", TypeError, timeout=5),
     Given("a session without a transport", lambda: Session(None), ConfigError, "transport=None: allowed is an object"),
-    Given("the class of a transport", lambda: Session(AiohttpTransport), ConfigError, "submit, ask, download, aclose"),
+    Given("the class of a transport", lambda: Session(AiohttpTransport), ConfigError, "submit, send, download, aclose"),
     Given("a transport that only submits", lambda: Session(type("T", (), {"submit": 1})()), ConfigError, "transport="),
     *(
         Given(
@@ -228,7 +228,7 @@ SETTINGS = [
     ),
     Given("a poll interval of 0", lambda: PollPolicy.every(0), ConfigError, "floor=0: allowed is a number"),
     Given("a poll interval as text", lambda: PollPolicy.every("1"), ConfigError, "floor='1': allowed is"),
-    Given("no polls", lambda: PollPolicy(polls=0), ConfigError, "polls=0: allowed is a number of questions"),
+    Given("no polls", lambda: PollPolicy(polls=0), ConfigError, "polls=0: allowed is a number of polls"),
     Given("a floor above the ceiling", lambda: PollPolicy(floor=40), ConfigError, "floor=40: allowed is at most"),
     Given("patience of NaN", lambda: PollPolicy(patience=math.nan), ConfigError, "patience=nan: allowed is a number"),
     Given("no try", lambda: RetryPolicy(tries=0), ConfigError, "tries=0: allowed is a whole number from 1"),
@@ -392,7 +392,7 @@ CALLS = [
         ConnectError,
         "nothing could be sent: the HTTP library broke (ValueError)",
     ),
-    Given("fetch a path", lambda s, _: s.client.download("a.png"), OutputError, "fetched are https URLs only"),
+    Given("fetch a path", lambda s, _: s.client.download("a.png"), OutputError, "only https URLs are fetched"),
 ]
 
 

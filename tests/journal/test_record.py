@@ -108,7 +108,7 @@ class Way(RuleBasedStateMachine):
     @precondition(lambda self: self.stands(State.INTENT))
     @rule()
     def doubted(self):
-        self.move(self.record.ended(OutcomeKind.UNKNOWN, None, UnknownSubmissionError("lost", "no answer")))
+        self.move(self.record.ended(OutcomeKind.UNKNOWN, None, UnknownSubmissionError("lost", "no response")))
         assert NextStep.DECIDE is self.record.step()
 
     @precondition(lambda self: self.stands(State.PLANNED) and not self.record.earlier)

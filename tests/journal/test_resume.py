@@ -159,9 +159,9 @@ class Timed(AiohttpTransport):
         self.accepted = asyncio.get_running_loop().time()
         return response
 
-    async def ask(self, request):
+    async def send(self, request):
         self.asked = self.asked or asyncio.get_running_loop().time()
-        return await super().ask(request)
+        return await super().send(request)
 
 
 async def test_what_one_run_learned_of_a_model_the_next_one_knows(tmp_path, caplog):

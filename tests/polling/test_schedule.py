@@ -33,7 +33,7 @@ def test_a_policy_takes_any_length_of_time(value):
 def test_a_policy_refuses_what_is_no_number_of_questions(value):
     with pytest.raises(ConfigError) as caught:
         PollPolicy(polls=value)
-    assert f"polls={value!r}: allowed is a number of questions from 1 to 1000" == str(caught.value)
+    assert f"polls={value!r}: allowed is a number of polls from 1 to 1000" == str(caught.value)
 
 
 def test_a_policy_refuses_a_floor_above_its_ceiling():
@@ -94,7 +94,7 @@ def test_a_question_that_succeeds_forgets_the_failures():
     schedule = Schedule(every(1.0))
     poll = first(schedule)
     times(schedule, poll, 3)
-    schedule.again(poll, 100.0, 100.0)
+    schedule.reschedule(poll, 100.0, 100.0)
     assert (101.0, 0) == (schedule.next_due, poll.failures)
 
 
@@ -147,7 +147,7 @@ def test_a_question_is_neither_sooner_than_the_interval_nor_later_than_the_bound
         assert soonest * (1 - 1e-12) <= due <= latest * (1 + 1e-12)
         now = max(now, due)
         assert [poll] == schedule.pop_due(now)
-        schedule.fail(poll, now) if failed else schedule.again(poll, now, now)
+        schedule.fail(poll, now) if failed else schedule.reschedule(poll, now, now)
 
 
 class ScheduleMachine(RuleBasedStateMachine):
@@ -174,7 +174,7 @@ class ScheduleMachine(RuleBasedStateMachine):
     def again(self, data, failed):
         poll = self.taken.pop(data.draw(st.integers(0, len(self.taken) - 1)))
         failures = poll.failures + 1 if failed else 0
-        self.schedule.fail(poll, self.now) if failed else self.schedule.again(poll, self.now, self.now)
+        self.schedule.fail(poll, self.now) if failed else self.schedule.reschedule(poll, self.now, self.now)
         assert failures == poll.failures
         # Ages are counted from acceptance, so the last digit may differ.
         due = self.now + min(2.0**failures, 30.0) if failed else poll.began + ((self.now - poll.began) + 1.0)
@@ -235,7 +235,7 @@ def make(schedule, count, draw, *, slots=16, now=0.0):
                 delays.append(late)
                 start()
             else:
-                schedule.again(poll, now, now)
+                schedule.reschedule(poll, now, now)
     schedule.pop_due(math.inf)
     return polls, delays
 
@@ -323,7 +323,7 @@ def test_what_was_learned_is_taken_up_by_the_next_schedule():
     first_schedule, kept = Schedule(PollPolicy()), {}
     for number in range(40):
         poll = first_schedule.add(number, 0.0, model="m")
-        first_schedule.again(poll, 4.5, 4.5)
+        first_schedule.reschedule(poll, 4.5, 4.5)
         kept |= {"m": observed} if (observed := first_schedule.end(poll, 5.0)) else {}
     later = Schedule(PollPolicy())
     later.take_up(kept)
@@ -353,7 +353,7 @@ def test_whatever_the_clock_does_the_next_question_is_within_the_bounds(steps):
             schedule.end(poll, now + jump)
             poll = schedule.add("a", now, model="m")
         elif what == "ran":
-            schedule.again(poll, now + jump, now)
+            schedule.reschedule(poll, now + jump, now)
         else:
             schedule.fail(poll, now)
         assert schedule.next_due <= max(poll.ends, now + 30.0)
@@ -372,7 +372,7 @@ def ask_for(schedule, polls, seconds, most):
             now = free = max(due, free)
             free += 1 / most
             asked[poll.subject].append(now)
-            schedule.again(poll, now, now, most)
+            schedule.reschedule(poll, now, now, most)
     return asked
 
 
@@ -400,7 +400,7 @@ def test_what_is_over_is_no_longer_counted():
     for poll in polls[1:]:
         schedule.pop_due(1.0)
         schedule.end(poll, 1.0)
-    schedule.again(polls[0], 1.0, 1.0, 1.0)
+    schedule.reschedule(polls[0], 1.0, 1.0, 1.0)
     assert 2.0 == schedule.next_due
 
 
@@ -410,7 +410,7 @@ def test_a_gap_is_stretched_by_as_much_as_is_due_too_much(most, due):
     polls = [schedule.add(number, 0.0) for number in range(100)]
     schedule.pop_due(1.0)
     for poll in polls:
-        schedule.again(poll, 1.0, 1.0)
+        schedule.reschedule(poll, 1.0, 1.0)
     schedule.pop_due(2.0)
-    schedule.again(polls[0], 2.0, 2.0, most)
+    schedule.reschedule(polls[0], 2.0, 2.0, most)
     assert due == pytest.approx(schedule.next_due)

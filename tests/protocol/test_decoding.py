@@ -193,12 +193,12 @@ def test_what_is_read_can_be_written_again(value):
     ids=repr,
 )
 def test_an_answer_that_is_no_object_is_told_so(value, kind):
-    assert f"the answer is {kind} where an object is expected" in refusal_of(value)
+    assert f"the response is {kind}, not an object" in refusal_of(value)
     assert load_created(body_of(value)) is None
 
 
 def test_an_unreadable_answer_is_shown_in_part():
-    with pytest.raises(AnswerError, match=r"the answer is not JSON \(it begins with '<html> Bad gateway'\)"):
+    with pytest.raises(AnswerError, match=r"the response is not JSON \(it begins with '<html> Bad gateway'\)"):
         load_json(b"<html>\n  Bad gateway")
     with pytest.raises(AnswerError, match=r"it is empty"):
         load_json(b"")
@@ -281,7 +281,7 @@ def test_a_status_is_read_in_both_vocabularies_and_any_case(word, status, spell)
 
 @pytest.mark.parametrize("word", [None, "", 5, True, ["succeeded"], {}], ids=repr)
 def test_an_answer_without_a_status_is_no_answer(word):
-    assert "the answer has no status" in refusal_of(flat(status=word))
+    assert "the response has no status" in refusal_of(flat(status=word))
 
 
 @pytest.mark.parametrize(
@@ -448,7 +448,7 @@ def test_the_number_of_a_row_is_no_id():
     ids=["flat", "under data", "wrapped", "task id alone", "task id around an answer without id"],
 )
 def test_an_answer_about_another_prediction_is_no_answer(answer):
-    assert "the answer is about prediction 'p1'" in refusal_of(answer, "p2")
+    assert "the response is about prediction 'p1'" in refusal_of(answer, "p2")
 
 
 @pytest.mark.parametrize("asked", ["p1", "task-9"])
@@ -847,7 +847,7 @@ def test_an_input_that_the_service_repeats_is_that_of_the_job():
     given = {"prompt": "a boat"}
     answer = b'{"id": "p1", "status": "starting", "input": {"prompt": "a boat"}}'
     assert load_created(answer, given).input is given
-    assert load_prediction(answer, "p1", given=given).input is given
+    assert load_prediction(answer, "p1", known_input=given).input is given
 
 
 def test_an_input_that_the_service_changed_is_kept_as_it_says():

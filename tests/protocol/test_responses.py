@@ -212,7 +212,7 @@ def test_a_plain_refusal_that_comes_as_another_status_is_a_refusal(status, body)
 def test_a_redirect_is_a_refusal_by_somebody_else(status, body):
     error = refusal_of(answer(status, body, {"location": "https://example.com/", **HTML}))
     assert (RejectedError, Money.REJECTED, True) == (type(error), error.money, error.is_foreign)
-    assert f"the service answered with a redirect (HTTP {status}); the base URL is probably wrong" == error.message
+    assert f"the response is a redirect (HTTP {status}); the base URL is probably wrong" == error.message
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_a_question_learns_how_long_to_wait():
 def test_an_answer_that_broke_off_is_asked_for_again(body):
     error = trouble_of(answer(200, body, JSON, "the connection was lost"))
     assert (AnswerError, "p1", Money.ACCEPTED) == (type(error), error.prediction_id, error.money)
-    assert "the answer broke off: the connection was lost" in str(error)
+    assert "the response broke off: the connection was lost" in str(error)
 
 
 @pytest.mark.parametrize(
