@@ -81,7 +81,7 @@ class Throttled:
 
 @attrs.frozen(kw_only=True)
 class Retried:
-    """A job is submitted again: the last attempt was provably not sent, or the caller allowed to risk a second charge."""
+    """A job is submitted again, because its last attempt was not accepted or the caller allowed another charge."""
 
     key: str
     index: int

@@ -49,7 +49,7 @@ class ImageKind(ParameterKind):
             is_file = "://" not in value and not value.startswith("data:")
             raise self.refusal(field, value, "; wrap the name of a file in pathlib.Path" if is_file else "")
         elif re.search(r"\s", value):
-            raise self.refusal(field, value, "; a URL holds no white space")
+            raise self.refusal(field, value, "; a URL has no white space")
         check_encodable(field, value)
 
     def read_text(self, field: str, text: str, folder: Path) -> str | Path:
@@ -95,12 +95,12 @@ class ImagesKind(ParameterKind):
 
     @property
     def phrase(self) -> str:
-        """How many images, and of what sort."""
+        """The maximum number of images, and the kinds of images."""
         return f"a list of at most {self.most_images} images, each {_AN_IMAGE}"
 
     @property
     def summary(self) -> str:
-        """How many images."""
+        """The maximum number of images."""
         return f"up to {self.most_images} files, URLs or data URIs"
 
     @property
