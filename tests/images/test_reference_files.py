@@ -121,9 +121,7 @@ async def test_a_file_larger_than_eight_mebibytes_is_refused(tmp_path):
     assert await read_images(job(image=path))
     os.truncate(path, LARGEST_IMAGE_INPUT + 1)
     message = str(await refusal_of(job(image=path)))
-    assert message.endswith(
-        "a.png' was given; the most that is sent with a job is 8 MiB; give a URL for a larger image"
-    )
+    assert message.endswith("a.png' was given; at most 8 MiB are sent with a job; give a URL for a larger image")
     # Of a file without end no more is read than that.
     os.truncate(path, 2**40)
     assert message == str(await refusal_of(job(image=path)))

@@ -233,7 +233,7 @@ def test_an_odd_key_is_shown_as_a_value(name):
 
 def test_a_key_that_is_no_string_is_refused():
     message = message_of(flux.check_input, "black-forest-labs/flux-schnell", {5: 1})
-    assert "input: 5 was given; the name of a parameter is a string" == message
+    assert "input: 5 was given; the name of a parameter must be a string" == message
 
 
 def test_null_is_to_be_left_out():
@@ -461,7 +461,7 @@ def test_any_other_data_uri_is_taken_as_it_is(uri):
 
 @pytest.mark.parametrize("url", ["https://exa mple.com/a.png", "https://example.com/a.png\nhttps://example.com/b.png"])
 def test_a_url_with_white_space_is_refused(url):
-    assert message_of(flux.Dev, prompt="a boat", image=url).endswith("; a URL holds no white space")
+    assert message_of(flux.Dev, prompt="a boat", image=url).endswith("; a URL has no white space")
 
 
 @pytest.mark.parametrize("url", ["http://", "https:///a.png", "https://?a", "ftp://example.com/a.png", "file:///a.png"])

@@ -632,7 +632,7 @@ def test_the_largest_image_is_eight_mebibytes():
     data = picture("PNG").ljust(LARGEST_IMAGE_INPUT, b"\0")
     assert sent(image=data)
     error = refused(image=data + b"\0")
-    assert "image: a value of 8388609 bytes was given; the most that is sent with a job is 8 MiB" in str(error)
+    assert "image: a value of 8388609 bytes was given; at most 8 MiB are sent with a job" in str(error)
 
 
 @pytest.mark.parametrize("value", [Path("cat.png"), [Path("cat.png")], {"a": Path("cat.png")}], ids=repr)

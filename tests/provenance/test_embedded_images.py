@@ -80,7 +80,7 @@ def test_the_record_beside_an_image_has_the_size_and_digest_of_the_file_as_writt
 def test_what_speaks_against_it_stands_in_the_record(tmp_path):
     image = write_output(tmp_path, "a", picture("GIF"), RECORD, embeds=True)
     assert picture("GIF") == image.path.read_bytes()
-    assert {"embedded": False, "not_embedded": "a GIF takes none"}.items() <= told(image.path).items()
+    assert {"embedded": False, "not_embedded": "a GIF cannot hold a record"}.items() <= told(image.path).items()
 
 
 def test_without_embedding_nothing_is_said_of_it(tmp_path):

@@ -40,7 +40,7 @@ def test_a_picture_tells_how_it_was_made(saved, embeds, as_text):
 def test_a_picture_by_itself_tells_only_what_is_in_it(saved, embeds, tmp_path):
     moved = saved.rename(tmp_path / "moved.png")
     if not embeds:
-        with pytest.raises(ConfigError, match=r"nothing tells how .*moved.png' was made: .* \(moved.json\)"):
+        with pytest.raises(ConfigError, match=r"no record says how .*moved.png' was made: .* \(moved.json\)"):
             read.read_provenance(moved)
         return
     found = read.read_provenance(moved)
@@ -61,7 +61,7 @@ def test_that_a_picture_was_changed_is_told(saved):
 def test_the_record_of_another_picture_is_not_taken_for_its_own(saved, tmp_path):
     other = tmp_path / "a.jpg"
     other.write_bytes(picture("JPEG"))
-    with pytest.raises(ConfigError, match="nothing tells how"):
+    with pytest.raises(ConfigError, match="no record says how"):
         read.read_provenance(other)
 
 
@@ -69,7 +69,7 @@ def test_the_record_of_another_picture_is_not_taken_for_its_own(saved, tmp_path)
 def test_a_record_that_is_none_tells_nothing(text, tmp_path):
     (tmp_path / "b.png").write_bytes(picture())
     (tmp_path / "b.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match="nothing tells how"):
+    with pytest.raises(ConfigError, match="no record says how"):
         read.read_provenance(tmp_path / "b.png")
 
 
@@ -89,10 +89,10 @@ def make(kind, path):
     ("kind", "said"),
     [
         ("nothing", "the picture '{}' cannot be read: No such file or directory"),
-        ("a folder", "'{}' is no file; give a picture"),
-        ("a pipe", "'{}' is no file; give a picture"),
-        ("a text", "'{}' is no PNG, JPEG, WebP or GIF"),
-        ("an empty file", "'{}' is no PNG, JPEG, WebP or GIF"),
+        ("a folder", "'{}' is not a file; give a picture"),
+        ("a pipe", "'{}' is not a file; give a picture"),
+        ("a text", "'{}' is not a PNG, JPEG, WebP or GIF"),
+        ("an empty file", "'{}' is not a PNG, JPEG, WebP or GIF"),
     ],
 )
 def test_what_is_no_picture_is_one_clear_error(kind, said, tmp_path):

@@ -170,7 +170,9 @@ class Line:
                 how = await call.how
         except TimeoutError as error:
             self.desk.break_off(prompt)
-            raise UnknownSubmissionError("the submission was sent, and no response came in time", "no response") from error
+            raise UnknownSubmissionError(
+                "the submission was sent, and no response came in time", "no response"
+            ) from error
         except asyncio.CancelledError:
             if not self._is_cut:
                 self.desk.break_off(prompt)
