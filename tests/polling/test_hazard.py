@@ -39,7 +39,7 @@ def share(lengths, age):
     [lognormal(2000, 2.0, 0.3), lognormal(2000, 20.0, 0.6), lognormal(1400, 2.0, 0.3) + lognormal(600, 20.0, 0.3)],
     ids=["narrow", "wide", "two humps"],
 )
-def test_the_estimate_tells_how_many_still_run_at_each_age(lengths):
+def test_the_estimate_gives_the_share_that_still_runs_at_each_age(lengths):
     random.Random(5).shuffle(lengths)
     hazard = watched(lengths[:500], gap=0.3).estimate()
     for age in [0.2, 0.5, 1, 1.5, 2, 2.5, 3, 5, 10, 15, 20, 30, 50]:
@@ -52,7 +52,7 @@ def test_those_that_still_run_count():
     assert 0.5 == pytest.approx(watched(lengths, until=10.0).estimate().surviving(8.0), abs=0.06)
 
 
-def test_ends_between_the_same_two_questions_are_told_apart_by_those_between_others():
+def test_ends_between_the_same_two_polls_are_separated_by_other_polls():
     lengths = lognormal(300, 2.0, 0.1)
     observed = watched(lengths, gap=1.5)
     shares = []
@@ -70,7 +70,7 @@ def test_with_nothing_seen_there_is_an_estimate_all_the_same():
     assert 0.0 < hazard.after(0.0, 0.5) < math.inf
 
 
-def test_what_was_seen_long_ago_counts_less():
+def test_old_observations_count_less():
     observed = watched(lognormal(2000, 1.0, 0.2))
     for length in lognormal(2000, 10.0, 0.2):
         observed.ran(0.0, length - 0.2)
@@ -78,7 +78,7 @@ def test_what_was_seen_long_ago_counts_less():
     assert observed.estimate().surviving(3.0) > 0.9
 
 
-def test_memory_does_not_grow_with_what_was_seen():
+def test_memory_does_not_grow_with_the_observations():
     observed = watched(lognormal(200, 2.0, 0.5))
     sizes = []
     for _ in range(4):
@@ -128,7 +128,7 @@ def test_a_constant_rate_on_the_logarithmic_scale_is_integrated_by_hand():
     assert (1 / 4) ** 4 == pytest.approx(hazard.surviving(4.0) / hazard.surviving(1.0), rel=0.02)
 
 
-def test_what_was_seen_is_written_and_read_again():
+def test_observations_are_written_and_read_again():
     observed = watched(lognormal(300, 2.0, 0.5))
     again = codec.load_observed(codec.dump_observed(observed))
     assert observed.ends == again.ends

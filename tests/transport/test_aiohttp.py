@@ -1,4 +1,4 @@
-"""What the transport says of each thing that can happen to a request, against a real socket server."""
+"""The transport's response or error for everything that can happen to a request, with a real socket server."""
 
 import asyncio
 import base64
@@ -80,7 +80,7 @@ async def test_every_submission_has_a_connection_of_its_own(transports):
     assert 3 == peer.connections
 
 
-async def test_questions_share_a_connection(transports):
+async def test_polls_share_a_connection(transports):
     async with Peer(lambda _: http()) as peer:
         transport = transports(peer)
         for _ in range(3):
@@ -308,7 +308,7 @@ async def test_no_answer_is_decompressed(transports):
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_a_redirect_is_an_answer_and_is_not_followed(transports, status):
+async def test_a_redirect_is_returned_and_not_followed(transports, status):
     async with Peer(lambda _: http(status, b"", "Location: /elsewhere")) as peer:
         transport = transports(peer)
         assert status == (await transport.submit(POST)).status
@@ -398,7 +398,7 @@ async def test_a_transport_that_is_closed_says_that_nothing_was_sent(transports)
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_question_may_take_twenty_seconds(transports):
+async def test_a_poll_times_out_after_twenty_seconds(transports):
     start = asyncio.get_running_loop().time()
     async with Peer(_stall) as peer:
         with pytest.raises(AnswerError, match="nothing within 20 s"):
@@ -406,7 +406,7 @@ async def test_a_question_may_take_twenty_seconds(transports):
     assert 20 == pytest.approx(asyncio.get_running_loop().time() - start, abs=0.01)
 
 
-async def test_no_question_queues_for_a_connection_while_its_time_runs(transports):
+async def test_no_poll_queues_for_a_connection_while_its_timeout_runs(transports):
     async def slow(_, writer):
         await asyncio.sleep(15)
         writer.write(http())
@@ -426,7 +426,7 @@ async def test_times_can_be_set(transports):
             await transport.submit(POST)
 
 
-async def test_a_question_without_a_connection_says_so(transports):
+async def test_a_poll_without_a_connection_reports_it(transports):
     with pytest.raises(ConnectError) as caught:
         await transports(f"http://127.0.0.1:{free_port()}").send(GET)
     assert Money.ACCEPTED is caught.value.money
@@ -468,7 +468,7 @@ async def test_only_https_is_downloaded(transports, url):
 
 
 @pytest.mark.parametrize("url", ["https://[x/y.webp", "https://[::1/y.webp", "https://a]b/"])
-async def test_what_is_no_url_is_not_downloaded(transports, url):
+async def test_a_text_that_is_not_a_url_is_not_downloaded(transports, url):
     with pytest.raises(OutputError, match="which is not a URL"):
         await transports("https://api.cometapi.com/replicate/v1").download(url)
 
@@ -817,7 +817,7 @@ async def test_the_password_of_a_proxy_is_shown_no_further(transports):
 
 
 class Sink:
-    """Takes what is written."""
+    """A writer that keeps the written bytes."""
 
     async def write(self, data):
         pass
@@ -833,7 +833,7 @@ class Sink:
     ],
 )
 async def test_a_body_counts_as_sent_by_whichever_way_its_bytes_are_asked_for(ask_for, size):
-    """What is missed would be taken for proof that nothing left, and be paid for again."""
+    """A missed write would look like proof that nothing was sent, and the job would be charged twice."""
     deadlines = Deadlines(5.0)
     exchange = Exchange(deadlines)
     body = body_of(b"x" * size, exchange)
