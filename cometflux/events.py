@@ -73,7 +73,7 @@ class Polled:
 
 @attrs.frozen(kw_only=True)
 class Throttled:
-    """The service answered with a rate limit (429), so every task of the session waits."""
+    """The service limited the rate (429), so every task of the session waits."""
 
     seconds: float
     """The length of the pause."""

@@ -660,7 +660,7 @@ def test_no_answer_but_429_is_ever_repeated(response):
     ],
     ids=lambda value: f"{value.status}-{value.body[:24]!r}" if isinstance(value, Response) else str(value),
 )
-def test_a_response_that_predicts_the_next_one_stops_submission(response, stops):
+def test_only_a_refusal_of_every_submission_stops_submission(response, stops):
     assert stops is stops_submission(refusal_of(response))
 
 

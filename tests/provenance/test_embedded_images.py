@@ -247,7 +247,9 @@ async def test_no_picture_holds_the_key_or_a_path_of_this_machine(form, opened, 
         (True, True, "the image removed"),
     ],
 )
-async def test_a_later_run_with_another_setting_submits_and_copies_nothing(first, second, harm, opened, service, tmp_path):
+async def test_a_later_run_with_another_setting_submits_and_copies_nothing(
+    first, second, harm, opened, service, tmp_path
+):
     (before,) = await make(opened(embed=first, journal=tmp_path), tmp_path, job())
     if harm == "the image removed":
         before.files[0].unlink()
