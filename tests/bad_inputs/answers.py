@@ -124,7 +124,7 @@ CREATE = [
     *(unknown(f"no object: {name}", body(raw), f"{what}, not an object") for name, raw, what in NO_OBJECT),
     *(unknown(f"no id: {name}", body(value), "without the id of a prediction") for name, value in NO_ID),
     *(
-        unknown(name, body({**CREATED, "id": bad}), "carries an id that cannot be asked after")
+        unknown(name, body({**CREATED, "id": bad}), "carries an id that cannot be polled")
         for name, bad in BAD_IDS.items()
     ),
     unknown("no content", body(b"", 204)),

@@ -215,7 +215,7 @@ def lognormal(chance, median, sigma):
 
 
 def make(schedule, count, draw, *, slots=16, now=0.0):
-    """Run *count* predictions of lengths that are drawn; return how many polls each took, and how late its end was seen."""
+    """Run *count* predictions of drawn lengths; return the number of polls of each, and how late its end was seen."""
     polls, delays = [], []
     asked = {}
 
