@@ -103,7 +103,7 @@ def test_a_file_that_is_not_a_picture_is_one_clear_error(kind, said, tmp_path):
 
 
 def test_a_record_in_the_place_of_its_picture_is_one_clear_error(saved):
-    with pytest.raises(ConfigError, match="is no PNG, JPEG, WebP or GIF; give the picture that it describes"):
+    with pytest.raises(ConfigError, match="is not a PNG, JPEG, WebP or GIF; give the picture that it describes"):
         read.read_provenance(saved.with_suffix(".json"))
 
 
