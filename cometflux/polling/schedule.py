@@ -166,5 +166,5 @@ class Schedule:
 
     @property
     def next_due(self) -> float | None:
-        """When the earliest poll is due; None if there is none."""
+        """When the earliest poll is due; None if the heap is empty."""
         return self._heap[0][0] if self._heap else None

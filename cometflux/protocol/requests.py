@@ -37,7 +37,7 @@ class Response:
     cut: str | None = None
     """How the body broke off before its end; None if it is complete."""
     fault: str | None = None
-    """The class name of the exception that broke it off; None if there was no exception."""
+    """The class name of the exception that broke it off; None if no exception did."""
 
 
 # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────

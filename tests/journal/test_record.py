@@ -339,7 +339,7 @@ def test_bytes_come_back_as_missing_and_refuse_to_be_sent(times):
     (part,) = record.input["images"]
     assert isinstance(part["inner"], encoding.MissingBytes)
     assert len(PNG) == part["inner"]["bytes"]
-    with pytest.raises(InputError, match="give it again"):
+    with pytest.raises(InputError, match="give the image again"):
         encoding.dump_body(Job(model="o/m", input=record.input))
 
 
