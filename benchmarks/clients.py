@@ -79,7 +79,7 @@ class _Pooled:
         async with self._http.request(request.method, url, data=request.body) as answer:
             return Response(status=answer.status, headers=answer.headers, body=await answer.read())
 
-    ask = submit
+    send = submit
 
     async def download(self, url: str) -> bytes:
         raise AssertionError("nothing is saved here")

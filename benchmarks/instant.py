@@ -34,7 +34,7 @@ class Instant:
         body = answer_created(b"%026d" % self._accepted).replace(_INPUT, request.body[1:-1])
         return Response(status=201, body=body)
 
-    async def ask(self, request: Request) -> Response:
+    async def send(self, request: Request) -> Response:
         """Tell what became of a prediction."""
         await asyncio.sleep(0)
         name = request.path.rpartition("/")[2].encode()

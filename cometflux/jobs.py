@@ -1,4 +1,4 @@
-"""A job: an input for a model, before there is an id; and the ways in which it can end."""
+"""A job: a model and its input, before the service has given it an id."""
 
 import contextlib
 import math
@@ -21,10 +21,10 @@ _DEEPEST = 32
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """An input for a model.
+    """A model and its input.
 
-    The service silently drops input keys that the model does not know, and bills the picture all the same; so for
-    the models of `cometflux.flux` the input is checked here.
+    The service silently drops input keys that the model does not know, and still bills the picture. So the input of a
+    model in `cometflux.flux` is checked here.
 
     Raises:
         InputError: the model's name, the key or the input is wrong.
@@ -35,9 +35,9 @@ class Job:
     input: Mapping[str, Any]
     """The model's parameters. Images are URLs, data URIs, `pathlib.Path` or bytes."""
     key: str | None = None
-    """The caller's own name for this job; None for a name made from its place in the batch."""
+    """The caller's own name for this job; None to name it by its place in the batch."""
     validate: bool = True
-    """Whether the input of a known model is checked against its published parameters; off for schemas that moved."""
+    """Whether to check the input of a known model. Turn it off if the service has changed the model's parameters."""
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.model, str) or not _MODEL.fullmatch(self.model) or ".." in self.model:
@@ -47,23 +47,23 @@ class Job:
             raise InputError("validate", self.validate, "allowed is True or False")
         if not isinstance(self.input, Mapping):
             raise InputError("input", self.input, "allowed is a mapping from parameter to value")
-        # To the bottom: a list that the caller goes on to change is not this job's any more.
+        # A deep copy: the caller may change a list later.
         object.__setattr__(self, "input", _copied(self.input))
         for name, value in self.input.items():
             if not isinstance(name, str) or not _is_utf8(name):
-                raise InputError("input", name, "the name of a parameter is a text that UTF-8 can encode")
+                raise InputError("input", name, "the name of a parameter must be text that UTF-8 can encode")
             _check_encodable(name if len(name) <= 64 else "input", value)
         if self.validate:
             flux.check_input(self.model, self.input)
 
     @classmethod
     def of(cls, item: object, *, key: str | None = None) -> Self:
-        """Make a job of a `flux` object, of a prompt for `flux.Schnell`, or of a job.
+        """Make a job from a `flux` object, from a prompt for `flux.Schnell`, or from another job.
 
-        *key* names the job; for a job that has a key already it replaces it.
+        *key* becomes the job's key and replaces the key of another job.
 
         Raises:
-            InputError: *item* is none of these, or wrong in itself.
+            InputError: *item* is something else, or its input is wrong.
         """
         if isinstance(item, cls):
             return item if key is None else attrs.evolve(item, key=key)
@@ -74,20 +74,20 @@ class Job:
             raise InputError("job", item, f"allowed is a cometflux.flux object, a Job, or a prompt as a string{hint}")
         _check_key(key)
         job = cls.__new__(cls)
-        # The typed object has checked itself, and its input is a copy already.
+        # The typed object has already been checked, and its input is a copy.
         for name, value in (("model", item.model), ("input", item.to_input()), ("key", key), ("validate", False)):  # type: ignore[attr-defined]
             object.__setattr__(job, name, value)
         return job
 
     @property
     def prompt(self) -> str | None:
-        """The text of the prompt; None for a model that takes none."""
+        """The text of the prompt; None if the input has no prompt."""
         prompt = self.input.get("prompt")
         return prompt if isinstance(prompt, str) else None
 
 
 def _copied(value: Any, depth: int = 0) -> Any:
-    # What is nested too deep is refused by the check that follows; what is more than a dict keeps its kind.
+    # A value that is nested too deep is refused by the check that follows. A subclass of dict keeps its class.
     if depth > _DEEPEST or (isinstance(value, dict) and type(value) is not dict):
         return value
     match value:
@@ -100,7 +100,7 @@ def _copied(value: Any, depth: int = 0) -> Any:
 
 
 def _meant(model: object) -> str | None:
-    """Ask for the model that may be meant."""
+    """Return the question which model may be meant; None if no name is close."""
     if _is_typed(model):
         return question(model.model)
     if isinstance(model, str):
@@ -122,14 +122,18 @@ def _check_key(key: object) -> None:
 
 
 def _check_encodable(field: str, value: object, depth: int = 0) -> None:
-    """Refuse what JSON cannot carry, before anything is sent."""
+    """Refuse a value that cannot be sent as JSON, before anything is sent.
+
+    Raises:
+        InputError: the value, or a part of it, cannot be sent.
+    """
     if depth > _DEEPEST:
         raise InputError(field, "a deeply nested value", f"allowed are {_DEEPEST} levels")
     match value:
         case None | bool() | bytes() | Path():
             return
         case int():
-            # Python writes no integer of more than 4300 digits.
+            # Python cannot write an integer of more than 4300 digits.
             if value.bit_length() > 14_000:
                 raise InputError(field, value, "the number is too large to be sent")
         case str():
@@ -141,7 +145,7 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
         case Mapping():
             for name, part in value.items():
                 if not isinstance(name, str):
-                    raise InputError(field, name, "the names in a mapping are strings")
+                    raise InputError(field, name, "the names in a mapping must be strings")
                 _check_encodable(field, name, depth)
                 _check_encodable(field, part, depth + 1)
         case list() | tuple():
@@ -166,12 +170,12 @@ def position_key(index: int) -> str:
 
 @attrs.frozen(kw_only=True)
 class PlannedJob:
-    """A job with its place in its batch; an iterable may hand these out to keep places and identities of its own."""
+    """A job with its place in its batch. An iterable may yield these to choose places and identities itself."""
 
     job: Job
     index: int
     """Its place in the order of the batch, from 0."""
     identity: str | None = None
-    """By what the journal knows it; None to find that out."""
+    """The journal's name for the job; None to derive it from the job."""
     fingerprint: str | None = None
-    """What it asks for, as a digest; None with no identity."""
+    """A digest of the model and the input; None without an identity."""

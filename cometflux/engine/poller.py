@@ -166,7 +166,7 @@ class Poller:
             self._listener.conclude(tracked, prediction)
         else:
             tracked.prediction = prediction
-            self._schedule.again(poll, asked, now, self._pacer.rate(now))
+            self._schedule.reschedule(poll, asked, now, self._pacer.rate(now))
         self._look()
 
     def _give_back(self, sent: float, now: float, prediction: Prediction | None, error: CometfluxError | None) -> None:
@@ -183,8 +183,8 @@ class Poller:
         get = self._get(
             tracked.prediction.id,
             input_size=tracked.record.input_size,
-            also=tracked.prediction.extra.get("id"),
-            given=tracked.job.input,
+            other_id=tracked.prediction.extra.get("id"),
+            known_input=tracked.job.input,
         )
         try:
             if poll.ends - now > LONGEST_POLL:

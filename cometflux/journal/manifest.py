@@ -98,7 +98,7 @@ def _seed(record: JobRecord, folder: Path) -> int | None:
     given = record.input.get("seed")
     if given is not None or not record.files:
         return given if isinstance(given, int) else None
-    match sidecar.read_beside(folder / record.files[0].name):
+    match sidecar.read_sidecar(folder / record.files[0].name):
         case {"prediction": {"id": record.prediction_id, "logs": str(logs)}} if found := _SEED.search(logs):
             return int(found[1])
         case _:

@@ -50,7 +50,7 @@ class ImageKind(ParameterKind):
             is_file = "://" not in value and not value.startswith("data:")
             raise self._not_a_link(field, value) if is_file else self.refusal(field, value)
         elif re.search(r"\s", value):
-            raise self.refusal(field, value, "a URL holds no white space")
+            raise self.refusal(field, value, "a URL has no white space")
         check_encodable(field, value)
 
     def _not_a_link(self, field: str, value: str) -> InputError:
@@ -101,16 +101,16 @@ class ImagesKind(ParameterKind):
 
     @property
     def phrase(self) -> str:
-        """How many images, and of what sort."""
+        """The maximum number of images, and the kinds of images."""
         return self.phrase_in({})
 
     def phrase_in(self, words: Mapping[str, str]) -> str:
-        """Return how many images, and of what sort; *words* may have another phrase for one image."""
+        """Return the maximum number and the kinds of images; *words* may have another phrase for one image."""
         return f"a list of at most {self.most_images} images, each {_IMAGE_KIND.phrase_in(words)}"
 
     @property
     def summary(self) -> str:
-        """How many images."""
+        """The maximum number of images."""
         return f"up to {self.most_images} files, URLs or data URIs"
 
     @property

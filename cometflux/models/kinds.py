@@ -15,7 +15,7 @@ import attrs
 from cometflux.errors import InputError
 from cometflux.models.words import closest, listed, question
 
-# A spreadsheet may write a whole number as 7.0.
+# A spreadsheet may write the whole number 7 as 7.0.
 _INTEGER = re.compile(r"([+-]?[0-9]{1,25})(?:\.0{1,9})?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,25}(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[eE][+-]?[0-9]{1,3})?")
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -245,7 +245,7 @@ class BooleanKind(ParameterKind):
             raise self.refusal(field, value)
 
     def read_text(self, field: str, text: str, folder: Path) -> bool:
-        """Read ``true``, ``no`` and their like."""
+        """Read ``true``, ``no`` and similar words."""
         value = _WORDS.get(text.strip().lower())
         if value is None:
             raise InputError(field, text, "allowed is true or false")
@@ -273,7 +273,7 @@ class ChoiceKind(ParameterKind):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        """A string out of the choices."""
+        """A string, one of the choices."""
         return {"type": "string", "enum": list(self.choices)}
 
     @property
@@ -295,8 +295,8 @@ class ChoiceKind(ParameterKind):
 
 
 def guess(text: str) -> Any:
-    """Read a text of no known kind: JSON if it is JSON, else the text."""
-    import json  # needed for what people write only
+    """Read a text of unknown kind: as JSON if it is JSON, else as the text itself."""
+    import json  # here, because it is needed only for texts that people write
 
     try:
         return json.loads(text, parse_constant=_refuse)

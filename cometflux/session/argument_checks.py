@@ -20,7 +20,7 @@ def check_flag(name: str, value: object) -> None:
 
 def check_transport(transport: object) -> None:
     """Refuse a value that lacks a verb of `Transport`."""
-    verbs = ("submit", "ask", "download", "aclose")
+    verbs = ("submit", "send", "download", "aclose")
     if isinstance(transport, type) or not all(callable(getattr(transport, verb, None)) for verb in verbs):
         allowed = f"allowed is an object with {', '.join(verbs)}, as Transport says"
         raise ConfigError(setting="transport", given=transport, allowed=allowed)

@@ -97,9 +97,7 @@ MODELS = [
     model("a bytearray as an image", flux.Dev, IMAGE, image=bytearray(b"\x89PNG")),
     model("an address without a host", flux.Dev, IMAGE, image="https:///a.png"),
     model("an address of a file", flux.KontextPro, IMAGE, input_image="file:///etc/passwd"),
-    model(
-        "an address with a blank", flux.Pro, "a URL holds no white space", image_prompt="https://example.com/a b.png"
-    ),
+    model("an address with a blank", flux.Pro, "a URL has no white space", image_prompt="https://example.com/a b.png"),
     model("a data URI of nothing", flux.Dev, "the data URI is empty", image="data:image/png;base64,"),
     model("a data URI that is broken", flux.Dev, "the base64 of the data URI is broken", image="data:;base64,%%%"),
     model("a data URI of a text", flux.Dev, "and this one is text/plain", image="data:text/plain,hello"),
@@ -137,7 +135,7 @@ JOBS = [
     job("a model in capitals", "did you mean 'black-forest-labs/flux-schnell'?", model=SCHNELL.upper()),
     job("no input", "input: None was given; allowed is a mapping", input=None),
     job("a text as input", "input: 'a boat' was given; allowed is a mapping", input="a boat"),
-    job("a number as the name of a parameter", "the name of a parameter is a text", input={5: 1}),
+    job("a number as the name of a parameter", "the name of a parameter must be text", input={5: 1}),
     job("an input that holds itself", "allowed are 32 levels", input=_endless()),
     job("a date", "allowed are text, numbers", input={"a": decimal.Decimal(1)}),
     job("an open file", "allowed are text, numbers", input={"image": io.BytesIO()}),
@@ -215,7 +213,7 @@ SETTINGS = [
     settings("ssl=True: allowed is an ssl.SSLContext", ssl=True),
     settings("unexpected keyword argument 'timeout'", TypeError, timeout=5),
     Given("a session without a transport", lambda: Session(None), ConfigError, "transport=None: allowed is an object"),
-    Given("the class of a transport", lambda: Session(AiohttpTransport), ConfigError, "submit, ask, download, aclose"),
+    Given("the class of a transport", lambda: Session(AiohttpTransport), ConfigError, "submit, send, download, aclose"),
     Given("a transport that only submits", lambda: Session(type("T", (), {"submit": 1})()), ConfigError, "transport="),
     *(
         Given(
@@ -228,7 +226,7 @@ SETTINGS = [
     ),
     Given("a poll interval of 0", lambda: PollPolicy.every(0), ConfigError, "floor=0: allowed is a number"),
     Given("a poll interval as text", lambda: PollPolicy.every("1"), ConfigError, "floor='1': allowed is"),
-    Given("no polls", lambda: PollPolicy(polls=0), ConfigError, "polls=0: allowed is a number of questions"),
+    Given("no polls", lambda: PollPolicy(polls=0), ConfigError, "polls=0: allowed is a number of polls"),
     Given("a floor above the ceiling", lambda: PollPolicy(floor=40), ConfigError, "floor=40: allowed is at most"),
     Given("patience of NaN", lambda: PollPolicy(patience=math.nan), ConfigError, "patience=nan: allowed is a number"),
     Given("no try", lambda: RetryPolicy(tries=0), ConfigError, "tries=0: allowed is a whole number from 1"),
@@ -345,7 +343,7 @@ CALLS = [
     image("a folder", lambda folder: folder, "the file cannot be read (Is a directory)"),
     image("a text", _file(b"no image", "text.png"), "text.png' was given; allowed is a PNG, JPEG, WebP or GIF image"),
     image("empty", _file(b""), "a.png' was given; allowed is a PNG, JPEG, WebP or GIF image"),
-    image("a terabyte", _sparse, "a.png' was given; the most that is sent with a job is 8 MiB"),
+    image("a terabyte", _sparse, "a.png' was given; at most 8 MiB are sent with a job"),
     image("a pipe", _made(os.mkfifo), "this is a pipe or a device; give a file"),
     image("a device", lambda _: Path("/dev/zero"), "this is a pipe or a device; give a file"),
     image("a link to nowhere", _made(lambda path: path.symlink_to("nowhere")), "No such file or directory"),
@@ -392,7 +390,7 @@ CALLS = [
         ConnectError,
         "nothing could be sent: the HTTP library broke (ValueError)",
     ),
-    Given("fetch a path", lambda s, _: s.client.download("a.png"), OutputError, "fetched are https URLs only"),
+    Given("fetch a path", lambda s, _: s.client.download("a.png"), OutputError, "only https URLs are fetched"),
 ]
 
 

@@ -40,13 +40,13 @@ class Quick:
         if number % 200 == 50:
             return Response(status=429, headers={"retry-after": "0"}, body=b"{}")
         if number % 500 == 70:
-            raise UnknownSubmissionError("no answer came", "no answer")
+            raise UnknownSubmissionError("no response came", "no response")
         return Response(status=201, body=json.dumps({"id": f"p{number}", "status": "starting"}).encode())
 
-    async def ask(self, request):
+    async def send(self, request):
         question = next(self._questions)
         if question % 50 == 0:
-            raise AnswerError("no answer came")
+            raise AnswerError("no response came")
         name = request.path.rpartition("/")[2]
         body = {"id": name, "status": "succeeded", "output": "https://replicate.delivery/x.webp"}
         if question % 3 == 0:

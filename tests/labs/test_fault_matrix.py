@@ -103,7 +103,7 @@ class Pooled:
         except aiohttp.ClientConnectorError as error:
             raise ConnectError(f"cannot connect to {error.host}") from None
 
-    ask = submit
+    send = submit
 
     async def download(self, url):
         raise AssertionError("nothing is saved here")
@@ -349,7 +349,7 @@ def choose(policy, service):
 async def run(cell, service, transport):
     """Run one job; return its outcome."""
     with contextlib.suppress(ConnectError):
-        await transport.ask(Request("GET", "/predictions/nothing"))
+        await transport.send(Request("GET", "/predictions/nothing"))
     await service.strike()
     job = Job(model="black-forest-labs/flux-schnell", input={"prompt": "x" * SIZES[cell.size]})
     options = choose(cell.policy, service)

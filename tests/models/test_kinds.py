@@ -99,7 +99,7 @@ def test_its_values_do_not_change_with_the_caller_s():
     assert [STYLE] == Job.of(typed).input["loras"]
 
 
-def test_a_slip_of_the_pen_is_told_what_may_be_meant():
+def test_a_misspelt_word_gets_a_suggestion():
     with pytest.raises(InputError, match=r"flux-dev-lora has no such parameter.*did you mean 'loras'"):
         DevLora(prompt="a boat", lorras=[STYLE])
     with pytest.raises(InputError, match="loras is a parameter of flux-dev-lora"):

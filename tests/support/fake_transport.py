@@ -99,7 +99,7 @@ class Desk:
                 raise RuntimeError("the transport broke")
             case "give":
                 raise asyncio.CancelledError
-        raise UnknownSubmissionError("the submission left, and no answer came", "no answer")
+        raise UnknownSubmissionError("the submission was sent, and no response came", "no response")
 
     async def tell(self, name):
         """Answer a question."""
@@ -112,12 +112,12 @@ class Desk:
             case "garbage":
                 return Response(status=200, body=b"<pre>oops")
             case "not connected":
-                raise ConnectError("nothing could be asked")
+                raise ConnectError("nothing could be sent")
             case "drop":
-                raise AnswerError("no answer came")
+                raise AnswerError("no response came")
             case "hang":
                 await asyncio.sleep(QUESTION)
-                raise AnswerError("no answer came in time")
+                raise AnswerError("no response came in time")
         return refuse(self.question)
 
     async def fetch(self):
@@ -170,7 +170,9 @@ class Line:
                 how = await call.how
         except TimeoutError as error:
             self.desk.break_off(prompt)
-            raise UnknownSubmissionError("the submission left, and no answer came in time", "no answer") from error
+            raise UnknownSubmissionError(
+                "the submission was sent, and no response came in time", "no response"
+            ) from error
         except asyncio.CancelledError:
             if not self._is_cut:
                 self.desk.break_off(prompt)
@@ -181,7 +183,7 @@ class Line:
         self._watch.answer(how)
         return self.desk.take(prompt, how)
 
-    async def ask(self, request):
+    async def send(self, request):
         await self._stay()
         name = request.path.rpartition("/")[2]
         self._watch.question(name)
