@@ -60,14 +60,12 @@ def test_the_names_are_told_once_each_in_their_order():
     ],
 )
 def test_nothing_but_a_name_stands_between_braces(slot):
-    assert refusal(slot, a="x").endswith(
-        "is no name: only that of a column stands in braces; write {{ and }} for braces"
-    )
+    assert refusal(slot, a="x").endswith("is not a column name; write {{ and }} for literal braces")
 
 
 @pytest.mark.parametrize(("text", "brace"), [("a {", "{"), ("} a", "}"), ("{{a}", "}"), ("{a {b}", "{")])
 def test_a_brace_that_stands_alone_is_refused(text, brace):
-    assert f"a brace stands alone; write {brace}{brace} for the brace itself" == refusal(text, a="x", b="y")
+    assert f"unmatched brace; write {brace}{brace} for a literal brace" == refusal(text, a="x", b="y")
 
 
 def test_what_is_wrong_is_told_with_its_line():
@@ -79,10 +77,10 @@ def test_what_is_wrong_is_told_with_its_line():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"animals": "x"}, "the template takes {animal}, and there is none; did you mean {animals}?"),
-        ({"Animal": "x"}, "the template takes {animal}, and there is none; did you mean {Animal}?"),
-        ({"seed": 1, "key": "k"}, "the template takes {animal}, and there is none; what there is: seed, key"),
-        ({}, "the template takes {animal}, and there is none; what there is: nothing"),
+        ({"animals": "x"}, "the template uses {animal}, which does not exist; did you mean {animals}?"),
+        ({"Animal": "x"}, "the template uses {animal}, which does not exist; did you mean {Animal}?"),
+        ({"seed": 1, "key": "k"}, "the template uses {animal}, which does not exist; known names: seed, key"),
+        ({}, "the template uses {animal}, which does not exist; known names: none"),
     ],
 )
 def test_a_name_without_a_value_is_told_with_the_one_that_may_be_meant(values, expected):
@@ -97,7 +95,7 @@ def test_only_texts_and_numbers_are_put_in(value):
 
 
 def test_a_text_that_is_no_prompt_any_more_is_refused_before_it_is_made():
-    expected = f"the text would have {10**11} characters, and at most {LONGEST} are made"
+    expected = f"the text would have {10**11} characters, and at most {LONGEST} are allowed"
     assert expected == refusal("{a}" * 10**5, a="x" * 10**6)
 
 

@@ -200,7 +200,7 @@ def test_a_file_of_several_row_groups_is_read_a_batch_at_a_time(tmp_path, monkey
 def test_what_is_to_be_known_is_logged(caplog):
     with caplog.at_level(logging.WARNING, "cometflux"):
         read_jobs(pa.table({"prompt": ["a"]}), model="me/own")
-    assert ["me/own is none of the models known here, so its input is not checked"] == caplog.messages
+    assert ["me/own is not a known model, so its input is not checked"] == caplog.messages
 
 
 def test_no_other_library_of_dataframes_is_imported_by_reading_one():
@@ -275,7 +275,7 @@ def test_a_table_without_a_prompt_column_is_one_clear_error(make):
         pytest.param(
             {"prompt": ["a", "b"], "seed": [1.0, float("nan")]},
             {},
-            "row 1: seed: nan was given; allowed is a finite number, or null to leave it out",
+            "row 1: seed: nan was given; must be a finite number, or null to leave it out",
             id="NaN",
         ),
         pytest.param({"prompt": ["a"], "seed": [1.5]}, {}, "row 0: seed: 1.5 was given; allowed is a whole", id="half"),
@@ -294,19 +294,19 @@ def test_a_table_without_a_prompt_column_is_one_clear_error(make):
         pytest.param(
             {"animals": ["fox"]},
             {"template": "a {animal}"},
-            "the template takes {animal}, and there is none; did you mean {animals}?",
+            "the template uses {animal}, which does not exist; did you mean {animals}?",
             id="a column that a template misses",
         ),
         pytest.param(
             {"animal": ["fox", None], "seed": [1, 2]},
             {"template": "a {animal}"},
-            "row 1: the template takes {animal}, which is empty here",
+            "row 1: the template uses {animal}, which is empty here",
             id="a cell that a template misses",
         ),
         pytest.param(
             {"seed": [1]},
             {"template": " \n"},
-            "row 0: the template makes an empty prompt of it",
+            "row 0: the template makes an empty prompt for it",
             id="empty",
         ),
         pytest.param(
@@ -329,7 +329,7 @@ def test_all_rows_that_are_wrong_are_told_in_one_error():
 
 def test_a_column_twice_is_refused():
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array([1]), pa.array([2])], ["prompt", "seed", "seed"])
-    assert ["the Table: column 'seed' stands 2 times"] == complaints(table)
+    assert ["the Table: column 'seed' appears 2 times"] == complaints(table)
 
 
 def test_what_cannot_be_handed_over_is_one_error():
@@ -339,7 +339,7 @@ def test_what_cannot_be_handed_over_is_one_error():
 
 
 def test_a_template_that_is_wrong_is_told_by_the_name_of_its_argument():
-    assert ["template: a brace stands alone; write {{ for the brace itself"] == complaints(
+    assert ["template: unmatched brace; write {{ for a literal brace"] == complaints(
         pa.table({"prompt": ["a"]}), template="a {"
     )
 
@@ -347,12 +347,12 @@ def test_a_template_that_is_wrong_is_told_by_the_name_of_its_argument():
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
-        (None, "NoneType was given; allowed is a dataframe, or the path of a file of prompts"),
-        ("", "nothing was given; allowed is a dataframe, or the path of a file of prompts"),
-        (["a fox"], "list was given; allowed is a dataframe, or the path of a file of prompts"),
+        (None, "NoneType was given; source must be a dataframe or the path of a prompt file"),
+        ("", "nothing was given; source must be a dataframe or the path of a prompt file"),
+        (["a fox"], "list was given; source must be a dataframe or the path of a prompt file"),
         (
             pl.LazyFrame({"prompt": ["a"]}),
-            "LazyFrame was given; allowed is a dataframe, or the path of a file of prompts; call its collect() first",
+            "LazyFrame was given; source must be a dataframe or the path of a prompt file; call its collect() first",
         ),
         ("nowhere.csv", "nowhere.csv: there is no such file"),
     ],
@@ -365,10 +365,10 @@ def test_what_is_no_table_is_refused(item, expected):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"format": "xlsx"}, "format='xlsx': allowed are 'csv', 'tsv', 'jsonl', 'text', 'yaml', 'parquet'"),
-        ({"max_jobs": 0}, "max_jobs=0: allowed is a whole number from 1"),
-        ({"max_jobs": "9"}, "max_jobs='9': allowed is a whole number from 1"),
-        ({"template": 3}, "template=3: allowed is a text"),
+        ({"format": "xlsx"}, "format='xlsx': must be one of 'csv', 'tsv', 'jsonl', 'text', 'yaml', 'parquet'"),
+        ({"max_jobs": 0}, "max_jobs=0: must be a whole number from 1"),
+        ({"max_jobs": "9"}, "max_jobs='9': must be a whole number from 1"),
+        ({"template": 3}, "template=3: must be a string"),
     ],
 )
 def test_an_argument_that_is_none_is_refused(options, expected):
@@ -381,7 +381,7 @@ def test_a_sweep_is_bounded_by_the_argument(tmp_path):
     (tmp_path / "a.yaml").write_text("prompt: a\nmatrix:\n  seed: [1, 2, 3]\n")
     assert 3 == len(read_jobs(tmp_path / "a.yaml", max_jobs=3))
     (line,) = complaints(tmp_path / "a.yaml", max_jobs=2)
-    assert line.endswith("it multiplies to 3 jobs (3); at most 2 are made, unless max_jobs allows more")
+    assert line.endswith("it makes 3 jobs (3); at most 2 are allowed; raise max_jobs for more")
 
 
 def test_a_model_that_is_no_name_is_refused():
@@ -393,10 +393,10 @@ def test_a_model_that_is_no_name_is_refused():
     ("change", "expected"),
     [
         pytest.param(lambda data: b"", "it is empty; give one prompt per row", id="empty"),
-        pytest.param(lambda data: data[:-1], "it is no Parquet file, or it is cut short", id="one byte short"),
-        pytest.param(lambda data: data[: len(data) // 2], "it is no Parquet file, or it is cut short", id="half"),
-        pytest.param(lambda data: b"x" * len(data), "it is no Parquet file, or it is cut short", id="no magic"),
-        pytest.param(lambda data: b"prompt\na\n", "it is no Parquet file, or it is cut short", id="a table of text"),
+        pytest.param(lambda data: data[:-1], "it is not a Parquet file, or it is cut short", id="one byte short"),
+        pytest.param(lambda data: data[: len(data) // 2], "it is not a Parquet file, or it is cut short", id="half"),
+        pytest.param(lambda data: b"x" * len(data), "it is not a Parquet file, or it is cut short", id="no magic"),
+        pytest.param(lambda data: b"prompt\na\n", "it is not a Parquet file, or it is cut short", id="a table of text"),
         pytest.param(
             lambda data: b"PAR1" + b"\0" * 80 + data[84:], "it is damaged, or cut short (", id="pages of zeros"
         ),
@@ -415,9 +415,9 @@ def test_a_table_of_too_many_rows_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(arrow, "MOST_ROWS", 3)
     monkeypatch.setattr(arrow, "MOST_ROWS", 3)
     rows = {"prompt": ["a"] * 4}
-    assert ["the Table: it has more than 3 rows; make several batches of it"] == complaints(pa.table(rows))
+    assert ["the Table: it has more than 3 rows; split it into several"] == complaints(pa.table(rows))
     path = parquet(tmp_path / "a.parquet", rows)
-    assert [f"{path}: it has 4 rows, and at most 3 are read; make several files of it"] == complaints(path)
+    assert [f"{path}: it has 4 rows, and at most 3 are read; split it into several files"] == complaints(path)
 
 
 @pytest.mark.parametrize("extra", ["pyarrow", "yaml"])

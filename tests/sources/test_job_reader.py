@@ -120,7 +120,7 @@ def test_json_lines_keep_their_types_and_leave_null_out():
         pytest.param(
             "text",
             "a\nb\0\n",
-            "prompts, line 2: it holds a NUL byte, which no text has; save it as UTF-8 text",
+            "prompts, line 2: it contains a NUL byte; save it as UTF-8 text",
             id="a NUL byte",
         ),
         pytest.param(
@@ -151,50 +151,50 @@ def test_json_lines_keep_their_types_and_leave_null_out():
         pytest.param(
             "csv",
             "prompt,seed,seed\na,1,2\n",
-            "prompts, line 1: column 'seed' stands twice, as number 2 and 3",
+            "prompts, line 1: column 'seed' appears twice, as number 2 and 3",
             id="a duplicate column",
         ),
         pytest.param("csv", "prompt,\na,\n", "prompts, line 1: column 2 has no name", id="a column without a name"),
         pytest.param(
             "csv",
             "prompt,seed\na,1\nb\n",
-            "prompts, line 3: the row has 1 cell and the header 2; leave a cell empty rather than out",
+            "prompts, line 3: the row has 1 cell and the header 2; leave a cell empty, but keep its separator",
             id="a short row",
         ),
         pytest.param(
             "csv",
             "prompt,seed\na, red,1\n",
-            "prompts, line 2: the row has 3 cells and the header 2; put a cell that holds a comma in quotes",
+            "prompts, line 2: the row has 3 cells and the header 2; put a cell that contains a comma in quotes",
             id="a long row",
         ),
         pytest.param(
             "csv",
             'prompt\na\n"b\nc\n',
-            "prompts, line 3: a quote is opened and never closed",
+            "prompts, line 3: a quote is never closed",
             id="an unclosed quote",
         ),
         pytest.param(
             "csv",
             'prompt\n"a" b\n',
-            'prompts, line 2: text follows a closing quote; a quote inside a quoted cell is written twice, ""',
+            'prompts, line 2: text follows a closing quote; write a quote inside a quoted cell twice, ""',
             id="text behind a quote",
         ),
         pytest.param(
             "jsonl",
             '[{"prompt": "a"}]',
-            "prompts, line 1: it is one JSON list; write each of its objects on a line of its own",
+            "prompts, line 1: it is one JSON list; write each object on its own line",
             id="a JSON list",
         ),
         pytest.param(
             "jsonl",
             '[\n  {"prompt": "a"},\n',
-            "prompts, line 1: it is one JSON list; write each of its objects on a line of its own",
+            "prompts, line 1: it is one JSON list; write each object on its own line",
             id="a broken JSON list",
         ),
         pytest.param(
             "jsonl",
             '{"prompt": "a"}\n"b"\n',
-            'prompts, line 2: a string stands where an object is expected, as in {"prompt": "a fox"}',
+            'prompts, line 2: expected an object, as in {"prompt": "a fox"}, not a string',
             id="a JSON string",
         ),
         pytest.param(
@@ -206,14 +206,14 @@ def test_json_lines_keep_their_types_and_leave_null_out():
         pytest.param(
             "jsonl",
             '{"prompt": "a", "seed": 1, "seed": 2}',
-            "prompts, line 1: 'seed' stands twice in one object",
+            "prompts, line 1: 'seed' appears twice in one object",
             id="a name twice in an object",
         ),
         pytest.param(
             "jsonl",
             "{'prompt': 'a'}",
             "prompts, line 1: it is not JSON (Expecting property name enclosed in double quotes at character 2); "
-            "each line is one object",
+            "each line must be one object",
             id="single quotes",
         ),
         pytest.param(

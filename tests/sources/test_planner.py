@@ -48,7 +48,7 @@ def test_a_row_names_its_model_in_any_spelling(tmp_path):
     made = plan("prompt,model\na,dev\nb,\nc,Flux2Pro\nd,me/own\n", tmp_path)
     expected = "black-forest-labs/flux-dev black-forest-labs/flux-schnell black-forest-labs/flux-2-pro me/own"
     assert expected.split() == [job.model for job in made]
-    assert ("me/own is none of the models known here, so its input is not checked",) == made.notes
+    assert ("me/own is not a known model, so its input is not checked",) == made.notes
 
 
 def test_a_known_model_that_is_misspelled_with_its_owner_is_pointed_out(tmp_path):
@@ -277,7 +277,7 @@ def test_all_faults_are_told_in_the_order_of_their_lines(tmp_path):
 def test_a_file_that_is_no_image_is_found_before_anything_is_sent(tmp_path):
     (tmp_path / "b.png").write_text("<html>")
     (line,) = complaints("prompt,image\na,b.png\n", tmp_path, model="dev")
-    assert line.endswith("allowed is a PNG, JPEG, WebP or GIF image")
+    assert line.endswith("must be a PNG, JPEG, WebP or GIF image")
 
 
 def test_a_file_that_is_too_large_is_found_before_anything_is_sent(tmp_path):
