@@ -54,7 +54,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     """Warnings for the user, to be shown before the run starts."""
     name: str = ""
-    """The name of the prompt file in messages; empty if there is no file."""
+    """The name of the prompt file in messages; empty for rows without a file."""
     lines: tuple[int | None, ...] = ()
     """The line on which each job begins."""
     unit: str = "line"

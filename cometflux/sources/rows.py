@@ -72,13 +72,13 @@ class Source:
     """Its name in messages; empty for prompts that are not from a file or table."""
     rows: tuple[Row, ...]
     columns: tuple[str, ...] = ()
-    """The names of the columns, in order; empty if there are no columns."""
+    """The names of the columns, in order; empty for formats without columns."""
     used: frozenset[str] = frozenset()
     """The names that a template has used. They do not have to be parameters."""
     unit: str = "line"
     """The unit of the rows' lines: ``line`` or ``row``."""
     header: int | None = 1
-    """The line of the header; None if there is no header line."""
+    """The line of the header; None if the source has no header line."""
     places: Mapping[str, int] = {}
     """The lines of columns that are on a line of their own."""
     notes: tuple[str, ...] = ()

@@ -57,7 +57,7 @@ NO_UTF_8 = "is not UTF-8; save the file as UTF-8"
 COMMANDS = [
     # Tables.
     prompts("UTF-16", ROW.encode("utf-16"), ": it is UTF-16; save it as UTF-8"),
-    prompts("UTF-16 without its mark", ROW.encode("utf-16-le"), ", line 1: it holds a NUL byte"),
+    prompts("UTF-16 without its mark", ROW.encode("utf-16-le"), ", line 1: it contains a NUL byte"),
     prompts("UTF-32", ROW.encode("utf-32"), ": it is UTF-32; save it as UTF-8"),
     prompts("another encoding", "prompt\ncaf\u00e9\n".encode("latin-1"), f", line 2: byte 0xe9 {NO_UTF_8}"),
     prompts(
@@ -79,7 +79,7 @@ COMMANDS = [
     prompts("an open quote", 'prompt\na\n"b\nc\n', ", line 3: a quote is never closed"),
     prompts("text behind a quote", 'prompt\n"a" b\n', ", line 2: text follows a closing quote"),
     prompts("a column twice", "prompt,seed,seed\na,1,2\n", ", line 1: column 'seed' appears twice, as number 2 and 3"),
-    prompts("prompts twice", "prompt,prompt\na,b\n", ", line 1: column 'prompt' stands twice"),
+    prompts("prompts twice", "prompt,prompt\na,b\n", ", line 1: column 'prompt' appears twice"),
     prompts("a column without a name", "prompt,\na,1\n", ", line 1: column 2 has no name"),
     prompts(
         "a column of another model", "prompt,width\na,512\n", ", line 1: no row can use the column 'width'; it is a"
@@ -120,7 +120,7 @@ COMMANDS = [
         "commas in a table of tabs", "prompt,seed\na,1\n", ", line 1: no column is named 'prompt'; it seems", "a.tsv"
     ),
     prompts("comments and nothing else", "# a\n# b\n", ": it holds no prompt", "a.txt"),
-    prompts("a NUL", "a\nb\0c\n", ", line 2: it holds a NUL byte", "a.txt"),
+    prompts("a NUL", "a\nb\0c\n", ", line 2: it contains a NUL byte", "a.txt"),
     # JSON lines.
     lines("one list", '["a"]\n', ", line 1: it is one JSON list"),
     lines("a string", '"a"\n', ', line 1: expected an object, as in {"prompt": "a fox"}, not a string'),
@@ -150,7 +150,7 @@ COMMANDS = [
     lines("a table", ROW, ", line 1: it is not JSON"),
     lines("an empty object", "{}\n", ", line 1: the row has no prompt"),
     lines("a list as key", '{"prompt": "a", "key": ["k"]}\n', ", line 1: key: ['k'] was given"),
-    lines("a number as model", '{"prompt": "a", "model": 5}\n', ", line 1: model: 5 was given; allowed is the name"),
+    lines("a number as model", '{"prompt": "a", "model": 5}\n', ", line 1: model: 5 was given; must be the name"),
     lines("a model that climbs", '{"prompt": "a", "model": "../x"}\n', ", line 1: model: '../x' was given"),
     lines(
         "a number as image",
@@ -259,7 +259,7 @@ COMMANDS = [
     called(
         "a service that is slow backwards",
         "local-service|--latency|-1",
-        "--latency -1.0: allowed is a number of seconds from 0\n",
+        "--latency -1.0: must be a number of seconds from 0\n",
     ),
     called("a service with an unknown fault", "local-service|--fault|nope", "there is no fault 'nope'"),
 ]

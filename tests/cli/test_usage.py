@@ -168,11 +168,11 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ("genrate fox", 'Unknown command "genrate". Did you mean "generate"? '),
         ("config shwo", 'Unknown command "shwo". Did you mean "show"? '),
         ("generate fox --quite", "Unknown option: --quite. Did you mean --quiet?"),
-        ("local-service --latency -1", "--latency -1.0: allowed is a number of seconds from 0"),
+        ("local-service --latency -1", "--latency -1.0: must be a number of seconds from 0"),
         ("local-service --port 99999", "--port: '99999' was given; allowed is a whole number from 0 to 65535"),
         ("local-service --port -1", "--port: '-1' was given; allowed is a whole number from 0 to 65535"),
         ("local-service --host=", "--host is blank; give a value, or leave the option out"),
-        ("local-service --fault drop:2", "--fault drop:2: rate=2.0: allowed is a number from 0 to 1\n"),
+        ("local-service --fault drop:2", "--fault drop:2: rate=2.0: must be a number from 0 to 1\n"),
         (
             "local-service --fault dorp",
             (

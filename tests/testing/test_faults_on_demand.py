@@ -105,13 +105,13 @@ async def test_a_clock_that_is_frozen_before_the_start_stays_so():
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "7"], ids=repr)
 def test_time_cannot_be_put_anywhere_but_forward(seconds):
-    with pytest.raises(ValueError, match="allowed is a number of seconds from 0"):
+    with pytest.raises(ValueError, match="must be a number of seconds from 0"):
         LocalService().advance(seconds)
 
 
 @pytest.mark.parametrize("latency", [-1, float("nan"), "7", None], ids=repr)
 def test_a_latency_that_is_none_is_refused(latency):
-    with pytest.raises(ValueError, match="allowed is a number of seconds from 0, or a function"):
+    with pytest.raises(ValueError, match="must be a number of seconds from 0, or a function"):
         LocalService().latency = latency
 
 

@@ -76,7 +76,7 @@ def read_batches(
     """Read the rows of the batches in order.
 
     Raises:
-        SourceError: there is no prompt column or no row, or a column has a type that no parameter takes.
+        SourceError: the prompt column or every row is missing, or a column has a type that no parameter takes.
     """
     pa = import_pyarrow("a table")
     columns = tuple(column for column in schema.names if not _INDEX.fullmatch(column))
