@@ -202,7 +202,7 @@ class Cutting:
         return self._service.wholes
 
     def connections(self, method):
-        return self._service.questions if method == "GET" else [post.connection for post in self._service.posts]
+        return self._service.polls if method == "GET" else [post.connection for post in self._service.posts]
 
 
 class Idle(Cutting):

@@ -1,4 +1,4 @@
-"""The service without a socket: a `Transport` that answers as it is told, and keeps the bills. See test_machine."""
+"""The service without a socket: a `Transport` with chosen responses, which keeps the bills. See test_machine."""
 
 import asyncio
 import json
@@ -15,16 +15,16 @@ PNG = bytes.fromhex(
 )
 RETRY_AFTER = 7.0
 ANSWER, QUESTION, DOWNLOAD = 120.0, 20.0, 60.0
-"""How long each kind of exchange may take, in seconds."""
+"""The time limit of each kind of exchange, in seconds."""
 
 SUBMISSIONS = (
     *("accept", "accept processing", "accept succeeded", "accept failed", "accept aborted"),
     *("429", "429 silent", "422", "not connected", "401", "402"),
-    # Nothing proves what became of these.
+    # The result of these is not known to the sender.
     *("drop", "drop billed", "torn billed", "torn early billed", "500", "500 billed"),
     *("break billed", "give up billed"),
 )
-"""What an answer to a submission can be."""
+"""The possible responses to a submission."""
 QUESTIONS = ("tell", "404", "429", "429 silent", "500", "torn", "garbage", "not connected", "drop", "hang")
 DOWNLOADS = ("whole", "gone", "passing", "cut", "hang")
 ENDS = ("succeeded", "failed", "canceled", "aborted")
@@ -32,7 +32,7 @@ ENDS = ("succeeded", "failed", "canceled", "aborted")
 
 @attrs.define(eq=False)
 class Bill:
-    """An accepted submission, and where its prediction stands."""
+    """An accepted submission with the state of its prediction."""
 
     id: str
     prompt: str
@@ -47,37 +47,37 @@ class Bill:
 
 
 class Desk:
-    """What the service knows; it outlives those who come to it."""
+    """The state of the service. It survives its clients."""
 
     def __init__(self):
         self.bills = []
         self.unanswered = set()
-        """The prompts of submissions whose answers did not come back whole."""
+        """The prompts of submissions whose responses were not received whole."""
         self.spent = Counter()
-        """How many submissions of each prompt were taken, or may have been for all that the sender can know."""
+        """The number of submissions per prompt that were accepted, or may have been as far as the sender knows."""
         self.heal()
 
     def heal(self):
-        """Do from now on what is hoped for."""
+        """Respond without faults from now on."""
         self.submission = "accept"
-        """How each submission is answered; None to keep them until `Line.answer`."""
+        """The response to each submission; None to hold submissions until `Line.answer`."""
         self.question, self.download = "tell", "whole"
         self.takes_what_breaks_off = False
-        """Whether a submission whose sender gave up waiting is taken and billed all the same."""
+        """Whether a submission is accepted and billed even if its sender stopped waiting."""
 
     def bill(self, prompt, status="starting"):
         self.bills.append(Bill(f"p{len(self.bills):05d}", prompt, status))
         return self.bills[-1]
 
     def break_off(self, prompt):
-        """The sender of a submission does not wait for its answer any more."""
+        """Note that the sender of a submission stopped waiting for its response."""
         self.unanswered.add(prompt)
         self.spent[prompt] += 1
         if self.takes_what_breaks_off:
             self.bill(prompt)
 
     def take(self, prompt, how):
-        """Answer a submission."""
+        """Respond to a submission."""
         word, _, status = how.partition(" ")
         if word == "accept":
             self.spent[prompt] += 1
@@ -102,7 +102,7 @@ class Desk:
         raise UnknownSubmissionError("the submission left, and no answer came", "no answer")
 
     async def tell(self, name):
-        """Answer a question."""
+        """Respond to a poll."""
         match self.question:
             case "tell":
                 found = [bill for bill in self.bills if bill.id == name]
@@ -121,7 +121,7 @@ class Desk:
         return refuse(self.question)
 
     async def fetch(self):
-        """Answer a download."""
+        """Respond to a download."""
         match self.download:
             case "whole":
                 return PNG
@@ -142,14 +142,14 @@ def refuse(how):
 
 @attrs.define(eq=False)
 class Call:
-    """A submission under way."""
+    """A submission in flight."""
 
     prompt: str
     how: asyncio.Future
 
 
 class Line:
-    """The transport of one process to the desk; *watch* is told of what comes, before it is answered."""
+    """The transport of one process to the desk. It calls *watch* for each request before the response."""
 
     def __init__(self, desk, watch):
         self.desk = desk
@@ -196,13 +196,13 @@ class Line:
         pass
 
     def cut(self):
-        """The process is dead: what was under way breaks off, and nothing more comes from it."""
+        """End all exchanges, as if the process had died. It sends nothing more."""
         self._is_cut = True
         for call in self.calls:
             self.desk.break_off(call.prompt)
 
     async def _stay(self):
-        # A step of the loop, as every exchange takes some.
+        # One step of the loop, because every exchange takes some.
         await asyncio.sleep(0)
         if self._is_cut:
             await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""A folder with jobs of every fate, as runs that met them would have left it."""
+"""Write a folder with a job in every state, as real runs would have left it."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ from cometflux.predictions import Prediction, Status
 from cometflux.protocol import encoding
 
 LEFT = 1_790_000_000.0
-"""When the submissions left, in seconds since 1970."""
+"""The time of the submissions, in seconds since 1970."""
 FATES = (
     *("saved", "missing", "unsaved", "pending", "waiting", "unknown", "failed", "rejected", "not_sent"),
     *("detached", "canceled", "expired"),
@@ -30,7 +30,7 @@ def picture(size=(48, 32), colour=(200, 120, 80), form="PNG"):
 
 
 def plan(index, prompt="a fox", *, key=None, model="black-forest-labs/flux-schnell", **given):
-    """Return the record of a job that nothing was sent of."""
+    """Return the record of a job that was not sent."""
     given = {"prompt": prompt, **given}
     fingerprint = encoding.fingerprint(model, given)
     return JobRecord(
@@ -44,7 +44,7 @@ def plan(index, prompt="a fox", *, key=None, model="black-forest-labs/flux-schne
 
 
 def prediction(record, status=Status.SUCCEEDED, **told):
-    """Return what the service says of a job at its end."""
+    """Return the prediction of a job that has ended."""
     facts = {
         "id": f"p{record.index:05d}",
         "status": status,
@@ -60,7 +60,7 @@ CREATED = datetime.fromtimestamp(LEFT, UTC)
 
 
 def accept(record):
-    """Return the record of a job that the service took."""
+    """Return the record of a job that the service accepted."""
     return record.sending(LEFT, "0" * 64, 100).accepted(prediction(record, Status.STARTING), LEFT + 0.2)
 
 
@@ -77,7 +77,7 @@ def succeed(record, folder, *pictures):
 
 
 def meet(fate, record, folder):
-    """Let a job meet its fate."""
+    """Return the record of a job in the state *fate*."""
     match fate:
         case "saved":
             return succeed(record, folder, picture())
@@ -124,7 +124,7 @@ def write(folder, *records, place=None):
 
 
 def write_fates(folder, prompts=None):
-    """Write the journal of a folder with one job of every fate."""
+    """Write the journal of a folder with one job in every state."""
     told = prompts or {}
     records = [plan(index, told.get(fate, f"a fox, {fate}"), key=fate, seed=index) for index, fate in enumerate(FATES)]
     write(folder, *(meet(fate, record, folder) for fate, record in zip(FATES, records, strict=True)))

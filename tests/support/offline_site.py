@@ -1,4 +1,4 @@
-"""Looks whether any page of the built site would ask the network for something: ``python offline_site.py FOLDER``."""
+"""Check that no page of the built site requests anything over the network: ``python offline_site.py FOLDER``."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 _FETCHED = {"src", "srcset", "poster", "data", "background"}
-# Where a link leads is for the reader to say; what these lead to is fetched.
+# A link is only followed by the reader, but the browser fetches these.
 _LINKS = {"stylesheet", "icon", "preload", "prefetch", "preconnect", "dns-prefetch", "modulepreload", "manifest"}
 _REMOTE = re.compile(r"^\s*(https?:|wss?:|//)", re.IGNORECASE)
 _IN_CODE = re.compile(
@@ -29,7 +29,7 @@ class _Page(HTMLParser):
 
 
 def find_requests(folder: Path) -> list[str]:
-    """Return what the pages, styles and scripts below *folder* would fetch from elsewhere."""
+    """Return the URLs that pages, styles and scripts below *folder* would fetch over the network."""
     found = []
     for path in sorted(folder.rglob("*")):
         if path.suffix not in (".html", ".css", ".js", ".svg"):

@@ -1,12 +1,12 @@
-"""The process whose system calls are counted or made to fail: a batch with a journal, written in few threads.
+"""The process whose system calls are counted or made to fail: a batch with a journal, written by few threads.
 
 One thread writes the journal and another one the files, so that the N-th call of a kind is the same in every run. It
-tells how each job ended, and on stderr what ended the batch, by a system call that nothing else here uses. See
-test_strace and test_disk.
+prints how each job ended, and on stderr the error that ended the batch. It prints with a system call that nothing else
+here uses. See test_strace and test_disk.
 
 ::
 
-    python watched.py FOLDER BASE_URL KEY COUNT
+    python traced_batch.py FOLDER BASE_URL KEY COUNT
 """
 
 import asyncio
