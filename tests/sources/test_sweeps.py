@@ -1,4 +1,4 @@
-"""Sweeps: a YAML file becomes jobs, or one error that lists what is wrong; nothing is guessed and nothing explodes."""
+"""A sweep, a YAML file, becomes jobs or one error that lists all mistakes. Types are not guessed."""
 
 import itertools
 from pathlib import Path
@@ -32,10 +32,10 @@ def complaints(text, **options):
     return caught.value.lines
 
 
-# What is made of it.
+# Reading.
 
 
-def test_lists_are_multiplied_in_the_order_in_which_they_stand():
+def test_lists_are_multiplied_in_their_order():
     text = "prompt: a {animal}\nmatrix:\n  animal: [fox, owl]\n  seed: [1, 2]\n"
     expected = [("a fox", 1), ("a fox", 2), ("a owl", 1), ("a owl", 2)]
     assert expected == [(each["prompt"], each["seed"]) for each in inputs(text)]
@@ -46,7 +46,7 @@ def test_several_prompts_change_slowest():
     assert [("a", 1), ("a", 2), ("b", 1), ("b", 2)] == [(each["prompt"], each["seed"]) for each in inputs(text)]
 
 
-def test_prompts_and_models_may_stand_in_the_matrix():
+def test_prompts_and_models_may_be_in_the_matrix():
     text = "matrix:\n  model: [dev, 2-pro]\n  prompt: [a, b]\n"
     names = [(job.model.rpartition("/")[2], job.prompt) for job in plan(text)]
     assert [("flux-dev", "a"), ("flux-dev", "b"), ("flux-2-pro", "a"), ("flux-2-pro", "b")] == names
@@ -56,12 +56,12 @@ def test_without_a_matrix_it_is_one_job():
     assert [{"prompt": "a fox", "seed": 3}] == inputs("prompt: a fox\nseed: 3\n")
 
 
-def test_what_is_excluded_is_not_made():
+def test_excluded_combinations_are_not_made():
     text = "prompt: a\nmatrix:\n  seed: [1, 2]\n  aspect_ratio: [1:1, 16:9]\nexclude: [{seed: 1, aspect_ratio: 16:9}]\n"
     assert [(1, "1:1"), (2, "1:1"), (2, "16:9")] == [(each["seed"], each["aspect_ratio"]) for each in inputs(text)]
 
 
-def test_what_is_included_is_added_where_it_agrees_and_else_is_new():
+def test_an_included_entry_extends_its_matches_or_is_a_new_combination():
     text = (
         "prompt: a\nmodel: dev\nmatrix:\n  seed: [1, 2]\n"
         "include:\n  - {seed: 2, guidance: 4}\n  - {seed: 3, guidance: 5}\n"
@@ -70,12 +70,12 @@ def test_what_is_included_is_added_where_it_agrees_and_else_is_new():
     assert [{"prompt": "a", **each} for each in expected] == inputs(text)
 
 
-def test_include_and_exclude_may_stand_where_ci_files_have_them():
+def test_include_and_exclude_may_be_in_the_matrix_as_in_ci_files():
     text = "prompt: a\nmatrix:\n  seed: [1, 2]\n  exclude: [{seed: 1}]\n  include: [{seed: 9}]\n"
     assert [2, 9] == [each["seed"] for each in inputs(text)]
 
 
-def test_an_exclusion_that_matches_nothing_is_pointed_out():
+def test_an_exclusion_that_matches_nothing_is_noted():
     made = plan("prompt: a\nmatrix:\n  seed: [1, 2]\nexclude:\n  - seed: 3\n")
     assert ("sweep.yaml, line 5: this entry of exclude matches nothing",) == made.notes
 
@@ -97,25 +97,25 @@ def test_a_list_of_images_is_one_value():
 @pytest.mark.parametrize(
     ("parameter", "written", "value"),
     [
-        pytest.param("aspect_ratio", "16:9", "16:9", id="no number to the base of sixty"),
-        pytest.param("seed", "010", 10, id="no octal number"),
-        pytest.param("go_fast", "no", False, id="a truth where one is asked for"),
+        pytest.param("aspect_ratio", "16:9", "16:9", id="not a base-60 number"),
+        pytest.param("seed", "010", 10, id="not an octal number"),
+        pytest.param("go_fast", "no", False, id="a boolean if one is expected"),
         pytest.param("megapixels", "0.25", "0.25", id="a choice that looks like a number"),
-        pytest.param("prompt", "no", "no", id="a word where one is asked for"),
-        pytest.param("prompt", "2024-05-01", "2024-05-01", id="no date"),
-        pytest.param("prompt", "'~'", "~", id="in quotes a text"),
+        pytest.param("prompt", "no", "no", id="a word if one is expected"),
+        pytest.param("prompt", "2024-05-01", "2024-05-01", id="not a date"),
+        pytest.param("prompt", "'~'", "~", id="a quoted text"),
     ],
 )
-def test_nothing_is_guessed_of_what_is_written(parameter, written, value):
+def test_types_are_not_guessed(parameter, written, value):
     text = f"{parameter}: {written}\n" if parameter == "prompt" else f"prompt: a\n{parameter}: {written}\n"
     assert value == inputs(text)[0][parameter]
 
 
-def test_a_model_that_is_not_known_takes_json_where_it_is_not_in_quotes():
+def test_unquoted_values_for_an_unknown_model_are_read_as_json():
     assert {"prompt": "1", "x": 3, "y": "3", "z": [1]} == inputs("model: me/own\nprompt: 1\nx: 3\ny: '3'\nz: [1]\n")[0]
 
 
-def test_an_alias_stands_for_what_it_names():
+def test_an_alias_is_replaced_by_its_value():
     assert [1, 2] == [each["seed"] for each in inputs("prompt: &a fox\nkey: '{seed}'\nmatrix: {seed: [1, 2]}\n")]
     assert ["fox"] == [job.key for job in plan("prompt: &a fox\nkey: *a\n")]
 
@@ -124,7 +124,7 @@ def test_a_bom_and_other_ends_of_lines_make_no_difference():
     assert [{"prompt": "a", "seed": 1}] == inputs(b"\xef\xbb\xbfprompt: a\r\nseed: 1\r\n")
 
 
-# What is refused.
+# Errors.
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
@@ -136,12 +136,12 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     [
         pytest.param("- a\n", "line 1: a sweep is made of names and values", id="a list"),
         pytest.param("# a\n", "line 1: a sweep is made of names and values", id="comments"),
-        pytest.param("prompt: a\nmatrix: 3\n", "line 2: matrix holds lists to be multiplied", id="no matrix"),
+        pytest.param("prompt: a\nmatrix: 3\n", "line 2: matrix holds lists to be multiplied", id="not a matrix"),
         pytest.param("prompt: a\nmatrix:\n", "line 2: matrix holds lists to be multiplied", id="an empty matrix"),
         pytest.param(
             "prompt: a\nmatrix:\n  seed: 3\n",
             "line 3: seed: expected a list, as in seed: [a, b], not one value",
-            id="no list",
+            id="not a list",
         ),
         pytest.param(
             "prompt: a\nmatrix:\n  seed: []\n",
@@ -181,7 +181,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         pytest.param(
             "prompt: *fox\n",
             "line 1: *fox is not defined; put a text that begins with * in quotes",
-            id="an alias of nothing",
+            id="an undefined alias",
         ),
         pytest.param(
             "x: &x [*x]\nprompt: a\n", "line 1: *x refers to a value that contains it", id="an alias of itself"
@@ -234,7 +234,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         pytest.param(
             "prompt: a\nmodel: dev\nguidance: .nan\n",
             "line 3: guidance: '.nan' was given; allowed is a number from",
-            id="no number",
+            id="not a number",
         ),
         pytest.param(
             "prompt: a\nmatrix:\n  seed: [1]\nexclude:\n  - sed: 1\n",
@@ -249,7 +249,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         pytest.param(
             "prompt: a\nmatrix:\n  seed: [1, 2]\ninclude:\n  - prompt: a lighthouse\n",
             "line 5: include: this entry has no name of matrix, so it would replace 'prompt' everywhere",
-            id="an inclusion that is not meant so",
+            id="an inclusion without a name of the matrix",
         ),
         pytest.param("matrix:\n  seed: [1]\n", "it has no prompt; add one, as in prompt: a fox", id="no prompt"),
         pytest.param(
@@ -280,12 +280,12 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(text, expected):
+def test_a_mistake_is_reported_with_its_line(text, expected):
     (line,) = complaints(text)
     assert line.startswith(f"sweep.yaml, {expected}" if expected.startswith("line") else f"sweep.yaml: {expected}")
 
 
-def test_all_that_is_wrong_is_told_at_once():
+def test_all_mistakes_are_reported_at_once():
     text = "prompt: a\nmatrix:\n  seed: [x]\n  aspect_ratio: [7:1]\n  animal: [fox]\n"
     assert [3, 4, 5] == [int(line.split("line ")[1].split(":")[0]) for line in complaints(text)]
 
@@ -306,7 +306,7 @@ def test_the_maximum_counts_copies_and_can_be_set():
     assert "sweep.yaml: it makes 3 jobs (3), each 2 times; at most 5 are allowed; raise --max-jobs for more" == line
 
 
-def test_what_is_included_counts_for_the_maximum():
+def test_included_combinations_count_for_the_maximum():
     text = "prompt: a\ninclude:\n  - seed: 1\n  - seed: 2\n"
     (line,) = complaints(text, most=Most(jobs=1))
     assert line.startswith("sweep.yaml: it makes 2 jobs; at most 1 are allowed")
@@ -319,7 +319,7 @@ def test_more_entries_than_can_be_compared_are_refused():
     assert "sweep.yaml: include and exclude have 401 entries for 5000 combinations; write a table" == line
 
 
-def test_a_sweep_that_is_larger_than_any_person_writes_is_refused_unread():
+def test_a_sweep_that_is_too_large_is_refused_unread():
     (line,) = complaints("prompt: a\n#" + "x" * 2**20)
     assert "sweep.yaml: it has 1048587 bytes, and a sweep has at most 1 MiB; a table may be larger" == line
 
@@ -340,7 +340,7 @@ def test_a_matrix_is_the_plain_product(axes):
 
 
 @given(_axes, _entries)
-def test_exclusions_take_out_what_they_match_and_nothing_else(axes, entries):
+def test_exclusions_remove_only_their_matches(axes, entries):
     entries = [entry for entry in entries if entry.keys() <= axes.keys()]
     product = multiply(axes, entries, [])
     matches = {
@@ -356,7 +356,7 @@ def test_exclusions_take_out_what_they_match_and_nothing_else(axes, entries):
 
 
 @given(_axes, _entries)
-def test_inclusions_never_change_what_the_matrix_says(axes, entries):
+def test_inclusions_never_change_values_of_the_matrix(axes, entries):
     originals = [each for each, _ in multiply(axes, [], []).combinations]
     made = multiply(axes, [], entries).combinations
     assert originals == [
