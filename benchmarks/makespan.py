@@ -85,13 +85,13 @@ CONTENDERS: dict[str, Contender] = {
 def measure(contender: Contender, slots: int, seed: int, core: int) -> tuple[float, float, float]:
     """Return the ratio to the ideal, the polls per prediction, and the load of the core."""
     lengths = draw(seed)
-    asked = multiprocessing.get_context("spawn").Value("L")
+    poll_count = multiprocessing.get_context("spawn").Value("L")
     gc.collect()
-    with server.running(core, lengths=lengths, asked=asked) as base_url:
+    with server.running(core, lengths=lengths, poll_count=poll_count) as base_url:
         wall, cpu = time.perf_counter(), time.process_time()
         asyncio.run(contender(base_url, slots))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return wall / ideal(lengths, slots), asked.value / COUNT, cpu / wall
+    return wall / ideal(lengths, slots), poll_count.value / COUNT, cpu / wall
 
 
 def main() -> None:

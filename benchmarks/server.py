@@ -45,7 +45,7 @@ class Answers(asyncio.Protocol):
     count = 0
     lengths: Sequence[float] = ()
     """The duration of the first prediction, the second, and so on; if empty, each ends at once."""
-    asked: Any = None
+    poll_count: Any = None
     """A shared counter of the polls; None to count none."""
     over: dict[bytes, float]
     """The end time of each prediction, by its id."""
@@ -79,8 +79,8 @@ class Answers(asyncio.Protocol):
             name = request.rpartition(b"/")[2]
             is_over = not self.lengths or time.monotonic() >= self.over[name]
             status, body = b"200 OK", answer_ended(name) if is_over else answer_created(name)
-            if self.asked is not None:
-                self.asked.value += 1
+            if self.poll_count is not None:
+                self.poll_count.value += 1
         self.write(status, body, closes)
 
     def write(self, status: bytes, body: bytes, closes: bool, more: bytes = b"") -> None:
@@ -100,16 +100,16 @@ async def _serve(pipe: Connection, answers: type[Answers]) -> None:
     await server.serve_forever()
 
 
-def _run(pipe: Connection, core: int, answers: type[Answers], lengths: Sequence[float], asked: Any) -> None:
+def _run(pipe: Connection, core: int, answers: type[Answers], lengths: Sequence[float], poll_count: Any) -> None:
     os.sched_setaffinity(0, {core})
-    answers.lengths, answers.asked, answers.over = lengths, asked, {}
+    answers.lengths, answers.poll_count, answers.over = lengths, poll_count, {}
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(pipe, answers))
 
 
 @contextlib.contextmanager
 def running(
-    core: int, answers: type[Answers] = Answers, lengths: Sequence[float] = (), asked: Any = None
+    core: int, answers: type[Answers] = Answers, lengths: Sequence[float] = (), poll_count: Any = None
 ) -> Iterator[str]:
     """Run the server in its own process, on *core*; yield the base URL.
 
@@ -118,10 +118,10 @@ def running(
         answers: the class of its protocol.
         lengths: the durations of the first prediction, the second, and so on, in seconds; repeated after the last.
             If empty, each ends at once.
-        asked: a shared counter of the polls; None to count none.
+        poll_count: a shared counter of the polls; None to count none.
     """
     here, there = multiprocessing.Pipe()
-    values = (there, core, answers, lengths, asked)
+    values = (there, core, answers, lengths, poll_count)
     process = multiprocessing.get_context("spawn").Process(target=_run, args=values, daemon=True)
     process.start()
     # Otherwise the other process would not notice that this end is closed.

@@ -81,9 +81,9 @@ async def measure_all(peers: Iterable[Peer]) -> dict[tuple[str, int | None], Fou
     with TemporaryDirectory() as folder:
         path = Path(folder) / "authority.pem"
         authority.cert_pem.write_to_path(str(path))
-        asked = [(peer, lost) for peer in peers for lost in LOST]
-        found = await asyncio.gather(*(one(peer, lost, path) for peer, lost in asked))
-    return {(peer.name, lost): each for (peer, lost), each in zip(asked, found, strict=True)}
+        cases = [(peer, lost) for peer in peers for lost in LOST]
+        found = await asyncio.gather(*(one(peer, lost, path) for peer, lost in cases))
+    return {(peer.name, lost): each for (peer, lost), each in zip(cases, found, strict=True)}
 
 
 def main(peers: list[Peer]) -> list[str]:

@@ -33,7 +33,7 @@ class Quick:
 
     def __init__(self):
         self._numbers = itertools.count()
-        self._questions = itertools.count()
+        self._polls = itertools.count()
 
     async def submit(self, request):
         number = next(self._numbers)
@@ -44,12 +44,12 @@ class Quick:
         return Response(status=201, body=json.dumps({"id": f"p{number}", "status": "starting"}).encode())
 
     async def ask(self, request):
-        question = next(self._questions)
-        if question % 50 == 0:
+        poll = next(self._polls)
+        if poll % 50 == 0:
             raise AnswerError("no answer came")
         name = request.path.rpartition("/")[2]
         body = {"id": name, "status": "succeeded", "output": "https://replicate.delivery/x.webp"}
-        if question % 3 == 0:
+        if poll % 3 == 0:
             body |= {"status": "processing", "output": None}
         elif int(name[1:]) % 100 == 0:
             body |= {"status": "failed", "output": None, "error": "NSFW content detected"}

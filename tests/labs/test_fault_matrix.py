@@ -118,7 +118,7 @@ def open_transport(cell, url, key, ssl):
 # ── the services ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Told:
+class Faulty:
     """The local service with a fault."""
 
     key = "local-key"
@@ -390,7 +390,7 @@ def marked(number, cell):
 async def test_each_cell_ends_as_the_matrix_says(cell, request):
     certificates = request.getfixturevalue("certificates") if cell.tls else None
     server = certificates.server(cell.fault) if cell.tls else None
-    async with SERVICES.get(cell.fault, Told)(cell, server) as service:
+    async with SERVICES.get(cell.fault, Faulty)(cell, server) as service:
         transport = open_transport(cell, service.url, service.key, certificates.client if cell.tls else None)
         outcome = await run(cell, service, transport)
         check(cell, service, outcome)

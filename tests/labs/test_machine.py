@@ -31,7 +31,7 @@ from collections import Counter, deque
 from pathlib import Path
 
 import pytest
-from fake_transport import DOWNLOADS, ENDS, PNG, QUESTIONS, RETRY_AFTER, SUBMISSIONS, Desk, Line
+from fake_transport import DOWNLOADS, ENDS, PNG, POLLS, RETRY_AFTER, SUBMISSIONS, Desk, Line
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -66,7 +66,7 @@ SPANS = st.sampled_from([0.1, 0.6, 2.0, 8.0, 25.0, 130.0])
 SUBMISSION = st.sampled_from((*SUBMISSIONS, *[None, "accept"] * 6))
 WAYS = (
     *(("submission", how) for how in (*SUBMISSIONS, *SUBMISSIONS, *[None, "accept"] * 6)),
-    *(("question", how) for how in (*QUESTIONS, *["tell"] * 4)),
+    *(("poll", how) for how in (*POLLS, *["found"] * 4)),
     *(("download", how) for how in (*DOWNLOADS, *["whole"] * 2)),
     *(("takes_what_breaks_off", is_taken) for is_taken in (True, False)),
 )
@@ -231,7 +231,7 @@ class Life:
         self.loop = StepLoop()
         self.disk = Disk()
         self.line = Line(desk, self)
-        self.told = []
+        self.events = []
         self.wrongs = []
         self.callers = []
         self.batches = []
@@ -253,7 +253,7 @@ class Life:
         self.session = Session(
             self.line,
             journal=journal,
-            on_event=self.told.append,
+            on_event=self.events.append,
             poll_policy=PollPolicy.every(1.0, patience=40.0),
             retry_policy=RetryPolicy(tries=3, throttled_for=60.0),
             **self._options,
@@ -288,7 +288,7 @@ class Life:
         if self.is_doomed:
             self.wrongs.append(f"{prompt} was sent after the key was refused, or credit was")
         if now < self.quiet_until - 0.001:
-            self.wrongs.append(f"{prompt} was sent at {now}, and the service had asked for quiet to {self.quiet_until}")
+            self.wrongs.append(f"{prompt} was sent at {now}, before the end of the pause at {self.quiet_until}")
         intents = [record for record in self.records() if record.input["prompt"] == prompt]
         under_way = sum(call.prompt == prompt for call in self.line.calls)
         if self.desk.spent[prompt] + under_way > self.allowed[prompt]:
@@ -296,11 +296,11 @@ class Life:
         if self.is_kept and under_way > sum(record.standing == "sending" for record in intents):
             self.wrongs.append(f"{prompt} was sent, and the disk has no intent of it")
 
-    def question(self, name):
+    def poll(self, name):
         if name not in self._known:
             self._known = {each for record in self.records() for each in ids_of(record)}
         if self.is_kept and name not in self._known and not self.disk.was_full:
-            self.wrongs.append(f"{name} was asked after before it was on the disk")
+            self.wrongs.append(f"{name} was polled before it was on the disk")
 
     def answer(self, how):
         # The session gets a moment to receive it; a submission sent in that moment is allowed.
@@ -324,7 +324,7 @@ class Life:
             return list(journal.records())
 
     def of(self, kind):
-        return [event for event in self.told if isinstance(event, kind)]
+        return [event for event in self.events if isinstance(event, kind)]
 
     # The end.
 
@@ -762,7 +762,7 @@ def test_a_429_to_the_poll_of_the_id_in_a_torn_response_makes_all_wait():
     state = WithoutJournal()
     try:
         state.begin(max_pending=2, most=None, how="torn billed")
-        state.the_service_does(how=("question", "429"))
+        state.the_service_does(how=("poll", "429"))
         state.run_new_job(patience=None)
         state.time_passes(seconds=0.6)
         state.run_new_job(patience=None)

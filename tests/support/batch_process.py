@@ -47,7 +47,7 @@ def open_batch(folder, base_url, key):
     )
 
 
-def tell(outcome):
+def describe(outcome):
     return {
         "index": outcome.index,
         "kind": outcome.kind,
@@ -63,7 +63,7 @@ async def main(folder, base_url, key, count, place=None):
     with contextlib.suppress(asyncio.CancelledError):
         async with open_batch(folder, base_url, key) as session:
             prompts = (f"{number} paper boats" for number in range(int(count)))
-            return [tell(outcome) async for outcome in session.generate(prompts, save_to=place or folder)]
+            return [describe(outcome) async for outcome in session.generate(prompts, save_to=place or folder)]
     return None
 
 

@@ -181,9 +181,9 @@ class Shop:
         bills = self.service.bills
         known = check_bills(bills, records)
         accepted = {bill.id: bill.at for bill in bills}
-        asked = {id_in(request): request.at for request in reversed(self.service.requests) if id_in(request)}
-        early = {name for name, at in asked.items() if name in accepted and at - accepted[name] < SOON}
-        assert set() == early - known, "it was asked after before its id was in the journal"
+        polled = {id_in(request): request.at for request in reversed(self.service.requests) if id_in(request)}
+        early = {name for name, at in polled.items() if name in accepted and at - accepted[name] < SOON}
+        assert set() == early - known, "it was polled before its id was in the journal"
 
     def check_files(self):
         files = self.files()
@@ -191,9 +191,13 @@ class Shop:
             with Image.open(path) as image:
                 image.load()
             if path.with_suffix(".json").exists():
-                told = json.loads(path.with_suffix(".json").read_bytes())
+                sidecar = json.loads(path.with_suffix(".json").read_bytes())
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                assert (path.name, path.stat().st_size, digest) == (told["file"], told["bytes"], told["sha256"])
+                assert (path.name, path.stat().st_size, digest) == (
+                    sidecar["file"],
+                    sidecar["bytes"],
+                    sidecar["sha256"],
+                )
         assert {} == {index: n for index, n in Counter(path.name[:5] for path in files).items() if n > 1}
 
     def files(self):

@@ -246,9 +246,9 @@ def _http(status, body):
 
 def frame(status, body, framing):
     """Encode a response; return its bytes and its spots."""
-    told = {"length": "Content-Length: {}", "chunked": "Transfer-Encoding: chunked", "close": "Connection: close"}
+    headers = {"length": "Content-Length: {}", "chunked": "Transfer-Encoding: chunked", "close": "Connection: close"}
     text = json.dumps(body, separators=(",", ":")).encode()
-    head = f"HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\n{told[framing].format(len(text))}\r\n\r\n"
+    head = f"HTTP/1.1 {status} Chosen\r\nContent-Type: application/json\r\n{headers[framing].format(len(text))}\r\n\r\n"
     parts = [(b"", text, b"")]
     if framing == "chunked":
         pieces = [text[i : i + 9] for i in range(0, len(text), 9)]

@@ -14,7 +14,7 @@ PNG = bytes.fromhex(
     "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
 )
 RETRY_AFTER = 7.0
-ANSWER, QUESTION, DOWNLOAD = 120.0, 20.0, 60.0
+ANSWER, POLL, DOWNLOAD = 120.0, 20.0, 60.0
 """The time limit of each kind of exchange, in seconds."""
 
 SUBMISSIONS = (
@@ -25,7 +25,7 @@ SUBMISSIONS = (
     *("break billed", "give up billed"),
 )
 """The possible responses to a submission."""
-QUESTIONS = ("tell", "404", "429", "429 silent", "500", "torn", "garbage", "not connected", "drop", "hang")
+POLLS = ("found", "404", "429", "429 silent", "500", "torn", "garbage", "not connected", "drop", "hang")
 DOWNLOADS = ("whole", "gone", "passing", "cut", "hang")
 ENDS = ("succeeded", "failed", "canceled", "aborted")
 
@@ -39,7 +39,7 @@ class Bill:
     status: str = "starting"
     is_expired: bool = False
 
-    def told(self):
+    def body(self):
         output = "https://replicate.delivery/x.png" if self.status == "succeeded" and not self.is_expired else None
         error = "Prediction interrupted; please retry" if self.status == "failed" else None
         body = {"id": self.id, "status": self.status, "output": output, "error": error}
@@ -61,7 +61,7 @@ class Desk:
         """Respond without faults from now on."""
         self.submission = "accept"
         """The response to each submission; None to hold submissions until `Line.answer`."""
-        self.question, self.download = "tell", "whole"
+        self.poll, self.download = "found", "whole"
         self.takes_what_breaks_off = False
         """Whether a submission is accepted and billed even if its sender stopped waiting."""
 
@@ -81,14 +81,14 @@ class Desk:
         word, _, status = how.partition(" ")
         if word == "accept":
             self.spent[prompt] += 1
-            return Response(status=201, body=self.bill(prompt, status or "starting").told())
+            return Response(status=201, body=self.bill(prompt, status or "starting").body())
         if how in ("429", "429 silent", "422", "401", "402"):
             return refuse(how)
         if how == "not connected":
             raise ConnectError("nothing could be sent")
         self.unanswered.add(prompt)
         self.spent[prompt] += 1
-        body = self.bill(prompt).told() if status.endswith("billed") else b""
+        body = self.bill(prompt).body() if status.endswith("billed") else b""
         match word:
             case "torn":
                 end = 8 if status.startswith("early") else 20
@@ -101,24 +101,24 @@ class Desk:
                 raise asyncio.CancelledError
         raise UnknownSubmissionError("the submission left, and no answer came", "no answer")
 
-    async def tell(self, name):
+    async def get(self, name):
         """Respond to a poll."""
-        match self.question:
-            case "tell":
+        match self.poll:
+            case "found":
                 found = [bill for bill in self.bills if bill.id == name]
-                return Response(status=200, body=found[0].told()) if found else refuse("404")
+                return Response(status=200, body=found[0].body()) if found else refuse("404")
             case "torn":
                 return Response(status=200, body=b'{"id": "', cut="the connection was closed")
             case "garbage":
                 return Response(status=200, body=b"<pre>oops")
             case "not connected":
-                raise ConnectError("nothing could be asked")
+                raise ConnectError("the poll could not be sent")
             case "drop":
                 raise AnswerError("no answer came")
             case "hang":
-                await asyncio.sleep(QUESTION)
+                await asyncio.sleep(POLL)
                 raise AnswerError("no answer came in time")
-        return refuse(self.question)
+        return refuse(self.poll)
 
     async def fetch(self):
         """Respond to a download."""
@@ -184,9 +184,9 @@ class Line:
     async def ask(self, request):
         await self._stay()
         name = request.path.rpartition("/")[2]
-        self._watch.question(name)
-        self._watch.answer(self.desk.question)
-        return await self.desk.tell(name)
+        self._watch.poll(name)
+        self._watch.answer(self.desk.poll)
+        return await self.desk.get(name)
 
     async def download(self, url):
         await self._stay()

@@ -43,7 +43,7 @@ def plan(index, prompt="a fox", *, key=None, model="black-forest-labs/flux-schne
     )
 
 
-def prediction(record, status=Status.SUCCEEDED, **told):
+def prediction(record, status=Status.SUCCEEDED, **changes):
     """Return the prediction of a job that has ended."""
     facts = {
         "id": f"p{record.index:05d}",
@@ -53,7 +53,7 @@ def prediction(record, status=Status.SUCCEEDED, **told):
         "started_at": CREATED + timedelta(seconds=1),
         "completed_at": CREATED + timedelta(seconds=2.5),
     }
-    return Prediction(**{**facts, **told})
+    return Prediction(**{**facts, **changes})
 
 
 CREATED = datetime.fromtimestamp(LEFT, UTC)
@@ -70,8 +70,8 @@ def succeed(record, folder, *pictures):
     files = []
     for name, data in zip(names, pictures, strict=True):
         (folder / name).write_bytes(data)
-        told = {"file": name, "prediction": {"id": f"p{record.index:05d}"}, "input": dict(record.input)}
-        (folder / name).with_suffix(".json").write_text(json.dumps(told))
+        sidecar = {"file": name, "prediction": {"id": f"p{record.index:05d}"}, "input": dict(record.input)}
+        (folder / name).with_suffix(".json").write_text(json.dumps(sidecar))
         files.append(SavedFile(name=name, size=len(data), digest=hashlib.sha256(data).hexdigest()))
     return accept(record).ended(OutcomeKind.SUCCEEDED, prediction(record), None).saved(tuple(files), None)
 
@@ -125,6 +125,6 @@ def write(folder, *records, place=None):
 
 def write_fates(folder, prompts=None):
     """Write the journal of a folder with one job in every state."""
-    told = prompts or {}
-    records = [plan(index, told.get(fate, f"a fox, {fate}"), key=fate, seed=index) for index, fate in enumerate(FATES)]
+    given = prompts or {}
+    records = [plan(index, given.get(fate, f"a fox, {fate}"), key=fate, seed=index) for index, fate in enumerate(FATES)]
     write(folder, *(meet(fate, record, folder) for fate, record in zip(FATES, records, strict=True)))

@@ -21,10 +21,10 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        asked = [value for name, value in given.items() if name in _FETCHED]
+        urls = [value for name, value in given.items() if name in _FETCHED]
         if tag == "link" and _LINKS & set(given.get("rel", "").lower().split()):
-            asked.append(given.get("href", ""))
-        self.found += [f"<{tag}> {value}" for value in asked if _REMOTE.match(value)]
+            urls.append(given.get("href", ""))
+        self.found += [f"<{tag}> {value}" for value in urls if _REMOTE.match(value)]
         self.found += [f"<{tag}> style" for value in [given.get("style", "")] if _IN_CODE.search(value)]
 
 
@@ -39,8 +39,8 @@ def find_requests(folder: Path) -> list[str]:
         if path.suffix in (".html", ".svg"):
             page.feed(text)
         code = re.findall(r"<(?:style|script)\b.*?</", text, re.DOTALL) if path.suffix == ".html" else [text]
-        asked = page.found + [match[0] for each in code for match in _IN_CODE.finditer(each)]
-        found += [f"{path.relative_to(folder)}: {each}" for each in asked]
+        urls = page.found + [match[0] for each in code for match in _IN_CODE.finditer(each)]
+        found += [f"{path.relative_to(folder)}: {each}" for each in urls]
     return found
 
 

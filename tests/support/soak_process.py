@@ -124,7 +124,7 @@ async def soak(service, folder, load):
     return [repr(task) for task in asyncio.all_tasks() - {asyncio.current_task()}]
 
 
-def tell(service, folder, load):
+def report(service, folder, load):
     with Journal(folder) as journal:
         records = {record.key: record for record in journal.records()}
     ids = {record.prediction_id for record in records.values()}
@@ -156,10 +156,10 @@ def main(folder, seconds):
         for fault in FAULTS:
             service.fail(**fault)
         tasks = asyncio.run(soak(service, folder, load))
-        told = tell(service, folder, load)
+        found = report(service, folder, load)
     gc.collect()
-    told |= {"seconds": time.monotonic() - began, "tasks": tasks, "files before": before, "files after": files_open()}
-    json.dump(told, sys.stdout)
+    found |= {"seconds": time.monotonic() - began, "tasks": tasks, "files before": before, "files after": files_open()}
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from batch_process import SlowDisk, tell
+from batch_process import SlowDisk, describe
 
 from cometflux import CometfluxError, PollPolicy, Session
 from cometflux.journal.writer import Account, JournalWriter
@@ -42,7 +42,7 @@ async def main(folder, base_url, key, count):
         async with session:
             prompts = (f"{number} paper boats" for number in range(int(count)))
             async for outcome in session.generate(prompts, save_to=folder):
-                outcomes.append(tell(outcome))
+                outcomes.append(describe(outcome))
     except CometfluxError as raised:
         error = f"{type(raised).__name__}: {raised}"
     return outcomes, error

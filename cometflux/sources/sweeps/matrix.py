@@ -53,9 +53,9 @@ def _included(
     own = [dict(each) for each in kept]
     new: list[tuple[Combination, int | None]] = []
     for number, entry in enumerate(include):
-        asked = {name: value for name, value in entry.items() if name in axes}
+        wanted = {name: value for name, value in entry.items() if name in axes}
         added = {name: value for name, value in entry.items() if name not in axes}
-        matching = [each for each, original in zip(own, kept, strict=True) if _agrees(asked, original)]
+        matching = [each for each, original in zip(own, kept, strict=True) if _agrees(wanted, original)]
         for each in matching:
             each.update(added)
         if not matching:
