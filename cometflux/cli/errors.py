@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from cometflux.sources.errors import Fault, tell
+from cometflux.sources.errors import Fault, write_lines
 
 
 class UsageError(Exception):
@@ -15,7 +15,7 @@ class UsageError(Exception):
 
     def __init__(self, faults: Iterable[Fault] | str, name: str = "") -> None:
         self.faults = (Fault(faults),) if isinstance(faults, str) else tuple(faults)
-        self.lines = tell(self.faults, name)
+        self.lines = write_lines(self.faults, name)
         super().__init__("\n".join(self.lines))
 
 

@@ -32,9 +32,9 @@ def command(line, *more):
         (
             "a.csv",
             b"prompt,seed\na\n",
-            "a.csv, line 2: the row has 1 cell and the header 2; leave a cell empty rather than out",
+            "a.csv, line 2: the row has 1 cell and the header 2; leave a cell empty, but keep its separator",
         ),
-        ("a.csv", b'prompt\n"a\n', "a.csv, line 2: a quote is opened and never closed"),
+        ("a.csv", b'prompt\n"a\n', "a.csv, line 2: a quote is never closed"),
         ("a.csv", b"prompt,sed\na,1\n", "a.csv, line 1: no row can use the column 'sed'; did you mean 'seed'?"),
         ("a.csv", b"prompt,go_fast\na,maybe\n", "a.csv, line 2: go_fast: 'maybe' was given; allowed is true or false"),
         (
@@ -51,12 +51,12 @@ def command(line, *more):
         (
             "a.jsonl",
             b'[{"prompt": "a"}]',
-            "a.jsonl, line 1: it is one JSON list; write each of its objects on a line of its own",
+            "a.jsonl, line 1: it is one JSON list; write each object on its own line",
         ),
         (
             "a.ndjson",
             b'[1]\n{"prompt": "a"}\n',
-            'a.ndjson, line 1: a list stands where an object is expected, as in {"prompt": "a fox"}',
+            'a.ndjson, line 1: expected an object, as in {"prompt": "a fox"}, not a list',
         ),
         ("a.jsonl", b'{"prompt": NaN}', "a.jsonl, line 1: NaN is not JSON; leave the value out"),
         ("a.jsonl", b'{"prompt": 3}', "a.jsonl, line 1: prompt: 3 was given; allowed is a text that is not blank"),
@@ -77,14 +77,14 @@ def command(line, *more):
         (
             "a.jsonl",
             b'{"prompt": "a", "model": ["dev"]}',
-            "a.jsonl, line 1: model: ['dev'] was given; allowed is the name of a model, as a string",
+            "a.jsonl, line 1: model: ['dev'] was given; must be the name of a model, as a string",
         ),
         (
             "prompts",
             b"a fox\n",
             (
-                "prompts: its name does not say how it is written "
-                "(known are .csv, .tsv, .jsonl, .ndjson, .txt, .yaml, .yml, .parquet); "
+                "prompts: its name does not show its format "
+                "(known endings: .csv, .tsv, .jsonl, .ndjson, .txt, .yaml, .yml, .parquet); "
                 "give --format"
             ),
         ),
@@ -112,7 +112,7 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ("generate a red fox", 'these are 3 prompts of one word each; put a prompt in quotes: "a red fox"'),
         ("generate a.txt", "a.txt is a file; for the prompts in it: cometflux batch a.txt"),
         ("batch a.txt b.txt", "one file at a time; 'b.txt' is one too many"),
-        ("batch /dev/null", "/dev/null: its name does not say how it is written (known are "),
+        ("batch /dev/null", "/dev/null: its name does not show its format (known endings: "),
         ("models dev pro", "'pro' is one too many"),
         ("generate --count 2", 'give a prompt, in quotes: cometflux generate "a lighthouse"'),
         ("generate fox --count 0", "--count: '0' was given; allowed is a whole number from 1"),
@@ -159,7 +159,7 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ),
         (
             "generate fox --model dev --image a.txt",
-            "--image: 'a.txt' was given; allowed is a PNG, JPEG, WebP or GIF image",
+            "--image: 'a.txt' was given; must be a PNG, JPEG, WebP or GIF image",
         ),
         (
             "nonsense",
@@ -168,11 +168,11 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ("genrate fox", 'Unknown command "genrate". Did you mean "generate"? '),
         ("config shwo", 'Unknown command "shwo". Did you mean "show"? '),
         ("generate fox --quite", "Unknown option: --quite. Did you mean --quiet?"),
-        ("local-service --latency -1", "--latency -1.0: allowed is a number of seconds from 0"),
+        ("local-service --latency -1", "--latency -1.0: must be a number of seconds from 0"),
         ("local-service --port 99999", "--port: '99999' was given; allowed is a whole number from 0 to 65535"),
         ("local-service --port -1", "--port: '-1' was given; allowed is a whole number from 0 to 65535"),
         ("local-service --host=", "--host is blank; give a value, or leave the option out"),
-        ("local-service --fault drop:2", "--fault drop:2: rate=2.0: allowed is a number from 0 to 1\n"),
+        ("local-service --fault drop:2", "--fault drop:2: rate=2.0: must be a number from 0 to 1\n"),
         (
             "local-service --fault dorp",
             (

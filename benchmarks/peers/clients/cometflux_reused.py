@@ -1,4 +1,4 @@
-"""cometflux over a transport that reuses connections for POSTs, too: faster, and not safe for money."""
+"""cometflux over a transport that also reuses connections for POSTs, which is faster but may pay twice."""
 
 import aiohttp
 from yarl import URL
