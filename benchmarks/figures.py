@@ -241,7 +241,7 @@ def draw(hazard: Hazard, ways: Sequence[Way]) -> str:
     """Draw when predictions end, what was learned of it, and when they are asked after: first as it was learned."""
     rows, shapes = 300, [*_density(16, 116), *_risk(hazard, 132, 252)]
     shapes += [line(_x(age), 252, _x(age), rows - 9, "drop") for age in ways[0].ages]
-    shapes += [text(760, rows - 24, "questions", "end dim"), text(844, rows - 24, "late by", "end dim")]
+    shapes += [text(760, rows - 24, "polls", "end dim"), text(844, rows - 24, "late by", "end dim")]
     for number, way in enumerate(ways):
         shapes += _row(way, rows + 34 * number, "" if number else "bold")
         if not way.ages:
@@ -254,7 +254,7 @@ def draw(hazard: Hazard, ways: Sequence[Way]) -> str:
             text(_x(age), axis + 11, f"{age}", "middle dim"),
         ]
     shapes.append(text((LEFT + RIGHT) / 2, axis + 32, "seconds since it was accepted", "middle dim"))
-    return svg(WIDTH, axis + 46, "When predictions end, what is learned of it, and when they are asked after", shapes)
+    return svg(WIDTH, axis + 46, "When predictions end, the hazard learned from that, and when they are polled", shapes)
 
 
 def polling() -> tuple[str, list[Way]]:
