@@ -254,8 +254,7 @@ def draw(hazard: Hazard, ways: Sequence[Way]) -> str:
             text(_x(age), axis + 11, f"{age}", "middle dim"),
         ]
     shapes.append(text((LEFT + RIGHT) / 2, axis + 32, "seconds since it was accepted", "middle dim"))
-    title = "When predictions end, the hazard that is learned, and the polls that follow from it"
-    return svg(WIDTH, axis + 46, title, shapes)
+    return svg(WIDTH, axis + 46, "When predictions end, the hazard learned from that, and when they are polled", shapes)
 
 
 def polling() -> tuple[str, list[Way]]:

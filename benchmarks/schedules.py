@@ -15,7 +15,7 @@ import attrs
 from benchmarks.optimum import Optimum, lognormal, mixture
 from cometflux.polling.hazard import CompletionTimes
 from cometflux.polling.policy import PollPolicy
-from cometflux.polling.timetable import ModelTimetable
+from cometflux.polling.timetable import ModelTimetable, Timetable
 
 SLOTS = 16
 TRIED = 2000
@@ -83,15 +83,15 @@ def learn(draw: Callable[[random.Random], float], chance: random.Random, ends: i
 
 
 def try_out(
-    rhythm: ModelTimetable, draw: Callable[[random.Random], float], chance: random.Random
+    following: Callable[[float], float], draw: Callable[[random.Random], float], chance: random.Random
 ) -> tuple[float, float]:
-    """Return the mean number of polls and the mean delay, in seconds, of a fixed timetable."""
+    """Return the mean number of polls and the mean delay, in seconds. *following* returns the age of the next poll."""
     polls, delay = 0, 0.0
     for _ in range(TRIED):
-        length, age = draw(chance), rhythm.first()
+        length, age = draw(chance), following(0.0)
         polls += 1
         while age < length:
-            age = rhythm.next(age)
+            age = following(age)
             polls += 1
         delay += age - length
     return polls / TRIED, delay / TRIED
@@ -100,8 +100,9 @@ def try_out(
 def compare(shape: Shape, ends: int, seed: int) -> tuple[float, float]:
     """Return the ratio of the delay to the optimum after *ends* ends, and the mean number of polls."""
     chance = random.Random(seed)
-    rhythm = ModelTimetable(PollPolicy(), learn(shape.draw, chance, ends))
-    polls, delay = try_out(rhythm, shape.draw, chance)
+    policy = PollPolicy()
+    timetable = Timetable.of(learn(shape.draw, chance, ends).estimate(), policy, policy.polls)
+    polls, delay = try_out(timetable.next, shape.draw, chance)
     return delay / shape.optimum.delay(polls), polls
 
 
@@ -111,7 +112,7 @@ def main() -> None:
         f"median of {SEEDS} (and the worst): python -m benchmarks.schedules"
     )
     for shape in shapes():
-        polls, delay = try_out(ModelTimetable(PollPolicy.every(0.5)), shape.draw, random.Random(1))
+        polls, delay = try_out(ModelTimetable(PollPolicy.every(0.5)).next, shape.draw, random.Random(1))
         print(f"  {shape.title}: a fixed 0.5 s {delay / shape.optimum.delay(polls):.2f} with {polls:.1f} polls")
         for ends in (32, 50, 1000):
             ratios, counts = zip(*(compare(shape, ends, seed) for seed in range(SEEDS)), strict=True)
