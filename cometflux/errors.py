@@ -216,7 +216,7 @@ class InputError(CometfluxError):
 
     def message_in(self, words: Mapping[str, str]) -> str:
         """Return the message with other words for some kinds of value, such as ``{"boolean": "true or false"}``."""
-        allowed = f"allowed is {self.kind.phrase_in(words)}" if self.kind else self.allowed
+        allowed = f"must be {self.kind.phrase_in(words)}" if self.kind else self.allowed
         return InputError(self.field, self.given, allowed, hint=self.hint).message
 
 

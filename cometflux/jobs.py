@@ -44,9 +44,9 @@ class Job:
             raise InputError("model", self.model, "a model is named owner/name", hint=_meant(self.model))
         _check_key(self.key)
         if not isinstance(self.validate, bool):
-            raise InputError("validate", self.validate, "allowed is True or False")
+            raise InputError("validate", self.validate, "must be True or False")
         if not isinstance(self.input, Mapping):
-            raise InputError("input", self.input, "allowed is a mapping from parameter to value")
+            raise InputError("input", self.input, "must be a mapping from parameter to value")
         # A deep copy: the caller may change a list later.
         object.__setattr__(self, "input", _copied(self.input))
         for name, value in self.input.items():
@@ -71,7 +71,7 @@ class Job:
             item = flux.Schnell(prompt=item)
         if not is_model(type(item)):
             hint = f"; make an object of it: {item.__name__}(prompt=...)" if _is_typed(item) else ""
-            raise InputError("job", item, f"allowed is a cometflux.flux object, a Job, or a prompt as a string{hint}")
+            raise InputError("job", item, f"must be a cometflux.flux object, a Job, or a prompt as a string{hint}")
         _check_key(key)
         job = cls.__new__(cls)
         # The typed object has already been checked, and its input is a copy.
@@ -117,7 +117,7 @@ def _check_key(key: object) -> None:
     if key is None:
         return
     if not isinstance(key, str) or not key.strip():
-        raise InputError("key", key, "allowed is a string that is not blank")
+        raise InputError("key", key, "must be a string that is not blank")
     _check_encodable("key", key)
 
 
@@ -128,7 +128,7 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
         InputError: the value, or a part of it, cannot be sent.
     """
     if depth > _DEEPEST:
-        raise InputError(field, "a deeply nested value", f"allowed are {_DEEPEST} levels")
+        raise InputError(field, "a deeply nested value", f"must have at most {_DEEPEST} levels")
     match value:
         case None | bool() | bytes() | Path():
             return
@@ -141,7 +141,7 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
                 raise InputError(field, value, "the text holds half a surrogate pair and cannot be sent as UTF-8")
         case float():
             if not math.isfinite(value):
-                raise InputError(field, value, "allowed is a finite number")
+                raise InputError(field, value, "must be a finite number")
         case Mapping():
             for name, part in value.items():
                 if not isinstance(name, str):
@@ -152,7 +152,7 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
             for part in value:
                 _check_encodable(field, part, depth + 1)
         case _:
-            raise InputError(field, value, "allowed are text, numbers, booleans, lists, mappings, Path and bytes")
+            raise InputError(field, value, "must be text, a number, a boolean, a list, a mapping, a Path or bytes")
 
 
 def _is_utf8(text: str) -> bool:

@@ -32,22 +32,22 @@ class Location:
         """
         found = _URL.fullmatch(url)
         if found is None:
-            raise ValueError("allowed is a URL such as s3://bucket/prefix")
+            raise ValueError("must be a URL such as s3://bucket/prefix")
         scheme = found["scheme"].lower()
         if scheme not in SCHEMES:
-            raise ValueError(f"nothing can be saved to {scheme}://; allowed is the path of a folder, or {_SHAPES}")
+            raise ValueError(f"nothing can be saved to {scheme}://; give the path of a folder, or {_SHAPES}")
         bucket, _, prefix = found["rest"].partition("/")
         if "@" in bucket:
             raise ValueError(f"{scheme}:// is followed by a user or a password; credentials come from the environment")
         if not _BUCKET.fullmatch(bucket):
-            raise ValueError(f"{bucket!r} is not the name of a bucket; allowed is {scheme}://bucket/prefix")
+            raise ValueError(f"{bucket!r} is not the name of a bucket; must be {scheme}://bucket/prefix")
         prefix = prefix.rstrip("/")
         if prefix and any(part in ("", ".", "..") for part in prefix.split("/")):
             raise ValueError(
-                f"{prefix!r} leads elsewhere; allowed are names separated by one slash, none of them . or .."
+                f"{prefix!r} leads elsewhere; it must be names separated by one slash, none of them . or .."
             )
         if not _PREFIX.fullmatch(prefix):
-            raise ValueError(f"{prefix!r} has a control character or one of ? # \\; allowed is a prefix without them")
+            raise ValueError(f"{prefix!r} has a control character or one of ? # \\; must be a prefix without them")
         return cls(scheme=scheme, bucket=bucket, prefix=prefix)
 
     def __str__(self) -> str:

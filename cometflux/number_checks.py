@@ -37,7 +37,7 @@ def check_count(name: str, value: object, least: int) -> None:
         ConfigError: *value* is not such a number.
     """
     if not is_whole(value, least):
-        raise ConfigError(setting=name, given=value, allowed=f"allowed is {whole_phrase(least)}")
+        raise ConfigError(setting=name, given=value, allowed=f"must be {whole_phrase(least)}")
 
 
 def check_seconds(name: str, value: object, most: float = LONGEST_SECONDS) -> None:
@@ -47,7 +47,7 @@ def check_seconds(name: str, value: object, most: float = LONGEST_SECONDS) -> No
         ConfigError: *value* is not such a number.
     """
     if not is_number(value, 0, most) or value == 0:
-        allowed = f"allowed is a number of seconds above 0, and at most {most:.0f}"
+        allowed = f"must be a number of seconds above 0, and at most {most:.0f}"
         raise ConfigError(setting=name, given=value, allowed=allowed)
 
 
@@ -58,7 +58,7 @@ def check_limit(name: str, value: object) -> None:
         ConfigError: *value* is neither of these.
     """
     if value is not None and (not is_number(value, 0) or value == 0):
-        allowed = "allowed are None and a number of requests a minute above 0"
+        allowed = "must be None or a number of requests a minute above 0"
         raise ConfigError(setting=name, given=value, allowed=allowed)
 
 

@@ -49,9 +49,9 @@ REFUSAL = ("refused", 422, "invalid_request", "prompt is required", "req-1")
 
 EXAMPLES = [
     CometfluxError("given up"),
-    ConfigError(setting="max_pending", given=0, allowed="allowed is a whole number from 1"),
+    ConfigError(setting="max_pending", given=0, allowed="must be a whole number from 1"),
     MissingExtraError("the gallery", "gallery"),
-    InputError("seed", -1, "allowed is a whole number from 0", kind=IntegerKind(0, 9), hint="leave it out"),
+    InputError("seed", -1, "must be a whole number from 0", kind=IntegerKind(0, 9), hint="leave it out"),
     ConnectError("no route to host"),
     RejectedError(*REFUSAL),
     AuthenticationError(*REFUSAL),
@@ -223,22 +223,22 @@ def test_a_prediction_error_names_the_prediction_and_the_reason(error, message):
     ],
 )
 def test_an_input_error_shows_what_was_given_shortened(given, shown):
-    assert f"field: {shown} was given; allowed is less" == str(InputError("field", given, "allowed is less"))
+    assert f"field: {shown} was given; must be less" == str(InputError("field", given, "must be less"))
 
 
 @pytest.mark.parametrize("given", [b"\x89PNG" * 1_000_000, ["x" * 1_000_000], 10**5000], ids=["bytes", "list", "int"])
 def test_the_repr_of_an_input_error_is_as_short(given):
-    assert len(repr(InputError("field", given, "allowed is less"))) < 300
+    assert len(repr(InputError("field", given, "must be less"))) < 300
 
 
 # The data behind a message.
 
 
 def test_a_setting_is_named_with_what_was_given_and_what_is_allowed():
-    error = ConfigError(setting="max_pending", given=0, allowed="allowed is a whole number from 1")
-    assert "max_pending=0: allowed is a whole number from 1" == str(error)
+    error = ConfigError(setting="max_pending", given=0, allowed="must be a whole number from 1")
+    assert "max_pending=0: must be a whole number from 1" == str(error)
     assert ("max_pending", 0, "0") == (error.setting, error.given, error.shown)
-    assert "proxy: allowed is a URL" == str(ConfigError(setting="proxy", allowed="allowed is a URL"))
+    assert "proxy: must be a URL" == str(ConfigError(setting="proxy", allowed="must be a URL"))
 
 
 def test_a_hint_stands_behind_the_problem_and_is_data_of_its_own():
@@ -264,15 +264,15 @@ def test_a_module_that_no_extra_brings_is_told_as_it_is():
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [
-        (ImageKind(), "a.png", "field: 'a.png' was given; allowed is the name of a picture"),
+        (ImageKind(), "a.png", "field: 'a.png' was given; must be the name of a picture"),
         (
             ImageKind(),
             "https://a b",
-            "field: 'https://a b' was given; allowed is the name of a picture; a URL",
+            "field: 'https://a b' was given; must be the name of a picture; a URL",
         ),
-        (ImagesKind(2), 7, "field: 7 was given; allowed is a list of at most 2 images, each the name of a picture"),
-        (BooleanKind(), "no", "field: 'no' was given; allowed is true or false"),
-        (IntegerKind(0, 9), "no", "field: 'no' was given; allowed is a whole number from 0 to 9"),
+        (ImagesKind(2), 7, "field: 7 was given; must be a list of at most 2 images, each the name of a picture"),
+        (BooleanKind(), "no", "field: 'no' was given; must be true or false"),
+        (IntegerKind(0, 9), "no", "field: 'no' was given; must be a whole number from 0 to 9"),
     ],
 )
 def test_a_face_has_words_of_its_own_for_the_kinds_of_values(kind, value, message):

@@ -28,16 +28,12 @@ def test_a_place_is_read_and_written_in_one_way(given, read):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        pytest.param("images", "allowed is a URL such as s3://bucket/prefix", id="a folder"),
-        pytest.param(
-            "ftp://host/a", "nothing can be saved to ftp://; allowed is the path of a folder, or s3://", id="ftp"
-        ),
+        pytest.param("images", "must be a URL such as s3://bucket/prefix", id="a folder"),
+        pytest.param("ftp://host/a", "nothing can be saved to ftp://; give the path of a folder, or s3://", id="ftp"),
         pytest.param("https://bucket.s3.amazonaws.com/a", "nothing can be saved to https://", id="https"),
         pytest.param("file:///tmp/a", "nothing can be saved to file://", id="a file"),
         pytest.param("s3://", "'' is not the name of a bucket", id="no bucket"),
-        pytest.param(
-            "s3:///a", "'' is not the name of a bucket; allowed is s3://bucket/prefix", id="no bucket, a prefix"
-        ),
+        pytest.param("s3:///a", "'' is not the name of a bucket; must be s3://bucket/prefix", id="no bucket, a prefix"),
         pytest.param("s3://a b/c", "'a b' is not the name of a bucket", id="a blank in the bucket"),
         pytest.param("s3://bucket/a//b", "'a//b' leads elsewhere", id="two slashes"),
         pytest.param("s3://bucket/../b", "'../b' leads elsewhere", id="upwards"),

@@ -27,7 +27,7 @@ class UnknownPolicy:
 
     def __attrs_post_init__(self) -> None:
         if self.choice not in ("hold", "resend") and not callable(self.choice):
-            allowed = "allowed are 'hold', 'resend' and an async function"
+            allowed = "must be 'hold', 'resend' or an async function"
             raise ConfigError(setting="on_unknown", given=self.choice, allowed=allowed)
         if self.most is not None:
             check_count("max_resends", self.most, 1)

@@ -23,7 +23,7 @@ def check_input(field: str, data: bytes) -> str:
         raise InputError(field, data, "at most 8 MiB are sent with a job; give a URL for a larger image")
     kind = media_type(data)
     if kind is None:
-        raise InputError(field, data, "allowed is a PNG, JPEG, WebP or GIF image")
+        raise InputError(field, data, "must be a PNG, JPEG, WebP or GIF image")
     return kind
 
 

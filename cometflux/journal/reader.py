@@ -31,7 +31,7 @@ def locate(path: str | Path) -> Path:
     """
     if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path) or not _can_be(path):
         shown = str(path) if isinstance(path, Path) else path
-        raise ConfigError(setting="journal", given=shown, allowed="allowed is the path of a file, or of a folder")
+        raise ConfigError(setting="journal", given=shown, allowed="must be the path of a file, or of a folder")
     path = Path(path)
     with translating_errors(path):
         is_folder = path.is_dir() or not (path.suffix or os.path.lexists(path))

@@ -92,7 +92,7 @@ class _Tools:
     async def _batch_status(self, context: _Context, arguments: dict[str, Any]) -> CallToolResult:
         name = arguments.get("folder")
         if name is not None and not isinstance(name, str):
-            return replies.plain_error("folder: allowed is the name of a folder, as a string")
+            return replies.plain_error("folder: must be the name of a folder, as a string")
         try:
             return replies.data(await asyncio.to_thread(self._look, name))
         except NotAllowedError as error:

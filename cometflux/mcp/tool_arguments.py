@@ -57,13 +57,13 @@ def error_text(error: CometfluxError) -> str:
 def _read_variation(value: Any) -> int:
     number = _whole(value)
     if not is_whole(number, 1, tools.MOST_VARIATIONS):
-        raise InputError("variation", value, f"allowed is {whole_phrase(1, tools.MOST_VARIATIONS)}")
+        raise InputError("variation", value, f"must be {whole_phrase(1, tools.MOST_VARIATIONS)}")
     return number
 
 
 def _check_prompt(prompt: Any) -> None:
     if isinstance(prompt, str) and len(prompt) > tools.LONGEST_PROMPT:
-        allowed = f"allowed are {tools.LONGEST_PROMPT} characters, and it has {len(prompt)}"
+        allowed = f"must have at most {tools.LONGEST_PROMPT} characters, not {len(prompt)}"
         raise InputError("prompt", prompt, allowed)
 
 
@@ -90,7 +90,7 @@ def _whole(value: Any) -> Any:
 def _read_references(value: Any, find_picture: Callable[[str], Path | None]) -> list[str | Path]:
     given = [value] if isinstance(value, str) else value
     if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-        raise InputError(REFERENCES, value, "allowed is a list of strings")
+        raise InputError(REFERENCES, value, "must be a list of strings")
     return [_read_reference(each.strip(), find_picture) for each in given]
 
 
@@ -102,7 +102,7 @@ def _read_reference(text: str, find_picture: Callable[[str], Path | None]) -> st
         return _checked_data_uri(text)
     found = find_picture(text)
     if found is None:
-        allowed = "allowed is an https URL, a data URI, or the name of a picture that this server made"
+        allowed = "must be an https URL, a data URI, or the name of a picture that this server made"
         raise InputError(REFERENCES, text, f"{allowed}; files of this machine cannot be read")
     return found
 

@@ -43,7 +43,7 @@ def _only_with_image(instance: Any, name: str, value: Any) -> None:
 
 def _stricter_with_image(instance: Any, name: str, value: Any) -> None:
     if value is not None and value > 2 and instance.input_image is not None:
-        allowed = "allowed is a whole number from 0 to 2 when there is an input_image"
+        allowed = "must be a whole number from 0 to 2 when there is an input_image"
         raise InputError(name, value, allowed)
 
 

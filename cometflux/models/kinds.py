@@ -93,7 +93,7 @@ class ParameterKind(ABC):
 
     def refusal(self, field: str, value: object, hint: str | None = None) -> InputError:
         """Return the error for a value that is not allowed."""
-        return InputError(field, value, f"allowed is {self.phrase}", kind=self, hint=hint)
+        return InputError(field, value, f"must be {self.phrase}", kind=self, hint=hint)
 
 
 @attrs.frozen
@@ -129,7 +129,7 @@ def check_encodable(field: str, value: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        allowed = f"allowed is text that UTF-8 can encode; character {error.start + 1} is half of a surrogate pair"
+        allowed = f"must be text that UTF-8 can encode; character {error.start + 1} is half of a surrogate pair"
         raise InputError(field, value, allowed) from error
 
 
@@ -248,7 +248,7 @@ class BooleanKind(ParameterKind):
         """Read ``true``, ``no`` and similar words."""
         value = _WORDS.get(text.strip().lower())
         if value is None:
-            raise InputError(field, text, "allowed is true or false")
+            raise InputError(field, text, "must be true or false")
         return value
 
 

@@ -87,7 +87,7 @@ def find(name: str) -> type[Flux]:
         InputError: no model has this name.
     """
     if not isinstance(name, str):
-        raise InputError("model", name, "allowed is the name of a model, as a string")
+        raise InputError("model", name, "must be the name of a model, as a string")
     model = _BY_ANY_NAME.get(name.casefold())
     if model is not None:
         return model

@@ -16,7 +16,7 @@ _seconds = seconds_up_to()
 
 def _check_polls(_: Any, field: "attrs.Attribute[Any]", value: object) -> None:
     if not is_number(value, 1, MOST_POLLS):
-        allowed = f"allowed is a number of polls from 1 to {MOST_POLLS}"
+        allowed = f"must be a number of polls from 1 to {MOST_POLLS}"
         raise ConfigError(setting=field.name, given=value, allowed=allowed)
 
 
@@ -43,7 +43,7 @@ class PollPolicy:
 
     def __attrs_post_init__(self) -> None:
         if self.floor > self.ceiling:
-            allowed = f"allowed is at most the ceiling, which is {self.ceiling!r}"
+            allowed = f"must be at most the ceiling, which is {self.ceiling!r}"
             raise ConfigError(setting="floor", given=self.floor, allowed=allowed)
 
     @property

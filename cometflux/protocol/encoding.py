@@ -42,7 +42,7 @@ def _ready(field: str, value: Any) -> Any:
         case bytes():
             return data_uris.data_uri(field, value)
         case Path():
-            raise InputError(field, value, "files are read by the session; allowed here are a URL, a data URI or bytes")
+            raise InputError(field, value, "files are read by the session; here it must be a URL, a data URI or bytes")
         case Mapping():
             return {name: _ready(field, part) for name, part in value.items()}
         case list() | tuple():

@@ -78,5 +78,5 @@ def cancel_request(prediction_id: str) -> Request:
 
 def _safe_id(prediction_id: str) -> str:
     if not isinstance(prediction_id, str) or not _ID.fullmatch(prediction_id):
-        raise InputError("prediction id", prediction_id, "allowed are at most 256 letters, digits and . _ ~ : -")
+        raise InputError("prediction id", prediction_id, "must be at most 256 letters, digits and . _ ~ : -")
     return prediction_id

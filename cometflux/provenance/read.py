@@ -35,7 +35,7 @@ def read_provenance(path: str | Path) -> Provenance:
         ConfigError: there is no such picture, or no record of how it was made.
     """
     if not isinstance(path, str | Path) or not str(path).strip():
-        raise ConfigError(setting="path", given=path, allowed="allowed is the path of a picture")
+        raise ConfigError(setting="path", given=path, allowed="must be the path of a picture")
     path = Path(path)
     data = _read(path)
     if formats.media_type(data) is None:

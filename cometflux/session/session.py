@@ -123,7 +123,7 @@ class Session:
         check_type("poll_policy", poll_policy, PollPolicy)
         check_type("retry_policy", retry_policy, RetryPolicy)
         if on_event is not None and not callable(on_event):
-            raise ConfigError(setting="on_event", given=on_event, allowed="allowed is a function that takes an event")
+            raise ConfigError(setting="on_event", given=on_event, allowed="must be a function that takes an event")
         self._transport = transport
         self._max_pending = max_pending
         self._grace = grace

@@ -49,7 +49,7 @@ def read_base_url(given: str | None = None) -> str:
     parts = _check_http_url("base_url", base)
     if "?" in base or "#" in base:
         # What follows may be a key.
-        raise _refusal("base_url", f"{re.split('[?#]', base)[0]}…", "allowed is no query and no fragment")
+        raise _refusal("base_url", f"{re.split('[?#]', base)[0]}…", "must have no query and no fragment")
     host = parts.hostname or ""
     is_comet = host == "cometapi.com" or host.endswith(".cometapi.com")
     if is_comet and (parts.path != "/replicate/v1" or parts.scheme != "https"):
@@ -93,7 +93,7 @@ def _check_http_url(name: str, url: str) -> SplitResult:
     except ValueError as error:
         raise _refusal(name, shown, f"this is not a URL ({error})") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
-        raise _refusal(name, shown, "allowed is an http or https URL with a host")
+        raise _refusal(name, shown, "must be an http or https URL with a host")
     if not (re.fullmatch(_HOST, parts.hostname) or is_address(parts.hostname)):
         raise _refusal(name, shown, f"{parts.hostname!r} is no host name; one in another script begins with xn--")
     if not re.fullmatch(_PATH, parts.path):
@@ -108,7 +108,7 @@ def _refusal(name: str, shown: str, allowed: str) -> ConfigError:
 
 
 def _not_a_string(name: str, value: object) -> ConfigError:
-    return ConfigError(setting=name, allowed=f"a value of type {type(value).__name__} was given; allowed is a string")
+    return ConfigError(setting=name, allowed=f"a value of type {type(value).__name__} was given; must be a string")
 
 
 def _first(argument: str, given: str | None, *names: str) -> str | None:

@@ -47,7 +47,7 @@ def find_destination(name: str, where: object) -> Folder | Store:
     if isinstance(where, Store):
         return where
     if not isinstance(where, str | Path) or not str(where).strip():
-        allowed = "allowed is the path of a folder, or a URL such as s3://bucket/prefix"
+        allowed = "must be the path of a folder, or a URL such as s3://bucket/prefix"
         raise ConfigError(setting=name, given=where, allowed=allowed)
     if isinstance(where, str) and is_url(where):
         return open_store(where)

@@ -60,7 +60,7 @@ class AiohttpTransport:
         largest_output: int = LARGEST_OUTPUT,
     ) -> None:
         if ssl is not None and not isinstance(ssl, tls.SSLContext):
-            allowed = "allowed is an ssl.SSLContext, as ssl.create_default_context makes one"
+            allowed = "must be an ssl.SSLContext, as ssl.create_default_context makes one"
             raise ConfigError(setting="ssl", given=ssl, allowed=allowed)
         # Passed with each request: aiohttp would also send a session's own headers to a proxy.
         self._headers = {"Authorization": f"Bearer {key}"}

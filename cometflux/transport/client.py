@@ -43,7 +43,7 @@ class Client:
             UnknownSubmissionError: nothing proves whether the job was accepted.
         """
         if not isinstance(job, Job):
-            raise InputError("job", job, "allowed is a Job; Job.of makes one of a flux object or a prompt")
+            raise InputError("job", job, "must be a Job; Job.of makes one of a flux object or a prompt")
         try:
             return await self.submit(requests.create_request(job))
         except CometfluxError as error:
@@ -123,7 +123,7 @@ class Client:
             OutputError: the output cannot be fetched.
         """
         if not isinstance(url, str):
-            raise InputError("url", url, "allowed is the URL of an output, as a string")
+            raise InputError("url", url, "must be the URL of an output, as a string")
         return await self._transport.download(url)
 
 

@@ -50,8 +50,8 @@ def _link(target):
     return lambda: Path("place").symlink_to(target)
 
 
-LINK_OR_FILE = "allowed is the path of a file, an http(s) URL or a data URI"
-WHOLE = "allowed is a whole number that fits in 64 bits"
+LINK_OR_FILE = "must be the path of a file, an http(s) URL or a data URI"
+WHOLE = "must be a whole number that fits in 64 bits"
 NO_UTF_8 = "is not UTF-8; save the file as UTF-8"
 
 COMMANDS = [
@@ -91,7 +91,7 @@ COMMANDS = [
     prompts("a seed as a formula", "prompt,seed\na,=A1\n", f", line 2: seed: '=A1' was given; {WHOLE}"),
     prompts("a seed in another script", "prompt,seed\na,\u0663\n", f", line 2: seed: '\u0663' was given; {WHOLE}"),
     prompts("a ratio as a time", "prompt,aspect_ratio\na,16:09:00\n", ", line 2: aspect_ratio: '16:09:00' was given"),
-    prompts("a word for a boolean", "prompt,go_fast\na,ja\n", ", line 2: go_fast: 'ja' was given; allowed is true or"),
+    prompts("a word for a boolean", "prompt,go_fast\na,ja\n", ", line 2: go_fast: 'ja' was given; must be true or"),
     prompts("a key twice", "prompt,key\na,k\nb,k\n", ", line 3: key: 'k' was given; line 2 has this key already"),
     prompts(
         "an image that is missing", "prompt,model,image\na,dev,x.png\n", ", line 2: image: 'x.png' was given; the file"
@@ -212,7 +212,7 @@ COMMANDS = [
     called(
         "status of nothing", "status|nowhere", "there is no journal at 'nowhere/journal.sqlite3'; cometflux batch", 3
     ),
-    called("status of a NUL", "status|a\0b", "allowed is the path of a file, or of a folder", 3),
+    called("status of a NUL", "status|a\0b", "must be the path of a file, or of a folder", 3),
     Command(
         "status of a file",
         ("status", "place"),
@@ -243,7 +243,7 @@ COMMANDS = [
     called(
         "a model that climbs", "generate|a boat|--model|../x", "--model: '../x' was given; a model is named owner/name"
     ),
-    called("a limit below nothing", "generate|a boat|--limit|-1", "--limit: '-1' was given; allowed is a whole number"),
+    called("a limit below nothing", "generate|a boat|--limit|-1", "--limit: '-1' was given; must be a whole number"),
     called(
         "an address without a scheme", "generate|a boat|--base-url|example.com", "--base-url 'example.com': allowed", 3
     ),
@@ -253,9 +253,7 @@ COMMANDS = [
         "--base-url 'https://a..b': 'a..b' is no host",
         3,
     ),
-    called(
-        "a proxy of another kind", "generate|a boat|--proxy|socks5://x", "--proxy 'socks5://x': allowed is an http", 3
-    ),
+    called("a proxy of another kind", "generate|a boat|--proxy|socks5://x", "--proxy 'socks5://x': must be an http", 3),
     called(
         "a service that is slow backwards",
         "local-service|--latency|-1",

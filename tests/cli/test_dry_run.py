@@ -192,10 +192,10 @@ def test_a_template_makes_the_prompts_of_any_table(service, folder):
         (["batch", "b.parquet"], "b.parquet: no column is named 'prompt', and no template makes the prompts"),
         (["batch", "b.csv", "--template", "a fox"], "b.csv, line 1: no row can use the column 'animal'; take it out"),
         (["batch", "-", "--format", "parquet"], "stdin: it is not a Parquet file, or it is cut short"),
-        (["batch", "a.yaml", "--max-jobs", "0"], "--max-jobs: '0' was given; allowed is a whole number from 1"),
+        (["batch", "a.yaml", "--max-jobs", "0"], "--max-jobs: '0' was given; must be a whole number from 1"),
         (
             ["batch", "a.yaml", "--confirm-above", "-1"],
-            "--confirm-above: '-1' was given; allowed is a whole number from 0",
+            "--confirm-above: '-1' was given; must be a whole number from 0",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

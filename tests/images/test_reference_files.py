@@ -111,7 +111,7 @@ async def test_a_path_that_no_file_can_have_is_refused(path):
 async def test_a_file_that_is_not_an_image_is_refused(data, tmp_path):
     (tmp_path / "a.png").write_bytes(data)
     message = str(await refusal_of(job(image=tmp_path / "a.png")))
-    assert message.endswith("a.png' was given; allowed is a PNG, JPEG, WebP or GIF image")
+    assert message.endswith("a.png' was given; must be a PNG, JPEG, WebP or GIF image")
 
 
 async def test_a_file_larger_than_eight_mebibytes_is_refused(tmp_path):

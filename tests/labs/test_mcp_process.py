@@ -300,9 +300,9 @@ def test_other_output_to_stdout_goes_to_stderr(capfd):
     ("options", "code", "said"),
     [
         pytest.param([], 3, "there is no API key; set COMETAPI_KEY, or try it with --local", id="no key"),
-        pytest.param(["--max-predictions", "-1"], 2, "allowed is a whole number from 0", id="a negative cap"),
-        pytest.param(["--max-predictions", "many"], 2, "allowed is a whole number from 0", id="a cap that is none"),
-        pytest.param(["--wait", "0"], 2, "allowed is a whole number from 1 to 86400", id="no wait"),
+        pytest.param(["--max-predictions", "-1"], 2, "must be a whole number from 0", id="a negative cap"),
+        pytest.param(["--max-predictions", "many"], 2, "must be a whole number from 0", id="a cap that is none"),
+        pytest.param(["--wait", "0"], 2, "must be a whole number from 1 to 86400", id="no wait"),
         pytest.param(["--local", "--allow", "nowhere"], 2, "there is no such folder", id="a folder that is none"),
         pytest.param(["--local", "--base-url", "http://x"], 2, "exclude each other", id="local and elsewhere"),
         pytest.param(["--local", "--out", "/proc/nowhere"], 3, "cannot be written to", id="a folder for no files"),

@@ -254,7 +254,7 @@ def test_a_known_limit_is_used_and_spaced_evenly(limit):
 
 @pytest.mark.parametrize("limit", [0, -1, NAN, INF, True, False, "600", b"600", [600]])
 def test_a_limit_that_is_no_number_of_requests_is_refused(limit):
-    with pytest.raises(ConfigError, match=r"creates_per_minute=.*: allowed are None and a number of requests a minute"):
+    with pytest.raises(ConfigError, match=r"creates_per_minute=.*: must be None or a number of requests a minute"):
         check_limit("creates_per_minute", limit)
 
 

@@ -20,7 +20,7 @@ BAD_SECONDS = [0, -1, -0.0, math.nan, math.inf, -math.inf, 10**400, True, False,
 def test_a_policy_refuses_a_value_that_is_not_a_length_of_time(name, value):
     with pytest.raises(ConfigError) as caught:
         PollPolicy(**{name: value})
-    assert f"{name}={value!r}: allowed is a number of seconds above 0, and at most 1000000000" == str(caught.value)
+    assert f"{name}={value!r}: must be a number of seconds above 0, and at most 1000000000" == str(caught.value)
 
 
 @pytest.mark.parametrize("value", [1, 0.001, 1e9])
@@ -34,13 +34,13 @@ def test_a_policy_takes_any_length_of_time(value):
 def test_a_policy_refuses_a_value_that_is_not_a_number_of_polls(value):
     with pytest.raises(ConfigError) as caught:
         PollPolicy(polls=value)
-    assert f"polls={value!r}: allowed is a number of polls from 1 to 1000" == str(caught.value)
+    assert f"polls={value!r}: must be a number of polls from 1 to 1000" == str(caught.value)
 
 
 def test_a_policy_refuses_a_floor_above_its_ceiling():
     with pytest.raises(ConfigError) as caught:
         PollPolicy(floor=31.0)
-    assert "floor=31.0: allowed is at most the ceiling, which is 30.0" == str(caught.value)
+    assert "floor=31.0: must be at most the ceiling, which is 30.0" == str(caught.value)
 
 
 def test_there_is_always_a_patience():

@@ -354,7 +354,7 @@ def killed_when(command, is_time, later):
 
 @pytest.mark.parametrize("embed", [1, "yes", None])
 def test_a_setting_that_is_none_is_refused(embed, opened):
-    with pytest.raises(ConfigError, match=r"embed=.*: allowed is True or False"):
+    with pytest.raises(ConfigError, match=r"embed=.*: must be True or False"):
         opened(embed=embed)
 
 

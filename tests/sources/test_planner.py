@@ -177,19 +177,19 @@ def test_a_repeated_picture_is_noted(text, count, twice, tmp_path):
         pytest.param(
             "prompt,seed\na,x\n",
             {},
-            "prompts.csv, line 2: seed: 'x' was given; allowed is a whole number that fits in 64 bits",
+            "prompts.csv, line 2: seed: 'x' was given; must be a whole number that fits in 64 bits",
             id="a cell of another type",
         ),
         pytest.param(
             "prompt,output_quality\na,101\n",
             {},
-            "prompts.csv, line 2: output_quality: 101 was given; allowed is a whole number from 0 to 100",
+            "prompts.csv, line 2: output_quality: 101 was given; must be a whole number from 0 to 100",
             id="a cell out of range",
         ),
         pytest.param(
             "prompt,go_fast\na,maybe\n",
             {},
-            "prompts.csv, line 2: go_fast: 'maybe' was given; allowed is true or false",
+            "prompts.csv, line 2: go_fast: 'maybe' was given; must be true or false",
             id="a wrong boolean",
         ),
         pytest.param(
@@ -240,7 +240,7 @@ def test_a_repeated_picture_is_noted(text, count, twice, tmp_path):
         pytest.param(
             'prompt,input_images\na,"[1"\n',
             {"model": "2-pro"},
-            "prompts.csv, line 2: input_images: '[1' was given; allowed is one image, or a JSON list",
+            "prompts.csv, line 2: input_images: '[1' was given; must be one image, or a JSON list",
             id="a wrong list",
         ),
     ],

@@ -228,12 +228,12 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ),
         pytest.param(
             "prompt: a\nmatrix:\n  seed:\n    - 1\n    - 1:30\n",
-            "line 5: seed: '1:30' was given; allowed is a whole number that fits in 64 bits",
+            "line 5: seed: '1:30' was given; must be a whole number that fits in 64 bits",
             id="a time",
         ),
         pytest.param(
             "prompt: a\nmodel: dev\nguidance: .nan\n",
-            "line 3: guidance: '.nan' was given; allowed is a number from",
+            "line 3: guidance: '.nan' was given; must be a number from",
             id="not a number",
         ),
         pytest.param(

@@ -34,7 +34,7 @@ def serve(serving: ServerOptions, *, new_key: bool) -> int:
     """Serve over the standard streams until stdin ends or a signal comes, and return the exit code.
 
     Raises:
-        UsageError: a folder that is allowed is none.
+        UsageError: a folder that is must be none.
         ConfigError: there is no key, a setting is unusable, or the folder cannot be written to.
         JournalError: the journal cannot be used.
         MissingExtraError: a package is not installed.

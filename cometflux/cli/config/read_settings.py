@@ -75,14 +75,14 @@ class SettingValue:
 
 def _whole(least: int) -> Callable[[str, Any], str | None]:
     def check(name: str, value: Any) -> str | None:
-        return None if is_whole(value, least, _MOST) else _refusal(name, value, f"allowed is {whole_phrase(least)}")
+        return None if is_whole(value, least, _MOST) else _refusal(name, value, f"must be {whole_phrase(least)}")
 
     return check
 
 
 def _model(name: str, value: Any) -> str | None:
     if not isinstance(value, str) or not value.strip():
-        return _refusal(name, value, "allowed is the name of a model, in quotes")
+        return _refusal(name, value, "must be the name of a model, in quotes")
     try:
         flux.find(value)
     except InputError as error:
@@ -95,7 +95,7 @@ def _url(read: str) -> Callable[[str, Any], str | None]:
         from cometflux.session import settings
 
         if not isinstance(value, str) or not value.strip():
-            return f"{name}: allowed is a URL, in quotes"
+            return f"{name}: must be a URL, in quotes"
         try:
             getattr(settings, read)(value)
         except ConfigError as error:

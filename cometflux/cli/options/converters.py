@@ -21,7 +21,7 @@ def whole(least: int, most: int | None = None) -> Callable[[Any, Sequence[Token]
         text = tokens[0].value
         is_whole = text.isascii() and text.isdigit() and len(text) <= _LONGEST
         if not is_whole or int(text) < least or (most is not None and int(text) > most):
-            raise UsageError(f"{tokens[0].keyword}: {text!r} was given; allowed is {allowed}")
+            raise UsageError(f"{tokens[0].keyword}: {text!r} was given; must be {allowed}")
         return int(text)
 
     return read
