@@ -1,5 +1,5 @@
-"""What cometflux costs, beside a loop written by hand; run with ``make bench``.
+"""The cost of cometflux compared with a loop written by hand; run with ``make bench``.
 
-Every figure is a ratio within one run, on the machine at hand: client and server have a core each, both sides take
-turns, and the median of the pairs counts.
+Every figure is a ratio measured in one run on one machine. The client and the server have a core each, the two
+contenders take turns, and the result is the median of the pairs.
 """

@@ -1,4 +1,4 @@
-"""Run every benchmark, one after the other; `scale` runs by itself, since it takes minutes."""
+"""Run every benchmark in turn, except `scale`, which takes minutes."""
 
 from benchmarks import (
     cpu,

@@ -1,4 +1,4 @@
-"""The contenders: a loop by hand and `session.generate`, each with fresh and with reused connections for POSTs."""
+"""The contenders: a hand-written loop and `session.generate`, each with new and with reused connections for POSTs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ _MODEL = "black-forest-labs/flux-schnell"
 
 
 async def bare(base_url: str, count: int, *, is_fresh: bool, pending: int = PENDING) -> None:
-    """Run what a person would write by hand: a semaphore, a POST, a GET."""
+    """Run a loop as a person would write it: a semaphore, a POST, a GET."""
     slots = asyncio.Semaphore(pending)
     close = {"Connection": "close"} if is_fresh else {}
 
@@ -38,7 +38,7 @@ async def bare(base_url: str, count: int, *, is_fresh: bool, pending: int = PEND
 async def shipped(
     base_url: str, count: int, journal: Path | JournalWriter | None = None, pending: int = PENDING
 ) -> None:
-    """`session.generate` as it is: each POST on a connection of its own."""
+    """Run `session.generate` as it is, with a new connection for each POST."""
     session = open_session(
         api_key="sk-benchmark", base_url=base_url, max_pending=pending, poll_policy=_AT_ONCE, journal=journal
     )
@@ -46,7 +46,7 @@ async def shipped(
 
 
 async def pooled(base_url: str, count: int, pending: int = PENDING) -> None:
-    """`session.generate` over a transport that reuses connections for POSTs, too."""
+    """Run `session.generate` over a transport that also reuses connections for POSTs."""
     await _generate(Session(_Pooled(base_url), max_pending=pending, poll_policy=_AT_ONCE), count)
 
 
@@ -60,7 +60,7 @@ async def _generate(session: Session, count: int) -> None:
 
 
 class _Pooled:
-    """One HTTP session for everything."""
+    """A transport with one HTTP session for all requests."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
@@ -79,7 +79,7 @@ class _Pooled:
         async with self._http.request(request.method, url, data=request.body) as answer:
             return Response(status=answer.status, headers=answer.headers, body=await answer.read())
 
-    ask = submit
+    send = submit
 
     async def download(self, url: str) -> bytes:
         raise AssertionError("nothing is saved here")

@@ -1,4 +1,4 @@
-"""How much CPU does a completed prediction cost (one POST, one GET, no latency), beside a loop by hand?"""
+"""How much CPU does a completed prediction cost (one POST, one GET, no latency), compared with a loop by hand?"""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ TARGET = 1.1
 
 
 def measure(contender: Contender, base_url: str, count: int) -> tuple[float, float]:
-    """Return CPU seconds per prediction, and how busy the core was."""
+    """Return the CPU seconds per prediction, and the load of the core."""
     gc.collect()
     wall, cpu = time.perf_counter(), time.process_time()
     asyncio.run(contender(base_url, count))
@@ -30,7 +30,7 @@ def main() -> None:
     with server.running(server_core) as base_url:
         for title, (bare, ours) in PAIRS.items():
             for contender in (bare, ours):
-                measure(contender, base_url, COUNT // 4)  # warms up imports and caches
+                measure(contender, base_url, COUNT // 4)  # warm up imports and caches
             pairs = [[measure(contender, base_url, COUNT) for contender in (bare, ours)] for _ in range(ROUNDS)]
             costs = [statistics.median(cost for cost, _ in side) * 1e6 for side in zip(*pairs, strict=True)]
             busy = min(busy for pair in pairs for _, busy in pair)

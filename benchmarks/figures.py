@@ -1,8 +1,8 @@
-"""What do the figures look like?
+"""Draw docs/polling.svg and docs/performance.svg: ``python -m benchmarks.figures``.
 
-``python -m benchmarks.figures`` draws docs/polling.svg and docs/performance.svg. The one of polling is drawn from what
-the library itself learns and decides, in virtual time; how late each way of asking is, is calculated from the true
-distribution. That of performance is drawn from the table in docs/performance.md. So both come out the same each time.
+The figure of polling shows a schedule that the library learns in virtual time. The delay of each schedule is computed
+from the true distribution. The figure of performance is drawn from the table in docs/performance.md. So the figures
+are the same on each run.
 """
 
 import math
@@ -23,16 +23,16 @@ FIGURE = Path(__file__).parents[1] / "docs" / "polling.svg"
 COSTS = FIGURE.with_name("performance.svg")
 ENDS = 200
 LONGEST = 16
-"""Where the axis ends, in seconds."""
+"""The end of the axis, in seconds."""
 Next = Callable[[float], float]
-"""The age at which to ask next, from the age of the question before."""
+"""A function from the age at one poll to the age at the next."""
 
 _OVER = mixture(0.1, lognormal(2, 0.3), lognormal(10, 0.3))
 _MEAN = (0.9 * 2 + 0.1 * 10) * math.exp(0.3**2 / 2)
 
 # ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# With a ground of its own it can be read on a page of any colour.
+# The figure has its own background, so it is legible on a page of any colour.
 _STYLE = """
 svg { --ground: #ffffff; --ink: #1f2328; --dim: #59636e; --faint: #d1d9e0; --ours: #0969da; }
 @media (prefers-color-scheme: dark) {
@@ -58,7 +58,7 @@ text { font: 14px system-ui, sans-serif; fill: var(--ink); }
 
 
 def svg(width: float, height: float, title: str, shapes: Sequence[str]) -> str:
-    """Put shapes together into a drawing that is read on light and on dark pages."""
+    """Join shapes into a drawing that is legible on light and on dark pages."""
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img">',
@@ -84,9 +84,9 @@ def path(points: Sequence[tuple[float, float]], style: str) -> str:
 
 
 def bars(title: str, rows: Sequence[tuple[str, float]], unit: str, *, ours: str = "") -> str:
-    """Draw a bar for each label and its figure; the one that is *ours* stands out."""
+    """Draw a bar for each label and value, and highlight the label *ours*."""
     if not rows or any(not 0 <= value < math.inf for _, value in rows):
-        raise ValueError("bars are drawn of figures from 0")
+        raise ValueError("bars need finite values from 0")
     # A letter of 14 px is about 7.5 px wide.
     left = 7.5 * max(len(label) for label, _ in rows) + 24
     room = 860 - left - 110
@@ -104,12 +104,12 @@ def bars(title: str, rows: Sequence[tuple[str, float]], unit: str, *, ours: str 
     return svg(860, 52 + 30 * len(rows) + 8, title, shapes)
 
 
-# ── how late ends are noticed ────────────────────────────────────────────────────────────────────────────────────────
+# ── the delay of schedules ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 @attrs.frozen
 class Way:
-    """A way of asking, and what it comes to: questions for each prediction, and seconds until its end is noticed."""
+    """A schedule of polls, with its mean polls per prediction and its mean delay in seconds."""
 
     title: str
     ages: Sequence[float]
@@ -118,7 +118,7 @@ class Way:
 
     @classmethod
     def of(cls, title: str, following: Next) -> "Way":
-        """Follow it to the end of the axis."""
+        """Follow the schedule to the end of the axis."""
         ages, age = [], following(0.0)
         while age < LONGEST:
             ages.append(age)
@@ -127,7 +127,7 @@ class Way:
 
 
 def judge(following: Next) -> tuple[float, float]:
-    """Return the mean number of questions and the mean delay, in seconds, under the true distribution."""
+    """Return the mean number of polls and the mean delay, in seconds, under the true distribution."""
     age = polls = noticed = 0.0
     while (running := 1 - _OVER(age)) > 1e-9:
         later = following(age)
@@ -138,7 +138,7 @@ def judge(following: Next) -> tuple[float, float]:
 
 
 def fit(make: Callable[[float], Next], polls: float) -> float:
-    """Find the length of the first interval, in seconds, with which a prediction takes so many questions."""
+    """Find the length of the first interval, in seconds, at which a prediction takes *polls* polls on average."""
     low, high = 1e-3, 100.0
     while high > low * 1.000_001:
         middle = math.sqrt(low * high)
@@ -159,7 +159,7 @@ def doubling(seconds: float) -> Next:
 
 
 def compare(learned: Timetable) -> list[Way]:
-    """Set what was learned beside the usual ways, two of them with as many questions, and beside the best there is."""
+    """Compare the learned schedule with the usual ones, two of them with as many polls, and with the optimum."""
     ours = Way.of("learned", learned.next)
     interval, first = fit(fixed, ours.polls), fit(doubling, ours.polls)
     return [
@@ -185,7 +185,7 @@ def _ages() -> list[float]:
 
 
 def _hazard(surviving: Next, age: float) -> float:
-    """Return the slope over a tenth of the age: that is how finely it is learned."""
+    """Return the hazard over a tenth of the age, the resolution at which it is learned."""
     early, late = surviving(age / 1.05), surviving(age * 1.05)
     return math.log(early / late) / (age * 1.05 - age / 1.05)
 
@@ -238,14 +238,14 @@ def _row(way: Way, y: float, style: str = "") -> list[str]:
 
 
 def draw(hazard: Hazard, ways: Sequence[Way]) -> str:
-    """Draw when predictions end, what was learned of it, and when they are asked after: first as it was learned."""
+    """Draw the density of ends, the learned hazard, and the polls of each schedule, the learned one first."""
     rows, shapes = 300, [*_density(16, 116), *_risk(hazard, 132, 252)]
     shapes += [line(_x(age), 252, _x(age), rows - 9, "drop") for age in ways[0].ages]
     shapes += [text(760, rows - 24, "polls", "end dim"), text(844, rows - 24, "late by", "end dim")]
     for number, way in enumerate(ways):
         shapes += _row(way, rows + 34 * number, "" if number else "bold")
         if not way.ages:
-            shapes.append(text(LEFT, rows + 34 * number + 5, "for one who knows the true hazard", "dim"))
+            shapes.append(text(LEFT, rows + 34 * number + 5, "if the true hazard is known", "dim"))
     axis = rows + 34 * len(ways)
     shapes.append(line(LEFT, axis - 10, RIGHT, axis - 10, "axis"))
     for age in range(0, LONGEST + 1, 2):
@@ -258,7 +258,7 @@ def draw(hazard: Hazard, ways: Sequence[Way]) -> str:
 
 
 def polling() -> tuple[str, list[Way]]:
-    """Return the figure, and what it compares."""
+    """Return the figure of polling, and its schedules."""
     hazard = learn(draw_length, random.Random(1), ENDS).estimate()
     policy = PollPolicy()
     ways = compare(Timetable.of(hazard, policy, policy.polls))
@@ -266,7 +266,7 @@ def polling() -> tuple[str, list[Way]]:
 
 
 def costs() -> str:
-    """Return the figure of what a prediction costs each client with 100 pending."""
+    """Return the figure of the CPU that a prediction costs each client with 100 pending."""
     page = COSTS.with_suffix(".md").read_text(encoding="utf-8")
     table = page.partition("| CPU for each prediction |")[2].partition("\n\n")[0].splitlines()[2:]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
@@ -280,7 +280,7 @@ def main() -> None:
     FIGURE.write_text(figure, encoding="utf-8")
     print("Lognormal(2 s, 0.3) with 10 % cold starts of about 10 s: python -m benchmarks.figures")
     for way in ways:
-        print(f"  {way.title}: {way.polls:.1f} questions, {way.delay:.2f} s late")
+        print(f"  {way.title}: {way.polls:.1f} polls, {way.delay:.2f} s late")
 
 
 if __name__ == "__main__":

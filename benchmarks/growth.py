@@ -1,8 +1,8 @@
-"""Does a prediction cost more where many others are pending?
+"""Does a prediction cost more when many others are pending?
 
-CPU time of so many ends, each with the submission that takes its place, while that many are pending: as it is shipped,
-and over a transport without sockets, which shows the session alone. What is left there is Python's garbage collector,
-which goes through everything that is pending now and then.
+Measures the CPU time of a number of ends, each with the submission that replaces it, at a given number of pending
+predictions. It runs once over HTTP, and once over a transport without sockets, which shows the session alone. The
+growth that remains there is Python's garbage collector, which sometimes traverses all pending objects.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from cometflux import PollPolicy, Session, flux, open_session
 FEW, MANY = 500, 50_000
 ENDS = 10_000
 RATE = 1500
-"""Ends per second; the interval between questions follows from it."""
+"""Ends per second, which sets the poll interval."""
 ROUNDS = 5
 TARGET = 1.2
 
@@ -27,7 +27,7 @@ Open = Callable[[int, PollPolicy], Session]
 
 
 async def measure(opened: Open, pending: int) -> float:
-    """Return the CPU seconds of each end while so many are pending."""
+    """Return the CPU seconds per end with *pending* predictions pending."""
     async with opened(pending, PollPolicy.every(pending / RATE)) as session:
         batch = session.generate(flux.Schnell(prompt="a paper boat") for _ in range(2 * pending + 2 * ENDS))
         for _ in range(ENDS // 10):
@@ -44,7 +44,7 @@ def _run(opened: Open, pending: int) -> float:
 
 
 def compare(title: str, opened: Open, rounds: int) -> float:
-    """Print what a prediction costs; return by how many times more it costs among many."""
+    """Print the cost of a prediction among few and among many; return the ratio."""
     pairs = [(_run(opened, FEW), _run(opened, MANY)) for _ in range(rounds)]
     few, many = (statistics.median(side) * 1e6 for side in zip(*pairs, strict=True))
     ratio = statistics.median(many / few for few, many in pairs)
@@ -65,7 +65,7 @@ def main() -> None:
             return open_session(api_key="sk-benchmark", base_url=base_url, max_pending=pending, poll_policy=policy)
 
         ratio = compare("as shipped", shipped, ROUNDS)
-    print(f"    wanted is {TARGET} at most: {'met' if ratio <= TARGET else 'missed'}")
+    print(f"    wanted {TARGET} at most: {'met' if ratio <= TARGET else 'missed'}")
     compare("without sockets", lambda pending, policy: Session(Instant(), max_pending=pending, poll_policy=policy), 3)
 
 

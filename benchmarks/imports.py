@@ -1,7 +1,7 @@
-"""How long does importing take, beside what it brings along?
+"""How long does importing take, compared with the packages that it imports?
 
-In fresh processes that take turns, with the byte code of all of them on the disk; CPU time from the start of the
-process, so that other load on the machine counts for little.
+Runs new processes in turn, with their byte code already on the disk. Measures CPU time from the start of the process,
+so that other load on the machine matters little.
 """
 
 import os
@@ -22,7 +22,7 @@ _ROOT = Path(__file__).parents[1]
 
 
 def measure(statement: str, folder: str) -> float:
-    """Return the CPU seconds that a process has taken when it has run *statement*; byte code is kept in *folder*."""
+    """Return the CPU seconds of a process that runs *statement*. Byte code is kept in *folder*."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"PYTHONPATH": str(_ROOT), "PYTHONPYCACHEPREFIX": folder}
     program = f"{statement}\nimport time\nprint(time.process_time())"
@@ -35,16 +35,16 @@ def main() -> None:
     statements = (NOTHING, PACKAGES, ALL, ALONE)
     with TemporaryDirectory() as folder:
         for statement in statements:
-            measure(statement, folder)  # writes the byte code
+            measure(statement, folder)  # write the byte code
         rounds = [[measure(statement, folder) for statement in statements] for _ in range(ROUNDS)]
     bare, packages, everything, alone = (statistics.median(side) * 1e3 for side in zip(*rounds, strict=True))
     ratio = statistics.median((mine - none) / (theirs - none) for none, theirs, mine, _ in rounds)
     more = statistics.median(mine - none for none, _, _, mine in rounds)
     verdict = "met" if ratio <= MOST_RATIO else "missed"
     print(f"  a bare Python {bare:.0f} ms, {PACKAGES}: {packages:.0f} ms, {ALL}: {everything:.0f} ms")
-    print(f"  ratio without the bare Python {ratio:.2f}, wanted is {MOST_RATIO} at most: {verdict}")
+    print(f"  ratio without the bare Python {ratio:.2f}, wanted {MOST_RATIO} at most: {verdict}")
     verdict = "met" if more < MOST_ALONE else "missed"
-    print(f"  {ALONE}: {more * 1e3:.1f} ms more ({alone:.0f} ms), wanted is under {MOST_ALONE * 1e3:.0f}: {verdict}")
+    print(f"  {ALONE}: {more * 1e3:.1f} ms more ({alone:.0f} ms), wanted under {MOST_ALONE * 1e3:.0f}: {verdict}")
 
 
 if __name__ == "__main__":

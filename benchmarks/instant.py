@@ -1,4 +1,4 @@
-"""A transport without a socket: every answer is there at once, so that what is measured is the session alone."""
+"""A transport without a socket. Every response is immediate, so that only the session is measured."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ _INPUT = b'"input":{"prompt":"a paper boat"}'
 
 
 class Instant:
-    """Accepts every submission; a question finds its prediction succeeded, or under way where *is_over* is off."""
+    """Accepts every submission. A poll finds its prediction succeeded, or still pending if *is_over* is False."""
 
     def __init__(self, *, is_over: bool = True) -> None:
         self._is_over = is_over
@@ -17,15 +17,15 @@ class Instant:
         self._has_accepted = asyncio.Event()
 
     async def accepted(self, count: int) -> None:
-        """Wait until so many submissions are accepted."""
+        """Wait until *count* submissions are accepted."""
         while self._accepted < count:
             self._has_accepted.clear()
             await self._has_accepted.wait()
-        await asyncio.sleep(0.1)  # until the last answer is read
+        await asyncio.sleep(0.1)  # until the last response is read
 
     async def submit(self, request: Request) -> Response:
-        """Accept."""
-        # As over a socket, others have their turn in between.
+        """Accept a submission."""
+        # As over a socket, other tasks run in between.
         await asyncio.sleep(0)
         self._accepted += 1
         self._has_accepted.set()
@@ -34,15 +34,15 @@ class Instant:
         body = answer_created(b"%026d" % self._accepted).replace(_INPUT, request.body[1:-1])
         return Response(status=201, body=body)
 
-    async def ask(self, request: Request) -> Response:
-        """Tell what became of a prediction."""
+    async def send(self, request: Request) -> Response:
+        """Return the state of a prediction."""
         await asyncio.sleep(0)
         name = request.path.rpartition("/")[2].encode()
         return Response(status=200, body=answer_ended(name) if self._is_over else answer_created(name))
 
     async def download(self, url: str) -> bytes:
-        """Refuse."""
+        """Refuse: no image is saved here."""
         raise AssertionError("nothing is saved here")
 
     async def aclose(self) -> None:
-        """Close nothing."""
+        """Do nothing."""

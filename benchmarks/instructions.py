@@ -1,7 +1,7 @@
-"""How many instructions does a completed prediction take (one POST, one GET), beside a loop by hand?
+"""How many instructions does a completed prediction take (one POST, one GET), compared with a loop by hand?
 
-Counted by valgrind's cachegrind, so the figure is the same on every machine and however busy that is. Both reuse their
-connections. What starting takes is left out: it is the difference between many predictions and few.
+Valgrind's cachegrind counts them, so the figure does not depend on the machine or its load. Both contenders reuse
+their connections. The figure is the difference between many predictions and few, which leaves out the start.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ CONTENDERS = {
 
 
 def count(title: str, base_url: str, predictions: int) -> int:
-    """Return how many instructions a process takes that makes so many predictions."""
+    """Return the number of instructions of a process that makes *predictions* predictions."""
     valgrind = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
     client = [sys.executable, "-m", "benchmarks.instructions", title, base_url, str(predictions)]
-    # The same order of sets and dicts each time.
+    # The same order of sets on each run.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     done = subprocess.run([*valgrind, *client], stderr=subprocess.PIPE, check=True, text=True, env=environment)
     found = next(line for line in done.stderr.splitlines() if "I" in line and "refs:" in line)

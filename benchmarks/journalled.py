@@ -1,4 +1,4 @@
-"""What does a journal cost a session that is as busy as can be (one POST, one GET, no latency)?
+"""How much throughput does a journal cost a fully loaded session (one POST, one GET, no latency)?
 
 TMPDIR chooses the disk.
 """
@@ -20,7 +20,7 @@ TARGET = 0.8
 
 
 def measure(base_url: str, count: int, *, is_kept: bool) -> tuple[float, float, float]:
-    """Return predictions per second, CPU seconds per prediction, and how busy the core was."""
+    """Return the predictions per second, the CPU seconds per prediction, and the load of the core."""
     gc.collect()
     with TemporaryDirectory() as folder:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -33,19 +33,19 @@ def main() -> None:
     client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
     os.sched_setaffinity(0, {client_core})
     print(
-        f"A session with a journal beside one without, {PENDING} pending, {COUNT} predictions, "
+        f"A session with a journal compared with one without, {PENDING} pending, {COUNT} predictions, "
         f"median of {ROUNDS} pairs: python -m benchmarks.journalled"
     )
     with server.running(server_core) as base_url:
         for is_kept in (False, True):
-            measure(base_url, COUNT // 4, is_kept=is_kept)  # warms up imports and caches
+            measure(base_url, COUNT // 4, is_kept=is_kept)  # warm up imports and caches
         pairs = [[measure(base_url, COUNT, is_kept=is_kept) for is_kept in (False, True)] for _ in range(ROUNDS)]
     for title, side in zip(("without", "with"), zip(*pairs, strict=True), strict=True):
         rate, cost, busy = (statistics.median(each) for each in zip(*side, strict=True))
         print(f"  {title}: {rate:.0f} predictions/s, {cost * 1e6:.0f} µs of CPU each, client core {busy:.0%} busy")
     ratio = statistics.median(kept[0] / bare[0] for bare, kept in pairs)
     costs = statistics.median(bare[1] / kept[1] for bare, kept in pairs)
-    print(f"  ratio of the throughputs {ratio:.2f}, wanted is {TARGET}; by CPU alone it would be {costs:.2f}")
+    print(f"  ratio of the throughputs {ratio:.2f}, wanted {TARGET}; by CPU alone it would be {costs:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A server with limiters: each way to limit has a path of its own, and keeps count of what it let through.
+"""A server with rate limiters. Each limiter has its own path and records the requests that it accepted.
 
-The path of a row says how it limits, as in ``/50-10-header-0/replicate/v1``: 50 requests a second, 10 at once, the wait
-told in a header, a limit that stays. Each is a bucket, as in nginx, Envoy and Django: a token for each request, filled
-at a constant rate.
+The path sets the limit: ``/50-10-header-0/replicate/v1`` means 50 requests a second, a burst of 10, the wait in a
+header, and a constant limit. Each limiter is a token bucket, as in nginx, Envoy and Django: a request takes a token,
+and the bucket refills at a constant rate.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ import attrs
 from benchmarks.server import Answers
 
 TRIP = 0.03
-"""Seconds from a request to its answer."""
+"""Seconds from a request to its response."""
 FORMS = {"header": "Retry-After in whole seconds", "date": "as a date", "body": "in the body only", "none": "absent"}
 STEP = 18.0
-"""Seconds from one limit to the next, where the limit steps to a fifth and back."""
+"""Seconds between the steps of a limit that falls to a fifth and returns."""
 _ENDED = (
     b'{"id":"%026d","model":"black-forest-labs/flux-schnell","input":{"prompt":"a paper boat"},"error":null,'
     b'"output":["https://replicate.delivery/xezq/out-0.webp"],"status":"succeeded","urls":{}}'
@@ -28,7 +28,7 @@ _ENDED = (
 
 @attrs.define
 class Bucket:
-    """A limiter, and what it has done so far."""
+    """A token bucket, and the requests that it has accepted and refused."""
 
     rate: float
     burst: float
@@ -37,17 +37,17 @@ class Bucket:
     tokens: float = 0.0
     at: float = 0.0
     accepted: list[float] = attrs.field(factory=list)
-    """When, in seconds since the first request."""
+    """The times of the accepted requests, in seconds since the first request."""
     refused: int = 0
 
     @classmethod
     def of(cls, row: str, now: float) -> "Bucket":
-        """Read how the row limits."""
+        """Create the bucket that *row*, a part of a path, describes."""
         rate, burst, _, steps = row.split("-")
         return cls(float(rate), float(burst), steps == "1", now, float(burst))
 
     def wait(self, now: float) -> float:
-        """Take a token; return 0.0, or in how many seconds there is one."""
+        """Take a token and return 0.0, or return the seconds until the next token."""
         age = now - self.began
         share = 0.2 if self.steps and STEP <= age < 2 * STEP else 1.0
         rate, burst = self.rate * share, max(self.burst * share, 1.0)
@@ -62,12 +62,12 @@ class Bucket:
 
 
 class Limited(Answers):
-    """Answers each submission at once with its end, or with 429."""
+    """Responds to each submission with a succeeded prediction, or with 429."""
 
     buckets: dict[str, Bucket] = {}  # noqa: RUF012 - all connections share them
 
     def answer(self, request: bytes, closes: bool) -> None:
-        """Answer one request, after a while; a question is for what was counted."""
+        """Respond to one request after `TRIP` seconds. A GET returns the counts of its limiter."""
         row = request.split(b"/")[1].decode()
         now = time.monotonic()
         if request.startswith(b"GET"):
@@ -88,15 +88,15 @@ class Limited(Answers):
 
 
 def _refusal(form: str, wait: float) -> tuple[bytes, bytes]:
-    """Return the headers and the body that tell to wait."""
+    """Return the headers and the body of a 429."""
     seconds = math.ceil(wait)
-    said = {"detail": "Request was throttled.", "status": 429}
+    body = {"detail": "Request was throttled.", "status": 429}
     if form == "body":
-        said |= {"retry_after": seconds}
+        body |= {"retry_after": seconds}
     if form == "header":
-        return b"Retry-After: %d\r\n" % seconds, json.dumps(said).encode()
+        return b"Retry-After: %d\r\n" % seconds, json.dumps(body).encode()
     if form == "date":
         # A date has whole seconds, so it is rounded up.
         date = formatdate(math.ceil(time.time() + wait), usegmt=True)
-        return f"Retry-After: {date}\r\n".encode(), json.dumps(said).encode()
-    return b"", json.dumps(said).encode()
+        return f"Retry-After: {date}\r\n".encode(), json.dumps(body).encode()
+    return b"", json.dumps(body).encode()

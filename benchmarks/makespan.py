@@ -1,8 +1,8 @@
-"""How much longer does a batch take than it would if every end were seen at once?
+"""How much longer does a batch take than it would if every end were noticed at once?
 
-A slot whose prediction has ended unnoticed makes nothing, so how late an end is seen is throughput. Predictions take
-a lognormal time, the same for all contenders, and what would be is these times put one behind the other in the slots,
-without a gap. Nothing is known of the times when a batch begins.
+A slot is idle from the end of its prediction until a poll notices it, so late polls cost throughput. Prediction times
+are lognormal and the same for all contenders. The ideal is the time to run them in the slots without a gap. The times
+are not known when a batch begins.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from cometflux import flux, open_session
 COUNT = 2000
 MEDIAN, SIGMA = 0.4, 0.3
 TARGETS = {64: 1.12, 256: 1.15}
-"""By the number of slots: how much longer at most."""
+"""The maximum ratio to the ideal, by the number of slots."""
 MOST_POLLS = 5.0
 ROUNDS = 5
 _MODEL = "black-forest-labs/flux-schnell"
@@ -33,13 +33,13 @@ Contender = Callable[[str, int], Awaitable[None]]
 
 
 def draw(seed: int) -> list[float]:
-    """Return how long each prediction takes, in seconds."""
+    """Draw the duration of each prediction, in seconds."""
     chance = random.Random(seed)
     return [MEDIAN * math.exp(SIGMA * chance.gauss(0, 1)) for _ in range(COUNT)]
 
 
 def ideal(lengths: Sequence[float], slots: int) -> float:
-    """Return the seconds that it takes when each slot begins the next at the moment at which one ends."""
+    """Return the duration of the batch, in seconds, if each slot starts its next prediction without delay."""
     free = [0.0] * slots
     for length in lengths:
         heapq.heapreplace(free, free[0] + length)
@@ -47,7 +47,7 @@ def ideal(lengths: Sequence[float], slots: int) -> float:
 
 
 def fixed(interval: float) -> Contender:
-    """Return a loop by hand that asks at a fixed interval."""
+    """Return a loop by hand that polls at a fixed interval."""
 
     async def run(base_url: str, slots: int) -> None:
         places = asyncio.Semaphore(slots)
@@ -69,7 +69,7 @@ def fixed(interval: float) -> Contender:
 
 
 async def ours(base_url: str, slots: int) -> None:
-    """`session.generate` as it comes."""
+    """Run `session.generate` with its defaults."""
     async with open_session(api_key="sk-benchmark", base_url=base_url, max_pending=slots) as session:
         async for outcome in session.generate(flux.Schnell(prompt="a paper boat") for _ in range(COUNT)):
             assert outcome.ok
@@ -83,23 +83,23 @@ CONTENDERS: dict[str, Contender] = {
 
 
 def measure(contender: Contender, slots: int, seed: int, core: int) -> tuple[float, float, float]:
-    """Return the seconds beside the ideal, the questions for each prediction, and how busy the core was."""
+    """Return the ratio to the ideal, the polls per prediction, and the load of the core."""
     lengths = draw(seed)
-    asked = multiprocessing.get_context("spawn").Value("L")
+    poll_count = multiprocessing.get_context("spawn").Value("L")
     gc.collect()
-    with server.running(core, lengths=lengths, asked=asked) as base_url:
+    with server.running(core, lengths=lengths, poll_count=poll_count) as base_url:
         wall, cpu = time.perf_counter(), time.process_time()
         asyncio.run(contender(base_url, slots))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return wall / ideal(lengths, slots), asked.value / COUNT, cpu / wall
+    return wall / ideal(lengths, slots), poll_count.value / COUNT, cpu / wall
 
 
 def main() -> None:
     client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
     os.sched_setaffinity(0, {client_core})
     print(
-        f"A batch of {COUNT} predictions that take lognormal({MEDIAN} s, {SIGMA}), beside one in which every end is "
-        f"seen at once, median of {ROUNDS} (and the worst): python -m benchmarks.makespan"
+        f"A batch of {COUNT} predictions that take lognormal({MEDIAN} s, {SIGMA}), compared with one in which every "
+        f"end is noticed at once, median of {ROUNDS} (and the worst): python -m benchmarks.makespan"
     )
     for slots, target in TARGETS.items():
         found = {title: [] for title in CONTENDERS}
@@ -111,9 +111,9 @@ def main() -> None:
             ratio, poll = statistics.median(ratios), statistics.median(polls)
             verdict = "met" if ratio <= target and poll <= MOST_POLLS else "missed"
             is_ours = CONTENDERS[title] is ours
-            wanted = f"; wanted is {target} at most with {MOST_POLLS:g} at most: {verdict}" if is_ours else ""
+            wanted = f"; wanted {target} at most with {MOST_POLLS:g} at most: {verdict}" if is_ours else ""
             print(
-                f"  {slots} slots, {title}: {ratio:.2f} ({max(ratios):.2f}) with {poll:.1f} questions, "
+                f"  {slots} slots, {title}: {ratio:.2f} ({max(ratios):.2f}) with {poll:.1f} polls, "
                 f"core {statistics.median(busy):.0%} busy{wanted}"
             )
 

@@ -1,8 +1,8 @@
-"""How much memory does a pending prediction take, beside the connections and the caller's own job?
+"""How much memory does a pending prediction take, without the connections and the caller's own job?
 
-Every byte that Python allocates while so many predictions are handed over and accepted, and none of them ends; over a
-transport without sockets. What the jobs alone take, made and kept in a list, is taken off. A loop by hand that keeps
-what the service answered and sleeps, one task for each, stands beside it. Each in a process of its own.
+Counts the bytes that Python allocates while predictions are submitted and accepted, and none ends, over a transport
+without sockets. The bytes of the jobs alone, kept in a list, are subtracted. The comparison is a loop by hand with a
+sleeping task per prediction that keeps the response. Each contender has its own process.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ def jobs(count: int) -> Iterator[Job]:
 
 
 async def ours(count: int) -> float:
-    """Return the bytes that a session takes when *count* predictions are pending, with their jobs."""
+    """Return the bytes of a session with *count* pending predictions, including their jobs."""
     transport = Instant(is_over=False)
     async with Session(transport, max_pending=count, poll_policy=PollPolicy.every(_NEVER), grace=0.1) as session:
         before = _allocated()
@@ -40,7 +40,7 @@ async def ours(count: int) -> float:
 
 
 async def bare(count: int) -> float:
-    """Return the bytes that a task for each takes, with the jobs."""
+    """Return the bytes of a task per prediction, including the jobs."""
     transport = Instant(is_over=False)
 
     async def one(job: Job) -> None:
@@ -60,7 +60,7 @@ async def bare(count: int) -> float:
 
 
 async def alone(count: int) -> float:
-    """Return the bytes that the jobs take."""
+    """Return the bytes of the jobs alone."""
     before = _allocated()
     kept = list(jobs(count))
     taken = _allocated() - before
@@ -77,7 +77,7 @@ CONTENDERS = {"ours": ours, "bare": bare, "alone": alone}
 
 
 def measure(title: str, count: int) -> float:
-    """Return the bytes for each prediction."""
+    """Return the bytes per prediction."""
     command = [sys.executable, "-m", "benchmarks.memory", title, str(count)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return float(done.stdout) / count
@@ -88,12 +88,12 @@ def main() -> None:
         tracemalloc.start()
         print(asyncio.run(CONTENDERS[sys.argv[1]](int(sys.argv[2]))))
         return
-    print("Memory per pending prediction, beside the connections and the job: python -m benchmarks.memory")
+    print("Memory per pending prediction, without the connections and the job: python -m benchmarks.memory")
     for count in COUNTS:
         mine, theirs, jobs_alone = (measure(title, count) for title in CONTENDERS)
         verdict = "met" if mine - jobs_alone <= TARGET else "missed"
         print(
-            f"  {count} pending: cometflux {mine - jobs_alone:.0f} bytes, wanted are {TARGET} at most: {verdict}; "
+            f"  {count} pending: cometflux {mine - jobs_alone:.0f} bytes, wanted {TARGET} at most: {verdict}; "
             f"a sleeping task for each {theirs - jobs_alone:.0f}; the job itself {jobs_alone:.0f}"
         )
 

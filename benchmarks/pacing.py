@@ -1,8 +1,8 @@
-"""How much of an unknown limit is used, and how many requests does it refuse on the way?
+"""How much of an unknown rate limit is used, and how many requests are refused?
 
-Real sessions over loopback, all at the same time and in real time, each against a limiter of its own that starts full
-and tells how long to wait in a way of its own. A pause of a whole second costs a limiter that lets one request through
-at a time as much; one that lets a second's worth through at once makes up for it.
+Runs real sessions over loopback, all at once and in real time. Each has its own limiter, which starts full and reports
+the wait in its own way. A pause of a whole second wastes a second's worth of requests at a limiter without bursts; a
+limiter with a burst of one second allows the session to catch up.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _URL = "replicate/v1"
 
 @attrs.frozen
 class Row:
-    """One limiter, and how fast who meets it was."""
+    """One limiter."""
 
     rate: int
     burst: int
@@ -40,20 +40,20 @@ class Row:
 
     @property
     def path(self) -> str:
-        """Where it is."""
+        """The path of the limiter."""
         return f"{self.rate}-{self.burst}-{self.form}-{int(self.steps)}"
 
 
 BURSTS = {"a second's worth at once": 1.0, "a fifth of it": 0.2}
 ROWS = [Row(rate, int(rate * burst), form) for rate in (50, 10) for burst in BURSTS.values() for form in FORMS]
 ONE_BY_ONE = [Row(rate, 1, "header") for rate in (50, 10)]
-# Beside the same limits, as a path has one bucket.
+# Slightly different from the same limit above, because a path has only one bucket.
 STEPS = Row(50, 51, "header", steps=True)
 BY_HAND = Row(50, 49, "header")
 
 
 async def paced(origin: str, row: Row) -> list[float]:
-    """Submit through a session for a while; return how long each job waited to be accepted."""
+    """Submit through a session for a while; return the seconds that each job waited until it was accepted."""
     end = time.monotonic() + SECONDS
     handed: dict[int, float] = {}
     waits = []
@@ -78,11 +78,11 @@ async def paced(origin: str, row: Row) -> list[float]:
 
 
 class RefusedError(Exception):
-    """The answer was 429."""
+    """The response was 429."""
 
 
 async def by_hand(origin: str, row: Row) -> list[float]:
-    """Submit with aiohttp, each request with its own exponential backoff; return how long each waited."""
+    """Submit with aiohttp, each request with its own exponential backoff; return the seconds that each waited."""
     end = time.monotonic() + SECONDS
     waits = []
 
@@ -97,7 +97,7 @@ async def by_hand(origin: str, row: Row) -> list[float]:
             if answer.status == 429 and time.monotonic() < end:
                 raise RefusedError
 
-    # Those that wait for long, and have not come through at the end, are not counted.
+    # Requests that still wait at the end are not counted.
     with contextlib.suppress(TimeoutError):
         async with aiohttp.ClientSession() as http, asyncio.timeout(SECONDS):
             await asyncio.gather(*(work(http) for _ in range(PENDING)))
@@ -105,14 +105,14 @@ async def by_hand(origin: str, row: Row) -> list[float]:
 
 
 async def count(origin: str, row: Row) -> tuple[list[float], int]:
-    """Ask the server what it let through, and how many requests it refused."""
+    """Fetch the times of accepted requests and the number of refused ones from the server."""
     async with aiohttp.ClientSession() as http, http.get(f"{origin}/{row.path}") as answer:
         figures = await answer.json()
     return [each for each in figures["accepted"] if each < SECONDS], figures["refused"]
 
 
 def describe(row: Row, accepted: list[float], refused: int, waits: list[float]) -> str:
-    """Say how fast a row was, and whether that was fast enough."""
+    """Return the figures of a row and whether they meet the targets."""
     goodput, refusals = len(accepted) / (row.rate * SECONDS), refused / len(accepted)
     late = sorted(waits)[int(0.95 * len(waits))]
     verdict = "met" if goodput >= GOODPUT and refusals <= REFUSALS else "missed"
@@ -120,7 +120,7 @@ def describe(row: Row, accepted: list[float], refused: int, waits: list[float]) 
 
 
 def follow(accepted: list[float]) -> str:
-    """Say how the rate follows a limit that steps from 50 to 10 and back."""
+    """Describe how the rate follows a limit that steps from 50 to 10 and back."""
     rates = [sum(at <= each < at + 5 for each in accepted) / 5 for at in range(0, int(SECONDS) - 4, 5)]
     fallen, risen = (_within(accepted, at, limit) for at, limit in ((STEP, 10), (2 * STEP, 50)))
     found = ", ".join(f"{rate:.0f}" for rate in rates)
@@ -155,7 +155,7 @@ def main() -> None:
     os.sched_setaffinity(0, {client_core})
     print(
         f"Pace, {SECONDS:.0f} s, {limited.TRIP * 1000:.0f} ms a round trip, "
-        f"{PENDING} jobs waiting; wanted are at least {GOODPUT:.2f} of the limit and at most {REFUSALS:.2f} "
+        f"{PENDING} jobs waiting; wanted at least {GOODPUT:.2f} of the limit and at most {REFUSALS:.2f} "
         "refusals a success: python -m benchmarks.pacing"
     )
     with server.running(server_core, limited.Limited) as base_url:

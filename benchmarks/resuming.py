@@ -1,4 +1,4 @@
-"""How long does a batch take that is run again when all its images are saved, and how much memory?"""
+"""How much time and memory does a batch take that is run again after all its images are saved?"""
 
 import asyncio
 import hashlib
@@ -34,7 +34,7 @@ def jobs(count: int) -> Iterator[Job]:
 
 
 def fill(folder: Path, count: int) -> None:
-    """Make the folder that a batch leaves behind."""
+    """Create the folder of a finished batch."""
     writer = JournalWriter(folder, Account(base_url=_BASE_URL, key=_KEY))
     writer.open()
     numbered = enumerate(jobs(count))
@@ -45,7 +45,7 @@ def fill(folder: Path, count: int) -> None:
 
 def _save(folder: Path, index: int, job: Job) -> JobRecord:
     name = f"{file_names.file_stem(index, job)}.webp"
-    # Links, since making a file takes thirty times as long; a file may have 65,000 of them.
+    # Hard links, because creating a file takes thirty times as long. A file may have 65,000 links.
     source = folder / f"image-{index // 10_000}"
     if index % 10_000 == 0:
         source.write_bytes(_IMAGE)
@@ -68,15 +68,15 @@ def _save(folder: Path, index: int, job: Job) -> JobRecord:
 
 
 async def resume(folder: Path, count: int) -> dict[str, float]:
-    """Run the batch again: seconds to the first outcome and to the last, and by how many bytes memory grew."""
-    before, start, first, told = _memory("VmRSS"), time.perf_counter(), 0.0, 0
+    """Run the batch again. Return the seconds to the first and last outcome, and the growth of memory in bytes."""
+    before, start, first, outcomes = _memory("VmRSS"), time.perf_counter(), 0.0, 0
     async with open_session(api_key=_KEY, base_url=_BASE_URL, journal=folder) as session:
         async for outcome in session.generate(jobs(count), save_to=folder):
             assert outcome.ok
             assert outcome.resumed
-            told += 1
+            outcomes += 1
             first = first or time.perf_counter() - start
-    assert told == count
+    assert outcomes == count
     return {"first": first, "all": time.perf_counter() - start, "growth": _memory("VmHWM") - before}
 
 
@@ -89,11 +89,11 @@ def main() -> None:
     if len(sys.argv) == 3:
         print(json.dumps(asyncio.run(resume(Path(sys.argv[1]), int(sys.argv[2])))))
         return
-    print("A batch run again whose images are all saved: python -m benchmarks.resuming")
+    print("A batch run again after all its images are saved: python -m benchmarks.resuming")
     for count in COUNTS:
         with TemporaryDirectory() as folder:
             fill(Path(folder), count)
-            # In a process of its own: what filling took is none of its memory.
+            # In its own process, so that the memory used for filling does not count.
             command = [sys.executable, "-m", "benchmarks.resuming", folder, str(count)]
             found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
         print(

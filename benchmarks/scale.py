@@ -1,6 +1,6 @@
-"""How much does a session hold: a million jobs from a generator, and thousands of tasks that await their own?
+"""Can a session run a million jobs from a generator, and thousands of tasks that await one job each?
 
-Over a transport without sockets. Takes some minutes, so it is not among those that ``make bench`` runs; by itself:
+Runs over a transport without sockets. It takes some minutes, so ``make bench`` does not run it; run
 ``python -m benchmarks.scale``.
 """
 
@@ -17,12 +17,12 @@ PENDING = 1000
 TASKS = 20_000
 LOOKS = 10
 MOST_GROWTH = 2 * 2**20
-"""Bytes that a million jobs may leave."""
+"""The maximum growth of memory over a million jobs, in bytes."""
 _AT_ONCE = PollPolicy.every(1e-6)
 
 
 async def stream() -> AsyncIterator[int]:
-    """Run very many jobs; yield the memory of the process now and then."""
+    """Run very many jobs; yield the memory of the process at intervals, in bytes."""
     async with Session(Instant(), max_pending=PENDING, poll_policy=_AT_ONCE) as session:
         count = 0
         async for outcome in session.generate(flux.Schnell(prompt="a paper boat") for _ in range(JOBS)):
@@ -34,7 +34,7 @@ async def stream() -> AsyncIterator[int]:
 
 
 async def crowd() -> float:
-    """Let very many tasks await a job each; return the seconds."""
+    """Let very many tasks await a job each; return the duration in seconds."""
     async with Session(Instant(), max_pending=PENDING, poll_policy=_AT_ONCE) as session:
         start = time.perf_counter()
         await asyncio.gather(*(session.run(flux.Schnell(prompt="a paper boat")) for _ in range(TASKS)))
@@ -51,7 +51,7 @@ async def _look() -> list[int]:
 
 
 def main() -> None:
-    print("Very many: python -m benchmarks.scale")
+    print("Scale: python -m benchmarks.scale")
     start = time.perf_counter()
     sizes = asyncio.run(_look())
     seconds, growth = time.perf_counter() - start, max(sizes) - sizes[0]

@@ -1,7 +1,7 @@
-"""How late is the end of a prediction noticed, beside the best schedule with the same number of questions?
+"""How late is the end of a prediction noticed, compared with the best schedule with the same number of polls?
 
-In virtual time: predictions of random lengths, 16 at once; what was learned from the first of them is then tried out on
-others. No clock and no network is involved, so the figures are the same on every machine.
+Simulates predictions of random lengths in virtual time, 16 at once. The schedule learned from the first ones is then
+tested on others. No clock and no network is involved, so the figures are the same on every machine.
 """
 
 import heapq
@@ -15,7 +15,7 @@ import attrs
 from benchmarks.optimum import Optimum, lognormal, mixture
 from cometflux.polling.hazard import CompletionTimes
 from cometflux.polling.policy import PollPolicy
-from cometflux.polling.timetable import ModelTimetable
+from cometflux.polling.timetable import ModelTimetable, Timetable
 
 SLOTS = 16
 TRIED = 2000
@@ -24,13 +24,13 @@ SEEDS = 9
 
 @attrs.frozen
 class Shape:
-    """How long predictions take."""
+    """A distribution of prediction times."""
 
     title: str
     draw: Callable[[random.Random], float]
     optimum: Optimum
     target: float
-    """After 50 ends, beside the optimum."""
+    """The maximum ratio to the optimum after 50 ends."""
 
 
 def _long(chance: random.Random, median: float, sigma: float) -> float:
@@ -38,7 +38,7 @@ def _long(chance: random.Random, median: float, sigma: float) -> float:
 
 
 def shapes() -> list[Shape]:
-    """Return the four that are compared; a cold start is a model that is loaded first."""
+    """Return the four distributions. A cold start is a model that has to be loaded first."""
     return [
         Shape("lognormal(2 s, 0.3)", lambda c: _long(c, 2, 0.3), Optimum(lognormal(2, 0.3), 10), 1.15),
         Shape("lognormal(2 s, 0.6)", lambda c: _long(c, 2, 0.6), Optimum(lognormal(2, 0.6), 30), 1.15),
@@ -58,7 +58,7 @@ def shapes() -> list[Shape]:
 
 
 def learn(draw: Callable[[random.Random], float], chance: random.Random, ends: int) -> CompletionTimes:
-    """Ask after predictions, as the schedule does, until *ends* of them are over; return what was seen."""
+    """Poll predictions by the schedule until *ends* of them have ended; return the observed completion times."""
     rhythm = ModelTimetable(PollPolicy())
     due: list[tuple[float, int, float, float, float]] = []
     count = 0
@@ -83,42 +83,43 @@ def learn(draw: Callable[[random.Random], float], chance: random.Random, ends: i
 
 
 def try_out(
-    rhythm: ModelTimetable, draw: Callable[[random.Random], float], chance: random.Random
+    following: Callable[[float], float], draw: Callable[[random.Random], float], chance: random.Random
 ) -> tuple[float, float]:
-    """Return the mean number of questions and the mean delay, in seconds, with what was learned and no more."""
+    """Return the mean number of polls and the mean delay, in seconds. *following* returns the age of the next poll."""
     polls, delay = 0, 0.0
     for _ in range(TRIED):
-        length, age = draw(chance), rhythm.first()
+        length, age = draw(chance), following(0.0)
         polls += 1
         while age < length:
-            age = rhythm.next(age)
+            age = following(age)
             polls += 1
         delay += age - length
     return polls / TRIED, delay / TRIED
 
 
 def compare(shape: Shape, ends: int, seed: int) -> tuple[float, float]:
-    """Return the delay beside the optimum after so many *ends*, and the number of questions."""
+    """Return the ratio of the delay to the optimum after *ends* ends, and the mean number of polls."""
     chance = random.Random(seed)
-    rhythm = ModelTimetable(PollPolicy(), learn(shape.draw, chance, ends))
-    polls, delay = try_out(rhythm, shape.draw, chance)
+    policy = PollPolicy()
+    timetable = Timetable.of(learn(shape.draw, chance, ends).estimate(), policy, policy.polls)
+    polls, delay = try_out(timetable.next, shape.draw, chance)
     return delay / shape.optimum.delay(polls), polls
 
 
 def main() -> None:
     print(
-        "How late an end is noticed, beside the best schedule with as many questions, "
+        "How late an end is noticed, compared with the best schedule with as many polls, "
         f"median of {SEEDS} (and the worst): python -m benchmarks.schedules"
     )
     for shape in shapes():
-        polls, delay = try_out(ModelTimetable(PollPolicy.every(0.5)), shape.draw, random.Random(1))
-        print(f"  {shape.title}: a fixed 0.5 s {delay / shape.optimum.delay(polls):.2f} with {polls:.1f} questions")
+        polls, delay = try_out(ModelTimetable(PollPolicy.every(0.5)).next, shape.draw, random.Random(1))
+        print(f"  {shape.title}: a fixed 0.5 s {delay / shape.optimum.delay(polls):.2f} with {polls:.1f} polls")
         for ends in (32, 50, 1000):
             ratios, counts = zip(*(compare(shape, ends, seed) for seed in range(SEEDS)), strict=True)
-            wanted = f", wanted is {shape.target} at most" if ends == 50 else ""
+            wanted = f", wanted {shape.target} at most" if ends == 50 else ""
             print(
                 f"    after {ends} ends {statistics.median(ratios):.2f} ({max(ratios):.2f}) "
-                f"with {statistics.median(counts):.1f} questions{wanted}"
+                f"with {statistics.median(counts):.1f} polls{wanted}"
             )
 
 

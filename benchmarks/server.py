@@ -1,7 +1,7 @@
-"""The other side: answers as fast as it can, so that what is measured is the client.
+"""A server that responds as fast as it can, so that the client is measured.
 
-Speaks just enough HTTP for these benchmarks: every POST is accepted, every question finds its prediction succeeded, or
-still under way where lengths are given.
+It implements only the HTTP that these benchmarks use. It accepts every POST. A poll finds its prediction succeeded, or
+still pending if lengths are given.
 """
 
 import asyncio
@@ -30,25 +30,25 @@ _ENDED = (
 
 
 def answer_created(name: bytes) -> bytes:
-    """Return the body that tells of a prediction under way."""
+    """Return the body of a pending prediction."""
     return _CREATED % (name, name, name)
 
 
 def answer_ended(name: bytes) -> bytes:
-    """Return the body that tells of a prediction that succeeded."""
+    """Return the body of a succeeded prediction."""
     return _ENDED % (name, name)
 
 
 class Answers(asyncio.Protocol):
-    """Accepts every submission, and says of every prediction that it has succeeded, at once or when it is over."""
+    """Accepts every submission. Every prediction succeeds, at once or after its length."""
 
     count = 0
     lengths: Sequence[float] = ()
-    """How long the first prediction takes, the second, and so on; with none, each is over at once."""
-    asked: Any = None
-    """Counts the questions, where somebody reads it."""
+    """The duration of the first prediction, the second, and so on; if empty, each ends at once."""
+    poll_count: Any = None
+    """A shared counter of the polls; None to count none."""
     over: dict[bytes, float]
-    """When each prediction is over, by its id."""
+    """The end time of each prediction, by its id."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         assert isinstance(transport, asyncio.Transport)
@@ -68,7 +68,7 @@ class Answers(asyncio.Protocol):
             self.answer(path, b"connection: close" in head)
 
     def answer(self, request: bytes, closes: bool) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         if request.startswith(b"POST"):
             Answers.count += 1
             name = b"%026d" % Answers.count
@@ -79,12 +79,12 @@ class Answers(asyncio.Protocol):
             name = request.rpartition(b"/")[2]
             is_over = not self.lengths or time.monotonic() >= self.over[name]
             status, body = b"200 OK", answer_ended(name) if is_over else answer_created(name)
-            if self.asked is not None:
-                self.asked.value += 1
+            if self.poll_count is not None:
+                self.poll_count.value += 1
         self.write(status, body, closes)
 
     def write(self, status: bytes, body: bytes, closes: bool, more: bytes = b"") -> None:
-        """Send an answer, with *more* headers."""
+        """Send a response, with *more* headers."""
         more += b"Connection: close\r\n" if closes else b""
         self._transport.write(
             b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s"
@@ -100,31 +100,31 @@ async def _serve(pipe: Connection, answers: type[Answers]) -> None:
     await server.serve_forever()
 
 
-def _run(pipe: Connection, core: int, answers: type[Answers], lengths: Sequence[float], asked: Any) -> None:
+def _run(pipe: Connection, core: int, answers: type[Answers], lengths: Sequence[float], poll_count: Any) -> None:
     os.sched_setaffinity(0, {core})
-    answers.lengths, answers.asked, answers.over = lengths, asked, {}
+    answers.lengths, answers.poll_count, answers.over = lengths, poll_count, {}
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(pipe, answers))
 
 
 @contextlib.contextmanager
 def running(
-    core: int, answers: type[Answers] = Answers, lengths: Sequence[float] = (), asked: Any = None
+    core: int, answers: type[Answers] = Answers, lengths: Sequence[float] = (), poll_count: Any = None
 ) -> Iterator[str]:
-    """Run the server in a process of its own, on *core*; yield the base URL.
+    """Run the server in its own process, on *core*; yield the base URL.
 
     Args:
-        core: where it runs.
-        answers: what answers.
-        lengths: how many seconds the first prediction takes, the second, and so on, from the beginning again behind
-            the last; with none, each is over at once.
-        asked: a shared counter of the questions; None to count none.
+        core: the CPU core of the server.
+        answers: the class of its protocol.
+        lengths: the durations of the first prediction, the second, and so on, in seconds; repeated after the last.
+            If empty, each ends at once.
+        poll_count: a shared counter of the polls; None to count none.
     """
     here, there = multiprocessing.Pipe()
-    values = (there, core, answers, lengths, asked)
+    values = (there, core, answers, lengths, poll_count)
     process = multiprocessing.get_context("spawn").Process(target=_run, args=values, daemon=True)
     process.start()
-    # Otherwise nobody would notice that the other end is gone.
+    # Otherwise the other process would not notice that this end is closed.
     there.close()
     try:
         yield f"http://127.0.0.1:{here.recv()}{PREFIX}"

@@ -1,7 +1,7 @@
 """Does the loop ever wait for the disk?
 
-A clock that ticks every millisecond runs beside tasks that write through the journal. What it is compared with does the
-same work on a database in memory; and a disk that takes 20 ms for each write shows what there would be to see.
+A clock ticks every millisecond on the loop of tasks that write to the journal. The comparison is the same work on a
+database in memory. A disk that takes 20 ms for each write shows how large a stall would be.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ on_a_slow_disk: Connect = partial(sqlite3.connect, factory=_SlowConnection)
 
 
 def measure(connect: Connect) -> float:
-    """Return by how much a tick was late, in seconds, 999 times out of 1000 at most."""
+    """Return the 99.9th percentile of the delay of a tick, in seconds."""
     gc.collect()
     with TemporaryDirectory() as folder:
         late = asyncio.run(_tick_beside(JournalWriter(folder, connect=connect)))
@@ -71,7 +71,7 @@ async def _tick_beside(writer: JournalWriter) -> list[float]:
 
 
 async def _write(recorder: BackgroundWriter, number: int, end: float) -> None:
-    """Write step after step, at a pace that leaves the core some time: a tick is late then for one reason only."""
+    """Write steps at a rate that leaves the core idle time, so that only the disk can delay a tick."""
     loop = asyncio.get_running_loop()
     record = new_record(number)
     await asyncio.sleep(PAUSE * number / TASKS)
@@ -86,14 +86,14 @@ async def _write(recorder: BackgroundWriter, number: int, end: float) -> None:
 def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     print(
-        f"How late a tick of 1 ms is beside {TASKS} tasks that write, 99.9th percentile, median of {ROUNDS} pairs: "
+        f"How late a tick of 1 ms is while {TASKS} tasks write, 99.9th percentile, median of {ROUNDS} pairs: "
         "python -m benchmarks.stalls"
     )
     pairs = [(measure(in_memory), measure(sqlite3.connect)) for _ in range(ROUNDS)]
     memory, disk = (statistics.median(side) * 1e3 for side in zip(*pairs, strict=True))
     slow = statistics.median(measure(on_a_slow_disk) for _ in range(3)) * 1e3
     ratio = statistics.median(disk / memory for memory, disk in pairs)
-    print(f"  in memory {memory:.2f} ms, on the disk {disk:.2f} ms, ratio {ratio:.2f}, wanted is {TARGET} at most")
+    print(f"  in memory {memory:.2f} ms, on the disk {disk:.2f} ms, ratio {ratio:.2f}, wanted {TARGET} at most")
     print(f"  on a disk that takes 20 ms for each write {slow:.2f} ms")
 
 

@@ -1,8 +1,8 @@
-"""Does the rest of the program have its turn while a batch runs?
+"""Can the rest of the program run while a batch runs?
 
-A clock that ticks every millisecond runs on the loop of a session that is as busy as can be, and of a loop by hand that
-does the same; and on an idle loop, which shows what the machine itself adds. How much of the longest standstill is the
-garbage collector's stands beside it.
+A clock ticks every millisecond on the event loop of a fully loaded session, of an equal loop by hand, and on an idle
+event loop, which shows the delay of the machine itself. The longest garbage collection is printed with the longest
+delay.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ TARGET = 0.7
 
 @attrs.frozen
 class Ticks:
-    """How late the ticks were, in seconds."""
+    """The delays of the ticks, in seconds."""
 
     rare: float
-    """999 of 1000 were no later."""
+    """The 99.9th percentile."""
     longest: float
     collecting: float
-    """The longest time that one garbage collection took."""
+    """The longest garbage collection."""
 
 
 class _Collections:
-    """Times what the garbage collector does."""
+    """Measures the duration of each garbage collection."""
 
     def __init__(self) -> None:
         self.longest = self._began = 0.0
@@ -50,7 +50,7 @@ class _Collections:
 
 
 async def tick_beside(contender: Contender, base_url: str) -> list[float]:
-    """Return how late each tick was while *contender* worked."""
+    """Return the delay of each tick, in seconds, while *contender* runs."""
     loop, late = asyncio.get_running_loop(), []
 
     async def tick() -> None:
@@ -69,7 +69,7 @@ async def tick_beside(contender: Contender, base_url: str) -> list[float]:
 
 
 def measure(contender: Contender, base_url: str) -> Ticks:
-    """Let the clock tick beside *contender*."""
+    """Measure the ticks while *contender* runs."""
     gc.collect()
     collections = _Collections()
     gc.callbacks.append(collections)
@@ -99,7 +99,7 @@ def main() -> None:
         print(f"  {name}: 99.9 % {rare:.1f} ms, longest {longest:.1f} ms, longest collection {collecting:.1f} ms")
     for field, words in (("rare", "99.9 %"), ("longest", "the longest")):
         ratio = statistics.median(getattr(ours, field) / getattr(bare, field) for bare, ours, _ in rounds)
-        print(f"  {words}: ratio {ratio:.2f}, wanted is {TARGET} at most: {'met' if ratio <= TARGET else 'missed'}")
+        print(f"  {words}: ratio {ratio:.2f}, wanted {TARGET} at most: {'met' if ratio <= TARGET else 'missed'}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How many steps of jobs does the journal take in a second, each on the disk before the next step of its job?
+"""How many job steps per second can the journal write, each durable before the next step of its job?
 
 TMPDIR chooses the disk.
 """
@@ -21,7 +21,7 @@ TARGET = 10_000
 
 
 async def fill(folder: Path, tasks: int = TASKS, steps: int = STEPS) -> float:
-    """Let *tasks* tasks write *steps* steps altogether; return the seconds."""
+    """Let *tasks* tasks write *steps* steps in total; return the duration in seconds."""
     recorder = BackgroundWriter(JournalWriter(folder), on_fault=_raise)
     await recorder.open()
     start = time.perf_counter()
@@ -32,7 +32,7 @@ async def fill(folder: Path, tasks: int = TASKS, steps: int = STEPS) -> float:
 
 
 async def _carry(recorder: BackgroundWriter, task: int, jobs: int) -> None:
-    """Bring jobs from one step to the next, as a session does: what is about to leave, then what was answered."""
+    """Write the steps of jobs as a session does: the intent to submit, then the response."""
     for number in range(jobs):
         record = new_record(task * jobs + number).sending(time.time(), "0" * 64, 40)
         await recorder.write(record, is_new=True)
@@ -41,7 +41,7 @@ async def _carry(recorder: BackgroundWriter, task: int, jobs: int) -> None:
 
 
 def new_record(index: int) -> JobRecord:
-    """Make the record of a job of which nothing has been sent."""
+    """Create the record of a job that was not sent."""
     return JobRecord(
         identity=f"job:{index:064d}:1",
         index=index,
@@ -62,7 +62,7 @@ def main() -> None:
         with TemporaryDirectory() as folder:
             rates.append(STEPS // TASKS // 2 * 2 * TASKS / asyncio.run(fill(Path(folder))))
     print(f"Steps on the disk per second, {TASKS} tasks, median of {ROUNDS}: python -m benchmarks.transitions")
-    print(f"  {statistics.median(rates):.0f}, from {min(rates):.0f} to {max(rates):.0f}; wanted are {TARGET}")
+    print(f"  {statistics.median(rates):.0f}, from {min(rates):.0f} to {max(rates):.0f}; wanted {TARGET}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
     CometfluxError
     ├── ConfigError                  the key, base URL or a setting is unusable
+    │   └── MissingExtraError        an optional package is not installed
     ├── InputError                   a job's input is wrong
     ├── ConnectError                 proof that nothing was processed
     ├── RejectedError                an answer that refuses
@@ -26,9 +27,12 @@
         ├── JournalLockedError       another process or session works with it
         └── JournalMismatchError     it belongs to another version, base URL or key
 
-No exception shows the key or an object of the HTTP library.
+No exception shows the key or an object of the HTTP library. Each carries its data in attributes, such as ``setting``,
+``field``, ``given``, ``allowed`` and ``hint``, so that no program needs to read a message.
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
@@ -73,6 +77,10 @@ class CometfluxError(Exception):
     """The job's key; None where the error belongs to no job."""
     prediction_id: str | None
     """The prediction's id; None where there is none yet."""
+    setting: str | None
+    """The argument to change, as ``max_pending``; None if the error concerns no argument."""
+    hint: str | None
+    """The next step, as a phrase about Python; None if the error has no hint."""
     is_foreign: bool = False
     """Whether something else than the API seems to have answered: a redirect, or a web page."""
 
@@ -82,16 +90,25 @@ class CometfluxError(Exception):
         money: Money | None = None,
         key: str | None = None,
         prediction_id: str | None = None,
+        setting: str | None = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(*args)
         self.money = self.default_money if money is None else money
         self.key = key
         self.prediction_id = prediction_id
+        self.setting = setting
+        self.hint = hint
+
+    @property
+    def problem(self) -> str:
+        """What happened, without the hint."""
+        return str(self.args[0]) if self.args else type(self).__name__
 
     @property
     def message(self) -> str:
         """What happened, without the consequence for the money."""
-        return str(self.args[0]) if self.args else type(self).__name__
+        return f"{self.problem}; {self.hint}" if self.hint else self.problem
 
     def __str__(self) -> str:
         if not self.tells_money:
@@ -101,9 +118,69 @@ class CometfluxError(Exception):
 
 
 class ConfigError(CometfluxError):
-    """The key, the base URL or a setting is unusable."""
+    """The key, the base URL or a setting is unusable.
+
+    Args:
+        problem: the whole message; left out if *setting* and *allowed* say it.
+        setting: the argument of the library.
+        given: the refused value; shown shortened, never with a password.
+        allowed: the allowed values, as a phrase; None if *problem* says it all.
+    """
 
     tells_money = False
+
+    def __init__(
+        self, *problem: object, given: object = attrs.NOTHING, allowed: str | None = None, **context: Any
+    ) -> None:
+        super().__init__(*problem, **context)
+        self.given = given
+        self.allowed = allowed
+
+    @property
+    def problem(self) -> str:
+        """Name the argument, the refused value and the allowed values."""
+        if self.allowed is None:
+            return super().problem
+        shown = "" if self.given is attrs.NOTHING else f"={self.shown}"
+        return f"{self.setting}{shown}: {self.allowed}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.problem!r})"
+
+    @property
+    def shown(self) -> str:
+        """The refused value, shortened."""
+        return repr(self.given) if isinstance(self.given, bytes) else _shorten(self.given, 1000)
+
+
+class MissingExtraError(ConfigError, ModuleNotFoundError):
+    """An optional package is not installed.
+
+    Args:
+        what: the feature that needs the package.
+        extra: the extra that installs it; several as in ``cli,local``.
+    """
+
+    def __init__(self, what: str, extra: str, **context: Any) -> None:
+        super().__init__(what, extra, **context)
+        self.what = what
+        self.extra = extra
+
+    @property
+    def problem(self) -> str:
+        """Name the feature and the command that installs the package."""
+        return f'{self.what} needs an extra: pip install "cometflux[{self.extra}]"'
+
+
+@contextmanager
+def needs_extra(what: str, extra: str, *packages: str) -> Iterator[None]:
+    """Import *packages* inside this block; `MissingExtraError` if one of them is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in packages:
+            raise
+        raise MissingExtraError(what, extra) from error
 
 
 class InputError(CometfluxError):
@@ -113,23 +190,34 @@ class InputError(CometfluxError):
         field: the parameter, or ``model``, ``key``.
         given: what was given; shown shortened.
         allowed: what is allowed, as a phrase.
+        kind: the `ParameterKind`, if *allowed* is its phrase; a face may have other words for it.
     """
 
     tells_money = False
 
-    def __init__(self, field: str, given: object, allowed: str, **context: Any) -> None:
+    def __init__(self, field: str, given: object, allowed: str, *, kind: Any = None, **context: Any) -> None:
         super().__init__(field, given, allowed, **context)
         self.field = field
         self.given = given
         self.allowed = allowed
+        self.kind = kind
 
     def __repr__(self) -> str:
         return f"InputError({self.field!r}, {_shorten(self.given)}, {self.allowed!r})"
 
     @property
-    def message(self) -> str:
+    def problem(self) -> str:
         """Name the field, what was given and what is allowed."""
         return f"{self.field}: {_shorten(self.given)} was given; {self.allowed}"
+
+    def under(self, field: str) -> "InputError":
+        """Return the same error for the name that a face gives to the field."""
+        return InputError(field, self.given, self.allowed, kind=self.kind, hint=self.hint)
+
+    def message_in(self, words: Mapping[str, str]) -> str:
+        """Return the message with other words for some kinds of value, such as ``{"boolean": "true or false"}``."""
+        allowed = f"must be {self.kind.phrase_in(words)}" if self.kind else self.allowed
+        return InputError(self.field, self.given, allowed, hint=self.hint).message
 
 
 class ConnectError(CometfluxError):
@@ -232,7 +320,7 @@ class PredictionError(CometfluxError):
         self.prediction = prediction
 
     @property
-    def message(self) -> str:
+    def problem(self) -> str:
         """Name the prediction and the reason, where the service gave one."""
         words = self.prediction.error or ""
         reason = f": {words[:1000]}{'…' * (len(words) > 1000)}" if words else ""
@@ -319,7 +407,7 @@ class SessionStoppedError(CometfluxError):
         self.cause = cause
 
     @property
-    def message(self) -> str:
+    def problem(self) -> str:
         """Name the first cause."""
         return f"the session stopped submitting, because {self.cause.message}"
 
@@ -329,7 +417,11 @@ class SessionClosedError(CometfluxError):
 
 
 class JournalError(CometfluxError):
-    """The journal cannot be read or written. Without it nothing is sent."""
+    """The journal at ``path``, None if unknown, cannot be read or written. Without it nothing is sent."""
+
+    def __init__(self, *problem: object, path: Path | None = None, **context: Any) -> None:
+        super().__init__(*problem, **context)
+        self.path = path
 
 
 class JournalLockedError(JournalError):

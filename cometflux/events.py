@@ -1,6 +1,6 @@
-"""What observers are told while a session works.
+"""The events that a session reports to its observer.
 
-An observer is a plain callable, called on the event loop; it should return at once.
+An observer is a plain callable. It is called on the event loop and should return at once.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from cometflux.predictions import Status
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """One submission or one download that was made for a job, and how long it took."""
+    """One submission or one download of a job, and how long it took."""
 
     verb: Literal["submit", "download"]
     started: float
@@ -30,41 +30,41 @@ class Attempt:
 
 @attrs.frozen(kw_only=True)
 class Submitted:
-    """A job was handed over; nothing is sent yet."""
+    """The session took a job; nothing is sent yet."""
 
     key: str
     index: int
     model: str = ""
     """``owner/name``."""
     job_id: int = 0
-    """Identifies the job while it is under way; two batches may use the same key."""
+    """Identifies the job until it ends, because two batches may use the same key."""
 
 
 @attrs.frozen(kw_only=True)
 class Accepted:
-    """The service took a job: it is billed from here on."""
+    """The service accepted a job, so it is billed."""
 
     key: str
     index: int
     prediction_id: str
     resumed: bool = False
-    """Whether an earlier run bought it, and it is only taken up again."""
+    """Whether an earlier run submitted it, and this run only resumes it."""
     attempts: tuple[Attempt, ...] = ()
-    """Every submission of the job up to this one, in order, since the previous `Accepted`."""
+    """Every submission of the job since the previous `Accepted`, in order."""
     job_id: int = 0
     """As in `Submitted`."""
 
 
 @attrs.frozen(kw_only=True)
 class Polled:
-    """The service was asked after a prediction."""
+    """A prediction was polled."""
 
     key: str
     prediction_id: str
     status: Status | None
-    """What it said; None where the question failed."""
+    """The status in the response; None if the poll failed."""
     error: CometfluxError | None = None
-    """Why the question failed; a failed question changes nothing for the prediction."""
+    """Why the poll failed. A failed poll does not change the prediction."""
     seconds: float = 0.0
     """How long the poll took, including its retry."""
     job_id: int = 0
@@ -73,40 +73,40 @@ class Polled:
 
 @attrs.frozen(kw_only=True)
 class Throttled:
-    """The service asked to slow down, and every task of the session waits."""
+    """The service limited the rate (429), so every task of the session waits."""
 
     seconds: float
-    """How long the pause is."""
+    """The length of the pause."""
 
 
 @attrs.frozen(kw_only=True)
 class Retried:
-    """A submission is made once more: of what provably never left, or of what the caller allowed to be bought again."""
+    """A job is submitted again, because its last attempt was not accepted or the caller allowed another charge."""
 
     key: str
     index: int
     error: CometfluxError
-    """What became of the one before."""
+    """The error of the previous attempt."""
     job_id: int = 0
     """As in `Submitted`."""
 
 
 @attrs.frozen(kw_only=True)
 class Saved:
-    """The images of a prediction are saved, whole."""
+    """All images of a prediction are saved and complete."""
 
     key: str
     prediction_id: str
     files: tuple[Path | StoredFile, ...]
     size: int = 0
-    """How many bytes they have together."""
+    """Their total size in bytes."""
     job_id: int = 0
     """As in `Submitted`."""
 
 
 @attrs.frozen(kw_only=True)
 class Ended:
-    """A job ended, in one of the named ways."""
+    """A job ended."""
 
     key: str
     index: int
@@ -114,13 +114,13 @@ class Ended:
     prediction_id: str | None
     error: CometfluxError | None
     resumed: bool = False
-    """Whether an earlier run bought it."""
+    """Whether an earlier run submitted it."""
     status: Status | None = None
-    """The last known status of the prediction; None if there is no prediction."""
+    """The last known status of the prediction; None if no id is known."""
     images: int = 0
     """How many images the prediction has, saved or not."""
     attempts: tuple[Attempt, ...] = ()
-    """Every download of the job, and every submission that no `Accepted` has reported."""
+    """Every download of the job, and every submission that no `Accepted` event reported."""
     job_id: int = 0
     """As in `Submitted`."""
 

@@ -1,4 +1,4 @@
-"""A job: an input for a model, before there is an id; and the ways in which it can end."""
+"""A job: a model and its input, before the service has given it an id."""
 
 import contextlib
 import math
@@ -12,6 +12,7 @@ import attrs
 from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.models.model import is_model
+from cometflux.models.words import question
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -20,10 +21,10 @@ _DEEPEST = 32
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """An input for a model.
+    """A model and its input.
 
-    The service silently drops input keys that the model does not know, and bills the picture all the same; so for
-    the models of `cometflux.flux` the input is checked here.
+    The service silently drops input keys that the model does not know, and still bills the picture. So the input of a
+    model in `cometflux.flux` is checked here.
 
     Raises:
         InputError: the model's name, the key or the input is wrong.
@@ -34,35 +35,35 @@ class Job:
     input: Mapping[str, Any]
     """The model's parameters. Images are URLs, data URIs, `pathlib.Path` or bytes."""
     key: str | None = None
-    """The caller's own name for this job; None for a name made from its place in the batch."""
+    """The caller's own name for this job; None to name it by its place in the batch."""
     validate: bool = True
-    """Whether the input of a known model is checked against its published parameters; off for schemas that moved."""
+    """Whether to check the input of a known model. Turn it off if the service has changed the model's parameters."""
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.model, str) or not _MODEL.fullmatch(self.model) or ".." in self.model:
-            raise InputError("model", self.model, f"a model is named owner/name{_meant(self.model)}")
+            raise InputError("model", self.model, "a model is named owner/name", hint=_meant(self.model))
         _check_key(self.key)
         if not isinstance(self.validate, bool):
-            raise InputError("validate", self.validate, "allowed is True or False")
+            raise InputError("validate", self.validate, "must be True or False")
         if not isinstance(self.input, Mapping):
-            raise InputError("input", self.input, "allowed is a mapping from parameter to value")
-        # To the bottom: a list that the caller goes on to change is not this job's any more.
+            raise InputError("input", self.input, "must be a mapping from parameter to value")
+        # A deep copy: the caller may change a list later.
         object.__setattr__(self, "input", _copied(self.input))
         for name, value in self.input.items():
             if not isinstance(name, str) or not _is_utf8(name):
-                raise InputError("input", name, "the name of a parameter is a text that UTF-8 can encode")
+                raise InputError("input", name, "the name of a parameter must be text that UTF-8 can encode")
             _check_encodable(name if len(name) <= 64 else "input", value)
         if self.validate:
             flux.check_input(self.model, self.input)
 
     @classmethod
     def of(cls, item: object, *, key: str | None = None) -> Self:
-        """Make a job of a `flux` object, of a prompt for `flux.Schnell`, or of a job.
+        """Make a job from a `flux` object, from a prompt for `flux.Schnell`, or from another job.
 
-        *key* names the job; for a job that has a key already it replaces it.
+        *key* becomes the job's key and replaces the key of another job.
 
         Raises:
-            InputError: *item* is none of these, or wrong in itself.
+            InputError: *item* is something else, or its input is wrong.
         """
         if isinstance(item, cls):
             return item if key is None else attrs.evolve(item, key=key)
@@ -70,23 +71,23 @@ class Job:
             item = flux.Schnell(prompt=item)
         if not is_model(type(item)):
             hint = f"; make an object of it: {item.__name__}(prompt=...)" if _is_typed(item) else ""
-            raise InputError("job", item, f"allowed is a cometflux.flux object, a Job, or a prompt as a string{hint}")
+            raise InputError("job", item, f"must be a cometflux.flux object, a Job, or a prompt as a string{hint}")
         _check_key(key)
         job = cls.__new__(cls)
-        # The typed object has checked itself, and its input is a copy already.
+        # The typed object has already been checked, and its input is a copy.
         for name, value in (("model", item.model), ("input", item.to_input()), ("key", key), ("validate", False)):  # type: ignore[attr-defined]
             object.__setattr__(job, name, value)
         return job
 
     @property
     def prompt(self) -> str | None:
-        """The text of the prompt; None for a model that takes none."""
+        """The text of the prompt; None if the input has no prompt."""
         prompt = self.input.get("prompt")
         return prompt if isinstance(prompt, str) else None
 
 
 def _copied(value: Any, depth: int = 0) -> Any:
-    # What is nested too deep is refused by the check that follows; what is more than a dict keeps its kind.
+    # A value that is nested too deep is refused by the check that follows. A subclass of dict keeps its class.
     if depth > _DEEPEST or (isinstance(value, dict) and type(value) is not dict):
         return value
     match value:
@@ -98,14 +99,14 @@ def _copied(value: Any, depth: int = 0) -> Any:
             return value
 
 
-def _meant(model: object) -> str:
-    """Say which model may be meant."""
+def _meant(model: object) -> str | None:
+    """Return the question which model may be meant; None if no name is close."""
     if _is_typed(model):
-        return f"; did you mean {model.model!r}?"
+        return question(model.model)
     if isinstance(model, str):
         with contextlib.suppress(InputError):
-            return f"; did you mean {flux.find(model).model!r}?"
-    return ""
+            return question(flux.find(model).model)
+    return None
 
 
 def _is_typed(item: object) -> TypeGuard[type[flux.Flux]]:
@@ -116,19 +117,23 @@ def _check_key(key: object) -> None:
     if key is None:
         return
     if not isinstance(key, str) or not key.strip():
-        raise InputError("key", key, "allowed is a string that is not blank")
+        raise InputError("key", key, "must be a string that is not blank")
     _check_encodable("key", key)
 
 
 def _check_encodable(field: str, value: object, depth: int = 0) -> None:
-    """Refuse what JSON cannot carry, before anything is sent."""
+    """Refuse a value that cannot be sent as JSON, before anything is sent.
+
+    Raises:
+        InputError: the value, or a part of it, cannot be sent.
+    """
     if depth > _DEEPEST:
-        raise InputError(field, "a deeply nested value", f"allowed are {_DEEPEST} levels")
+        raise InputError(field, "a deeply nested value", f"must have at most {_DEEPEST} levels")
     match value:
         case None | bool() | bytes() | Path():
             return
         case int():
-            # Python writes no integer of more than 4300 digits.
+            # Python cannot write an integer of more than 4300 digits.
             if value.bit_length() > 14_000:
                 raise InputError(field, value, "the number is too large to be sent")
         case str():
@@ -136,18 +141,18 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
                 raise InputError(field, value, "the text holds half a surrogate pair and cannot be sent as UTF-8")
         case float():
             if not math.isfinite(value):
-                raise InputError(field, value, "allowed is a finite number")
+                raise InputError(field, value, "must be a finite number")
         case Mapping():
             for name, part in value.items():
                 if not isinstance(name, str):
-                    raise InputError(field, name, "the names in a mapping are strings")
+                    raise InputError(field, name, "the names in a mapping must be strings")
                 _check_encodable(field, name, depth)
                 _check_encodable(field, part, depth + 1)
         case list() | tuple():
             for part in value:
                 _check_encodable(field, part, depth + 1)
         case _:
-            raise InputError(field, value, "allowed are text, numbers, booleans, lists, mappings, Path and bytes")
+            raise InputError(field, value, "must be text, a number, a boolean, a list, a mapping, a Path or bytes")
 
 
 def _is_utf8(text: str) -> bool:
@@ -158,14 +163,19 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
+def position_key(index: int) -> str:
+    """Return the key of a job that has no key of its own: its place in the batch, as in ``#00012``."""
+    return f"#{index:05d}"
+
+
 @attrs.frozen(kw_only=True)
 class PlannedJob:
-    """A job with its place in its batch; an iterable may hand these out to keep places and identities of its own."""
+    """A job with its place in its batch. An iterable may yield these to choose places and identities itself."""
 
     job: Job
     index: int
     """Its place in the order of the batch, from 0."""
     identity: str | None = None
-    """By what the journal knows it; None to find that out."""
+    """The journal's name for the job; None to derive it from the job."""
     fingerprint: str | None = None
-    """What it asks for, as a digest; None with no identity."""
+    """A digest of the model and the input; None without an identity."""

@@ -1,4 +1,4 @@
-"""Where images go that are not to be on the disk: the address of a place in an object store, and of a file there."""
+"""Addresses in an object store: of a place where images are saved, and of a saved file."""
 
 import re
 from typing import Self
@@ -6,7 +6,7 @@ from typing import Self
 import attrs
 
 SCHEMES = ("s3", "gs", "az")
-"""Amazon S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage."""
+"""Amazon S3 and compatible stores, Google Cloud Storage, Azure Blob Storage."""
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 _PREFIX = re.compile(r"[^\x00-\x1f\x7f?#\\]*")
@@ -19,35 +19,35 @@ class Location:
     scheme: str
     """One of `SCHEMES`."""
     bucket: str
-    """What Azure calls a container."""
+    """The bucket; Azure calls it a container."""
     prefix: str = ""
-    """What the names of the objects begin with, without the slash between; empty for the bucket itself."""
+    """The start of every object's name, without the slash that follows it; empty for the bucket itself."""
 
     @classmethod
     def of(cls, url: str) -> Self:
         """Read a URL such as ``s3://bucket/prefix``.
 
         Raises:
-            ValueError: it is none, or leads to no place of which this package knows; the message shows no password.
+            ValueError: the text is not such a URL, or its scheme is not supported. The message shows no password.
         """
         found = _URL.fullmatch(url)
         if found is None:
-            raise ValueError("allowed is a URL such as s3://bucket/prefix")
+            raise ValueError("must be a URL such as s3://bucket/prefix")
         scheme = found["scheme"].lower()
         if scheme not in SCHEMES:
-            raise ValueError(f"nothing can be saved to {scheme}://; allowed is the path of a folder, or {_SHAPES}")
+            raise ValueError(f"nothing can be saved to {scheme}://; give the path of a folder, or {_SHAPES}")
         bucket, _, prefix = found["rest"].partition("/")
         if "@" in bucket:
             raise ValueError(f"{scheme}:// is followed by a user or a password; credentials come from the environment")
         if not _BUCKET.fullmatch(bucket):
-            raise ValueError(f"{bucket!r} is no name of a bucket; allowed is {scheme}://bucket/prefix")
+            raise ValueError(f"{bucket!r} is not the name of a bucket; must be {scheme}://bucket/prefix")
         prefix = prefix.rstrip("/")
         if prefix and any(part in ("", ".", "..") for part in prefix.split("/")):
             raise ValueError(
-                f"{prefix!r} leads elsewhere; allowed are names with one slash between, none of them . or .."
+                f"{prefix!r} leads elsewhere; it must be names separated by one slash, none of them . or .."
             )
         if not _PREFIX.fullmatch(prefix):
-            raise ValueError(f"{prefix!r} holds a control character or one of ? # \\; allowed is a prefix without")
+            raise ValueError(f"{prefix!r} has a control character or one of ? # \\; must be a prefix without them")
         return cls(scheme=scheme, bucket=bucket, prefix=prefix)
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class StoredFile:
 
 @attrs.frozen(kw_only=True)
 class StoredImage:
-    """An image in an object store, and by what it is known again."""
+    """An image in an object store, with its size and digest to recognize it by."""
 
     path: StoredFile
     size: int
@@ -84,10 +84,10 @@ class StoredImage:
 
 
 def is_url(text: str) -> bool:
-    """Whether a text names a place by a URL; everything else is the path of a folder."""
+    """Whether a text is a URL; every other text is the path of a folder."""
     return _URL.fullmatch(text) is not None
 
 
 def is_flattened(parts: tuple[str, ...]) -> bool:
-    """Whether the *parts* of a path are those of a URL that was taken for one, which makes one slash of two."""
+    """Whether *parts* come from a URL that was made into a path, which merges its two slashes into one."""
     return len(parts) > 1 and parts[0].lower() in {f"{scheme}:" for scheme in SCHEMES}

@@ -25,17 +25,17 @@ class OutcomeKind(StrEnum):
     FAILED = "failed"
     """The service ran it and it failed."""
     CANCELED = "canceled"
-    """Stopped at the service; the prediction's status tells ``canceled`` from ``aborted``."""
+    """Stopped at the service. The prediction's status is ``canceled`` or ``aborted``."""
     EXPIRED = "expired"
     """It succeeded, but its output is gone."""
     DETACHED = "detached"
-    """Accepted and not over when patience ended or the session closed; the id is known."""
+    """Accepted, but not over when patience ended or the session closed. The id is known."""
     NOT_SENT = "not_sent"
     """Nothing reached the service."""
     REJECTED = "rejected"
     """The service refused it; nothing is billed."""
     UNKNOWN = "unknown"
-    """It left, and nothing proves whether it was accepted; it is not sent again."""
+    """It was sent, and nothing proves whether it was accepted. It is not sent again."""
 
 
 @attrs.frozen(kw_only=True)
@@ -43,23 +43,23 @@ class Outcome:
     """How a job ended: once, in one named way."""
 
     index: int
-    """The job's place in the order in which jobs were drawn, from 0."""
+    """The job's number in the order in which jobs were drawn, from 0."""
     key: str
-    """The caller's key, else the index in five digits behind a ``#``."""
+    """The caller's key, else ``#`` and the index in five digits."""
     job: Job
     kind: OutcomeKind
     prediction: Prediction | None = None
-    """What the service last said; None where there is no id."""
+    """The prediction as the service last reported it; None if no id is known."""
     error: CometfluxError | None = None
-    """Why there is no picture, or why it is not saved; None where all is well."""
+    """Why there is no picture, or why it is not saved; None if all is well."""
     files: tuple[Path | StoredFile, ...] = ()
-    """The images, in the order of the output: a path on the disk, or where it is in an object store."""
+    """The saved images, in the order of the output: paths on disk, or addresses in an object store."""
     resumed: bool = False
-    """Whether it was bought by an earlier run, and taken up from the journal."""
+    """Whether an earlier run submitted it, and this run resumed it from the journal."""
 
     @property
     def ok(self) -> bool:
-        """Whether it succeeded, and is saved where saving was asked for."""
+        """Whether it succeeded and, if saving was requested, is saved."""
         return self.kind is OutcomeKind.SUCCEEDED and self.error is None
 
     def result(self) -> Prediction:
@@ -71,7 +71,11 @@ class Outcome:
 
 
 def verdict(prediction: Prediction) -> tuple[OutcomeKind, PredictionError | None]:
-    """Name the end of a job by the service's last word."""
+    """Return the outcome's kind and error for a prediction that is over.
+
+    Raises:
+        ValueError: the status is not terminal.
+    """
     match prediction.status:
         case Status.SUCCEEDED if prediction.is_expired:
             return OutcomeKind.EXPIRED, PredictionExpiredError(prediction)
@@ -94,5 +98,5 @@ _KIND_OF_LOSS = {
 
 
 def kind_of_loss(error: CometfluxError) -> OutcomeKind:
-    """Name the end of a job that ended without the service's last word."""
+    """Return the outcome's kind for a job that ended with *error* and no terminal status."""
     return _KIND_OF_LOSS[error.money]

@@ -1,4 +1,4 @@
-"""What the service says about a run: the prediction and its status."""
+"""A prediction and its status, as the service reports them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,23 +9,23 @@ import attrs
 
 
 class Status(StrEnum):
-    """Where a prediction stands.
+    """The status of a prediction, in Replicate's words.
 
-    The words are Replicate's; the gateway's own (``SUCCESS``, ``IN_PROGRESS`` and so on) are read as these.
+    The gateway's words (``SUCCESS``, ``IN_PROGRESS`` and so on) are translated to these.
     """
 
     STARTING = "starting"
-    """Accepted; the model is being brought up."""
+    """Accepted; the model is starting up."""
     PROCESSING = "processing"
-    """Running. Output may be complete already; it is over only when the status says so."""
+    """Running. The output may already be complete, but the run is not over."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
-    """Stopped after it had started, by the user or by a deadline."""
+    """Stopped after it started, by the user or by a deadline."""
     ABORTED = "aborted"
-    """Stopped before it had started; Replicate does not bill it."""
+    """Stopped before it started; Replicate does not bill it."""
     UNRECOGNIZED = "unrecognized"
-    """A word this version does not know: taken as not over."""
+    """A word that this version does not know. It counts as not over."""
 
     @property
     def is_terminal(self) -> bool:
@@ -38,37 +38,37 @@ _TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.
 
 @attrs.frozen(kw_only=True)
 class Prediction:
-    """One run of a model, as the service last described it.
+    """One run of a model, as the service last reported it.
 
-    Only the id and the status are sure to be there: bodies differ by route, model and age.
+    Only the id and the status are always set, because responses differ by route, model and age.
     """
 
     id: str
     status: Status
     model: str | None = None
-    """``owner/name``; None where the answer left it out."""
+    """``owner/name``; None if the response left it out."""
     version: str | None = None
-    """The model version's hash, or ``hidden`` for official models; None where left out."""
+    """The model version's hash, or ``hidden`` for official models; None if the response left it out."""
     input: Mapping[str, Any] = attrs.field(factory=dict)
-    """The input as the service echoes it, including keys that the model ignored; images in it stand as digests."""
+    """The input as the service echoes it, including keys that the model ignored. Images are replaced by digests."""
     output: tuple[str, ...] = ()
-    """URLs or data URIs of the images; may be fewer than asked for, and none until the run is over."""
+    """URLs or data URIs of the images. May be fewer than requested, and empty until the run is over."""
     error: str | None = None
-    """What went wrong; None unless the run failed."""
+    """The service's error message; None unless the run failed."""
     logs: str | None = None
-    """What the model printed; None where the answer left it out."""
+    """The model's log; None if the response left it out."""
     metrics: Mapping[str, Any] = attrs.field(factory=dict)
     """The service's measurements, such as ``predict_time`` in seconds."""
     data_removed: bool | None = None
-    """Whether the service has deleted input, output and logs, which it does after about an hour."""
+    """Whether the service has deleted the input, output and logs. It does so after about an hour."""
     created_at: datetime | None = None
-    """When it was accepted, by the service's clock; None where left out."""
+    """When it was accepted, by the service's clock; None if the response left it out."""
     started_at: datetime | None = None
-    """When it began to run; None before that, or where left out."""
+    """When it began to run; None before that, or if the response left it out."""
     completed_at: datetime | None = None
-    """When it ended; None before that, or where left out."""
+    """When it ended; None before that, or if the response left it out."""
     extra: Mapping[str, Any] = attrs.field(factory=dict)
-    """Every other field of the answer, unread. Its URLs name another host: never follow them with the key."""
+    """Every other field of the response, as it came. Its URLs name another host: never send the key there."""
 
     @property
     def is_expired(self) -> bool:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cometflux.errors import CometfluxError, ConfigError
+from cometflux.errors import CometfluxError, needs_extra
 from cometflux.events import Accepted, Attempt, Ended, Event, Observer, Polled, Retried, Submitted, Throttled
 
 if TYPE_CHECKING:
@@ -22,29 +22,25 @@ if TYPE_CHECKING:
 
 _NANO = 1_000_000_000
 _POST: Mapping[str, Any] = {"http.request.method": "POST", "url.template": "/models/{owner}/{name}/predictions"}
-# An error may quote the URL of an output, and its query opens the image to everybody.
+# An error may quote the URL of an output, and anyone who has its query string can open the image.
 _QUERY = re.compile(r"\?[^\s'\"]+")
 
 
 def spans(tracer_provider: "TracerProvider | None" = None) -> Observer:
-    """Make an observer for ``on_event`` that makes a span for each job.
+    """Return an observer for ``on_event`` that makes a span for each job.
 
-    The span of a job begins when the job is handed over and ends with its outcome. Its children are a span ``submit``
+    A job's span begins when the session takes the job and ends with its outcome. Its children are a span ``submit``
     for each submission, ``poll`` for each poll and ``download`` for each download. No span shows the API key
     or the query of a URL. One observer may serve any number of sessions.
 
     Args:
-        tracer_provider: receives the spans; None for the provider of the program.
+        tracer_provider: receives the spans; None to use the global provider.
 
     Raises:
         ConfigError: the extra is not installed.
     """
-    try:
+    with needs_extra("telemetry", "otel", "opentelemetry"):
         from opentelemetry import trace
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "opentelemetry":
-            raise
-        raise ConfigError('telemetry needs an extra: pip install "cometflux[otel]"') from error
     return _Spans(trace, trace.get_tracer("cometflux", tracer_provider=tracer_provider))
 
 
@@ -81,7 +77,7 @@ class _Spans:
             case Retried():
                 job.add_event("retried", {"error.type": type(event.error).__name__})
             case Ended():
-                # First, so that no span stays here, whatever the tracer raises.
+                # First, so that no span stays open if the tracer raises.
                 del self._open[event.job_id]
                 self._end(event, job)
 

@@ -48,7 +48,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(?!cometflux\.).*"),
     ("py:obj", r"(asyncio|pathlib)\..*"),
     # What a caller never makes.
-    ("py:class", r"cometflux\.(journal\.writer\.JournalWriter)"),
+    ("py:class", r"cometflux\.(journal\.writer\.JournalWriter|storage\.backend\.Kept)"),
 ]
 
 _PUBLIC = {
@@ -72,7 +72,15 @@ def _to_public_name(app, env, node, content):
     return python.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content)
 
 
-_PLACES = ("cometflux.errors", "cometflux.events", "cometflux.flux", "cometflux.testing", "cometflux.journal.record")
+_PLACES = (
+    *("cometflux.errors", "cometflux.events", "cometflux.flux", "cometflux.testing"),
+    *(
+        "cometflux.journal.record",
+        "cometflux.journal.states",
+        "cometflux.journal.attempts",
+        "cometflux.journal.outcome",
+    ),
+)
 
 
 _COLON = "\x01"

@@ -1,4 +1,4 @@
-"""Make a set of pictures from a script, and keep what did not work out for a second look.
+"""Make a set of pictures from a script, and print the failed jobs at the end.
 
 COMETAPI_KEY=sk-... python examples/image_set.py
 """
@@ -12,7 +12,7 @@ PLACES = ["on a tram", "in a library"]
 
 
 def jobs():
-    """Yield a job for each animal in each place, named after both."""
+    """Yield a job for each animal in each place, with both as its key."""
     for animal in ANIMALS:
         for place in PLACES:
             picture = flux.Schnell(prompt=f"{animal} {place}", aspect_ratio="3:2", output_format="png", seed=7)
@@ -20,7 +20,7 @@ def jobs():
 
 
 async def main() -> None:
-    """Take the pictures as they finish."""
+    """Print the pictures as they finish."""
     unsaved = []
     async with open_session(max_pending=16) as session:
         async for outcome in session.generate(jobs(), save_to="animals"):

@@ -19,6 +19,7 @@ from cometflux.errors import (
     JournalLockedError,
     JournalMismatchError,
     LimitError,
+    MissingExtraError,
     ModelNotFoundError,
     Money,
     OutputError,
@@ -32,7 +33,10 @@ from cometflux.errors import (
     SessionClosedError,
     SessionStoppedError,
     UnknownSubmissionError,
+    needs_extra,
 )
+from cometflux.models.image_kinds import ImageKind, ImagesKind
+from cometflux.models.kinds import BooleanKind, IntegerKind
 from cometflux.predictions import Prediction, Status
 
 ERRORS = {
@@ -45,8 +49,9 @@ REFUSAL = ("refused", 422, "invalid_request", "prompt is required", "req-1")
 
 EXAMPLES = [
     CometfluxError("given up"),
-    ConfigError("there is no key"),
-    InputError("seed", -1, "allowed is a whole number from 0"),
+    ConfigError(setting="max_pending", given=0, allowed="must be a whole number from 1"),
+    MissingExtraError("the gallery", "gallery"),
+    InputError("seed", -1, "must be a whole number from 0", kind=IntegerKind(0, 9), hint="leave it out"),
     ConnectError("no route to host"),
     RejectedError(*REFUSAL),
     AuthenticationError(*REFUSAL),
@@ -66,7 +71,7 @@ EXAMPLES = [
     SessionClosedError("the session is closed"),
     JournalError("the journal cannot be used: disk I/O error"),
     JournalLockedError("the journal is in use"),
-    JournalMismatchError("the journal belongs to another key"),
+    JournalMismatchError("it belongs to another key", path=Path("a.db"), setting="new_key", hint="pass new_key=True"),
 ]
 every_error = pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 
@@ -84,7 +89,7 @@ def drawn_tree():
 
 
 def test_the_tree_is_the_one_that_is_drawn():
-    assert drawn_tree() == {name: error.__base__.__name__ for name, error in ERRORS.items()}
+    assert drawn_tree() == {name: error.__mro__[1].__name__ for name, error in ERRORS.items()}
 
 
 def test_every_error_has_an_example_here():
@@ -218,12 +223,64 @@ def test_a_prediction_error_names_the_prediction_and_the_reason(error, message):
     ],
 )
 def test_an_input_error_shows_what_was_given_shortened(given, shown):
-    assert f"field: {shown} was given; allowed is less" == str(InputError("field", given, "allowed is less"))
+    assert f"field: {shown} was given; must be less" == str(InputError("field", given, "must be less"))
 
 
 @pytest.mark.parametrize("given", [b"\x89PNG" * 1_000_000, ["x" * 1_000_000], 10**5000], ids=["bytes", "list", "int"])
 def test_the_repr_of_an_input_error_is_as_short(given):
-    assert len(repr(InputError("field", given, "allowed is less"))) < 300
+    assert len(repr(InputError("field", given, "must be less"))) < 300
+
+
+# The data behind a message.
+
+
+def test_a_setting_is_named_with_what_was_given_and_what_is_allowed():
+    error = ConfigError(setting="max_pending", given=0, allowed="must be a whole number from 1")
+    assert "max_pending=0: must be a whole number from 1" == str(error)
+    assert ("max_pending", 0, "0") == (error.setting, error.given, error.shown)
+    assert "proxy: must be a URL" == str(ConfigError(setting="proxy", allowed="must be a URL"))
+
+
+def test_a_hint_stands_behind_the_problem_and_is_data_of_its_own():
+    error = JournalMismatchError("it was begun with another key", setting="new_key", hint="pass new_key=True")
+    assert "it was begun with another key; pass new_key=True; nothing was sent" == str(error)
+    assert ("it was begun with another key", "pass new_key=True") == (error.problem, error.hint)
+
+
+def test_a_missing_extra_is_a_setting_and_a_module_that_is_not_there():
+    with pytest.raises(ConfigError) as caught, needs_extra("the gallery", "gallery", "no_such_package"):
+        import no_such_package.part  # noqa: F401
+    assert 'the gallery needs an extra: pip install "cometflux[gallery]"' == str(caught.value)
+    assert isinstance(caught.value, ModuleNotFoundError)
+    assert ("the gallery", "gallery") == (caught.value.what, caught.value.extra)
+
+
+def test_a_module_that_no_extra_brings_is_told_as_it_is():
+    with pytest.raises(ModuleNotFoundError) as caught, needs_extra("the gallery", "gallery", "jinja2"):
+        import no_such_package  # noqa: F401
+    assert type(caught.value) is ModuleNotFoundError
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        (ImageKind(), "a.png", "field: 'a.png' was given; must be the name of a picture"),
+        (
+            ImageKind(),
+            "https://a b",
+            "field: 'https://a b' was given; must be the name of a picture; a URL",
+        ),
+        (ImagesKind(2), 7, "field: 7 was given; must be a list of at most 2 images, each the name of a picture"),
+        (BooleanKind(), "no", "field: 'no' was given; must be true or false"),
+        (IntegerKind(0, 9), "no", "field: 'no' was given; must be a whole number from 0 to 9"),
+    ],
+)
+def test_a_face_has_words_of_its_own_for_the_kinds_of_values(kind, value, message):
+    with pytest.raises(InputError) as caught:
+        kind.check("field", value)
+    told = caught.value.message_in({"image": "the name of a picture", "boolean": "true or false"})
+    assert told.startswith(message)
+    assert caught.value.under("other").message == caught.value.message.replace("field", "other", 1)
 
 
 # Which failures may pass.

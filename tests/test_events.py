@@ -12,7 +12,7 @@ from cometflux.session.open import open_session
 CLASSES = [value for value in vars(events).values() if inspect.isclass(value) and value.__module__ == events.__name__]
 
 
-def test_an_observer_may_be_told_of_every_event_there_is():
+def test_an_observer_may_receive_every_event():
     # An attempt is a part of an event.
     assert [each for each in CLASSES if each is not events.Attempt] == list(typing.get_args(events.Event))
 
@@ -56,7 +56,7 @@ async def test_nothing_is_timed_if_nobody_listens(service):
     async with open_session(api_key=service.key, base_url=service.url) as session:
         run = asyncio.create_task(session.run("a boat"))
         await asyncio.sleep(0.5)
-        (entry,) = session._registry.pending
+        (entry,) = session._tracker.pending
         assert entry.attempts is None
         await run
         assert entry.attempts is None

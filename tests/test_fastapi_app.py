@@ -140,7 +140,7 @@ def test_a_set_is_told_of_line_by_line(local, client):
     answer = client.post("/sets", json=wishes)
     assert "application/x-ndjson" == answer.headers["content-type"]
     lines = [json.loads(line) for line in answer.text.splitlines()]
-    assert {0, 1, 2, 3} == {line["wish"] for line in lines}
+    assert {0, 1, 2, 3} == {line["index"] for line in lines}
     assert ["failed", "succeeded", "succeeded", "succeeded"] == sorted(line["kind"] for line in lines)
     for line in lines:
         assert [200] * (line["kind"] == "succeeded") == [client.get(url).status_code for url in line["pictures"]]
@@ -199,14 +199,14 @@ def test_a_wrong_wish_is_refused_and_buys_nothing(local, client):
 
 @pytest.mark.hard
 def test_no_more_is_bought_than_the_operator_allows(local, example):
-    example.MOST_BOUGHT = 3
+    example.MAX_PICTURES = 3
     for _ in range(2):
         with serving(example) as client:
             wishes = [{"prompt": f"boat {number}"} for number in range(8)]
             lines = [json.loads(line) for line in client.post("/sets", json=wishes).text.splitlines()]
             answer = client.post("/pictures", json={"prompt": "one more"})
             assert 503 == answer.status_code
-            assert "nothing was bought; ask again later" == answer.json()["detail"]
+            assert "nothing was charged; try again later" == answer.json()["detail"]
         assert 3 == sum(line.get("kind") == "succeeded" for line in lines)
         assert 3 == len(local.bills)
 

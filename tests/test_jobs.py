@@ -108,21 +108,21 @@ def test_a_key_is_kept_as_given(key):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (math.nan, "allowed is a finite number"),
-        (math.inf, "allowed is a finite number"),
-        (-math.inf, "allowed is a finite number"),
-        ([[math.nan]], "allowed is a finite number"),
-        ({"a": [math.inf]}, "allowed is a finite number"),
+        (math.nan, "must be a finite number"),
+        (math.inf, "must be a finite number"),
+        (-math.inf, "must be a finite number"),
+        ([[math.nan]], "must be a finite number"),
+        ({"a": [math.inf]}, "must be a finite number"),
         ("a\ud800", "half a surrogate pair"),
         (["\udfff"], "half a surrogate pair"),
-        ({5: 1}, "the names in a mapping are strings"),
-        ({"a": {None: 1}}, "the names in a mapping are strings"),
-        ({1, 2}, "allowed are text, numbers"),
-        (object, "allowed are text, numbers"),
-        (1j, "allowed are text, numbers"),
-        (decimal.Decimal(1), "allowed are text, numbers"),
-        (datetime.date(2026, 1, 1), "allowed are text, numbers"),
-        ((n for n in range(3)), "allowed are text, numbers"),
+        ({5: 1}, "the names in a mapping must be strings"),
+        ({"a": {None: 1}}, "the names in a mapping must be strings"),
+        ({1, 2}, "must be text, a number"),
+        (object, "must be text, a number"),
+        (1j, "must be text, a number"),
+        (decimal.Decimal(1), "must be text, a number"),
+        (datetime.date(2026, 1, 1), "must be text, a number"),
+        ((n for n in range(3)), "must be text, a number"),
     ],
     ids=[
         *("nan", "inf", "-inf", "nan in lists", "inf in a mapping", "surrogate", "surrogate in a list"),
@@ -177,7 +177,7 @@ def test_nesting_ends_somewhere():
 
 
 @pytest.mark.parametrize("value", [None, "prompt", [("prompt", "a boat")], 5, b"{}"], ids=repr)
-def test_an_input_that_is_no_mapping_is_refused(value):
+def test_an_input_that_is_not_a_mapping_is_refused(value):
     assert "input" == refusal_of(Job, model=MODEL, input=value).field
 
 
@@ -278,7 +278,7 @@ def test_a_job_that_was_not_checked_stays_unchecked_under_another_key():
     ],
     ids=lambda item: type(item).__name__,
 )
-def test_what_is_no_job_is_refused(item):
+def test_a_value_that_is_not_a_job_is_refused(item):
     assert "job" == refusal_of(Job.of, item).field
 
 

@@ -1,4 +1,4 @@
-"""Addresses of places in object stores: which texts are some, and what is wrong with those that are none."""
+"""Addresses in object stores: which texts are valid, and the errors for those that are not."""
 
 from pathlib import Path
 
@@ -28,22 +28,20 @@ def test_a_place_is_read_and_written_in_one_way(given, read):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        pytest.param("images", "allowed is a URL such as s3://bucket/prefix", id="a folder"),
-        pytest.param(
-            "ftp://host/a", "nothing can be saved to ftp://; allowed is the path of a folder, or s3://", id="ftp"
-        ),
+        pytest.param("images", "must be a URL such as s3://bucket/prefix", id="a folder"),
+        pytest.param("ftp://host/a", "nothing can be saved to ftp://; give the path of a folder, or s3://", id="ftp"),
         pytest.param("https://bucket.s3.amazonaws.com/a", "nothing can be saved to https://", id="https"),
         pytest.param("file:///tmp/a", "nothing can be saved to file://", id="a file"),
-        pytest.param("s3://", "'' is no name of a bucket", id="no bucket"),
-        pytest.param("s3:///a", "'' is no name of a bucket; allowed is s3://bucket/prefix", id="no bucket, a prefix"),
-        pytest.param("s3://a b/c", "'a b' is no name of a bucket", id="a blank in the bucket"),
+        pytest.param("s3://", "'' is not the name of a bucket", id="no bucket"),
+        pytest.param("s3:///a", "'' is not the name of a bucket; must be s3://bucket/prefix", id="no bucket, a prefix"),
+        pytest.param("s3://a b/c", "'a b' is not the name of a bucket", id="a blank in the bucket"),
         pytest.param("s3://bucket/a//b", "'a//b' leads elsewhere", id="two slashes"),
         pytest.param("s3://bucket/../b", "'../b' leads elsewhere", id="upwards"),
-        pytest.param("s3://bucket/a?region=x", "holds a control character or one of ? # \\", id="a query"),
-        pytest.param("s3://bucket/a\nb", "holds a control character", id="a line break"),
+        pytest.param("s3://bucket/a?region=x", "has a control character or one of ? # \\", id="a query"),
+        pytest.param("s3://bucket/a\nb", "has a control character", id="a line break"),
     ],
 )
-def test_what_is_no_place_says_so(given, says):
+def test_a_text_that_is_not_a_location_is_refused(given, says):
     with pytest.raises(ValueError) as caught:
         Location.of(given)
     assert says in str(caught.value)
@@ -71,7 +69,7 @@ def test_a_file_shows_its_url():
 
 
 @pytest.mark.parametrize("given", ["images", "./s3", "C:\\images", "a:b/c", "s3:/bucket", ""])
-def test_a_path_is_no_url(given):
+def test_a_path_is_not_a_url(given):
     assert not is_url(given)
 
 

@@ -102,7 +102,7 @@ async def test_each_job_has_a_span_with_its_submission_its_polls_and_its_downloa
     assert {1, 2} == {len(outcome.prediction.output) for outcome in outcomes}
 
 
-async def test_a_span_tells_the_facts_of_its_job(canary_service, exporter, observer):
+async def test_a_span_has_the_facts_of_its_job(canary_service, exporter, observer):
     async with session_with(canary_service, observer) as session:
         prediction = await session.run(Job.of(flux.Schnell(prompt="a boat", num_outputs=2), key="boat"))
     ((job, (submission, *_, last)),) = trees(exporter)
@@ -174,7 +174,7 @@ async def test_a_job_belongs_to_the_span_in_which_it_was_handed_over(
 
 
 async def test_nothing_of_the_trace_is_sent_to_the_service(observer, tracer_provider):
-    """Whom an application calls, and with what baggage, is no business of the service and of its images' host."""
+    """The application's trace context and baggage must not reach the service or the host of the images."""
     async with Peer(lambda _: http(201, b'{"id": "abc", "status": "succeeded", "output": ["x"]}')) as peer:
         with trace.get_tracer("test", tracer_provider=tracer_provider).start_as_current_span("caller"):
             async with open_session(api_key=KEY, base_url=peer.url, on_event=observer) as session:
@@ -264,7 +264,7 @@ async def test_a_failed_prediction_is_an_error_of_the_job_alone(canary_service, 
     assert StatusCode.ERROR is job.status.status_code
 
 
-async def test_one_that_is_bought_again_stays_one_job(canary_service, exporter, observer):
+async def test_a_job_that_is_submitted_again_stays_one_job(canary_service, exporter, observer):
     canary_service.fail("failed-transient")
     async with session_with(canary_service, observer, retry_failed=1) as session:
         prediction = await session.run("a boat")
@@ -401,7 +401,7 @@ async def test_no_span_shows_the_query_of_an_output(exporter, observer, tmp_path
 
 
 class BrokenProcessor(SimpleSpanProcessor):
-    """Raises where a span begins, or where it ends."""
+    """Raises when a span begins, or when it ends."""
 
     def __init__(self, where):
         super().__init__(InMemorySpanExporter())
@@ -438,7 +438,7 @@ async def test_a_transport_s_own_errors_are_shown_by_name_only(exporter, observe
         async def aclose(self):
             pass
 
-        ask = download = submit
+        send = download = submit
 
     async with Session(Broken(), on_event=observer) as session:
         with pytest.raises(UnknownSubmissionError):

@@ -1,4 +1,4 @@
-"""Print every table; end with 1 where a figure is missing."""
+"""Print every table; exit with 1 if a figure is missing."""
 
 import sys
 

@@ -1,7 +1,7 @@
 """How much CPU does a completed prediction cost each client (one POST, one GET, no latency)?
 
-With 100 pending at once and with 2,000. Each client has a core for itself and asks as it is told to: the question is
-what it costs to ask, not when.
+With 100 and with 2,000 pending at once. Each client has its own core and polls at a given interval, because only the
+cost of a poll is compared, not its time.
 """
 
 import json
@@ -35,28 +35,28 @@ PEERS = (
     Peer(name="gather", package="aiohttp", needs=("aiohttp",), title="a gather by hand, aiohttp"),
 )
 COUNTS = {100: 1000, 2000: 2000}
-"""How many predictions are made, by how many are pending."""
+"""The number of predictions, by the number that is pending at once."""
 ROUNDS = 5
 PATIENCE = 1200.0
-"""How long one run may take, in seconds."""
+"""The maximum duration of one run, in seconds."""
 _DEAR = 0.02
-"""What costs as many seconds is measured once: it takes minutes, and the rest of the digits do not matter."""
+"""A client that takes this many seconds per prediction is measured only once, because that takes minutes."""
 _ROW = "  {:<40}{:>14}{:>16}"
 
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What one run cost."""
+    """The cost of one run."""
 
     version: str
     cost: float
-    """CPU seconds for each prediction."""
+    """CPU seconds per prediction."""
     busy: float
-    """How busy the core was."""
+    """The load of the core, from 0 to 1."""
 
 
 def measure(peer: Peer, host: str, pending: int, core: int) -> Found:
-    """Have *peer* make predictions."""
+    """Run predictions with *peer* and measure them."""
     making = str(Path(__file__).with_name("making.py"))
     command = [str(peer.python), "-I", making, peer.name, peer.package, host, str(COUNTS[pending]), str(pending)]
     try:
@@ -71,7 +71,7 @@ def measure(peer: Peer, host: str, pending: int, core: int) -> Found:
 
 
 def measure_all(peers: list[Peer], pending: int) -> dict[str, list[Found] | RuntimeError]:
-    """Let the peers take turns."""
+    """Measure the peers in turn."""
     client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
     found: dict[str, list[Found] | RuntimeError] = {peer.name: [] for peer in peers}
     with server.running(server_core) as base_url:
@@ -89,7 +89,7 @@ def measure_all(peers: list[Peer], pending: int) -> dict[str, list[Found] | Runt
 
 
 def main(peers: list[Peer]) -> list[str]:
-    """Print the table; return what is missing in it."""
+    """Print the table; return the missing figures."""
     print(f"CPU per completed prediction, median of {ROUNDS}: python -m benchmarks.peers")
     print(_ROW.format("client", *(f"{pending} pending" for pending in COUNTS)))
     tables = {pending: measure_all(peers, pending) for pending in COUNTS}

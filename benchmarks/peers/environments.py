@@ -1,4 +1,4 @@
-"""Makes the environments of the peers, and says which could not be made."""
+"""Create the environments of the peers, and report those that failed."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ FOLDER = ROOT / ".make" / "peers"
 
 @attrs.frozen(kw_only=True)
 class Peer:
-    """A client: the name of its file in ``clients/``, its package, and what pip is to install."""
+    """A client: the name of its file in ``clients/``, its package, and the requirements for pip."""
 
     name: str
     package: str
@@ -31,7 +31,7 @@ class Peer:
 
 COMETFLUX = Peer(name="cometflux", package="cometflux", needs=("-e", str(ROOT)))
 REPLICATE_1 = Peer(name="replicate_1", package="replicate", needs=("replicate>=1,<2",))
-# Naming one allows for the pre-releases.
+# Naming a pre-release allows pip to install pre-releases.
 REPLICATE_2 = Peer(name="replicate_2", package="replicate", needs=("replicate>=2.0.0b1,<3",))
 PEERS = (
     COMETFLUX,
@@ -44,7 +44,7 @@ PEERS = (
 
 
 def prepare(peers: Iterable[Peer]) -> tuple[list[Peer], list[str]]:
-    """Make what is not there yet; return the peers that can be asked, and why the others cannot."""
+    """Create the missing environments; return the peers that are ready, and why the others are not."""
     ready, missing = [], []
     for peer in peers:
         reason = _make(peer)
@@ -58,7 +58,7 @@ def prepare(peers: Iterable[Peer]) -> tuple[list[Peer], list[str]]:
 def _make(peer: Peer) -> str | None:
     folder = FOLDER / peer.environment
     stamp = folder / "ready"
-    # An editable installation follows the code, but not what the project needs.
+    # An editable installation follows the code, but not the requirements of the project.
     wanted = "\n".join([sys.version, *peer.needs, (ROOT / "pyproject.toml").read_text() if "-e" in peer.needs else ""])
     if stamp.exists() and wanted == stamp.read_text():
         return None

@@ -1,4 +1,4 @@
-"""A service that takes a submission, bills it, and closes the connection instead of answering."""
+"""A service that accepts a submission, bills it, and closes the connection without a response."""
 
 import asyncio
 import json
@@ -29,9 +29,9 @@ _ANSWERS = {
 
 
 class Losing:
-    """Reads every POST whole and bills it; answers only those behind the first *lost*, or none where that is None.
+    """Reads and bills every POST, and responds only after the first *lost* POSTs; never if *lost* is None.
 
-    What it cannot take is not billed but stands in `strange`: a figure beside that would be wrong.
+    A request that it does not understand is added to `strange` and not billed. The figures are wrong then.
     """
 
     def __init__(self, lost: int | None, tls: ssl.SSLContext) -> None:
@@ -54,7 +54,7 @@ class Losing:
 
     @property
     def hosts(self) -> tuple[str, str]:
-        """Where it listens: without and with TLS."""
+        """Its ports: without and with TLS."""
         plain, tls = (f"127.0.0.1:{server.sockets[0].getsockname()[1]}" for server in self._servers)
         return plain, tls
 
@@ -64,7 +64,7 @@ class Losing:
             if answer is not None:
                 writer.write(answer)
                 await writer.drain()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the connection closes, as if an answer were lost
+        except Exception as error:  # noqa: BLE001 - after any error the connection closes, as after a lost response
             self.strange.append(repr(error))
         finally:
             writer.close()

@@ -1,6 +1,6 @@
-"""Makes many predictions, in the environment of a peer: ``python -I making.py CLIENT PACKAGE HOST COUNT PENDING``.
+"""Run many predictions in the environment of a peer: ``python -I making.py CLIENT PACKAGE HOST COUNT PENDING``.
 
-Prints the CPU time, as JSON. Like `buying`, it is run by its path and apart.
+Prints the CPU time, as JSON. Like `buying`, it is run by its path and isolated.
 """
 
 import asyncio

@@ -11,8 +11,6 @@ file are wrong, and nothing was sent.
 import sys
 from collections.abc import Sequence
 
-_PACKAGES = {"cyclopts", "rich"}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; without *arguments*, those of the process."""
@@ -25,13 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     from cometflux.cli.terminal.streams import mend_streams
+    from cometflux.errors import MissingExtraError, needs_extra
 
     mend_streams()
     try:
-        from cometflux.cli.app import run_command
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _PACKAGES:
-            raise
-        sys.stderr.write('the command needs an extra: pip install "cometflux[cli]"\n')
+        with needs_extra("the command", "cli", "cyclopts", "rich"):
+            from cometflux.cli.app import run_command
+    except MissingExtraError as error:
+        sys.stderr.write(f"{error}\n")
         return 3
     return run_command(arguments)

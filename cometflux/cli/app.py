@@ -17,7 +17,7 @@ from cometflux.cli.commands import completion
 from cometflux.cli.commands.local_service import fault_names
 from cometflux.cli.commands.mcp_options import ServerOptions
 from cometflux.cli.config.apply import fill
-from cometflux.cli.errors import ConfigurationError, MissingExtraError, UsageError
+from cometflux.cli.errors import ConfigurationError, UsageError
 from cometflux.cli.options import converters, help_format
 from cometflux.cli.options.shared import (
     FURTHER,
@@ -36,7 +36,7 @@ from cometflux.cli.options.shared import (
 from cometflux.cli.prompts.prompt_plan import CommandLineInput
 from cometflux.cli.prompts.read_file import read_file
 from cometflux.cli.terminal import signals
-from cometflux.cli.terminal.messages import NO_PROMPT, journal_text, setting_text, usage_text
+from cometflux.cli.terminal.messages import NO_PROMPT, hinted_text, setting_text, usage_text
 from cometflux.cli.terminal.screen import Screen, Verbosity
 from cometflux.cli.terminal.streams import discard
 from cometflux.errors import CometfluxError, ConfigError, InputError, JournalError
@@ -101,9 +101,7 @@ def _run_command(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         return tell([setting_text(error, arguments)], 3)
     except JournalError as error:
-        return tell([journal_text(error)], 3)
-    except MissingExtraError as error:
-        return tell([str(error)], 3)
+        return tell([hinted_text(error)], 3)
     except CometfluxError as error:
         return tell([str(error)], 1)
     except BrokenPipeError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from cometflux.sources.errors import Fault, tell
+from cometflux.sources.errors import Fault, write_lines
 
 
 class UsageError(Exception):
@@ -15,21 +15,9 @@ class UsageError(Exception):
 
     def __init__(self, faults: Iterable[Fault] | str, name: str = "") -> None:
         self.faults = (Fault(faults),) if isinstance(faults, str) else tuple(faults)
-        self.lines = tell(self.faults, name)
+        self.lines = write_lines(self.faults, name)
         super().__init__("\n".join(self.lines))
 
 
 class ConfigurationError(UsageError):
     """A file or a variable of the configuration is wrong, so nothing was sent."""
-
-
-class MissingExtraError(Exception):
-    """An optional package is not installed.
-
-    Args:
-        what: what needs it.
-        extras: the extras that bring it, as in ``cli,local``.
-    """
-
-    def __init__(self, what: str, extras: str) -> None:
-        super().__init__(f'{what} needs an extra: pip install "cometflux[{extras}]"')

@@ -1,4 +1,4 @@
-"""One loop that asks after everything pending; questions run side by side, each with its own time."""
+"""One loop that polls every pending prediction. Polls run side by side, each with its own timeout."""
 
 import asyncio
 import heapq
@@ -7,17 +7,17 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Protocol
 
 import attrs
 
-from cometflux.engine.tracking import TrackedJob
+from cometflux.engine.notifier import Notifier
+from cometflux.engine.runtime import Runtime
+from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import AnswerError, CometfluxError, PatienceError, RateLimitError
-from cometflux.events import Observer, Polled, Throttled
 from cometflux.pacing import retry
 from cometflux.pacing.pacer import Pacer
-from cometflux.pacing.retry import Retries, RetryPolicy, retrying
+from cometflux.pacing.retry import Retries, retrying
 from cometflux.polling.policy import PollPolicy
 from cometflux.polling.schedule import PendingPoll, Schedule
 from cometflux.predictions import Prediction
@@ -27,88 +27,82 @@ from cometflux.transport.deadlines import Deadline, Deadlines
 
 _log = logging.getLogger("cometflux")
 
-MOST_ASKS = 200
-"""Questions in flight at most. With submissions and downloads this makes 316 sockets; the usual limit is 1024."""
-LONGEST_QUESTION = 600.0
-"""How long one question may take with its repetition, in seconds, whatever the transport does."""
+MOST_POLLS = 200
+"""Polls in flight at most. With submissions and downloads this makes 316 sockets; the usual limit is 1024."""
+LONGEST_POLL = 600.0
+"""How long one poll may take with its retry, in seconds, whatever the transport does."""
+
+
+class PollListener(Protocol):
+    """Gets the end of each prediction that is polled."""
+
+    def conclude(self, tracked: TrackedJob, prediction: Prediction) -> None:
+        """Take the service's last word."""
+
+    def lose(self, tracked: TrackedJob, error: CometfluxError) -> None:
+        """End a job whose patience is over."""
 
 
 class Poller:
-    """Asks after every accepted job until it is over, or patience is.
+    """Polls every accepted job until it is over, or patience is.
 
     Args:
-        client: what makes the exchange.
-        polls: how often to ask.
-        policy: how to repeat a question that met a passing fault.
-        clock: the loop's clock, in seconds.
-        retries: how much repeating there may be in the whole session.
-        pacer: how fast to ask.
-        call_at: calls a function at a time of that clock.
-        spawn: runs a coroutine beside this one.
-        conclude: told of a prediction that is over.
-        lose: told of a job whose patience is over.
-        on_pause: told until when nothing is to be sent, when a question was refused for its speed.
-        tell: told of each question; None where nobody listens.
+        client: makes the exchanges.
+        policy: how often to poll.
+        retries: how to retry a poll that met a transient fault.
+        pacer: how fast to poll.
+        runtime: the clock and the tasks.
+        notifier: reports each poll.
     """
 
     def __init__(
         self,
         client: Client,
-        polls: PollPolicy,
-        policy: RetryPolicy,
-        *,
-        clock: Callable[[], float],
+        policy: PollPolicy,
         retries: Retries,
         pacer: Pacer,
-        call_at: Callable[[float, Callable[[], None]], asyncio.TimerHandle],
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
-        conclude: Callable[[TrackedJob, Prediction], None],
-        lose: Callable[[TrackedJob, CometfluxError], None],
-        on_pause: Callable[[float], None],
-        tell: Observer | None,
+        runtime: Runtime,
+        notifier: Notifier,
     ) -> None:
-        # The schedule asks again anyway, so only a passing fault is worth asking twice at once.
-        twice = attrs.evolve(policy, tries=min(2, policy.tries))
-        self._get = retrying(client.get, twice, self._may_ask_again, retries, is_patient=False)
-        self._schedule = Schedule(polls)
-        self._clock = clock
-        self._call_at = call_at
-        self._spawn = spawn
-        self._conclude = conclude
-        self._lose = lose
-        self._on_pause = on_pause
-        self._tell = tell
-        self._deadlines = Deadlines(LONGEST_QUESTION)
+        # The schedule polls again anyway, so only a transient fault is worth a second try at once.
+        twice = attrs.evolve(retries.policy, tries=min(2, retries.policy.tries))
+        self._get = retrying(client.get, twice, self._may_poll_again, retries, is_patient=False)
+        self._schedule = Schedule(policy)
         self._pacer = pacer
+        self._runtime = runtime
+        self._notifier = notifier
+        self._listener: PollListener | None = None
+        self._deadlines = Deadlines(LONGEST_POLL)
         self._line: deque[PendingPoll] = deque()
         self._patience: list[tuple[float, int, PendingPoll]] = []
         self._number = itertools.count()
         self._wake = asyncio.Event()
         self._wakes_at = math.inf
 
-    def add(self, entry: TrackedJob, *, age: float | None = None) -> None:
-        """Begin to ask after an accepted job: at once where its *age* in seconds is given, as it may long be over."""
-        self._schedule.add(entry, self._clock(), entry.patience, model=entry.job.model, age=age)
+    def add(self, tracked: TrackedJob, *, age: float | None = None) -> None:
+        """Begin to poll an accepted job: at once if its *age* in seconds is given, since it may long be over."""
+        self._schedule.add(tracked, self._runtime.now(), tracked.patience, model=tracked.job.model, age=age)
         self._look()
 
-    async def watch(self) -> None:
-        """Ask after whatever is due, for ever."""
+    async def watch(self, listener: PollListener) -> None:
+        """Poll whatever is due, for ever; *listener* gets the ends."""
+        self._listener = listener
         try:
             while True:
-                await self._look_after()
+                await self._wait_and_poll()
         finally:
             self._deadlines.close()
 
-    async def _look_after(self) -> None:
-        """Ask after what is due, and wait until something may be."""
+    async def _wait_and_poll(self) -> None:
+        """Poll what is due, and wait until something may be."""
         self._wake.clear()
-        now = self._clock()
+        now = self._runtime.now()
         for poll in self._schedule.pop_due(now):
             self._attend(poll, now)
         if self._line:
             self._move_up(now)
         self._wakes_at = due = self._next_due(now)
-        timer = None if due == math.inf else self._call_at(due, self._wake.set)
+        timer = None if due == math.inf else self._runtime.call_at(due, self._wake.set)
         await self._wake.wait()
         if timer is not None:
             timer.cancel()
@@ -127,10 +121,10 @@ class Poller:
             self._line.append(poll)
             heapq.heappush(self._patience, (poll.ends, next(self._number), poll))
         else:
-            self._spawn(self._ask(poll, self._pacer.enter(now)))
+            self._runtime.spawn(self._poll(poll, self._pacer.enter(now)))
 
     def _move_up(self, now: float) -> None:
-        """Let those through that wait in the line, as the pacer says; and those go whose patience is over."""
+        """Start the polls that wait in the line, as the pacer says; and end those whose patience is over."""
         while self._patience and self._patience[0][0] <= now:
             _, _, poll = heapq.heappop(self._patience)
             if poll.is_waiting:
@@ -141,7 +135,7 @@ class Poller:
                 if self._pacer.opens(now) > now:
                     return
                 self._line[0].is_waiting = False
-                self._spawn(self._ask(self._line[0], self._pacer.enter(now)))
+                self._runtime.spawn(self._poll(self._line[0], self._pacer.enter(now)))
             self._line.popleft()
         self._patience.clear()
 
@@ -150,103 +144,80 @@ class Poller:
         due = math.inf if due is None else due
         return min(due, self._pacer.opens(now), self._patience[0][0]) if self._line else due
 
-    async def _ask(self, poll: PendingPoll, sent: float) -> None:
-        """Ask once. A question that fails changes nothing for its prediction."""
-        entry: TrackedJob = poll.subject
-        asked, began = self._clock(), time.monotonic() if self._tell else 0.0
+    async def _poll(self, poll: PendingPoll, sent: float) -> None:
+        """Poll once. A poll that fails changes nothing for its prediction."""
+        tracked: TrackedJob = poll.subject
+        asked = self._runtime.now()
+        began = time.monotonic() if self._notifier.is_on else 0.0
+        tracked.last_error = None
+        prediction: Prediction | None = None
         try:
-            prediction = await self._answer(poll, entry, sent)
+            prediction = await self._query(poll, tracked, asked)
         finally:
-            self._pacer.leave()
-            if self._line:
-                self._wake.set()
-        if self._tell:
-            assert entry.prediction is not None
-            status = prediction.status if prediction else None
-            self._tell(
-                Polled(
-                    key=entry.key,
-                    prediction_id=entry.prediction.id,
-                    status=status,
-                    error=entry.trouble,
-                    seconds=time.monotonic() - began,
-                    job_id=id(entry),
-                )
-            )
+            now = self._runtime.now()
+            self._give_back(sent, now, prediction, tracked.last_error)
+        if self._notifier.is_on:
+            self._notifier.polled(tracked, prediction.status if prediction else None, time.monotonic() - began)
         if prediction is None:
-            self._schedule.fail(poll, self._clock())
+            self._schedule.fail(poll, now)
         elif prediction.status.is_terminal:
-            self._end(poll, entry, prediction)
+            self._schedule.end(poll, now)
+            assert self._listener is not None
+            self._listener.conclude(tracked, prediction)
         else:
-            entry.prediction = prediction
-            now = self._clock()
-            self._schedule.again(poll, asked, now, self._pacer.rate(now))
+            tracked.prediction = prediction
+            self._schedule.reschedule(poll, asked, now, self._pacer.rate(now))
         self._look()
 
-    def _end(self, poll: PendingPoll, entry: TrackedJob, prediction: Prediction) -> None:
-        self._schedule.end(poll, self._clock())
-        self._conclude(entry, prediction)
+    def _give_back(self, sent: float, now: float, prediction: Prediction | None, error: CometfluxError | None) -> None:
+        if isinstance(error, RateLimitError):
+            self._notifier.throttled(self._pacer.report(sent, now, "refused", error.retry_after))
+        else:
+            self._pacer.report(sent, now, "accepted" if prediction else "other")
+        if self._line:
+            self._wake.set()
 
-    async def _answer(self, poll: PendingPoll, entry: TrackedJob, sent: float) -> Prediction | None:
-        """Return what the service says; None where the question failed."""
-        assert entry.prediction is not None
-        entry.trouble = None
+    async def _query(self, poll: PendingPoll, tracked: TrackedJob, now: float) -> Prediction | None:
+        """Return the prediction's state; None if the poll failed, with the reason in ``last_error``."""
+        assert tracked.prediction is not None
         get = self._get(
-            entry.prediction.id,
-            input_size=entry.input_size,
-            also=entry.prediction.extra.get("id"),
-            given=entry.job.input,
+            tracked.prediction.id,
+            input_size=tracked.record.input_size,
+            other_id=tracked.prediction.extra.get("id"),
+            known_input=tracked.job.input,
         )
         try:
-            prediction = await self._in_time(get, poll)
+            if poll.ends - now > LONGEST_POLL:
+                with Deadline(self._deadlines) as deadline:
+                    deadline.start()
+                    return await get
+            async with asyncio.timeout_at(poll.ends):
+                return await get
         except TimeoutError:
             return None  # if patience is over, the loop will see it
         except CometfluxError as error:
-            entry.trouble = error
-            if isinstance(error, RateLimitError):
-                self._pause(error, sent)
-            return None
+            tracked.last_error = error
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            entry.trouble = AnswerError("the transport gave the question up")
-            return None
+            tracked.last_error = AnswerError("the transport gave the question up")
         except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything
             _log.exception("a question broke")
-            entry.trouble = AnswerError(f"the transport broke ({type(error).__name__})")
-            return None
-        self._pacer.accepted(sent)
-        return prediction
+            tracked.last_error = AnswerError(f"the transport broke ({type(error).__name__})")
+        return None
 
-    def _may_ask_again(self, error: CometfluxError) -> bool:
-        # The second question does not wait for its turn, so there is none where the pace is limited.
-        is_limited = isinstance(error, RateLimitError) or self._pacer.rate(self._clock()) < math.inf
+    def _may_poll_again(self, error: CometfluxError) -> bool:
+        # The second try does not wait for its turn, so there is none if the pace is limited.
+        is_limited = isinstance(error, RateLimitError) or self._pacer.rate(self._runtime.now()) < math.inf
         return not is_limited and retry.may_retry(_GET, error)
 
-    async def _in_time(self, get: Awaitable[Prediction], poll: PendingPoll) -> Prediction:
-        if poll.ends - self._clock() > LONGEST_QUESTION:
-            with Deadline(self._deadlines) as deadline:
-                deadline.start()
-                return await get
-        async with asyncio.timeout_at(poll.ends):
-            return await get
-
-    def _pause(self, error: RateLimitError, sent: float) -> None:
-        seconds = self._pacer.refused(sent, self._clock(), error.retry_after)
-        self._on_pause(self._pacer.resume)
-        if self._tell and seconds is not None:
-            self._tell(Throttled(seconds=seconds))
-
-    def hold(self, until: float) -> None:
-        """Ask nothing before *until*, because submissions were refused for their speed."""
-        self._pacer.hold(until, self._clock())
-
     def _detach(self, poll: PendingPoll) -> None:
-        entry: TrackedJob = poll.subject
+        tracked: TrackedJob = poll.subject
         self._schedule.drop(poll)
-        trouble = f"; the last question failed: {entry.trouble.message}" if entry.trouble else ""
-        self._lose(entry, PatienceError(f"the prediction was not over when patience ended{trouble}"))
+        trouble = f"; the last question failed: {tracked.last_error.message}" if tracked.last_error else ""
+        assert self._listener is not None
+        self._listener.lose(tracked, PatienceError(f"the prediction was not over when patience ended{trouble}"))
 
 
 _GET = Request("GET", "")

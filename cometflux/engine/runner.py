@@ -2,30 +2,32 @@
 
 ::
 
-    claimed → slot → files read → submission → registry → asked after → slot freed → saved → outcome
-       └── known from an earlier run: asked after, saved, or told at once
+    claimed → slot → files read → submitted → pending → polled → slot freed → saved → outcome
+       └── known from an earlier run: polled, saved, or reported at once
 
-From the moment before the POST until its answer is in the registry and in the journal, nothing but the end of the
-event loop interrupts it: the task that carries it belongs to the session, not to whoever awaits the result.
+From the moment before the POST until its response is in the journal, nothing but the end of the event loop interrupts
+a job: the task that runs it belongs to the session, not to the caller that awaits the result.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
-from cometflux.engine.journaling import JobJournal
+from cometflux.engine.latch import Latch
 from cometflux.engine.poller import Poller
+from cometflux.engine.runtime import Runtime
 from cometflux.engine.saver import Saver
 from cometflux.engine.submitter import Submitter
-from cometflux.engine.tracking import JobTracker, TrackedJob
-from cometflux.errors import CometfluxError, InputError, Money, OutputError, SessionClosedError, UnknownSubmissionError
-from cometflux.events import Accepted, Ended, Observer, Retried, Saved
-from cometflux.images import reference_files, summaries
+from cometflux.engine.tracked_job import TrackedJob
+from cometflux.engine.tracking import JobTracker
+from cometflux.errors import CometfluxError, Money, OutputError, SessionClosedError, UnknownSubmissionError
+from cometflux.images import reference_files
 from cometflux.images.formats import Image
+from cometflux.journal.live_record import LiveRecord
+from cometflux.journal.outcome import outcome_of
 from cometflux.journal.record import JobRecord
-from cometflux.journal.states import NextStep
+from cometflux.journal.states import NextStep, State
 from cometflux.outcomes import OutcomeKind, kind_of_loss, verdict
 from cometflux.predictions import Prediction
 from cometflux.provenance import sidecar
@@ -38,391 +40,326 @@ UNSAVED = "the session was closed before the images were saved"
 
 
 class JobRunner:
-    """Carries jobs to their ends.
+    """Runs jobs to their ends.
 
     Args:
-        registry: where each of them stands.
-        ledger: what is bought and written down.
+        tracker: makes each transition.
         submitter: submits.
-        asker: asks after what was accepted.
+        poller: polls the accepted jobs, and returns their ends here.
         saver: fetches and writes images.
         slots: one for each job that is submitted or pending.
-        retry_failed: how often to buy a job again whose prediction failed for a passing reason.
-        spawn: runs a coroutine beside this one.
-        why_not_sent: None while more may be sent, else why not.
-        on_doom: told of what dooms every further submission.
-        on_change: called when a job has gone on.
-        tell: told of what happens; None where nobody listens.
+        latch: says whether anything may be submitted.
+        runtime: starts the tasks.
+        retry_failed: how often to submit a job again if its prediction failed for a transient reason.
     """
 
     def __init__(
         self,
-        registry: JobTracker,
-        ledger: JobJournal,
+        tracker: JobTracker,
         submitter: Submitter,
-        asker: Poller,
+        poller: Poller,
         saver: Saver,
         slots: asyncio.Semaphore,
-        *,
+        latch: Latch,
+        runtime: Runtime,
         retry_failed: int,
-        spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
-        why_not_sent: Callable[[], CometfluxError | None],
-        on_doom: Callable[[CometfluxError], None],
-        on_change: Callable[[], None],
-        tell: Observer | None,
     ) -> None:
-        self._registry = registry
-        self._ledger = ledger
+        self._tracker = tracker
         self._submitter = submitter
-        self._asker = asker
+        self._poller = poller
         self._saver = saver
         self._slots = slots
+        self._latch = latch
+        self._runtime = runtime
         self._retry_failed = retry_failed
-        self._spawn = spawn
-        self._why_not_sent = why_not_sent
-        self._on_doom = on_doom
-        self._on_change = on_change
-        self._tell = tell
 
-    # ── on the way there ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── to the service ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def identify(self, entry: TrackedJob, count: Callable[[str], int] | None) -> None:
-        """Name the job as the journal knows it; *count* counts those that ask for the same.
+    async def start(self, tracked: TrackedJob, count: Callable[[str], int]) -> None:
+        """Set a drawn job on its way; return when it has its slot, or needs none.
 
-        Raises:
-            InputError: a file of its input cannot be read, and it has no key by which it could be known.
+        *count* counts the jobs that ask for the same, in the order of drawing, so that they are told apart alike in
+        every run.
         """
-        try:
-            await self._ledger.identify(entry, count)
-        except InputError as error:
-            # What a key stands for is known without the files.
-            if entry.identity is None:
-                raise
-            entry.unreadable = error
-
-    def launch(self, entry: TrackedJob) -> None:
-        """Set a job on its way."""
-        entry.task = self._spawn(self._carry(entry))
-        # Not in the coroutine itself: a task that is cancelled before its first step never enters it.
-        entry.task.add_done_callback(lambda task: self._cut_off(task, entry))
-
-    def give_up(self, entry: TrackedJob) -> None:
-        """Stop a job that has not been sent, and buy nothing more for it; what has left goes on."""
-        entry.is_given_up = True
-        # One that is not looked up yet may be bought already, and about one of unknown fate somebody is deciding.
-        is_open = entry.sending or entry.prediction is not None or entry.doubt is not None
-        if entry.task is not None and entry.is_looked_up and not is_open:
-            entry.task.cancel()
-
-    def _cut_off(self, task: "asyncio.Task[None]", entry: TrackedJob) -> None:
-        if not task.cancelled() or entry.is_over:
+        if not tracked.is_claimed and not await self._identify(tracked, count):
             return
-        if entry.prediction is not None:
-            self.lose(entry, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
-        elif entry.sending:
+        if not self._slots.locked():
+            await self._slots.acquire()
+            tracked.holds_slot = True
+            self.launch(tracked)
+            return
+        tracked.admitted = admitted = asyncio.Event()
+        self.launch(tracked)
+        # It takes a slot itself, once it is known that it needs one.
+        await admitted.wait()
+        tracked.admitted = None
+
+    async def _identify(self, tracked: TrackedJob, count: Callable[[str], int]) -> bool:
+        """Name a drawn job; return whether that was possible. If not, the job is over."""
+        try:
+            await self._tracker.identities.identify(tracked, count)
+        except asyncio.CancelledError:
+            self.lose(tracked, self._reason_not_sent())
+            raise
+        except Exception as error:  # noqa: BLE001 - the job ends, whatever is wrong with it
+            self.lose(tracked, error if isinstance(error, CometfluxError) else unforeseen(error, tracked))
+            return False
+        return True
+
+    def launch(self, tracked: TrackedJob) -> None:
+        """Run a job in a task of the session."""
+        tracked.task = self._runtime.spawn(self._run(tracked))
+        # Not in the coroutine itself: a task that is cancelled before its first step never enters it.
+        tracked.task.add_done_callback(lambda task: self._end_if_cancelled(task, tracked))
+
+    def give_up(self, tracked: TrackedJob) -> None:
+        """Stop a job that was not submitted, and submit nothing more for it; whatever has left goes on."""
+        tracked.is_given_up = True
+        # A job that is not claimed may be paid for already, and about an unknown one somebody is deciding.
+        is_open = tracked.is_in_flight or tracked.is_unknown or tracked.prediction is not None
+        if tracked.task is not None and tracked.is_claimed and not is_open:
+            tracked.task.cancel()
+
+    def _end_if_cancelled(self, task: "asyncio.Task[None]", tracked: TrackedJob) -> None:
+        if not task.cancelled() or tracked.is_over:
+            return
+        if tracked.prediction is not None:
+            self.lose(tracked, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
+        elif tracked.is_unknown or (tracked.is_in_flight and tracked.record.evidence is not None):
+            self.lose(tracked, tracked.record.unknown_error)
+        elif tracked.is_in_flight:
             message = "the submission was cut off while its answer was awaited"
-            self.lose(entry, entry.doubt or UnknownSubmissionError(message, "cancelled"))
+            self.lose(tracked, UnknownSubmissionError(message, "cancelled"))
         else:
-            self.lose(entry, self.reason_not_sent())
+            self.lose(tracked, self._reason_not_sent())
 
-    def reason_not_sent(self) -> CometfluxError:
-        """Tell why a job was stopped before it was sent."""
-        return self._why_not_sent() or CometfluxError("the caller gave the job up")
+    def _reason_not_sent(self) -> CometfluxError:
+        return self._latch.reason or CometfluxError("the caller gave the job up")
 
-    async def _carry(self, entry: TrackedJob) -> None:
+    async def _run(self, tracked: TrackedJob) -> None:
         """Bring a job to the service, or to its end."""
         try:
-            # One that failed and is bought again has been taken up already.
-            is_known = self._ledger.is_kept and entry.failed is None
-            entry.is_looked_up = not is_known
-            if not (is_known and await self._take_up(entry)):
-                await self._submit(entry)
+            # A job that failed and is submitted again was claimed before.
+            if tracked.is_claimed or not await self._resume(tracked):
+                await self._submit(tracked)
         except CometfluxError as error:
-            self.lose(entry, error)
+            self.lose(tracked, error)
         except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything; no job is dropped
-            self.lose(entry, unforeseen(error, entry))
+            self.lose(tracked, unforeseen(error, tracked))
 
-    async def _submit(self, entry: TrackedJob) -> None:
-        await self._take_slot(entry)
-        job = await reference_files.read_images(entry.job)
-        await self._ledger.check_unchanged(entry, job)
-        entry.input_size = summaries.measure(job.input)
-        entry.prediction = prediction = await self._submitter.submit(entry, job)
-        await self._accept(entry, prediction)
+    async def _submit(self, tracked: TrackedJob) -> None:
+        await self._take_slot(tracked)
+        job = await reference_files.read_images(tracked.job)
+        if job is not tracked.job:
+            # Only a file can change between two looks.
+            await self._tracker.identities.check_unchanged(tracked, job)
+        prediction = await self._submitter.submit(tracked, job)
+        await self._tracker.accept(tracked, prediction)
+        self._follow(tracked, prediction)
 
-    async def _take_slot(self, entry: TrackedJob) -> None:
-        if not entry.holds_slot:
+    async def _take_slot(self, tracked: TrackedJob) -> None:
+        if not tracked.holds_slot:
             await self._slots.acquire()
-            entry.holds_slot = True
-        if entry.admitted is not None:
-            entry.admitted.set()
+            tracked.holds_slot = True
+        if tracked.admitted is not None:
+            tracked.admitted.set()
 
-    def free_slot(self, entry: TrackedJob) -> None:
-        """Let another job have the slot of this one."""
-        if entry.holds_slot:
-            entry.holds_slot = False
+    def _free_slot(self, tracked: TrackedJob) -> None:
+        if tracked.holds_slot:
+            tracked.holds_slot = False
             self._slots.release()
 
-    async def _accept(self, entry: TrackedJob, prediction: Prediction) -> None:
-        await self._ledger.accept(entry, prediction)
-        self._go_on(entry, prediction)
-
-    def _go_on(self, entry: TrackedJob, prediction: Prediction) -> None:
-        self._enter_registry(entry, prediction)
+    def _follow(self, tracked: TrackedJob, prediction: Prediction) -> None:
+        self._tracker.pend(tracked, prediction)
         if prediction.status.is_terminal:
-            self.conclude(entry, prediction)
+            self.conclude(tracked, prediction)
         else:
-            self._asker.add(entry)
-
-    def _enter_registry(self, entry: TrackedJob, prediction: Prediction) -> None:
-        entry.sending = False
-        entry.failed = entry.doubt = None
-        self._registry.accept(entry, prediction)
-        self._on_change()
-        if self._tell:
-            self._tell(
-                Accepted(
-                    key=entry.key,
-                    index=entry.index,
-                    prediction_id=prediction.id,
-                    resumed=entry.resumed,
-                    attempts=entry.take_attempts(),
-                    job_id=id(entry),
-                )
-            )
+            self._poller.add(tracked)
 
     # ── known from an earlier run ────────────────────────────────────────────────────────────────────────────────────
 
-    async def _take_up(self, entry: TrackedJob) -> bool:
-        """Go on from where the journal says the job stands; return whether there is nothing to submit."""
-        await self.identify(entry, None)
-        if self._ledger.is_under_way(entry):
-            # Whoever is under way may be waiting for this slot.
-            self.free_slot(entry)
-        record = await self._ledger.claim(entry)
-        self._on_change()
-        if record is None:
-            self._check_wanted(entry)
-            return False
-        entry.failures = record.failures
-        entry.input_size = record.input_size
-        match record.next_step(self._retry_failed):
+    async def _resume(self, tracked: TrackedJob) -> bool:
+        """Go on from the job's record in the journal; return whether there is nothing to submit."""
+        await self._tracker.identities.identify(tracked, None)
+        if self._tracker.identities.is_under_way(tracked):
+            # The identical job may be waiting for this slot.
+            self._free_slot(tracked)
+        is_known = await self._tracker.claim(tracked)
+        match tracked.record.next_step(self._retry_failed) if is_known else NextStep.SUBMIT:
             case NextStep.SUBMIT:
-                self._remember_purchase(entry, record)
-                self._check_wanted(entry)
+                if tracked.is_given_up or self._latch.reason is not None:
+                    raise self._reason_not_sent()
                 return False
             case NextStep.DECIDE:
-                return await self._decide(entry, record)
+                return await self._decide(tracked)
             case NextStep.POLL:
-                await self._ask_on(entry, record)
+                await self._poll_again(tracked)
             case NextStep.SAVE:
-                await self._save_on(entry, record)
+                await self._save_again(tracked)
             case NextStep.REPORT:
-                self._tell_again(entry, record)
+                self._report_again(tracked)
         return True
 
-    def _check_wanted(self, entry: TrackedJob) -> None:
-        if entry.is_given_up or self._why_not_sent() is not None:
-            raise self.reason_not_sent()
-
-    def _remember_purchase(self, entry: TrackedJob, record: JobRecord) -> None:
-        """Note what is paid for already, in case buying it once more comes to nothing."""
-        if record.kind is OutcomeKind.FAILED:
-            entry.failed = record.last_prediction
-            entry.failures += 1
-        elif record.earlier and record.earlier[-1].kind is OutcomeKind.UNKNOWN:
-            entry.doubt = record.back_to_previous_attempt().unknown_error
-
-    async def _decide(self, entry: TrackedJob, record: JobRecord) -> bool:
-        entry.resumed = True
-        entry.doubt = doubt = record.unknown_error
+    async def _decide(self, tracked: TrackedJob) -> bool:
+        tracked.resumed = True
+        error = tracked.record.unknown_error
         # The intent is an earlier process's: noted as unknown, so that nothing here withdraws it.
-        self._ledger.doubt(entry, doubt)
-        await self._look_for_id(entry, record, doubt)
-        prediction = await self._submitter.confirm(doubt, record.input_size)
-        prediction = prediction or await self._submitter.decide(entry, doubt)
+        self._tracker.mark_unknown(tracked, error)
+        await self._look_for_id(tracked, error)
+        prediction = await self._submitter.confirm(error, tracked.record.input_size)
+        prediction = prediction or await self._submitter.decide(tracked, error)
         if prediction is None:
-            entry.resumed = False
+            tracked.resumed = False
             return False
-        entry.prediction = prediction
-        await self._ledger.accept(entry, prediction)
-        await self._take_slot(entry)
-        self._go_on(entry, prediction)
+        await self._tracker.accept(tracked, prediction)
+        await self._take_slot(tracked)
+        self._follow(tracked, prediction)
         return True
 
-    async def _look_for_id(self, entry: TrackedJob, record: JobRecord, doubt: UnknownSubmissionError) -> None:
-        """Look whether an image tells what the journal could not: a disk may take the one and not the other."""
-        if doubt.prediction_id is not None or entry.place is None or record.began is None:
+    async def _look_for_id(self, tracked: TrackedJob, error: UnknownSubmissionError) -> None:
+        """Look for the id in a saved image: a disk may have taken the image and not the journal's last change."""
+        began = tracked.record.began
+        if error.prediction_id is not None or tracked.place is None or began is None:
             return
-        stem = file_names.file_stem(entry.index, entry.job)
+        stem = file_names.file_stem(tracked.index, tracked.job)
         try:
-            doubt.prediction_id = await entry.place.find_id(stem, entry.job, record.began)
-        except OutputError as error:
-            # It may be there, so nobody is to buy it again meanwhile.
-            self._on_doom(error)
-            raise doubt from error
-        await self._ledger.suspect(entry, doubt)
+            error.prediction_id = await tracked.place.find_id(stem, tracked.job, began)
+        except OutputError as refused:
+            # It may be there, so nobody is to submit it again meanwhile.
+            self._latch.stop(refused)
+            raise error from refused
+        await self._tracker.suspect(tracked, error)
 
-    async def _ask_on(self, entry: TrackedJob, record: JobRecord) -> None:
-        entry.resumed = True
-        # Set before the wait: what is paid for is not given up.
-        entry.prediction = record.last_prediction
-        await self._take_slot(entry)
-        self._enter_registry(entry, entry.prediction)
-        self._asker.add(entry, age=time.time() - record.answered if record.answered else 0.0)
+    async def _poll_again(self, tracked: TrackedJob) -> None:
+        tracked.resumed = True
+        # Set before the wait: a job that is paid for is not given up.
+        tracked.prediction = tracked.record.last_prediction
+        await self._take_slot(tracked)
+        self._tracker.pend(tracked, tracked.prediction)
+        answered = tracked.record.answered
+        self._poller.add(tracked, age=time.time() - answered if answered else 0.0)
 
-    async def _save_on(self, entry: TrackedJob, record: JobRecord) -> None:
-        """Tell of what is saved; what is missing is fetched again, from where the service says it is now."""
-        entry.resumed = True
-        entry.prediction = record.last_prediction
-        files: tuple[Image, ...] | None = () if record.last_prediction.output else None
+    async def _save_again(self, tracked: TrackedJob) -> None:
+        """Report the saved images. A missing one is fetched again, from its present URL."""
+        tracked.resumed = True
+        tracked.prediction = prediction = tracked.record.last_prediction
+        files: tuple[Image, ...] | None = () if prediction.output else None
         try:
-            if entry.place is not None:
-                files = await _look_for_files(entry.place, entry, record)
+            if tracked.place is not None:
+                files = await _look_for_files(tracked.place, tracked)
         except OutputError as error:
             # They may be there, and the journal goes on to say so.
-            self._on_doom(error)
-            self.end(entry, OutcomeKind.SUCCEEDED, error, is_told=True)
+            self._latch.stop(error)
+            self.end(tracked, OutcomeKind.SUCCEEDED, error, is_recorded=True)
             return
         if files is None:
-            await self._ask_on(entry, record)
+            await self._poll_again(tracked)
         else:
-            self.end(entry, OutcomeKind.SUCCEEDED, None, files)
+            self.end(tracked, OutcomeKind.SUCCEEDED, None, files)
 
-    def _tell_again(self, entry: TrackedJob, record: JobRecord) -> None:
-        entry.resumed = True
-        if record.is_abandoned:
-            self.end(entry, OutcomeKind.CANCELED, record.unknown_error, is_told=True)
-            return
-        entry.prediction = record.last_prediction
-        kind, error = verdict(entry.prediction)
-        self.end(entry, kind, error, is_told=True)
+    def _report_again(self, tracked: TrackedJob) -> None:
+        tracked.resumed = True
+        record = tracked.record
+        outcome = outcome_of(record)
+        if not record.is_abandoned:
+            tracked.prediction = record.last_prediction
+        self.end(tracked, outcome.kind, outcome.error, is_recorded=True)
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def conclude(self, entry: TrackedJob, prediction: Prediction) -> None:
+    def conclude(self, tracked: TrackedJob, prediction: Prediction) -> None:
         """Take the service's last word."""
         kind, error = verdict(prediction)
-        if kind is OutcomeKind.FAILED and self._may_buy_again(entry, error):
-            self._buy_again(entry, prediction)
+        if error is not None and self._may_retry(tracked, error):
+            self._tracker.retry(tracked, prediction, error)
+            self.launch(tracked)
             return
-        self.free_slot(entry)
-        if error is None and entry.place is not None:
-            self._registry.conclude(entry, prediction)
-            self._ledger.conclude(entry, kind, prediction, None)
-            self._spawn(self._save(entry, prediction, entry.place))
+        self._free_slot(tracked)
+        if error is None and tracked.place is not None:
+            self._tracker.conclude(tracked, prediction)
+            self._runtime.spawn(self._save(tracked, prediction, tracked.place))
         else:
-            entry.prediction = prediction
-            self.end(entry, kind, error)
+            tracked.prediction = prediction
+            self.end(tracked, kind, error)
 
-    def _may_buy_again(self, entry: TrackedJob, error: CometfluxError | None) -> bool:
-        is_passing = getattr(error, "is_transient", False)
-        is_wanted = not entry.is_given_up and self._why_not_sent() is None
-        return is_passing and is_wanted and entry.failures < self._retry_failed
+    def _may_retry(self, tracked: TrackedJob, error: CometfluxError) -> bool:
+        is_transient = getattr(error, "is_transient", False)
+        is_wanted = not tracked.is_given_up and self._latch.reason is None
+        return is_transient and is_wanted and tracked.record.failures < self._retry_failed
 
-    def _buy_again(self, entry: TrackedJob, prediction: Prediction) -> None:
-        self._ledger.conclude(entry, OutcomeKind.FAILED, prediction, None)
-        entry.prediction = prediction
-        self._registry.again(entry)
-        entry.resumed = False
-        if self._tell:
-            error = verdict(prediction)[1]
-            assert error is not None
-            self._tell(Retried(key=entry.key, index=entry.index, error=error, job_id=id(entry)))
-        self.launch(entry)
-
-    async def _save(self, entry: TrackedJob, prediction: Prediction, place: Destination) -> None:
+    async def _save(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> None:
         files: tuple[Image, ...] = ()
         error: OutputError | None = OutputError(UNSAVED)
         try:
-            record = sidecar.record_of(prediction, entry.job, entry.key, entry.index)
-            stem = file_names.file_stem(entry.index, entry.job)
-            files, error = await self._saver.save(prediction, place, stem, record, attempts=entry.attempts)
+            record = sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index)
+            stem = file_names.file_stem(tracked.index, tracked.job)
+            files, error = await self._saver.save(prediction, place, stem, record, attempts=tracked.attempts)
             if error is not None and error.is_disk:
-                # What cannot be kept is not to be bought.
-                self._on_doom(error)
-            if files and self._tell:
-                self._tell(
-                    Saved(
-                        key=entry.key,
-                        prediction_id=prediction.id,
-                        files=tuple(image.path for image in files),
-                        size=sum(image.size for image in files),
-                        job_id=id(entry),
-                    )
-                )
+                # What cannot be kept must not be submitted.
+                self._latch.stop(error)
+            self._tracker.report_saved(tracked, files)
         except Exception as broken:  # noqa: BLE001 - the job ends, whatever broke
             _log.exception("saving broke")
             error = OutputError(f"saving broke ({type(broken).__name__}: {broken})")
         finally:
-            if not entry.is_over:
-                self.end(entry, OutcomeKind.SUCCEEDED, error, files)
+            if not tracked.is_over:
+                self.end(tracked, OutcomeKind.SUCCEEDED, error, files)
 
-    def lose(self, entry: TrackedJob, error: CometfluxError) -> None:
+    def lose(self, tracked: TrackedJob, error: CometfluxError) -> None:
         """End a job without the service's last word."""
         kind = kind_of_loss(error)
-        is_free = kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED)
-        if is_free and entry.doubt is not None:
-            # Sending it again came to nothing; what may be paid for is the first.
-            self.end(entry, OutcomeKind.UNKNOWN, entry.doubt)
-        elif is_free and entry.failed is not None:
-            entry.prediction = entry.failed
-            self.end(entry, *verdict(entry.failed))
-        else:
-            self.end(entry, kind, error)
+        earlier = _earlier_attempt(tracked.record) if kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED) else None
+        if earlier is None:
+            self.end(tracked, kind, error)
+            return
+        # Submitting it again came to nothing. The attempt before is, or may be, paid for.
+        outcome = outcome_of(earlier)
+        if earlier.kind is OutcomeKind.FAILED:
+            tracked.prediction = earlier.last_prediction
+        self.end(tracked, outcome.kind, outcome.error)
 
     def end(
         self,
-        entry: TrackedJob,
+        tracked: TrackedJob,
         kind: OutcomeKind,
-        error: CometfluxError | None = None,
+        error: CometfluxError | None,
         files: tuple[Image, ...] = (),
         *,
-        is_told: bool = False,
+        is_recorded: bool = False,
     ) -> None:
-        """End a job, once; *is_told* where the journal knows it already."""
-        self.free_slot(entry)
-        if entry.admitted is not None:
-            entry.admitted.set()
-        self._ledger.end(entry, kind, error, files, is_told=is_told)
-        entry.sending = False
-        outcome = self._registry.end(entry, kind, error, tuple(image.path for image in files))
-        self._on_change()
-        if self._tell:
-            self._tell(
-                Ended(
-                    key=entry.key,
-                    index=entry.index,
-                    kind=kind,
-                    prediction_id=entry.prediction_id,
-                    error=error,
-                    resumed=entry.resumed,
-                    status=entry.prediction.status if entry.prediction else None,
-                    images=len(entry.prediction.output) if entry.prediction else 0,
-                    attempts=entry.take_attempts(),
-                    job_id=id(entry),
-                )
-            )
-        entry.deliver(outcome)
+        """End a job, once; *is_recorded* says that the journal knows the end already."""
+        self._free_slot(tracked)
+        if tracked.admitted is not None:
+            tracked.admitted.set()
+        self._tracker.end(tracked, kind, error, files, is_recorded=is_recorded)
 
 
-async def _look_for_files(place: Destination, entry: TrackedJob, record: JobRecord) -> tuple[Image, ...] | None:
-    """Find the images of a prediction that succeeded: where the journal says, else where a crash left them."""
+def _earlier_attempt(record: LiveRecord) -> JobRecord | None:
+    """Return the record as its last paid attempt left it; None if there is none."""
+    if record.state is State.PLANNED and record.earlier:
+        return record.snapshot().back_to_previous_attempt()
+    is_paid = record.state is State.ENDED and record.kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN)
+    return record if is_paid else None
+
+
+async def _look_for_files(place: Destination, tracked: TrackedJob) -> tuple[Image, ...] | None:
+    """Find the images of a prediction that succeeded: by the journal, else by the name that a crash left them."""
+    record = tracked.record
     assert record.prediction_id is not None
     if record.is_whole:
         kept = await place.check_files([(each.name, each.size, each.digest) for each in record.files])
         if kept is not None:
             return kept
     count = len(record.last_prediction.output)
-    stem = file_names.file_stem(entry.index, entry.job)
+    stem = file_names.file_stem(tracked.index, tracked.job)
     found = [*await place.find_each(stem, record.prediction_id, count)] if count else []
     whole = tuple(image for image in found if image is not None)
     return whole if count and len(whole) == count else None
 
 
-def unforeseen(error: Exception, entry: TrackedJob) -> CometfluxError:
-    """Tell what an error that nobody expected means for a job."""
+def unforeseen(error: Exception, tracked: TrackedJob) -> CometfluxError:
+    """Translate an error that nobody expected."""
     name = type(error).__name__
-    if entry.sending:
+    if tracked.is_in_flight:
         return UnknownSubmissionError(f"the transport broke while the submission was under way ({name})", name)
     return CometfluxError(f"the job could not be sent ({name}: {error})")

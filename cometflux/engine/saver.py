@@ -43,8 +43,13 @@ class Saver:
         """Fetch one output and check that it is a whole image; repeated while the fault may pass."""
 
     async def caught_up(self) -> None:
-        """Wait until saving is not behind: what is paid for and expires comes before paying for more."""
+        """Wait until saving is not behind: an image that is paid for and expires comes before paying for more."""
         await self._is_caught_up.wait()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something to wait for; see `caught_up`."""
+        return not self._is_caught_up.is_set()
 
     async def save(
         self,

@@ -1,126 +1,71 @@
-"""What is pending, how each job ended, and the accounting that always adds up."""
+"""The jobs of a session: each transition of each job exists here once.
 
+A transition changes the job's record, hands it to the journal, keeps the accounts, and reports an event. The order
+around a submission; from the intent on, nothing may come between::
+
+    reserve → (pace) → begin: intent on the disk → POST → accept: response on the disk → pend
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cometflux.errors import (
-    CometfluxError,
-    InputError,
-    UnknownSubmissionError,
-)
-from cometflux.events import Attempt
-from cometflux.jobs import Job
-from cometflux.journal.record import JobRecord
-from cometflux.locations import StoredFile
+from cometflux.engine.identity import LARGE, JobIdentities
+from cometflux.engine.notifier import Notifier
+from cometflux.engine.purchase_limit import PurchaseLimit
+from cometflux.engine.tracked_job import TrackedJob
+from cometflux.errors import CometfluxError, ConnectError, InputError, JournalError
+from cometflux.images.formats import Image
+from cometflux.jobs import Job, position_key
+from cometflux.journal.attempts import SavedFile
+from cometflux.journal.base import JournalBackend, Opened
+from cometflux.journal.states import State
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction
 
-
-class TrackedJob:
-    """One job on its way from submission to its outcome."""
-
-    # Thousands may be pending.
-    __slots__ = (
-        *("admitted", "attempts", "deliver", "doubt", "failed", "failures", "fingerprint", "holds_slot"),
-        *("identity", "index", "input_size", "is_given_up", "is_looked_up", "is_over", "is_written", "job"),
-        *(
-            "key",
-            "over",
-            "patience",
-            "place",
-            "prediction",
-            "record",
-            "resumed",
-            "sending",
-            "task",
-            "trouble",
-            "unreadable",
-        ),
-    )
-
-    def __init__(
-        self,
-        job: Job,
-        deliver: Callable[[Outcome], None],
-        *,
-        index: int,
-        key: str,
-        place: Any = None,
-        patience: float | None = None,
-        identity: str | None = None,
-        fingerprint: str | None = None,
-    ) -> None:
-        self.index = index
-        self.key = key
-        self.job = job
-        self.deliver = deliver
-        self.place = place
-        """Where its images are to be saved; the registry never looks inside. None where they are not."""
-        self.patience = patience
-        """Seconds to ask after it altogether; None for the policy's."""
-        self.task: Any = None
-        """What carries the submission; the registry never looks inside. None before it, and once it is accepted."""
-        self.holds_slot = False
-        self.is_given_up = False
-        """Whether the caller waits for it no longer; nothing more is bought for it."""
-        self.input_size = 0
-        """About how many bytes the input has, which each answer repeats."""
-        self.sending = False
-        """Whether a submission may have left that has not been answered."""
-        self.doubt: UnknownSubmissionError | None = None
-        """What is known of a submission of unknown fate, while somebody decides about it."""
-        self.prediction: Prediction | None = None
-        self.failed: Prediction | None = None
-        """The prediction that failed before, where the job is bought again; None where it is not."""
-        self.failures = 0
-        """How many of its predictions have failed."""
-        self.trouble: CometfluxError | None = None
-        """Why the last question failed; None when it did not."""
-        self.resumed = False
-        """Whether it was bought by an earlier run."""
-        self.is_over = False
-        self.attempts: list[Attempt] | None = None
-        """The submissions and downloads that no event has reported yet; None if no observer listens."""
-
-        # What the journal knows; all of it stays empty where there is none.
-        self.identity = identity
-        self.fingerprint = fingerprint
-        self.record: JobRecord | None = None
-        self.is_written = False
-        """Whether the journal has a row for it."""
-        self.unreadable: InputError | None = None
-        """Why a file of its input cannot be read; None where all can."""
-        self.is_looked_up = False
-        """Whether it is known what the journal has of it; a job that is not may be bought already."""
-        self.admitted: Any = None
-        """Set when it has its slot, or needs none; None where nobody waits for that."""
-        self.over: Any = None
-        """Set when the job has ended, for an identical one that waits."""
-
-    @property
-    def prediction_id(self) -> str | None:
-        """The prediction's id; None before it is accepted."""
-        return self.prediction.id if self.prediction else None
-
-    def take_attempts(self) -> tuple[Attempt, ...]:
-        """Return the attempts that no event has reported yet, and forget them."""
-        attempts = tuple(self.attempts or ())
-        if attempts:
-            self.attempts = []
-        return attempts
+_log = logging.getLogger("cometflux")
 
 
 class JobTracker:
-    """The jobs of a session: those on their way one by one, those that ended by number only."""
+    """Keeps the jobs on their way one by one, and those that ended by number only.
 
-    def __init__(self) -> None:
+    Args:
+        journal: where every transition is written.
+        limit: how many predictions may be paid for.
+        notifier: reports the transitions that a caller can see.
+    """
+
+    def __init__(self, journal: JournalBackend, limit: PurchaseLimit, notifier: Notifier) -> None:
+        self._journal = journal
+        self._limit = limit
+        self._notifier = notifier
         self._waiting: dict[TrackedJob, None] = {}
         self._pending: dict[TrackedJob, None] = {}
         self._saving: dict[TrackedJob, None] = {}
         self._ended: Counter[OutcomeKind] = Counter()
         self._count = 0
+        self.identities = JobIdentities(journal)
+        """Which job of an earlier run each job is."""
+        self.changed = asyncio.Event()
+        """Set when a job was claimed, was accepted, or ended."""
+
+    async def open(self) -> Opened:
+        """Open the journal, and return its state.
+
+        Raises:
+            JournalError: it is in use, belongs to another account, is damaged, or cannot be written.
+        """
+        opened = await self._journal.open()
+        self._limit.bought = opened.bought
+        return opened
+
+    async def aclose(self) -> None:
+        """Write what is left, and let others have the journal."""
+        await self._journal.aclose()
 
     def enter(
         self,
@@ -135,88 +80,194 @@ class JobTracker:
     ) -> TrackedJob:
         """Take a job in. Without an *index* of its batch it gets its place among all jobs of the session."""
         index = self._count if index is None else index
-        key = f"#{index:05d}" if job.key is None else job.key
-        entry = TrackedJob(
-            job,
-            deliver,
-            index=index,
-            key=key,
-            place=place,
-            patience=patience,
-            identity=identity,
-            fingerprint=fingerprint,
-        )
+        key = position_key(index) if job.key is None else job.key
+        tracked = TrackedJob(job, deliver, index=index, key=key, place=place, patience=patience)
+        if identity is not None:
+            tracked.record.named(identity, fingerprint or "", job.input)
+        # Without a journal every job is new.
+        tracked.is_claimed = not self._journal.keeps
         self._count += 1
-        self._waiting[entry] = None
-        return entry
+        self._waiting[tracked] = None
+        self._notifier.submitted(tracked)
+        return tracked
 
-    def accept(self, entry: TrackedJob, prediction: Prediction) -> None:
-        """Note that the service took the job: from here on its id is known."""
-        del self._waiting[entry]
-        # What carried the submission is all but over, and need not be kept as long as the prediction runs.
-        entry.task = None
-        entry.prediction = prediction
-        self._pending[entry] = None
+    async def claim(self, tracked: TrackedJob) -> bool:
+        """Look the job up in the journal; see `JobIdentities.claim`."""
+        is_known = await self.identities.claim(tracked)
+        self.changed.set()
+        return is_known
 
-    def again(self, entry: TrackedJob) -> None:
-        """Note that the job is to be bought once more: its prediction failed for a passing reason."""
-        del self._pending[entry]
-        entry.failed, entry.prediction = entry.prediction, None
-        entry.failures += 1
-        self._waiting[entry] = None
+    # ── one submission ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def conclude(self, entry: TrackedJob, prediction: Prediction) -> None:
-        """Note that the prediction is over, and that its images are to be saved."""
-        del self._pending[entry]
-        entry.prediction = prediction
-        self._saving[entry] = None
+    def reserve(self, tracked: TrackedJob) -> Awaitable[None]:
+        """Wait until one more prediction may be paid for, and keep that place until the submission is closed.
+
+        Raises:
+            LimitError: the limit is used up.
+        """
+        return self._limit.reserve(tracked)
+
+    async def begin(self, tracked: TrackedJob, body: bytes, input_size: int) -> None:
+        """Write the intent: when this returns, the submission may leave.
+
+        Raises:
+            JournalError: the disk refused; nothing may leave.
+        """
+        digest = await _digest(body) if self._journal.keeps else ""
+        tracked.record.sending(time.time(), digest, input_size)
+        await self._journal.intent(tracked.record, is_new=not tracked.is_written)
+        tracked.is_written = True
+
+    async def suspect(self, tracked: TrackedJob, error: CometfluxError) -> None:
+        """Write the id that a torn response shows before more is found out, in case nothing more ever is."""
+        if error.prediction_id is None:
+            return
+        tracked.record.suspected(error)
+        try:
+            await self._journal.answer(tracked.record, is_new=not tracked.is_written)
+        except JournalError as refused:
+            # Looking further can only help.
+            _log.debug("what is known of %s is not written: %s", tracked.key, refused.message)
+
+    def withdraw(self, tracked: TrackedJob, error: CometfluxError | None) -> None:
+        """Close a submission that was refused, or provably never left."""
+        self._limit.settle(tracked, is_bought=False)
+        if tracked.is_in_flight:
+            tracked.record.withdrawn(error)
+            self._note(tracked)
+
+    def mark_unknown(self, tracked: TrackedJob, error: CometfluxError) -> None:
+        """Close a submission that may have been accepted; it counts as paid for."""
+        self._limit.settle(tracked, is_bought=True)
+        tracked.record.ended(OutcomeKind.UNKNOWN, None, error)
+        self._note(tracked)
+
+    def report_retry(self, tracked: TrackedJob, error: CometfluxError) -> None:
+        """Report that the job is submitted once more, because of *error*."""
+        self._notifier.retried(tracked, error)
+
+    async def accept(self, tracked: TrackedJob, prediction: Prediction) -> None:
+        """Write a prediction's id. If the disk refuses, the prediction goes on all the same."""
+        # First, so that a cancellation at any later moment finds the id.
+        tracked.prediction = prediction
+        self._limit.settle(tracked, is_bought=True)
+        tracked.record.accepted(prediction, time.time())
+        try:
+            await self._journal.answer(tracked.record, is_new=not tracked.is_written)
+            tracked.is_written = True
+        except JournalError as error:
+            # The message alone: the error says of the money that nothing was sent, and this was.
+            text = "the journal could not take in that %s is prediction %s: %s"
+            _log.error(text, tracked.key, prediction.id, error.message)
+
+    # ── the prediction ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def pend(self, tracked: TrackedJob, prediction: Prediction) -> None:
+        """Note that the service has the job, and that its prediction is to be polled."""
+        del self._waiting[tracked]
+        # The task that submitted it is all but over, and need not be kept as long as the prediction runs.
+        tracked.task = None
+        tracked.prediction = prediction
+        self._pending[tracked] = None
+        self.changed.set()
+        self._notifier.accepted(tracked, prediction.id)
+
+    def retry(self, tracked: TrackedJob, prediction: Prediction, error: CometfluxError) -> None:
+        """Note that a prediction failed for a transient reason, and that the job is submitted once more."""
+        del self._pending[tracked]
+        tracked.record.ended(OutcomeKind.FAILED, prediction, None)
+        self._note(tracked)
+        tracked.prediction = None
+        tracked.resumed = False
+        self._waiting[tracked] = None
+        self._notifier.retried(tracked, error)
+
+    def conclude(self, tracked: TrackedJob, prediction: Prediction) -> None:
+        """Note that a prediction succeeded, and that its images are to be saved."""
+        del self._pending[tracked]
+        tracked.prediction = prediction
+        tracked.record.ended(OutcomeKind.SUCCEEDED, prediction, None)
+        self._note(tracked)
+        self._saving[tracked] = None
+
+    def report_saved(self, tracked: TrackedJob, files: tuple[Image, ...]) -> None:
+        """Report the images that were saved, if there are any."""
+        self._notifier.saved(tracked, files)
 
     def end(
         self,
-        entry: TrackedJob,
+        tracked: TrackedJob,
         kind: OutcomeKind,
-        error: CometfluxError | None = None,
-        files: tuple[Path | StoredFile, ...] = (),
-    ) -> Outcome:
-        """Note how the job ended; the error learns the job's key and id."""
-        assert not entry.is_over, "a job ends once"
-        entry.is_over = True
-        self._waiting.pop(entry, None)
-        self._pending.pop(entry, None)
-        self._saving.pop(entry, None)
+        error: CometfluxError | None,
+        files: tuple[Image, ...] = (),
+        *,
+        is_recorded: bool = False,
+    ) -> None:
+        """End a job, and deliver its outcome; the error learns the job's key and id.
+
+        *is_recorded* says that the journal knows the end already.
+        """
+        assert not tracked.is_over, "a job ends once"
+        tracked.is_over = True
+        self._limit.settle(tracked, is_bought=tracked.is_in_flight)
+        if tracked.is_claimed and not is_recorded and not _waits_for_the_next_run(kind, error):
+            self._record_end(tracked, kind, error, files)
+        self.identities.release(tracked)
+        for jobs in (self._waiting, self._pending, self._saving):
+            jobs.pop(tracked, None)
         self._ended[kind] += 1
         if error is not None:
-            error.key = error.key or entry.key
-            error.prediction_id = error.prediction_id or entry.prediction_id
-        return Outcome(
-            index=entry.index,
-            key=entry.key,
-            job=entry.job,
-            kind=kind,
-            prediction=entry.prediction,
-            error=error,
-            files=files,
-            resumed=entry.resumed,
+            error.key = error.key or tracked.key
+            error.prediction_id = error.prediction_id or tracked.prediction_id
+        self.changed.set()
+        self._notifier.ended(tracked, kind, error)
+        tracked.deliver(
+            Outcome(
+                index=tracked.index,
+                key=tracked.key,
+                job=tracked.job,
+                kind=kind,
+                prediction=tracked.prediction,
+                error=error,
+                files=tuple([image.path for image in files]),
+                resumed=tracked.resumed,
+            )
         )
+
+    # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _record_end(
+        self, tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | None, files: tuple[Image, ...]
+    ) -> None:
+        before = tracked.record.snapshot() if tracked.resumed else None
+        _conclude(tracked, kind, error, files)
+        # What an earlier run had found out may be all there is to say.
+        if before is None or tracked.record.snapshot() != before:
+            self._note(tracked)
+
+    def _note(self, tracked: TrackedJob) -> None:
+        self._journal.end(tracked.record, is_new=not tracked.is_written)
+
+    # ── the accounts ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def count_waiting(self) -> int:
-        """How many jobs the service has not taken yet."""
+        """How many jobs the service does not have yet."""
         return len(self._waiting)
 
     @property
     def waiting(self) -> tuple[TrackedJob, ...]:
-        """The jobs that the service has not taken yet."""
+        """The jobs that the service does not have yet."""
         return tuple(self._waiting)
 
     @property
     def pending(self) -> tuple[TrackedJob, ...]:
-        """The jobs that the service took and that have not ended here."""
+        """The jobs that the service has and that are not over here."""
         return tuple(self._pending)
 
     @property
     def saving(self) -> tuple[TrackedJob, ...]:
-        """The jobs whose predictions succeeded and whose images are not on disk yet."""
+        """The jobs whose predictions succeeded and whose images are not saved yet."""
         return tuple(self._saving)
 
     @property
@@ -233,3 +284,28 @@ class JobTracker:
             "saving": len(self._saving),
             **kinds,
         }
+
+
+async def _digest(body: bytes) -> str:
+    digest = hashlib.sha256(body) if len(body) < LARGE else await asyncio.to_thread(hashlib.sha256, body)
+    return digest.hexdigest()
+
+
+def _waits_for_the_next_run(kind: OutcomeKind, error: CometfluxError | None) -> bool:
+    """Whether a job that was not sent is left for the next run, since nothing is wrong with the job itself."""
+    return kind is OutcomeKind.NOT_SENT and not isinstance(error, InputError | ConnectError)
+
+
+def _conclude(tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | None, files: tuple[Image, ...]) -> None:
+    record = tracked.record
+    if record.state is State.PLANNED and kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN):
+        # Somebody decided by hand that it is sent again, and so it will be.
+        return
+    if record.kind is OutcomeKind.SUCCEEDED and (
+        kind is OutcomeKind.DETACHED or (kind is OutcomeKind.EXPIRED and record.files)
+    ):
+        # It was polled once more only to fetch a missing image; the images that are saved stay.
+        return
+    record.ended(kind, tracked.prediction, error)
+    if kind is OutcomeKind.SUCCEEDED and tracked.place is not None:
+        record.saved(tuple(SavedFile(name=f.path.name, size=f.size, digest=f.digest) for f in files), error)

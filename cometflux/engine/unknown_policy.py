@@ -7,6 +7,7 @@ import attrs
 
 from cometflux.errors import ConfigError, UnknownSubmissionError
 from cometflux.jobs import Job
+from cometflux.number_checks import check_count
 
 OnUnknown = Literal["hold", "resend"] | Callable[[Job, UnknownSubmissionError], Awaitable[str]]
 """What to do about a submission of unknown fate: leave it, send it again, or ask an async function.
@@ -26,10 +27,12 @@ class UnknownPolicy:
 
     def __attrs_post_init__(self) -> None:
         if self.choice not in ("hold", "resend") and not callable(self.choice):
-            raise ConfigError(f"on_unknown={self.choice!r}: allowed are 'hold', 'resend' and an async function")
-        if self.most is not None and (isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1):
-            raise ConfigError(f"max_resends={self.most!r}: allowed is a whole number from 1")
+            allowed = "must be 'hold', 'resend' or an async function"
+            raise ConfigError(setting="on_unknown", given=self.choice, allowed=allowed)
+        if self.most is not None:
+            check_count("max_resends", self.most, 1)
         if self.choice == "hold" and self.most is not None:
-            raise ConfigError("max_resends has no meaning with on_unknown='hold'")
+            raise ConfigError("max_resends has no meaning with on_unknown='hold'", setting="max_resends")
         if self.choice == "resend" and self.most is None:
-            raise ConfigError("on_unknown='resend' may pay twice, so it needs a limit: set max_resends")
+            problem = "on_unknown='resend' may pay twice, so it needs a limit: set max_resends"
+            raise ConfigError(problem, setting="max_resends")

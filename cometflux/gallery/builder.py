@@ -18,6 +18,7 @@ from cometflux.gallery.page import Entry, Facts
 from cometflux.journal.reader import FILE_NAME, Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import DROPPED
+from cometflux.storage import atomic
 
 PAGE = "index.html"
 """What the page is called."""
@@ -211,6 +212,13 @@ def _card(pictures: list[Picture], group: list[Sidecar], identity: str) -> Card:
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _replace(path: Path, data: bytes) -> None:
+    try:
+        atomic.replace(path, data)
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+
+
 def _check_place(path: Path) -> None:
     """Refuse to write over a page that somebody else made."""
     try:
@@ -222,24 +230,3 @@ def _check_place(path: Path) -> None:
         raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror}") from error
     if not is_ours:
         raise ConfigError(f"{str(path)!r} is not a page of cometflux; move it away, or it would be lost")
-
-
-def _replace(path: Path, data: bytes, tries: int = 3) -> None:
-    """Write a file whole, in the place of the one before."""
-    temporary = path.with_name(f".cometflux-{os.urandom(8).hex()}")
-    try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except FileNotFoundError as error:
-        # A run that starts beside this one may have swept the temporary file away.
-        if tries == 1:
-            raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror}") from error
-        _replace(path, data, tries - 1)
-    except OSError as error:
-        raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror}") from error

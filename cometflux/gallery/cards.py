@@ -10,6 +10,7 @@ import attrs
 from cometflux.errors import PredictionError
 from cometflux.gallery.job_states import ABANDONED, STATE_LABELS
 from cometflux.images import summaries
+from cometflux.jobs import position_key
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import visible_name
@@ -77,7 +78,7 @@ def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running
         summaries.describe_input(record.input),
         identity=record.identity,
         index=record.index,
-        key=record.key if is_named else f"#{record.index:05d}",
+        key=record.key if is_named else position_key(record.index),
         model=record.model,
         status=status,
         money=ABANDONED if record.is_abandoned else STATE_LABELS[status].money,
@@ -141,16 +142,12 @@ def _status(record: JobRecord, pictures: Sequence[Picture], *, is_running: bool)
 
 
 def _error_text(record: JobRecord, status: str) -> str | None:
-    """Return the service's error, else the one that the journal noted; a job that is not over has none."""
+    """Return the service's error, else the error in the journal; None while nothing went wrong."""
     error = outcome_of(record).error
     if isinstance(error, PredictionError):
         return error.prediction.error
     is_noted = record.evidence is not None or status == "unknown" or record.is_abandoned
-    return _sentence(error.message, getattr(error, "evidence", None)) if error and is_noted else None
-
-
-def _sentence(message: str, evidence: str | None) -> str:
-    return message if not evidence or evidence in message else f"{message}: {evidence}"
+    return error.message if error and is_noted else None
 
 
 _LONGEST = 1e6

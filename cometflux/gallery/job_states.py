@@ -1,4 +1,4 @@
-"""Where a job can stand, in words for people: what it means for the money, and what to do about it."""
+"""The states of a job in words for people: what each means for the money, and what to do about it."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class StateLabel:
-    """One place where a job can stand, as the page shows it."""
+    """One state of a job, as the page shows it."""
 
     name: str
     label: str
@@ -120,5 +120,5 @@ _ALL = (
 STATE_LABELS: Mapping[str, StateLabel] = {each.name: each for each in _ALL}
 """All of them by their names, in the order in which the page lists them."""
 
-ABANDONED = "It may be billed: its fate was unknown, and it was given up by hand."
-"""What is told of a job that counts as canceled because its unknown submission was given up."""
+ABANDONED = "It may be billed: it was unknown whether the service took it, and it was given up by hand."
+"""The text for a job that counts as canceled because its unknown submission was given up."""

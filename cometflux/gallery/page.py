@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from cometflux.errors import ConfigError
+from cometflux.errors import needs_extra
 from cometflux.gallery.cards import Card, Picture
 from cometflux.gallery.job_states import STATE_LABELS
 
@@ -82,7 +82,7 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
         script=Markup(script),  # noqa: S704 - our own file
         cards=Markup("".join(entry.html for entry in entries)),  # noqa: S704 - escaped by make_entry
         data=Markup(",\n".join(entry.data for entry in entries)),  # noqa: S704 - escaped by _json
-        standings=Markup(_json(_words(statuses))),  # noqa: S704 - escaped by _json
+        states=Markup(_json(_words(statuses))),  # noqa: S704 - escaped by _json
         statuses=[(each, statuses[each.name]) for each in STATE_LABELS.values() if statuses[each.name]],
         models=[(model, _short(model), count) for model, count in models.most_common()],
         total=len(entries),
@@ -94,12 +94,8 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
 
 @functools.cache
 def _environment() -> "Environment":
-    try:
+    with needs_extra("the gallery", "gallery", "jinja2", "markupsafe"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("jinja2", "markupsafe"):
-            raise
-        raise ConfigError('the gallery needs an extra: pip install "cometflux[gallery]"') from error
     return Environment(
         loader=PackageLoader("cometflux.gallery", "parts"),
         autoescape=True,
@@ -120,7 +116,7 @@ def check_extra() -> None:
 
 @functools.cache
 def _cards() -> Any:
-    return _environment().get_template("card.html").make_module({"standings": STATE_LABELS})
+    return _environment().get_template("card.html").make_module({"states": STATE_LABELS})
 
 
 @functools.cache

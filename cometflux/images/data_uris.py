@@ -1,4 +1,4 @@
-"""Images as data URIs: made from bytes, read back, and checked before they are sent."""
+"""Images as data URIs: write them, read them, and check an image before it is sent."""
 
 import base64
 import binascii
@@ -8,22 +8,22 @@ from cometflux.errors import InputError
 from cometflux.images.formats import media_type
 
 LARGEST_IMAGE_INPUT = 8 * 1024 * 1024
-"""The most bytes of an image sent within a job."""
+"""Maximum bytes of an image that is sent with a job."""
 
 # ── images as texts ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def check_input(field: str, data: bytes) -> str:
-    """Return the type of an image that is to be sent within a job.
+    """Return the media type of an image that will be sent with a job.
 
     Raises:
         InputError: it is larger than 8 MiB, or not a PNG, JPEG, WebP or GIF.
     """
     if len(data) > LARGEST_IMAGE_INPUT:
-        raise InputError(field, data, "the most that is sent with a job is 8 MiB; give a URL for a larger image")
+        raise InputError(field, data, "at most 8 MiB are sent with a job; give a URL for a larger image")
     kind = media_type(data)
     if kind is None:
-        raise InputError(field, data, "allowed is a PNG, JPEG, WebP or GIF image")
+        raise InputError(field, data, "must be a PNG, JPEG, WebP or GIF image")
     return kind
 
 

@@ -1,4 +1,4 @@
-"""Images as bytes and as texts: their types, where they end, data URIs, and what stands for them in a record."""
+"""Image files: recognize their types, and check that they are complete."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ from cometflux.locations import StoredImage
 
 @attrs.frozen(kw_only=True)
 class ImageFile:
-    """An image on disk, and by what it is known again."""
+    """An image on disk, with its size and digest to recognize it by."""
 
     path: Path
     size: int
@@ -30,7 +30,7 @@ Image = ImageFile | StoredImage
 
 
 def media_type(data: bytes) -> str | None:
-    """Name the type of an image by its first bytes; None unless it is one that the models take or make."""
+    """Return the media type of an image from its first bytes; None unless models accept or produce this type."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if data.startswith(b"\xff\xd8\xff"):
@@ -42,14 +42,14 @@ def media_type(data: bytes) -> str | None:
     return None
 
 
-# ── where an image ends ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── complete images ──────────────────────────────────────────────────────────────────────────────────────────────────
 #
-# Each walk follows the container's own structure: the mark of an end may also stand in a thumbnail, a comment or the
-# pixels. What stands behind the end is no matter, as viewers pass over it.
+# Each function follows the structure of the file, because an end marker may also occur in a thumbnail, a comment or
+# the pixels. Bytes after the end do not matter, because viewers ignore them.
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether an image goes on to its end."""
+    """Whether an image is complete."""
     match media_type(data):
         case "image/png":
             return _is_whole_png(data)
@@ -75,7 +75,7 @@ def _is_whole_png(data: bytes) -> bool:
 
 
 def _is_whole_jpeg(data: bytes) -> bool:
-    # A marker that cannot stand within the pixels.
+    # Markers that cannot occur within the pixels.
     marker = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
     place, has_pixels = 2, False
     while found := marker.search(data, place):
@@ -95,7 +95,7 @@ def _is_whole_webp(data: bytes) -> bool:
         place += int.from_bytes(data[place + 4 : place + 8], "little") + 8
         if place > end:
             return False
-        # A part of odd length is filled up.
+        # A part of odd length is padded.
         place += place % 2
     return has_pixels
 
@@ -108,11 +108,11 @@ def _is_whole_gif(data: bytes) -> bool:
                 return has_pixels
             case 0x2C:
                 has_pixels = True
-                place = _behind_blocks(data, place + 11 + _palette_size(data[place + 9 : place + 10]))
+                place = _after_blocks(data, place + 11 + _palette_size(data[place + 9 : place + 10]))
             case 0x21:
-                place = _behind_blocks(data, place + 2)
+                place = _after_blocks(data, place + 2)
             case 0:
-                # Some encoders fill up with it.
+                # Some encoders pad with zeros.
                 place += 1
             case _:
                 return False
@@ -123,7 +123,7 @@ def _palette_size(flags: bytes) -> int:
     return 6 << (flags[0] & 7) if flags and flags[0] & 0x80 else 0
 
 
-def _behind_blocks(data: bytes, place: int) -> int:
+def _after_blocks(data: bytes, place: int) -> int:
     while place < len(data) and data[place]:
         place += data[place] + 1
     return place + 1

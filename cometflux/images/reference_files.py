@@ -1,4 +1,4 @@
-"""Reference images read from files: to be sent with a job, or to be told apart without sending them."""
+"""Read reference images from files, to send them with a job or to describe them in a record."""
 
 import asyncio
 import functools
@@ -19,16 +19,16 @@ from cometflux.jobs import Job
 _log = logging.getLogger("cometflux")
 
 LARGE_IMAGE_INPUT = 256 * 1000
-"""Above this many bytes Replicate advises to give a URL instead of sending the image with the job."""
+"""Above this many bytes, Replicate advises to give a URL instead of sending the image with the job."""
 _FRESH = 2_000_000_000
-"""Nanoseconds within which a file may be changed twice and bear the same time."""
+"""Nanoseconds within which a file may change twice without a change of its modification time."""
 
 
 async def read_images(job: Job) -> Job:
-    """Return *job* with its images, paths and bytes, as data URIs; off the loop.
+    """Return *job* with its paths and bytes replaced by data URIs. Files are read in a thread.
 
     Raises:
-        InputError: a file cannot be read, is larger than 8 MiB, or is no PNG, JPEG, WebP or GIF.
+        InputError: a file cannot be read, is larger than 8 MiB, or is not a PNG, JPEG, WebP or GIF.
     """
     if not holds_files(job.input):
         return job
@@ -37,13 +37,13 @@ async def read_images(job: Job) -> Job:
 
 
 def describe_input(values: Mapping[str, Any], known: "Descriptions | None" = None) -> dict[str, Any]:
-    """Copy an input with its images as their types, sizes and digests, whichever way they are given.
+    """Copy an input with each image replaced by its type, size and digest.
 
-    A path, the bytes in it and a data URI of them are described alike. Blocks; call it off the loop. With *known*,
-    a file that many jobs name is read once.
+    A path, the file's bytes and a data URI of them have the same description. Blocks, so call it in a thread. With
+    *known*, a file that many jobs use is read once.
 
     Raises:
-        InputError: a file cannot be read, or an image is larger than 8 MiB, or is no PNG, JPEG, WebP or GIF.
+        InputError: a file cannot be read, or an image is larger than 8 MiB or not a PNG, JPEG, WebP or GIF.
     """
     describe_file = _describe_file if known is None else known.of
 
@@ -54,24 +54,24 @@ def describe_input(values: Mapping[str, Any], known: "Descriptions | None" = Non
 
 
 class Descriptions:
-    """What stands for image files in records; remembers up to *most* of them, each while it stays as it is."""
+    """A cache of the descriptions of up to *most* image files. A changed file is read again."""
 
     def __init__(self, most: int = 256) -> None:
-        # The state of the file is part of what is asked, so that a changed file is another question.
+        # The state of the file is part of the cache's key, so a changed file is read again.
         self._recall = functools.lru_cache(most)(lambda field, path, state: _describe_file(field, path))
 
     def of(self, field: str, path: Path) -> dict[str, Any]:
         """Describe the image in a file, as it is now.
 
         Raises:
-            InputError: it cannot be read, is larger than 8 MiB, or is no PNG, JPEG, WebP or GIF.
+            InputError: the file cannot be read, is larger than 8 MiB, or is not a PNG, JPEG, WebP or GIF.
         """
         state = _state(path)
         return _describe_file(field, path) if state is None else dict(self._recall(field, path, state))
 
 
 def _state(path: Path) -> tuple[int, ...] | None:
-    """Tell by what a change of a file is noticed; None where it could not be."""
+    """Return values that change when a file changes; None if a change could go unnoticed."""
     try:
         found = path.stat()
     except (OSError, ValueError):
@@ -82,7 +82,7 @@ def _state(path: Path) -> tuple[int, ...] | None:
 
 
 def holds_files(value: Any) -> bool:
-    """Whether a value of an input, or the input, holds images that are read or encoded before they are sent."""
+    """Whether an input, or a value in it, holds images that must be read or encoded before they are sent."""
     match value:
         case str() | int() | float() | None:
             return False  # most are
@@ -97,7 +97,7 @@ def holds_files(value: Any) -> bool:
 
 
 def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy an input with its paths absolute, so that they can be read from another folder."""
+    """Copy an input with its paths made absolute, so that they can be read from another folder."""
     return _replace_images(values, lambda _, image: image.absolute() if isinstance(image, Path) else image)
 
 
@@ -142,7 +142,7 @@ def _read_file(field: str, path: Path) -> bytes:
     try:
         with open(path, "rb", opener=_at_once) as file:
             check_regular(field, path, os.fstat(file.fileno()).st_mode)
-            # Bounded by what is read: it may grow meanwhile.
+            # The limit is on the bytes read, because the file may grow meanwhile.
             data = file.read(data_uris.LARGEST_IMAGE_INPUT + 1)
     except OSError as error:
         raise InputError(field, path, f"the file cannot be read ({error.strerror})") from error
@@ -151,16 +151,16 @@ def _read_file(field: str, path: Path) -> bytes:
     try:
         data_uris.check_input(field, data)
     except InputError as error:
-        # The name tells more than the size.
+        # The path is more useful in the error than the bytes.
         raise InputError(field, path, error.allowed) from None
     return data
 
 
 def check_regular(field: str, path: object, mode: int) -> None:
-    """Refuse a pipe or a device: a pipe has its reader wait, and what is read from it once is gone.
+    """Refuse a pipe or a device: reading from a pipe may block, and its bytes can be read only once.
 
     Raises:
-        InputError: *mode* is not that of a file.
+        InputError: *mode* is not the mode of a regular file.
     """
     if not stat.S_ISREG(mode):
         raise InputError(field, path, "this is a pipe or a device; give a file, or the bytes themselves")

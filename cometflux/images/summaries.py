@@ -9,18 +9,18 @@ from cometflux.images.formats import media_type
 
 
 def describe_bytes(data: bytes) -> dict[str, Any]:
-    """Stand in for an image where it is written about: its type, size in bytes and digest."""
+    """Describe an image for a record: its type, size in bytes and digest."""
     return {"type": media_type(data), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def describe_input(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy an input for a record, with images that it carries replaced by their digests."""
+    """Copy an input for a record, with data URIs replaced by their descriptions."""
     return {name: _described(value) for name, value in values.items()}
 
 
 def _described(value: Any) -> Any:
     match value:
-        # A prompt may begin with the same word.
+        # A prompt may also begin with "data:".
         case str() if value.startswith("data:") and ";base64," in value[:200]:
             try:
                 return describe_bytes(read_data_uri(value))
@@ -37,14 +37,14 @@ def _described(value: Any) -> Any:
 
 
 def is_heavy(value: Any) -> bool:
-    """Whether a value of an input is an image of some size, or holds one."""
+    """Whether a value of an input is a long data URI, or a list that holds one."""
     if isinstance(value, list):
         return any(map(is_heavy, value))
     return isinstance(value, str) and len(value) > 1000 and value.startswith("data:")
 
 
 def measure(value: Any) -> int:
-    """Count the characters of the texts in an input: about its size in bytes, which is that of its images."""
+    """Count the characters of all texts in an input. That is about its size in bytes, since images are the bulk."""
     match value:
         case str():
             return len(value)

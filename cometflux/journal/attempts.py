@@ -1,4 +1,4 @@
-"""What a submission left behind: its error, its images, and an earlier attempt as a whole."""
+"""The parts of a record: a saved image, the evidence of an error, and an earlier attempt."""
 
 import attrs
 
@@ -21,22 +21,22 @@ class SavedFile:
 
 @attrs.frozen(kw_only=True)
 class Evidence:
-    """What is known of a submission that was not answered, or of why a job ended; it holds no secret."""
+    """The facts of an error: of a submission without an answer, or of a job that ended. It holds no secret."""
 
     type: str
     """The name of the error's class."""
     message: str
     evidence: str | None = None
     status: int | None = None
-    """The HTTP status of the answer; None if there was none."""
+    """The HTTP status of the response; None if there was no response."""
     fault: str | None = None
-    """What broke the exchange; None if an answer came whole."""
+    """The class name of the error that broke the exchange; None if the response was complete."""
     request_id: str | None = None
     prediction_id: str | None = None
-    """An id that a torn answer showed; None if it showed none."""
+    """An id read from a torn response; None if it held no id."""
 
     def to_unknown_error(self, key: str) -> UnknownSubmissionError:
-        """Return it as the error of a submission that may have been accepted."""
+        """Make the error of a submission that may have been accepted."""
         return UnknownSubmissionError(
             self.message,
             self.evidence,
@@ -53,7 +53,7 @@ NO_ANSWER = Evidence(
     message="the process ended while the answer to the submission was awaited",
     evidence="no answer was recorded",
 )
-"""What is known of a submission when its process ended before the answer."""
+"""The evidence of a submission whose process ended before the response."""
 
 
 @attrs.frozen(kw_only=True)
@@ -72,7 +72,7 @@ class Attempt:
 
 
 def evidence_of(error: CometfluxError | None) -> Evidence | None:
-    """Return the parts of an error that may be written to the journal; None if it has no error to keep."""
+    """Return the facts of an error that the journal keeps; None if there is nothing to keep."""
     # The prediction itself holds its error.
     if error is None or isinstance(error, PredictionError):
         return None

@@ -6,6 +6,7 @@ One thread does the writing, so the loop never waits for the disk.
 import asyncio
 import concurrent.futures
 import contextlib
+import copy
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ from cometflux.errors import JournalError
 from cometflux.journal.base import Opened
 from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
+from cometflux.storage.folder import sweep
+
+_MOST_CLAIMED = 100_000
 
 
 class _Order(NamedTuple):
@@ -25,12 +29,14 @@ class _Order(NamedTuple):
 
 
 class BackgroundWriter:
-    """Writes and reads a journal for the tasks of one loop, in the order in which they ask.
+    """Writes and reads a journal for the tasks of one loop, in the order in which they ask. It is a `JournalBackend`.
 
     Args:
         writer: the journal; opened here, and closed here.
         on_fault: told of each write that failed.
     """
+
+    keeps = True
 
     def __init__(self, writer: JournalWriter, on_fault: Callable[[JournalError], None]) -> None:
         self._writer = writer
@@ -40,6 +46,9 @@ class BackgroundWriter:
         self._orders: list[_Order] = []
         self._refused: dict[str, JobRecord] = {}
         """What the disk did not take, by job; touched by the journal's thread only."""
+        self._claimed: set[int] | None = None
+        """Marks of the jobs claimed, while they are few and the journal was empty before; else None."""
+        self._is_open = False
         self._is_busy = False
         self._is_closed = False
         self._closing: asyncio.Future[None] | None = None
@@ -51,36 +60,75 @@ class BackgroundWriter:
             JournalError: see `JournalWriter.take`.
         """
         self._loop = asyncio.get_running_loop()
-        opening = self._loop.run_in_executor(self._thread, self._writer.take)
+        opening = self._loop.run_in_executor(self._thread, self._take)
         try:
-            return await asyncio.shield(opening)
+            opened = await asyncio.shield(opening)
         except asyncio.CancelledError:
             # The lock is taken in the thread, whatever becomes of the one who waits, and of the loop.
             self._thread.submit(self._writer.close)
             raise
+        self._is_open = True
+        self._claimed = set() if opened.was_empty else None
+        return opened
 
-    async def write(self, record: JobRecord, *, is_new: bool) -> None:
-        """Write *record*, and return when it is on the disk.
+    def _take(self) -> Opened:
+        opened = self._writer.take()
+        try:
+            # Nobody else works here, and no batch does yet, so a half-written file is a killed run's.
+            sweep(self._writer.path.absolute().parent)
+        except BaseException:
+            self._writer.close()
+            raise
+        return opened
+
+    async def claim(self, identity: str) -> JobRecord | None:
+        """Return the journal's record of a job; None if it has none.
 
         Raises:
-            JournalError: the disk refused.
+            JournalError: it cannot be read.
         """
-        await self._hand_in(record, is_new, record.identity)
-
-    def note(self, record: JobRecord, *, is_new: bool) -> None:
-        """Write *record* without waiting; it is on the disk before anything that is handed in later."""
-        self._put(_Order(record, is_new, record.identity, None))
+        return None if self._is_surely_new(identity) else await self.find(identity)
 
     async def find(self, identity: str) -> JobRecord | None:
-        """Return what the journal knows of a job; None where it knows nothing.
+        """Return the journal's record of a job, after everything that was handed in before; None if it has none.
 
         Raises:
             JournalError: it cannot be read.
         """
         return await self._hand_in(None, False, identity)
 
+    def _is_surely_new(self, identity: str) -> bool:
+        """Whether the journal need not be read: it was empty, and no job of this identity was claimed since."""
+        if identity.startswith("run:"):
+            return True
+        if self._claimed is None:
+            return False
+        # A new job that is taken for a known one is looked up, and that is all.
+        mark = hash(identity)
+        is_new = mark not in self._claimed
+        self._claimed.add(mark)
+        if len(self._claimed) > _MOST_CLAIMED:
+            self._claimed = None
+        return is_new
+
+    def intent(self, record: JobRecord, *, is_new: bool) -> "asyncio.Future[JobRecord | None]":
+        """Write *record*; it is on the disk when the result is there.
+
+        Raises:
+            JournalError: the disk refused.
+        """
+        return self._hand_in(record, is_new, record.identity)
+
+    answer = intent
+
+    def end(self, record: JobRecord, *, is_new: bool) -> None:
+        """Write *record* without waiting; it is on the disk before anything that is handed in later."""
+        self._put(_Order(record, is_new, record.identity, None))
+
     async def aclose(self) -> None:
         """Write what has been handed in, close the journal, and let others in."""
+        if not self._is_open:
+            return
         assert self._loop is not None
         if self._closing is None:
             self._closing = self._loop.create_future()
@@ -187,6 +235,7 @@ class BackgroundWriter:
             if error is None:
                 order.done.set_result(found.get(order.identity))
             else:
-                order.done.set_exception(error)
+                # Each job gets an error of its own, to note whose it is.
+                order.done.set_exception(copy.copy(error))
         if error is not None:
             self._on_fault(error)

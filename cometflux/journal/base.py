@@ -1,8 +1,11 @@
-"""The value that opening a journal returns."""
+"""Where a session keeps its jobs: the interface of a journal, and the one that keeps nothing."""
+
+from collections.abc import Awaitable, Generator
+from typing import Protocol
 
 import attrs
 
-# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+from cometflux.journal.record import JobRecord
 
 
 @attrs.frozen(kw_only=True)
@@ -15,3 +18,72 @@ class Opened:
     """Whether it had no jobs."""
     has_unfinished: bool = False
     """Whether a prediction is paid for and its images are not on the disk."""
+
+
+class JournalBackend(Protocol):
+    """The journal of one session. SQLite implements it; another engine may.
+
+    Facts are ordered: a record that is handed in later is written later. Every verb but `end` may raise
+    `JournalError`.
+    """
+
+    keeps: bool
+    """Whether a later process will find what is written; if not, jobs need no identity."""
+
+    async def open(self) -> Opened:
+        """Take the journal for this session alone, and return its state."""
+
+    async def claim(self, identity: str) -> JobRecord | None:
+        """Return what an earlier run left of a job; None if the job is new."""
+
+    def intent(self, record: JobRecord, *, is_new: bool) -> Awaitable[object]:
+        """Write that a submission is about to leave. It may leave when this was awaited, for then this is durable.
+
+        *is_new* says that the journal has no record of this job yet.
+        """
+
+    def answer(self, record: JobRecord, *, is_new: bool) -> Awaitable[object]:
+        """Write a fact about a submission: its prediction's id, or evidence. It is durable when this was awaited."""
+
+    def end(self, record: JobRecord, *, is_new: bool) -> None:
+        """Write how a submission or a job ended, without waiting."""
+
+    async def aclose(self) -> None:
+        """Write what is left, and let others have the journal."""
+
+
+class _Done:
+    """Awaited, it is over at once; cheaper than a coroutine for each step of each job."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return iter(())  # type: ignore[return-value]
+
+
+_DONE = _Done()
+
+
+class NoJournal:
+    """The journal of a session that keeps none: its jobs are forgotten with the process."""
+
+    keeps = False
+
+    async def open(self) -> Opened:
+        """See `JournalBackend`; so for every verb."""
+        return Opened()
+
+    async def claim(self, identity: str) -> JobRecord | None:
+        """Return None: every job is new."""
+
+    def intent(self, record: JobRecord, *, is_new: bool) -> Awaitable[None]:
+        """Write nothing."""
+        return _DONE
+
+    def answer(self, record: JobRecord, *, is_new: bool) -> Awaitable[None]:
+        """Write nothing."""
+        return _DONE
+
+    def end(self, record: JobRecord, *, is_new: bool) -> None:
+        """Write nothing."""
+
+    async def aclose(self) -> None:
+        """Do nothing."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from cometflux.errors import JournalError, JournalMismatchError
 from cometflux.journal.header import JournalHeader
 from cometflux.journal.lock import LockFile
+from cometflux.storage.atomic import sync_folder
 
 _APPLICATION = 0x434F4D46
 _VERSION = 3
@@ -53,14 +54,18 @@ def explain(error: Exception, path: Path) -> JournalError:
     """Turn an error of the disk, of SQLite or of the checks into an error of this package."""
     match error:
         case sqlite3.Error(sqlite_errorcode=sqlite3.SQLITE_NOTADB):
-            return JournalError(f"{str(path)!r} is not a journal of cometflux, or its beginning is damaged")
+            return JournalError(
+                f"{str(path)!r} is not a journal of cometflux, or its beginning is damaged",
+                path=path,
+                setting="journal",
+            )
         case FileExistsError():
-            return JournalError(f"the journal {str(path)!r} cannot be used: {error.filename!r} is no folder")
+            return JournalError(f"the journal {str(path)!r} cannot be used: {error.filename!r} is no folder", path=path)
         case OSError():
-            return JournalError(f"the journal {str(path)!r} cannot be used: {error.strerror or error}")
+            return JournalError(f"the journal {str(path)!r} cannot be used: {error.strerror or error}", path=path)
         case ValueError():
-            return JournalError(f"the journal {str(path)!r} is damaged: {error}")
-    return JournalError(f"the journal {str(path)!r} cannot be used: {error}")
+            return JournalError(f"the journal {str(path)!r} is damaged: {error}", path=path)
+    return JournalError(f"the journal {str(path)!r} cannot be used: {error}", path=path)
 
 
 FAULTS = (sqlite3.Error, OSError, ValueError)
@@ -69,9 +74,12 @@ FAULTS = (sqlite3.Error, OSError, ValueError)
 
 @contextlib.contextmanager
 def translating_errors(path: Path) -> Iterator[None]:
-    """Raise the errors of the disk, of SQLite and of the checks as errors of this package."""
+    """Raise the errors of the disk, of SQLite and of the checks as errors of this package, with *path*."""
     try:
         yield
+    except JournalError as error:
+        error.path = error.path or path
+        raise
     except FAULTS as error:
         raise explain(error, path) from error
 
@@ -79,15 +87,11 @@ def translating_errors(path: Path) -> Iterator[None]:
 def make_private(path: Path) -> None:
     """Make the file if it is missing. Let nobody else read it, its log or its index."""
     if path.exists() and not path.is_file():
-        raise JournalError(f"{str(path)!r} is not a file")
+        raise JournalError(f"{str(path)!r} is not a file", setting="journal")
     # Made before SQLite would: what it makes itself, others may read; what it makes later is like this.
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     for each in (path, _beside(path, "-wal"), _beside(path, "-shm")):
         if each.exists() and each.stat().st_mode & 0o777 != 0o600:
             each.chmod(0o600)
@@ -194,7 +198,7 @@ def look(path: Path, note: LockFile) -> JournalHeader | None:
     """
     # SQLite takes a file of a few bytes for an empty database, and would write over it.
     if 0 < _size(path) < _SMALLEST and not _size(_beside(path, "-wal")):
-        raise JournalError(f"{str(path)!r} is not a journal of cometflux")
+        raise JournalError(f"{str(path)!r} is not a journal of cometflux", setting="journal")
     with contextlib.closing(open_reader(path, note)) as database:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         if note.is_blank and not application and not database.execute("SELECT 1 FROM sqlite_schema").fetchone():
@@ -227,7 +231,7 @@ def check(database: sqlite3.Connection, path: Path, note: LockFile) -> JournalHe
 def _check_tables(database: sqlite3.Connection, path: Path) -> None:
     (application,) = database.execute("PRAGMA application_id").fetchone()
     if application != _APPLICATION:
-        raise JournalError(f"{str(path)!r} is not a journal of cometflux")
+        raise JournalError(f"{str(path)!r} is not a journal of cometflux", setting="journal")
     version = _version(database)
     if version > _VERSION:
         raise JournalMismatchError(f"the journal {str(path)!r} was written by a newer version of cometflux")

@@ -47,17 +47,21 @@ class JournalHeader(NamedTuple):
         # If nothing was ever bought, there is nothing that another service could not know.
         if self.base_url not in (None, account.base_url) and bought:
             raise JournalMismatchError(
-                f"the journal {str(path)!r} belongs to {self.base_url}, not to {account.base_url}"
+                f"the journal {str(path)!r} belongs to {self.base_url}, not to {account.base_url}",
+                path=path,
+                setting="base_url",
             )
         if has_key and self.base_url == account.base_url:
             return self
         if self.base_url is not None and self.key_sum is None:
             # Else whoever wrote the address would be sent a key that nothing here proves to belong to it.
-            raise JournalError(f"the journal {str(path)!r} is damaged: it does not say whose it is")
+            raise JournalError(f"the journal {str(path)!r} is damaged: it does not say whose it is", path=path)
         if self.key_sum is not None and not (has_key or account.may_change_key):
             raise JournalMismatchError(
-                f"the journal {str(path)!r} was begun with another API key, which may belong to another account; "
-                "to go on with the new key, pass new_key=True, or --new-key to the command"
+                f"the journal {str(path)!r} was begun with another API key, which may belong to another account",
+                path=path,
+                setting="new_key",
+                hint="to go on with the new key, pass new_key=True, or --new-key to the command",
             )
         salt = os.urandom(16).hex()
         digest = _digest(salt, account.key)

@@ -123,7 +123,7 @@ class Lock:
             # A reader that looks whether somebody writes holds it for a moment, and shares it with other readers.
             if not _flock(self._file, fcntl.LOCK_SH) or time.monotonic() > until:
                 raise JournalLockedError(
-                    f"the journal {str(journal)!r} is in use by another process or session{self._owner()}"
+                    f"the journal {str(journal)!r} is in use by another process or session{self._owner()}", path=journal
                 )
             fcntl.flock(self._file, fcntl.LOCK_UN)
             time.sleep(0.001)

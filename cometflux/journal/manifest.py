@@ -3,17 +3,15 @@
 Made from the journal, so that jobs of earlier runs, and those that came to nothing, are in it as what they are.
 """
 
-import contextlib
-import os
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from cometflux import flux
 from cometflux.errors import ConfigError
-from cometflux.jobs import Job
+from cometflux.jobs import Job, position_key
 from cometflux.journal import plan
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
@@ -21,6 +19,7 @@ from cometflux.journal.record import JobRecord
 from cometflux.protocol import encoding
 from cometflux.provenance import sidecar
 from cometflux.provenance.portable import portable_input
+from cometflux.storage.atomic import sync_file, temporary_path
 
 FILE_NAME = "manifest.jsonl"
 """What the manifest of a folder is called."""
@@ -60,7 +59,7 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
     said = record.prediction
     return {
         "index": record.index,
-        "key": record.key if job.key else f"#{record.index:05d}",
+        "key": record.key if job.key else position_key(record.index),
         "kind": outcome.kind.value,
         "ok": outcome.ok,
         "model": record.model,
@@ -99,7 +98,7 @@ def _seed(record: JobRecord, folder: Path) -> int | None:
     given = record.input.get("seed")
     if given is not None or not record.files:
         return given if isinstance(given, int) else None
-    match sidecar.read_beside(folder / record.files[0].name):
+    match sidecar.read_sidecar(folder / record.files[0].name):
         case {"prediction": {"id": record.prediction_id, "logs": str(logs)}} if found := _SEED.search(logs):
             return int(found[1])
         case _:
@@ -110,24 +109,14 @@ def _seed(record: JobRecord, folder: Path) -> int | None:
 
 
 def _replace(path: Path, lines: Iterator[dict[str, Any]]) -> Path:
-    with _temporary(path) as drawn:
+    with temporary_path(path.parent) as drawn:
         places = list(_write(drawn, lines))
         if places == sorted(places):
             return drawn.replace(path)
         # The journal has them in the order in which they were planned first; rows may have come between since.
-        with _temporary(path) as ordered:
+        with temporary_path(path.parent) as ordered:
             _copy(drawn, ordered, sorted(places))
             return ordered.replace(path)
-
-
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    # Named so that a later run sweeps it away where this one is killed.
-    temporary = path.with_name(f".cometflux-{os.urandom(8).hex()}")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 _Place = tuple[int, int, int]
@@ -135,26 +124,20 @@ _Place = tuple[int, int, int]
 
 
 def _write(path: Path, lines: Iterator[dict[str, Any]]) -> Iterator[_Place]:
-    with _synced(path) as file:
+    with path.open("xb") as file:
         for values in lines:
             line = _dump(values)
             yield values["index"], file.tell(), len(line)
             file.write(line)
+        sync_file(file)
 
 
 def _copy(drawn: Path, path: Path, places: Iterable[_Place]) -> None:
-    with drawn.open("rb") as source, _synced(path) as file:
+    with drawn.open("rb") as source, path.open("xb") as file:
         for _, start, size in places:
             source.seek(start)
             file.write(source.read(size))
-
-
-@contextlib.contextmanager
-def _synced(path: Path) -> Iterator[BinaryIO]:
-    with path.open("xb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
+        sync_file(file)
 
 
 def _dump(values: dict[str, Any]) -> bytes:

@@ -20,7 +20,7 @@ from cometflux.outcomes import OutcomeKind
 
 @attrs.frozen(kw_only=True)
 class RecordedOutcome:
-    """How a job ended, as the journal knows it; a job that is not over has the kind that it has if nothing follows."""
+    """How a job ended; for a job that is not over, how it ends if no process continues it."""
 
     kind: OutcomeKind
     """``not_sent`` while it waits, ``unknown`` while no answer is recorded, ``detached`` while its prediction runs."""

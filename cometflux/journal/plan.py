@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from cometflux.images import reference_files
-from cometflux.jobs import Job, PlannedJob
+from cometflux.jobs import Job, PlannedJob, position_key
 from cometflux.journal.record import JobRecord, identify
 from cometflux.protocol import encoding
 
@@ -24,7 +24,7 @@ def plan_jobs(jobs: Iterable[Job]) -> Iterator[JobRecord]:
         yield JobRecord(
             identity=identify(job.key, fingerprint, alike[fingerprint]),
             index=index,
-            key=job.key or f"#{index:05d}",
+            key=job.key or position_key(index),
             model=job.model,
             input=reference_files.absolute(job.input),
             fingerprint=fingerprint,

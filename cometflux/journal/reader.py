@@ -31,7 +31,7 @@ def locate(path: str | Path) -> Path:
     """
     if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path) or not _can_be(path):
         shown = str(path) if isinstance(path, Path) else path
-        raise ConfigError(f"journal={shown!r}: allowed is the path of a file, or of a folder")
+        raise ConfigError(setting="journal", given=shown, allowed="must be the path of a file, or of a folder")
     path = Path(path)
     with translating_errors(path):
         is_folder = path.is_dir() or not (path.suffix or os.path.lexists(path))
@@ -65,13 +65,14 @@ class Journal:
         self.path = locate(path)
         with translating_errors(self.path):
             if not self.path.is_file():
-                raise ConfigError(f"there is no journal at {str(self.path)!r}")
+                raise ConfigError(f"there is no journal at {str(self.path)!r}", setting="journal")
             # Read before the rows are, so that whoever writes meanwhile makes no difference.
             note = LockFile.read(self.path)
             self._database = open_reader(self.path, note)
             if not self.path.stat().st_size:
                 self._database.close()
-                raise ConfigError(f"there is no journal at {str(self.path)!r} yet: it was begun, and nothing was sent")
+                problem = f"there is no journal at {str(self.path)!r} yet: it was begun, and nothing was sent"
+                raise ConfigError(problem, setting="journal")
             try:
                 check(self._database, self.path, note)
             except BaseException:

@@ -1,4 +1,4 @@
-"""What the journal knows of one job, and how each transition changes that. Values in, values out.
+"""The record of one job in the journal, and its transitions. Values in, values out.
 
 The states of a record, and where a process can die::
 
@@ -21,13 +21,12 @@ from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
 
 
-# Without slots, so that `_with` can copy all fields at once.
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True)
 class JobRecord:
-    """One job as it stands on the disk."""
+    """One job: what it asks for, and how far it is. A transition returns a new record."""
 
     identity: str
-    """What makes this job the same in a later run: see `identify`."""
+    """The name by which a later run finds this job; see `identify`."""
     index: int
     """Its place in the order of the batch that last drew it, from 0."""
     key: str
@@ -52,7 +51,7 @@ class JobRecord:
     """About how many bytes the input has, which each answer repeats."""
     prediction_id: str | None = None
     prediction: Prediction | None = None
-    """What the service last said, without input and logs; None before the end."""
+    """The service's last answer, without input and logs; None before the end."""
     evidence: Evidence | None = None
     files: tuple[SavedFile, ...] = ()
     """The images on the disk, in the order of the output."""
@@ -137,16 +136,21 @@ class JobRecord:
 
     @property
     def unknown_error(self) -> UnknownSubmissionError:
-        """What is known of a submission that may have been accepted, as an error."""
+        """The error of a submission that may have been accepted."""
         return (self.evidence or NO_ANSWER).to_unknown_error(self.key)
 
     # ── the transitions ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _with(self, **changes: Any) -> Self:
-        """Copy it with *changes*, as `attrs.evolve` does, which takes four times as long: every step makes a copy."""
-        changed = object.__new__(type(self))
-        changed.__dict__.update({**self.__dict__, **changes})
-        return changed
+        return attrs.evolve(self, **changes)
+
+    def snapshot(self) -> "JobRecord":
+        """Return the record as it is now, whatever follows."""
+        return self
+
+    def named(self, identity: str, fingerprint: str, input: Mapping[str, Any]) -> Self:  # noqa: A002 - the field
+        """Note what makes the job the same in a later run, and its input as the journal keeps it."""
+        return self._with(identity=identity, fingerprint=fingerprint, input=input)
 
     def sending(self, now: float, body: str, input_size: int) -> Self:
         """Begin a submission. *now* is the wall clock, *body* the digest of what is sent."""
@@ -186,14 +190,19 @@ class JobRecord:
         """Note how it ended. A detached prediction goes on at the service, so it is not over."""
         if kind is OutcomeKind.DETACHED:
             known = self.prediction_id or (prediction.id if prediction else None)
-            return self._with(state=State.ACCEPTED, kind=kind, prediction_id=known, evidence=evidence_of(error))
+            return self._with(
+                state=State.ACCEPTED, kind=kind, prediction_id=known, evidence=error and evidence_of(error)
+            )
         return self._with(
-            state=State.ENDED, kind=kind, prediction=prediction or self.prediction, evidence=evidence_of(error)
+            state=State.ENDED,
+            kind=kind,
+            prediction=prediction or self.prediction,
+            evidence=error and evidence_of(error),
         )
 
     def saved(self, files: tuple[SavedFile, ...], error: CometfluxError | None) -> Self:
         """Note what is on the disk; whole unless there was an *error*."""
-        return self._with(files=files, is_whole=error is None, evidence=evidence_of(error))
+        return self._with(files=files, is_whole=error is None, evidence=error and evidence_of(error))
 
     def back_to_previous_attempt(self) -> Self:
         """Go back to the attempt before, which failed or may have been accepted."""

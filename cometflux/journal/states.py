@@ -17,7 +17,7 @@ class State(StrEnum):
 
 
 class NextStep(StrEnum):
-    """What a later process, or a later batch, must do with a job."""
+    """The next step for a job in a later process, or in a later batch."""
 
     SUBMIT = "submit"
     """Submit it: it was not bought, or is to be bought again."""

@@ -144,11 +144,11 @@ class ImageService:
 
     def _refusal(self, stock: StoredImages, key: str, fingerprint: str) -> CometfluxError | None:
         """Tell why a picture that is not bought yet must not be bought; None where it may be."""
-        if (doubtful := self._doubtful(stock, fingerprint)) is not None:
+        if (unknown := self._find_unknown(stock, fingerprint)) is not None:
             return UnknownSubmissionError(
-                f"an earlier submission of the same arguments ({doubtful.key}) is of unknown fate, "
+                f"an earlier submission of the same arguments ({unknown.key}) is of unknown fate, "
                 "and another variation could pay for it again",
-                key=doubtful.key,
+                key=unknown.key,
             )
         others = [each for each in self._admitted if each != key and not _is_bought(stock, each)]
         if stock.bought + len(others) >= self._most:
@@ -156,7 +156,7 @@ class ImageService:
             return LimitError(f"the limit of {self._most} predictions, set by the operator, is reached{under_way}")
         return None
 
-    def _doubtful(self, stock: StoredImages, fingerprint: str) -> JobRecord | None:
+    def _find_unknown(self, stock: StoredImages, fingerprint: str) -> JobRecord | None:
         for record in stock.records.values():
             # What this process is sending may be answered yet.
             is_lost = record.state is State.INTENT and record.identity not in self._indexes
@@ -207,10 +207,10 @@ class ImageService:
     async def take_up(self) -> None:
         """Bring to its end what earlier processes have left at the service; nothing is bought by that."""
         try:
-            owed = [plan.job_of_record(record) for record in await asyncio.to_thread(self.shelf.owed)]
-            if not owed:
+            unfinished = [plan.job_of_record(record) for record in await asyncio.to_thread(self.shelf.unfinished)]
+            if not unfinished:
                 return
-            async for outcome in self._session.generate(owed, save_to=self.shelf.folder):
+            async for outcome in self._session.generate(unfinished, save_to=self.shelf.folder):
                 _log.info("%s of an earlier run: %s", outcome.key, outcome.kind)
         except SessionClosedError:
             # It stays in the journal, for the next one.

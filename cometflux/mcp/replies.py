@@ -17,6 +17,7 @@ from cometflux.errors import (
     LimitError,
     Money,
     OutputError,
+    PredictionError,
     PredictionFailedError,
     RateLimitError,
     RejectedError,
@@ -24,7 +25,7 @@ from cometflux.errors import (
 )
 from cometflux.mcp.results import Result
 from cometflux.mcp.thumbnails import Thumbnail
-from cometflux.mcp.tool_arguments import input_text
+from cometflux.mcp.tool_arguments import error_text
 from cometflux.outcomes import OutcomeKind
 
 DONE, SAME_CALL, OTHER_CALL, OPERATOR = "done", "same_call", "other_call", "operator"
@@ -83,7 +84,7 @@ def not_made(result: Result) -> CallToolResult:
 
 def refused(error: CometfluxError) -> CallToolResult:
     """Answer a call that was not begun."""
-    message = input_text(error) if isinstance(error, InputError) else error.message
+    message = error_text(error)
     following = OTHER_CALL if isinstance(error, InputError) else OPERATOR
     hint = "Correct it and call again." if following == OTHER_CALL else _NEXT_TEXTS[OPERATOR]
     text = f"{_sentence(message)} {_MONEY[error.money]} {hint}"
@@ -127,9 +128,9 @@ def _pending(result: Result) -> CallToolResult:
 def _told(result: Result) -> tuple[str, str]:
     error = result.error
     assert error is not None
-    message = input_text(error) if isinstance(error, InputError) else error.message
+    message = error_text(error)
     following, hint = _advice(result, error)
-    is_named = result.prediction_id is None or result.prediction_id in message
+    is_named = result.prediction_id is None or isinstance(error, PredictionError)
     known = "" if is_named else f" Prediction {result.prediction_id}."
     money = "" if isinstance(error, PredictionFailedError) else f" {_MONEY[result.money]}"
     return f"{_sentence(message)}{money}{known} {hint}", following

@@ -19,7 +19,7 @@ from cometflux.mcp.tools import MOST_JOBS
 from cometflux.storage.folder import check_files
 
 AT_THE_SERVICE = ("unsaved", "pending", "detached", "unknown", SENDING)
-"""Where jobs stand that may be paid for and are not over."""
+"""The states of jobs that may be paid for and are not over."""
 
 
 class NotAllowedError(Exception):
@@ -66,7 +66,7 @@ class ServedFolder:
             # It was begun, and nothing was written yet.
             return
 
-    def owed(self) -> list[JobRecord]:
+    def unfinished(self) -> list[JobRecord]:
         """Return the jobs that may be paid for and are not over.
 
         Raises:

@@ -16,7 +16,7 @@ from cometflux.mcp import replies, thumbnails
 from cometflux.mcp.image_service import ImageService
 from cometflux.mcp.results import Result
 from cometflux.mcp.served_folder import NotAllowedError, describe_batch, read_seed
-from cometflux.mcp.tool_arguments import input_text, read_order
+from cometflux.mcp.tool_arguments import error_text, read_order
 from cometflux.mcp.tools import GENERATE, INSTRUCTIONS, MODELS, STATUS, describe_model, describe_parameters, list_tools
 
 _log = logging.getLogger("cometflux")
@@ -86,13 +86,13 @@ class _Tools:
         try:
             model = flux.find(name)
         except InputError as error:
-            return replies.plain_error(input_text(error))
+            return replies.plain_error(error_text(error))
         return replies.data({**describe_model(model), "parameters": describe_parameters(model)})
 
     async def _batch_status(self, context: _Context, arguments: dict[str, Any]) -> CallToolResult:
         name = arguments.get("folder")
         if name is not None and not isinstance(name, str):
-            return replies.plain_error("folder: allowed is the name of a folder, as a string")
+            return replies.plain_error("folder: must be the name of a folder, as a string")
         try:
             return replies.data(await asyncio.to_thread(self._look, name))
         except NotAllowedError as error:

@@ -8,17 +8,15 @@ from typing import Any
 import attrs
 
 from cometflux import flux
-from cometflux.errors import InputError
+from cometflux.errors import CometfluxError, InputError
 from cometflux.images import data_uris
 from cometflux.jobs import Job
 from cometflux.mcp import tools
 from cometflux.mcp.tools import REFERENCES
+from cometflux.number_checks import is_whole, whole_phrase
 
-_PHRASES = {
-    "an http(s) URL, a data URI, a pathlib.Path or bytes": "an https URL, a data URI, or the name of a picture",
-    "; wrap the name of a file in pathlib.Path": "",
-    "allowed is True or False": "allowed is true or false",
-}
+_WORDS = {"image": "an https URL, a data URI, or the name of a picture", "boolean": "true or false"}
+"""The values of JSON, which has no types of Python."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,24 +49,21 @@ def read_order(arguments: Mapping[str, Any], find_picture: Callable[[str], Path 
     return GenerateRequest(job=Job(model=model.model, input=values), variation=variation)
 
 
-def input_text(error: InputError) -> str:
-    """Say what is wrong with an argument, in the words of the tools."""
-    message = error.message
-    for said, meant in _PHRASES.items():
-        message = message.replace(said, meant)
-    return message
+def error_text(error: CometfluxError) -> str:
+    """Say what is wrong, in the words of the tools. The hints of other errors are about Python."""
+    return error.message_in(_WORDS) if isinstance(error, InputError) else error.problem
 
 
 def _read_variation(value: Any) -> int:
     number = _whole(value)
-    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= tools.MOST_VARIATIONS:
-        raise InputError("variation", value, f"allowed is a whole number from 1 to {tools.MOST_VARIATIONS}")
+    if not is_whole(number, 1, tools.MOST_VARIATIONS):
+        raise InputError("variation", value, f"must be {whole_phrase(1, tools.MOST_VARIATIONS)}")
     return number
 
 
 def _check_prompt(prompt: Any) -> None:
     if isinstance(prompt, str) and len(prompt) > tools.LONGEST_PROMPT:
-        allowed = f"allowed are {tools.LONGEST_PROMPT} characters, and it has {len(prompt)}"
+        allowed = f"must have at most {tools.LONGEST_PROMPT} characters, not {len(prompt)}"
         raise InputError("prompt", prompt, allowed)
 
 
@@ -95,7 +90,7 @@ def _whole(value: Any) -> Any:
 def _read_references(value: Any, find_picture: Callable[[str], Path | None]) -> list[str | Path]:
     given = [value] if isinstance(value, str) else value
     if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-        raise InputError(REFERENCES, value, "allowed is a list of strings")
+        raise InputError(REFERENCES, value, "must be a list of strings")
     return [_read_reference(each.strip(), find_picture) for each in given]
 
 
@@ -107,7 +102,7 @@ def _read_reference(text: str, find_picture: Callable[[str], Path | None]) -> st
         return _checked_data_uri(text)
     found = find_picture(text)
     if found is None:
-        allowed = "allowed is an https URL, a data URI, or the name of a picture that this server made"
+        allowed = "must be an https URL, a data URI, or the name of a picture that this server made"
         raise InputError(REFERENCES, text, f"{allowed}; files of this machine cannot be read")
     return found
 

@@ -1,1 +1,1 @@
-"""The models: the kinds of their parameters, what every model has in common, and one typed class for each."""
+"""The models: the kinds of parameters, the base class of every model, and one typed class for each."""

@@ -1,4 +1,4 @@
-"""What the models and their parameters mean, read from the docstrings of their classes."""
+"""Help texts for the models and their parameters, read from the docstrings of the classes."""
 
 import ast
 import inspect
@@ -18,7 +18,7 @@ def slug(model: str) -> str:
 
 
 def parameter_texts(model: type[Flux]) -> dict[str, str]:
-    """Return the help text of each parameter: the docstring under its field, the nearest class's."""
+    """Return the help text of each parameter: the docstring below its field, in the nearest class that has one."""
     texts: dict[str, str] = {}
     for owner in (each for each in reversed(model.__mro__) if issubclass(each, Flux)):
         texts |= _texts_of_classes(owner.__module__).get(owner.__name__, {})
@@ -30,7 +30,7 @@ def _texts_of_classes(module: str) -> Mapping[str, Mapping[str, str]]:
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except OSError:
-        # Installed without its source; the help is poorer then, and nothing else.
+        # Installed without source files. Only the help texts are missing then.
         return {}
     return {each.name: dict(_texts_in(each)) for each in tree.body if isinstance(each, ast.ClassDef)}
 
@@ -43,18 +43,18 @@ def _texts_in(owner: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def complete_model(_: object) -> dict[str, str]:
-    """Offer the models where a shell asks what may stand there."""
+    """Return the models for a shell to complete, with their descriptions."""
     return {slug(name): (model.__doc__ or "").splitlines()[0] for name, model in MODELS.items()}
 
 
 def complete_choice(name: str, _: object) -> list[str]:
-    """Offer what a parameter may be, for any model that takes it."""
+    """Return the values of the parameter *name* for a shell to complete, from all models that take it."""
     kinds = [kind_of(name, model) for model in all_parameters()[name]]
     return list(dict.fromkeys(word for kind in kinds for word in kind.suggestions))
 
 
 def all_parameters() -> dict[str, list[type[Flux]]]:
-    """Return every parameter of any model but the prompt, with the models that take it; the common ones first."""
+    """Return every parameter except the prompt, with the models that take it; the most common first."""
     takers: dict[str, list[type[Flux]]] = {}
     for model in MODELS.values():
         for parameter in parameters(model):
@@ -64,13 +64,13 @@ def all_parameters() -> dict[str, list[type[Flux]]]:
 
 
 def kind_of(name: str, model: type[Flux]) -> ParameterKind:
-    """Return the kind of a parameter; between the models that take it only its figures differ."""
+    """Return the kind of a parameter of one model. For another model that takes it, only the numbers differ."""
     return next(each.kind for each in parameters(model) if each.name == name)
 
 
 _MOST_NAMED = 3
 _MOST_CHARACTERS = 46
-# The first sentence ends where one model's own figures begin.
+# The short text ends before the numbers, which differ from model to model.
 _DETAILS = re.compile(r"(?:, (?=['0-9]|any |from |as a list)|[;.](?=\s|$)).*", re.DOTALL)
 _CONDITION = re.compile(r"\. (Only with [^.;]+)")
 _UP_TO = re.compile(r"^Up to \d+ ")
@@ -78,7 +78,7 @@ _ASIDE = re.compile(r"\s*\([^)]*\)")
 
 
 def short_text(name: str, takers: list[type[Flux]]) -> str:
-    """Describe a parameter on one short line for all its models, and name them where there is room."""
+    """Describe a parameter on one short line for all its models, and name the models if there is room."""
     whole = _UP_TO.sub("", _ASIDE.sub("", parameter_texts(takers[0]).get(name, "")))
     condition = _CONDITION.search(whole)
     text = whole[:1].upper() + _DETAILS.sub("", whole[1:]) + (f"; {condition[1].lower()}" if condition else "")

@@ -1,4 +1,4 @@
-"""The FLUX models: one typed class for each, with the parameters that this model really reads."""
+"""The FLUX models: one typed class for each, with the parameters that the model really reads."""
 # ruff: noqa: RUF009 - the calls in the class bodies make attrs fields, not defaults
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def _only_if_custom(instance: Any, name: str, value: Any) -> None:
 
 def _unless_custom(instance: Any, name: str, value: Any) -> None:
     if value is not None and instance.aspect_ratio == "custom":
-        allowed = f"not allowed with aspect_ratio='custom', where width and height decide: {IGNORED}"
+        allowed = f"not allowed with aspect_ratio='custom', because width and height decide: {IGNORED}"
         raise InputError(name, value, allowed)
 
 
@@ -43,15 +43,15 @@ def _only_with_image(instance: Any, name: str, value: Any) -> None:
 
 def _stricter_with_image(instance: Any, name: str, value: Any) -> None:
     if value is not None and value > 2 and instance.input_image is not None:
-        allowed = "allowed is a whole number from 0 to 2 when there is an input_image"
+        allowed = "must be a whole number from 0 to 2 when there is an input_image"
         raise InputError(name, value, allowed)
 
 
-# Nobody makes one of these: only the fields are wanted.
+# Never instantiated: it only provides the fields.
 @attrs.frozen(kw_only=True, init=False)
 class _OpenWeights(Flux):
     prompt: str = attrs.field(metadata=PROMPT)
-    """What the image should show. Required.
+    """Description of the image. Required.
 
     flux-schnell reads the first 256 tokens and flux-dev the first 512; the rest is cut off silently.
     """
@@ -60,7 +60,7 @@ class _OpenWeights(Flux):
     num_outputs: int | None = whole(1, 4, default=1)
     """How many images, 1 to 4; 1 unless given.
 
-    Fewer come back when the safety checker holds some of them back.
+    There are fewer if the safety checker withholds some of them.
     """
     seed: int | None = whole()
     """Start of the random numbers, any whole number of 64 bits; random unless given.
@@ -141,7 +141,7 @@ class Pro(_ProFamily):
     """How much the results vary, 1 to 4; 2 unless given. Deprecated."""
 
 
-# No decorator where no parameter is added: making the methods anew would take time at every import.
+# No decorator, because no parameter is added: generating the methods again would slow down every import.
 class Pro11(_ProFamily):
     """flux-1.1-pro: the successor of flux-pro, with fewer settings."""
 
@@ -174,11 +174,11 @@ class Pro11Ultra(Flux):
 @attrs.frozen(kw_only=True)
 class _Kontext(Flux):
     prompt: str = attrs.field(metadata=PROMPT)
-    """What the image should show, or how to change input_image. Required."""
+    """Description of the image, or of the change to input_image. Required."""
     input_image: Image | None = image()
     """The one image to edit (jpeg, png, gif or webp). For several, use a flux-2 model."""
     aspect_ratio: KontextAspectRatio | None = choice(KontextAspectRatio, default="match_input_image")
-    """Width to height; that of input_image unless given."""
+    """Width to height; as input_image unless given."""
     seed: int | None = whole()
     """Start of the random numbers, any whole number of 64 bits; random unless given."""
     output_format: JpgOrPng | None = choice(JpgOrPng, default="png")
@@ -245,7 +245,7 @@ class Flux2Pro(_Flux2):
 
 
 class Flux2Max(_Flux2):
-    """flux-2-max: as flux-2-pro, and the strongest of the four."""
+    """flux-2-max: like flux-2-pro, and the strongest of the four."""
 
     model: ClassVar[str] = "black-forest-labs/flux-2-max"
     __slots__ = ()
@@ -282,7 +282,7 @@ class Flux2Dev(Flux):
 
 @attrs.frozen(kw_only=True)
 class Flux2Flex(_Flux2):
-    """flux-2-flex: as flux-2-pro, with steps and guidance to set and up to 10 reference images."""
+    """flux-2-flex: like flux-2-pro, with steps and guidance to set and up to 10 reference images."""
 
     model: ClassVar[str] = "black-forest-labs/flux-2-flex"
 

@@ -3,6 +3,7 @@
 import base64
 import re
 import urllib.parse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -47,10 +48,15 @@ class ImageKind(ParameterKind):
             _check_data_uri(field, value, found)
         elif not re.match(_LINK, value):
             is_file = "://" not in value and not value.startswith("data:")
-            raise self.refusal(field, value, "; wrap the name of a file in pathlib.Path" if is_file else "")
+            raise self._not_a_link(field, value) if is_file else self.refusal(field, value)
         elif re.search(r"\s", value):
-            raise self.refusal(field, value, "; a URL holds no white space")
+            raise self.refusal(field, value, "a URL has no white space")
         check_encodable(field, value)
+
+    def _not_a_link(self, field: str, value: str) -> InputError:
+        # Not a hint: it is about Python, and other faces have their own words for this kind.
+        allowed = f"must be {self.phrase}; wrap the name of a file in pathlib.Path"
+        return InputError(field, value, allowed, kind=self)
 
     def read_text(self, field: str, text: str, folder: Path) -> str | Path:
         """Read a link, or a path relative to *folder*."""
@@ -62,7 +68,7 @@ class ImageKind(ParameterKind):
         if _LINK_OR_DATA.match(text):
             return text
         if not text or _SCHEME.match(text):
-            raise InputError(field, value, "allowed is the path of a file, an http(s) URL or a data URI")
+            raise InputError(field, value, "must be the path of a file, an http(s) URL or a data URI")
         return folder / text
 
 
@@ -70,7 +76,7 @@ def _check_data_uri(field: str, value: str, found: re.Match[str]) -> None:
     """Refuse a data URI that cannot hold an image; the bytes themselves are not examined."""
     kind, marks = found[1].lower(), found[2].lower()
     if kind and kind != "application/octet-stream" and not kind.startswith("image/"):
-        raise InputError(field, value, f"allowed is the data URI of an image, and this one is {kind}")
+        raise InputError(field, value, f"must be the data URI of an image, and this one is {kind}")
     try:
         payload = urllib.parse.unquote_to_bytes(value[found.end() :])
         data = base64.b64decode(b"".join(payload.split()), validate=True) if marks.endswith(";base64") else payload
@@ -95,12 +101,16 @@ class ImagesKind(ParameterKind):
 
     @property
     def phrase(self) -> str:
-        """How many images, and of what sort."""
-        return f"a list of at most {self.most_images} images, each {_AN_IMAGE}"
+        """The maximum number of images, and the kinds of images."""
+        return self.phrase_in({})
+
+    def phrase_in(self, words: Mapping[str, str]) -> str:
+        """Return the maximum number and the kinds of images; *words* may have another phrase for one image."""
+        return f"a list of at most {self.most_images} images, each {_IMAGE_KIND.phrase_in(words)}"
 
     @property
     def summary(self) -> str:
-        """How many images."""
+        """The maximum number of images."""
         return f"up to {self.most_images} files, URLs or data URIs"
 
     @property
@@ -115,7 +125,7 @@ class ImagesKind(ParameterKind):
         if not isinstance(value, list | tuple):
             raise self.refusal(field, value)
         if len(value) > self.most_images:
-            allowed = f"allowed is a list of at most {self.most_images} images, and it holds {len(value)}"
+            allowed = f"must be a list of at most {self.most_images} images, and it holds {len(value)}"
             raise InputError(field, value, allowed)
         for image in value:
             _IMAGE_KIND.check(field, image)
@@ -126,7 +136,7 @@ class ImagesKind(ParameterKind):
             return self.read_json(field, text, folder)
         value = guess(text)
         if not isinstance(value, list):
-            raise InputError(field, text, 'allowed is one image, or a JSON list as in ["a.png", "b.png"]')
+            raise InputError(field, text, 'must be one image, or a JSON list as in ["a.png", "b.png"]')
         return self.read_json(field, value, folder)
 
     def read_json(self, field: str, value: Any, folder: Path) -> list[str | Path]:

@@ -6,15 +6,16 @@ the file of the model that needs it, and nothing else changes.
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 
 from cometflux.errors import InputError
-from cometflux.models.words import closest, listed
+from cometflux.models.words import closest, listed, question
 
-# A spreadsheet may write a whole number as 7.0.
+# A spreadsheet may write the whole number 7 as 7.0.
 _INTEGER = re.compile(r"([+-]?[0-9]{1,25})(?:\.0{1,9})?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,25}(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[eE][+-]?[0-9]{1,3})?")
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -86,9 +87,13 @@ class ParameterKind(ABC):
         """
         return value
 
-    def refusal(self, field: str, value: object, hint: str = "") -> InputError:
+    def phrase_in(self, words: Mapping[str, str]) -> str:
+        """Return the allowed values as a phrase; *words* has another phrase for some kinds, by their names."""
+        return words.get(self.name, self.phrase)
+
+    def refusal(self, field: str, value: object, hint: str | None = None) -> InputError:
         """Return the error for a value that is not allowed."""
-        return InputError(field, value, f"allowed is {self.phrase}{hint}")
+        return InputError(field, value, f"must be {self.phrase}", kind=self, hint=hint)
 
 
 @attrs.frozen
@@ -124,7 +129,7 @@ def check_encodable(field: str, value: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        allowed = f"allowed is text that UTF-8 can encode; character {error.start + 1} is half of a surrogate pair"
+        allowed = f"must be text that UTF-8 can encode; character {error.start + 1} is half of a surrogate pair"
         raise InputError(field, value, allowed) from error
 
 
@@ -240,10 +245,10 @@ class BooleanKind(ParameterKind):
             raise self.refusal(field, value)
 
     def read_text(self, field: str, text: str, folder: Path) -> bool:
-        """Read ``true``, ``no`` and their like."""
+        """Read ``true``, ``no`` and similar words."""
         value = _WORDS.get(text.strip().lower())
         if value is None:
-            raise InputError(field, text, "allowed is true or false")
+            raise InputError(field, text, "must be true or false")
         return value
 
 
@@ -268,7 +273,7 @@ class ChoiceKind(ParameterKind):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        """A string out of the choices."""
+        """A string, one of the choices."""
         return {"type": "string", "enum": list(self.choices)}
 
     @property
@@ -281,9 +286,8 @@ class ChoiceKind(ParameterKind):
         if isinstance(value, str) and value in self.choices:
             return
         if not isinstance(value, str):
-            raise self.refusal(field, value, "; give it as a string, in quotes")
-        close = closest(value, self.choices)
-        raise self.refusal(field, value, f"; did you mean {close!r}?" if close else "")
+            raise self.refusal(field, value, "give it as a string, in quotes")
+        raise self.refusal(field, value, question(closest(value, self.choices)))
 
     def read_text(self, field: str, text: str, folder: Path) -> str:
         """Take the word without the space around it."""
@@ -291,8 +295,8 @@ class ChoiceKind(ParameterKind):
 
 
 def guess(text: str) -> Any:
-    """Read a text of no known kind: JSON if it is JSON, else the text."""
-    import json  # needed for what people write only
+    """Read a text of unknown kind: as JSON if it is JSON, else as the text itself."""
+    import json  # here, because it is needed only for texts that people write
 
     try:
         return json.loads(text, parse_constant=_refuse)

@@ -1,4 +1,4 @@
-"""The class that every model extends, the models by name, and the check of an input."""
+"""The base class of every model, the models by name, and the check of an input."""
 
 import re
 from collections.abc import Mapping
@@ -9,23 +9,23 @@ import attrs
 
 from cometflux.errors import InputError
 from cometflux.models.parameters import PARAMETER, PROMPT, RULE, Parameter, Rule
-from cometflux.models.words import closest, listed
+from cometflux.models.words import closest, listed, question
 
 IGNORED = "the service would ignore it, and the picture would still be paid"
 
 
 @attrs.frozen(kw_only=True)
 class Flux:
-    """What every model here has in common."""
+    """The base class of every model."""
 
     model: ClassVar[str]
-    """The name at the service, ``owner/name``."""
+    """The service's name for the model, ``owner/name``."""
 
     prompt: str = attrs.field(metadata=PROMPT)
-    """What the image should show. Required."""
+    """Description of the image. Required."""
 
     def __new__(cls, *args: object, **given: object) -> Self:
-        """Refuse what the class does not take; Python would not say what may be meant."""
+        """Refuse arguments that the class does not take, and suggest a name. Python's own error would not."""
         if cls in _CLASSES:
             if args:
                 raise InputError("prompt", args[0], f"give it by its name: {cls.__name__}(prompt=...)")
@@ -44,7 +44,7 @@ class Flux:
             rule(self, name, getattr(self, name))
 
     def to_input(self) -> dict[str, Any]:
-        """Return the input for the service, without what was left to it. Files are not read yet."""
+        """Return the input for the service, without the parameters that are None. Files are not read yet."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name in _by_name(type(self))
@@ -62,7 +62,7 @@ MODELS: Mapping[str, type[Flux]] = MappingProxyType(_MODELS)
 
 
 def register(*models: type[Flux]) -> None:
-    """Add classes to `MODELS`, and to what `find` finds."""
+    """Add classes to `MODELS`, so that `find` finds them."""
     for model in models:
         _MODELS[model.model] = model
         _CLASSES.add(model)
@@ -87,14 +87,14 @@ def find(name: str) -> type[Flux]:
         InputError: no model has this name.
     """
     if not isinstance(name, str):
-        raise InputError("model", name, "allowed is the name of a model, as a string")
+        raise InputError("model", name, "must be the name of a model, as a string")
     model = _BY_ANY_NAME.get(name.casefold())
     if model is not None:
         return model
     close = closest(name, _BY_ANY_NAME)
-    question = f"did you mean {_slug(_BY_ANY_NAME[close])!r}? " if close else ""
-    known = listed(map(_slug, MODELS.values()), "and")
-    raise InputError("model", name, f"{question}the models are {known}")
+    known = f"the models are {listed(map(_slug, MODELS.values()), 'and')}"
+    meant = question(close and _slug(_BY_ANY_NAME[close]))
+    raise InputError("model", name, f"{meant} {known}" if meant else known)
 
 
 def parameters(model: type[Flux] | str) -> tuple[Parameter, ...]:
@@ -123,7 +123,7 @@ def _by_name(model: type[Flux]) -> Mapping[str, Parameter]:
 
 
 def check_input(model: str, input: Mapping[str, Any]) -> None:  # noqa: A002 - the service's own word
-    """Check a raw input as the class of its model would; a model that has no class here passes.
+    """Check a raw input as the class of its model does. The input of a model without a class here always passes.
 
     Raises:
         InputError: a parameter is unknown to the model, missing, or has a value that is not allowed.
@@ -131,7 +131,7 @@ def check_input(model: str, input: Mapping[str, Any]) -> None:  # noqa: A002 - t
     known = MODELS.get(model)
     if known is None:
         if model.lower() in MODELS:
-            raise InputError("model", model, f"did you mean {model.lower()!r}?")
+            raise InputError("model", model, "no model has this name", hint=question(model.lower()))
         return
     for name, value in input.items():
         _check_given(known, name, value)
@@ -143,12 +143,12 @@ def check_input(model: str, input: Mapping[str, Any]) -> None:  # noqa: A002 - t
 
 def _check_given(model: type[Flux], name: object, value: object) -> None:
     if not isinstance(name, str):
-        raise InputError("input", name, "the name of a parameter is a string")
+        raise InputError("input", name, "the name of a parameter must be a string")
     parameter = _by_name(model).get(name)
     if parameter is None:
         raise _unknown(model, name, value)
     if value is None and not parameter.required:
-        raise InputError(name, value, "leave the parameter out instead, and the service takes its default")
+        raise InputError(name, value, "leave the parameter out instead, so that the service uses its default")
 
 
 def _unknown(model: type[Flux], name: str, value: object) -> InputError:
@@ -168,15 +168,15 @@ def _hints(model: type[Flux], name: str) -> list[str]:
         named = elsewhere if len(elsewhere) <= 3 else [*elsewhere[:3], "others"]
         hints.append(f"{name} is a parameter of {listed(named, 'and')}")
     own = _by_name(model)
-    # A name that is right elsewhere is no slip of the pen.
-    slip = None if elsewhere else closest(name, own)
-    close = slip or next((known for known in own if name in known.split("_")), None)
-    if close:
-        hints.append(f"did you mean {close!r}?")
+    # A name that another model has is not a typing error.
+    typo = None if elsewhere else closest(name, own)
+    close = typo or next((known for known in own if name in known.split("_")), None)
+    if meant := question(close):
+        hints.append(meant)
     return hints or [f"its parameters are {listed(own, 'and')}"]
 
 
-# What the models, their siblings and the service's own examples call a reference image.
+# Names of reference images in these models, in related models and in the service's own examples.
 _REFERENCE = r"((input|control|reference|init)_images?|images?(_urls?|_prompts?)?)(_\d+)?"
 _SEVERAL = r"images|urls|prompts|_\d+$"
 

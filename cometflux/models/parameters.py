@@ -1,4 +1,4 @@
-"""One parameter of a model, and the fields by which a model declares its parameters."""
+"""One parameter of a model, and the functions with which a model declares its parameters."""
 
 import reprlib
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from cometflux.models.kinds import BooleanKind, ChoiceKind, IntegerKind, NumberK
 
 @attrs.frozen(kw_only=True)
 class Parameter:
-    """One parameter of a model, as far as the service publishes it."""
+    """One parameter of a model, as the service publishes it."""
 
     name: str = ""
     kind: ParameterKind
@@ -55,13 +55,13 @@ class Parameter:
         self.kind.check(self.name, value)
 
 
-# The field makers. Each puts a Parameter in the field's metadata, and a rule if other fields matter. The checks run
-# when all fields are set: a validator for each field would cost more than all checks together.
+# These functions make fields. Each puts a Parameter into the field's metadata, and a rule if other fields matter. The
+# checks run after all fields are set, because a validator for each field would cost more than all checks together.
 
 PARAMETER = "cometflux.parameter"
 RULE = "cometflux.rule"
 Rule: TypeAlias = Callable[[Any, str, Any], None]
-"""Checks one parameter against the others: called with the model's object, the name and the value."""
+"""Checks one parameter against the others. It is called with the model's object, the name and the value."""
 
 # A job may hold megabytes of image; its repr should not.
 _short = reprlib.Repr()
@@ -69,13 +69,13 @@ _short.maxstring = _short.maxother = 120
 
 
 def optional(kind: ParameterKind, *, default: Any = None, rule: Rule | None = None, **options: Any) -> Any:
-    """Take a value of *kind*, or None; *options* go to `attrs.field`."""
+    """Make a field for a value of *kind*, or None; *options* go to `attrs.field`."""
     metadata = {PARAMETER: Parameter(kind=kind, default=default), RULE: rule}
     return attrs.field(default=None, metadata=metadata, **options)
 
 
 def choice(alias: Any, *, default: str, rule: Rule | None = None) -> Any:
-    """Take one of the values of the Literal *alias*."""
+    """Make a field for one of the values of the Literal *alias*."""
     return optional(ChoiceKind(get_args(alias)), default=default, rule=rule)
 
 
@@ -86,36 +86,36 @@ def whole(
     default: int | None = None,
     rule: Rule | None = None,
 ) -> Any:
-    """Take a whole number from *least* to *most*; without them, any of 64 bits."""
+    """Make a field for a whole number from *least* to *most*; without them, for any of 64 bits."""
     return optional(IntegerKind(least, most), default=default, rule=rule)
 
 
 def number(least: float, most: float, *, default: float, rule: Rule | None = None) -> Any:
-    """Take a number from *least* to *most*, whole or not."""
+    """Make a field for a number from *least* to *most*, whole or not."""
     return optional(NumberKind(least, most), default=default, rule=rule)
 
 
 def flag(*, default: bool) -> Any:
-    """Take True or False."""
+    """Make a field for True or False."""
     return optional(BooleanKind(), default=default)
 
 
 def image() -> Any:
-    """Take one reference image."""
+    """Make a field for one reference image."""
     return optional(ImageKind(), repr=_short.repr)
 
 
 def images(*, most: int) -> Any:
-    """Take a list of up to *most* reference images."""
+    """Make a field for a list of up to *most* reference images."""
     return optional(ImagesKind(most), default=(), converter=frozen_list, repr=_short.repr)
 
 
 def frozen_list(value: Any) -> Any:
-    """Copy a list and the mappings in it as a tuple, so that it does not change with the caller's."""
+    """Copy a list, and the mappings in it, to a tuple, so that later changes of the caller's list have no effect."""
     if not isinstance(value, list):
         return value
     return tuple(dict(item) if isinstance(item, Mapping) else item for item in value)
 
 
-# A required field is spelled out, because type checkers take any other call for a default.
+# A required field calls attrs.field directly, because type checkers take any other call for a default.
 PROMPT = {PARAMETER: Parameter(kind=TextKind(), required=True)}

@@ -1,4 +1,4 @@
-"""In a notebook: pictures below the cell, and a bar that shows how far a batch is.
+"""Show pictures below a notebook's cell, and a progress bar for a batch.
 
 ::
 
@@ -7,8 +7,8 @@
     async for outcome in progress(session.generate(jobs, save_to="images")):
         ...
 
-Importing this module in a notebook lets it show the pictures of a `Prediction` and an `Outcome`. The bar is one of tqdm
-and needs the extra ``notebook``. Outside a notebook no bar is drawn.
+After this import, a notebook shows the pictures of a `Prediction` and an `Outcome`. The bar is tqdm's and needs the
+extra ``notebook``. Outside a notebook no bar is drawn.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import AsyncIterable
 from typing import Any, Self
 
-from cometflux.errors import ConfigError
+from cometflux.errors import needs_extra
 from cometflux.notebook import display
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction
@@ -28,12 +28,12 @@ from cometflux.predictions import Prediction
 _log = logging.getLogger("cometflux")
 
 _PAUSE = 0.25
-"""Seconds after an outcome within which it is drawn, even if no other comes."""
+"""Longest delay in seconds until an outcome is drawn, even if no other outcome comes."""
 
 
 def _shell() -> Any:
-    """Return the shell of IPython; None if there is none."""
-    # In a notebook IPython is loaded already.
+    """Return the IPython shell; None outside IPython."""
+    # In a notebook, IPython is already loaded.
     ipython = sys.modules.get("IPython")
     return None if ipython is None else ipython.get_ipython()
 
@@ -49,41 +49,38 @@ if (_here := _shell()) is not None:
 
 
 def progress(outcomes: AsyncIterable[Outcome], *, total: int | None = None) -> "Progress":
-    """Yield the outcomes of a batch, and draw a bar in a notebook that shows how far the batch is.
+    """Yield the outcomes of a batch, and draw a progress bar in a notebook.
 
-    Leaving the loop stops the batch as it does without this, unless the batch has a name of its own.
+    Leaving the loop stops the batch as usual, unless a variable still refers to the batch.
 
     Args:
         outcomes: the return value of `Session.generate`.
-        total: how many there will be; None to take the number of jobs, if what was given to ``generate`` has one.
+        total: the number of outcomes; None to use the number of jobs, if the jobs given to ``generate`` have a length.
 
     Raises:
         ConfigError: this is a notebook, and the extra is not installed.
     """
     if total is None:
         total = operator.length_hint(outcomes, 0) or None
-    # A shell in a terminal has no kernel.
+    # The IPython shell in a terminal has no kernel.
     is_notebook = getattr(_shell(), "kernel", None) is not None
     return Progress(outcomes, make_bar(total) if is_notebook else None)
 
 
 def make_bar(total: int | None, **options: Any) -> Any:
-    """Make a bar for *total* jobs, None if nobody knows how many: a widget if ipywidgets is there, else a line of text.
+    """Make a bar for *total* jobs, or None if the number is unknown. *options* go to tqdm.
 
-    *options* go to tqdm.
+    The bar is a widget if ipywidgets is installed, else a line of text.
 
     Raises:
         ConfigError: tqdm is not installed.
     """
-    try:
-        with warnings.catch_warnings():
-            # It recommends ipywidgets; the line of text is as good.
-            warnings.simplefilter("ignore")
-            from tqdm.auto import tqdm
-    except ImportError as error:
-        raise ConfigError('progress() in a notebook needs an extra: pip install "cometflux[notebook]"') from error
-    # Jupyter marks stderr red. Without smoothing the time left is that of the average. At a fixed position a bar is not
-    # moved down by one that was left.
+    with needs_extra("progress() in a notebook", "notebook", "tqdm"), warnings.catch_warnings():
+        # It warns if ipywidgets is missing, but the line of text is as good.
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+    # On stdout, because Jupyter shows stderr in red. Without smoothing, the time left comes from the average rate. At a
+    # fixed position, an unfinished bar does not move the next one down.
     return tqdm(**{"total": total, "unit": "job", "smoothing": 0, "position": 0, "file": sys.stdout, **options})
 
 
@@ -109,26 +106,26 @@ class Progress:
         return outcome
 
     def _draw(self, outcome: Outcome | None) -> None:
-        """Draw one more outcome; with None, how the batch ended."""
+        """Draw one more outcome, or close the bar if *outcome* is None."""
         if self._bar is None:
             return
         try:
             self._bar.close() if outcome is None else self._count(outcome)
-        except Exception:  # noqa: BLE001 - it is the notebook's, and may raise anything
-            # No outcome is lost because of a drawing.
+        except Exception:  # noqa: BLE001 - the bar belongs to the notebook and may raise anything
+            # No outcome is lost because a bar cannot be drawn.
             self._bar.disable, self._bar = True, None
-            _log.exception("the progress cannot be drawn any more")
+            _log.exception("the progress bar cannot be drawn any more")
 
     def _count(self, outcome: Outcome) -> None:
         is_unsaved = outcome.kind is OutcomeKind.SUCCEEDED and outcome.error is not None
         self._counts["not saved" if is_unsaved else str(outcome.kind).replace("_", " ")] += 1
         words = ", ".join(f"{count} {kind}" for kind, count in self._counts.items())
         self._bar.set_postfix_str(words, refresh=False)
-        # An outcome of an earlier run says nothing about the time left.
+        # The time left must not depend on outcomes of an earlier run.
         self._bar.initial += outcome.resumed
         self._bar.update()
-        # tqdm leaves out an outcome that comes soon after another. The timer knows the bar only: it must not keep a
-        # batch that is dropped.
+        # tqdm does not draw an outcome that comes soon after another, so a timer does. The timer refers only to the
+        # bar, because it must not keep a dropped batch alive.
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._bar.refresh)

@@ -1,8 +1,8 @@
-"""What a notebook shows of a prediction and of an outcome: the pictures, what they are, or why there are none.
+"""Show a prediction or an outcome in a notebook: the pictures with a caption, or why there are none.
 
-Nothing here goes over the network, and every text from outside stays text. A frontend takes ``text/html`` first, so the
-pictures stand there with their caption; a single one stands in the bundle under its own type, too, for what knows
-images only, such as an export to PDF.
+Nothing here uses the network, and all text from outside is escaped. Frontends prefer ``text/html``, so it has the
+pictures with their caption. A single picture is also in the bundle under its own media type, for programs that show
+only images, such as an export to PDF.
 """
 
 import base64
@@ -21,31 +21,31 @@ from cometflux.outcomes import Outcome
 from cometflux.predictions import Prediction
 
 LARGEST_SHOWN = 4 * 1024 * 1024
-"""So many bytes of pictures one output of a cell holds at most; a notebook keeps them for ever. Others are linked."""
+"""Maximum bytes of pictures in one output of a cell, because a notebook stores them. Other pictures are linked."""
 _LONGEST_TEXT = 300
 _STYLE = "display:inline-block;max-width:min(100%,32em);max-height:32em;height:auto;margin:0 .5em .5em 0"
 
 
 @attrs.frozen(kw_only=True)
 class _Picture:
-    """One picture as it is shown: its bytes, or where it is, or why it cannot be shown."""
+    """One picture to show: its bytes, or its URL, or why it cannot be shown."""
 
     data: bytes | None = None
-    """None where it is not shown in place."""
-    place: str | None = None
-    """A URL for the browser; None where there is none."""
+    """None if the picture is not stored in the notebook."""
+    url: str | None = None
+    """A URL for the browser; None if there is no URL."""
     words: str = ""
 
 
 def show_prediction(prediction: Prediction) -> dict[str, str]:
-    """Return what a notebook shows of a prediction, by media type."""
+    """Return a notebook's view of a prediction, by media type."""
     facts = [str(prediction.status), *_known(prediction.model, prediction.id)]
     trouble = _trouble(None, prediction.error)
     return _bundle(prediction, _outputs(prediction), facts, _prompt(prediction.input), trouble)
 
 
 def show_outcome(outcome: Outcome) -> dict[str, str]:
-    """Return what a notebook shows of an outcome, by media type. Reads its files."""
+    """Return a notebook's view of an outcome, by media type. Reads its files."""
     prediction = outcome.prediction
     pictures = _files(outcome.files) if outcome.files or prediction is None else _outputs(prediction)
     facts = [str(outcome.kind), *_known(outcome.job.model, outcome.key, prediction.id if prediction else None)]
@@ -79,8 +79,8 @@ def _outputs(prediction: Prediction) -> Iterator[_Picture]:
 def _output(url: str, room: int) -> _Picture:
     if url[:5].lower() != "data:":
         is_web = url[:8].lower().startswith(("https://", "http://"))
-        return _Picture(place=url) if is_web else _Picture(words=url)
-    # Base64 takes a third more.
+        return _Picture(url=url) if is_web else _Picture(words=url)
+    # Base64 is a third longer than the bytes.
     if len(url) > 4 * room // 3 + 100:
         return _Picture(words="a picture too large to be shown here")
     try:
@@ -92,7 +92,7 @@ def _output(url: str, room: int) -> _Picture:
 def _files(paths: tuple[Path | StoredFile, ...]) -> Iterator[_Picture]:
     room = LARGEST_SHOWN
     for path in paths:
-        # What is in an object store would have to be asked for.
+        # A picture in an object store would have to be downloaded.
         picture = _file(path, room) if isinstance(path, Path) else _Picture(words=str(path))
         room -= len(picture.data or b"")
         yield picture
@@ -101,14 +101,14 @@ def _files(paths: tuple[Path | StoredFile, ...]) -> Iterator[_Picture]:
 def _file(path: Path, room: int) -> _Picture:
     try:
         if path.stat().st_size > room:
-            return _Picture(place=_relative(path), words=str(path))
+            return _Picture(url=_relative(path), words=str(path))
         return _Picture(data=path.read_bytes(), words=str(path))
     except OSError as error:
         return _Picture(words=f"{path}: {error.strerror or error}")
 
 
 def _relative(path: Path) -> str | None:
-    """Name a file as a notebook in the working folder can link to it; None where it lies elsewhere."""
+    """Return a link to a file for a notebook in the working folder; None if the file is elsewhere."""
     try:
         return quote(path.absolute().relative_to(Path.cwd()).as_posix())
     except ValueError:
@@ -120,13 +120,13 @@ def _relative(path: Path) -> str | None:
 
 def _bundle(shown: object, found: Iterable[_Picture], facts: list[str], prompt: str, trouble: str) -> dict[str, str]:
     pictures = [*found]
-    if any(picture.place and not picture.words for picture in pictures):
+    if any(picture.url and not picture.words for picture in pictures):
         facts = [*facts, "kept by the service for about an hour"]
     rows = ["".join(map(_image, pictures)), _text("em", prompt), _text("small", " · ".join(facts))]
     if trouble:
         rows.append(_text("strong", trouble))
     inner = "".join(f"<div>{row}</div>" for row in rows if row)
-    # Without these classes a prompt with two dollar signs is taken for a formula.
+    # Without these classes a prompt with two dollar signs would be shown as a formula.
     page = f'<div class="cometflux mathjax_ignore tex2jax_ignore" style="margin-bottom:1em">{inner}</div>'
     return {"text/plain": repr(shown), "text/html": page, **_single(pictures)}
 
@@ -143,17 +143,17 @@ def _image(picture: _Picture) -> str:
         source = f"data:{kind};base64,{base64.b64encode(picture.data).decode()}"
     elif picture.data is not None:
         return _text("div", f"{picture.words or 'an output'}: not a picture")
-    elif picture.place is None:
+    elif picture.url is None:
         return _text("div", picture.words)
     else:
-        source = html.escape(picture.place)
+        source = html.escape(picture.url)
     image = f'<img src="{source}" alt="{html.escape(picture.words)}" style="{_STYLE}" referrerpolicy="no-referrer">'
-    if picture.place is None:
+    if picture.url is None:
         return image
     return f'<a href="{source}" target="_blank" rel="noopener noreferrer">{image}</a>{_text("div", picture.words)}'
 
 
 def _text(tag: str, words: str) -> str:
     short = words if len(words) <= _LONGEST_TEXT else f"{words[: _LONGEST_TEXT - 1]}…"
-    # Isolated, for a text may hold characters that turn the direction of what follows.
+    # Isolated, because a text may hold characters that change the direction of the text after it.
     return f"<{tag}><bdi>{html.escape(short)}</bdi></{tag}>" if words else ""

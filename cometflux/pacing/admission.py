@@ -1,20 +1,22 @@
-"""The line of requests that wait for the pacer: first come, first served."""
+"""The queue of submissions that wait for the pacer: first come, first served."""
 
 import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
 
+from cometflux.pacing.limiter import Ending, Ticket
 from cometflux.pacing.pacer import Pacer
 
 
 class AdmissionQueue:
-    """Lets requests through as the pacer says, in the order in which they came.
+    """Lets requests through as the pacer says, in the order in which they came. It is a `Limiter`.
 
     Args:
-        pacer: when the next one may leave.
+        pacer: when the next request may leave.
         clock: the loop's clock, in seconds.
         call_at: calls a function at a time of that clock.
+        on_pause: called with the seconds of each new pause, and with None for a refusal that is part of an older one.
     """
 
     def __init__(
@@ -22,38 +24,43 @@ class AdmissionQueue:
         pacer: Pacer,
         clock: Callable[[], float],
         call_at: Callable[[float, Callable[[], None]], asyncio.TimerHandle],
+        on_pause: Callable[[float | None], None],
     ) -> None:
         self._pacer = pacer
         self._clock = clock
         self._call_at = call_at
+        self._on_pause = on_pause
         self._line: deque[asyncio.Future[float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def enter(self) -> float:
-        """Wait until a request may leave; it counts as under way until `leave` is called.
-
-        Returns:
-            The moment by which the pacer knows it.
-        """
+    async def acquire(self) -> Ticket:
+        """Wait until a request may leave; it counts as in flight until `report` is called."""
         now = self._clock()
         if not self._line and self._pacer.opens(now) <= now:
-            return self._pacer.enter(now)
+            return Ticket(self._pacer.enter(now))
         place: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._line.append(place)
         self._let_through()
         try:
-            return await place
+            return Ticket(await place)
         except asyncio.CancelledError:
             # Let through and cancelled at the same time: others wait for its place.
             if place.done() and not place.cancelled():
-                self.leave()
+                self.report(Ticket(place.result()), "unused")
             raise
 
-    def leave(self) -> None:
-        """Note that a request is no longer under way."""
-        self._pacer.leave()
+    def report(self, ticket: Ticket, ending: Ending, retry_after: float | None = None) -> None:
+        """Give a ticket back, and let the next request leave if it may."""
+        pause = self._pacer.report(ticket.sent, self._clock(), ending, retry_after)
+        if ending == "refused":
+            self._on_pause(pause)
         if self._line:
             self._let_through()
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing leave for some seconds, polls included."""
+        now = self._clock()
+        self._pacer.hold_both(now + seconds, now)
 
     def _let_through(self) -> None:
         line = self._line

@@ -5,15 +5,14 @@ Time is a parameter.
 
 import math
 
-from cometflux.errors import ConfigError
 from cometflux.pacing.adaptive_rate import AdaptiveRate
+from cometflux.pacing.limiter import Ending
+from cometflux.protocol.rate_headers import LONGEST_PAUSE
 
 FIRST_PAUSE = 0.25
 """Seconds to pause after a first 429 that names no time; it doubles with each pause that earns another."""
 LONGEST_OWN_PAUSE = 30.0
 """The longest pause that we choose ourselves, in seconds."""
-LONGEST_PAUSE = 300.0
-"""The longest pause of all, in seconds."""
 FIRST_WINDOW = 10
 """So many requests may be under way at first, and after each pause."""
 _PATIENCE = 1.0
@@ -21,17 +20,6 @@ _PATIENCE = 1.0
 _SLOWEST, _FASTEST = 1e-6, 1e9
 _LATE = 0.05
 """A request that leaves later than it might, by so many seconds, does not make those behind it later."""
-
-
-def check_limit(name: str, value: object) -> None:
-    """Refuse what is no number of requests a minute.
-
-    Raises:
-        ConfigError: *value* is neither None nor a number above 0.
-    """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (is_number and 0 < value < math.inf):  # type: ignore[operator]
-        raise ConfigError(f"{name}={value!r}: allowed are None and a number of requests a minute above 0")
 
 
 class Pacer:
@@ -50,6 +38,8 @@ class Pacer:
     """
 
     def __init__(self, most: int, per_minute: float | None = None) -> None:
+        self.mate: Pacer | None = None
+        """The pacer of the session's other requests, which pauses when this one must; None if there is none."""
         self._most = most
         self._window = min(FIRST_WINDOW, most)
         self._grows = 0.0
@@ -99,6 +89,22 @@ class Pacer:
     def leave(self) -> None:
         """Note that a request is no longer under way."""
         self._under_way -= 1
+
+    def report(self, sent: float, now: float, ending: Ending, retry_after: float | None = None) -> float | None:
+        """Note how the request that left at *sent* ended. If it was refused for its speed, the mate pauses, too.
+
+        Returns:
+            The length of a new pause in seconds; None if there is no new one.
+        """
+        pause = None
+        if ending == "accepted":
+            self.accepted(sent)
+        elif ending == "refused":
+            pause = self.refused(sent, now, retry_after)
+            if self.mate is not None:
+                self.mate.hold(self._resume, now)
+        self.leave()
+        return pause
 
     def rate(self, now: float) -> float:
         """Return how many requests a second may leave."""
@@ -157,7 +163,13 @@ class Pacer:
             self._is_free = False
             self._window = min(self._window, FIRST_WINDOW)
 
-    def told(self, remaining: float, reset: float, now: float) -> None:
+    def hold_both(self, until: float, now: float) -> None:
+        """Pause, and let the mate pause."""
+        self.hold(until, now)
+        if self.mate is not None:
+            self.mate.hold(until, now)
+
+    def heed_quota(self, remaining: float, reset: float, now: float) -> None:
         """Heed an answer that tells how many requests remain, and in how many seconds there are more again."""
         now = self._keep_up(now)
         resets = now + _bounded(reset)

@@ -14,15 +14,16 @@ import attrs
 from cometflux.errors import (
     AnswerError,
     CometfluxError,
-    ConfigError,
     ConnectError,
     Money,
     OutputError,
     RateLimitError,
     RejectedError,
 )
+from cometflux.number_checks import count_from, seconds_up_to
 from cometflux.pacing.retry_budget import RetryBudget
 from cometflux.protocol.requests import Request
+from cometflux.protocol.responses import is_transient
 
 with warnings.catch_warnings():
     # backoff 2.2 asks asyncio in a way that Python 3.14 deprecates.
@@ -30,14 +31,7 @@ with warnings.catch_warnings():
     import backoff
 
 
-def _check_tries(_: Any, field: "attrs.Attribute[Any]", value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{field.name}={value!r}: allowed is a whole number from 1")
-
-
-def _check_wait(_: Any, field: "attrs.Attribute[Any]", value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:
-        raise ConfigError(f"{field.name}={value!r}: allowed are more than 0 and at most 3600 seconds")
+_wait = seconds_up_to(3600)
 
 
 @attrs.frozen(kw_only=True)
@@ -47,20 +41,27 @@ class RetryPolicy:
     A refusal for going too fast (429) is no failure and uses up no try: the whole session pauses, then goes on.
     """
 
-    tries: int = attrs.field(default=5, validator=_check_tries)
+    tries: int = attrs.field(default=5, validator=count_from(1))
     """How often to try altogether; 1 means never again."""
-    wait: float = attrs.field(default=0.5, validator=_check_wait)
+    wait: float = attrs.field(default=0.5, validator=_wait)
     """Seconds before the second try; twice as long before each further one, and up to a quarter more by chance."""
-    longest_wait: float = attrs.field(default=30.0, validator=_check_wait)
+    longest_wait: float = attrs.field(default=30.0, validator=_wait)
     """The most seconds between two tries, before the quarter that chance may add."""
-    throttled_for: float = attrs.field(default=900.0, validator=_check_wait)
+    throttled_for: float = attrs.field(default=900.0, validator=_wait)
     """For how many seconds one job is offered again and again while the service answers 429."""
 
 
 class Retries:
-    """How much repeating there may be in a whole session, by the clock of its loop; see `RetryBudget`."""
+    """The retry policy of a session, and how much retrying there may be in it altogether; see `RetryBudget`.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Args:
+        clock: the loop's clock, in seconds.
+        policy: how to retry.
+    """
+
+    def __init__(self, clock: Callable[[], float], policy: RetryPolicy | None = None) -> None:
+        self.policy = policy or RetryPolicy()
+        """How to retry one request."""
         self._clock = clock
         self._extras = RetryBudget()
 
@@ -154,7 +155,7 @@ def may_retry(request: Request, error: CometfluxError) -> bool:
         case OutputError():
             return error.is_transient
         case RejectedError():
-            return error.status is not None and (error.status >= 500 or error.status in (408, 425, 429))
+            return error.status is not None and is_transient(error.status)
         case ConnectError() | AnswerError():
             return True
         case _:

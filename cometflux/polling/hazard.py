@@ -1,15 +1,15 @@
-"""When predictions end: an estimate, made from what questions have shown. Pure arithmetic; ages are in seconds.
+"""Estimate when predictions end, from the polls so far. Pure arithmetic; ages are in seconds.
 
-A question shows only that a prediction was over, or was not, at some age. So its end is known to lie between two
-questions (it is interval censored), and of one that still runs it is known only how long it has run (right censored).
-Both are counted on a grid of ages, each a tenth longer than the one before, and the hazard of ending is estimated from
-these counts by the EM algorithm with smoothing in between:
+A poll shows only whether a prediction was over at some age. So its end is known to lie between two polls (interval
+censored), and for a prediction that still runs only its age is known (right censored). Both are counted on a grid of
+ages, each a tenth longer than the one before. The hazard of ending is estimated from these counts by the EM algorithm
+with smoothing between the rounds:
 
     B. W. Silverman, M. C. Jones, J. D. Wilson, D. W. Nychka, "A smoothed EM approach to indirect estimation problems",
     Journal of the Royal Statistical Society B 52 (1990).
 
-What was seen long ago counts less than what was seen lately, so the estimate follows a service that changes. Memory is
-bounded by the grid, and counting takes a time that does not depend on how much was seen before.
+Old observations count less than new ones, so the estimate follows a service that changes. Memory is bounded by the
+grid, and the time to count an observation does not depend on the number of earlier ones.
 """
 
 import math
@@ -20,16 +20,16 @@ from itertools import accumulate, pairwise
 _FIRST, _LAST, _RATIO = 0.02, 3600.0, 1.1
 _EDGES = [0.0, *(_FIRST * _RATIO**step for step in range(math.ceil(math.log(_LAST / _FIRST, _RATIO)) + 1))]
 _COUNT = len(_EDGES) - 1
-# Ages are looked up by their roots: that is the scale on which the density of questions is even within a bin.
+# Ages are looked up by their square roots, because on that scale the density of polls is even within a bin.
 _ROOTS = [math.sqrt(edge) for edge in _EDGES]
 _STEP = math.log(_RATIO)
 _OLD_AFTER = 500
-"""After so many ends, what was seen before them counts 1/e as much."""
+"""After this many ends, an observation counts 1/e as much."""
 _LARGEST_WEIGHT = 1e6
 _LEAST = 1e-3
-"""Less than so many ends are as good as none."""
+"""A smaller number of ends counts as zero."""
 _PRIOR, _PRIOR_RATE = 0.005, 5.0
-"""What is assumed before anything is seen counts as so many predictions, which end at this rate at any age."""
+"""The prior counts as this many predictions, which end at this rate at any age."""
 _ROUNDS = 3
 _NARROWEST, _WIDEST = 0.06, 0.5
 
@@ -39,10 +39,10 @@ class Hazard:
 
     def __init__(self, rates: Sequence[float]) -> None:
         self.rates = rates
-        """In each bin: how many of those that run end there, per unit of the logarithm of age."""
+        """The hazard in each bin, per unit of the logarithm of age."""
         self._risks = [*accumulate((rate * _STEP for rate in rates), initial=0.0)]
         """The hazard from age 0 to each edge."""
-        # Where the hazard is rate/age, the integral of its root goes with the root of the age.
+        # The hazard is rate/age within a bin, so the integral of its root is proportional to the root of the age.
         widths = (later - earlier for earlier, later in pairwise(_ROOTS))
         areas = (2 * math.sqrt(rate) * width for rate, width in zip(rates, widths, strict=True))
         self._roots = [*accumulate(areas, initial=0.0)]
@@ -55,16 +55,16 @@ class Hazard:
     def after(self, age: float, gap: float) -> float:
         """Return the age at which the root of the hazard, integrated since *age*, reaches *gap*; inf if it never does.
 
-        With questions at such ages the density of questions goes with the root of the hazard: for a given number of
-        questions that finds the ends soonest (J. B. Keller, "Optimum checking schedules for systems subject to random
-        failure", Management Science 21, 1974).
+        Polls at such ages have a density proportional to the root of the hazard. For a given number of polls, that
+        finds the ends soonest (J. B. Keller, "Optimum checking schedules for systems subject to random failure",
+        Management Science 21, 1974).
         """
         goal = _read(_ROOTS, self._roots, math.sqrt(age)) + gap
         return math.inf if goal > self._roots[-1] else _read(self._roots, _ROOTS, goal) ** 2
 
 
 def _read(places: list[float], values: list[float], place: float) -> float:
-    """Read a curve that is straight between its points; beyond its last point it stays where it is."""
+    """Interpolate a curve that is straight between its points and constant after its last point."""
     right = bisect_right(places, place)
     if right >= len(places):
         return values[-1]
@@ -74,7 +74,7 @@ def _read(places: list[float], values: list[float], place: float) -> float:
 
 
 def _locate(age: float) -> float:
-    """Return where an age is on the grid: the number of its bin, and behind the point how far in it is."""
+    """Return an age's position on the grid: the number of its bin, plus the fraction of the bin before it."""
     root = math.sqrt(age)
     bin_ = bisect_right(_ROOTS, root) - 1
     if bin_ >= _COUNT:
@@ -83,23 +83,23 @@ def _locate(age: float) -> float:
 
 
 class CompletionTimes:
-    """What questions have shown about the predictions of one model."""
+    """Counts when the predictions of one model end, as far as polls show."""
 
     def __init__(self) -> None:
         self.ends = 0
         """How many predictions were seen to end."""
         self._weight = 1.0
-        """What is seen now counts so much; it grows, so that what was seen earlier counts less."""
+        """The weight of a new observation. It grows, so that earlier observations count less."""
         self._intervals: dict[tuple[int, int], float] = {}
         """How often an end was seen to lie between two bins."""
         self._running = [0.0] * (_COUNT + 1)
-        """Added up from the left: how many were seen running through a whole bin."""
+        """How many ran through a whole bin, as differences: the sum up to a bin is the bin's count."""
         self._partly = [0.0] * (_COUNT + 1)
-        """How many were seen running through a part of a bin, times the part."""
+        """How many ran through part of a bin, times the part."""
         self._rates: Sequence[float] = [_PRIOR_RATE] * _COUNT
 
     def ran(self, since: float, age: float) -> None:
-        """Count a prediction that was not over at *age*, and is known to have run at the age of *since*."""
+        """Count a prediction that was not over at *age*, and was already known to run at the age *since*."""
         start, end = _locate(max(since, 0.0)), _locate(max(since, age, 0.0))
         first, last = int(start), int(end)
         if first == last:
@@ -111,29 +111,29 @@ class CompletionTimes:
         self._running[last] -= self._weight
 
     def ended(self, since: float, age: float) -> None:
-        """Count a prediction that was over at *age*, and is known to have run at the age of *since*."""
+        """Count a prediction that was over at *age*, and was still running at the age *since*."""
         bins = (self._bin(since), self._bin(age))
         self._intervals[bins] = self._intervals.get(bins, 0.0) + self._weight
         self.ends += 1
         self._weight *= math.exp(1 / _OLD_AFTER)
         if self._weight > _LARGEST_WEIGHT:
-            self._weigh_anew()
+            self._rescale()
 
     @staticmethod
     def _bin(age: float) -> int:
         return min(int(_locate(max(age, 0.0))), _COUNT - 1)
 
-    def _weigh_anew(self) -> None:
-        """Let what is seen now count 1 again, and forget what counts for nothing."""
+    def _rescale(self) -> None:
+        """Set the weight of a new observation back to 1, and drop counts that are practically zero."""
         scale, self._weight = 1 / self._weight, 1.0
         self._intervals = {bins: n * scale for bins, n in self._intervals.items() if n * scale > _LEAST}
         self._running = [n * scale for n in self._running]
         self._partly = [n * scale for n in self._partly]
 
     def estimate(self) -> Hazard:
-        """Estimate the hazard from all that was seen; it begins with the estimate before."""
-        self._weigh_anew()
-        # Sums of fractions may come out a little below nothing.
+        """Estimate the hazard from all observations, starting from the previous estimate."""
+        self._rescale()
+        # Rounding may make the sums slightly negative.
         sums = zip(accumulate(self._running), self._partly, strict=True)
         alive = [max(whole + part, 0.0) for whole, part in sums][:_COUNT]
         for _ in range(_ROUNDS):
@@ -145,7 +145,7 @@ class CompletionTimes:
         return Hazard(self._rates)
 
     def _expect(self, hazard: Hazard, alive: Sequence[float]) -> tuple[list[float], list[float]]:
-        """Return how many ended in each bin, and how many were at risk there, if the hazard were as it is assumed."""
+        """Return the expected number of ends in each bin, and of predictions at risk there, for this *hazard*."""
         left = [hazard.surviving(edge) for edge in _EDGES]
         shares, rests = [0.0] * (_COUNT + 1), [0.0] * (_COUNT + 1)
         for (first, last), count in self._intervals.items():
@@ -155,24 +155,24 @@ class CompletionTimes:
                 sums[last + 1] -= value
         ends, at_risk = [], []
         for number, (share, rest) in enumerate(zip(accumulate(shares[:-1]), accumulate(rests[:-1]), strict=True)):
-            before, behind = left[number], left[number + 1]
-            ends.append(max((before - behind) * share, 0.0))
-            at_risk.append(alive[number] + max((before + behind) / 2 * share - rest, 0.0))
+            before, after = left[number], left[number + 1]
+            ends.append(max((before - after) * share, 0.0))
+            at_risk.append(alive[number] + max((before + after) / 2 * share - rest, 0.0))
         return ends, at_risk
 
 
 def _bandwidth(ends: Sequence[float]) -> float:
-    """Choose how widely to smooth, as for one hump that holds half of all ends: several humps stay apart so."""
+    """Choose the width of smoothing for a hump that holds half of all ends, so that several humps stay separate."""
     count = sum(ends)
     if count <= _LEAST:
         return _WIDEST
-    # 1.349 standard deviations of a normal distribution hold half of it; the rest is Silverman's rule of thumb.
+    # The middle half of a normal distribution is 1.349 standard deviations wide; the rest is Silverman's rule of thumb.
     width = 0.9 * _shortest_half(ends, count) / 1.349 / math.pow(max(count, 1.0), 0.2)
     return min(max(width, _NARROWEST), _WIDEST)
 
 
 def _shortest_half(ends: Sequence[float], count: float) -> float:
-    """Return the length, on the scale of logarithms, of the shortest interval that holds half of all ends."""
+    """Return the length of the shortest interval that holds half of all ends, on a logarithmic scale."""
     best, held, right = float(_COUNT), 0.0, 0
     for left in range(_COUNT):
         while right < _COUNT and held < count / 2:
@@ -187,7 +187,7 @@ def _shortest_half(ends: Sequence[float], count: float) -> float:
 
 
 def _smooth(values: Sequence[float], width: float) -> list[float]:
-    """Smooth by a normal distribution of this *width*; what would leave the grid at its ends is lost."""
+    """Smooth by a normal distribution of this *width*. Values that would fall outside the grid are lost."""
     reach = math.ceil(3 * width / _STEP)
     weights = [math.exp(-0.5 * (step * _STEP / width) ** 2) for step in range(-reach, reach + 1)]
     total = sum(weights)

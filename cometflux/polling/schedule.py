@@ -1,7 +1,7 @@
-"""When to ask again: one heap of due questions for all pending predictions. Time is a parameter.
+"""When to poll next: one heap of due polls for all pending predictions. Time is a parameter.
 
-How long the predictions of a model take is learned from the questions themselves, and the next question is put where
-it finds most; see `hazard`. Until enough is seen, questions are half a second apart.
+The completion times of each model are learned from the polls themselves, and each poll is placed at the age that finds
+the most ends; see `hazard`. Until enough is known, polls are half a second apart.
 """
 
 import heapq
@@ -11,49 +11,49 @@ from typing import Any
 from cometflux.polling.policy import LONGEST_INTERVAL, PollPolicy
 from cometflux.polling.timetable import UNLEARNED, ModelTimetable
 
-_MOST_HASTENED = 2000
-"""Going through more pending predictions than so many would hold up everything else."""
+_MOST_RESCHEDULED = 2000
+"""With more pending predictions than this, rescheduling all of them would block the loop for too long."""
 
 
 class PendingPoll:
     """One pending prediction, as the schedule sees it."""
 
-    # Thousands may be pending.
-    __slots__ = ("began", "ends", "failures", "is_planned", "is_waiting", "ran", "rhythm", "subject", "wish")
+    # Slots, because thousands may be pending.
+    __slots__ = ("began", "ends", "failures", "is_planned", "is_waiting", "ran", "rate", "subject", "timetable")
 
-    def __init__(self, subject: Any, rhythm: ModelTimetable, began: float, ends: float) -> None:
+    def __init__(self, subject: Any, timetable: ModelTimetable, began: float, ends: float) -> None:
         self.subject = subject
-        """What is asked after; the schedule never looks inside."""
-        self.rhythm = rhythm
+        """The caller's object for the prediction. The schedule does not use it."""
+        self.timetable = timetable
         self.began = began
-        """When it was accepted, by the clock that is passed in."""
+        """The time of acceptance, by the caller's clock."""
         self.ends = ends
-        """When patience is over."""
+        """The time when patience is over."""
         self.ran = 0.0
-        """At which age it is known not to have been over."""
+        """The latest age at which it was known to run."""
         self.failures = 0
-        """How many questions in a row have failed."""
+        """Number of failed polls in a row."""
         self.is_planned = False
-        """Whether its question is where the rhythm puts it, and not put off."""
-        self.wish = 0.0
-        """How many questions a second it would take, by itself."""
+        """Whether the timetable chose the time of its next poll, which was not delayed."""
+        self.rate = 0.0
+        """Polls per second that it needs by itself."""
         self.is_waiting = False
         """Whether it is due and waits for its turn."""
 
 
 class Schedule:
-    """The questions to ask, earliest first.
+    """The polls to make, earliest first.
 
-    Where all of them together would be more a second than may be asked, every gap is stretched alike: so each
-    prediction is asked after less often, and none is forgotten.
+    If all predictions together need more polls per second than allowed, every gap grows by the same factor. So each
+    prediction is polled less often, and none is forgotten.
 
     Args:
-        policy: how often to ask.
+        policy: how often to poll.
     """
 
     def __init__(self, policy: PollPolicy) -> None:
         self._policy = policy
-        self._rhythms: dict[str, ModelTimetable] = {}
+        self._timetables: dict[str, ModelTimetable] = {}
         self._heap: list[tuple[float, int, PendingPoll]] = []
         self._count = 0
         self._demand = 0.0
@@ -65,66 +65,66 @@ class Schedule:
     def add(
         self, subject: Any, now: float, patience: float | None = None, *, model: str = "", age: float | None = None
     ) -> PendingPoll:
-        """Begin to ask after *subject*.
+        """Start to poll *subject*.
 
         Args:
-            subject: what is asked after.
+            subject: the caller's object for the prediction.
             now: the time.
-            patience: for how many seconds to ask; None means as long as the policy says.
-            model: what it is a prediction of.
-            age: how long ago it was accepted, in seconds, where it may long be over: it is asked after at once.
+            patience: for how many seconds to poll; None to use the policy's patience.
+            model: the prediction's model.
+            age: seconds since it was accepted, if it may have ended long ago. Then the first poll is due at once.
         """
-        rhythm = self._rhythms.get(model)
-        if rhythm is None:
-            rhythm = self._rhythms[model] = ModelTimetable(self._policy)
+        timetable = self._timetables.get(model)
+        if timetable is None:
+            timetable = self._timetables[model] = ModelTimetable(self._policy)
         ends = now + (self._policy.patience if patience is None else patience)
-        poll = PendingPoll(subject, rhythm, now - max(age or 0.0, 0.0), ends)
+        poll = PendingPoll(subject, timetable, now - max(age or 0.0, 0.0), ends)
         self._pending += 1
-        first = rhythm.first() if age is None else 0.0
-        self._wish(poll, first or self._policy.clamp(UNLEARNED))
+        first = timetable.first() if age is None else 0.0
+        self._set_rate(poll, first or self._policy.clamp(UNLEARNED))
         self._plan(poll, now + first)
         return poll
 
-    def again(self, poll: PendingPoll, asked: float, now: float, most: float = math.inf) -> None:
-        """Ask once more after one of which it was *asked* then, and which was not over.
+    def reschedule(self, poll: PendingPoll, polled: float, now: float, max_rate: float = math.inf) -> None:
+        """Plan the next poll of a prediction that was not over at the time *polled*.
 
-        *most* is how many questions a second may be asked altogether.
+        *max_rate* is the number of polls per second allowed for all predictions together.
         """
         poll.failures = 0
-        age = max(asked - poll.began, poll.ran)
-        poll.rhythm.ran(poll.ran, age)
+        age = max(polled - poll.began, poll.ran)
+        poll.timetable.ran(poll.ran, age)
         poll.ran = age
-        due = max(poll.began + poll.rhythm.next(age), now + self._policy.floor)
-        self._wish(poll, due - now)
-        if self._demand > most:
-            self.put(poll, now + (due - now) * self._demand / most)
+        due = max(poll.began + poll.timetable.next(age), now + self._policy.floor)
+        self._set_rate(poll, due - now)
+        if self._demand > max_rate:
+            self.put(poll, now + (due - now) * self._demand / max_rate)
         else:
             self._plan(poll, due)
 
     def fail(self, poll: PendingPoll, now: float) -> None:
-        """Ask once more after one of which nothing could be learned; later after each failure in a row."""
+        """Plan the next poll after a failed one. The gap grows with each failure in a row."""
         poll.failures += 1
         gap = self._policy.clamp(UNLEARNED)
         gap = min(gap * 2.0 ** min(poll.failures, 32), max(LONGEST_INTERVAL, gap))
-        self._wish(poll, gap)
+        self._set_rate(poll, gap)
         self.put(poll, now + gap)
 
     def end(self, poll: PendingPoll, now: float) -> None:
-        """Take note of one that is over."""
+        """Remove a prediction that is over, and learn from it."""
         self.drop(poll)
-        rhythm = poll.rhythm
-        has_learned = rhythm.ended(poll.ran, max(now - poll.began, poll.ran))
-        if has_learned and rhythm.observed.ends <= len(self._heap) <= _MOST_HASTENED:
-            self._hasten(rhythm, now)
+        timetable = poll.timetable
+        has_learned = timetable.ended(poll.ran, max(now - poll.began, poll.ran))
+        if has_learned and timetable.observed.ends <= len(self._heap) <= _MOST_RESCHEDULED:
+            self._bring_forward(timetable, now)
 
-    def _hasten(self, rhythm: ModelTimetable, now: float) -> None:
-        """Ask sooner after those whose questions were put off when less was known.
+    def _bring_forward(self, timetable: ModelTimetable, now: float) -> None:
+        """Poll pending predictions sooner if the new estimate says so.
 
-        A batch that fills its slots at once would otherwise have no use of what is learned before the next filling.
+        Otherwise a batch that fills all its slots at once would not benefit until it fills them again.
         """
         for place, (due, number, poll) in enumerate(self._heap):
-            if poll.rhythm is rhythm and poll.is_planned:
-                sooner = max(poll.began + rhythm.next(poll.ran), now)
+            if poll.timetable is timetable and poll.is_planned:
+                sooner = max(poll.began + timetable.next(poll.ran), now)
                 self._heap[place] = (min(due, sooner), number, poll)
         heapq.heapify(self._heap)
 
@@ -133,24 +133,24 @@ class Schedule:
         poll.is_planned = True
 
     def drop(self, poll: PendingPoll) -> None:
-        """Take note that nothing more is asked after one."""
+        """Stop counting a prediction that is not polled any more."""
         self._pending -= 1
-        self._demand = max(self._demand - poll.wish, 0.0) if self._pending else 0.0
-        poll.wish = 0.0
+        self._demand = max(self._demand - poll.rate, 0.0) if self._pending else 0.0
+        poll.rate = 0.0
 
-    def _wish(self, poll: PendingPoll, gap: float) -> None:
-        wish = 1 / max(gap, 1e-6)
-        self._demand += wish - poll.wish
-        poll.wish = wish
+    def _set_rate(self, poll: PendingPoll, gap: float) -> None:
+        rate = 1 / max(gap, 1e-6)
+        self._demand += rate - poll.rate
+        poll.rate = rate
 
     def put(self, poll: PendingPoll, due: float) -> None:
-        """Ask at *due*, or when patience is over if that is earlier."""
+        """Make a poll due at *due*, or when patience is over if that is earlier."""
         poll.is_planned = False
         self._count += 1
         heapq.heappush(self._heap, (min(due, poll.ends), self._count, poll))
 
     def pop_due(self, now: float) -> list[PendingPoll]:
-        """Take the questions that are due."""
+        """Remove and return the polls that are due."""
         due = []
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])
@@ -158,5 +158,5 @@ class Schedule:
 
     @property
     def next_due(self) -> float | None:
-        """When the earliest question is due; None while there is none."""
+        """When the earliest poll is due; None if the heap is empty."""
         return self._heap[0][0] if self._heap else None

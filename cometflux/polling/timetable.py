@@ -1,4 +1,4 @@
-"""At which ages a prediction is polled, learned for each model."""
+"""The ages at which a prediction is polled, learned for each model."""
 
 import math
 from typing import NamedTuple
@@ -7,27 +7,27 @@ from cometflux.polling.hazard import CompletionTimes, Hazard
 from cometflux.polling.policy import PollPolicy
 
 UNLEARNED = 0.5
-"""Seconds between two questions while nothing is known of a model."""
+"""Seconds between two polls while nothing is known about a model."""
 _ENOUGH = 8
-"""So many ends are enough to begin with."""
+"""Number of ends for the first estimate."""
 _GROWTH, _MOST_NEW = 1.15, 250
-"""How many more ends make another estimate worth its while."""
+"""The next estimate is made when the number of ends has grown by this factor, or by this many ends if that is less."""
 _GOLDEN = 0.6180339887498949
 
 
 class Timetable(NamedTuple):
-    """The ages at which to ask after the predictions of one model."""
+    """The ages at which to poll the predictions of one model."""
 
     hazard: Hazard
     gap: float
-    """What the integral of the root of the hazard reaches from one question to the next."""
+    """The integral of the root of the hazard from one poll to the next."""
     policy: PollPolicy
 
     @classmethod
     def of(cls, hazard: Hazard, policy: PollPolicy, polls: float) -> "Timetable":
-        """Choose the gap so that a prediction takes as many questions as *polls* says, on average."""
+        """Choose the gap so that a prediction takes *polls* polls on average."""
         low, high = 1e-6, 1e4
-        # A thousandth is as good as the right one.
+        # Precise to a thousandth.
         while high > low * 1.001:
             middle = math.sqrt(low * high)
             is_too_many = cls(hazard, middle, policy).expect(polls) > polls
@@ -35,20 +35,20 @@ class Timetable(NamedTuple):
         return cls(hazard, high, policy)
 
     def next(self, age: float) -> float:
-        """Return the age at which to ask next of one that was asked after at *age*."""
+        """Return the age of the next poll, after a poll at *age*."""
         return age + self.policy.clamp(self.hazard.after(age, self.gap) - age)
 
-    def expect(self, most: float) -> float:
-        """Return how many questions a prediction takes on average, or some number above *most*."""
+    def expect(self, limit: float) -> float:
+        """Return how many polls a prediction takes on average, or any number above *limit*."""
         age = polls = 0.0
-        while polls <= most and (share := self.hazard.surviving(age)) > 1e-4:
+        while polls <= limit and (share := self.hazard.surviving(age)) > 1e-4:
             polls += share
             age = self.next(age)
         return polls
 
 
 class ModelTimetable:
-    """When to ask after the predictions of one model, learned from those before."""
+    """When to poll the predictions of one model, learned from earlier predictions."""
 
     def __init__(self, policy: PollPolicy) -> None:
         self._policy = policy
@@ -58,26 +58,29 @@ class ModelTimetable:
         self._enough = _ENOUGH
 
     def first(self) -> float:
-        """Return the age at which to ask first."""
+        """Return the age of the first poll."""
         if self._timetable is not None:
             return self._timetable.next(0.0)
-        # Not all at one age: so it shows how many end before, and how many behind each.
+        # At different ages, so that the first polls show how many predictions end before each age.
         self._count += 1
         return self._policy.clamp(UNLEARNED * (0.5 + 0.5 * (self._count * _GOLDEN % 1.0)))
 
     def next(self, age: float) -> float:
-        """Return the age at which to ask next of one that was asked after at *age*."""
+        """Return the age of the next poll, after a poll at *age*."""
         if self._timetable is not None:
             return self._timetable.next(age)
         return age + self._policy.clamp(UNLEARNED)
 
     def ran(self, since: float, age: float) -> None:
-        """Take note of one that was not over at *age*, and had run at the age of *since*."""
+        """Count a prediction that was not over at *age*, and was already known to run at the age *since*."""
         if not self._policy.is_fixed:
             self.observed.ran(since, age)
 
     def ended(self, since: float, age: float) -> bool:
-        """Take note of one that was over at *age*, and had run at the age of *since*; tell whether that taught much."""
+        """Count a prediction that was over at *age*, and was still running at the age *since*.
+
+        Returns whether that gave a new estimate.
+        """
         if self._policy.is_fixed:
             return False
         self.observed.ended(since, age)

@@ -1,1 +1,1 @@
-"""The API without I/O: requests, responses, and what they mean."""
+"""The API without I/O: requests are built, and responses are interpreted."""

@@ -1,4 +1,4 @@
-"""The cattrs converter of the wire: strict hooks for every primitive, so that nothing is converted in silence."""
+"""The cattrs converter for the API's JSON: strict hooks for every primitive, so that no value changes silently."""
 
 import functools
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from cometflux.images import summaries
 
 
 def expect(value: Any, kind: type[Any]) -> Any:
-    """Return *value* where it is of this very type.
+    """Return *value* if its type is exactly *kind*.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it has another type.
     """
     if type(value) is not kind:
         raise ValueError(f"not a {kind.__name__}")
@@ -30,8 +30,8 @@ def _structure_datetime(value: Any, _: Any) -> datetime:
 
 @functools.cache
 def wire_converter() -> cattrs.Converter:
-    """Return the converter of the wire; made at its first use."""
-    # cattrs alone would turn null into "None", 42 into "42" and a string into letters.
+    """Return the converter. It is made at the first call."""
+    # Without these hooks cattrs would turn null into "None", 42 into "42" and a string into letters.
     converter = cattrs.Converter()
     converter.register_structure_hook(str, lambda value, _: expect(value, str))
     converter.register_structure_hook(bool, lambda value, _: expect(value, bool))

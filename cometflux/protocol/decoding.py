@@ -1,7 +1,7 @@
-"""Python objects <-> JSON: all that is lenient and all that is strict about the wire stands here.
+"""Read the API's JSON: strict about ids, status and output, lenient about every other field.
 
-Reading is total: any bytes become a value or one `AnswerError`. Strict is what decides: ids, status and output.
-Lenient is the rest: a field that cannot be read counts as left out, and its raw value is kept in ``extra``.
+Reading is total: any bytes become a value or an `AnswerError`. A lenient field that cannot be read counts as left out,
+and its raw value is kept in ``extra``.
 """
 
 import functools
@@ -52,33 +52,33 @@ def load_json(body: bytes) -> Any:
         AnswerError: it is not JSON.
     """
     try:
-        # A broken character or a raw line break, as in a log, is no reason to lose the rest.
+        # Logs may hold a broken character or a raw line break. The rest of the body is still read.
         text = body.decode("utf-8", "replace").removeprefix("\ufeff")
         value = _decode(text)
         if _HALVES.search(text):
-            # Half of a pair of surrogates, as where a text was cut, could be neither printed nor stored.
+            # A text that was cut may end in half a surrogate pair, which can be neither printed nor stored.
             value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
         return value
     except (ValueError, RecursionError) as error:
-        raise AnswerError(f"the answer is not JSON ({_excerpt(body)})") from error
+        raise AnswerError(f"the response is not JSON ({_excerpt(body)})") from error
 
 
 def _no_number(word: str) -> None:
-    """Take NaN and the infinities, which are not JSON, for null."""
+    """Read NaN and the infinities, which are not JSON, as null."""
 
 
 def _read_integer(word: str) -> int | None:
-    """Take a number of more digits than Python reads for null: no reason to lose the rest."""
+    """Read a number with more digits than Python can read as null, so that the rest of the body is still read."""
     return int(word) if len(word) <= _MOST_DIGITS else None
 
 
 _MOST_DIGITS = 1000
-# Made once: json.loads would make one for each answer.
+# Made once: json.loads would make one for each response.
 _decode = json.JSONDecoder(parse_constant=_no_number, parse_int=_read_integer, strict=False).decode
 
 
 def kind_of(value: Any) -> str:
-    """Name what sort of JSON a value is, as a phrase: ``a list``."""
+    """Return the JSON type of a value, as a phrase: ``a list``."""
     return _KINDS[type(value)]
 
 
@@ -94,28 +94,28 @@ _KINDS = {
 
 
 def load_prediction(
-    body: bytes, asked: str, also: str | None = None, given: Mapping[str, Any] | None = None
+    body: bytes, prediction_id: str, other_id: str | None = None, known_input: Mapping[str, Any] | None = None
 ) -> Prediction:
-    """Read the answer to a question after the prediction *asked*, flat or in the gateway's envelope.
+    """Read the response to a poll of *prediction_id*, flat or in the gateway's envelope.
 
-    *also* is another id that the answer may carry; None where there is none. *given* is its input, where that is known:
-    an answer that repeats it is made to share it.
+    *other_id* is another id that the response may carry, or None. A response that echoes *known_input* shares this
+    object, which saves memory.
 
     Raises:
-        AnswerError: it cannot be read, or is about another prediction.
+        AnswerError: the response cannot be read, or is about another prediction.
     """
     parts = _unwrap(load_json(body))
-    if parts.ids and not {asked, also} & {*parts.ids}:
-        raise AnswerError(f"the answer is about prediction {parts.ids[0][:80]!r}", prediction_id=asked)
+    if parts.ids and not {prediction_id, other_id} & {*parts.ids}:
+        raise AnswerError(f"the response is about prediction {parts.ids[0][:80]!r}", prediction_id=prediction_id)
     if parts.status is None:
-        raise AnswerError("the answer has no status", prediction_id=asked)
-    return _build(parts, asked, parts.status, given)
+        raise AnswerError("the response has no status", prediction_id=prediction_id)
+    return _build(parts, prediction_id, parts.status, known_input)
 
 
-def load_created(body: bytes, given: Mapping[str, Any] | None = None) -> Prediction | None:
-    """Read the answer to a submission of the input *given*; None unless it carries a prediction's id.
+def load_created(body: bytes, known_input: Mapping[str, Any] | None = None) -> Prediction | None:
+    """Read the response to a submission of *known_input*; None unless it carries a prediction's id.
 
-    The id alone is enough: whatever else is missing or odd, the prediction exists and can be asked after.
+    The id alone is enough, because it proves that the prediction exists and can be polled.
     """
     try:
         parts = _unwrap(load_json(body))
@@ -123,16 +123,16 @@ def load_created(body: bytes, given: Mapping[str, Any] | None = None) -> Predict
         return None
     if not parts.ids:
         return None
-    # The gateway files a prediction under its own task id, where it has one.
+    # If there is a task id, the gateway knows the prediction by the task id.
     prediction_id = parts.ids[-1]
     try:
-        return _build(parts, prediction_id, parts.status or Status.UNRECOGNIZED, given)
+        return _build(parts, prediction_id, parts.status or Status.UNRECOGNIZED, known_input)
     except AnswerError:
         return Prediction(id=prediction_id, status=Status.UNRECOGNIZED)
 
 
 class _Parts(NamedTuple):
-    """An answer taken apart: the flat prediction, and what an envelope around it says."""
+    """The parts of a response: the flat prediction, and the other fields of an envelope around it."""
 
     flat: Mapping[str, Any]
     envelope: Mapping[str, Any]
@@ -142,7 +142,7 @@ class _Parts(NamedTuple):
 
 def _unwrap(data: Any) -> _Parts:
     if not isinstance(data, dict):
-        raise AnswerError(f"the answer is {kind_of(data)} where an object is expected")
+        raise AnswerError(f"the response is {kind_of(data)}, not an object")
     task = data.get("data")
     if not isinstance(task, dict) or isinstance(data.get("id"), str):
         return _parts(data, {})
@@ -153,7 +153,7 @@ def _unwrap(data: Any) -> _Parts:
 
 
 def _parts(flat: Mapping[str, Any], envelope: Mapping[str, Any]) -> _Parts:
-    # The envelope's own id is the row number of a table: an integer, and no id of ours.
+    # The envelope's own id is an integer, the row number of a table; it is not a prediction's id.
     candidates = (flat.get("id"), envelope.get("task_id")) if envelope else (flat.get("id"),)
     ids = tuple([c for c in candidates if isinstance(c, str) and c])
     word = flat.get("status") or envelope.get("status")
@@ -161,8 +161,10 @@ def _parts(flat: Mapping[str, Any], envelope: Mapping[str, Any]) -> _Parts:
     return _Parts(flat, envelope, ids, status)
 
 
-def _build(parts: _Parts, prediction_id: str, status: Status, given: Mapping[str, Any] | None = None) -> Prediction:
-    # Thousands may be pending, so what their answers have in common is kept once: the input, names, the model.
+def _build(
+    parts: _Parts, prediction_id: str, status: Status, known_input: Mapping[str, Any] | None = None
+) -> Prediction:
+    # Thousands may be pending, so equal values in their responses are kept once: the input, field names, the model.
     known: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in parts.flat.items():
@@ -178,8 +180,8 @@ def _build(parts: _Parts, prediction_id: str, status: Status, given: Mapping[str
     for name in _ALIKE:
         if name in known:
             known[name] = sys.intern(known[name])
-    if given is not None and known.get("input") == given:
-        known["input"] = given
+    if known_input is not None and known.get("input") == known_input:
+        known["input"] = known_input
     if parts.flat.get("id") not in (None, prediction_id):
         extra["id"] = parts.flat["id"]
     if parts.envelope:
@@ -194,12 +196,12 @@ def _with_names_once(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load_output(parts: _Parts) -> tuple[str, ...]:
-    # Nine of the models answer with a string, two with a list; the gateway's envelope may name the URL itself.
+    # Nine of the models return a string, two return a list; the gateway's envelope may hold the URL itself.
     output = parts.flat.get("output")
     if output is None:
         output = parts.envelope.get("result_url")
     if output is None and parts.status is Status.SUCCEEDED:
-        # Old rows of the gateway keep the result's URL here.
+        # Old rows of the gateway have the result's URL here.
         reason = parts.envelope.get("fail_reason")
         output = reason if isinstance(reason, str) and reason.startswith(("https://", "http://", "data:")) else None
     if output is None or output == "":
@@ -215,7 +217,7 @@ def _load_output(parts: _Parts) -> tuple[str, ...]:
 
 def _load_error(parts: _Parts, status: Status) -> str | None:
     error = parts.flat.get("error")
-    # On success old rows of the gateway keep the result's URL in fail_reason.
+    # On success, old rows of the gateway have the result's URL in fail_reason.
     if not error and status is Status.FAILED:
         error = parts.envelope.get("fail_reason")
     if not error:
@@ -224,24 +226,24 @@ def _load_error(parts: _Parts, status: Status) -> str | None:
 
 
 def load_words(value: Any) -> str:
-    """Read as a text what should have been one."""
+    """Return a value that should be a text as a text."""
     if isinstance(value, str):
         return value
     try:
         return dump_canonical(value).decode()
-    except RecursionError:  # it was nested as deep as could just be read
+    except RecursionError:  # nested so deep that it could be read but not written
         return f"a {type(value).__name__}"
 
 
 def _load_input(value: Any, _: Any) -> dict[str, Any]:
-    """Take the echoed input, its images as digests: megabytes that the caller has already."""
+    """Read the echoed input with its images replaced by digests, because the caller already has the megabytes."""
     echoed: dict[str, Any] = expect(value, dict)
     return summaries.describe_input(echoed) if any(map(summaries.is_heavy, echoed.values())) else echoed
 
 
 @functools.cache
 def _hook(name: str) -> Callable[[Any, Any], Any]:
-    """Return what reads the field *name* of a prediction."""
+    """Return the function that reads the field *name* of a prediction."""
     return _load_input if name == "input" else wire_converter().get_structure_hook(_TYPES[name])
 
 
@@ -249,8 +251,8 @@ _LONGEST_URL = 4096
 
 
 def to_plain(prediction: Prediction) -> dict[str, Any]:
-    """Take a prediction apart into what JSON can hold, without its input and its logs."""
-    # The input stands with the job and the logs beside the image; outputs that are images themselves are megabytes.
+    """Convert a prediction to values that JSON can hold, without its input and logs."""
+    # The input is kept with the job, and the logs in the sidecar. Outputs that are data URIs would be megabytes.
     is_light = all(len(url) < _LONGEST_URL for url in prediction.output)
     plain: dict[str, Any] = {"output": list(prediction.output)} if prediction.output and is_light else {}
     for name in _KEPT:
@@ -261,10 +263,10 @@ def to_plain(prediction: Prediction) -> dict[str, Any]:
 
 
 def from_plain(value: Any) -> Prediction:
-    """Put together what `to_plain` took apart.
+    """Make a prediction from the return value of `to_plain`.
 
     Raises:
-        ValueError, LookupError, AttributeError: it is something else.
+        ValueError, LookupError, AttributeError: *value* is something else.
     """
     extra = value.get("extra", {})
     parts = _parts({**value, "extra": None}, {})
@@ -273,7 +275,7 @@ def from_plain(value: Any) -> Prediction:
 
 
 def _excerpt(body: bytes) -> str:
-    """Show the beginning of a body, on one line."""
+    """Return a phrase that quotes the start of a body, on one line."""
     if not body:
         return "it is empty"
     text = " ".join(body[:80].decode("utf-8", "replace").split())
@@ -281,13 +283,13 @@ def _excerpt(body: bytes) -> str:
 
 
 _FIELDS = {field.name for field in attrs.fields(Prediction)} - {"extra"}
-# None is looked at before, so what remains of "X | None" is X.
+# None is handled earlier, so "X | None" is read as X.
 _TYPES = {
     field.name: get_args(field.type)[0] if type(None) in get_args(field.type) else field.type
     for field in attrs.fields(Prediction)
     if field.name in _FIELDS - {"id", "status", "output", "error"}
 }
-# What nearly every answer has is of the very type that the hook would let through.
+# Fields whose value is taken as it is if it has exactly this type. Nearly every response does, and this is fast.
 _PLAIN = {name: kind for name, kind in _TYPES.items() if kind in (str, bool)} | {"metrics": dict}
 _ALIKE = ("model", "version")
 _KEPT = [field.name for field in attrs.fields(Prediction) if field.name not in {"input", "logs", "output"}]

@@ -15,7 +15,7 @@ from cometflux.protocol.converter import wire_converter
 
 
 class MissingBytes(dict[str, Any]):
-    """An image that was given as bytes: the journal keeps its type, size and digest only."""
+    """An image that was given as bytes. The journal keeps only its type, size and digest."""
 
 
 # Made once: json.dumps would make one for each job.
@@ -24,10 +24,10 @@ _encode_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separat
 
 
 def dump_body(job: Job) -> bytes:
-    """Write the body that submits *job*.
+    """Write the request body that submits *job*.
 
     Raises:
-        InputError: an image is too large or none, or still a path: reading files is not done here.
+        InputError: an image is too large, is not an image, or is a path. No file is read here.
     """
     ready = {name: _ready(name, value) for name, value in job.input.items()}
     return _encode_body({"input": ready}).encode()
@@ -38,11 +38,11 @@ def _ready(field: str, value: Any) -> Any:
         case str():
             return value  # most are
         case MissingBytes():
-            raise InputError(field, dict(value), "the journal does not keep what was given as bytes; give it again")
+            raise InputError(field, dict(value), "the journal does not keep bytes; give the image again")
         case bytes():
             return data_uris.data_uri(field, value)
         case Path():
-            raise InputError(field, value, "files are read by the session; allowed here are a URL, a data URI or bytes")
+            raise InputError(field, value, "files are read by the session; here it must be a URL, a data URI or bytes")
         case Mapping():
             return {name: _ready(field, part) for name, part in value.items()}
         case list() | tuple():
@@ -52,24 +52,24 @@ def _ready(field: str, value: Any) -> Any:
 
 
 def dump_canonical(value: Any) -> bytes:
-    """Write *value* as JSON in one way only: sorted, without white space, as UTF-8."""
+    """Write *value* as canonical JSON: sorted, without white space, in UTF-8."""
     return _encode_canonical(value).encode()
 
 
 def dump_readable(value: Any) -> str:
-    """Write *value*, which may hold what this package makes, as JSON for people: indented, images as digests."""
+    """Write *value*, which may hold objects of this package, as indented JSON for people. Images become digests."""
     return json.dumps(wire_converter().unstructure(value), ensure_ascii=False, indent=2)
 
 
 def dump_line(value: Any) -> str:
-    """Write *value*, which may hold what this package makes, as JSON on one line, images as digests."""
+    """Write *value*, which may hold objects of this package, as JSON on one line. Images become digests."""
     return json.dumps(wire_converter().unstructure(value), ensure_ascii=False)
 
 
 def fingerprint(model: str, described: Mapping[str, Any]) -> str:
-    """Digest what a job asks for. *described* is its input with each image as its digest.
+    """Return a digest of a job's model and input. *described* is the input with each image replaced by its digest.
 
-    Numbers count by their value: 3 and 3.0 ask for the same.
+    Equal numbers have equal digests: 3 and 3.0 are the same.
     """
     return hashlib.sha256(dump_canonical({"model": model, "input": _by_value(described)})).hexdigest()
 

@@ -1,4 +1,4 @@
-"""How long a response asks to wait, and how many requests it still allows."""
+"""Read a response's rate limit: how long to wait, and how many requests remain."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 LONGEST_PAUSE = 300.0
-"""The longest that one answer can make us wait, in seconds."""
+"""Longest pause that one response can cause, in seconds."""
 
 # ── waiting and repeating ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -16,11 +16,11 @@ _WAIT_WORDS = r"(?i)(?:resets in ~?|available in )([0-9]{1,9}(?:\.[0-9]{1,9})?) 
 def read_retry_after(
     headers: Mapping[str, str], from_body: float | None, detail: str | None, now: float
 ) -> float | None:
-    """Read how long the service asks us to wait, in seconds, at most 300; None where it does not say.
+    """Return how many seconds the service says to wait, at most 300; None if it does not say.
 
-    It may stand in the header, as seconds or as a date, in the body's ``retry_after``, in the text alone, or in
-    ``ratelimit-reset``.
-    *now* is the wall clock, in seconds since 1970.
+    The sources, in this order: the ``retry-after`` header, as seconds or a date; the body's ``retry_after``, passed as
+    *from_body*; the text *detail*; and the ``ratelimit-reset`` header, if no request remains. *now* is the wall clock,
+    in seconds since 1970.
     """
     wait = _read_header_wait(headers.get("retry-after", "").strip(), now)
     if wait is None:
@@ -38,17 +38,17 @@ def _read_header_wait(text: str, now: float) -> float | None:
         return min(float(text[:12]), LONGEST_PAUSE)
     try:
         moment = parsedate_to_datetime(text)
-        # The older of HTTP's forms name no zone, and mean UTC.
+        # HTTP's older date formats have no time zone, and mean UTC.
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError, OSError):
         return None
 
 
 def read_allowance(headers: Mapping[str, str]) -> tuple[float, float] | None:
-    """Read how many requests remain, and in how many seconds there are more again; None where it does not say."""
-    said = headers.get("ratelimit-remaining"), headers.get("ratelimit-reset")
-    # What a transport of the caller's hands over may be anything, and an id stands in the same answer.
-    figures = [each.strip() for each in said if isinstance(each, str)]
+    """Return how many requests remain and in how many seconds the limit resets; None if the headers do not say."""
+    texts = headers.get("ratelimit-remaining"), headers.get("ratelimit-reset")
+    # The caller's own transport may return anything. Do not raise: the same response may hold a paid id.
+    figures = [each.strip() for each in texts if isinstance(each, str)]
     # str.isdigit alone would let other scripts' digits through.
     if len(figures) < 2 or not all(each.isascii() and each.isdigit() for each in figures):
         return None

@@ -1,4 +1,4 @@
-"""What goes over the wire and what it means: requests built, responses read, retries judged. No socket here."""
+"""Turn responses into predictions or errors. Each error says what happened to the money."""
 
 import re
 from collections.abc import Mapping
@@ -23,23 +23,24 @@ from cometflux.protocol.requests import _ID, Response
 # ── responses ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_created(response: Response, now: float, given: Mapping[str, Any] | None = None) -> Prediction:
-    """Read the answer to a submission of the input *given*. *now* is the wall clock, in seconds since 1970.
+def read_created(response: Response, now: float, known_input: Mapping[str, Any] | None = None) -> Prediction:
+    """Read the response to a submission of *known_input*. *now* is the wall clock, in seconds since 1970.
 
-    The body is read before the status: this service refuses with 500 and 503, and a broken answer may carry an id.
+    The body is read before the status: this service also refuses with 500 and 503, and a broken response may carry an
+    id.
 
     Raises:
-        RejectedError: the service refused it.
-        UnknownSubmissionError: nothing proves what became of it. Where a torn answer still shows an id, the error
-            carries it, and a question after it can prove that it was accepted.
+        RejectedError: the service refused the submission.
+        UnknownSubmissionError: nothing proves whether it was accepted. If a torn response still shows an id, the error
+            carries the id, and a poll can prove that the submission was accepted.
     """
-    # An id is proof of a bill, whatever the status says.
-    prediction = decoding.load_created(response.body, given)
+    # An id proves that the submission was accepted, whatever the status is.
+    prediction = decoding.load_created(response.body, known_input)
     if prediction is None:
         raise _refusal(response, now)
     if not _ID.fullmatch(prediction.id):
         raise UnknownSubmissionError(
-            "the answer carries an id that cannot be asked after",
+            "the response carries an id that cannot be polled",
             f"HTTP {response.status}, id {prediction.id[:80]!r}",
             status=response.status,
             fault=response.fault,
@@ -49,27 +50,31 @@ def read_created(response: Response, now: float, given: Mapping[str, Any] | None
 
 
 def read_prediction(
-    response: Response, asked: str, now: float, also: str | None = None, given: Mapping[str, Any] | None = None
+    response: Response,
+    prediction_id: str,
+    now: float,
+    other_id: str | None = None,
+    known_input: Mapping[str, Any] | None = None,
 ) -> Prediction:
-    """Read the answer to a question after the prediction *asked*, which may go by the id *also* as well.
+    """Read the response to a poll of *prediction_id*.
 
-    *given* is its input, where that is known.
+    *now* is the wall clock, in seconds since 1970. For *other_id* and *known_input* see `decoding.load_prediction`.
 
     Raises:
-        RejectedError: the service refused to answer.
-        AnswerError: nobody can read the answer.
+        RejectedError: the service refused the request.
+        AnswerError: the response cannot be read.
     """
     if response.cut:
-        raise AnswerError(f"the answer broke off: {response.cut}", prediction_id=asked)
+        raise AnswerError(f"the response broke off: {response.cut}", prediction_id=prediction_id)
     if not 200 <= response.status < 300:
         error = _rejection(response, _read_fault(response.body), now)
-        error.money, error.prediction_id = Money.ACCEPTED, asked
+        error.money, error.prediction_id = Money.ACCEPTED, prediction_id
         raise error
-    return decoding.load_prediction(response.body, asked, also, given)
+    return decoding.load_prediction(response.body, prediction_id, other_id, known_input)
 
 
 class _Fault(NamedTuple):
-    """What an error body says, in whichever of the service's formats."""
+    """The content of an error body, in any of the service's formats."""
 
     code: str | None = None
     detail: str | None = None
@@ -95,7 +100,7 @@ def _read_fault(body: bytes) -> _Fault:
 
 
 def _sentence(words: str) -> str:
-    """Put the service's words on one line, to stand within a sentence of ours."""
+    """Put the service's words on one line, so that they fit into a sentence."""
     line = " ".join(words.split()).removeprefix("- ").removesuffix(".").rstrip()
     return line if len(line) <= _LONGEST_WORDS else f"{line[:_LONGEST_WORDS]}…"
 
@@ -106,18 +111,18 @@ _LONGEST_WORDS = 1000
 def _read_wait(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return None
-    # Compared before it is converted: an integer may be too large for a float.
+    # Clamp first: an integer may be too large for a float.
     return float(min(max(value, 0), LONGEST_PAUSE))
 
 
 # Codes that are plain refusals although they come as 500 or 503.
 _REFUSALS = frozenset({"invalid_request", "model_not_found"})
-# Answers after which the service may still have taken the request: a proxy's or client's time-out.
+# Statuses of a timeout, after which the service may still have accepted the request.
 _UNSURE = frozenset({408, 499})
 
 
 def _refusal(response: Response, now: float) -> CometfluxError:
-    """Name what an answer without an id means for the money."""
+    """Return the error for a response to a submission that has no id: rejected, or unknown."""
     fault = _read_fault(response.body)
     error: CometfluxError
     torn_id = _salvage(response.body)
@@ -125,10 +130,10 @@ def _refusal(response: Response, now: float) -> CometfluxError:
     if says_no and torn_id is None:
         error = _rejection(response, fault, now, ModelNotFoundError)
     else:
-        what = response.cut or _what(response)
-        evidence = ", ".join(part for part in (f"HTTP {response.status}", _kind(response), what) if part)
+        content = response.cut or _describe_content(response)
+        evidence = ", ".join(part for part in (f"HTTP {response.status}", _kind(response), content) if part)
         detail = f": {fault.detail}" if fault.detail else ""
-        message = f"no proof of what became of the submission ({evidence}){detail}"
+        message = f"nothing proves whether the submission was accepted ({evidence}){detail}"
         error = UnknownSubmissionError(
             message,
             evidence,
@@ -141,8 +146,8 @@ def _refusal(response: Response, now: float) -> CometfluxError:
     return error
 
 
-def _what(response: Response) -> str:
-    """Name what stands where a prediction is expected."""
+def _describe_content(response: Response) -> str:
+    """Describe a body that is not a prediction."""
     if _is_page(response):
         return "a web page; is the base URL right?" if _is_foreign(response) else "a web page"
     try:
@@ -151,7 +156,7 @@ def _what(response: Response) -> str:
         return error.message
     if isinstance(data, dict):
         return "without the id of a prediction"
-    return f"{decoding.kind_of(data)} where an object is expected"
+    return f"{decoding.kind_of(data)}, not an object"
 
 
 def _salvage(body: bytes) -> str | None:
@@ -166,7 +171,7 @@ def _rejection(
     words = fault.detail or ("a web page, not the API" if _is_page(response) else "no reason was given")
     message = f"the service refused with HTTP {status}: {words}"
     if 300 <= status < 400:
-        message = f"the service answered with a redirect (HTTP {status}); the base URL is probably wrong"
+        message = f"the response is a redirect (HTTP {status}); the base URL is probably wrong"
     kind = _REJECTIONS.get(status, RejectedError)
     if status == 404 or fault.code == "model_not_found":
         kind = not_found
@@ -199,15 +204,20 @@ def _is_page(response: Response) -> bool:
 
 
 def _is_foreign(response: Response) -> bool:
-    """Whether something else than the API seems to answer: a redirect, or a web page where there is an API.
+    """Whether the response seems to come from something other than the API: a redirect, or a web page.
 
-    A page behind a 5xx or a 429 is a proxy's way to say that it is busy, and one behind a 413 speaks of one body; they
-    prove no wrong address.
+    A page with a 5xx or a 429 does not prove a wrong address: a busy proxy sends it. Nor does a page with a 413, which
+    is about this one request.
     """
-    speaks_of_this = response.status >= 500 or response.status in (408, 413, 414, 429, 431)
-    return 300 <= response.status < 400 or (_is_page(response) and not speaks_of_this)
+    may_be_proxy = response.status >= 500 or response.status in (408, 413, 414, 429, 431)
+    return 300 <= response.status < 400 or (_is_page(response) and not may_be_proxy)
+
+
+def is_transient(status: int) -> bool:
+    """Whether the same request may succeed later: an error of the server, a timeout, or too many requests."""
+    return status >= 500 or status in (408, 425, 429)
 
 
 def stops_submission(error: CometfluxError) -> bool:
-    """Whether an answer to one submission dooms the next: a refused key, no credit, or a wrong address."""
+    """Whether the next submission would fail for the same reason: a refused key, no credit, or a wrong address."""
     return error.is_foreign or isinstance(error, AuthenticationError | CreditError)

@@ -1,4 +1,4 @@
-"""Finds the prediction's id in a response that broke off."""
+"""Find the prediction's id in a response that broke off."""
 
 import re
 from collections.abc import Iterator
@@ -7,11 +7,9 @@ from cometflux.protocol.decoding import load_created
 
 
 def load_torn(body: bytes) -> str | None:
-    """Salvage a prediction's id from the answer to a submission that broke off or is otherwise no JSON.
+    """Salvage a prediction's id from a response that broke off or is otherwise not JSON.
 
-    None unless the id is there, whole.
-
-    What stands in the echoed input is never taken for it.
+    Returns None unless the whole id is there. A text in the echoed input is never taken for the id.
     """
     for text in _closed(body.decode("utf-8", "replace").removeprefix("\ufeff")):
         prediction = load_created(text.encode())
@@ -21,9 +19,10 @@ def load_torn(body: bytes) -> str | None:
 
 
 def _closed(text: str) -> Iterator[str]:
-    """Close what is open in a JSON text that was cut: at its end, else behind its last whole part.
+    """Yield versions of a cut JSON text with its brackets closed.
 
-    Where even that is no JSON, as with a comma too many, it may be up to the last part of the outermost object.
+    The first is closed at the end of the text, the second after the last complete value. The third ends at the last
+    comma of the outermost object, in case the text has a fault such as a comma too many.
     """
     closers: list[str] = []
     whole = 0, ""
@@ -40,7 +39,7 @@ def _closed(text: str) -> Iterator[str]:
         if mark == "," and len(closers) == 1:
             outermost = place
         whole = (place if mark == "," else place + 1), "".join(closers)
-        # What stands behind the end is no part of it.
+        # Text after the end does not belong to the response.
         if not closers:
             break
     else:
@@ -55,8 +54,8 @@ _MOST_MARKS = 100_000
 
 
 def _marks(text: str) -> Iterator[tuple[int, str]]:
-    """Find the brackets and commas that stand in no string."""
-    # A string may be cut anywhere, also within an escape; then the rest of the text is in it.
+    """Yield each bracket and comma outside strings, with its position."""
+    # A string may be cut anywhere, even within an escape. Then it extends to the end of the text.
     for found in re.finditer(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[{}\[\],]', text, re.DOTALL):
         if not found[0].startswith('"'):
             yield found.start(), found[0]

@@ -1,8 +1,8 @@
-"""The record of how an image was made, within the image itself: put in without touching the pixels, and read again.
+"""Embed the record of how an image was made in the image itself, and read it again. The pixels stay unchanged.
 
-A PNG gets it as a text chunk of the keyword ``cometflux``, a JPEG and a WebP as the user comment of their EXIF block.
-Only whole parts of the file are put in; none is encoded anew, and that the others are the same is proved each time.
-Whatever speaks against it, the image comes back as it is: it is paid for, and more than its record.
+In a PNG the record is a text chunk with the keyword ``cometflux``; in a JPEG or WebP it is the user comment of the EXIF
+block. The other parts of the file are not encoded again, and each time they are checked to be the same. If anything
+fails, the image is returned unchanged, because it is paid for and matters more than its record.
 """
 
 import contextlib
@@ -22,67 +22,68 @@ from cometflux.provenance.portable import portable_record
 
 _KEYWORD = "cometflux"
 _TITLE = "Description"
-"""The keyword under which the standard has what viewers show; it gets the prompt."""
+"""The PNG standard's keyword for the text that viewers show. It gets the prompt."""
 _MOST = 1024 * 1024
 _MOST_IN_JPEG = 65_533 - len(exif.HEAD)
 
 
 @attrs.frozen(kw_only=True)
 class Embedded:
-    """An image that was to take its record."""
+    """The result of embedding a record in an image."""
 
     data: bytes
     reason: str | None = None
-    """Why the image is unchanged; None where the record is in it."""
+    """Why the image is unchanged; None if the record is in it."""
 
     @property
     def note(self) -> dict[str, Any]:
-        """What the record beside the image says of it."""
+        """The fields that the sidecar gets about the embedding."""
         return {"embedded": True} if self.reason is None else {"embedded": False, "not_embedded": self.reason}
 
 
 def embed(data: bytes, record: Mapping[str, Any]) -> Embedded:
-    """Put *record* into an image, in the form that may be handed on: see `portable_record`.
+    """Embed *record* in an image, in the form that may be shared: see `portable_record`.
 
-    Where there is no room for it, it goes without the logs. Needs piexif for JPEG and WebP. Never raises.
+    If there is no room for it, the logs are left out. Needs piexif for JPEG and WebP. Never raises.
     """
     try:
         shown = portable_record(record)
         kind = formats.media_type(data)
         if kind not in _WRITERS:
-            raise UnsuitableError(f"a {kind.removeprefix('image/').upper()} takes none" if kind else "it is no image")
+            name = kind and kind.removeprefix("image/").upper()
+            raise UnsuitableError(f"a {name} cannot hold a record" if name else "it is not an image")
         if not formats.is_whole(data):
-            raise UnsuitableError("it is not whole")
+            raise UnsuitableError("it is not complete")
         if extract(data) is not None:
             raise UnsuitableError("it has a record already")
         return Embedded(data=_first_that_fits(data, _WRITERS[kind], shown))
     except UnsuitableError as error:
         return Embedded(data=data, reason=str(error))
-    except Exception as error:  # noqa: BLE001 - an image that was paid for is saved, whatever becomes of its record
+    except Exception as error:  # noqa: BLE001 - a paid image is saved even if embedding fails
         return Embedded(data=data, reason=f"embedding broke ({type(error).__name__}: {error})")
 
 
 class _NoRoomError(UnsuitableError):
-    """The record is too long for this kind of picture."""
+    """The record is too long for this kind of image."""
 
 
 def _first_that_fits(data: bytes, write: "_Writer", shown: dict[str, Any]) -> bytes:
     try:
-        return _proved(data, write(data, shown), shown)
+        return _verified(data, write(data, shown), shown)
     except _NoRoomError:
-        # They are the longest part, and the least.
+        # The logs are the longest part of the record and the least important.
         brief = {**shown, "prediction": {**shown["prediction"], "logs": None}}
-        return _proved(data, write(data, brief), brief)
+        return _verified(data, write(data, brief), brief)
 
 
-def _proved(data: bytes, grown: bytes, shown: dict[str, Any]) -> bytes:
+def _verified(data: bytes, grown: bytes, shown: dict[str, Any]) -> bytes:
     if not formats.is_whole(grown) or extract(grown) != shown or not is_same_picture(data, grown):
-        raise UnsuitableError("its structure is unusual, and it could have been harmed")
+        raise UnsuitableError("its structure is unusual, and embedding could have damaged it")
     return grown
 
 
 def extract(data: bytes) -> dict[str, Any] | None:
-    """Read the record in an image; None where there is none that can be read. Never raises."""
+    """Read the record in an image; None if there is no readable record. Never raises."""
     with contextlib.suppress(UnsuitableError, AnswerError, struct.error):
         match formats.media_type(data):
             case "image/png":
@@ -95,7 +96,7 @@ def extract(data: bytes) -> dict[str, Any] | None:
 
 
 def is_same_picture(one: bytes, other: bytes) -> bool:
-    """Whether two images differ in nothing but the record that is in them."""
+    """Whether two images are the same except for the record in them."""
     try:
         return formats.media_type(one) == formats.media_type(other) and _picture(one) == _picture(other)
     except (UnsuitableError, struct.error):
@@ -103,7 +104,7 @@ def is_same_picture(one: bytes, other: bytes) -> bool:
 
 
 def _picture(data: bytes) -> list[bytes]:
-    """Return the parts of an image but for those that embedding puts in or changes."""
+    """Return the parts of an image that embedding neither adds nor changes."""
     match formats.media_type(data):
         case "image/png":
             return _picture_of_png(data)
@@ -113,7 +114,7 @@ def _picture(data: bytes) -> list[bytes]:
         case "image/webp":
             return _picture_of_webp(data)
         case _:
-            raise UnsuitableError("it takes no record")
+            raise UnsuitableError("it cannot hold a record")
 
 
 # ── PNG ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -133,7 +134,7 @@ def _write_png(data: bytes, shown: dict[str, Any]) -> bytes:
     has_title = any(data.startswith(f"{_TITLE}\0".encode(), start + 8) for _, start, _ in places)
     if isinstance(prompt, str) and "\0" not in prompt and not has_title:
         added += _text_chunk(_TITLE, prompt)
-    # In front of the pixels, so that readers need not pass over them to find it.
+    # Before the pixels, so that readers find it without skipping them.
     end = places[0][2]
     return data[:end] + added + data[end:]
 
@@ -145,7 +146,7 @@ def _text_chunk(keyword: str, text: str) -> bytes:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield each chunk up to the last: its kind, where it begins, and where it ends."""
+    """Yield each chunk, including the last: its kind, its start and its end."""
     place = 8
     while place + 12 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, place)
@@ -169,12 +170,12 @@ def _read_png(data: bytes) -> dict[str, Any] | None:
 def _picture_of_png(data: bytes) -> list[bytes]:
     places = list(_png_chunks(data))
     parts: list[bytes] = []
-    is_behind_ours = False
+    is_after_ours = False
     for _, start, end in places:
         is_ours = data.startswith(_OURS, start + 4)
-        if not is_ours and not (is_behind_ours and data.startswith(_TITLED, start + 4)):
+        if not is_ours and not (is_after_ours and data.startswith(_TITLED, start + 4)):
             parts.append(data[start:end])
-        is_behind_ours = is_ours
+        is_after_ours = is_ours
     return [*parts, data[places[-1][2] :]]
 
 
@@ -194,17 +195,17 @@ def _write_jpeg(data: bytes, shown: dict[str, Any]) -> bytes:
     start, end = known[0] if known else (2, 2)
     block = _block(data[start + 10 : end] if known else b"", shown)
     if len(block) > _MOST_IN_JPEG:
-        raise _NoRoomError("the record is longer than the 64 KiB that a JPEG has room for")
-    # piexif would put the block in the place of the JFIF header, which stays at the beginning.
+        raise _NoRoomError("the record is longer than 64 KiB, the limit in a JPEG")
+    # piexif would replace the JFIF header, which must stay at the beginning.
     first = next((start for kind, start, _ in segments if kind != "APP0"), 2)
     rest = data[first:start] + data[end:] if known else data[first:]
     return data[:first] + exif.insert(block, data[:2] + rest)[2:]
 
 
 def _segments(data: bytes) -> Iterator[tuple[str, int, int]]:
-    """Yield each segment in front of the pixels: what it is, where it begins, and where it ends.
+    """Yield each segment before the pixels: its kind, its start and its end.
 
-    The last one is where the pixels begin, and has no end of its own.
+    The last one marks the start of the pixels; its end equals its start.
     """
     place = 2
     while True:
@@ -238,7 +239,7 @@ def _write_webp(data: bytes, shown: dict[str, Any]) -> bytes:
     block = _block(known.removeprefix(exif.HEAD), shown)
     if len(kinds) == 1:
         return exif.insert(block, data[:size]) + data[size:]
-    # piexif takes the size of an animation from its last frame, and knows nothing of transparency in frames.
+    # piexif would take the size of an animation from its last frame, and ignores transparency in frames.
     return _insert_chunk(data, places, block) + data[size:]
 
 
@@ -255,14 +256,14 @@ def _insert_chunk(data: bytes, places: list[tuple[bytes, int, int]], block: byte
 
 
 def _chunks(data: bytes) -> tuple[list[tuple[bytes, int, int]], int]:
-    """Return each chunk, its kind, where it begins and where it ends, and where the last of them does."""
+    """Return each chunk's kind, start and end, and the size of the file that the header announces."""
     size = struct.unpack_from("<I", data, 4)[0] + 8
     place, found = 12, []
     while place + 8 <= size <= len(data):
         kind, length = struct.unpack_from("<4sI", data, place)
         end = place + 8 + length
         found.append((kind, place, end))
-        # A part of odd length is filled up.
+        # A part of odd length is padded.
         place = end + end % 2
     if place != size or not found:
         raise UnsuitableError("its chunks do not add up")
@@ -276,7 +277,7 @@ def _picture_of_webp(data: bytes) -> list[bytes]:
 
 
 def _canvas(data: bytes) -> bytes:
-    """Return what the extended header says of a picture, or would say; but not whether there is an EXIF block."""
+    """Return the extended header of an image, or an equivalent one, without the flag for an EXIF block."""
     kind, body = data[12:16], data[20:30]
     if kind == b"VP8X" and len(body) == 10:
         return bytes([body[0] & ~_HAS_EXIF]) + body[1:]
@@ -297,7 +298,7 @@ def _header(flags: int, right: int, bottom: int) -> bytes:
 
 
 def _block(known: bytes, shown: dict[str, Any]) -> bytes:
-    # By its name it is told from the comments of others.
+    # The keyword distinguishes the record from comments of other programs.
     text = encoding.dump_line({_KEYWORD: shown})
     if len(text) > _MOST:
         raise _NoRoomError("the record is longer than 1 MiB")
@@ -321,6 +322,6 @@ def _record(value: Any) -> dict[str, Any] | None:
             return None
 
 
-_SIGNED = "it is signed (C2PA), and with a change the signature would not hold"
+_SIGNED = "it is signed (C2PA), and a change would break the signature"
 _Writer = Callable[[bytes, dict[str, Any]], bytes]
 _WRITERS: dict[str | None, _Writer] = {"image/png": _write_png, "image/jpeg": _write_jpeg, "image/webp": _write_webp}

@@ -1,7 +1,7 @@
-"""EXIF blocks: a user comment is added to one, and read again; piexif puts the block into the file.
+"""EXIF blocks: add a user comment to a block, and read it again. piexif puts the block into the file.
 
-A block is only added to, at its end: whatever in it points to somewhere, as a camera's own notes do, still finds it
-there. piexif would take it apart and put together again what it knows.
+Data is only appended to a block, so that offsets in it, such as those in a camera's own notes, stay valid. piexif would
+parse the block and write only the parts that it knows.
 """
 
 import importlib.util
@@ -13,14 +13,14 @@ from typing import Any
 import attrs
 
 HEAD = b"Exif\0\0"
-"""What stands before a block in a JPEG."""
+"""The bytes before a block in a JPEG."""
 _EXIF_PART, _USER_COMMENT = 0x8769, 0x9286
 _LONG, _UNDEFINED = 4, 7
 _ASCII, _UNICODE = b"ASCII\0\0\0", b"UNICODE\0"
 
 
 class UnsuitableError(ValueError):
-    """A picture cannot take a record, or not without harm; the text says why."""
+    """An image cannot hold a record, or embedding one would damage it. The text says why."""
 
 
 def is_available() -> bool:
@@ -29,13 +29,13 @@ def is_available() -> bool:
 
 
 def make(text: str) -> bytes:
-    """Make a block that holds *text* as the user comment, and nothing else."""
-    # Not with piexif: what it puts behind a directory begins four bytes too early, where the place of the next stands.
+    """Make a block that holds only *text*, as the user comment."""
+    # Not with piexif: it writes the data after a directory four bytes too early, over the offset of the next directory.
     return add(b"MM\0*\0\0\0\x08\0\0\0\0\0\0", text)
 
 
 def insert(block: bytes, image: bytes) -> bytes:
-    """Put a block into a JPEG or a WebP; needs piexif."""
+    """Put a block into a JPEG or WebP. Needs piexif."""
     import piexif
 
     file = io.BytesIO()
@@ -44,10 +44,10 @@ def insert(block: bytes, image: bytes) -> bytes:
 
 
 def add(block: bytes, text: str) -> bytes:
-    """Add *text* to a block as the user comment; all that is in the block stays where it is.
+    """Add *text* to a block as the user comment. Everything in the block keeps its offset.
 
     Raises:
-        UnsuitableError: it has a user comment, or is damaged.
+        UnsuitableError: the block already has a user comment, or is damaged.
     """
     main = _Part.read(block, _first_place(block))
     exif = _find_exif(block, main)
@@ -65,7 +65,7 @@ def add(block: bytes, text: str) -> bytes:
 
 
 def find_comment(block: bytes) -> str | None:
-    """Read the user comment of a block; None where there is none that can be read."""
+    """Read the user comment of a block; None if there is no readable comment."""
     try:
         exif = _find_exif(block, _Part.read(block, _first_place(block)))
         if exif is None or _USER_COMMENT not in exif.entries:
@@ -94,9 +94,9 @@ class _Part:
     """One directory of a block."""
 
     entries: Mapping[int, bytes] = attrs.field(factory=dict)
-    """By their tags: type, count, and the value or where it is; all as it stands in the block."""
+    """By tag: the raw bytes of type, count, and the value or its offset."""
     next: bytes = b"\0\0\0\0"
-    """Where the directory behind it is."""
+    """The offset of the next directory, as raw bytes."""
 
     @classmethod
     def read(cls, block: bytes, place: int) -> "_Part":
@@ -145,7 +145,7 @@ def _find_exif(block: bytes, main: _Part) -> _Part | None:
 
 
 def _append(grown: bytearray, data: bytes) -> int:
-    """Put *data* at the end, at an even place, and return that place."""
+    """Append *data* at an even offset, and return the offset."""
     grown.extend(b"\0" * (len(grown) % 2))
     place = len(grown)
     grown.extend(data)

@@ -1,4 +1,4 @@
-"""What may be handed on of how an image was made: nothing that concerns the machine it was made on."""
+"""Make records that may be shared: without any detail of the machine on which the image was made."""
 
 import contextlib
 import re
@@ -15,9 +15,9 @@ _KEPT = ("key", "index", "model", "input", "prediction")
 
 
 def portable_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a record without what concerns this machine: of files the names are left, of URLs no password and no query.
+    """Copy a record so that it may be shared: paths become file names, and URLs lose their password and query.
 
-    What is no text in UTF-8 stands as question marks.
+    Characters that UTF-8 cannot encode become question marks.
     """
     kept = {name: record.get(name) for name in _KEPT}
     kept["input"] = portable_input(kept["input"] or {})
@@ -29,7 +29,7 @@ def portable_record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def portable_input(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy an input so that it can be handed on, as `portable_record` does."""
+    """Copy an input so that it may be shared, as `portable_record` does."""
     described = summaries.describe_input(values)
     return {name: value if "prompt" in name else _portable(value) for name, value in described.items()}
 
@@ -55,7 +55,7 @@ def _portable_text(text: str) -> str:
         return PurePosixPath(text).name
     if _URL.match(text):
         with contextlib.suppress(ValueError):
-            # What stands in front of an @ may be a password, and what stands behind a question mark a signature.
+            # The part before an @ may hold a password, and the query may hold a signature.
             parts = urlsplit(text)
             return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     return PureWindowsPath(text).name if PureWindowsPath(text).is_absolute() else text

@@ -1,7 +1,7 @@
-"""How a picture was made, told by the picture itself or by the record beside it.
+"""Read how a picture was made, from the picture itself or from its sidecar: the JSON file next to it.
 
-A record within the picture is there where ``embed=True`` was given; it goes with the picture wherever that goes, and
-holds no path of this machine, no password and no key.
+A picture holds a record if it was saved with ``embed=True``. The record stays with the picture wherever it is copied,
+and holds no path of this machine, no password and no key.
 """
 
 import hashlib
@@ -21,33 +21,33 @@ class Provenance:
     """How a picture was made."""
 
     record: Mapping[str, Any]
-    """``key``, ``index``, ``model``, ``input`` and ``prediction``; from beside the picture, its size and digest too."""
+    """``key``, ``index``, ``model``, ``input`` and ``prediction``; a sidecar also has the file's size and digest."""
     is_embedded: bool
-    """Whether the picture itself told it."""
+    """Whether the record comes from the picture itself."""
     is_unchanged: bool | None
-    """Whether the picture is the very file that was saved; None where no record beside it could tell."""
+    """Whether the picture has the same bytes as when it was saved; None if no sidecar shows it."""
 
 
 def read_provenance(path: str | Path) -> Provenance:
-    """Read how the picture at *path* was made: from the picture, else from the JSON file beside it. Blocks.
+    """Read how the picture at *path* was made: from the picture, else from the JSON file next to it. Blocks.
 
     Raises:
-        ConfigError: there is no such picture, or nothing tells how it was made.
+        ConfigError: there is no such picture, or no record of how it was made.
     """
     if not isinstance(path, str | Path) or not str(path).strip():
-        raise ConfigError(f"path={path!r}: allowed is the path of a picture")
+        raise ConfigError(setting="path", given=path, allowed="must be the path of a picture")
     path = Path(path)
     data = _read(path)
     if formats.media_type(data) is None:
-        hint = "; give the picture that it is about" if path.suffix == ".json" else ""
-        raise ConfigError(f"{str(path)!r} is no PNG, JPEG, WebP or GIF{hint}")
-    beside = _read_beside(path, data)
+        hint = "; give the picture that it describes" if path.suffix == ".json" else ""
+        raise ConfigError(f"{str(path)!r} is not a PNG, JPEG, WebP or GIF{hint}")
+    neighbour = _read_sidecar(path, data)
     embedded = embed.extract(data)
-    is_unchanged = None if beside is None else beside.get("sha256") == hashlib.sha256(data).hexdigest()
-    record = beside if embedded is None else embedded
+    is_unchanged = None if neighbour is None else neighbour.get("sha256") == hashlib.sha256(data).hexdigest()
+    record = neighbour if embedded is None else embedded
     if record is None:
         raise ConfigError(
-            f"nothing tells how {str(path)!r} was made: no record is in it, and none is beside it "
+            f"no record says how {str(path)!r} was made: there is none in the picture, and none next to it "
             f"({path.with_suffix('.json').name})"
         )
     return Provenance(record=record, is_embedded=embedded is not None, is_unchanged=is_unchanged)
@@ -56,18 +56,18 @@ def read_provenance(path: str | Path) -> Provenance:
 def _read(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
-            raise ConfigError(f"{str(path)!r} is no file; give a picture")
+            raise ConfigError(f"{str(path)!r} is not a file; give a picture")
         return path.read_bytes()
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or "no file can have this name"
         raise ConfigError(f"the picture {str(path)!r} cannot be read: {words}") from error
 
 
-def _read_beside(path: Path, data: bytes) -> dict[str, Any] | None:
-    """Read the record beside a picture; None where it is about another file, or about none."""
-    match sidecar.read_beside(path):
+def _read_sidecar(path: Path, data: bytes) -> dict[str, Any] | None:
+    """Read the sidecar of a picture; None if it cannot be read or is about another file."""
+    match sidecar.read_sidecar(path):
         case {"model": _, "input": dict(), "prediction": {"id": str()}, "file": file, "sha256": digest} as record:
-            # A copy under another name is known by its bytes.
+            # A copy with another name is recognized by its bytes.
             is_its = file == path.name or digest == hashlib.sha256(data).hexdigest()
             return dict(record) if is_its else None
         case _:

@@ -1,4 +1,4 @@
-"""The record of how an image was made, in a JSON file next to it."""
+"""The sidecar of an image: a JSON file next to it that records how it was made."""
 
 import errno
 import os
@@ -16,33 +16,17 @@ from cometflux.protocol import decoding
 LARGEST_RECORD = 16 * 1024 * 1024
 
 
-def sidecar_path(path: Path) -> Path:
-    """Name the record of an image: it goes by the same name."""
-    return path.with_suffix(".json")
-
-
-def read_record(path: Path, owner: str | None) -> dict[str, Any] | None:
-    """Read the record beside an image; None unless it tells of the prediction *owner*."""
-    record = load_record(path)
-    return record if owner is not None and prediction_id_in(record) == owner else None
-
-
-def read_beside(image: Path) -> Any:
-    """Read the record beside an image; None where there is none that can be read. Blocks."""
-    return load_record(sidecar_path(image))
-
-
-def load_record(path: Path) -> Any:
-    """Read a record; None if there is none that can be read."""
+def read_sidecar(image: Path) -> Any:
+    """Read the sidecar of an image; None if there is no readable one. Blocks."""
     try:
-        with open_plain(path) as file:
+        with open_plain(image.with_suffix(".json")) as file:
             return decoding.load_json(file.read(LARGEST_RECORD))
     except (OSError, ValueError, AnswerError):
         return None
 
 
 def prediction_id_in(record: Any) -> str | None:
-    """Return the prediction's id in a record; None if it holds none."""
+    """Return the prediction's id in a record; None if there is no id."""
     match record:
         case {"prediction": {"id": str(prediction_id)}}:
             return prediction_id
@@ -54,10 +38,14 @@ _PLAIN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 
 
 
 def open_plain(path: Path) -> BufferedReader:
-    """Open a file to read it; links are not followed, and what is no regular file is not opened."""
+    """Open a regular file for reading. Links are not followed.
+
+    Raises:
+        OSError: the file cannot be opened, or is not a regular file.
+    """
     if not stat.S_ISREG(path.lstat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
-    # It may be replaced just now: a pipe would have the reader wait for a writer.
+    # Without blocking: the file may be replaced by a pipe at this moment, and the reader would wait for a writer.
     return os.fdopen(os.open(path, _PLAIN), "rb")
 
 
@@ -65,9 +53,9 @@ def open_plain(path: Path) -> BufferedReader:
 
 
 def record_of(prediction: Prediction, job: Job | None, key: str | None, index: int | None) -> dict[str, Any]:
-    """Tell how an image was made, for the record beside it; reference images stand as paths, URLs or digests.
+    """Return the record of how an image was made. Reference images are given as paths, URLs or digests.
 
-    Without its *job*, the record holds what the service echoed.
+    Without the *job*, the record has the model and input that the service echoed.
     """
     return {
         "key": key,

@@ -166,7 +166,7 @@ def _drawer(jobs: object) -> Callable[[], Awaitable[object]]:
     if isinstance(jobs, AsyncIterable):
         return _draw_async(jobs)
     if isinstance(jobs, str | bytes | Job | Mapping) or not isinstance(jobs, Iterable):
-        raise InputError("jobs", jobs, "allowed is an iterable or async iterable of jobs; for one job use run()")
+        raise InputError("jobs", jobs, "must be an iterable or async iterable of jobs; for one job use run()")
     iterator = iter(jobs)
 
     async def draw() -> object:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from cometflux.engine.unknown_policy import OnUnknown
-from cometflux.errors import ConfigError
 from cometflux.events import Observer
 from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
+from cometflux.number_checks import check_count
 from cometflux.pacing.retry import RetryPolicy
 from cometflux.polling.policy import PollPolicy
+from cometflux.session.argument_checks import check_flag
 from cometflux.session.session import Session
 from cometflux.session.settings import read_base_url, read_key, read_proxy
 from cometflux.transport.aiohttp import LARGEST_OUTPUT, AiohttpTransport
@@ -71,10 +72,8 @@ def open_session(
     key = read_key(api_key)
     base = read_base_url(base_url)
     proxy = read_proxy(proxy)
-    if isinstance(largest_output, bool) or not isinstance(largest_output, int) or largest_output < 1:
-        raise ConfigError(f"largest_output={largest_output!r}: allowed is a whole number from 1")
-    if not isinstance(new_key, bool):
-        raise ConfigError(f"new_key={new_key!r}: allowed is True or False")
+    check_count("largest_output", largest_output, 1)
+    check_flag("new_key", new_key)
     if journal is not None and not isinstance(journal, JournalWriter):
         journal = JournalWriter(journal, Account(base_url=base, key=key, may_change_key=new_key))
     return Session(

@@ -1,24 +1,25 @@
-"""Many at once: the slots, the registry, and the tasks that carry each job to its end.
+"""Many jobs at once: the session puts the parts of the engine together, and opens and closes them.
 
-A session draws jobs while there is a slot and room for their outcomes, and owns everything that runs: what carries a
-job is a task of the session, not of whoever awaits the result.
+A session owns everything that runs: the task of a job is the session's, not that of the caller who awaits the result.
 """
 
 import asyncio
 import contextlib
-import logging
 import weakref
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Self
 
-from cometflux.engine.journaling import JobJournal
-from cometflux.engine.poller import MOST_ASKS, Poller
-from cometflux.engine.runner import UNSAVED, JobRunner, unforeseen
+from cometflux.engine.latch import Latch
+from cometflux.engine.notifier import Notifier
+from cometflux.engine.poller import MOST_POLLS, Poller
+from cometflux.engine.purchase_limit import PurchaseLimit
+from cometflux.engine.runner import UNSAVED, JobRunner
+from cometflux.engine.runtime import Runtime
 from cometflux.engine.saver import Saver
 from cometflux.engine.submitter import MOST_POSTS, Submitter
-from cometflux.engine.tracking import JobTracker, TrackedJob
+from cometflux.engine.tracking import JobTracker
 from cometflux.engine.unknown_policy import OnUnknown, UnknownPolicy
 from cometflux.errors import (
     CometfluxError,
@@ -28,31 +29,32 @@ from cometflux.errors import (
     SessionClosedError,
     SessionStoppedError,
 )
-from cometflux.events import Event, Observer, Submitted
-from cometflux.jobs import Job, PlannedJob
-from cometflux.journal.base import Opened
+from cometflux.events import Observer
+from cometflux.jobs import Job
+from cometflux.journal.background import BackgroundWriter
+from cometflux.journal.base import JournalBackend, NoJournal, Opened
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
+from cometflux.number_checks import check_count, check_limit, check_seconds
 from cometflux.outcomes import Outcome, OutcomeKind
-from cometflux.pacing.pacer import Pacer, check_limit
+from cometflux.pacing.admission import AdmissionQueue
+from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, RetryPolicy
-from cometflux.polling.policy import PollPolicy, check_seconds
+from cometflux.polling.policy import PollPolicy
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request
 from cometflux.provenance import sidecar
-from cometflux.session.argument_checks import check_count, check_embed, check_prediction, check_transport, check_type
+from cometflux.session.argument_checks import check_embed, check_prediction, check_transport, check_type
 from cometflux.session.batch import Batch, BatchState
+from cometflux.session.feeder import Feeder
 from cometflux.storage import file_names
-from cometflux.storage.destination import Folder, find_destination
+from cometflux.storage.destination import Destination, find_destination
 from cometflux.storage.object_store import Store
 from cometflux.transport.base import Transport
 from cometflux.transport.client import Client
 
-_log = logging.getLogger("cometflux")
 _FAREWELL = 5.0
 """How long a task that was cancelled may take to end, in seconds."""
-_MOST_WAITING = 3 * MOST_POSTS // 2
-"""So many jobs of batches are on their way to the service at most; enough for those in flight never to run out."""
 
 
 class Session:
@@ -121,74 +123,32 @@ class Session:
         check_type("poll_policy", poll_policy, PollPolicy)
         check_type("retry_policy", retry_policy, RetryPolicy)
         if on_event is not None and not callable(on_event):
-            raise ConfigError(f"on_event={on_event!r}: allowed is a function that takes an event")
-        policy = retry_policy or RetryPolicy()
-        retries = Retries(self._now)
-        self._creates = Pacer(MOST_POSTS, creates_per_minute)
-        self._polls = Pacer(MOST_ASKS, polls_per_minute)
-        self._client = client = Client(transport, self._heed)
-        tell = None if on_event is None else _guarded(on_event)
+            raise ConfigError(setting="on_event", given=on_event, allowed="must be a function that takes an event")
         self._transport = transport
         self._max_pending = max_pending
         self._grace = grace
-        self._tell = tell
-        self._registry = JobTracker()
-        if journal is not None and not isinstance(journal, JournalWriter):
-            journal = JournalWriter(journal)
-        self._ledger = JobJournal(journal, max_predictions, on_fault=self._stop)
+        self._runtime = runtime = Runtime()
+        self._latch = latch = Latch(self._stop_drawing)
+        notifier = Notifier(on_event)
+        retries = Retries(runtime.now, retry_policy)
+        self._creates = Pacer(MOST_POSTS, creates_per_minute)
+        self._polls = Pacer(MOST_POLLS, polls_per_minute)
+        self._creates.mate, self._polls.mate = self._polls, self._creates
+        self._client = client = Client(transport, self._heed_quota)
+        self._tracker = JobTracker(_open_journal(journal, latch), PurchaseLimit(max_predictions), notifier)
         self._opened = Opened()
-        self._saver = Saver(client, policy, retries, embeds=embed)
-        self._submitter = Submitter(
-            client,
-            self._saver,
-            self._ledger,
-            policy,
-            UnknownPolicy(on_unknown, max_resends),
-            clock=self._now,
-            retries=retries,
-            pacer=self._creates,
-            call_at=self._call_at,
-            check=self._check_usable,
-            on_doom=self._stop,
-            on_pause=lambda until: self._asker.hold(until),
-            tell=tell,
+        self._saver = Saver(client, retries.policy, retries, embeds=embed)
+        limiter = AdmissionQueue(self._creates, runtime.now, runtime.call_at, notifier.throttled)
+        unknowns = UnknownPolicy(on_unknown, max_resends)
+        submitter = Submitter(client, self._saver, self._tracker, limiter, unknowns, retries, latch, runtime)
+        self._poller = Poller(client, poll_policy or PollPolicy(), retries, self._polls, runtime, notifier)
+        slots = asyncio.Semaphore(max_pending)
+        self._runner = JobRunner(
+            self._tracker, submitter, self._poller, self._saver, slots, latch, runtime, retry_failed
         )
-        self._asker = Poller(
-            client,
-            poll_policy or PollPolicy(),
-            policy,
-            clock=self._now,
-            retries=retries,
-            pacer=self._polls,
-            call_at=self._call_at,
-            spawn=self._spawn,
-            conclude=lambda entry, prediction: self._carrier.conclude(entry, prediction),
-            lose=lambda entry, error: self._carrier.lose(entry, error),
-            on_pause=self._submitter.hold,
-            tell=tell,
-        )
-        self._slots = asyncio.Semaphore(max_pending)
-        self._changed = asyncio.Event()
-        self._carrier = JobRunner(
-            self._registry,
-            self._ledger,
-            self._submitter,
-            self._asker,
-            self._saver,
-            self._slots,
-            retry_failed=retry_failed,
-            spawn=self._spawn,
-            why_not_sent=self._why_not_sent,
-            on_doom=self._stop,
-            on_change=self._changed.set,
-            tell=tell,
-        )
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._drawings: weakref.WeakSet[BatchState] = weakref.WeakSet()
-        self._feeders: dict[BatchState, asyncio.Task[None]] = {}
-        self._stopped: CometfluxError | None = None
-        self._is_closed = False
+        self._feeder = Feeder(self._tracker, self._runner, slots)
+        self._batches: weakref.WeakSet[BatchState] = weakref.WeakSet()
+        self._feeding: dict[BatchState, asyncio.Task[None]] = {}
         self._has_closed = asyncio.Event()
 
     # ── the public face ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -218,12 +178,12 @@ class Session:
             if not ended.done():
                 ended.set_result(outcome)
 
-        entry = self._enter(Job.of(job), deliver, patience=patience)
-        self._carrier.launch(entry)
+        tracked = self._tracker.enter(Job.of(job), deliver, patience=patience)
+        self._runner.launch(tracked)
         try:
             return (await ended).result()
         except asyncio.CancelledError:
-            self._carrier.give_up(entry)
+            self._runner.give_up(tracked)
             raise
 
     def generate(
@@ -246,10 +206,10 @@ class Session:
         self._check_usable()
         place = None if save_to is None else find_destination("save_to", save_to)
 
-        def start(drawing: BatchState) -> None:
+        def start(batch: BatchState) -> None:
             self._check_usable()
-            self._drawings.add(drawing)
-            self._feeders[drawing] = self._spawn(self._feed(drawing, place))
+            self._batches.add(batch)
+            self._feeding[batch] = self._runtime.spawn(self._feed(batch, place))
 
         return Batch(BatchState(jobs, self._max_pending), start, self._leave)
 
@@ -300,30 +260,30 @@ class Session:
     @property
     def pending(self) -> Mapping[str, Job]:
         """The predictions that are paid for and not over, by id."""
-        return MappingProxyType({e.prediction_id: e.job for e in self._registry.pending if e.prediction_id})
+        return MappingProxyType({each.prediction_id: each.job for each in self._tracker.pending if each.prediction_id})
 
     @property
     def accounting(self) -> Mapping[str, int]:
         """How many jobs this session took in (``all``), and what became of them; the parts always add up."""
-        return MappingProxyType(self._registry.accounting)
+        return MappingProxyType(self._tracker.accounting)
 
     # ── opening and closing ──────────────────────────────────────────────────────────────────────────────────────────
 
     async def __aenter__(self) -> Self:
-        if self._loop is not None or self._is_closed:
+        if self._runtime.loop is not None or self._latch.is_closed:
             raise SessionClosedError("a session is entered once")
-        self._loop = asyncio.get_running_loop()
+        self._runtime.enter()
         try:
-            self._opened = await self._ledger.open()
-            if self._is_closed:
-                await self._ledger.aclose()
+            self._opened = await self._tracker.open()
+            if self._latch.is_closed:
+                await self._tracker.aclose()
                 raise SessionClosedError("the session was closed while it was opened")
         except BaseException:
-            self._is_closed = True
+            self._latch.is_closed = True
             self._has_closed.set()
             await self._transport.aclose()
             raise
-        self._spawn(self._asker.watch())
+        self._runtime.spawn(self._poller.watch(self._runner))
         return self
 
     async def __aexit__(
@@ -336,221 +296,110 @@ class Session:
 
         Whatever is still pending then ends as ``detached``: it is paid for, and its id is known.
         """
-        if self._is_closed:
+        if self._latch.is_closed:
             await self._has_closed.wait()
             return
-        self._is_closed = True
+        self._latch.is_closed = True
         try:
-            self._close_drawings(SessionClosedError("the session was closed before the batch was over"))
+            for batch in tuple(self._batches):
+                self._close_batch(batch, SessionClosedError("the session was closed before the batch was over"))
+            self._give_up_waiting()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._grace):
                     while self._holds_money():
-                        self._changed.clear()
-                        await self._changed.wait()
+                        self._tracker.changed.clear()
+                        await self._tracker.changed.wait()
         finally:
             try:
-                await self._end_tasks()
+                await self._runtime.end_tasks(_FAREWELL)
             finally:
                 self._end_jobs()
                 try:
-                    await self._ledger.aclose()
+                    await self._tracker.aclose()
                 finally:
                     self._has_closed.set()
                     await self._transport.aclose()
 
-    async def _end_tasks(self) -> None:
-        # Not the one that closes, which may draw jobs.
-        tasks = self._tasks - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, left = await asyncio.wait(tasks, timeout=_FAREWELL)
-            if left:
-                _log.error("%d tasks of the session do not end though they were cancelled", len(left))
-
     def _end_jobs(self) -> None:
-        for entry in self._registry.saving:
-            self._carrier.end(entry, OutcomeKind.SUCCEEDED, OutputError(UNSAVED))
-        for entry in self._registry.pending:
-            self._carrier.lose(entry, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
+        for tracked in self._tracker.saving:
+            self._runner.end(tracked, OutcomeKind.SUCCEEDED, OutputError(UNSAVED))
+        for tracked in self._tracker.pending:
+            self._runner.lose(tracked, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
 
     def _holds_money(self) -> bool:
-        """Whether closing now would lose an id, or a picture that was to be saved."""
+        """Whether closing now would lose an id, or an image that was to be saved."""
+        waiting = self._tracker.waiting
         return (
-            any(entry.sending for entry in self._registry.waiting)
-            # What is not looked up yet may be bought already.
-            or (self._ledger.is_kept and any(e.task and not e.is_looked_up for e in self._registry.waiting))
-            or any(e.prediction and e.place is not None for e in (*self._registry.waiting, *self._registry.pending))
-            or bool(self._registry.saving)
+            any(each.is_in_flight for each in waiting)
+            # A job that is not claimed may be paid for already.
+            or any(each.task and not each.is_claimed for each in waiting)
+            or any(each.prediction and each.place is not None for each in (*waiting, *self._tracker.pending))
+            or bool(self._tracker.saving)
         )
 
     def _check_usable(self, *, sends: bool = True) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
+        loop = self._runtime.loop
+        if loop is None:
             raise SessionClosedError("the session is not open yet: enter it with 'async with'")
-        if self._is_closed:
+        if self._latch.is_closed:
             raise SessionClosedError("the session is closed")
-        if asyncio.get_running_loop() is not self._loop:
+        if asyncio.get_running_loop() is not loop:
             raise ConfigError("a session belongs to the event loop that entered it")
-        if sends and self._stopped is not None:
-            raise SessionStoppedError(self._stopped)
-        return self._loop
+        if sends:
+            self._latch.check()
+        return loop
 
-    def _now(self) -> float:
-        assert self._loop is not None
-        return self._loop.time()
-
-    def _call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        assert self._loop is not None
-        return self._loop.call_at(when, callback)
-
-    def _heed(self, request: Request, allowance: tuple[float, float]) -> None:
-        """Heed what an answer tells of the requests that remain."""
-        if self._loop is not None:
+    def _heed_quota(self, request: Request, quota: tuple[float, float]) -> None:
+        """Slow down by what a response says of the requests that remain."""
+        if self._runtime.loop is not None:
             pacer = self._creates if request.body is not None else self._polls
-            pacer.told(*allowance, self._now())
+            pacer.heed_quota(*quota, self._runtime.now())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        assert self._loop is not None
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
-        return task
+    # ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a task of the session broke", exc_info=error)
-
-    # ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _feed(self, drawing: BatchState, place: Folder | Store | None) -> None:
-        """Draw jobs while there is room for their outcomes and a slot for each."""
+    async def _feed(self, batch: BatchState, place: Destination | None) -> None:
         error: BaseException | None = None
         try:
-            if place is not None:
-                await place.prepare()
-            deliver = drawing.deliver
-            while True:
-                await drawing.room()
-                await self._submitted_enough()
-                # Looked at, not held: the caller's iterable may take its time, and slots are for predictions.
-                if self._slots.locked():
-                    async with self._slots:
-                        pass
-                drawn = await drawing.draw()
-                if drawn is None:
-                    break
-                await self._admit(drawing, drawn, deliver, place)
+            await self._feeder.feed(batch, place)
         except BaseException as raised:
-            # The caller's iterable may raise anything, and it is handed on; but closing a drawing cancels this task.
-            error = None if drawing.is_closed else raised
+            # The caller's iterable may raise anything, and it is handed on; but closing a batch cancels this task.
+            error = None if batch.is_closed else raised
             if isinstance(raised, SystemExit | KeyboardInterrupt):
                 raise
         finally:
-            self._feeders.pop(drawing, None)
-            drawing.close(error)
+            self._feeding.pop(batch, None)
+            batch.close(error)
 
-    async def _submitted_enough(self) -> None:
-        """Wait until few enough jobs wait to be submitted: with thousands of slots, a task for each would be memory."""
-        while self._registry.count_waiting >= _MOST_WAITING:
-            self._changed.clear()
-            await self._changed.wait()
+    def _leave(self, batch: BatchState) -> None:
+        """Stop drawing because the caller has left, and give up the jobs that were not submitted."""
+        self._close_batch(batch)
+        self._give_up_waiting(batch)
 
-    async def _admit(
-        self, drawing: BatchState, drawn: PlannedJob, deliver: Callable[[Outcome], None], place: Folder | Store | None
-    ) -> None:
-        entry = self._enter(
-            drawn.job,
-            deliver,
-            index=drawn.index,
-            place=place,
-            identity=drawn.identity,
-            fingerprint=drawn.fingerprint,
-        )
-        try:
-            # In the order of drawing, so that jobs that ask for the same are told apart alike in every run.
-            await self._carrier.identify(entry, drawing.count_alike)
-            if not (self._ledger.is_kept and self._slots.locked()):
-                await self._slots.acquire()
-                entry.holds_slot = True
-        except asyncio.CancelledError:
-            self._carrier.lose(entry, self._carrier.reason_not_sent())
-            raise
-        except Exception as error:  # noqa: BLE001 - the job ends, whatever is wrong with it
-            self._carrier.lose(entry, error if isinstance(error, CometfluxError) else unforeseen(error, entry))
-            return
-        if entry.holds_slot:
-            self._carrier.launch(entry)
-            return
-        entry.admitted = admitted = asyncio.Event()
-        self._carrier.launch(entry)
-        # It takes one itself, once it is known that it needs one.
-        await admitted.wait()
-        entry.admitted = None
+    def _close_batch(self, batch: BatchState, error: CometfluxError | None = None) -> None:
+        batch.close(error)
+        feeding = self._feeding.pop(batch, None)
+        if feeding is not None:
+            feeding.cancel()
 
-    def _leave(self, drawing: BatchState) -> None:
-        """Stop drawing because the caller has left, and give up what has not been sent."""
-        self._close_drawing(drawing)
-        for entry in self._registry.waiting:
-            if entry.deliver == drawing.deliver:
-                self._carrier.give_up(entry)
+    def _give_up_waiting(self, batch: BatchState | None = None) -> None:
+        """Give up the jobs of *batch*, or of all, that were not submitted."""
+        for tracked in self._tracker.waiting:
+            if batch is None or tracked.deliver == batch.deliver:
+                self._runner.give_up(tracked)
 
-    def _close_drawings(self, error: CometfluxError) -> None:
-        """Stop every batch, and give up every job that has not been sent."""
-        for drawing in tuple(self._drawings):
-            self._close_drawing(drawing, error)
-        for entry in self._registry.waiting:
-            self._carrier.give_up(entry)
-
-    def _close_drawing(self, drawing: BatchState, error: CometfluxError | None = None) -> None:
-        drawing.close(error)
-        feeder = self._feeders.pop(drawing, None)
-        if feeder is not None:
-            feeder.cancel()
-
-    def _enter(self, job: Job, deliver: Any, **values: Any) -> TrackedJob:
-        entry = self._registry.enter(job, deliver, **values)
-        if self._tell:
-            entry.attempts = []
-            self._tell(Submitted(key=entry.key, index=entry.index, model=job.model, job_id=id(entry)))
-        return entry
-
-    # ── stopping ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _stop(self, cause: CometfluxError) -> None:
-        """Send nothing more, for the first cause; what is pending is still asked after and saved."""
-        if self._stopped is not None:
-            return
-        _log.info("the session sends nothing more: %s", cause)
-        self._stopped = cause
-        for drawing in tuple(self._drawings):
-            if self._opened.has_unfinished and drawing.is_finite:
-                # What earlier runs have paid for may still be to come; it is asked after and saved.
-                drawing.note(SessionStoppedError(cause))
+    def _stop_drawing(self, cause: CometfluxError) -> None:
+        """End every batch with *cause*, behind its last outcome."""
+        for batch in tuple(self._batches):
+            if self._opened.has_unfinished and batch.is_finite:
+                # Some of its jobs may be paid for by earlier runs, and are polled and saved.
+                batch.note(SessionStoppedError(cause))
             else:
-                self._close_drawing(drawing, SessionStoppedError(cause))
-        for entry in self._registry.waiting:
-            self._carrier.give_up(entry)
-
-    def _why_not_sent(self) -> CometfluxError | None:
-        if self._stopped is not None:
-            return SessionStoppedError(self._stopped)
-        if self._is_closed:
-            return SessionClosedError("the session was closed first")
-        return None
+                self._close_batch(batch, SessionStoppedError(cause))
+        self._give_up_waiting()
 
 
-def _guarded(on_event: Observer) -> Callable[[Event], None]:
-    """Keep an observer's exceptions away from the work; the first is logged."""
-    has_raised = False
-
-    def tell(event: Event) -> None:
-        nonlocal has_raised
-        try:
-            on_event(event)
-        except Exception:  # noqa: BLE001 - an observer of the caller's may raise anything
-            if not has_raised:
-                has_raised = True
-                _log.exception("on_event raised; further exceptions of it are not logged")
-
-    return tell
+def _open_journal(journal: str | Path | JournalWriter | None, latch: Latch) -> JournalBackend:
+    if journal is None:
+        return NoJournal()
+    writer = journal if isinstance(journal, JournalWriter) else JournalWriter(journal)
+    return BackgroundWriter(writer, latch.stop)

@@ -21,8 +21,9 @@ def read_key(given: str | None = None) -> str:
     key = _first("api_key", given, *_KEY_NAMES)
     if key is None:
         raise ConfigError(
-            "there is no API key: set COMETAPI_KEY, or pass api_key; "
-            "to try it without a key, run the command with --local"
+            "there is no API key",
+            setting="api_key",
+            hint="set COMETAPI_KEY, or pass api_key; to try it without a key, run the command with --local",
         )
     if key.lower().startswith("bearer"):
         raise ConfigError("the API key begins with the word Bearer; give the key alone")
@@ -48,13 +49,14 @@ def read_base_url(given: str | None = None) -> str:
     parts = _check_http_url("base_url", base)
     if "?" in base or "#" in base:
         # What follows may be a key.
-        raise ConfigError(f"base_url={re.split('[?#]', base)[0]!r}…: allowed is no query and no fragment")
+        raise _refusal("base_url", f"{re.split('[?#]', base)[0]}…", "must have no query and no fragment")
     host = parts.hostname or ""
     is_comet = host == "cometapi.com" or host.endswith(".cometapi.com")
     if is_comet and (parts.path != "/replicate/v1" or parts.scheme != "https"):
-        raise ConfigError(f"base_url={base!r} leads to another API; the Replicate-format routes are {DEFAULT_BASE_URL}")
+        allowed = f"this leads to another API; the Replicate-format routes are {DEFAULT_BASE_URL}"
+        raise _refusal("base_url", base, allowed)
     if re.search(_OTHER_API, parts.path):
-        raise ConfigError(f"base_url={base!r} ends as another API does; it should end as {DEFAULT_BASE_URL} does")
+        raise _refusal("base_url", base, f"this ends as another API does; it should end as {DEFAULT_BASE_URL} does")
     return base
 
 
@@ -80,31 +82,39 @@ _OTHER_API = (
 
 def _check_http_url(name: str, url: str) -> SplitResult:
     if not isinstance(url, str):
-        raise ConfigError(f"{name}: a value of type {type(url).__name__} was given; allowed is a string")
+        raise _not_a_string(name, url)
     if re.search(r"\s", url):
-        raise ConfigError(f"{name} holds white space or a line break")
+        raise ConfigError(setting=name, allowed="this holds white space or a line break")
     # What stands before an @ may be a password, and a key behind a question mark.
-    shown = repr(re.split("[?#]", url)[0].rpartition("@")[2])
+    shown = re.split("[?#]", url)[0].rpartition("@")[2]
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ConfigError(f"{name}={shown} is not a URL: {error}") from None
+        raise _refusal(name, shown, f"this is not a URL ({error})") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
-        raise ConfigError(f"{name}={shown}: allowed is an http or https URL with a host")
+        raise _refusal(name, shown, "must be an http or https URL with a host")
     if not (re.fullmatch(_HOST, parts.hostname) or is_address(parts.hostname)):
-        raise ConfigError(f"{name}={shown}: {parts.hostname!r} is no host name; one in another script begins with xn--")
+        raise _refusal(name, shown, f"{parts.hostname!r} is no host name; one in another script begins with xn--")
     if not re.fullmatch(_PATH, parts.path):
-        raise ConfigError(f"{name}={shown}: the path holds what no URL may hold as it stands; write it as %XX")
+        raise _refusal(name, shown, "the path holds what no URL may hold as it stands; write it as %XX")
     if name == "base_url" and (parts.username or parts.password):
-        raise ConfigError("base_url carries a user name or password; only the key authenticates")
+        raise ConfigError(setting=name, allowed="this carries a user name or password; only the key authenticates")
     return parts
+
+
+def _refusal(name: str, shown: str, allowed: str) -> ConfigError:
+    return ConfigError(setting=name, given=shown, allowed=allowed)
+
+
+def _not_a_string(name: str, value: object) -> ConfigError:
+    return ConfigError(setting=name, allowed=f"a value of type {type(value).__name__} was given; must be a string")
 
 
 def _first(argument: str, given: str | None, *names: str) -> str | None:
     for value in (given, *(os.environ.get(name) for name in names)):
         if value is not None and not isinstance(value, str):
-            raise ConfigError(f"{argument}: a value of type {type(value).__name__} was given; allowed is a string")
+            raise _not_a_string(argument, value)
         if value is not None and value.strip():
             return value
     return None

@@ -1,7 +1,7 @@
-"""Where prompts come from: tables, dataframes, sweeps, and templates over them.
+"""Read prompts from tables, dataframes and sweeps, and fill in templates.
 
-Stands beside the line: it imports the package's modules, and none of them imports it. What needs an extra imports it
-when it is needed, and names it where it is missing.
+The engine does not import this folder. A module that needs an extra imports it on first use, and its error names the
+extra.
 """
 
 from importlib import import_module

@@ -1,28 +1,28 @@
-"""What is wrong with a table, a sweep or a file of prompts: found before anything is sent, and told all at once."""
+"""Errors in a table, a sweep or a prompt file: all are found and reported together, before anything is sent."""
 
 from collections.abc import Iterable
 
 import attrs
 
-from cometflux.errors import CometfluxError, ConfigError
+from cometflux.errors import CometfluxError
 
 
 @attrs.frozen
 class Fault:
-    """One thing that is wrong, and what to do about it."""
+    """One mistake in a source of prompts, and how to correct it."""
 
     text: str
     line: int | None = None
-    """Where it is: the line of a file, from 1, or the row of a table, from 0; None where it is in no single one."""
+    """The line of a file, from 1, or the row of a table, from 0; None if the mistake is not in a single line or row."""
 
 
 class SourceError(CometfluxError):
-    """Prompts and what goes with them are wrong, so nothing was sent.
+    """A source of prompts has mistakes, so nothing was sent.
 
     Args:
-        faults: all that is wrong; a single text stands for a single fault.
-        name: what holds the prompts; empty where it has no name.
-        unit: what the faults' lines count.
+        faults: all mistakes; a string is one fault without a line.
+        name: the name of the source; empty if it has none.
+        unit: the unit of the faults' lines, ``line`` or ``row``.
     """
 
     tells_money = False
@@ -30,12 +30,12 @@ class SourceError(CometfluxError):
     def __init__(self, faults: Iterable[Fault] | str, name: str = "", unit: str = "line") -> None:
         self.faults = (Fault(faults),) if isinstance(faults, str) else tuple(faults)
         self.name = name
-        self.lines = tell(self.faults, name, unit)
+        self.lines = write_lines(self.faults, name, unit)
         super().__init__("\n".join(self.lines))
 
 
-def tell(faults: Iterable[Fault], name: str, unit: str = "line") -> list[str]:
-    """Write every fault on one line, with the place where it is."""
+def write_lines(faults: Iterable[Fault], name: str, unit: str = "line") -> list[str]:
+    """Write each fault as one line that begins with its source and position."""
     return [_line(fault, name, unit) for fault in faults]
 
 
@@ -43,8 +43,3 @@ def _line(fault: Fault, name: str, unit: str) -> str:
     number = None if fault.line is None else f"{unit} {fault.line}"
     place = ", ".join(filter(None, [name, number]))
     return f"{place}: {fault.text}" if place else fault.text
-
-
-def missing_extra(what: str, extra: str) -> ConfigError:
-    """Make the error for an optional package that is not installed."""
-    return ConfigError(f'{what} needs an extra: pip install "cometflux[{extra}]"')

@@ -1,4 +1,4 @@
-"""Jobs from whatever holds prompts, for a script: checked as a whole before the first of them is handed over."""
+"""Read jobs from a dataframe or a prompt file in a script, and check all of them before any is returned."""
 
 import logging
 import os
@@ -7,6 +7,7 @@ from typing import Any
 
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job
+from cometflux.number_checks import check_count
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.arrow import is_table, read_table
 from cometflux.sources.formats.open_file import format_of, read_path
@@ -23,28 +24,29 @@ def read_jobs(
     *,
     model: str = "flux-schnell",
     template: str | None = None,
-    format: str | None = None,  # noqa: A002 - what it is called everywhere
+    format: str | None = None,  # noqa: A002 - the usual name
     folder: str | os.PathLike[str] | None = None,
     max_jobs: int = 10_000,
     **parameters: Any,
 ) -> tuple[Job, ...]:
-    """Make the jobs of a dataframe or a file; all of it is checked before any is returned.
+    """Read jobs from a dataframe or a file, and check all of them before any is returned.
 
-    Blocks; in an application call it by `asyncio.to_thread`.
+    Blocks: in an async application, call it through `asyncio.to_thread`.
 
     Args:
-        source: a dataframe of any library that speaks the Arrow PyCapsule interface (Polars, pandas, DuckDB,
+        source: a dataframe of any library that supports the Arrow PyCapsule interface (Polars, pandas, DuckDB,
             pyarrow …), or the path of a ``.csv``, ``.tsv``, ``.jsonl``, ``.txt``, ``.yaml`` or ``.parquet`` file.
-        model: of rows that name none.
-        template: makes the prompts, as in ``"a {animal} in {place}"``; without it there is a column ``prompt``.
-        format: how a file is written whose name does not say so.
-        folder: what paths of images in the rows are relative to; else the file's folder, or the current one.
-        max_jobs: how many jobs a sweep may multiply to.
-        **parameters: of the model, for rows that have none of their own.
+        model: the model for rows that do not name one.
+        template: the template of the prompts, as in ``"a {animal} in {place}"``; None to read the column ``prompt``.
+        format: the format of the file, if its name does not show it.
+        folder: the folder that image paths in the rows are relative to; None for the file's folder, or for the
+            current folder if the source is a dataframe.
+        max_jobs: the maximum number of jobs that a sweep may make.
+        **parameters: parameters of the model, for rows that do not set them.
 
     Raises:
-        SourceError: something is wrong; it lists everything that is, each with its line or row.
-        ConfigError: an extra is missing, or an argument is no such thing.
+        SourceError: the source has mistakes; the error lists all of them, each with its line or row.
+        ConfigError: an extra is missing, or an argument has a wrong type or value.
     """
     prompting = Prompting(template=_text("template", template))
     read = _read(source, _format(format), prompting, _most(max_jobs))
@@ -60,23 +62,23 @@ def _read(source: Any, written: Format | None, prompting: Prompting, most: Most)
     if is_table(source):
         return read_table(source, needs_prompt=not prompting.is_given)
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
-        raise SourceError(_refusal(source))
+        raise SourceError(_wrong_source(source))
     path = Path(source)
-    written = format_of(path, written, "give it by format=")
+    written = format_of(path, written, "pass format=")
     return read_path(path, written, needs_prompt=not prompting.is_given, most=most)
 
 
-def _refusal(source: object) -> str:
-    # Others may have an == of their own.
-    what = "nothing" if isinstance(source, str) else type(source).__name__
+def _wrong_source(source: object) -> str:
+    # isinstance, because the object may define its own ==.
+    shown = "nothing" if isinstance(source, str) else type(source).__name__
     hint = "; call its collect() first" if hasattr(source, "collect") else ""
-    return f"{what} was given; allowed is a dataframe, or the path of a file of prompts{hint}"
+    return f"{shown} was given; source must be a dataframe or the path of a prompt file{hint}"
 
 
 def _text(name: str, value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    raise ConfigError(f"{name}={value!r}: allowed is a text")
+    raise ConfigError(setting=name, given=value, allowed="must be a string")
 
 
 def _format(value: object) -> Format | None:
@@ -85,10 +87,9 @@ def _format(value: object) -> Format | None:
     try:
         return Format(value)  # type: ignore[arg-type]
     except ValueError as error:
-        raise ConfigError(f"format={value!r}: allowed are {_FORMATS}") from error
+        raise ConfigError(setting="format", given=value, allowed=f"must be one of {_FORMATS}") from error
 
 
-def _most(value: object) -> Most:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"max_jobs={value!r}: allowed is a whole number from 1")
+def _most(value: int) -> Most:
+    check_count("max_jobs", value, 1)
     return Most(jobs=value)

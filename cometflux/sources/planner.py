@@ -1,9 +1,8 @@
-"""Rows, and what holds for all of them, become jobs.
+"""Make jobs from rows and from the values that apply to all rows.
 
-All of it is checked here, and all faults are told, before anything is sent.
+All rows are checked, and all faults are reported together, before anything is sent.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,52 +13,52 @@ import attrs
 from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.jobs import Job
-from cometflux.models.kinds import guess
-from cometflux.sources import coercion
+from cometflux.models.words import closest, question
+from cometflux.sources import validation
 from cometflux.sources.errors import Fault, SourceError
-from cometflux.sources.rows import RESERVED, Quoted, Row, Source
+from cometflux.sources.rows import Row, Source
+from cometflux.sources.validation import InputChecker, KeyChecker, Model
 
 _FULL_NAME = re.compile(r"[^/\s]+/[^/\s]+")
-_KEY_OF_COPY = re.compile(r"(.+)-([1-9][0-9]{0,8})", re.DOTALL)
 
 
 @attrs.frozen(kw_only=True)
 class Constant:
-    """The value of a parameter for every row that has none of its own."""
+    """The value of a parameter for every row that does not set it."""
 
     label: str
-    """What messages call it."""
+    """Its name in messages."""
     value: Any
     is_text: bool = False
-    """Whether it is still to be read by the parameter's type; paths in it are relative to the current folder."""
+    """Whether the value is text for the parameter's type to convert. Its paths are relative to the current folder."""
 
 
 @attrs.frozen(kw_only=True)
 class Defaults:
-    """What holds for every row that does not say otherwise."""
+    """The values that apply to every row that does not set its own."""
 
     model: str = "flux-schnell"
     model_label: str = "model"
     constants: Mapping[str, Constant] = {}
     count: int = 1
-    """How often each job is made."""
+    """How many copies of each job are made."""
     count_label: str = "count"
 
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """The jobs to run, each *count* times; iterate to draw them."""
+    """The jobs to run, *count* copies of each. Iterate over it to get them."""
 
     jobs: tuple[Job, ...]
     count: int = 1
     notes: tuple[str, ...] = ()
-    """What the user should know before it starts."""
+    """Warnings for the user, to be shown before the run starts."""
     name: str = ""
-    """What messages call the prompt file; empty where there is none."""
+    """The name of the prompt file in messages; empty for rows without a file."""
     lines: tuple[int | None, ...] = ()
-    """Where each job begins in it."""
+    """The line on which each job begins."""
     unit: str = "line"
-    """What the lines count."""
+    """The unit of the lines: ``line`` or ``row``."""
 
     def __len__(self) -> int:
         return len(self.jobs) * self.count
@@ -70,68 +69,68 @@ class Plan:
                 yield _copy(job, number) if self.count > 1 else job
 
     def line_of(self, index: int) -> int | None:
-        """Return the line of the job that is drawn as number *index*, from 0."""
+        """Return the line of the job with *index* in iteration order, from 0."""
         return self.lines[index // self.count]
 
 
 def _copy(job: Job, number: int) -> Job:
-    """Make copy *number* of a job, from 0. A fixed seed goes up, since it would buy the same picture again."""
+    """Make copy *number* of a job, from 0. A fixed seed is increased, since the same seed makes the same picture."""
     seed = job.input.get("seed")
     changed = {"seed": seed + number} if isinstance(seed, int) and not isinstance(seed, bool) else {}
-    # The first is the row itself, so that a job bought without copies is known again with them.
+    # Copy 0 keeps the key, so that a job that was run without copies is found again.
     key = f"{job.key}-{number + 1}" if job.key is not None and number else job.key
     return attrs.evolve(job, input={**job.input, **changed}, key=key)
 
 
 def make_plan(source: Source, defaults: Defaults, folder: Path) -> Plan:
-    """Make the jobs. Paths in rows are relative to *folder*.
+    """Make the jobs of a source. Paths in its rows are relative to *folder*.
 
     Raises:
-        SourceError: something is wrong; it lists everything that is.
+        SourceError: the source or the defaults have mistakes; the error lists all of them.
     """
-    return _Planner(source, defaults, folder).plan()
+    return _Planner(source, defaults, folder, KeyChecker(source.unit)).plan()
 
 
 @attrs.define
 class _Planner:
     source: Source
-    given: Defaults
+    defaults: Defaults
     folder: Path
+    keys: KeyChecker
+    inputs: InputChecker = attrs.field(factory=InputChecker)
     faults: list[Fault] = attrs.field(factory=list)
-    models: dict[str, type[flux.Flux] | str] = attrs.field(factory=dict)
-    constants: dict[type[flux.Flux] | str, dict[str, Any]] = attrs.field(factory=dict)
-    keys: dict[str, int | None] = attrs.field(factory=dict)
-    images: dict[tuple[str, Path], InputError | None] = attrs.field(factory=dict)
-    useless: set[str] = attrs.field(factory=set)
+    models: dict[str, Model] = attrs.field(factory=dict)
+    constants: dict[Model, dict[str, Any]] = attrs.field(factory=dict)
+    unused: dict[str, Fault] = attrs.field(factory=dict)
 
     def plan(self) -> Plan:
-        self._check_model_of_all()
-        self._find_useless_columns()
+        self._check_default_model()
+        self._check_columns()
         found = [(job, row.line) for row in self.source.rows if (job := self._job(row)) is not None]
-        self._check_copies()
+        self.faults += self.keys.clashes_with_copies(self.defaults.count, self.defaults.count_label)
         if self.faults:
             unique = dict.fromkeys(sorted(self.faults, key=lambda fault: fault.line or 0))
             raise SourceError(unique, self.source.name, self.source.unit)
         plan = Plan(
             jobs=tuple(job for job, _ in found),
-            count=self.given.count,
+            count=self.defaults.count,
             name=self.source.name,
             lines=tuple(line for _, line in found),
             unit=self.source.unit,
         )
-        return attrs.evolve(plan, notes=(*self._notes(), *_alike(plan)))
+        return attrs.evolve(plan, notes=(*self._notes(), *_repeats(plan)))
 
     def _notes(self) -> Iterator[str]:
         yield from self.source.notes
         for name in dict.fromkeys(model for model in self.models.values() if isinstance(model, str)):
-            close = difflib.get_close_matches(name, flux.MODELS, n=1)
-            question = f"; did you mean {close[0]}?" if close else ""
-            yield f"{name} is none of the models known here, so its input is not checked{question}"
+            meant = question(closest(name, flux.MODELS), str)
+            note = f"{name} is not a known model, so its input is not checked"
+            yield f"{note}; {meant}" if meant else note
 
-    # ── what holds for many rows ─────────────────────────────────────────────────────────────────────────────────────
+    # ── all rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _model(self, name: str) -> type[flux.Flux] | str:
-        """Find a model; one that is not known here stands by its full name."""
+    def _model(self, name: str) -> Model:
+        """Find a model by name; a full name that is not known is returned as it is."""
         if name not in self.models:
             try:
                 self.models[name] = flux.find(name)
@@ -141,49 +140,41 @@ class _Planner:
                 self.models[name] = name
         return self.models[name]
 
-    def _check_model_of_all(self) -> None:
-        """Check it once, and also where every row names its own: who wrote it means something by it."""
+    def _check_default_model(self) -> None:
+        """Check the default model even if every row names its own: the user may have misspelled it."""
         try:
-            self._model(_stripped(self.given.model))
+            self._model(_stripped(self.defaults.model))
         except InputError as error:
-            self.faults.append(Fault(_plain(InputError(self.given.model_label, error.given, error.allowed))))
+            self.faults.append(Fault(validation.describe(error.under(self.defaults.model_label))))
 
-    def _find_useless_columns(self) -> None:
-        used = {name: None for row in self.source.rows for name in self._taken_by(row)}
-        if "*" in used:
-            return
-        for name in self.source.columns:
-            if name in used or name in RESERVED or name in self.source.used:
-                continue
-            self.useless.add(name)
-            self.faults.append(self._useless(name, used))
-
-    def _useless(self, name: str, used: Mapping[str, None]) -> Fault:
-        if name in self.source.places:
-            hint = _hint(name, used, f"write {{{name}}} in the prompt, or take it out")
-            return Fault(f"nothing uses {name!r}{hint}", self.source.places[name])
-        hint = _hint(name, used, f"take it out of the {'table' if self.source.header is None else 'file'}")
-        return Fault(f"no row can use the column {name!r}{hint}", self.source.header)
+    def _check_columns(self) -> None:
+        taken = {name: None for row in self.source.rows for name in self._taken_by(row)}
+        if "*" not in taken:
+            self.unused = validation.find_unused_columns(self.source, taken)
+            self.faults += self.unused.values()
 
     def _taken_by(self, row: Row) -> Sequence[str]:
+        """Return the columns that the row's model takes; ``*`` for all."""
         try:
-            model = self._model(_name_of(row, self.given.model))
+            model = self._model(_name_of(row, self.defaults.model))
         except InputError:
             return ("*",)
         return ("*",) if isinstance(model, str) else [each.name for each in flux.parameters(model)]
 
-    def _constants_for(self, row: Row, model: type[flux.Flux] | str) -> dict[str, Any]:
-        """Read the constants as values for *model*; what is wrong with them is told at the first row that meets it."""
+    def _constants_for(self, row: Row, model: Model) -> dict[str, Any]:
+        """Read the constants as values for *model*. Their faults are reported once, at the model's first row."""
         if model in self.constants:
             return self.constants[model]
         read: dict[str, Any] = {}
-        for name, constant in self.given.constants.items():
+        for name, constant in self.defaults.constants.items():
+            value = constant.value
             try:
-                value = _read_text(model, name, constant.value, Path()) if constant.is_text else constant.value
-                self._check(model, name, value)
+                if constant.is_text:
+                    value = validation.read_text(model, name, value, Path())
+                self.inputs.check(model, name, value)
                 read[name] = value
             except InputError as error:
-                self._note(row, InputError(constant.label, error.given, error.allowed))
+                self._note(row, error.under(constant.label))
         self.constants[model] = read
         return read
 
@@ -192,7 +183,7 @@ class _Planner:
     def _job(self, row: Row) -> Job | None:
         before = len(self.faults)
         try:
-            model = self._model(_name_of(row, self.given.model))
+            model = self._model(_name_of(row, self.defaults.model))
         except InputError as error:
             if "model" in row.values:
                 self._note(row, error)
@@ -200,117 +191,67 @@ class _Planner:
         constants = self._constants_for(row, model)
         cells = self._read_cells(row, model)
         self._check_key(row)
-        if not isinstance(model, str) and "prompt" not in row.values and not _seems_misspelled(row, model):
+        if not isinstance(model, str) and "prompt" not in row.values and not validation.misspells_prompt(row, model):
             self.faults.append(Fault("the row has no prompt", row.line))
-        if len(self.faults) > before or len(constants) < len(self.given.constants):
+        if len(self.faults) > before or len(constants) < len(self.defaults.constants):
             return None
-        return self._checked(row, model, {**constants, **cells}, cells)
+        return self._checked_job(row, model, {**constants, **cells}, cells)
 
-    def _checked(
-        self, row: Row, model: type[flux.Flux] | str, given: Mapping[str, Any], cells: Mapping[str, Any]
-    ) -> Job | None:
+    def _checked_job(self, row: Row, model: Model, given: Mapping[str, Any], cells: Mapping[str, Any]) -> Job | None:
         name = model if isinstance(model, str) else model.model
         try:
             job = Job(model=name, input=given, key=row.values.get("key"))
-            if self.given.count > 1:
-                _copy(job, self.given.count - 1)
+            if self.defaults.count > 1:
+                _copy(job, self.defaults.count - 1)
         except InputError as error:
-            field = error.field
-            if field in self.given.constants and field not in cells:
-                field = self.given.constants[field].label
-            if field == "model" and "model" not in row.values:
-                field = self.given.model_label
-            self._note(row, InputError(field, error.given, error.allowed))
+            self._note(row, error.under(self._label_of(error.field, row, cells)))
             return None
         return job
 
-    def _read_cells(self, row: Row, model: type[flux.Flux] | str) -> dict[str, Any]:
+    def _label_of(self, field: str, row: Row, cells: Mapping[str, Any]) -> str:
+        """Return the user's name for a field: the option's, if the value is not from the row."""
+        if field == "model" and "model" not in row.values:
+            return self.defaults.model_label
+        if field in self.defaults.constants and field not in cells:
+            return self.defaults.constants[field].label
+        return field
+
+    def _read_cells(self, row: Row, model: Model) -> dict[str, Any]:
         cells: dict[str, Any] = {}
         for name, value in row.values.items():
-            if name in {"model", "key"} or name in self.useless or self._is_for_template(name, model):
+            if name in {"model", "key"} or name in self.unused or self._is_for_template(name, model):
                 continue
             try:
-                cells[name] = _read_cell(model, name, value, self.folder, is_typed=row.is_typed)
-                self._check(model, name, cells[name])
+                cells[name] = validation.read_cell(model, name, value, self.folder, is_typed=row.is_typed)
+                self.inputs.check(model, name, cells[name])
             except InputError as error:
                 self._note(row, error)
         return cells
 
-    def _is_for_template(self, name: str, model: type[flux.Flux] | str) -> bool:
-        """Whether a value has done its work in the prompt: a model that is not known here is not sent it either."""
+    def _is_for_template(self, name: str, model: Model) -> bool:
+        """Whether a value is only for the template. A model that is not known does not get it as a parameter."""
         if name not in self.source.used or name == "prompt":
             return False
-        return isinstance(model, str) or name not in _parameters(model)
+        return validation.find_parameter(model, name) is None
 
     def _check_key(self, row: Row) -> None:
-        key = row.values.get("key")
-        if not isinstance(key, str):
-            return
-        if key in self.keys:
-            where = "another combination" if row.places else f"{self.source.unit} {self.keys[key]}"
-            self._note(row, InputError("key", key, f"{where} has this key already"))
-        self.keys.setdefault(key, row.line)
-
-    def _check_copies(self) -> None:
-        """Look whether a row has a key that the copy of another one gets."""
-        for key, line in self.keys.items():
-            copy = _KEY_OF_COPY.fullmatch(key)
-            if copy and copy[1] in self.keys and 1 < int(copy[2]) <= self.given.count:
-                first = f"{self.source.unit} {self.keys[copy[1]]}"
-                with_count = f"with {self.given.count_label} {self.given.count}"
-                error = InputError("key", key, f"a copy of {first} has this key already, {with_count}")
-                self.faults.append(Fault(_plain(error), line))
-
-    def _check(self, model: type[flux.Flux] | str, name: str, value: Any) -> None:
-        if isinstance(model, str):
-            return
-        parameter = _parameters(model).get(name)
-        if parameter is None:
-            # Refuses the name, and says which one may be meant.
-            flux.check_input(model.model, {name: value})
-            return
-        parameter.check(value)
-        for path in value if isinstance(value, list) else [value]:
-            if isinstance(path, Path):
-                self._check_image(name, path)
-
-    def _check_image(self, name: str, path: Path) -> None:
-        if (name, path) not in self.images:
-            self.images[name, path] = None
-            try:
-                coercion.check_image_file(name, path)
-            except InputError as error:
-                self.images[name, path] = error
-        known = self.images[name, path]
-        if known is not None:
-            raise InputError(known.field, known.given, known.allowed)
+        try:
+            self.keys.add(row)
+        except InputError as error:
+            self._note(row, error)
 
     def _note(self, row: Row, error: InputError) -> None:
-        self.faults.append(Fault(_plain(error), row.places.get(error.field, row.line)))
+        self.faults.append(Fault(validation.describe(error), row.places.get(error.field, row.line)))
 
 
-def _alike(jobs: Iterable[Job]) -> Iterator[str]:
-    """Tell how many ask for what another one asks for, which a seed makes the same picture."""
-    # Hashes, since a picture may stand in each of them.
-    asked = [hash(repr((job.model, sorted(job.input.items())))) for job in jobs if "seed" in job.input]
-    twice = len(asked) - len(set(asked))
-    if twice:
-        what = "1 job asks" if twice == 1 else f"{twice} jobs ask"
-        yield f"{what} for what another one asks for, seed and all: the same picture would be bought again"
-
-
-_PHRASES = {
-    "an http(s) URL, a data URI, a pathlib.Path or bytes": "the path of a file, an http(s) URL or a data URI",
-    "; wrap the name of a file in pathlib.Path": "",
-}
-
-
-def _plain(error: InputError) -> str:
-    """Say what is wrong with a value without the types of Python: a cell has none of them."""
-    message = error.message
-    for said, meant in _PHRASES.items():
-        message = message.replace(said, meant)
-    return message
+def _repeats(jobs: Iterable[Job]) -> Iterator[str]:
+    """Count the jobs that have the same input as another one and a seed, which makes the same picture."""
+    # Hashes, because an input may contain an image.
+    seeded = [hash(repr((job.model, sorted(job.input.items())))) for job in jobs if "seed" in job.input]
+    repeated = len(seeded) - len(set(seeded))
+    if repeated:
+        subject = "1 job repeats" if repeated == 1 else f"{repeated} jobs repeat"
+        yield f"{subject} another job's input and seed: the same picture would be charged again"
 
 
 def _name_of(row: Row, default: str) -> str:
@@ -319,55 +260,5 @@ def _name_of(row: Row, default: str) -> str:
 
 def _stripped(name: Any) -> str:
     if not isinstance(name, str):
-        raise InputError("model", name, "allowed is the name of a model, as a string")
+        raise InputError("model", name, "must be the name of a model, as a string")
     return name.strip()
-
-
-def _parameters(model: type[flux.Flux]) -> dict[str, flux.Parameter]:
-    return {each.name: each for each in flux.parameters(model)}
-
-
-def _seems_misspelled(row: Row, model: type[flux.Flux]) -> bool:
-    """Whether a name that nobody takes is close to ``prompt``; it has been told already."""
-    strangers = [name.lower() for name in row.values if name not in _parameters(model)]
-    return bool(difflib.get_close_matches("prompt", strangers, n=1))
-
-
-def _read_text(model: type[flux.Flux] | str, name: str, text: str | list[str], folder: Path) -> Any:
-    """Read what a person wrote, once or several times, as a value of the parameter's type."""
-    parameter = None if isinstance(model, str) else _parameters(model).get(name)
-    if isinstance(text, list):
-        if parameter is not None and not parameter.kind.is_list:
-            raise InputError(name, text, f"allowed is {parameter.allowed}")
-        parts = [_read_text(model, name, each, folder) for each in text]
-        return parts if parameter is None else [item for items in parts for item in items]
-    if parameter is not None:
-        return parameter.kind.read_text(name, text, folder)
-    is_guessed = isinstance(model, str) and name != "prompt" and not isinstance(text, Quoted)
-    return guess(text) if is_guessed else str(text)
-
-
-def _read_cell(model: type[flux.Flux] | str, name: str, value: Any, folder: Path, *, is_typed: bool) -> Any:
-    if not is_typed:
-        return _read_text(model, name, value, folder)
-    parameter = None if isinstance(model, str) else _parameters(model).get(name)
-    return value if parameter is None else parameter.kind.read_json(name, value, folder)
-
-
-def _hint(name: str, used: Mapping[str, None], otherwise: str) -> str:
-    plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-    close = difflib.get_close_matches(plain, [*RESERVED, *used], n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    if takers := _takers(name):
-        return f"; it is a parameter of {takers}"
-    known = dict.fromkeys(each.name for model in flux.MODELS.values() for each in flux.parameters(model))
-    for close in difflib.get_close_matches(plain, known, n=1, cutoff=0.8):
-        return f"; did you mean {close!r}? it is a parameter of {_takers(close)}"
-    return f"; {otherwise}"
-
-
-def _takers(name: str) -> str:
-    """List the models that take a parameter; empty where none does."""
-    takers = [model.model.rpartition("/")[2] for model in flux.MODELS.values() if name in _parameters(model)]
-    return f"{', '.join(takers[:3])}{' and others' if len(takers) > 3 else ''}"

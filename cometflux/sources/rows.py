@@ -1,4 +1,4 @@
-"""What every source of prompts becomes: rows, each with what is given for one job."""
+"""The rows that every source of prompts is read into: one row has the values of one job."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,11 +7,11 @@ from typing import Any
 import attrs
 
 RESERVED = ("prompt", "model", "key")
-"""What a row has beside the parameters of its model."""
+"""The columns that are not parameters of a model."""
 
 
 class Format(StrEnum):
-    """How rows are written in a file."""
+    """The format of a prompt file."""
 
     CSV = "csv"
     TSV = "tsv"
@@ -31,55 +31,55 @@ SUFFIXES: Mapping[str, Format] = {
     ".yml": Format.YAML,
     ".parquet": Format.PARQUET,
 }
-"""The format that the end of a file's name stands for."""
+"""The format for each file suffix."""
 
 
 @attrs.frozen(kw_only=True)
 class Most:
-    """How much a sweep may multiply to."""
+    """The maximum number of jobs that a sweep may make."""
 
     jobs: int = 10_000
     copies: int = 1
-    """How often each combination is made."""
+    """How many jobs are made of each combination."""
     label: str = "max_jobs"
-    """What allows more, as it is called where it is given."""
+    """The name, in messages, of the option or argument that sets the limit."""
 
 
 class Quoted(str):
-    """A text that was written in quotes: where nobody knows its type it stays a text."""
+    """A quoted text. It stays a text if the parameter's type is not known."""
 
     __slots__ = ()
 
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """One row: a prompt and what goes with it."""
+    """One row: the values of one job."""
 
     line: int | None = None
-    """Where the row is: a line from 1, or a row of a table from 0; None where it stands nowhere."""
+    """The line of a file, from 1, or the row of a table, from 0; None if the prompt is not from a file or table."""
     values: Mapping[str, Any]
-    """What is given, by column: text, or values of their own types where *is_typed*. What is empty is left out."""
+    """The values by column: text, or Python values if *is_typed*. Empty values are left out."""
     is_typed: bool = False
     places: Mapping[str, int] = {}
-    """The lines of single values, where they have lines of their own."""
+    """The lines of values that are on a line of their own."""
 
 
 @attrs.frozen(kw_only=True)
 class Source:
-    """What a file or a table of prompts holds."""
+    """All rows of one file or table of prompts."""
 
     name: str = ""
-    """What messages call it; empty for prompts that stand nowhere."""
+    """Its name in messages; empty for prompts that are not from a file or table."""
     rows: tuple[Row, ...]
     columns: tuple[str, ...] = ()
-    """The names of the columns, in order; empty for what has none."""
+    """The names of the columns, in order; empty for formats without columns."""
     used: frozenset[str] = frozenset()
-    """The names that a template has used: they need not be parameters."""
+    """The names that a template has used. They do not have to be parameters."""
     unit: str = "line"
-    """What the lines of the rows count."""
+    """The unit of the rows' lines: ``line`` or ``row``."""
     header: int | None = 1
-    """The line on which the columns are named; None where they stand on none."""
+    """The line of the header; None if the source has no header line."""
     places: Mapping[str, int] = {}
-    """The lines of single columns, where they have lines of their own."""
+    """The lines of columns that are on a line of their own."""
     notes: tuple[str, ...] = ()
-    """What the reader of it should know."""
+    """Warnings for the user."""

@@ -1,14 +1,18 @@
-"""Writes a file whole or not at all, and never over another one."""
+"""Writes a file whole or not at all: under a new name, or in place of the file before."""
 
 import contextlib
 import errno
 import os
 from collections.abc import Iterator
+from io import BufferedWriter
 from pathlib import Path
+
+TEMPORARY_NAME = r"\.cometflux-[0-9a-f]{16}"
+"""The name of a temporary file: a later run removes it if this one is killed."""
 
 
 def write_new(path: Path, data: bytes, tries: int = 3) -> bool:
-    """Write a file so that it is there whole or not at all; False where its name is taken."""
+    """Write a file so that it is there whole or not at all; False if its name is taken."""
     try:
         with temporary_file(path.parent, data) as temporary:
             return link(temporary, path)
@@ -19,19 +23,43 @@ def write_new(path: Path, data: bytes, tries: int = 3) -> bool:
         return write_new(path, data, tries - 1)
 
 
+def replace(path: Path, data: bytes, tries: int = 3) -> None:
+    """Write a file whole in place of the one before, which stays if this fails."""
+    try:
+        with temporary_file(path.parent, data) as temporary:
+            temporary.replace(path)
+    except FileNotFoundError:
+        # As in write_new.
+        if tries == 1:
+            raise
+        replace(path, data, tries - 1)
+
+
 @contextlib.contextmanager
 def temporary_file(folder: Path, data: bytes) -> Iterator[Path]:
     """Write a file under a temporary name in *folder*, synced; removed at the end."""
-    path = folder / f".cometflux-{os.urandom(8).hex()}"
-    try:
+    with temporary_path(folder) as path:
         # Not tempfile: that makes files which only their owner can read.
         with path.open("xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
+        yield path
+
+
+@contextlib.contextmanager
+def temporary_path(folder: Path) -> Iterator[Path]:
+    """Choose a temporary name in *folder*; a file of that name is removed at the end, unless it has been renamed."""
+    path = folder / f".cometflux-{os.urandom(8).hex()}"
+    try:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def sync_file(file: BufferedWriter) -> None:
+    """Bring the file to the disk, with all that was written."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})

@@ -32,13 +32,13 @@ def check_stem(name: str) -> str:
         InputError: it cannot.
     """
     if not isinstance(name, str) or not re.fullmatch(_STEM, name) or name.strip(". ") == "":
-        raise InputError("name", name, "allowed is a file name without its folder and its ending")
+        raise InputError("name", name, "must be a file name without its folder and its ending")
     if name.endswith((".", " ")):
-        raise InputError("name", name, "allowed is a file name that does not end in a dot or a space")
+        raise InputError("name", name, "must be a file name that does not end in a dot or a space")
     if re.match(_DEVICE, name):
-        raise InputError("name", name, "allowed is any other name: Windows has a device of this one")
+        raise InputError("name", name, "must be any other name: Windows has a device of this one")
     if len(name.encode()) > 200:
-        raise InputError("name", name, f"allowed are 200 bytes, and it has {len(name.encode())}")
+        raise InputError("name", name, f"must have at most 200 bytes, not {len(name.encode())}")
     return name
 
 

@@ -1,21 +1,19 @@
-"""Checks that bytes are a whole image, and chooses its file extension."""
+"""The bytes of an output: a whole image, its file extension, and whether a saved file is this output."""
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from cometflux.errors import OutputError
 from cometflux.images import formats
-from cometflux.images.formats import ImageFile
 from cometflux.provenance import embed
+from cometflux.provenance.sidecar import prediction_id_in
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
-ENDINGS = ("json", *EXTENSIONS.values())
-
-# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+MOST_EMBEDDED = 2 * 1024 * 1024
+"""More bytes than an embedded record can add to an image."""
 
 
 def check_image(data: bytes) -> str:
@@ -32,15 +30,20 @@ def check_image(data: bytes) -> str:
     return EXTENSIONS[kind]
 
 
+def heading(name: str, size: int, digest: str) -> dict[str, Any]:
+    """Return the first lines of an image's record: by them the image is known again."""
+    return {"file": name, "bytes": size, "sha256": digest}
+
+
 @attrs.frozen(kw_only=True)
 class Version:
-    """The bytes of an output as they are, or are to be, where it is saved."""
+    """The bytes of an output as they are, or will be, in their place."""
 
     data: bytes
     size: int
     digest: str
     note: Mapping[str, Any] = attrs.field(factory=dict)
-    """What the record beside them is to say besides."""
+    """Further lines for the record: whether the image holds it, too."""
 
     @classmethod
     def of(cls, data: bytes, note: Mapping[str, Any] | None = None) -> "Version":
@@ -49,10 +52,45 @@ class Version:
 
     @classmethod
     def holding(cls, data: bytes, record: Mapping[str, Any]) -> "Version":
-        """Put *record* into *data*, where that can be done."""
+        """Embed *record* in *data*, if that can be done."""
         embedded = embed.embed(data, record)
         return cls.of(embedded.data, embedded.note)
 
-    def at(self, path: Path) -> ImageFile:
-        """Describe the file at *path* that holds them."""
-        return ImageFile(path=path, size=self.size, digest=self.digest)
+    def is_described(self, name: str, record: Mapping[str, Any]) -> bool:
+        """Whether *record* is the record of just these bytes under *name*."""
+        return heading(name, self.size, self.digest).items() <= record.items()
+
+
+# ── left by earlier runs ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def recognise(
+    found: bytes, name: str, new: Version, data: bytes, owner: str, record: Mapping[str, Any] | None
+) -> Version | None:
+    """Take the bytes of a saved file for the output *data* of the prediction *owner*; None if they are not.
+
+    Without its *record*, a file shows that it is this output by its bytes, or by the record that is embedded in it.
+    The service may report a prediction differently by now, and then the embedded record differs from *new*'s.
+    """
+    embedded = embed.extract(found)
+    version = Version.of(found, _note(new, has_record=embedded is not None))
+    if record is not None:
+        is_ours = version.is_described(name, record)
+    else:
+        is_ours = found == data or prediction_id_in(embedded) == owner
+    return version if is_ours and (found == data or embed.is_same_picture(found, data)) else None
+
+
+def _note(new: Version, *, has_record: bool) -> Mapping[str, Any]:
+    if has_record:
+        return {"embedded": True}
+    # A run that does not embed says nothing about it.
+    return {"embedded": False, "not_embedded": "a run that did not embed had saved it"} if new.note else {}
+
+
+def remake(name: str, data: bytes, record: Mapping[str, Any]) -> Version | None:
+    """Make the image that *record* describes from *data*: plain, or with the record embedded; None if it is neither."""
+    for version in (Version.of(data), Version.holding(data, record)):
+        if version.is_described(name, record):
+            return version
+    return None

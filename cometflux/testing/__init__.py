@@ -1,17 +1,17 @@
-"""A local stand-in for the service: real HTTP, real pictures, a bill for every accepted submission, faults on demand.
+"""A local service for tests: real HTTP, real pictures, a bill for every accepted submission, faults on demand.
 
 .. code-block:: python
 
     from cometflux.testing import LocalService
 
-    async with LocalService() as service:  # on this event loop, by its clock
+    async with LocalService() as service:  # on this event loop, with its clock
         print(service.url, service.key)
 
-    with LocalService.in_thread() as service:  # on a thread of its own
+    with LocalService.in_thread() as service:  # on its own thread
         service.fail("429", times=3)
 
-Needs the extra ``local``. The names below are resolved when they are first used: pytest imports this package at
-every start, for the fixture in ``cometflux.testing.plugin``.
+Needs the extra ``local``. The public names are imported on first use, because pytest imports this package at every
+start for the fixture in ``cometflux.testing.plugin``.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What the local service writes down: the bills, and the requests it has seen."""
+"""Records of the local service: the bills, and the requests that it received."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,29 +8,29 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Bill:
-    """One accepted submission. The real service charges for each, and so does this one."""
+    """One accepted submission. The real service charges for each, so this service counts each."""
 
     id: str
     """The prediction's id."""
     model: str
     """``owner/name``."""
     input: Mapping[str, Any]
-    """The input as it was sent, with the keys that the model ignores."""
+    """The input as it was sent, including keys that the model ignores."""
     at: float
-    """When it was accepted, in seconds, by the clock of the service's event loop."""
+    """The time of acceptance, in seconds of the service's clock."""
 
 
 @attrs.frozen(kw_only=True)
 class SeenRequest:
-    """One request, whatever became of it."""
+    """One received request, also if it was refused."""
 
     method: str
     path: str
     authorised: bool
-    """Whether it carried the right key."""
+    """Whether it had the right key."""
     length: int
-    """The Content-Length of its body; 0 where it had none."""
+    """Its Content-Length; 0 if it had none."""
     connection: int
-    """Which connection it came on, counted from 1."""
+    """The number of its connection, from 1."""
     at: float
-    """When it came, in seconds, by the clock of the service's event loop."""
+    """The time of arrival, in seconds of the service's clock."""

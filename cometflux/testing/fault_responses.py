@@ -1,4 +1,4 @@
-"""Turns a fault into an answer, or into none."""
+"""Create the response of a fault, or break off the connection."""
 
 import asyncio
 import json
@@ -16,15 +16,15 @@ from cometflux.testing.fake_predictions import make_id
 from cometflux.testing.response_bodies import gateway_error, problem
 
 ELSEWHERE = "/elsewhere"
-"""Where redirects lead: nobody should arrive there with a key."""
+"""The path that redirects lead to. A request with a key there is a leak."""
 
 _WAIT = 1
-"""What a refusal for too many requests asks for, in seconds."""
+"""The Retry-After of a 429, in seconds."""
 
 
 @attrs.frozen(kw_only=True)
 class Ordinary:
-    """The answer that would have been given, had all gone well."""
+    """The response without the fault."""
 
     status: int
     body: bytes
@@ -32,12 +32,12 @@ class Ordinary:
 
 
 def dump(body: Any) -> bytes:
-    """Write JSON as the service does: short, and in UTF-8."""
+    """Encode JSON as the service does: without spaces, in UTF-8."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Answer with JSON, and with the type for problems where it is one."""
+    """Create a JSON response. An RFC 7807 problem gets the media type of problems."""
     kind = "application/problem+json" if status >= 400 and "error" not in body else "application/json"
     return web.Response(body=dump(body), status=status, content_type=kind, headers=headers)
 
@@ -45,9 +45,9 @@ def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | Non
 async def misbehave(
     name: str, request: web.Request, ordinary: Ordinary | None, closing: asyncio.Event
 ) -> web.StreamResponse:
-    """Answer *request* with the fault *name*; *ordinary* is None where nothing was accepted.
+    """Respond to *request* with the fault *name*. *ordinary* is None if nothing was accepted.
 
-    An answer that never comes ends with *closing*, so that the service can stop.
+    A response that never comes ends when *closing* is set, so that the service can stop.
     """
     if name in _PAGES:
         status, title = _PAGES[name]
@@ -97,7 +97,7 @@ _REFUSALS: Mapping[str, _Refused] = {
     "output-404": (404, problem(404, "The file is not here, or not any more."), {}),
     "output-500": (500, problem(500, "Something went wrong on our side.", "Internal Server Error"), {}),
 }
-# What breaks off or lacks its id although nothing was accepted: an answer that nobody should trust.
+# The body for faults that break off or change a response although nothing was accepted.
 _NOTHING = Ordinary(status=500, body=dump(problem(500, "Something went wrong on our side.")))
 
 
@@ -110,7 +110,7 @@ def _page(status: int, title: str) -> web.Response:
 
 
 def foreign_page() -> web.Response:
-    """Answer as the gateway does on a path that is not its own: with a page, not with a 404."""
+    """Create the response for an unknown path: like the gateway, a web page with status 200, not a 404."""
     return _page(200, "The gateway")
 
 
@@ -127,7 +127,7 @@ async def _drop(request: web.Request, *_: object) -> web.Response:
 async def _reset(request: web.Request, *_: object) -> web.Response:
     transport = request.transport
     if transport is not None:
-        # To linger for no time is to reset.
+        # A linger time of 0 makes close send a reset.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return web.Response()
@@ -181,7 +181,7 @@ def _hang_up(request: web.Request) -> None:
 
 async def _garble(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
     status = 200 if ordinary is _NOTHING else ordinary.status
-    return web.Response(body=b"\x1f\x8b\x08\x00\xff\xfe no JSON {", status=status, content_type="application/json")
+    return web.Response(body=b"\x1f\x8b\x08\x00\xff\xfe not JSON {", status=status, content_type="application/json")
 
 
 async def _list(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
@@ -207,7 +207,7 @@ def _raw(body: bytes, ordinary: Ordinary) -> web.Response:
 async def _redirect(request: web.Request, _: Ordinary, __: asyncio.Event) -> web.Response:
     if request.path.startswith("/outputs/"):
         return web.Response(status=302, headers={"Location": request.path})
-    # 307 has the client repeat a POST with its body.
+    # 307 makes the client repeat a POST with its body.
     status = 301 if request.method == "GET" else 307
     return web.Response(status=status, headers={"Location": f"{request.url.origin()}{ELSEWHERE}{request.path}"})
 

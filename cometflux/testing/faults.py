@@ -1,4 +1,4 @@
-"""What can go wrong, by name: the one table of faults, and the queue of those that are due."""
+"""The table of all faults by name, and the queue of planned faults."""
 
 import random
 import threading
@@ -7,6 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 import attrs
+
+from cometflux.number_checks import is_number, is_whole, whole_phrase
+from cometflux.testing.errors import ArgumentError, UnknownFaultError
 
 CREATE, GET, PREDICTION, OUTPUT = "create", "get", "prediction", "output"
 
@@ -17,11 +20,11 @@ class Fault:
 
     name: str
     about: str
-    """What the client meets, in one line."""
+    """Its effect on the client, in one line."""
     on: str
-    """Where it happens unless told otherwise: ``create``, ``get``, ``prediction`` or ``output``."""
+    """Its default place: ``create``, ``get``, ``prediction`` or ``output``."""
     also: tuple[str, ...] = ()
-    """Where else it can be told to happen."""
+    """The other places that can be chosen for it."""
 
 
 _C, _G, _P, _O = CREATE, GET, PREDICTION, OUTPUT
@@ -35,14 +38,14 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             Fault("402", "there is no credit left", _C, (_G,)),
             Fault("403", "the key is not allowed to do this", _C, (_G,)),
             Fault("404", "not found; on get, as just after a create", _G, (_C, _O)),
-            Fault("413", "the body is too large, says a proxy's page", _C),
+            Fault("413", "a proxy's page: the body is too large", _C),
             Fault("422", "the input is refused", _C),
             Fault("429", "too many requests; Retry-After in seconds", _C, (_G, _O)),
             Fault("429-date", "too many requests; Retry-After as a date", _C, (_G, _O)),
             Fault("429-body", "too many requests; retry_after in the body only", _C, (_G,)),
-            Fault("429-silent", "too many requests; not a word on how long", _C, (_G, _O)),
-            Fault("invalid-request", "a plain refusal that comes as a 500", _C, (_G,)),
-            Fault("no-model", "an unknown model, which comes as a 503", _C, (_G,)),
+            Fault("429-silent", "too many requests; no time to wait is given", _C, (_G, _O)),
+            Fault("invalid-request", "a wrong request, refused with a 500", _C, (_G,)),
+            Fault("no-model", "an unknown model, refused with a 503", _C, (_G,)),
             # Breakdowns.
             Fault("500", "an internal error", _C, (_G, _O)),
             Fault("502", "a proxy's page: bad gateway", _C, (_G, _O)),
@@ -50,31 +53,31 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             Fault("504", "a proxy's page: gateway time-out", _C, (_G, _O)),
             Fault("524", "a proxy's page: a time-out occurred", _C, (_G, _O)),
             # The connection.
-            Fault("drop", "the connection is closed without an answer", _C, (_G, _O)),
-            Fault("reset", "the connection is reset without an answer", _C, (_G, _O)),
-            Fault("hang", "the answer never comes", _C, (_G, _O)),
-            Fault("torn-head", "the answer breaks off inside its head", _C, (_G, _O)),
-            Fault("torn", "the body breaks off half-way, behind the id", _C, (_G, _O)),
+            Fault("drop", "the connection is closed without a response", _C, (_G, _O)),
+            Fault("reset", "the connection is reset without a response", _C, (_G, _O)),
+            Fault("hang", "the response never comes", _C, (_G, _O)),
+            Fault("torn-head", "the response breaks off inside its head", _C, (_G, _O)),
+            Fault("torn", "the body breaks off half-way, after the id", _C, (_G, _O)),
             Fault("torn-early", "the body breaks off inside the id", _C, (_G, _O)),
-            Fault("stalled", "the body stops half-way, behind the id, and never goes on", _C, (_G, _O)),
-            # Answers that make no sense.
+            Fault("stalled", "the body stops half-way, after the id, and never continues", _C, (_G, _O)),
+            # Responses that make no sense.
             Fault("garbage", "bytes that are not JSON", _C, (_G,)),
             Fault("html", "a web page with status 200", _C, (_G,)),
             Fault("list", "JSON of the wrong shape", _C, (_G,)),
             Fault("no-id", "a prediction without its id", _C, (_G,)),
-            Fault("redirect", "a redirect to elsewhere, where a key that comes along is a leak", _C, (_G, _O)),
-            Fault("wrong-id", "an answer about somebody else's prediction", _G),
-            # How a prediction goes.
-            Fault("failed", "it fails for good: flagged as sensitive (E005)", _P),
-            Fault("failed-transient", "it fails, and the same again might not", _P),
+            Fault("redirect", "a redirect to another path; a key sent there is a leak", _C, (_G, _O)),
+            Fault("wrong-id", "a response about another prediction", _G),
+            # Endings and responses of a prediction.
+            Fault("failed", "it fails: flagged as sensitive (E005), so a retry fails too", _P),
+            Fault("failed-transient", "it fails, and a retry may succeed", _P),
             Fault("canceled", "it is canceled while it runs", _P),
             Fault("aborted", "it is stopped before it starts", _P),
             Fault("expired", "it succeeds, but its output is gone already", _P),
             Fault("missing-image", "one image of several is held back: out-0, out-2; the only one: it fails", _P),
-            Fault("odd-status", "an unknown status in its first two answers, then the usual ones", _P),
-            Fault("early-output", "its output is there while it still says processing", _P),
+            Fault("odd-status", "an unknown status in its first two responses, then the usual ones", _P),
+            Fault("early-output", "its output is there while its status is still processing", _P),
             Fault("data-uri", "its output comes as data URIs", _P),
-            Fault("wrapped", "its answers come in the gateway's envelope", _P),
+            Fault("wrapped", "its responses come in the gateway's envelope", _P),
             # Its images.
             Fault("output-404", "the output is not found", _O),
             Fault("output-500", "an internal error instead of the output", _O),
@@ -84,12 +87,12 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         )
     }
 )
-"""Every fault by its name."""
+"""Every fault by name."""
 
 
 @attrs.define(kw_only=True)
 class Planned:
-    """A fault that is due: where, how often, and for a submission whether it is accepted first."""
+    """A fault to cause: its place, how often, and for a submission whether it is accepted first."""
 
     name: str
     on: str
@@ -97,85 +100,85 @@ class Planned:
     rate: float | None
     left: int
     prompt: str | None = None
-    """What the prompt must contain; None where any will do."""
+    """A part of the prompt of the requests that it is for; None for all requests."""
 
 
 def plan(
     name: str, *, times: int, after: bool, rate: float | None, on: str | None, prompt: str | None = None
 ) -> Planned:
-    """Check what `LocalService.fail` was told.
+    """Check the arguments of `LocalService.fail` and return the planned fault.
 
     Raises:
-        ValueError: there is no such fault, or it cannot happen this way.
+        ValueError: the fault is unknown, or cannot happen this way. The message lists the possible values.
     """
     fault = FAULTS.get(name)
     if fault is None:
-        raise ValueError(f"there is no fault {name!r}; the faults are {', '.join(FAULTS)}")
+        raise UnknownFaultError(name, tuple(FAULTS))
     place = fault.on if on is None else on
     if place not in (fault.on, *fault.also):
         raise ValueError(f"{name} cannot happen on {place!r}; it can on {', '.join((fault.on, *fault.also))}")
-    if isinstance(times, bool) or not isinstance(times, int) or times < 1:
-        raise ValueError(f"times={times!r}: allowed is a whole number from 1")
-    if rate is not None and not (isinstance(rate, int | float) and 0 <= rate <= 1):
-        raise ValueError(f"rate={rate!r}: allowed is a number from 0 to 1")
+    if not is_whole(times, 1):
+        raise ArgumentError("times", times, f"must be {whole_phrase(1)}")
+    if rate is not None and not is_number(rate, 0, 1):
+        raise ArgumentError("rate", rate, "must be a number from 0 to 1")
     if after and place != CREATE:
-        raise ValueError(f"after=True is for faults on 'create'; {name} was to happen on {place!r}")
+        raise ValueError(f"after=True is for faults on 'create', and {name} is on {place!r}")
     if prompt is not None and (not isinstance(prompt, str) or not prompt):
-        raise ValueError(f"prompt={prompt!r}: allowed is a text that is not empty")
+        raise ArgumentError("prompt", prompt, "must be a text that is not empty")
     return Planned(name=name, on=place, after=after, rate=rate, left=times, prompt=prompt)
 
 
 def parse_fault(text: str) -> dict[str, Any]:
-    """Read ``name[@place][+after][:rate]`` into the arguments of `LocalService.fail`.
+    """Parse ``name[@place][+after][:rate]`` into the arguments of `LocalService.fail`.
 
-    ``drop:0.1`` drops a tenth of the submissions unseen, ``drop+after:0.1`` loses the answers of a tenth that were
-    accepted, ``500@get`` breaks one question; without a rate it happens once.
+    ``drop:0.1`` drops a tenth of the submissions before they are accepted, ``drop+after:0.1`` accepts a tenth and
+    drops their responses, and ``500@get`` fails one poll. A fault without a rate happens once.
 
     Raises:
-        ValueError: it is none of these, or no fault of this name can happen there.
+        ValueError: the text does not have this form, or the fault does not exist or cannot happen there.
     """
     words, colon, share = text.partition(":")
     words, plus, last = words.partition("+")
     name, at, place = words.partition("@")
     if plus and last != "after":
-        raise ValueError(f"{text!r}: allowed is name[@place][+after][:rate], as in drop+after:0.1")
+        raise ValueError(f"{text!r}: must be name[@place][+after][:rate], as in drop+after:0.1")
     try:
         rate = float(share) if colon else None
     except ValueError:
-        raise ValueError(f"{text!r}: after the colon comes a number from 0 to 1, as in drop:0.1") from None
-    told = {"after": bool(plus), "rate": rate, "on": place if at else None}
-    plan(name, times=1, **told)  # type: ignore[arg-type]
-    return {"fault": name, **told}
+        raise ValueError(f"{text!r}: after the colon must come a number from 0 to 1, as in drop:0.1") from None
+    options = {"after": bool(plus), "rate": rate, "on": place if at else None}
+    plan(name, times=1, **options)  # type: ignore[arg-type]
+    return {"fault": name, **options}
 
 
 def prompt_of(given: Mapping[str, Any]) -> str:
-    """Return the prompt of an input; it is empty where there is none."""
+    """Return the prompt of an input; empty if it has no prompt."""
     return str(given.get("prompt") or "")
 
 
 class FaultQueue:
-    """The faults that are due, in the order in which they were asked for. Any thread may add one."""
+    """The planned faults, in the order in which they were added. Any thread may add one."""
 
     def __init__(self, seed: int) -> None:
-        self._due: list[Planned] = []
+        self._planned: list[Planned] = []
         self._random = random.Random(seed)  # noqa: S311 - chance, not secrecy
         self._lock = threading.Lock()
 
     def add(self, planned: Planned) -> None:
-        """Put a fault at the end."""
+        """Add a fault at the end."""
         with self._lock:
-            self._due.append(planned)
+            self._planned.append(planned)
 
     def take(self, place: str, prompt: str) -> Planned | None:
-        """Take the first fault that is due at *place* for *prompt*; None when all goes well."""
-        if not self._due:
+        """Take the first planned fault for *place* and *prompt*; None if no fault matches."""
+        if not self._planned:
             return None
         with self._lock:
-            planned = next((each for each in self._due if each.on == place and self._strikes(each, prompt)), None)
+            planned = next((each for each in self._planned if each.on == place and self._strikes(each, prompt)), None)
             if planned is not None and planned.rate is None:
                 planned.left -= 1
                 if not planned.left:
-                    self._due.remove(planned)
+                    self._planned.remove(planned)
             return planned
 
     def _strikes(self, planned: Planned, prompt: str) -> bool:

@@ -1,6 +1,6 @@
-"""What the service refuses: bodies of the wrong shape and values that the model's schema forbids.
+"""Validate request bodies: their shape, and each value against the model's schema.
 
-Unknown input keys are not refused; the real service drops them without a word.
+Unknown input keys are not refused, because the real service silently drops them.
 """
 
 import json
@@ -14,15 +14,15 @@ _ALLOWED = frozenset({"input", "stream", "webhook", "webhook_events_filter", "we
 
 @attrs.frozen
 class Invalid:
-    """One field that is refused, as in ``invalid_fields``."""
+    """One refused field, an entry of ``invalid_fields``."""
 
     type: str
     field: str
     description: str
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a defect
-    """A body is refused; with a status, a title, and the fields it is refused for."""
+class Refusal(Exception):  # noqa: N818 - a response, not a defect
+    """A request is refused. Has the status, the title, the detail and the refused fields of the response."""
 
     def __init__(self, status: int, title: str, detail: str, fields: tuple[Invalid, ...] = ()) -> None:
         super().__init__(detail)
@@ -33,10 +33,10 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a defect
 
 
 def read_body(raw: bytes, *more: str) -> dict[str, Any]:
-    """Return the JSON object in *raw*; *more* are top-level keys allowed beside the usual ones.
+    """Return the JSON object in *raw*. *more* are allowed top-level keys besides the usual ones.
 
     Raises:
-        Refusal: it is not JSON, no object, or has a key at its top that has no place there.
+        Refusal: the body is not JSON, is not an object, has no input object, or has an unknown top-level key.
     """
     try:
         body: Any = json.loads(raw, parse_constant=_no_constant)
@@ -55,7 +55,7 @@ def read_body(raw: bytes, *more: str) -> dict[str, Any]:
 
 
 def check_input(model: str, given: Mapping[str, Any]) -> None:
-    """Check an input as the schema of *model* does.
+    """Check an input against the schema of *model*.
 
     Raises:
         Refusal: the prompt is missing, or a value is of the wrong type or out of range.
@@ -87,10 +87,10 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def _reason(field: str, schema: Mapping[str, Any], value: object) -> tuple[str, str] | None:
-    """Say why *value* is refused, as a type and a description; None where it is fine."""
+    """Return why *value* is refused, as a type and a description; None if it is valid."""
     name = schema["type"]
     types = _TYPES[name]
-    # JSON knows one sort of number: 4.0 is a whole one.
+    # JSON has one type of number, so 4.0 is an integer.
     if name == "integer" and isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
@@ -120,7 +120,7 @@ def _extra(key: str) -> Invalid:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _name(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixture ``comet_service``. It is there as soon as cometflux is installed.
+"""The pytest plugin with the fixture ``comet_service``. Installing cometflux registers it.
 
 .. code-block:: python
 
@@ -10,7 +10,7 @@
             await session.run(flux.Schnell(prompt="a paper boat"))
         assert 2 == len(comet_service.bills)
 
-Pytest imports this module at every start, so it imports nothing heavy before the fixture is used.
+Pytest imports this module at every start, so the service is imported only when the fixture is used.
 """
 
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def comet_service() -> "Iterator[LocalService]":
-    """Run a local service on a thread of its own: small pictures, each ready after 0.02 seconds.
+    """Run a local service on its own thread. Its pictures are small, and each is ready after 0.02 seconds.
 
     It has ``url``, ``key``, ``bills`` (one for each accepted submission), ``fail(fault)``, ``latency``, and a clock
-    that can be stopped and put forward; see `cometflux.testing.LocalService`. Needs ``pip install "cometflux[local]"``.
+    that can be frozen and advanced; see `cometflux.testing.LocalService`. Needs ``pip install "cometflux[local]"``.
     """
     from cometflux.testing.service import LocalService
 

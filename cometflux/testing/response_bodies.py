@@ -1,4 +1,4 @@
-"""The bodies of answers, as the service and its gateway write them."""
+"""The bodies of responses, as the service and its gateway write them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,18 +9,18 @@ from cometflux.testing.input_validation import Refusal
 
 _SENSITIVE = "The input or output was flagged as sensitive. Please try again with different inputs. (E005) ({trace})"
 _ALL_FLAGGED = "All generated images contained NSFW content. Try running it again with a different prompt."
-_PASSING = (
+_TRANSIENT = (
     "Prediction interrupted; please retry (code: PA)",
     "Director: unexpected error handling prediction (E9828)",
     "Service is temporarily unavailable. Please try again later.",
     "Director: unexpected error handling prediction (E6716)",
 )
-_ODD_ANSWERS = 2
+_ODD_RESPONSES = 2
 _STEPS = 4
 
 
 def describe(run: FakePrediction, now: float, outputs: Sequence[str]) -> dict[str, Any]:
-    """Write the prediction as the service answers it; *outputs* are the addresses of its pictures."""
+    """Create the body for a prediction. *outputs* are the URLs of its pictures."""
     status = run.status(now)
     is_removed = run.is_removed(now)
     body: dict[str, Any] = {
@@ -41,21 +41,21 @@ def describe(run: FakePrediction, now: float, outputs: Sequence[str]) -> dict[st
     if status in TERMINAL:
         body["completed_at"] = run.stamp(run.ends_at)
         body["metrics"] = _metrics(run, len(outputs))
-    if run.polls <= _ODD_ANSWERS:
+    if run.polls <= _ODD_RESPONSES:
         body = _ODDITIES.get(run.fault or "", dict)(body)
     return {**body, "urls": _urls(run.id)}
 
 
 def describe_created(run: FakePrediction) -> dict[str, Any]:
-    """Write the answer to a submission that does not wait."""
+    """Create the body for a submission without ``Prefer: wait``."""
     return {**describe(run, run.accepted_at - 1.0, ()), "status": "starting"}
 
 
 def describe_waited(run: FakePrediction, now: float, outputs: Sequence[str]) -> dict[str, Any]:
-    """Write the answer to a submission that waited.
+    """Create the body for a submission with ``Prefer: wait``.
 
-    As recorded of the real one: a success comes with its output while it still says ``processing``, without logs or
-    metrics; and what is not over in time says ``starting``, even where it runs.
+    The real service was recorded to do the same: a success has its output, no logs and no metrics, and its status is
+    still ``processing``. A prediction that does not end in time has the status ``starting``, even if it runs.
     """
     body = describe(run, now, outputs)
     status = run.status(now)
@@ -67,7 +67,7 @@ def describe_waited(run: FakePrediction, now: float, outputs: Sequence[str]) -> 
 
 
 def wrap(run: FakePrediction, now: float, flat: dict[str, Any], epoch: float) -> dict[str, Any]:
-    """Put an answer in the gateway's envelope, which has words, times and an id of its own."""
+    """Wrap a body in the gateway's envelope, which has its own status words, times and id."""
     outer, progress = _outer(run, now)
     seconds = [int(epoch + moment) for moment in (run.accepted_at, run.started_at, run.ends_at)]
     output = flat["output"]
@@ -83,33 +83,33 @@ def wrap(run: FakePrediction, now: float, flat: dict[str, Any], epoch: float) ->
             "platform": "replicate",
             "action": "generate",
             "status": outer,
-            # Not a mistake of ours: rows of a success keep the result's address here.
+            # As recorded: the real gateway puts the URL of a successful result in fail_reason.
             "fail_reason": flat["error"] or "" if outer == "FAILURE" else first,
             "submit_time": seconds[0],
             "start_time": seconds[1] if "started_at" in flat else 0,
             "finish_time": seconds[2] if "completed_at" in flat else 0,
             "progress": progress,
-            # What was not passed on yet has no answer of its own.
+            # A prediction that the gateway has not passed on yet has no inner body.
             "data": None if outer in ("NOT_START", "SUBMITTED") else flat,
         },
     }
 
 
 def problem(status: int, detail: str, title: str | None = None, **more: Any) -> dict[str, Any]:
-    """Write a refusal in the form of RFC 7807, which the service underneath uses."""
+    """Create an RFC 7807 problem, the form of the service below the gateway."""
     named = {} if title is None else {"title": title}
     return {**named, "detail": detail, "status": status, **more}
 
 
 def refusal_body(refusal: Refusal) -> dict[str, Any]:
-    """Write what is wrong with a body."""
+    """Create the body of a refused request."""
     fields = [{"type": each.type, "field": each.field, "description": each.description} for each in refusal.fields]
     more = {"invalid_fields": fields} if fields else {}
     return problem(refusal.status, refusal.detail, refusal.title, **more)
 
 
 def gateway_error(message: str, code: str = "") -> dict[str, Any]:
-    """Write a refusal in the gateway's own form."""
+    """Create an error in the gateway's own form."""
     request = "20260314091500123456789abcdEFGH"
     text = f"{message} (request id: {request})"
     return {"error": {"message": text, "type": "comet_api_error", "param": "", "code": code}}
@@ -138,7 +138,7 @@ def _error(run: FakePrediction, status: str) -> str | None:
     if status != "failed":
         return None
     if run.fault == "failed-transient":
-        return _PASSING[run.number % len(_PASSING)]
+        return _TRANSIENT[run.number % len(_TRANSIENT)]
     return _ALL_FLAGGED if run.fault == "missing-image" else _SENSITIVE.format(trace=run.id[:10])
 
 
@@ -161,7 +161,7 @@ def _metrics(run: FakePrediction, images: int) -> dict[str, Any]:
 
 
 def _urls(prediction_id: str) -> dict[str, str]:
-    # Other hosts than this one, as in the real answers: a client that follows them carries its key there.
+    # Foreign hosts, as in real responses: a client that follows them sends its key there.
     there = f"https://api.replicate.com/v1/predictions/{prediction_id}"
     return {
         "get": there,

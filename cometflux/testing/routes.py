@@ -1,4 +1,4 @@
-"""The routes of the service, over aiohttp."""
+"""The HTTP routes of the local service."""
 
 import asyncio
 import base64
@@ -16,23 +16,23 @@ from cometflux.testing.input_validation import Refusal, check_input, read_body
 from cometflux.testing.state import State
 
 BASE = "/replicate/v1"
-"""Where the routes begin."""
+"""The path prefix of the API."""
 LARGEST_BODY = 256 * 1024 * 1024
-"""The most bytes of a submission that are read."""
+"""The maximum size of a request body, in bytes."""
 _LONGEST_WAIT = 60.0
 _WAIT = re.compile(r"\bwait(?:=([0-9]{1,4}))?\b")
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Routes:
-    """Answers requests from what the service knows."""
+    """Responds to requests from the service's state."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def application(self) -> web.Application:
-        """Return the application that serves the routes."""
-        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._see])
+        """Create the aiohttp application with the routes."""
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._record])
         app.add_routes(
             [
                 web.post(BASE + "/models/{owner}/{name}/predictions", self._create_by_model),
@@ -47,9 +47,9 @@ class Routes:
         return app
 
     @web.middleware
-    async def _see(self, request: web.Request, handler: _Next) -> web.StreamResponse:
-        """Write the request down, check its key, and turn a refusal into its answer."""
-        is_authorised = self._state.see(request)
+    async def _record(self, request: web.Request, handler: _Next) -> web.StreamResponse:
+        """Record the request, check its key, and turn a refusal into its response."""
+        is_authorised = self._state.record(request)
         is_api = request.path.startswith(BASE + "/") and not request.path.endswith("/bills")
         if is_api and not is_authorised:
             body = response_bodies.problem(401, "You did not pass a valid authentication token", "Unauthenticated")
@@ -61,7 +61,7 @@ class Routes:
         except Refusal as refusal:
             return json_response(response_bodies.refusal_body(refusal), refusal.status)
         except ConnectionResetError:
-            # The client has hung up in the middle of its own request: there is nobody to answer.
+            # The client closed the connection during its own request, so there is nobody to respond to.
             return web.Response()
         except web.HTTPRequestEntityTooLarge:
             return json_response(response_bodies.problem(413, "The body is too large."), 413)
@@ -105,7 +105,7 @@ class Routes:
         done, _ = await asyncio.wait(over, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         for each in over:
             each.cancel()
-        # A timer may ring a moment early; where the service's time was told to stand still, it rings for nothing.
+        # A timer may fire a moment early, so the time is at least the time waited for, except on a frozen clock.
         now = (
             self._state.now()
             if done or is_frozen
@@ -139,7 +139,7 @@ class Routes:
         return run
 
     async def _outputs(self, run: FakePrediction, now: float) -> list[str]:
-        """Return the addresses of the pictures that are there."""
+        """Return the URLs of the finished pictures."""
         numbers = run.images(now)
         if run.fault == "data-uri":
             return [_data_uri(run, await self._state.picture(run, each)) for each in numbers]

@@ -1,4 +1,4 @@
-"""The local service: how it is told, started, asked and stopped."""
+"""The local service: its settings, start, faults and stop."""
 
 import asyncio
 import errno
@@ -16,26 +16,26 @@ from cometflux.testing.faults import plan
 from cometflux.testing.routes import BASE, Routes
 from cometflux.testing.state import ServiceSettings, State
 
-_FAREWELL = 0.5
-"""How long an answer under way may take when the service stops, in seconds."""
+_GRACE = 0.5
+"""How long a request in flight may take when the service stops, in seconds."""
 
 
 class LocalService:
     """The service on this machine: real HTTP, real pictures, a bill for every accepted submission.
 
-    Enter it with ``async with`` on the loop that shall run it, or use `in_thread`.
+    Enter it with ``async with`` to run it on the current loop, or use `in_thread`.
 
     Args:
         host: the address to listen on.
-        port: the port; 0 takes any free one.
-        key: what ``Authorization: Bearer`` must carry.
-        latency: how long a prediction takes, in seconds, or a function from the model's name to that; the first
-            third is spent starting.
-        pixels: about how many pixels a picture of one megapixel has; small ones cost next to nothing to draw.
-        seed: where chance starts, for the pictures that come without a seed and for faults with a rate.
-        wrapped: whether every prediction is answered in the gateway's envelope.
+        port: the port; 0 for any free port.
+        key: the key that ``Authorization: Bearer`` must have.
+        latency: the duration of a prediction, in seconds, or a function from the model's name to it. During the
+            first third, the status is ``starting``.
+        pixels: the approximate number of pixels of a picture of one megapixel; small pictures are fast to draw.
+        seed: the seed of the random choices: the seeds of inputs without one, and the faults with a rate.
+        wrapped: whether every poll gets the gateway's envelope.
         lifetime: how long the data of a prediction are kept after its end, in seconds.
-        ssl: an ``ssl.SSLContext`` with a certificate of yours, to speak https; None for plain http.
+        ssl: an ``ssl.SSLContext`` with your certificate, to serve https; None for plain http.
 
     Raises:
         ValueError: an argument is out of range.
@@ -64,19 +64,19 @@ class LocalService:
 
     @property
     def key(self) -> str:
-        """What ``Authorization: Bearer`` must carry."""
+        """The key that ``Authorization: Bearer`` must have."""
         return self._state.settings.key
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port."""
+        """The scheme, host and port."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - compared, not bound
         scheme = "http" if self._ssl is None else "https"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     @property
     def url(self) -> str:
-        """The base URL for a client, without a slash at its end."""
+        """The base URL for a client, without a trailing slash."""
         return self.origin + BASE
 
     @property
@@ -86,17 +86,17 @@ class LocalService:
 
     @property
     def requests(self) -> Sequence[SeenRequest]:
-        """Every request seen, whatever became of it; of very many, the last."""
+        """The requests received, including refused ones; at most the last 100,000."""
         return list(self._state.requests)
 
     @property
     def leaks(self) -> list[str]:
-        """The paths of requests that carried an Authorization header where none belongs."""
+        """The paths of requests for an output or a redirect target that had an Authorization header."""
         return list(self._state.leaks)
 
     @property
     def latency(self) -> float | Callable[[str], float]:
-        """How long the predictions that are accepted from now on take; may be set at any time, from any thread."""
+        """The duration of predictions accepted from now on. It can be set at any time, from any thread."""
         return self._state.settings.latency
 
     @latency.setter
@@ -104,18 +104,18 @@ class LocalService:
         self._state.settings = attrs.evolve(self._state.settings, latency=latency)
 
     def freeze(self) -> None:
-        """Let the service's time stand still: it answers, and no prediction goes on. From any thread."""
+        """Stop the service's clock: it still responds, but no prediction progresses. Can be called from any thread."""
         self._state.clock.freeze()
 
     def thaw(self) -> None:
-        """Let the service's time go on from where it stands."""
+        """Let the service's clock continue. Can be called from any thread."""
         self._state.clock.thaw()
 
     def advance(self, seconds: float) -> None:
-        """Put the service's time forward, frozen or not: predictions end, and outputs expire, without a wait.
+        """Advance the service's clock, frozen or not, so that predictions end and outputs expire without a wait.
 
         Raises:
-            ValueError: *seconds* is not a number from 0.
+            ValueError: *seconds* is not a finite number from 0.
         """
         self._state.clock.advance(seconds)
 
@@ -129,29 +129,29 @@ class LocalService:
         on: str | None = None,
         prompt: str | None = None,
     ) -> None:
-        """Misbehave, from the next request on that fits; from any thread.
+        """Cause a fault from the next matching request on. Can be called from any thread.
 
-        Faults take their turns in the order in which they were asked for. ``FAULTS`` lists them. A refused submission
-        uses none up.
+        Faults happen in the order in which they were added. ``FAULTS`` lists them. A submission with an invalid body
+        does not use up a fault.
 
         Args:
-            fault: its name.
-            times: how often it happens; without meaning where a rate is given.
-            after: for a submission: whether it is accepted and billed before the answer goes wrong.
-            rate: the share of requests it happens to, from 0 to 1, for good.
-            on: where it happens instead of its usual place: ``create``, ``get`` or ``output``.
-            prompt: a part of the prompt of those that it happens to; None for whichever comes.
+            fault: the name of the fault.
+            times: how often it happens; ignored if a rate is given.
+            after: for a submission: whether it is accepted and billed before its response fails.
+            rate: the share of requests that it happens to, from 0 to 1; it is never used up.
+            on: the place, instead of the fault's default: ``create``, ``get`` or ``output``.
+            prompt: a part of the prompt of the requests that it happens to; None for all requests.
 
         Raises:
-            ValueError: there is no such fault, or it cannot happen this way; the message says what can.
+            ValueError: the fault is unknown, or cannot happen this way. The message lists the possible values.
         """
         self._state.faults.add(plan(fault, times=times, after=after, rate=rate, on=on, prompt=prompt))
 
     async def __aenter__(self) -> Self:
         self._state.open()
-        # A client that hangs up stops nothing here either: the real service has taken what it was sent.
+        # A request continues after its client disconnects, because the real service accepts it all the same.
         application = Routes(self._state).application()
-        runner = web.AppRunner(application, access_log=None, handler_cancellation=False, shutdown_timeout=_FAREWELL)
+        runner = web.AppRunner(application, access_log=None, handler_cancellation=False, shutdown_timeout=_GRACE)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port, backlog=1024, ssl_context=self._ssl).start()
@@ -159,8 +159,8 @@ class LocalService:
             await runner.cleanup()
             if error.errno != errno.EADDRINUSE:
                 raise
-            taken = f"port {self._port} on {self._host} is in use; choose another, or 0 for any that is free"
-            raise OSError(errno.EADDRINUSE, taken) from error
+            message = f"port {self._port} on {self._host} is in use; choose another, or 0 for any free port"
+            raise OSError(errno.EADDRINUSE, message) from error
         self._port = runner.addresses[0][1]
         self._state.origin = self.origin
         self._runner = runner
@@ -177,7 +177,7 @@ class LocalService:
     @classmethod
     @contextmanager
     def in_thread(cls, **options: Any) -> Iterator[Self]:
-        """Run a service on a thread and a loop of its own; it takes what the class takes."""
+        """Run a service on its own thread and loop. *options* are the arguments of the class."""
         service, started, errors = cls(**options), threading.Event(), list[BaseException]()
 
         def main() -> None:

@@ -1,4 +1,4 @@
-"""What the service knows while it runs: the predictions, the bills, the requests, the faults that are due."""
+"""The state of a running service: its predictions, bills, requests and planned faults."""
 
 import asyncio
 import itertools
@@ -12,9 +12,11 @@ from typing import Any
 import attrs
 from aiohttp import web
 
+from cometflux.number_checks import is_number
 from cometflux.testing.artwork import draw, frame
 from cometflux.testing.bills import Bill, SeenRequest
 from cometflux.testing.clock import Clock
+from cometflux.testing.errors import ArgumentError
 from cometflux.testing.fake_predictions import FakePrediction, derive_seed, make_id
 from cometflux.testing.faults import PREDICTION, FaultQueue, prompt_of
 
@@ -24,7 +26,7 @@ _MOST_PICTURES = 16
 
 @attrs.frozen(kw_only=True)
 class ServiceSettings:
-    """What `LocalService` was told; it says what each means."""
+    """The settings of `LocalService`, whose docstring explains each."""
 
     key: str
     latency: float | Callable[[str], float]
@@ -35,17 +37,17 @@ class ServiceSettings:
 
     def __attrs_post_init__(self) -> None:
         if not self.key:
-            raise ValueError("key: allowed is a text that is not empty")
-        if not callable(self.latency) and not (isinstance(self.latency, int | float) and self.latency >= 0):
-            raise ValueError(f"latency={self.latency!r}: allowed is a number of seconds from 0, or a function")
-        if not 64 <= self.pixels <= 16_000_000:
-            raise ValueError(f"pixels={self.pixels!r}: allowed is a number from 64 to 16000000")
+            raise ValueError("key: must be a text that is not empty")
+        if not callable(self.latency) and not is_number(self.latency, 0):
+            raise ArgumentError("latency", self.latency, "must be a number of seconds from 0", ", or a function")
+        if not is_number(self.pixels, 64, 16_000_000):
+            raise ArgumentError("pixels", self.pixels, "must be a number from 64 to 16000000")
         if not self.lifetime >= 0:
-            raise ValueError(f"lifetime={self.lifetime!r}: allowed is a number of seconds from 0")
+            raise ArgumentError("lifetime", self.lifetime, "must be a number of seconds from 0")
 
 
 class State:
-    """What the service knows. Only the thread of its loop changes it, except for the faults."""
+    """The state of the service. Only its loop's thread changes it, except the faults, the clock and the settings."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
@@ -56,30 +58,30 @@ class State:
         self.leaks: list[str] = []
         self.requests: deque[SeenRequest] = deque(maxlen=_MOST_REQUESTS)
         self.origin = ""
-        """Scheme, host and port; empty until it listens."""
+        """The scheme, host and port; empty until the service listens."""
         self._connections: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._numbers = itertools.count(1)
         self._pictures: dict[tuple[str, int], bytes] = {}
 
     def open(self) -> None:
-        """Take the running loop's clock for everything."""
+        """Attach the state to the running loop and its clock."""
         self._loop = asyncio.get_running_loop()
         self.clock.start(self._loop.time)
         self.closing = asyncio.Event()
-        """Set when the service stops: what waits, waits no longer."""
+        """Set when the service stops, to end every wait."""
         self.epoch = time.time() - self._loop.time()
-        """What to add to the loop's clock for the time of day, in seconds since 1970."""
+        """The Unix time at which the loop's clock was 0, in seconds."""
 
     def stop(self) -> None:
-        """Let the service stop; from any thread."""
+        """Stop the service. Can be called from any thread."""
         self._loop.call_soon_threadsafe(self.closing.set)
 
     def now(self) -> float:
-        """Return the service's time, in seconds: the loop's, unless it was told otherwise."""
+        """Return the time of the service's clock, in seconds."""
         return self.clock.now()
 
-    def see(self, request: web.Request) -> bool:
-        """Write *request* down, and say whether it carries the right key."""
+    def record(self, request: web.Request) -> bool:
+        """Record *request* and return whether it has the right key."""
         is_authorised = request.headers.get("Authorization") == f"Bearer {self.settings.key}"
         connection = self._connections.get(request.transport) or self._count(request.transport)
         self.requests.append(
@@ -99,7 +101,7 @@ class State:
         return number
 
     def accept(self, model: str, given: Mapping[str, Any]) -> FakePrediction:
-        """Take a submission, and write its bill."""
+        """Accept a submission, and write its bill."""
         now, number = self.now(), len(self.bills) + 1
         planned = self.faults.take(PREDICTION, prompt_of(given))
         latency, seed = self.settings.latency, given.get("seed")
@@ -121,7 +123,7 @@ class State:
         return run
 
     async def picture(self, run: FakePrediction, number: int) -> bytes:
-        """Draw a picture when it is first asked for, off the loop."""
+        """Return a picture. It is drawn on its first request, in a thread."""
         place = (run.id, number)
         if place in self._pictures:
             return self._pictures[place]

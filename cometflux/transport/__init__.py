@@ -1,1 +1,1 @@
-"""One HTTP exchange at a time, over aiohttp."""
+"""HTTP exchanges over aiohttp, one per call."""

@@ -1,4 +1,4 @@
-"""Which addresses belong to the public internet, and which to this machine: from their text alone."""
+"""Decide from the text of an address whether it is on the public internet or on this machine."""
 
 import ipaddress
 import re
@@ -12,11 +12,12 @@ def is_public(address: str) -> bool:
         return False
     if isinstance(ip, ipaddress.IPv4Address):
         return ip.is_global and not ip.is_multicast
-    # Addresses that carry an IPv4 address inside lead to that one.
+    # An IPv6 address that contains an IPv4 address leads to the IPv4 address.
     inner = ip.ipv4_mapped or _nat64(ip)
     if inner is not None:
         return is_public(str(inner))
-    # All that is handed out for the public internet so far; tunnels lead anywhere, and no service is behind one.
+    # The only block assigned to the public internet so far. Tunnels are refused: they lead anywhere, and no service
+    # uses one.
     return ip in _UNICAST and ip.is_global and not (ip.sixtofour or ip.teredo)
 
 
@@ -29,10 +30,10 @@ _UNICAST = ipaddress.ip_network("2000::/3")
 
 
 def may_be_public(host: str) -> bool:
-    """Whether a URL's host, as far as its text tells, is on the public internet: an address of it, or a plain name.
+    """Whether a URL's host may be on the public internet: a public address, or a plain name.
 
-    Where a proxy connects, nobody here sees the address. So a name is no more than that: what some resolver might
-    take for an address in another spelling, such as ``2130706433`` or ``0x7f.1``, is none.
+    With a proxy the resolved address is not seen here. So a text that some resolver might read as an address, such as
+    ``2130706433`` or ``0x7f.1``, does not count as a name.
     """
     if is_address(host):
         return is_public(host)
@@ -42,18 +43,18 @@ def may_be_public(host: str) -> bool:
 
 
 _NAME = r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+"
-# What ends in a number is an address to every resolver, whatever stands before it.
+# Resolvers read any name whose last part is a number as an address.
 _NUMBER = r"[0-9]+|0x[0-9a-f]*"
 _INNER = (".localhost", ".localdomain", ".local", ".internal", ".home.arpa", ".lan")
 
 
 def _is_inner(name: str) -> bool:
-    """Whether a name is kept for this machine or the net around it."""
+    """Whether a name is reserved for this machine or the local network."""
     return name.endswith(_INNER)
 
 
 def is_address(host: str) -> bool:
-    """Whether a host is given as an IP address and not by name."""
+    """Whether a host is an IP address and not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -62,7 +63,7 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, by name or address, is this machine."""
+    """Whether a host, given as a name or an address, is this machine."""
     if host == "localhost":
         return True
     try:

@@ -6,29 +6,31 @@ from cometflux.protocol.requests import Request, Response
 
 
 class Transport(Protocol):
-    """Moves bytes for a session. Implement it to send requests your own way."""
+    """Sends requests for a session. Implement it to send them in your own way."""
 
     async def submit(self, request: Request) -> Response:
-        """Send a request that costs money, once, on a connection that cannot be stale.
+        """Send a submission, exactly once, on a new connection.
+
+        Every accepted submission is billed. A reused connection may be stale, which loses the response.
 
         Raises:
-            ConnectError: proof that nothing left.
-            UnknownSubmissionError: something left, and no answer came.
+            ConnectError: proof that nothing was sent.
+            UnknownSubmissionError: the request may have been sent, and no response came.
         """
 
-    async def ask(self, request: Request) -> Response:
-        """Send a request that costs nothing.
+    async def send(self, request: Request) -> Response:
+        """Send a request that is not billed: a poll or a cancel.
 
         Raises:
-            ConnectError: no connection came about.
-            AnswerError: no answer came.
+            ConnectError: no connection could be made.
+            AnswerError: no response came.
         """
 
     async def download(self, url: str) -> bytes:
         """Fetch an output, without the key.
 
         Raises:
-            OutputError: it cannot be had.
+            OutputError: the output cannot be fetched.
         """
 
     async def aclose(self) -> None:

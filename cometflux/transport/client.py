@@ -1,4 +1,4 @@
-"""One exchange at a time: create, get, cancel, download. Nothing is repeated, nothing remembered."""
+"""The API's verbs: create, get, cancel, download. Each makes one exchange, retries nothing and keeps no state."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,33 +16,34 @@ from cometflux.transport.base import Transport
 class Client:
     """The API's verbs, one exchange each.
 
-    For one prediction at a time with your own polling; a `Session` runs many, and looks after the money.
+    Use it for one prediction at a time with your own polling. A `Session` runs many, and guards against paying twice.
 
     Args:
-        transport: what moves the bytes.
-        heed: told how many requests remain, and in how many seconds there are more, where an answer says so; None
-            where nobody wants to know.
+        transport: sends the requests.
+        on_allowance: called if a response says how many requests remain and in how many seconds the limit resets;
+            None to ignore it.
     """
 
     def __init__(
-        self, transport: Transport, heed: Callable[[Request, tuple[float, float]], None] | None = None
+        self, transport: Transport, on_allowance: Callable[[Request, tuple[float, float]], None] | None = None
     ) -> None:
         self._transport = transport
-        self._heed = heed
+        self._on_allowance = on_allowance
 
     async def create(self, job: Job) -> Prediction:
-        """Submit *job*: every accepted call is billed, so never call it again after `UnknownSubmissionError`.
+        """Submit *job*.
 
-        Images in the input are URLs, data URIs or bytes; paths are read by the session only.
+        Every accepted call is billed, so never call it again after `UnknownSubmissionError`. Images in the input are
+        URLs, data URIs or bytes; only a session reads paths.
 
         Raises:
             InputError: the input cannot be sent.
             ConnectError: proof that nothing was sent.
             RejectedError: the service refused.
-            UnknownSubmissionError: nothing proves what became of it.
+            UnknownSubmissionError: nothing proves whether the job was accepted.
         """
         if not isinstance(job, Job):
-            raise InputError("job", job, "allowed is a Job; Job.of makes one of a flux object or a prompt")
+            raise InputError("job", job, "must be a Job; Job.of makes one of a flux object or a prompt")
         try:
             return await self.submit(requests.create_request(job))
         except CometfluxError as error:
@@ -50,13 +51,13 @@ class Client:
             raise
 
     async def submit(self, request: Request) -> Prediction:
-        """Send a request that ``protocol.create_request`` built: `create` in two steps.
+        """Send a request that ``create_request`` in ``cometflux.protocol.requests`` built: `create` in two steps.
 
         Raises:
             ConnectError, RejectedError, UnknownSubmissionError: as for `create`.
         """
         response = await self._transport.submit(request)
-        self._note_allowance(request, response)
+        self._report_allowance(request, response)
         return responses.read_created(response, time.time(), request.input)
 
     async def get(
@@ -64,47 +65,52 @@ class Client:
         prediction_id: str,
         *,
         input_size: int = 0,
-        also: str | None = None,
-        given: Mapping[str, Any] | None = None,
+        other_id: str | None = None,
+        known_input: Mapping[str, Any] | None = None,
     ) -> Prediction:
-        """Ask after a prediction, once.
+        """Fetch a prediction's current state. Makes one request and does not retry.
 
         Args:
             prediction_id: the prediction's id.
-            input_size: how many bytes its input had, for the answer repeats it; an answer may have 8 MiB beside that.
-            also: another id that the answer may carry: the one in ``extra["id"]``, where the gateway files a
-                prediction under an id of its own.
-            given: its input, so that an answer that repeats it need not be kept beside it.
+            input_size: the size of its input in bytes. The response echoes the input, and may have 8 MiB more.
+            other_id: another id that the response may carry: the one in ``extra["id"]``, which is set if the gateway
+                uses an id of its own.
+            known_input: its input. A response that echoes it shares this object, which saves memory.
 
         Raises:
             RejectedError: the service refused; 404 may mean that it does not know the id yet.
-            AnswerError: no answer, or one that nobody can read.
-            ConnectError: no connection came about.
+            AnswerError: there is no response, or it cannot be read.
+            ConnectError: no connection could be made.
         """
-        return await self._ask(requests.get_request(prediction_id, input_size), prediction_id, also, given)
+        request = requests.get_request(prediction_id, input_size)
+        return await self._send(request, prediction_id, other_id, known_input)
 
     async def cancel(self, prediction_id: str) -> Prediction:
-        """Stop a prediction. Replicate has this route; CometAPI does not document it, so it may be refused.
+        """Cancel a prediction. CometAPI does not document this route of Replicate's, so it may refuse.
 
         Raises:
             RejectedError, AnswerError, ConnectError: as for `get`.
         """
-        return await self._ask(requests.cancel_request(prediction_id), prediction_id)
+        return await self._send(requests.cancel_request(prediction_id), prediction_id)
 
-    def _note_allowance(self, request: Request, response: Response) -> None:
-        # A refusal is heeded as a whole.
-        if self._heed is None or response.status == 429:
+    def _report_allowance(self, request: Request, response: Response) -> None:
+        # A 429 becomes a RateLimitError, which the pacer handles.
+        if self._on_allowance is None or response.status == 429:
             return
         if (allowance := rate_headers.read_allowance(response.headers)) is not None:
-            self._heed(request, allowance)
+            self._on_allowance(request, allowance)
 
-    async def _ask(
-        self, request: Request, prediction_id: str, also: str | None = None, given: Mapping[str, Any] | None = None
+    async def _send(
+        self,
+        request: Request,
+        prediction_id: str,
+        other_id: str | None = None,
+        known_input: Mapping[str, Any] | None = None,
     ) -> Prediction:
         try:
-            response = await self._transport.ask(request)
-            self._note_allowance(request, response)
-            return responses.read_prediction(response, prediction_id, time.time(), also, given)
+            response = await self._transport.send(request)
+            self._report_allowance(request, response)
+            return responses.read_prediction(response, prediction_id, time.time(), other_id, known_input)
         except CometfluxError as error:
             error.money, error.prediction_id = Money.ACCEPTED, prediction_id
             raise
@@ -113,11 +119,11 @@ class Client:
         """Fetch one output, without the key. The URL comes from ``Prediction.output``.
 
         Raises:
-            InputError: it is no string.
-            OutputError: it cannot be had.
+            InputError: *url* is not a string.
+            OutputError: the output cannot be fetched.
         """
         if not isinstance(url, str):
-            raise InputError("url", url, "allowed is the URL of an output, as a string")
+            raise InputError("url", url, "must be the URL of an output, as a string")
         return await self._transport.download(url)
 
 
@@ -126,7 +132,7 @@ Verb = Literal["submit", "download"]
 
 
 def timed(verb: Verb, exchange: Awaitable[T], attempts: list[Attempt] | None) -> Awaitable[T]:
-    """Record in *attempts* how long an exchange takes. If that is None, return the exchange as it is."""
+    """Record in *attempts* how long an exchange takes. If *attempts* is None, return the exchange unchanged."""
     return exchange if attempts is None else _timed(verb, exchange, attempts)
 
 
@@ -139,7 +145,7 @@ async def _timed(verb: Verb, exchange: Awaitable[T], attempts: list[Attempt]) ->
         error = raised
         raise
     except BaseException as raised:
-        # A transport of the caller's may raise anything, and its text may show the key.
+        # The caller's own transport may raise anything, and the text may show the key.
         money = Money.UNKNOWN if verb == "submit" else Money.ACCEPTED
         error = CometfluxError(f"the {verb} was broken off ({type(raised).__name__})", money=money)
         raise

@@ -1,4 +1,4 @@
-"""A connector that keeps a copy of the response's bytes and knows whether the request's body left."""
+"""A connector that saves as much of a broken response as it can, and bodies that record when they are sent."""
 
 import asyncio
 import io
@@ -17,7 +17,7 @@ tapping: ContextVar[Exchange] = ContextVar("tapping")
 
 
 class TappedConnector(aiohttp.TCPConnector):
-    """Makes connections that hand an answer to aiohttp in such pieces that a broken end does not take all with it."""
+    """Makes connections that pass a response to aiohttp in pieces, so that a broken end does not lose the rest."""
 
     async def connect(
         self,
@@ -25,7 +25,7 @@ class TappedConnector(aiohttp.TCPConnector):
         traces: list[Any],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
     ) -> aiohttp.connector.Connection:
-        """Make a connection, and stand between it and aiohttp."""
+        """Make a connection, and put a tap between it and aiohttp."""
         connection = await super().connect(req, traces, timeout)
         transport = connection.transport
         if transport is not None:
@@ -34,10 +34,10 @@ class TappedConnector(aiohttp.TCPConnector):
 
 
 class _Tap(asyncio.Protocol):
-    """Stands between a connection and aiohttp, and hands over the head of an answer apart from its body.
+    """Sits between a connection and aiohttp, and passes on the head of a response separately from its body.
 
-    aiohttp hands out nothing of a segment in which it finds a fault. So one bad byte behind the end of an answer that
-    came in one segment, as small answers do, would take the id of a paid prediction with it.
+    aiohttp discards a whole segment if it finds a fault in it. A small response comes in one segment, so one bad byte
+    after its end would lose the id of a paid prediction.
     """
 
     def __init__(self, transport: asyncio.Transport, exchange: Exchange) -> None:
@@ -49,18 +49,18 @@ class _Tap(asyncio.Protocol):
         self._is_untouched = True
 
     def data_received(self, data: bytes) -> None:
-        if self._is_untouched and _is_one_answer(data):
-            # As most are: there is nothing behind its end that could be broken.
+        if self._is_untouched and _is_one_response(data):
+            # The usual case: nothing follows the response that could be broken.
             self._inner.data_received(data)
             return
         self._is_untouched = False
         for part in self._parts(data):
-            # aiohttp closes where it finds a fault, and takes no more.
+            # aiohttp closes the transport at a fault, and accepts no more data.
             if not self._transport.is_closing():
                 self._inner.data_received(part)
 
     def _parts(self, data: bytes) -> Iterator[bytes]:
-        """Split *data* behind the first few blank lines; the first of them end heads."""
+        """Split *data* after each of the first few blank lines, because a blank line ends a head."""
         if not self._splits:
             yield data
             return
@@ -68,7 +68,7 @@ class _Tap(asyncio.Protocol):
         places = [found.end() for found in itertools.islice(_BLANK_LINE.finditer(text), self._splits)]
         self._splits -= len(places)
         yield from (text[i:j] for i, j in itertools.pairwise([len(self._last), *places, len(text)]) if i < j)
-        # The beginning of a blank line, perhaps.
+        # These bytes may be the start of a blank line.
         self._last = text[max(len(text) - 2, *places, 0) :]
 
     def eof_received(self) -> bool | None:
@@ -86,14 +86,14 @@ class _Tap(asyncio.Protocol):
         self._inner.resume_writing()
 
 
-# Interim answers (1xx) may come first.
+# Interim responses (1xx) may come first.
 _MOST_HEADS = 8
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _LENGTH = re.compile(rb"\ncontent-length: ?([0-9]{1,9})\r")
 
 
-def _is_one_answer(data: bytes) -> bool:
-    """Whether *data* is the head of an answer and just as much behind it as the head announces."""
+def _is_one_response(data: bytes) -> bool:
+    """Whether *data* is one complete response: a head, and exactly as many bytes after it as the head announces."""
     head, _, body = data.partition(b"\r\n\r\n")
     head = head.lower() + b"\r"
     found = _LENGTH.search(head)
@@ -101,8 +101,8 @@ def _is_one_answer(data: bytes) -> bool:
 
 
 def body_of(data: bytes, exchange: Exchange) -> aiohttp.Payload:
-    """Make a JSON body of which it is noted when it leaves: without that, proof that nothing did."""
+    """Return a JSON body that records in *exchange* when it is sent. If it records nothing, nothing was sent."""
     if len(data) > _LARGE_BODY:
-        # In pieces, so that the loop is not held up while megabytes are written.
+        # Written in pieces, because writing megabytes at once would block the loop.
         return _LargeBody(io.BytesIO(data), exchange)
     return _SmallBody(data, exchange)

@@ -1,6 +1,6 @@
-"""How long something may take: one timer for many that may all take equally long.
+"""Timeouts that share one timer, for many operations with the same time limit.
 
-`asyncio.timeout` sets a timer for each, which costs more than the rest of a request's way through this package.
+`asyncio.timeout` sets a timer for each, which costs more than everything else that this package does for a request.
 """
 
 import asyncio
@@ -8,16 +8,16 @@ from typing import Any, Self
 
 
 class Deadlines:
-    """Ends what takes longer than *seconds*."""
+    """Ends operations that take longer than *seconds*."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        # In the order in which they were begun, and so in the order in which they are due.
+        # In the order in which they were started, which is also the order in which they are due.
         self._due: dict[Deadline, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, deadline: "Deadline") -> None:
-        """Let the time of one run, from now on."""
+        """Start the time of *deadline*, or start it again."""
         loop = asyncio.get_running_loop()
         self._due.pop(deadline, None)
         self._due[deadline] = due = loop.time() + self.seconds
@@ -25,7 +25,7 @@ class Deadlines:
             self._timer = loop.call_at(due, self._sweep, loop)
 
     def remove(self, deadline: "Deadline") -> None:
-        """Forget one that is over."""
+        """Remove a deadline whose operation is over."""
         self._due.pop(deadline, None)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -39,13 +39,13 @@ class Deadlines:
             deadline.expire()
 
     def close(self) -> None:
-        """Stop the timer; whatever is still under way goes on without a bound."""
+        """Stop the timer. Operations that still run have no time limit any more."""
         if self._timer is not None:
             self._timer.cancel()
 
 
 class Deadline:
-    """Ends what it surrounds with `TimeoutError` when its time is over; that runs from `start` on."""
+    """A context manager that raises `TimeoutError` when its time is over. The time begins with `start`."""
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
@@ -64,16 +64,16 @@ class Deadline:
         if not self._is_late:
             return
         assert self._task is not None
-        # Where somebody else has cancelled the task as well, that is what counts.
+        # If the task was also cancelled from elsewhere, the cancellation wins.
         if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def start(self) -> None:
-        """Let the time run, from now on."""
+        """Start the time, or start it again."""
         self._deadlines.add(self)
 
     def expire(self) -> None:
-        """End it, because its time is over."""
+        """Cancel the task, because the time is over."""
         assert self._task is not None
         self._is_late = True
         self._task.cancel()

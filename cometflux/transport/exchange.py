@@ -1,7 +1,7 @@
-"""One request on its way: whether it left, and what has come back so far, even when the rest never comes.
+"""The state of one exchange: whether the request was sent, and how much of the response has come.
 
-aiohttp hands out nothing of a piece of an answer in which it finds a fault, and an id that stands there may be paid
-for. What is done about that stands here, with the public means of asyncio and aiohttp only.
+aiohttp discards a segment of a response if it finds a fault in it, and the segment may hold a paid id. This module
+rescues it, with the public API of asyncio and aiohttp only.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from cometflux.transport.deadlines import Deadline, Deadlines
 
 
 class Exchange(Deadline):
-    """One request on its way: whether it left, and what has come back so far, even when the rest never comes."""
+    """One exchange: whether the request was sent, and the response so far, even if the rest never comes."""
 
     def __init__(self, deadlines: Deadlines) -> None:
         super().__init__(deadlines)
@@ -30,36 +30,36 @@ class Exchange(Deadline):
         self._reset: str | None = None
 
     def leave(self) -> None:
-        """Note that bytes are about to leave; from now on the time for the answer runs."""
+        """Record that bytes are about to be sent, and start the timeout for the response."""
         self.has_left = True
         self.start()
 
     def lose(self, error: Exception | None) -> None:
-        """Note that the connection is gone."""
+        """Record that the connection is closed."""
         self._is_lost = True
         self._reset = type(error).__name__ if error else None
         self._end()
 
-    async def read(self, answer: aiohttp.ClientResponse, most: int) -> str | None:
-        """Read the answer; return how it broke off, None when it is whole."""
-        self.status, self.headers, self._content = answer.status, answer.headers, answer.content
+    async def read(self, response: aiohttp.ClientResponse, max_bytes: int) -> str | None:
+        """Read the response; return how it broke off, None if it is complete."""
+        self.status, self.headers, self._content = response.status, response.headers, response.content
         self._end()
         try:
-            # read() would throw away what came of a torn body.
-            while not answer.content.at_eof():
-                self.body += await answer.content.readany()
-                if len(self.body) > most:
-                    return f"it is larger than {most} bytes"
+            # read() would discard the part of a torn body that did come.
+            while not response.content.at_eof():
+                self.body += await response.content.readany()
+                if len(self.body) > max_bytes:
+                    return f"it is larger than {max_bytes} bytes"
         except BaseException:
-            self.body += _rest(answer.content)
+            self.body += _rest(response.content)
             raise
-        if self._reset and not any(name in answer.headers for name in _FRAMES):
-            # Only an orderly close ends a body that has no other end.
+        if self._reset and not any(name in response.headers for name in _FRAMES):
+            # A body without a length is complete only if the connection was closed cleanly.
             self.fault = self._reset
         return "the body ended before it was complete" if self.fault else None
 
     def _end(self) -> None:
-        """End a body whose connection is gone. aiohttp does not where its framing is broken; it would be waited for."""
+        """End a body whose connection is closed. aiohttp does not if the framing is broken, so reading would hang."""
         content = self._content
         if self._is_lost and content is not None and not content.is_eof() and content.exception() is None:
             self.fault = aiohttp.ClientPayloadError.__name__
@@ -70,7 +70,7 @@ _FRAMES = ("Content-Length", "Transfer-Encoding")
 
 
 def _rest(content: aiohttp.StreamReader) -> bytes:
-    """Take what a broken stream still holds. It hands out nothing while it has an error, so that is taken off first."""
+    """Return the bytes that a broken stream still holds. It returns none while it has an error, so clear that first."""
     with contextlib.suppress(Exception):
         content.set_exception(None)  # type: ignore[arg-type]
         return content.read_nowait()
@@ -81,13 +81,13 @@ _LARGE_BODY = 512 * 1024
 
 
 class _Departing(aiohttp.Payload):
-    """Notes that it is about to be written. aiohttp holds the head back until then, to write both at once."""
+    """A body that records when it is about to be sent. aiohttp sends the head together with the body."""
 
     def __init__(self, value: Any, exchange: Exchange) -> None:
         super().__init__(value, content_type="application/json")
         self._exchange = exchange
 
-    # By whichever way it is asked for its bytes: one that is missed would be taken for proof that nothing left.
+    # Every method that writes or returns the bytes: a missed one would look like proof that nothing was sent.
 
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         self._exchange.leave()
@@ -95,7 +95,7 @@ class _Departing(aiohttp.Payload):
 
     async def write(self, writer: Any) -> None:
         self._exchange.leave()
-        await super().write(writer)  # type: ignore[safe-super]  # it stands before a class that has one
+        await super().write(writer)  # type: ignore[safe-super]  # a later class in the MRO has one
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         self._exchange.leave()

@@ -1,17 +1,17 @@
-"""How long each part of an exchange may take."""
+"""The timeouts of an exchange."""
 
 import attrs
 
 
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """How long one exchange may take, in seconds."""
+    """The timeouts of one exchange, in seconds."""
 
     connect: float = 10.0
-    """Until a connection stands."""
+    """To make a connection."""
     answer: float = 120.0
-    """From the moment a submission leaves until its answer is here, whole."""
+    """From sending a submission until its response is complete."""
     poll: float = 20.0
-    """For one question altogether; the service has been seen to keep a question for ever."""
+    """For one poll in total. The service has been seen to never respond to one."""
     idle: float = 60.0
-    """Without a byte of a download."""
+    """Without receiving a byte of a download."""

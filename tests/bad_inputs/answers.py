@@ -43,7 +43,7 @@ def body(value, status=200, *headers):
     return http(status, value if isinstance(value, bytes) else json.dumps(value).encode(), *headers)
 
 
-def unknown(name, raw, says="no proof of what became of the submission"):
+def unknown(name, raw, says="nothing proves whether the submission was accepted"):
     return Answer(name, raw, *UNKNOWN, says)
 
 
@@ -121,28 +121,28 @@ BAD_IDS = {
 CREATE = [
     # What nobody can read is of unknown fate, and is not sent again.
     *(unknown(f"not JSON: {name}", body(raw)) for name, raw in NOT_JSON),
-    *(unknown(f"no object: {name}", body(raw), f"{what} where an object is expected") for name, raw, what in NO_OBJECT),
+    *(unknown(f"no object: {name}", body(raw), f"{what}, not an object") for name, raw, what in NO_OBJECT),
     *(unknown(f"no id: {name}", body(value), "without the id of a prediction") for name, value in NO_ID),
     *(
-        unknown(name, body({**CREATED, "id": bad}), "carries an id that cannot be asked after")
+        unknown(name, body({**CREATED, "id": bad}), "carries an id that cannot be polled")
         for name, bad in BAD_IDS.items()
     ),
     unknown("no content", body(b"", 204)),
     unknown("half a page that says it is JSON", body(b"<!doctype html><p>", 200, "Content-Type: application/json")),
-    unknown("a status line without a number", b"HTTP/1.1 abc OK\r\n\r\n", "no answer came: the answer is not HTTP"),
-    unknown("no HTTP", b"SSH-2.0-OpenSSH_9.6\r\n", "no answer came"),
-    unknown("a header without end", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "no answer came"),
+    unknown("a status line without a number", b"HTTP/1.1 abc OK\r\n\r\n", "no response came: the response is not HTTP"),
+    unknown("no HTTP", b"SSH-2.0-OpenSSH_9.6\r\n", "no response came"),
+    unknown("a header without end", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "no response came"),
     unknown(
         "two lengths that differ",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}\n",
-        "no answer came",
+        "no response came",
     ),
-    unknown("a negative length", b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}", "no answer came"),
-    unknown("a length in words", b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}", "no answer came"),
+    unknown("a negative length", b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}", "no response came"),
+    unknown("a length in words", b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}", "no response came"),
     unknown("chunks without sizes", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n"),
     unknown("another protocol is proposed", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"),
-    unknown("an interim answer and no other", b"HTTP/1.1 100 Continue\r\n\r\n", "no answer came"),
-    unknown("closed without a word", b"", "no answer came: the connection was closed"),
+    unknown("an interim answer and no other", b"HTTP/1.1 100 Continue\r\n\r\n", "no response came"),
+    unknown("closed without a word", b"", "no response came: the connection was closed"),
     # Plain refusals, however they are dressed.
     refused("a refusal with status 200", body({"error": {"code": "invalid_request", "message": "no"}}), "HTTP 200: no"),
     refused("a refusal of numbers", body({"error": 42}, 400), "refused with HTTP 400: 42"),
@@ -297,8 +297,8 @@ def wrapped(**task):
 
 
 GET = [
-    *(passing(f"not JSON: {name}", body(raw), "the answer is not JSON") for name, raw in NOT_JSON),
-    *(passing(f"no object: {name}", body(raw), f"{what} where an object is expected") for name, raw, what in NO_OBJECT),
+    *(passing(f"not JSON: {name}", body(raw), "the response is not JSON") for name, raw in NOT_JSON),
+    *(passing(f"no object: {name}", body(raw), f"{what}, not an object") for name, raw, what in NO_OBJECT),
     passing("no content", body(b"", 204), "it is empty"),
     passing("an empty object", body({}), "has no status"),
     *(
@@ -322,11 +322,11 @@ GET = [
             ("a boolean as output", True),
         )
     ),
-    passing("half an answer", body(_half(DONE)), "the answer is not JSON"),
+    passing("half an answer", body(_half(DONE)), "the response is not JSON"),
     passing("the body breaks off", http(200, _half(DONE), length=len(json.dumps(DONE))), "broke off"),
     # The HTTP library itself asks once more.
-    attrs.evolve(passing("closed without a word", b"", "no answer came"), times=4),
-    passing("no HTTP", b"SSH-2.0-OpenSSH_9.6\r\n", "no answer came"),
+    attrs.evolve(passing("closed without a word", b"", "no response came"), times=4),
+    passing("no HTTP", b"SSH-2.0-OpenSSH_9.6\r\n", "no response came"),
     passing("nine mebibytes", body({**DONE, "logs": "x" * (9 << 20)}), "larger than"),
     passing("an envelope around nothing", body({"code": "success", "data": None}), "has no status"),
     passing("an envelope that tells of an error", body({"code": "task_not_exist", "data": None}), "has no status"),
@@ -351,7 +351,7 @@ GET = [
         says="429",
         within=700.0,
     ),
-    endless("for ever: not JSON", body(b"OK"), "the answer is not JSON (it begins with 'OK')"),
+    endless("for ever: not JSON", body(b"OK"), "the response is not JSON (it begins with 'OK')"),
     endless("for ever: an output of numbers", body({**DONE, "output": [7]}), "the output is neither a string nor"),
     endless("for ever: a refused key", body({"detail": "no"}, 401), "the service refused with HTTP 401: no"),
     # Readable enough to go on, or to be the end.

@@ -50,14 +50,14 @@ def _link(target):
     return lambda: Path("place").symlink_to(target)
 
 
-LINK_OR_FILE = "allowed is the path of a file, an http(s) URL or a data URI"
-WHOLE = "allowed is a whole number that fits in 64 bits"
+LINK_OR_FILE = "must be the path of a file, an http(s) URL or a data URI"
+WHOLE = "must be a whole number that fits in 64 bits"
 NO_UTF_8 = "is not UTF-8; save the file as UTF-8"
 
 COMMANDS = [
     # Tables.
     prompts("UTF-16", ROW.encode("utf-16"), ": it is UTF-16; save it as UTF-8"),
-    prompts("UTF-16 without its mark", ROW.encode("utf-16-le"), ", line 1: it holds a NUL byte"),
+    prompts("UTF-16 without its mark", ROW.encode("utf-16-le"), ", line 1: it contains a NUL byte"),
     prompts("UTF-32", ROW.encode("utf-32"), ": it is UTF-32; save it as UTF-8"),
     prompts("another encoding", "prompt\ncaf\u00e9\n".encode("latin-1"), f", line 2: byte 0xe9 {NO_UTF_8}"),
     prompts(
@@ -76,10 +76,10 @@ COMMANDS = [
     prompts("JSON", '{"prompt": "a"}\n', ", line 1: no column is named 'prompt'"),
     prompts("a short row", "prompt,seed\na,1\nb\n", ", line 3: the row has 1 cell and the header 2"),
     prompts("a long row", "prompt,seed\na,b,1\n", ", line 2: the row has 3 cells and the header 2; put a cell"),
-    prompts("an open quote", 'prompt\na\n"b\nc\n', ", line 3: a quote is opened and never closed"),
+    prompts("an open quote", 'prompt\na\n"b\nc\n', ", line 3: a quote is never closed"),
     prompts("text behind a quote", 'prompt\n"a" b\n', ", line 2: text follows a closing quote"),
-    prompts("a column twice", "prompt,seed,seed\na,1,2\n", ", line 1: column 'seed' stands twice, as number 2 and 3"),
-    prompts("prompts twice", "prompt,prompt\na,b\n", ", line 1: column 'prompt' stands twice"),
+    prompts("a column twice", "prompt,seed,seed\na,1,2\n", ", line 1: column 'seed' appears twice, as number 2 and 3"),
+    prompts("prompts twice", "prompt,prompt\na,b\n", ", line 1: column 'prompt' appears twice"),
     prompts("a column without a name", "prompt,\na,1\n", ", line 1: column 2 has no name"),
     prompts(
         "a column of another model", "prompt,width\na,512\n", ", line 1: no row can use the column 'width'; it is a"
@@ -91,7 +91,7 @@ COMMANDS = [
     prompts("a seed as a formula", "prompt,seed\na,=A1\n", f", line 2: seed: '=A1' was given; {WHOLE}"),
     prompts("a seed in another script", "prompt,seed\na,\u0663\n", f", line 2: seed: '\u0663' was given; {WHOLE}"),
     prompts("a ratio as a time", "prompt,aspect_ratio\na,16:09:00\n", ", line 2: aspect_ratio: '16:09:00' was given"),
-    prompts("a word for a boolean", "prompt,go_fast\na,ja\n", ", line 2: go_fast: 'ja' was given; allowed is true or"),
+    prompts("a word for a boolean", "prompt,go_fast\na,ja\n", ", line 2: go_fast: 'ja' was given; must be true or"),
     prompts("a key twice", "prompt,key\na,k\nb,k\n", ", line 3: key: 'k' was given; line 2 has this key already"),
     prompts(
         "an image that is missing", "prompt,model,image\na,dev,x.png\n", ", line 2: image: 'x.png' was given; the file"
@@ -120,16 +120,20 @@ COMMANDS = [
         "commas in a table of tabs", "prompt,seed\na,1\n", ", line 1: no column is named 'prompt'; it seems", "a.tsv"
     ),
     prompts("comments and nothing else", "# a\n# b\n", ": it holds no prompt", "a.txt"),
-    prompts("a NUL", "a\nb\0c\n", ", line 2: it holds a NUL byte", "a.txt"),
+    prompts("a NUL", "a\nb\0c\n", ", line 2: it contains a NUL byte", "a.txt"),
     # JSON lines.
     lines("one list", '["a"]\n', ", line 1: it is one JSON list"),
-    lines("a string", '"a"\n', ", line 1: a string stands where an object is expected"),
-    lines("null", "null\n", ", line 1: null stands where an object is expected"),
-    lines("a number behind an object", '{"prompt": "a"}\n7\n', ", line 2: a number stands where an object is expected"),
+    lines("a string", '"a"\n', ', line 1: expected an object, as in {"prompt": "a fox"}, not a string'),
+    lines("null", "null\n", ', line 1: expected an object, as in {"prompt": "a fox"}, not null'),
+    lines(
+        "a number behind an object",
+        '{"prompt": "a"}\n7\n',
+        ', line 2: expected an object, as in {"prompt": "a fox"}, not a number',
+    ),
     lines("half an object", '{"prompt": "a"\n', ", line 1: it is not JSON"),
     lines("an object on several lines", '{\n"prompt": "a"\n}\n', ", line 1: it is not JSON"),
     lines("a comma too many", '{"prompt": "a",}\n', ", line 1: it is not JSON"),
-    lines("a key twice", '{"prompt": "a", "prompt": "b"}\n', ", line 1: 'prompt' stands twice in one object"),
+    lines("a key twice", '{"prompt": "a", "prompt": "b"}\n', ", line 1: 'prompt' appears twice in one object"),
     lines("nesting without end", '{"prompt": ' + "[" * 100_000 + "\n", ", line 1: the JSON is nested too deeply"),
     lines(
         "a number of five thousand digits",
@@ -146,7 +150,7 @@ COMMANDS = [
     lines("a table", ROW, ", line 1: it is not JSON"),
     lines("an empty object", "{}\n", ", line 1: the row has no prompt"),
     lines("a list as key", '{"prompt": "a", "key": ["k"]}\n', ", line 1: key: ['k'] was given"),
-    lines("a number as model", '{"prompt": "a", "model": 5}\n', ", line 1: model: 5 was given; allowed is the name"),
+    lines("a number as model", '{"prompt": "a", "model": 5}\n', ", line 1: model: 5 was given; must be the name"),
     lines("a model that climbs", '{"prompt": "a", "model": "../x"}\n', ", line 1: model: '../x' was given"),
     lines(
         "a number as image",
@@ -179,8 +183,8 @@ COMMANDS = [
     # Images.
     image("missing", "a.png", "'a.png' was given; the file cannot be read (No such file or directory)"),
     image("a folder", ".", "'.' was given; the file cannot be read (Is a directory)"),
-    image("a text", "a.png", "'a.png' was given; allowed is a PNG", lambda: Path("a.png").write_text("no image")),
-    image("empty", "a.png", "'a.png' was given; allowed is a PNG", lambda: Path("a.png").touch()),
+    image("a text", "a.png", "'a.png' was given; must be a PNG", lambda: Path("a.png").write_text("no image")),
+    image("empty", "a.png", "'a.png' was given; must be a PNG", lambda: Path("a.png").touch()),
     image(
         "too large",
         "a.png",
@@ -208,7 +212,7 @@ COMMANDS = [
     called(
         "status of nothing", "status|nowhere", "there is no journal at 'nowhere/journal.sqlite3'; cometflux batch", 3
     ),
-    called("status of a NUL", "status|a\0b", "allowed is the path of a file, or of a folder", 3),
+    called("status of a NUL", "status|a\0b", "must be the path of a file, or of a folder", 3),
     Command(
         "status of a file",
         ("status", "place"),
@@ -239,9 +243,9 @@ COMMANDS = [
     called(
         "a model that climbs", "generate|a boat|--model|../x", "--model: '../x' was given; a model is named owner/name"
     ),
-    called("a limit below nothing", "generate|a boat|--limit|-1", "--limit: '-1' was given; allowed is a whole number"),
+    called("a limit below nothing", "generate|a boat|--limit|-1", "--limit: '-1' was given; must be a whole number"),
     called(
-        "an address without a scheme", "generate|a boat|--base-url|example.com", "--base-url 'example.com': allowed", 3
+        "an address without a scheme", "generate|a boat|--base-url|example.com", "--base-url 'example.com': must", 3
     ),
     called(
         "an address that is none",
@@ -249,13 +253,11 @@ COMMANDS = [
         "--base-url 'https://a..b': 'a..b' is no host",
         3,
     ),
-    called(
-        "a proxy of another kind", "generate|a boat|--proxy|socks5://x", "--proxy 'socks5://x': allowed is an http", 3
-    ),
+    called("a proxy of another kind", "generate|a boat|--proxy|socks5://x", "--proxy 'socks5://x': must be an http", 3),
     called(
         "a service that is slow backwards",
         "local-service|--latency|-1",
-        "--latency -1.0: allowed is a number of seconds from 0\n",
+        "--latency -1.0: must be a number of seconds from 0\n",
     ),
     called("a service with an unknown fault", "local-service|--fault|nope", "there is no fault 'nope'"),
 ]

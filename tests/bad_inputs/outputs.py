@@ -44,7 +44,7 @@ def saved(name, raw, ending="png"):
     return Output(name, HERE, raw, files=(f"00000-a-boat.{ending}",))
 
 
-def nowhere(name, output, says="fetched are https URLs only"):
+def nowhere(name, output, says="only https URLs are fetched"):
     return Output(name, output, b"", says)
 
 
@@ -81,7 +81,7 @@ OUTPUTS = [
     *(unsaved(f"no image: {name}", http(200, data), "the output is not an image") for name, data in NO_IMAGE.items()),
     *(unsaved(f"cut: {name}", http(200, data), "the output is cut short") for name, data in CUT.items()),
     unsaved("an image that stops half-way", http(200, PNG[:40], length=len(PNG)), "nothing within 60 s"),
-    unsaved("an image longer than it says", http(200, PNG, length=40), "the answer is not HTTP"),
+    unsaved("an image longer than it says", http(200, PNG, length=40), "the response is not HTTP"),
     unsaved("a length of a terabyte", http(200, PNG, length=10**12), "nothing within 60 s"),
     unsaved("more than is read at most", http(200, PNG + b"\0" * 200_000), "is larger than 100000 bytes"),
     unsaved("an image that comes compressed", http(200, PNG, "Content-Encoding: gzip"), "came compressed"),
@@ -96,11 +96,11 @@ OUTPUTS = [
     saved("an image with more behind its end", http(200, PNG + b"\n\n")),
     # Redirects.
     moved("to a private address", "https://10.0.0.1/a.png", "is not a public address"),
-    moved("to the metadata of a cloud", "http://169.254.169.254/latest", "fetched are https URLs only"),
-    moved("to a file", "file:///etc/passwd", "fetched are https URLs only"),
-    moved("to a data URI", data_uri(PNG), "fetched are https URLs only"),
+    moved("to the metadata of a cloud", "http://169.254.169.254/latest", "only https URLs are fetched"),
+    moved("to a file", "file:///etc/passwd", "only https URLs are fetched"),
+    moved("to a data URI", data_uri(PNG), "only https URLs are fetched"),
     moved("with a password", "https://a:b@example.com/a.png", "carries a user name or password"),
-    moved("to a plain address on the net", "http://example.com/a.png", "fetched are https URLs only"),
+    moved("to a plain address on the net", "http://example.com/a.png", "only https URLs are fetched"),
     moved("to itself", "/out.png", "is redirected more than 3 times"),
     moved("to half an address", "https://[::1", "could not be fetched"),
     unsaved("a redirect to nowhere", http(302, b""), "HTTP 302"),
@@ -117,9 +117,9 @@ OUTPUTS = [
     nowhere("one slash", "https:/example.com/a.png"),
     nowhere("a script", "javascript:alert(1)"),
     nowhere("a socket", "wss://example.com/a.png"),
-    nowhere("half an IPv6 address", "https://[::1/a.png", "which is no URL"),
-    nowhere("a port that is none", "https://example.com:99999/a.png", "which is no URL"),
-    nowhere("a port in words", "https://example.com:https/a.png", "which is no URL"),
+    nowhere("half an IPv6 address", "https://[::1/a.png", "which is not a URL"),
+    nowhere("a port that is none", "https://example.com:99999/a.png", "which is not a URL"),
+    nowhere("a port in words", "https://example.com:https/a.png", "which is not a URL"),
     nowhere("a password", "https://a:b@example.com/a.png", "carries a user name or password"),
     nowhere("an empty user", "https://@example.com@127.0.0.1/a.png", "carries a user name or password"),
     nowhere("a private address", "https://192.168.0.1/a.png", "is not a public address"),
@@ -132,7 +132,7 @@ OUTPUTS = [
     nowhere("a name of one word", "https://intranet/a.png", "is not a public address"),
     nowhere("a name in another script", "https://b\u00fccher.example/a.png", "is not a public address"),
     nowhere("a name with a NUL", "https://example.com\0.evil/a.png", "is not a public address"),
-    nowhere("a name with a backslash", "https://example.com\\@127.0.0.1/a.png", "which is no URL"),
+    nowhere("a name with a backslash", "https://example.com\\@127.0.0.1/a.png", "which is not a URL"),
     nowhere("a name that is escaped", "https://%31%30.0.0.1/a.png", "is not a public address"),
     nowhere("a name that does not end", f"https://{'a' * 300}.example/a.png", "is not a public address"),
     # Images that are their own address.
@@ -150,7 +150,7 @@ OUTPUTS = [
         "one of two is gone",
         [HERE, "file:///etc/passwd"],
         http(200, PNG),
-        "fetched are https URLs only",
+        "only https URLs are fetched",
         ("00000-a-boat-1.png",),
     ),
     Output("the same twice", [HERE, HERE], http(200, PNG), files=("00000-a-boat-1.png", "00000-a-boat-2.png")),

@@ -34,11 +34,11 @@ def _file(path):
 
 
 FOLDERS = [
-    Place("a number", lambda _: 5, says="save_to=5: allowed is the path of a folder"),
-    Place("bytes", lambda _: b"x", says="save_to=b'x': allowed is the path of a folder"),
-    Place("nothing", lambda _: "", says="save_to='': allowed is the path of a folder"),
-    Place("a blank", lambda _: " ", says="save_to=' ': allowed is the path of a folder"),
-    Place("True", lambda _: True, says="save_to=True: allowed is the path of a folder"),
+    Place("a number", lambda _: 5, says="save_to=5: must be the path of a folder"),
+    Place("bytes", lambda _: b"x", says="save_to=b'x': must be the path of a folder"),
+    Place("nothing", lambda _: "", says="save_to='': must be the path of a folder"),
+    Place("a blank", lambda _: " ", says="save_to=' ': must be the path of a folder"),
+    Place("True", lambda _: True, says="save_to=True: must be the path of a folder"),
     Place("a file", _at(_file), says="place' is a file, not a folder"),
     Place("below a file", lambda folder: _at(_file)(folder) / "a", says="cannot be written to: Not a directory"),
     Place("a link to nowhere", _at(lambda path: path.symlink_to("x")), says="is a link that leads nowhere"),
@@ -151,5 +151,5 @@ JOURNALS = [
     ),
     Place("below a file", lambda folder: _at(_file)(folder) / NAME, JournalError, "place' is no folder"),
     Place("a name too long", lambda folder: folder / ("x" * 300), JournalError, "cannot be used: File name too long"),
-    Place("half a character", lambda folder: folder / "a\ud800", ConfigError, "allowed is the path of a file, or of a"),
+    Place("half a character", lambda folder: folder / "a\ud800", ConfigError, "must be the path of a file, or of a"),
 ]

@@ -158,12 +158,11 @@ def test_a_sweep_is_made_and_made_again_for_nothing(service, capsys):
 
 def test_a_sweep_past_the_maximum_is_refused_with_its_count(capsys):
     assert 2 == command("batch a.yaml --max-jobs 7")
-    assert (
-        "error: a.yaml: it multiplies to 8 jobs (2 x 2 x 2); at most 7 are made, unless --max-jobs allows more\n"
-        == (capsys.readouterr().err)
+    assert "error: a.yaml: it makes 8 jobs (2 x 2 x 2); at most 7 are allowed; raise --max-jobs for more\n" == (
+        capsys.readouterr().err
     )
     assert 2 == command("batch a.yaml --max-jobs 15 --count 2")
-    assert "8 jobs (2 x 2 x 2), each 2 times; at most 15 are made" in capsys.readouterr().err
+    assert "8 jobs (2 x 2 x 2), each 2 times; at most 15 are allowed" in capsys.readouterr().err
 
 
 def test_a_template_makes_the_prompts_of_any_table(service, folder):
@@ -182,21 +181,21 @@ def test_a_template_makes_the_prompts_of_any_table(service, folder):
     [
         (
             ["batch", "b.csv", "--template", "a {animl}"],
-            "b.csv, line 1: the template takes {animl}, and there is none; did you",
+            "b.csv, line 1: the template uses {animl}, which does not exist; did you",
         ),
         (
             ["batch", "b.csv", "--template", "a {animal}"],
-            "b.csv, line 3: the template takes {animal}, which is empty here",
+            "b.csv, line 3: the template uses {animal}, which is empty here",
         ),
-        (["batch", "b.csv", "--template", "a {"], "--template: a brace stands alone; write {{ for the brace itself"),
+        (["batch", "b.csv", "--template", "a {"], "--template: unmatched brace; write {{ for a literal brace"),
         (["batch", "b.csv"], "b.csv, line 1: no column is named 'prompt'; the first row names the columns"),
         (["batch", "b.parquet"], "b.parquet: no column is named 'prompt', and no template makes the prompts"),
         (["batch", "b.csv", "--template", "a fox"], "b.csv, line 1: no row can use the column 'animal'; take it out"),
-        (["batch", "-", "--format", "parquet"], "stdin: it is no Parquet file, or it is cut short"),
-        (["batch", "a.yaml", "--max-jobs", "0"], "--max-jobs: '0' was given; allowed is a whole number from 1"),
+        (["batch", "-", "--format", "parquet"], "stdin: it is not a Parquet file, or it is cut short"),
+        (["batch", "a.yaml", "--max-jobs", "0"], "--max-jobs: '0' was given; must be a whole number from 1"),
         (
             ["batch", "a.yaml", "--confirm-above", "-1"],
-            "--confirm-above: '-1' was given; allowed is a whole number from 0",
+            "--confirm-above: '-1' was given; must be a whole number from 0",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

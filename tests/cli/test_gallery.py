@@ -63,14 +63,14 @@ def wait_until(condition):
 
 def test_the_path_of_the_page_is_data_and_all_else_is_talk(folder, capsys):
     (folder / "out").mkdir()
-    job_states.write_fates(folder / "out")
+    job_states.write_states(folder / "out")
     (folder / "out" / "x.png").write_bytes(job_states.picture())
     (folder / "out" / "x.json").write_text("{torn")
     assert 0 == main(["gallery", "out"])
     out, err = capsys.readouterr()
     assert "out/index.html\n" == out
     assert "note: x.json is damaged: what made x.png is not shown\n" == err
-    assert ([*job_states.FATES, "saved"], False) == statuses()
+    assert ([*job_states.STATES, "saved"], False) == statuses()
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_is_resumed_brings_the_page_up_to_date(service):
 
 def test_a_page_that_cannot_be_written_at_the_end_is_told_and_stops_nothing(folder, capsys):
     (folder / "out").mkdir()
-    job_states.write_fates(folder / "out")
+    job_states.write_states(folder / "out")
     with kept_gallery(Screen(), Path("out")):
         Path("out/index.html").mkdir()
     assert "error: the gallery: 'out/index.html' cannot be written: Is a directory\n" == capsys.readouterr().err

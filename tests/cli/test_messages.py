@@ -270,7 +270,7 @@ def test_with_log_json_an_error_is_an_object_too(capsys, monkeypatch):
     monkeypatch.delenv("COMETAPI_KEY", raising=False)
     assert 3 == main(["generate", "a fox", "--log-json"])
     out, err = capsys.readouterr()
-    assert ("", "error", "there is no API key: set COMETAPI_KEY, or try it with --local") == (
+    assert ("", "error", "there is no API key; set COMETAPI_KEY, or try it with --local") == (
         out,
         json.loads(err)["event"],
         json.loads(err)["text"],

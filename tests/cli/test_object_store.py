@@ -172,14 +172,14 @@ def test_a_place_that_was_misspelt_can_be_mended_while_nothing_is_bought(bucket,
         (
             "batch a.csv --out ftp://h/a",
             2,
-            "--out: nothing can be saved to ftp://; allowed is the path of a folder, or",
+            "--out: nothing can be saved to ftp://; give the path of a folder, or",
         ),
         (
             "batch a.csv --out s3:/b/a",
             2,
             "--out: 's3:/b/a' has one slash where a URL has two, as in s3://bucket/prefix",
         ),
-        ("generate 'a fox' --out s3://", 2, "--out: '' is no name of a bucket; allowed is s3://bucket/prefix"),
+        ("generate 'a fox' --out s3://", 2, "--out: '' is not the name of a bucket; must be s3://bucket/prefix"),
         ("generate 'a fox' --out s3://nobody/a", 3, "s3://nobody/a cannot be written to: there is no such bucket"),
         (
             f"generate 'a fox' --out s3://{KEY_ID}:{SECRET.replace('/', '')}@{NAME}",

@@ -586,5 +586,5 @@ def test_the_local_service_serves_until_it_is_stopped(monkeypatch):
 def test_a_port_that_is_taken_is_one_line_and_exit_code_3(service, capsys):
     port = service.origin.rpartition(":")[2]
     assert 3 == main(["local-service", "--port", port])
-    expected = f"error: port {port} on 127.0.0.1 is in use; choose another, or 0 for any that is free\n"
+    expected = f"error: port {port} on 127.0.0.1 is in use; choose another, or 0 for any free port\n"
     assert ("", expected) == capsys.readouterr()

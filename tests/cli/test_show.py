@@ -97,9 +97,12 @@ def test_a_hostile_prompt_stays_text(option, service, capsys):
     ("name", "said"),
     [
         ("none.png", "the picture 'none.png' cannot be read: No such file or directory"),
-        ("folder", "'folder' is no file; give a picture"),
-        ("text.png", "'text.png' is no PNG, JPEG, WebP or GIF"),
-        ("bare.gif", "nothing tells how 'bare.gif' was made: no record is in it, and none is beside it (bare.json)"),
+        ("folder", "'folder' is not a file; give a picture"),
+        ("text.png", "'text.png' is not a PNG, JPEG, WebP or GIF"),
+        (
+            "bare.gif",
+            "no record says how 'bare.gif' was made: there is none in the picture, and none next to it (bare.json)",
+        ),
     ],
 )
 def test_what_tells_nothing_is_one_line_and_exit_code_3(name, said, capsys):
@@ -128,7 +131,7 @@ def test_a_batch_embeds_and_is_resumed_with_or_without(service, capsys):
 def test_what_has_no_room_for_its_record_is_told(service, capsys):
     Path("a.jsonl").write_text("".join(f'{{"prompt": "{"x" * 70_000}{n}", "output_format": "jpg"}}\n' for n in (1, 2)))
     run("batch a.jsonl --embed")
-    said = "note: 2 pictures hold no record (the record is longer than the 64 KiB that a JPEG has room for)"
+    said = "note: 2 pictures hold no record (the record is longer than 64 KiB, the limit in a JPEG)"
     assert f"{said}; the JSON file beside it tells\n" in capsys.readouterr().err
     assert 2 == len(service.bills)
     run("batch a.jsonl")

@@ -32,15 +32,15 @@ def command(line, *more):
         (
             "a.csv",
             b"prompt,seed\na\n",
-            "a.csv, line 2: the row has 1 cell and the header 2; leave a cell empty rather than out",
+            "a.csv, line 2: the row has 1 cell and the header 2; leave a cell empty, but keep its separator",
         ),
-        ("a.csv", b'prompt\n"a\n', "a.csv, line 2: a quote is opened and never closed"),
+        ("a.csv", b'prompt\n"a\n', "a.csv, line 2: a quote is never closed"),
         ("a.csv", b"prompt,sed\na,1\n", "a.csv, line 1: no row can use the column 'sed'; did you mean 'seed'?"),
-        ("a.csv", b"prompt,go_fast\na,maybe\n", "a.csv, line 2: go_fast: 'maybe' was given; allowed is true or false"),
+        ("a.csv", b"prompt,go_fast\na,maybe\n", "a.csv, line 2: go_fast: 'maybe' was given; must be true or false"),
         (
             "a.csv",
             b"prompt,seed\na,\x1b[2J\n",
-            r"a.csv, line 2: seed: '\x1b[2J' was given; allowed is a whole number that fits in 64 bits",
+            r"a.csv, line 2: seed: '\x1b[2J' was given; must be a whole number that fits in 64 bits",
         ),
         (
             "a.tsv",
@@ -51,40 +51,40 @@ def command(line, *more):
         (
             "a.jsonl",
             b'[{"prompt": "a"}]',
-            "a.jsonl, line 1: it is one JSON list; write each of its objects on a line of its own",
+            "a.jsonl, line 1: it is one JSON list; write each object on its own line",
         ),
         (
             "a.ndjson",
             b'[1]\n{"prompt": "a"}\n',
-            'a.ndjson, line 1: a list stands where an object is expected, as in {"prompt": "a fox"}',
+            'a.ndjson, line 1: expected an object, as in {"prompt": "a fox"}, not a list',
         ),
         ("a.jsonl", b'{"prompt": NaN}', "a.jsonl, line 1: NaN is not JSON; leave the value out"),
-        ("a.jsonl", b'{"prompt": 3}', "a.jsonl, line 1: prompt: 3 was given; allowed is a text that is not blank"),
+        ("a.jsonl", b'{"prompt": 3}', "a.jsonl, line 1: prompt: 3 was given; must be a text that is not blank"),
         ("a.jsonl", b'{"seed": 3}', "a.jsonl, line 1: the row has no prompt"),
         (
             "a.jsonl",
             b'{"prompt": "a", "key": 3}',
-            "a.jsonl, line 1: key: 3 was given; allowed is a string that is not blank",
+            "a.jsonl, line 1: key: 3 was given; must be a string that is not blank",
         ),
         (
             "a.jsonl",
             b'{"prompt": "\\ud800"}',
             (
-                r"a.jsonl, line 1: prompt: '\ud800' was given; allowed is text that UTF-8 can encode; "
+                r"a.jsonl, line 1: prompt: '\ud800' was given; must be text that UTF-8 can encode; "
                 "character 1 is half of a surrogate pair"
             ),
         ),
         (
             "a.jsonl",
             b'{"prompt": "a", "model": ["dev"]}',
-            "a.jsonl, line 1: model: ['dev'] was given; allowed is the name of a model, as a string",
+            "a.jsonl, line 1: model: ['dev'] was given; must be the name of a model, as a string",
         ),
         (
             "prompts",
             b"a fox\n",
             (
-                "prompts: its name does not say how it is written "
-                "(known are .csv, .tsv, .jsonl, .ndjson, .txt, .yaml, .yml, .parquet); "
+                "prompts: its name does not show its format "
+                "(known endings: .csv, .tsv, .jsonl, .ndjson, .txt, .yaml, .yml, .parquet); "
                 "give --format"
             ),
         ),
@@ -112,39 +112,39 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ("generate a red fox", 'these are 3 prompts of one word each; put a prompt in quotes: "a red fox"'),
         ("generate a.txt", "a.txt is a file; for the prompts in it: cometflux batch a.txt"),
         ("batch a.txt b.txt", "one file at a time; 'b.txt' is one too many"),
-        ("batch /dev/null", "/dev/null: its name does not say how it is written (known are "),
+        ("batch /dev/null", "/dev/null: its name does not show its format (known endings: "),
         ("models dev pro", "'pro' is one too many"),
         ("generate --count 2", 'give a prompt, in quotes: cometflux generate "a lighthouse"'),
-        ("generate fox --count 0", "--count: '0' was given; allowed is a whole number from 1"),
-        ("generate fox --count 1.5", "--count: '1.5' was given; allowed is a whole number from 1"),
-        ("generate fox --count 1e3", "--count: '1e3' was given; allowed is a whole number from 1"),
-        ("generate fox --count \u0661", "--count: '\u0661' was given; allowed is a whole number from 1"),
-        ("generate fox --max-pending -1", "--max-pending: '-1' was given; allowed is a whole number from 1"),
-        ("generate fox --max-pending 0.6", "--max-pending: '0.6' was given; allowed is a whole number from 1"),
+        ("generate fox --count 0", "--count: '0' was given; must be a whole number from 1"),
+        ("generate fox --count 1.5", "--count: '1.5' was given; must be a whole number from 1"),
+        ("generate fox --count 1e3", "--count: '1e3' was given; must be a whole number from 1"),
+        ("generate fox --count \u0661", "--count: '\u0661' was given; must be a whole number from 1"),
+        ("generate fox --max-pending -1", "--max-pending: '-1' was given; must be a whole number from 1"),
+        ("generate fox --max-pending 0.6", "--max-pending: '0.6' was given; must be a whole number from 1"),
         (
             "generate fox --creates-per-minute 0",
-            "--creates-per-minute: '0' was given; allowed is a whole number from 1",
+            "--creates-per-minute: '0' was given; must be a whole number from 1",
         ),
-        ("generate fox --polls-per-minute fast", "--polls-per-minute: 'fast' was given; allowed is a whole number"),
+        ("generate fox --polls-per-minute fast", "--polls-per-minute: 'fast' was given; must be a whole number"),
         ("generate fox --base-url=", "--base-url is blank; give a value, or leave the option out"),
         ("generate fox --proxy=", "--proxy is blank; give a value, or leave the option out"),
         ("generate fox --out=", "--out is blank; give a value, or leave the option out"),
         ("batch a.txt --out=", "--out is blank; give a value, or leave the option out"),
         (
             "generate fox --model kontext-pro --input-image ftp://x/y.png",
-            ("--input-image: 'ftp://x/y.png' was given; allowed is the path of a file, an http(s) URL or a data URI\n"),
+            ("--input-image: 'ftp://x/y.png' was given; must be the path of a file, an http(s) URL or a data URI\n"),
         ),
         (
             "generate fox --model kontext-pro --input-image data:x",
-            "--input-image: 'data:x' was given; allowed is the path of a file, an http(s) URL or a data URI\n",
+            "--input-image: 'data:x' was given; must be the path of a file, an http(s) URL or a data URI\n",
         ),
         ("generate fox --input seed", "--input seed: write it as key=value"),
         ("generate fox --seed 1 --input seed=2", "--input seed=2: seed is already given with --seed"),
         ("generate fox --local --proxy http://127.0.0.1:9", "--local and --proxy exclude each other; leave one out"),
-        ("generate fox --seed 1.5", "--seed: '1.5' was given; allowed is a whole number that fits in 64 bits"),
+        ("generate fox --seed 1.5", "--seed: '1.5' was given; must be a whole number that fits in 64 bits"),
         (
             "generate fox --output-format jpeg",
-            "--output-format: 'jpeg' was given; allowed is 'webp', 'jpg' or 'png'; did you mean 'jpg'?",
+            "--output-format: 'jpeg' was given; must be 'webp', 'jpg' or 'png'; did you mean 'jpg'?",
         ),
         (
             "generate fox --model 2-pro --width 512",
@@ -159,7 +159,7 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ),
         (
             "generate fox --model dev --image a.txt",
-            "--image: 'a.txt' was given; allowed is a PNG, JPEG, WebP or GIF image",
+            "--image: 'a.txt' was given; must be a PNG, JPEG, WebP or GIF image",
         ),
         (
             "nonsense",
@@ -168,11 +168,11 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ("genrate fox", 'Unknown command "genrate". Did you mean "generate"? '),
         ("config shwo", 'Unknown command "shwo". Did you mean "show"? '),
         ("generate fox --quite", "Unknown option: --quite. Did you mean --quiet?"),
-        ("local-service --latency -1", "--latency -1.0: allowed is a number of seconds from 0"),
-        ("local-service --port 99999", "--port: '99999' was given; allowed is a whole number from 0 to 65535"),
-        ("local-service --port -1", "--port: '-1' was given; allowed is a whole number from 0 to 65535"),
+        ("local-service --latency -1", "--latency -1.0: must be a number of seconds from 0"),
+        ("local-service --port 99999", "--port: '99999' was given; must be a whole number from 0 to 65535"),
+        ("local-service --port -1", "--port: '-1' was given; must be a whole number from 0 to 65535"),
         ("local-service --host=", "--host is blank; give a value, or leave the option out"),
-        ("local-service --fault drop:2", "--fault drop:2: rate=2.0: allowed is a number from 0 to 1\n"),
+        ("local-service --fault drop:2", "--fault drop:2: rate=2.0: must be a number from 0 to 1\n"),
         (
             "local-service --fault dorp",
             (
@@ -195,17 +195,17 @@ def test_a_bad_argument_is_one_line_and_exit_code_2(arguments, message, folder, 
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        ("generate fox", {"COMETAPI_KEY": " "}, "there is no API key: set COMETAPI_KEY, or try it with --local\n"),
+        ("generate fox", {"COMETAPI_KEY": " "}, "there is no API key; set COMETAPI_KEY, or try it with --local\n"),
         ("generate fox", {"COMETAPI_KEY": "Bearer x"}, "the API key begins with the word Bearer; give the key alone"),
-        ("generate fox --base-url ftp://x", {}, "--base-url 'ftp://x': allowed is an http or https URL with a host"),
+        ("generate fox --base-url ftp://x", {}, "--base-url 'ftp://x': must be an http or https URL with a host"),
         (
             "generate fox",
             {"COMETFLUX_BASE_URL": "ftp://x"},
-            "COMETFLUX_BASE_URL 'ftp://x': allowed is an http or https URL with a host",
+            "COMETFLUX_BASE_URL 'ftp://x': must be an http or https URL with a host",
         ),
         ("local-service --host 1.2.3.4", {}, "--host '1.2.3.4' cannot be listened on: Cannot assign requested"),
         ("local-service --host a..b", {}, "--host 'a..b' is no name of a host"),
-        ("generate fox --proxy nowhere", {}, "--proxy 'nowhere': allowed is an http or https URL with a host"),
+        ("generate fox --proxy nowhere", {}, "--proxy 'nowhere': must be an http or https URL with a host"),
         ("generate fox --out a.txt", {}, "'a.txt' is a file, not a folder"),
         ("batch a.txt --out a.txt/x", {}, "the folder 'a.txt/x' cannot be written to: Not a directory"),
     ],
@@ -269,5 +269,5 @@ def test_a_pipe_needs_a_format(folder, capsys):
 def test_stdin_is_text_unless_its_format_is_given(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b'{"prompt": 3}\n')))
     assert 2 == command("batch - --format jsonl")
-    expected = "error: stdin, line 1: prompt: 3 was given; allowed is a text that is not blank\n"
+    expected = "error: stdin, line 1: prompt: 3 was given; must be a text that is not blank\n"
     assert expected == capsys.readouterr().err

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from cometflux.engine.notifier import Notifier
+from cometflux.engine.purchase_limit import PurchaseLimit
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import (
     AnswerError,
@@ -24,7 +26,9 @@ from cometflux.errors import (
     SessionStoppedError,
     UnknownSubmissionError,
 )
+from cometflux.images.formats import ImageFile
 from cometflux.jobs import Job
+from cometflux.journal.base import NoJournal
 from cometflux.outcomes import Outcome, OutcomeKind, kind_of_loss, verdict
 from cometflux.predictions import Prediction, Status
 
@@ -38,6 +42,19 @@ def prediction(status=Status.SUCCEEDED, output=(URL,)):
 
 def ignore(outcome):
     pass
+
+
+def new_tracker():
+    return JobTracker(NoJournal(), PurchaseLimit(None), Notifier(None))
+
+
+def ending(tracker, tracked, *how):
+    """End a job, and return the outcome that is delivered."""
+    delivered = []
+    tracked.deliver = delivered.append
+    tracker.end(tracked, *how)
+    (outcome,) = delivered
+    return outcome
 
 
 # The verdict.
@@ -131,59 +148,59 @@ def test_a_picture_that_is_paid_and_not_saved_is_not_ok():
 
 
 def test_a_job_without_a_key_is_named_by_its_place():
-    registry = JobTracker()
-    entries = [registry.enter(JOB, ignore) for _ in range(3)]
-    assert [(0, "#00000"), (1, "#00001"), (2, "#00002")] == [(entry.index, entry.key) for entry in entries]
+    tracker = new_tracker()
+    jobs = [tracker.enter(JOB, ignore) for _ in range(3)]
+    assert [(0, "#00000"), (1, "#00001"), (2, "#00002")] == [(tracked.index, tracked.key) for tracked in jobs]
 
 
 def test_a_batch_counts_its_own_jobs():
-    registry = JobTracker()
-    registry.enter(JOB, ignore)
-    entry = registry.enter(JOB, ignore, index=7, place=Path("images"), patience=5.0)
-    assert (7, "#00007", Path("images"), 5.0) == (entry.index, entry.key, entry.place, entry.patience)
+    tracker = new_tracker()
+    tracker.enter(JOB, ignore)
+    tracked = tracker.enter(JOB, ignore, index=7, place=Path("images"), patience=5.0)
+    assert (7, "#00007", Path("images"), 5.0) == (tracked.index, tracked.key, tracked.place, tracked.patience)
 
 
 def test_a_jobs_own_key_is_kept():
-    assert "k1" == JobTracker().enter(Job(model=JOB.model, input={}, key="k1"), ignore).key
+    assert "k1" == new_tracker().enter(Job(model=JOB.model, input={}, key="k1"), ignore).key
 
 
 def test_a_job_is_waiting_then_pending_then_neither():
-    registry = JobTracker()
-    entry = registry.enter(JOB, ignore)
-    assert ((entry,), (), None) == (registry.waiting, registry.pending, entry.prediction_id)
-    registry.accept(entry, prediction(Status.STARTING))
-    assert ((), (entry,), "p1") == (registry.waiting, registry.pending, entry.prediction_id)
-    registry.end(entry, OutcomeKind.SUCCEEDED)
-    assert ((), (), True) == (registry.waiting, registry.pending, entry.is_over)
+    tracker = new_tracker()
+    tracked = tracker.enter(JOB, ignore)
+    assert ((tracked,), (), None) == (tracker.waiting, tracker.pending, tracked.prediction_id)
+    tracker.pend(tracked, prediction(Status.STARTING))
+    assert ((), (tracked,), "p1") == (tracker.waiting, tracker.pending, tracked.prediction_id)
+    ending(tracker, tracked, OutcomeKind.SUCCEEDED, None)
+    assert ((), (), True) == (tracker.waiting, tracker.pending, tracked.is_over)
 
 
 def test_a_job_is_accepted_once():
-    registry = JobTracker()
-    entry = registry.enter(JOB, ignore)
-    registry.accept(entry, prediction())
+    tracker = new_tracker()
+    tracked = tracker.enter(JOB, ignore)
+    tracker.pend(tracked, prediction())
     with pytest.raises(KeyError):
-        registry.accept(entry, prediction())
+        tracker.pend(tracked, prediction())
 
 
 @pytest.mark.parametrize("is_accepted", [True, False])
 def test_a_job_ends_once(is_accepted):
-    registry = JobTracker()
-    entry = registry.enter(JOB, ignore)
+    tracker = new_tracker()
+    tracked = tracker.enter(JOB, ignore)
     if is_accepted:
-        registry.accept(entry, prediction())
-    registry.end(entry, OutcomeKind.UNKNOWN)
-    before = registry.accounting
+        tracker.pend(tracked, prediction())
+    ending(tracker, tracked, OutcomeKind.UNKNOWN, None)
+    before = tracker.accounting
     with pytest.raises(AssertionError, match="a job ends once"):
-        registry.end(entry, OutcomeKind.SUCCEEDED)
-    assert before == registry.accounting
+        ending(tracker, tracked, OutcomeKind.SUCCEEDED, None)
+    assert before == tracker.accounting
 
 
 def test_the_outcome_tells_all_that_is_known():
-    registry = JobTracker()
-    entry = registry.enter(JOB, ignore, index=3)
+    tracker = new_tracker()
+    tracked = tracker.enter(JOB, ignore, index=3)
     said = prediction()
-    registry.accept(entry, said)
-    ended = registry.end(entry, OutcomeKind.SUCCEEDED, None, (Path("a.png"),))
+    tracker.pend(tracked, said)
+    ended = ending(tracker, tracked, OutcomeKind.SUCCEEDED, None, (ImageFile(path=Path("a.png"), size=1, digest="d"),))
     expected = Outcome(
         index=3, key="#00003", job=JOB, kind=OutcomeKind.SUCCEEDED, prediction=said, error=None, files=(Path("a.png"),)
     )
@@ -191,77 +208,79 @@ def test_the_outcome_tells_all_that_is_known():
 
 
 def test_an_error_learns_whose_it_is():
-    registry = JobTracker()
-    entry = registry.enter(JOB, ignore)
-    registry.accept(entry, prediction(Status.PROCESSING))
-    error = registry.end(entry, OutcomeKind.DETACHED, PatienceError("not over")).error
+    tracker = new_tracker()
+    tracked = tracker.enter(JOB, ignore)
+    tracker.pend(tracked, prediction(Status.PROCESSING))
+    error = ending(tracker, tracked, OutcomeKind.DETACHED, PatienceError("not over")).error
     assert ("#00000", "p1") == (error.key, error.prediction_id)
 
 
 def test_an_error_that_knows_whose_it_is_keeps_it():
-    registry = JobTracker()
-    entry = registry.enter(JOB, ignore)
-    registry.accept(entry, prediction(Status.PROCESSING))
-    error = registry.end(entry, OutcomeKind.DETACHED, PatienceError("not over", key="k9", prediction_id="p9")).error
+    tracker = new_tracker()
+    tracked = tracker.enter(JOB, ignore)
+    tracker.pend(tracked, prediction(Status.PROCESSING))
+    error = ending(
+        tracker, tracked, OutcomeKind.DETACHED, PatienceError("not over", key="k9", prediction_id="p9")
+    ).error
     assert ("k9", "p9") == (error.key, error.prediction_id)
 
 
-class RegistryMachine(RuleBasedStateMachine):
+class TrackerMachine(RuleBasedStateMachine):
     """Against plain lists: nothing is dropped, nothing counted twice."""
 
     def __init__(self):
         super().__init__()
-        self.registry = JobTracker()
+        self.tracker = new_tracker()
         self.count = 0
         self.waiting, self.pending, self.saving, self.ended = [], [], [], []
         self.kinds = collections.Counter()
 
     @rule(index=st.none() | st.integers(0, 5))
     def enter(self, index):
-        self.waiting.append(self.registry.enter(JOB, ignore, index=index))
+        self.waiting.append(self.tracker.enter(JOB, ignore, index=index))
         self.count += 1
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def accept(self, data):
-        entry = self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1)))
-        self.registry.accept(entry, prediction(Status.STARTING))
-        self.pending.append(entry)
+        tracked = self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1)))
+        self.tracker.pend(tracked, prediction(Status.STARTING))
+        self.pending.append(tracked)
 
     @precondition(lambda self: self.pending)
     @rule(data=st.data())
     def conclude(self, data):
-        entry = self.pending.pop(data.draw(st.integers(0, len(self.pending) - 1)))
-        self.registry.conclude(entry, prediction(Status.SUCCEEDED))
-        self.saving.append(entry)
+        tracked = self.pending.pop(data.draw(st.integers(0, len(self.pending) - 1)))
+        self.tracker.conclude(tracked, prediction(Status.SUCCEEDED))
+        self.saving.append(tracked)
 
     @precondition(lambda self: self.waiting or self.pending or self.saving)
     @rule(data=st.data(), kind=st.sampled_from(OutcomeKind))
     def end(self, data, kind):
-        entry = data.draw(st.sampled_from(self.waiting + self.pending + self.saving))
-        next(group for group in (self.waiting, self.pending, self.saving) if entry in group).remove(entry)
-        assert kind is self.registry.end(entry, kind).kind
+        tracked = data.draw(st.sampled_from(self.waiting + self.pending + self.saving))
+        next(group for group in (self.waiting, self.pending, self.saving) if tracked in group).remove(tracked)
+        assert kind is ending(self.tracker, tracked, kind, None).kind
         self.kinds[kind] += 1
-        self.ended.append(entry)
+        self.ended.append(tracked)
 
     @precondition(lambda self: self.ended)
     @rule(data=st.data(), kind=st.sampled_from(OutcomeKind))
     def end_again(self, data, kind):
         with pytest.raises(AssertionError):
-            self.registry.end(data.draw(st.sampled_from(self.ended)), kind)
+            ending(self.tracker, data.draw(st.sampled_from(self.ended)), kind, None)
 
     @invariant()
     def the_accounting_adds_up(self):
-        accounting = self.registry.accounting
+        accounting = self.tracker.accounting
         assert accounting.pop("all") == sum(accounting.values()) == self.count
         assert (len(self.waiting), len(self.pending)) == (accounting.pop("waiting"), accounting.pop("pending"))
         assert len(self.saving) == accounting.pop("saving")
         assert {str(kind): self.kinds[kind] for kind in OutcomeKind} == accounting
-        assert (tuple(self.waiting), tuple(self.pending)) == (self.registry.waiting, self.registry.pending)
-        assert tuple(self.saving) == self.registry.saving
+        assert (tuple(self.waiting), tuple(self.pending)) == (self.tracker.waiting, self.tracker.pending)
+        assert tuple(self.saving) == self.tracker.saving
 
 
-TestRegistry = RegistryMachine.TestCase
+TestTracker = TrackerMachine.TestCase
 
 
 # What is kept while a prediction runs.
@@ -272,8 +291,8 @@ def under_way(**values):
 
 
 def test_what_carried_a_submission_is_let_go_when_it_is_accepted():
-    registry = JobTracker()
-    entry = registry.enter(JOB, ignore)
-    entry.task = object()
-    registry.accept(entry, under_way())
-    assert entry.task is None
+    tracker = new_tracker()
+    tracked = tracker.enter(JOB, ignore)
+    tracked.task = object()
+    tracker.pend(tracked, under_way())
+    assert tracked.task is None

@@ -41,11 +41,11 @@ def sidecar(folder, name, data=None, **told):
 # What is shown.
 
 
-def test_every_fate_of_a_job_is_shown_as_what_it_is(tmp_path):
-    job_states.write_fates(tmp_path)
+def test_every_state_of_a_job_is_shown_as_what_it_is(tmp_path):
+    job_states.write_states(tmp_path)
     text, data = read(write_gallery(tmp_path))
-    assert list(job_states.FATES) == [each["status"] for each in data]
-    for name in job_states.FATES:
+    assert list(job_states.STATES) == [each["status"] for each in data]
+    for name in job_states.STATES:
         assert f'<span class="state {name}">{STATE_LABELS[name].label}</span>' in text
     assert 12 == text.count("<li ")
 
@@ -102,7 +102,7 @@ def test_what_succeeded_is_being_saved_while_a_batch_runs_and_not_saved_when_it_
     )
     writer = JournalWriter(tmp_path)
     writer.open()
-    writer.commit([succeeded, job_states.meet("unsaved", job_states.plan(1, "an owl"), tmp_path)])
+    writer.commit([succeeded, job_states.reach("unsaved", job_states.plan(1, "an owl"), tmp_path)])
     gallery = Gallery(tmp_path)
     seen = [[each["status"] for each in read(gallery.write().path)[1]]]
     writer.close()
@@ -120,7 +120,7 @@ def test_what_was_given_up_by_hand_may_still_be_billed(tmp_path):
 def test_an_unknown_job_is_told_at_the_top_with_the_command_that_settles_it(tmp_path):
     folder = tmp_path / "it's here"
     folder.mkdir()
-    job_states.write_fates(folder)
+    job_states.write_states(folder)
     text, _ = read(write_gallery(folder))
     assert f"cometflux unknown '{folder.parent}/it'\"'\"'s here'" in html.unescape(text)
 
@@ -143,7 +143,7 @@ def test_a_folder_without_a_journal_is_shown_by_what_lies_beside_its_pictures(tm
 
 
 def test_pictures_that_the_journal_does_not_know_are_shown_behind_its_jobs(tmp_path):
-    job_states.write_fates(tmp_path)
+    job_states.write_states(tmp_path)
     sidecar(tmp_path, "another.png", prediction={"id": "other"})
     # Of a job that the journal knows to be under way: the run that goes on finds it.
     sidecar(tmp_path, "00003.png", prediction={"id": "p00003"})
@@ -337,7 +337,7 @@ def test_the_page_may_do_nothing_but_run_its_own_script_and_show_its_own_picture
 
 @pytest.mark.realtime
 def test_a_page_opens_in_a_browser_and_hostile_texts_stay_text(tmp_path):
-    job_states.write_fates(tmp_path, {"failed": HOSTILE, "saved": HOSTILE})
+    job_states.write_states(tmp_path, {"failed": HOSTILE, "saved": HOSTILE})
     path = write_gallery(tmp_path)
     with chromium() as browser:
         sight = Sight(browser)
@@ -503,7 +503,7 @@ def test_every_text_stands_out_from_what_is_behind_it(scheme):
     assert {} == {pair: value for pair, value in edges.items() if value < 3}
 
 
-def test_no_two_fates_that_differ_in_money_share_a_colour_and_a_sign():
+def test_no_two_states_that_differ_in_money_share_a_colour_and_a_sign():
     colours = _schemes()["light"]
     seen = {}
     for name, state in STATE_LABELS.items():

@@ -92,7 +92,7 @@ def test_an_image_cut_at_any_byte_is_not_whole(data):
 
 @every_image
 def test_an_image_cut_and_filled_up_is_not_whole(data):
-    """As on a disk that made room for the file first; a WebP tells its size at its beginning only."""
+    """As on a disk that allocated the file first. A WebP has its size only at its start."""
     if media_type(data) == "image/webp":
         data = data[:4] + bytes(4) + data[8:]
         assert not is_whole(data)
@@ -101,12 +101,12 @@ def test_an_image_cut_and_filled_up_is_not_whole(data):
 
 @every_image
 @pytest.mark.parametrize("behind", [b"\0", b"\0" * 5000, b"\xff\xd9", b"; IEND \xff\xd8\xff", SMALL_PNG])
-def test_what_stands_behind_the_end_is_no_matter(data, behind):
+def test_bytes_after_the_end_do_not_matter(data, behind):
     assert is_whole(data + behind)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2**32 - 1], ids=["none", "too little", "too much"])
-def test_a_webp_that_tells_a_wrong_size_is_not_whole(size):
+def test_a_webp_with_a_wrong_size_is_not_whole(size):
     data = WHOLE["webp"]
     assert not is_whole(data[:4] + struct.pack("<I", size) + data[8:])
 
@@ -123,7 +123,7 @@ def test_a_webp_that_tells_a_wrong_size_is_not_whole(size):
         *(pytest.param(data, id=repr(data)) for data in (b"", b"a text", b"<svg/>", b"GIF87a", b"RIFF\0\0\0\0WAVE")),
     ],
 )
-def test_what_has_no_pixels_is_no_whole_image(data):
+def test_an_image_without_pixels_is_not_whole(data):
     assert not is_whole(data)
 
 

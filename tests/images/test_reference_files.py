@@ -66,7 +66,7 @@ async def test_files_and_bytes_become_data_uris(tmp_path):
 
 
 @every_kind
-async def test_the_type_is_told_by_the_bytes_and_not_by_the_name(kind, tmp_path):
+async def test_the_type_comes_from_the_bytes_and_not_from_the_name(kind, tmp_path):
     path = tmp_path / "cat.txt"
     path.write_bytes(picture(kind))
     uri = (await read_images(job(image=path))).input["image"]
@@ -108,10 +108,10 @@ async def test_a_path_that_no_file_can_have_is_refused(path):
 
 
 @pytest.mark.parametrize("data", [b"", b"a text", b"<svg/>"], ids=repr)
-async def test_a_file_that_is_no_image_is_refused(data, tmp_path):
+async def test_a_file_that_is_not_an_image_is_refused(data, tmp_path):
     (tmp_path / "a.png").write_bytes(data)
     message = str(await refusal_of(job(image=tmp_path / "a.png")))
-    assert message.endswith("a.png' was given; allowed is a PNG, JPEG, WebP or GIF image")
+    assert message.endswith("a.png' was given; must be a PNG, JPEG, WebP or GIF image")
 
 
 async def test_a_file_larger_than_eight_mebibytes_is_refused(tmp_path):
@@ -121,9 +121,7 @@ async def test_a_file_larger_than_eight_mebibytes_is_refused(tmp_path):
     assert await read_images(job(image=path))
     os.truncate(path, LARGEST_IMAGE_INPUT + 1)
     message = str(await refusal_of(job(image=path)))
-    assert message.endswith(
-        "a.png' was given; the most that is sent with a job is 8 MiB; give a URL for a larger image"
-    )
+    assert message.endswith("a.png' was given; at most 8 MiB are sent with a job; give a URL for a larger image")
     # Of a file without end no more is read than that.
     os.truncate(path, 2**40)
     assert message == str(await refusal_of(job(image=path)))
@@ -153,7 +151,7 @@ def test_a_path_its_bytes_and_their_data_uri_are_described_alike(kind, tmp_path)
             assert {"image": expected} == describe_input({"image": image}, known)
 
 
-def test_what_stands_deeper_in_an_input_is_described_as_well(tmp_path):
+def test_nested_images_are_described_as_well(tmp_path):
     data, path = picture(), tmp_path / "cat.png"
     path.write_bytes(data)
     image = describe_bytes(data)
@@ -179,7 +177,7 @@ async def test_what_cannot_be_sent_is_refused_in_the_same_words(value, known):
     assert str(await refusal_of(job(image=[value]))) == str(caught.value)
 
 
-def test_a_file_that_is_no_image_or_too_large_is_refused(tmp_path):
+def test_a_file_that_is_not_an_image_or_is_too_large_is_refused(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"a text")
     with pytest.raises(InputError, match="PNG, JPEG, WebP or GIF"):
@@ -249,7 +247,7 @@ def test_a_file_that_is_gone_is_noticed(tmp_path):
         known.of("image", path)
 
 
-def test_what_was_forgotten_is_read_again_and_what_is_given_is_the_callers_to_change(tmp_path):
+def test_a_dropped_description_is_read_again_and_the_caller_may_change_it(tmp_path):
     known = Descriptions(most=2)
     paths = [aged(tmp_path / f"{n}.png", picture(size=(8 + n, 8))) for n in range(5)]
     for path in paths * 2:

@@ -67,7 +67,7 @@ def keys(folder):
 
 
 async def test_what_many_tasks_write_at_once_goes_out_in_few_commits(recorder, disk, tmp_path):
-    await asyncio.gather(*(recorder.write(new(number), is_new=True) for number in range(256)))
+    await asyncio.gather(*(recorder.intent(new(number), is_new=True) for number in range(256)))
     assert disk.commits <= 2
     assert 256 == len(keys(tmp_path))
 
@@ -76,7 +76,7 @@ async def test_what_is_handed_in_during_a_write_goes_out_with_the_next(recorder,
     disk.leave.clear()
     writes = []
     for number in range(50):
-        writes.append(asyncio.ensure_future(recorder.write(new(number), is_new=True)))
+        writes.append(asyncio.ensure_future(recorder.intent(new(number), is_new=True)))
         await asyncio.sleep(0)
     disk.leave.set()
     await asyncio.gather(*writes)
@@ -85,13 +85,13 @@ async def test_what_is_handed_in_during_a_write_goes_out_with_the_next(recorder,
 
 async def test_what_was_written_is_on_the_disk_when_it_returns(recorder, tmp_path):
     for number in range(3):
-        await recorder.write(new(number), is_new=True)
+        await recorder.intent(new(number), is_new=True)
         assert number + 1 == len(keys(tmp_path))
 
 
 async def test_cancelling_a_writer_loses_nothing_that_was_handed_in(recorder, disk, tmp_path):
     disk.leave.clear()
-    writes = [asyncio.ensure_future(recorder.write(new(number), is_new=True)) for number in range(9)]
+    writes = [asyncio.ensure_future(recorder.intent(new(number), is_new=True)) for number in range(9)]
     await asyncio.sleep(0)
     for write in writes[::2]:
         write.cancel()
@@ -103,8 +103,8 @@ async def test_cancelling_a_writer_loses_nothing_that_was_handed_in(recorder, di
 
 
 async def test_what_was_handed_in_before_it_is_found(recorder):
-    recorder.note(new(1), is_new=True)
-    looks = [recorder.find("1"), recorder.write(new(2), is_new=True), recorder.find("2"), recorder.find("3")]
+    recorder.end(new(1), is_new=True)
+    looks = [recorder.find("1"), recorder.intent(new(2), is_new=True), recorder.find("2"), recorder.find("3")]
     assert [new(1), None, new(2), None] == await asyncio.gather(*looks)
 
 
@@ -112,9 +112,9 @@ async def test_what_was_handed_in_before_it_is_found(recorder):
     "is_new", [[True, True, True], [True, False, False], [False, True, False], [False, False, True]]
 )
 async def test_of_several_records_of_one_job_the_last_one_counts(is_new, recorder):
-    await recorder.write(new(1), is_new=True)
+    await recorder.intent(new(1), is_new=True)
     for attempt, each in enumerate(is_new, 1):
-        recorder.note(new(1, attempt=attempt), is_new=each)
+        recorder.end(new(1, attempt=attempt), is_new=each)
     assert 3 == (await recorder.find("1")).attempt
 
 
@@ -122,12 +122,12 @@ async def test_closing_waits_for_what_was_handed_in(disk, faults, tmp_path):
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), faults.append)
     await recorder.open()
     disk.leave.clear()
-    recorder.note(new(1), is_new=True)
+    recorder.end(new(1), is_new=True)
     await asyncio.sleep(0)
-    recorder.note(new(2), is_new=True)
+    recorder.end(new(2), is_new=True)
     closing = asyncio.ensure_future(recorder.aclose())
     await asyncio.sleep(0)
-    recorder.note(new(3), is_new=True)
+    recorder.end(new(3), is_new=True)
     disk.leave.set()
     await closing
     assert ["1", "2", "3"] == keys(tmp_path)
@@ -140,12 +140,12 @@ async def test_closing_waits_for_what_is_handed_in_when_a_fault_is_told(disk, tm
     def hand_in_more(error):
         faults.append(error)
         disk.failing = False
-        recorder.note(new(2), is_new=True)
+        recorder.end(new(2), is_new=True)
 
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), hand_in_more)
     await recorder.open()
     disk.failing = True
-    recorder.note(new(1), is_new=True)
+    recorder.end(new(1), is_new=True)
     await recorder.aclose()
     assert ["1", "2"] == keys(tmp_path)
     assert 1 == len(faults)
@@ -166,21 +166,21 @@ async def test_what_comes_after_the_end_is_told_so(disk, faults, tmp_path):
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), faults.append)
     await recorder.open()
     await recorder.aclose()
-    recorder.note(new(1), is_new=True)
-    for late in (recorder.write(new(1), is_new=True), recorder.find("1")):
+    recorder.end(new(1), is_new=True)
+    for late in (recorder.intent(new(1), is_new=True), recorder.find("1")):
         with pytest.raises(JournalError, match="is closed"):
             await late
     assert 3 == len(faults)
 
 
 async def test_each_caller_is_told_when_the_disk_refuses(recorder, disk, faults, tmp_path):
-    await recorder.write(new(0), is_new=True)
+    await recorder.intent(new(0), is_new=True)
     disk.failing = True
-    writes = [recorder.write(new(number), is_new=True) for number in range(1, 9)]
+    writes = [recorder.intent(new(number), is_new=True) for number in range(1, 9)]
     ends = await asyncio.gather(*writes, return_exceptions=True)
     assert [JournalError] * 8 == [type(end) for end in ends]
     assert 1 == len(faults)
-    recorder.note(new(9), is_new=True)
+    recorder.end(new(9), is_new=True)
     with pytest.raises(JournalError):
         await recorder.find("9")
     assert 2 == len(faults)
@@ -189,12 +189,12 @@ async def test_each_caller_is_told_when_the_disk_refuses(recorder, disk, faults,
 
 async def test_when_the_disk_recovers_what_it_refused_is_written_as_well(recorder, disk, faults, tmp_path):
     disk.failing = True
-    recorder.note(new(1, attempt=1), is_new=True)
+    recorder.end(new(1, attempt=1), is_new=True)
     with pytest.raises(JournalError):
-        await recorder.write(new(2), is_new=True)
+        await recorder.intent(new(2), is_new=True)
     disk.failing = False
-    recorder.note(new(1, attempt=2), is_new=True)
-    await recorder.write(new(3), is_new=True)
+    recorder.end(new(1, attempt=2), is_new=True)
+    await recorder.intent(new(3), is_new=True)
     assert ["1", "2", "3"] == keys(tmp_path)
     assert 2 == (await recorder.find("1")).attempt
 
@@ -202,12 +202,12 @@ async def test_when_the_disk_recovers_what_it_refused_is_written_as_well(recorde
 async def test_what_the_disk_refused_is_tried_once_more_at_the_end(disk, faults, tmp_path):
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), faults.append)
     await recorder.open()
-    await recorder.write(new(1), is_new=True)
+    await recorder.intent(new(1), is_new=True)
     disk.failing = True
-    recorder.note(new(1, attempt=5), is_new=False)
-    recorder.note(new(2), is_new=True)
+    recorder.end(new(1, attempt=5), is_new=False)
+    recorder.end(new(2), is_new=True)
     with pytest.raises(JournalError):
-        await recorder.write(new(3), is_new=True)
+        await recorder.intent(new(3), is_new=True)
     disk.failing = False
     await recorder.aclose()
     assert ["1", "2", "3"] == keys(tmp_path)
@@ -219,7 +219,7 @@ async def test_it_can_be_closed_while_the_disk_refuses(disk, faults, tmp_path):
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), faults.append)
     await recorder.open()
     disk.failing = True
-    recorder.note(new(1), is_new=True)
+    recorder.end(new(1), is_new=True)
     await recorder.aclose()
     assert 1 == len(faults)
     await reopened(tmp_path)

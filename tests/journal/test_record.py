@@ -63,7 +63,7 @@ def test_a_step_changes_what_a_record_has_and_gives_it_nothing_else():
         *(failed.ready_for_retry().back_to_previous_attempt(), sent.adopted("p"), sent.abandoned(), failed.reset()),
     ]
     names = [field.name for field in attrs.fields(JobRecord)]
-    assert [names] * len(steps) == [[*vars(step)] for step in steps]
+    assert [names] * len(steps) == [[*attrs.asdict(step, recurse=False)] for step in steps]
 
 
 # ── the steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -104,7 +104,7 @@ class Way(RuleBasedStateMachine):
     @precondition(lambda self: self.stands(State.INTENT))
     @rule()
     def doubted(self):
-        self.move(self.record.ended(OutcomeKind.UNKNOWN, None, UnknownSubmissionError("lost", "no answer")))
+        self.move(self.record.ended(OutcomeKind.UNKNOWN, None, UnknownSubmissionError("lost", "no response")))
         assert NextStep.DECIDE is self.record.next_step()
 
     @precondition(lambda self: self.stands(State.PLANNED) and not self.record.earlier)
@@ -335,7 +335,7 @@ def test_bytes_come_back_as_missing_and_refuse_to_be_sent(times):
     (part,) = record.input["images"]
     assert isinstance(part["inner"], encoding.MissingBytes)
     assert len(PNG) == part["inner"]["bytes"]
-    with pytest.raises(InputError, match="give it again"):
+    with pytest.raises(InputError, match="give the image again"):
         encoding.dump_body(Job(model="o/m", input=record.input))
 
 

@@ -1,4 +1,4 @@
-"""The key goes to the service and shows nowhere else."""
+"""The key goes to the service and appears nowhere else."""
 
 import logging
 

@@ -1,8 +1,8 @@
-"""Whoever waits goes away at random instants: cancels, time-outs, failing siblings. What is paid for is not lost.
+"""Callers leave at random moments: cancels, time-outs, failing siblings. No paid prediction is lost.
 
-Chance decides when; the seed is printed. Nearly everything here happens at multiples of half a second. So half of the
-instants are any moment of the clock, and half a number of the loop's steps behind such a multiple: those hit what
-takes no time by this clock, such as a write to the journal. The service misbehaves meanwhile.
+The seed of the random moments is printed. Nearly everything here happens at multiples of half a second. So half of the
+moments are any time of the clock, and half are a number of loop steps after such a multiple. The latter hit steps that
+take no virtual time, such as a write to the journal. The service has faults meanwhile.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ SIBLINGS = 67
 # Seeds 1 to 6 together make 600 cancels, 300 time-outs and 400 failing siblings, with a journal and as many without.
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.hard) for seed in range(1, 7))]
 SLICE = 5
-"""Seed 0 makes this part of them, for every run of the tests."""
+"""Seed 0, in every run of the tests, makes one in this many."""
 FAULTS = [
     {"fault": "429", "rate": 0.02},
     {"fault": "429-silent", "rate": 0.005},
@@ -48,7 +48,7 @@ FAULTS = [
 
 
 class Slow(AiohttpTransport):
-    """Takes its time before and after each submission really happens."""
+    """Waits before and after each submission."""
 
     async def submit(self, request):
         await asyncio.sleep(0.5)
@@ -58,7 +58,7 @@ class Slow(AiohttpTransport):
 
 
 class Lab:
-    """Hands out jobs and instants, counts who was hit, and knows what has to hold."""
+    """Creates jobs and random moments, counts the hits, and checks the result."""
 
     def __init__(self, service, folder, seed):
         print(f"seed {seed}")
@@ -71,7 +71,7 @@ class Lab:
         self._told = []
 
     def open(self):
-        """Open a session; where there is a folder, with a journal in it."""
+        """Open a session, with a journal if there is a folder."""
         account = Account(base_url=self.service.url, key=self.service.key)
         return Session(
             Slow(self.service.key, self.service.url, times=Timeouts(answer=5.0, poll=2.0)),
@@ -94,7 +94,7 @@ class Lab:
         return [self.job_of(number) for number in range(next(self._numbers))]
 
     def within(self, span):
-        """Choose a moment: seconds from now, and how many steps of the loop behind that."""
+        """Choose a moment: the seconds from now, and the loop steps after that."""
         seconds = self._chance.uniform(0, span)
         if self._chance.random() < 0.5:
             return seconds, 0
@@ -106,7 +106,7 @@ class Lab:
         for _ in range(steps):
             await asyncio.sleep(0)
 
-    # What has to hold when a session is closed.
+    # The checks after a session is closed.
 
     def check(self):
         print(f"{self.hits} hits, {len(self.service.bills)} bills, {Counter(event.kind for event in self._ended())}")
@@ -138,7 +138,7 @@ class Lab:
         return [event for event in self._told if isinstance(event, events.Ended)]
 
     async def run_again(self):
-        """Hand the same jobs over once more: what the first session left is found, and nothing bought twice."""
+        """Submit the same jobs again: the results of the first session are found, and nothing is charged twice."""
         if self.folder is None:
             return
         async with self.open() as session:
@@ -170,7 +170,7 @@ async def run_and_cancel(lab, session):
     running.cancel()
     await asyncio.wait([running])
     lab.hits += running.cancelled()
-    # Asked for, so that nobody complains of it.
+    # Retrieved, so that asyncio does not log it.
     assert running.cancelled() or isinstance(running.exception(), CometfluxError | None)
 
 
@@ -208,7 +208,7 @@ async def test_timeouts_around_anext_lose_no_outcome(lab, tmp_path):
 
 
 async def impatient(lab, batch):
-    """Yield the outcomes of *batch*, each waited for in many short turns."""
+    """Yield the outcomes of *batch*, waiting for each with many short time-outs."""
     while True:
         seconds, _ = lab.within(1.5)
         try:

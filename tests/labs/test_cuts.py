@@ -1,8 +1,8 @@
-"""Exchanges cut at a random byte, on their way there or back: nothing is paid for twice, and what is paid for is known.
+"""Cut exchanges at a random byte of the request or response: nothing is paid twice, and every paid id is known.
 
-Of what a service has seen a part of, nobody here knows how much it has: so that is *unknown*, and is not sent again.
-Chance decides about side, byte and end, the length of the request and the framing of the answer; the seed and a
-tally of what was cut, and how the jobs ended, are printed.
+The client cannot know how much of a cut request the service received, so the submission is *unknown* and is not sent
+again. The side, the byte and the kind of the cut, the length of the request and the framing of the response are
+random. The seed, the number of cuts of each kind and the outcomes are printed.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from cometflux.outcomes import OutcomeKind
 from cometflux.transport.aiohttp import AiohttpTransport
 
 CUTS = 50
-"""How many each test makes, all at once."""
+"""The number of cuts in each test, all at once."""
 SEEDS = range(60)
 ORDINARY = 3
-"""How many of the seeds every run of the tests takes."""
+"""The number of seeds in every run of the tests."""
 LENGTHS = (1, 20, 1_000, 30_000, 200_000, 700_000)
 
 
 @attrs.define
 class Case:
-    """One exchange, and where chance has it cut."""
+    """One exchange with its random cut."""
 
     chance: random.Random
     is_tls: bool

@@ -1,7 +1,7 @@
-"""A disk that refuses: one that is full at some moment of a batch, and one whose writes and syncs fail.
+"""A failing disk: one that becomes full during a batch, and one whose writes and syncs fail.
 
-Behind each refusal every bill is in the journal or doubted there, and what went wrong names the disk. On a disk that is
-well again the batch goes on to its end, and nothing is bought twice.
+After each failure, every bill is accepted or unknown in the journal, and the error names the disk. When the disk works
+again, the batch resumes to its end, and nothing is charged twice.
 """
 
 import contextlib
@@ -35,21 +35,21 @@ REFUSAL = re.compile(
 
 
 class Disk:
-    """A file system of its own, in memory, of which as much is taken as a test likes."""
+    """A separate file system in memory, which a test can fill."""
 
     def __init__(self, root):
         self.root = root
         self._filler = root / "filler"
 
     def leave(self, pages):
-        """Leave room for so many pages, or what there is where that is less."""
+        """Leave room for *pages* pages, or the free space if that is less."""
         while (taken := self._free - pages) > 0:
-            # Somebody may take some meanwhile.
+            # Another program may use some meanwhile.
             with contextlib.suppress(OSError), self._filler.open("ab") as file:
                 os.posix_fallocate(file.fileno(), file.tell(), taken * PAGE)
 
     def leave_names(self, count):
-        """Leave room for any bytes, but only so many more files."""
+        """Leave room for bytes, but only for *count* more files."""
         self._filler.mkdir()
         for number in range(os.statvfs(self.root).f_favail - count):
             (self._filler / str(number)).touch()
@@ -95,7 +95,7 @@ def other_disk(tmp_path):
 
 
 class Moments:
-    """How long a prediction takes: asked for while its bill is written, which is when something can happen."""
+    """The latency function of the service. It is called while a bill is written, so it can act at that moment."""
 
     def __init__(self):
         self._bills = 0
@@ -118,13 +118,13 @@ def moments():
 
 @pytest.fixture
 async def service(moments):
-    """Draws pictures that take several pages, so that a disk can take a part of one."""
+    """Yield a service whose pictures take several pages, so that a disk can store only a part of one."""
     async with LocalService(pixels=16_384, latency=moments) as service:
         yield service
 
 
 class Batch:
-    """A few jobs with a journal, the service that makes them, and the folders they go to."""
+    """A few jobs with a journal, their service and their folders."""
 
     def __init__(self, name, service, journal, pictures):
         self.prompts = [f"{name}: {number} paper boats" for number in range(8)]
@@ -133,7 +133,7 @@ class Batch:
         self.pictures = pictures
 
     async def run(self, on_event=None):
-        """Make it; return the outcomes, and what ended it before its time or None."""
+        """Run the batch; return the outcomes, and the error that ended it early or None."""
         outcomes = []
         session = open_session(
             api_key=self.service.key,
@@ -166,11 +166,11 @@ class Batch:
             return {}
 
     def _pictured(self):
-        """Tell of which jobs there is a picture: it names the id, though the journal may not."""
+        """Return the jobs with a picture, whose sidecar has the id even if the journal does not."""
         return {json.loads(path.read_bytes())["input"]["prompt"] for path in self.pictures.glob("*.json")}
 
     async def run_to_the_end(self):
-        """Make the rest, on a disk that is well; return how many stay in doubt."""
+        """Run the rest on a working disk; return how many jobs stay unknown."""
         in_doubt = {prompt for prompt, record in self._records().items() if is_in_doubt(record)} - self._pictured()
         outcomes, error = await self.run()
         assert error is None
@@ -185,7 +185,7 @@ class Batch:
 
 
 def refusals(outcomes, error):
-    """Tell what the disk refused; nothing else may have gone wrong, and where all is well, nothing."""
+    """Return the operations that the disk refused, and check that nothing else failed."""
     wrong = [each for each in (error, *(outcome.error for outcome in outcomes)) if each is not None]
     assert [] == [str(each) for each in wrong if not REFUSAL.search(str(each))]
     assert wrong or all(outcome.ok for outcome in outcomes)
@@ -202,7 +202,7 @@ def _refused(error, outcomes):
             return "picture" if error.path is None else "record"
 
 
-# What is on the disk, up to how many pages are left, and what it then refuses.
+# The content of the disk, the maximum number of free pages, and the operations that then fail.
 PLACES = {
     "everything": (75, {"opening", "folder", "journal", "picture", "record"}),
     "journal": (70, {"opening", "journal"}),
@@ -212,7 +212,7 @@ PLACES = {
 
 @pytest.fixture
 def folders(place, disk, other_disk):
-    """Where the journal goes, and where the pictures go."""
+    """Return the folder of the journal and the folder of the pictures."""
     return [disk.root if place in ("everything", what) else other_disk.root for what in ("journal", "pictures")]
 
 
@@ -223,7 +223,7 @@ def folders(place, disk, other_disk):
         *(pytest.param(place, 1, id=f"{place}-all", marks=pytest.mark.hard) for place in PLACES),
     ],
 )
-async def test_a_disk_with_few_pages_left_loses_nothing_and_buys_nothing_twice(place, step, folders, disk, service):
+async def test_a_disk_with_few_pages_left_loses_nothing_and_pays_nothing_twice(place, step, folders, disk, service):
     most, kinds = PLACES[place]
     met = Counter()
     for pages in range(0, most, step):
@@ -235,9 +235,9 @@ async def test_a_disk_with_few_pages_left_loses_nothing_and_buys_nothing_twice(p
 
 
 async def end_well(batch, disk, on_event=None):
-    """Make a batch on a disk that refuses, and then on one that does not; return what was refused."""
+    """Run a batch on a failing disk, and then on a working one; return the refused operations."""
     found = refusals(*await batch.run(on_event))
-    # Full as it is, and then with room for whoever reads.
+    # First while it is full, then with room for readers.
     batch.check_bills()
     disk.empty()
     batch.check_bills()
@@ -250,7 +250,7 @@ async def end_well(batch, disk, on_event=None):
 
 @pytest.mark.parametrize("names", [3, 6, *(pytest.param(n, marks=pytest.mark.hard) for n in range(0, 30, 2) if n != 6)])
 @pytest.mark.parametrize("place", ["everything"])
-async def test_a_disk_with_few_names_left_loses_nothing_and_buys_nothing_twice(names, folders, disk, service):
+async def test_a_disk_with_few_names_left_loses_nothing_and_pays_nothing_twice(names, folders, disk, service):
     batch = Batch("names", service, *(folder / "batch" for folder in folders))
     disk.leave_names(names)
     found = await end_well(batch, disk)
@@ -266,8 +266,8 @@ async def test_a_disk_with_few_names_left_loses_nothing_and_buys_nothing_twice(n
         for pages in (0, 2)
     ],
 )
-async def test_a_disk_that_fills_behind_a_bill_loses_nothing(place, bill, pages, folders, disk, service, moments):
-    """Right behind it the id is to be written down."""
+async def test_a_disk_that_fills_after_a_bill_loses_nothing(place, bill, pages, folders, disk, service, moments):
+    """The id has to be written directly after the bill."""
     batch = Batch("bills", service, *(folder / "batch" for folder in folders))
     moments.at_bill(bill, lambda: disk.leave(pages))
     assert await end_well(batch, disk)
@@ -281,7 +281,7 @@ async def test_a_disk_that_fills_behind_a_bill_loses_nothing(place, bill, pages,
         for bill in range(1, 9)
     ],
 )
-async def test_a_disk_that_has_room_again_in_time_leaves_nothing_in_doubt(place, bill, folders, disk, service, moments):
+async def test_a_disk_that_has_room_again_in_time_leaves_nothing_unknown(place, bill, folders, disk, service, moments):
     batch = Batch("again", service, *(folder / "batch" for folder in folders))
     moments.at_bill(bill, lambda: disk.leave(0))
 
@@ -296,7 +296,7 @@ async def test_a_disk_that_has_room_again_in_time_leaves_nothing_in_doubt(place,
 
 
 @pytest.mark.parametrize("place", ["everything"])
-async def test_an_id_that_the_disk_does_not_take_is_told_and_not_as_unsent(folders, disk, service, moments, caplog):
+async def test_an_id_that_the_disk_does_not_take_is_reported_and_not_as_unsent(folders, disk, service, moments, caplog):
     batch = Batch("told", service, *(folder / "batch" for folder in folders))
     moments.at_bill(3, lambda: disk.leave(0))
     await batch.run()
@@ -307,7 +307,7 @@ async def test_an_id_that_the_disk_does_not_take_is_told_and_not_as_unsent(folde
 
 # ── a disk that breaks ───────────────────────────────────────────────────────────────────────────────────────────────
 
-# What fails, how, and at which of these calls of a thread; each once, and from then on.
+# The calls that fail, the error, and the numbers of these calls; each once, and from then on.
 BREAKS = {
     # SQLite's; a commit is several of them.
     "write-of-journal": ("pwrite64", "error=EIO", range(1, 92, 10)),
@@ -326,14 +326,14 @@ def breaks():
         for number in (f"{number}{more}" for number in numbers for more in ("", "+")):
             marks = () if f"{name}-{number}" in ORDINARY else pytest.mark.hard
             yield pytest.param(calls, f"{error}:when={number}", id=f"{name}-{number}", marks=marks)
-    # As of a disk that takes only a part: SQLite is told that nothing was written.
+    # Like a disk that stores only a part: the call reports that nothing was written.
     for number in range(3, 92, 16):
         action = f"retval=0:when={number}"
         yield pytest.param("pwrite64", action, id=f"short-write-of-journal-{number}", marks=pytest.mark.hard)
 
 
 @pytest.mark.parametrize(("calls", "action"), [*breaks()])
-def test_a_disk_that_breaks_loses_nothing_and_buys_nothing_twice(calls, action, tmp_path):
+def test_a_disk_that_breaks_loses_nothing_and_pays_nothing_twice(calls, action, tmp_path):
     log = tmp_path / "log"
     with Shop(tmp_path / "batch", jobs=16, faults=(), latency=0.02) as shop:
         code, out, err = shop.run(no_strike(), traced_batch.__file__, traced((calls, action), log=log))
@@ -358,8 +358,8 @@ DAMAGE = re.compile(r"is damaged|malformed|lacks the last|lost what was in it|is
     ("number", "dies"),
     [*((number, True) for number in range(25, 101, 5)), *((number, False) for number in (25, 60, 90))],
 )
-def test_a_disk_that_lies_about_the_journal_has_nothing_bought_twice(number, dies, tmp_path):
-    """It says that it has written what it has not; then the journal may be refused, but it is not believed."""
+def test_a_disk_that_lies_about_the_journal_pays_nothing_twice(number, dies, tmp_path):
+    """It reports a write that did not happen. The journal may then be refused, but must not be trusted."""
     with Shop(tmp_path / "batch", jobs=24, faults=(), latency=0.02) as shop:
         lie, death = ("pwrite64", f"retval=4096:when={number}"), ("fdatasync", "signal=KILL:when=21")
         was, _, _ = shop.run(no_strike(), traced_batch.__file__, traced(lie, death) if dies else traced(lie))
@@ -416,7 +416,7 @@ def command(line, service, before=()):
 
 @pytest.fixture
 def batch(disk):
-    """The words of a batch whose folder is on a disk of its own."""
+    """The arguments of a batch whose folder is on its own disk."""
     prompts = disk.root / "a.csv"
     prompts.write_text("\n".join(["prompt", *(f"{number} paper boats" for number in range(8)), ""]))
     return ["batch", prompts, "--out", disk.root / "images", "--max-pending", "2"]

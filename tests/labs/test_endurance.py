@@ -1,4 +1,4 @@
-"""Slow proofs: very many jobs, and minutes of mixed load. Run by ``make test-hard``."""
+"""Slow tests: very many jobs, and minutes of mixed load. Run by ``make test-hard``."""
 
 import asyncio
 import gc
@@ -23,33 +23,33 @@ pytestmark = pytest.mark.hard
 
 JOBS = 100_000
 LOOKS = 5
-"""How often memory is measured on the way."""
+"""How often memory is measured during the run."""
 SOAK = 300.0
 """Seconds of mixed load."""
 
 
 class Quick:
-    """Answers at once, without a socket; by their number some predictions take longer, fail, or meet a fault."""
+    """Responds at once, without a socket. Some predictions, by number, take longer, fail, or get a fault."""
 
     def __init__(self):
         self._numbers = itertools.count()
-        self._questions = itertools.count()
+        self._polls = itertools.count()
 
     async def submit(self, request):
         number = next(self._numbers)
         if number % 200 == 50:
             return Response(status=429, headers={"retry-after": "0"}, body=b"{}")
         if number % 500 == 70:
-            raise UnknownSubmissionError("no answer came", "no answer")
+            raise UnknownSubmissionError("no response came", "no response")
         return Response(status=201, body=json.dumps({"id": f"p{number}", "status": "starting"}).encode())
 
-    async def ask(self, request):
-        question = next(self._questions)
-        if question % 50 == 0:
-            raise AnswerError("no answer came")
+    async def send(self, request):
+        poll = next(self._polls)
+        if poll % 50 == 0:
+            raise AnswerError("no response came")
         name = request.path.rpartition("/")[2]
         body = {"id": name, "status": "succeeded", "output": "https://replicate.delivery/x.webp"}
-        if question % 3 == 0:
+        if poll % 3 == 0:
             body |= {"status": "processing", "output": None}
         elif int(name[1:]) % 100 == 0:
             body |= {"status": "failed", "output": None, "error": "NSFW content detected"}
@@ -63,7 +63,7 @@ class Quick:
 
 
 def test_memory_does_not_grow_with_the_number_of_jobs():
-    """In virtual time; nothing else is left over, either: no task, no open file, no complaint."""
+    """In virtual time. No task, open file or log message remains either."""
     complaints, before = [], files_open()
     with asyncio.Runner(loop_factory=lambda: VirtualClockLoop(looks=0)) as runner:
         runner.get_loop().set_exception_handler(lambda _, context: complaints.append(context))
@@ -94,13 +94,13 @@ async def make_very_many():
 
 
 def files_open():
-    # There is no such folder on macOS; there the others still hold.
+    # macOS has no such folder; the other checks still work there.
     folder = Path("/proc/self/fd")
     return len(list(folder.iterdir())) if folder.exists() else None
 
 
 def test_minutes_of_mixed_load_leave_nothing_over_and_nothing_to_complain_of(tmp_path):
-    """In a process of its own, in development mode, where every warning is an error."""
+    """In its own process, in development mode, with warnings as errors."""
     ran = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", soak_process.__file__, str(tmp_path), str(SOAK)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONASYNCIODEBUG": "1"},

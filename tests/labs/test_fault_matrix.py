@@ -1,14 +1,13 @@
 """Every fault of a submission, on every kind of connection and under every policy: the bills, and how the job ends.
 
-``fault_matrix.json`` holds what is expected; a row of it stands for many cells, and each cell is one case here.
+``fault_matrix.json`` has the expected results. A row of it expands to many cells, and each cell is one case here.
 
-The library opens a connection for each POST. So that nothing rests on that alone, the column *reused* runs a session
-over another transport, such as a caller may bring: one pool of connections for everything, nothing looked into that
-broke. There the POST leaves on the connection that has carried a question before, which each case checks. Where the
-service closes such a connection at that moment, a POST that was never read and one that is billed look alike.
+The library opens a connection for each POST. Its safety must not depend on that alone. So the column *reused* runs a
+session over another transport, as a caller may write it: one pool of connections for all requests, and no salvage of
+broken responses. There the POST uses a connection that carried a poll before, which each case checks. If the service
+closes such a connection at that moment, a POST that was never read and a billed one look alike.
 
-In every cell the job is billed once at most under the policy that holds unless told otherwise, whatever is expected
-of the cell besides.
+In every cell, under the default policy, the job is billed at most once.
 """
 
 import asyncio
@@ -40,7 +39,7 @@ ALWAYS = 100
 
 @attrs.frozen(kw_only=True)
 class Cell:
-    """One case: what happens to the first submission of a job or to all of them, and what is expected."""
+    """One case: the fault of a job's first submission or of all of them, and the expected result."""
 
     fault: str
     accepted: bool
@@ -86,7 +85,7 @@ def expand(matrix):
 
 
 class Pooled:
-    """One pool of connections for everything, as a caller may write it: a body that breaks off is lost."""
+    """A transport with one pool of connections, as a caller may write it. It loses a body that breaks off."""
 
     def __init__(self, base_url, key, ssl):
         self._base_url = base_url
@@ -103,7 +102,7 @@ class Pooled:
         except aiohttp.ClientConnectorError as error:
             raise ConnectError(f"cannot connect to {error.host}") from None
 
-    ask = submit
+    send = submit
 
     async def download(self, url):
         raise AssertionError("nothing is saved here")
@@ -119,12 +118,12 @@ def open_transport(cell, url, key, ssl):
 # ── the services ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Told:
-    """The local service, told to fail."""
+class Faulty:
+    """The local service with a fault."""
 
     key = "local-key"
     is_left = False
-    """Whether the connection that was to be reused is gone when the submission comes."""
+    """Whether the connection to be reused is closed before the submission."""
 
     def __init__(self, cell, tls):
         self._cell = cell
@@ -152,7 +151,7 @@ class Told:
         return sum(request.method == "POST" for request in self._service.requests)
 
     def connections(self, method):
-        """Return the connections that requests came on, in order."""
+        """Return the connections of the requests, in order."""
         return [request.connection for request in self._service.requests if request.method == method]
 
 
@@ -161,15 +160,15 @@ PLACES = {
     "behind the head": lambda spots: spots.head,
     "in the body": lambda spots: (spots.head + spots.end) // 2,
     "inside the id": lambda spots: (spots.id_begins + spots.id_ends) // 2,
-    "behind the id": lambda spots: spots.id_ends,
+    "after the id": lambda spots: spots.id_ends,
     "before the end": lambda spots: spots.end - 1,
     "at the end": lambda spots: spots.end,
 }
-"""Where to cut, by name."""
+"""The positions of cuts, by name."""
 
 
 class Cutting:
-    """A service that cuts what is sent to it, or what it answers."""
+    """A service that cuts requests or responses."""
 
     key = KEY
     is_left = False
@@ -202,11 +201,11 @@ class Cutting:
         return self._service.wholes
 
     def connections(self, method):
-        return self._service.questions if method == "GET" else [post.connection for post in self._service.posts]
+        return self._service.polls if method == "GET" else [post.connection for post in self._service.posts]
 
 
 class Idle(Cutting):
-    """A service that closes a connection on which nothing is under way."""
+    """A service that closes an idle connection."""
 
     is_left = True
 
@@ -215,13 +214,13 @@ class Idle(Cutting):
 
 
 class Away(Cutting):
-    """A service that nobody can connect to, for a while or for ever."""
+    """A service that accepts no connections, for a while or for ever."""
 
     is_left = True
 
     async def __aenter__(self):
         await super().__aenter__()
-        # Holds the port while nobody listens.
+        # Reserves the port while nobody listens.
         self._holder = socket.socket()
         self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._holder.bind(("127.0.0.1", self._service.port))
@@ -242,7 +241,7 @@ class Away(Cutting):
 
 
 class Barred:
-    """An address at which no connection comes about: the handshake breaks off, or nobody there can be trusted."""
+    """An address without a usable connection: the TLS handshake breaks off, or the certificate is not trusted."""
 
     key = KEY
     bills = ()
@@ -315,14 +314,14 @@ def test_no_cell_expects_a_second_bill_under_the_default_policy():
     assert [] == [str(cell) for cell in CELLS if cell.policy == "hold" and cell.bills > 1]
 
 
-def test_no_cell_stands_twice_in_the_matrix_and_each_has_every_policy():
+def test_no_cell_appears_twice_in_the_matrix_and_each_has_every_policy():
     assert len(CELLS) == len({str(cell) for cell in CELLS})
     places = {attrs.evolve(cell, policy="", bills=0, posts=0, kind="") for cell in CELLS}
     assert len(CELLS) == len(POLICIES) * len(places)
 
 
-def test_every_fault_of_a_submission_stands_in_the_matrix():
-    """But for the lie that nobody can see through."""
+def test_every_fault_of_a_submission_is_in_the_matrix():
+    """Except the wrong id, which a client cannot detect."""
     known = {name for name, fault in FAULTS.items() if "create" in (fault.on, *fault.also)}
     found = {(cell.fault, cell.accepted, cell.connection, cell.tls) for cell in CELLS if cell.lasts == "once"}
     everything = set(itertools.product(known, (False, True), ("fresh", "reused"), (False, True)))
@@ -334,7 +333,7 @@ def test_every_fault_of_a_submission_stands_in_the_matrix():
 
 
 def choose(policy, service):
-    """Return what a session is told to do about submissions of unknown fate."""
+    """Return the *on_unknown* policy of a session."""
 
     async def ask(job, error):
         return service.bills[-1] if service.bills else "resend"
@@ -349,12 +348,12 @@ def choose(policy, service):
 async def run(cell, service, transport):
     """Run one job; return its outcome."""
     with contextlib.suppress(ConnectError):
-        await transport.ask(Request("GET", "/predictions/nothing"))
+        await transport.send(Request("GET", "/predictions/nothing"))
     await service.strike()
     job = Job(model="black-forest-labs/flux-schnell", input={"prompt": "x" * SIZES[cell.size]})
     options = choose(cell.policy, service)
     async with Session(transport, retry_policy=RetryPolicy(throttled_for=5), **options) as session:
-        # No further: a session that has stopped says so behind the last outcome.
+        # Only one: a stopped session raises after the last outcome.
         outcome = await anext(session.generate([job]))
         assert 1 == session.accounting["all"] == session.accounting[outcome.kind]
     return outcome
@@ -374,7 +373,7 @@ def check(cell, service, outcome):
 
 
 def check_connections(cell, service):
-    """Check that the column says what happened."""
+    """Check that the connections are those of the column."""
     asked, posted = service.connections("GET"), service.connections("POST")
     if cell.connection == "fresh":
         assert len(posted) == len({*posted} - {*asked}), "a POST leaves on a connection that has been used"
@@ -383,7 +382,7 @@ def check_connections(cell, service):
 
 
 def marked(number, cell):
-    """Every run of the tests takes the plain cells, and a few of the others."""
+    """Return the case, marked hard unless the cell is plain or one of a few others."""
     return pytest.param(cell, id=str(cell), marks=() if cell.is_plain or number % 20 == 0 else pytest.mark.hard)
 
 
@@ -391,7 +390,7 @@ def marked(number, cell):
 async def test_each_cell_ends_as_the_matrix_says(cell, request):
     certificates = request.getfixturevalue("certificates") if cell.tls else None
     server = certificates.server(cell.fault) if cell.tls else None
-    async with SERVICES.get(cell.fault, Told)(cell, server) as service:
+    async with SERVICES.get(cell.fault, Faulty)(cell, server) as service:
         transport = open_transport(cell, service.url, service.key, certificates.client if cell.tls else None)
         outcome = await run(cell, service, transport)
         check(cell, service, outcome)

@@ -1,4 +1,4 @@
-"""The gallery as a person meets it, in a real browser."""
+"""The gallery in a real browser."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def browser():
 
 @pytest.fixture
 def look(browser):
-    """Open pages; at the end nothing was asked of a network, and nothing was complained of."""
+    """Open pages, and check at the end that there were no network requests and no errors."""
     sights = []
 
     def look(path, **options):
@@ -40,7 +40,7 @@ def look(browser):
 
 
 def shown(page):
-    """Return the prompts of the jobs that are shown, in their order."""
+    """Return the prompts of the shown jobs, in order."""
     return page.locator("#cards li:visible .prompt").all_text_contents()
 
 
@@ -52,7 +52,7 @@ def wait_for(sight, condition):
 
 
 def write_foxes(folder, number=6):
-    """A batch of saved pictures by two models."""
+    """Write a batch of saved pictures of two models."""
     models = ("black-forest-labs/flux-dev", "black-forest-labs/flux-schnell")
     records = [job_states.plan(n, f"fox {n}", key=f"key-{n}", model=models[n % 2], seed=n) for n in range(number)]
     shapes = [(48, 32), (32, 48), (40, 40), (64, 36)]
@@ -65,7 +65,7 @@ def write_foxes(folder, number=6):
 # A page that is finished.
 
 
-def test_hostile_texts_stay_text_wherever_they_stand(tmp_path, look):
+def test_hostile_texts_stay_text_everywhere(tmp_path, look):
     folder = tmp_path / "<b>'&\"folder"
     folder.mkdir()
     record = job_states.plan(0, HOSTILE, key=HOSTILE, seed=HOSTILE, **{"<i>name": HOSTILE})
@@ -122,7 +122,7 @@ def test_a_script_that_got_into_the_page_would_not_run(tmp_path, look):
 
 
 def test_jobs_are_filtered_by_status_and_model_and_found_by_prompt_and_key(tmp_path, look):
-    job_states.write_fates(tmp_path)
+    job_states.write_states(tmp_path)
     page = look(write_gallery(tmp_path)).page
     page.get_by_role("button", name="failed 1").click()
     assert ["a fox, failed"] == shown(page)
@@ -247,10 +247,10 @@ def test_the_prompt_and_the_parameters_are_copied_as_they_are(tmp_path, look):
     assert {"model": record.model, **record.input} == copied
 
 
-def test_where_copying_is_not_allowed_it_says_so(tmp_path, look):
+def test_if_copying_is_not_allowed_the_page_says_so(tmp_path, look):
     sight = look(write_foxes(tmp_path))
     page = sight.page
-    # Whatever is not granted is denied.
+    # The browser denies permissions that are not granted.
     sight.context.grant_permissions(["geolocation"])
     page.locator(".card").first.click()
     page.get_by_role("button", name="Copy prompt").click()
@@ -258,7 +258,7 @@ def test_where_copying_is_not_allowed_it_says_so(tmp_path, look):
 
 
 def test_an_unknown_job_says_what_to_do(tmp_path, look):
-    job_states.write_fates(tmp_path)
+    job_states.write_states(tmp_path)
     page = look(write_gallery(tmp_path)).page
     page.get_by_role("button", name="a fox, unknown").click()
     assert "It may be billed" in page.locator("#view-money").text_content()
@@ -278,7 +278,7 @@ def test_the_page_is_as_light_or_dark_as_the_system(scheme, is_dark, tmp_path, l
 
 @pytest.mark.parametrize("width", [320, 380, 800, 1280, 2200])
 def test_nothing_is_wider_than_the_window(width, tmp_path, look):
-    job_states.write_fates(tmp_path, {"saved": "x" * 500, "failed": "a fox " * 300})
+    job_states.write_states(tmp_path, {"saved": "x" * 500, "failed": "a fox " * 300})
     page = look(write_gallery(tmp_path), viewport={"width": width, "height": 800}).page
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.evaluate(wide) <= 0
@@ -333,7 +333,7 @@ def test_the_seed_can_be_read_however_narrow_the_card(width, tmp_path, look):
 
 @pytest.fixture
 def batch(tmp_path):
-    """The journal of a batch at work, and its page."""
+    """The journal of a running batch, and its page."""
     records = [job_states.plan(n, f"fox {n}", key=f"key-{n}") for n in range(60)]
     writer = JournalWriter(tmp_path)
     writer.open()
@@ -488,5 +488,5 @@ def test_a_large_set_scrolls_without_jank_and_nothing_jumps(number, longest, tmp
     assert seen["shifts"] < 0.01
     assert opened < number / 500 + 3
     assert searched < number / 1000 + 3
-    # Only what is near is loaded.
+    # Only pictures near the window are loaded.
     assert page.evaluate("performance.getEntriesByType('resource').length") < 600

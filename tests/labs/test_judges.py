@@ -1,6 +1,6 @@
-"""The local service judged by others: clients of the service underneath, a validating proxy, a generator of requests.
+"""Test the local service with other programs: Replicate's clients, a validating proxy, a generator of requests.
 
-They are installed below ``.make/`` when they are first needed.
+They are installed below ``.make/`` on first use.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ def backend():
 
 @attrs.frozen
 class Client:
-    """A program that carries out one case against a service and tells what came of it."""
+    """A program that runs one case against a service and prints the result."""
 
     command: list
     environment: dict = attrs.field(factory=dict)
@@ -107,14 +107,14 @@ def test_a_failed_run_is_read_as_one(client, backend):
 
 
 @pytest.mark.hard
-def test_an_output_in_the_answer_itself_is_read_as_a_file(client, backend):
+def test_an_output_in_the_response_itself_is_read_as_a_file(client, backend):
     backend.fail("data-uri")
     assert "WEBP" == client.tell(backend, "read_file")
 
 
 @pytest.mark.hard
-@pytest.mark.parametrize(("fault", "place"), [("429", "create"), ("503", "get")], ids=["submission", "question"])
-def test_what_may_be_asked_again_is_asked_again(client, backend, fault, place):
+@pytest.mark.parametrize(("fault", "place"), [("429", "create"), ("503", "get")], ids=["submission", "poll"])
+def test_transient_errors_are_retried(client, backend, fault, place):
     backend.fail(fault, on=place)
     assert "out-0.webp" == client.tell(backend, "by_version")
     assert 1 == len(backend.bills)
@@ -130,7 +130,7 @@ def document():
     return openapi.load()
 
 
-# When one of these fails the vendor has mended an error: take it out of openapi.py, and look what else is new.
+# If one of these fails, the vendor has corrected an error: remove it from openapi.py, and check for other changes.
 
 
 def test_the_vendor_s_file_still_has_a_slash_inside_a_parameter_of_the_path(document):
@@ -160,11 +160,11 @@ def test_the_vendor_s_file_still_forgets_one_model(document):
     assert {"black-forest-labs/flux-2-max"} == set(flux.MODELS) - set(openapi.models_in(document))
 
 
-def test_the_vendor_s_file_still_knows_no_question(document):
+def test_the_vendor_s_file_still_has_no_get(document):
     assert [openapi.CREATE] == list(document["paths"])
 
 
-def test_the_vendor_s_file_still_knows_no_answer_but_a_200(document):
+def test_the_vendor_s_file_still_has_only_a_200(document):
     assert ["200"] == openapi.statuses(document)
 
 
@@ -172,7 +172,7 @@ def test_the_vendor_s_file_still_knows_no_answer_but_a_200(document):
 
 
 class Prism:
-    """Stands before the service and compares what passes with a specification."""
+    """A proxy that validates requests and responses against a specification."""
 
     MARK = "/the-end-of-the-log"
 
@@ -220,8 +220,8 @@ class Prism:
         return re.sub(r"\x1b\[[0-9;]*m", "", self._log.read_text())
 
     async def judge(self):
-        """Return how many requests it passed on up to now, and what it found in them and in their answers."""
-        # It writes its log in order, and behind the answers.
+        """Return the number of forwarded requests so far, and the violations in them and in their responses."""
+        # It writes its log in order, after the responses.
         async with aiohttp.request("GET", f"http://127.0.0.1:{self._port}{self.MARK}"):
             await asyncio.to_thread(self._wait_for, f"get {self.MARK}")
         told = self.read().partition(f"get {self.MARK}")[0]
@@ -243,7 +243,7 @@ async def judged(folder, document, service):
 
 
 def jobs_of(folder):
-    """One of each model as it is, and some that use what there is."""
+    """Return a job of each model with defaults, and some with other parameters."""
     picture = folder / "boat.png"
     Image.new("RGB", (8, 8)).save(picture)
     return [
@@ -278,7 +278,7 @@ async def test_what_passes_between_client_and_service_is_what_the_corrected_file
 @pytest.mark.hard
 @pytest.mark.realtime
 async def test_the_proxy_notices_what_is_not_as_the_file_says(tmp_path, document, backend):
-    """Otherwise it would prove nothing that it finds nothing."""
+    """Otherwise the test above would prove nothing."""
     backend.fail("no-id", on="create", after=True)
     async with judged(tmp_path, openapi.correct(document), backend) as (prism, session):
         outcome = await anext(session.generate(["a boat"]))
@@ -300,14 +300,14 @@ async def test_by_the_file_as_it_is_no_request_would_be_known(tmp_path, document
 # ── requests by chance ───────────────────────────────────────────────────────────────────────────────────────────────
 
 EXAMPLES = 10
-"""For each operation; beside them it covers each limit of each parameter once."""
-# How the gateway answers to a method that a route does not have is not known. The local service sends its page.
+"""Examples for each operation, in addition to one for each limit of each parameter."""
+# The gateway's response to a method that a route does not have is not known. The local service sends its page.
 LEFT_OUT = "unsupported_method"
 
 
 @pytest.mark.hard
 def test_no_request_by_chance_finds_the_service_at_odds_with_the_corrected_file(tmp_path, document, backend):
-    """Each model's parameters are the published ones: what they allow is accepted, and what they forbid is not."""
+    """Each model accepts exactly the values that its published parameters allow."""
     python = installed_tools.python_with("schemathesis==4.32.5")
     (tmp_path / "openapi.json").write_text(json.dumps(openapi.correct(document)))
     for fault in ("failed", "failed-transient", "canceled", "aborted", "expired", "missing-image", "odd-status"):

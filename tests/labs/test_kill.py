@@ -1,6 +1,6 @@
-"""A batch whose process is ended again and again, beside a service that misbehaves: the bills, the journal, the files.
+"""Kill the process of a batch again and again, with a faulty service: check the bills, the journal and the files.
 
-Chance decides when; the seed, and behind which bill and how long behind it each process ended, are printed.
+The moments are random. The seed, and the bill and the delay after which each process ended, are printed.
 """
 
 import signal
@@ -23,7 +23,7 @@ def shop(tmp_path, seed):
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.hard) for seed in range(2, 6))])
-def test_a_batch_that_is_killed_again_and_again_buys_nothing_twice_and_loses_nothing(shop):
+def test_a_batch_that_is_killed_again_and_again_pays_nothing_twice_and_loses_nothing(shop):
     outcomes = kill_again_and_again(shop, KILLS)
 
     bills, posts = len(shop.service.bills), shop.posts()
@@ -33,14 +33,14 @@ def test_a_batch_that_is_killed_again_and_again_buys_nothing_twice_and_loses_not
 
 
 @pytest.mark.hard
-def test_a_long_batch_that_is_killed_forty_times_buys_nothing_twice_and_loses_nothing(tmp_path):
+def test_a_long_batch_that_is_killed_forty_times_pays_nothing_twice_and_loses_nothing(tmp_path):
     with Shop(tmp_path, jobs=MANY_JOBS, seed=1) as shop:
         kill_again_and_again(shop, MANY_KILLS)
         print(f"{MANY_KILLS} kills, {len(shop.service.bills)} bills")
 
 
 def kill_again_and_again(shop, kills):
-    """Make the batch in spite of *kills*, and look at money and files behind each; return what is told at the end."""
+    """Run the batch despite *kills*, and check money and files after each; return the outcomes printed at the end."""
     cut_off = set()
     for more in reversed(range(kills)):
         code, _ = shop.run_until_struck(signal.SIGKILL, more)
@@ -58,7 +58,7 @@ def kill_again_and_again(shop, kills):
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.hard) for seed in range(2, 5))])
-def test_a_batch_that_is_stopped_again_and_again_leaves_no_submission_in_doubt(shop):
+def test_a_batch_that_is_stopped_again_and_again_leaves_no_submission_unknown(shop):
     for more in reversed(range(STOPS)):
         assert (batch_process.CLOSED, "") == shop.run_until_struck(signal.SIGTERM, more)
         shop.check_money()
@@ -73,6 +73,6 @@ def test_a_batch_that_is_stopped_again_and_again_leaves_no_submission_in_doubt(s
 
 
 def shows_a_fault(record):
-    """Whether it was the service that left a submission in doubt."""
+    """Whether the service, not the kill, made a submission unknown."""
     known = record.evidence
     return known is not None and (known.status is not None or known.fault is not None)

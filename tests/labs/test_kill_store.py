@@ -1,6 +1,6 @@
-"""A batch into an object store whose process is killed again and again, while the store misbehaves as the service does.
+"""Kill the process of a batch into an object store again and again, with a faulty store and service.
 
-As in test_kill, chance decides when, and what holds is looked at behind each kill: the bills, the journal, the objects.
+As in test_kill, the moments are random, and the bills, the journal and the objects are checked after each kill.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ class StoreShop(Shop):
         *(pytest.param(400, 12, seed, id=f"many, seed {seed}", marks=pytest.mark.hard) for seed in (2, 3, 4)),
     ],
 )
-def test_a_batch_into_a_store_that_is_killed_again_and_again_buys_and_puts_nothing_twice(
+def test_a_batch_into_a_store_that_is_killed_again_and_again_pays_and_puts_nothing_twice(
     tmp_path, monkeypatch, jobs, kills, seed
 ):
     with Bucket() as bucket, StoreShop(tmp_path, jobs=jobs, seed=seed, place=PLACE) as shop:

@@ -1,14 +1,13 @@
-"""A session as a state machine: whatever comes in whatever order, nothing is bought twice and nothing is lost.
+"""A session as a state machine: in any order of events, nothing is charged twice and nothing is lost.
 
-Hypothesis chooses the steps: jobs are handed over, the service answers or misbehaves, the disk is slow or full,
-callers leave, time passes, the session is closed or its process killed, and the next one goes on with its journal.
-After each step it is asked whether all still holds.
+Hypothesis chooses the steps: jobs are submitted, the service responds or fails, the disk is slow or full, callers
+leave, time passes, the session is closed or its process killed, and the next one resumes from its journal. The
+invariants are checked after each step.
 
-Nothing here runs by itself. The session has a loop of its own, which runs between two steps only, until nothing is
-left to do but wait; its clock is virtual, its transport is a `desk.Line`, and what it hands to threads is done on the
-loop, one piece after the other. So an example takes the same course each time. One that fails is printed as a list of
-calls, made as short as can be; to run it again, paste them into a test of this module, or into ``python`` begun in
-the folder ``tests``::
+Nothing here runs concurrently. The session has its own loop, which runs only between two steps, until only timers are
+left. Its clock is virtual, its transport is a `fake_transport.Line`, and its thread work runs on the loop, one call
+after the other. So an example always runs the same way. A failing example is printed as the shortest list of calls. To
+run it again, paste the calls into a test of this module, or into ``python`` started in the folder ``tests``::
 
     state = WithJournal()
     state.begin(max_pending=1, most=None, how="accept")
@@ -16,7 +15,7 @@ the folder ``tests``::
     state.holds()
     state.teardown()
 
-``holds`` may be left out, or asked more often.
+``holds`` may be left out, or called more often.
 """
 
 import asyncio
@@ -32,7 +31,7 @@ from collections import Counter, deque
 from pathlib import Path
 
 import pytest
-from fake_transport import DOWNLOADS, ENDS, PNG, QUESTIONS, RETRY_AFTER, SUBMISSIONS, Desk, Line
+from fake_transport import DOWNLOADS, ENDS, PNG, POLLS, RETRY_AFTER, SUBMISSIONS, Desk, Line
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -52,23 +51,23 @@ from cometflux.outcomes import OutcomeKind
 
 MODEL = "black-forest-labs/flux-schnell"
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-"""Where files are kept in memory, so that nothing waits for a disk; no power fails here."""
+"""A folder in memory, so that nothing waits for a disk; no test here simulates a power failure."""
 A_MOMENT = 1e-6
 LEAST_AGE = 6
-"""How many steps a session takes at least; else most would end before anything has begun."""
+"""The minimum number of steps of a session; otherwise most would end before anything happens."""
 LONG = 10_000.0
 ENDED = tuple(kind.value for kind in OutcomeKind)
 KEYS = st.integers(0, 3)
 PROMPTS = st.integers(0, 2)
 WHICH = st.integers(0, 9)
-"""One of those that there are, counted round and round."""
+"""Chooses one of the available items, modulo their number."""
 SPANS = st.sampled_from([0.1, 0.6, 2.0, 8.0, 25.0, 130.0])
 
 
 SUBMISSION = st.sampled_from((*SUBMISSIONS, *[None, "accept"] * 6))
 WAYS = (
     *(("submission", how) for how in (*SUBMISSIONS, *SUBMISSIONS, *[None, "accept"] * 6)),
-    *(("question", how) for how in (*QUESTIONS, *["tell"] * 4)),
+    *(("poll", how) for how in (*POLLS, *["found"] * 4)),
     *(("download", how) for how in (*DOWNLOADS, *["whole"] * 2)),
     *(("takes_what_breaks_off", is_taken) for is_taken in (True, False)),
 )
@@ -79,9 +78,9 @@ def pick(those, which):
 
 
 class StepLoop(VirtualClockLoop):
-    """Runs only when it is told, and does itself what others hand to threads; later, while it is told that they work.
+    """Runs only on request, and runs thread work itself: at once, or later after `hold`.
 
-    What has been handed to a thread is done whether it is still waited for or not.
+    Thread work is done even if nobody waits for it any more.
     """
 
     def __init__(self):
@@ -106,7 +105,7 @@ class StepLoop(VirtualClockLoop):
             self.call_soon(self._do_one)
 
     def do_all_untold(self):
-        """Do what was handed to threads, though nobody hears of it before `let_go`."""
+        """Run the thread work, but deliver its results only after `let_go`."""
         done = [(future, *attempt(func, args)) for future, func, args in self._work]
         self._work = deque((future, tell, told) for future, *told in done)
 
@@ -125,11 +124,11 @@ class StepLoop(VirtualClockLoop):
     # Between two steps.
 
     def settle(self, seconds=A_MOMENT):
-        """Let time pass, and all that it brings come to rest."""
+        """Let time pass, and run until only timers are left."""
         self.run_until_complete(asyncio.sleep(seconds))
 
     def go(self, steps):
-        """Take only a few steps, wherever that ends."""
+        """Run only *steps* steps of the loop."""
 
         async def wait():
             for _ in range(steps):
@@ -142,10 +141,10 @@ class StepLoop(VirtualClockLoop):
 
 
 def attempt(func, args):
-    """Return what *func* returns and None, or None and what it raises; a thread hands on either."""
+    """Return the result of *func* and None, or None and its exception, since a thread delivers either."""
     try:
         return func(*args), None
-    except Exception as error:  # noqa: BLE001 - as a thread hands on whatever is raised
+    except Exception as error:  # noqa: BLE001 - as a thread delivers any exception
         return None, error
 
 
@@ -156,7 +155,7 @@ def tell(result, error):
 
 
 class Disk:
-    """Opens databases; while it is full, each commit fails, and may be written all the same."""
+    """Opens databases. While it is full, each commit fails, but may be written nevertheless."""
 
     def __init__(self):
         self.is_full = False
@@ -183,7 +182,7 @@ class Disk:
 
 
 class Consumer:
-    """Takes outcomes from a batch: all as they come, or as many as it is told; or goes away."""
+    """Takes outcomes from a batch: all as they come, or a given number; or leaves."""
 
     def __init__(self, life, batch, *, is_slow):
         self.taken = []
@@ -214,7 +213,7 @@ class Consumer:
         self._may_take.release()
 
     def leave(self):
-        """Go away: from a slow one's own work as by ``break``, else by being cancelled while it waits."""
+        """Leave the batch: a slow consumer by ``break``, another by a cancel while it waits."""
         self._is_gone = True
         if self.is_slow and self._may_take.locked():
             self._may_take.release()
@@ -223,9 +222,9 @@ class Consumer:
 
 
 class Life:
-    """One process: a loop with a session on it, those who call the session, and all that was seen of it.
+    """One process: a loop with a session, its callers, and everything observed of it.
 
-    What must never be seen is noted in ``wrongs``.
+    Violations are added to ``wrongs``.
     """
 
     def __init__(self, desk, allowed, folder, *, is_kept, **options):
@@ -233,15 +232,15 @@ class Life:
         self.loop = StepLoop()
         self.disk = Disk()
         self.line = Line(desk, self)
-        self.told = []
+        self.events = []
         self.wrongs = []
         self.callers = []
         self.batches = []
-        """Of each batch the consumer, and what was drawn for it."""
+        """The consumer and the drawn jobs of each batch."""
         self.is_doomed = False
         self.quiet_until = 0.0
         self.age = 0
-        """How many steps it has taken."""
+        """The number of its steps."""
         self.is_closing = False
         self._known = set()
         self.max_pending = options["max_pending"]
@@ -255,14 +254,14 @@ class Life:
         self.session = Session(
             self.line,
             journal=journal,
-            on_event=self.told.append,
+            on_event=self.events.append,
             poll_policy=PollPolicy.every(1.0, patience=40.0),
             retry_policy=RetryPolicy(tries=3, throttled_for=60.0),
             **self._options,
         )
         self.loop.finish(self.session.__aenter__())
 
-    # What the session is given to do.
+    # Calls of the session.
 
     def run(self, job, patience=None):
         async def call():
@@ -283,14 +282,14 @@ class Life:
 
         self.loop.finish(begin())
 
-    # What the line tells.
+    # Callbacks of the line.
 
     def submission(self, prompt):
         now = self.loop.time()
         if self.is_doomed:
             self.wrongs.append(f"{prompt} was sent after the key was refused, or credit was")
         if now < self.quiet_until - 0.001:
-            self.wrongs.append(f"{prompt} was sent at {now}, and the service had asked for quiet to {self.quiet_until}")
+            self.wrongs.append(f"{prompt} was sent at {now}, before the end of the pause at {self.quiet_until}")
         intents = [record for record in self.records() if record.input["prompt"] == prompt]
         under_way = sum(call.prompt == prompt for call in self.line.calls)
         if self.desk.spent[prompt] + under_way > self.allowed[prompt]:
@@ -298,14 +297,14 @@ class Life:
         if self.is_kept and under_way > sum(record.state_name == "sending" for record in intents):
             self.wrongs.append(f"{prompt} was sent, and the disk has no intent of it")
 
-    def question(self, name):
+    def poll(self, name):
         if name not in self._known:
             self._known = {each for record in self.records() for each in ids_of(record)}
         if self.is_kept and name not in self._known and not self.disk.was_full:
-            self.wrongs.append(f"{name} was asked after before it was on the disk")
+            self.wrongs.append(f"{name} was polled before it was on the disk")
 
     def answer(self, how):
-        # The session is given a moment to hear it; what leaves in that moment is no fault.
+        # The session gets a moment to receive it; a submission sent in that moment is allowed.
         self.loop.call_later(0.001, self._note_answer, how, self.loop.time())
 
     def _note_answer(self, how, at):
@@ -319,19 +318,19 @@ class Life:
             self.wrongs.append(f"the answer to {prompt} was not waited for")
 
     def records(self):
-        """What the disk knows at this moment."""
+        """The records on the disk at this moment."""
         if not self.is_kept:
             return []
         with Journal(self.folder) as journal:
             return list(journal.records())
 
     def of(self, kind):
-        return [event for event in self.told if isinstance(event, kind)]
+        return [event for event in self.events if isinstance(event, kind)]
 
     # The end.
 
     def close(self, *, is_hurried=False):
-        """Close the session, however slow the disk is, and whatever is under way; return what was wrong with that."""
+        """Close the session, with a slow disk and any work in flight; return the violations."""
         self.is_closing = True
         self.was_refused_at_the_end = self.disk.is_full
         closing = self.loop.create_task(self.session.aclose())
@@ -353,13 +352,13 @@ class Life:
         return wrongs + self.bury()
 
     def kill(self, *, has_written):
-        """End it as a kill does; a copy of its folder, made now, is all that stays of it."""
+        """End the process as a kill does. Only a copy of its folder, made now, remains."""
         if has_written:
             self.loop.do_all_untold()
         self.line.cut()
 
     def bury(self):
-        """Free what this process holds, and return what the loop complained of."""
+        """Release the resources of this process, and return the errors of the loop."""
         self.loop.let_go()
         self.disk.is_full = False
         for task in asyncio.all_tasks(self.loop):
@@ -370,7 +369,7 @@ class Life:
         self.callers.clear()
         self.batches.clear()
         del self.session
-        # An error that nobody asked for is told of when its task is collected.
+        # An error that was not retrieved is logged when its task is collected.
         gc.collect()
         self.loop.close()
         return self.loop.complaints
@@ -383,34 +382,34 @@ class Life:
 
 
 def ids_of(record):
-    """Return the ids of predictions that a record knows."""
+    """Return the ids of predictions in a record."""
     known = [record.prediction_id, record.evidence and record.evidence.prediction_id]
     return {each for each in (*known, *(attempt.prediction_id for attempt in record.earlier)) if each}
 
 
 class Errors(logging.Handler):
-    """Keeps what the package logs as an error."""
+    """Keeps the errors that the package logs."""
 
     def __init__(self):
         super().__init__(logging.ERROR)
         self.seen = []
 
     def emit(self, record):
-        # That an id could not be written is to be logged.
+        # The message about an id that could not be written is expected.
         if not record.msg.startswith("the journal could not take in"):
             self.seen.append(record.getMessage())
 
 
 class Machine(RuleBasedStateMachine):
-    """What the two machines below have in common."""
+    """The common part of the two machines below."""
 
     is_kept = True
 
     def __init__(self):
         super().__init__()
-        # What is there already need not be looked through behind each session.
+        # Existing objects do not have to be collected again after each session.
         gc.freeze()
-        # What chance adds to waits is the same each time; within a test hypothesis sees to it.
+        # The jitter of waits is the same each time; within a test, hypothesis seeds it.
         random.seed(0)
         self.desk = Desk()
         self.errors = Errors()
@@ -419,7 +418,7 @@ class Machine(RuleBasedStateMachine):
         self.lives = 0
         self.life = None
         self.allowed = Counter()
-        """How often each prompt may be paid for."""
+        """The maximum number of charges for each prompt."""
         self.is_sound = False
         self.options = {}
 
@@ -445,20 +444,20 @@ class Machine(RuleBasedStateMachine):
         self.life.loop.settle(seconds)
 
     def sending(self):
-        """The prompts of which the disk says that a submission is under way."""
+        """The prompts with a submission in flight according to the disk."""
         return {record.input["prompt"] for record in self.life.records() if record.state_name == "sending"}
 
     def new_prompt(self):
         return f"once {len(self.allowed)}"
 
     def job(self, key):
-        """Make the job of this *key*; without a journal, which would know it again, and without a key, a new one."""
+        """Create the job of *key*. Without a journal, which would find it again, or without a key, it is a new job."""
         name = f"key {key}" if self.is_kept and key is not None else self.new_prompt()
         self.allowed[name] = 1
         return Job(model=MODEL, input={"prompt": name}, key=name if name.startswith("key") else None)
 
     def plain(self, prompts):
-        """Make the jobs of a batch that are told apart by how often each has been drawn."""
+        """Create the jobs of a batch that are identified by their occurrence number."""
         if not self.is_kept:
             return [self.job(None) for _ in prompts]
         names = [f"plain {number}" for number in prompts]
@@ -518,7 +517,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(WAYS))
     def the_service_does(self, how):
-        """Answer so from now on; None keeps submissions until they are answered one by one."""
+        """Respond to submissions with *how* from now on; None holds them until `answer_a_submission`."""
         kind, way = how
         setattr(self.desk, kind, way)
 
@@ -630,7 +629,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self):
         try:
-            # Where a step has failed already, that is what is to be told.
+            # If a step has failed already, report only that failure.
             if self.is_sound and self.life is not None:
                 self.check_end()
         finally:
@@ -641,7 +640,7 @@ class Machine(RuleBasedStateMachine):
             shutil.rmtree(self.folders)
 
     def check_end(self):
-        """Close, and with a sound disk and service hand all jobs over once more: each ends, and none is paid twice."""
+        """Close, and submit all jobs again with a working disk and service: each ends, and none is paid twice."""
         self.close_and_open_again(is_hurried=False)
         assert [] == self.life.close()
         self.life = None
@@ -688,7 +687,7 @@ class Machine(RuleBasedStateMachine):
 
 
 class WithoutJournal(Machine):
-    """A session that keeps what is pending in memory only."""
+    """A session without a journal."""
 
     is_kept = False
 
@@ -699,7 +698,7 @@ class WithJournal(Machine):
     @precondition(lambda self: self.life.age >= LEAST_AGE)
     @rule(steps=st.none() | st.integers(0, 30), has_written=st.booleans())
     def kill_and_start_again(self, steps, has_written):
-        """End the process: at rest, or some steps behind the answers to all that is under way."""
+        """Kill the process: when it is idle, or some steps after the responses to all exchanges in flight."""
         self.is_sound = False
         life = self.life
         if steps is not None:
@@ -708,7 +707,7 @@ class WithJournal(Machine):
             life.loop.go(steps)
         life.kill(has_written=has_written)
         shutil.copytree(life.folder, self.folder(self.lives + 1))
-        # Nobody knows any more how far these had come, or what was answered.
+        # The progress and the responses of these are lost.
         self.desk.unanswered |= self.sending()
         wrongs = list(life.wrongs)
         self.life = None
@@ -726,13 +725,13 @@ class WithJournal(Machine):
         pytest.param(WithoutJournal, 1500, id="no journal, many", marks=pytest.mark.hard),
     ],
 )
-def test_whatever_comes_nothing_is_bought_twice_and_nothing_lost(machine, examples):
+def test_in_any_order_of_events_nothing_is_charged_twice_and_nothing_is_lost(machine, examples):
     effort = settings(max_examples=examples, stateful_step_count=40, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(machine, settings=effort)
 
 
-def test_an_id_in_a_torn_answer_is_on_a_slow_disk_before_it_is_asked_after():
-    """Hypothesis found this; the disk is slower than the time until the first question."""
+def test_an_id_in_a_torn_response_is_on_a_slow_disk_before_it_is_polled():
+    """Hypothesis found this. The disk is slower than the time until the first poll."""
     state = WithJournal()
     try:
         state.begin(max_pending=1, most=None, how=None)
@@ -744,8 +743,8 @@ def test_an_id_in_a_torn_answer_is_on_a_slow_disk_before_it_is_asked_after():
         state.teardown()
 
 
-def test_a_job_whose_refusal_did_not_fit_on_the_disk_is_not_doubted_by_the_one_that_waits_for_it():
-    """Hypothesis found this; the disk still knew of the intent only."""
+def test_a_job_whose_refusal_did_not_fit_on_the_disk_is_not_unknown_to_a_job_that_waits_for_it():
+    """Hypothesis found this. Only the intent was on the disk."""
     state = WithJournal()
     try:
         state.begin(max_pending=1, most=None, how=None)
@@ -759,12 +758,12 @@ def test_a_job_whose_refusal_did_not_fit_on_the_disk_is_not_doubted_by_the_one_t
         state.teardown()
 
 
-def test_a_429_to_the_question_after_the_id_in_a_torn_answer_makes_all_wait():
+def test_a_429_to_the_poll_of_the_id_in_a_torn_response_makes_all_wait():
     """Hypothesis found this."""
     state = WithoutJournal()
     try:
         state.begin(max_pending=2, most=None, how="torn billed")
-        state.the_service_does(how=("question", "429"))
+        state.the_service_does(how=("poll", "429"))
         state.run_new_job(patience=None)
         state.time_passes(seconds=0.6)
         state.run_new_job(patience=None)

@@ -1,4 +1,4 @@
-"""The tool server as a process, started by a real client over its standard streams."""
+"""The tool server as a process that a real client starts and calls over standard streams."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ def command(folder, *options):
 
 
 def environment(service=None):
-    # As a client would start it: with little more than what it is told.
+    # As a client would start it: with few environment variables.
     known = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
     return known if service is None else {**known, "COMETAPI_KEY": service.key, "COMETFLUX_BASE_URL": service.url}
 
@@ -39,7 +39,7 @@ def connect(folder, *options, service=None):
 
 @contextlib.asynccontextmanager
 async def started(folder, service, *options):
-    """Start the server as a plain process; it is killed behind the test."""
+    """Start the server as a plain process, and kill it after the test."""
     process = await asyncio.create_subprocess_exec(
         *command(folder, *options),
         env=environment(service),
@@ -187,14 +187,14 @@ async def test_a_submission_in_flight_is_not_abandoned_by_a_signal(tmp_path):
             process.send_signal(signal.SIGTERM)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(process.wait(), 3)
-            # Again, from somebody who does not want to wait.
+            # A second signal, from a user who does not want to wait.
             process.send_signal(signal.SIGTERM)
             assert 143 == await asyncio.wait_for(process.wait(), 20)
     assert {"unknown": 1, "planned": 1} == count_states(tmp_path)
 
 
 @pytest.mark.hard
-async def test_a_signal_behind_the_end_of_stdin_does_not_cut_the_waiting_short(tmp_path):
+async def test_a_signal_after_the_end_of_stdin_does_not_cut_the_waiting_short(tmp_path):
     """As clients end a server: stdin is closed, and a signal follows two seconds later."""
     with LocalService.in_thread(pixels=4096, latency=4.0) as shop:
         async with started(tmp_path, shop) as process:
@@ -210,7 +210,7 @@ async def test_a_signal_behind_the_end_of_stdin_does_not_cut_the_waiting_short(t
 
 
 @pytest.mark.hard
-async def test_a_server_that_was_killed_is_taken_up_by_the_next_one(tmp_path):
+async def test_the_next_server_resumes_the_work_of_a_killed_one(tmp_path):
     with LocalService.in_thread(pixels=4096, latency=4.0) as shop:
         async with started(tmp_path, shop) as process:
             await ask(process, HELLO, call(2, "a boat"))
@@ -285,7 +285,7 @@ async def test_a_reader_who_stalls_or_leaves_keeps_nobody_waiting():
     os.close(writing)
 
 
-def test_what_is_written_to_stdout_beside_the_protocol_goes_to_stderr(capfd):
+def test_other_output_to_stdout_goes_to_stderr(capfd):
     with kept_clean() as wire:
         os.write(1, b"stray")
         os.write(wire, b"wire")
@@ -293,22 +293,22 @@ def test_what_is_written_to_stdout_beside_the_protocol_goes_to_stderr(capfd):
     assert ("wire, and after", "stray") == tuple(capfd.readouterr())
 
 
-# ── what the operator is told ────────────────────────────────────────────────────────────────────────────────────────
+# ── messages to the operator ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        pytest.param([], 3, "there is no API key: set COMETAPI_KEY, or try it with --local", id="no key"),
-        pytest.param(["--max-predictions", "-1"], 2, "allowed is a whole number from 0", id="a negative cap"),
-        pytest.param(["--max-predictions", "many"], 2, "allowed is a whole number from 0", id="a cap that is none"),
-        pytest.param(["--wait", "0"], 2, "allowed is a whole number from 1 to 86400", id="no wait"),
+        pytest.param([], 3, "there is no API key; set COMETAPI_KEY, or try it with --local", id="no key"),
+        pytest.param(["--max-predictions", "-1"], 2, "must be a whole number from 0", id="a negative cap"),
+        pytest.param(["--max-predictions", "many"], 2, "must be a whole number from 0", id="a cap that is none"),
+        pytest.param(["--wait", "0"], 2, "must be a whole number from 1 to 86400", id="no wait"),
         pytest.param(["--local", "--allow", "nowhere"], 2, "there is no such folder", id="a folder that is none"),
         pytest.param(["--local", "--base-url", "http://x"], 2, "exclude each other", id="local and elsewhere"),
         pytest.param(["--local", "--out", "/proc/nowhere"], 3, "cannot be written to", id="a folder for no files"),
     ],
 )
-def test_what_is_wrong_at_the_start_is_told_at_once(tmp_path, monkeypatch, capfd, options, code, said):
+def test_a_wrong_argument_is_reported_at_the_start(tmp_path, monkeypatch, capfd, options, code, said):
     monkeypatch.chdir(tmp_path)
     for name in ("COMETAPI_KEY", "COMETAPI_API_KEY", "COMETFLUX_BASE_URL"):
         monkeypatch.delenv(name, raising=False)

@@ -1,6 +1,6 @@
-"""Behind a real nginx: connections that it closes, its limiter, and the pages that it answers with itself.
+"""Tests through a real nginx: connections that it closes, its rate limiter, and its own error pages.
 
-Every POST goes through a proxy as the real service's does. What nginx writes in its log is the evidence.
+Every POST goes through a proxy, as with the real service. The log of nginx is the evidence.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from cometflux.outcomes import OutcomeKind
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 
-# Debian keeps it where only root's path leads.
+# Debian installs it in a folder of root's PATH only.
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
 
 pytestmark = [
@@ -28,14 +28,14 @@ pytestmark = [
 ]
 
 POSTS = 10_000
-"""In each of the two long proofs: 20,000 altogether."""
+"""In each of the two long tests, so 20,000 in total."""
 FEW_POSTS = 300
 PENDING = 64
 KEEP_ALIVE = "5ms"
 GAP = 0.02
-"""From one question to the next, in seconds: four times as long as nginx keeps an idle connection."""
+"""The poll interval, in seconds: four times as long as nginx keeps an idle connection."""
 RATE = 50
-"""Requests a second that the limiter lets through."""
+"""The limit, in requests per second."""
 
 CONFIGURATION = """
 daemon off;
@@ -64,7 +64,7 @@ http {{
 
 
 class Nginx:
-    """An nginx before the service at *backend*; *around* and *inside* are settings for it and for its one location."""
+    """An nginx proxy for *backend*. *around* and *inside* are settings for the server and for its location."""
 
     def __init__(self, folder, backend, *, around="", inside=""):
         self._folder = folder
@@ -72,7 +72,7 @@ class Nginx:
         self._process = None
 
     def __enter__(self):
-        # Between finding a port and taking it somebody else may take it.
+        # Another process may take the port between finding and binding it.
         for _ in range(5):
             if self._start(find_port()):
                 return self
@@ -106,7 +106,7 @@ class Nginx:
         return [NGINX, "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf", *more]
 
     async def reload(self):
-        """Have new workers take over; the old ones close the connections that are idle."""
+        """Start new workers. The old ones close their idle connections."""
         process = await asyncio.create_subprocess_exec(*self._command("-s", "reload"))
         assert 0 == await process.wait(), self.errors
 
@@ -115,7 +115,7 @@ class Nginx:
         return (self._folder / "error.log").read_text()
 
     def requests(self, method):
-        """List what is in the log: connection, which request on it, and status. It is whole when nginx has ended."""
+        """Read the log: connection, number of the request on it, and status. It is complete after nginx has ended."""
         lines = [line.split() for line in (self._folder / "access.log").read_text().splitlines()]
         return [(connection, int(number), int(status)) for connection, number, verb, status in lines if verb == method]
 
@@ -137,7 +137,7 @@ def opened(nginx, service, **options):
 
 
 async def kinds_of(nginx, service, count, **options):
-    """Make *count* pictures, and count how they ended."""
+    """Make *count* pictures, and count the kinds of outcomes."""
     async with opened(nginx, service, max_pending=PENDING, **options) as session:
         return Counter([outcome.kind async for outcome in session.generate(f"boat {each}" for each in range(count))])
 
@@ -160,15 +160,13 @@ def check_connections(nginx, count):
     assert count == len(posts)
     assert {1} == {number for _, number, _ in posts}, "each submission is the first request of its connection"
     connections = {connection for connection, _, _ in questions}
-    # No more than that are open at once, so idle ones were closed and replaced.
+    # Fewer are open at once, so idle ones were closed and replaced.
     assert PENDING < len(connections)
     print(f"{count} submissions, {len(questions)} questions on {len(connections)} connections")
 
 
 @how_many
-async def test_no_submission_is_lost_where_idle_connections_are_closed_sooner_than_the_next_question_comes(
-    tmp_path, backend, count
-):
+async def test_no_submission_is_lost_if_idle_connections_are_closed_before_the_next_poll(tmp_path, backend, count):
     with Nginx(tmp_path, backend.origin, around=f"keepalive_timeout {KEEP_ALIVE};") as nginx:
         kinds = await kinds_of(nginx, backend, count, poll_policy=PollPolicy.every(GAP))
     assert {OutcomeKind.SUCCEEDED: count} == kinds
@@ -177,7 +175,7 @@ async def test_no_submission_is_lost_where_idle_connections_are_closed_sooner_th
 
 
 @how_many
-async def test_no_submission_is_lost_where_nginx_is_reloaded_again_and_again(tmp_path, backend, count):
+async def test_no_submission_is_lost_if_nginx_is_reloaded_again_and_again(tmp_path, backend, count):
     reloads = 0
 
     async def reload():
@@ -239,7 +237,7 @@ async def test_a_limiter_slows_all_down_and_nothing_is_billed_twice(tmp_path, ba
     print(f"{count} jobs in {taken:.1f} s; refused: {refused}")
 
 
-# ── pages of nginx's own ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── nginx's own pages ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def outcome_of(nginx, service, job="a boat"):
@@ -247,8 +245,8 @@ async def outcome_of(nginx, service, job="a boat"):
         return await anext(session.generate([job]))
 
 
-async def test_a_502_where_nothing_listens_behind_the_proxy_proves_nothing(tmp_path, backend):
-    """Whoever reads a 502 cannot know how far the submission got."""
+async def test_a_502_without_a_backend_proves_nothing(tmp_path, backend):
+    """A 502 does not show how far the submission got."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         with Nginx(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}") as nginx:
@@ -258,9 +256,9 @@ async def test_a_502_where_nothing_listens_behind_the_proxy_proves_nothing(tmp_p
     assert [502] == [status for _, _, status in nginx.requests("POST")]
 
 
-@pytest.mark.parametrize("accepted", [False, True], ids=["before it was accepted", "behind it"])
+@pytest.mark.parametrize("accepted", [False, True], ids=["before it was accepted", "after it"])
 @pytest.mark.parametrize(("fault", "page"), [("drop", 502), ("hang", 504)], ids=["502", "504"])
-async def test_a_page_behind_a_submission_leaves_it_unknown(tmp_path, backend, fault, page, accepted):
+async def test_a_page_as_response_to_a_submission_leaves_it_unknown(tmp_path, backend, fault, page, accepted):
     backend.fail(fault, after=accepted)
     with Nginx(tmp_path, backend.origin, inside="proxy_read_timeout 500ms;") as nginx:
         outcome = await outcome_of(nginx, backend)
@@ -273,7 +271,7 @@ async def test_a_page_behind_a_submission_leaves_it_unknown(tmp_path, backend, f
 
 @pytest.mark.parametrize("size", [2_000, 3_000_000], ids=["a long prompt", "a large image"])
 async def test_a_413_is_a_refusal_of_this_one_job(tmp_path, backend, size):
-    """nginx answers before it has read what was sent."""
+    """nginx responds before it has read the request."""
     large = flux.Dev(prompt="a boat", image="data:image/png;base64," + "A" * size)
     with Nginx(tmp_path, backend.origin, inside="client_max_body_size 1k;") as nginx:
         async with opened(nginx, backend) as session:
@@ -284,7 +282,7 @@ async def test_a_413_is_a_refusal_of_this_one_job(tmp_path, backend, size):
 
 
 @pytest.mark.parametrize(("fault", "page"), [("drop", 502), ("hang", 504)], ids=["502", "504"])
-async def test_a_page_instead_of_an_answer_to_a_question_is_asked_past(tmp_path, backend, fault, page):
+async def test_after_a_page_as_response_to_a_poll_polling_continues(tmp_path, backend, fault, page):
     backend.fail(fault, on="get")
     with Nginx(tmp_path, backend.origin, inside="proxy_read_timeout 500ms;") as nginx:
         outcome = await outcome_of(nginx, backend)

@@ -1,4 +1,4 @@
-"""The README's tour, as a newcomer takes it: its own lines, typed into a terminal, and Ctrl-C in the middle."""
+"""The README's tour in a terminal, as a newcomer types it, with Ctrl-C in the middle."""
 
 import os
 import pty
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.hard, pytest.mark.realtime]
 
 
 class Terminal:
-    """A shell's place in a checkout: types a line, and reads what appears."""
+    """A terminal in a checkout: it types lines, and reads the output."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -31,7 +31,7 @@ class Terminal:
         self.environment |= {"PATH": path, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}
 
     def run(self, command, stop_after=None):
-        """Run a line; press Ctrl-C *stop_after* pictures. Return the exit code and all that was shown."""
+        """Run a line, and press Ctrl-C after *stop_after* pictures. Return the exit code and the output."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             ["sh", "-c", f"exec {command}"],
@@ -50,7 +50,7 @@ class Terminal:
                 if ready:
                     try:
                         shown += os.read(ours, 65536).decode(errors="replace")
-                    except OSError:  # what a terminal says when nobody is there any more
+                    except OSError:  # the terminal's error after the process has ended
                         break
                 elif process.poll() is not None:
                     break

@@ -710,7 +710,7 @@ async def test_only_folders_that_the_operator_allows_can_be_asked_after(service,
         number = await client.call_tool("batch_status", {"folder": 7})
         more = await client.call_tool("batch_status", {"path": "/etc"})
     assert {"folder: there is no batch of this name in a folder that the operator allows"} == set(map(text_of, refused))
-    assert "folder: allowed is the name of a folder, as a string" == text_of(number)
+    assert "folder: must be the name of a folder, as a string" == text_of(number)
     assert "path: batch_status takes folder, and nothing else" == text_of(more)
     assert 2 == len(service.bills)
 

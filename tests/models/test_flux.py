@@ -56,7 +56,7 @@ def every_parameter(*kinds):
 
 
 def alone(model, name, value):
-    """Give what the parameter cannot be without, besides the parameter."""
+    """Return the other parameters that a parameter needs."""
     needed: dict[str, Any] = {"prompt": "a boat"}
     if name in {"width", "height"}:
         needed |= {"aspect_ratio": "custom", "width": 512, "height": 512}
@@ -231,9 +231,9 @@ def test_an_odd_key_is_shown_as_a_value(name):
     assert len(message) < 500
 
 
-def test_a_key_that_is_no_string_is_refused():
+def test_a_key_that_is_not_a_string_is_refused():
     message = message_of(flux.check_input, "black-forest-labs/flux-schnell", {5: 1})
-    assert "input: 5 was given; the name of a parameter is a string" == message
+    assert "input: 5 was given; the name of a parameter must be a string" == message
 
 
 def test_null_is_to_be_left_out():
@@ -245,7 +245,7 @@ def test_a_missing_prompt_is_named():
     assert "prompt: nothing was given; flux-schnell needs a text that is not blank" == message
 
 
-def test_a_misspelt_key_is_told_before_the_prompt_that_is_missing_for_it():
+def test_a_misspelt_key_is_reported_before_the_missing_prompt():
     assert message_of(check, "flux-schnell", promt="a boat").startswith("promt: ")
 
 
@@ -333,7 +333,7 @@ def test_nothing_outside_its_range_is_sent(model, data):
         | st.just(math.nan)
     )
     message = message_of(alone, model, parameter.name, value)
-    assert f"{parameter.name}: {value!r} was given; allowed is {parameter.allowed}" == message
+    assert f"{parameter.name}: {value!r} was given; must be {parameter.allowed}" == message
 
 
 @pytest.mark.parametrize(
@@ -347,37 +347,37 @@ def test_a_bool_is_nothing_but_a_bool(model, parameter, value):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"output_quality": 101}, "output_quality: 101 was given; allowed is a whole number from 0 to 100"),
-        ({"num_outputs": 2.0}, "num_outputs: 2.0 was given; allowed is a whole number from 1 to 4"),
-        ({"num_outputs": "2"}, "num_outputs: '2' was given; allowed is a whole number from 1 to 4"),
-        ({"seed": 2**64}, "seed: 18446744073709551616 was given; allowed is a whole number that fits in 64 bits"),
-        ({"go_fast": 1}, "go_fast: 1 was given; allowed is True or False"),
-        ({"megapixels": 1}, "megapixels: 1 was given; allowed is '1' or '0.25'; give it as a string, in quotes"),
+        ({"output_quality": 101}, "output_quality: 101 was given; must be a whole number from 0 to 100"),
+        ({"num_outputs": 2.0}, "num_outputs: 2.0 was given; must be a whole number from 1 to 4"),
+        ({"num_outputs": "2"}, "num_outputs: '2' was given; must be a whole number from 1 to 4"),
+        ({"seed": 2**64}, "seed: 18446744073709551616 was given; must be a whole number that fits in 64 bits"),
+        ({"go_fast": 1}, "go_fast: 1 was given; must be True or False"),
+        ({"megapixels": 1}, "megapixels: 1 was given; must be '1' or '0.25'; give it as a string, in quotes"),
         (
             {"megapixels": 0.25},
-            "megapixels: 0.25 was given; allowed is '1' or '0.25'; give it as a string, in quotes",
+            "megapixels: 0.25 was given; must be '1' or '0.25'; give it as a string, in quotes",
         ),
         (
             {"output_format": "jpeg"},
-            "output_format: 'jpeg' was given; allowed is 'webp', 'jpg' or 'png'; did you mean 'jpg'?",
+            "output_format: 'jpeg' was given; must be 'webp', 'jpg' or 'png'; did you mean 'jpg'?",
         ),
         (
             {"output_format": "PNG"},
-            "output_format: 'PNG' was given; allowed is 'webp', 'jpg' or 'png'; did you mean 'png'?",
+            "output_format: 'PNG' was given; must be 'webp', 'jpg' or 'png'; did you mean 'png'?",
         ),
-        ({"output_format": "tiff"}, "output_format: 'tiff' was given; allowed is 'webp', 'jpg' or 'png'"),
-        ({"prompt": " \n"}, r"prompt: ' \n' was given; allowed is a text that is not blank"),
-        ({"prompt": None}, "prompt: None was given; allowed is a text that is not blank"),
+        ({"output_format": "tiff"}, "output_format: 'tiff' was given; must be 'webp', 'jpg' or 'png'"),
+        ({"prompt": " \n"}, r"prompt: ' \n' was given; must be a text that is not blank"),
+        ({"prompt": None}, "prompt: None was given; must be a text that is not blank"),
         (
             {"prompt": "boat \udc80"},
             (
-                r"prompt: 'boat \udc80' was given; allowed is text that UTF-8 can encode; "
+                r"prompt: 'boat \udc80' was given; must be text that UTF-8 can encode; "
                 "character 6 is half of a surrogate pair"
             ),
         ),
     ],
 )
-def test_a_wrong_value_is_told_what_was_given_and_what_is_allowed(wrong, message):
+def test_a_wrong_value_is_reported_with_the_allowed_values(wrong, message):
     assert message == message_of(flux.Schnell, **{"prompt": "a boat", **wrong})
 
 
@@ -416,9 +416,9 @@ def test_a_job_is_copied_and_travels(copied):
 
 
 @pytest.mark.parametrize("model", [5, None, b"flux-dev", int, flux.Dev(prompt="a boat")], ids=repr)
-def test_what_is_no_name_of_a_model_is_refused(model):
+def test_a_text_that_is_not_the_name_of_a_model_is_refused(model):
     for look in (flux.find, flux.parameters):
-        with pytest.raises(InputError, match="allowed is the name of a model, as a string"):
+        with pytest.raises(InputError, match="must be the name of a model, as a string"):
             look(model)
 
 
@@ -436,7 +436,7 @@ def test_what_is_no_name_of_a_model_is_refused(model):
         ("data:,", "the data URI is empty"),
         ("data:text/html;base64,PGI+", "this one is text/html"),
         ("data:TEXT/plain,hello", "this one is text/plain"),
-        ("data:image/png;base64", "allowed is an http(s) URL, a data URI"),
+        ("data:image/png;base64", "must be an http(s) URL, a data URI"),
     ],
 )
 def test_a_data_uri_that_holds_no_image_is_refused(uri, words):
@@ -461,27 +461,27 @@ def test_any_other_data_uri_is_taken_as_it_is(uri):
 
 @pytest.mark.parametrize("url", ["https://exa mple.com/a.png", "https://example.com/a.png\nhttps://example.com/b.png"])
 def test_a_url_with_white_space_is_refused(url):
-    assert message_of(flux.Dev, prompt="a boat", image=url).endswith("; a URL holds no white space")
+    assert message_of(flux.Dev, prompt="a boat", image=url).endswith("; a URL has no white space")
 
 
 @pytest.mark.parametrize("url", ["http://", "https:///a.png", "https://?a", "ftp://example.com/a.png", "file:///a.png"])
-def test_a_url_without_a_host_or_of_another_kind_is_no_name_of_a_file(url):
+def test_a_url_without_a_host_or_of_another_kind_is_not_the_name_of_a_file(url):
     assert message_of(flux.Dev, prompt="a boat", image=url).endswith("a data URI, a pathlib.Path or bytes")
 
 
-def test_a_string_that_is_no_link_is_not_taken_for_a_file():
+def test_a_string_that_is_not_a_link_is_not_taken_for_a_file():
     message = message_of(flux.Dev, prompt="a boat", image="cat.png")
-    assert message.startswith("image: 'cat.png' was given; allowed is an http(s) URL, a data URI, ")
+    assert message.startswith("image: 'cat.png' was given; must be an http(s) URL, a data URI, ")
     assert message.endswith("wrap the name of a file in pathlib.Path")
 
 
 @pytest.mark.parametrize("value", ["", "https://", "ftp://example.com/a.png", "data:", b"", 5, [URL], f"{URL}\ud800"])
-def test_what_is_no_image_is_refused(value):
+def test_a_value_that_is_not_an_image_is_refused(value):
     assert message_of(flux.Dev, prompt="a boat", image=value).startswith("image: ")
 
 
 @pytest.mark.parametrize("lone", [URL, Path("cat.png"), b"\x89PNG"], ids=["url", "path", "bytes"])
-def test_a_lone_image_is_no_list(lone):
+def test_a_single_image_is_not_a_list(lone):
     message = message_of(flux.Flux2Pro, prompt="a boat", input_images=lone)
     assert message.endswith("was given; give a list, even for a single image")
 
@@ -492,7 +492,7 @@ def test_a_lone_image_is_no_list(lone):
 def test_a_list_holds_as_many_images_as_the_model_reads(model, most):
     assert most == len(model(prompt="a boat", input_images=[URL] * most).input_images)
     message = message_of(model, prompt="a boat", input_images=[URL] * (most + 1))
-    assert message.endswith(f"allowed is a list of at most {most} images, and it holds {most + 1}")
+    assert message.endswith(f"must be a list of at most {most} images, and it holds {most + 1}")
 
 
 def test_a_wrong_image_in_a_list_is_the_one_shown():
@@ -556,7 +556,7 @@ def test_kontext_is_stricter_with_an_image(model):
     assert 6 == model(prompt="a boat", safety_tolerance=6).safety_tolerance
     assert 2 == model(prompt="a boat", safety_tolerance=2, input_image=URL).safety_tolerance
     message = message_of(model, prompt="a boat", safety_tolerance=3, input_image=URL)
-    assert message.startswith("safety_tolerance: 3 was given; allowed is a whole number from 0 to 2")
+    assert message.startswith("safety_tolerance: 3 was given; must be a whole number from 0 to 2")
 
 
 def test_a_prompt_strength_without_an_image_is_refused():
@@ -572,7 +572,7 @@ def test_an_image_prompt_strength_without_an_image_is_harmless():
 
 
 @every_model
-def test_only_what_was_given_is_sent(model):
+def test_only_given_parameters_are_sent(model):
     assert {"prompt": "a boat"} == model(prompt="a boat").to_input()
 
 
@@ -630,7 +630,7 @@ def test_every_parameter_has_a_help_text_whose_first_line_is_complete(model):
 # Names.
 
 
-def test_the_models_stand_in_the_order_of_the_families():
+def test_the_models_are_in_the_order_of_the_families():
     names = [model.__name__ for model in flux.MODELS.values()]
     expected = "Schnell Dev Pro Pro11 Pro11Ultra KontextPro KontextMax Flux2Pro Flux2Max Flux2Dev Flux2Flex"
     assert expected.split() == names

@@ -89,7 +89,7 @@ def test_its_values_are_checked_in_an_object_and_in_a_job():
     for make in (lambda given: DevLora(**given), lambda given: Job(model=DevLora.model, input=given)):
         with pytest.raises(InputError) as caught:
             make({"prompt": "a boat", "loras": [URL]})
-        assert caught.value.message.endswith("allowed is a list of at most 2 LoRAs, each with path and scale")
+        assert caught.value.message.endswith("must be a list of at most 2 LoRAs, each with path and scale")
 
 
 def test_its_values_do_not_change_with_the_caller_s():
@@ -99,7 +99,7 @@ def test_its_values_do_not_change_with_the_caller_s():
     assert [STYLE] == Job.of(typed).input["loras"]
 
 
-def test_a_slip_of_the_pen_is_told_what_may_be_meant():
+def test_a_misspelt_word_gets_a_suggestion():
     with pytest.raises(InputError, match=r"flux-dev-lora has no such parameter.*did you mean 'loras'"):
         DevLora(prompt="a boat", lorras=[STYLE])
     with pytest.raises(InputError, match="loras is a parameter of flux-dev-lora"):
@@ -111,7 +111,7 @@ def test_it_is_read_from_a_cell(tmp_path):
     rows = write(tmp_path, "rows.csv", f'prompt,loras\na boat,"{one}"\na mill,"{several}"\na tram,\n')
     jobs = read_jobs(rows, model="dev-lora")
     assert [[STYLE], [STYLE, STYLE], None] == [job.input.get("loras") for job in jobs]
-    with pytest.raises(SourceError, match=r"line 2: loras: .* allowed is a list of at most 2 LoRAs"):
+    with pytest.raises(SourceError, match=r"line 2: loras: .* must be a list of at most 2 LoRAs"):
         read_jobs(write(tmp_path, "bad.csv", "prompt,loras\na boat,7\n"), model="dev-lora")
 
 
@@ -153,7 +153,7 @@ async def test_the_tool_server_describes_it_and_takes_it(service, tmp_path):
     assert described == {name: schema[name] for name in described}
     assert schema["description"] == "LoRAs to apply; repeat for several. flux-dev-lora."
     assert "succeeded" == answer.structured_content["status"]
-    assert "allowed is a list of at most 2 LoRAs" in refused.structured_content["message"]
+    assert "must be a list of at most 2 LoRAs" in refused.structured_content["message"]
     assert [[STYLE]] == [bill.input["loras"] for bill in service.bills]
 
 

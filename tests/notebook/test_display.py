@@ -1,4 +1,4 @@
-"""What a notebook shows of a prediction and an outcome, as IPython asks for it."""
+"""A notebook's view of a prediction and an outcome, as IPython requests it."""
 
 import base64
 import io
@@ -43,7 +43,7 @@ def outcome(**fields):
 
 
 class Page(HTMLParser):
-    """What a browser makes of the HTML: its elements, in order, and its text."""
+    """Parses HTML as a browser does: its elements, in order, and its text."""
 
     def __init__(self, text):
         super().__init__()
@@ -119,12 +119,12 @@ def test_the_outcome_shows_the_pictures_on_disk_rather_than_those_that_expire(tm
     assert ["data"] == [image["src"].partition(":")[0] for image in page.images]
 
 
-def test_an_outcome_without_files_shows_what_the_service_has():
+def test_an_outcome_without_files_shows_the_services_images():
     _, page = shown(outcome())
     assert ["https://x/a.png"] == [image["src"] for image in page.images]
 
 
-def test_the_note_that_pictures_expire_stands_once():
+def test_the_note_that_pictures_expire_is_shown_once():
     _, page = shown(prediction("https://x/a.png", "https://x/b.png"))
     assert ["https://x/a.png", "https://x/b.png"] == [image["src"] for image in page.images]
     assert 1 == page.text.count("about an hour")
@@ -133,7 +133,7 @@ def test_the_note_that_pictures_expire_stands_once():
 # ── the caption ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_caption_says_what_it_is():
+def test_the_caption_describes_the_picture():
     _, page = shown(outcome(job=Job.of(flux.Dev(prompt="a boat"), key="k"), kind=OutcomeKind.SUCCEEDED))
     assert "a boat" in page.text
     assert "succeeded · black-forest-labs/flux-dev · #00000 · p1" in page.text
@@ -148,7 +148,7 @@ def test_the_caption_says_what_it_is():
     ],
     ids=["failed", "rejected", "unknown"],
 )
-def test_what_went_wrong_is_told_with_what_became_of_the_money(error, words):
+def test_an_error_is_shown_with_what_happened_to_the_money(error, words):
     _, page = shown(outcome(kind=OutcomeKind.FAILED, prediction=None, error=error))
     assert f"{type(error).__name__}: " in page.text
     assert words in page.text
@@ -161,7 +161,7 @@ def test_a_failed_prediction_shows_why():
     assert "NSFW content" in page.text
 
 
-def test_what_was_saved_is_shown_with_what_was_not(tmp_path):
+def test_saved_images_are_shown_together_with_the_error(tmp_path):
     (tmp_path / "a.png").write_bytes(picture())
     _, page = shown(outcome(files=(tmp_path / "a.png",), error=OutputError("the second is cut short")))
     assert 1 == len(page.images)
@@ -212,7 +212,7 @@ def test_a_hostile_text_stays_text(value):
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "ftp://x/a", "//x/a.png", "x", ""])
-def test_what_is_no_web_address_is_no_link(url):
+def test_an_address_that_is_not_on_the_web_is_not_a_link(url):
     _, page = shown(prediction(url))
     assert [] == [attributes for tag, attributes in page.elements if tag in {"a", "img"}]
     assert url in page.text
@@ -228,14 +228,14 @@ def test_what_is_no_web_address_is_no_link(url):
     ],
     ids=["svg", "html", "broken", "empty"],
 )
-def test_what_is_no_picture_is_not_shown_as_one(url):
+def test_an_output_that_is_not_a_picture_is_not_shown_as_one(url):
     bundle, page = shown(prediction(url))
     assert {"text/plain", "text/html"} == set(bundle)
     assert [] == page.images
     assert "not a picture" in page.text or "cannot be read" in page.text
 
 
-def test_a_picture_that_is_no_longer_there_is_told(tmp_path):
+def test_a_picture_that_is_no_longer_there_is_reported(tmp_path):
     bundle, page = shown(outcome(files=(tmp_path / "gone.png",)))
     assert {"text/plain", "text/html"} == set(bundle)
     assert f"{tmp_path / 'gone.png'}: No such file or directory" in page.text

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Cell:
-    """What stands below a cell: a line that is written again and again."""
+    """The output below a cell: one line that is written again and again."""
 
     def __init__(self, total, **options):
         self.output = io.StringIO()
@@ -63,7 +63,7 @@ async def test_it_is_drawn_a_few_times_a_second_at_most_and_the_last_outcome_soo
         assert ["0/50", "50/50"] == re.findall(r"\d+/50", "".join(cell.drawn))
 
 
-async def test_what_was_taken_before_the_loop_was_left_is_drawn_soon(session):
+async def test_an_outcome_taken_before_the_loop_was_left_is_drawn_soon(session):
     cell = Cell(3)
     taken = 0
     async for _ in Progress(session.generate(["a boat", "a mill", "a tram"]), cell.bar):
@@ -93,7 +93,7 @@ async def test_leaving_the_loop_stops_the_batch_though_a_drawing_is_due(service,
     assert len(service.bills) <= count
 
 
-async def test_where_nobody_knows_how_many_there_are_none_is_named(session):
+async def test_without_a_known_total_no_total_is_shown(session):
     cell = Cell(None)
     async for _ in Progress(session.generate(iter(["a boat"])), cell.bar):
         pass
@@ -128,7 +128,7 @@ async def test_a_batch_that_stops_before_its_time_shows_how_far_it_came(service,
     assert "rejected" in cell.text
 
 
-async def test_what_an_earlier_run_bought_tells_nothing_of_the_time_that_is_left(service, tmp_path):
+async def test_resumed_outcomes_do_not_change_the_time_left(service, tmp_path):
     for cell in (Cell(4, mininterval=0), Cell(4, mininterval=0)):
         async with open_session(api_key=service.key, base_url=service.url, journal=tmp_path) as session:
             async for _ in Progress(session.generate(["a", "b", "c", "d"], save_to=tmp_path), cell.bar):
@@ -147,7 +147,7 @@ async def test_no_outcome_is_lost_for_a_drawing(session, caplog):
     cell.bar.sp = cell.bar.status_printer(Gone())
     outcomes = [outcome async for outcome in Progress(session.generate(["a boat", "a mill"]), cell.bar)]
     assert [True, True] == [outcome.ok for outcome in outcomes]
-    assert ["the progress cannot be drawn any more"] == [record.getMessage() for record in caplog.records]
+    assert ["the progress bar cannot be drawn any more"] == [record.getMessage() for record in caplog.records]
 
 
 def test_a_bar_without_tqdm_names_the_extra(monkeypatch):
@@ -167,14 +167,14 @@ async def test_a_cancel_loses_no_outcome(session):
     assert "1/1" in cell.text
 
 
-async def test_where_there_is_no_notebook_nothing_is_drawn_and_all_is_handed_on(session, capsys):
+async def test_outside_a_notebook_nothing_is_drawn_and_every_outcome_is_yielded(session, capsys):
     outcomes = [outcome async for outcome in progress(session.generate(["a boat", "a mill"]))]
     assert [True, True] == [outcome.ok for outcome in outcomes]
     assert ("", "") == tuple(capsys.readouterr())
 
 
 @pytest.mark.parametrize(("jobs", "total"), [(["a", "b"], 2), ((), 0), (iter(["a"]), 7), ({"a": 1}.keys(), 1)])
-async def test_a_batch_hints_at_its_length_where_its_jobs_have_one(session, jobs, total):
+async def test_a_batch_hints_at_its_length_if_its_jobs_have_one(session, jobs, total):
     from operator import length_hint
 
     assert total == length_hint(session.generate(jobs), 7)
@@ -208,7 +208,7 @@ outcome
 
 
 @pytest.mark.hard
-def test_a_shell_in_a_terminal_is_no_notebook(comet_service, tmp_path):
+def test_a_shell_in_a_terminal_is_not_a_notebook(comet_service, tmp_path):
     code = (
         "import asyncio\nfrom cometflux import open_session\nfrom cometflux.notebook import progress\n"
         "async def main():\n  async with open_session() as s:\n"
@@ -229,7 +229,7 @@ def test_a_shell_in_a_terminal_is_no_notebook(comet_service, tmp_path):
 
 @pytest.mark.hard
 @pytest.mark.realtime
-def test_the_guide_works_as_it_stands_in_a_kernel(comet_service, tmp_path, monkeypatch):
+def test_the_guide_works_unchanged_in_a_kernel(comet_service, tmp_path, monkeypatch):
     import nbformat
 
     monkeypatch.setenv("COMETAPI_KEY", comet_service.key)

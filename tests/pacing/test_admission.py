@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometflux.pacing.admission import AdmissionQueue
+from cometflux.pacing.limiter import Ticket
 from cometflux.pacing.pacer import FIRST_WINDOW, Pacer
 
 
 def opened(pacer):
     loop = asyncio.get_running_loop()
-    return AdmissionQueue(pacer, loop.time, loop.call_at)
+    return AdmissionQueue(pacer, loop.time, loop.call_at, lambda _: None)
 
 
 async def turns():
@@ -20,7 +21,7 @@ async def turns():
 
 async def test_who_need_not_wait_goes_through_at_once():
     gate = opened(Pacer(100))
-    entering = gate.enter()
+    entering = gate.acquire()
     with pytest.raises(StopIteration):
         entering.send(None)
 
@@ -30,9 +31,9 @@ async def test_those_who_wait_are_let_through_in_the_order_in_which_they_came():
     gate = opened(pacer)
 
     async def go(number):
-        await gate.enter()
+        await gate.acquire()
         through.append((number, round(asyncio.get_running_loop().time())))
-        gate.leave()
+        gate.report(Ticket(0.0), "other")
 
     await asyncio.gather(*(go(number) for number in range(20)))
     assert list(range(20)) == [number for number, _ in through]
@@ -43,27 +44,27 @@ async def test_those_who_wait_are_let_through_in_the_order_in_which_they_came():
 async def test_nobody_overtakes_those_who_wait():
     pacer = Pacer(1)
     gate, through = opened(pacer), []
-    await gate.enter()
-    waiting = [asyncio.ensure_future(gate.enter()) for _ in range(2)]
+    await gate.acquire()
+    waiting = [asyncio.ensure_future(gate.acquire()) for _ in range(2)]
     await turns()
-    gate.leave()
-    late = asyncio.ensure_future(gate.enter())
+    gate.report(Ticket(0.0), "other")
+    late = asyncio.ensure_future(gate.acquire())
     for task in (*waiting, late):
         task.add_done_callback(through.append)
     for _ in range(2):
         await turns()
-        gate.leave()
+        gate.report(Ticket(0.0), "other")
     await asyncio.gather(*waiting, late)
     assert [*waiting, late] == through
 
 
 async def test_nobody_overtakes_even_where_the_turn_has_come_and_the_timer_is_late():
     gate, through = opened(Pacer(100, 30)), []
-    await gate.enter()
-    early = asyncio.ensure_future(gate.enter())
+    await gate.acquire()
+    early = asyncio.ensure_future(gate.acquire())
     await turns()
     asyncio.get_running_loop().advance(2.5)
-    late = asyncio.ensure_future(gate.enter())
+    late = asyncio.ensure_future(gate.acquire())
     for task in (early, late):
         task.add_done_callback(through.append)
     await asyncio.gather(early, late)
@@ -73,18 +74,18 @@ async def test_nobody_overtakes_even_where_the_turn_has_come_and_the_timer_is_la
 
 async def fill(gate):
     for _ in range(FIRST_WINDOW):
-        await gate.enter()
+        await gate.acquire()
 
 
 async def test_who_is_cancelled_while_waiting_takes_no_place():
     pacer = Pacer(FIRST_WINDOW)
     gate = opened(pacer)
     await fill(gate)
-    waiting = [asyncio.ensure_future(gate.enter()) for _ in range(3)]
+    waiting = [asyncio.ensure_future(gate.acquire()) for _ in range(3)]
     await turns()
     waiting[0].cancel()
     waiting[1].cancel()
-    gate.leave()
+    gate.report(Ticket(0.0), "other")
     await turns()
     assert [True, True, False] == [task.cancelled() for task in waiting]
     assert waiting[2].done()
@@ -94,9 +95,9 @@ async def test_who_is_cancelled_just_as_his_turn_comes_gives_his_place_to_the_ne
     pacer = Pacer(FIRST_WINDOW)
     gate = opened(pacer)
     await fill(gate)
-    first, second = (asyncio.ensure_future(gate.enter()) for _ in range(2))
+    first, second = (asyncio.ensure_future(gate.acquire()) for _ in range(2))
     await turns()
-    gate.leave()
+    gate.report(Ticket(0.0), "other")
     first.cancel()
     await turns()
     assert first.cancelled()
@@ -112,10 +113,10 @@ def test_no_place_is_lost_whatever_is_cancelled(steps):
             inside = [task for task in tasks if task.done() and not task.cancelled() and task not in left]
             match step:
                 case "enter":
-                    tasks.append(asyncio.ensure_future(gate.enter()))
+                    tasks.append(asyncio.ensure_future(gate.acquire()))
                 case "leave" if inside:
                     left.add(inside[number % len(inside)])
-                    gate.leave()
+                    gate.report(Ticket(0.0), "other")
                 case "cancel" if tasks:
                     tasks[number % len(tasks)].cancel()
                 case "turn":
@@ -124,7 +125,7 @@ def test_no_place_is_lost_whatever_is_cancelled(steps):
         waiting = [task for task in tasks if not task.done()]
         assert len(inside) == 3 or not waiting
         for _ in range(len(inside) + len(waiting)):
-            gate.leave()
+            gate.report(Ticket(0.0), "other")
             await turns()
         assert all(task.done() for task in tasks)
 

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometflux.errors import ConfigError
+from cometflux.number_checks import check_limit
 from cometflux.pacing.circuit_breaker import CircuitBreaker
-from cometflux.pacing.pacer import FIRST_WINDOW, LONGEST_OWN_PAUSE, LONGEST_PAUSE, Pacer, check_limit
+from cometflux.pacing.pacer import FIRST_WINDOW, LONGEST_OWN_PAUSE, Pacer
 from cometflux.pacing.retry_budget import RetryBudget
+from cometflux.protocol.rate_headers import LONGEST_PAUSE
 
 NAN, INF = math.nan, math.inf
 
@@ -198,7 +200,7 @@ def test_others_that_were_refused_hold_all_but_cut_no_rate():
 def test_where_none_remain_the_reset_is_waited_for():
     pacer = Pacer(100)
     pacer.enter(0.0)
-    pacer.told(0, 7, 1.0)
+    pacer.heed_quota(0, 7, 1.0)
     assert 8.0 == pacer.opens(1.0)
     assert INF == pacer.rate(9.0), "nothing was refused"
 
@@ -207,25 +209,25 @@ def test_where_fewer_remain_than_are_under_way_the_reset_is_waited_for():
     pacer = Pacer(100)
     fill(pacer, 0.0)
     pacer.leave()
-    pacer.told(10, 7, 0.0)
+    pacer.heed_quota(10, 7, 0.0)
     assert 0.0 == pacer.opens(0.0)
-    pacer.told(9, 7, 0.0)
+    pacer.heed_quota(9, 7, 0.0)
     assert 7.0 == pacer.opens(0.0)
     # An answer that was overtaken tells of what was before.
-    pacer.told(12, 7, 0.0)
+    pacer.heed_quota(12, 7, 0.0)
     assert 7.0 == pacer.opens(0.0)
 
 
 def test_where_plenty_remain_nothing_is_held_back():
     pacer = Pacer(100)
-    pacer.told(599, 1, 0.0)
+    pacer.heed_quota(599, 1, 0.0)
     assert [0.0] * 500 == leaving(pacer, 0.0, 500)
 
 
 def test_a_reset_is_waited_for_no_longer_than_any_pause():
     pacer = Pacer(100)
     pacer.enter(0.0)
-    pacer.told(0, 1e9, 0.0)
+    pacer.heed_quota(0, 1e9, 0.0)
     assert LONGEST_PAUSE == pacer.opens(0.0)
 
 
@@ -252,7 +254,7 @@ def test_a_known_limit_is_used_and_spaced_evenly(limit):
 
 @pytest.mark.parametrize("limit", [0, -1, NAN, INF, True, False, "600", b"600", [600]])
 def test_a_limit_that_is_no_number_of_requests_is_refused(limit):
-    with pytest.raises(ConfigError, match=r"creates_per_minute=.*: allowed are None and a number of requests a minute"):
+    with pytest.raises(ConfigError, match=r"creates_per_minute=.*: must be None or a number of requests a minute"):
         check_limit("creates_per_minute", limit)
 
 
@@ -412,7 +414,7 @@ def test_whatever_the_clock_does_no_wait_is_negative_none_is_endless_and_none_is
             case "hold":
                 pacer.hold(clock + figure, clock)
             case "told":
-                pacer.told(figure, other, clock)
+                pacer.heed_quota(figure, other, clock)
         assert 0 < pacer.rate(clock)
 
 

@@ -176,7 +176,7 @@ async def test_nothing_of_the_call_is_logged(caplog):
 def test_a_number_of_tries_is_a_whole_number_from_one(tries):
     with pytest.raises(ConfigError) as caught:
         RetryPolicy(tries=tries)
-    assert f"tries={tries!r}: allowed is a whole number from 1" == str(caught.value)
+    assert f"tries={tries!r}: must be a whole number from 1" == str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["wait", "longest_wait", "throttled_for"])
@@ -184,7 +184,7 @@ def test_a_number_of_tries_is_a_whole_number_from_one(tries):
     "seconds", [0, -1, math.nan, math.inf, 3601, 10**400, True, "1", None], ids=lambda v: repr(v)[:9]
 )
 def test_a_wait_is_at_most_an_hour(name, seconds):
-    with pytest.raises(ConfigError, match=f"^{name}=.*: allowed are more than 0 and at most 3600 seconds$"):
+    with pytest.raises(ConfigError, match=f"^{name}=.*: must be a number of seconds above 0, and at most 3600$"):
         RetryPolicy(**{name: seconds})
 
 

@@ -38,7 +38,7 @@ def share(lengths, age):
     [lognormal(2000, 2.0, 0.3), lognormal(2000, 20.0, 0.6), lognormal(1400, 2.0, 0.3) + lognormal(600, 20.0, 0.3)],
     ids=["narrow", "wide", "two humps"],
 )
-def test_the_estimate_tells_how_many_still_run_at_each_age(lengths):
+def test_the_estimate_gives_the_share_that_still_runs_at_each_age(lengths):
     random.Random(5).shuffle(lengths)
     hazard = watched(lengths[:500], gap=0.3).estimate()
     for age in [0.2, 0.5, 1, 1.5, 2, 2.5, 3, 5, 10, 15, 20, 30, 50]:
@@ -51,7 +51,7 @@ def test_those_that_still_run_count():
     assert 0.5 == pytest.approx(watched(lengths, until=10.0).estimate().surviving(8.0), abs=0.06)
 
 
-def test_ends_between_the_same_two_questions_are_told_apart_by_those_between_others():
+def test_ends_between_the_same_two_polls_are_separated_by_other_polls():
     lengths = lognormal(300, 2.0, 0.1)
     observed = watched(lengths, gap=1.5)
     shares = []
@@ -69,7 +69,7 @@ def test_with_nothing_seen_there_is_an_estimate_all_the_same():
     assert 0.0 < hazard.after(0.0, 0.5) < math.inf
 
 
-def test_what_was_seen_long_ago_counts_less():
+def test_old_observations_count_less():
     observed = watched(lognormal(2000, 1.0, 0.2))
     for length in lognormal(2000, 10.0, 0.2):
         observed.ran(0.0, length - 0.2)
@@ -77,7 +77,7 @@ def test_what_was_seen_long_ago_counts_less():
     assert observed.estimate().surviving(3.0) > 0.9
 
 
-def test_memory_does_not_grow_with_what_was_seen():
+def test_memory_does_not_grow_with_the_observations():
     observed = watched(lognormal(200, 2.0, 0.5))
     sizes = []
     for _ in range(4):

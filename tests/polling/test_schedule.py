@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cometflux.errors import ConfigError
-from cometflux.polling.policy import LONGEST_INTERVAL, PollPolicy, check_seconds
+from cometflux.number_checks import check_seconds
+from cometflux.polling.policy import LONGEST_INTERVAL, PollPolicy
 from cometflux.polling.schedule import Schedule
 
 BAD_SECONDS = [0, -1, -0.0, math.nan, math.inf, -math.inf, 10**400, True, False, "1", None, [1], 1j]
@@ -16,10 +17,10 @@ BAD_SECONDS = [0, -1, -0.0, math.nan, math.inf, -math.inf, 10**400, True, False,
 
 @pytest.mark.parametrize("value", BAD_SECONDS, ids=repr)
 @pytest.mark.parametrize("name", ["floor", "ceiling", "patience"])
-def test_a_policy_refuses_what_is_no_length_of_time(name, value):
+def test_a_policy_refuses_a_value_that_is_not_a_length_of_time(name, value):
     with pytest.raises(ConfigError) as caught:
         PollPolicy(**{name: value})
-    assert f"{name}={value!r}: allowed is a number of seconds above 0, and at most 1000000000" == str(caught.value)
+    assert f"{name}={value!r}: must be a number of seconds above 0, and at most 1000000000" == str(caught.value)
 
 
 @pytest.mark.parametrize("value", [1, 0.001, 1e9])
@@ -30,16 +31,16 @@ def test_a_policy_takes_any_length_of_time(value):
 
 
 @pytest.mark.parametrize("value", [0, 0.99, -4, math.nan, math.inf, 1001, True, "4", None], ids=repr)
-def test_a_policy_refuses_what_is_no_number_of_questions(value):
+def test_a_policy_refuses_a_value_that_is_not_a_number_of_polls(value):
     with pytest.raises(ConfigError) as caught:
         PollPolicy(polls=value)
-    assert f"polls={value!r}: allowed is a number of questions from 1 to 1000" == str(caught.value)
+    assert f"polls={value!r}: must be a number of polls from 1 to 1000" == str(caught.value)
 
 
 def test_a_policy_refuses_a_floor_above_its_ceiling():
     with pytest.raises(ConfigError) as caught:
         PollPolicy(floor=31.0)
-    assert "floor=31.0: allowed is at most the ceiling, which is 30.0" == str(caught.value)
+    assert "floor=31.0: must be at most the ceiling, which is 30.0" == str(caught.value)
 
 
 def test_there_is_always_a_patience():
@@ -50,7 +51,7 @@ every = PollPolicy.every
 
 
 def times(schedule, poll, failures, start=0.0):
-    """Fail a question again and again; return the times between the questions."""
+    """Fail one poll after the other; return the gaps between them."""
     now, waits = start, []
     for _ in range(failures):
         schedule.fail(poll, now)
@@ -66,7 +67,7 @@ def first(schedule, now=0.0, **patience):
     return poll
 
 
-def test_the_first_question_waits_for_one_interval():
+def test_the_first_poll_waits_for_one_interval():
     schedule = Schedule(every(0.5))
     schedule.add("a", 10.0)
     assert 10.5 == schedule.next_due
@@ -75,12 +76,12 @@ def test_the_first_question_waits_for_one_interval():
     assert [] == schedule.pop_due(math.inf)
 
 
-def test_questions_that_fail_are_asked_ever_less_often_up_to_a_bound():
+def test_failing_polls_become_rarer_up_to_a_bound():
     schedule = Schedule(every(1.0, patience=1e6))
     assert [2, 4, 8, 16, 30, 30, 30] == times(schedule, first(schedule), 7)
 
 
-def test_a_thousand_failures_are_no_overflow():
+def test_a_thousand_failures_do_not_overflow():
     schedule = Schedule(every(0.5, patience=1e6))
     assert LONGEST_INTERVAL == times(schedule, first(schedule), 1100)[-1]
 
@@ -90,11 +91,11 @@ def test_an_interval_longer_than_the_bound_is_kept():
     assert [100, 100] == times(schedule, first(schedule), 2)
 
 
-def test_a_question_that_succeeds_forgets_the_failures():
+def test_a_poll_that_succeeds_resets_the_failures():
     schedule = Schedule(every(1.0))
     poll = first(schedule)
     times(schedule, poll, 3)
-    schedule.again(poll, 100.0, 100.0)
+    schedule.reschedule(poll, 100.0, 100.0)
     assert (101.0, 0) == (schedule.next_due, poll.failures)
 
 
@@ -114,7 +115,7 @@ def test_nothing_is_due_later_than_patience_lasts():
     assert 13.0 == schedule.next_due
 
 
-def test_a_question_may_be_put_off():
+def test_a_poll_may_be_delayed():
     schedule = Schedule(PollPolicy(patience=100.0))
     poll = first(schedule)
     schedule.put(poll, 50.0)
@@ -124,7 +125,7 @@ def test_a_question_may_be_put_off():
     assert 100.0 == schedule.next_due
 
 
-def test_what_is_due_at_the_same_time_is_asked_in_the_order_of_asking():
+def test_polls_due_at_the_same_time_keep_their_order():
     schedule = Schedule(every(0.5))
     for subject in "badc":
         schedule.add(subject, 0.0)
@@ -137,7 +138,7 @@ def test_an_empty_schedule_has_nothing_to_wait_for():
 
 
 @given(st.floats(1e-3, 1e4), st.floats(1e-3, 1e4), st.floats(0, 1e6), st.lists(st.booleans(), max_size=40))
-def test_a_question_is_neither_sooner_than_the_interval_nor_later_than_the_bound(interval, patience, start, fails):
+def test_a_poll_is_neither_sooner_than_the_interval_nor_later_than_the_bound(interval, patience, start, fails):
     schedule = Schedule(every(interval, patience=patience))
     poll, now = schedule.add("a", start), start
     for failed in fails:
@@ -147,11 +148,11 @@ def test_a_question_is_neither_sooner_than_the_interval_nor_later_than_the_bound
         assert soonest * (1 - 1e-12) <= due <= latest * (1 + 1e-12)
         now = max(now, due)
         assert [poll] == schedule.pop_due(now)
-        schedule.fail(poll, now) if failed else schedule.again(poll, now, now)
+        schedule.fail(poll, now) if failed else schedule.reschedule(poll, now, now)
 
 
 class ScheduleMachine(RuleBasedStateMachine):
-    """Against a list of due times: nothing is asked early, late, twice or never."""
+    """Compare with a list of due times: no poll is early, late, repeated or missing."""
 
     def __init__(self):
         super().__init__()
@@ -174,7 +175,7 @@ class ScheduleMachine(RuleBasedStateMachine):
     def again(self, data, failed):
         poll = self.taken.pop(data.draw(st.integers(0, len(self.taken) - 1)))
         failures = poll.failures + 1 if failed else 0
-        self.schedule.fail(poll, self.now) if failed else self.schedule.again(poll, self.now, self.now)
+        self.schedule.fail(poll, self.now) if failed else self.schedule.reschedule(poll, self.now, self.now)
         assert failures == poll.failures
         # Ages are counted from acceptance, so the last digit may differ.
         due = self.now + min(2.0**failures, 30.0) if failed else poll.began + ((self.now - poll.began) + 1.0)
@@ -215,7 +216,7 @@ def lognormal(chance, median, sigma):
 
 
 def make(schedule, count, draw, *, slots=16, now=0.0):
-    """Run *count* predictions of lengths that are drawn; return how many questions each took, and how late it was."""
+    """Run *count* predictions of drawn lengths; return the number of polls of each, and how late its end was seen."""
     polls, delays = [], []
     asked = {}
 
@@ -235,12 +236,12 @@ def make(schedule, count, draw, *, slots=16, now=0.0):
                 delays.append(late)
                 start()
             else:
-                schedule.again(poll, now, now)
+                schedule.reschedule(poll, now, now)
     schedule.pop_due(math.inf)
     return polls, delays
 
 
-def test_first_questions_are_spread_while_nothing_is_known():
+def test_first_polls_are_spread_while_nothing_is_known():
     schedule, dues = Schedule(PollPolicy()), []
     for number in range(40):
         schedule.add(number, 0.0)
@@ -252,7 +253,7 @@ def test_first_questions_are_spread_while_nothing_is_known():
 
 
 @pytest.mark.parametrize("polls", [2.0, 4.0, 10.0])
-def test_a_prediction_takes_as_many_questions_as_the_policy_says(polls):
+def test_a_prediction_takes_as_many_polls_as_the_policy_says(polls):
     chance = random.Random(1)
     schedule = Schedule(PollPolicy(polls=polls))
     make(schedule, 600, lambda: lognormal(chance, 3.0, 0.4))
@@ -261,7 +262,7 @@ def test_a_prediction_takes_as_many_questions_as_the_policy_says(polls):
 
 
 @pytest.mark.parametrize("sigma", [0.3, 0.6])
-def test_what_was_learned_finds_the_end_sooner_with_no_more_questions(sigma):
+def test_a_learned_timetable_finds_the_end_sooner_with_no_more_polls(sigma):
     chance = random.Random(2)
     fixed, fixed_delays = make(Schedule(every(0.5)), 2000, lambda: lognormal(chance, 2.0, sigma))
     schedule = Schedule(PollPolicy(polls=statistics.mean(fixed)))
@@ -284,7 +285,7 @@ def test_a_service_that_becomes_slower_or_faster_is_followed():
 
 
 def test_a_batch_that_fills_its_slots_at_once_learns_from_the_first_that_end():
-    """What was put off when nothing was known is asked after sooner once something is."""
+    """A poll that was planned before the first estimate comes sooner after it."""
     chance, schedule = random.Random(4), Schedule(PollPolicy())
     _, delays = make(schedule, 256, lambda: lognormal(chance, 0.4, 0.3), slots=256)
     _, fixed = make(Schedule(every(0.5)), 256, lambda: lognormal(chance, 0.4, 0.3), slots=256)
@@ -292,7 +293,7 @@ def test_a_batch_that_fills_its_slots_at_once_learns_from_the_first_that_end():
     assert statistics.mean(delays) < statistics.mean(fixed) / 3
 
 
-def test_a_question_that_failed_is_not_asked_sooner_for_what_is_learned():
+def test_a_failed_poll_is_not_brought_forward_by_a_new_estimate():
     schedule = Schedule(PollPolicy())
     failing = schedule.add("a", 0.0, model="m")
     schedule.pop_due(1.0)
@@ -330,7 +331,7 @@ def test_one_that_may_long_be_over_is_asked_after_at_once():
         st.tuples(st.sampled_from(["ran", "failed", "over"]), st.floats(-10, 4000), st.floats(-10, 10)), max_size=60
     )
 )
-def test_whatever_the_clock_does_the_next_question_is_within_the_bounds(steps):
+def test_whatever_the_clock_does_the_next_poll_is_within_the_bounds(steps):
     """A clock may jump, backwards too, and a prediction may take no time at all."""
     schedule, now = Schedule(PollPolicy()), 0.0
     poll = schedule.add("a", now, model="m")
@@ -341,7 +342,7 @@ def test_whatever_the_clock_does_the_next_question_is_within_the_bounds(steps):
             schedule.end(poll, now + jump)
             poll = schedule.add("a", now, model="m")
         elif what == "ran":
-            schedule.again(poll, now + jump, now)
+            schedule.reschedule(poll, now + jump, now)
         else:
             schedule.fail(poll, now)
         assert schedule.next_due <= max(poll.ends, now + 30.0)
@@ -352,7 +353,7 @@ def test_whatever_the_clock_does_the_next_question_is_within_the_bounds(steps):
 
 
 def ask_for(schedule, polls, seconds, most):
-    """Ask after what is due, *most* a second; return when each was asked after."""
+    """Make the due polls, *most* a second; return the times of each prediction's polls."""
     asked = {poll.subject: [] for poll in polls}
     free = 0.0
     while (due := schedule.next_due) is not None and due < seconds:
@@ -360,11 +361,11 @@ def ask_for(schedule, polls, seconds, most):
             now = free = max(due, free)
             free += 1 / most
             asked[poll.subject].append(now)
-            schedule.again(poll, now, now, most)
+            schedule.reschedule(poll, now, now, most)
     return asked
 
 
-def test_where_there_is_room_nothing_is_stretched():
+def test_below_the_rate_limit_no_gap_is_stretched():
     schedule = Schedule(PollPolicy.every(0.5))
     polls = [schedule.add(number, 0.0) for number in range(10)]
     asked = ask_for(schedule, polls, 60.0, 1000.0)
@@ -382,13 +383,13 @@ def test_where_fewer_may_be_asked_than_are_due_every_gap_is_stretched_alike(dema
     assert sum(counts) >= 0.8 * min(most, demand) * seconds, "and what may be asked is asked"
 
 
-def test_what_is_over_is_no_longer_counted():
+def test_a_prediction_that_is_over_is_no_longer_counted():
     schedule = Schedule(PollPolicy.every(1.0))
     polls = [schedule.add(number, 0.0) for number in range(100)]
     for poll in polls[1:]:
         schedule.pop_due(1.0)
         schedule.end(poll, 1.0)
-    schedule.again(polls[0], 1.0, 1.0, 1.0)
+    schedule.reschedule(polls[0], 1.0, 1.0, 1.0)
     assert 2.0 == schedule.next_due
 
 
@@ -398,7 +399,7 @@ def test_a_gap_is_stretched_by_as_much_as_is_due_too_much(most, due):
     polls = [schedule.add(number, 0.0) for number in range(100)]
     schedule.pop_due(1.0)
     for poll in polls:
-        schedule.again(poll, 1.0, 1.0)
+        schedule.reschedule(poll, 1.0, 1.0)
     schedule.pop_due(2.0)
-    schedule.again(polls[0], 2.0, 2.0, most)
+    schedule.reschedule(polls[0], 2.0, 2.0, most)
     assert due == pytest.approx(schedule.next_due)

@@ -140,14 +140,14 @@ def test_any_json_becomes_a_value_or_an_answer_error(value):
 @given(st.dictionaries(fields | broken_texts, broken_values | words | ids, max_size=8))
 @example({"id": "p1", "status": "failed", "error": {"a": "\ud800"}})
 @example({"id": "p1", "status": "failed", "error": ["\ud83d cut"]})
-def test_half_a_character_is_no_reason_to_lose_an_answer(value):
+def test_half_a_character_does_not_lose_a_response(value):
     load_any_way(body_of(value))
     created = load_created(body_of({**value, "id": "p1", "data": None}))
     assert "p1" == created.id
     assert dump_readable(created).encode()
 
 
-def test_an_id_is_found_beside_any_depth_of_nesting():
+def test_an_id_is_found_next_to_any_depth_of_nesting():
     # At some depth reading just works and writing the same no more.
     for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit()):
         body = b'{"id": "p1", "status": "failed", "error": %s}' % (b"[" * depth + b"]" * depth)
@@ -155,7 +155,7 @@ def test_an_id_is_found_beside_any_depth_of_nesting():
 
 
 @given(answers)
-def test_what_is_read_is_well_typed(value):
+def test_a_prediction_is_well_typed(value):
     try:
         prediction = load(value)
     except AnswerError:
@@ -170,7 +170,7 @@ def test_what_is_read_is_well_typed(value):
 
 
 @given(answers)
-def test_what_is_read_can_be_written_again(value):
+def test_a_prediction_can_be_written_again(value):
     try:
         prediction = load(value)
     except AnswerError:
@@ -192,13 +192,13 @@ def test_what_is_read_can_be_written_again(value):
     ],
     ids=repr,
 )
-def test_an_answer_that_is_no_object_is_told_so(value, kind):
-    assert f"the answer is {kind} where an object is expected" in refusal_of(value)
+def test_a_response_that_is_not_an_object_is_reported(value, kind):
+    assert f"the response is {kind}, not an object" in refusal_of(value)
     assert load_created(body_of(value)) is None
 
 
 def test_an_unreadable_answer_is_shown_in_part():
-    with pytest.raises(AnswerError, match=r"the answer is not JSON \(it begins with '<html> Bad gateway'\)"):
+    with pytest.raises(AnswerError, match=r"the response is not JSON \(it begins with '<html> Bad gateway'\)"):
         load_json(b"<html>\n  Bad gateway")
     with pytest.raises(AnswerError, match=r"it is empty"):
         load_json(b"")
@@ -207,7 +207,7 @@ def test_an_unreadable_answer_is_shown_in_part():
     assert len(str(caught.value)) < 200
 
 
-def test_a_byte_order_mark_is_no_part_of_the_answer():
+def test_a_byte_order_mark_is_ignored():
     assert "p1" == load_prediction(b"\xef\xbb\xbf" + body_of(FLAT), "p1").id
 
 
@@ -247,7 +247,7 @@ def test_an_id_and_a_status_are_enough():
 
 
 @pytest.mark.parametrize("data", [None, [], "x"], ids=repr)
-def test_a_data_field_that_is_no_object_is_no_envelope(data):
+def test_a_data_field_that_is_not_an_object_is_not_an_envelope(data):
     assert (URL,) == load(flat(data=data)).output
 
 
@@ -280,8 +280,8 @@ def test_a_status_is_read_in_both_vocabularies_and_any_case(word, status, spell)
 
 
 @pytest.mark.parametrize("word", [None, "", 5, True, ["succeeded"], {}], ids=repr)
-def test_an_answer_without_a_status_is_no_answer(word):
-    assert "the answer has no status" in refusal_of(flat(status=word))
+def test_a_response_without_a_status_is_an_error(word):
+    assert "the response has no status" in refusal_of(flat(status=word))
 
 
 @pytest.mark.parametrize(
@@ -419,7 +419,7 @@ def test_the_inner_status_wins():
 
 
 @pytest.mark.parametrize("inner", [None, "", [], "p1", 5], ids=repr)
-def test_an_envelope_around_nothing_still_tells_the_status(inner):
+def test_an_empty_envelope_still_has_the_status(inner):
     prediction = load(wrapped(inner, status="IN_PROGRESS", progress="30%"))
     assert ("p1", Status.PROCESSING, ()) == (prediction.id, prediction.status, prediction.output)
 
@@ -436,7 +436,7 @@ def test_the_inner_output_wins():
 # Whose answer it is.
 
 
-def test_the_number_of_a_row_is_no_id():
+def test_the_number_of_a_row_is_not_an_id():
     assert "p1" == load({"data": {"id": 4711, "status": "SUCCESS", "progress": "100%", "data": None}}).id
     assert load_created(body_of({"data": {"id": 4711, "status": "SUBMITTED", "progress": "0%"}})) is None
     assert load_created(body_of({"id": 4711, "status": "starting"})) is None
@@ -447,17 +447,17 @@ def test_the_number_of_a_row_is_no_id():
     [FLAT, {"data": FLAT}, wrapped(FLAT), wrapped(None), wrapped(flat(id=None))],
     ids=["flat", "under data", "wrapped", "task id alone", "task id around an answer without id"],
 )
-def test_an_answer_about_another_prediction_is_no_answer(answer):
-    assert "the answer is about prediction 'p1'" in refusal_of(answer, "p2")
+def test_a_response_about_another_prediction_is_an_error(answer):
+    assert "the response is about prediction 'p1'" in refusal_of(answer, "p2")
 
 
 @pytest.mark.parametrize("asked", ["p1", "task-9"])
-def test_an_answer_is_known_by_either_of_its_ids(asked):
+def test_a_response_may_carry_either_of_the_ids(asked):
     assert asked == load(wrapped(FLAT, task_id="task-9"), asked).id
 
 
 @pytest.mark.parametrize("missing", [None, "", 5], ids=repr)
-def test_an_answer_without_ids_is_about_what_was_asked(missing):
+def test_a_response_without_ids_is_about_the_polled_prediction(missing):
     assert "p1" == load(flat(id=missing)).id
 
 
@@ -533,7 +533,7 @@ RANK = {Status.STARTING: 0, Status.PROCESSING: 1, Status.SUCCEEDED: 2, Status.CA
 
 
 def life_stories(name):
-    """Return the predictions in the order in which the service told of them, by id."""
+    """Return the predictions by id, in the order in which the service reported them."""
     stories = {}
     for method, path, answer in recordings(name):
         if "predictions" not in path:
@@ -557,7 +557,7 @@ def test_every_recorded_answer_is_understood(name):
         assert sorted(ranks) == ranks
 
 
-def test_four_recorded_runs_side_by_side_are_told_apart():
+def test_four_recorded_runs_side_by_side_stay_separate():
     stories = life_stories("run__concurrently.yaml")
     assert 4 == len(stories)
     for story in stories.values():
@@ -622,7 +622,7 @@ def test_an_image_is_sent_as_a_data_uri_of_its_type(kind, media):
     [b"", b"GIF", b"RIFF\0\0\0\0WAVE", b"%PDF-1.7", b"<svg/>", b"BM" + bytes(64), b"\0\0\0\x1cftypavif", b"\x89PN"],
     ids=repr,
 )
-def test_bytes_that_are_no_image_are_refused(data):
+def test_bytes_that_are_not_an_image_are_refused(data):
     assert media_type(data) is None
     assert "image" == refused(image=data).field
     assert "images" == refused(images=[picture("PNG"), data]).field
@@ -632,7 +632,7 @@ def test_the_largest_image_is_eight_mebibytes():
     data = picture("PNG").ljust(LARGEST_IMAGE_INPUT, b"\0")
     assert sent(image=data)
     error = refused(image=data + b"\0")
-    assert "image: a value of 8388609 bytes was given; the most that is sent with a job is 8 MiB" in str(error)
+    assert "image: a value of 8388609 bytes was given; at most 8 MiB are sent with a job" in str(error)
 
 
 @pytest.mark.parametrize("value", [Path("cat.png"), [Path("cat.png")], {"a": Path("cat.png")}], ids=repr)
@@ -663,7 +663,7 @@ plain_values = st.recursive(
 
 
 @given(st.dictionaries(st.text(), plain_values, max_size=5))
-def test_what_is_sent_is_what_was_given(values):
+def test_the_input_is_sent_as_given(values):
     assert values == load_json(dump_body(Job(model=MODEL, input=values)))["input"]
 
 
@@ -807,7 +807,7 @@ TORN = {
 
 @pytest.mark.parametrize(("answer", "name"), TORN.values(), ids=list(TORN))
 @pytest.mark.parametrize("indent", [None, 2])
-def test_an_id_is_salvaged_from_an_answer_cut_at_any_byte_behind_it(answer, name, indent):
+def test_an_id_is_salvaged_from_a_response_cut_anywhere_after_it(answer, name, indent):
     body = json.dumps(answer, indent=indent, ensure_ascii=False).encode()
     there = body.index(b'"abc"') + len(b'"abc"')
     found = [load_torn(body[:cut]) for cut in range(len(body) + 1)]
@@ -847,7 +847,7 @@ def test_an_input_that_the_service_repeats_is_that_of_the_job():
     given = {"prompt": "a boat"}
     answer = b'{"id": "p1", "status": "starting", "input": {"prompt": "a boat"}}'
     assert load_created(answer, given).input is given
-    assert load_prediction(answer, "p1", given=given).input is given
+    assert load_prediction(answer, "p1", known_input=given).input is given
 
 
 def test_an_input_that_the_service_changed_is_kept_as_it_says():
@@ -855,7 +855,7 @@ def test_an_input_that_the_service_changed_is_kept_as_it_says():
     assert {"prompt": "a boat", "seed": 1} == load_created(answer, {"prompt": "a boat"}).input
 
 
-def test_the_names_in_the_answers_are_kept_once():
+def test_the_names_in_the_responses_are_kept_once():
     answer = b'{"id": "p1", "status": "starting", "model": "a/b", "a name": {"another name": 1}}'
     one, other = load_created(answer), load_created(answer)
     assert {"a name": {"another name": 1}} == one.extra

@@ -54,14 +54,14 @@ def gateway(message, code="", **more):
 
 
 def refusal_of(response, now=NOW):
-    """Return what a submission so answered ends in."""
+    """Return the error of a submission with this response."""
     with pytest.raises(CometfluxError) as caught:
         read_created(response, now)
     return caught.value
 
 
 def trouble_of(response, asked="p1"):
-    """Return what a question so answered ends in."""
+    """Return the error of a poll with this response."""
     with pytest.raises(CometfluxError) as caught:
         read_prediction(response, asked, NOW)
     return caught.value
@@ -120,12 +120,12 @@ def test_an_id_means_that_it_was_accepted(status, cut, headers):
     assert ("p1", Status.STARTING) == (created.id, created.status)
 
 
-def test_an_id_beside_an_error_is_an_id_all_the_same():
+def test_an_id_next_to_an_error_still_counts():
     assert "p1" == read_created(answer(500, {**gateway("timeout", "invalid_request"), "id": "p1"}), NOW).id
 
 
 @pytest.mark.parametrize("odd", ["../models", "a/b", "p 1", "a\n", "-", "x" * 300, "é"], ids=lambda odd: repr(odd)[:20])
-def test_an_id_that_cannot_be_asked_after_is_no_proof_of_a_refusal(odd):
+def test_an_id_that_cannot_be_polled_does_not_prove_a_refusal(odd):
     error = refusal_of(answer(201, {"id": odd, "status": "starting"}))
     assert type(error) is UnknownSubmissionError
     assert error.money is Money.UNKNOWN
@@ -188,7 +188,7 @@ def test_a_refusal_is_read_in_every_form(status, kind, form):
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 422, 500, 503])
-def test_a_model_that_is_not_there_is_told_from_its_code(status):
+def test_a_missing_model_is_recognized_by_its_code(status):
     words = "no available channel for group default and model X (distributor) (request id: 2026abc)"
     error = refusal_of(answer(status, gateway(words, "model_not_found")))
     assert (ModelNotFoundError, Money.REJECTED, "model_not_found") == (type(error), error.money, error.code)
@@ -212,7 +212,7 @@ def test_a_plain_refusal_that_comes_as_another_status_is_a_refusal(status, body)
 def test_a_redirect_is_a_refusal_by_somebody_else(status, body):
     error = refusal_of(answer(status, body, {"location": "https://example.com/", **HTML}))
     assert (RejectedError, Money.REJECTED, True) == (type(error), error.money, error.is_foreign)
-    assert f"the service answered with a redirect (HTTP {status}); the base URL is probably wrong" == error.message
+    assert f"the response is a redirect (HTTP {status}); the base URL is probably wrong" == error.message
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_without_an_id_or_a_refusal_nothing_is_known(status, body, headers):
     assert error.evidence in str(error)
 
 
-def test_the_evidence_tells_the_type_and_how_the_answer_broke_off():
+def test_the_evidence_has_the_type_and_how_the_response_broke_off():
     error = refusal_of(answer(201, b'{"id": "p', JSON, "the connection was lost"))
     assert "HTTP 201, application/json, the connection was lost" == error.evidence
 
@@ -291,7 +291,7 @@ def test_the_services_own_words_are_passed_on():
     [(PAGE, HTML), (PAGE, {}), (b"\r\n " + PAGE, {"content-type": "application/octet-stream"}), (b"", HTML)],
     ids=["page", "untyped page", "mistyped page", "empty page"],
 )
-def test_a_web_page_where_the_api_should_be_is_somebody_elses(status, is_foreign, body, headers):
+def test_a_web_page_instead_of_the_api_is_foreign(status, is_foreign, body, headers):
     assert is_foreign is refusal_of(answer(status, body, headers)).is_foreign
 
 
@@ -324,7 +324,7 @@ responses = st.builds(answer, st.integers(200, 599), bodies, headers, st.none() 
 
 
 def end_of(read, *args):
-    """Return what comes of an answer: a prediction, or an error of this package and of no other kind."""
+    """Return the prediction, or the error; any error must be one of this package."""
     try:
         return read(*args)
     except CometfluxError as error:
@@ -345,7 +345,7 @@ def test_any_answer_to_a_submission_is_an_id_a_refusal_or_unknown(response):
 
 
 @given(responses)
-def test_any_answer_to_a_question_is_a_prediction_or_an_error_that_leaves_it_paid(response):
+def test_any_response_to_a_poll_is_a_prediction_or_an_error_that_says_accepted(response):
     end = end_of(read_prediction, response, "p1", NOW)
     if isinstance(end, CometfluxError):
         assert isinstance(end, RejectedError | AnswerError)
@@ -356,7 +356,7 @@ def test_any_answer_to_a_question_is_a_prediction_or_an_error_that_leaves_it_pai
 
 @pytest.mark.parametrize("detail", [r'["\ud800"]', r'"\ud800"', r'{"a": "\udfff"}'])
 @pytest.mark.parametrize("status", [422, 429, 500, 503])
-def test_half_a_character_in_a_refusal_is_no_reason_to_break(status, detail):
+def test_half_a_character_in_a_refusal_does_not_break_reading(status, detail):
     error = refusal_of(answer(status, f'{{"detail": {detail}}}'.encode(), PROBLEM))
     assert str(error).encode()
 
@@ -365,7 +365,7 @@ def test_half_a_character_in_a_refusal_is_no_reason_to_break(status, detail):
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
-def test_a_question_is_answered_with_a_prediction(status):
+def test_the_response_to_a_poll_is_a_prediction(status):
     prediction = read_prediction(answer(status, {"id": "p1", "status": "processing"}), "p1", NOW)
     assert ("p1", Status.PROCESSING) == (prediction.id, prediction.status)
 
@@ -379,18 +379,18 @@ def test_a_question_is_answered_with_a_prediction(status):
     ],
 )
 @pytest.mark.parametrize("body", [PAGE, b"", {"detail": "no luck"}, PREDICTION], ids=["page", "empty", "json", "id"])
-def test_a_question_that_is_refused_says_nothing_about_the_money(status, kind, body):
+def test_a_refused_poll_does_not_change_the_money(status, kind, body):
     error = trouble_of(answer(status, body, HTML if body == PAGE else None))
     assert type(error) is kind
     assert (Money.ACCEPTED, "p1", status) == (error.money, error.prediction_id, error.status)
     assert str(error).endswith("; the prediction is paid for (id p1)")
 
 
-def test_an_id_the_service_does_not_know_yet_is_no_missing_model():
+def test_an_id_the_service_does_not_know_yet_is_not_a_missing_model():
     assert type(trouble_of(answer(404, gateway("no such task", "model_not_found")))) is RejectedError
 
 
-def test_a_question_learns_how_long_to_wait():
+def test_a_refused_poll_says_how_long_to_wait():
     body = {"detail": "Request was throttled.", "status": 429, "retry_after": 5}
     assert 5.0 == trouble_of(answer(429, body)).retry_after
 
@@ -399,7 +399,7 @@ def test_a_question_learns_how_long_to_wait():
 def test_an_answer_that_broke_off_is_asked_for_again(body):
     error = trouble_of(answer(200, body, JSON, "the connection was lost"))
     assert (AnswerError, "p1", Money.ACCEPTED) == (type(error), error.prediction_id, error.money)
-    assert "the answer broke off: the connection was lost" in str(error)
+    assert "the response broke off: the connection was lost" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -407,7 +407,7 @@ def test_an_answer_that_broke_off_is_asked_for_again(body):
     [PAGE, b"", b"{}", b"null", {"id": "p2", "status": "starting"}],
     ids=["page", "empty", "{}", "null", "other"],
 )
-def test_an_answer_nobody_can_read_is_no_end(body):
+def test_an_unreadable_response_does_not_end_a_prediction(body):
     assert (AnswerError, Money.ACCEPTED) == (type(error := trouble_of(answer(200, body))), error.money)
 
 
@@ -562,11 +562,11 @@ def test_a_429_that_names_no_time_is_waited_out_until_the_reset():
         *(("1", bad, None) for bad in ("", "-1", "1.5", "nan", "\u0661", "soon")),
     ],
 )
-def test_how_many_requests_remain_is_read_where_it_is_told_in_digits(remaining, reset, allowance):
+def test_the_number_of_remaining_requests_is_read_if_it_is_in_digits(remaining, reset, allowance):
     assert allowance == read_allowance({"ratelimit-remaining": remaining, "ratelimit-reset": reset})
 
 
-def test_most_answers_do_not_tell_how_many_requests_remain():
+def test_most_responses_do_not_say_how_many_requests_remain():
     assert read_allowance({}) is None
     assert read_allowance({"ratelimit-remaining": "5"}) is None
 
@@ -620,7 +620,7 @@ POST, GET = Request("POST", "/models/a/b/predictions", b"{}"), Request("GET", "/
     ],
     ids=repr,
 )
-def test_only_what_is_free_of_risk_is_repeated(error, post, get):
+def test_only_requests_without_risk_are_retried(error, post, get):
     assert post is may_retry(POST, error)
     assert get is may_retry(GET, error)
 
@@ -660,7 +660,7 @@ def test_no_answer_but_429_is_ever_repeated(response):
     ],
     ids=lambda value: f"{value.status}-{value.body[:24]!r}" if isinstance(value, Response) else str(value),
 )
-def test_an_answer_that_dooms_the_next_stops_submission(response, stops):
+def test_only_a_refusal_of_every_submission_stops_submission(response, stops):
     assert stops is stops_submission(refusal_of(response))
 
 

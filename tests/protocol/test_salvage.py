@@ -1,4 +1,4 @@
-"""The id of a paid prediction is read from whatever came of the answer, however the answer broke off."""
+"""The id of a paid prediction is read from a response that broke off, wherever and however it did."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ FORMS = {
 
 
 def end_of_id(body):
-    """Return where the id is whole: behind its closing quote."""
+    """Return the position after the id's closing quote, where the id is complete."""
     return body.index(f'"{ID}"'.encode()) + len(ID) + 2
 
 
@@ -88,7 +88,7 @@ def test_an_input_nested_deeper_than_anyone_nests_hides_no_id_before_it():
 
 
 @pytest.mark.parametrize("more", [b"garbage", b", and more", b'{"id":"evil"}', b"}]}", b'"', b"\r\n0\r\n"])
-def test_what_stands_behind_the_end_changes_nothing(more):
+def test_text_after_the_end_changes_nothing(more):
     assert ID == load_torn(b'{"id":"vgcm4p","input":{"prompt":"x"}}' + more)
 
 
@@ -154,7 +154,7 @@ def cut_answer(head, rest, how, is_at_once):
 @pytest.mark.parametrize("how", ["close", "reset", "stall"])
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
 @pytest.mark.parametrize("answer", SHORT.values(), ids=SHORT)
-async def test_an_answer_cut_at_any_byte_behind_its_id_shows_it(answer, framing, how, is_at_once):
+async def test_a_response_cut_anywhere_after_its_id_shows_it(answer, framing, how, is_at_once):
     body = json.dumps(answer, separators=(",", ":")).encode()
     head, parts = frame(body, framing)
     wire = b"".join(part for part, _ in parts)
@@ -213,7 +213,7 @@ async def test_a_broken_chunk_is_not_waited_for():
 
 @pytest.mark.usefixtures("parser")
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-async def test_one_byte_behind_the_end_does_not_take_a_whole_answer_with_it(framing):
+async def test_one_byte_after_the_end_does_not_lose_a_whole_response(framing):
     body = json.dumps(SHORT["enveloped"]).encode()
     head, parts = frame(body, framing)
     wire = b"".join(part for part, _ in parts)
@@ -275,7 +275,7 @@ async def session(service):
 
 
 @pytest.mark.parametrize("is_wrapped", [False, True], ids=["flat", "enveloped"])
-async def test_a_salvaged_id_counts_once_the_service_has_told_of_it(service, session, is_wrapped):
+async def test_a_salvaged_id_counts_once_the_service_confirms_it(service, session, is_wrapped):
     service.fail("torn", after=True)
     if is_wrapped:
         service.fail("wrapped", times=100)
@@ -305,6 +305,6 @@ async def test_an_id_that_was_cut_is_not_asked_after(service, session):
 
 
 @pytest.mark.parametrize(("commas", "found"), [(1_000, "abc"), (200_000, None)])
-def test_an_id_behind_a_hundred_thousand_parts_is_not_looked_for(commas, found):
+def test_an_id_after_a_hundred_thousand_parts_is_not_searched(commas, found):
     body = b'{"input": {"x": [' + b"1," * commas + b'1]}, "id": "abc", "status": "star'
     assert found == load_torn(body)

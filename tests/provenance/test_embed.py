@@ -60,7 +60,7 @@ def moving(kind, mode="RGBA"):
 
 
 def decoded(data):
-    """All that a decoder makes of a file, but for what was put in."""
+    """The decoded content of a file, without the embedded record."""
     with Image.open(io.BytesIO(data)) as image:
         frames = [
             (frame.mode, frame.size, frame.tobytes(), frame.getpalette()) for frame in ImageSequence.Iterator(image)
@@ -70,7 +70,7 @@ def decoded(data):
 
 
 def check(data, told=None, **values):
-    """See that an image takes a record and stays what it was; return it."""
+    """Check that embedding a record leaves the image the same; return the new image."""
     told = record(**values) if told is None else told
     grown = embed(data, told)
     assert {"embedded": True} == grown.note
@@ -113,7 +113,7 @@ def test_an_animation_stays_whole(kind, mode):
     check(moving(kind, mode))
 
 
-def test_the_header_of_an_extended_webp_tells_of_the_block_and_of_what_it_told_before():
+def test_the_header_of_an_extended_webp_announces_the_block_and_keeps_its_other_flags():
     animated, transparent, has_exif = 0x02, 0x10, 0x08
     assert animated | transparent | has_exif == check(moving("WEBP"))[20]
 
@@ -123,7 +123,7 @@ def test_a_webp_that_asks_to_be_scaled_is_left_as_it_is():
     # The two bits above a width say how to scale it; piexif takes them for part of the width.
     data[27] |= 0x40
     Image.open(io.BytesIO(data)).load()
-    refused(bytes(data), "its structure is unusual, and it could have been harmed")
+    refused(bytes(data), "its structure is unusual, and embedding could have damaged it")
 
 
 @pytest.mark.parametrize("size", [(16383, 1), (1, 16383)], ids=str)
@@ -142,7 +142,7 @@ def test_profile_and_resolution_stay(kind):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_what_stands_behind_the_end_stays_there(kind):
+def test_bytes_after_the_end_stay_there(kind):
     tail = b"behind the end" * 9
     assert check(picture(kind) + tail).endswith(tail)
 
@@ -214,7 +214,7 @@ def test_fields_that_nobody_knows_stay_in_either_order_of_bytes(kind, prompt):
         assert {0xC001: 5, 0xFDE8: 6} == {tag: value for tag, value in image.getexif().items() if tag != 0x8769}
 
 
-def test_a_comment_stands_behind_its_directory():
+def test_a_comment_comes_after_its_directory():
     block = exif.make("a text")
     with Image.open(io.BytesIO(picture("JPEG", exif=exif.HEAD + block))) as image:
         assert {0x9286: b"ASCII\0\0\0a text"} == image.getexif().get_ifd(0x8769)
@@ -316,7 +316,7 @@ def test_a_jpeg_of_unusual_structure_is_left_as_it_is(put, where):
 
 
 def test_a_prompt_that_a_jpeg_has_no_room_for_leaves_it_as_it_is():
-    refused(picture("JPEG"), "the record is longer than the 64 KiB that a JPEG has room for", record("x" * 100_000))
+    refused(picture("JPEG"), "the record is longer than 64 KiB, the limit in a JPEG", record("x" * 100_000))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
@@ -329,7 +329,7 @@ def test_a_record_of_more_than_a_mebibyte_is_left_out(kind):
     refused(picture(kind), "the record is longer than 1 MiB", record("x" * 2**20))
 
 
-def test_where_there_is_no_room_for_the_logs_they_are_left_out():
+def test_if_there_is_no_room_for_the_logs_they_are_left_out():
     told = record()
     told["prediction"]["logs"] = "x" * 70_000
     grown = embed(picture("JPEG"), told)
@@ -351,23 +351,23 @@ def test_at_the_limit_of_a_segment_it_fits_or_is_refused(length):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_record_that_could_not_be_read_again_is_left_out(kind):
-    refused(picture(kind), "its structure is unusual, and it could have been harmed", {"prediction": {}})
+    refused(picture(kind), "its structure is unusual, and embedding could have damaged it", {"prediction": {}})
 
 
 def test_a_gif_takes_none():
-    refused(picture("GIF", "P"), "a GIF takes none")
+    refused(picture("GIF", "P"), "a GIF cannot hold a record")
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n"[:7]])
-def test_what_is_no_image_takes_none(data):
-    refused(data, "it is no image")
+def test_bytes_that_are_not_an_image_hold_no_record(data):
+    refused(data, "it is not an image")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_part_of_an_image_takes_none(kind):
     data = picture(kind)
     for end in range(16, len(data) - 12, 97):
-        refused(data[:end], "it is not whole")
+        refused(data[:end], "it is not complete")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
@@ -387,8 +387,8 @@ def signed(kind):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_what_is_signed_keeps_its_signature(kind):
-    refused(signed(kind), "it is signed (C2PA), and with a change the signature would not hold")
+def test_a_signed_image_keeps_its_signature(kind):
+    refused(signed(kind), "it is signed (C2PA), and a change would break the signature")
 
 
 def test_chunks_in_front_of_a_header_are_left_as_they_are():

@@ -50,6 +50,6 @@ def test_a_prompt_is_left_as_it_is():
     assert {"prompt": "/imagine a boat", "negative_prompt": "/no fog"} == shown
 
 
-def test_what_stands_beside_an_image_about_its_file_is_left_out():
+def test_the_sidecars_facts_about_the_file_are_left_out():
     shown = portable_record({**record(), "file": "a.png", "sha256": "0" * 64, "embedded": True})
     assert {"key", "index", "model", "input", "prediction"} == set(shown)

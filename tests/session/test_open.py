@@ -270,14 +270,14 @@ def test_a_proxy_that_is_none_is_refused(proxy):
 
 @pytest.mark.parametrize("most", [0, -1, True, 1.0, "64", None], ids=repr)
 def test_a_session_holds_at_least_one_prediction(most):
-    assert f"max_pending={most!r}: allowed is a whole number from 1" == refusal_of(
+    assert f"max_pending={most!r}: must be a whole number from 1" == refusal_of(
         open_session, api_key=KEY, max_pending=most
     )
 
 
 @pytest.mark.parametrize("most", [0, -1, True, 1.0, "64", None], ids=repr)
 def test_an_output_of_a_byte_at_least_is_read(most):
-    assert f"largest_output={most!r}: allowed is a whole number from 1" == refusal_of(
+    assert f"largest_output={most!r}: must be a whole number from 1" == refusal_of(
         open_session, api_key=KEY, largest_output=most
     )
 

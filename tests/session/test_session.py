@@ -64,8 +64,8 @@ class Slow:
         await asyncio.sleep(self._after)
         return response
 
-    async def ask(self, request):
-        return await self._inner.ask(request)
+    async def send(self, request):
+        return await self._inner.send(request)
 
     async def download(self, url):
         return await self._inner.download(url)
@@ -88,7 +88,7 @@ class Timed:
         self.ends.append(now() + self.lengths[len(self.ends)])
         return Response(status=201, body=b'{"id": "p%d", "status": "starting"}' % (len(self.ends) - 1))
 
-    async def ask(self, request):
+    async def send(self, request):
         name = request.path.rpartition("/")[2]
         is_over = now() >= self.ends[int(name[1:])]
         body = {"id": name} | ({"status": "succeeded", "output": "https://x"} if is_over else {"status": "processing"})
@@ -146,7 +146,7 @@ async def test_thousands_of_slots_are_not_thousands_of_tasks():
         return await answer(request)
 
     transport.submit = functools.partial(slowly, answer=transport.submit, seconds=0.1)
-    transport.ask = functools.partial(slowly, answer=transport.ask, seconds=1.0)
+    transport.send = functools.partial(slowly, answer=transport.send, seconds=1.0)
     async with Session(transport, max_pending=4000, poll_policy=PollPolicy.every(5.0)) as session:
         assert 4000 == len(await outcomes_of(session.generate(prompts(4000))))
     assert most < 1000
@@ -563,9 +563,9 @@ async def test_a_prediction_may_be_filed_under_one_id_and_answer_by_another(serv
             body = json.dumps({"code": "success", "data": {"id": 7, "task_id": "task-1", "data": inner}}).encode()
             return Response(status=200, body=body)
 
-        async def ask(self, request):
+        async def send(self, request):
             assert "/predictions/task-1" == request.path
-            return await super().ask(Request("GET", f"/predictions/{self.inner_id}"))
+            return await super().send(Request("GET", f"/predictions/{self.inner_id}"))
 
     async with Session(Filed(service, 0, 0)) as session:
         prediction = await session.run("x")
@@ -697,7 +697,7 @@ async def test_where_a_limit_of_questions_binds_all_are_asked_less_often_and_non
         async def submit(self, request):
             return Response(status=201, body=json.dumps({"id": f"p{len(asked)}", "status": "starting"}).encode())
 
-        async def ask(self, request):
+        async def send(self, request):
             asked[request.path].append(now())
             body = {"id": request.path.rpartition("/")[2], "status": "processing"}
             return Response(status=200, body=json.dumps(body).encode())
@@ -1014,9 +1014,9 @@ class Watched(Slow):
         self.sent.append(now())
         return await super().submit(request)
 
-    async def ask(self, request):
+    async def send(self, request):
         self.asked.append(now())
-        return await super().ask(request)
+        return await super().send(request)
 
     async def download(self, url):
         await asyncio.sleep(self._download)
@@ -1093,12 +1093,12 @@ async def test_no_more_questions_are_in_flight_than_an_ordinary_machine_has_sock
     class Crowded(Watched):
         in_flight = most = 0
 
-        async def ask(self, request):
+        async def send(self, request):
             self.in_flight += 1
             self.most = max(self.most, self.in_flight)
             try:
                 await asyncio.sleep(5)
-                return await super().ask(request)
+                return await super().send(request)
             finally:
                 self.in_flight -= 1
 
@@ -1111,8 +1111,8 @@ async def test_no_more_questions_are_in_flight_than_an_ordinary_machine_has_sock
 
 async def test_a_transport_that_gives_a_question_up_is_asked_again(service):
     class GivesUp(Watched):
-        async def ask(self, request):
-            response = await super().ask(request)
+        async def send(self, request):
+            response = await super().send(request)
             if len(self.asked) == 1:
                 raise asyncio.CancelledError
             return response
@@ -1223,7 +1223,7 @@ async def test_an_observer_is_told_the_whole_life_of_a_job(service, tmp_path):
     assert ["Submitted", "Accepted", *["Polled"] * names.count("Polled"), "Saved", "Ended"] == names
 
 
-@pytest.mark.parametrize("moment", ["submit", "ask", "download"])
+@pytest.mark.parametrize("moment", ["submit", "send", "download"])
 async def test_a_transport_that_breaks_ends_the_job_in_a_named_way(service, tmp_path, moment, caplog):
     class Broken(Slow):
         def __init__(self, service):
@@ -1237,7 +1237,7 @@ async def test_a_transport_that_breaks_ends_the_job_in_a_named_way(service, tmp_
     setattr(Broken, moment, broken)
     async with Session(Broken(service), poll_policy=PollPolicy(patience=10)) as session:
         (outcome,) = await outcomes_of(session.generate(["x"], save_to=tmp_path))
-    expected = {"submit": OutcomeKind.UNKNOWN, "ask": OutcomeKind.DETACHED, "download": OutcomeKind.SUCCEEDED}
+    expected = {"submit": OutcomeKind.UNKNOWN, "send": OutcomeKind.DETACHED, "download": OutcomeKind.SUCCEEDED}
     assert expected[moment] is outcome.kind
     assert not outcome.ok
     assert "ZeroDivisionError" in str(outcome.error)

@@ -1,4 +1,4 @@
-"""Templates with plain names: what they take, what they make, and what they refuse."""
+"""Templates with plain names: their values, their results and their errors."""
 
 import pytest
 from hypothesis import given
@@ -34,11 +34,11 @@ def test_names_in_braces_become_values(text, values, expected):
     assert expected == Template.parse(text).fill(values)
 
 
-def test_what_is_put_in_is_not_read_again():
+def test_a_value_is_not_parsed_as_a_template():
     assert "a {b}" == fill("a {animal}", animal="{b}", b="x")
 
 
-def test_the_names_are_told_once_each_in_their_order():
+def test_the_names_are_listed_once_each_in_order():
     assert ("b", "a") == Template.parse("{b}{a}{b}").names
 
 
@@ -59,18 +59,16 @@ def test_the_names_are_told_once_each_in_their_order():
         "{a-}",
     ],
 )
-def test_nothing_but_a_name_stands_between_braces(slot):
-    assert refusal(slot, a="x").endswith(
-        "is no name: only that of a column stands in braces; write {{ and }} for braces"
-    )
+def test_anything_but_a_name_in_braces_is_refused(slot):
+    assert refusal(slot, a="x").endswith("is not a column name; write {{ and }} for literal braces")
 
 
 @pytest.mark.parametrize(("text", "brace"), [("a {", "{"), ("} a", "}"), ("{{a}", "}"), ("{a {b}", "{")])
-def test_a_brace_that_stands_alone_is_refused(text, brace):
-    assert f"a brace stands alone; write {brace}{brace} for the brace itself" == refusal(text, a="x", b="y")
+def test_an_unmatched_brace_is_refused(text, brace):
+    assert f"unmatched brace; write {brace}{brace} for a literal brace" == refusal(text, a="x", b="y")
 
 
-def test_what_is_wrong_is_told_with_its_line():
+def test_a_mistake_is_reported_with_its_line():
     with pytest.raises(TemplateError) as caught:
         Template.parse("a\nb {x.y}")
     assert 2 == caught.value.line
@@ -79,25 +77,25 @@ def test_what_is_wrong_is_told_with_its_line():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"animals": "x"}, "the template takes {animal}, and there is none; did you mean {animals}?"),
-        ({"Animal": "x"}, "the template takes {animal}, and there is none; did you mean {Animal}?"),
-        ({"seed": 1, "key": "k"}, "the template takes {animal}, and there is none; what there is: seed, key"),
-        ({}, "the template takes {animal}, and there is none; what there is: nothing"),
+        ({"animals": "x"}, "the template uses {animal}, which does not exist; did you mean {animals}?"),
+        ({"Animal": "x"}, "the template uses {animal}, which does not exist; did you mean {Animal}?"),
+        ({"seed": 1, "key": "k"}, "the template uses {animal}, which does not exist; known names: seed, key"),
+        ({}, "the template uses {animal}, which does not exist; known names: none"),
     ],
 )
-def test_a_name_without_a_value_is_told_with_the_one_that_may_be_meant(values, expected):
+def test_a_name_without_a_value_is_reported_with_the_closest_name(values, expected):
     assert expected == refusal("a {animal}", **values)
 
 
 @pytest.mark.parametrize(
     "value", [[1], {"a": 1}, None, float("nan"), b"x", object()], ids=lambda value: type(value).__name__
 )
-def test_only_texts_and_numbers_are_put_in(value):
+def test_only_texts_and_numbers_are_filled_in(value):
     assert "{a} is neither text nor a number here" == refusal("{a}", a=value)
 
 
-def test_a_text_that_is_no_prompt_any_more_is_refused_before_it_is_made():
-    expected = f"the text would have {10**11} characters, and at most {LONGEST} are made"
+def test_a_text_that_is_too_long_is_refused_before_it_is_made():
+    expected = f"the text would have {10**11} characters, and at most {LONGEST} are allowed"
     assert expected == refusal("{a}" * 10**5, a="x" * 10**6)
 
 
@@ -107,7 +105,7 @@ _names = st.from_regex(r"[a-z]{1,3}", fullmatch=True)
 
 
 @given(st.lists(st.text() | _names.map(lambda name: (name,))), st.dictionaries(_names, st.text()))
-def test_a_template_says_what_its_parts_say(parts, values):
+def test_a_filled_template_is_the_sum_of_its_parts(parts, values):
     texts = [part if isinstance(part, str) else values.get(part[0]) for part in parts]
     written = "".join(
         part.replace("{", "{{").replace("}", "}}") if isinstance(part, str) else f"{{{part[0]}}}" for part in parts

@@ -1,4 +1,4 @@
-"""Dataframes and Parquet: whatever library made them, they become jobs, or one error with rows."""
+"""Dataframes of any library and Parquet files become jobs, or one error that names the rows."""
 
 import asyncio
 import datetime
@@ -26,7 +26,7 @@ EXPECTED = [{"prompt": "a fox", "seed": 1, "aspect_ratio": "16:9"}, {"prompt": "
 
 
 class OnlyArray:
-    """A library that offers its rows as one array, and as nothing else."""
+    """A library that offers its rows only as one array."""
 
     def __init__(self, batch):
         self._batch = batch
@@ -36,7 +36,7 @@ class OnlyArray:
 
 
 class Broken:
-    """A library that fails as it hands its rows over."""
+    """A library that fails when its rows are read."""
 
     def __arrow_c_stream__(self, requested_schema=None):
         raise KeyError("lost")
@@ -66,16 +66,16 @@ def parquet(path, rows):
     return path
 
 
-# What is read.
+# Reading.
 
 
 @pytest.mark.parametrize("make", TABLES.values(), ids=TABLES)
-def test_the_same_rows_are_the_same_jobs_whatever_library_holds_them(make):
+def test_the_same_rows_are_the_same_jobs_in_every_library(make):
     assert EXPECTED == inputs(make(ROWS))
 
 
 def test_a_relation_of_duckdb_is_read_like_a_dataframe():
-    """In a process of its own: at the end of one that tests, DuckDB complains of what pytest still holds."""
+    """In its own process, because at the end of pytest DuckDB complains of objects that pytest still holds."""
     script = (
         "import duckdb\nfrom cometflux.sources import SourceError, read_jobs\n"
         "with duckdb.connect() as held:\n"
@@ -124,7 +124,7 @@ def test_a_list_of_images_is_one_value():
     )
 
 
-def test_what_an_index_of_pandas_adds_is_no_column():
+def test_the_index_of_pandas_is_not_a_column():
     frame = pd.DataFrame({"prompt": ["a", "b", "c"]}, index=[3, 4, 9])
     assert [{"prompt": "a"}, {"prompt": "c"}] == inputs(frame[frame.prompt != "b"])
 
@@ -133,19 +133,19 @@ def test_rows_without_a_value_are_left_out():
     assert [{"prompt": "b"}] == inputs(pa.table({"prompt": [None, "b", " "]}))
 
 
-def test_a_template_makes_the_prompts_of_a_table_that_has_none():
+def test_a_template_makes_the_prompts_of_a_table_without_prompts():
     frame = pd.DataFrame({"animal": ["fox", "owl"], "place": ["a tram", "Rome"], "seed": [1, 2]})
     expected = [{"prompt": "a fox in a tram", "seed": 1}, {"prompt": "a owl in Rome", "seed": 2}]
     assert expected == inputs(frame, template="a {animal} in {place}")
 
 
-def test_a_template_may_take_the_prompt_itself_and_a_parameter():
+def test_a_template_may_use_the_prompt_itself_and_a_parameter():
     assert [{"prompt": "a fox, ink, 3", "seed": 3}] == inputs(
         pa.table({"prompt": ["a fox"], "style": ["ink"], "seed": [3]}), template="{prompt}, {style}, {seed}"
     )
 
 
-def test_parameters_hold_for_rows_without_one():
+def test_parameters_apply_to_rows_without_them():
     frame = pl.DataFrame({"prompt": ["a", "b"], "seed": [1, None], "model": ["flux-dev", None]})
     first, second = read_jobs(frame, model="2-pro", seed=9)
     assert [("black-forest-labs/flux-dev", 1), ("black-forest-labs/flux-2-pro", 9)] == [
@@ -154,7 +154,7 @@ def test_parameters_hold_for_rows_without_one():
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.txt", "a.yaml", "a.parquet"])
-def test_a_path_is_read_as_its_name_says(name, tmp_path):
+def test_a_path_is_read_in_the_format_of_its_suffix(name, tmp_path):
     path = tmp_path / name
     written = {
         "a.csv": "prompt\na fox\n",
@@ -183,7 +183,7 @@ def test_paths_of_images_are_relative_to_the_file_or_to_the_folder_that_is_given
     assert image == inputs(pa.table(rows), model="kontext-pro", folder=tmp_path)[0]["input_image"]
 
 
-async def test_the_jobs_of_a_dataframe_are_made(service, tmp_path):
+async def test_the_jobs_of_a_dataframe_run(service, tmp_path):
     jobs = await asyncio.to_thread(read_jobs, pd.DataFrame(ROWS))
     async with open_session(base_url=service.url, api_key=service.key) as session:
         assert [True, True] == [outcome.ok async for outcome in session.generate(jobs, save_to=tmp_path)]
@@ -197,13 +197,13 @@ def test_a_file_of_several_row_groups_is_read_a_batch_at_a_time(tmp_path, monkey
     assert prompts == [job.prompt for job in read_jobs(tmp_path / "a.parquet")]
 
 
-def test_what_is_to_be_known_is_logged(caplog):
+def test_warnings_are_logged(caplog):
     with caplog.at_level(logging.WARNING, "cometflux"):
         read_jobs(pa.table({"prompt": ["a"]}), model="me/own")
-    assert ["me/own is none of the models known here, so its input is not checked"] == caplog.messages
+    assert ["me/own is not a known model, so its input is not checked"] == caplog.messages
 
 
-def test_no_other_library_of_dataframes_is_imported_by_reading_one():
+def test_reading_a_dataframe_imports_no_other_library_of_dataframes():
     script = (
         "import sys, polars as pl\nfrom cometflux.sources import read_jobs\n"
         "read_jobs(pl.DataFrame({'prompt': ['a']}))\n"
@@ -213,7 +213,7 @@ def test_no_other_library_of_dataframes_is_imported_by_reading_one():
     assert "[]\n" == done.stdout
 
 
-# What is refused.
+# Errors.
 
 
 @pytest.mark.parametrize("make", TABLES.values(), ids=TABLES)
@@ -275,16 +275,12 @@ def test_a_table_without_a_prompt_column_is_one_clear_error(make):
         pytest.param(
             {"prompt": ["a", "b"], "seed": [1.0, float("nan")]},
             {},
-            "row 1: seed: nan was given; allowed is a finite number, or null to leave it out",
+            "row 1: seed: nan was given; must be a finite number, or null to leave it out",
             id="NaN",
         ),
-        pytest.param({"prompt": ["a"], "seed": [1.5]}, {}, "row 0: seed: 1.5 was given; allowed is a whole", id="half"),
-        pytest.param(
-            {"prompt": ["a"], "seed": ["7"]}, {}, "row 0: seed: '7' was given; allowed is a whole", id="a text"
-        ),
-        pytest.param(
-            {"prompt": [3]}, {}, "row 0: prompt: 3 was given; allowed is a text that is not blank", id="number"
-        ),
+        pytest.param({"prompt": ["a"], "seed": [1.5]}, {}, "row 0: seed: 1.5 was given; must be a whole", id="half"),
+        pytest.param({"prompt": ["a"], "seed": ["7"]}, {}, "row 0: seed: '7' was given; must be a whole", id="a text"),
+        pytest.param({"prompt": [3]}, {}, "row 0: prompt: 3 was given; must be a text that is not blank", id="number"),
         pytest.param({"prompt": ["a", None], "seed": [1, 2]}, {}, "row 1: the row has no prompt", id="no prompt"),
         pytest.param({"prompt": [None]}, {}, "it holds no prompt; give one per row", id="only null"),
         pytest.param({"prompt": pa.array([], pa.string())}, {}, "it holds no prompt; give one per row", id="no row"),
@@ -294,19 +290,19 @@ def test_a_table_without_a_prompt_column_is_one_clear_error(make):
         pytest.param(
             {"animals": ["fox"]},
             {"template": "a {animal}"},
-            "the template takes {animal}, and there is none; did you mean {animals}?",
-            id="a column that a template misses",
+            "the template uses {animal}, which does not exist; did you mean {animals}?",
+            id="a missing column of a template",
         ),
         pytest.param(
             {"animal": ["fox", None], "seed": [1, 2]},
             {"template": "a {animal}"},
-            "row 1: the template takes {animal}, which is empty here",
-            id="a cell that a template misses",
+            "row 1: the template uses {animal}, which is empty here",
+            id="an empty cell of a template",
         ),
         pytest.param(
             {"seed": [1]},
             {"template": " \n"},
-            "row 0: the template makes an empty prompt of it",
+            "row 0: the template makes an empty prompt for it",
             id="empty",
         ),
         pytest.param(
@@ -315,12 +311,12 @@ def test_a_table_without_a_prompt_column_is_one_clear_error(make):
         pytest.param({"prompt": ["a"]}, {"model": "flx-dev"}, "model: 'flx-dev' was given; did you mean", id="a model"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_row(rows, options, expected):
+def test_a_mistake_is_reported_with_its_row(rows, options, expected):
     (line,) = complaints(pa.table(rows), **options)
     assert line.removeprefix("the Table, ").removeprefix("the Table: ").startswith(expected)
 
 
-def test_all_rows_that_are_wrong_are_told_in_one_error():
+def test_all_wrong_rows_are_listed_in_one_error():
     lines = complaints(pl.DataFrame({"prompt": ["a", "b", "c"], "seed": ["x", "1", "y"]}))
     assert ["the DataFrame, row 0", "the DataFrame, row 1", "the DataFrame, row 2"] == [
         x.partition(":")[0] for x in lines
@@ -329,17 +325,17 @@ def test_all_rows_that_are_wrong_are_told_in_one_error():
 
 def test_a_column_twice_is_refused():
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array([1]), pa.array([2])], ["prompt", "seed", "seed"])
-    assert ["the Table: column 'seed' stands 2 times"] == complaints(table)
+    assert ["the Table: column 'seed' appears 2 times"] == complaints(table)
 
 
-def test_what_cannot_be_handed_over_is_one_error():
+def test_a_table_that_cannot_be_read_is_one_error():
     assert ["the Broken: its rows cannot be read ('lost')"] == complaints(Broken())
     (line,) = complaints(pl.Series("prompt", ["a"]))
     assert line.startswith("the Series: its rows cannot be read (")
 
 
-def test_a_template_that_is_wrong_is_told_by_the_name_of_its_argument():
-    assert ["template: a brace stands alone; write {{ for the brace itself"] == complaints(
+def test_a_wrong_template_is_reported_by_the_name_of_its_argument():
+    assert ["template: unmatched brace; write {{ for a literal brace"] == complaints(
         pa.table({"prompt": ["a"]}), template="a {"
     )
 
@@ -347,31 +343,31 @@ def test_a_template_that_is_wrong_is_told_by_the_name_of_its_argument():
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
-        (None, "NoneType was given; allowed is a dataframe, or the path of a file of prompts"),
-        ("", "nothing was given; allowed is a dataframe, or the path of a file of prompts"),
-        (["a fox"], "list was given; allowed is a dataframe, or the path of a file of prompts"),
+        (None, "NoneType was given; source must be a dataframe or the path of a prompt file"),
+        ("", "nothing was given; source must be a dataframe or the path of a prompt file"),
+        (["a fox"], "list was given; source must be a dataframe or the path of a prompt file"),
         (
             pl.LazyFrame({"prompt": ["a"]}),
-            "LazyFrame was given; allowed is a dataframe, or the path of a file of prompts; call its collect() first",
+            "LazyFrame was given; source must be a dataframe or the path of a prompt file; call its collect() first",
         ),
         ("nowhere.csv", "nowhere.csv: there is no such file"),
     ],
     ids=["None", "blank", "a list", "a lazy frame", "no file"],
 )
-def test_what_is_no_table_is_refused(item, expected):
+def test_a_source_that_is_not_a_table_or_file_is_refused(item, expected):
     assert [expected] == complaints(item)
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"format": "xlsx"}, "format='xlsx': allowed are 'csv', 'tsv', 'jsonl', 'text', 'yaml', 'parquet'"),
-        ({"max_jobs": 0}, "max_jobs=0: allowed is a whole number from 1"),
-        ({"max_jobs": "9"}, "max_jobs='9': allowed is a whole number from 1"),
-        ({"template": 3}, "template=3: allowed is a text"),
+        ({"format": "xlsx"}, "format='xlsx': must be one of 'csv', 'tsv', 'jsonl', 'text', 'yaml', 'parquet'"),
+        ({"max_jobs": 0}, "max_jobs=0: must be a whole number from 1"),
+        ({"max_jobs": "9"}, "max_jobs='9': must be a whole number from 1"),
+        ({"template": 3}, "template=3: must be a string"),
     ],
 )
-def test_an_argument_that_is_none_is_refused(options, expected):
+def test_a_wrong_argument_is_refused(options, expected):
     with pytest.raises(ConfigError) as caught:
         read_jobs(pa.table({"prompt": ["a"]}), **options)
     assert expected == str(caught.value)
@@ -381,10 +377,10 @@ def test_a_sweep_is_bounded_by_the_argument(tmp_path):
     (tmp_path / "a.yaml").write_text("prompt: a\nmatrix:\n  seed: [1, 2, 3]\n")
     assert 3 == len(read_jobs(tmp_path / "a.yaml", max_jobs=3))
     (line,) = complaints(tmp_path / "a.yaml", max_jobs=2)
-    assert line.endswith("it multiplies to 3 jobs (3); at most 2 are made, unless max_jobs allows more")
+    assert line.endswith("it makes 3 jobs (3); at most 2 are allowed; raise max_jobs for more")
 
 
-def test_a_model_that_is_no_name_is_refused():
+def test_a_model_that_is_not_a_name_is_refused():
     with pytest.raises((SourceError, InputError)):
         read_jobs(pa.table({"prompt": ["a"]}), model=3)
 
@@ -393,16 +389,16 @@ def test_a_model_that_is_no_name_is_refused():
     ("change", "expected"),
     [
         pytest.param(lambda data: b"", "it is empty; give one prompt per row", id="empty"),
-        pytest.param(lambda data: data[:-1], "it is no Parquet file, or it is cut short", id="one byte short"),
-        pytest.param(lambda data: data[: len(data) // 2], "it is no Parquet file, or it is cut short", id="half"),
-        pytest.param(lambda data: b"x" * len(data), "it is no Parquet file, or it is cut short", id="no magic"),
-        pytest.param(lambda data: b"prompt\na\n", "it is no Parquet file, or it is cut short", id="a table of text"),
+        pytest.param(lambda data: data[:-1], "it is not a Parquet file, or it is cut short", id="one byte short"),
+        pytest.param(lambda data: data[: len(data) // 2], "it is not a Parquet file, or it is cut short", id="half"),
+        pytest.param(lambda data: b"x" * len(data), "it is not a Parquet file, or it is cut short", id="no magic"),
+        pytest.param(lambda data: b"prompt\na\n", "it is not a Parquet file, or it is cut short", id="a table of text"),
         pytest.param(
             lambda data: b"PAR1" + b"\0" * 80 + data[84:], "it is damaged, or cut short (", id="pages of zeros"
         ),
     ],
 )
-def test_a_parquet_file_that_is_none_is_one_error(change, expected, tmp_path):
+def test_a_file_that_is_not_parquet_is_one_error(change, expected, tmp_path):
     path = parquet(tmp_path / "a.parquet", {"prompt": [f"a fox {n}" for n in range(100)]})
     path.write_bytes(change(path.read_bytes()))
     (line,) = complaints(path)
@@ -415,9 +411,9 @@ def test_a_table_of_too_many_rows_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(arrow, "MOST_ROWS", 3)
     monkeypatch.setattr(arrow, "MOST_ROWS", 3)
     rows = {"prompt": ["a"] * 4}
-    assert ["the Table: it has more than 3 rows; make several batches of it"] == complaints(pa.table(rows))
+    assert ["the Table: it has more than 3 rows; split it into several"] == complaints(pa.table(rows))
     path = parquet(tmp_path / "a.parquet", rows)
-    assert [f"{path}: it has 4 rows, and at most 3 are read; make several files of it"] == complaints(path)
+    assert [f"{path}: it has 4 rows, and at most 3 are read; split it into several files"] == complaints(path)
 
 
 @pytest.mark.parametrize("extra", ["pyarrow", "yaml"])
@@ -446,7 +442,7 @@ _seeds = st.none() | st.integers(0, 2**31)
 
 
 @given(st.lists(st.tuples(_cells, _seeds), min_size=1))
-def test_what_is_not_null_is_read_as_it_was_and_no_row_is_lost(rows):
+def test_values_that_are_not_null_are_kept_and_no_row_is_lost(rows):
     table = pa.table({"prompt": pa.array([r[0] for r in rows], pa.string()), "seed": pa.array([r[1] for r in rows])})
     given_rows = [{n: v for n, v in zip(("prompt", "seed"), row, strict=True) if v is not None} for row in rows]
     if not any(given_rows):

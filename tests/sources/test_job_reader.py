@@ -1,4 +1,4 @@
-"""Prompt files: bytes become rows, or one error that lists what is wrong."""
+"""The bytes of a prompt file become rows, or one error that lists all mistakes."""
 
 import json
 
@@ -27,7 +27,7 @@ def complaints(text, written=Format.CSV):
     return caught.value.lines
 
 
-# What is read.
+# Reading.
 
 
 def test_a_text_file_holds_one_prompt_per_line_without_blank_lines_and_comments():
@@ -35,7 +35,7 @@ def test_a_text_file_holds_one_prompt_per_line_without_blank_lines_and_comments(
     assert [(1, {"prompt": "a fox"}), (4, {"prompt": "an owl"})] == rows(text, Format.TEXT)
 
 
-def test_what_only_unicode_calls_the_end_of_a_line_ends_none():
+def test_a_line_end_that_only_unicode_knows_does_not_end_a_line():
     assert [(1, {"prompt": "a\u2028b\x0cc\x85d"})] == rows("a\u2028b\x0cc\x85d\n", Format.TEXT)
 
 
@@ -49,7 +49,7 @@ def test_lines_end_as_on_any_system(end):
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=repr)
 @pytest.mark.parametrize("written", [Format.TEXT, Format.CSV, Format.JSONL])
 @pytest.mark.parametrize("bad", [b"\xe9", b"\0"], ids=repr)
-def test_the_line_of_a_bad_byte_is_right_whatever_ends_lines(end, written, bad):
+def test_the_line_of_a_bad_byte_is_right_with_any_line_end(end, written, bad):
     (line,) = complaints(end.encode().join([b"a", b"b", b"c" + bad]), written)
     assert line.startswith("prompts, line 3: ")
 
@@ -69,15 +69,15 @@ def test_quotes_within_a_quoted_cell_are_doubled():
     assert [(2, {"prompt": 'say "hi", fox'})] == rows('prompt\n"say ""hi"", fox"\n')
 
 
-def test_a_bom_is_no_part_of_the_first_column():
+def test_a_bom_is_not_part_of_the_first_column():
     assert ("prompt",) == read(b"\xef\xbb\xbfprompt\na fox\n").columns
 
 
-def test_rows_in_which_every_cell_is_empty_are_what_spreadsheets_leave_behind():
+def test_rows_with_only_empty_cells_as_in_spreadsheets_are_skipped():
     assert [(2, {"prompt": "a fox"})] == rows("prompt,seed\na fox,\n,\n,\n")
 
 
-def test_a_cell_may_hold_a_whole_image():
+def test_a_cell_may_contain_a_whole_image():
     uri = "data:image/png;base64," + "A" * 300_000
     assert [(2, {"prompt": "a fox", "image": uri})] == rows(f'prompt,image\na fox,"{uri}"\n')
 
@@ -93,7 +93,7 @@ def test_json_lines_keep_their_types_and_leave_null_out():
     assert all(row.is_typed for row in read(text, Format.JSONL).rows)
 
 
-# What is refused.
+# Errors.
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_json_lines_keep_their_types_and_leave_null_out():
             "csv",
             b"\xef\xbb\xbfprompt\ncaf\xe9\n",
             "prompts, line 2: byte 0xe9 is not UTF-8; save the file as UTF-8",
-            id="Latin 1 behind a BOM",
+            id="Latin 1 after a BOM",
         ),
         pytest.param("csv", "prompt\n".encode("utf-16"), "prompts: it is UTF-16; save it as UTF-8", id="UTF-16"),
         pytest.param("csv", "prompt\n".encode("utf-32"), "prompts: it is UTF-32; save it as UTF-8", id="UTF-32"),
         pytest.param(
             "text",
             "a\nb\0\n",
-            "prompts, line 2: it holds a NUL byte, which no text has; save it as UTF-8 text",
+            "prompts, line 2: it contains a NUL byte; save it as UTF-8 text",
             id="a NUL byte",
         ),
         pytest.param(
@@ -151,50 +151,50 @@ def test_json_lines_keep_their_types_and_leave_null_out():
         pytest.param(
             "csv",
             "prompt,seed,seed\na,1,2\n",
-            "prompts, line 1: column 'seed' stands twice, as number 2 and 3",
+            "prompts, line 1: column 'seed' appears twice, as number 2 and 3",
             id="a duplicate column",
         ),
         pytest.param("csv", "prompt,\na,\n", "prompts, line 1: column 2 has no name", id="a column without a name"),
         pytest.param(
             "csv",
             "prompt,seed\na,1\nb\n",
-            "prompts, line 3: the row has 1 cell and the header 2; leave a cell empty rather than out",
+            "prompts, line 3: the row has 1 cell and the header 2; leave a cell empty, but keep its separator",
             id="a short row",
         ),
         pytest.param(
             "csv",
             "prompt,seed\na, red,1\n",
-            "prompts, line 2: the row has 3 cells and the header 2; put a cell that holds a comma in quotes",
+            "prompts, line 2: the row has 3 cells and the header 2; put a cell that contains a comma in quotes",
             id="a long row",
         ),
         pytest.param(
             "csv",
             'prompt\na\n"b\nc\n',
-            "prompts, line 3: a quote is opened and never closed",
+            "prompts, line 3: a quote is never closed",
             id="an unclosed quote",
         ),
         pytest.param(
             "csv",
             'prompt\n"a" b\n',
-            'prompts, line 2: text follows a closing quote; a quote inside a quoted cell is written twice, ""',
-            id="text behind a quote",
+            'prompts, line 2: text follows a closing quote; write a quote inside a quoted cell twice, ""',
+            id="text after a quote",
         ),
         pytest.param(
             "jsonl",
             '[{"prompt": "a"}]',
-            "prompts, line 1: it is one JSON list; write each of its objects on a line of its own",
+            "prompts, line 1: it is one JSON list; write each object on its own line",
             id="a JSON list",
         ),
         pytest.param(
             "jsonl",
             '[\n  {"prompt": "a"},\n',
-            "prompts, line 1: it is one JSON list; write each of its objects on a line of its own",
+            "prompts, line 1: it is one JSON list; write each object on its own line",
             id="a broken JSON list",
         ),
         pytest.param(
             "jsonl",
             '{"prompt": "a"}\n"b"\n',
-            'prompts, line 2: a string stands where an object is expected, as in {"prompt": "a fox"}',
+            'prompts, line 2: expected an object, as in {"prompt": "a fox"}, not a string',
             id="a JSON string",
         ),
         pytest.param(
@@ -206,14 +206,14 @@ def test_json_lines_keep_their_types_and_leave_null_out():
         pytest.param(
             "jsonl",
             '{"prompt": "a", "seed": 1, "seed": 2}',
-            "prompts, line 1: 'seed' stands twice in one object",
+            "prompts, line 1: 'seed' appears twice in one object",
             id="a name twice in an object",
         ),
         pytest.param(
             "jsonl",
             "{'prompt': 'a'}",
             "prompts, line 1: it is not JSON (Expecting property name enclosed in double quotes at character 2); "
-            "each line is one object",
+            "each line must be one object",
             id="single quotes",
         ),
         pytest.param(
@@ -224,11 +224,11 @@ def test_json_lines_keep_their_types_and_leave_null_out():
         ),
     ],
 )
-def test_what_cannot_be_read_is_told_on_one_line_with_its_place(written, text, expected):
+def test_a_mistake_is_reported_on_one_line_with_its_place(written, text, expected):
     assert [expected] == complaints(text, Format(written))
 
 
-def test_every_broken_row_is_told():
+def test_every_broken_row_is_reported():
     lines = complaints("prompt,seed\na\nb,1\nc,1,2\n")
     assert ["prompts, line 2", "prompts, line 4"] == [line.partition(":")[0] for line in lines]
 
@@ -248,7 +248,7 @@ def test_the_suffixes_name_all_formats():
 @example(data=b"{a: " * 10_000, written=Format.YAML)
 @example(data=b"- " * 10_000, written=Format.YAML)
 @example(data=b"PAR1" + b"\xff" * 20 + b"PAR1", written=Format.PARQUET)
-def test_any_bytes_become_rows_or_one_error_that_lists_what_is_wrong(data, written):
+def test_any_bytes_become_rows_or_one_error(data, written):
     read = read_or_refuse(data, written)
     if isinstance(read, SourceError):
         assert read.lines
@@ -264,18 +264,18 @@ def read_or_refuse(data, written):
         return error
 
 
-# A cell of nothing but white space counts as empty, and a header may not begin a comment or hold line breaks.
+# A cell of only white space counts as empty, and a header must not begin a comment or contain line breaks.
 _cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
 
 
 @given(st.lists(_cells, min_size=1))
-def test_what_is_written_as_json_lines_is_read_as_it_was(prompts):
+def test_prompts_survive_a_round_trip_through_json_lines(prompts):
     text = "\n".join(json.dumps({"prompt": prompt}, ensure_ascii=False) for prompt in prompts)
     assert prompts == [row.values["prompt"] for row in read(text, Format.JSONL).rows]
 
 
 @given(st.lists(_cells, min_size=1))
-def test_what_is_written_as_a_table_is_read_as_it_was(prompts):
+def test_prompts_survive_a_round_trip_through_a_table(prompts):
     quoted = [prompt.replace('"', '""') for prompt in prompts]
     text = "prompt\n" + "".join(f'"{prompt}"\n' for prompt in quoted)
     assert prompts == [row.values["prompt"] for row in read(text).rows]

@@ -1,4 +1,4 @@
-"""Rows and options become jobs, or one list of all that is wrong."""
+"""Rows and options become jobs, or one list of all mistakes."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_numbers_may_be_written_in_the_usual_ways(number, value, tmp_path):
     assert [(None, {"prompt": "a", "guidance": value})] == jobs("prompt\na\n", tmp_path, model="dev", guidance=number)
 
 
-def test_a_row_beats_an_option(tmp_path):
+def test_a_row_overrides_an_option(tmp_path):
     expected = [(None, {"seed": 7, "prompt": "a"}), (None, {"seed": 1, "prompt": "b"})]
     assert expected == jobs("prompt,seed\na,7\nb,\n", tmp_path, seed="1")
 
@@ -48,16 +48,16 @@ def test_a_row_names_its_model_in_any_spelling(tmp_path):
     made = plan("prompt,model\na,dev\nb,\nc,Flux2Pro\nd,me/own\n", tmp_path)
     expected = "black-forest-labs/flux-dev black-forest-labs/flux-schnell black-forest-labs/flux-2-pro me/own"
     assert expected.split() == [job.model for job in made]
-    assert ("me/own is none of the models known here, so its input is not checked",) == made.notes
+    assert ("me/own is not a known model, so its input is not checked",) == made.notes
 
 
-def test_a_known_model_that_is_misspelled_with_its_owner_is_pointed_out(tmp_path):
+def test_a_misspelled_full_name_of_a_known_model_is_noted(tmp_path):
     made = plan("prompt\na\n", tmp_path, model="black-forest-labs/flux-schnel")
     (note,) = made.notes
     assert note.endswith("did you mean black-forest-labs/flux-schnell?")
 
 
-def test_a_model_that_is_not_known_takes_json_where_it_is_json(tmp_path):
+def test_values_for_an_unknown_model_are_read_as_json_if_they_are_json(tmp_path):
     (job,) = plan("prompt,x,y\n1,2,two\n", tmp_path, model="me/own", inputs=["z=[1]", "w=NaN"])
     assert {"prompt": "1", "x": 2, "y": "two", "z": [1], "w": "NaN"} == dict(job.input)
 
@@ -80,7 +80,7 @@ def test_paths_in_rows_are_relative_to_the_file_and_paths_in_options_to_the_curr
     assert [tmp_path / "prompts" / "b.png", "https://example.org/c.png"] == third.input["input_images"]
 
 
-def test_links_and_data_uris_stay_what_they_are(tmp_path):
+def test_links_and_data_uris_are_unchanged(tmp_path):
     uri = "data:image/png;base64,AAAA"
     (job,) = plan(f'prompt,input_image\na,"{uri}"\n', tmp_path, model="kontext-pro")
     assert uri == job.input["input_image"]
@@ -93,7 +93,7 @@ def test_json_rows_keep_their_types(tmp_path):
     assert [("k", expected)] == jobs(text, tmp_path, written="jsonl", model="2-max")
 
 
-def test_copies_have_seeds_and_keys_of_their_own(tmp_path):
+def test_copies_have_their_own_seeds_and_keys(tmp_path):
     text = "prompt,seed,key\na,7,k\nb,,\n"
     expected = [("k", 7), ("k-2", 8), ("k-3", 9), (None, None), (None, None), (None, None)]
     made = plan(text, tmp_path, count=3)
@@ -125,12 +125,12 @@ def test_a_key_that_the_copy_of_another_row_gets_is_refused_with_its_line(tmp_pa
         pytest.param("prompt\na\na\n", 2, 0, id="without a seed each is another picture"),
     ],
 )
-def test_the_same_picture_twice_is_pointed_out(text, count, twice, tmp_path):
+def test_a_repeated_picture_is_noted(text, count, twice, tmp_path):
     notes = plan(text, tmp_path, count=count).notes
     assert ([str(twice)] if twice else []) == [note.partition(" job")[0] for note in notes]
 
 
-# What is refused.
+# Errors.
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_the_same_picture_twice_is_pointed_out(text, count, twice, tmp_path):
             "prompt,Notes\na,x\n",
             {},
             "prompts.csv, line 1: no row can use the column 'Notes'; take it out of the file",
-            id="a column of nobody's",
+            id="an unknown column",
         ),
         pytest.param(
             "prompt,model,guidance\na,dev,3\nb,schnell,3\n",
@@ -177,20 +177,20 @@ def test_the_same_picture_twice_is_pointed_out(text, count, twice, tmp_path):
         pytest.param(
             "prompt,seed\na,x\n",
             {},
-            "prompts.csv, line 2: seed: 'x' was given; allowed is a whole number that fits in 64 bits",
+            "prompts.csv, line 2: seed: 'x' was given; must be a whole number that fits in 64 bits",
             id="a cell of another type",
         ),
         pytest.param(
             "prompt,output_quality\na,101\n",
             {},
-            "prompts.csv, line 2: output_quality: 101 was given; allowed is a whole number from 0 to 100",
+            "prompts.csv, line 2: output_quality: 101 was given; must be a whole number from 0 to 100",
             id="a cell out of range",
         ),
         pytest.param(
             "prompt,go_fast\na,maybe\n",
             {},
-            "prompts.csv, line 2: go_fast: 'maybe' was given; allowed is true or false",
-            id="a truth that is none",
+            "prompts.csv, line 2: go_fast: 'maybe' was given; must be true or false",
+            id="a wrong boolean",
         ),
         pytest.param(
             "prompt,seed\n,1\n", {}, "prompts.csv, line 2: the row has no prompt", id="a row without a prompt"
@@ -217,7 +217,7 @@ def test_the_same_picture_twice_is_pointed_out(text, count, twice, tmp_path):
             "prompt,model\na,dev\n",
             {"model": "shnell"},
             "prompts.csv: --model: 'shnell' was given; did you mean 'flux-schnell'?",
-            id="an option with a model that does not exist, where each row names its own",
+            id="an option with a model that does not exist, though each row names its own",
         ),
         pytest.param(
             "prompt,input_image\na,b.png\n",
@@ -240,12 +240,12 @@ def test_the_same_picture_twice_is_pointed_out(text, count, twice, tmp_path):
         pytest.param(
             'prompt,input_images\na,"[1"\n',
             {"model": "2-pro"},
-            "prompts.csv, line 2: input_images: '[1' was given; allowed is one image, or a JSON list",
-            id="a list that is none",
+            "prompts.csv, line 2: input_images: '[1' was given; must be one image, or a JSON list",
+            id="a wrong list",
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(text, options, expected, tmp_path):
+def test_a_mistake_is_reported_with_its_line(text, options, expected, tmp_path):
     (line,) = complaints(text, tmp_path, **options)
     assert line.startswith(expected)
 
@@ -259,7 +259,7 @@ def test_what_is_wrong_is_told_with_its_line(text, options, expected, tmp_path):
         ("seed=3", "--input seed=3: seed is already given with --seed"),
     ],
 )
-def test_an_input_that_cannot_be_meant_is_refused(inputs, expected, tmp_path):
+def test_a_wrong_input_is_refused(inputs, expected, tmp_path):
     assert [expected] == complaints("prompt\na\n", tmp_path, inputs=[inputs], seed="1")
 
 
@@ -268,16 +268,16 @@ def test_a_misspelled_prompt_is_one_fault(tmp_path):
     assert line.endswith("did you mean 'prompt'?")
 
 
-def test_all_faults_are_told_in_the_order_of_their_lines(tmp_path):
+def test_all_faults_are_listed_in_the_order_of_their_lines(tmp_path):
     text = "prompt,seed,nonsense\na,x,1\n,1,1\nb,y,1\n"
     lines = [line.partition(":")[0] for line in complaints(text, tmp_path, megapixels="3")]
     assert [f"prompts.csv, line {number}" for number in (1, 2, 2, 3, 4)] == lines
 
 
-def test_a_file_that_is_no_image_is_found_before_anything_is_sent(tmp_path):
+def test_a_file_that_is_not_an_image_is_found_before_anything_is_sent(tmp_path):
     (tmp_path / "b.png").write_text("<html>")
     (line,) = complaints("prompt,image\na,b.png\n", tmp_path, model="dev")
-    assert line.endswith("allowed is a PNG, JPEG, WebP or GIF image")
+    assert line.endswith("must be a PNG, JPEG, WebP or GIF image")
 
 
 def test_a_file_that_is_too_large_is_found_before_anything_is_sent(tmp_path):

@@ -1,4 +1,4 @@
-"""Sweeps: a YAML file becomes jobs, or one error that lists what is wrong; nothing is guessed and nothing explodes."""
+"""A sweep, a YAML file, becomes jobs or one error that lists all mistakes. Types are not guessed."""
 
 import itertools
 from pathlib import Path
@@ -32,10 +32,10 @@ def complaints(text, **options):
     return caught.value.lines
 
 
-# What is made of it.
+# Reading.
 
 
-def test_lists_are_multiplied_in_the_order_in_which_they_stand():
+def test_lists_are_multiplied_in_their_order():
     text = "prompt: a {animal}\nmatrix:\n  animal: [fox, owl]\n  seed: [1, 2]\n"
     expected = [("a fox", 1), ("a fox", 2), ("a owl", 1), ("a owl", 2)]
     assert expected == [(each["prompt"], each["seed"]) for each in inputs(text)]
@@ -46,7 +46,7 @@ def test_several_prompts_change_slowest():
     assert [("a", 1), ("a", 2), ("b", 1), ("b", 2)] == [(each["prompt"], each["seed"]) for each in inputs(text)]
 
 
-def test_prompts_and_models_may_stand_in_the_matrix():
+def test_prompts_and_models_may_be_in_the_matrix():
     text = "matrix:\n  model: [dev, 2-pro]\n  prompt: [a, b]\n"
     names = [(job.model.rpartition("/")[2], job.prompt) for job in plan(text)]
     assert [("flux-dev", "a"), ("flux-dev", "b"), ("flux-2-pro", "a"), ("flux-2-pro", "b")] == names
@@ -56,12 +56,12 @@ def test_without_a_matrix_it_is_one_job():
     assert [{"prompt": "a fox", "seed": 3}] == inputs("prompt: a fox\nseed: 3\n")
 
 
-def test_what_is_excluded_is_not_made():
+def test_excluded_combinations_are_not_made():
     text = "prompt: a\nmatrix:\n  seed: [1, 2]\n  aspect_ratio: [1:1, 16:9]\nexclude: [{seed: 1, aspect_ratio: 16:9}]\n"
     assert [(1, "1:1"), (2, "1:1"), (2, "16:9")] == [(each["seed"], each["aspect_ratio"]) for each in inputs(text)]
 
 
-def test_what_is_included_is_added_where_it_agrees_and_else_is_new():
+def test_an_included_entry_extends_its_matches_or_is_a_new_combination():
     text = (
         "prompt: a\nmodel: dev\nmatrix:\n  seed: [1, 2]\n"
         "include:\n  - {seed: 2, guidance: 4}\n  - {seed: 3, guidance: 5}\n"
@@ -70,12 +70,12 @@ def test_what_is_included_is_added_where_it_agrees_and_else_is_new():
     assert [{"prompt": "a", **each} for each in expected] == inputs(text)
 
 
-def test_include_and_exclude_may_stand_where_ci_files_have_them():
+def test_include_and_exclude_may_be_in_the_matrix_as_in_ci_files():
     text = "prompt: a\nmatrix:\n  seed: [1, 2]\n  exclude: [{seed: 1}]\n  include: [{seed: 9}]\n"
     assert [2, 9] == [each["seed"] for each in inputs(text)]
 
 
-def test_an_exclusion_that_matches_nothing_is_pointed_out():
+def test_an_exclusion_that_matches_nothing_is_noted():
     made = plan("prompt: a\nmatrix:\n  seed: [1, 2]\nexclude:\n  - seed: 3\n")
     assert ("sweep.yaml, line 5: this entry of exclude matches nothing",) == made.notes
 
@@ -97,25 +97,25 @@ def test_a_list_of_images_is_one_value():
 @pytest.mark.parametrize(
     ("parameter", "written", "value"),
     [
-        pytest.param("aspect_ratio", "16:9", "16:9", id="no number to the base of sixty"),
-        pytest.param("seed", "010", 10, id="no octal number"),
-        pytest.param("go_fast", "no", False, id="a truth where one is asked for"),
+        pytest.param("aspect_ratio", "16:9", "16:9", id="not a base-60 number"),
+        pytest.param("seed", "010", 10, id="not an octal number"),
+        pytest.param("go_fast", "no", False, id="a boolean if one is expected"),
         pytest.param("megapixels", "0.25", "0.25", id="a choice that looks like a number"),
-        pytest.param("prompt", "no", "no", id="a word where one is asked for"),
-        pytest.param("prompt", "2024-05-01", "2024-05-01", id="no date"),
-        pytest.param("prompt", "'~'", "~", id="in quotes a text"),
+        pytest.param("prompt", "no", "no", id="a word if one is expected"),
+        pytest.param("prompt", "2024-05-01", "2024-05-01", id="not a date"),
+        pytest.param("prompt", "'~'", "~", id="a quoted text"),
     ],
 )
-def test_nothing_is_guessed_of_what_is_written(parameter, written, value):
+def test_types_are_not_guessed(parameter, written, value):
     text = f"{parameter}: {written}\n" if parameter == "prompt" else f"prompt: a\n{parameter}: {written}\n"
     assert value == inputs(text)[0][parameter]
 
 
-def test_a_model_that_is_not_known_takes_json_where_it_is_not_in_quotes():
+def test_unquoted_values_for_an_unknown_model_are_read_as_json():
     assert {"prompt": "1", "x": 3, "y": "3", "z": [1]} == inputs("model: me/own\nprompt: 1\nx: 3\ny: '3'\nz: [1]\n")[0]
 
 
-def test_an_alias_stands_for_what_it_names():
+def test_an_alias_is_replaced_by_its_value():
     assert [1, 2] == [each["seed"] for each in inputs("prompt: &a fox\nkey: '{seed}'\nmatrix: {seed: [1, 2]}\n")]
     assert ["fox"] == [job.key for job in plan("prompt: &a fox\nkey: *a\n")]
 
@@ -124,7 +124,7 @@ def test_a_bom_and_other_ends_of_lines_make_no_difference():
     assert [{"prompt": "a", "seed": 1}] == inputs(b"\xef\xbb\xbfprompt: a\r\nseed: 1\r\n")
 
 
-# What is refused.
+# Errors.
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
@@ -136,38 +136,38 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     [
         pytest.param("- a\n", "line 1: a sweep is made of names and values", id="a list"),
         pytest.param("# a\n", "line 1: a sweep is made of names and values", id="comments"),
-        pytest.param("prompt: a\nmatrix: 3\n", "line 2: matrix holds lists to be multiplied", id="no matrix"),
+        pytest.param("prompt: a\nmatrix: 3\n", "line 2: matrix holds lists to be multiplied", id="not a matrix"),
         pytest.param("prompt: a\nmatrix:\n", "line 2: matrix holds lists to be multiplied", id="an empty matrix"),
         pytest.param(
             "prompt: a\nmatrix:\n  seed: 3\n",
-            "line 3: seed: one value stands where a list is expected, as in seed: [a, b]",
-            id="no list",
+            "line 3: seed: expected a list, as in seed: [a, b], not one value",
+            id="not a list",
         ),
         pytest.param(
             "prompt: a\nmatrix:\n  seed: []\n",
-            "line 3: seed: the list is empty, so nothing would be made",
+            "line 3: seed: the list is empty, so there would be no jobs",
             id="an empty list",
         ),
         pytest.param(
             "prompt: a\nmatrix:\n  seed:\n    - 1\n    - {a: 2}\n",
-            "line 5: seed: a mapping stands where a value is expected",
+            "line 5: seed: expected a value, not a mapping",
             id="a mapping as a value",
         ),
         pytest.param(
             "prompt: a\nmatrix:\n  seed: [1, 2, 1]\n",
-            "line 3: seed: '1' stands twice, and would be bought twice",
+            "line 3: seed: '1' appears twice, and would be charged twice",
             id="a value twice",
         ),
         pytest.param(
-            "seed: 1\nprompt: a\nseed: 2\n", "line 3: 'seed' stands twice, here and on line 1", id="a name twice"
+            "seed: 1\nprompt: a\nseed: 2\n", "line 3: 'seed' appears twice, here and on line 1", id="a name twice"
         ),
         pytest.param(
             "prompt: a\nmatrix:\n\tseed: [1]\n",
-            "line 3: it is not YAML (a tab stands where blanks are expected; YAML is indented with blanks)",
+            "line 3: it is not YAML (found a tab instead of spaces; indent YAML with spaces)",
             id="a tab",
         ),
         pytest.param(
-            "prompt: a\n---\nprompt: b\n", "line 2: a second document begins; keep each in a file of its own", id="two"
+            "prompt: a\n---\nprompt: b\n", "line 2: a second document begins; use one file per document", id="two"
         ),
         pytest.param(
             b"seed: 1\nprompt: caf\xe9\n", "line 2: byte 0xe9 is not UTF-8; save the file as UTF-8", id="Latin 1"
@@ -175,42 +175,44 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         pytest.param("seed: 1\nprompt: a\x07\n", "line 2: character 0x0007 is not allowed in YAML", id="a control"),
         pytest.param(
             "prompt: !!python/object/apply:os.system [ls]\n",
-            "line 1: the tag tag:yaml.org,2002:python/object/apply:os.system is not read; write the value as it is",
+            "line 1: the tag tag:yaml.org,2002:python/object/apply:os.system is not supported; write the plain value",
             id="an object of Python",
         ),
         pytest.param(
             "prompt: *fox\n",
-            "line 1: *fox stands for nothing; a text that begins with * stands in quotes",
-            id="an alias of nothing",
+            "line 1: *fox is not defined; put a text that begins with * in quotes",
+            id="an undefined alias",
         ),
-        pytest.param("x: &x [*x]\nprompt: a\n", "line 1: *x stands within what it stands for", id="an alias of itself"),
         pytest.param(
-            f"{LAUGHS}prompt: a\n", "line 4: with its aliases written out it has more than 100000 parts", id="laughs"
+            "x: &x [*x]\nprompt: a\n", "line 1: *x refers to a value that contains it", id="an alias of itself"
+        ),
+        pytest.param(
+            f"{LAUGHS}prompt: a\n", "line 4: with its aliases expanded it has more than 100000 parts", id="laughs"
         ),
         pytest.param("prompt: " + "[" * 40 + "]" * 40, "line 1: it is nested too deeply", id="a deep list"),
         pytest.param(
             "prompt: {animal} in a tram\nanimal: fox\n",
-            "line 1: it is not YAML (a text that begins with a brace stands in quotes)",
+            "line 1: it is not YAML (put a text that begins with a brace in quotes)",
             id="a template without quotes",
         ),
         pytest.param(
             "prompt: {animal}\nanimal: fox\n",
-            "line 1: prompt: a text is expected; a text that begins with a brace stands in quotes",
+            "line 1: prompt: a text is expected; put a text that begins with a brace in quotes",
             id="a template that is a mapping",
         ),
         pytest.param(
             "prompt: a: b\n",
-            "line 1: it is not YAML (a colon stands where none is expected; put a text that holds a colon in quotes)",
+            "line 1: it is not YAML (unexpected colon; put a text that contains a colon in quotes)",
             id="a colon",
         ),
         pytest.param(
             "prompt: a {animl}\nmatrix:\n  animal: [fox, owl]\n",
-            "line 1: prompt: the template takes {animl}, and there is none; did you mean {animal}?",
+            "line 1: prompt: the template uses {animl}, which does not exist; did you mean {animal}?",
             id="a name that is not there",
         ),
         pytest.param(
             "prompt: |\n  a\n  {x.y}\n",
-            "line 3: prompt: {x.y} is no name: only that of a column stands in braces; write {{ and }} for braces",
+            "line 3: prompt: {x.y} is not a column name; write {{ and }} for literal braces",
             id="an attribute in a block",
         ),
         pytest.param(
@@ -226,13 +228,13 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ),
         pytest.param(
             "prompt: a\nmatrix:\n  seed:\n    - 1\n    - 1:30\n",
-            "line 5: seed: '1:30' was given; allowed is a whole number that fits in 64 bits",
+            "line 5: seed: '1:30' was given; must be a whole number that fits in 64 bits",
             id="a time",
         ),
         pytest.param(
             "prompt: a\nmodel: dev\nguidance: .nan\n",
-            "line 3: guidance: '.nan' was given; allowed is a number from",
-            id="no number",
+            "line 3: guidance: '.nan' was given; must be a number from",
+            id="not a number",
         ),
         pytest.param(
             "prompt: a\nmatrix:\n  seed: [1]\nexclude:\n  - sed: 1\n",
@@ -241,26 +243,26 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ),
         pytest.param(
             "prompt: a\nmatrix:\n  seed: [1]\nexclude: [{seed: 1}]\n",
-            "everything is excluded, so nothing is left to be made",
+            "exclude removes every combination, so no job is left",
             id="all excluded",
         ),
         pytest.param(
             "prompt: a\nmatrix:\n  seed: [1, 2]\ninclude:\n  - prompt: a lighthouse\n",
-            "line 5: include: it names nothing of matrix, so it would replace 'prompt' everywhere",
-            id="an inclusion that is not meant so",
+            "line 5: include: this entry has no name of matrix, so it would replace 'prompt' everywhere",
+            id="an inclusion without a name of the matrix",
         ),
         pytest.param("matrix:\n  seed: [1]\n", "it has no prompt; add one, as in prompt: a fox", id="no prompt"),
         pytest.param(
-            "prompt: a\nprompts: [b]\n", "line 2: 'prompts' and 'prompt' exclude each other", id="two prompts"
+            "prompt: a\nprompts: [b]\n", "line 2: 'prompts' and 'prompt' cannot be used together", id="two prompts"
         ),
         pytest.param(
             "prompt: a\nseed: [1, 2]\n",
-            "line 2: seed: a list stands where one value is expected; what is to be multiplied stands in matrix",
+            "line 2: seed: expected one value, not a list; put values to be multiplied in matrix",
             id="a list outside of the matrix",
         ),
         pytest.param(
             "prompt: a\nmatrx:\n  seed: [1]\n",
-            "line 2: 'matrx' is no word of a sweep; did you mean 'matrix'?",
+            "line 2: 'matrx' is not a keyword of a sweep; did you mean 'matrix'?",
             id="matrx",
         ),
         pytest.param(
@@ -272,16 +274,18 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
             id="a key twice",
         ),
         pytest.param(
-            "prompt: a\nseed: 3\nmatrix:\n  seed: [1]\n", "line 2: 'seed' stands in matrix and outside of it", id="both"
+            "prompt: a\nseed: 3\nmatrix:\n  seed: [1]\n",
+            "line 2: 'seed' appears both in matrix and outside it",
+            id="both",
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(text, expected):
+def test_a_mistake_is_reported_with_its_line(text, expected):
     (line,) = complaints(text)
     assert line.startswith(f"sweep.yaml, {expected}" if expected.startswith("line") else f"sweep.yaml: {expected}")
 
 
-def test_all_that_is_wrong_is_told_at_once():
+def test_all_mistakes_are_reported_at_once():
     text = "prompt: a\nmatrix:\n  seed: [x]\n  aspect_ratio: [7:1]\n  animal: [fox]\n"
     assert [3, 4, 5] == [int(line.split("line ")[1].split(":")[0]) for line in complaints(text)]
 
@@ -291,24 +295,21 @@ def test_a_sweep_that_multiplies_past_the_maximum_is_refused_with_its_count_befo
     values = ", ".join(map(str, range(10)))
     text = "prompt: a\nmatrix:\n" + "".join(f"  a{number}: [{values}]\n" for number in range(axes))
     (line,) = complaints(text)
-    assert line.startswith(f"sweep.yaml: it multiplies to {10**axes} jobs (10 x 10")
-    assert line.endswith("; at most 10000 are made, unless max_jobs allows more")
+    assert line.startswith(f"sweep.yaml: it makes {10**axes} jobs (10 x 10")
+    assert line.endswith("; at most 10000 are allowed; raise max_jobs for more")
 
 
 def test_the_maximum_counts_copies_and_can_be_set():
     text = "prompt: a\nmatrix:\n  seed: [1, 2, 3]\n"
     assert 3 == len(plan(text, most=Most(jobs=3)))
     (line,) = complaints(text, most=Most(jobs=5, copies=2, label="--max-jobs"))
-    assert (
-        "sweep.yaml: it multiplies to 3 jobs (3), each 2 times; at most 5 are made, unless --max-jobs allows more"
-        == line
-    )
+    assert "sweep.yaml: it makes 3 jobs (3), each 2 times; at most 5 are allowed; raise --max-jobs for more" == line
 
 
-def test_what_is_included_counts_for_the_maximum():
+def test_included_combinations_count_for_the_maximum():
     text = "prompt: a\ninclude:\n  - seed: 1\n  - seed: 2\n"
     (line,) = complaints(text, most=Most(jobs=1))
-    assert line.startswith("sweep.yaml: it comes to 2 jobs; at most 1 are made")
+    assert line.startswith("sweep.yaml: it makes 2 jobs; at most 1 are allowed")
 
 
 def test_more_entries_than_can_be_compared_are_refused():
@@ -318,9 +319,9 @@ def test_more_entries_than_can_be_compared_are_refused():
     assert "sweep.yaml: include and exclude have 401 entries for 5000 combinations; write a table" == line
 
 
-def test_a_sweep_that_is_larger_than_any_person_writes_is_refused_unread():
+def test_a_sweep_that_is_too_large_is_refused_unread():
     (line,) = complaints("prompt: a\n#" + "x" * 2**20)
-    assert "sweep.yaml: it has 1048587 bytes, and a sweep has at most 1 MiB; a table may have more" == line
+    assert "sweep.yaml: it has 1048587 bytes, and a sweep has at most 1 MiB; a table may be larger" == line
 
 
 # Any matrix.
@@ -339,7 +340,7 @@ def test_a_matrix_is_the_plain_product(axes):
 
 
 @given(_axes, _entries)
-def test_exclusions_take_out_what_they_match_and_nothing_else(axes, entries):
+def test_exclusions_remove_only_their_matches(axes, entries):
     entries = [entry for entry in entries if entry.keys() <= axes.keys()]
     product = multiply(axes, entries, [])
     matches = {
@@ -355,7 +356,7 @@ def test_exclusions_take_out_what_they_match_and_nothing_else(axes, entries):
 
 
 @given(_axes, _entries)
-def test_inclusions_never_change_what_the_matrix_says(axes, entries):
+def test_inclusions_never_change_values_of_the_matrix(axes, entries):
     originals = [each for each, _ in multiply(axes, [], []).combinations]
     made = multiply(axes, [], entries).combinations
     assert originals == [

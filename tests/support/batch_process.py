@@ -1,10 +1,10 @@
-"""The process that is killed: makes a batch with a journal, and tells at its end how each job ended. See test_kill.
+"""The process to be killed: it runs a batch with a journal and prints how each job ended. See test_kill.
 
 ::
 
-    python killed.py FOLDER BASE_URL KEY COUNT [PLACE]
+    python batch_process.py FOLDER BASE_URL KEY COUNT [PLACE]
 
-The images go to *PLACE*, the URL of one in an object store, and else to the folder.
+The images go to *PLACE*, a URL in an object store, or else to the folder.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ CLOSED = 143
 
 
 class SlowDisk(sqlite3.Connection):
-    """Takes its time to write, so that whoever does not wait for it is found out."""
+    """Writes slowly, so that code that does not wait for a write fails."""
 
     def execute(self, statement, *values):
         if statement.strip().upper().startswith(("COMMIT", "END")):
@@ -48,7 +48,7 @@ def open_batch(folder, base_url, key):
     )
 
 
-def tell(outcome):
+def describe(outcome):
     return {
         "index": outcome.index,
         "kind": outcome.kind,
@@ -64,7 +64,7 @@ async def main(folder, base_url, key, count, place=None):
     with contextlib.suppress(asyncio.CancelledError):
         async with open_batch(folder, base_url, key) as session:
             prompts = (f"{number} paper boats" for number in range(int(count)))
-            return [tell(outcome) async for outcome in session.generate(prompts, save_to=place or folder)]
+            return [describe(outcome) async for outcome in session.generate(prompts, save_to=place or folder)]
     return None
 
 

@@ -1,6 +1,6 @@
-"""The service, and a batch that is made there again and again by a process of its own, however often that ends early.
+"""Run a batch in its own process until it is done, however often the process is killed, and check the result.
 
-What holds at every moment, and what holds at the end, is checked here, by the bills, the journal and the files.
+The checks compare the bills, the journal and the files. Some hold at every moment, the others at the end.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from cometflux.testing import LocalService
 
 # The rates make up 8 %.
 FAULTS = [
-    # Answers to a submission that never come, are torn, or are none; behind "after" it was accepted and billed.
+    # Responses to a submission that never come or are damaged. With "after", it was accepted and billed.
     {"fault": "drop", "rate": 0.005},
     {"fault": "drop", "rate": 0.01, "after": True},
     {"fault": "torn", "rate": 0.01, "after": True},
@@ -32,7 +32,7 @@ FAULTS = [
     {"fault": "503", "rate": 0.005, "after": True},
     {"fault": "429", "rate": 0.005},
     {"fault": "429-silent", "rate": 0.0025},
-    # Questions.
+    # Polls.
     {"fault": "hang", "rate": 0.0025, "on": "get"},
     {"fault": "drop", "rate": 0.005, "on": "get"},
     {"fault": "500", "rate": 0.0025, "on": "get"},
@@ -49,11 +49,11 @@ FAULTS = [
 ]
 ENDS = {"saved", "failed", "canceled", "expired", "unknown"}
 SOON = 0.4
-"""Seconds behind its bill: an answer that was torn is asked about later, before its id is believed and written."""
+"""Seconds after a bill. The id of a torn response is confirmed by a poll before it is written, which takes longer."""
 
 
 class Strike:
-    """Sends a process a signal behind a bill, counted from now: in that very moment, or some time later."""
+    """Sends a process a signal at a bill, counted from now, or some time after it."""
 
     def __init__(self, number, bills, delay):
         self.number = number
@@ -77,15 +77,15 @@ def no_strike():
 
 
 class Shop:
-    """The service, and the process that makes the same batch there each time.
+    """The service, and the process that runs the same batch each time.
 
     Args:
-        folder: of the batch.
-        jobs: how many the batch has.
-        seed: where chance starts.
-        faults: what the service does wrong.
-        latency: how long a prediction takes, in seconds.
-        place: the URL of a place in an object store, where the images go to one.
+        folder: the folder of the batch.
+        jobs: the number of jobs.
+        seed: the seed of the service's random faults.
+        faults: the faults of the service.
+        latency: the duration of a prediction, in seconds.
+        place: a URL in an object store for the images; None for the folder.
     """
 
     def __init__(self, folder, *, jobs, seed=0, faults=FAULTS, latency=0.06, place=None):
@@ -114,14 +114,14 @@ class Shop:
         self._running.__exit__(*error)
 
     def _latency(self, _model):
-        # The service asks for it while it writes a bill.
+        # The service calls this while it writes a bill.
         self.strike.count()
         return self._seconds
 
     def run(self, strike, script=batch_process.__file__, before=()):
-        """Make the batch, until its end or until it is struck; return the code and what was printed.
+        """Run the batch until it ends or is killed; return the exit code and the output.
 
-        *script* is what makes it, and *before* a command that runs another one.
+        *script* is the program of the batch, and *before* a command that runs another one.
         """
         self.strike = strike
         self.strike.process = subprocess.Popen(
@@ -138,7 +138,7 @@ class Shop:
         return self.strike.process.returncode, out, err
 
     def run_until_struck(self, number, more):
-        """End the batch before its time, but so early that there is something to do for *more* such runs behind it."""
+        """Kill the batch, early enough that *more* such runs still have jobs to do."""
         open_jobs = self.jobs - sum(record.bought for record in self.records().values())
         bills = self.chance.randint(1, max(1, open_jobs // (more + 2)))
         delay = self.chance.choice([0.0, self.chance.uniform(0.0, 0.1)])
@@ -149,10 +149,10 @@ class Shop:
         return code, err
 
     def run_to_the_end(self):
-        """Make the rest of the batch; return what is told of each job, in order."""
+        """Run the rest of the batch; return the printed outcome of each job, in order."""
         code, out, err = self.run(no_strike())
         assert (0, "") == (code, err)
-        # Looked at before anything reads the journal.
+        # Checked before anything reads the journal.
         pairs = {name for path in self.files() for name in (path.name, path.with_suffix(".json").name)}
         others = {path.name for path in self.folder.iterdir()} - pairs
         assert {"journal.sqlite3", "journal.lock"} == others, "nothing is left half done"
@@ -161,29 +161,29 @@ class Shop:
         return outcomes
 
     def records(self):
-        """What the journal knows, by prompt."""
+        """Return the journal's records by prompt."""
         if self._is_unmade():
             return {}
         with Journal(self.folder) as journal:
             return {record.input["prompt"]: record for record in journal.records()}
 
     def _is_unmade(self):
-        """Whether the process died before the journal was made, and so before anything was sent."""
+        """Whether the process died before it created the journal, and so before it sent anything."""
         return LockFile.read(self.folder / "journal.sqlite3").is_blank and not self.posts()
 
     def posts(self):
         return sum(request.method == "POST" for request in self.service.requests)
 
-    # What holds at every moment, whatever was struck.
+    # Checks that hold at every moment.
 
     def check_money(self):
         records = self.records()
         bills = self.service.bills
         known = check_bills(bills, records)
         accepted = {bill.id: bill.at for bill in bills}
-        asked = {id_in(request): request.at for request in reversed(self.service.requests) if id_in(request)}
-        early = {name for name, at in asked.items() if name in accepted and at - accepted[name] < SOON}
-        assert set() == early - known, "it was asked after before its id was in the journal"
+        polled = {id_in(request): request.at for request in reversed(self.service.requests) if id_in(request)}
+        early = {name for name, at in polled.items() if name in accepted and at - accepted[name] < SOON}
+        assert set() == early - known, "it was polled before its id was in the journal"
 
     def check_files(self):
         files = self.files()
@@ -191,18 +191,22 @@ class Shop:
             with Image.open(path) as image:
                 image.load()
             if path.with_suffix(".json").exists():
-                told = json.loads(path.with_suffix(".json").read_bytes())
+                sidecar = json.loads(path.with_suffix(".json").read_bytes())
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                assert (path.name, path.stat().st_size, digest) == (told["file"], told["bytes"], told["sha256"])
+                assert (path.name, path.stat().st_size, digest) == (
+                    sidecar["file"],
+                    sidecar["bytes"],
+                    sidecar["sha256"],
+                )
         assert {} == {index: n for index, n in Counter(path.name[:5] for path in files).items() if n > 1}
 
     def files(self):
         return sorted(path for path in self.folder.iterdir() if path.suffix in (".webp", ".jpg", ".png"))
 
-    # What holds when the batch is over.
+    # Checks that hold at the end of the batch.
 
     def check_end(self, outcomes):
-        """Hold the journal against the bills, the files and what was told."""
+        """Compare the journal with the bills, the files and the printed outcomes."""
         records = self.records()
         with Journal(self.folder) as journal:
             assert not journal.is_running
@@ -222,7 +226,7 @@ class Shop:
 
 
 def check_bills(bills, records):
-    """Hold what was billed against the journal's records, by prompt; return the ids that it knows."""
+    """Compare the bills with the journal's records, by prompt; return the ids of the records."""
     assert {} == {prompt: n for prompt, n in Counter(bill.input["prompt"] for bill in bills).items() if n > 1}
     known = {record.prediction_id for record in records.values()} - {None}
     assert known <= {bill.id for bill in bills}

@@ -1,4 +1,4 @@
-"""A key that is looked for wherever it must not show."""
+"""A key that must not appear in errors, logs or files."""
 
 import traceback
 
@@ -6,7 +6,7 @@ CANARY = "sk-canary-4242424242"
 
 
 def shown(error):
-    """All that a person or a log could see of an error, and of what it hangs together with."""
+    """Return all texts that an error, its causes and its traceback can show."""
     while error is not None:
         yield from (repr(error), str(error), repr(vars(error)), "".join(traceback.format_exception(error)))
         error = error.__cause__ or error.__context__

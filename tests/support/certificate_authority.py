@@ -1,4 +1,4 @@
-"""A throwaway certificate authority for tests over TLS, made with the openssl of the machine."""
+"""A throwaway certificate authority for tests over TLS, made with the machine's openssl."""
 
 import shutil
 import ssl
@@ -26,7 +26,7 @@ _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 class Authority:
-    """Signs certificates for servers of this machine; keeps all of it in *folder*."""
+    """Signs certificates for local servers, and keeps its files in *folder*."""
 
     def __init__(self, folder):
         if shutil.which("openssl") is None:
@@ -37,11 +37,11 @@ class Authority:
         self._openssl("req", "-x509", "-config", "settings", "-extensions", "authority", *_KEY, *made)
 
     def client(self):
-        """Make a context that trusts this authority and no other."""
+        """Create a context that trusts only this authority."""
         return ssl.create_default_context(cafile=self._folder / "ca.pem")
 
     def server(self, names="IP:127.0.0.1"):
-        """Make a context with a certificate for *names*."""
+        """Create a context with a certificate for *names*."""
         self._settings(names)
         self._openssl(
             *("req", "-new", "-config", "settings", *_KEY),

@@ -1,4 +1,4 @@
-"""A real Chromium that looks at pages on the disk."""
+"""Open pages on the disk in a real Chromium."""
 
 import contextlib
 import importlib.util
@@ -15,7 +15,7 @@ _OPTIONS = (
 
 @contextlib.contextmanager
 def chromium():
-    """Start a browser; skip where there is none."""
+    """Start a browser; skip the test if Chromium is not installed."""
     if importlib.util.find_spec("playwright") is None:
         pytest.skip("playwright is not installed")
     program = next(filter(None, map(shutil.which, _NAMES)), None)
@@ -30,7 +30,7 @@ def chromium():
 
 
 class Sight:
-    """A page as somebody sees it, and all that must not happen on it."""
+    """A page as a person sees it, with the requests and errors that must not happen on it."""
 
     def __init__(self, browser, **options):
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, **options})

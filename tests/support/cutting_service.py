@@ -1,6 +1,6 @@
-"""A service for tests that bills each submission it has whole, and breaks an exchange off at the byte it is told.
+"""A service for tests that bills each submission received whole, and cuts an exchange at a given byte.
 
-The head of a request is read to know how long the request is; what lies behind the cut counts as not received.
+It reads the head of a request to learn the length of the request. Bytes after the cut count as not received.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ ANSWERS = {
     "throttled": (429, {"title": "Too many requests", "detail": "Request was throttled.", "status": 429}),
     "invalid-request": (500, {"error": {"message": "prompt is required", "code": "invalid_request"}}),
 }
-"""What a submission is answered with: a status, and a body where it is not a prediction."""
+"""The responses to a submission: a status, and a body if it is not a prediction."""
 
 
 @attrs.frozen
 class Spots:
-    """Where the parts of a request or an answer end, in bytes from its beginning."""
+    """The ends of the parts of a request or response, in bytes from its beginning."""
 
     head: int
     end: int
@@ -35,31 +35,31 @@ class Spots:
 
 @attrs.frozen(kw_only=True)
 class Cut:
-    """Where to break off, how, and what would have been answered."""
+    """Where and how to cut, and the response without the cut."""
 
     side: str
-    """``accept``: before anything is read; ``request``; ``early``: the request, answered all the same; ``answer``."""
+    """``accept``: before anything is read; ``request``; ``early``: the request, but with a response; ``answer``."""
     place: object = None
-    """A function from the spots to the number of bytes that are let through."""
+    """A function from the spots to the number of bytes before the cut."""
     how: str = "close"
-    """``close``, ``reset``, ``stall`` or ``fin``: the end of the stream below TLS, without TLS's own farewell."""
+    """``close``, ``reset``, ``stall`` or ``fin``: the end of the TCP stream without a TLS close."""
     answer: str = "created"
     framing: str = "length"
-    """``length``, ``chunked`` or ``close``: how an answer tells where it ends."""
+    """How a response marks its end: ``length``, ``chunked`` or ``close``."""
     pause: float = 0.0
-    """Seconds between the head of an answer and the rest."""
+    """Seconds between the head of a response and the rest."""
 
 
 @attrs.frozen
 class Post:
-    """A submission: the connection that it came on, counted from 1, and whether it came whole."""
+    """A submission: the number of its connection, from 1, and whether it was received whole."""
 
     connection: int
     is_whole: bool
 
 
 class CuttingService:
-    """Takes any submission and answers any question; of submissions cuts as many as it is told to."""
+    """Accepts any submission and responds to any poll, and cuts submissions as planned by `strike`."""
 
     def __init__(self, *, tls=None):
         self._tls = tls
@@ -70,15 +70,15 @@ class CuttingService:
         self.port = 0
         self.bills = []
         self.posts = []
-        self.questions = []
-        """The connections that questions came on."""
+        self.polls = []
+        """The connections of the polls."""
         self.cuts = 0
-        """How many submissions were cut."""
+        """The number of cut submissions."""
         self.has_shown_id = False
-        """Whether an answer went out up to the end of its id."""
+        """Whether a response was sent at least to the end of its id."""
 
     def strike(self, cut, times=1):
-        """Cut the next submissions."""
+        """Cut the next *times* submissions."""
         self._cut, self._left = cut, times
 
     @property
@@ -87,11 +87,11 @@ class CuttingService:
 
     @property
     def wholes(self):
-        """How many submissions came whole."""
+        """The number of submissions received whole."""
         return sum(post.is_whole for post in self.posts)
 
     async def __aenter__(self):
-        # A second socket may hold the port while nobody listens.
+        # A second socket may reserve the port while nobody listens.
         serving = asyncio.start_server(
             self._serve, "127.0.0.1", self.port, ssl=self._tls, backlog=1024, reuse_port=True
         )
@@ -104,7 +104,7 @@ class CuttingService:
         await self.hang_up("abort")
 
     async def hang_up(self, how):
-        """End every connection: by a ``close``, a ``reset``, or as fast as can be."""
+        """End every connection: by a ``close``, a ``reset``, or at once."""
         for task in tuple(self._tasks):
             task.cancel(how)
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -122,7 +122,7 @@ class CuttingService:
             if cancelled.args == ("reset",):
                 await end(writer, "reset")
             elif cancelled.args != ("close",):
-                # A farewell of TLS would wait for what was left unread.
+                # A TLS close would wait for the unread bytes.
                 writer.transport.abort()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -133,11 +133,11 @@ class CuttingService:
                 await writer.wait_closed()
 
     async def _exchange(self, reader, writer, number):
-        """Read one request and answer it; return whether the connection goes on."""
+        """Read one request and respond to it; return whether the connection stays open."""
         head = await reader.readuntil(b"\r\n\r\n")
         method, path, _ = head.split(b" ", 2)
         if method == b"GET":
-            self.questions.append(number)
+            self.polls.append(number)
             writer.write(_http(*self._prediction(path.rpartition(b"/")[2].decode())))
             await writer.drain()
             return True
@@ -152,7 +152,7 @@ class CuttingService:
         elif cut.side == "answer":
             await self._answer(writer, cut)
         elif reach == spots.end:
-            # It came whole, and is not answered.
+            # It was received whole, but gets no response.
             self._decide("created")
         if cut is not None:
             await _end(writer, cut.how)
@@ -174,7 +174,7 @@ class CuttingService:
         return 200, {"id": name, "status": "succeeded", "output": "https://replicate.delivery/out-0.webp"}
 
     def _decide(self, answer):
-        """Return a status and a body; what is accepted has its bill from here on."""
+        """Return a status and a body. An accepted submission is billed here."""
         status, body = ANSWERS[answer]
         if body is None:
             name = f"p{len(self.bills) + 1:025d}"
@@ -197,7 +197,7 @@ class CuttingService:
 class FirstByte:
     """A server that ends each connection at its first byte, before it has read anything.
 
-    Without TLS on this side that is in the middle of a handshake.
+    For a TLS client, that is in the middle of the handshake.
     """
 
     def __init__(self, how):
@@ -233,7 +233,7 @@ async def _end(writer, how):
     if how == "fin":
         await writer.drain()
         writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
-        # By then the other side has left.
+        # The other side has closed by then.
         await asyncio.sleep(1000)
     else:
         await end(writer, how)
@@ -245,10 +245,10 @@ def _http(status, body):
 
 
 def frame(status, body, framing):
-    """Write an answer as it goes over the wire; return it with its spots."""
-    told = {"length": "Content-Length: {}", "chunked": "Transfer-Encoding: chunked", "close": "Connection: close"}
+    """Encode a response; return its bytes and its spots."""
+    headers = {"length": "Content-Length: {}", "chunked": "Transfer-Encoding: chunked", "close": "Connection: close"}
     text = json.dumps(body, separators=(",", ":")).encode()
-    head = f"HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\n{told[framing].format(len(text))}\r\n\r\n"
+    head = f"HTTP/1.1 {status} Chosen\r\nContent-Type: application/json\r\n{headers[framing].format(len(text))}\r\n\r\n"
     parts = [(b"", text, b"")]
     if framing == "chunked":
         pieces = [text[i : i + 9] for i in range(0, len(text), 9)]
@@ -256,7 +256,7 @@ def frame(status, body, framing):
     wire = head.encode() + b"".join(b"".join(part) for part in parts)
     if "id" not in body:
         return wire, Spots(len(head), len(wire))
-    # Where each byte of the text stands on the wire.
+    # The position of each byte of the body in the encoded response.
     places, at = [], len(head)
     for before, piece, behind in parts:
         places += range(at + len(before), at + len(before) + len(piece))

@@ -1,16 +1,16 @@
-"""Runs what a page shows, as its reader would: ``python tests/support/docs_page.py PAGE``, in an empty folder.
+"""Run the code of a page as its reader would: ``python tests/support/docs_page.py PAGE``, in an empty folder.
 
-One process is one page: its blocks run in order and share their names, as in one script. They find a local service
-where COMETFLUX_BASE_URL says, and beside them the folder ``examples`` of the checkout, and its ``prompts.csv``.
+Each page has its own process. Its blocks run in order and share their names, as in one script. COMETFLUX_BASE_URL is a
+local service, and the current folder has the checkout's folder ``examples`` and its ``prompts.csv``.
 
-* A ``python`` block is a script in which ``await`` may stand at the top. A ``main`` that is defined and not called is
-  called. What defines tests runs under pytest, together, when the page is over.
-* In a ``console`` block each line ``$ cometflux …`` is run; the lines below it are what it prints, but for numbers and
-  ``…``. It ends well, unless what is shown says ``error:``.
-* ``<!-- file: NAME -->`` above a block of any kind makes it a file; ``<!-- not run: REASON -->`` above a console block
-  leaves it alone, and says why; ``<!-- invisible-code: python`` is a block that no reader needs to see.
+* A ``python`` block is a script with ``await`` allowed at the top level. A ``main`` that is defined and not called is
+  called. All blocks that define tests run under pytest at the end of the page.
+* In a ``console`` block each line ``$ cometflux …`` is run. It must print the lines below it, except for numbers and
+  ``…``, and exit with 0, unless these lines contain ``error:``.
+* ``<!-- file: NAME -->`` above a block writes it to a file; ``<!-- not run: REASON -->`` above a console block
+  skips it; ``<!-- invisible-code: python`` is a block that readers do not see.
 
-A module is a page, too: the ``.. code-block:: python`` of its docstrings.
+A Python module is a page, too, with the ``.. code-block:: python`` of its docstrings.
 """
 
 import ast
@@ -37,11 +37,11 @@ _SHELL = re.compile(r"[|<>&;`*?~]|\$")
 
 
 class PageError(Exception):
-    """What a page shows is not so."""
+    """The code of a page does not do as the page shows."""
 
 
 class Page:
-    """One page, its blocks, and what they share."""
+    """One page with its blocks and their shared names."""
 
     def __init__(self, path):
         self.tests = []
@@ -49,12 +49,12 @@ class Page:
         parse = PythonDocStringDocument.parse if path.suffix == ".py" else Document.parse
         parser = CodeBlockParser("python", self._run_python) if path.suffix == ".py" else self._blocks
         self.document = parse(str(path), parser)
-        # Names come from the page, not from the module whose docstrings it is made of.
+        # The names come from the page, not from the module with the docstrings.
         self.document.evaluators.clear()
         self.document.namespace = self.module.__dict__
 
     def run(self):
-        """Run all of it; return how many blocks there were."""
+        """Run the page; return the number of its blocks."""
         sys.modules["__main__"] = self.module
         examples = list(self.document.examples())
         with asyncio.Runner() as self.runner:
@@ -92,7 +92,7 @@ class Page:
         Path(example.region.lexemes["name"]).write_text(example.parsed, encoding="utf-8")
 
     def _run_python(self, example):
-        # The same line as on the page, for a traceback that leads there.
+        # The same line as on the page, so that a traceback shows it.
         source = "\n" * (example.line + example.parsed.line_offset) + example.parsed
         tree = ast.parse(source)
         names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -133,7 +133,7 @@ class Page:
 
 
 def _commands(text):
-    """Yield each command of ours, and what is shown below it."""
+    """Yield each cometflux command with the lines below it."""
     command, shown = None, []
     for line in [*text.replace("\\\n", " ").splitlines(), "$"]:
         if not line.startswith("$"):
@@ -151,7 +151,7 @@ def _run_command(command):
         if words[0] == "cometflux" and not _SHELL.search(bare.replace("…", "")):
             from cometflux.cli import main
 
-            # As the script in bin/ does.
+            # As the installed script does.
             code = main(words[1:])
         else:
             code = subprocess.run(["sh", "-c", command], check=False, stdin=subprocess.DEVNULL).returncode
@@ -161,7 +161,7 @@ def _run_command(command):
 
 @contextlib.contextmanager
 def _streams_to(file):
-    """Let both streams lead to *file*, whoever writes to them by whatever way."""
+    """Redirect both streams to *file*, also for writes to the file descriptors."""
     kept = [os.dup(number) for number in (1, 2)]
     sys.stdout.flush()
     for number in (1, 2):
@@ -176,7 +176,7 @@ def _streams_to(file):
 
 
 def _is_printed(shown, printed):
-    """Whether *shown* stands in *printed*: numbers may differ, ``…`` is anything, spaces are spaces."""
+    """Whether *printed* contains *shown*. Numbers may differ, ``…`` matches anything, and runs of spaces are equal."""
     pattern = re.escape(_plain(shown)).replace("…", ".*").replace("0", "[0-9.]+")
     return re.search(pattern, _plain(printed)) is not None
 
@@ -186,10 +186,10 @@ def _plain(text):
 
 
 def main(paths):
-    """Run pages, one behind the other, beside a local service of their own."""
+    """Run pages in turn, with their own local service."""
     from cometflux.testing import LocalService
 
-    # Nobody types anything.
+    # There is no keyboard input.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     with LocalService.in_thread(latency=0.02, pixels=4096) as service:
         os.environ |= {"COMETAPI_KEY": service.key, "COMETFLUX_BASE_URL": service.url, "COLUMNS": "80"}

@@ -1,4 +1,4 @@
-"""The service without a socket: a `Transport` that answers as it is told, and keeps the bills. See test_machine."""
+"""The service without a socket: a `Transport` with chosen responses, which keeps the bills. See test_machine."""
 
 import asyncio
 import json
@@ -14,32 +14,32 @@ PNG = bytes.fromhex(
     "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
 )
 RETRY_AFTER = 7.0
-ANSWER, QUESTION, DOWNLOAD = 120.0, 20.0, 60.0
-"""How long each kind of exchange may take, in seconds."""
+ANSWER, POLL, DOWNLOAD = 120.0, 20.0, 60.0
+"""The time limit of each kind of exchange, in seconds."""
 
 SUBMISSIONS = (
     *("accept", "accept processing", "accept succeeded", "accept failed", "accept aborted"),
     *("429", "429 silent", "422", "not connected", "401", "402"),
-    # Nothing proves what became of these.
+    # The result of these is not known to the sender.
     *("drop", "drop billed", "torn billed", "torn early billed", "500", "500 billed"),
     *("break billed", "give up billed"),
 )
-"""What an answer to a submission can be."""
-QUESTIONS = ("tell", "404", "429", "429 silent", "500", "torn", "garbage", "not connected", "drop", "hang")
+"""The possible responses to a submission."""
+POLLS = ("found", "404", "429", "429 silent", "500", "torn", "garbage", "not connected", "drop", "hang")
 DOWNLOADS = ("whole", "gone", "passing", "cut", "hang")
 ENDS = ("succeeded", "failed", "canceled", "aborted")
 
 
 @attrs.define(eq=False)
 class Bill:
-    """An accepted submission, and where its prediction stands."""
+    """An accepted submission with the state of its prediction."""
 
     id: str
     prompt: str
     status: str = "starting"
     is_expired: bool = False
 
-    def told(self):
+    def body(self):
         output = "https://replicate.delivery/x.png" if self.status == "succeeded" and not self.is_expired else None
         error = "Prediction interrupted; please retry" if self.status == "failed" else None
         body = {"id": self.id, "status": self.status, "output": output, "error": error}
@@ -47,48 +47,48 @@ class Bill:
 
 
 class Desk:
-    """What the service knows; it outlives those who come to it."""
+    """The state of the service. It survives its clients."""
 
     def __init__(self):
         self.bills = []
         self.unanswered = set()
-        """The prompts of submissions whose answers did not come back whole."""
+        """The prompts of submissions whose responses were not received whole."""
         self.spent = Counter()
-        """How many submissions of each prompt were taken, or may have been for all that the sender can know."""
+        """The number of submissions per prompt that were accepted, or may have been as far as the sender knows."""
         self.heal()
 
     def heal(self):
-        """Do from now on what is hoped for."""
+        """Respond without faults from now on."""
         self.submission = "accept"
-        """How each submission is answered; None to keep them until `Line.answer`."""
-        self.question, self.download = "tell", "whole"
+        """The response to each submission; None to hold submissions until `Line.answer`."""
+        self.poll, self.download = "found", "whole"
         self.takes_what_breaks_off = False
-        """Whether a submission whose sender gave up waiting is taken and billed all the same."""
+        """Whether a submission is accepted and billed even if its sender stopped waiting."""
 
     def bill(self, prompt, status="starting"):
         self.bills.append(Bill(f"p{len(self.bills):05d}", prompt, status))
         return self.bills[-1]
 
     def break_off(self, prompt):
-        """The sender of a submission does not wait for its answer any more."""
+        """Note that the sender of a submission stopped waiting for its response."""
         self.unanswered.add(prompt)
         self.spent[prompt] += 1
         if self.takes_what_breaks_off:
             self.bill(prompt)
 
     def take(self, prompt, how):
-        """Answer a submission."""
+        """Respond to a submission."""
         word, _, status = how.partition(" ")
         if word == "accept":
             self.spent[prompt] += 1
-            return Response(status=201, body=self.bill(prompt, status or "starting").told())
+            return Response(status=201, body=self.bill(prompt, status or "starting").body())
         if how in ("429", "429 silent", "422", "401", "402"):
             return refuse(how)
         if how == "not connected":
             raise ConnectError("nothing could be sent")
         self.unanswered.add(prompt)
         self.spent[prompt] += 1
-        body = self.bill(prompt).told() if status.endswith("billed") else b""
+        body = self.bill(prompt).body() if status.endswith("billed") else b""
         match word:
             case "torn":
                 end = 8 if status.startswith("early") else 20
@@ -99,29 +99,29 @@ class Desk:
                 raise RuntimeError("the transport broke")
             case "give":
                 raise asyncio.CancelledError
-        raise UnknownSubmissionError("the submission left, and no answer came", "no answer")
+        raise UnknownSubmissionError("the submission was sent, and no response came", "no response")
 
-    async def tell(self, name):
-        """Answer a question."""
-        match self.question:
-            case "tell":
+    async def get(self, name):
+        """Respond to a poll."""
+        match self.poll:
+            case "found":
                 found = [bill for bill in self.bills if bill.id == name]
-                return Response(status=200, body=found[0].told()) if found else refuse("404")
+                return Response(status=200, body=found[0].body()) if found else refuse("404")
             case "torn":
                 return Response(status=200, body=b'{"id": "', cut="the connection was closed")
             case "garbage":
                 return Response(status=200, body=b"<pre>oops")
             case "not connected":
-                raise ConnectError("nothing could be asked")
+                raise ConnectError("the poll could not be sent")
             case "drop":
-                raise AnswerError("no answer came")
+                raise AnswerError("no response came")
             case "hang":
-                await asyncio.sleep(QUESTION)
-                raise AnswerError("no answer came in time")
-        return refuse(self.question)
+                await asyncio.sleep(POLL)
+                raise AnswerError("no response came in time")
+        return refuse(self.poll)
 
     async def fetch(self):
-        """Answer a download."""
+        """Respond to a download."""
         match self.download:
             case "whole":
                 return PNG
@@ -142,14 +142,14 @@ def refuse(how):
 
 @attrs.define(eq=False)
 class Call:
-    """A submission under way."""
+    """A submission in flight."""
 
     prompt: str
     how: asyncio.Future
 
 
 class Line:
-    """The transport of one process to the desk; *watch* is told of what comes, before it is answered."""
+    """The transport of one process to the desk. It calls *watch* for each request before the response."""
 
     def __init__(self, desk, watch):
         self.desk = desk
@@ -170,7 +170,9 @@ class Line:
                 how = await call.how
         except TimeoutError as error:
             self.desk.break_off(prompt)
-            raise UnknownSubmissionError("the submission left, and no answer came in time", "no answer") from error
+            raise UnknownSubmissionError(
+                "the submission was sent, and no response came in time", "no response"
+            ) from error
         except asyncio.CancelledError:
             if not self._is_cut:
                 self.desk.break_off(prompt)
@@ -181,12 +183,12 @@ class Line:
         self._watch.answer(how)
         return self.desk.take(prompt, how)
 
-    async def ask(self, request):
+    async def send(self, request):
         await self._stay()
         name = request.path.rpartition("/")[2]
-        self._watch.question(name)
-        self._watch.answer(self.desk.question)
-        return await self.desk.tell(name)
+        self._watch.poll(name)
+        self._watch.answer(self.desk.poll)
+        return await self.desk.get(name)
 
     async def download(self, url):
         await self._stay()
@@ -196,13 +198,13 @@ class Line:
         pass
 
     def cut(self):
-        """The process is dead: what was under way breaks off, and nothing more comes from it."""
+        """End all exchanges, as if the process had died. It sends nothing more."""
         self._is_cut = True
         for call in self.calls:
             self.desk.break_off(call.prompt)
 
     async def _stay(self):
-        # A step of the loop, as every exchange takes some.
+        # One step of the loop, because every exchange takes some.
         await asyncio.sleep(0)
         if self._is_cut:
             await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""Programs of others that judge what is ours: installed once below ``.make/``, in folders named by what they hold."""
+"""Install other people's programs that test ours, once below ``.make/``, in folders named after their content."""
 
 import contextlib
 import fcntl
@@ -12,11 +12,11 @@ import pytest
 
 MAKE = Path(__file__).parents[2] / ".make"
 PATIENCE = 120
-"""Seconds that an installation may take."""
+"""The time limit of an installation, in seconds."""
 
 
 def python_with(requirement):
-    """Return the Python of an environment that holds *requirement*; skip where it cannot be had."""
+    """Return the Python of an environment with *requirement*; skip the test if it cannot be installed."""
     if importlib.util.find_spec("ensurepip") is None:
         pytest.skip("this Python makes no environments: it has no ensurepip")
     folder = MAKE / requirement.replace("==", "-")
@@ -29,7 +29,7 @@ def python_with(requirement):
 
 
 def node_with(requirement):
-    """Return the folder below which node finds *requirement*; skip where it cannot be had."""
+    """Return the folder in which node finds *requirement*; skip the test if it cannot be installed."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"there is no {program} on this machine")
@@ -46,7 +46,7 @@ def node_with(requirement):
 
 @contextlib.contextmanager
 def _whole(folder):
-    """Tell whether *folder* is there, whole; if not, it is when this is left. One process at a time does it."""
+    """Yield whether *folder* is complete, and mark it complete on exit. Only one process at a time runs the block."""
     MAKE.mkdir(exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""A folder with jobs of every fate, as runs that met them would have left it."""
+"""Write a folder with a job in every state, as real runs would have left it."""
 
 import hashlib
 import io
@@ -16,8 +16,8 @@ from cometflux.predictions import Prediction, Status
 from cometflux.protocol import encoding
 
 LEFT = 1_790_000_000.0
-"""When the submissions left, in seconds since 1970."""
-FATES = (
+"""The time of the submissions, in seconds since 1970."""
+STATES = (
     *("saved", "missing", "unsaved", "pending", "waiting", "unknown", "failed", "rejected", "not_sent"),
     *("detached", "canceled", "expired"),
 )
@@ -31,7 +31,7 @@ def picture(size=(48, 32), colour=(200, 120, 80), form="PNG"):
 
 
 def plan(index, prompt="a fox", *, key=None, model="black-forest-labs/flux-schnell", **given):
-    """Return the record of a job that nothing was sent of."""
+    """Return the record of a job that was not sent."""
     given = {"prompt": prompt, **given}
     fingerprint = encoding.fingerprint(model, given)
     return JobRecord(
@@ -44,8 +44,8 @@ def plan(index, prompt="a fox", *, key=None, model="black-forest-labs/flux-schne
     )
 
 
-def prediction(record, status=Status.SUCCEEDED, **told):
-    """Return what the service says of a job at its end."""
+def prediction(record, status=Status.SUCCEEDED, **changes):
+    """Return the prediction of a job that has ended."""
     facts = {
         "id": f"p{record.index:05d}",
         "status": status,
@@ -54,14 +54,14 @@ def prediction(record, status=Status.SUCCEEDED, **told):
         "started_at": CREATED + timedelta(seconds=1),
         "completed_at": CREATED + timedelta(seconds=2.5),
     }
-    return Prediction(**{**facts, **told})
+    return Prediction(**{**facts, **changes})
 
 
 CREATED = datetime.fromtimestamp(LEFT, UTC)
 
 
 def accept(record):
-    """Return the record of a job that the service took."""
+    """Return the record of a job that the service accepted."""
     return record.sending(LEFT, "0" * 64, 100).accepted(prediction(record, Status.STARTING), LEFT + 0.2)
 
 
@@ -71,15 +71,15 @@ def succeed(record, folder, *pictures):
     files = []
     for name, data in zip(names, pictures, strict=True):
         (folder / name).write_bytes(data)
-        told = {"file": name, "prediction": {"id": f"p{record.index:05d}"}, "input": dict(record.input)}
-        (folder / name).with_suffix(".json").write_text(json.dumps(told))
+        sidecar = {"file": name, "prediction": {"id": f"p{record.index:05d}"}, "input": dict(record.input)}
+        (folder / name).with_suffix(".json").write_text(json.dumps(sidecar))
         files.append(SavedFile(name=name, size=len(data), digest=hashlib.sha256(data).hexdigest()))
     return accept(record).ended(OutcomeKind.SUCCEEDED, prediction(record), None).saved(tuple(files), None)
 
 
-def meet(fate, record, folder):
-    """Let a job meet its fate."""
-    match fate:
+def reach(state, record, folder):
+    """Return the record of a job in a state."""
+    match state:
         case "saved":
             return succeed(record, folder, picture())
         case "missing":
@@ -111,7 +111,7 @@ def meet(fate, record, folder):
             return accept(record).ended(OutcomeKind.CANCELED, prediction(record, Status.CANCELED), None)
         case "expired":
             return accept(record).ended(OutcomeKind.EXPIRED, prediction(record, data_removed=True), None)
-    raise AssertionError(fate)
+    raise AssertionError(state)
 
 
 def write(folder, *records, place=None):
@@ -124,8 +124,10 @@ def write(folder, *records, place=None):
     writer.close()
 
 
-def write_fates(folder, prompts=None):
-    """Write the journal of a folder with one job of every fate."""
+def write_states(folder, prompts=None):
+    """Write the journal of a folder with one job in every state."""
     told = prompts or {}
-    records = [plan(index, told.get(fate, f"a fox, {fate}"), key=fate, seed=index) for index, fate in enumerate(FATES)]
-    write(folder, *(meet(fate, record, folder) for fate, record in zip(FATES, records, strict=True)))
+    records = [
+        plan(index, told.get(state, f"a fox, {state}"), key=state, seed=index) for index, state in enumerate(STATES)
+    ]
+    write(folder, *(reach(state, record, folder) for state, record in zip(STATES, records, strict=True)))

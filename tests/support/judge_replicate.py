@@ -1,4 +1,4 @@
-"""What the second ``replicate`` package makes of the service: one case, told as JSON. See test_judges.
+"""Run one case with version 2 of the ``replicate`` package, and print the result as JSON. See test_judges.
 
 ::
 
@@ -19,10 +19,10 @@ PRO = f"{OWNER}/flux-1.1-pro"
 
 
 class Asked:
-    """One client, and what can be asked of it."""
+    """One client with its cases."""
 
     def __init__(self, url, key):
-        # An answer that is not as the package declares it is then an error.
+        # Strict validation makes a response of another shape an error.
         options = {"bearer_token": key, "base_url": url, "_strict_response_validation": True}
         self.client = Replicate(**options)
         self.asynchronous = AsyncReplicate(**options)

@@ -1,4 +1,4 @@
-"""A tool server and a real client of it on one loop, joined by the protocol's own messages."""
+"""A tool server and a real client on one loop, connected by the protocol's messages."""
 
 import contextlib
 
@@ -13,7 +13,7 @@ from cometflux.mcp.server import make_server
 
 @contextlib.asynccontextmanager
 async def opened(service, folder, *, most=20, wait=45.0, allowed=(), max_pending=4, mode="auto", journal=None):
-    """Yield a client of a server that keeps its pictures in *folder*; leaving it is to disconnect."""
+    """Yield a client of a server that keeps its pictures in *folder*. The exit disconnects."""
 
     def make_session(watch):
         return open_session(
@@ -43,5 +43,5 @@ async def _joined(server):
 
 
 def text_of(result):
-    """What a language model reads of an answer."""
+    """Return the text of a result, as a language model reads it."""
     return result.content[0].text

@@ -1,8 +1,8 @@
-"""Runs a notebook in a real kernel."""
+"""Run a notebook in a real kernel."""
 
 
 def execute(notebook, folder):
-    """Run the cells in a kernel, with *folder* as the working folder."""
+    """Run the cells in a kernel with *folder* as its current folder."""
     from nbclient import NotebookClient
 
     resources = {"metadata": {"path": str(folder)}}

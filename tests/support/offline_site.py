@@ -1,4 +1,4 @@
-"""Looks whether any page of the built site would ask the network for something: ``python offline_site.py FOLDER``."""
+"""Check that no page of the built site requests anything over the network: ``python offline_site.py FOLDER``."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 _FETCHED = {"src", "srcset", "poster", "data", "background"}
-# Where a link leads is for the reader to say; what these lead to is fetched.
+# A link is only followed by the reader, but the browser fetches these.
 _LINKS = {"stylesheet", "icon", "preload", "prefetch", "preconnect", "dns-prefetch", "modulepreload", "manifest"}
 _REMOTE = re.compile(r"^\s*(https?:|wss?:|//)", re.IGNORECASE)
 _IN_CODE = re.compile(
@@ -21,15 +21,15 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        asked = [value for name, value in given.items() if name in _FETCHED]
+        urls = [value for name, value in given.items() if name in _FETCHED]
         if tag == "link" and _LINKS & set(given.get("rel", "").lower().split()):
-            asked.append(given.get("href", ""))
-        self.found += [f"<{tag}> {value}" for value in asked if _REMOTE.match(value)]
+            urls.append(given.get("href", ""))
+        self.found += [f"<{tag}> {value}" for value in urls if _REMOTE.match(value)]
         self.found += [f"<{tag}> style" for value in [given.get("style", "")] if _IN_CODE.search(value)]
 
 
 def find_requests(folder: Path) -> list[str]:
-    """Return what the pages, styles and scripts below *folder* would fetch from elsewhere."""
+    """Return the URLs that pages, styles and scripts below *folder* would fetch over the network."""
     found = []
     for path in sorted(folder.rglob("*")):
         if path.suffix not in (".html", ".css", ".js", ".svg"):
@@ -39,8 +39,8 @@ def find_requests(folder: Path) -> list[str]:
         if path.suffix in (".html", ".svg"):
             page.feed(text)
         code = re.findall(r"<(?:style|script)\b.*?</", text, re.DOTALL) if path.suffix == ".html" else [text]
-        asked = page.found + [match[0] for each in code for match in _IN_CODE.finditer(each)]
-        found += [f"{path.relative_to(folder)}: {each}" for each in asked]
+        urls = page.found + [match[0] for each in code for match in _IN_CODE.finditer(each)]
+        found += [f"{path.relative_to(folder)}: {each}" for each in urls]
     return found
 
 

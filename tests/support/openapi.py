@@ -1,7 +1,7 @@
-"""The vendor's own specification of the routes, what is wrong in it, and the same without these errors.
+"""The vendor's specification of the routes, its errors, and a corrected copy.
 
-It stands outside of this repository, beside the published parameters of the models; without them, what needs them is
-skipped.
+The file is outside of this repository, next to the published parameters of the models. Tests that need missing files
+are skipped.
 """
 
 import copy
@@ -16,7 +16,7 @@ QUERY = "/replicate/v1/predictions/{id}"
 
 
 def missing():
-    """Name the file that is not there, or nothing."""
+    """Return the name of a missing file, or None."""
     return next((path.name for path in (_DOCUMENT, _MODELS) if not path.exists()), None)
 
 
@@ -34,11 +34,11 @@ _DOCUMENT = API / "openapi.yaml"
 _MODELS = API / "flux_models.json"
 
 
-# ── what is wrong ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── its errors ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def models_in(document):
-    """List the models that may stand in the path."""
+    """List the models allowed in the path."""
     return _create(document)["parameters"][0]["schema"]["enum"]
 
 
@@ -47,17 +47,17 @@ def required_inputs(document):
 
 
 def answer(document):
-    """Return the schema of the answer to a submission."""
+    """Return the schema of the response to a submission."""
     return _answered(document)["schema"]
 
 
 def examples(document):
-    """List the answers to a submission that the specification shows."""
+    """List the specification's example responses to a submission."""
     return [each["value"] for each in _answered(document)["examples"].values()]
 
 
 def statuses(document):
-    """List the statuses with which a submission may be answered."""
+    """List the statuses of the responses to a submission."""
     return sorted(_create(document)["responses"])
 
 
@@ -81,15 +81,15 @@ PROBLEM = {
     "properties": {"title": {"type": "string"}, "detail": {"type": "string"}, "status": {"type": "integer"}},
 }
 
-# What may be asked behind a submission.
+# The operations after a submission.
 _NEXT = {"links": {"question": {"operationId": "replicate_query", "parameters": {"id": "$response.body#/id"}}}}
 
 
 def correct(document):
-    """Return the specification without its errors, and with what it leaves out.
+    """Return the specification with its errors corrected and its gaps filled.
 
-    A parameter in a path holds no slash, so every model gets a path of its own; and so each has its own parameters,
-    for which the page refers to those that Replicate publishes.
+    A path parameter cannot contain a slash, so every model gets its own path. So each can have its own parameters,
+    which the vendor's page takes from Replicate.
     """
     created = answer(document)
     published = load_models()
@@ -112,20 +112,20 @@ def _submission(created, name, model):
         "type": "object",
         "required": ["input"],
         "properties": {"input": _input_schema(model)},
-        # What is unknown here is refused; what is unknown in the input is dropped.
+        # Unknown keys here are refused; unknown keys of the input are dropped.
         "additionalProperties": False,
     }
     return {
         "operationId": name,
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        # The page says 200, and Replicate answers 201.
+        # The page says 200, but Replicate returns 201.
         "responses": {status: {"description": "accepted", "content": content} | _NEXT for status in ("200", "201")}
         | _refusals("400", "401", "422"),
     }
 
 
 def _input_schema(model):
-    """Describe the input by the published parameters; of them only the prompt is required."""
+    """Describe the input by the published parameters. Only the prompt is required."""
     parameters = {each["name"]: _parameter(each) for each in model["parameters"]}
     required = [each["name"] for each in model["parameters"] if each["required"]]
     return {"type": "object", "required": required, "properties": parameters}
@@ -139,10 +139,10 @@ def _parameter(given):
 
 
 def _question(created):
-    """Describe the question after a prediction, which has a page but no place in the file."""
+    """Describe the GET of a prediction, which the vendor's page has but the file does not."""
     schema = copy.deepcopy(created)
     schema["required"] = ["id", "input", "model", "output", "status", "created_at"]
-    # It goes with the data.
+    # It is removed with the data.
     del schema["properties"]["input"]["required"]
     several = {"type": "array", "items": {"type": "string"}}
     numbers = {"image_count": {"type": "integer"}, "predict_time": {"type": "number"}}

@@ -1,7 +1,7 @@
-"""A real S3-speaking server, and in front of it a proxy that misbehaves when it is told to.
+"""A real S3 server, behind a proxy with faults on demand.
 
-The server is moto's; it keeps the objects and refuses a create-only put where there is one. The proxy hands each
-request on, byte for byte, or does to it what the next fault in line says.
+The server is moto. It keeps the objects and refuses a create-only put of an existing object. The proxy forwards each
+request unchanged, or applies the next planned fault to it.
 """
 
 import http.client
@@ -23,14 +23,14 @@ SECRET = "canary/secret/of/the/object/store/42"
 
 @attrs.frozen
 class Fault:
-    """What befalls requests: those whose method and path it is for."""
+    """A fault for requests with a given method and path."""
 
     what: str
-    """``lost``: done, and the answer lost; ``cut``: not done, the connection cut; ``slow``: done, told late; else an
-    answer: its status and its code."""
+    """``lost``: done, but the response is lost; ``cut``: not done, and the connection cut; ``slow``: done, with a late
+    response; else the status and code of a response."""
     method: str = "PUT"
     part: str = ""
-    """What is in the path of the requests that it is for."""
+    """A part of the path of its requests."""
     wait: float = 0.0
 
 
@@ -38,7 +38,7 @@ class Proxy(BaseHTTPRequestHandler):
     """One connection through the proxy."""
 
     protocol_version = "HTTP/1.1"
-    # Head and body in one packet: a second one would wait for the first to be acknowledged.
+    # Head and body in one packet, because a second one would wait for the acknowledgement of the first.
     wbufsize = 1 << 16
     disable_nagle_algorithm = True
 
@@ -73,13 +73,13 @@ class Proxy(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _serve  # noqa: N815 - the names that http.server looks for
 
     def _speak_google(self):
-        """Turn a request as Google Cloud Storage takes it into one of S3; the two differ in the names of headers."""
+        """Convert a request for Google Cloud Storage to one for S3. The two differ in the names of headers."""
         for name, value in self.headers.items():
             if name.lower().startswith("x-goog-meta-"):
                 self.headers[f"x-amz-meta-{name[12:]}"] = value
         if self.headers.get("x-goog-if-generation-match") == "0":
             self.headers["If-None-Match"] = "*"
-        # moto looks who asks, not whether it is true.
+        # moto reads the identity, but does not verify it.
         who = "Credential=x/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x"
         del self.headers["Authorization"]
         self.headers["Authorization"] = f"AWS4-HMAC-SHA256 {who}"
@@ -118,7 +118,7 @@ class Proxy(BaseHTTPRequestHandler):
 
 
 class Door(ThreadingHTTPServer):
-    """The proxy; what a client breaks off is no news here."""
+    """The proxy. It ignores connections that a client breaks off."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -128,20 +128,20 @@ class Door(ThreadingHTTPServer):
 
 
 class Bucket:
-    """A bucket at the server, reached through the proxy."""
+    """A bucket of the server, reached through the proxy."""
 
     def __init__(self):
         self.requests = []
-        """What was asked for, as method and path."""
+        """The requests received, as method and path."""
         self.headers = []
         self.habits = set()
-        """``careless``: what is there is replaced; ``forgetful``: metadata are not given back; ``google``: the headers
-        are those of Google Cloud Storage."""
+        """``careless``: a create-only put replaces an object; ``forgetful``: metadata are not returned; ``google``: the
+        headers are those of Google Cloud Storage."""
         self._faults = []
         self._lock = threading.Lock()
 
     def __enter__(self):
-        # Half a second, which no other test is to wait for.
+        # This takes half a second, which other tests should not wait for.
         from moto.server import ThreadedMotoServer
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -161,12 +161,12 @@ class Bucket:
 
     @property
     def url(self):
-        """Where the proxy listens."""
+        """The URL of the proxy."""
         return f"http://127.0.0.1:{self._door.server_port}"
 
     @property
     def environment(self):
-        """The variables by which a program finds the bucket."""
+        """The environment variables by which a program finds the bucket."""
         return {
             "AWS_ACCESS_KEY_ID": KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET,
@@ -176,7 +176,7 @@ class Bucket:
         }
 
     def reset(self):
-        """Forget everything, and make the bucket anew."""
+        """Delete everything, and create the bucket again."""
         with self._lock:
             self._faults.clear()
         self.habits.clear()
@@ -189,17 +189,17 @@ class Bucket:
         self.headers.clear()
 
     def fail(self, what, times=1, **options):
-        """Let the next requests of a kind fail."""
+        """Fail the next *times* requests of a kind."""
         with self._lock:
             self._faults += [Fault(what, **options)] * times
 
     def mend(self):
-        """Let nothing fail any more."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def take(self, method, path):
-        """Return what befalls a request; None where nothing does."""
+        """Take the next fault for a request; None if there is none planned."""
         with self._lock:
             for fault in self._faults:
                 if fault.method == method and fault.part in path:
@@ -209,7 +209,7 @@ class Bucket:
 
     @property
     def store(self):
-        """The bucket itself, past the proxy."""
+        """The bucket itself, without the proxy."""
         host, port = self.behind
         return S3Store(
             NAME,
@@ -220,7 +220,7 @@ class Bucket:
         )
 
     def names(self):
-        """What is in the bucket."""
+        """The names of the objects in the bucket."""
         return sorted(each["path"] for page in obstore.list(self.store, chunk_size=1000) for each in page)
 
     def read(self, name):
@@ -233,7 +233,7 @@ class Bucket:
         return sum(asked == method and part in path for asked, path in self.requests)
 
     def wait_for(self, count, method, part):
-        """Wait until so many requests of a kind have come."""
+        """Wait until *count* requests of a kind were received."""
         give_up = time.monotonic() + 10
         while self.count(method, part) < count:
             assert time.monotonic() < give_up, "it did not come about"

@@ -1,8 +1,8 @@
-"""The process of the long soak: mixed load against the local service, which misbehaves. See test_endurance.
+"""The process of the long soak: a mixed load on the local service with faults. See test_endurance.
 
 ::
 
-    python soaked.py FOLDER SECONDS
+    python soak_process.py FOLDER SECONDS
 """
 
 import asyncio
@@ -48,7 +48,7 @@ CALLERS = 8
 
 
 class Load:
-    """Hands out jobs until its time is over, and counts what became of them."""
+    """Creates jobs until its time is over, and counts their outcomes."""
 
     def __init__(self, seconds):
         self.until = time.monotonic() + seconds
@@ -81,7 +81,7 @@ class Load:
                     self.unknown.add(event.key)
 
     async def batches(self, session, folder):
-        """Run batch after batch; some are left before their end. Pictures are looked at and removed."""
+        """Run batch after batch, and leave some before their end. Check and remove the pictures."""
         while self.goes_on:
             left = self.chance.randint(10, 80)
             async with session.generate([self.job() for _ in range(50)], save_to=folder) as batch:
@@ -93,7 +93,7 @@ class Load:
                         break
 
     async def calls(self, session):
-        """Run one job after another; some callers lose their patience, some are cancelled."""
+        """Run one job after another. Some callers run out of patience, and some are cancelled."""
         while self.goes_on:
             running = asyncio.ensure_future(self.call(session))
             if self.chance.random() < 0.2:
@@ -125,7 +125,7 @@ async def soak(service, folder, load):
     return [repr(task) for task in asyncio.all_tasks() - {asyncio.current_task()}]
 
 
-def tell(service, folder, load):
+def report(service, folder, load):
     with Journal(folder) as journal:
         records = {record.key: record for record in journal.records()}
     ids = {record.prediction_id for record in records.values()}
@@ -149,7 +149,7 @@ def files_open():
 
 
 def main(folder, seconds):
-    # How long a step of the loop takes says something about the machine only.
+    # The duration of a step of the loop depends only on the machine.
     logging.getLogger("asyncio").addFilter(lambda record: "took" not in record.msg)
     began, before = time.monotonic(), files_open()
     load = Load(seconds)
@@ -157,10 +157,10 @@ def main(folder, seconds):
         for fault in FAULTS:
             service.fail(**fault)
         tasks = asyncio.run(soak(service, folder, load))
-        told = tell(service, folder, load)
+        found = report(service, folder, load)
     gc.collect()
-    told |= {"seconds": time.monotonic() - began, "tasks": tasks, "files before": before, "files after": files_open()}
-    json.dump(told, sys.stdout)
+    found |= {"seconds": time.monotonic() - began, "tasks": tasks, "files before": before, "files after": files_open()}
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A peer for tests of the transport: a socket server that reads whole requests and answers with any bytes."""
+"""A peer for tests of the transport: a socket server that reads whole requests and responds with any bytes."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,9 @@ import struct
 
 
 class Peer:
-    """Answers each request with what *answer* makes of it: bytes, or None to close without an answer.
+    """Responds to each request with the bytes that *answer* returns; None closes the connection without a response.
 
-    An *answer* that is a coroutine function gets the writer too, to write when and what it likes.
+    If *answer* is a coroutine function, it also gets the writer and writes the response itself.
     """
 
     def __init__(self, answer, *, tls=None):
@@ -68,7 +68,7 @@ async def _read_request(reader):
 
 
 async def end(writer, how):
-    """End an answer with what was written so far: by an orderly ``close``, a ``reset``, or a ``stall`` for ever."""
+    """End a response early: by an orderly ``close``, a ``reset``, or a ``stall`` for ever."""
     await writer.drain()
     if how == "stall":
         await asyncio.sleep(1e6)
@@ -78,6 +78,6 @@ async def end(writer, how):
 
 
 def http(status=200, body=b"{}", *headers, reason="OK", length=None):
-    """Write an HTTP answer."""
+    """Encode an HTTP response."""
     lines = [f"HTTP/1.1 {status} {reason}", f"Content-Length: {len(body) if length is None else length}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

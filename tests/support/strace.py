@@ -1,4 +1,4 @@
-"""System calls of another process that strace lets fail, or lets be its last; a machine that forbids it skips."""
+"""Let system calls of another process fail, or end the process, through strace. Skip the test if strace cannot run."""
 
 import functools
 import shutil
@@ -9,7 +9,7 @@ import pytest
 
 @functools.cache
 def why_not():
-    """Tell what the machine lacks; None where it lacks nothing."""
+    """Return why strace cannot run on this machine; None if it can."""
     if shutil.which("strace") is None:
         return "there is no strace on this machine"
     probe = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:retval=0", "true"]
@@ -18,12 +18,12 @@ def why_not():
 
 
 def traced(*fates, log="/dev/null"):
-    """Return the command that runs another one, some of whose system calls meet a fate, and *log* is told of those.
+    """Return a command that runs another one with injected faults in its system calls, written to *log*.
 
-    A fate is the calls' names and what befalls them. Each thread and each kind of call is counted by itself.
+    A fault is the names of the calls and the injection. Each thread and each kind of call is counted separately.
     """
     if (reason := why_not()) is not None:
         pytest.skip(reason)
-    # -D: strace is the child of the process that it watches, which so can be ended as if there were no strace.
+    # -D makes strace the child of the traced process, so that this can be killed as if there were no strace.
     command = ["strace", "-D", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(calls for calls, _ in fates)}"]
     return [*command, *(word for calls, action in fates for word in ("-e", f"inject={calls}:{action}"))]

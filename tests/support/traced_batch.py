@@ -1,12 +1,12 @@
-"""The process whose system calls are counted or made to fail: a batch with a journal, written in few threads.
+"""The process whose system calls are counted or made to fail: a batch with a journal, written by few threads.
 
 One thread writes the journal and another one the files, so that the N-th call of a kind is the same in every run. It
-tells how each job ended, and on stderr what ended the batch, by a system call that nothing else here uses. See
-test_strace and test_disk.
+prints how each job ended, and on stderr the error that ended the batch. It prints with a system call that nothing else
+here uses. See test_strace and test_disk.
 
 ::
 
-    python watched.py FOLDER BASE_URL KEY COUNT
+    python traced_batch.py FOLDER BASE_URL KEY COUNT
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from batch_process import SlowDisk, tell
+from batch_process import SlowDisk, describe
 
 from cometflux import CometfluxError, PollPolicy, Session
 from cometflux.journal.header import Account
@@ -43,7 +43,7 @@ async def main(folder, base_url, key, count):
         async with session:
             prompts = (f"{number} paper boats" for number in range(int(count)))
             async for outcome in session.generate(prompts, save_to=folder):
-                outcomes.append(tell(outcome))
+                outcomes.append(describe(outcome))
     except CometfluxError as raised:
         error = f"{type(raised).__name__}: {raised}"
     return outcomes, error

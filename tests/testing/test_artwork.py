@@ -1,4 +1,4 @@
-"""The figures of the docs: drawn from what is true, and kept as they are drawn."""
+"""The figures of the docs are the ones that the benchmarks draw."""
 
 import math
 import random
@@ -21,28 +21,28 @@ def widths(drawing):
     return [float(each.get("width")) for each in ElementTree.fromstring(drawing).iter(f"{SVG}rect")][1:]
 
 
-def test_the_figure_of_polling_is_the_one_that_is_drawn():
+def test_the_figure_of_polling_is_up_to_date():
     drawn, _ = figures.polling()
     assert figures.FIGURE.read_text(encoding="utf-8") == drawn, "draw it anew: python -m benchmarks.figures"
 
 
-def test_the_figure_of_costs_is_the_one_that_is_drawn():
+def test_the_figure_of_costs_is_up_to_date():
     assert figures.COSTS.read_text(encoding="utf-8") == figures.costs(), "draw it anew: python -m benchmarks.figures"
 
 
 @pytest.mark.hard
-def test_the_table_of_polling_is_what_the_benchmark_prints(capsys):
+def test_the_table_of_polling_is_the_output_of_the_benchmark(capsys):
     schedules.main()
     rows = []
     for row in re.split(r"\n  (?=\S)", capsys.readouterr().out)[1:]:
-        title, *cells = [row.partition(":")[0], *re.findall(r"(?:0\.5 s|ends) (.*?) with (.*? questions)", row)]
+        title, *cells = [row.partition(":")[0], *re.findall(r"(?:0\.5 s|ends) (.*?) with (.*? polls)", row)]
         rows.append(" | ".join(["| " + title, *(", ".join(cell) for cell in cells)]) + " |")
     page = figures.FIGURE.with_suffix(".md").read_text(encoding="utf-8")
     titles = tuple(f"| {shape.title} " for shape in schedules.shapes())
     assert rows == [line for line in page.splitlines() if line.startswith(titles)]
 
 
-def test_what_was_learned_is_sooner_than_the_usual_ways_and_no_better_than_the_best():
+def test_the_learned_schedule_is_between_the_usual_ones_and_the_optimum():
     _, (learned, _, fixed, doubling, best) = figures.polling()
     for way in (fixed, doubling, best):
         assert learned.polls == pytest.approx(way.polls, rel=1e-4)
@@ -50,7 +50,7 @@ def test_what_was_learned_is_sooner_than_the_usual_ways_and_no_better_than_the_b
 
 
 @pytest.mark.parametrize("following", [figures.fixed(0.5), figures.doubling(0.3)], ids=["fixed", "doubling"])
-def test_what_is_calculated_of_a_way_of_asking_is_what_happens(following):
+def test_the_computed_delay_of_a_schedule_is_the_simulated_one(following):
     chance, counts, delays = random.Random(7), [], []
     for _ in range(20_000):
         length, age, count = figures.draw_length(chance), following(0.0), 1
@@ -73,22 +73,22 @@ def test_bars_are_as_long_as_their_figures():
     ("value", "words"),
     [(0.0451, "0.0451 s"), (4.3049, "4.3 s"), (64, "64 s"), (999.6, "1,000 s"), (1.2e6, "1,200,000 s")],
 )
-def test_a_figure_is_written_as_people_write_it(value, words):
+def test_a_figure_is_rounded_for_readers(value, words):
     assert words == texts(figures.bars("CPU", [("a", value)], "s"))[-1]
 
 
-def test_bars_of_nothing_are_drawn():
+def test_bars_of_zero_are_drawn():
     assert [1, 1] == widths(figures.bars("CPU", [("a", 0), ("b", 0)], "ms"))
 
 
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf], ids=repr)
-def test_what_is_no_figure_is_not_drawn(value):
-    with pytest.raises(ValueError, match="figures from 0"):
+def test_a_value_that_is_not_a_figure_is_refused(value):
+    with pytest.raises(ValueError, match="finite values from 0"):
         figures.bars("CPU", [("a", 1.0), ("b", value)], "ms")
 
 
 def test_a_drawing_stays_within_its_frame():
-    """As far as numbers tell: no coordinate is beyond the view box."""
+    """No coordinate is outside the view box."""
     for drawing in (figures.polling()[0], figures.bars("CPU", [("a rather long name of a client", 1234.5)], "µs")):
         root = ElementTree.fromstring(drawing)
         _, _, width, height = map(float, root.get("viewBox").split())

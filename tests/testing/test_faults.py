@@ -1,4 +1,4 @@
-"""Every fault of the local service against one job: how it ends, and that it is never billed twice."""
+"""Run one job with every fault of the local service: check its outcome, and that it is never billed twice."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from cometflux.testing.faults import FAULTS
 
 SUCCEEDED = OutcomeKind.SUCCEEDED
 
-# What becomes of the job: where the fault comes before the submission is accepted, and where it comes after.
+# The outcome of the job if the fault is before the submission is accepted, and if it is after.
 CREATE = {
     "401": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
     "402": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
@@ -53,7 +53,7 @@ PREDICTION = {
     "wrapped": SUCCEEDED,
 }
 UNSAVED = {"404", "output-404"}
-"""Faults of an output that do not pass."""
+"""Faults of an output that are not transient."""
 
 
 def takes(place):
@@ -78,7 +78,7 @@ async def test_a_fault_before_a_submission_is_accepted(service, tmp_path, fault)
 
 @pytest.mark.parametrize("fault", [name for name in takes("create") if CREATE[name][1]])
 async def test_a_fault_after_a_submission_is_accepted(service, tmp_path, fault):
-    """The refusals among them are lies that no service tells; a lie may cost this job, but no second bill."""
+    """A refusal after acceptance is false. It may cost this job, but not a second bill."""
     service.fail(fault, on="create", after=True)
     outcome = await end_of(service, tmp_path)
     assert CREATE[fault][1] is outcome.kind
@@ -86,7 +86,7 @@ async def test_a_fault_after_a_submission_is_accepted(service, tmp_path, fault):
 
 
 @pytest.mark.parametrize("fault", takes("get"))
-async def test_a_fault_of_a_question(service, tmp_path, fault):
+async def test_a_fault_of_a_poll(service, tmp_path, fault):
     service.fail(fault, on="get", times=2)
     outcome = await end_of(service, tmp_path)
     assert outcome.ok
@@ -94,7 +94,7 @@ async def test_a_fault_of_a_question(service, tmp_path, fault):
 
 
 @pytest.mark.parametrize("fault", takes("prediction"))
-async def test_a_way_for_a_prediction_to_go(service, tmp_path, fault):
+async def test_a_fault_of_a_prediction(service, tmp_path, fault):
     service.fail(fault)
     outcome = await end_of(service, tmp_path)
     assert PREDICTION[fault] is outcome.kind
@@ -112,6 +112,6 @@ async def test_a_fault_of_an_output(service, tmp_path, fault):
     assert [] == service.leaks
 
 
-def test_every_fault_stands_in_a_table():
+def test_every_fault_is_in_a_table():
     assert set(takes("create")) == set(CREATE)
     assert set(takes("prediction")) == set(PREDICTION)

@@ -1,4 +1,4 @@
-"""What a test may tell the local service while it runs: how long things take, what time it is, whom a fault strikes."""
+"""Control the local service while it runs: its latency, its clock, and the prompt of a fault."""
 
 import asyncio
 
@@ -33,13 +33,13 @@ async def test_a_latency_may_depend_on_the_model(service):
     assert ["#00001", "#00000"] == order
 
 
-async def test_a_latency_that_cannot_be_is_refused_and_the_old_one_stays(service):
+async def test_a_wrong_latency_is_refused_and_the_old_one_stays(service):
     with pytest.raises(ValueError, match="latency=-1"):
         service.latency = -1
     assert 1.0 == service.latency
 
 
-async def test_while_its_time_stands_still_no_prediction_goes_on(service):
+async def test_while_its_clock_is_frozen_no_prediction_progresses(service):
     service.freeze()
     async with opened(service) as session:
         running = asyncio.ensure_future(session.run("a paper boat"))
@@ -52,7 +52,7 @@ async def test_while_its_time_stands_still_no_prediction_goes_on(service):
     assert 1 == prediction.metrics["total_time"]
 
 
-async def test_time_goes_on_from_where_it_stood(service):
+async def test_the_clock_continues_from_its_frozen_time(service):
     service.latency = 10
     loop = asyncio.get_running_loop()
     async with opened(service) as session:
@@ -68,7 +68,7 @@ async def test_time_goes_on_from_where_it_stood(service):
     assert 60 <= loop.time() - start < 61
 
 
-async def test_time_may_be_put_forward_frozen_or_not(service):
+async def test_the_clock_can_be_advanced_frozen_or_not(service):
     service.latency = 3000
     service.freeze()
     loop = asyncio.get_running_loop()
@@ -104,18 +104,18 @@ async def test_a_clock_that_is_frozen_before_the_start_stays_so():
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "7"], ids=repr)
-def test_time_cannot_be_put_anywhere_but_forward(seconds):
-    with pytest.raises(ValueError, match="allowed is a number of seconds from 0"):
+def test_the_clock_only_advances(seconds):
+    with pytest.raises(ValueError, match="must be a number of seconds from 0"):
         LocalService().advance(seconds)
 
 
 @pytest.mark.parametrize("latency", [-1, float("nan"), "7", None], ids=repr)
-def test_a_latency_that_is_none_is_refused(latency):
-    with pytest.raises(ValueError, match="allowed is a number of seconds from 0, or a function"):
+def test_a_wrong_latency_is_refused(latency):
+    with pytest.raises(ValueError, match="must be a number of seconds from 0, or a function"):
         LocalService().latency = latency
 
 
-async def test_who_waits_in_frozen_time_is_told_that_nothing_has_happened(service):
+async def test_a_wait_on_a_frozen_clock_finds_no_progress(service):
     import aiohttp
 
     service.freeze()
@@ -127,7 +127,7 @@ async def test_who_waits_in_frozen_time_is_told_that_nothing_has_happened(servic
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("422", OutcomeKind.REJECTED), ("failed", OutcomeKind.FAILED)])
-async def test_a_fault_may_strike_one_prompt_only(service, fault, kind):
+async def test_a_fault_may_be_for_one_prompt_only(service, fault, kind):
     service.fail(fault, prompt="lighthouse")
     async with opened(service, max_pending=1) as session:
         batch = session.generate(["a paper boat", "a lighthouse in the rain", "another lighthouse"])
@@ -135,7 +135,7 @@ async def test_a_fault_may_strike_one_prompt_only(service, fault, kind):
     assert [OutcomeKind.SUCCEEDED, kind, OutcomeKind.SUCCEEDED] == kinds
 
 
-async def test_a_question_and_an_output_may_be_met_by_prompt(service):
+async def test_a_fault_of_a_poll_or_an_output_may_be_for_one_prompt(service):
     service.fail("500", on="get", prompt="boat", times=2)
     service.fail("not-an-image", prompt="lighthouse", times=9)
     async with opened(service) as session:
@@ -146,6 +146,6 @@ async def test_a_question_and_an_output_may_be_met_by_prompt(service):
 
 
 @pytest.mark.parametrize("prompt", ["", 7], ids=repr)
-def test_a_prompt_that_is_none_is_refused(prompt):
+def test_a_wrong_prompt_is_refused(prompt):
     with pytest.raises(ValueError, match="prompt="):
         LocalService().fail("500", prompt=prompt)

@@ -1,4 +1,4 @@
-"""The local service is right by somebody else's client: the official ``replicate`` package, pointed at it."""
+"""The official ``replicate`` package works with the local service."""
 
 import re
 import warnings
@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 with warnings.catch_warnings():
-    # The package still uses the first version of pydantic's interface, which warns of its end when it is imported.
+    # The package still imports version 1 of pydantic's interface, which warns that it is deprecated.
     warnings.simplefilter("ignore")
     import replicate
     from replicate.exceptions import ModelError, ReplicateError
@@ -15,7 +15,7 @@ with warnings.catch_warnings():
 SCHNELL = "black-forest-labs/flux-schnell"
 PRO = "black-forest-labs/flux-1.1-pro"
 
-# The package sleeps by itself, and the fixture's service runs on a thread of its own.
+# The package sleeps in real time, and the fixture's service runs on its own thread.
 pytestmark = pytest.mark.realtime
 
 
@@ -110,7 +110,7 @@ def test_a_refused_input_is_its_error(client):
         client.run(SCHNELL, input={})
 
 
-def test_it_asks_again_after_a_breakdown(client, comet_service):
+def test_it_retries_after_a_server_error(client, comet_service):
     prediction = client.models.predictions.create(SCHNELL, input={"prompt": "a boat"})
     comet_service.fail("503", on="get")
     prediction.wait()

@@ -1,4 +1,4 @@
-"""The local service, asked by plain aiohttp: what it answers, what it bills, and every way in which it fails."""
+"""The local service over plain aiohttp: its responses, its bills, and all its faults."""
 
 import asyncio
 import base64
@@ -30,7 +30,7 @@ DROPS = ("drop", "reset", "torn-head")
 
 
 class Caller:
-    """The routes, without any cleverness: a new connection for each exchange, and no redirects."""
+    """A plain client: a new connection for each exchange, and no redirects."""
 
     def __init__(self, service, http):
         self.service = service
@@ -88,7 +88,7 @@ def caller(service, http):
 # ── the life of a prediction ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_submission_is_answered_as_by_the_real_service(caller):
+async def test_the_response_to_a_submission_is_like_the_real_service_s(caller):
     created = await caller.create(seed=7)
     assert re.fullmatch("[0-9a-z]{26}", created["id"])
     assert STAMP.fullmatch(created["created_at"])
@@ -129,7 +129,7 @@ async def test_a_prediction_starts_runs_and_succeeds_by_the_loop_s_clock(caller)
 
 
 @pytest.mark.parametrize("model", flux.MODELS)
-async def test_two_models_answer_with_a_list_and_nine_with_a_string(caller, model):
+async def test_two_models_return_a_list_and_nine_a_string(caller, model):
     prediction = await caller.run(model)
     assert (list if model in (SCHNELL, DEV) else str) is type(prediction["output"])
     ((answer, picture),) = await caller.images(prediction)
@@ -139,7 +139,7 @@ async def test_two_models_answer_with_a_list_and_nine_with_a_string(caller, mode
     assert kind.upper() == Image.open(io.BytesIO(picture)).format
 
 
-async def test_timestamps_have_as_many_digits_as_they_please(caller):
+async def test_timestamps_have_varying_numbers_of_digits(caller):
     stamps = [(await caller.create())["created_at"] for _ in range(12)]
     assert len({len(stamp) for stamp in stamps}) > 3
 
@@ -152,7 +152,7 @@ async def test_a_latency_may_depend_on_the_model(http):
         assert ("starting", "succeeded") == tuple([(await caller.get(each["id"]))["status"] for each in (slow, fast)])
 
 
-async def test_without_latency_the_first_question_finds_it_over(http):
+async def test_without_latency_the_first_poll_finds_it_ended(http):
     async with LocalService(latency=0, pixels=4096) as service:
         caller = Caller(service, http)
         created = await caller.create()
@@ -198,7 +198,7 @@ async def test_a_finished_prediction_cannot_be_canceled(caller):
     ],
 )
 async def test_prefer_wait_is_honoured(http, prefer, latency, waited, status):
-    """The real one says ``processing`` beside a whole output, and ``starting`` where time was too short."""
+    """The real service says ``processing`` with a complete output, and ``starting`` if the time was too short."""
     async with LocalService(latency=latency, pixels=4096) as service:
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -237,7 +237,7 @@ async def test_the_gateway_s_envelope_has_its_own_words(http):
         assert seen[0]["data"] is None
 
 
-# ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("header", [None, "Bearer wrong", "local-key", "Basic local-key"])
@@ -309,20 +309,20 @@ async def test_an_unknown_prediction_is_not_found(caller):
     assert (404, "application/problem+json") == (answer.status, answer.content_type)
 
 
-async def test_a_path_that_is_no_route_is_answered_with_a_page(caller, service):
+async def test_an_unknown_path_returns_a_page(caller, service):
     answer, body = await caller.exchange("GET", f"{service.origin}/v1/predictions/x")
     assert (200, "text/html") == (answer.status, answer.content_type)
     assert body.startswith(b"<!doctype html>")
 
 
-async def test_a_submission_without_a_model_in_its_path_is_taken_too(caller, service):
+async def test_a_submission_without_a_model_in_its_path_is_accepted_too(caller, service):
     body = {"model": PRO, "input": {"prompt": "a boat"}}
     answer, _ = await caller.exchange("POST", f"{service.url}/predictions", json=body)
     assert 201 == answer.status
     assert [PRO] == [bill.model for bill in service.bills]
 
 
-# ── what is written down ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── records ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_each_accepted_submission_has_one_bill(caller, service):
@@ -336,7 +336,7 @@ async def test_each_accepted_submission_has_one_bill(caller, service):
     assert expected == [(bill["id"], bill["model"], bill["input"]) for bill in bills]
 
 
-async def test_every_request_is_noted_with_its_connection(caller, service):
+async def test_every_request_is_recorded_with_its_connection(caller, service):
     created = await caller.create()
     async with aiohttp.ClientSession() as pooled:
         for _ in range(2):
@@ -347,7 +347,7 @@ async def test_every_request_is_noted_with_its_connection(caller, service):
     assert service.requests[0].length > 20
 
 
-async def test_a_key_where_none_belongs_is_noted(caller, service):
+async def test_a_leaked_key_is_recorded(caller, service):
     prediction = await caller.run()
     await caller.images(prediction)
     assert [] == service.leaks
@@ -359,7 +359,7 @@ async def test_a_key_where_none_belongs_is_noted(caller, service):
 
 
 @pytest.mark.parametrize("output_format", ["webp", "jpg", "png"])
-async def test_pictures_have_the_format_and_number_asked_for(caller, output_format):
+async def test_pictures_have_the_requested_format_and_number(caller, output_format):
     prediction = await caller.run(num_outputs=3, output_format=output_format)
     assert [f"out-{each}.{output_format}" for each in range(3)] == [
         url.rpartition("/")[2] for url in prediction["output"]
@@ -372,7 +372,7 @@ async def test_pictures_have_the_format_and_number_asked_for(caller, output_form
 @pytest.mark.parametrize(
     ("model", "given", "size"),
     [
-        pytest.param(SCHNELL, {}, (64, 64), id="square unless told"),
+        pytest.param(SCHNELL, {}, (64, 64), id="square by default"),
         pytest.param(SCHNELL, {"aspect_ratio": "16:9"}, (86, 48), id="wide"),
         pytest.param(SCHNELL, {"aspect_ratio": "9:21"}, (42, 98), id="very tall"),
         pytest.param(SCHNELL, {"megapixels": "0.25"}, (32, 32), id="a quarter"),
@@ -388,12 +388,12 @@ async def test_pictures_have_the_format_and_number_asked_for(caller, output_form
         ),
     ],
 )
-async def test_pictures_have_the_size_asked_for(caller, model, given, size):
+async def test_pictures_have_the_requested_size(caller, model, given, size):
     ((_, picture),) = await caller.images(await caller.run(model, **given))
     assert size == Image.open(io.BytesIO(picture)).size
 
 
-async def test_a_picture_follows_from_prompt_seed_and_number(caller):
+async def test_prompt_seed_and_number_determine_a_picture(caller):
     same = [await caller.run(seed=1, num_outputs=2) for _ in range(2)]
     one, other = [[picture for _, picture in await caller.images(each)] for each in same]
     assert one == other
@@ -402,7 +402,7 @@ async def test_a_picture_follows_from_prompt_seed_and_number(caller):
     assert 4 == len({*one, reseeded, reworded})
 
 
-async def test_a_seed_that_was_not_given_is_the_same_in_every_run(http):
+async def test_a_missing_seed_gets_the_same_value_in_every_run(http):
     logs = []
     for seed in (3, 3, 4):
         async with LocalService(seed=seed, pixels=4096, latency=1.0) as service:
@@ -423,7 +423,7 @@ def test_any_prompt_can_be_drawn(prompt, size):
     assert size == Image.open(io.BytesIO(picture)).size
 
 
-def test_letters_that_the_font_lacks_are_written_otherwise():
+def test_letters_that_the_font_lacks_are_replaced():
     assert "cafe - naive ss" == legible("café \N{EN DASH} naïve ß")
     assert "a … rocket" == legible("a 🚀 rocket")
     assert legible("Привет, мир").startswith("A prompt in Cyrillic letters (")
@@ -438,14 +438,14 @@ def test_a_lower_quality_makes_a_smaller_file():
 
 @pytest.mark.parametrize("palette", PALETTES, ids=[f"{each:02d}" for each in range(len(PALETTES))])
 def test_the_prompt_can_be_read_in_every_palette(palette):
-    """4.5 is what WCAG asks of text; the prompt ends where the upper half of the sky does."""
+    """WCAG requires a contrast of 4.5 for text. The prompt is within the upper half of the sky."""
     upper = [mix(palette.sky[0], palette.sky[1], step / 4) for step in range(5)] + [palette.sky[2]]
     assert 4.5 <= min(contrast(palette.ink, shade) for shade in upper)
     assert 4.5 <= contrast(palette.paper, palette.near)
 
 
 def test_drawing_is_the_same_on_every_run_of_python():
-    """Nothing may depend on the hash of a string, which differs from process to process."""
+    """The drawing must not depend on the hash of a string, which differs between processes."""
     code = """
 import sys
 from cometflux.testing.artwork.draw import draw
@@ -473,12 +473,12 @@ def faults_on(place):
 
 
 def times_of(name):
-    # aiohttp repeats a GET once by itself when its connection is lost before the answer.
+    # aiohttp itself repeats a GET once if its connection is lost before the response.
     return 2 if name in DROPS else 1
 
 
 async def check_fault(name, exchange):
-    """Make the exchange and check that it goes wrong as *name* says; return the body where there is one."""
+    """Make the exchange and check that it fails as fault *name* does; return the body if there is one."""
     if name in DROPS:
         with pytest.raises(LOST):
             await exchange
@@ -546,9 +546,9 @@ async def test_a_fault_on_output_happens_once(caller, service, name):
 @pytest.mark.parametrize(
     ("name", "has_id"),
     [("torn", True), ("torn-early", False), ("stalled", True)],
-    ids=["behind the id", "inside the id", "stalled behind the id"],
+    ids=["after the id", "inside the id", "stalled after the id"],
 )
-async def test_a_torn_answer_holds_the_id_or_not(caller, service, name, has_id):
+async def test_a_torn_response_contains_the_id_or_not(caller, service, name, has_id):
     service.fail(name, after=True)
     url = f"{service.url}/models/{SCHNELL}/predictions"
     read = b""
@@ -603,7 +603,7 @@ async def test_the_faults_of_an_envelope_are_those_of_its_prediction(caller, ser
         pytest.param("wrapped", {"code": "success"}, id="wrapped"),
     ],
 )
-async def test_a_fault_on_a_prediction_decides_how_it_goes(caller, service, name, expected):
+async def test_a_fault_on_a_prediction_sets_its_responses(caller, service, name, expected):
     service.fail(name)
     prediction = await caller.run(num_outputs=3)
     assert expected == {field: prediction[field] for field in expected}
@@ -611,8 +611,8 @@ async def test_a_fault_on_a_prediction_decides_how_it_goes(caller, service, name
     assert 2 == len(service.bills)
 
 
-def test_every_fault_on_a_prediction_is_tried():
-    tried = test_a_fault_on_a_prediction_decides_how_it_goes.pytestmark[0].args[1]
+def test_every_fault_on_a_prediction_is_tested():
+    tried = test_a_fault_on_a_prediction_sets_its_responses.pytestmark[0].args[1]
     assert set(faults_on("prediction")) == {each.values[0] for each in tried}
 
 
@@ -670,7 +670,7 @@ async def test_a_data_uri_holds_the_picture(caller, service):
     ("name", "header", "body"),
     [("429", "1", None), ("429-body", None, 1), ("429-silent", None, None)],
 )
-async def test_a_brake_names_its_time_in_its_own_way(caller, service, name, header, body):
+async def test_each_429_gives_its_wait_in_its_own_way(caller, service, name, header, body):
     service.fail(name)
     answer, _ = await caller.submit()
     found = await answer.json()
@@ -678,14 +678,14 @@ async def test_a_brake_names_its_time_in_its_own_way(caller, service, name, head
     assert ("resets in ~1s" in found["detail"]) is (name == "429-body")
 
 
-async def test_a_brake_can_name_a_date(caller, service):
+async def test_a_429_can_give_a_date(caller, service):
     service.fail("429-date")
     answer, _ = await caller.submit()
     until = parsedate_to_datetime(answer.headers["Retry-After"]).timestamp()
     assert 0 < until - time.time() < 3
 
 
-async def test_a_redirect_notes_a_key_that_comes_along(caller, service):
+async def test_a_key_sent_to_a_redirect_is_recorded(caller, service):
     service.fail("redirect", times=2)
     answer, _ = await caller.submit()
     assert 307 == answer.status
@@ -696,7 +696,7 @@ async def test_a_redirect_notes_a_key_that_comes_along(caller, service):
     assert [] == service.bills
 
 
-async def test_faults_take_their_turns(caller, service):
+async def test_faults_happen_in_order(caller, service):
     service.fail("500", times=2)
     service.fail("502", on="get")
     service.fail("429")
@@ -710,7 +710,7 @@ async def test_a_refused_body_uses_no_fault_up(caller, service):
     assert [422, 500, 201] == [(await caller.submit(seed=seed))[0].status for seed in ("x", 1, 1)]
 
 
-async def test_a_rate_strikes_by_chance_and_alike_in_every_run(http):
+async def test_a_rate_is_random_but_the_same_in_every_run(http):
     runs = []
     for seed in (1, 1, 2):
         async with LocalService(seed=seed, pixels=4096) as service:
@@ -736,8 +736,8 @@ async def test_a_rate_strikes_by_chance_and_alike_in_every_run(http):
         pytest.param({"fault": "500", "on": "get", "after": True}, id="after on get"),
     ],
 )
-def test_a_fault_that_cannot_be_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"the faults are 401|it can on|after=True|: allowed is .{,40}$") as caught:
+def test_an_impossible_fault_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"the faults are 401|it can on|after=True|: must be .{,40}$") as caught:
         LocalService().fail(**wrong)
     assert (wrong["fault"] == "nonsense") == ("the faults are" in str(caught.value))
 
@@ -759,12 +759,12 @@ def test_a_fault_can_be_written_as_a_word(text, told):
 @pytest.mark.parametrize(
     "text", ["", "nonsense", "drop:", "drop:x", "drop:2", "drop+before", "500@moon", "500@get+after"]
 )
-def test_a_word_that_is_no_fault_is_refused(text):
+def test_a_text_that_is_not_a_fault_is_refused(text):
     with pytest.raises(ValueError):
         parse_fault(text)
 
 
-def test_every_fault_says_what_it_is():
+def test_every_fault_has_its_own_description():
     assert len(FAULTS) == len({fault.about for fault in FAULTS.values()})
 
 
@@ -780,7 +780,7 @@ def test_an_argument_out_of_range_is_refused(wrong):
 
 
 async def send(service, body, promised):
-    """Submit over a bare socket, and hang up without reading the answer."""
+    """Submit over a bare socket, and close it without reading the response."""
     _, writer = await asyncio.open_connection("127.0.0.1", int(service.origin.rpartition(":")[2]))
     head = f"POST {BASE}/models/{SCHNELL}/predictions HTTP/1.1\r\nHost: here\r\nContent-Length: {promised}\r\n"
     writer.write(f"{head}Authorization: Bearer {service.key}\r\n\r\n".encode() + body)
@@ -804,7 +804,7 @@ async def test_half_a_submission_is_not_accepted(service, caplog):
     assert [] == caplog.records
 
 
-async def test_half_a_surrogate_pair_is_answered_all_the_same(caller):
+async def test_half_a_surrogate_pair_gets_a_response(caller):
     url = f"{caller.service.url}/models/{SCHNELL}/predictions"
     answer, _ = await caller.exchange("POST", url, data=b'{"input": {"prompt": "\\ud800"}}')
     assert 201 == answer.status
@@ -813,7 +813,7 @@ async def test_half_a_surrogate_pair_is_answered_all_the_same(caller):
     assert 200 == answer.status
 
 
-async def test_it_stops_at_once_though_somebody_waits_for_an_end(http):
+async def test_it_stops_at_once_though_a_client_waits_for_an_end(http):
     async with LocalService(pixels=4096, latency=50) as service:
         waiting = asyncio.create_task(Caller(service, http).submit(headers={"Prefer": "wait"}))
         await asyncio.sleep(1)
@@ -824,7 +824,7 @@ async def test_it_stops_at_once_though_somebody_waits_for_an_end(http):
     assert "starting" == (await answer.json())["status"]
 
 
-async def test_it_stops_though_those_who_were_kept_waiting_have_left(service, caller):
+async def test_it_stops_after_waiting_clients_have_left(service, caller):
     service.fail("hang", times=20)
     for _ in range(20):
         with pytest.raises(TimeoutError):
@@ -834,7 +834,7 @@ async def test_it_stops_though_those_who_were_kept_waiting_have_left(service, ca
 
 @pytest.mark.parametrize("fault", ["hang", "stalled"])
 @pytest.mark.parametrize("on", ["create", "get", "output"])
-async def test_it_stops_at_once_though_an_answer_hangs(http, on, fault):
+async def test_it_stops_at_once_though_a_response_hangs(http, on, fault):
     async with LocalService(pixels=4096, latency=0) as service:
         caller = Caller(service, http)
         prediction = await caller.get((await caller.create())["id"])
@@ -865,7 +865,7 @@ async def ask_from_outside(service, **given):
         return await Caller(service, http).submit(**given)
 
 
-async def test_with_a_certificate_it_speaks_https_only(http, tmp_path):
+async def test_with_a_certificate_it_serves_https_only(http, tmp_path):
     authority = Authority(tmp_path)
     trusting = {"ssl": authority.client()}
     async with LocalService(pixels=4096, latency=0, ssl=authority.server()) as service:
@@ -885,7 +885,7 @@ async def test_with_a_certificate_it_speaks_https_only(http, tmp_path):
     assert 1 == len(service.bills)
 
 
-def test_on_a_thread_of_its_own_it_is_told_and_asked_from_here():
+def test_on_its_own_thread_it_is_controlled_from_here():
     with LocalService.in_thread(pixels=4096, key="another") as service:
         service.fail("500")
         assert [500, 201] == [asyncio.run(ask_from_outside(service))[0].status for _ in range(2)]
@@ -902,7 +902,7 @@ def test_a_thread_that_cannot_start_says_why():
             pass
 
 
-def test_an_error_beside_a_thread_stops_it():
+def test_an_error_in_the_caller_stops_the_thread():
     with pytest.raises(ZeroDivisionError), LocalService.in_thread() as service:
         raise ZeroDivisionError
     with pytest.raises(aiohttp.ClientConnectorError):
@@ -930,7 +930,7 @@ def test_without_pillow_the_extra_is_named():
     assert 'pip install "cometflux[local]"' in process.stderr.splitlines()[-1]
 
 
-def test_the_fixture_gives_each_test_a_service_of_its_own(pytester):
+def test_the_fixture_gives_each_test_its_own_service(pytester):
     pytester.makepyfile("""
         import json, urllib.request
         import pytest

@@ -41,7 +41,7 @@ from cometflux.transport.addresses import is_address, is_loopback, is_public, ma
         ("not an address", False),
     ],
 )
-def test_public_addresses_are_told_from_others(address, expected):
+def test_public_addresses_are_recognized(address, expected):
     assert expected is is_public(address)
 
 
@@ -70,7 +70,7 @@ def test_no_address_of_a_private_net_is_public(address):
 
 
 @given(st.ip_addresses() | private)
-def test_what_the_standard_library_calls_not_global_is_not_public(address):
+def test_an_address_that_is_not_global_is_not_public(address):
     inner = getattr(address, "ipv4_mapped", None) or address
     assert inner.is_global or not is_public(str(address))
 
@@ -114,13 +114,13 @@ def odd_spellings(draw):
 @example("2130706433")
 @example("0177.0.0.1")
 @example("127.1")
-def test_an_address_in_an_odd_spelling_is_no_public_host(host):
+def test_an_address_in_an_odd_spelling_is_not_a_public_host(host):
     assert is_address(host) or not may_be_public(host)
     assert not may_be_public(host) or ipaddress.ip_address(host).is_global
 
 
 @given(private_v4, st.sampled_from([".", "%00", "%2e", " ", "\t", "/", "\\", "@", "#", "\u3002", "\u200b"]))
-def test_nothing_behind_a_private_address_makes_a_public_host_of_it(address, more):
+def test_no_suffix_makes_a_private_address_a_public_host(address, more):
     assert not may_be_public(f"{address}{more}")
 
 
@@ -172,7 +172,7 @@ def test_a_public_host_is_a_public_address_or_a_plain_name(host, expected):
         ("", False),
     ],
 )
-def test_this_machine_is_told_from_others(host, expected):
+def test_this_machine_is_recognized(host, expected):
     assert expected is is_loopback(host)
 
 

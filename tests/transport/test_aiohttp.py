@@ -1,4 +1,4 @@
-"""What the transport says of each thing that can happen to a request, against a real socket server."""
+"""The transport's response or error for everything that can happen to a request, with a real socket server."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ from cometflux.errors import (
 from cometflux.jobs import Job
 from cometflux.protocol.requests import Request
 from cometflux.protocol.responses import read_created
-from cometflux.transport.aiohttp import LARGEST_ANSWER, AiohttpTransport
+from cometflux.transport.aiohttp import LARGEST_RESPONSE, AiohttpTransport
 from cometflux.transport.client import Client
 from cometflux.transport.connector import body_of
 from cometflux.transport.deadlines import Deadlines
@@ -80,11 +80,11 @@ async def test_every_submission_has_a_connection_of_its_own(transports):
     assert 3 == peer.connections
 
 
-async def test_questions_share_a_connection(transports):
+async def test_polls_share_a_connection(transports):
     async with Peer(lambda _: http()) as peer:
         transport = transports(peer)
         for _ in range(3):
-            await transport.ask(GET)
+            await transport.send(GET)
     assert 1 == peer.connections
 
 
@@ -252,7 +252,7 @@ async def test_an_endless_answer_is_cut_at_its_limit(transports):
             await writer.drain()
 
     async with Peer(endless) as peer:
-        response = await transports(peer).ask(GET)
+        response = await transports(peer).send(GET)
     assert "larger than 8388608 bytes" in response.cut
     assert len(response.body) < 16 * 1024 * 1024
 
@@ -264,7 +264,7 @@ async def test_an_endless_answer_is_read_to_its_limit_and_one_piece_more(transpo
             writer.write(b" " * 100_000)
             await writer.drain()
 
-    most = LARGEST_ANSWER + 1000
+    most = LARGEST_RESPONSE + 1000
     async with Peer(endless) as peer:
         response = await transports(peer).submit(Request("POST", "/x", b"{}", echo=1000))
     assert most < len(response.body) < most + 1024 * 1024
@@ -272,7 +272,7 @@ async def test_an_endless_answer_is_read_to_its_limit_and_one_piece_more(transpo
 
 
 async def test_an_answer_as_large_as_can_be_is_whole(transports):
-    body = b'{"id":"abc"}'.ljust(LARGEST_ANSWER)
+    body = b'{"id":"abc"}'.ljust(LARGEST_RESPONSE)
     async with Peer(lambda _: http(201, body)) as peer:
         response = await transports(peer).submit(POST)
     assert (body, None) == (response.body, response.cut)
@@ -308,11 +308,11 @@ async def test_no_answer_is_decompressed(transports):
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_a_redirect_is_an_answer_and_is_not_followed(transports, status):
+async def test_a_redirect_is_returned_and_not_followed(transports, status):
     async with Peer(lambda _: http(status, b"", "Location: /elsewhere")) as peer:
         transport = transports(peer)
         assert status == (await transport.submit(POST)).status
-        assert status == (await transport.ask(GET)).status
+        assert status == (await transport.send(GET)).status
     assert {"/predictions/abc", "/models/a/b/predictions"} == {r["path"] for r in peer.requests}
 
 
@@ -320,8 +320,8 @@ async def test_no_cookie_is_sent_back(transports):
     async with Peer(lambda _: http(200, b"{}", "Set-Cookie: a=b; Path=/")) as peer:
         # By name: cookies of bare addresses are dropped anyway.
         transport = transports(f"http://localhost:{peer.port}")
-        await transport.ask(GET)
-        await transport.ask(GET)
+        await transport.send(GET)
+        await transport.send(GET)
         await transport.submit(POST)
     assert not any("cookie" in request["headers"] for request in peer.requests)
 
@@ -356,7 +356,7 @@ async def test_an_instrumentation_of_the_whole_program_is_kept_away_from_the_req
     monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
     async with Peer(lambda _: http(201, b"{}")) as peer:
         transport = transports(peer)
-        assert [201, 201] == [(await transport.submit(POST)).status, (await transport.ask(GET)).status]
+        assert [201, 201] == [(await transport.submit(POST)).status, (await transport.send(GET)).status]
     assert [] == called
 
 
@@ -366,7 +366,7 @@ async def test_a_proxy_that_refuses_proves_that_nothing_was_sent_and_does_not_se
         with pytest.raises(ConnectError, match="the proxy refused with HTTP 407") as caught:
             await transport.submit(POST)
         with pytest.raises(CometfluxError):
-            await transport.ask(GET)
+            await transport.send(GET)
     assert Money.NOT_SENT is caught.value.money
     assert {"CONNECT"} == {request["method"] for request in proxy.requests}
     assert KEY not in repr(proxy.requests)
@@ -398,22 +398,22 @@ async def test_a_transport_that_is_closed_says_that_nothing_was_sent(transports)
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_question_may_take_twenty_seconds(transports):
+async def test_a_poll_times_out_after_twenty_seconds(transports):
     start = asyncio.get_running_loop().time()
     async with Peer(_stall) as peer:
         with pytest.raises(AnswerError, match="nothing within 20 s"):
-            await transports(peer).ask(GET)
+            await transports(peer).send(GET)
     assert 20 == pytest.approx(asyncio.get_running_loop().time() - start, abs=0.01)
 
 
-async def test_no_question_queues_for_a_connection_while_its_time_runs(transports):
+async def test_no_poll_queues_for_a_connection_while_its_timeout_runs(transports):
     async def slow(_, writer):
         await asyncio.sleep(15)
         writer.write(http())
 
     async with Peer(slow) as peer:
         transport = transports(peer)
-        await asyncio.gather(*(transport.ask(GET) for _ in range(150)))
+        await asyncio.gather(*(transport.send(GET) for _ in range(150)))
     assert 15 == pytest.approx(asyncio.get_running_loop().time(), abs=0.01)
 
 
@@ -421,14 +421,14 @@ async def test_times_can_be_set(transports):
     async with Peer(_stall) as peer:
         transport = transports(peer, times=Timeouts(poll=2, answer=3))
         with pytest.raises(AnswerError, match="within 2 s"):
-            await transport.ask(GET)
+            await transport.send(GET)
         with pytest.raises(UnknownSubmissionError, match="within 3 s"):
             await transport.submit(POST)
 
 
-async def test_a_question_without_a_connection_says_so(transports):
+async def test_a_poll_without_a_connection_reports_it(transports):
     with pytest.raises(ConnectError) as caught:
-        await transports(f"http://127.0.0.1:{free_port()}").ask(GET)
+        await transports(f"http://127.0.0.1:{free_port()}").send(GET)
     assert Money.ACCEPTED is caught.value.money
 
 
@@ -463,13 +463,13 @@ async def test_a_data_uri_is_decoded(transports):
     ],
 )
 async def test_only_https_is_downloaded(transports, url):
-    with pytest.raises(OutputError, match="https URLs only"):
+    with pytest.raises(OutputError, match="only https URLs"):
         await transports("https://api.cometapi.com/replicate/v1").download(url)
 
 
 @pytest.mark.parametrize("url", ["https://[x/y.webp", "https://[::1/y.webp", "https://a]b/"])
-async def test_what_is_no_url_is_not_downloaded(transports, url):
-    with pytest.raises(OutputError, match="which is no URL"):
+async def test_a_text_that_is_not_a_url_is_not_downloaded(transports, url):
+    with pytest.raises(OutputError, match="which is not a URL"):
         await transports("https://api.cometapi.com/replicate/v1").download(url)
 
 
@@ -601,7 +601,7 @@ async def test_a_larger_output_is_refused_and_not_fetched_again(transports, answ
 
 async def test_an_output_longer_than_it_says_is_not_trusted(transports):
     async with Peer(lambda _: http(200, b"x" * 1000, length=10)) as peer:
-        with pytest.raises(OutputError, match="the answer is not HTTP") as caught:
+        with pytest.raises(OutputError, match="the response is not HTTP") as caught:
             await transports(peer).download(f"{peer.url}/x")
     assert caught.value.is_transient
 
@@ -698,7 +698,7 @@ async def test_no_hop_leads_to_a_private_address(transports, hops, target):
         return http(302, b"", f"Location: {f'/{left}' if left else target}")
 
     async with Peer(hop) as peer:
-        with pytest.raises(OutputError, match=r"not a public address|https URLs only") as caught:
+        with pytest.raises(OutputError, match=r"not a public address|only https URLs") as caught:
             await transports(peer).download(f"{peer.url}/{hops}")
     assert hops == len(peer.requests)
     assert not caught.value.is_transient
@@ -715,14 +715,14 @@ def everything_of(error):
         error = error.__cause__ or error.__context__
 
 
-@pytest.mark.parametrize("way", ["submit", "ask", "download"])
+@pytest.mark.parametrize("way", ["submit", "send", "download"])
 @pytest.mark.parametrize("answer", [lambda _: None, lambda _: b"garbage\r\n\r\n"])
 async def test_no_error_shows_the_key_or_an_object_of_the_http_library(transports, way, answer):
     async with Peer(answer) as peer:
         transport = transports(peer)
         call = {
             "submit": lambda: transport.submit(POST),
-            "ask": lambda: transport.ask(GET),
+            "send": lambda: transport.send(GET),
             "download": lambda: transport.download(f"{peer.url}/x"),
         }[way]
         with pytest.raises(CometfluxError) as caught:
@@ -784,7 +784,7 @@ async def test_the_rest_of_the_services_words_stays(transports):
 
 async def test_headers_without_the_key_are_as_they_came_and_with_it_are_found_all_the_same(transports):
     async with Peer(lambda _: http(200, b"{}", "X-A: 1", "X-A: 2", f"X-B: {KEY}")) as peer:
-        headers = (await transports(peer).ask(GET)).headers
+        headers = (await transports(peer).send(GET)).headers
     assert ("1", "***") == (headers["x-a"], headers["x-b"])
 
 
@@ -795,14 +795,14 @@ async def test_a_key_with_odd_characters_is_found_in_every_spelling(spell):
     key = "sk-a/b+c&d=0123456789"
     async with Peer(lambda _: http(500, spell(key).encode())) as peer:
         transport = AiohttpTransport(key, peer.url)
-        assert b"***" == (await transport.ask(GET)).body
+        assert b"***" == (await transport.send(GET)).body
         await transport.aclose()
 
 
 async def test_a_key_too_short_to_be_one_is_not_looked_for():
     async with Peer(lambda _: http(200, b'{"id":"abc","output":"http://localhost/local.png"}')) as peer:
         transport = AiohttpTransport("local", peer.url)
-        assert b"localhost/local.png" in (await transport.ask(GET)).body
+        assert b"localhost/local.png" in (await transport.send(GET)).body
         await transport.aclose()
 
 
@@ -817,7 +817,7 @@ async def test_the_password_of_a_proxy_is_shown_no_further(transports):
 
 
 class Sink:
-    """Takes what is written."""
+    """A writer that keeps the written bytes."""
 
     async def write(self, data):
         pass
@@ -833,7 +833,7 @@ class Sink:
     ],
 )
 async def test_a_body_counts_as_sent_by_whichever_way_its_bytes_are_asked_for(ask_for, size):
-    """What is missed would be taken for proof that nothing left, and be paid for again."""
+    """A missed write would look like proof that nothing was sent, and the job would be charged twice."""
     deadlines = Deadlines(5.0)
     exchange = Exchange(deadlines)
     body = body_of(b"x" * size, exchange)

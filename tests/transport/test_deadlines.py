@@ -115,7 +115,7 @@ async def test_a_time_out_around_it_counts_as_such():
     assert 3.0 == now() - began
 
 
-async def test_no_timer_is_left_behind_once_it_is_closed():
+async def test_no_timer_is_left_after_close():
     deadlines = Deadlines(5.0)
     assert await take(deadlines, 1.0)
     deadlines.close()

@@ -1,1 +1,1 @@
-"""How each peer buys one picture, in the words of its own documentation."""
+"""One picture generated with each peer, as the peer's documentation shows it."""

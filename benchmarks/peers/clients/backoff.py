@@ -1,4 +1,4 @@
-"""What many write by hand: backoff's decorator around a POST of aiohttp. Without *max_tries* it would never end."""
+"""A common hand-written client: backoff's decorator around a POST of aiohttp. *max_tries* makes it end."""
 
 import aiohttp
 import backoff

@@ -1,4 +1,4 @@
-"""cometflux over a transport that reuses connections for POSTs, too: faster, and not safe for money."""
+"""cometflux over a transport that also reuses connections for POSTs, which is faster but may pay twice."""
 
 import aiohttp
 from yarl import URL
@@ -18,7 +18,7 @@ class _Reusing:
         async with self._http.request(request.method, url, data=request.body) as answer:
             return Response(status=answer.status, headers=answer.headers, body=await answer.read())
 
-    ask = submit
+    send = submit
 
     async def download(self, url: str) -> bytes:
         raise AssertionError("nothing is saved here")

@@ -1,4 +1,4 @@
-"""The official client of fal; where it sends to is read from the environment when it is imported."""
+"""The official client of fal. It reads the address from the environment on import."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What many write by hand: a gather over aiohttp, with a semaphore."""
+"""A common hand-written client: gather over aiohttp, with a semaphore."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The official client of a service whose images come in the answer itself."""
+"""The official client of a service that returns images in the response itself."""
 
 from openai import AsyncOpenAI
 

@@ -1,4 +1,4 @@
-"""The official client, stable."""
+"""The official client, stable version."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ async def buy(plain: str, tls: str) -> None:
 
 
 async def make(host: str, count: int, pending: int) -> None:
-    # With the time-out that it comes with, thousands at once end in errors.
+    # With the default time-out, thousands of requests at once end in errors.
     client = Client(api_token="dummy", base_url=f"http://{host}", timeout=Timeout(600))
     slots = asyncio.Semaphore(pending)
 

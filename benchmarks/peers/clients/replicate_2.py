@@ -1,4 +1,4 @@
-"""The official client, as its next version is going to be."""
+"""The official client, next version."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ async def buy(plain: str, tls: str) -> None:
 
 async def make(host: str, count: int, pending: int) -> None:
     slots = asyncio.Semaphore(pending)
-    # With the time-out that it comes with, thousands at once end in errors.
+    # With the default time-out, thousands of requests at once end in errors.
     async with AsyncReplicate(bearer_token="dummy", base_url=f"http://{host}/v1", timeout=600) as client:
 
         async def one() -> None:

@@ -1,4 +1,4 @@
-"""The official client's next version over its aiohttp transport."""
+"""The official client, next version, over its aiohttp transport."""
 
 import asyncio
 

@@ -14,7 +14,7 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import MAX_PENDING, RunOptions
 from cometflux.cli.terminal.quoting import argument, join
 from cometflux.errors import CometfluxError, ConfigError, JournalMismatchError, Money, OutputError, SessionClosedError
-from cometflux.jobs import PlannedJob
+from cometflux.jobs import PlannedJob, position_key
 from cometflux.journal.header import Account
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.plan import job_of_record, plan_jobs
@@ -159,7 +159,9 @@ def _open(writer: JournalWriter, settings: RunOptions) -> None:
     try:
         writer.open()
     except JournalMismatchError as error:
-        raise JournalMismatchError(_mismatch(writer, settings) or error.message) from error
+        if (own := _mismatch(writer, settings)) is not None:
+            raise own from error
+        raise
     if settings.local:
         try:
             # What the service of an earlier run had has gone with it.
@@ -195,13 +197,13 @@ _MADE_WITH_LOCAL = "the folder {!r} was made with --local; add --local, or take 
 _MADE_WITHOUT = "the folder {!r} was made without --local; leave --local out, or take another folder"
 
 
-def _mismatch(writer: JournalWriter, settings: RunOptions) -> str | None:
-    """Say it in the words of the shell; None where the library's will do."""
+def _mismatch(writer: JournalWriter, settings: RunOptions) -> JournalMismatchError | None:
+    """Return the error in the words of the shell; None if the library's own will do."""
     try:
         with Journal(writer.path) as journal:
             check_maker(journal, writer.path.parent, settings)
     except JournalMismatchError as error:
-        return error.message
+        return error
     except CometfluxError:
         return None
     return None
@@ -377,4 +379,4 @@ def _outcome(record: JobRecord, where: Path | Location, cause: CometfluxError) -
 
 def shown_key(record: JobRecord) -> str:
     """Return the key by which outcomes name a job: the caller's, else its place in the last batch."""
-    return record.key if record.identity.startswith("key:") else f"#{record.index:05d}"
+    return record.key if record.identity.startswith("key:") else position_key(record.index)

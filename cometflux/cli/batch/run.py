@@ -47,7 +47,7 @@ from cometflux.errors import (
     SessionStoppedError,
 )
 from cometflux.events import Event
-from cometflux.jobs import Job
+from cometflux.jobs import Job, position_key
 from cometflux.journal.reader import FILE_NAME, Journal
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import Outcome
@@ -216,7 +216,7 @@ class _Prompts:
         """Yield the outcomes of what was not drawn before *cause*."""
         jobs = list(self.jobs)
         for index, job in enumerate(jobs, self.total - len(jobs)):
-            yield not_drawn(index, job.key or f"#{index:05d}", job, cause)
+            yield not_drawn(index, job.key or position_key(index), job, cause)
 
 
 class _Run:

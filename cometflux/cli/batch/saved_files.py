@@ -17,7 +17,7 @@ class UnembeddedCount:
     def look(self, files: Iterable[Path]) -> None:
         """Count those among *files*."""
         for file in files:
-            match sidecar.read_beside(file):
+            match sidecar.read_sidecar(file):
                 case {"embedded": False, "not_embedded": str(reason)}:
                     self._reasons[reason] += 1
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from array import array
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any
 from cometflux.events import Accepted, Event, Polled, Retried, Saved, Throttled
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Status
+from cometflux.storage import atomic
 
 REPORT_NAME = "report.json"
 
@@ -135,14 +135,5 @@ def write_report(folder: Path, values: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written; what was there before is still there.
     """
-    data = json.dumps(values, ensure_ascii=False, indent=2)
-    # A name that the next run sweeps away, should this one be killed here.
-    temporary = folder / f".cometflux-{os.urandom(8).hex()}"
-    try:
-        with temporary.open("xb") as file:
-            file.write(f"{data}\n".encode("utf-8", "surrogateescape"))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / REPORT_NAME)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = f"{json.dumps(values, ensure_ascii=False, indent=2)}\n"
+    atomic.replace(folder / REPORT_NAME, text.encode("utf-8", "surrogateescape"))

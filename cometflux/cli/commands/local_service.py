@@ -1,16 +1,16 @@
 """The local service: behind ``--local``, and as a command of its own."""
 
 import asyncio
-import difflib
 import errno
 import os
 import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cometflux.cli.errors import MissingExtraError, UsageError
+from cometflux.cli.errors import UsageError
+from cometflux.cli.options.names import option_of
 from cometflux.cli.terminal.screen import Screen
-from cometflux.errors import ConfigError
+from cometflux.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from cometflux.testing import LocalService
@@ -26,26 +26,27 @@ def serve(screen: Screen, faults: Sequence[str], **options: Any) -> None:
     """
     make = _service_class("the local service")
     from cometflux.testing import parse_fault
+    from cometflux.testing.errors import ArgumentError, UnknownFaultError
 
     try:
         service = make(**options)
-    except ValueError as error:
-        raise UsageError(str(error).replace("latency=", "--latency ").replace(", or a function", "")) from error
+    except ArgumentError as error:
+        raise UsageError(f"{option_of(error.name)} {error.given!r}: {error.allowed}") from error
     for fault in faults:
         try:
             service.fail(**parse_fault(fault))
+        except UnknownFaultError as error:
+            raise UsageError(f"--fault {fault}: {_no_fault(error.name, error.hint)}") from error
         except ValueError as error:
-            raise UsageError(f"--fault {fault}: {_without_list(str(error))}") from error
+            raise UsageError(f"--fault {fault}: {error}") from error
     asyncio.run(_serve(service, screen, options["host"]))
 
 
 def _service_class(what: str) -> "type[LocalService]":
     try:
         from cometflux.testing import LocalService
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "PIL":
-            raise
-        raise MissingExtraError(what, "cli,local") from error
+    except MissingExtraError as error:
+        raise MissingExtraError(what, f"cli,{error.extra}") from error
     return LocalService
 
 
@@ -56,14 +57,9 @@ def fault_names() -> list[str]:
     return list(FAULTS)
 
 
-def _without_list(message: str) -> str:
-    """Leave the long list of all faults to the help, and name the one that may be meant."""
-    text, listed, _ = message.partition("; the faults are ")
-    if not listed:
-        return text
-    name = text.partition("'")[2].rpartition("'")[0]
-    close = difflib.get_close_matches(name, fault_names(), n=1)
-    return f"{text}; {f'did you mean {close[0]}? ' if close else ''}`cometflux local-service --help` names them all"
+def _no_fault(name: str, hint: str | None) -> str:
+    """Leave the long list of all faults to the help."""
+    return f"there is no fault {name!r}; {f'{hint} ' if hint else ''}`cometflux local-service --help` names them all"
 
 
 def _cannot_listen(host: str, error: OSError) -> str:

@@ -13,11 +13,11 @@ from cometflux.cli.batch.journal import account_of, count_states, plan_rest
 from cometflux.cli.batch.run_locally import local_service
 from cometflux.cli.commands.mcp_options import ServerOptions
 from cometflux.cli.commands.mcp_stdio import Lines, Words, answerable, kept_clean
-from cometflux.cli.errors import MissingExtraError, UsageError
+from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
-from cometflux.errors import ConfigError
+from cometflux.errors import ConfigError, needs_extra
 from cometflux.events import Event
 from cometflux.journal.reader import FILE_NAME, Journal
 from cometflux.journal.writer import JournalWriter
@@ -34,7 +34,7 @@ def serve(serving: ServerOptions, *, new_key: bool) -> int:
     """Serve over the standard streams until stdin ends or a signal comes, and return the exit code.
 
     Raises:
-        UsageError: a folder that is allowed is none.
+        UsageError: a folder that is must be none.
         ConfigError: there is no key, a setting is unusable, or the folder cannot be written to.
         JournalError: the journal cannot be used.
         MissingExtraError: a package is not installed.
@@ -86,14 +86,10 @@ def _find_service(stack: contextlib.ExitStack, screen: Screen, settings: RunOpti
 
 
 def _check_installed() -> None:
-    try:
+    with needs_extra("cometflux mcp", "cli,mcp", "mcp", "mcp_types", "PIL"):
         import mcp  # noqa: F401
         import mcp_types  # noqa: F401
         import PIL  # noqa: F401
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"mcp", "mcp_types", "PIL"}:
-            raise
-        raise MissingExtraError("cometflux mcp", "cli,mcp") from error
 
 
 def _check_allowed(folders: tuple[Path, ...]) -> None:

@@ -1,6 +1,5 @@
 """Jobs of unknown fate: shown for a look at the account, and settled by hand."""
 
-import difflib
 import hashlib
 import json
 import sys
@@ -26,6 +25,7 @@ from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State, visible_name
 from cometflux.journal.writer import JournalWriter
 from cometflux.models.docs import slug
+from cometflux.models.words import closest, question
 from cometflux.outcomes import OutcomeKind
 from cometflux.protocol import requests
 from cometflux.sources.errors import Fault
@@ -299,8 +299,8 @@ def _name_fault(names: _Names, name: str, *, is_resent: bool) -> str | None:
     """Say why *name* names no job that can be settled; None where it names one."""
     marks = names.find(name)
     if not marks:
-        close = difflib.get_close_matches(name, names.all(), n=1)
-        return f"no job has the key {name!r}{f'; did you mean {close[0]!r}?' if close else ''}"
+        meant = question(closest(name, names.all()))
+        return f"no job has the key {name!r}{f'; {meant}' if meant else ''}"
     jobs = [names.jobs[mark.identity] for mark in marks if mark.identity in names.jobs]
     if not jobs:
         return f"the job {name!r} is not of unknown fate: it stands in {marks[0].state_name!r}"

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from cometflux.cli.errors import MissingExtraError
+from cometflux.errors import needs_extra
 
 _PROJECT_FILE = "cometflux.toml"
 _USER_FILE = "config.toml"
@@ -15,10 +15,8 @@ def user_file() -> Path:
     Raises:
         MissingExtraError: the package that knows where such files belong is not installed.
     """
-    try:
+    with needs_extra("the configuration", "cli", "platformdirs"):
         from platformdirs import user_config_path
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("the configuration", "cli") from error
     return user_config_path("cometflux", appauthor=False) / _USER_FILE
 
 

@@ -4,7 +4,6 @@ A project's file comes with a folder that somebody else may have made. So it may
 bought again, and a cap of it only lowers the user's own.
 """
 
-import difflib
 import os
 import re
 import stat
@@ -18,8 +17,11 @@ import attrs
 from cometflux import flux
 from cometflux.cli.config.files import project_file, shown, user_file
 from cometflux.cli.errors import ConfigurationError
+from cometflux.cli.options.names import option_of
 from cometflux.cli.options.shared import CONFIRM_ABOVE, MAX_PENDING, MODEL
-from cometflux.errors import CometfluxError
+from cometflux.errors import ConfigError, InputError
+from cometflux.models.words import closest, question
+from cometflux.number_checks import is_whole, whole_phrase
 from cometflux.sources.errors import Fault
 from cometflux.sources.rows import Most
 
@@ -37,8 +39,8 @@ class Setting:
 
     name: str
     """As in the files; the option and the variable are named after it."""
-    check: Callable[[Any], str | None]
-    """Tells what is wrong with a value, as in ``allowed is …``; None where nothing is."""
+    check: Callable[[str, Any], str | None]
+    """Returns the fault of a value, with the name of the setting; None if it has none."""
     default: Any = None
     is_whole: bool = False
     is_cap: bool = False
@@ -49,7 +51,7 @@ class Setting:
     @property
     def option(self) -> str:
         """The name of the option."""
-        return f"--{self.name.replace('_', '-')}"
+        return option_of(self.name)
 
     @property
     def variable(self) -> str:
@@ -71,37 +73,41 @@ class SettingValue:
     """What else there is to know, such as a value that does not hold; mostly empty."""
 
 
-def _whole(least: int) -> Callable[[Any], str | None]:
-    def check(value: Any) -> str | None:
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        return None if is_whole and least <= value <= _MOST else f"allowed is a whole number from {least}"
+def _whole(least: int) -> Callable[[str, Any], str | None]:
+    def check(name: str, value: Any) -> str | None:
+        return None if is_whole(value, least, _MOST) else _refusal(name, value, f"must be {whole_phrase(least)}")
 
     return check
 
 
-def _model(value: Any) -> str | None:
+def _model(name: str, value: Any) -> str | None:
     if not isinstance(value, str) or not value.strip():
-        return "allowed is the name of a model, in quotes"
+        return _refusal(name, value, "must be the name of a model, in quotes")
     try:
         flux.find(value)
-    except CometfluxError as error:
-        return None if re.fullmatch(r"[^/\s]+/[^/\s]+", value) else str(error).partition("was given; ")[2]
+    except InputError as error:
+        return None if re.fullmatch(r"[^/\s]+/[^/\s]+", value) else _refusal(name, value, error.allowed)
     return None
 
 
-def _url(read: str) -> Callable[[Any], str | None]:
-    def check(value: Any) -> str | None:
+def _url(read: str) -> Callable[[str, Any], str | None]:
+    def check(name: str, value: Any) -> str | None:
         from cometflux.session import settings
 
         if not isinstance(value, str) or not value.strip():
-            return "allowed is a URL, in quotes"
+            return f"{name}: must be a URL, in quotes"
         try:
             getattr(settings, read)(value)
-        except CometfluxError as error:
+        except ConfigError as error:
+            # A URL may hold a password; the error has none.
             return error.message
         return None
 
     return check
+
+
+def _refusal(name: str, value: Any, allowed: str) -> str:
+    return f"{name}: {_brief(value)} was given; {allowed}"
 
 
 SETTINGS = (
@@ -164,8 +170,8 @@ def _read_environment() -> dict[str, _Found]:
         # Blank is unset, as everywhere.
         if (text := os.environ.get(setting.variable, "").strip()) and setting.name != "base_url":
             value = _number(text) if setting.is_whole else text
-            if wrong := setting.check(value):
-                raise ConfigurationError([Fault(_complaint(setting, value, wrong))], setting.variable)
+            if wrong := setting.check(setting.name, value):
+                raise ConfigurationError([Fault(wrong)], setting.variable)
             found[setting.name] = _Found(value, setting.variable)
     if text := os.environ.get(_BY_NAME["base_url"].variable, "").strip():
         # Told by those who use it: with --local nobody does.
@@ -181,8 +187,8 @@ def _check_spelling() -> None:
         if name.startswith(_PREFIX) and name not in known and os.environ[name].strip():
             if _KEY_NAMES.fullmatch(name.removeprefix(_PREFIX)):
                 raise ConfigurationError(f"{name} is not read; the key is read from COMETAPI_KEY")
-            if close := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
-                raise ConfigurationError(f"{name} is no setting; did you mean {close[0]}?")
+            if meant := question(closest(name, known, cutoff=0.8), str):
+                raise ConfigurationError(f"{name} is no setting; {meant}")
 
 
 def _number(text: str) -> Any:
@@ -254,24 +260,15 @@ def _fault(key: str, value: Any) -> str | None:
     if setting is None:
         if _KEY_NAMES.fullmatch(key):
             return f"{key!r}: a key does not belong in a file; set COMETAPI_KEY in the environment, and delete it here"
-        return f"{key!r} is no setting{_meant(key)}"
+        return f"{key!r} is no setting; {_meant(key)}"
     # Never shown, not even where it stands by mistake.
     if isinstance(value, str) and _KEY_VALUE.match(value):
         return f"{key}: this looks like an API key; set COMETAPI_KEY in the environment, and delete it here"
-    wrong = setting.check(value)
-    return None if wrong is None else _complaint(setting, value, wrong)
+    return setting.check(key, value)
 
 
 def _meant(key: str) -> str:
-    close = difflib.get_close_matches(key.lower().replace("-", "_"), _BY_NAME, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(_BY_NAME)}"
-
-
-def _complaint(setting: Setting, value: Any, wrong: str) -> str:
-    if setting.is_whole or setting.name == "model":
-        return f"{setting.name}: {_brief(value)} was given; {wrong}"
-    # What stands in a URL may be a password: its check tells of it without.
-    return wrong if wrong.startswith(setting.name) else f"{setting.name}: {wrong}"
+    return question(closest(key.replace("-", "_"), _BY_NAME), str) or f"there are {', '.join(_BY_NAME)}"
 
 
 def _brief(value: Any) -> str:

@@ -8,19 +8,20 @@ from cyclopts import Token
 
 from cometflux.cli.errors import UsageError
 from cometflux.locations import Location, is_flattened, is_url
+from cometflux.number_checks import whole_phrase
 
 _LONGEST = 9
 
 
 def whole(least: int, most: int | None = None) -> Callable[[Any, Sequence[Token]], int]:
     """Make a converter for whole numbers from *least*; nothing is rounded, since a number may be of things to buy."""
-    allowed = f"a whole number from {least}{'' if most is None else f' to {most}'}"
+    allowed = whole_phrase(least, most)
 
     def read(_: Any, tokens: Sequence[Token]) -> int:
         text = tokens[0].value
         is_whole = text.isascii() and text.isdigit() and len(text) <= _LONGEST
         if not is_whole or int(text) < least or (most is not None and int(text) > most):
-            raise UsageError(f"{tokens[0].keyword}: {text!r} was given; allowed is {allowed}")
+            raise UsageError(f"{tokens[0].keyword}: {text!r} was given; must be {allowed}")
         return int(text)
 
     return read

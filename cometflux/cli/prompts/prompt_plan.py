@@ -6,6 +6,7 @@ from pathlib import Path
 import attrs
 
 from cometflux.cli.errors import UsageError
+from cometflux.cli.options.names import option_of
 from cometflux.sources.planner import Constant, Defaults, Plan
 from cometflux.sources.planner import make_plan as make_any_plan
 from cometflux.sources.rows import RESERVED, Source
@@ -28,7 +29,7 @@ class CommandLineInput:
         Raises:
             UsageError: an ``--input`` is no ``key=value``, or a parameter is given twice.
         """
-        given = {name: (_option(name), text) for name, text in self.options.items()}
+        given = {name: (option_of(name), text) for name, text in self.options.items()}
         for item in self.inputs:
             name, equals, text = item.partition("=")
             name = name.strip()
@@ -47,10 +48,6 @@ _INSTEAD = {
     "model": "give the model with --model",
     "key": "give keys in a column of the prompt file",
 }
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def make_plan(source: Source, given: CommandLineInput, folder: Path) -> Plan:

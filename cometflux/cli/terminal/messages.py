@@ -1,26 +1,28 @@
 """What the library says to programs, in the words of the shell."""
 
-import re
 from collections.abc import Sequence
 
+from attrs import NOTHING
 from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
+from cometflux.cli.options.names import option_of
 from cometflux.errors import (
     AuthenticationError,
     CometfluxError,
     ConfigError,
     JournalError,
     LimitError,
+    MissingExtraError,
     SessionStoppedError,
 )
 
 NO_PROMPT = 'give a prompt, in quotes: cometflux generate "a lighthouse"'
-_NO_KEY = "there is no API key"
-_NO_JOURNAL = "there is no journal"
-_NOT_A_JOURNAL = re.compile(r"is not a (journal of cometflux(, or its beginning is damaged)?|file)$")
-_MAKES_ONE = "cometflux batch FILE --out FOLDER makes one"
-_EMBED = "embed=True needs"
-_SETTING = re.compile(r"^(base_url|proxy|max_pending)\b=?[ ]?(?!:)")
+_HINTS = {
+    "api_key": "set COMETAPI_KEY, or try it with --local",
+    "journal": "cometflux batch FILE --out FOLDER makes one",
+    "new_key": "to go on with the new key, add --new-key",
+}
+"""The next step at a shell, by the argument of the library that a shell does not have."""
 
 
 def usage_text(error: CycloptsError) -> str:
@@ -37,30 +39,28 @@ def usage_text(error: CycloptsError) -> str:
 
 def setting_text(error: ConfigError, arguments: Sequence[str]) -> str:
     """Say what is wrong with a setting by the name under which it was given: an option, or a variable."""
-    message = str(error)
-    if message.startswith(_NO_KEY):
-        return f"{_NO_KEY}: set COMETAPI_KEY, or try it with --local"
-    if message.startswith(_NO_JOURNAL):
-        return f"{message}; {_MAKES_ONE}"
-    if message.startswith(_EMBED):
-        return message.replace(_EMBED, "--embed needs")
-    options = {"base_url": "--base-url", "proxy": "--proxy", "max_pending": "--max-pending"}
-    if not any(each.startswith("--base-url") for each in arguments):
-        options["base_url"] = "COMETFLUX_BASE_URL"
-    return _SETTING.sub(lambda found: f"{options[found[1]]} ", message)
+    if error.setting is None or (error.allowed is None and not isinstance(error, MissingExtraError)):
+        return hinted_text(error)
+    name = option_of(error.setting)
+    if error.setting == "base_url" and not any(each.startswith(name) for each in arguments):
+        name = "COMETFLUX_BASE_URL"
+    if isinstance(error, MissingExtraError):
+        return str(MissingExtraError(name, error.extra))
+    shown = "" if error.given is NOTHING else f" {error.shown}"
+    return f"{name}{shown}: {error.allowed}"
 
 
-def journal_text(error: CometfluxError) -> str:
-    """Say what is wrong with a journal without the arguments of Python."""
-    message = error.message.replace("pass new_key=True, or --new-key to the command", "add --new-key")
-    return f"{message}; {_MAKES_ONE}" if _NOT_A_JOURNAL.search(message) else message
+def hinted_text(error: CometfluxError) -> str:
+    """Say what is wrong and what to do about it at a shell, where the arguments of Python are of no use."""
+    hint = _HINTS.get(error.setting or "", error.hint)
+    return f"{error.problem}; {hint}" if hint else error.problem
 
 
 def end_text(error: CometfluxError, *, is_local: bool) -> str:
     """Say why a batch ended before its time. What an error says of the money may hold for one job only."""
     cause = error.cause if isinstance(error, SessionStoppedError) else error
     if isinstance(cause, LimitError | JournalError):
-        return journal_text(cause)
+        return hinted_text(cause)
     if isinstance(cause, AuthenticationError) and not is_local:
         return f"{error.message}; look at COMETAPI_KEY"
     return error.message

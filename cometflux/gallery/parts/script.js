@@ -3,7 +3,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const data = JSON.parse($("data").textContent);
-  const standings = JSON.parse($("standings").textContent);
+  const states = JSON.parse($("states").textContent);
   const list = $("cards");
   const cards = Array.from(list.children, (element, place) => {
     const about = data[place];
@@ -147,9 +147,9 @@
   }
 
   function pictureOf(card, number) {
-    const standing = standings[card.status];
+    const state = states[card.status];
     const picture = card.pictures[number];
-    if (!picture) return blank(card.status, standing.icon, standing.label);
+    if (!picture) return blank(card.status, state.icon, state.label);
     if (picture.here) return imageOf(picture, card);
     if (picture.fault) return blank("missing", "missing", `${picture.name}: ${picture.fault}`);
     return blank("saved", "elsewhere", `kept elsewhere: ${picture.name}`);
@@ -190,28 +190,28 @@
     return text.startsWith('"') ? JSON.parse(text) : text;
   }
 
-  function advise(standing) {
+  function advise(state) {
     const advice = $("view-advice");
     advice.replaceChildren();
-    advice.hidden = !standing.advice;
-    if (!standing.advice) return;
-    advice.append(`${standing.advice}:`, element("code", `cometflux ${standing.command} ${document.body.dataset.folder}`));
+    advice.hidden = !state.advice;
+    if (!state.advice) return;
+    advice.append(`${state.advice}:`, element("code", `cometflux ${state.command} ${document.body.dataset.folder}`));
   }
 
   function show(step) {
     open = step;
     const { card, picture: number } = step;
-    const standing = standings[card.status];
+    const state = states[card.status];
     const picture = card.pictures[number];
     $("figure").replaceChildren(pictureOf(card, number));
     $("view-state").className = `state ${card.status}`;
-    $("view-state").textContent = standing.label;
+    $("view-state").textContent = state.label;
     $("view-prompt").textContent = card.prompt || card.key || picture?.name || "without a prompt";
     $("view-error").className = card.status;
     $("view-error").textContent = card.error ?? "";
     $("view-error").hidden = !card.error;
-    $("view-money").textContent = card.money ?? standing.money;
-    advise(standing);
+    $("view-money").textContent = card.money ?? state.money;
+    advise(state);
     define($("view-facts"), factsOf(card, picture));
     define($("view-input"), (card.input ?? []).filter(([name]) => name !== "prompt").map(([name, value]) => [name, shownValue(value)]));
     $("copy-prompt").hidden = !card.prompt;
@@ -401,7 +401,7 @@
   function isBusy() {
     const selection = getSelection();
     const isSelecting = selection && !selection.isCollapsed && document.activeElement !== $("search");
-    const isReading = open && standings[open.card.status].is_settled;
+    const isReading = open && states[open.card.status].is_settled;
     const quiet = document.activeElement === $("search") ? 10000 : 1000;
     return document.hidden || paused || isSelecting || isReading || performance.now() - touched < quiet;
   }

@@ -1,64 +1,62 @@
-"""Tables of any library that speaks the Arrow PyCapsule interface, and files of Parquet: rows of typed values.
+"""Read dataframes through the Arrow PyCapsule interface, and Parquet files, into rows of typed values.
 
-Nothing of such a library is imported, only pyarrow, which reads what it hands over. A table is read batch by batch.
+Only pyarrow is imported, not the dataframe's own library. A table is read batch by batch to bound memory.
 """
 
 import math
 import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cometflux.sources.errors import Fault, SourceError, missing_extra
+from cometflux.errors import needs_extra
+from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.rows import Row, Source
 
 if TYPE_CHECKING:
     import pyarrow
-from typing import BinaryIO
 
 MOST_ROWS = 1_000_000
-"""How many rows a table may have: each becomes a job in memory."""
+"""The maximum number of rows of a table: each becomes a job in memory."""
 
-_AT_ONCE = 4096
-"""How many rows are turned into values of Python at once."""
+_AT_ONCE = 1024
+"""How many rows are converted to Python values at once."""
 
 _INDEX = re.compile(r"__index_level_[0-9]+__")
 
 _READABLE = "a parameter takes text, numbers, booleans and lists of them"
 
 
-def import_pyarrow(what: str) -> Any:
-    """Return pyarrow.
+def import_pyarrow(user: str) -> Any:
+    """Import pyarrow and return it. *user* is named in the error if it is missing.
 
     Raises:
         ConfigError: the extra ``parquet`` is missing.
     """
-    try:
+    with needs_extra(user, "parquet", "pyarrow"):
         import pyarrow
-    except ModuleNotFoundError as error:
-        raise missing_extra(what, "parquet") from error
     return pyarrow
 
 
 def is_table(item: object) -> bool:
     """Whether *item* offers its rows through the PyCapsule interface."""
-    # A class has the method too, and no rows.
+    # A class has the method too, but no rows.
     has_any = hasattr(item, "__arrow_c_stream__") or hasattr(item, "__arrow_c_array__")
     return has_any and not isinstance(item, type)
 
 
 def read_table(table: object, *, needs_prompt: bool = True) -> Source:
-    """Read the rows of a dataframe, a relation, a record batch.
+    """Read the rows of a dataframe, a relation or a record batch.
 
     Raises:
-        SourceError: it has no rows that could be jobs.
+        SourceError: the table has mistakes or no rows.
         ConfigError: the extra ``parquet`` is missing.
     """
     pa = import_pyarrow("a table")
     name = f"the {type(table).__name__}"
     try:
         reader = _open(pa, table)
-    # Each library raises errors of its own.
+    # Each library raises its own errors.
     except Exception as error:
         raise SourceError(f"its rows cannot be read ({_first_line(error)})", name) from error
     return read_batches(reader.schema, reader, name, needs_prompt=needs_prompt)
@@ -74,10 +72,10 @@ def _open(pa: Any, table: Any) -> Any:
 def read_batches(
     schema: "pyarrow.Schema", batches: "Iterable[pyarrow.RecordBatch]", name: str, *, needs_prompt: bool
 ) -> Source:
-    """Read the rows of batches, one after the other.
+    """Read the rows of the batches in order.
 
     Raises:
-        SourceError: there is no prompt, or no row, or something that no parameter takes.
+        SourceError: the prompt column or every row is missing, or a column has a type that no parameter takes.
     """
     pa = import_pyarrow("a table")
     columns = tuple(column for column in schema.names if not _INDEX.fullmatch(column))
@@ -87,7 +85,7 @@ def read_batches(
     try:
         for number, values in enumerate(_all_values(batches, columns, faults)):
             if number >= MOST_ROWS:
-                raise SourceError(f"it has more than {MOST_ROWS} rows; make several batches of it", name)
+                raise SourceError(f"it has more than {MOST_ROWS} rows; split it into several", name)
             if values:
                 rows.append(Row(line=number, values=values, is_typed=True))
     except UnicodeDecodeError as error:
@@ -106,7 +104,7 @@ def _first_line(error: Exception) -> str:
     return first if len(first) <= 200 else f"{first[:199]}…"
 
 
-# ── what a table is made of ──────────────────────────────────────────────────────────────────────────────────────────
+# ── the columns of a table ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _header_faults(
@@ -118,7 +116,7 @@ def _header_faults(
         if not name.strip():
             yield Fault("a column has no name")
         elif columns.count(name) > 1:
-            yield Fault(f"column {name!r} stands {columns.count(name)} times")
+            yield Fault(f"column {name!r} appears {columns.count(name)} times")
         elif not _is_readable(pa.types, schema.field(name).type):
             yield Fault(f"column {name!r} holds {schema.field(name).type}; {_READABLE}")
 
@@ -142,13 +140,13 @@ def _is_readable(types: Any, kind: Any, depth: int = 0) -> bool:
     return any(test(kind) for test in plain + texts)
 
 
-# ── what stands in it ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the values of a table ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _all_values(
     batches: "Iterable[pyarrow.RecordBatch]", columns: tuple[str, ...], faults: list[Fault]
 ) -> Iterator[dict[str, Any]]:
-    """Yield for each row what is not null."""
+    """Yield the values of each row that are not null."""
     number = 0
     for batch in batches:
         for start in range(0, batch.num_rows, _AT_ONCE):
@@ -180,30 +178,27 @@ def _value(value: Any) -> Any:
             return _number(value)
         case list():
             if None in value:
-                raise ValueError("a null stands in the list")
+                raise ValueError("the list contains a null")
             return [_value(part) for part in value]
         case _:
             return value
 
 
 def _number(value: float | Decimal) -> int | float:
-    """Make a whole number of one: what has gaps in it is a column of floats to many libraries."""
+    """Convert a float without a fraction to an int: many libraries store integers with gaps as floats."""
     number = value if isinstance(value, Decimal) else float(value)
     if not math.isfinite(number):
-        raise ValueError(f"{number} was given; allowed is a finite number, or null to leave it out")
+        raise ValueError(f"{number} was given; must be a finite number, or null to leave it out")
     return int(number) if number == int(number) else float(number)
-
-
-_AT_ONCE = 1024
 
 
 def read_parquet(file: BinaryIO, name: str, *, needs_prompt: bool = True) -> Source:
     """Read the rows of a Parquet file.
 
     Raises:
-        SourceError: it is none, or is cut short, or has no rows that could be jobs.
+        SourceError: the file is not Parquet, is cut short, or has mistakes or no rows.
         ConfigError: the extra ``parquet`` is missing.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     pa = import_pyarrow("a Parquet file")
     import pyarrow.parquet
@@ -215,13 +210,15 @@ def read_parquet(file: BinaryIO, name: str, *, needs_prompt: bool = True) -> Sou
         opened = pyarrow.parquet.ParquetFile(file)
         rows = opened.metadata.num_rows
         if rows > MOST_ROWS:
-            # Before any of them is read: a small file can hold the same row very often.
-            raise SourceError(f"it has {rows} rows, and at most {MOST_ROWS} are read; make several files of it", name)
+            # Checked before rows are read: a small file can contain very many equal rows.
+            raise SourceError(
+                f"it has {rows} rows, and at most {MOST_ROWS} are read; split it into several files", name
+            )
         return read_batches(
             opened.schema_arrow, opened.iter_batches(batch_size=_AT_ONCE), name, needs_prompt=needs_prompt
         )
     except (pa.ArrowException, OSError) as error:
         if getattr(error, "errno", None) is not None:
-            # The disk, not what stands on it.
+            # An error of the disk, not of the file's content.
             raise
-        raise SourceError("it is no Parquet file, or it is cut short", name) from error
+        raise SourceError("it is not a Parquet file, or it is cut short", name) from error

@@ -1,4 +1,4 @@
-"""Tables with commas or tabs, read strictly: no row too short or too long, no quote left open."""
+"""Read CSV and TSV tables strictly: every row has as many cells as the header, and every quote is closed."""
 
 import csv
 import io
@@ -12,9 +12,9 @@ _LARGEST_CELL = 2**31 - 1
 def read_table(
     text: str, faults: list[Fault], delimiter: str, *, needs_prompt: bool = True
 ) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]]]:
-    """Read a table with a header: its columns, and for each row its line and the cells that are not empty.
+    """Read a table with a header.
 
-    What is wrong is added to *faults*.
+    Returns the columns, and for each row its line and its cells that are not empty. Mistakes are added to *faults*.
     """
     records = _records(text, faults, delimiter)
     line, header = next(records, (1, []))
@@ -33,8 +33,8 @@ def read_table(
 
 
 def _records(text: str, faults: list[Fault], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record that is not blank with the line on which it begins; a broken one ends them."""
-    # Reference images may stand in cells as data URIs.
+    """Yield the first line and the cells of each record that is not blank. Stops at a broken record."""
+    # A cell may contain a reference image as a data URI.
     csv.field_size_limit(_LARGEST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     while True:
@@ -52,9 +52,9 @@ def _records(text: str, faults: list[Fault], delimiter: str) -> Iterator[tuple[i
 
 def _broken_record(reason: str) -> str:
     if "unexpected end of data" in reason:
-        return "a quote is opened and never closed"
+        return "a quote is never closed"
     if "expected after" in reason:
-        return 'text follows a closing quote; a quote inside a quoted cell is written twice, ""'
+        return 'text follows a closing quote; write a quote inside a quoted cell twice, ""'
     return f"the row cannot be read ({reason})"
 
 
@@ -66,7 +66,7 @@ def _check_header(columns: tuple[str, ...], line: int, delimiter: str, *, needs_
         if not name:
             yield Fault(f"column {number} has no name", line)
         elif columns.index(name) + 1 < number:
-            yield Fault(f"column {name!r} stands twice, as number {columns.index(name) + 1} and {number}", line)
+            yield Fault(f"column {name!r} appears twice, as number {columns.index(name) + 1} and {number}", line)
 
 
 def _no_prompt(columns: tuple[str, ...], delimiter: str) -> str:
@@ -86,5 +86,5 @@ def _wrong_length(cells: list[str], columns: tuple[str, ...], delimiter: str) ->
     word = "cell" if len(cells) == 1 else "cells"
     counts = f"the row has {len(cells)} {word} and the header {len(columns)}"
     if len(cells) < len(columns):
-        return f"{counts}; leave a cell empty rather than out"
-    return f"{counts}; put a cell that holds a {'comma' if delimiter == ',' else 'tab'} in quotes"
+        return f"{counts}; leave a cell empty, but keep its separator"
+    return f"{counts}; put a cell that contains a {'comma' if delimiter == ',' else 'tab'} in quotes"

@@ -1,4 +1,4 @@
-"""Files of prompts are opened here, and read as what they are."""
+"""Open a prompt file and read it in its format."""
 
 import io
 import os
@@ -13,24 +13,24 @@ _MOST = Most()
 
 
 def format_of(path: Path, given: Format | None, otherwise: str) -> Format | None:
-    """Tell how a file is written; None where there is none that can be opened.
+    """Return the format of a file: *given*, or the format of its suffix; None if it does not exist or is a folder.
 
     Raises:
-        SourceError: neither *given* nor its name says so; the message ends in *otherwise*, what to do then.
+        SourceError: the suffix is unknown and no format is given; the message ends with the advice *otherwise*.
     """
     written = given or SUFFIXES.get(path.suffix.lower())
-    # Also of a device or a pipe, which can be read only once.
+    # Decided before the file is opened: a pipe can be read only once.
     if written is None and os.path.exists(path) and not path.is_dir():  # noqa: PTH110 - Path.exists may raise
         known = ", ".join(SUFFIXES)
-        raise SourceError(f"its name does not say how it is written (known are {known}); {otherwise}", str(path))
+        raise SourceError(f"its name does not show its format (known endings: {known}); {otherwise}", str(path))
     return written
 
 
 def read_path(path: Path, written: Format | None, *, needs_prompt: bool = True, most: Most = _MOST) -> Source:
-    """Read a file of prompts.
+    """Read a prompt file.
 
     Raises:
-        SourceError: it cannot be read, or not as what it is said to be.
+        SourceError: the file cannot be read, or has mistakes.
         ConfigError: an extra is missing.
     """
     name = str(path)
@@ -47,10 +47,10 @@ def read_path(path: Path, written: Format | None, *, needs_prompt: bool = True, 
 
 
 def read_bytes(data: bytes, written: Format, name: str, *, needs_prompt: bool = True, most: Most = _MOST) -> Source:
-    """Read prompts that have been read from somewhere.
+    """Read prompts from bytes.
 
     Raises:
-        SourceError: they are not what *written* says.
+        SourceError: the bytes are not in the format *written*, or have mistakes.
         ConfigError: an extra is missing.
     """
     return read_file(io.BytesIO(data), written, name, needs_prompt=needs_prompt, most=most)
@@ -60,9 +60,9 @@ def read_file(file: BinaryIO, written: Format, name: str, *, needs_prompt: bool,
     """Read prompts from an open file.
 
     Raises:
-        SourceError: they are not what *written* says.
+        SourceError: the file is not in the format *written*, or has mistakes.
         ConfigError: an extra is missing.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     match written:
         case Format.YAML:

@@ -1,6 +1,6 @@
-"""Prompt files of text: bytes become rows, strictly, with line numbers. No file is opened here.
+"""Read the bytes of a text, CSV or JSON Lines file into rows with line numbers. No file is opened here.
 
-Whatever the bytes, the answer is a `Source` or one `SourceError` that lists what is wrong.
+Any bytes give either a `Source` or one `SourceError` that lists all mistakes.
 """
 
 import functools
@@ -15,10 +15,10 @@ from cometflux.sources.rows import Format, Row, Source
 
 
 def read_text(data: bytes, written: Format, name: str, *, needs_prompt: bool = True) -> Source:
-    """Read the rows of a prompt file; a table has a column ``prompt`` where *needs_prompt*.
+    """Read the rows of a prompt file. A table must have a column ``prompt`` if *needs_prompt*.
 
     Raises:
-        SourceError: it is not what *written* says, or holds no prompt.
+        SourceError: the file is not in the format *written*, has mistakes, or contains no prompt.
     """
     text = decode(data, name)
     faults: list[Fault] = []
@@ -31,34 +31,34 @@ def read_text(data: bytes, written: Format, name: str, *, needs_prompt: bool = T
 
 
 def decode(data: bytes, name: str) -> str:
-    """Return the text of a file.
+    """Decode the text of a file.
 
     Raises:
-        SourceError: it is no UTF-8, or there is nothing in it that a person wrote.
+        SourceError: the file is not UTF-8 text, or is empty.
     """
     text = _decode(data, name)
     if not text.strip():
         raise SourceError("it is empty; give one prompt per row", name)
     if "\0" in text:
         line = len(_LINE_END.findall(text[: text.index("\0")])) + 1
-        raise SourceError([Fault("it holds a NUL byte, which no text has; save it as UTF-8 text", line)], name)
+        raise SourceError([Fault("it contains a NUL byte; save it as UTF-8 text", line)], name)
     return text
 
 
 def _decode(data: bytes, name: str) -> str:
-    for mark, what in _MARKS.items():
+    for mark, advice in _MARKS.items():
         if data.startswith(mark):
-            raise SourceError(f"it is {what}", name)
+            raise SourceError(f"it is {advice}", name)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # error.object, because utf-8-sig counts from behind a BOM.
+        # error.object, because utf-8-sig counts from after a BOM.
         line = len(_LINE_END.findall(error.object[: error.start].decode("latin-1"))) + 1
         fault = f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8"
         raise SourceError([Fault(fault, line)], name) from error
 
 
-# The longer first: the mark of UTF-16 begins that of UTF-32.
+# The longer marks first: the mark of UTF-32 begins with the mark of UTF-16.
 _MARKS = {
     b"\xff\xfe\0\0": "UTF-32; save it as UTF-8",
     b"\0\0\xfe\xff": "UTF-32; save it as UTF-8",
@@ -68,7 +68,7 @@ _MARKS = {
     b"\x1f\x8b": "compressed with gzip; unpack it first",
 }
 
-# Not what splitlines takes: U+2028 may stand raw within a prompt or a JSON string.
+# splitlines would split at U+2028, which a prompt or a JSON string may contain.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 _Read = tuple[tuple[str, ...], list[Row]]
@@ -95,7 +95,7 @@ def _read_table(text: str, faults: list[Fault], delimiter: str, *, needs_prompt:
 
 def _read_jsonl(text: str, faults: list[Fault]) -> _Read:
     if _is_json_list(text):
-        faults.append(Fault("it is one JSON list; write each of its objects on a line of its own", 1))
+        faults.append(Fault("it is one JSON list; write each object on its own line", 1))
         return (), []
     rows = []
     for number, line in enumerate(_LINE_END.split(text), 1):
@@ -124,12 +124,12 @@ def _read_object(line: str) -> dict[str, Any]:
         )
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"it is not JSON ({error.msg} at character {error.pos + 1}); each line is one object"
+            f"it is not JSON ({error.msg} at character {error.pos + 1}); each line must be one object"
         ) from error
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error
     if not isinstance(value, dict):
-        raise ValueError(f'{_JSON_NAMES[type(value)]} stands where an object is expected, as in {{"prompt": "a fox"}}')
+        raise ValueError(f'expected an object, as in {{"prompt": "a fox"}}, not {_JSON_NAMES[type(value)]}')
     if _is_deep(value):
         raise ValueError("the JSON is nested too deeply")
     return {name: part for name, part in value.items() if not _is_empty(part)}
@@ -156,7 +156,7 @@ _JSON_NAMES = {
 
 def _read_integer(word: str) -> int:
     if len(word) > _MOST_DIGITS:
-        raise ValueError(f"a number has {len(word)} digits, and no parameter takes one of more than {_MOST_DIGITS}")
+        raise ValueError(f"a number has {len(word)} digits, and no parameter takes more than {_MOST_DIGITS}")
     return int(word)
 
 
@@ -172,7 +172,7 @@ def _read_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} stands twice in one object")
+        raise ValueError(f"{twice!r} appears twice in one object")
     return values
 
 

@@ -1,7 +1,7 @@
-"""YAML documents: texts, lists and mappings, each with its line, and nothing else.
+"""Read a YAML document into scalars, sequences and mappings, each with its line.
 
-Every scalar stays the text that was written. So nothing is guessed: ``16:9`` is no number to the base of sixty, ``no``
-no truth and ``010`` no eight; a parameter's own type reads it, as it reads the cell of a table.
+Every scalar stays text, so that nothing is guessed: YAML would read ``16:9`` as a base-60 number, ``no`` as false and
+``010`` as 8. The parameter's type converts the text later, like a cell of a table.
 """
 
 import re
@@ -10,35 +10,36 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from cometflux.sources.errors import Fault, SourceError, missing_extra
+from cometflux.errors import needs_extra
+from cometflux.sources.errors import Fault, SourceError
 
 LARGEST = 2**20
-"""How many bytes a document may have."""
+"""The maximum size of a document, in bytes."""
 _DEEPEST = 16
 _MOST_PARTS = 100_000
-"""How many parts a document may have when what its aliases stand for is written out."""
+"""The maximum number of nodes of a document after its aliases are expanded."""
 
 
 @attrs.frozen
-class Scalar:
-    """A text."""
+class ScalarNode:
+    """A text with its line."""
 
     text: str
     line: int
     is_quoted: bool = False
     first: int = 0
-    """The line on which the text itself begins: of a block, the one below its head."""
+    """The first line of the text itself; for a block scalar, the line after its ``|`` or ``>``."""
     size: int = 1
 
     @property
     def is_null(self) -> bool:
-        """Whether nothing is meant."""
+        """Whether it is YAML's null."""
         return not self.is_quoted and self.text in ("", "~", "null", "Null", "NULL")
 
 
 @attrs.frozen
-class Sequence:
-    """A list."""
+class SequenceNode:
+    """A list with its line."""
 
     parts: "tuple[Node, ...]"
     line: int
@@ -46,29 +47,27 @@ class Sequence:
 
 
 @attrs.frozen
-class Mapping:
-    """A mapping; no name stands twice in it."""
+class MappingNode:
+    """A mapping with its line. Its names are unique."""
 
-    parts: "dict[str, tuple[Scalar, Node]]"
-    """By name: the name with its line, and the value."""
+    parts: "dict[str, tuple[ScalarNode, Node]]"
+    """For each name: the name with its line, and the value."""
     line: int
     size: int
 
 
-Node: TypeAlias = Scalar | Sequence | Mapping
+Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
 
 
 def read_document(text: str, name: str) -> Node:
-    """Read the one document in *text*.
+    """Read the only document in *text*.
 
     Raises:
-        SourceError: it is no YAML, or holds something that is not read.
+        SourceError: the text is not YAML, or uses a part of YAML that is not supported.
         ConfigError: the extra ``batch`` is missing.
     """
-    try:
+    with needs_extra("a YAML file", "batch", "yaml"):
         import yaml
-    except ModuleNotFoundError as error:
-        raise missing_extra("a YAML file", "batch") from error
     try:
         return _Reader(yaml.parse(text, Loader=yaml.SafeLoader)).read()
     except _RefusedError as error:
@@ -80,7 +79,7 @@ def read_document(text: str, name: str) -> Node:
         raise SourceError([_syntax_fault(error, text)], name) from error
 
 
-QUOTE_BRACES = "a text that begins with a brace stands in quotes"
+QUOTE_BRACES = "put a text that begins with a brace in quotes"
 
 
 class _RefusedError(Exception):
@@ -89,41 +88,41 @@ class _RefusedError(Exception):
         self.line = line
 
 
-# What would be a template if it stood in quotes.
+# An unquoted value that begins with a brace: probably meant as a template.
 _BRACE = re.compile(r"(?:[:,\[-]\s*|^\s*)\{")
 
 
 def _syntax_fault(error: Any, text: str) -> Fault:
     mark = error.problem_mark or error.context_mark
-    problem = error.problem or error.context or "nobody knows why"
+    problem = error.problem or error.context or "the parser gives no reason"
     if mark is not None and _BRACE.search(text[: mark.index].rpartition("\n")[2]):
         problem = QUOTE_BRACES
     elif "'\\t'" in problem:
-        problem = "a tab stands where blanks are expected; YAML is indented with blanks"
+        problem = "found a tab instead of spaces; indent YAML with spaces"
     elif "mapping values are not allowed" in problem:
-        problem = "a colon stands where none is expected; put a text that holds a colon in quotes"
+        problem = "unexpected colon; put a text that contains a colon in quotes"
     elif "expected <block end>" in problem:
-        problem = "it does not go on as it began; look at how far this line is indented"
+        problem = "unexpected structure; check the indentation of this line"
     elif problem.startswith("found undefined alias"):
-        problem = f"{problem.removeprefix('found ')}; a text that begins with * stands in quotes"
+        problem = f"{problem.removeprefix('found ')}; put a text that begins with * in quotes"
     return Fault(f"it is not YAML ({problem})", None if mark is None else mark.line + 1)
 
 
 class _Reader:
-    """Makes a tree of a stream of events, and no more of it than is allowed."""
+    """Builds a tree from the parser's events, and raises if the tree grows too large or too deep."""
 
     def __init__(self, events: Iterator[Any]) -> None:
         self._events = events
         self._anchors: dict[str, Node | None] = {}
 
     def read(self) -> Node:
-        node: Node = Scalar("", 1)
+        node: Node = ScalarNode("", 1)
         has_begun = False
         for event in self._events:
             line = event.start_mark.line + 1
             match type(event).__name__:
                 case "DocumentStartEvent" if has_begun:
-                    raise _RefusedError("a second document begins; keep each in a file of its own", line)
+                    raise _RefusedError("a second document begins; use one file per document", line)
                 case "DocumentStartEvent":
                     has_begun = True
                     node = self._node(next(self._events), 0)
@@ -134,7 +133,7 @@ class _Reader:
         if type(event).__name__ == "AliasEvent":
             return self._alias(event.anchor, line)
         if event.tag is not None and event.tag != "!":
-            raise _RefusedError(f"the tag {event.tag} is not read; write the value as it is", line)
+            raise _RefusedError(f"the tag {event.tag} is not supported; write the plain value", line)
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         node = self._new_node(event, line, depth)
@@ -144,10 +143,10 @@ class _Reader:
 
     def _alias(self, anchor: str, line: int) -> Node:
         if anchor not in self._anchors:
-            raise _RefusedError(f"*{anchor} stands for nothing; a text that begins with * stands in quotes", line)
+            raise _RefusedError(f"*{anchor} is not defined; put a text that begins with * in quotes", line)
         node = self._anchors[anchor]
         if node is None:
-            raise _RefusedError(f"*{anchor} stands within what it stands for", line)
+            raise _RefusedError(f"*{anchor} refers to a value that contains it", line)
         return node
 
     def _new_node(self, event: Any, line: int, depth: int) -> Node:
@@ -156,11 +155,11 @@ class _Reader:
         match type(event).__name__:
             case "SequenceStartEvent":
                 parts = tuple(self._parts(depth))
-                return Sequence(parts, line, 1 + sum(part.size for part in parts))
+                return SequenceNode(parts, line, 1 + sum(part.size for part in parts))
             case "MappingStartEvent":
                 return self._mapping(line, depth)
         is_block = event.style in ("|", ">")
-        return Scalar(event.value, line, event.style is not None, line + is_block)
+        return ScalarNode(event.value, line, event.style is not None, line + is_block)
 
     def _parts(self, depth: int) -> Iterator[Node]:
         size = 0
@@ -168,17 +167,17 @@ class _Reader:
             node = self._node(event, depth + 1)
             size += node.size
             if size > _MOST_PARTS:
-                raise _RefusedError(f"with its aliases written out it has more than {_MOST_PARTS} parts", node.line)
+                raise _RefusedError(f"with its aliases expanded it has more than {_MOST_PARTS} parts", node.line)
             yield node
 
-    def _mapping(self, line: int, depth: int) -> Mapping:
-        parts: dict[str, tuple[Scalar, Node]] = {}
+    def _mapping(self, line: int, depth: int) -> MappingNode:
+        parts: dict[str, tuple[ScalarNode, Node]] = {}
         both = self._parts(depth)
         for name, node in zip(both, both, strict=True):
-            if not isinstance(name, Scalar) or name.is_null:
-                raise _RefusedError("the name in front of a colon is a text", name.line)
+            if not isinstance(name, ScalarNode) or name.is_null:
+                raise _RefusedError("the name before a colon must be a text", name.line)
             if name.text in parts:
                 first = parts[name.text][0].line
-                raise _RefusedError(f"{name.text!r} stands twice, here and on line {first}", name.line)
+                raise _RefusedError(f"{name.text!r} appears twice, here and on line {first}", name.line)
             parts[name.text] = (name, node)
-        return Mapping(parts, line, 1 + sum(node.size for _, node in parts.values()))
+        return MappingNode(parts, line, 1 + sum(node.size for _, node in parts.values()))

@@ -1,6 +1,6 @@
-"""The product of lists, less what is excluded and more what is included, in the way of CI files.
+"""Multiply lists, remove the excluded combinations and add the included ones, as the matrix of a CI file does.
 
-No file and no model is known here: a value is whatever can be compared.
+This module does not know files or models: values only have to be comparable.
 """
 
 import itertools
@@ -11,33 +11,34 @@ from typing import Any
 import attrs
 
 MOST_COMPARISONS = 2_000_000
-"""How many combinations all entries together are compared with."""
+"""The maximum number of comparisons of entries with combinations."""
 
 Combination = dict[str, Any]
 
 
 @attrs.frozen(kw_only=True)
 class Product:
-    """What a matrix multiplies to."""
+    """The combinations of a matrix."""
 
     combinations: tuple[tuple[Combination, int | None], ...]
-    """In the order of the axes, the last one changing fastest; behind them new ones, each with its entry's place."""
+    """In the order of the axes, the last axis changing fastest; then the combinations added by *include*, each with the
+    index of its entry. The others have None."""
     idle: tuple[int, ...]
-    """Which entries of *exclude* match nothing, by their place."""
+    """The indices of the entries of *exclude* that match nothing."""
 
 
 def count(axes: Mapping[str, Sequence[Any]]) -> int:
-    """Tell how many combinations the axes multiply to, before any is made."""
+    """Return the number of combinations of the axes, without making any."""
     return math.prod(len(values) for values in axes.values()) if axes else 0
 
 
 def multiply(
     axes: Mapping[str, Sequence[Any]], exclude: Sequence[Mapping[str, Any]], include: Sequence[Mapping[str, Any]]
 ) -> Product:
-    """Multiply the axes; take out what matches an entry of *exclude*; then add those of *include*.
+    """Multiply the axes, remove the combinations that match an entry of *exclude*, then apply *include*.
 
-    An entry of *include* adds its values to each combination with whose own values it agrees; one that agrees with
-    none is a combination by itself. What the axes say is never overwritten, what an earlier entry has added is.
+    An entry of *include* adds its values to each combination whose axis values it matches. An entry that matches
+    none becomes a new combination. An entry never overwrites axis values, but may overwrite those of earlier entries.
     """
     made = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())] if axes else []
     hits = [[_agrees(entry, each) for entry in exclude] for each in made]
@@ -52,9 +53,9 @@ def _included(
     own = [dict(each) for each in kept]
     new: list[tuple[Combination, int | None]] = []
     for number, entry in enumerate(include):
-        asked = {name: value for name, value in entry.items() if name in axes}
+        wanted = {name: value for name, value in entry.items() if name in axes}
         added = {name: value for name, value in entry.items() if name not in axes}
-        matching = [each for each, original in zip(own, kept, strict=True) if _agrees(asked, original)]
+        matching = [each for each, original in zip(own, kept, strict=True) if _agrees(wanted, original)]
         for each in matching:
             each.update(added)
         if not matching:

@@ -1,6 +1,6 @@
-"""Sweeps: a YAML file that says what is to be multiplied with what, in the words of CI files.
+"""Read a sweep, a YAML file with a matrix of values in the syntax of CI files, into rows.
 
-The texts of prompts and keys are templates. Nothing is expanded before it is known how much it comes to.
+Prompts and keys are templates. The number of jobs is checked before any combination is made.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ from cometflux.sources.templates.braces import Template, TemplateError
 
 
 def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True) -> Source:
-    """Read a sweep and multiply it out.
+    """Read a sweep and make a row for each combination.
 
     Raises:
-        SourceError: something is wrong in it, or it comes to more than is allowed.
+        SourceError: the sweep has mistakes, or makes too many jobs.
         ConfigError: the extra ``batch`` is missing.
     """
     if len(data) > yaml_documents.LARGEST:
-        raise SourceError(f"it has {len(data)} bytes, and a sweep has at most 1 MiB; a table may have more", name)
+        raise SourceError(f"it has {len(data)} bytes, and a sweep has at most 1 MiB; a table may be larger", name)
     sweep = read_words(read_document(decode(data, name), name))
     _check(sweep, name)
     _check_size(sweep, name, most)
     found = _multiply(sweep, name)
     if len(found) * most.copies > most.jobs:
-        raise SourceError(f"it comes to {len(found) * most.copies} jobs; {_at_most(most)}", name)
+        raise SourceError(f"it makes {len(found) * most.copies} jobs; {_at_most(most)}", name)
     if needs_prompt and not any("prompt" in cells for cells, _ in found):
         raise SourceError("it has no prompt; add one, as in prompt: a fox", name)
     rows = _rows(sweep, found)
@@ -53,7 +53,7 @@ def _check(sweep: Sweep, name: str) -> None:
         raise SourceError(dict.fromkeys(sorted(sweep.faults, key=lambda fault: fault.line or 0)), name)
 
 
-# ── how much it comes to ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── the combinations ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _check_size(sweep: Sweep, name: str, most: Most) -> None:
@@ -61,18 +61,18 @@ def _check_size(sweep: Sweep, name: str, most: Most) -> None:
     if number * most.copies > most.jobs:
         factors = " x ".join(str(len(cells)) for cells in sweep.axes.values())
         copies = f", each {most.copies} times" if most.copies > 1 else ""
-        raise SourceError([Fault(f"it multiplies to {number} jobs ({factors}){copies}; {_at_most(most)}", None)], name)
+        raise SourceError([Fault(f"it makes {number} jobs ({factors}){copies}; {_at_most(most)}", None)], name)
     entries = len(sweep.exclude) + len(sweep.include)
     if number * entries > matrix.MOST_COMPARISONS:
         raise SourceError(f"include and exclude have {entries} entries for {number} combinations; write a table", name)
 
 
 def _at_most(most: Most) -> str:
-    return f"at most {most.jobs} are made, unless {most.label} allows more"
+    return f"at most {most.jobs} are allowed; raise {most.label} for more"
 
 
 def _multiply(sweep: Sweep, name: str) -> list[tuple[Cells, int | None]]:
-    """Return the combinations with the constants in them, each with the line of the entry that made it, if one did."""
+    """Return the combinations with the constants, each with the line of the *include* entry that made it, or None."""
     exclude, include = ([entry for entry, _ in entries] for entries in (sweep.exclude, sweep.include))
     product = matrix.multiply(sweep.axes, exclude, include)
     for number in product.idle:
@@ -80,14 +80,14 @@ def _multiply(sweep: Sweep, name: str) -> list[tuple[Cells, int | None]]:
     if not sweep.axes and not include:
         return [(dict(sweep.constants), None)]
     if not product.combinations:
-        raise SourceError("everything is excluded, so nothing is left to be made", name)
+        raise SourceError("exclude removes every combination, so no job is left", name)
     return [
         ({**sweep.constants, **each}, None if number is None else sweep.include[number][1])
         for each, number in product.combinations
     ]
 
 
-# ── what it says ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _rows(sweep: Sweep, found: Sequence[tuple[Cells, int | None]]) -> list[Row]:
@@ -111,25 +111,25 @@ def _values(cells: Cells) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
 
 
-def _takeable(values: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is itself made by a template."""
+def _template_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the prompt and the key, which are themselves made by templates."""
     return {name: value for name, value in values.items() if name not in ("prompt", "key")}
 
 
 @attrs.define
 class _Templates:
-    """The templates of prompts and keys, each read once; what is wrong with one is told where it stands."""
+    """The templates of prompts and keys. Each is parsed once, so its mistakes are reported once, on their own line."""
 
     sweep: Sweep
     read: dict[tuple[str, int], Template | None] = attrs.field(factory=dict)
 
     def fill(self, name: str, cell: Cell, values: dict[str, Any], line: int | None) -> str | None:
-        """Fill in a template; a fault is told at *line*, if there is one, since it is the combination that differs."""
+        """Fill in a template. A fault is reported at *line*, if given, because that entry made the combination."""
         template = self._template(name, cell)
         if template is None:
             return None
         try:
-            return template.fill(_takeable(values))
+            return template.fill(_template_values(values))
         except TemplateError as error:
             self.sweep.faults.append(Fault(f"{name}: {error}", line or cell.line))
             return None

@@ -1,7 +1,7 @@
-"""Templates as in ``a {animal} in {place}``: plain names, and nothing else, stand between braces.
+"""Parse and fill templates such as ``a {animal} in {place}``, with only plain names in braces.
 
-`str.format` would reach the attributes and the items of what it is given, and has a language of its own for widths and
-signs. Here ``{{`` and ``}}`` stand for the braces themselves, and whatever is none of these three is told.
+`str.format` is not used: it would also read attributes and items of the values, and has format codes. ``{{`` and
+``}}`` are literal braces. Any other brace is an error.
 """
 
 import math
@@ -11,19 +11,21 @@ from typing import Any
 
 import attrs
 
+from cometflux.models.words import closest, question
+
 LONGEST = 100_000
-"""How many characters a text made by a template may have."""
+"""The maximum length of a filled template, in characters."""
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
-# As in the header of a table: words, with hyphens and blanks between them.
+# A column name of a table: words with hyphens or spaces between them.
 _NAME = re.compile(r"[^\W\d]\w*(?:[ -]+\w+)*")
 
 
 class TemplateError(ValueError):
-    """A template is wrong, or cannot be filled in.
+    """A template has a mistake, or cannot be filled.
 
     Args:
-        text: what is wrong.
+        text: the message.
         line: the line of the template, from 1.
     """
 
@@ -34,23 +36,23 @@ class TemplateError(ValueError):
 
 @attrs.frozen
 class Slot:
-    """A place in a template that takes a value."""
+    """A place in a template that is filled with a value."""
 
     name: str
 
 
 @attrs.frozen
 class Template:
-    """A template that has been read: texts, and slots between them."""
+    """A parsed template: texts, and slots between them."""
 
     parts: tuple[str | Slot, ...]
 
     @classmethod
     def parse(cls, text: str) -> "Template":
-        """Read a template.
+        """Parse a template.
 
         Raises:
-            TemplateError: a brace stands alone, or something else than a name stands between two.
+            TemplateError: a brace is unmatched, or a pair of braces contains something other than a name.
         """
         parts: list[str | Slot] = []
         end = 0
@@ -64,14 +66,14 @@ class Template:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that it takes, each once, in their order."""
+        """The names that it uses, each once, in order."""
         return tuple(dict.fromkeys(part.name for part in self.parts if isinstance(part, Slot)))
 
     def fill(self, values: Mapping[str, Any]) -> str:
-        """Put values in.
+        """Fill the slots with values.
 
         Raises:
-            TemplateError: a name has no value, or one that is no text, or the result is too long.
+            TemplateError: a name has no value, a value is neither text nor a number, or the result is too long.
         """
         texts = {name: _text_of(name, values) for name in self.names}
         parts = [texts[part.name] if isinstance(part, Slot) else part for part in self.parts]
@@ -83,11 +85,11 @@ def _part(token: str) -> str | Slot:
     if token in ("{{", "}}"):
         return token[0]
     if len(token) == 1:
-        raise ValueError(f"a brace stands alone; write {token}{token} for the brace itself")
+        raise ValueError(f"unmatched brace; write {token}{token} for a literal brace")
     name = token[1:-1].strip()
     if not _NAME.fullmatch(name):
         shown = token if len(token) <= 40 else f"{token[:39]}…"
-        raise ValueError(f"{shown} is no name: only that of a column stands in braces; write {{{{ and }}}} for braces")
+        raise ValueError(f"{shown} is not a column name; write {{{{ and }}}} for literal braces")
     return Slot(name)
 
 
@@ -105,23 +107,18 @@ def _text_of(name: str, values: Mapping[str, Any]) -> str:
 
 
 def missing(name: str, known: Iterable[str]) -> str:
-    """Say that a template takes a name that is not there, and which one may be meant."""
-    import difflib
-
+    """Return the message for a template that uses an unknown name, with the closest known name."""
     names = [*known]
-    close = difflib.get_close_matches(name.lower(), {each.lower(): each for each in names}, n=1)
-    meant = next((each for each in names if close and each.lower() == close[0]), None)
-    if meant:
-        return f"the template takes {{{name}}}, and there is none; did you mean {{{meant}}}?"
-    listed = ", ".join(map(str, names[:8])) or "nothing"
-    return f"the template takes {{{name}}}, and there is none; what there is: {listed}"
+    listed = ", ".join(map(str, names[:8])) or "none"
+    hint = question(closest(name, names), "{{{}}}".format) or f"known names: {listed}"
+    return f"the template uses {{{name}}}, which does not exist; {hint}"
 
 
 def check_length(length: int) -> None:
-    """Refuse a text that is no prompt any more.
+    """Check the length of a filled template.
 
     Raises:
-        TemplateError: it is too long.
+        TemplateError: *length* is above `LONGEST`.
     """
     if length > LONGEST:
-        raise TemplateError(f"the text would have {length} characters, and at most {LONGEST} are made")
+        raise TemplateError(f"the text would have {length} characters, and at most {LONGEST} are allowed")

@@ -1,4 +1,4 @@
-"""The prompts of a table are made by a template; what it takes need not be a parameter."""
+"""Make the prompts of a table with a template. The columns that it uses do not have to be parameters."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from cometflux.sources.templates.braces import Template, TemplateError, missing
 
 @attrs.frozen(kw_only=True)
 class Prompting:
-    """How the prompts of a table are made: by one template, or as they stand in it."""
+    """The source of a table's prompts: a template, or the column ``prompt``."""
 
     template: str | None = None
     """The text of the template, with plain names in braces. None if the table has its own prompts."""
@@ -20,14 +20,14 @@ class Prompting:
 
     @property
     def is_given(self) -> bool:
-        """Whether a template makes the prompts."""
+        """Whether there is a template."""
         return self.template is not None
 
     def apply(self, source: Source) -> Source:
-        """Give each row the prompt that the template makes of it.
+        """Fill the template for each row and return the rows with their prompts.
 
         Raises:
-            SourceError: a template is wrong, or a row has not what it takes; all rows are told.
+            SourceError: the template has a mistake, or rows lack values that it uses; all such rows are listed.
         """
         if self.template is None:
             return source
@@ -51,7 +51,7 @@ def _apply(source: Source, text: str) -> Source:
 def _fill(template: Template, row: Row, source: Source) -> str | TemplateError:
     empty = [name for name in template.names if name in source.columns and name not in row.values]
     if empty:
-        return TemplateError(f"the template takes {{{empty[0]}}}, which is empty here")
+        return TemplateError(f"the template uses {{{empty[0]}}}, which is empty here")
     try:
         return template.fill(row.values)
     except TemplateError as error:
@@ -65,7 +65,7 @@ def _with_prompts(source: Source, names: frozenset[str], prompts: Iterator[str |
         if isinstance(prompt, TemplateError):
             faults.append(Fault(str(prompt), row.line))
         elif not prompt.strip():
-            faults.append(Fault("the template makes an empty prompt of it", row.line))
+            faults.append(Fault("the template makes an empty prompt for it", row.line))
         else:
             rows.append(attrs.evolve(row, values=_prompted(row.values, prompt)))
     if faults:

@@ -1,4 +1,4 @@
-"""Where a scene is painted: fractions of a picture become polygons, and chance becomes shapes."""
+"""A canvas for the scenes. Positions are fractions of the picture, and shapes vary at random."""
 
 import math
 import random
@@ -11,26 +11,26 @@ from cometflux.testing.artwork.palettes import Colour, Palette
 
 Point = tuple[float, float]
 Ridge = Callable[[float], float]
-"""The height of the ground at each place, both as fractions of the picture, counted from its top left corner."""
+"""A function from x to the y of the ground, both as fractions of the picture, from its top left corner."""
 
 _SKY = 0.74
-"""How far down the sky reaches."""
+"""The lower end of the sky, as a fraction of the height."""
 
 
 @attrs.frozen(kw_only=True)
 class Canvas:
-    """A picture under way. Places are fractions of width and height; sizes are fractions of `unit`."""
+    """An unfinished picture. Positions are fractions of width and height; sizes are fractions of `unit`."""
 
     image: Image.Image
     brush: ImageDraw.ImageDraw
     glaze: ImageDraw.ImageDraw
-    """Mixes a colour with what lies beneath it, which takes several times as long as covering it."""
+    """Blends a colour with the picture, which takes several times as long as covering it."""
     chance: random.Random
     palette: Palette
 
     @classmethod
     def prepare(cls, width: int, height: int, palette: Palette, chance: random.Random) -> "Canvas":
-        """Return a canvas with nothing but the sky on it."""
+        """Create a canvas with only the sky."""
         sky = Image.new("RGB", (1, len(palette.sky)))
         for row, colour in enumerate(palette.sky):
             sky.putpixel((0, row), colour)
@@ -52,7 +52,7 @@ class Canvas:
 
     @property
     def unit(self) -> float:
-        """The shorter side, in pixels: what sizes are fractions of."""
+        """The shorter side, in pixels. Sizes are fractions of it."""
         return float(min(self.image.size))
 
     @property
@@ -66,7 +66,7 @@ class Canvas:
         return self.unit / self.width
 
     def between(self, least: float, most: float) -> float:
-        """Return a number from *least* to *most*, by chance."""
+        """Return a random number from *least* to *most*."""
         return self.chance.uniform(least, most)
 
     def polygon(self, points: Iterable[Point], colour: Colour) -> None:
@@ -97,7 +97,7 @@ class Canvas:
         self.brush.pieslice(corners, 180, 360, fill=colour)
 
     def ridge(self, level: float, swing: float, waves: float) -> Ridge:
-        """Return a soft line of hills about *level*; *waves* is how many there are."""
+        """Return a soft line of about *waves* hills around *level*."""
         parts = [
             (swing / (each + 1), waves * (each + 1) * self.between(0.7, 1.2), self.between(0, math.tau))
             for each in range(3)
@@ -105,13 +105,13 @@ class Canvas:
         return lambda x: level + sum(size * math.sin(math.tau * often * x + shift) for size, often, shift in parts)
 
     def ground(self, ridge: Ridge, colour: Colour) -> None:
-        """Fill all that lies below *ridge*."""
+        """Fill the picture below *ridge*."""
         steps = max(16, self.width // 24)
         line = [(step / steps, ridge(step / steps)) for step in range(steps + 1)]
         self.polygon([*line, (1, 1), (0, 1)], colour)
 
     def light(self, x: float, y: float, radius: float) -> None:
-        """Put a sun in the sky, with its glow; a tall sky has room for a larger one."""
+        """Draw a sun with its glow. The sun is larger in a tall picture."""
         radius *= min(1.4, math.sqrt(max(1.0, self.height / self.width)))
         for spread, opacity in ((2.3, 0.10), (1.75, 0.14), (1.35, 0.20)):
             self.disc(x, y, radius * spread, self.palette.sun, opacity)

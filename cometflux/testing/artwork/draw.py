@@ -1,14 +1,13 @@
-"""Draws the pictures of the local service: posters with the prompt on them, the same for the same prompt and seed."""
+"""Draw the pictures of the local service: posters with the prompt, equal for the same prompt and seed."""
 
 import hashlib
 import io
 import random
 
-try:
+from cometflux.errors import needs_extra
+
+with needs_extra("the local service", "local", "PIL"):
     from PIL import Image
-except ModuleNotFoundError as error:
-    needed = 'the local service draws with Pillow: pip install "cometflux[local]"'
-    raise ModuleNotFoundError(needed, name="PIL") from error
 
 from cometflux.testing.artwork.canvas import Canvas
 from cometflux.testing.artwork.lettering import letter
@@ -16,7 +15,7 @@ from cometflux.testing.artwork.palettes import PALETTES
 from cometflux.testing.artwork.scenes import SCENES
 
 _MOST_FINE = 2_500_000
-"""Up to how many pixels a picture is drawn at twice its size, for smooth edges."""
+"""The maximum number of pixels of a picture that is drawn at twice its size, for smooth edges."""
 
 
 def draw(
@@ -30,19 +29,19 @@ def draw(
     quality: int = 80,
     model: str = "",
 ) -> bytes:
-    """Draw the *number*-th picture for *prompt* and return its file.
+    """Draw picture *number* of a prediction and return its file.
 
-    The prompt decides the colours; prompt, seed and number decide what is shown.
+    The prompt decides the colours. The prompt, the seed and the number decide the scene.
 
     Args:
-        prompt: what is written on it.
-        seed: where chance starts.
-        number: which picture of its prediction it is, from 0.
+        prompt: the text on the picture.
+        seed: the seed of the random shapes.
+        number: the number of the picture within its prediction, from 0.
         width: in pixels.
         height: in pixels.
         format: ``webp``, ``jpg`` or ``png``.
-        quality: from 0 to 100; without effect on png.
-        model: what is written at its foot, beside the seed.
+        quality: from 0 to 100; has no effect on png.
+        model: the model, whose name is written at the bottom with the seed.
     """
     palette = PALETTES[_number(prompt) % len(PALETTES)]
     start = _number(f"{seed}:{prompt}")
@@ -69,6 +68,6 @@ def _encode(image: Image.Image, kind: str, quality: int) -> bytes:
         case "png":
             image.save(file, "PNG", compress_level=2)
         case _:
-            # The fastest method: a service for tests need not save bytes.
+            # The fastest method, because a service for tests does not have to save bytes.
             image.save(file, "WEBP", quality=quality, method=1)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""How large a picture is and which format it has: what a model makes of its input."""
+"""Compute the number, size and format of the pictures from a model and its input."""
 
 import math
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ import attrs
 
 _ULTRA = "black-forest-labs/flux-1.1-pro-ultra"
 _LONGEST = 2048
-# In megapixels. What follows an image that is not looked at has the size of the default.
+# In megapixels. "match_input_image" is not looked up in the image and has the default size.
 _SCALES = {"0.25": 0.25, "0.5 MP": 0.5, "2 MP": 2.0, "4 MP": 4.0}
 
 
 @attrs.frozen(kw_only=True)
 class Frame:
-    """The outside of a picture."""
+    """The size and format of a picture."""
 
     width: int
     height: int
@@ -24,19 +24,19 @@ class Frame:
 
 
 def has_list_output(model: str) -> bool:
-    """Whether the output of *model* is a list, as that of every model with ``num_outputs``; else it is a string."""
+    """Whether *model* has a list as output. Models with ``num_outputs`` have one; the others have a string."""
     from cometflux import flux
 
     return any(each.name == "num_outputs" for each in flux.parameters(model))
 
 
 def count_outputs(model: str, given: Mapping[str, Any]) -> int:
-    """Return how many pictures are asked for."""
+    """Return the number of requested pictures."""
     return int(given.get("num_outputs", 1)) if has_list_output(model) else 1
 
 
 def frame_of(model: str, given: Mapping[str, Any], pixels: int) -> Frame:
-    """Return the size and format of the pictures of one prediction; *pixels* is about what 1 MP stands for."""
+    """Return the size and format of a prediction's pictures. *pixels* is the approximate number for 1 MP."""
     from cometflux import flux
 
     settings = {each.name: given.get(each.name, each.default) for each in flux.parameters(model)}
@@ -65,7 +65,7 @@ def _ratio_size(settings: Mapping[str, Any], model: str, pixels: int) -> tuple[i
         scale *= _SCALES.get(str(settings.get(name)), 1.0)
     width, height = math.sqrt(pixels * scale * ratio), math.sqrt(pixels * scale / ratio)
     shrink = min(1.0, _LONGEST / max(width, height)) if "resolution" in settings else 1.0
-    # Small pictures keep their proportions rather than the model's grid.
+    # Small pictures keep their proportions, not the model's grid.
     step = 16 if min(width, height) >= 256 else 2
     return _round(width * shrink, step), _round(height * shrink, step)
 

@@ -1,5 +1,5 @@
-"""Sets a prompt on a picture, as large as it fits."""
-# ruff: noqa: RUF001 - what looks like another letter is what this is about
+"""Write a prompt on a picture, as large as it fits."""
+# ruff: noqa: RUF001 - this module maps letters that look alike
 
 import hashlib
 import math
@@ -12,7 +12,7 @@ from cometflux.testing.artwork.palettes import Colour, Palette
 
 _MARGIN = 0.065
 _SMALLEST = 9
-"""Below this size, in pixels, there is no point in writing."""
+"""The smallest legible font size, in pixels."""
 _LONGEST_WORD = 24
 _LONGEST_TEXT = 1200
 _PLAIN = str.maketrans({"–": "-", "—": "-", "−": "-", "×": "x", "→": ">", "•": "·", "ß": "ss", "ø": "o", "Ø": "O"})
@@ -25,9 +25,9 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def legible(text: str) -> str:
-    """Return *text* in the letters that Pillow's own font has; what they cannot say becomes dots.
+    """Return *text* in the letters of Pillow's own font; dots replace other letters.
 
-    A text wholly in another script becomes the name of the script, and a mark that tells one such text from another.
+    A text that is entirely in another script becomes the name of the script, with a hash to distinguish such texts.
     """
     decomposed = unicodedata.normalize("NFKD", text.translate(_PLAIN))
     bare = "".join(each for each in decomposed if not unicodedata.combining(each))
@@ -58,7 +58,7 @@ def letter(image: Image.Image, prompt: str, caption: str, palette: Palette) -> N
     lines, font, size = _fit(legible(prompt), wide, high, largest, smallest)
     y = float(margin)
     for line in lines:
-        # The font has no bold; a thin edge in the same ink makes one.
+        # The font has no bold, so a thin edge in the same ink imitates it.
         brush.text((margin, y), line, font=font, fill=palette.ink, stroke_width=size // 48)
         y += size * 1.18
 
@@ -73,8 +73,8 @@ def _write_caption(brush: ImageDraw.ImageDraw, image: Image.Image, caption: str,
 
 
 def _fit(text: str, wide: float, high: float, largest: int, smallest: int) -> tuple[list[str], Font, int]:
-    """Break *text* into lines at the largest size at which all of them fit, and cut what still does not."""
-    # A word without an end is broken; a text without an end would never be shown.
+    """Break *text* into lines at the largest size at which all of them fit. At the smallest size, cut the rest."""
+    # Long words are broken, and a long text is cut first, to bound the time.
     words = re.sub(rf"(\S{{{_LONGEST_WORD}}})(?=\S)", r"\1 ", text[:_LONGEST_TEXT]).split()
     for size in range(largest, smallest - 1, -max(1, largest // 12)):
         font = ImageFont.load_default(size=size)

@@ -16,10 +16,10 @@ def _colours(codes: str) -> tuple[Colour, ...]:
 
 @attrs.frozen
 class Palette:
-    """Colours that go together. The ink is legible on the upper half of the sky, the paper on the near colour."""
+    """Colours that fit together. The ink is legible on the upper half of the sky, the paper on the near colour."""
 
     sky: tuple[Colour, ...] = attrs.field(converter=_colours)
-    """From the top down to the horizon."""
+    """From the top to the horizon."""
     sun: Colour = attrs.field(converter=_colour)
     far: Colour = attrs.field(converter=_colour)
     near: Colour = attrs.field(converter=_colour)
@@ -53,7 +53,7 @@ PALETTES = (
 
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """Return a colour between the two; a *share* of 0 gives the first, 1 the other."""
+    """Blend two colours. A *share* of 0 gives the first, 1 the other."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue
 

@@ -1,6 +1,6 @@
-"""What the pictures show: eight compositions, each drawn by chance in the colours it is given.
+"""The eight scenes of the pictures, each with random shapes in the colours of a palette.
 
-All leave the upper part of the sky to the prompt.
+All leave the upper part of the sky free for the prompt.
 """
 
 import math
@@ -17,7 +17,7 @@ def hills(canvas: Canvas) -> None:
 
 
 def balloons(canvas: Canvas) -> None:
-    """Let balloons fly over hills."""
+    """Draw balloons over hills."""
     _rows(canvas, 4, 0.74)
     across = canvas.between(0.58, 0.8)
     _balloon(canvas, across, 0.53, 0.115)
@@ -26,7 +26,7 @@ def balloons(canvas: Canvas) -> None:
 
 
 def peaks(canvas: Canvas) -> None:
-    """Put snow on mountains, and woods before them."""
+    """Draw snowy mountains with woods in the foreground."""
     canvas.light(canvas.between(0.5, 0.85), 0.53, canvas.between(0.08, 0.12))
     colours = canvas.palette
     count = max(4, round(5 / canvas.wide))
@@ -39,7 +39,7 @@ def peaks(canvas: Canvas) -> None:
 
 
 def sea(canvas: Canvas) -> None:
-    """Let the sun set in the sea, behind a boat."""
+    """Draw a boat and a sunset at sea."""
     colours, horizon, across = canvas.palette, 0.64, canvas.between(0.55, 0.75)
     canvas.light(across, horizon - 0.02, canvas.between(0.14, 0.19))
     deep = mix(colours.far, colours.near, 0.35)
@@ -57,7 +57,7 @@ def sea(canvas: Canvas) -> None:
 
 
 def forest(canvas: Canvas) -> None:
-    """Plant four rows of firs, the far ones in haze."""
+    """Draw four rows of firs, the far ones in haze."""
     canvas.light(canvas.between(0.45, 0.8), 0.55, canvas.between(0.1, 0.15))
     for row in range(4):
         depth = row / 3
@@ -67,7 +67,7 @@ def forest(canvas: Canvas) -> None:
 
 
 def skyline(canvas: Canvas) -> None:
-    """Build a town in three rows and light its windows."""
+    """Draw a town in three rows, with lit windows."""
     colours = canvas.palette
     canvas.light(canvas.between(0.5, 0.85), 0.55, canvas.between(0.13, 0.2))
     for row in range(3):
@@ -87,7 +87,7 @@ def skyline(canvas: Canvas) -> None:
 
 
 def arches(canvas: Canvas) -> None:
-    """Cut rainbows out of paper, one before the other."""
+    """Draw overlapping rainbows, as if cut from paper."""
     colours = canvas.palette
     canvas.light(canvas.between(0.45, 0.65), 0.53, canvas.between(0.07, 0.1))
     rings = (colours.near, colours.accent, colours.sun, colours.far)
@@ -104,7 +104,7 @@ def arches(canvas: Canvas) -> None:
 
 
 def tiles(canvas: Canvas) -> None:
-    """Lay a floor of quarter circles by chance."""
+    """Draw a floor of random quarter circles."""
     colours = canvas.palette
     shades = (colours.near, colours.far, colours.accent, colours.sun, mix(colours.far, colours.near, 0.5))
     rows = 3
@@ -194,7 +194,7 @@ def _tile(canvas: Canvas, x: float, y: float, wide: float, high: float, shades: 
     canvas.box(x, y, x + wide, y + high, ground)
     corner = canvas.chance.randrange(4)
     left, upper = x + wide * (corner in (1, 2)), y + high * (corner in (2, 3))
-    # The corner of the tile is the middle of the circle, and the quarter opens into the tile.
+    # The centre of the circle is a corner of the tile, and the quarter circle lies inside the tile.
     start = (0, 90, 180, 270)[corner]
     for share, shade in ((1.0, one), (0.5, other)):
         steps = [math.radians(start + 90 * step / 24) for step in range(25)]

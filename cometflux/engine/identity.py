@@ -1,0 +1,117 @@
+"""Which job of an earlier run a job is: known again by its key, or by what it asks for."""
+
+import asyncio
+from collections.abc import Callable
+from uuid import uuid4
+
+from cometflux.engine.tracked_job import TrackedJob
+from cometflux.errors import InputError
+from cometflux.images import reference_files, summaries
+from cometflux.jobs import Job
+from cometflux.journal.base import JournalBackend
+from cometflux.journal.live_record import LiveRecord
+from cometflux.journal.record import identify
+from cometflux.protocol import encoding
+
+LARGE = 512 * 1024
+"""Input and bodies of so many bytes are digested in a thread."""
+
+
+class JobIdentities:
+    """Names jobs, and looks them up in the journal. Two identical jobs of one session follow one another.
+
+    Args:
+        journal: where earlier runs left their jobs.
+    """
+
+    def __init__(self, journal: JournalBackend) -> None:
+        self._journal = journal
+        self._files = reference_files.Descriptions()
+        self._under_way: dict[str, TrackedJob] = {}
+
+    async def identify(self, tracked: TrackedJob, count: Callable[[str], int] | None) -> None:
+        """Name the job as the journal knows it.
+
+        *count* returns how often a job with this fingerprint was drawn, this one included. Without it, a job that has
+        no key is new each time.
+
+        Raises:
+            InputError: a file in its input cannot be read, and it has no key by which it could be known.
+        """
+        job = tracked.job
+        if not self._journal.keeps or tracked.record.identity:
+            return
+        kept = reference_files.absolute(job.input) if reference_files.holds_files(job.input) else job.input
+        try:
+            fingerprint = await self._fingerprint(job)
+        except InputError as error:
+            # A prediction that was paid for under a key is found even if a file of its input is gone.
+            if job.key is None:
+                raise
+            tracked.unreadable, fingerprint = error, ""
+        tracked.record.named(_identity(job, fingerprint, count), fingerprint, kept)
+
+    async def check_unchanged(self, tracked: TrackedJob, ready: Job) -> None:
+        """Prove that the files of a job, now read into *ready*, are those by which it is known.
+
+        Raises:
+            InputError: one has changed.
+        """
+        known = tracked.record.fingerprint
+        if known and await self._fingerprint(ready) != known:
+            message = "a file that it names has changed since the job was planned"
+            raise InputError("input", tracked.job.prompt, message)
+
+    async def _fingerprint(self, job: Job) -> str:
+        """Digest what *job* asks for, with each image as its own digest."""
+        if reference_files.holds_files(job.input) or summaries.measure(job.input) > LARGE:
+            described = await asyncio.to_thread(reference_files.describe_input, job.input, self._files)
+        else:
+            described = summaries.describe_input(job.input)
+        return encoding.fingerprint(job.model, described)
+
+    def is_under_way(self, tracked: TrackedJob) -> bool:
+        """Whether an identical job is on its way in this session."""
+        return tracked.record.identity in self._under_way
+
+    async def claim(self, tracked: TrackedJob) -> bool:
+        """Look the job up in the journal; return whether an earlier run left something of it.
+
+        If an identical job is on its way in this session, wait for its end.
+
+        Raises:
+            InputError: its key stands in the journal for another input.
+            JournalError: the journal cannot be read.
+        """
+        identity = tracked.record.identity
+        if identity:
+            while (other := self._under_way.get(identity)) is not None:
+                await other.over.wait()
+            tracked.over = asyncio.Event()
+            self._under_way[identity] = tracked
+        found = await self._journal.claim(identity)
+        if found is not None and tracked.record.fingerprint not in ("", found.fingerprint):
+            message = "the journal has this key for another input; give a changed job a new key"
+            raise InputError("key", tracked.key, message)
+        if tracked.unreadable is not None and (found is None or not found.bought):
+            raise tracked.unreadable
+        tracked.is_claimed = True
+        tracked.is_written = found is not None
+        if found is not None:
+            tracked.record = LiveRecord.of(found)
+        return found is not None
+
+    def release(self, tracked: TrackedJob) -> None:
+        """Let an identical job go on, because this one is over."""
+        if tracked.over is not None and self._under_way.get(tracked.record.identity) is tracked:
+            del self._under_way[tracked.record.identity]
+            tracked.over.set()
+
+
+def _identity(job: Job, fingerprint: str, count: Callable[[str], int] | None) -> str:
+    if job.key is not None:
+        return identify(job.key, "", 1)
+    if count is None:
+        return f"run:{uuid4().hex}"
+    # Jobs with keys are not counted: their places among the others must not matter.
+    return identify(None, fingerprint, count(fingerprint))

@@ -1,0 +1,42 @@
+"""Whether a session may still submit. It stops once, for its first cause, and never starts again."""
+
+import logging
+from collections.abc import Callable
+
+from cometflux.errors import CometfluxError, SessionClosedError, SessionStoppedError
+
+_log = logging.getLogger("cometflux")
+
+
+class Latch:
+    """Open until the session stops submitting, or is closed.
+
+    Args:
+        on_stop: called once, with the first cause.
+    """
+
+    def __init__(self, on_stop: Callable[[CometfluxError], None]) -> None:
+        self._on_stop = on_stop
+        self.cause: CometfluxError | None = None
+        """Why the session stopped submitting; None while it has not."""
+        self.is_closed = False
+        """Whether the session is closed or closing."""
+
+    def stop(self, cause: CometfluxError) -> None:
+        """Submit nothing more. Pending predictions are still polled and saved."""
+        if self.cause is None:
+            _log.info("the session sends nothing more: %s", cause)
+            self.cause = cause
+            self._on_stop(cause)
+
+    @property
+    def reason(self) -> CometfluxError | None:
+        """Why nothing may be submitted, as an error to raise; None while it may."""
+        if self.cause is not None:
+            return SessionStoppedError(self.cause)
+        return SessionClosedError("the session was closed first") if self.is_closed else None
+
+    def check(self) -> None:
+        """Raise the reason why nothing may be submitted, if there is one."""
+        if (self.cause is not None or self.is_closed) and (reason := self.reason) is not None:
+            raise reason

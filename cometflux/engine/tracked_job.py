@@ -1,0 +1,85 @@
+"""One job on its way through a session. Its state is its record; the rest is what the running process needs."""
+
+from collections.abc import Callable
+from typing import Any
+
+from cometflux.errors import CometfluxError, InputError
+from cometflux.events import Attempt
+from cometflux.jobs import Job
+from cometflux.journal.live_record import LiveRecord
+from cometflux.journal.states import State
+from cometflux.outcomes import Outcome, OutcomeKind
+from cometflux.predictions import Prediction
+
+
+class TrackedJob:
+    """A job from the moment it is handed over until its outcome is delivered."""
+
+    # Thousands may be pending.
+    __slots__ = (
+        *("admitted", "attempts", "deliver", "holds_slot", "index", "is_claimed", "is_given_up", "is_over"),
+        *("is_written", "job", "key", "last_error", "over", "patience", "place", "prediction", "record", "resumed"),
+        *("task", "unreadable"),
+    )
+
+    def __init__(
+        self, job: Job, deliver: Callable[[Outcome], None], *, index: int, key: str, place: Any, patience: float | None
+    ) -> None:
+        self.index = index
+        self.key = key
+        self.job = job
+        self.deliver = deliver
+        self.place = place
+        """The destination of its images, which is only handed on here; None to save none."""
+        self.patience = patience
+        """Seconds to poll its prediction altogether; None for the policy's."""
+        self.record = LiveRecord(identity="", index=index, key=key, model=job.model, input=job.input, fingerprint="")
+        """The one book of the job: every transition changes it."""
+        self.prediction: Prediction | None = None
+        """The service's last response about its prediction; None before there is an id."""
+
+        self.task: Any = None
+        """The task that submits it; None before that, and after it was accepted."""
+        self.holds_slot = False
+        self.admitted: Any = None
+        """Set when it has its slot or needs none; None if nobody waits for that."""
+        self.is_claimed = False
+        """Whether it is known what the journal has of it. A job that is not claimed may be paid for already."""
+        self.is_written = False
+        """Whether the journal has a record of it."""
+        self.unreadable: InputError | None = None
+        """Why a file of its input cannot be read; None if all can."""
+        self.is_given_up = False
+        """Whether its caller has left; then it is not submitted any more."""
+        self.is_over = False
+        """Whether its outcome was delivered."""
+        self.over: Any = None
+        """Set when it is over, for an identical job that waits."""
+        self.resumed = False
+        """Whether an earlier run submitted it."""
+        self.last_error: CometfluxError | None = None
+        """Why the last poll or the last try to submit failed; None if it did not."""
+        self.attempts: list[Attempt] | None = None
+        """The submissions and downloads that no event has reported yet; None if no observer listens."""
+
+    @property
+    def prediction_id(self) -> str | None:
+        """The prediction's id; None before it is accepted."""
+        return self.prediction.id if self.prediction else None
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether a submission may have left whose response is not here."""
+        return self.record.state is State.INTENT
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether a submission may have been accepted, and somebody decides what to do about it."""
+        return self.record.state is State.ENDED and self.record.kind is OutcomeKind.UNKNOWN
+
+    def take_attempts(self) -> tuple[Attempt, ...]:
+        """Return the attempts that no event has reported yet, and forget them."""
+        attempts = tuple(self.attempts or ())
+        if attempts:
+            self.attempts = []
+        return attempts

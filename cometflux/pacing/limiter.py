@@ -1,0 +1,26 @@
+"""The interface of the rate limit that submissions keep. A session has its own; another engine may share one."""
+
+from typing import Literal, NamedTuple, Protocol
+
+Ending = Literal["accepted", "refused", "other", "unused"]
+"""How a request ended: let through, refused for its speed, neither is known, or it never left."""
+
+
+class Ticket(NamedTuple):
+    """The permission for one request."""
+
+    sent: float
+    """The moment by which the limiter knows the request."""
+
+
+class Limiter(Protocol):
+    """Says when the next request may leave. Every ticket is given back, once, with `report`."""
+
+    async def acquire(self) -> Ticket:
+        """Wait until a request may leave. It counts as in flight from now on."""
+
+    def report(self, ticket: Ticket, ending: Ending, retry_after: float | None = None) -> None:
+        """Give a ticket back. *retry_after* is how long a refusal asks to wait, in seconds; None if it does not."""
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing leave for some seconds, because another request of the session was refused for its speed."""

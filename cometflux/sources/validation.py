@@ -1,0 +1,211 @@
+"""Check the columns, cells and keys of a source of prompts. The planner collects the faults of all rows."""
+
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+
+from cometflux import flux
+from cometflux.errors import InputError
+from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
+from cometflux.images.formats import media_type
+from cometflux.images.reference_files import check_regular
+from cometflux.models.kinds import guess
+from cometflux.models.words import closest, question
+from cometflux.sources.errors import Fault
+from cometflux.sources.rows import RESERVED, Quoted, Row, Source
+
+Model: TypeAlias = type[flux.Flux] | str
+"""A known model, or the full name of another one, whose input is not checked."""
+
+_KEY_OF_COPY = re.compile(r"(.+)-([1-9][0-9]{0,8})", re.DOTALL)
+
+_WORDS = {"image": "the path of a file, an http(s) URL or a data URI"}
+"""The values of a cell, which has no types of Python."""
+
+
+def describe(error: InputError) -> str:
+    """Return the message of *error* without Python types, which a cell does not have."""
+    return error.message_in(_WORDS)
+
+
+def parameters_of(model: type[flux.Flux]) -> dict[str, flux.Parameter]:
+    """Return the parameters of a model by name."""
+    return {each.name: each for each in flux.parameters(model)}
+
+
+def find_parameter(model: Model, name: str) -> flux.Parameter | None:
+    """Return a parameter of a model; None if the model is not known or does not have it."""
+    return None if isinstance(model, str) else parameters_of(model).get(name)
+
+
+# ── columns ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def find_unused_columns(source: Source, taken: Mapping[str, None]) -> dict[str, Fault]:
+    """Return a fault for each column that neither a model, in *taken*, nor a template uses."""
+    known = {*taken, *RESERVED, *source.used}
+    return {name: _unused_column(source, name, taken) for name in source.columns if name not in known}
+
+
+def _unused_column(source: Source, name: str, taken: Mapping[str, None]) -> Fault:
+    if name in source.places:
+        hint = _hint(name, taken, f"write {{{name}}} in the prompt, or take it out")
+        return Fault(f"nothing uses {name!r}{hint}", source.places[name])
+    hint = _hint(name, taken, f"take it out of the {'table' if source.header is None else 'file'}")
+    return Fault(f"no row can use the column {name!r}{hint}", source.header)
+
+
+def _hint(name: str, taken: Mapping[str, None], otherwise: str) -> str:
+    plain = name.strip().lower().replace("-", "_").replace(" ", "_")
+    if meant := question(closest(plain, [*RESERVED, *taken])):
+        return f"; {meant}"
+    if models := _models_with(name):
+        return f"; it is a parameter of {models}"
+    known = dict.fromkeys(each.name for model in flux.MODELS.values() for each in flux.parameters(model))
+    if close := closest(plain, known, cutoff=0.8):
+        return f"; {question(close)} it is a parameter of {_models_with(close)}"
+    return f"; {otherwise}"
+
+
+def _models_with(name: str) -> str:
+    """List the models that have a parameter; empty if none has it."""
+    models = [model.model.rpartition("/")[2] for model in flux.MODELS.values() if name in parameters_of(model)]
+    return f"{', '.join(models[:3])}{' and others' if len(models) > 3 else ''}"
+
+
+def misspells_prompt(row: Row, model: type[flux.Flux]) -> bool:
+    """Whether a column that the model does not have is spelled like ``prompt``. Its own fault is enough then."""
+    strangers = [name.lower() for name in row.values if name not in parameters_of(model)]
+    return closest("prompt", strangers) is not None
+
+
+# ── cells ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_cell(model: Model, name: str, value: Any, folder: Path, *, is_typed: bool) -> Any:
+    """Read a cell as a value of the parameter's type. Image paths are relative to *folder*.
+
+    Raises:
+        InputError: the cell is not such a value.
+    """
+    if not is_typed:
+        return read_text(model, name, value, folder)
+    parameter = find_parameter(model, name)
+    return value if parameter is None else parameter.kind.read_json(name, value, folder)
+
+
+def read_text(model: Model, name: str, text: str | list[str], folder: Path) -> Any:
+    """Read a text, or a list of texts, as a value of the parameter's type. Image paths are relative to *folder*.
+
+    Raises:
+        InputError: the text is not such a value.
+    """
+    parameter = find_parameter(model, name)
+    if isinstance(text, list):
+        if parameter is not None and not parameter.kind.is_list:
+            raise InputError(name, text, f"must be {parameter.allowed}")
+        parts = [read_text(model, name, each, folder) for each in text]
+        return parts if parameter is None else [item for items in parts for item in items]
+    if parameter is not None:
+        return parameter.kind.read_text(name, text, folder)
+    is_guessed = isinstance(model, str) and name != "prompt" and not isinstance(text, Quoted)
+    return guess(text) if is_guessed else str(text)
+
+
+@attrs.define
+class InputChecker:
+    """Checks values of parameters. Each image file is read once, however many rows name it."""
+
+    _images: dict[tuple[str, Path], InputError | None] = attrs.field(factory=dict)
+
+    def check(self, model: Model, name: str, value: Any) -> None:
+        """Check one value; a model that is not known takes any.
+
+        Raises:
+            InputError: the model does not have the parameter, or the value is not allowed.
+        """
+        if isinstance(model, str):
+            return
+        parameter = parameters_of(model).get(name)
+        if parameter is None:
+            # Raises, and suggests the closest name.
+            flux.check_input(model.model, {name: value})
+            return
+        parameter.check(value)
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path):
+                self._check_image(name, path)
+
+    def _check_image(self, name: str, path: Path) -> None:
+        if (name, path) not in self._images:
+            self._images[name, path] = None
+            try:
+                check_image_file(name, path)
+            except InputError as error:
+                self._images[name, path] = error
+        known = self._images[name, path]
+        if known is not None:
+            raise known.under(name)
+
+
+def check_image_file(field: str, path: Path) -> None:
+    """Check that *path* is an image file that can be sent, before anything is paid.
+
+    Raises:
+        InputError: it is not a regular file, is too large, or is not a PNG, JPEG, WebP or GIF image.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISDIR(found.st_mode):
+            check_regular(field, str(path), found.st_mode)
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise InputError(field, str(path), f"the file cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(field, str(path), "this is not a file name") from error
+    if media_type(head) is None:
+        raise InputError(field, str(path), "must be a PNG, JPEG, WebP or GIF image")
+    if found.st_size > LARGEST_IMAGE_INPUT:
+        raise InputError(
+            field, str(path), f"the file has {found.st_size} bytes, and at most 8 MiB are sent; give a URL instead"
+        )
+
+
+# ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.define
+class KeyChecker:
+    """Checks that every key is unique, also among the keys of copies."""
+
+    unit: str
+    _lines: dict[str, int | None] = attrs.field(factory=dict)
+    """The line of the first row with each key."""
+
+    def add(self, row: Row) -> None:
+        """Note the key of a row.
+
+        Raises:
+            InputError: an earlier row has this key.
+        """
+        key = row.values.get("key")
+        if not isinstance(key, str):
+            return
+        if key in self._lines:
+            first = "another combination" if row.places else f"{self.unit} {self._lines[key]}"
+            raise InputError("key", key, f"{first} has this key already")
+        self._lines[key] = row.line
+
+    def clashes_with_copies(self, count: int, label: str) -> Iterator[Fault]:
+        """Yield a fault for each key that is also the key of another row's copy, with *count* copies of each row."""
+        for key, line in self._lines.items():
+            copy = _KEY_OF_COPY.fullmatch(key)
+            if copy and copy[1] in self._lines and 1 < int(copy[2]) <= count:
+                first = f"{self.unit} {self._lines[copy[1]]}"
+                reason = f"a copy of {first} has this key already, with {label} {count}"
+                yield Fault(describe(InputError("key", key, reason)), line)

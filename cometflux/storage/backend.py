@@ -1,0 +1,73 @@
+"""The verbs that a place for images must have: a folder has them, and an object store."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import attrs
+
+from cometflux.images.formats import ImageFile
+from cometflux.locations import StoredImage
+
+Kept = TypeVar("Kept", bound=ImageFile | StoredImage)
+Kept_co = TypeVar("Kept_co", bound=ImageFile | StoredImage, covariant=True)
+"""How a place describes an image that is in it."""
+T = TypeVar("T")
+
+
+class RefusedError(Exception):
+    """The place refused, or could not be reached; the text says why and shows no credential."""
+
+    def __init__(self, words: str, *, is_passing: bool = False) -> None:
+        super().__init__(words)
+        self.is_passing = is_passing
+        """Whether the same request may succeed the next time."""
+
+
+@attrs.frozen
+class FileFacts:
+    """The facts about a file that are not in its bytes."""
+
+    size: int
+    """In bytes."""
+    saved: float
+    """The latest time at which it may have been saved, in seconds since 1970."""
+
+
+class Backend(Protocol[Kept_co]):
+    """A place for files, each with a name of one part; ``str()`` of it names the place in an error message.
+
+    Every verb raises `RefusedError` if nobody can say what is there, or if a file cannot be written.
+    """
+
+    async def put_new(self, name: str, data: bytes, digest: str | None = None) -> bool:
+        """Write a file whole, and durable, if its name is free. Return False, and change nothing, if it is taken.
+
+        Args:
+            name: the file's name.
+            data: its bytes.
+            digest: the SHA-256 of an image, for a place that can keep it; None for a record.
+        """
+
+    async def stat(self, name: str) -> FileFacts | None:
+        """Return the facts about a file; None if there is no such file."""
+
+    async def read(self, name: str, most: int) -> bytes | None:
+        """Read a file. None if the name is free; empty if the file cannot be read or is larger than *most* bytes."""
+
+    async def describe(self, name: str, size: int) -> Kept_co | None:
+        """Describe a file by its digest; None if it cannot be read or has not just *size* bytes."""
+
+    def at(self, name: str, size: int, digest: str) -> Kept_co:
+        """Make the description of an image in this place, without a look at it."""
+
+    async def make_durable(self) -> None:
+        """Make the names in this place durable; a run that was killed may have left a name that is not durable."""
+
+    async def is_taken(self, stem: str) -> bool:
+        """Whether an image without a record is known to be under *stem*."""
+
+    async def find_spellings(self, stem: str) -> Sequence[str]:
+        """Return the names that begin with *stem* in any spelling, if the place may take two spellings for one name."""
+
+    async def compute(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function that computes for long and does not wait, without blocking the event loop."""

@@ -1,0 +1,259 @@
+"""Saves images in a place and finds them again: one algorithm for a folder and for an object store.
+
+The rules:
+
+* An image is written first, then its record next to it. A record alone therefore means that its image was removed.
+* Nothing that is there is ever replaced. A name that is taken gets ``+1``, ``+2`` and so on.
+* An image is ours if its record names the prediction, or, after a run that was killed before it wrote the record, if
+  its bytes are those of this output, with or without its record embedded.
+* A saved image is known again by its record: the prediction's id, the size and the digest.
+
+The algorithm is written once, as coroutines over the verbs of a `Backend`. Those of an object store wait for the
+network. Those of a folder block and never wait, so `blocking` runs a whole coroutine in a single step, and `Folder`
+does that in a thread: one hop for a picture, however many verbs it takes.
+"""
+
+import contextlib
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from cometflux.errors import AnswerError, OutputError
+from cometflux.images import summaries
+from cometflux.jobs import Job
+from cometflux.protocol import decoding, encoding
+from cometflux.provenance.sidecar import LARGEST_RECORD, prediction_id_in
+from cometflux.storage import file_names, image_data
+from cometflux.storage.backend import Backend, Kept, RefusedError
+from cometflux.storage.image_data import MOST_EMBEDDED, Version
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SavedImages(Generic[Kept]):
+    """The images in one place: saves new images, and finds images that earlier runs saved."""
+
+    def __init__(self, backend: Backend[Kept]) -> None:
+        self._backend = backend
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def write(
+        self, stem: str, data: bytes, record: Mapping[str, Any], *, is_named: bool = False, embeds: bool = False
+    ) -> Kept:
+        """Save an output, and next to it a JSON record of how it was made.
+
+        If an earlier run saved this output, its image is taken and not saved again, also if that run embedded the
+        record and this one does not.
+
+        Args:
+            stem: the files' name without its ending.
+            data: the image.
+            record: how it was made; ``record_of`` makes it.
+            is_named: the caller chose the stem. A name in another spelling, as in capitals, then counts as taken in a
+                folder. Call one at a time.
+            embeds: whether to embed the record in the image as well. If that is impossible, the record says why.
+
+        Raises:
+            OutputError: the output is not a whole image, or the place refused; ``path`` is set if only the record is
+                missing.
+        """
+        extension = image_data.check_image(data)
+        new = await self._backend.compute(Version.holding, data, record) if embeds else Version.of(data)
+        try:
+            others = await self._backend.find_spellings(stem) if is_named else ()
+            for name in file_names.numbered(stem):
+                if not _is_spelt_otherwise((f"{name}.{extension}", f"{name}.json"), others):
+                    image = await self._save(f"{name}.{extension}", new, data, record)
+                    if image is not None:
+                        return image
+        except RefusedError as refusal:
+            raise OutputError(
+                f"the image could not be written to {self._backend}: {refusal}", is_disk=True
+            ) from refusal
+        raise AssertionError("the names ended")
+
+    async def _save(self, name: str, new: Version, data: bytes, record: Mapping[str, Any]) -> Kept | None:
+        """Have the image and its record under *name*; None if the name belongs to something else."""
+        placed = await self._place_image(name, new, data, prediction_id_in(record))
+        if placed is None:
+            return None
+        image = self._backend.at(name, placed.size, placed.digest)
+        return image if await self._place_record(image, {**record, **placed.note}) else None
+
+    async def _place_image(self, name: str, new: Version, data: bytes, owner: str | None) -> Version | None:
+        record = await self._load(_record_name(name))
+        if record is None and await self._backend.put_new(name, new.data, new.digest):
+            return new
+        if record is not None and not _is_of(record, owner):
+            return None
+        is_there = await self._find_file(name, new.size, new.digest) is not None
+        placed = new if is_there else await self._place_left(name, new, data, owner, record)
+        if placed is not None:
+            await self._backend.make_durable()
+        return placed
+
+    async def _place_left(
+        self, name: str, new: Version, data: bytes, owner: str | None, record: Mapping[str, Any] | None
+    ) -> Version | None:
+        """Take the image that an earlier run left of *data*, or write the image again that its *record* describes.
+
+        That run may have been killed before it wrote the record; and a user may have removed either file since.
+        """
+        if owner is None:
+            return None
+        found = await self._backend.read(name, len(data) + MOST_EMBEDDED)
+        if found is not None:
+            return await self._backend.compute(image_data.recognise, found, name, new, data, owner, record)
+        if record is None:
+            return None
+        version = await self._backend.compute(image_data.remake, name, data, record)
+        if version is None or await self._backend.put_new(name, version.data, version.digest):
+            return version
+        return version if await self._find_file(name, version.size, version.digest) else None
+
+    async def _place_record(self, image: Kept, record: Mapping[str, Any]) -> bool:
+        """Have a record next to the image; False if another one has been put there meanwhile."""
+        name = _record_name(image.path.name)
+        heading = image_data.heading(image.path.name, image.size, image.digest)
+        try:
+            text = f"{encoding.dump_readable({**heading, **record})}\n".encode()
+            return await self._backend.put_new(name, text) or _is_of(await self._load(name), prediction_id_in(record))
+        except (RefusedError, UnicodeEncodeError) as error:
+            message = f"{image.path.name} is saved, but not the record beside it: {error}"
+            raise OutputError(message, path=image.path, is_disk=True) from error
+
+    async def describe(self, path: Any) -> Kept | None:
+        """Describe an image that has been written here; None if it cannot be looked at."""
+        with contextlib.suppress(RefusedError):
+            facts = await self._backend.stat(path.name)
+            return None if facts is None else await self._backend.describe(path.name, facts.size)
+        return None
+
+    # ── finding again ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def find_each(self, stem: str, prediction_id: str, count: int) -> list[Kept | None]:
+        """Find each of the *count* images that were saved for a prediction; None for a missing image.
+
+        Looks at the names that `write` would choose, up to the first free one.
+
+        Raises:
+            OutputError: the place cannot be looked at, so nobody knows.
+        """
+        try:
+            return [await self._find_image(name, prediction_id) for name in file_names.output_stems(stem, count)]
+        except RefusedError as refusal:
+            raise self._unasked(refusal) from refusal
+
+    async def _find_image(self, stem: str, prediction_id: str) -> Kept | None:
+        for name in file_names.numbered(stem):
+            record = await self._load(f"{name}.json")
+            if record is None and not await self._backend.is_taken(name):
+                return None
+            if _is_of(record, prediction_id) and (image := await self._recorded(name, record)) is not None:
+                with contextlib.suppress(RefusedError):
+                    await self._backend.make_durable()
+                return image
+        raise AssertionError("the names ended")
+
+    async def find_id(self, stem: str, job: Job, since: float) -> str | None:
+        """Find the prediction whose image was saved for *job*, not before *since*, in seconds since 1970.
+
+        None if there is no such image, whole.
+
+        Raises:
+            OutputError: the place cannot be looked at, so nobody knows.
+        """
+        asked = encoding.dump_line([job.model, summaries.describe_input(job.input)])
+        try:
+            for name in (stem, *file_names.output_stems(stem, 2)):
+                match record := await self._load(f"{name}.json"):
+                    case {"model": str(model), "input": dict(values)} if encoding.dump_line([model, values]) == asked:
+                        owner, image = prediction_id_in(record), await self._recorded(name, record)
+                        if owner and image is not None and await self._is_new(image.path.name, since):
+                            return owner
+        except RefusedError as refusal:
+            raise self._unasked(refusal) from refusal
+        return None
+
+    async def _is_new(self, name: str, since: float) -> bool:
+        facts = await self._backend.stat(name)
+        return facts is not None and facts.saved >= since
+
+    async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[Kept, ...] | None:
+        """Check the images that an earlier run saved, each given as its name, size and digest.
+
+        None unless every one is there, directly in this place, unchanged.
+
+        Raises:
+            OutputError: the place cannot be looked at, so nobody knows.
+        """
+        if any(name != PurePath(name).name for name, _, _ in files):
+            return None
+        found = []
+        try:
+            for file in files:
+                if (image := await self._find_file(*file)) is None:
+                    return None
+                found.append(image)
+        except RefusedError as refusal:
+            raise self._unasked(refusal) from refusal
+        return tuple(found)
+
+    def _unasked(self, refusal: RefusedError) -> OutputError:
+        return OutputError(f"what is in {self._backend} could not be looked at: {refusal}", is_disk=True)
+
+    async def _find_file(self, name: str, size: int, digest: str) -> Kept | None:
+        """Find the file that has just these bytes."""
+        found = await self._backend.describe(name, size)
+        return found if found is not None and found.digest == digest else None
+
+    async def _recorded(self, name: str, record: Any) -> Kept | None:
+        """Find the image under *name* that *record* describes."""
+        match record:
+            case {"file": str(file), "bytes": int(size), "sha256": str(digest)} if file.rpartition(".")[0] == name:
+                return await self._find_file(file, size, digest)
+            case _:
+                return None
+
+    async def _load(self, name: str) -> Any:
+        """Read a record; None if there is none, ``{}`` if the file of that name is not a record."""
+        text = await self._backend.read(name, LARGEST_RECORD)
+        if text is None:
+            return None
+        try:
+            record = decoding.load_json(text)
+        except (ValueError, AnswerError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+
+def blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make a plain function of a coroutine function whose verbs never wait, as those of a folder. It blocks."""
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        work = function(*args, **kwargs)
+        try:
+            work.send(None)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        work.close()
+        raise AssertionError("a verb waited")
+
+    return run
+
+
+def _record_name(name: str) -> str:
+    return f"{name.rpartition('.')[0]}.json"
+
+
+def _is_of(record: Any, owner: str | None) -> bool:
+    return owner is not None and prediction_id_in(record) == owner
+
+
+def _is_spelt_otherwise(mine: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether a name is there already in another spelling."""
+    known = {file_names.fold(name): name for name in mine}
+    return any(known.get(file_names.fold(other), other) != other for other in others)

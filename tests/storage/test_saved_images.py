@@ -1,0 +1,338 @@
+"""Images are saved and found by the same rules in a folder and in an object store."""
+
+import asyncio
+import hashlib
+import io
+import json
+import time
+
+import pytest
+from PIL import Image
+from s3_server import NAME, Bucket
+
+from cometflux.errors import OutputError
+from cometflux.jobs import Job
+from cometflux.predictions import Prediction, Status
+from cometflux.provenance.embed import embed, extract
+from cometflux.provenance.sidecar import record_of
+from cometflux.storage.folder import Folder
+from cometflux.storage.object_store import open_store
+
+pytestmark = pytest.mark.realtime
+
+JOB = Job(model="black-forest-labs/flux-schnell", input={"prompt": "a boat"})
+
+
+def picture(shade=0, kind="PNG"):
+    file = io.BytesIO()
+    Image.linear_gradient("L").point(lambda value: (value + shade) % 256).save(file, kind)
+    return file.getvalue()
+
+
+PNG, OTHER_PNG = picture(), picture(9)
+
+
+def record(prediction_id="p1", **values):
+    prediction = Prediction(id=prediction_id, status=Status.SUCCEEDED, model=JOB.model, **values)
+    return record_of(prediction, JOB, None, 0)
+
+
+class InFolder:
+    """A folder, and what is in it."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self.images = Folder(folder)
+
+    def names(self):
+        return sorted(path.name for path in self._folder.iterdir())
+
+    def read(self, name):
+        return (self._folder / name).read_bytes()
+
+    def put(self, name, data):
+        (self._folder / name).write_bytes(data)
+
+    def remove(self, name):
+        (self._folder / name).unlink()
+
+
+class InStore:
+    """A place in a bucket, and what is in it."""
+
+    def __init__(self, bucket):
+        self._bucket = bucket
+        self.images = open_store(f"s3://{NAME}/a/b")
+
+    def names(self):
+        return [name.removeprefix("a/b/") for name in self._bucket.names()]
+
+    def read(self, name):
+        return self._bucket.read(f"a/b/{name}")
+
+    def put(self, name, data):
+        self._bucket.put(f"a/b/{name}", data)
+
+    def remove(self, name):
+        self._bucket.remove(f"a/b/{name}")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    with Bucket() as bucket:
+        yield bucket
+
+
+@pytest.fixture(params=["folder", "object store"])
+def place(request, tmp_path, monkeypatch):
+    if request.param == "folder":
+        return InFolder(tmp_path)
+    bucket = request.getfixturevalue("bucket")
+    bucket.reset()
+    for name, value in bucket.environment.items():
+        monkeypatch.setenv(name, value)
+    return InStore(bucket)
+
+
+def pairs(*stems):
+    return sorted(f"{stem}.{ending}" for stem in stems for ending in ("json", "png"))
+
+
+def noted(image):
+    return image.path.name, image.size, image.digest
+
+
+def record_in(place, name="boat.json"):
+    return json.loads(place.read(name))
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("PNG", "png"), ("JPEG", "jpg"), ("WEBP", "webp"), ("GIF", "gif")])
+async def test_an_image_is_saved_as_it_came_with_a_record_next_to_it(kind, ending, place):
+    data = picture(kind=kind)
+    image = await place.images.write("boat", data, record())
+    assert (f"boat.{ending}", len(data), hashlib.sha256(data).hexdigest()) == noted(image)
+    assert data == place.read(f"boat.{ending}")
+    assert {"file": f"boat.{ending}", "bytes": image.size, "sha256": image.digest, **record()} == record_in(place)
+    assert sorted([f"boat.{ending}", "boat.json"]) == place.names()
+
+
+@pytest.mark.parametrize("data", [PNG[:-4], b"<!doctype html>", b""], ids=["cut short", "a page", "nothing"])
+async def test_what_is_not_a_whole_image_is_not_saved(data, place):
+    with pytest.raises(OutputError) as caught:
+        await place.images.write("boat", data, record())
+    assert caught.value.is_transient
+    assert [] == place.names()
+
+
+async def test_every_output_of_a_name_is_kept(place):
+    for number, data in enumerate([PNG, OTHER_PNG, PNG]):
+        await place.images.write("boat", data, record(f"p{number}"))
+    assert pairs("boat", "boat+1", "boat+2") == place.names()
+    assert [PNG, OTHER_PNG, PNG] == [place.read(f"boat{number}.png") for number in ("", "+1", "+2")]
+
+
+async def test_without_an_id_no_record_is_ours(place):
+    written = [await place.images.write("boat", PNG, {}) for _ in range(2)]
+    assert ["boat.png", "boat+1.png"] == [image.path.name for image in written]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        pytest.param("boat.png", b"somebody's", id="an image"),
+        pytest.param("boat.png", OTHER_PNG, id="another picture"),
+        pytest.param("boat.png", b"x" * 3 * 2**20, id="a large file"),
+        pytest.param("boat.json", json.dumps(record("p0")).encode(), id="the record of another prediction"),
+        *(
+            pytest.param("boat.json", text, id=f"{text!r} as a record")
+            for text in (b"", b"{", b"{}", b"[]", b"null", b"\0", b'{"prediction": "p1"}', b'{"prediction": {"id": 1}}')
+        ),
+    ],
+)
+@pytest.mark.parametrize("embeds", [True, False], ids=["embedding", "not embedding"])
+async def test_a_file_that_is_not_ours_is_not_replaced(embeds, name, data, place):
+    place.put(name, data)
+    image = await place.images.write("boat", PNG, record(), embeds=embeds)
+    assert "boat+1.png" == image.path.name
+    assert data == place.read(name)
+    assert sorted([name, *pairs("boat+1")]) == place.names()
+
+
+async def test_an_image_that_holds_the_id_and_shows_something_else_is_left_alone(place):
+    await place.images.write("boat", OTHER_PNG, record(), embeds=True)
+    place.remove("boat.json")
+    assert "boat+1.png" == (await place.images.write("boat", PNG, record(), embeds=True)).path.name
+
+
+async def test_the_removed_image_of_another_prediction_is_not_put_back(place):
+    await place.images.write("boat", PNG, record("p0"))
+    place.remove("boat.png")
+    assert "boat+1.png" == (await place.images.write("boat", PNG, record())).path.name
+    assert sorted(["boat.json", *pairs("boat+1")]) == place.names()
+
+
+# ── what an earlier run saved ────────────────────────────────────────────────────────────────────────────────────────
+
+settings = pytest.mark.parametrize(
+    ("first", "second"),
+    [(True, True), (True, False), (False, True), (False, False)],
+    ids=["embedded twice", "embedded first", "embedded second", "never embedded"],
+)
+
+
+@settings
+@pytest.mark.parametrize("lost", [None, "boat.json", "boat.png"], ids=["whole", "without record", "without image"])
+async def test_an_output_that_an_earlier_run_saved_is_taken(first, second, lost, place):
+    """The run was killed before it wrote the record, or a user removed either file since."""
+    image = await place.images.write("boat", PNG, record(), embeds=first)
+    if lost:
+        place.remove(lost)
+    assert image == await place.images.write("boat", PNG, record(), embeds=second)
+    assert pairs("boat") == place.names()
+    assert image.digest == hashlib.sha256(place.read("boat.png")).hexdigest() == record_in(place)["sha256"]
+    assert first == (extract(place.read("boat.png")) is not None) == record_in(place).get("embedded", False)
+
+
+async def test_the_record_says_why_an_image_that_was_taken_does_not_hold_it(place):
+    await place.images.write("boat", PNG, record())
+    place.remove("boat.json")
+    await place.images.write("boat", PNG, record(), embeds=True)
+    assert "a run that did not embed had saved it" == record_in(place)["not_embedded"]
+
+
+@pytest.mark.parametrize("lost", ["boat.json", "boat.png"], ids=["without record", "without image"])
+async def test_an_output_is_taken_though_the_service_reports_it_differently_now(lost, place):
+    image = await place.images.write("boat", PNG, record(), embeds=True)
+    place.remove(lost)
+    assert image == await place.images.write("boat", PNG, record(logs="by now"), embeds=True)
+    assert pairs("boat") == place.names()
+    assert image.digest == record_in(place)["sha256"]
+
+
+@pytest.mark.parametrize("data", [PNG[:-1], PNG[:-1] + b"x", PNG + b"x"], ids=["cut", "changed", "longer"])
+async def test_a_damaged_image_is_not_touched_and_saved_under_the_next_name(data, place):
+    await place.images.write("boat", PNG, record())
+    place.remove("boat.png")
+    place.put("boat.png", data)
+    assert [None] == await place.images.find_each("boat", "p1", 1)
+    image = await place.images.write("boat", PNG, record())
+    assert "boat+1.png" == image.path.name
+    assert data == place.read("boat.png")
+    assert [image] == await place.images.find_each("boat", "p1", 1)
+    assert image == await place.images.write("boat", PNG, record())
+
+
+async def test_an_image_that_is_not_the_one_of_its_record_is_left_alone(place):
+    await place.images.write("boat", PNG, record(), embeds=True)
+    place.remove("boat.png")
+    other = embed(PNG, record(logs="another")).data
+    place.put("boat.png", other)
+    assert "boat+1.png" == (await place.images.write("boat", PNG, record())).path.name
+    assert other == place.read("boat.png")
+
+
+async def test_a_removed_image_that_is_saved_many_times_at_once_is_one_file(place):
+    first = await place.images.write("boat", PNG, record(), embeds=True)
+    place.remove("boat.png")
+    written = await asyncio.gather(*(place.images.write("boat", PNG, record()) for _ in range(8)))
+    assert {first} == set(written)
+    assert pairs("boat") == place.names()
+
+
+async def test_an_output_that_is_saved_many_times_at_once_is_one_file(place):
+    written = await asyncio.gather(*(place.images.write("boat", PNG, record()) for _ in range(8)))
+    assert {"boat.png"} == {image.path.name for image in written}
+    assert pairs("boat") == place.names()
+
+
+async def test_the_same_bytes_of_many_predictions_at_once_are_many_files(place):
+    ids = [f"p{number}" for number in range(8)]
+    written = await asyncio.gather(*(place.images.write("boat", PNG, record(each)) for each in ids))
+    assert ids == [record_in(place, image.path.name.replace(".png", ".json"))["prediction"]["id"] for image in written]
+    assert 16 == len(place.names())
+
+
+# ── finding again ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+async def test_the_images_of_a_prediction_are_found(count, place):
+    stems = ["boat"] if count == 1 else [f"boat-{number + 1}" for number in range(count)]
+    written = [await place.images.write(stem, PNG, record()) for stem in stems]
+    assert written == await place.images.find_each("boat", "p1", count)
+
+
+@pytest.mark.parametrize(("stem", "prediction_id"), [("ship", "p1"), ("boat", "p2"), ("boat", "")])
+async def test_other_images_are_not_found(stem, prediction_id, place):
+    await place.images.write("boat-1", PNG, record())
+    assert [None, None] == await place.images.find_each(stem, prediction_id, 2)
+
+
+@pytest.mark.parametrize("lost", ["boat-2.png", "boat-2.json"])
+async def test_a_missing_image_is_reported_in_its_place(lost, place):
+    images = [await place.images.write(f"boat-{number}", PNG, record()) for number in (1, 2, 3)]
+    place.remove(lost)
+    assert [images[0], None, images[2]] == await place.images.find_each("boat", "p1", 3)
+
+
+async def test_an_image_is_found_after_names_that_were_taken(place):
+    ids = [f"p{number}" for number in range(4)]
+    images = [await place.images.write("boat", PNG, record(each)) for each in ids]
+    assert [[image] for image in images] == [await place.images.find_each("boat", each, 1) for each in ids]
+
+
+@pytest.mark.parametrize("file", ["../boat.png", "/etc/passwd", "ship.png", "boat", "boat.b.png", 7, "boat+1.png"])
+async def test_a_record_that_names_another_file_finds_nothing(file, place):
+    await place.images.write("boat", PNG, record())
+    for other in ("ship.png", "boat.b.png"):
+        place.put(other, PNG)
+    changed = json.dumps({**record_in(place), "file": file}).encode()
+    place.remove("boat.json")
+    place.put("boat.json", changed)
+    assert [None] == await place.images.find_each("boat", "p1", 1)
+
+
+async def test_an_image_that_was_written_is_described(place):
+    image = await place.images.write("boat", PNG, record())
+    assert image == await place.images.describe(image.path)
+    place.remove("boat.png")
+    assert await place.images.describe(image.path) is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+async def test_files_that_are_as_noted_are_there(count, place):
+    images = [await place.images.write(f"boat-{number}", PNG, record()) for number in range(count)]
+    assert tuple(images) == await place.images.check_files([noted(image) for image in images])
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "digest"),
+    [
+        pytest.param("ship.png", len(PNG), None, id="a file that is missing"),
+        pytest.param("boat.png", len(PNG) - 1, None, id="another size"),
+        pytest.param("boat.png", len(PNG), "0" * 64, id="other bytes"),
+        pytest.param("../b/boat.png", len(PNG), None, id="a way through another folder"),
+    ],
+)
+async def test_a_file_that_is_not_as_noted_is_not_there(name, size, digest, place):
+    image = await place.images.write("boat", PNG, record())
+    assert await place.images.check_files([noted(image), (name, size, digest or image.digest)]) is None
+
+
+@pytest.mark.parametrize("stem", ["boat", "boat-1"])
+async def test_an_id_is_found_by_its_job_and_the_time(stem, place):
+    before = time.time()
+    await place.images.write(stem, PNG, record())
+    assert "p1" == await place.images.find_id("boat", JOB, before)
+    assert await place.images.find_id("boat", JOB, time.time() + 10) is None
+    assert await place.images.find_id("boat", Job(model=JOB.model, input={"prompt": "a ship"}), before) is None
+
+
+async def test_an_id_is_not_found_without_its_whole_image(place):
+    before = time.time()
+    await place.images.write("boat", PNG, record())
+    place.remove("boat.png")
+    assert await place.images.find_id("boat", JOB, before) is None
