@@ -86,7 +86,7 @@ class Session:
         retry_failed: how often to buy a job again whose prediction failed for a passing reason, such as an
             interruption at the service; never one that was refused for its content.
         embed: whether each image that is saved is to hold the record of how it was made itself, besides the JSON file
-            beside it; see `cometflux.provenance`. The pixels stay as they are.
+            beside it; see `cometflux.provenance.read`. The pixels stay as they are.
         grace: seconds that closing waits for submissions in flight and for images to be saved.
 
     Raises:
@@ -196,7 +196,7 @@ class Session:
         Args:
             jobs: any iterable or async iterable of `flux` objects, `Job` objects or prompts.
             save_to: the folder for the images, made where it is missing; or a place in an object store, as a URL
-                (``s3://bucket/prefix``, ``gs://``, ``az://``) or made by `store.open_store`; None to save nothing. No
+                (``s3://bucket/prefix``, ``gs://``, ``az://``) or made by `open_store`; None to save nothing. No
                 file that is there already is replaced.
 
         Raises:
