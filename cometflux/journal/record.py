@@ -72,7 +72,7 @@ class JobRecord:
 
     @property
     def state_name(self) -> str:
-        """The name of its state: one of `STATE_NAMES`, or `SENDING`, or `DROPPED`."""
+        """The name of its state: one of `STATE_NAMES`, or ``sending``, or ``dropped``."""
         match self.state:
             case State.PLANNED:
                 return DROPPED if self.is_dropped else "waiting"
