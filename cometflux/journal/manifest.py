@@ -50,7 +50,7 @@ def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Pat
 
 
 def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[str, Any]:
-    """Return the line of one job: the values of ``--json``, and those that a dataset needs. Blocks: it may read *folder*.
+    """Return the line of one job: as ``--json`` prints it and as a dataset needs it. May read *folder*; blocks.
 
     If the images are in an object store, *place* is its URL, and the images are named by their URLs.
     """

@@ -119,8 +119,8 @@ class Journal:
         """Count the jobs: ``planned``, and each state; the states always add up to it.
 
         The states are ``saved``, ``unsaved`` (succeeded, images not on disk), ``failed``, ``canceled``, ``expired``,
-        ``detached``, ``not_sent``, ``rejected``, ``unknown``, ``pending`` (at the service, or in flight) and ``waiting``
-        (nothing of it was sent).
+        ``detached``, ``not_sent``, ``rejected``, ``unknown``, ``pending`` (at the service, or in flight) and
+        ``waiting`` (nothing of it was sent).
         """
         is_running = self.is_running
         with translating_errors(self.path):

@@ -94,7 +94,7 @@ class JobRecord:
         return len(self.earlier) + (not is_free)
 
     def next_step(self, retry_failed: int = 0) -> NextStep:
-        """Return what a later process must do with this job. One that failed is submitted again up to *retry_failed* times."""
+        """Return the next step of a later process. A failed job is submitted again up to *retry_failed* times."""
         match self.state:
             case State.PLANNED:
                 return NextStep.SUBMIT

@@ -50,12 +50,12 @@ T = TypeVar("T")
 def open_store(url: str, **options: Any) -> "Store":
     """Open a place in an object store for images: ``s3://bucket/prefix``, ``gs://`` or ``az://``.
 
-    Credentials, region and endpoint come from the environment (``AWS_…``, ``GOOGLE_…``, ``AZURE_…``), and from *options*.
-    Nothing is sent yet.
+    Credentials, region and endpoint come from the environment (``AWS_…``, ``GOOGLE_…``, ``AZURE_…``) and from
+    *options*. Nothing is sent yet.
 
     Args:
-        url: the bucket, which must exist, and the prefix of the objects' names. With ``az://`` the bucket is the container;
-            the account comes from the environment.
+        url: the bucket, which must exist, and the prefix of the objects' names. With ``az://`` the bucket is the
+            container; the account comes from the environment.
         options: options of the store's class in obstore: ``region="eu-north-1"``, ``endpoint=…``, ``access_key_id=…``,
             ``timeout="5 min"``, ``retry_config={…}`` and so on.
 
