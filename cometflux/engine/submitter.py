@@ -45,7 +45,7 @@ _log = logging.getLogger("cometflux")
 MOST_POSTS = 100
 """Submissions in flight at most."""
 _CONFIRM_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""When to query an id that stands in a torn response: seconds from one query to the next."""
+"""Seconds from one query to the next of an id that a torn response showed."""
 
 
 class Submitter:
@@ -166,7 +166,7 @@ class Submitter:
             raise CometfluxError("the caller gave the job up")
 
     async def _look_into(self, tracked: TrackedJob, error: CometfluxError) -> Prediction | None:
-        """Query the id in a torn response; what is known of it is written before, whatever follows."""
+        """Query the id in a torn response. The id is written to the journal first."""
         if isinstance(error, UnknownSubmissionError):
             await self._tracker.suspect(tracked, error)
         return await self.confirm(error, tracked.record.input_size)
