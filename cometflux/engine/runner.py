@@ -78,8 +78,8 @@ class JobRunner:
     async def start(self, tracked: TrackedJob, count: Callable[[str], int]) -> None:
         """Start a drawn job; return when it has its slot, or does not need one.
 
-        *count* counts the jobs with the same fingerprint, in the order of drawing, so that every run distinguishes them in
-        the same way.
+        *count* counts the jobs with the same fingerprint, in the order of drawing, so that every run distinguishes them
+        in the same way.
         """
         if not tracked.is_claimed and not await self._identify(tracked, count):
             return

@@ -63,8 +63,8 @@ class Saver:
     ) -> tuple[tuple[Image, ...], OutputError | None]:
         """Save the outputs that can be saved; return the files, and the first error if some are missing.
 
-        An image that an earlier run saved is not fetched again. *is_named* says that the caller chose *stem*. Each download
-        is recorded in *attempts*; None if no observer listens.
+        An image that an earlier run saved is not fetched again. *is_named* says that the caller chose *stem*. Each
+        download is recorded in *attempts*; None if no observer listens.
         """
         if not prediction.output:
             return (), OutputError("there is no output to save", prediction_id=prediction.id)

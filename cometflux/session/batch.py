@@ -117,8 +117,8 @@ class Batch:
 
     Iterate with ``async for``. Jobs are drawn as slots come free and as outcomes are taken. Leaving the loop, or the
     batch's ``async with``, stops drawing at once; predictions that are paid for continue and are saved as long as the
-    session is open. Several tasks may iterate over one batch: each outcome goes to one of them. If the batch ends early,
-    because the session stopped or the caller's iterable raised, the reason is raised after the last outcome.
+    session is open. Several tasks may iterate over one batch: each outcome goes to one of them. If the batch ends
+    early, because the session stopped or the caller's iterable raised, the reason is raised after the last outcome.
     """
 
     def __init__(

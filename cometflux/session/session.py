@@ -155,8 +155,8 @@ class Session:
     async def run(self, job: Job | object, *, patience: float | None = None) -> Prediction:
         """Submit one job and wait for its prediction.
 
-        If this is cancelled, or a timeout around it ends, a job that was not sent is given up. A job that was sent is still
-        followed to its end by the session, so its id is not lost.
+        If this is cancelled, or a timeout around it ends, a job that was not sent is given up. A job that was sent is
+        still followed to its end by the session, so its id is not lost.
 
         Args:
             job: a `flux` object, a `Job`, or a prompt for `flux.Schnell`.
@@ -195,8 +195,8 @@ class Session:
         Args:
             jobs: any iterable or async iterable of `flux` objects, `Job` objects or prompts.
             save_to: the folder for the images, created if it is missing; or a place in an object store, as a URL
-                (``s3://bucket/prefix``, ``gs://``, ``az://``) or made by `open_store`; None to save nothing. No existing
-                file is replaced.
+                (``s3://bucket/prefix``, ``gs://``, ``az://``) or made by `open_store`; None to save nothing. No
+                existing file is replaced.
 
         Raises:
             InputError: *jobs* is not an iterable of jobs.
@@ -228,8 +228,8 @@ class Session:
     ) -> tuple[Path | StoredFile, ...]:
         """Save the images of a prediction in *folder*, each with a JSON record of how it was made.
 
-        A file appears under its final name only when it is whole. Outputs expire at the service, so save soon. An image that
-        this prediction has on disk under that name already is neither fetched nor written again.
+        A file appears under its final name only when it is whole. Outputs expire at the service, so save soon. An image
+        that this prediction has on disk under that name already is neither fetched nor written again.
 
         Args:
             prediction: a prediction that succeeded.
