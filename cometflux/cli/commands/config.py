@@ -6,14 +6,46 @@ import re
 import sys
 from typing import Any
 
+from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cometflux.cli.config.files import project_file, user_file
 from cometflux.cli.config.read_settings import SettingValue, read_configuration
+from cometflux.cli.options import help_format
+from cometflux.cli.options.groups import OPTIONS
+from cometflux.cli.options.shared import JsonObject
 from cometflux.cli.terminal.screen import escape_json, plain
 from cometflux.session.settings import DEFAULT_BASE_URL
+
+config = App(
+    name="config",
+    help="Tell what is configured, and where.",
+    help_flags=help_format.FLAGS,
+    group_parameters=OPTIONS,
+    usage="Usage: cometflux config COMMAND",
+    help_epilogue="Example:\n  cometflux config show",
+)
+
+
+@config.command(
+    name="show", usage="Usage: cometflux config show [OPTIONS]", help_epilogue="Example:\n  cometflux config show"
+)
+def show_config(*, json: JsonObject = False) -> None:
+    """Tell every setting, and where it comes from.
+
+    An option beats COMETFLUX_* in the environment, that beats cometflux.toml of
+    the project, that your own file, and that the default. A key is not shown.
+    """
+    show_configuration(as_json=json)
+
+
+@config.command(usage="Usage: cometflux config path", help_epilogue="Example:\n  cometflux config path")
+def path() -> None:
+    """Tell where the files are: your own, and that of the project here."""
+    show_paths()
+
 
 _KEYS = ("COMETAPI_KEY", "COMETAPI_API_KEY")
 

@@ -3,15 +3,33 @@
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
+import cyclopts
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cometflux import flux
+from cometflux.cli.options.shared import JsonLines
 from cometflux.flux import Parameter
-from cometflux.models.docs import parameter_texts, slug
+from cometflux.models.docs import complete_model, parameter_texts, slug
+
+
+def models(
+    model: Annotated[
+        str | None,
+        cyclopts.Parameter(metavar="MODEL", completer=complete_model, help="The one whose parameters to show."),
+    ] = None,
+    /,
+    *,
+    json: JsonLines = False,
+) -> None:
+    """List the models, or the parameters of one."""
+    if model is None:
+        show_models(as_json=json)
+    else:
+        show_model(model, as_json=json)
 
 
 def show_models(*, as_json: bool) -> None:

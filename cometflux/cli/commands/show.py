@@ -4,15 +4,30 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cometflux.cli.options import converters
+from cometflux.cli.options.shared import JsonObject
 from cometflux.cli.terminal.screen import escape_json, plain
 from cometflux.protocol import encoding
 from cometflux.provenance import read
+
+
+def show(
+    picture: Annotated[
+        Path, Parameter(metavar="PICTURE", converter=converters.picture, help="A picture that was saved.")
+    ],
+    /,
+    *,
+    json: JsonObject = False,
+) -> None:
+    """Tell how a picture was made, by its record."""
+    show_picture(picture, as_json=json)
 
 
 def show_picture(path: Path, *, as_json: bool) -> None:

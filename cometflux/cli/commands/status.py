@@ -7,7 +7,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from cometflux.cli.options.shared import Folder, JsonObject
 from cometflux.journal.reader import Journal
+
+
+def status(folder: Folder, /, *, json: JsonObject = False) -> None:
+    """Tell how far a batch is, also while it runs."""
+    show_status(folder, as_json=json)
+
 
 _ALWAYS = ("planned", "saved")
 

@@ -13,15 +13,17 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cometflux.cli.terminal.progress_bar import ProgressBar
 from cometflux.cli.terminal.streams import Outlet, discard, open_talk
+
+if TYPE_CHECKING:
+    from cometflux.cli.terminal.progress_bar import ProgressBar
 
 _TICK = 0.125
 """How many seconds the bar stands still at least: what moves faster cannot be read."""
@@ -181,6 +183,8 @@ class Screen:
         if not self._is_watched or self.console.is_dumb_terminal or self.voice.is_quiet or self.voice.is_log:
             yield None
             return
+        from cometflux.cli.terminal.progress_bar import ProgressBar
+
         bar = ProgressBar(total)
         live = Live(
             console=self.console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
@@ -197,7 +201,7 @@ class Screen:
                 ticker.join()
                 self._live = None
 
-    def _tick(self, live: Live, bar: ProgressBar, over: threading.Event) -> None:
+    def _tick(self, live: Live, bar: "ProgressBar", over: threading.Event) -> None:
         shown: list[Text] = []
         while True:
             with self._lock:
