@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 
 import attrs
 from cyclopts import App, CycloptsError, Group
@@ -11,14 +10,15 @@ from rich.console import Console
 
 from cometflux import __version__
 from cometflux.cli.config.apply import fill
-from cometflux.cli.errors import ConfigurationError, UsageError
+from cometflux.cli.errors import UsageError
+from cometflux.cli.exit_codes import ExitCode, code_of_error, code_of_interrupt
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.help_format import ALL, FLAGS, MORE, in_full
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.messages import hinted_text, setting_text, usage_text
 from cometflux.cli.terminal.screen import Screen, Verbosity
 from cometflux.cli.terminal.streams import discard
-from cometflux.errors import CometfluxError, ConfigError, InputError, JournalError
+from cometflux.errors import CometfluxError, ConfigError, JournalError
 from cometflux.sources.errors import SourceError
 from cometflux.testing import FAULTS
 
@@ -187,43 +187,43 @@ def run_command(arguments: Sequence[str]) -> int:
         with signals.raised():
             return _run_command(arguments)
     except KeyboardInterrupt as stop:
-        return signals.exit_code(stop)
+        return code_of_interrupt(stop)
 
 
 def _run_command(arguments: Sequence[str]) -> int:
-    tell = partial(_tell, Screen(Verbosity(is_log="--log-json" in arguments)))
+    screen = Screen(Verbosity(is_log="--log-json" in arguments))
     try:
         with in_full() if ALL in arguments else nullcontext():
             result = _app_for(arguments)(list(arguments), console=Console())
         sys.stdout.flush()
-    except CycloptsError as error:
-        return tell([usage_text(error)], 2)
-    except ConfigurationError as error:
-        return tell(error.lines, 3)
-    except (UsageError, SourceError) as error:
-        return tell(error.lines, 2)
-    except InputError as error:
-        return tell([str(error)], 2)
-    except ConfigError as error:
-        return tell([setting_text(error, arguments)], 3)
-    except JournalError as error:
-        return tell([hinted_text(error)], 3)
-    except CometfluxError as error:
-        return tell([str(error)], 1)
     except BrokenPipeError:
         discard(sys.stdout)
-        return 1
-    except OSError as error:
-        discard(sys.stdout)
-        return tell([str(error)], 1)
-    return result if isinstance(result, int) else 0
+        return ExitCode.FAILED
+    except (CycloptsError, UsageError, SourceError, CometfluxError, OSError) as error:
+        if isinstance(error, OSError):
+            discard(sys.stdout)
+        _tell(screen, _lines(error, arguments))
+        return code_of_error(error)
+    return result if isinstance(result, int) else ExitCode.OK
 
 
-def _tell(screen: Screen, lines: Sequence[str], code: int) -> int:
+def _lines(error: Exception, arguments: Sequence[str]) -> Sequence[str]:
+    match error:
+        case CycloptsError():
+            return [usage_text(error)]
+        case UsageError() | SourceError():
+            return error.lines
+        case ConfigError():
+            return [setting_text(error, arguments)]
+        case JournalError():
+            return [hinted_text(error)]
+    return [str(error)]
+
+
+def _tell(screen: Screen, lines: Sequence[str]) -> None:
     for line in lines[:_MOST_ERRORS]:
         screen.error(line)
     if len(lines) > _MOST_ERRORS:
         screen.say(f"… and {len(lines) - _MOST_ERRORS} more errors like these; nothing was sent")
     elif len(lines) > 1:
         screen.say(f"{len(lines)} errors; nothing was sent")
-    return code

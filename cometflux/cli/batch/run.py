@@ -29,6 +29,7 @@ from cometflux.cli.batch.saved_files import UnembeddedCount
 from cometflux.cli.batch.statistics import REPORT_NAME, write_report
 from cometflux.cli.batch.summary import RunSummary, not_drawn, record, told
 from cometflux.cli.errors import UsageError
+from cometflux.cli.exit_codes import code_of_interrupt, code_of_run, code_of_signal
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.event_log import describe, sentence
@@ -37,10 +38,7 @@ from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen
 from cometflux.cli.terminal.streams import is_stdout_closed
 from cometflux.errors import (
-    AuthenticationError,
     CometfluxError,
-    ConfigError,
-    CreditError,
     JournalError,
     LimitError,
     SessionClosedError,
@@ -273,7 +271,7 @@ class _Run:
             if self.task is None:
                 raise
             # Between two steps of the telling: what was sent was sent.
-            code = signals.exit_code(stop)
+            code = code_of_interrupt(stop)
         finally:
             if self.writer is not None and self.task is None:
                 # Never handed over to the session, which would have closed it.
@@ -391,15 +389,15 @@ class _Run:
                 self.screen.say(line)
             self._tell_lines(has_begun=has_begun)
         except KeyboardInterrupt as stop:
-            self._report(work, status, signals.exit_code(stop))
+            self._report(work, status, code_of_interrupt(stop))
             self._tell_next(status)
-            return signals.exit_code(stop)
+            return code_of_interrupt(stop)
         self._report(work, status, self._exit_code(status))
         self._tell_next(status)
         try:
             self._wait_for_reader()
         except KeyboardInterrupt as stop:
-            return signals.exit_code(stop)
+            return code_of_interrupt(stop)
         return self._exit_code(status)
 
     def _wait_for_reader(self) -> None:
@@ -487,17 +485,13 @@ class _Run:
 
     def _exit_code(self, status: dict[str, int] | None) -> int:
         if self.is_stopping:
-            return 128 + (self.interrupted_by or signal.SIGINT)
-        cause = self._cause()
-        if isinstance(cause, ConfigError | AuthenticationError | CreditError | JournalError):
-            return 3
-        if (cause and cause.is_foreign) or self.tally.is_disk_refusing:
-            return 3
-        if self.tally.unknown if status is None else status["unknown"]:
-            return 5
-        if isinstance(cause, LimitError):
-            return 4
-        return 0 if cause is None and self.tally.is_all_well and not self.screen.is_data_lost else 1
+            return code_of_signal(self.interrupted_by or signal.SIGINT)
+        return code_of_run(
+            self._cause(),
+            is_disk_refusing=self.tally.is_disk_refusing,
+            has_unknown=bool(self.tally.unknown if status is None else status["unknown"]),
+            is_all_well=self.tally.is_all_well and not self.screen.is_data_lost,
+        )
 
 
 def _go_on() -> "asyncio.Task[None]":

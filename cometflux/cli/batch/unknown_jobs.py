@@ -2,18 +2,17 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import attrs
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cometflux.cli.batch.journal import shown_key
+from cometflux.cli.terminal.console import make_wide_console
 from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen, clip, escape_json
 from cometflux.journal.reader import Journal
@@ -127,8 +126,7 @@ def _print(found: Mapping[str, JobRecord]) -> None:
         # Whole, since it is to be typed again.
         key = Text(clip(name, 10_000))
         table.add_row(key, when, Text(evidence), slug(record.model), Text(clip(about["prompt"] or "", 60)))
-    width = None if sys.stdout.isatty() else 240
-    Console(highlight=False, markup=False, emoji=False, width=width).print(table)
+    make_wide_console().print(table)
 
 
 def _tell_choices(screen: Screen, folder: Path) -> None:

@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 from cyclopts import App
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +15,7 @@ from cometflux.cli.config.read_settings import SettingValue, read_configuration
 from cometflux.cli.options import help_format
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.shared import JsonObject
+from cometflux.cli.terminal.console import make_wide_console
 from cometflux.cli.terminal.screen import escape_json, plain
 from cometflux.session.settings import DEFAULT_BASE_URL
 
@@ -69,7 +69,7 @@ def show_configuration(*, as_json: bool) -> None:
         table.add_row(name, Text(plain(_word(value))), Text(plain(f"{place}; {value.note}" if value.note else place)))
     key = _describe_key()
     table.add_row("api_key", "set" if key["is_set"] else "not set", key["place"] or f"set {_KEYS[0]}, or use --local")
-    _console().print(table)
+    make_wide_console().print(table)
 
 
 def show_paths() -> None:
@@ -105,8 +105,3 @@ def _is_url(value: SettingValue) -> bool:
 def _word(value: SettingValue) -> str:
     shown_value = _shown(value)
     return "-" if shown_value is None else str(shown_value)
-
-
-def _console() -> Console:
-    # A file or a pipe has no width.
-    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 240)

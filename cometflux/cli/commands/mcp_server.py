@@ -14,6 +14,7 @@ from cometflux.cli.batch.run_locally import local_service
 from cometflux.cli.commands.mcp_options import ServerOptions
 from cometflux.cli.commands.mcp_stdio import Lines, Words, answerable, kept_clean
 from cometflux.cli.errors import UsageError
+from cometflux.cli.exit_codes import ExitCode, code_of_signal
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
@@ -127,7 +128,7 @@ class _Server:
     def run(self) -> int:
         with signals.taken(self._on_signal), contextlib.suppress(asyncio.CancelledError):
             asyncio.run(self._serve())
-        return 0 if self._stopped_by is None else 128 + self._stopped_by
+        return ExitCode.OK if self._stopped_by is None else code_of_signal(self._stopped_by)
 
     def _on_signal(self, number: signal.Signals) -> None:
         self._stopped_by = self._stopped_by or number

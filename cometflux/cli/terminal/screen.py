@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.streams import Outlet, discard, open_talk
 
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ class Screen:
         self._live: Live | None = None
         self._outlet: Outlet | None = None
         self._log_outlet: Outlet | None = None
-        self.console = Console(
-            file=open_talk(), highlight=False, markup=False, emoji=False, force_terminal=self._is_watched or None
-        )
+        self.console = make_console(file=open_talk(), force_terminal=self._is_watched or None)
         if isinstance(sys.stdout, io.TextIOWrapper):
             # JSON is UTF-8 by its standard, and a path may hold bytes of any encoding.
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
