@@ -10,7 +10,9 @@ import attrs
 from rich.table import Table
 
 from cometflux import flux
-from cometflux.cli.batch.journal import check_keys, check_maker, summary
+from cometflux.cli.batch.journal_status import summary
+from cometflux.cli.batch.open_journal import check_maker
+from cometflux.cli.batch.plan_journal import check_keys
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.shared import ConsentOptions, RunOptions
 from cometflux.cli.terminal.console import make_console

@@ -22,7 +22,7 @@ def nothing_sent(settings: RunOptions, folder: Path | None = None) -> Iterator[N
         is_first = folder is None or not os.path.lexists(folder)
         screen.warn("interrupted; nothing was sent" if is_first else "interrupted; nothing was sent by this run")
         if folder is not None and not is_first:
-            from cometflux.cli.batch.run import tell_claims
+            from cometflux.cli.batch.next_command import tell_claims
 
             tell_claims(screen, folder, settings)
         raise

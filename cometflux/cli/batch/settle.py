@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from cometflux.cli.batch.journal import LOCAL, shown_key
+from cometflux.cli.batch.open_journal import LOCAL
+from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.errors import UsageError
 from cometflux.cli.terminal.quoting import argument, join

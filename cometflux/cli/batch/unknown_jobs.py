@@ -11,7 +11,7 @@ import attrs
 from rich.table import Table
 from rich.text import Text
 
-from cometflux.cli.batch.journal import shown_key
+from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.terminal.console import make_wide_console
 from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen, clip, escape_json

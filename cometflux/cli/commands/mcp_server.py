@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from cometflux.cli.batch.journal import account_of, count_states, plan_rest
+from cometflux.cli.batch.journal_status import count_states
+from cometflux.cli.batch.open_journal import account_of
+from cometflux.cli.batch.plan_journal import plan_rest
 from cometflux.cli.batch.run_locally import local_service
 from cometflux.cli.commands.mcp_options import ServerOptions
 from cometflux.cli.commands.mcp_stdio import Lines, Words, answerable, kept_clean
