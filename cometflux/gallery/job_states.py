@@ -77,7 +77,7 @@ _ALL = (
         name="failed",
         label="failed",
         icon="failed",
-        money="It was accepted and then failed. Your account shows whether it is billed; CometAPI does not publish this.",
+        money="It was accepted and then failed. Whether a failed run is billed is not published; see your account.",
     ),
     StateLabel(
         name="rejected",
