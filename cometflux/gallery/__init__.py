@@ -1,7 +1,7 @@
-"""The gallery: one static page that shows a folder of pictures, with how each was made and what became of each job.
+"""The gallery: one static page that shows a folder's pictures, how each was made, and how each job ended.
 
-The page needs no network and no server. Making it buys nothing, asks nobody, and changes nothing in the folder but the
-page itself. Needs the extra ``gallery``.
+The page needs no network and no server. Making it sends no request, costs nothing, and changes only the page itself.
+Needs the extra ``gallery``.
 """
 
 from pathlib import Path
@@ -12,10 +12,10 @@ __all__ = ["Gallery", "Written", "write_gallery"]
 
 
 def write_gallery(folder: str | Path) -> Path:
-    """Write ``index.html`` into *folder*, and return its path; blocks.
+    """Write ``index.html`` into *folder*, and return its path. Blocks.
 
-    Shown are the jobs of the folder's journal and the pictures that have a record beside them. What is damaged is
-    logged as a warning, and the rest is shown.
+    The page shows the jobs of the folder's journal and the pictures that have a JSON record next to them. Damaged
+    records are logged as warnings and left out.
 
     Raises:
         ConfigError: there is nothing to show, the page cannot be written, or the extra ``gallery`` is not installed.

@@ -1,4 +1,4 @@
-"""A folder made into a page, and made again while a batch runs: what has not changed is not looked at again."""
+"""Build a folder's page, and rebuild it while a batch runs. Unchanged files and jobs are not read again."""
 
 import contextlib
 import logging
@@ -21,22 +21,22 @@ from cometflux.journal.states import DROPPED
 from cometflux.storage import atomic
 
 PAGE = "index.html"
-"""What the page is called."""
+"""The page's file name."""
 _log = logging.getLogger("cometflux")
 
 
 @attrs.frozen(kw_only=True)
 class Written:
-    """What was written."""
+    """A page that was written."""
 
     path: Path
     notes: tuple[str, ...] = ()
-    """What is damaged, in sentences."""
+    """One sentence for each damaged file."""
 
 
 @attrs.define
 class _Known:
-    """A job of the journal, and the page's part that was made of it."""
+    """A job of the journal, and its entry in the page."""
 
     record: JobRecord
     names: tuple[str, ...]
@@ -48,33 +48,33 @@ class Gallery:
     """The page of one folder. Blocks; one thread at a time.
 
     Args:
-        folder: where the pictures are, and where the page goes.
+        folder: the folder with the pictures; the page is written into it.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.refresh = 2.0
-        """After how many seconds a page of a running batch is worth reading again."""
+        """How many seconds a browser waits before it reloads the page of a running batch."""
         self._shelf = FolderScan(self.folder)
         self._jobs: dict[str, _Known] = {}
         self._serial = 0
         self._is_running = False
         self._place: str | None = None
-        """To which place in an object store the pictures go; None where they go to the folder."""
+        """The URL in an object store that the pictures go to; None if they go to the folder."""
         self._others: dict[tuple[str, ...], Entry] = {}
         self._notes: list[str] = []
 
     def check(self) -> None:
-        """Find out whether a page can be written here, before anything else is done.
+        """Check that a page can be written here.
 
         Raises:
-            ConfigError: it cannot.
+            ConfigError: the extra is missing, or ``index.html`` is not a page of cometflux.
         """
         page.check_extra()
         _check_place(self.folder / PAGE)
 
     def write(self) -> Written:
-        """Write the page whole, in the place of the one before.
+        """Write the page. It replaces the previous one in one step.
 
         Raises:
             ConfigError: there is nothing to show, or the page cannot be written.
@@ -82,13 +82,13 @@ class Gallery:
         """
         self.check()
         written = self._write()
-        # A batch that ended meanwhile wrote its last page before this one, which says that it runs.
+        # If the batch ended meanwhile, this page replaced the batch's last one and wrongly says that it still runs.
         if self._is_running and not self._runs():
             written = self._write()
         return written
 
     def log(self, notes: Sequence[str]) -> None:
-        """Log what is damaged."""
+        """Log each note as a warning."""
         for note in notes:
             _log.warning("%s", note)
 
@@ -124,15 +124,15 @@ class Gallery:
             with Journal(self.folder / FILE_NAME) as journal:
                 self._take(journal)
         except (ConfigError, JournalError) as error:
-            # What the pictures themselves tell is told all the same, where there is any.
+            # The records next to the pictures can still be shown, if there are any.
             if not any(self._shelf.sidecars()):
                 raise
-            self._notes.append(f"{error.message}; shown are only the pictures with their records")
+            self._notes.append(f"{error.message}; only the pictures and their records are shown")
             self._jobs.clear()
             self._serial, self._is_running = 0, False
 
     def _take(self, journal: Journal) -> None:
-        """Take in what has changed since the last time."""
+        """Update the known jobs with the journal's changes since the last read."""
         is_running, serial = journal.is_running, journal.serial
         self._place = journal.place
         since = self._serial if serial >= self._serial else 0
@@ -155,7 +155,7 @@ class Gallery:
         return _Known(record, names, presence, page.make_entry(card))
 
     def _where(self, name: str, is_here: bool) -> str:
-        """Name a picture by its URL where it is in an object store, and no copy of it is here."""
+        """Return a picture's URL if it is in an object store and not in this folder, else its file name."""
         return name if self._place is None or is_here else f"{self._place}/{name}"
 
     def _runs(self) -> bool:
@@ -167,22 +167,22 @@ class Gallery:
         for known in sorted(self._jobs.values(), key=lambda known: known.record.index):
             yield known.entry
 
-    # ── what lies beside the pictures ────────────────────────────────────────────────────────────────────────────────
+    # ── the records next to the pictures ─────────────────────────────────────────────────────────────────────────────
 
     def _of_sidecars(self) -> Iterator[Entry]:
-        """Yield what the journal does not know, in the order of its places."""
+        """Yield an entry for each prediction that the journal does not know, in batch order."""
         stems = {name.rpartition(".")[0] for known in self._jobs.values() for name in known.names}
         ids = {known.record.prediction_id for known in self._jobs.values()} - {None}
         groups: dict[str, list[Sidecar]] = {}
         cards: list[Entry] = []
         for sidecar in self._shelf.sidecars(stems):
             if isinstance(sidecar, DamagedFile):
-                self._notes.append(f"{sidecar.sidecar} is damaged: what made {sidecar.name} is not shown")
+                self._notes.append(f"{sidecar.sidecar} is damaged: {sidecar.name} is shown without its details")
                 cards.append(self._other((sidecar.name,), []))
                 continue
             prediction_id = sidecar.record["prediction"].get("id")
             if prediction_id not in ids:
-                # Without an id, nothing tells that two pictures belong together.
+                # Without an id, two pictures cannot be known to belong to one prediction.
                 group = f"id:{prediction_id}" if isinstance(prediction_id, str) else f"file:{sidecar.name}"
                 groups.setdefault(group, []).append(sidecar)
         cards += [
@@ -220,7 +220,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _check_place(path: Path) -> None:
-    """Refuse to write over a page that somebody else made."""
+    """Raise if the file is not a page of cometflux, so that it is not overwritten."""
     try:
         if not os.path.lexists(path) or path.is_symlink():
             return
@@ -229,4 +229,4 @@ def _check_place(path: Path) -> None:
     except OSError as error:
         raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror}") from error
     if not is_ours:
-        raise ConfigError(f"{str(path)!r} is not a page of cometflux; move it away, or it would be lost")
+        raise ConfigError(f"{str(path)!r} is not a page of cometflux and would be overwritten; move it away")

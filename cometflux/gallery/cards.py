@@ -1,4 +1,4 @@
-"""What the page tells of one job, made of a record of the journal or of the records beside its pictures."""
+"""Cards: the data that the page shows of one job, from the journal or from the records next to its pictures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,30 +22,30 @@ class Picture:
     """A picture of a job."""
 
     name: str
-    """Its file name, or its address where it is kept elsewhere."""
+    """Its file name, or its URL if it is in an object store."""
     address: str | None = None
-    """Where the page finds it, ready for an attribute; None where it cannot."""
+    """The URL for ``href`` and ``src``, already quoted; None if the page cannot link to the picture."""
     size: tuple[int, int] | None = None
-    """Width and height; None where they are not known."""
+    """Width and height; None if unknown."""
     is_here: bool = False
-    """Whether it is a file in the folder, so that it can be shown."""
+    """Whether it is a file in the folder, so that the page can show it."""
     fault: str | None = None
-    """Why it cannot be shown; None where it can, or where it is kept elsewhere."""
+    """Why it cannot be shown; None if it can, or if it is in an object store."""
 
 
 @attrs.frozen(kw_only=True)
 class Card:
-    """What the page tells of one job."""
+    """The data that the page shows of one job."""
 
     identity: str
     index: int | None = None
-    """Its place in the batch; None where it is not known."""
+    """Its place in the batch; None if unknown."""
     key: str | None = None
     model: str | None = None
     status: str = "saved"
-    """A name out of `STATE_LABELS`."""
+    """A key of `STATE_LABELS`."""
     money: str = ""
-    """What it means for the money."""
+    """Whether the job was paid for, in a sentence."""
     parameters: tuple[tuple[str, str], ...] = ()
     """The input: each name with its value as JSON."""
     prompt: str = ""
@@ -53,19 +53,19 @@ class Card:
     pictures: tuple[Picture, ...] = ()
     prediction_id: str | None = None
     error: str | None = None
-    """What went wrong, in the words of the service or of this package; None where nothing did."""
+    """The error message of the service or of this package; None if nothing went wrong."""
     seconds: float | None = None
-    """How long it took at the service; None where that is not known."""
+    """How long the prediction took at the service; None if unknown."""
     times: tuple[tuple[str, str], ...] = ()
-    """What happened when: each name with a time as ISO 8601 has it."""
+    """The name and the ISO 8601 time of each step."""
     when: str = ""
-    """The last of them; empty where there is none."""
+    """The latest of `times`; empty if they are all unknown."""
     attempts: int = 1
-    """How many submissions were begun."""
+    """How many submissions were started."""
 
 
 def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running: bool) -> Card:
-    """Tell of a job of a journal; *is_running* says whether a process works with it."""
+    """Make the card of a job in the journal; *is_running* says whether a process is using the journal."""
     status = _status(record, pictures, is_running=is_running)
     prediction = record.prediction
     times = _times(
@@ -93,7 +93,7 @@ def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running
 
 
 def card_of_sidecars(sidecars: Sequence[Mapping[str, Any]], pictures: Sequence[Picture], identity: str) -> Card:
-    """Tell of a prediction by what lies beside its pictures; what is there was checked by nobody."""
+    """Make the card of a prediction from the records next to its pictures. Their values are not trusted."""
     known = sidecars[0]
     prediction = _mapping(known.get("prediction"))
     times = _times(*((name, _iso(prediction.get(f"{name}_at"))) for name in ("created", "started", "completed")))
@@ -117,8 +117,8 @@ def card_of_sidecars(sidecars: Sequence[Mapping[str, Any]], pictures: Sequence[P
 
 
 def card_of_picture(picture: Picture) -> Card:
-    """Tell of a picture of which nothing is known but that it is there."""
-    return Card(identity=f"file:{picture.name}", money="What made it is not known.", pictures=(picture,))
+    """Make the card of a picture whose record cannot be read."""
+    return Card(identity=f"file:{picture.name}", money="How it was made is unknown.", pictures=(picture,))
 
 
 def _card(given: Mapping[str, Any], **facts: Any) -> Card:
@@ -142,7 +142,7 @@ def _status(record: JobRecord, pictures: Sequence[Picture], *, is_running: bool)
 
 
 def _error_text(record: JobRecord, status: str) -> str | None:
-    """Return the service's error, else the error in the journal; None while nothing went wrong."""
+    """Return the service's error, else the error in the journal; None if nothing went wrong."""
     error = outcome_of(record).error
     if isinstance(error, PredictionError):
         return error.prediction.error
@@ -151,7 +151,7 @@ def _error_text(record: JobRecord, status: str) -> str | None:
 
 
 _LONGEST = 1e6
-"""Seconds that a prediction can take; what is longer was not measured."""
+"""Most seconds that a prediction can take; a larger figure is ignored as wrong."""
 
 # ── times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -175,7 +175,7 @@ def _iso_of(moment: datetime | None) -> str | None:
 
 
 def _span(times: Mapping[str, str], metrics: Mapping[str, Any]) -> float | None:
-    """Return how long it was at the service; where that is not told, how long it ran."""
+    """Return the seconds from creation to completion, or the service's ``predict_time`` if those are unknown."""
     if "created" in times and "completed" in times:
         begin, end = (datetime.fromisoformat(times[name]) for name in ("created", "completed"))
         if end >= begin:
@@ -191,7 +191,7 @@ def _moment(seconds: float | None) -> str | None:
 
 
 def _iso(value: object) -> str | None:
-    """Read a time out of a file; None where it is none."""
+    """Return *value* in our form of ISO 8601; None if it is not a time."""
     try:
         return _written(datetime.fromisoformat(value)) if isinstance(value, str) else None
     except (ValueError, OverflowError):
@@ -199,12 +199,12 @@ def _iso(value: object) -> str | None:
 
 
 def _written(moment: datetime) -> str:
-    """Write a time in one form, so that the later one is the greater text."""
+    """Format a time in UTC, so that times compare correctly as text."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return aware.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
-# ── what a file may hold ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── values from files ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _text(value: object) -> str | None:

@@ -1,4 +1,4 @@
-"""The files of a folder, as the page needs them: looked at once each, and never through a link out of the folder."""
+"""Scan a folder for pictures and their records. Each file is read once, and links are not followed."""
 
 import os
 import stat
@@ -22,7 +22,7 @@ _PLAIN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 
 
 @attrs.frozen
 class Sidecar:
-    """The record beside a picture."""
+    """The JSON record next to a picture."""
 
     name: str
     """The picture's file name."""
@@ -31,7 +31,7 @@ class Sidecar:
 
 @attrs.frozen
 class DamagedFile:
-    """A record beside a picture that cannot be read."""
+    """A JSON record next to a picture, which cannot be read."""
 
     name: str
     """The picture's file name."""
@@ -39,25 +39,25 @@ class DamagedFile:
 
 
 class FolderScan:
-    """A folder, looked at again and again.
+    """The files of a folder, scanned again for each version of the page.
 
     Args:
-        folder: only what lies directly in it is shown.
+        folder: the folder to scan; subfolders are not scanned.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files: dict[str, bool] = {}
-        """What is there, and whether it is a file rather than a link or a folder."""
+        """Each name in the folder, and whether it is a regular file rather than a link or a folder."""
         self._sizes: dict[str, tuple[int, int] | None] = {}
         self._sidecars: dict[str, Sidecar | DamagedFile | None] = {}
-        """None stands for a file that is no record of a picture."""
+        """By file name; None if the file is not a picture's record."""
 
     def look(self) -> None:
-        """See what is there now.
+        """List the folder again.
 
         Raises:
-            ConfigError: it is no folder, or may not be looked into.
+            ConfigError: the folder does not exist, is a file, or cannot be read.
         """
         try:
             with os.scandir(self.folder) as entries:
@@ -72,20 +72,20 @@ class FolderScan:
             del self._sizes[name]
 
     def presence(self, names: tuple[str, ...]) -> tuple[bool, ...]:
-        """Tell which of these files are there."""
+        """Return for each name whether the folder has a file of that name."""
         return tuple(self._files.get(name, False) for name in names)
 
     def picture(self, name: str) -> Picture:
-        """Find the picture that goes by *name*; what is elsewhere is named, and what is not to be shown says why."""
+        """Return the picture called *name*, with a fault if it cannot be shown. A URL is returned as a link."""
         if "://" in name:
             return Picture(name=name, address=_web_address(name))
         if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
-            return Picture(name=name, fault="its name leads out of the folder")
+            return Picture(name=name, fault="its name points outside the folder")
         if name not in self._files:
-            return Picture(name=name, fault="its file is gone")
+            return Picture(name=name, fault="its file is missing")
         if not self._files[name]:
             return Picture(name=name, fault="it is a link or a folder, not a file")
-        # A colon early in a name would be read as that of a scheme.
+        # Without "./", a browser would read a name with a colon as a URL scheme.
         address = f"./{quote(os.fsencode(name), safe='')}"
         return Picture(name=name, address=address, size=self._size(name), is_here=True)
 
@@ -99,7 +99,7 @@ class FolderScan:
         return self._sizes[name]
 
     def sidecars(self, known: Container[str] = ()) -> Iterator[Sidecar | DamagedFile]:
-        """Yield the records of pictures that are there, in order; those of the *known* stems are not read."""
+        """Yield the pictures' records in the order of their names. Skip the *known* stems."""
         for name in sorted(self._files):
             if not name.endswith(".json") or not self._files[name] or name.removesuffix(".json") in known:
                 continue
@@ -128,7 +128,7 @@ def _is_beside(file_name: str, stem: str) -> bool:
 
 
 def _web_address(name: str) -> str | None:
-    """Return *name* where a browser may be sent there by a click; None for anything else."""
+    """Return *name* if it is an http or https URL, which is safe to link to; else None."""
     try:
         parts = urlsplit(name)
     except ValueError:
@@ -137,7 +137,11 @@ def _web_address(name: str) -> str | None:
 
 
 def _open(path: Path) -> BufferedReader:
-    """Open a file; links are not followed, and what is no regular file is not read."""
+    """Open a regular file without following a link.
+
+    Raises:
+        OSError: the file cannot be opened, or is not a regular file.
+    """
     file = os.fdopen(os.open(path, _PLAIN), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()

@@ -1,4 +1,4 @@
-"""Width and height of a picture, from its first bytes."""
+"""Read the width and height of a picture from its header."""
 
 import struct
 from typing import BinaryIO
@@ -8,7 +8,7 @@ _MOST_SEGMENTS = 1000
 
 
 def read_size(file: BinaryIO) -> tuple[int, int] | None:
-    """Return width and height; None where they cannot be told."""
+    """Return width and height; None if the header is of an unknown format or damaged."""
     head = file.read(32)
     size = _size_of(head, file)
     return size if size and all(size) else None
@@ -45,7 +45,7 @@ def _webp(head: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg(file: BinaryIO) -> tuple[int, int] | None:
-    """Go from segment to segment, up to the one that begins the frame."""
+    """Read segment after segment until the frame header, which holds the size."""
     place = 2
     for _ in range(_MOST_SEGMENTS):
         file.seek(place)
@@ -55,6 +55,6 @@ def _jpeg(file: BinaryIO) -> tuple[int, int] | None:
         if head[1] in _FRAMES:
             height, width = _pair(">HH", head, 5)
             return width, height
-        # 0xFF may stand before a marker any number of times.
+        # A marker may be padded with any number of 0xFF bytes.
         place += 1 if head[1] == 0xFF else 2 + int.from_bytes(head[2:4], "big")
     return None

@@ -1,4 +1,4 @@
-"""The states of a job in words for people: what each means for the money, and what to do about it."""
+"""The texts for each state of a job: whether it is paid for, and what to do next."""
 
 from collections.abc import Mapping
 
@@ -7,20 +7,20 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class StateLabel:
-    """One state of a job, as the page shows it."""
+    """The texts that the page shows for one state of a job."""
 
     name: str
     label: str
     icon: str
-    """The name of its sign in the page."""
+    """The name of its icon in the page."""
     money: str
-    """What it means for the money, in a sentence."""
+    """Whether the job is paid for, in a sentence."""
     advice: str = ""
-    """What to do about it; empty where nothing is to be done."""
+    """What to do next; empty if nothing needs to be done."""
     command: str = ""
-    """The command that does it, without the folder; empty where none does."""
+    """The subcommand that does it, without the folder; empty if no command does."""
     is_settled: bool = True
-    """Whether nothing becomes of it while the batch runs."""
+    """Whether the state no longer changes while the batch runs."""
 
 
 _FETCH = "The service keeps it for about an hour; this fetches it"
@@ -31,7 +31,7 @@ _ALL = (
         name="missing",
         label="file missing",
         icon="missing",
-        money="It is paid for and was saved, but a file of it is not in this folder.",
+        money="It is paid for and was saved, but one of its files is not in this folder.",
         advice=_FETCH,
         command="resume",
     ),
@@ -39,7 +39,7 @@ _ALL = (
         name="unsaved",
         label="not saved",
         icon="missing",
-        money="It is paid for and succeeded; not all its pictures are saved.",
+        money="It is paid for and succeeded, but not all its pictures are saved.",
         advice=_FETCH,
         command="resume",
         is_settled=False,
@@ -48,7 +48,7 @@ _ALL = (
         name="saving",
         label="saving",
         icon="pending",
-        money="It is paid for and succeeded; its pictures are on their way.",
+        money="It is paid for and succeeded; its pictures are being saved.",
         is_settled=False,
     ),
     StateLabel(
@@ -62,14 +62,14 @@ _ALL = (
         name="waiting",
         label="waiting",
         icon="waiting",
-        money="Nothing of it has been sent; nothing is billed.",
+        money="It has not been sent; nothing is billed.",
         is_settled=False,
     ),
     StateLabel(
         name="unknown",
         label="unknown",
         icon="unknown",
-        money="It may be billed: it left, and nothing proves whether it was accepted. It is not sent again by itself.",
+        money="It may be billed: it was sent, and whether it was accepted is unknown. It is not sent again by itself.",
         advice="Look in your account for a prediction made at that time; this lists what is unknown and settles it",
         command="unknown",
     ),
@@ -77,21 +77,21 @@ _ALL = (
         name="failed",
         label="failed",
         icon="failed",
-        money="The service took it and it failed. Nobody says whether a failed run is billed; your account shows it.",
+        money="It was accepted and then failed. Whether a failed run is billed is not published; see your account.",
     ),
     StateLabel(
         name="rejected",
         label="rejected",
         icon="rejected",
         money="The service refused it; nothing is billed.",
-        advice="When the cause is mended, this sends it again",
+        advice="Fix the cause; then this sends it again",
         command="resume",
     ),
     StateLabel(
         name="not_sent",
         label="not sent",
         icon="waiting",
-        money="Nothing of it reached the service; nothing is billed.",
+        money="It did not reach the service; nothing is billed.",
         advice="This sends it",
         command="resume",
     ),
@@ -99,8 +99,8 @@ _ALL = (
         name="detached",
         label="detached",
         icon="pending",
-        money="It is paid for and was not over when it was no longer waited for.",
-        advice="This asks after it",
+        money="It is paid for. It was still running when the wait for it ended.",
+        advice="This polls it again",
         command="resume",
         is_settled=False,
     ),
@@ -108,17 +108,17 @@ _ALL = (
         name="canceled",
         label="canceled",
         icon="canceled",
-        money="It was stopped at the service, which had taken it; your account shows whether it is billed.",
+        money="It was accepted and then canceled at the service; your account shows whether it is billed.",
     ),
     StateLabel(
         name="expired",
         label="expired",
         icon="missing",
-        money="It is paid for and succeeded, but the service has deleted its picture before it was saved.",
+        money="It is paid for and succeeded, but the service deleted its picture before it was saved.",
     ),
 )
 STATE_LABELS: Mapping[str, StateLabel] = {each.name: each for each in _ALL}
-"""All of them by their names, in the order in which the page lists them."""
+"""The states by name, in the page's order."""
 
-ABANDONED = "It may be billed: it was unknown whether the service took it, and it was given up by hand."
-"""The text for a job that counts as canceled because its unknown submission was given up."""
+ABANDONED = "It may be billed: it was unknown whether the service accepted it, and it was abandoned by hand."
+"""The money text of a canceled job whose unknown submission was abandoned."""

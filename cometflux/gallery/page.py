@@ -1,7 +1,7 @@
-"""The page: one HTML file that carries its style and its script, and is allowed nothing else.
+"""Render the page: one HTML file with its own style and script. Its security policy allows no others.
 
-What comes from a prompt, a service or a file name reaches the page as text: jinja2 escapes what stands in the HTML, and
-what the script reads is JSON without a character that HTML knows.
+Prompts, service texts and file names cannot inject markup: jinja2 escapes them in the HTML, and the JSON for the script
+has ``<``, ``>`` and ``&`` escaped.
 """
 
 import base64
@@ -23,47 +23,47 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 GENERATOR = "cometflux gallery"
-"""By which a page of ours is known again."""
+"""The ``generator`` of our pages; a page without it is not overwritten."""
 _NARROWEST, _WIDEST = 66, 240
-"""Width of a tile, in hundredths of its height."""
+"""Limits of a tile's width, in hundredths of its height."""
 _MOST_SHOWN = 4
 _ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
 
 
 @attrs.frozen
 class Entry:
-    """A job as it stands in the page."""
+    """A job's part of the page."""
 
     card: Card
     html: str
     data: str
-    """What the script reads of it, as JSON."""
+    """The job's data for the script, as JSON."""
 
 
 @attrs.frozen(kw_only=True)
 class Facts:
-    """What the page says of all of it."""
+    """The facts that the page shows about the whole folder."""
 
     title: str
     command_folder: str
-    """The folder as it stands in a command."""
+    """The folder, quoted for a shell command."""
     written: str
-    """When the page was written, as ISO 8601 has it."""
+    """When the page was written, in ISO 8601."""
     is_running: bool
     refresh: float
-    """After how many seconds a page of a running batch is worth reading again."""
+    """How many seconds a browser waits before it reloads the page of a running batch."""
     notes: Sequence[str] = ()
 
 
 def make_entry(card: Card) -> Entry:
-    """Write what the page has of one job."""
+    """Render a job's part of the page."""
     shown = card.pictures[:_MOST_SHOWN]
     html = _cards().card(card, _short(card.model), _duration(card.seconds), _tile(card), shown, _mark(card.identity))
     return Entry(card, str(html).strip(), _data(card))
 
 
 def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
-    """Write the page.
+    """Render the page.
 
     Raises:
         ConfigError: the extra ``gallery`` is not installed.
@@ -88,7 +88,7 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
         total=len(entries),
         pictures=sum(picture.fault is None for entry in entries for picture in entry.card.pictures),
     )  # fmt: skip
-    # Half of a surrogate pair, as in the name of a file that is no text, has no bytes.
+    # A file name that is not valid UTF-8 holds lone surrogates, which cannot be encoded.
     return text.encode("utf-8", "replace")
 
 
@@ -106,7 +106,7 @@ def _environment() -> "Environment":
 
 
 def check_extra() -> None:
-    """Find out whether pages can be written.
+    """Check that jinja2 is installed.
 
     Raises:
         ConfigError: the extra ``gallery`` is not installed.
@@ -124,11 +124,11 @@ def _part(name: str) -> str:
     return (files("cometflux.gallery") / "parts" / name).read_text(encoding="utf-8")
 
 
-# ── what is allowed ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the security policy ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _policy(style: str, script: str) -> str:
-    """Allow just this style and this script, and pictures that lie beside the page."""
+    """Return a Content-Security-Policy that allows only this style, this script and the folder's pictures."""
     rules = {
         "default-src": "'none'",
         "img-src": "'self' data: file:",
@@ -145,7 +145,7 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-# ── what a card shows ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the cards ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _short(model: str | None) -> str:
@@ -159,7 +159,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _tile(card: Card) -> int:
-    """Return the width of the tile in hundredths of its height; a style of that name gives it its shape."""
+    """Return the tile's width in hundredths of its height; the class ``r<width>`` gives the tile this shape."""
     sizes = [picture.size for picture in card.pictures if picture.size]
     width, height = sizes[0] if sizes else (1, 1)
     across = 2 if len(card.pictures) == 2 else 1
@@ -167,21 +167,21 @@ def _tile(card: Card) -> int:
 
 
 def _ratios(entries: Iterable[Entry]) -> str:
-    """Write a style for each shape that occurs; styles of single elements are not allowed to the page."""
+    """Return a CSS class for each shape in use, because the page's policy forbids inline styles."""
     shapes = sorted({_tile(entry.card) for entry in entries})
     return "".join(f".r{each}{{--r:{each / 100:g}}}\n" for each in shapes)
 
 
 def _mark(identity: str) -> str:
-    """Name a card so that it is found again in the next version of the page."""
+    """Return an id that a card keeps in the page's next version."""
     return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-# ── what the script reads ────────────────────────────────────────────────────────────────────────────────────────────
+# ── the script's data ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _json(value: Any) -> str:
-    """Write JSON that can stand in an element of HTML; all but ASCII is escaped, and what HTML knows of that too."""
+    """Return ASCII JSON that is safe inside HTML: ``<``, ``>`` and ``&`` are escaped."""
     return json.dumps(value, separators=(",", ":")).translate(_ESCAPES)
 
 

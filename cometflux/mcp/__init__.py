@@ -1,11 +1,11 @@
-"""A tool server for agents: they ask for pictures, and the operator says how many may be bought.
+"""A tool server for agents: they request pictures, up to the number of predictions that the operator allows.
 
 ::
 
-    arguments → orders → studio ── session, journal, folder
-                            │
-                answers ◀───┘  text, structured content and the pictures themselves
+    arguments → GenerateRequest → ImageService ── session, journal, folder
+                                       │
+                            reply ◀────┘  text, structured content and the pictures themselves
 
-Needs the extra ``mcp``. What an agent can reach is this and no more: the models, the pictures of one folder by their
-names, and the state of batches below folders that the operator allows.
+Needs the extra ``mcp``. An agent can reach only the models, the pictures of one folder by their names, and the state of
+batches in folders that the operator allows.
 """

@@ -1,8 +1,8 @@
-"""Orders are carried out: each is bought once, by one session, and what is bought stays in one folder.
+"""Carry out requests for pictures with one session and one folder. Each request is submitted once.
 
-The same order is known again by its key, in this process and in later ones, so a call that is repeated after a
-time-out, a cancellation or a crash takes up what was bought. Who waits may leave at any moment: what has not been sent
-is given up, and what has is brought to its end and saved by the session.
+A request has the same key in this process and in later ones. So a call that is repeated after a time-out, a
+cancellation or a crash resumes the paid prediction. A call may be cancelled at any moment: an unsent request is then
+dropped, and the session still finishes and saves a request that was sent.
 """
 
 import asyncio
@@ -41,18 +41,18 @@ from cometflux.session.session import Session
 _log = logging.getLogger("cometflux")
 Listener = Callable[[str], object]
 _LAG = 5.0
-"""How long the journal may take to write down how a job ended, in seconds."""
+"""How many seconds the journal may take to record the end of a job."""
 
 
 class ImageService:
-    """Carries out orders. Make it with `open_studio`.
+    """Carries out requests. Make it with `open_studio`.
 
     Args:
-        session: buys; keeps its journal in the folder, and is bounded by the same number.
-        shelf: the folder.
-        reach: what agents may ask after.
-        most: how many predictions may be bought altogether, those in the journal included.
-        wait: how long a call is kept waiting at most, in seconds.
+        session: submits the requests. Its journal is in the folder, and its ``max_predictions`` is *most*.
+        shelf: the folder for the pictures and the journal.
+        reach: the folders whose state agents may read.
+        most: the maximum number of paid predictions, including those already in the journal.
+        wait: how many seconds a call may wait before it is answered as pending.
     """
 
     def __init__(self, session: Session, shelf: ServedFolder, reach: AllowedFolders, *, most: int, wait: float) -> None:
@@ -63,21 +63,22 @@ class ImageService:
         self._wait = wait
         self._deciding = asyncio.Lock()
         self._admitted: Counter[str] = Counter()
-        """The keys of the orders that may be bought at this moment."""
+        """How many calls of each key are in progress."""
         self._indexes: dict[str, int] = {}
-        """The places given out by this process, by identity."""
+        """The batch places that this process has assigned, by identity."""
         self._listeners: dict[Listener, str] = {}
 
-    # ── an order ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── a request ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def carry_out(self, order: GenerateRequest, listener: Listener) -> Result:
-        """Return the picture of *order*, bought by this call or an earlier one, or say how far it is.
+        """Make the picture of *order*, or return the picture of an earlier call.
 
-        Cancelling this gives up what has not been sent, and nothing else.
+        The result is pending if the picture takes longer than a call may wait. Cancelling this call drops only a
+        request that was not sent.
 
         Args:
-            order: what is to be made.
-            listener: told of each step, in a few words.
+            order: the model, the input and the variation.
+            listener: called with a short text at each step.
 
         Raises:
             InputError: a reference image cannot be read; nothing was sent.
@@ -111,7 +112,7 @@ class ImageService:
             return await self._follow(drawn, result, known)
         finally:
             self._admitted[key] -= 1
-            # Without those that have come to nothing.
+            # Adding an empty counter removes the keys whose count is 0.
             self._admitted += Counter()
 
     async def _follow(self, drawn: PlannedJob, result: Result, known: JobRecord | None) -> Result:
@@ -129,9 +130,9 @@ class ImageService:
         return result.waited(stock.records.get(drawn.identity)) if outcome is None else result.ended(outcome)
 
     async def _catch_up(self, identity: str, outcome: Outcome | None) -> StoredImages:
-        """Read the journal when it has taken in how a job ended: the next call decides by what stands there.
+        """Read the journal once it has recorded the job's end, because the next call decides by the journal.
 
-        Where the disk refuses, it never does; then the session buys nothing more.
+        If the disk refuses, the end is never recorded: stop waiting then. The session submits nothing more either.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAG):
@@ -143,22 +144,22 @@ class ImageService:
         return await asyncio.to_thread(self.shelf.read)
 
     def _refusal(self, stock: StoredImages, key: str, fingerprint: str) -> CometfluxError | None:
-        """Tell why a picture that is not bought yet must not be bought; None where it may be."""
+        """Return the reason why a request must not be submitted; None if it may be."""
         if (unknown := self._find_unknown(stock, fingerprint)) is not None:
             return UnknownSubmissionError(
-                f"an earlier submission of the same arguments ({unknown.key}) is of unknown fate, "
-                "and another variation could pay for it again",
+                f"an earlier submission of the same arguments ({unknown.key}) is unknown: it may have been accepted, "
+                "and another variation could be charged too",
                 key=unknown.key,
             )
         others = [each for each in self._admitted if each != key and not _is_bought(stock, each)]
         if stock.bought + len(others) >= self._most:
-            under_way = f", {len(others)} of them under way" if others else ""
-            return LimitError(f"the limit of {self._most} predictions, set by the operator, is reached{under_way}")
+            under_way = f", {len(others)} of them in flight" if others else ""
+            return LimitError(f"the operator's limit of {self._most} predictions is reached{under_way}")
         return None
 
     def _find_unknown(self, stock: StoredImages, fingerprint: str) -> JobRecord | None:
         for record in stock.records.values():
-            # What this process is sending may be answered yet.
+            # An intent of this process is still being sent, and its response may yet arrive.
             is_lost = record.state is State.INTENT and record.identity not in self._indexes
             if record.fingerprint == fingerprint and (record.state_name == "unknown" or is_lost):
                 return record
@@ -175,7 +176,7 @@ class ImageService:
         return max(self._most - stock.bought, 0)
 
     def _recall(self, order: GenerateRequest, record: JobRecord) -> Outcome | None:
-        """Return what is on the disk already; it can be had when the session sends nothing more, too."""
+        """Return the saved pictures of a job; this works even after the session has stopped submitting."""
         files = self.shelf.saved_files(record)
         if files is None:
             return None
@@ -191,13 +192,13 @@ class ImageService:
 
     @property
     def under_way(self) -> int:
-        """How many orders are not over."""
+        """How many requests are not over."""
         return sum(self._session.accounting[place] for place in ("waiting", "pending", "saving"))
 
-    # ── what the session tells ───────────────────────────────────────────────────────────────────────────────────────
+    # ── the session's events ─────────────────────────────────────────────────────────────────────────────────────────
 
     def watch(self, event: Event) -> None:
-        """Pass on what happens to those who wait for it."""
+        """Pass an event to the calls that wait for its job."""
         words = progress_text.words(event)
         key = getattr(event, "key", None)
         for listener, wanted in tuple(self._listeners.items()):
@@ -205,7 +206,7 @@ class ImageService:
                 listener(words)
 
     async def take_up(self) -> None:
-        """Bring to its end what earlier processes have left at the service; nothing is bought by that."""
+        """Resume the predictions that earlier processes left unfinished. Submits nothing."""
         try:
             unfinished = [plan.job_of_record(record) for record in await asyncio.to_thread(self.shelf.unfinished)]
             if not unfinished:
@@ -213,10 +214,10 @@ class ImageService:
             async for outcome in self._session.generate(unfinished, save_to=self.shelf.folder):
                 _log.info("%s of an earlier run: %s", outcome.key, outcome.kind)
         except SessionClosedError:
-            # It stays in the journal, for the next one.
+            # The rest stays in the journal, and the next server resumes it.
             return
         except CometfluxError as error:
-            _log.error("what earlier runs have left could not all be taken up: %s", error.message)
+            _log.error("not all predictions of earlier runs could be resumed: %s", error.message)
 
 
 @contextlib.asynccontextmanager
@@ -228,15 +229,15 @@ async def open_studio(
     most: int,
     wait: float,
 ) -> AsyncIterator[ImageService]:
-    """Open a studio on *folder*, and bring to its end what earlier ones have left.
+    """Open an `ImageService` on *folder*, and resume the predictions that earlier ones left unfinished.
 
     Args:
-        make_session: makes the session that buys, given what watches it; its journal is in the folder, and its
-            ``max_predictions`` is *most*.
-        folder: where pictures and journal are.
-        allowed: folders below which batches may be asked after.
-        most: how many predictions may be bought altogether.
-        wait: how long a call is kept waiting at most, in seconds.
+        make_session: makes the session from the function that receives its events. The session's journal must be in
+            the folder, and its ``max_predictions`` must be *most*.
+        folder: the folder for the pictures and the journal.
+        allowed: agents may read the state of batches in and below these folders.
+        most: the maximum number of paid predictions, including those already in the journal.
+        wait: how many seconds a call may wait before it is answered as pending.
 
     Raises:
         JournalError: the journal cannot be used.
@@ -256,7 +257,7 @@ async def open_studio(
         try:
             yield studio
         finally:
-            # First, so that nothing more leaves; what is paid for is waited for there.
+            # Close the session first: it stops submitting at once, and then waits for the paid predictions.
             await session.aclose()
             await leftover
 
@@ -266,9 +267,9 @@ def _fingerprint(order: GenerateRequest) -> str:
 
 
 def _is_told(record: JobRecord | None, outcome: Outcome) -> bool:
-    """Whether the journal has taken in how a job ended."""
+    """Whether the journal has recorded the job's end."""
     if record is None:
-        # It was not even begun.
+        # The job was never started, so the journal will not record it.
         return True
     if outcome.ok:
         return record.is_whole
@@ -281,7 +282,10 @@ def _is_bought(stock: StoredImages, key: str) -> bool:
 
 
 def _about_this(error: SessionStoppedError, known: JobRecord | None) -> CometfluxError:
-    """Say what a stopped session means for one job: what it told of the money holds for the job that stopped it."""
+    """Return the error of one job when the session has stopped.
+
+    The stopped session's own error says whether the job that stopped it was charged, and this may be another job.
+    """
     if known is None or not known.bought:
         return error
     if known.prediction_id is None:

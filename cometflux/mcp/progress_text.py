@@ -1,14 +1,14 @@
-"""What happens to an order while somebody waits for it, in a few words."""
+"""Short texts for the progress of a request."""
 
 from collections.abc import Mapping
 
 from cometflux.events import Accepted, Event, Polled, Retried, Saved, Submitted, Throttled
 
-_STATUSES: Mapping[str, str] = {"starting": "the model is being brought up", "processing": "the picture is being made"}
+_STATUSES: Mapping[str, str] = {"starting": "the model is starting", "processing": "the picture is being made"}
 
 
 def words(event: Event) -> str | None:
-    """Put an event into words; None where it is nothing to those who wait."""
+    """Return a short text for an event; None if the event does not concern the waiting call."""
     match event:
         case Submitted():
             return "waiting for its turn"
@@ -17,9 +17,9 @@ def words(event: Event) -> str | None:
         case Polled(status=status) if status is not None:
             return _STATUSES.get(status, "the prediction is over")
         case Throttled(seconds=seconds):
-            return f"the service asks to slow down, for {seconds:.0f} s"
+            return f"rate limited by the service; waiting {seconds:.0f} s"
         case Retried():
-            return "it did not reach the service; it is sent once more"
+            return "the service did not accept it; it is sent again"
         case Saved(files=files):
             return f"{len(files)} saved"
     return None

@@ -1,4 +1,4 @@
-"""What an agent is told: what happened, what happened to the money, what to do next, and the pictures."""
+"""The replies to an agent: what happened, whether it was paid for, what to do next, and the pictures."""
 
 import base64
 import json
@@ -34,20 +34,20 @@ _MONEY = {
     Money.NOT_SENT: "Nothing was sent, and nothing is billed.",
     Money.REJECTED: "Nothing is billed.",
     Money.ACCEPTED: "It is paid for, once.",
-    Money.UNKNOWN: "It may be paid for: nobody knows.",
+    Money.UNKNOWN: "It may be paid for; this is unknown.",
 }
-_AGAIN = "Make exactly the same call again: that buys nothing"
-_TOLD_AGAIN = "The same call tells this again and buys nothing"
+_AGAIN = "Make exactly the same call again"
+_TOLD_AGAIN = "The same call costs nothing and returns this reply again"
 _NEXT_TEXTS = {
     DONE: "",
-    SAME_CALL: f"{_AGAIN} that is bought already.",
-    OTHER_CALL: "The same call would end in the same way, and buys nothing; change the arguments.",
+    SAME_CALL: f"{_AGAIN}: nothing is paid for twice.",
+    OTHER_CALL: "The same call costs nothing and would end in the same way; change the arguments.",
     OPERATOR: "Do not try again; tell the person in charge.",
 }
 
 
 def made(result: Result, shown: Sequence[Thumbnail], seed: int | None) -> CallToolResult:
-    """Answer with pictures that are paid for and saved."""
+    """Reply with pictures that are paid for and saved."""
     lines = [f"{each.name} ({each.media_type}, {each.size} bytes){_how(each)}" for each in shown]
     known = f" Seed {seed}." if seed is not None else ""
     head = f"Made and saved: {'; '.join(lines)}. {_MONEY[Money.ACCEPTED]} Prediction {result.prediction_id}.{known}"
@@ -68,7 +68,7 @@ def made(result: Result, shown: Sequence[Thumbnail], seed: int | None) -> CallTo
 
 
 def not_made(result: Result) -> CallToolResult:
-    """Answer where there is no picture, or none yet."""
+    """Reply without a picture, because the job is pending or an error occurred."""
     if result.error is None:
         return _pending(result)
     text, following = _told(result)
@@ -83,7 +83,7 @@ def not_made(result: Result) -> CallToolResult:
 
 
 def refused(error: CometfluxError) -> CallToolResult:
-    """Answer a call that was not begun."""
+    """Reply that a request was refused before anything was sent."""
     message = error_text(error)
     following = OTHER_CALL if isinstance(error, InputError) else OPERATOR
     hint = "Correct it and call again." if following == OTHER_CALL else _NEXT_TEXTS[OPERATOR]
@@ -93,17 +93,17 @@ def refused(error: CometfluxError) -> CallToolResult:
 
 
 def plain_error(text: str) -> CallToolResult:
-    """Answer a question that cannot be answered; questions cost nothing."""
+    """Reply with an error, as text only."""
     return CallToolResult(content=[TextContent(text=text)], is_error=True)
 
 
 def data(values: dict[str, Any]) -> CallToolResult:
-    """Answer with data, for programs and as text."""
+    """Reply with data, as structured content and as JSON text."""
     text = json.dumps(values, ensure_ascii=False)
     return CallToolResult(content=[TextContent(text=text)], structured_content=values)
 
 
-# ── what is told ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the texts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _pending(result: Result) -> CallToolResult:
@@ -111,10 +111,10 @@ def _pending(result: Result) -> CallToolResult:
         case Money.ACCEPTED:
             state = f"The picture is still being made, as prediction {result.prediction_id}. {_MONEY[Money.ACCEPTED]}"
         case Money.UNKNOWN:
-            state = "It is on its way to the service, whose answer is still awaited."
+            state = "The request was sent, and the service has not responded yet."
         case _:
-            state = f"Its turn has not come: the service, or this server, is busy. {_MONEY[Money.NOT_SENT]}"
-    text = f"{state} {_AGAIN} twice, and goes on waiting."
+            state = f"The service or this server is busy. {_MONEY[Money.NOT_SENT]}"
+    text = f"{state} {_AGAIN} to wait for it; nothing is paid for twice."
     values = {
         **_identified(result),
         "status": "pending",
@@ -137,21 +137,21 @@ def _told(result: Result) -> tuple[str, str]:
 
 
 def _advice(result: Result, error: CometfluxError) -> tuple[str, str]:
-    """Return what to do next, as one word and in words."""
+    """Return the value of ``next``, and the same advice in words."""
     other = result.order.variation + 1
     match result.kind:
         case OutcomeKind.UNKNOWN:
             return OPERATOR, (
-                "Do not try again, neither with this call nor with other words or another variation: it may pay a "
-                "second time. The person in charge settles it with `cometflux unknown`; "
+                "Do not try again, neither with this call nor with other words or another variation: that could pay "
+                "a second time. The person in charge settles it with `cometflux unknown`; "
                 f"the key is {error.key or result.key}."
             )
         case OutcomeKind.FAILED:
             return OTHER_CALL, _failed_hint(error, other)
         case OutcomeKind.CANCELED | OutcomeKind.EXPIRED:
-            return OTHER_CALL, f"{_TOLD_AGAIN}; variation {other} buys the same once more."
+            return OTHER_CALL, f"{_TOLD_AGAIN}; variation {other} pays for a new attempt."
         case OutcomeKind.SUCCEEDED if isinstance(error, OutputError) and error.is_disk:
-            return OPERATOR, f"The folder of the server cannot be written to. {_NEXT_TEXTS[OPERATOR]}"
+            return OPERATOR, f"The server's folder cannot be written to. {_NEXT_TEXTS[OPERATOR]}"
         case OutcomeKind.SUCCEEDED | OutcomeKind.DETACHED:
             return SAME_CALL, _NEXT_TEXTS[SAME_CALL]
     return _advice_for_free(error)
@@ -160,12 +160,12 @@ def _advice(result: Result, error: CometfluxError) -> tuple[str, str]:
 def _failed_hint(error: CometfluxError, other: int) -> str:
     billed = "Whether a failed prediction is billed is not published."
     if getattr(error, "is_transient", False):
-        return f"{billed} {_TOLD_AGAIN}; variation {other} buys another try."
+        return f"{billed} {_TOLD_AGAIN}; variation {other} pays for a new attempt."
     return f"{billed} {_NEXT_TEXTS[OTHER_CALL]}"
 
 
 def _advice_for_free(error: CometfluxError) -> tuple[str, str]:
-    """Return what to do about what costs nothing: it was not sent, or refused."""
+    """Return the advice for a request that costs nothing, because it was not sent or was rejected."""
     match error:
         case InputError():
             return OTHER_CALL, "Correct it and call again."
@@ -178,7 +178,7 @@ def _advice_for_free(error: CometfluxError) -> tuple[str, str]:
     return SAME_CALL, _NEXT_TEXTS[SAME_CALL]
 
 
-# ── how it is written ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the parts of a reply ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _identified(result: Result) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _answer(
 
 
 def _how(shown: Thumbnail) -> str:
-    return {"original": "", "reduced": ", shown here reduced", "not": ", too large to be shown here"}[_shown(shown)]
+    return {"original": "", "reduced": ", shown here reduced", "not": ", too large to show here"}[_shown(shown)]
 
 
 def _shown(shown: Thumbnail) -> str:
@@ -215,7 +215,7 @@ def _shown(shown: Thumbnail) -> str:
 
 
 def _left(result: Result) -> str:
-    return f"{result.left} more may be bought."
+    return f"Predictions left: {result.left}."
 
 
 def _sentence(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What became of an order."""
+"""The result of a request."""
 
 from pathlib import Path
 
@@ -12,25 +12,25 @@ from cometflux.outcomes import Outcome, OutcomeKind, kind_of_loss
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """What became of an order, so far."""
+    """The result of a request so far."""
 
     order: GenerateRequest
     key: str
-    """By what the journal knows it."""
+    """The job's key in the journal."""
     money: Money = Money.NOT_SENT
-    """What happened to the money for this picture."""
+    """Whether the prediction was charged."""
     kind: OutcomeKind | None = None
-    """How it ended; None while it has not."""
+    """How the job ended; None while it is pending."""
     error: CometfluxError | None = None
-    """Why there is no picture, or why it is not saved; None where all is well, and while it is waited for."""
+    """Why the picture was not made or not saved; None on success and while the job is pending."""
     prediction_id: str | None = None
-    """None where no prediction is known."""
+    """None if no prediction is known."""
     files: tuple[Path, ...] = ()
     left: int = 0
-    """How many predictions may still be bought."""
+    """How many more predictions the operator's limit allows."""
 
     def ended(self, outcome: Outcome) -> "Result":
-        """Note how it ended."""
+        """Return the result with the job's outcome."""
         error = None if outcome.kind is OutcomeKind.SUCCEEDED else outcome.error
         return attrs.evolve(
             self,
@@ -42,12 +42,12 @@ class Result:
         )
 
     def refused(self, error: CometfluxError) -> "Result":
-        """Note why it was not begun."""
+        """Return the result with the reason why the job was not started."""
         kind = kind_of_loss(error)
         return attrs.evolve(self, money=error.money, kind=kind, error=error, prediction_id=error.prediction_id)
 
     def waited(self, record: JobRecord | None) -> "Result":
-        """Note how far it is, by what the journal says after the wait; whatever is not bought by then was given up."""
+        """Return the pending result with the journal's state after the wait. A job that was not sent is dropped."""
         if record is None or not record.bought:
             return self
         money = Money.UNKNOWN if record.prediction_id is None else Money.ACCEPTED

@@ -1,4 +1,4 @@
-"""What is in the server's folder, by its journal; and how far the batches in other folders are."""
+"""Read the server's folder through its journal, and the progress of batches in the allowed folders."""
 
 import json
 import os
@@ -19,34 +19,34 @@ from cometflux.mcp.tools import MOST_JOBS
 from cometflux.storage.folder import check_files
 
 AT_THE_SERVICE = ("unsaved", "pending", "detached", "unknown", SENDING)
-"""The states of jobs that may be paid for and are not over."""
+"""The states of jobs that may be charged and are not over."""
 
 
 class NotAllowedError(Exception):
-    """A folder that the operator has not opened to agents, or that holds no batch."""
+    """The operator does not allow agents to read this folder, or it has no batch."""
 
 
 @attrs.frozen(kw_only=True)
 class StoredImages:
-    """The journal at one moment."""
+    """The journal's records at one moment."""
 
     records: Mapping[str, JobRecord]
-    """Every job that was ever written down, by its identity."""
+    """Every job of the journal, by its identity."""
 
     @property
     def bought(self) -> int:
-        """How many predictions were, or may have been, bought."""
+        """How many predictions were charged or may have been."""
         return sum(record.bought for record in self.records.values())
 
     @property
     def next_index(self) -> int:
-        """The place of the next job."""
+        """The batch place of the next new job."""
         return max((record.index for record in self.records.values()), default=-1) + 1
 
 
 @attrs.frozen
 class ServedFolder:
-    """The folder of the server. Everything here blocks; call it off the loop."""
+    """The server's folder. All methods block, so call them in a thread."""
 
     folder: Path
 
@@ -63,11 +63,11 @@ class ServedFolder:
             with Journal(self.folder / FILE_NAME) as journal:
                 yield from journal.records(*state_names)
         except ConfigError:
-            # It was begun, and nothing was written yet.
+            # The journal does not exist yet, or is still empty.
             return
 
     def unfinished(self) -> list[JobRecord]:
-        """Return the jobs that may be paid for and are not over.
+        """Return the jobs that may be charged and are not over.
 
         Raises:
             JournalError: the journal cannot be read, or is damaged.
@@ -75,8 +75,8 @@ class ServedFolder:
         return list(self._records(*AT_THE_SERVICE))
 
     def find_picture(self, name: str) -> Path | None:
-        """Return the file of a picture that the journal knows and that is unchanged; None where there is none."""
-        # The names are the journal's, so whatever an agent writes leads nowhere else.
+        """Return the file of a picture in the journal; None if it is unknown, missing or changed."""
+        # Only names from the journal are opened, so an agent's text cannot reach another file.
         for record in self._records("saved", "unsaved"):
             for file in record.files:
                 if file.name == name:
@@ -85,20 +85,20 @@ class ServedFolder:
         return None
 
     def saved_files(self, record: JobRecord) -> tuple[ImageFile, ...] | None:
-        """Return the pictures of a job that is saved; None unless they are all there, unchanged."""
+        """Return the pictures of a saved job; None if one is missing or changed, or the job is not saved."""
         if record.state_name != "saved":
             return None
         return check_files(self.folder, [(file.name, file.size, file.digest) for file in record.files])
 
 
 def read_seed(picture: Path) -> int | None:
-    """Return the seed that the service used, by the record beside a picture; None where it did not tell."""
+    """Return the seed that the service used, from the record next to a picture; None if the record has none."""
     try:
         told = json.loads(picture.with_suffix(".json").read_bytes())
         logs = told["prediction"]["logs"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    # The prompt comes after it, and may hold anything.
+    # Search only the first lines: the prompt follows, and it may contain any text.
     found = re.match(r"(?:.*\n){0,3}?Using seed: (\d{1,20})\s", f"{logs}\n") if isinstance(logs, str) else None
     return int(found[1]) if found else None
 
@@ -108,16 +108,16 @@ def read_seed(picture: Path) -> int | None:
 
 @attrs.frozen(kw_only=True)
 class AllowedFolders:
-    """The folders that agents may ask after: the server's own, and those below the ones that the operator allows."""
+    """The folders whose batches agents may read: the server's own, and those in and below the allowed ones."""
 
     own: Path
     allowed: tuple[Path, ...] = ()
 
     def find(self, name: str | None) -> Path:
-        """Return the folder that is meant. Blocks.
+        """Return the folder that *name* refers to, or the server's own if it is None or blank. Blocks.
 
         Raises:
-            NotAllowedError: it is none of these.
+            NotAllowedError: the folder is not allowed, or has no batch.
         """
         if name is None or not name.strip():
             return self.own.resolve()
@@ -126,7 +126,7 @@ class AllowedFolders:
             is_allowed = any(candidate.is_relative_to(root) for root in roots)
             if is_allowed and os.path.isfile(candidate / FILE_NAME):  # noqa: PTH113 - Path raises for a long name
                 return candidate
-        # The same words whether it exists or not: what lies elsewhere is nobody's business.
+        # The same message whether the folder exists or not, so that an agent cannot probe the disk.
         raise NotAllowedError("there is no batch of this name in a folder that the operator allows")
 
 
@@ -134,17 +134,17 @@ def _candidates(name: str, roots: Iterable[Path]) -> Iterator[Path]:
     for root in roots:
         for start in (root, root.parent):
             try:
-                # A link that leads out of it is looked through.
+                # Resolve links first, so that a link out of an allowed folder is refused.
                 yield (start / name).resolve()
             except (OSError, ValueError, RuntimeError):
                 continue
 
 
 def describe_batch(folder: Path) -> dict[str, Any]:
-    """Count the jobs of a batch, and tell the last ones. Blocks; changes nothing.
+    """Return the counts of a batch's jobs, and its last jobs. Blocks; changes nothing.
 
     Raises:
-        ConfigError: nothing was written there yet.
+        ConfigError: the journal does not exist yet, or is still empty.
         JournalError: the journal cannot be read, or is damaged.
     """
     with Journal(folder / FILE_NAME) as journal:

@@ -1,4 +1,4 @@
-"""The server itself: tools are listed and called, whatever carries the messages."""
+"""The MCP server: list the tools and call them. The transport is chosen by the caller."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ _Tool = Callable[[_Context, dict[str, Any]], Awaitable[CallToolResult]]
 
 
 def make_server(studio: ImageService) -> Server[Any]:
-    """Make the server that carries out orders in *studio*."""
+    """Make the MCP server that passes requests to *studio*."""
     tools = _Tools(studio)
     return Server(
         "cometflux",
@@ -60,10 +60,10 @@ class _Tools:
         try:
             return await tool(context, arguments)
         except Exception:  # noqa: BLE001 - a defect of one call must not end the server
-            _log.exception("%s broke", given.name)
+            _log.exception("%s failed unexpectedly", given.name)
             return replies.plain_error(
-                f"{given.name} broke; this is a defect. It may have bought a picture: {STATUS} tells. "
-                "The same call again does not buy it twice."
+                f"{given.name} failed unexpectedly; this is a defect. A picture may have been paid for: "
+                f"{STATUS} shows it. The same call again does not pay twice."
             )
 
     # ── generate_image ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -77,7 +77,7 @@ class _Tools:
             return replies.refused(error)
         return await _answer(result)
 
-    # ── questions ────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── list_models and batch_status ─────────────────────────────────────────────────────────────────────────────────
 
     async def _list_models(self, context: _Context, arguments: dict[str, Any]) -> CallToolResult:
         name = arguments.get("model")
@@ -118,7 +118,7 @@ async def _answer(result: Result) -> CallToolResult:
 
 @contextlib.contextmanager
 def _progress(context: _Context) -> Iterator[Callable[[str], None]]:
-    """Tell the client of each step, if it has asked for that."""
+    """Report each step to the client if it requested progress."""
     steps: asyncio.Queue[str] = asyncio.Queue()
     reporter = asyncio.create_task(_report(context, steps))
     try:

@@ -1,4 +1,4 @@
-"""Pictures as an answer can carry them: as they are where they are small, else reduced."""
+"""Prepare pictures for a reply: small ones unchanged, larger ones reduced."""
 
 import io
 from collections.abc import Sequence
@@ -9,28 +9,28 @@ import attrs
 from cometflux.images import formats
 
 MOST_BYTES = 700_000
-"""How many bytes of pictures an answer holds; in base64 a third more, and several clients take no more than 1 MB."""
+"""Most bytes of pictures in a reply. Base64 adds a third, and several clients accept at most 1 MB."""
 _SIDES = (1024, 768, 512, 256)
 
 
 @attrs.frozen(kw_only=True)
 class Thumbnail:
-    """What an answer carries of one picture."""
+    """One picture as a reply shows it."""
 
     name: str
     media_type: str
-    """Of the file."""
+    """The file's media type."""
     size: int
-    """Of the file, in bytes."""
+    """The file's size in bytes."""
     data: bytes | None
-    """The picture, or a reduced one; None where neither can be shown."""
+    """The picture, reduced if needed; None if it cannot be shown."""
     shown_type: str
-    """Of the data."""
+    """The media type of `data`."""
     is_original: bool
 
 
 def show(paths: Sequence[Path], most: int = MOST_BYTES) -> list[Thumbnail]:
-    """Read pictures, and reduce those that are larger than their share of *most* bytes. Blocks; call it off the loop.
+    """Read pictures, and reduce those larger than their share of *most* bytes. Blocks, so call it in a thread.
 
     Raises:
         OSError: a file cannot be read.

@@ -1,4 +1,4 @@
-"""What an agent asks for becomes a job, or an error that it can act on. Nothing is sent here."""
+"""Turn an agent's arguments into a job, or raise an error that the agent can act on. Sends nothing."""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -16,26 +16,27 @@ from cometflux.mcp.tools import REFERENCES
 from cometflux.number_checks import is_whole, whole_phrase
 
 _WORDS = {"image": "an https URL, a data URI, or the name of a picture", "boolean": "true or false"}
-"""The values of JSON, which has no types of Python."""
+"""Error texts name JSON values, not Python types."""
 
 
 @attrs.frozen(kw_only=True)
 class GenerateRequest:
-    """A job, and the how many-eth picture of the same arguments it is."""
+    """A request for a picture."""
 
     job: Job
     variation: int = 1
+    """Distinguishes several pictures of the same arguments."""
 
 
 def read_order(arguments: Mapping[str, Any], find_picture: Callable[[str], Path | None]) -> GenerateRequest:
-    """Check what ``generate_image`` was given.
+    """Check the arguments of ``generate_image``, and make a request of them.
 
     Args:
-        arguments: as the client sent them; what is null counts as left out.
-        find_picture: returns the file of an earlier picture by its name; None where there is none.
+        arguments: the client's JSON values; a null counts as not given.
+        find_picture: returns the file of an earlier picture by its name; None if it is unknown.
 
     Raises:
-        InputError: something is wrong with it; nothing was sent.
+        InputError: an argument is wrong; nothing was sent.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     model = flux.find(given.pop("model", tools.DEFAULT_MODEL))
@@ -50,7 +51,7 @@ def read_order(arguments: Mapping[str, Any], find_picture: Callable[[str], Path 
 
 
 def error_text(error: CometfluxError) -> str:
-    """Say what is wrong, in the words of the tools. The hints of other errors are about Python."""
+    """Return an error's text for an agent, without the hints that are meant for Python code."""
     return error.message_in(_WORDS) if isinstance(error, InputError) else error.problem
 
 
@@ -68,14 +69,14 @@ def _check_prompt(prompt: Any) -> None:
 
 
 def _refuse_own_names(model: type[flux.Flux], given: Mapping[str, Any]) -> None:
-    """Refuse the names by which the models take images: what stands there would get round what is checked here."""
+    """Raise if an image is given by the model's own parameter name, because only *reference_images* is checked."""
     own = {each.name for each in flux.parameters(model) if each.kind.most_images}
     for name in own & set(given):
         raise InputError(name, given[name], f"give reference images as {REFERENCES}")
 
 
 def _as_written(model: type[flux.Flux], name: str, value: Any) -> Any:
-    # JSON knows one kind of number, and some clients write 4 as 4.0.
+    # JSON has one type for all numbers, and some clients write 4 as 4.0.
     types = {each.name: each.kind.json_schema["type"] for each in flux.parameters(model)}
     return _whole(value) if types.get(name) == "integer" else value
 
@@ -112,12 +113,12 @@ def _checked_data_uri(text: str) -> str:
         data = data_uris.read_data_uri(text)
     except ValueError as error:
         raise InputError(REFERENCES, text, str(error)) from error
-    # Written anew, so that its type is the true one.
+    # Encode it again with the media type of its actual content.
     return f"data:{data_uris.check_input(REFERENCES, data)};base64,{base64.b64encode(data).decode()}"
 
 
 def _placed(model: type[flux.Flux], references: list[str | Path]) -> dict[str, Any]:
-    """Hand the images to the parameter by which this model takes them."""
+    """Return the images under the model's own parameter name."""
     parameter = tools.image_parameter(model)
     most = tools.most_references(model)
     name = tools.slug(model)
@@ -127,6 +128,6 @@ def _placed(model: type[flux.Flux], references: list[str | Path]) -> dict[str, A
     if len(references) > most:
         raise InputError(REFERENCES, len(references), f"{name} takes at most {most}")
     placed = references if parameter.kind.is_list else references[0]
-    # By the only name that an agent knows.
+    # An error must name the only parameter that an agent knows.
     attrs.evolve(parameter, name=REFERENCES).check(placed)
     return {parameter.name: placed}

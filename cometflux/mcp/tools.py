@@ -1,4 +1,4 @@
-"""What the tools are and what they take, as a language model reads it."""
+"""The tools and their parameters, described for a language model."""
 
 import itertools
 from collections.abc import Callable
@@ -12,26 +12,26 @@ from cometflux.models import docs
 
 GENERATE, MODELS, STATUS = "generate_image", "list_models", "batch_status"
 REFERENCES = "reference_images"
-"""The one name for reference images; each model has its own."""
+"""The tools' name for reference images; each model has its own parameter for them."""
 DEFAULT_MODEL = "flux-schnell"
 LONGEST_PROMPT = 20_000
 MOST_VARIATIONS = 1000
 MOST_JOBS = 20
-"""How many jobs of a batch are told one by one."""
+"""How many jobs of a batch are listed."""
 
 INSTRUCTIONS = (
-    "generate_image buys a picture with the operator's money; the operator has set how many may be bought.\n\n"
-    "The same arguments are never bought twice: the same call again returns the same picture, or goes on waiting for "
-    "it, and costs nothing. So after a time-out or a broken connection make exactly the same call again. For another "
-    "picture of the same prompt, give another variation or seed.\n\n"
-    "Every answer says what happened to the money, and in `next` what to do: done; same_call (safe, nothing is paid "
-    "twice); other_call (change the arguments); operator (stop, and tell the person in charge). Money `unknown` means "
-    "that it may have been paid: do not try again in any other way, since that may pay twice."
+    "generate_image costs the operator money; the operator limits how many predictions may be paid for.\n\n"
+    "The same arguments are never paid for twice: the same call again costs nothing, and returns the same picture or "
+    "waits for it. So after a time-out or a broken connection, make exactly the same call again. For another picture "
+    "of the same prompt, give another variation or seed.\n\n"
+    "Every answer says in `money` whether it was paid for, and in `next` what to do: done; same_call (safe, nothing is "
+    "paid twice); other_call (change the arguments); operator (stop, and tell the person in charge). Money `unknown` "
+    "means that it may have been paid for: do not try again in any other way, since that may pay twice."
 )
 
 
 def list_tools() -> list[Tool]:
-    """Return the tools that the server offers."""
+    """Return the server's tools."""
     return [
         Tool(
             name=GENERATE,
@@ -50,7 +50,7 @@ def list_tools() -> list[Tool]:
         Tool(
             name=MODELS,
             title="List the models",
-            description="List the FLUX models; with `model`, the parameters of that one: types, ranges and defaults.",
+            description="List the FLUX models, or with `model` the types, ranges and defaults of its parameters.",
             input_schema=_object(
                 {"model": {"type": "string", "description": "One model, such as flux-2-pro; leave out for all."}}
             ),
@@ -58,14 +58,14 @@ def list_tools() -> list[Tool]:
         ),
         Tool(
             name=STATUS,
-            title="How far a batch is",
+            title="Show the progress of a batch",
             description=(
-                "Tell how many pictures of a folder are saved, pending, failed or of unknown fate, and name the last "
-                f"{MOST_JOBS}. Changes nothing. Names of pictures told here can be used as reference images if the "
-                "folder is this server's own."
+                "Count the jobs of a folder that are saved, pending, failed or unknown, and list the last "
+                f"{MOST_JOBS}. Changes nothing. The listed pictures can be used by their names as reference images if "
+                "the folder is this server's own."
             ),
             input_schema=_object(
-                {"folder": {"type": "string", "description": "A folder of a batch; leave out for this server's own."}}
+                {"folder": {"type": "string", "description": "A batch's folder; leave out for this server's own."}}
             ),
             annotations=_LOOKS,
         ),
@@ -73,7 +73,7 @@ def list_tools() -> list[Tool]:
 
 
 def generate_schema() -> dict[str, Any]:
-    """Return the JSON schema of what ``generate_image`` takes."""
+    """Return the JSON schema of the arguments of ``generate_image``."""
     own: dict[str, Any] = {
         "prompt": {
             "type": "string",
@@ -85,15 +85,15 @@ def generate_schema() -> dict[str, Any]:
             "type": "string",
             "enum": [slug(model) for model in flux.MODELS.values()],
             "default": DEFAULT_MODEL,
-            "description": f"Which model; {MODELS} tells what each takes.",
+            "description": f"The model's name; {MODELS} lists the parameters of each.",
         },
         REFERENCES: {
             "type": "array",
             "items": {"type": "string"},
             "maxItems": max(most_references(model) for model in flux.MODELS.values()),
             "description": (
-                "Pictures to edit or to be guided by: each an https URL, a data URI, or the name of a picture that "
-                f"this server made. {_reference_limits()}"
+                "Pictures to edit or to use as a guide: each is an https URL, a data URI, or the name of a picture "
+                f"that this server made. {_reference_limits()}"
             ),
         },
         "variation": {
@@ -101,7 +101,7 @@ def generate_schema() -> dict[str, Any]:
             "minimum": 1,
             "maximum": MOST_VARIATIONS,
             "default": 1,
-            "description": "Another number buys another picture of the same arguments; the same number never does.",
+            "description": "Another number pays for another picture of the same arguments; the same number never does.",
         },
     }
     for name, takers in docs.all_parameters().items():
@@ -111,23 +111,23 @@ def generate_schema() -> dict[str, Any]:
 
 
 def slug(model: type[flux.Flux]) -> str:
-    """Return the name of a model as agents use it."""
+    """Return the short name of a model, which agents use."""
     return docs.slug(model.model)
 
 
 def image_parameter(model: type[flux.Flux]) -> Parameter | None:
-    """Return the parameter by which *model* takes reference images; None where it takes none."""
+    """Return the parameter by which *model* takes reference images; None if it takes no images."""
     return next((each for each in flux.parameters(model) if each.kind.most_images), None)
 
 
 def most_references(model: type[flux.Flux]) -> int:
-    """Return how many reference images *model* takes."""
+    """Return the maximum number of reference images that *model* takes."""
     parameter = image_parameter(model)
     return 0 if parameter is None else parameter.kind.most_images
 
 
 def describe_model(model: type[flux.Flux]) -> dict[str, Any]:
-    """Describe a model in one row of the list."""
+    """Describe a model for the list of models."""
     known = {each.name: each for each in flux.parameters(model)}
     return {
         "model": slug(model),
@@ -170,7 +170,7 @@ def _described(parameter: Parameter, text: str) -> dict[str, Any]:
 
 
 def _merged(name: str, takers: list[type[flux.Flux]]) -> dict[str, Any]:
-    """Write one schema for all models that take the parameter, with what differs between them in words."""
+    """Return one schema for all models that take the parameter; its description lists their differences."""
     own = {model: next(each for each in flux.parameters(model) if each.name == name) for model in takers}
     schemas = [each.kind.json_schema for each in own.values()]
     shared = {key: value for key, value in schemas[0].items() if all(key in each for each in schemas)}
@@ -193,7 +193,7 @@ def _about(name: str, takers: list[type[flux.Flux]]) -> str:
 
 
 def _differences(own: dict[type[flux.Flux], Parameter]) -> str:
-    """Say for which models, and where they do not agree on range and default, which has which."""
+    """Name the models that take a parameter, grouped by range and default."""
     groups: dict[str, list[str]] = {}
     for model, parameter in own.items():
         groups.setdefault(_figures(parameter), []).append(slug(model))
@@ -239,11 +239,11 @@ _LOOKS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent
 _ANSWER = {
     "type": "object",
     "properties": {
-        "status": {"type": "string", "description": "pending, or how it ended: succeeded, failed, unknown and so on."},
+        "status": {"type": "string", "description": "pending, or how it ended: succeeded, failed, unknown, etc."},
         "money": {"type": "string", "enum": ["not_sent", "rejected", "accepted", "unknown"]},
         "next": {"type": "string", "enum": ["done", "same_call", "other_call", "operator"]},
         "message": {"type": "string"},
-        "key": {"type": "string", "description": "By what the operator finds it in the journal."},
+        "key": {"type": "string", "description": "The operator finds the job in the journal by this key."},
         "model": {"type": "string"},
         "variation": {"type": "integer"},
         "seed": {"type": "integer"},
@@ -261,7 +261,7 @@ _ANSWER = {
                 "required": ["name", "media_type", "bytes", "shown"],
             },
         },
-        "left": {"type": "integer", "description": "How many predictions may still be bought."},
+        "left": {"type": "integer", "description": "How many more predictions may be paid for."},
     },
     "required": ["status", "money", "next", "message"],
 }

@@ -69,7 +69,7 @@ def test_the_path_of_the_page_is_data_and_all_else_is_talk(folder, capsys):
     assert 0 == main(["gallery", "out"])
     out, err = capsys.readouterr()
     assert "out/index.html\n" == out
-    assert "note: x.json is damaged: what made x.png is not shown\n" == err
+    assert "note: x.json is damaged: x.png is shown without its details\n" == err
     assert ([*job_states.STATES, "saved"], False) == statuses()
 
 
@@ -102,7 +102,7 @@ def test_a_page_of_somebody_else_is_left_alone_and_nothing_is_bought(service, ca
     Path("out").mkdir()
     Path("out/index.html").write_text("<p>mine</p>")
     assert 3 == main(shlex.split("batch a.csv --out out --gallery"))
-    assert "is not a page of cometflux; move it away, or it would be lost" in capsys.readouterr().err
+    assert "is not a page of cometflux and would be overwritten; move it away" in capsys.readouterr().err
     assert "<p>mine</p>" == Path("out/index.html").read_text()
     assert [] == service.bills
 

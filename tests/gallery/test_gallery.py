@@ -187,7 +187,7 @@ def test_a_torn_record_is_told_and_its_picture_is_shown(tmp_path):
     (tmp_path / "00001.json").write_text('{"file": "00001.png", "predi')
     (tmp_path / ".cometflux-0123456789abcdef").write_bytes(b"half a pict")
     written = Gallery(tmp_path).write()
-    assert ("00001.json is damaged: what made 00001.png is not shown",) == written.notes
+    assert ("00001.json is damaged: 00001.png is shown without its details",) == written.notes
     text, data = read(written.path)
     assert ["00000.png", "00001.png"] == [each["pictures"][0]["name"] for each in data]
     assert html.escape(written.notes[0]) in text
@@ -205,7 +205,7 @@ def test_what_is_damaged_is_logged(tmp_path, caplog):
     (tmp_path / "a.json").write_text("{")
     with caplog.at_level("WARNING", logger="cometflux"):
         write_gallery(tmp_path)
-    assert ["a.json is damaged: what made a.png is not shown"] == caplog.messages
+    assert ["a.json is damaged: a.png is shown without its details"] == caplog.messages
 
 
 def test_of_a_damaged_journal_the_pictures_are_shown_and_the_damage_is_told(tmp_path):
@@ -213,7 +213,7 @@ def test_of_a_damaged_journal_the_pictures_are_shown_and_the_damage_is_told(tmp_
     (tmp_path / "journal.sqlite3").write_bytes(b"no journal" * 100)
     (note,) = Gallery(tmp_path).write().notes
     assert "is not a journal of cometflux" in note
-    assert note.endswith("shown are only the pictures with their records")
+    assert note.endswith("only the pictures and their records are shown")
 
 
 def test_a_damaged_journal_alone_is_an_error(tmp_path):
@@ -273,7 +273,7 @@ def test_no_name_and_no_link_leads_out_of_the_folder(tmp_path):
     (folder / "link.json").symlink_to(tmp_path / "out.json")
     (tmp_path / "out.json").write_text('{"file": "link.png", "prediction": {"id": "x"}}')
     text, (told,) = read(write_gallery(folder))
-    outside = "its name leads out of the folder"
+    outside = "its name points outside the folder"
     reasons = [outside, outside, "it is a link or a folder, not a file", outside]
     assert reasons == [each["fault"] for each in told["pictures"]]
     assert "missing" == told["status"]

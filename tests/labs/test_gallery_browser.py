@@ -417,7 +417,7 @@ def test_refreshing_can_be_paused(batch, look):
     loads = sight.loads
     sight.page.wait_for_timeout(1500)
     assert loads == sight.loads
-    sight.page.get_by_role("button", name="Go on").click()
+    sight.page.get_by_role("button", name="Resume").click()
     wait_for(sight, lambda: loads < sight.loads)
 
 

@@ -116,7 +116,7 @@ async def test_the_cap_holds_for_calls_at_once_and_over_restarts(shop, tmp_path)
     assert 3 == len(shop.bills) == sum(not result.is_error for result in results)
     async with connect(tmp_path, "--max-predictions", "3", service=shop) as client:
         refused = await client.call_tool("generate_image", {"prompt": "one more"})
-    assert "the limit of 3 predictions, set by the operator, is reached" in text_of(refused)
+    assert "the operator's limit of 3 predictions is reached" in text_of(refused)
     async with connect(tmp_path, "--max-predictions", "4", service=shop) as client:
         await client.call_tool("generate_image", {"prompt": "one more"})
     assert 4 == len(shop.bills)

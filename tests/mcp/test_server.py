@@ -353,7 +353,7 @@ async def test_the_call_behind_the_last_one_allowed_is_refused(service, tmp_path
         again = await generate(client, "boat 0")
     assert [1, 0] == [result.structured_content["left"] for result in bought]
     assert ("not_sent", "not_sent", "operator") == told(refused)
-    assert "the limit of 2 predictions, set by the operator, is reached" in text_of(refused)
+    assert "the operator's limit of 2 predictions is reached" in text_of(refused)
     assert not again.is_error
     assert 2 == len(service.bills)
 

@@ -44,7 +44,7 @@
     return wanted.query.split(/\s+/).every((word) => card.text.includes(word));
   }
 
-  // One change to the whole list costs the browser far less than thousands to what is in it.
+  // One change to the whole list costs the browser far less than thousands of changes to its items.
   function aside(change) {
     const top = scrollY;
     list.hidden = true;
@@ -88,7 +88,7 @@
   let typed = 0;
   $("search").addEventListener("input", () => {
     clearTimeout(typed);
-    // Of a large set, what is typed is looked for once, not at every letter.
+    // In a large set, search when the typing pauses, not at every letter.
     typed = setTimeout(() => {
       wanted.query = $("search").value.trim().toLowerCase();
       filter();
@@ -240,7 +240,7 @@
     $("about").scrollTop = view.scrollTop = 0;
     const after = all[place + 2 * by]?.card.pictures[all[place + 2 * by].picture];
     if (after?.here) new Image().src = after.address;
-    // A button that is switched off would keep the keys to itself.
+    // A disabled button that has the focus would swallow the keys.
     if (document.activeElement?.disabled || document.activeElement === document.body) $("about").focus();
   }
 
@@ -380,7 +380,7 @@
     showAtOnce();
   }
 
-  // What was in sight before is to be in sight again with the first paint, not a moment later.
+  // Show the cards that were in view before the reload at once, with the first paint.
   function showAtOnce() {
     for (const card of shown) {
       const box = card.opener.getBoundingClientRect();
@@ -407,14 +407,14 @@
   }
 
   function follow(refresh) {
-    // Where it takes the browser long to show a page, it is to be shown for long.
+    // A page that takes long to render is reloaded less often.
     const delay = Math.max(refresh * 1000, 8 * performance.now());
     const old = () => (Date.now() - Date.parse(document.body.dataset.written)) / 1000;
     const say = () => {
       const quiet = old() > 60 + 5 * refresh;
       const since = new Date(document.body.dataset.written).toLocaleTimeString();
       $("live").textContent = quiet ? `No news of the batch since ${since}` : `The batch is running${paused ? ", this page waits" : ""}`;
-      $("pause").textContent = paused ? "Go on" : "Pause";
+      $("pause").textContent = paused ? "Resume" : "Pause";
       $("pause").setAttribute("aria-pressed", String(paused));
       document.documentElement.classList.toggle("paused", paused || quiet);
       return quiet;
@@ -433,7 +433,7 @@
       next = performance.now() + (paused ? 0 : 300);
       say();
     });
-    // What is typed or clicked while a page is loaded again would be lost.
+    // A reload would lose a click or a keystroke, so it waits until the user is idle.
     for (const each of ["scroll", "wheel", "keydown", "pointerdown", "pointermove"]) {
       addEventListener(each, () => { touched = performance.now(); }, { passive: true, capture: true });
     }
