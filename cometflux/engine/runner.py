@@ -221,7 +221,8 @@ class JobRunner:
         began = tracked.record.began
         if error.prediction_id is not None or tracked.place is None or began is None:
             return
-        stem = file_names.file_stem(tracked.index, tracked.job)
+        # By the index of the run that submitted it: under today's index another job's image may be saved.
+        stem = file_names.file_stem(tracked.record.index, tracked.job)
         try:
             error.prediction_id = await tracked.place.find_id(stem, tracked.job, began)
         except OutputError as refused:
