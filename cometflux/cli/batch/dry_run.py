@@ -236,7 +236,7 @@ def _plain_values(offer: PurchaseEstimate) -> dict[str, Any]:
 def _table(offer: PurchaseEstimate) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("model")
-    for name in ("jobs", "images", "to buy", "images to buy"):
+    for name in ("jobs", "images", "predictions to buy", "images to buy"):
         table.add_column(name, justify="right")
     shares = {slug(model): share for model, share in offer.shares.items()}
     if len(shares) > 1:

@@ -39,7 +39,7 @@ class RunOptions:
         Parameter(
             metavar="N",
             converter=converters.whole(0),
-            help="Most predictions to buy; what the folder's journal has counts.",
+            help="Most predictions to buy, together with those in the folder's journal.",
         ),
     ] = None
     retry_failed: Annotated[
@@ -54,7 +54,7 @@ class RunOptions:
     ] = 0
     embed: Annotated[
         bool,
-        Parameter(negative=NEVER, show_default=False, help="Put into each picture how it was made, too."),
+        Parameter(negative=NEVER, show_default=False, help="Also write into each picture how it was made."),
     ] = False
     max_pending: Annotated[
         int,
