@@ -60,7 +60,7 @@ class PurchaseEstimate:
     limit: int | None
     """The most that is bought altogether; None where there is none."""
     retries: int
-    """How often each may be bought again that fails for a passing reason."""
+    """How often each may be bought again that fails for a transient reason."""
     shares: dict[str, Share] = attrs.field(factory=dict)
     """By model."""
     bought: int = 0
@@ -252,7 +252,7 @@ def _lines(offer: PurchaseEstimate, settings: RunOptions) -> list[str]:
     if offer.predictions < offer.total.predictions:
         lines.append(f"--limit {offer.limit} lets {offer.predictions} of them be bought: {offer.bought} are already")
     if offer.retries:
-        lines.append(f"each that fails for a passing reason may be bought again, up to {offer.retries} times")
+        lines.append(f"each that fails for a transient reason may be bought again, up to {offer.retries} times")
     bought = "nothing would be paid, with --local" if settings.local else _would_be(offer.predictions)
     return [*lines, f"{bought}; this was a dry run"]
 

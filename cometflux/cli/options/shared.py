@@ -49,7 +49,7 @@ class RunOptions:
             group=FURTHER,
             converter=converters.whole(0),
             show_default=False,
-            help="Buy again up to N times what failed for a passing reason.",
+            help="Buy again up to N times what failed for a transient reason.",
         ),
     ] = 0
     embed: Annotated[
@@ -73,9 +73,7 @@ class RunOptions:
     ] = None
     polls_per_minute: Annotated[
         int | None,
-        Parameter(
-            metavar="N", group=FURTHER, converter=converters.whole(1), help="Most questions to ask within a minute."
-        ),
+        Parameter(metavar="N", group=FURTHER, converter=converters.whole(1), help="Most polls within a minute."),
     ] = None
     base_url: Annotated[
         str | None,
