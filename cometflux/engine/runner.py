@@ -124,7 +124,9 @@ class JobRunner:
         if not task.cancelled() or tracked.is_over:
             return
         if tracked.prediction is not None:
-            self.lose(tracked, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
+            self.lose(
+                tracked, SessionClosedError("the session was closed before the prediction ended", money=Money.ACCEPTED)
+            )
         elif tracked.is_unknown or (tracked.is_in_flight and tracked.record.evidence is not None):
             self.lose(tracked, tracked.record.unknown_error)
         elif tracked.is_in_flight:
