@@ -241,7 +241,7 @@ def test_a_damaged_journal_alone_is_an_error(tmp_path):
         ),
         pytest.param(
             lambda folder: (folder.mkdir(), sidecar(folder, "a.png"), (folder / "index.html").write_text("<p>mine")),
-            "is not a page of cometflux; move it away",
+            "is not a page of cometflux and would be overwritten; move it away",
             id="a page of somebody else",
         ),
         pytest.param(
