@@ -69,14 +69,14 @@ class CometfluxError(Exception):
 
     default_money: ClassVar[Money] = Money.NOT_SENT
     tells_money: ClassVar[bool] = True
-    """Whether the message ends in what happened to the money; off where it goes without saying."""
+    """Whether the message ends with the consequence for the money; off if that goes without saying."""
 
     money: Money
     """What happened to the money."""
     key: str | None
-    """The job's key; None where the error belongs to no job."""
+    """The job's key; None if the error does not belong to a job."""
     prediction_id: str | None
-    """The prediction's id; None where there is none yet."""
+    """The prediction's id; None if it is not known."""
     setting: str | None
     """The argument to change, as ``max_pending``; None if the error concerns no argument."""
     hint: str | None
@@ -188,7 +188,7 @@ class InputError(CometfluxError):
 
     Args:
         field: the parameter, or ``model``, ``key``.
-        given: what was given; shown shortened.
+        given: the refused value; shown shortened.
         allowed: what is allowed, as a phrase.
         kind: the `ParameterKind`, if *allowed* is its phrase; a face may have other words for it.
     """
@@ -207,7 +207,7 @@ class InputError(CometfluxError):
 
     @property
     def problem(self) -> str:
-        """Name the field, what was given and what is allowed."""
+        """The field, the refused value and the allowed values."""
         return f"{self.field}: {_shorten(self.given)} was given; {self.allowed}"
 
     def under(self, field: str) -> "InputError":
@@ -221,15 +221,15 @@ class InputError(CometfluxError):
 
 
 class ConnectError(CometfluxError):
-    """No connection came about: proof that nothing was processed."""
+    """No connection was made: proof that nothing was processed."""
 
 
 class RejectedError(CometfluxError):
-    """An answer that refuses.
+    """The service refused the request.
 
     Args:
-        message: what to show.
-        status: the HTTP status; None where there was none.
+        message: the text to show.
+        status: the HTTP status; None if there was none.
         code: the service's own code; None where the body had none.
         detail: the service's own words; None where the body had none.
         request_id: what to quote to the service's support; None where the answer had none.
@@ -269,15 +269,15 @@ class RateLimitError(RejectedError):
     """The service asks to slow down (429)."""
 
     retry_after: float | None = None
-    """How long to wait, in seconds; None where the answer did not say."""
+    """Seconds to wait; None if the response did not say."""
 
 
 class UnknownSubmissionError(CometfluxError):
-    """A submission left, and no answer proves what became of it.
+    """A submission left, and no response proves whether it was accepted.
 
     Args:
-        message: what to show.
-        evidence: what is known of it, as a phrase: the exchange's fault or the answer's status.
+        message: the text to show.
+        evidence: the known facts, as a phrase: the fault of the exchange, or the status of the response.
         status: the HTTP status of the answer; None where none came.
         fault: the class name of what broke, such as ``ServerDisconnectedError``; None where nothing did.
         request_id: what to quote to the service's support; None where no answer told one.
@@ -303,7 +303,7 @@ class UnknownSubmissionError(CometfluxError):
 
 
 class AnswerError(CometfluxError):
-    """An answer that nobody can read, or none in time, to a question that costs nothing."""
+    """A poll had no response in time, or an unreadable one. It costs nothing to poll again."""
 
     default_money = Money.ACCEPTED
 
@@ -321,7 +321,7 @@ class PredictionError(CometfluxError):
 
     @property
     def problem(self) -> str:
-        """Name the prediction and the reason, where the service gave one."""
+        """The prediction and the reason, if the service gave one."""
         words = self.prediction.error or ""
         reason = f": {words[:1000]}{'…' * (len(words) > 1000)}" if words else ""
         return f"prediction {self.prediction.id} {self.verdict}{reason}"
@@ -337,7 +337,7 @@ class PredictionFailedError(PredictionError):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same job may well succeed when bought again; False for moderation and the unknown."""
+        """Whether a retry of the same job may succeed; False for moderation and for unknown reasons."""
         words = (self.prediction.error or "").lower()
         return any(phrase in words for phrase in _TRANSIENT)
 
@@ -364,7 +364,7 @@ class PredictionExpiredError(PredictionError):
 
 
 class PatienceError(CometfluxError):
-    """The caller's patience ended before the prediction did; it goes on, and its id is known."""
+    """Patience ended before the prediction did. The prediction continues, and its id is known."""
 
     default_money = Money.ACCEPTED
 
@@ -372,8 +372,8 @@ class PatienceError(CometfluxError):
 class OutputError(CometfluxError):
     """An output could not be fetched or saved; the prediction is paid for and known.
 
-    ``is_transient`` tells whether fetching it again may help; ``path`` is the image where it is saved all the
-    same; ``is_disk`` tells that the disk or the object store refused it, as it would refuse the next.
+    ``is_transient`` says whether fetching it again may help, ``path`` is the image if it was saved after all, and
+    ``is_disk`` says that the disk or the object store refused it, as it would refuse the next.
     """
 
     default_money = Money.ACCEPTED
@@ -393,7 +393,7 @@ class OutputError(CometfluxError):
 
 
 class LimitError(CometfluxError):
-    """As many predictions are bought as ``max_predictions`` allows."""
+    """The limit ``max_predictions`` is reached."""
 
 
 class SessionStoppedError(CometfluxError):

@@ -75,8 +75,8 @@ def _to_public_name(app, env, node, content):
 _PLACES = (
     *("cometflux.errors", "cometflux.events", "cometflux.flux", "cometflux.testing"),
     *(
-        "cometflux.journal.record",
         "cometflux.journal.states",
+        "cometflux.journal.record",
         "cometflux.journal.attempts",
         "cometflux.journal.outcome",
     ),

@@ -84,6 +84,12 @@ def table(page, heading):
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
 
+@pytest.mark.parametrize("word", ["429", "concurrency", "img2img", "timeout", "cost", "retry"])
+def test_the_first_page_leads_from_a_search_word_to_a_page(word):
+    rows = table(ROOT / "docs" / "index.md", "I am looking for …")
+    assert [True] == ["](" in pages for words, pages in rows if word in words.split(", ")]
+
+
 def test_every_error_says_what_to_do():
     rows = {row[0].strip("`"): row[1:] for row in table(ROOT / "docs" / "errors.md", "What to do")}
     assert sorted(each.__name__ for each in ERRORS) == sorted(rows)

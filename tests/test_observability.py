@@ -127,7 +127,7 @@ async def test_what_outlasts_somebodys_patience_is_no_longer_counted_as_pending(
 async def test_each_job_has_one_span_that_ends_with_the_observer_shown(shown, canary_service, tmp_path):
     exporter = InMemorySpanExporter()
     shown["provider"].add_span_processor(SimpleSpanProcessor(exporter))
-    outcomes = await make_trouble(canary_service, shown["tell_both"], tmp_path)
+    outcomes = await make_trouble(canary_service, shown["observe_both"], tmp_path)
     finished = exporter.get_finished_spans()
     jobs = [span for span in finished if "cometflux.kind" in span.attributes]
     assert sorted((o.key, o.kind.value, o.prediction.id if o.prediction else "") for o in outcomes) == sorted(

@@ -102,7 +102,7 @@ class JobIdentities:
         return found is not None
 
     def release(self, tracked: TrackedJob) -> None:
-        """Let an identical job go on, because this one is over."""
+        """Let an identical job continue, because this one is over."""
         if tracked.over is not None and self._under_way.get(tracked.record.identity) is tracked:
             del self._under_way[tracked.record.identity]
             tracked.over.set()

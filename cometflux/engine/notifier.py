@@ -76,7 +76,7 @@ class Notifier:
             )
 
     def throttled(self, seconds: float | None) -> None:
-        """Report a pause of all requests; None if it is no new one."""
+        """Report a pause of all requests; None if it is not a new one."""
         if self.is_on and seconds is not None:
             self._report(Throttled(seconds=seconds))
 

@@ -76,10 +76,10 @@ class JobRunner:
     # ── to the service ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def start(self, tracked: TrackedJob, count: Callable[[str], int]) -> None:
-        """Set a drawn job on its way; return when it has its slot, or needs none.
+        """Start a drawn job; return when it has its slot, or does not need one.
 
-        *count* counts the jobs that ask for the same, in the order of drawing, so that they are told apart alike in
-        every run.
+        *count* counts the jobs with the same fingerprint, in the order of drawing, so that every run distinguishes them
+        in the same way.
         """
         if not tracked.is_claimed and not await self._identify(tracked, count):
             return
@@ -113,7 +113,7 @@ class JobRunner:
         tracked.task.add_done_callback(lambda task: self._end_if_cancelled(task, tracked))
 
     def give_up(self, tracked: TrackedJob) -> None:
-        """Stop a job that was not submitted, and submit nothing more for it; whatever has left goes on."""
+        """Stop a job that was not submitted, and submit nothing more for it. A submission that has left continues."""
         tracked.is_given_up = True
         # A job that is not claimed may be paid for already, and about an unknown one somebody is deciding.
         is_open = tracked.is_in_flight or tracked.is_unknown or tracked.prediction is not None
@@ -335,7 +335,7 @@ class JobRunner:
 
 
 def _earlier_attempt(record: LiveRecord) -> JobRecord | None:
-    """Return the record as its last paid attempt left it; None if there is none."""
+    """Return the record after its last paid attempt; None if there is none."""
     if record.state is State.PLANNED and record.earlier:
         return record.snapshot().back_to_previous_attempt()
     is_paid = record.state is State.ENDED and record.kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN)

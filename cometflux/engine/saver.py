@@ -23,10 +23,10 @@ class Saver:
     """Fetches and writes outputs, which the service keeps for about an hour.
 
     Args:
-        client: fetches.
-        policy: how often, where the fault may pass.
-        retries: what all repetitions of the session may amount to; None for any number.
-        embeds: whether each image is to hold its record itself.
+        client: fetches the outputs.
+        policy: how often to retry a transient fault.
+        retries: the retry budget of the session; None for no limit.
+        embeds: whether each image holds its record itself.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Saver:
         is_named: bool = False,
         attempts: list[Attempt] | None = None,
     ) -> tuple[tuple[Image, ...], OutputError | None]:
-        """Save what can be saved; return the files, and the first error where some are missing.
+        """Save the outputs that can be saved; return the files, and the first error if some are missing.
 
-        What an earlier run saved of the prediction is not fetched again. *is_named* tells that a caller chose *stem*.
-        Each download is recorded in *attempts*; None if no observer listens.
+        An image that an earlier run saved is not fetched again. *is_named* says that the caller chose *stem*. Each
+        download is recorded in *attempts*; None if no observer listens.
         """
         if not prediction.output:
             return (), OutputError("there is no output to save", prediction_id=prediction.id)

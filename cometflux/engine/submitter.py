@@ -45,7 +45,7 @@ _log = logging.getLogger("cometflux")
 MOST_POSTS = 100
 """Submissions in flight at most."""
 _CONFIRM_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""When to query an id that stands in a torn response: seconds from one query to the next."""
+"""Seconds from one query to the next of an id that a torn response showed."""
 
 
 class Submitter:
@@ -112,38 +112,12 @@ class Submitter:
                     return found
 
     async def _post(self, tracked: TrackedJob, request: Request, input_size: int) -> Prediction:
+        """Go the way of one submission; whatever happens, the ticket is given back here and nowhere else."""
         if self._saver.is_behind:
             await self._saver.caught_up()
-        ticket = await self._prepare(tracked, request, input_size)
-        ending: Ending = "other"
-        retry_after: float | None = None
-        try:
-            if isinstance(tracked.last_error, ConnectError):
-                self._tracker.report_retry(tracked, tracked.last_error)
-            tracked.last_error = None
-            number = self._breaker.number()
-            try:
-                prediction = await timed("submit", self._client.submit(request), tracked.attempts)
-            except Exception as raised:
-                error = _as_said(raised)
-                confirmed = await self._look_into(tracked, error)
-                if confirmed is None:
-                    if isinstance(error, RateLimitError):
-                        ending, retry_after = "refused", error.retry_after
-                    self._close(tracked, error)
-                    self._learn(error, number)
-                    if error is raised:
-                        raise
-                    raise error from raised
-                prediction = confirmed
-            ending = "accepted"
-            return prediction
-        finally:
-            self._limiter.report(ticket, ending, retry_after)
-
-    async def _prepare(self, tracked: TrackedJob, request: Request, input_size: int) -> Ticket:
-        """Do all that has to be done before a submission may leave. If it fails or is cancelled, undo it."""
         ticket: Ticket | None = None
+        ending: Ending = "unused"
+        retry_after: float | None = None
         try:
             # Before the ticket: a pause that begins meanwhile is waited for by all.
             await self._tracker.reserve(tracked)
@@ -152,14 +126,39 @@ class Submitter:
             await self._tracker.begin(tracked, request.body or b"", input_size)
             # The disk may have taken its time, and nothing has left yet.
             self._check_wanted(tracked)
-            return ticket
+            ending = "other"
+            prediction = await self._exchange(tracked, request)
+            ending = "accepted"
+            return prediction
         except BaseException as error:
-            if ticket is not None:
-                self._limiter.report(ticket, "unused")
-            self._tracker.withdraw(tracked, None)
-            if isinstance(error, LimitError):
-                self._latch.stop(error)
+            if ending == "unused":
+                self._tracker.withdraw(tracked, None)
+                if isinstance(error, LimitError):
+                    self._latch.stop(error)
+            elif isinstance(error, RateLimitError):
+                ending, retry_after = "refused", error.retry_after
             raise
+        finally:
+            if ticket is not None:
+                self._limiter.report(ticket, ending, retry_after)
+
+    async def _exchange(self, tracked: TrackedJob, request: Request) -> Prediction:
+        """Send the POST and read its response. The intent is durable; nothing may come between it and this."""
+        if isinstance(tracked.last_error, ConnectError):
+            self._tracker.report_retry(tracked, tracked.last_error)
+        tracked.last_error = None
+        number = self._breaker.number()
+        try:
+            return await timed("submit", self._client.submit(request), tracked.attempts)
+        except Exception as raised:
+            error = _as_said(raised)
+            if (confirmed := await self._look_into(tracked, error)) is not None:
+                return confirmed
+            self._close(tracked, error)
+            self._learn(error, number)
+            if error is raised:
+                raise
+            raise error from raised
 
     def _check_wanted(self, tracked: TrackedJob) -> None:
         self._latch.check()
@@ -167,7 +166,7 @@ class Submitter:
             raise CometfluxError("the caller gave the job up")
 
     async def _look_into(self, tracked: TrackedJob, error: CometfluxError) -> Prediction | None:
-        """Query the id in a torn response; what is known of it is written before, whatever follows."""
+        """Query the id in a torn response. The id is written to the journal first."""
         if isinstance(error, UnknownSubmissionError):
             await self._tracker.suspect(tracked, error)
         return await self.confirm(error, tracked.record.input_size)

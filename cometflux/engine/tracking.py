@@ -31,7 +31,7 @@ _log = logging.getLogger("cometflux")
 
 
 class JobTracker:
-    """Keeps the jobs on their way one by one, and those that ended by number only.
+    """Keeps the jobs that are not over one by one, and the others by number only.
 
     Args:
         journal: where every transition is written.
@@ -147,7 +147,7 @@ class JobTracker:
         self._notifier.retried(tracked, error)
 
     async def accept(self, tracked: TrackedJob, prediction: Prediction) -> None:
-        """Write a prediction's id. If the disk refuses, the prediction goes on all the same."""
+        """Write a prediction's id. If the disk refuses, the prediction is still polled and saved."""
         # First, so that a cancellation at any later moment finds the id.
         tracked.prediction = prediction
         self._limit.settle(tracked, is_bought=True)

@@ -10,16 +10,16 @@ from cometflux.jobs import Job
 from cometflux.number_checks import check_count
 
 OnUnknown = Literal["hold", "resend"] | Callable[[Job, UnknownSubmissionError], Awaitable[str]]
-"""What to do about a submission of unknown fate: leave it, send it again, or ask an async function.
+"""What to do about an unknown submission: hold it, resend it, or call an async function.
 
-The function is given the job and the error, and returns ``hold``, ``resend``, or the id of the prediction that the
+The function gets the job and the error, and returns ``hold``, ``resend``, or the id of the prediction that the
 submission turned out to be.
 """
 
 
 @attrs.frozen
 class UnknownPolicy:
-    """What is done about submissions of unknown fate; each one that is sent again may be paid for twice."""
+    """The caller's choice about unknown submissions. Each one that is sent again may be paid for twice."""
 
     choice: OnUnknown = "hold"
     most: int | None = None

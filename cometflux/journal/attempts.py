@@ -67,7 +67,7 @@ class Attempt:
     kind: OutcomeKind
     prediction_id: str | None = None
     prediction: Prediction | None = None
-    """The service's last answer about one that failed."""
+    """The service's last response about it, if it failed."""
     evidence: Evidence | None = None
 
 

@@ -29,11 +29,11 @@ class _Order(NamedTuple):
 
 
 class BackgroundWriter:
-    """Writes and reads a journal for the tasks of one loop, in the order in which they ask. It is a `JournalBackend`.
+    """Writes and reads a journal for the tasks of one loop, in the order of their calls. It is a `JournalBackend`.
 
     Args:
         writer: the journal; opened here, and closed here.
-        on_fault: told of each write that failed.
+        on_fault: called with the error of each write that failed.
     """
 
     keeps = True
@@ -45,7 +45,7 @@ class BackgroundWriter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._orders: list[_Order] = []
         self._refused: dict[str, JobRecord] = {}
-        """What the disk did not take, by job; touched by the journal's thread only."""
+        """Records that the disk refused, by job; used by the journal's thread only."""
         self._claimed: set[int] | None = None
         """Marks of the jobs claimed, while they are few and the journal was empty before; else None."""
         self._is_open = False

@@ -1,4 +1,4 @@
-"""Where a session keeps its jobs: the interface of a journal, and the one that keeps nothing."""
+"""The interface of a journal, and the journal of a session that keeps none."""
 
 from collections.abc import Awaitable, Generator
 from typing import Protocol

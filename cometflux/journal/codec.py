@@ -1,4 +1,4 @@
-"""Jobs as texts of the journal: what a job asks for, which never changes, and how far it has come."""
+"""Converts a job to the journal's text and back: its plan, which never changes, and its progress."""
 
 import contextlib
 import functools
@@ -21,7 +21,7 @@ from cometflux.protocol import converter, decoding, encoding
 
 
 def dump_plan(record: JobRecord) -> str:
-    """Write what a job asks for, which never changes, for the journal. Files stand as their paths, bytes as digests."""
+    """Convert the plan of a job, which never changes. Files become their paths, bytes their digests."""
     plan = {
         "key": record.key,
         "model": record.model,

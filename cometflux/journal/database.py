@@ -135,7 +135,7 @@ def read_header(database: sqlite3.Connection) -> JournalHeader:
     """Read the header, also that of an older version.
 
     Raises:
-        ValueError: it is not what was written.
+        ValueError: it was changed.
     """
     found = database.execute(_HEADERS[_version(database)]).fetchall()
     if len(found) != 1:

@@ -1,11 +1,11 @@
-"""The kernel's lock on a file beside the journal, which also notes the serial number of the last change.
+"""The kernel's lock on a file next to the journal. The file also holds the serial number of the last change.
 
 The number is written after the commit. So the journal is at least as new as the lock file, whenever the process is
 killed. If it is older, an older copy was put back or the log was lost, and the journal is refused.
 
-The lock is `flock`: it ends with its process, however that ends, and unlike a POSIX lock it also keeps a second opener
-in the same process out, and does not disturb those that SQLite takes on the database. A process that is forked off
-lets go of it at once, so it does not keep the journal when its parent has gone.
+The lock is `flock`: it ends with its process. Unlike a POSIX lock it also keeps a second opener in the same process
+out, and does not disturb SQLite's own locks on the database. A forked process releases it at once, so it does not keep
+the journal after its parent has ended.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _PATIENCE = 5.0
 
 
 class LockFile(NamedTuple):
-    """What the lock file tells of its journal."""
+    """The content of the lock file."""
 
     journal: str = _NO_JOURNAL
     """The journal's own name; zeros while it is not known."""
@@ -44,12 +44,12 @@ class LockFile(NamedTuple):
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing is known of the journal, as where the file was not there."""
+        """Whether nothing is known of the journal, for example because there was no lock file."""
         return self.journal == _NO_JOURNAL
 
     @classmethod
     def read(cls, journal: Path) -> Self:
-        """Return the note beside *journal*, blank where there is none.
+        """Return the content of the lock file of *journal*; blank if there is none.
 
         Raises:
             JournalError: it is damaged.
@@ -80,7 +80,7 @@ class LockFile(NamedTuple):
         )
 
     def to_text(self) -> bytes:
-        """Lay it out as it stands in the file: always of one length, so that it is replaced in place."""
+        """Return the content as bytes, always of one length, so that it is replaced in place."""
         counts = f"changes {self.serial:012d} jobs {0:012d} process {self.process:010d}"
         return _signed(f"journal {self.journal} {counts}".encode())
 
@@ -90,11 +90,11 @@ def _signed(text: bytes) -> bytes:
 
 
 class Lock:
-    """The right to write a journal, taken when this is made; `note` is what the file told before.
+    """The right to write a journal, taken when this is made; `note` is the content that the file had before.
 
     Raises:
         JournalLockedError: another process, or another session of this one, has it.
-        JournalError: what the file tells is damaged.
+        JournalError: the content is damaged.
         OSError: the file can neither be made nor opened.
     """
 
@@ -173,7 +173,7 @@ class Lock:
 
 
 def locate(journal: Path) -> Path:
-    """Return where the lock of a journal is: one for one database, whatever links lead there."""
+    """Return the path of a journal's lock: one for one database, whatever links lead to it."""
     path = Path(os.path.realpath(journal))
     return path.with_suffix(".lock") if path.suffix == ".sqlite3" else path.with_name(f"{path.name}.lock")
 

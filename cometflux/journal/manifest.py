@@ -1,6 +1,6 @@
-"""All jobs of a folder as one file of JSON lines: what was asked for, what came of it, and which files show it.
+"""Writes all jobs of a folder as one file of JSON lines: the input, the outcome and the images of each.
 
-Made from the journal, so that jobs of earlier runs, and those that came to nothing, are in it as what they are.
+It is made from the journal, so it also has the jobs of earlier runs and those without an image.
 """
 
 import re
@@ -22,18 +22,18 @@ from cometflux.provenance.portable import portable_input
 from cometflux.storage.atomic import sync_file, temporary_path
 
 FILE_NAME = "manifest.jsonl"
-"""What the manifest of a folder is called."""
+"""The file name of a manifest."""
 _SEED = re.compile(r"\bseed\b\D{0,3}(\d{1,20})\b", re.IGNORECASE)
 
 
 def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Path:
     """Write ``manifest.jsonl`` in *folder*, a line for each job in their order, and return its path. Blocks.
 
-    It takes the place of an older one when it is whole, and not before.
+    It replaces an older one when it is whole, and not before.
 
     Args:
-        folder: where the images are.
-        journal: the journal, or the folder that it is in; None where that is *folder*.
+        folder: the folder of the images.
+        journal: the journal, or its folder; None if that is *folder*.
 
     Raises:
         ConfigError: there is no journal, or the manifest cannot be written.
@@ -50,9 +50,9 @@ def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Pat
 
 
 def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[str, Any]:
-    """Tell of one job: what ``--json`` tells, and what makes a data set of it. Blocks: *folder* may be looked into.
+    """Return the line of one job: as ``--json`` prints it and as a dataset needs it. May read *folder*; blocks.
 
-    Where the pictures are in an object store, *place* is its URL, and with it they are named.
+    If the images are in an object store, *place* is its URL, and the images are named by their URLs.
     """
     job = plan.job_of_record(record).job
     outcome = outcome_of(record, place)
@@ -86,7 +86,7 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
 
 
 def expected(job: Job) -> int | None:
-    """Return how many images were asked for; None where nobody knows, the model being none of those known here."""
+    """Return how many images were requested; None if the model is not one of those known here."""
     asked = job.input.get("num_outputs")
     if isinstance(asked, int) and not isinstance(asked, bool):
         return asked
@@ -94,7 +94,7 @@ def expected(job: Job) -> int | None:
 
 
 def _seed(record: JobRecord, folder: Path) -> int | None:
-    """Return the seed that was given, else the one that the model said it had taken."""
+    """Return the seed of the input, else the seed in the model's logs."""
     given = record.input.get("seed")
     if given is not None or not record.files:
         return given if isinstance(given, int) else None
@@ -120,7 +120,7 @@ def _replace(path: Path, lines: Iterator[dict[str, Any]]) -> Path:
 
 
 _Place = tuple[int, int, int]
-"""Of a line: the job's index, where it begins, and how long it is."""
+"""A line's job index, its offset and its length in bytes."""
 
 
 def _write(path: Path, lines: Iterator[dict[str, Any]]) -> Iterator[_Place]:

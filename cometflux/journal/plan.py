@@ -10,10 +10,10 @@ from cometflux.protocol import encoding
 
 
 def plan_jobs(jobs: Iterable[Job]) -> Iterator[JobRecord]:
-    """Make a record of each job, in their order. Reads the files that they name; blocks.
+    """Make a record of each job, in their order. Reads the files in their inputs; blocks.
 
     Raises:
-        InputError: a file cannot be read, or is no image.
+        InputError: a file cannot be read, or is not an image.
     """
     known = reference_files.Descriptions()
     alike: Counter[str] = Counter()

@@ -16,18 +16,18 @@ from cometflux.journal.rows import COLUMNS, PAGE, to_record
 from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, visible_name
 
 FILE_NAME = "journal.sqlite3"
-"""What the journal is called where a folder is given."""
+"""The file name of a journal in a folder."""
 _SELECT = f"SELECT number, {COLUMNS} FROM jobs"  # noqa: S608
 
 
 def locate(path: str | Path) -> Path:
-    """Return where a journal is: *path* itself, or a file in it where it is a folder.
+    """Return the path of a journal: *path* itself, or a file in it if it is a folder.
 
-    What does not exist yet is a file where its name has an ending, such as ``.sqlite3``, and else a folder.
+    A path that does not exist yet is a file if its name has an ending, such as ``.sqlite3``, else a folder.
 
     Raises:
-        ConfigError: it is no path.
-        JournalError: what is there may not be looked at.
+        ConfigError: it is not a path.
+        JournalError: there is no permission to look at it.
     """
     if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path) or not _can_be(path):
         shown = str(path) if isinstance(path, Path) else path
@@ -50,10 +50,10 @@ def _can_be(path: str | Path) -> bool:
 
 
 class Journal:
-    """A journal to be read, also while a batch writes it. Use it with ``with``, or `close` it.
+    """Reads a journal, also while a batch writes it. Use it with ``with``, or `close` it.
 
     Args:
-        path: the journal's file, or the folder that it is in.
+        path: the journal's file, or its folder.
 
     Raises:
         ConfigError: there is no journal.
@@ -98,12 +98,12 @@ class Journal:
 
     @property
     def base_url(self) -> str | None:
-        """Which service its predictions are at; None where nothing was written yet."""
+        """The base URL of the service that has its predictions; None if nothing was written yet."""
         return self._read_header().base_url
 
     @property
     def place(self) -> str | None:
-        """To which place in an object store its images go, as a URL; None where they go to its own folder."""
+        """The URL of its images' place in an object store; None if they are in its own folder."""
         return self._read_header().place
 
     @property
@@ -116,11 +116,11 @@ class Journal:
             return read_header(self._database)
 
     def status(self) -> dict[str, int]:
-        """Count the jobs: ``planned``, and where they stand; the parts always add up to it.
+        """Count the jobs: ``planned``, and each state; the states always add up to it.
 
-        ``saved``, ``unsaved`` (succeeded, images not on the disk), ``failed``, ``canceled``, ``expired``,
-        ``detached``, ``not_sent``, ``rejected``, ``unknown``, ``pending`` (at the service, or on its way there) and
-        ``waiting`` (nothing of it has been sent).
+        The states are ``saved``, ``unsaved`` (succeeded, images not on disk), ``failed``, ``canceled``, ``expired``,
+        ``detached``, ``not_sent``, ``rejected``, ``unknown``, ``pending`` (at the service, or in flight) and
+        ``waiting`` (nothing of it was sent).
         """
         is_running = self.is_running
         with translating_errors(self.path):
@@ -151,9 +151,9 @@ class Journal:
                     yield record
 
     def changes(self, since: int = 0) -> Iterator[JobRecord]:
-        """Yield the jobs that were written after the first *since* changes, also those that are planned no longer.
+        """Yield the jobs written after the first *since* changes, including those that are planned no longer.
 
-        Read `serial` before, to go on from there the next time: what is written meanwhile is then yielded again.
+        Read `serial` first, and continue from it the next time. A job written meanwhile is then yielded again.
         """
         query = f"{_SELECT} WHERE number > ? AND serial > ? ORDER BY number LIMIT {PAGE}"
         last = 0
@@ -167,7 +167,7 @@ class Journal:
             yield from records
 
     def _read_page(self, last: int) -> list[tuple[Any, ...]]:
-        """Read the rows behind the one with the number *last*."""
+        """Read the rows after the one with the number *last*."""
         query = f"{_SELECT} WHERE number > ? ORDER BY number LIMIT {PAGE}"
         with translating_errors(self.path):
             page = self._database.execute(query, (last,)).fetchall()

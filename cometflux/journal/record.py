@@ -23,7 +23,7 @@ from cometflux.predictions import Prediction, Status
 
 @attrs.frozen(kw_only=True)
 class JobRecord:
-    """One job: what it asks for, and how far it is. A transition returns a new record."""
+    """The input of one job, and its state. A transition returns a new record."""
 
     identity: str
     """The name by which a later run finds this job; see `identify`."""
@@ -34,7 +34,7 @@ class JobRecord:
     input: Mapping[str, Any]
     """The job's input, with files and bytes as ``notation.dump_plan`` writes them."""
     fingerprint: str
-    """What the job asks for, as a digest."""
+    """Digest of the job's model and input."""
 
     state: State = State.PLANNED
     kind: OutcomeKind | None = None
@@ -72,7 +72,7 @@ class JobRecord:
 
     @property
     def state_name(self) -> str:
-        """The name of its state: one of `STATE_NAMES`, or `SENDING`, or `DROPPED`."""
+        """The name of its state: one of `STATE_NAMES`, or ``sending``, or ``dropped``."""
         match self.state:
             case State.PLANNED:
                 return DROPPED if self.is_dropped else "waiting"
@@ -94,7 +94,7 @@ class JobRecord:
         return len(self.earlier) + (not is_free)
 
     def next_step(self, retry_failed: int = 0) -> NextStep:
-        """Return what a later process must do with this job; buy one that failed again up to *retry_failed* times."""
+        """Return the next step of a later process. A failed job is submitted again up to *retry_failed* times."""
         match self.state:
             case State.PLANNED:
                 return NextStep.SUBMIT
@@ -124,13 +124,13 @@ class JobRecord:
         return sum(each.kind is OutcomeKind.UNKNOWN for each in self.earlier) + (self.kind is OutcomeKind.UNKNOWN)
 
     def may_retry_failed(self, retry_failed: int) -> bool:
-        """Whether to buy the job again after its prediction failed for a transient reason."""
+        """Whether to submit the job again after its prediction failed for a transient reason."""
         is_transient = self.prediction is not None and PredictionFailedError(self.prediction).is_transient
         return self.kind is OutcomeKind.FAILED and is_transient and self.failures < retry_failed
 
     @property
     def last_prediction(self) -> Prediction:
-        """The service's last answer; if there is none, a prediction of which only the id is known."""
+        """The service's last response; if there is none, a prediction of which only the id is known."""
         assert self.prediction_id is not None
         return self.prediction or Prediction(id=self.prediction_id, status=Status.UNRECOGNIZED, model=self.model)
 
@@ -187,7 +187,7 @@ class JobRecord:
         return self._with(state=State.ACCEPTED, kind=None, answered=now, prediction_id=prediction.id, evidence=None)
 
     def ended(self, kind: OutcomeKind, prediction: Prediction | None, error: CometfluxError | None) -> Self:
-        """Note how it ended. A detached prediction goes on at the service, so it is not over."""
+        """Note how it ended. A detached prediction continues at the service, so it is not over."""
         if kind is OutcomeKind.DETACHED:
             known = self.prediction_id or (prediction.id if prediction else None)
             return self._with(
@@ -277,8 +277,8 @@ class JobRecord:
 
 
 def identify(key: str | None, fingerprint: str, occurrence: int) -> str:
-    """Name a job so that a later run knows it again: by the caller's key, else by what it asks for.
+    """Name a job so that a later run knows it again: by the caller's key, else by its fingerprint.
 
-    *occurrence* tells jobs apart that ask for the same in one batch: it is 1 for the first of them that is drawn.
+    *occurrence* distinguishes jobs of one batch with the same fingerprint: it is 1 for the first one drawn.
     """
     return f"job:{fingerprint}:{occurrence}" if key is None else f"key:{key}"

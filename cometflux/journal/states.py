@@ -20,11 +20,11 @@ class NextStep(StrEnum):
     """The next step for a job in a later process, or in a later batch."""
 
     SUBMIT = "submit"
-    """Submit it: it was not bought, or is to be bought again."""
+    """Submit it, for the first time or again."""
     DECIDE = "decide"
     """Let the caller decide: it is unknown whether its submission was accepted."""
     POLL = "poll"
-    """Poll its prediction, which is bought and not known to be over."""
+    """Poll its prediction, which is paid for and not known to be over."""
     SAVE = "save"
     """Save its images, some of which may be missing; it succeeded."""
     REPORT = "report"

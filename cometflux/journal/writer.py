@@ -38,8 +38,8 @@ class JournalWriter:
     """Writes a journal. Blocks; a session calls it in a thread of its own.
 
     Args:
-        path: the journal's file, made where it is missing, or the folder that it is in.
-        account: whose predictions it holds; None to leave that unchecked.
+        path: the journal's file, created if it is missing, or its folder.
+        account: the account of its predictions; None to leave that unchecked.
         connect: opens the database, as `sqlite3.connect` does.
     """
 
@@ -168,11 +168,11 @@ class JournalWriter:
             raise
 
     def commit(self, added: Sequence[JobRecord], changed: Sequence[JobRecord] = ()) -> None:
-        """Write records, and return when they are on the disk: all of them, or none.
+        """Write records, all of them or none, and return when they are on disk.
 
         Args:
-            added: those that may not be in the journal yet.
-            changed: those that are; what they ask for is not written again.
+            added: records that may not be in the journal yet.
+            changed: records that are in it; their plans are not written again.
 
         Raises:
             JournalError: the disk refused.
@@ -181,7 +181,7 @@ class JournalWriter:
             rows.write(database, added, changed)
 
     def conflicts(self, records: Iterable[JobRecord]) -> list[JobRecord]:
-        """Return those of *records* whose identity stands in the journal for something else: a key used twice.
+        """Return those of *records* whose identity the journal has with another input: a key used twice.
 
         Raises:
             JournalError: it cannot be read.
@@ -254,7 +254,7 @@ class JournalWriter:
             self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Leave one complete file behind, and let others in. In a process that was forked off it does nothing."""
+        """Close the database as one complete file, and release the lock. In a forked process it does nothing."""
         if self._database is None or self._lock is None or self._process != os.getpid():
             return
         try:

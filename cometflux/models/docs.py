@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+import cometflux.models.flux  # noqa: F401 - it registers the models
 from cometflux.models.kinds import ParameterKind
 from cometflux.models.model import MODELS, Flux, parameters
 

@@ -1,13 +1,13 @@
-"""How many requests a second the service takes, learned from what it refuses. Time is a parameter.
+"""The number of requests per second that the service accepts, learned from its refusals. Time is a parameter.
 
-A limiter is a bucket: so many requests at once, and so many more a second. At each refusal it is empty, so what was let
-through from one refusal to the next tells its rate, apart from what had gathered in between. That lies between two
-figures: *low*, what came through over the whole time, the pause included, and *high*, what came through while requests
-left at a rate above *low*.
+A limiter is a token bucket: a burst at once, then a fixed rate. It is empty at each refusal, so the requests accepted
+between two refusals measure its rate, apart from the tokens that gathered meanwhile. The rate lies between two figures:
+*low*, the accepted requests over the whole time, the pause included, and *high*, those accepted while requests left at
+a rate above *low*.
 
-So a first refusal begins a `Doubling`, which doubles from what was accepted until the second one. Then the rate is held
-as CUBIC does (RFC 9438; so do the AWS SDKs): it rises from *low*, ever slower, to a plateau between the two, takes as
-long for it as a dozen such pauses, and then rises ever faster, in case the limit has risen.
+A first refusal starts a `Doubling` from the accepted rate, until the second refusal. Then the rate follows CUBIC (RFC
+9438, as in the AWS SDKs): it rises from *low*, ever slower, to a plateau between the two figures, for the length of a
+dozen pauses, and then ever faster, in case the limit has risen.
 """
 
 import math
@@ -15,23 +15,23 @@ from collections import deque
 from typing import NamedTuple
 
 SLOWEST = 1 / 60
-"""The fewest requests a second: nothing would be learned from fewer."""
+"""Lowest rate, in requests per second: a lower one would teach nothing."""
 _DOUBLES_IN = 0.5
-"""Seconds in which a search doubles the rate, or two round trips where those take longer."""
+"""Seconds in which `Doubling` doubles the rate, or two round trips if those take longer."""
 _FEW = 5
-"""So few requests let through measure no rate."""
+"""Fewer accepted requests do not measure a rate."""
 _PAUSES = 12.0
-"""A hold is so many pauses long, so that pauses take less than a tenth of the time; a quarter longer once confirmed."""
+"""Length of a hold, in pauses, so that pauses take less than a tenth of the time; a quarter longer once confirmed."""
 _CONFIRMED = 1.25
 _SHORTEST_HOLD, _LONGEST_HOLD = 4.0, 60.0
 _RISE = 4.0
-"""Seconds behind a plateau in which the cubic doubles the rate."""
+"""Seconds after a plateau in which the cubic doubles the rate."""
 _LEAP = 2.5
-"""Seconds behind a plateau from which the rate doubles each second: not refused so far, so the limit has risen."""
+"""Seconds after a plateau from which the rate doubles each second: with no refusal so far, the limit has risen."""
 _LONE = 8
-"""One refusal among so many that were let through was not for their speed."""
+"""A single refusal among so many accepted requests was not for their speed."""
 _TELLING = 1.0
-"""What came through in fewer seconds does not tell the most that the limiter's rate may be."""
+"""Requests accepted in fewer seconds do not bound the limiter's rate from above."""
 _REMEMBERED = 1024
 
 
@@ -58,7 +58,7 @@ class CubicHold(NamedTuple):
     low: float
     high: float
     seconds: float
-    """Until the plateau is reached, and its end."""
+    """Seconds until the end of the plateau."""
 
     def at(self, age: float) -> float:
         """Return the rate at that age."""
@@ -74,13 +74,13 @@ class CubicHold(NamedTuple):
 
 
 class AdaptiveRate:
-    """The rate at which requests may leave; any, until one was refused."""
+    """The rate at which requests may leave. It is unlimited until one was refused."""
 
     def __init__(self) -> None:
         self.curve: Doubling | CubicHold | None = None
-        """How the rate goes; None while nothing is known of a limit."""
+        """The course of the rate; None while no limit is known."""
         self.began = 0.0
-        """When it began to go so: at the end of the last pause."""
+        """Start of the curve: the end of the last pause."""
         self.last = -math.inf
         """When the last request left."""
         self._left: deque[float] = deque(maxlen=_REMEMBERED)

@@ -2,7 +2,7 @@
 
 
 class CircuitBreaker:
-    """Trips when one submission after another ends in no proof: then something is broken that money cannot mend.
+    """Trips when one submission after another is unknown: then something is broken, and more submissions cost money.
 
     In a row means in the order of sending: among many in flight, lost ones may be noticed before answered ones.
     """
@@ -19,7 +19,7 @@ class CircuitBreaker:
         return self._sent
 
     def unknown(self, number: int, now: float) -> bool:
-        """Note that a submission is of unknown fate; tell whether there were too many in a row within the time."""
+        """Note that a submission is unknown; return whether there were too many in a row within the time."""
         self._unknowns = {each: at for each, at in self._unknowns.items() if now - at <= self._seconds}
         self._unknowns[number] = now
         first = last = number

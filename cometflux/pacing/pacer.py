@@ -16,25 +16,25 @@ LONGEST_OWN_PAUSE = 30.0
 FIRST_WINDOW = 10
 """So many requests may be under way at first, and after each pause."""
 _PATIENCE = 1.0
-"""Seconds after which twice as many may be under way, where none is answered and none refused."""
+"""Seconds after which twice as many may be in flight if none got a response and none was refused."""
 _SLOWEST, _FASTEST = 1e-6, 1e9
 _LATE = 0.05
-"""A request that leaves later than it might, by so many seconds, does not make those behind it later."""
+"""A request that leaves so many seconds later than it might does not delay the next ones."""
 
 
 class Pacer:
     """When the next request may leave: a window, a pause for all, and a rate that is learned or known.
 
-    Nothing holds a request back until the service refuses one, but the window: 10 under way at first, one more with
-    each success. So the first herd that meets an unknown limit is a small one. One refusal then stops all. After the
-    pause they leave one by one, at the rate that `rates` has learned.
+    Until the service refuses a request, only the window holds requests back: 10 in flight at first, one more with each
+    success. So the first burst that meets an unknown limit is small. One refusal then pauses all. After the pause they
+    leave one by one, at the rate that `AdaptiveRate` has learned.
 
-    A limit that is known is kept from the start: no minute, wherever it begins, holds more. A sixtieth of it may leave
-    at once, to make up for what left late; the rest is spaced evenly.
+    A known limit holds from the start, over any sliding 60-second window. A sixtieth of it may leave at once, to make
+    up for late requests; the rest is spaced evenly.
 
     Args:
-        most: how many requests may be under way.
-        per_minute: how many may leave within a minute; None where that is not known.
+        most: how many requests may be in flight.
+        per_minute: how many may leave within a minute; None if that is not known.
     """
 
     def __init__(self, most: int, per_minute: float | None = None) -> None:
@@ -118,7 +118,7 @@ class Pacer:
         return self._resume
 
     def accepted(self, sent: float) -> None:
-        """Note that a request that left at *sent* was let through; before a pause, it tells nothing of what follows."""
+        """Note that a request that left at *sent* was accepted. If it left before a pause, it teaches nothing."""
         if sent <= self._paused_at:
             return
         self._pauses = 0
@@ -129,8 +129,8 @@ class Pacer:
         """Pause because a request that left at *sent* was refused.
 
         Returns:
-            The length of the pause in seconds; None where it is no new one: refusals of requests that had left before
-            a pause began belong to it.
+            The length of the pause in seconds; None if it is not a new one: refusals of requests that left before a
+            pause began belong to it.
         """
         now = self._keep_up(now)
         # In this order, for *sent* may be no number.
@@ -170,10 +170,10 @@ class Pacer:
             self.mate.hold(until, now)
 
     def heed_quota(self, remaining: float, reset: float, now: float) -> None:
-        """Heed an answer that tells how many requests remain, and in how many seconds there are more again."""
+        """Slow down by a response that says how many requests remain, and in how many seconds there are more."""
         now = self._keep_up(now)
         resets = now + _bounded(reset)
-        # Answers overtake one another, so of those to one window the lowest figure counts.
+        # Responses overtake one another, so the lowest figure of one window counts.
         self._remaining = remaining if resets > self._resets + 1 else min(self._remaining, remaining)
         self._resets = max(self._resets, resets)
         if self._remaining <= self._under_way:
@@ -182,14 +182,14 @@ class Pacer:
             self._is_free = False
 
     def _widens(self, now: float) -> bool:
-        """Let more be under way where nothing is answered for a while: then it is not speed that is the matter."""
+        """Let more be in flight if no response came for a while: then speed is not the problem."""
         if now < self._grows or self._window >= self._most:
             return False
         self._window, self._grows = min(2 * self._window, self._most), now + _PATIENCE
         return self._under_way < self._window
 
     def _mark(self, now: float) -> None:
-        """Tell apart what has left so far from what leaves later."""
+        """Remember which requests have left so far."""
         self._paused_at = self._rate.last = max(self._rate.last, now)
 
     def _wait_until(self, moment: float) -> None:
@@ -197,7 +197,7 @@ class Pacer:
         self._next = max(self._next, self._resume)
 
     def _keep_up(self, now: float) -> float:
-        """Follow the clock, also where it was set back: what was to be waited for is still to be waited for."""
+        """Follow the clock. If it was set back, keep the remaining waiting times."""
         if not math.isfinite(now):
             self._now = max(self._now, -1e9)
             return self._now

@@ -36,9 +36,9 @@ _wait = seconds_up_to(3600)
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How to repeat what is free of risk: questions, downloads, and submissions that provably never left.
+    """How to retry without risk: polls, downloads, and submissions that provably never left.
 
-    A refusal for going too fast (429) is no failure and uses up no try: the whole session pauses, then goes on.
+    A 429 is not a failure and uses up no try: the whole session pauses, then continues.
     """
 
     tries: int = attrs.field(default=5, validator=count_from(1))
@@ -87,15 +87,15 @@ def retrying(
     *,
     is_patient: bool = True,
 ) -> Callable[P, Awaitable[R]]:
-    """Repeat *call* as *policy* says while it raises errors that *may_retry* approves of; then let the error out.
+    """Retry *call* by *policy* while it raises errors that *may_retry* accepts; then raise the last error.
 
-    Repetitions of a session stay within max(10, a tenth of the first tries) a minute, so that a service in trouble is
-    not asked several times as often. What is offered again after a 429 comes as a first try: the pacer governs it.
+    The retries of a session stay within max(10, a tenth of the first tries) per minute, to spare a service in trouble.
+    A request sent again after a 429 counts as a first try: the pacer delays it.
 
     Args:
-        call: what to repeat.
+        call: the function to retry.
         policy: how often, and when.
-        may_retry: whether it is worth it.
+        may_retry: whether a retry is safe and may help.
         retries: how much repeating there may be altogether; None for any.
         is_patient: whether to wait for room to repeat, or to let the error out where there is none.
     """
@@ -145,9 +145,9 @@ def retrying(
 
 
 def may_retry(request: Request, error: CometfluxError) -> bool:
-    """Whether sending *request* again is free of risk, and may help.
+    """Whether sending *request* again is safe, and may help.
 
-    A submission is repeated only on proof that it was not accepted; a question whenever the fault may pass.
+    A submission is retried only on proof that it was not accepted; a poll or a download if the fault is transient.
     """
     if request.method == "POST":
         return isinstance(error, RateLimitError) or (isinstance(error, ConnectError) and error.money is Money.NOT_SENT)

@@ -4,10 +4,10 @@ from collections import deque
 
 
 class RetryBudget:
-    """How much retrying may add: within a minute 10 requests, or a tenth of the first tries where that is more.
+    """The maximum number of retries: 10 in a minute, or a tenth of the first tries if that is more.
 
-    So a service that is down is not asked several times as often by those who want it back. A job that is offered again
-    after a 429 does not count: how often that happens is the pacer's business.
+    So a service that is down does not get several times as many requests. A request sent again after a 429 does not
+    count: the pacer delays it.
     """
 
     def __init__(self, least: int = 10, share: float = 0.1) -> None:

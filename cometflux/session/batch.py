@@ -1,7 +1,7 @@
-"""A batch: jobs drawn from the caller's iterable, outcomes handed out as they end.
+"""A batch: draws jobs from the caller's iterable, and yields outcomes as they end.
 
-`BatchState` is the state, held by the session; `Batch` is the caller's end of it. Nothing of the session holds a
-`Batch`, so one that the caller drops is noticed, and drawing stops.
+`BatchState` is the state, which the session holds. `Batch` is the caller's handle. The session does not hold a `Batch`,
+so a dropped one is noticed, and drawing stops.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _END = object()
 
 
 class BatchState:
-    """What a session knows of one batch."""
+    """The session's state of one batch."""
 
     def __init__(self, jobs: object, slots: int) -> None:
         self._next = _drawer(jobs)
@@ -37,7 +37,7 @@ class BatchState:
         self.is_finite = isinstance(jobs, Sized)
         """Whether it is known that the jobs come to an end."""
         self.total = len(jobs) if isinstance(jobs, Sized) else None
-        """How many jobs there are; None where the iterable does not say."""
+        """The number of jobs; None if the iterable has no length."""
         self.drawn = 0
         """How many jobs have been drawn."""
 
@@ -48,11 +48,11 @@ class BatchState:
             await self._taken.wait()
 
     async def draw(self) -> PlannedJob | None:
-        """Draw the next job; None when there are no more.
+        """Draw the next job; None if there are no more.
 
         Raises:
             Exception: whatever the caller's iterable raises.
-            InputError: what was drawn is no job, or its key was drawn before.
+            InputError: the item is not a job, or its key was drawn before.
         """
         item = await self._next()
         # An iterable that swallows its cancellation may still hand something out.
@@ -82,11 +82,11 @@ class BatchState:
         self._arrived.set()
 
     def note(self, error: BaseException) -> None:
-        """Note what is raised behind the last outcome, unless there is a reason already."""
+        """Note the error to raise after the last outcome, unless there is one already."""
         self._error = self._error or error
 
     def close(self, error: BaseException | None = None) -> None:
-        """Note that nothing more is drawn; the first *error* is raised behind the last outcome."""
+        """Stop drawing; the first *error* is raised after the last outcome."""
         if not self._is_over:
             self._error = self._error or error
         self.is_closed = True
@@ -97,11 +97,11 @@ class BatchState:
         return self.is_closed and not self._unfinished
 
     async def take(self) -> Outcome:
-        """Hand out the next outcome; cancelled, it loses none.
+        """Return the next outcome. Cancelling this loses none.
 
         Raises:
             StopAsyncIteration: there are no more.
-            Exception: there are no more, for this reason; raised to each who asks.
+            Exception: there are no more, for this reason; raised at every call.
         """
         while not self._outcomes:
             if self._is_over:
@@ -116,9 +116,9 @@ class Batch:
     """The outcomes of many jobs, as they end, in any order.
 
     Iterate with ``async for``. Jobs are drawn as slots come free and as outcomes are taken. Leaving the loop, or the
-    batch's ``async with``, stops drawing at once; what is paid for goes on and is saved as long as the session is
-    open. Several tasks may take from one batch: each outcome goes to one of them. Where the batch ends before its time,
-    because the session stopped or the caller's iterable raised, the reason is raised behind the last outcome.
+    batch's ``async with``, stops drawing at once; predictions that are paid for continue and are saved as long as the
+    session is open. Several tasks may iterate over one batch: each outcome goes to one of them. If the batch ends
+    early, because the session stopped or the caller's iterable raised, the reason is raised after the last outcome.
     """
 
     def __init__(

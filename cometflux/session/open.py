@@ -45,26 +45,25 @@ def open_session(
 
     Args:
         api_key: the key; else ``COMETAPI_KEY``, then ``COMETAPI_API_KEY`` from the environment.
-        base_url: where the API is; else ``COMETFLUX_BASE_URL``, then ``https://api.cometapi.com/replicate/v1``.
-        max_pending: how many predictions may be under way at once.
-        poll_policy: how often to ask after each, and for how long.
-        retry_policy: how to repeat what is free of risk.
-        creates_per_minute: how many submissions may leave within a minute; None to learn it from what is refused.
-        polls_per_minute: how many questions may leave within a minute; None to learn it.
-        journal: a file, or a folder to hold it, in which every step is written down before the next one is taken;
-            the same jobs handed over again, by this process or a later one, go on from where they stand and are not
-            bought twice. None to keep what is pending in memory only.
-        new_key: whether a journal that was begun with another key is taken over with this one.
+        base_url: the API's URL; else ``COMETFLUX_BASE_URL``, then ``https://api.cometapi.com/replicate/v1``.
+        max_pending: maximum number of concurrent predictions.
+        poll_policy: how often to poll each prediction, and for how long.
+        retry_policy: how to retry when that is safe.
+        creates_per_minute: rate limit of submissions; None to learn it from refusals.
+        polls_per_minute: rate limit of polls; None to learn it.
+        journal: a file, or a folder for it. Every step is written there before the next one. If the same jobs are run
+            again, by this process or a later one, they resume and are not paid for twice. None to keep the state in
+            memory only.
+        new_key: whether this key may replace the journal's key.
         on_event: called on the loop with each event of `cometflux.events`; `telemetry.spans` makes spans of them.
-        on_unknown: what to do about a submission of unknown fate; see `Session`.
+        on_unknown: what to do about a submission that may have been accepted; see `Session`.
         max_resends: how many of those may be sent again; needed with ``on_unknown="resend"``.
-        max_predictions: how many predictions may be bought altogether, those in the journal included.
-        retry_failed: how often to buy a job again whose prediction failed for a passing reason.
-        embed: whether each image that is saved is to hold the record of how it was made itself; needs the extra
-            ``images``.
+        max_predictions: maximum number of predictions to pay for, including those in the journal.
+        retry_failed: how often to submit a job again if its prediction failed for a transient reason.
+        embed: whether each saved image holds its record itself; needs the extra ``images``.
         proxy: the URL of an HTTP proxy; None for a direct connection.
-        ssl: an ``ssl.SSLContext`` that knows your certificates; None for the usual ones.
-        largest_output: the most bytes read of one output; a larger one is not saved.
+        ssl: an ``ssl.SSLContext`` with your certificates; None for the usual ones.
+        largest_output: maximum size of one output, in bytes; a larger one is not saved.
 
     Raises:
         ConfigError: there is no key, a setting is unusable, or *embed* lacks its extra.

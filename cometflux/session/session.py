@@ -58,35 +58,34 @@ _FAREWELL = 5.0
 
 
 class Session:
-    """Runs many predictions at once over one transport.
+    """Runs many predictions concurrently over one transport.
 
-    Enter it with ``async with``. Usually made by `open_session`; make it yourself to bring your own transport.
+    Enter it with ``async with``. It is usually made by `open_session`; make it yourself to use your own transport.
 
     Args:
-        transport: what moves the bytes; closed with the session.
-        max_pending: how many predictions may be under way at once.
-        poll_policy: how often to ask after each, and for how long.
-        retry_policy: how to repeat what is free of risk.
-        creates_per_minute: how many submissions may leave within a minute; None where no limit is known, and then it is
-            learned from what is refused. Replicate publishes 600.
-        polls_per_minute: how many questions may leave within a minute; Replicate publishes 3000. Where that is fewer
-            than are due, every prediction is asked after less often.
-        journal: where every step is written down before the next one is taken, so that a later run can go on: a file,
-            or a folder to hold it; None to keep what is pending in memory only. Given as a path here, it does not
-            know whose predictions it holds: `open_session` checks that.
-        on_event: called on the loop with each event of `cometflux.events`; its exceptions are logged once.
-        on_unknown: what to do about a submission of unknown fate: ``hold`` it, ``resend`` it, or an async function of
-            the job and the error that returns ``hold``, ``resend``, or the id of the prediction that it turned out
-            to be. What is sent again may be paid for twice. The function is waited for with the job's slot held, so
-            it must not wait for other jobs of the session.
-        max_resends: how many submissions of unknown fate this session may send again, and how many of one job all
-            sessions with one journal; needed with ``resend``.
-        max_predictions: how many predictions may be bought altogether, counting those that the journal holds and those
-            of unknown fate; None for any number.
-        retry_failed: how often to buy a job again whose prediction failed for a passing reason, such as an
-            interruption at the service; never one that was refused for its content.
-        embed: whether each image that is saved is to hold the record of how it was made itself, besides the JSON file
-            beside it; see `cometflux.provenance`. The pixels stay as they are.
+        transport: sends the requests; closed with the session.
+        max_pending: maximum number of concurrent predictions.
+        poll_policy: how often to poll each prediction, and for how long.
+        retry_policy: how to retry when that is safe.
+        creates_per_minute: rate limit of submissions; None to learn it from refusals. Replicate publishes 600.
+        polls_per_minute: rate limit of polls; Replicate publishes 3000. If more polls are due, every prediction is
+            polled less often.
+        journal: a file, or a folder for it. Every step is written there before the next one, so that a later run can
+            resume. None to keep the state in memory only. A path given here does not say whose predictions the journal
+            holds: `open_session` checks that.
+        on_event: called on the loop with each event of `cometflux.events`; its first exception is logged.
+        on_unknown: what to do about a submission that may have been accepted: ``hold`` it, ``resend`` it, or call an
+            async function with the job and the error, which returns ``hold``, ``resend``, or the id of the prediction
+            that it turned out to be. A resent job may be paid for twice. The function is awaited with the job's slot
+            held, so it must not wait for other jobs of the session.
+        max_resends: how many such submissions this session may send again, and how many of one job all sessions with
+            one journal; needed with ``resend``.
+        max_predictions: maximum number of predictions to pay for, including those in the journal and those that may
+            have been accepted; None for no limit.
+        retry_failed: how often to submit a job again if its prediction failed for a transient reason, such as an
+            interruption at the service; never after a refusal of its content.
+        embed: whether each saved image holds its record itself, as well as the JSON file next to it; see
+            `cometflux.provenance.read`. The pixels are not changed.
         grace: seconds that closing waits for submissions in flight and for images to be saved.
 
     Raises:
@@ -156,18 +155,18 @@ class Session:
     async def run(self, job: Job | object, *, patience: float | None = None) -> Prediction:
         """Submit one job and wait for its prediction.
 
-        Cancelling this, or a timeout around it, gives a job up that has not been sent; one that has been sent is
-        still brought to its end by the session, so that its id is not lost.
+        If this is cancelled, or a timeout around it ends, a job that was not sent is given up. A job that was sent is
+        still followed to its end by the session, so its id is not lost.
 
         Args:
             job: a `flux` object, a `Job`, or a prompt for `flux.Schnell`.
-            patience: seconds to ask after it altogether; None for the poll policy's.
+            patience: seconds to poll it altogether; None for the poll policy's.
 
         Raises:
             InputError: the job is wrong; nothing was sent.
-            PredictionError: it ended without a picture.
-            PatienceError: it was not over in time; it goes on at the service.
-            CometfluxError: it was not sent, was refused, or its fate is unknown; ``money`` tells which.
+            PredictionError: it ended without an image.
+            PatienceError: it was not over in time; it continues at the service.
+            CometfluxError: it was not sent, was refused, or may have been accepted; ``money`` says which.
         """
         loop = self._check_usable()
         if patience is not None:
@@ -195,13 +194,13 @@ class Session:
 
         Args:
             jobs: any iterable or async iterable of `flux` objects, `Job` objects or prompts.
-            save_to: the folder for the images, made where it is missing; or a place in an object store, as a URL
-                (``s3://bucket/prefix``, ``gs://``, ``az://``) or made by `store.open_store`; None to save nothing. No
-                file that is there already is replaced.
+            save_to: the folder for the images, created if it is missing; or a place in an object store, as a URL
+                (``s3://bucket/prefix``, ``gs://``, ``az://``) or made by `open_store`; None to save nothing. No
+                existing file is replaced.
 
         Raises:
-            InputError: *jobs* is no iterable of jobs.
-            ConfigError: *save_to* is no path and no such URL.
+            InputError: *jobs* is not an iterable of jobs.
+            ConfigError: *save_to* is neither a path nor such a URL.
         """
         self._check_usable()
         place = None if save_to is None else find_destination("save_to", save_to)
@@ -217,8 +216,8 @@ class Session:
         """Fetch the images of a prediction, in the order of its output.
 
         Raises:
-            InputError: *prediction* is none.
-            OutputError: one of them cannot be had, or is no whole image.
+            InputError: *prediction* is not a prediction.
+            OutputError: one of them cannot be fetched, or is not a whole image.
         """
         self._check_usable(sends=False)
         check_prediction(prediction)
@@ -227,19 +226,19 @@ class Session:
     async def save(
         self, prediction: Prediction, folder: str | Path | Store, name: str | None = None
     ) -> tuple[Path | StoredFile, ...]:
-        """Save the images of a prediction below *folder*, each with a JSON record of how it was made.
+        """Save the images of a prediction in *folder*, each with a JSON record of how it was made.
 
-        A file appears under its final name only when it is whole. Outputs expire at the service, so save soon. What
-        this prediction has on the disk under that name already is neither fetched nor written again.
+        A file appears under its final name only when it is whole. Outputs expire at the service, so save soon. An image
+        that this prediction has on disk under that name already is neither fetched nor written again.
 
         Args:
-            prediction: one that succeeded.
-            folder: made where it is missing; or a place in an object store, as for `generate`.
+            prediction: a prediction that succeeded.
+            folder: created if it is missing; or a place in an object store, as for `generate`.
             name: the files' name without its ending; None for the prediction's id.
 
         Raises:
-            InputError: *prediction* is none, or *name* is not the name of a file in *folder*.
-            ConfigError: *folder* is no path and no such URL.
+            InputError: *prediction* is not a prediction, or *name* is not the name of a file in *folder*.
+            ConfigError: *folder* is neither a path nor such a URL.
             OutputError: an output is missing, too large or not an image; the prediction stays paid and known.
         """
         self._check_usable(sends=False)
@@ -254,7 +253,7 @@ class Session:
 
     @property
     def client(self) -> Client:
-        """The API's verbs, one exchange each, over the session's transport: ``get`` asks after an id that is known."""
+        """The API's verbs, one exchange each, over the session's transport: ``get`` queries a known id."""
         return self._client
 
     @property
@@ -388,7 +387,7 @@ class Session:
                 self._runner.give_up(tracked)
 
     def _stop_drawing(self, cause: CometfluxError) -> None:
-        """End every batch with *cause*, behind its last outcome."""
+        """End every batch with *cause*, after its last outcome."""
         for batch in tuple(self._batches):
             if self._opened.has_unfinished and batch.is_finite:
                 # Some of its jobs may be paid for by earlier runs, and are polled and saved.

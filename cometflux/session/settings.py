@@ -13,10 +13,10 @@ _BASE_URL_NAME = "COMETFLUX_BASE_URL"
 
 
 def read_key(given: str | None = None) -> str:
-    """Find the key, and refuse one that cannot be meant. No message shows it.
+    """Find the key, and refuse one that cannot be a key. No message shows it.
 
     Raises:
-        ConfigError: there is none, or it cannot be sent.
+        ConfigError: there is no key, or it cannot be sent.
     """
     key = _first("api_key", given, *_KEY_NAMES)
     if key is None:
@@ -61,7 +61,7 @@ def read_base_url(given: str | None = None) -> str:
 
 
 def read_proxy(given: str | None) -> str | None:
-    """Look whether a proxy can be meant; None stands for a direct connection.
+    """Check the URL of a proxy; None means a direct connection.
 
     Raises:
         ConfigError: it is not http(s).

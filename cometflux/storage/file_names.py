@@ -26,10 +26,10 @@ def id_stem(prediction_id: str) -> str:
 
 
 def check_stem(name: str) -> str:
-    """Return *name* where it can name a file in a folder on any system, and nothing outside the folder.
+    """Return *name* if it is a file name on any system, and stays inside the folder.
 
     Raises:
-        InputError: it cannot.
+        InputError: it does not.
     """
     if not isinstance(name, str) or not re.fullmatch(_STEM, name) or name.strip(". ") == "":
         raise InputError("name", name, "must be a file name without its folder and its ending")
@@ -54,7 +54,7 @@ def _slug(text: str, most: int = 48) -> str:
 
 
 def numbered(stem: str) -> Iterator[str]:
-    """Name what goes by *stem*: itself, and what is chosen where that is taken."""
+    """Yield the names for *stem*: itself, then those to use if it is taken."""
     yield stem
     for number in itertools.count(1):
         yield f"{stem}+{number}"

@@ -146,7 +146,7 @@ class FolderFiles:
             raise self._refusal(error) from error
 
     async def is_taken(self, stem: str) -> bool:
-        """Whether there is a file under *stem* with the ending of an image, whatever it holds."""
+        """Whether *stem* has a file with the suffix of an image, whatever its content."""
         return any(os.path.lexists(self._folder / f"{stem}.{ending}") for ending in EXTENSIONS.values())
 
     async def find_spellings(self, stem: str) -> Sequence[str]:

@@ -1,9 +1,9 @@
 """An object store as a place for images.
 
-A put is atomic and refuses a name that is taken, so nothing that is there is ever replaced. A put whose answer was lost
-is made again; if it is refused then, ``SavedImages`` looks at the object that is there. An image carries its SHA-256
-and the time of its put as metadata, written together with it. A HEAD request therefore tells whether it is unchanged,
-and thousands are checked without reading one of them.
+A put is atomic and refuses a name that is taken, so no object is ever replaced. A put whose response was lost is
+repeated; if it is refused then, ``SavedImages`` looks at the object under that name. An image carries its SHA-256 and
+the time of its put as metadata, written together with it. So a HEAD request shows whether it is unchanged, and
+thousands are checked without reading one of them.
 """
 
 import asyncio
@@ -48,19 +48,19 @@ T = TypeVar("T")
 
 
 def open_store(url: str, **options: Any) -> "Store":
-    """Open a place in an object store, into which a session saves: ``s3://bucket/prefix``, ``gs://`` or ``az://``.
+    """Open a place in an object store for images: ``s3://bucket/prefix``, ``gs://`` or ``az://``.
 
-    Credentials, region and endpoint come from the environment (``AWS_…``, ``GOOGLE_…``, ``AZURE_…``), and from
-    *options* where given. Nothing is sent yet.
+    Credentials, region and endpoint come from the environment (``AWS_…``, ``GOOGLE_…``, ``AZURE_…``) and from
+    *options*. Nothing is sent yet.
 
     Args:
-        url: the bucket, which exists, and what the names of the objects begin with. With ``az://`` the bucket is the
+        url: the bucket, which must exist, and the prefix of the objects' names. With ``az://`` the bucket is the
             container; the account comes from the environment.
-        options: for the class of obstore that stands for such a place: ``region="eu-north-1"``, ``endpoint=…``,
-            ``access_key_id=…``, ``timeout="5 min"``, ``retry_config={…}`` and so on.
+        options: options of the store's class in obstore: ``region="eu-north-1"``, ``endpoint=…``, ``access_key_id=…``,
+            ``timeout="5 min"``, ``retry_config={…}`` and so on.
 
     Raises:
-        ConfigError: it is no such URL, the extra ``store`` is not installed, or a setting is unusable.
+        ConfigError: *url* is not such a URL, the extra ``store`` is not installed, or a setting is unusable.
     """
     try:
         location = Location.of(url)
@@ -148,7 +148,7 @@ class _StoreFiles:
         return str(self._location)
 
     async def put_new(self, name: str, data: bytes, digest: str | None = None) -> bool:
-        """Put an object if there is none; False if there is one, also if this put made it and the answer was lost."""
+        """Put an object if the name is free; False if it is taken, possibly by this put if its response was lost."""
         attributes = {"Content-Type": _TYPES.get(name.rpartition(".")[2], _UNTYPED)}
         if digest is not None:
             # By the clock by which the journal notes when a submission left.

@@ -160,10 +160,10 @@ class SavedImages(Generic[Kept]):
     async def find_id(self, stem: str, job: Job, since: float) -> str | None:
         """Find the prediction whose image was saved for *job*, not before *since*, in seconds since 1970.
 
-        None if there is no such image, whole.
+        None if there is no such whole image.
 
         Raises:
-            OutputError: the place cannot be looked at, so nobody knows.
+            OutputError: the place cannot be read, so it is not known.
         """
         asked = encoding.dump_line([job.model, summaries.describe_input(job.input)])
         try:

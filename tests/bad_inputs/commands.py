@@ -245,7 +245,7 @@ COMMANDS = [
     ),
     called("a limit below nothing", "generate|a boat|--limit|-1", "--limit: '-1' was given; must be a whole number"),
     called(
-        "an address without a scheme", "generate|a boat|--base-url|example.com", "--base-url 'example.com': allowed", 3
+        "an address without a scheme", "generate|a boat|--base-url|example.com", "--base-url 'example.com': must", 3
     ),
     called(
         "an address that is none",

@@ -18,8 +18,8 @@ import pytest
 
 from cometflux import Journal, PollPolicy
 from cometflux.cli import main
-from cometflux.cli.batch import journal as batch_journal
-from cometflux.cli.batch.run import _Run
+from cometflux.cli.batch import plan_journal
+from cometflux.cli.batch.run_end import RunEnd
 from cometflux.journal.plan import plan_jobs
 from cometflux.journal.writer import JournalWriter
 from cometflux.testing import LocalService
@@ -614,7 +614,7 @@ def test_a_signal_while_the_journal_is_planned_leaves_it_free(number, code, serv
         yield from plan(jobs)
         os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(batch_journal, "plan_jobs", interrupted)
+    monkeypatch.setattr(plan_journal, "plan_jobs", interrupted)
     run("batch a.csv", code)
     assert "interrupted; nothing was sent by this run\n" == capsys.readouterr().err
     assert [] == service.bills
@@ -643,7 +643,7 @@ def test_a_signal_before_the_first_step_names_the_command_that_goes_on_with_what
 
 def test_a_signal_behind_the_last_step_does_not_say_that_nothing_was_sent(service, capsys, monkeypatch):
     write("a fox,")
-    monkeypatch.setattr(_Run, "_read_status", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(RunEnd, "_read_status", lambda _: os.kill(os.getpid(), signal.SIGTERM))
     run("batch a.csv", 143)
     assert "nothing was sent" not in capsys.readouterr().err
     assert 1 == len(service.bills)

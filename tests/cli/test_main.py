@@ -10,7 +10,7 @@ import pytest
 import cometflux
 from cometflux import flux
 from cometflux.cli import main
-from cometflux.cli.app import app
+from cometflux.cli.app import COMMANDS, app
 from cometflux.models import docs
 from cometflux.testing import FAULTS
 
@@ -66,6 +66,19 @@ def test_help_and_models_do_not_load_what_talks_to_the_network(arguments):
     assert (0, "") == (done.returncode, done.stderr)
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
+def test_the_list_of_commands_loads_none_of_them(arguments):
+    program = (
+        "import sys\n"
+        "from cometflux.cli import main\n"
+        "code = main(sys.argv[1:])\n"
+        "loaded = [name for name in sys.modules if name.startswith('cometflux.cli.commands.')]\n"
+        "sys.exit(f'loaded: {loaded}' if loaded else code)"
+    )
+    done = python(program, *arguments)
+    assert (0, "") == (done.returncode, done.stderr)
+
+
 @pytest.mark.parametrize("command", ["generate", "batch"])
 def test_the_whole_help_has_an_example_and_one_short_line_for_each_parameter_of_a_model(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
@@ -95,6 +108,11 @@ def test_the_first_help_fits_a_screen_and_a_command_is_on_one_line(capsys, monke
     assert len(lines) < 24
     listed = [line for line in lines if line.startswith("│ ")]
     assert [name for name in app if not name.startswith("-")] == [line.split()[1] for line in listed]
+
+
+def test_the_list_has_the_first_line_of_each_page():
+    pages = {command.name: app[command.name].help.splitlines()[0] for command in COMMANDS}
+    assert pages == {command.name: command.summary for command in COMMANDS}
 
 
 @pytest.mark.parametrize("words", list(pages()), ids=" ".join)

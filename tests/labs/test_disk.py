@@ -16,7 +16,7 @@ from collections import Counter
 
 import pytest
 import traced_batch
-from bill_checks import Shop, check_bills, is_in_doubt, no_strike
+from bill_checks import KilledBatch, check_bills, is_unknown, no_kill
 from PIL import Image
 from strace import traced
 
@@ -171,7 +171,7 @@ class Batch:
 
     async def run_to_the_end(self):
         """Run the rest on a working disk; return how many jobs stay unknown."""
-        in_doubt = {prompt for prompt, record in self._records().items() if is_in_doubt(record)} - self._pictured()
+        in_doubt = {prompt for prompt, record in self._records().items() if is_unknown(record)} - self._pictured()
         outcomes, error = await self.run()
         assert error is None
         assert self.prompts == [o.job.prompt for o in sorted(outcomes, key=lambda outcome: outcome.index)]
@@ -335,19 +335,19 @@ def breaks():
 @pytest.mark.parametrize(("calls", "action"), [*breaks()])
 def test_a_disk_that_breaks_loses_nothing_and_pays_nothing_twice(calls, action, tmp_path):
     log = tmp_path / "log"
-    with Shop(tmp_path / "batch", jobs=16, faults=(), latency=0.02) as shop:
-        code, out, err = shop.run(no_strike(), traced_batch.__file__, traced((calls, action), log=log))
+    with KilledBatch(tmp_path / "batch", jobs=16, faults=(), latency=0.02) as batch:
+        code, out, err = batch.run(no_kill(), traced_batch.__file__, traced((calls, action), log=log))
         assert "(INJECTED)" in log.read_text(), "nothing has failed"
         wrong = [*(outcome["error"] for outcome in json.loads(out) if outcome["error"]), *err.splitlines()]
         assert [] == [each for each in wrong if not REFUSAL.search(each)]
         assert code == (traced_batch.REFUSED if wrong else 0)
-        check_bills(shop.service.bills, shop.records())
-        shop.check_files()
+        check_bills(batch.service.bills, batch.records())
+        batch.check_files()
 
-        outcomes = shop.run_to_the_end()
-        check_bills(shop.service.bills, shop.records())
-        shop.check_files()
-        shop.check_end(outcomes)
+        outcomes = batch.run_to_the_end()
+        check_bills(batch.service.bills, batch.records())
+        batch.check_files()
+        batch.check_end(outcomes)
 
 
 DAMAGE = re.compile(r"is damaged|malformed|lacks the last|lost what was in it|is not a journal|lost a job")
@@ -360,31 +360,31 @@ DAMAGE = re.compile(r"is damaged|malformed|lacks the last|lost what was in it|is
 )
 def test_a_disk_that_lies_about_the_journal_pays_nothing_twice(number, dies, tmp_path):
     """It reports a write that did not happen. The journal may then be refused, but must not be trusted."""
-    with Shop(tmp_path / "batch", jobs=24, faults=(), latency=0.02) as shop:
+    with KilledBatch(tmp_path / "batch", jobs=24, faults=(), latency=0.02) as batch:
         lie, death = ("pwrite64", f"retval=4096:when={number}"), ("fdatasync", "signal=KILL:when=21")
-        was, _, _ = shop.run(no_strike(), traced_batch.__file__, traced(lie, death) if dies else traced(lie))
+        was, _, _ = batch.run(no_kill(), traced_batch.__file__, traced(lie, death) if dies else traced(lie))
         assert dies == (was == -signal.SIGKILL)
-        code, out, err = shop.run(no_strike(), traced_batch.__file__)
-        assert set(Counter(bill.input["prompt"] for bill in shop.service.bills).values()) == {1}
-        print(f"{len(shop.service.bills)} bills, {err or 'all is well'}")
+        code, out, err = batch.run(no_kill(), traced_batch.__file__)
+        assert set(Counter(bill.input["prompt"] for bill in batch.service.bills).values()) == {1}
+        print(f"{len(batch.service.bills)} bills, {err or 'all is well'}")
         if code:
             assert DAMAGE.search(err)
         else:
-            check_bills(shop.service.bills, shop.records())
-            shop.check_end(sorted(json.loads(out), key=lambda outcome: outcome["index"]))
+            check_bills(batch.service.bills, batch.records())
+            batch.check_end(sorted(json.loads(out), key=lambda outcome: outcome["index"]))
 
 
 @pytest.mark.hard
 @pytest.mark.parametrize("number", range(1, 18, 3))
 def test_a_disk_that_lies_about_a_file_has_it_fetched_again(number, tmp_path):
-    with Shop(tmp_path / "batch", jobs=8, faults=(), latency=0.02) as shop:
-        shop.run(no_strike(), traced_batch.__file__, traced(("write", f"retval=4:when={number}")))
-        bills = len(shop.service.bills)
-        code, out, err = shop.run(no_strike(), traced_batch.__file__)
-        assert (0, "", 8, 8) == (code, err, bills, len(shop.service.bills))
+    with KilledBatch(tmp_path / "batch", jobs=8, faults=(), latency=0.02) as batch:
+        batch.run(no_kill(), traced_batch.__file__, traced(("write", f"retval=4:when={number}")))
+        bills = len(batch.service.bills)
+        code, out, err = batch.run(no_kill(), traced_batch.__file__)
+        assert (0, "", 8, 8) == (code, err, bills, len(batch.service.bills))
         for outcome in json.loads(out):
             (name,) = outcome["files"]
-            with Image.open(shop.folder / name) as image:
+            with Image.open(batch.folder / name) as image:
                 image.load()
 
 

@@ -7,7 +7,7 @@ import signal
 
 import batch_process
 import pytest
-from bill_checks import Shop, is_in_doubt
+from bill_checks import KilledBatch, is_unknown
 
 JOBS = 400
 KILLS = 12
@@ -17,59 +17,59 @@ MANY_KILLS = 40
 
 
 @pytest.fixture
-def shop(tmp_path, seed):
-    with Shop(tmp_path, jobs=JOBS, seed=seed) as shop:
-        yield shop
+def batch(tmp_path, seed):
+    with KilledBatch(tmp_path, jobs=JOBS, seed=seed) as batch:
+        yield batch
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.hard) for seed in range(2, 6))])
-def test_a_batch_that_is_killed_again_and_again_pays_nothing_twice_and_loses_nothing(shop):
-    outcomes = kill_again_and_again(shop, KILLS)
+def test_a_batch_that_is_killed_again_and_again_pays_nothing_twice_and_loses_nothing(batch):
+    outcomes = kill_again_and_again(batch, KILLS)
 
-    bills, posts = len(shop.service.bills), shop.posts()
-    again = shop.run_to_the_end()
-    assert (bills, posts) == (len(shop.service.bills), shop.posts())
+    bills, posts = len(batch.service.bills), batch.posts()
+    again = batch.run_to_the_end()
+    assert (bills, posts) == (len(batch.service.bills), batch.posts())
     assert [{**outcome, "resumed": True} for outcome in outcomes] == again
 
 
 @pytest.mark.hard
 def test_a_long_batch_that_is_killed_forty_times_pays_nothing_twice_and_loses_nothing(tmp_path):
-    with Shop(tmp_path, jobs=MANY_JOBS, seed=1) as shop:
-        kill_again_and_again(shop, MANY_KILLS)
-        print(f"{MANY_KILLS} kills, {len(shop.service.bills)} bills")
+    with KilledBatch(tmp_path, jobs=MANY_JOBS, seed=1) as batch:
+        kill_again_and_again(batch, MANY_KILLS)
+        print(f"{MANY_KILLS} kills, {len(batch.service.bills)} bills")
 
 
-def kill_again_and_again(shop, kills):
+def kill_again_and_again(batch, kills):
     """Run the batch despite *kills*, and check money and files after each; return the outcomes printed at the end."""
     cut_off = set()
     for more in reversed(range(kills)):
-        code, _ = shop.run_until_struck(signal.SIGKILL, more)
+        code, _ = batch.run_until_struck(signal.SIGKILL, more)
         assert -signal.SIGKILL == code
-        shop.check_money()
-        shop.check_files()
-        cut_off |= {prompt for prompt, record in shop.records().items() if record.state_name == "sending"}
+        batch.check_money()
+        batch.check_files()
+        cut_off |= {prompt for prompt, record in batch.records().items() if record.state_name == "sending"}
     assert cut_off, "no submission was cut off"
 
-    outcomes = shop.run_to_the_end()
-    shop.check_money()
-    shop.check_files()
-    shop.check_end(outcomes)
+    outcomes = batch.run_to_the_end()
+    batch.check_money()
+    batch.check_files()
+    batch.check_end(outcomes)
     return outcomes
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.hard) for seed in range(2, 5))])
-def test_a_batch_that_is_stopped_again_and_again_leaves_no_submission_unknown(shop):
+def test_a_batch_that_is_stopped_again_and_again_leaves_no_submission_unknown(batch):
     for more in reversed(range(STOPS)):
-        assert (batch_process.CLOSED, "") == shop.run_until_struck(signal.SIGTERM, more)
-        shop.check_money()
-        shop.check_files()
-        records = shop.records().values()
-        assert [] == [record for record in records if is_in_doubt(record) and not shows_a_fault(record)]
+        assert (batch_process.CLOSED, "") == batch.run_until_struck(signal.SIGTERM, more)
+        batch.check_money()
+        batch.check_files()
+        records = batch.records().values()
+        assert [] == [record for record in records if is_unknown(record) and not shows_a_fault(record)]
 
-    outcomes = shop.run_to_the_end()
-    shop.check_money()
-    shop.check_files()
-    shop.check_end(outcomes)
+    outcomes = batch.run_to_the_end()
+    batch.check_money()
+    batch.check_files()
+    batch.check_end(outcomes)
 
 
 def shows_a_fault(record):

@@ -10,14 +10,14 @@ from collections import Counter
 from pathlib import PurePath
 
 import pytest
-from bill_checks import Shop
+from bill_checks import KilledBatch
 from s3_server import NAME, Bucket
 
 PLACE = f"s3://{NAME}/made"
 
 
-class StoreShop(Shop):
-    """A shop whose images go to a bucket."""
+class StoreShop(KilledBatch):
+    """A batch whose images go to a bucket."""
 
     bucket = None
 
@@ -60,24 +60,24 @@ class StoreShop(Shop):
 def test_a_batch_into_a_store_that_is_killed_again_and_again_pays_and_puts_nothing_twice(
     tmp_path, monkeypatch, jobs, kills, seed
 ):
-    with Bucket() as bucket, StoreShop(tmp_path, jobs=jobs, seed=seed, place=PLACE) as shop:
+    with Bucket() as bucket, StoreShop(tmp_path, jobs=jobs, seed=seed, place=PLACE) as batch:
         bucket.reset()
         for name, value in bucket.environment.items():
             monkeypatch.setenv(name, value)
-        shop.bucket = bucket
+        batch.bucket = bucket
         for more in reversed(range(kills)):
-            code, _ = shop.run_until_struck(signal.SIGKILL, more)
+            code, _ = batch.run_until_struck(signal.SIGKILL, more)
             assert -signal.SIGKILL == code
-            shop.check_money()
-            shop.check_files()
+            batch.check_money()
+            batch.check_files()
 
-        outcomes = shop.run_to_the_end()
-        shop.check_money()
-        shop.check_files()
-        shop.check_end(outcomes)
+        outcomes = batch.run_to_the_end()
+        batch.check_money()
+        batch.check_files()
+        batch.check_end(outcomes)
 
-        bills, puts = len(shop.service.bills), bucket.count("PUT", "/made/0")
-        again = shop.run_to_the_end()
-        assert (bills, puts) == (len(shop.service.bills), bucket.count("PUT", "/made/0"))
+        bills, puts = len(batch.service.bills), bucket.count("PUT", "/made/0")
+        again = batch.run_to_the_end()
+        assert (bills, puts) == (len(batch.service.bills), bucket.count("PUT", "/made/0"))
         assert [{**outcome, "resumed": True} for outcome in outcomes] == again
-        print(f"{kills} kills, {bills} bills, {len(shop.files())} images, {len(bucket.requests)} requests")
+        print(f"{kills} kills, {bills} bills, {len(batch.files())} images, {len(bucket.requests)} requests")

@@ -5,7 +5,8 @@ leave, time passes, the session is closed or its process killed, and the next on
 invariants are checked after each step.
 
 Nothing here runs concurrently. The session has its own loop, which runs only between two steps, until only timers are
-left. Its clock is virtual, its transport is a `fake_transport.Line`, and its thread work runs on the loop, one call
+left. Its clock is virtual, its transport is a `fake_transport.FakeTransport`, and its thread work runs on the loop,
+one call
 after the other. So an example always runs the same way. A failing example is printed as the shortest list of calls. To
 run it again, paste the calls into a test of this module, or into ``python`` started in the folder ``tests``::
 
@@ -31,7 +32,7 @@ from collections import Counter, deque
 from pathlib import Path
 
 import pytest
-from fake_transport import DOWNLOADS, ENDS, PNG, POLLS, RETRY_AFTER, SUBMISSIONS, Desk, Line
+from fake_transport import DOWNLOADS, ENDS, PNG, POLLS, RETRY_AFTER, SUBMISSIONS, FakeService, FakeTransport
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -227,11 +228,11 @@ class Life:
     Violations are added to ``wrongs``.
     """
 
-    def __init__(self, desk, allowed, folder, *, is_kept, **options):
-        self.desk, self.allowed, self.folder, self.is_kept = desk, allowed, folder, is_kept
+    def __init__(self, service_state, allowed, folder, *, is_kept, **options):
+        self.service_state, self.allowed, self.folder, self.is_kept = service_state, allowed, folder, is_kept
         self.loop = StepLoop()
         self.disk = Disk()
-        self.line = Line(desk, self)
+        self.line = FakeTransport(service_state, self)
         self.events = []
         self.wrongs = []
         self.callers = []
@@ -292,7 +293,7 @@ class Life:
             self.wrongs.append(f"{prompt} was sent at {now}, before the end of the pause at {self.quiet_until}")
         intents = [record for record in self.records() if record.input["prompt"] == prompt]
         under_way = sum(call.prompt == prompt for call in self.line.calls)
-        if self.desk.spent[prompt] + under_way > self.allowed[prompt]:
+        if self.service_state.spent[prompt] + under_way > self.allowed[prompt]:
             self.wrongs.append(f"{prompt} was sent, though it is paid for, or may be")
         if self.is_kept and under_way > sum(record.state_name == "sending" for record in intents):
             self.wrongs.append(f"{prompt} was sent, and the disk has no intent of it")
@@ -411,7 +412,7 @@ class Machine(RuleBasedStateMachine):
         gc.freeze()
         # The jitter of waits is the same each time; within a test, hypothesis seeds it.
         random.seed(0)
-        self.desk = Desk()
+        self.service_state = FakeService()
         self.errors = Errors()
         logging.getLogger("cometflux").addHandler(self.errors)
         self.folders = Path(tempfile.mkdtemp(prefix="cometflux-machine-", dir=MEMORY))
@@ -424,7 +425,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(max_pending=st.integers(1, 3), most=st.sampled_from([None] * 3 + [4]), how=SUBMISSION)
     def begin(self, max_pending, most, how):
-        self.desk.submission = how
+        self.service_state.submission = how
         self.options = {"max_pending": max_pending, "max_predictions": most}
         self.folder(1).mkdir()
         self.go_on()
@@ -434,7 +435,9 @@ class Machine(RuleBasedStateMachine):
 
     def go_on(self, **options):
         self.lives += 1
-        life = Life(self.desk, self.allowed, self.folder(self.lives), is_kept=self.is_kept, **(self.options | options))
+        life = Life(
+            self.service_state, self.allowed, self.folder(self.lives), is_kept=self.is_kept, **(self.options | options)
+        )
         life.open()
         self.life = life
 
@@ -519,7 +522,7 @@ class Machine(RuleBasedStateMachine):
     def the_service_does(self, how):
         """Respond to submissions with *how* from now on; None holds them until `answer_a_submission`."""
         kind, way = how
-        setattr(self.desk, kind, way)
+        setattr(self.service_state, kind, way)
 
     @precondition(lambda self: self.open_calls())
     @rule(
@@ -545,7 +548,7 @@ class Machine(RuleBasedStateMachine):
         return [call for call in self.life.line.calls if not call.how.done()]
 
     def running(self):
-        return [bill for bill in self.desk.bills if bill.status not in ENDS]
+        return [bill for bill in self.service_state.bills if bill.status not in ENDS]
 
     @rule(seconds=SPANS)
     def time_passes(self, seconds):
@@ -572,8 +575,8 @@ class Machine(RuleBasedStateMachine):
         assert [] == self.life.close(is_hurried=is_hurried)
         self.check_money()
         if self.life.was_refused_at_the_end:
-            self.desk.unanswered |= self.sending()
-        assert set() == self.sending() - self.desk.unanswered, "closing left a submission open"
+            self.service_state.unanswered |= self.sending()
+        assert set() == self.sending() - self.service_state.unanswered, "closing left a submission open"
         self.life = None
         before.rename(self.folder(self.lives + 1))
         self.go_on()
@@ -593,15 +596,15 @@ class Machine(RuleBasedStateMachine):
         self.is_sound = True
 
     def check_money(self):
-        bills = Counter(bill.prompt for bill in self.desk.bills)
+        bills = Counter(bill.prompt for bill in self.service_state.bills)
         assert Counter() == bills - self.allowed, "it was paid for twice"
         if not self.is_kept:
             return
         if self.options["max_predictions"] is not None:
-            assert len(self.desk.bills) <= self.options["max_predictions"]
+            assert len(self.service_state.bills) <= self.options["max_predictions"]
         records = self.life.records()
         known = {each for record in records for each in ids_of(record)}
-        lost = Counter(bill.prompt for bill in self.desk.bills if bill.id not in known)
+        lost = Counter(bill.prompt for bill in self.service_state.bills if bill.id not in known)
         in_doubt = Counter(record.input["prompt"] for record in records if record.state_name in ("sending", "unknown"))
         assert Counter() == lost - in_doubt, "it is paid for, and the journal neither knows its id nor doubts it"
 
@@ -646,11 +649,11 @@ class Machine(RuleBasedStateMachine):
         self.life = None
         if not self.is_kept:
             return
-        self.desk.heal()
-        self.desk.submission = "accept succeeded"
-        for bill in self.desk.bills:
+        self.service_state.heal()
+        self.service_state.submission = "accept succeeded"
+        for bill in self.service_state.bills:
             bill.status = bill.status if bill.status in ENDS else "succeeded"
-        doubted = set(self.desk.unanswered)
+        doubted = set(self.service_state.unanswered)
         self.folder(self.lives).rename(self.folder(self.lives + 1))
         self.options = {"max_pending": 3, "max_predictions": None}
         self.go_on()
@@ -659,7 +662,7 @@ class Machine(RuleBasedStateMachine):
         for outcome in outcomes:
             self.check_outcome(outcome, doubted)
         self.check_money()
-        bills = Counter(bill.prompt for bill in self.desk.bills)
+        bills = Counter(bill.prompt for bill in self.service_state.bills)
         ends = Counter(outcome.job.prompt for outcome in outcomes if outcome.kind is not OutcomeKind.UNKNOWN)
         assert Counter() == ends - bills, "it ended, and was never bought"
         assert [] == self.errors.seen
@@ -675,7 +678,7 @@ class Machine(RuleBasedStateMachine):
         return [outcome async for outcome in self.life.session.generate(jobs, save_to=self.life.folder)]
 
     def check_outcome(self, outcome, doubted):
-        bill = {bill.id: bill for bill in self.desk.bills}.get(outcome.prediction and outcome.prediction.id)
+        bill = {bill.id: bill for bill in self.service_state.bills}.get(outcome.prediction and outcome.prediction.id)
         if outcome.kind is OutcomeKind.UNKNOWN:
             assert outcome.job.prompt in doubted, "nobody doubts it but the session"
             return
@@ -708,7 +711,7 @@ class WithJournal(Machine):
         life.kill(has_written=has_written)
         shutil.copytree(life.folder, self.folder(self.lives + 1))
         # The progress and the responses of these are lost.
-        self.desk.unanswered |= self.sending()
+        self.service_state.unanswered |= self.sending()
         wrongs = list(life.wrongs)
         self.life = None
         life.bury()

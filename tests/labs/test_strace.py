@@ -8,7 +8,7 @@ import signal
 
 import pytest
 import traced_batch
-from bill_checks import Shop, no_strike
+from bill_checks import KilledBatch, no_kill
 from strace import traced
 
 JOBS = 48
@@ -35,13 +35,13 @@ DEATHS = {
     ],
 )
 def test_a_batch_killed_at_a_given_system_call_pays_nothing_twice_and_loses_nothing(calls, number, tmp_path):
-    with Shop(tmp_path / "batch", jobs=JOBS, faults=(), latency=0.02) as shop:
-        code, out, err = shop.run(no_strike(), traced_batch.__file__, traced((calls, f"signal=KILL:when={number}")))
+    with KilledBatch(tmp_path / "batch", jobs=JOBS, faults=(), latency=0.02) as batch:
+        code, out, err = batch.run(no_kill(), traced_batch.__file__, traced((calls, f"signal=KILL:when={number}")))
         assert (-signal.SIGKILL, "", "") == (code, out, err), "the batch was over before its time"
-        shop.check_money()
-        shop.check_files()
+        batch.check_money()
+        batch.check_files()
 
-        outcomes = shop.run_to_the_end()
-        shop.check_money()
-        shop.check_files()
-        shop.check_end(outcomes)
+        outcomes = batch.run_to_the_end()
+        batch.check_money()
+        batch.check_files()
+        batch.check_end(outcomes)

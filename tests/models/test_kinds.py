@@ -9,7 +9,7 @@ import pytest
 from mcp_client import opened
 
 from cometflux import Job, flux
-from cometflux.cli.options.shared import with_model_parameters
+from cometflux.cli.options.image_options import with_model_parameters
 from cometflux.errors import InputError
 from cometflux.models.kinds import guess
 from cometflux.models.model import _BY_ANY_NAME, _CLASSES, _MODELS, register

@@ -325,7 +325,7 @@ UNUSABLE = [
         id="no credentials",
     ),
     pytest.param("az://pictures/a", None, "the account is not known; set AZURE_STORAGE_ACCOUNT_NAME", id="no account"),
-    pytest.param("ftp://host/a", None, "nothing can be saved to ftp://; must be the path of a folder", id="ftp"),
+    pytest.param("ftp://host/a", None, "nothing can be saved to ftp://; give the path of a folder", id="ftp"),
 ]
 
 

@@ -52,7 +52,7 @@ SOON = 0.4
 """Seconds after a bill. The id of a torn response is confirmed by a poll before it is written, which takes longer."""
 
 
-class Strike:
+class Kill:
     """Sends a process a signal at a bill, counted from now, or some time after it."""
 
     def __init__(self, number, bills, delay):
@@ -72,11 +72,11 @@ class Strike:
         self.process.send_signal(self.number)
 
 
-def no_strike():
-    return Strike(signal.SIGKILL, 0, 0)
+def no_kill():
+    return Kill(signal.SIGKILL, 0, 0)
 
 
-class Shop:
+class KilledBatch:
     """The service, and the process that runs the same batch each time.
 
     Args:
@@ -92,7 +92,7 @@ class Shop:
         self.folder = folder
         self.jobs = jobs
         self.chance = random.Random(seed)
-        self.strike = no_strike()
+        self.strike = no_kill()
         self.service = None
         self._seed = seed
         self._faults = faults
@@ -143,14 +143,14 @@ class Shop:
         bills = self.chance.randint(1, max(1, open_jobs // (more + 2)))
         delay = self.chance.choice([0.0, self.chance.uniform(0.0, 0.1)])
         print(f"{number.name} {delay:.3f} s behind {bills} more bills than {len(self.service.bills)}")
-        strike = Strike(number, bills, delay)
+        strike = Kill(number, bills, delay)
         code, _, err = self.run(strike)
         assert strike.has_struck, f"the batch was over before its time, with code {code}: {err}"
         return code, err
 
     def run_to_the_end(self):
         """Run the rest of the batch; return the printed outcome of each job, in order."""
-        code, out, err = self.run(no_strike())
+        code, out, err = self.run(no_kill())
         assert (0, "") == (code, err)
         # Checked before anything reads the journal.
         pairs = {name for path in self.files() for name in (path.name, path.with_suffix(".json").name)}
@@ -214,7 +214,7 @@ class Shop:
         print(status)
         assert self.jobs == status.pop("planned") == sum(status.values())
         assert set() == {name for name, n in status.items() if n} - ENDS
-        in_doubt = [bill for bill in self.service.bills if is_in_doubt(records[bill.input["prompt"]])]
+        in_doubt = [bill for bill in self.service.bills if is_unknown(records[bill.input["prompt"]])]
         known = [record.prediction_id for record in records.values() if record.prediction_id]
         assert sorted(bill.id for bill in self.service.bills) == sorted(known + [bill.id for bill in in_doubt])
 
@@ -230,12 +230,12 @@ def check_bills(bills, records):
     assert {} == {prompt: n for prompt, n in Counter(bill.input["prompt"] for bill in bills).items() if n > 1}
     known = {record.prediction_id for record in records.values()} - {None}
     assert known <= {bill.id for bill in bills}
-    lost = [bill for bill in bills if bill.id not in known and not is_in_doubt(records.get(bill.input["prompt"]))]
+    lost = [bill for bill in bills if bill.id not in known and not is_unknown(records.get(bill.input["prompt"]))]
     assert [] == lost, "it is paid for, and the journal neither knows its id nor doubts its submission"
     return known
 
 
-def is_in_doubt(record):
+def is_unknown(record):
     return record is not None and record.state_name in ("unknown", "sending")
 
 

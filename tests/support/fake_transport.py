@@ -46,7 +46,7 @@ class Bill:
         return json.dumps(body | ({"data_removed": True} if self.is_expired else {})).encode()
 
 
-class Desk:
+class FakeService:
     """The state of the service. It survives its clients."""
 
     def __init__(self):
@@ -60,7 +60,7 @@ class Desk:
     def heal(self):
         """Respond without faults from now on."""
         self.submission = "accept"
-        """The response to each submission; None to hold submissions until `Line.answer`."""
+        """The response to each submission; None to hold submissions until `FakeTransport.answer`."""
         self.poll, self.download = "found", "whole"
         self.takes_what_breaks_off = False
         """Whether a submission is accepted and billed even if its sender stopped waiting."""
@@ -148,11 +148,11 @@ class Call:
     how: asyncio.Future
 
 
-class Line:
-    """The transport of one process to the desk. It calls *watch* for each request before the response."""
+class FakeTransport:
+    """The transport of one process to the service_state. It calls *watch* for each request before the response."""
 
-    def __init__(self, desk, watch):
-        self.desk = desk
+    def __init__(self, service_state, watch):
+        self.service_state = service_state
         self.calls = []
         self._watch = watch
         self._is_cut = False
@@ -163,36 +163,36 @@ class Line:
         call = Call(prompt, asyncio.get_running_loop().create_future())
         self.calls.append(call)
         self._watch.submission(prompt)
-        if self.desk.submission is not None:
-            call.how.set_result(self.desk.submission)
+        if self.service_state.submission is not None:
+            call.how.set_result(self.service_state.submission)
         try:
             async with asyncio.timeout(ANSWER):
                 how = await call.how
         except TimeoutError as error:
-            self.desk.break_off(prompt)
+            self.service_state.break_off(prompt)
             raise UnknownSubmissionError(
                 "the submission was sent, and no response came in time", "no response"
             ) from error
         except asyncio.CancelledError:
             if not self._is_cut:
-                self.desk.break_off(prompt)
+                self.service_state.break_off(prompt)
                 self._watch.give_up(prompt)
             raise
         finally:
             self.calls.remove(call)
         self._watch.answer(how)
-        return self.desk.take(prompt, how)
+        return self.service_state.take(prompt, how)
 
     async def send(self, request):
         await self._stay()
         name = request.path.rpartition("/")[2]
         self._watch.poll(name)
-        self._watch.answer(self.desk.poll)
-        return await self.desk.get(name)
+        self._watch.answer(self.service_state.poll)
+        return await self.service_state.get(name)
 
     async def download(self, url):
         await self._stay()
-        return await self.desk.fetch()
+        return await self.service_state.fetch()
 
     async def aclose(self):
         pass
@@ -201,7 +201,7 @@ class Line:
         """End all exchanges, as if the process had died. It sends nothing more."""
         self._is_cut = True
         for call in self.calls:
-            self.desk.break_off(call.prompt)
+            self.service_state.break_off(call.prompt)
 
     async def _stay(self):
         # One step of the loop, because every exchange takes some.

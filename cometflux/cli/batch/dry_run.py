@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from rich.console import Console
 from rich.table import Table
 
 from cometflux import flux
-from cometflux.cli.batch.journal import check_keys, check_maker, summary
+from cometflux.cli.batch.journal_status import summary
+from cometflux.cli.batch.open_journal import check_maker
+from cometflux.cli.batch.plan_journal import check_keys
+from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.shared import ConsentOptions, RunOptions
+from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen, plain
 from cometflux.errors import ConfigError
 from cometflux.journal.plan import plan_jobs
@@ -23,8 +26,6 @@ from cometflux.models.docs import slug
 from cometflux.session.settings import read_key
 from cometflux.sources.planner import Plan
 from cometflux.storage.object_store import open_store
-
-_DECLINED = 2
 
 
 @attrs.define
@@ -191,7 +192,7 @@ def _decide(
         for note in notes:
             screen.say(f"note: {note}")
         _show(make(), settings)
-        return 0
+        return ExitCode.OK
     if settings.local or consent.yes or not _is_watched() or (most is not None and most <= consent.confirm_above):
         return None
     offer = make()
@@ -202,7 +203,7 @@ def _decide(
     if _ask(offer):
         return None
     Screen(settings.voice).warn("not confirmed; nothing was sent")
-    return _DECLINED
+    return ExitCode.USAGE
 
 
 def _is_watched() -> bool:
@@ -214,7 +215,7 @@ def _show(offer: PurchaseEstimate, settings: RunOptions) -> None:
     if settings.json:
         sys.stdout.write(f"{json.dumps(_plain_values(offer))}\n")
         return
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = make_console()
     console.print(_table(offer))
     for line in _lines(offer, settings):
         console.print(line, soft_wrap=True)

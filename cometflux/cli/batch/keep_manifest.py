@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import CometfluxError
 from cometflux.journal.manifest import write_manifest
-
-_FOLDER = 3
-"""The exit code where the folder is to blame."""
 
 
 def with_manifest(screen: Screen, folder: Path, run: Callable[[], int]) -> int:
@@ -22,7 +20,7 @@ def with_manifest(screen: Screen, folder: Path, run: Callable[[], int]) -> int:
     except BaseException:
         _write(screen, folder)
         raise
-    return code if _write(screen, folder) else code or _FOLDER
+    return code if _write(screen, folder) else code or ExitCode.CONFIGURATION
 
 
 def _write(screen: Screen, folder: Path) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cometflux.cli.commands.local_service import _service_class
+from cometflux.cli.commands.local_service import service_class
 from cometflux.cli.terminal.screen import Screen
 
 if TYPE_CHECKING:
@@ -21,6 +21,6 @@ def local_service(screen: Screen) -> "Iterator[LocalService]":
     Raises:
         MissingExtraError: the package that draws is not installed.
     """
-    with _service_class("--local").in_thread(latency=_LATENCY) as service:
+    with service_class("--local").in_thread(latency=_LATENCY) as service:
         screen.say("the local service draws these pictures; nothing is sent to CometAPI and nothing is paid")
         yield service

@@ -1,8 +1,10 @@
 """What lets a shell complete the command: names and options at once, models by asking the command."""
 
+import sys
 from enum import StrEnum
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 
 class Shell(StrEnum):
@@ -11,6 +13,15 @@ class Shell(StrEnum):
     BASH = "bash"
     ZSH = "zsh"
     FISH = "fish"
+
+
+def completion(
+    shell: Annotated[Shell, Parameter(metavar="SHELL", show_choices=False, help="bash, zsh or fish.")], /
+) -> None:
+    """Print what lets a shell complete this command."""
+    from cometflux.cli.app import app
+
+    sys.stdout.write(script(app, shell))
 
 
 def script(app: App, shell: Shell) -> str:

@@ -6,14 +6,46 @@ import re
 import sys
 from typing import Any
 
-from rich.console import Console
+from cyclopts import App
 from rich.table import Table
 from rich.text import Text
 
 from cometflux.cli.config.files import project_file, user_file
 from cometflux.cli.config.read_settings import SettingValue, read_configuration
+from cometflux.cli.options import help_format
+from cometflux.cli.options.groups import OPTIONS
+from cometflux.cli.options.shared import JsonObject
+from cometflux.cli.terminal.console import make_wide_console
 from cometflux.cli.terminal.screen import escape_json, plain
 from cometflux.session.settings import DEFAULT_BASE_URL
+
+config = App(
+    name="config",
+    help="Tell what is configured, and where.",
+    help_flags=help_format.FLAGS,
+    group_parameters=OPTIONS,
+    usage="Usage: cometflux config COMMAND",
+    help_epilogue="Example:\n  cometflux config show",
+)
+
+
+@config.command(
+    name="show", usage="Usage: cometflux config show [OPTIONS]", help_epilogue="Example:\n  cometflux config show"
+)
+def show_config(*, json: JsonObject = False) -> None:
+    """Tell every setting, and where it comes from.
+
+    An option beats COMETFLUX_* in the environment, that beats cometflux.toml of
+    the project, that your own file, and that the default. A key is not shown.
+    """
+    show_configuration(as_json=json)
+
+
+@config.command(usage="Usage: cometflux config path", help_epilogue="Example:\n  cometflux config path")
+def path() -> None:
+    """Tell where the files are: your own, and that of the project here."""
+    show_paths()
+
 
 _KEYS = ("COMETAPI_KEY", "COMETAPI_API_KEY")
 
@@ -37,7 +69,7 @@ def show_configuration(*, as_json: bool) -> None:
         table.add_row(name, Text(plain(_word(value))), Text(plain(f"{place}; {value.note}" if value.note else place)))
     key = _describe_key()
     table.add_row("api_key", "set" if key["is_set"] else "not set", key["place"] or f"set {_KEYS[0]}, or use --local")
-    _console().print(table)
+    make_wide_console().print(table)
 
 
 def show_paths() -> None:
@@ -73,8 +105,3 @@ def _is_url(value: SettingValue) -> bool:
 def _word(value: SettingValue) -> str:
     shown_value = _shown(value)
     return "-" if shown_value is None else str(shown_value)
-
-
-def _console() -> Console:
-    # A file or a pipe has no width.
-    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 240)

@@ -5,12 +5,47 @@ import errno
 import os
 import signal
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from cometflux.cli.errors import UsageError
-from cometflux.cli.options.names import option_of
+from cometflux.cli.options import converters
+from cometflux.cli.options.names import NEVER, option_of
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError, MissingExtraError
+
+
+def local_service(
+    *,
+    port: Annotated[
+        int,
+        Parameter(metavar="P", converter=converters.whole(0, 65535), help="The port; 0 takes any that is free."),
+    ] = 8642,
+    host: Annotated[
+        str, Parameter(metavar="HOST", converter=converters.text, help="The address to listen on.")
+    ] = "127.0.0.1",
+    key: Annotated[
+        str, Parameter(metavar="KEY", converter=converters.text, help="The key that clients must bring.")
+    ] = "local-key",
+    latency: Annotated[float, Parameter(metavar="SECONDS", help="How long a prediction takes.")] = 0.6,
+    fault: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="NAME[:RATE]",
+            negative=NEVER,
+            consume_multiple=False,
+            show_default=False,
+            help="Misbehave: once, or at this rate, as in drop:0.1; repeatable; names below.",
+        ),
+    ] = (),
+) -> None:
+    """Run a service on this machine that costs nothing.
+
+    It speaks like CometAPI, draws real pictures, and misbehaves when it is told to.
+    """
+    serve(Screen(), fault, port=port, host=host, key=key, latency=latency)
+
 
 if TYPE_CHECKING:
     from cometflux.testing import LocalService
@@ -24,7 +59,7 @@ def serve(screen: Screen, faults: Sequence[str], **options: Any) -> None:
         ConfigError: the address cannot be listened on.
         MissingExtraError: the package that draws is not installed.
     """
-    make = _service_class("the local service")
+    make = service_class("the local service")
     from cometflux.testing import parse_fault
     from cometflux.testing.errors import ArgumentError, UnknownFaultError
 
@@ -42,19 +77,17 @@ def serve(screen: Screen, faults: Sequence[str], **options: Any) -> None:
     asyncio.run(_serve(service, screen, options["host"]))
 
 
-def _service_class(what: str) -> "type[LocalService]":
+def service_class(what: str) -> "type[LocalService]":
+    """Import the local service for *what*.
+
+    Raises:
+        MissingExtraError: the package that draws is not installed.
+    """
     try:
         from cometflux.testing import LocalService
     except MissingExtraError as error:
         raise MissingExtraError(what, f"cli,{error.extra}") from error
     return LocalService
-
-
-def fault_names() -> list[str]:
-    """Return the names of the faults that the local service can be told to make."""
-    from cometflux.testing import FAULTS
-
-    return list(FAULTS)
 
 
 def _no_fault(name: str, hint: str | None) -> str:

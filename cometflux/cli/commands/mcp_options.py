@@ -7,9 +7,9 @@ import attrs
 from cyclopts import Parameter
 
 from cometflux.cli.options import converters
-from cometflux.cli.options.shared import OPTIONS, RunOptions
-
-_never: tuple[str, ...] = ()
+from cometflux.cli.options.groups import OPTIONS
+from cometflux.cli.options.names import NEVER
+from cometflux.cli.options.shared import RunOptions
 
 
 @Parameter(name="*", group=OPTIONS)
@@ -43,14 +43,14 @@ class ServerOptions:
         tuple[Path, ...],
         Parameter(
             metavar="FOLDER",
-            negative=_never,
+            negative=NEVER,
             consume_multiple=False,
             show_default=False,
             help="Let agents ask how far batches below it are; repeatable.",
         ),
     ] = ()
     local: Annotated[
-        bool, Parameter(negative=_never, show_default=False, help="Draw on this machine: no key, nothing is paid.")
+        bool, Parameter(negative=NEVER, show_default=False, help="Draw on this machine: no key, nothing is paid.")
     ] = False
     base_url: Annotated[
         str | None, Parameter(metavar="URL", converter=converters.text, help="Where the API is, if not at CometAPI.")

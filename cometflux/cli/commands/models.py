@@ -3,15 +3,33 @@
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from rich.console import Console
+import cyclopts
 from rich.table import Table
 from rich.text import Text
 
 from cometflux import flux
+from cometflux.cli.options.shared import JsonLines
+from cometflux.cli.terminal.console import make_wide_console
 from cometflux.flux import Parameter
-from cometflux.models.docs import parameter_texts, slug
+from cometflux.models.docs import complete_model, parameter_texts, slug
+
+
+def models(
+    model: Annotated[
+        str | None,
+        cyclopts.Parameter(metavar="MODEL", completer=complete_model, help="The one whose parameters to show."),
+    ] = None,
+    /,
+    *,
+    json: JsonLines = False,
+) -> None:
+    """List the models, or the parameters of one."""
+    if model is None:
+        show_models(as_json=json)
+    else:
+        show_model(model, as_json=json)
 
 
 def show_models(*, as_json: bool) -> None:
@@ -39,7 +57,7 @@ def show_model(name: str, *, as_json: bool) -> None:
     if as_json:
         _print_json(_describe_parameter(each, texts) for each in flux.parameters(model))
         return
-    console = _console()
+    console = make_wide_console()
     console.print(Text(f"{(model.__doc__ or '').splitlines()[0]}\n{model.model}, flux.{model.__name__}\n"))
     table = _table("parameter", "takes", "default", "what it does")
     for each in flux.parameters(model):
@@ -101,14 +119,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _console() -> Console:
-    # A file or a pipe has no width; a wide table is easier to search there than a folded one.
-    width = None if sys.stdout.isatty() else 240
-    return Console(highlight=False, markup=False, emoji=False, width=width)
-
-
 def _print(table: Table) -> None:
-    _console().print(table)
+    make_wide_console().print(table)
 
 
 def _print_json(records: Iterator[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from cyclopts import App
 
 from cometflux.cli.app import app
 from cometflux.cli.options import help_format
-from cometflux.cli.options.shared import MODEL_PARAMETERS
+from cometflux.cli.options.groups import MODEL_PARAMETERS
 
 BEGIN = "<!-- written by python -m cometflux.cli.commands.reference_page -->\n"
 END = "<!-- as far as here -->\n"

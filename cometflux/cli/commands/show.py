@@ -4,15 +4,30 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.console import Console
+from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
+from cometflux.cli.options import converters
+from cometflux.cli.options.shared import JsonObject
+from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import escape_json, plain
 from cometflux.protocol import encoding
 from cometflux.provenance import read
+
+
+def show(
+    picture: Annotated[
+        Path, Parameter(metavar="PICTURE", converter=converters.picture, help="A picture that was saved.")
+    ],
+    /,
+    *,
+    json: JsonObject = False,
+) -> None:
+    """Tell how a picture was made, by its record."""
+    show_picture(picture, as_json=json)
 
 
 def show_picture(path: Path, *, as_json: bool) -> None:
@@ -34,7 +49,7 @@ def show_picture(path: Path, *, as_json: bool) -> None:
         table.add_row(name, Text(_shown(value)))
     where = "in the picture" if found.is_embedded else "beside the picture"
     table.add_row("told by", Text(f"the record {where}{_CHANGES[found.is_unchanged]}"))
-    Console(highlight=False, markup=False, emoji=False).print(table)
+    make_console().print(table)
 
 
 _CHANGES = {

@@ -4,10 +4,17 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from cometflux.cli.options.shared import Folder, JsonObject
+from cometflux.cli.terminal.console import make_console
 from cometflux.journal.reader import Journal
+
+
+def status(folder: Folder, /, *, json: JsonObject = False) -> None:
+    """Tell how far a batch is, also while it runs."""
+    show_status(folder, as_json=json)
+
 
 _ALWAYS = ("planned", "saved")
 
@@ -30,6 +37,6 @@ def show_status(folder: Path, *, as_json: bool) -> None:
     for name, count in counts.items():
         if count or name in _ALWAYS:
             table.add_row(name.replace("_", " "), str(count))
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = make_console()
     console.print(table)
     console.print("a batch is running on it" if is_running else "no batch is running on it")

@@ -1,338 +1,61 @@
-"""Jobs of unknown fate: shown for a look at the account, and settled by hand."""
+"""The jobs of unknown fate."""
 
-import hashlib
-import json
-import sys
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import attrs
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from cyclopts import Parameter
 
-from cometflux.cli.batch.journal import LOCAL, shown_key
-from cometflux.cli.errors import UsageError
-from cometflux.cli.terminal.quoting import argument, join
-from cometflux.cli.terminal.screen import Screen, clip, escape_json
-from cometflux.errors import InputError
-from cometflux.journal.outcome import outcome_of
-from cometflux.journal.reader import Journal
-from cometflux.journal.record import JobRecord
-from cometflux.journal.states import State, visible_name
-from cometflux.journal.writer import JournalWriter
-from cometflux.models.docs import slug
-from cometflux.models.words import closest, question
-from cometflux.outcomes import OutcomeKind
-from cometflux.protocol import requests
-from cometflux.sources.errors import Fault
-
-# ── showing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+from cometflux.cli.options.names import NEVER
+from cometflux.cli.options.shared import Folder, JsonLines
+from cometflux.cli.terminal.screen import Screen
 
 
-def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:
-    """Print the jobs of unknown fate, and what can be done about them.
+def unknown(
+    folder: Folder,
+    /,
+    *,
+    adopt: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="KEY=ID",
+            negative=NEVER,
+            consume_multiple=False,
+            show_default=False,
+            help="It was accepted as prediction ID; ask after it. Repeatable.",
+        ),
+    ] = (),
+    abandon: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="KEY",
+            negative=NEVER,
+            consume_multiple=False,
+            show_default=False,
+            help="Neither look for it nor buy it again; it counts as canceled.",
+        ),
+    ] = (),
+    resend: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="KEY",
+            negative=NEVER,
+            consume_multiple=False,
+            show_default=False,
+            help="Buy it again; if it was accepted, it is paid for twice.",
+        ),
+    ] = (),
+    json: JsonLines = False,
+) -> None:
+    """List the jobs of unknown fate, or settle them.
 
-    Raises:
-        ConfigError: there is no journal in *folder*.
-        JournalError: it cannot be read.
+    Such a job left, and no answer proves whether it was accepted: it may be
+    billed, and is not sent again by itself. What is told here is written into the
+    journal, all of it or nothing; `resume` then acts on it.
     """
-    with Journal(folder) as journal:
-        is_running = journal.is_running
-        names = _Names(
-            journal.records(), lambda record: visible_name(record.state_name, is_running=is_running) == "unknown"
-        )
-    found = {names.of(record): record for record in names.jobs.values()}
-    if as_json:
-        for name, record in found.items():
-            screen.data(escape_json(json.dumps(_describe(name, record), ensure_ascii=False)))
-        return
-    if not found:
-        screen.say(f"no job in {folder} is of unknown fate")
-        return
-    _print(found)
-    _tell_choices(screen, folder)
+    from cometflux.cli.batch.settle import Resolutions, settle
+    from cometflux.cli.batch.unknown_jobs import show_unknown
 
-
-_SHORTEST = 4
-
-
-@attrs.frozen
-class _Mark:
-    identity: str
-    digest: str
-    state_name: str
-
-
-class _Names:
-    """The names of the jobs of a journal. None passes from one job to another when a job is settled.
-
-    A job goes by its key and, where others go by the same one, by its key and the beginning of its digest.
-
-    Args:
-        records: all jobs, wherever they stand.
-        is_meant: whether a job can be shown, or settled.
-    """
-
-    def __init__(self, records: Iterable[JobRecord], is_meant: Callable[[JobRecord], bool]) -> None:
-        self.jobs: dict[str, JobRecord] = {}
-        """Those that are meant, by their identities."""
-        self._marks: dict[str, list[_Mark]] = {}
-        for record in records:
-            digest = hashlib.sha256(record.identity.encode("utf-8", "surrogatepass")).hexdigest()
-            mark = _Mark(record.identity, digest, record.state_name)
-            self._marks.setdefault(shown_key(record), []).append(mark)
-            if is_meant(record):
-                self.jobs[record.identity] = record
-
-    def of(self, record: JobRecord) -> str:
-        """Return the shortest name that is the job's alone."""
-        key = shown_key(record)
-        mark = next(each for each in self._marks[key] if each.identity == record.identity)
-        lengths = range(_SHORTEST, len(mark.digest) + 1)
-        names = (key, *(f"{key}@{mark.digest[:length]}" for length in lengths))
-        return next(name for name in names if len(self.find(name)) == 1)
-
-    def find(self, name: str) -> list[_Mark]:
-        """Return every job that goes by *name*, wherever it stands."""
-        key, _, digest = name.rpartition("@")
-        longer = self._marks.get(key, ()) if len(digest) >= _SHORTEST else ()
-        return [*self._marks.get(name, ()), *(mark for mark in longer if mark.digest.startswith(digest))]
-
-    def all(self) -> list[str]:
-        """Return the names of all jobs that are meant."""
-        return [self.of(record) for record in self.jobs.values()]
-
-
-def _describe(name: str, record: JobRecord) -> dict[str, Any]:
-    known = record.unknown_error
-    prompt = record.input.get("prompt")
-    return {
-        "key": name,
-        "when": None if record.began is None else _local_time(record.began).isoformat(timespec="seconds"),
-        "evidence": known.evidence,
-        "message": known.message,
-        "request_id": known.request_id,
-        "prediction_id": known.prediction_id,
-        "model": record.model,
-        "prompt": prompt if isinstance(prompt, str) else None,
-    }
-
-
-def _local_time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).astimezone()
-
-
-def _print(found: Mapping[str, JobRecord]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("key", "when", "evidence", "model"):
-        table.add_column(name, no_wrap=name != "evidence", overflow="fold")
-    table.add_column("prompt", ratio=1, overflow="fold")
-    for name, record in found.items():
-        about = _describe(name, record)
-        when = "" if record.began is None else f"{_local_time(record.began):%Y-%m-%d %H:%M:%S}"
-        evidence = clip(about["evidence"] or about["message"], 200)
-        # Whole, since it is to be typed again.
-        key = Text(clip(name, 10_000))
-        table.add_row(key, when, Text(evidence), slug(record.model), Text(clip(about["prompt"] or "", 60)))
-    width = None if sys.stdout.isatty() else 240
-    Console(highlight=False, markup=False, emoji=False, width=width).print(table)
-
-
-def _tell_choices(screen: Screen, folder: Path) -> None:
-    command = join(["cometflux", "unknown", argument(folder)])
-    screen.say("")
-    screen.say("Each may be billed. Look in your account for a prediction made at that time; then, for each KEY:")
-    # In quotes, because to a shell a # begins a comment.
-    screen.say(f"  {command} --adopt 'KEY=ID'    it is there, with this id: have it")
-    screen.say(f"  {command} --abandon 'KEY'     neither look for it nor buy it again")
-    screen.say(f"  {command} --resend 'KEY'      it is not there: buy it")
-
-
-# ── settling ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@attrs.frozen(kw_only=True)
-class Resolutions:
-    """What is to become of jobs of unknown fate."""
-
-    adopt: tuple[str, ...] = ()
-    """Each as ``KEY=ID``."""
-    abandon: tuple[str, ...] = ()
-    resend: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.adopt or self.abandon or self.resend)
-
-    @property
-    def adopted(self) -> list[tuple[str, str]]:
-        """Keys and ids; an id holds no ``=``, and a key may."""
-        return [(key, given) for key, _, given in (each.rpartition("=") for each in self.adopt)]
-
-    @property
-    def keys(self) -> list[str]:
-        """Every key that is named."""
-        return [*(key for key, _ in self.adopted), *self.abandon, *self.resend]
-
-
-def settle(screen: Screen, folder: Path, wishes: Resolutions, *, as_json: bool) -> None:
-    """Write down what is to become of jobs of unknown fate: all of it, or nothing.
-
-    Raises:
-        UsageError: something is wrong with *wishes*; it lists everything that is.
-        ConfigError: there is no journal in *folder*.
-        JournalError: it cannot be used, or a batch is running on it.
-    """
-    with Journal(folder) as reader:
-        writer = JournalWriter(reader.path)
-        is_local = reader.base_url == LOCAL
-        writer.open()
-        try:
-            names = _Names(reader.records(), lambda record: _is_unknown(record) or _is_correctable(record))
-            faults = list(_faults(reader, names, wishes))
-            if faults:
-                raise UsageError(faults)
-            settled = list(_settled(names, wishes))
-            writer.commit((), [each.after for each in settled])
-        finally:
-            writer.close()
-    if as_json:
-        for each in settled:
-            screen.data(escape_json(json.dumps(each.described(), ensure_ascii=False)))
-        return
-    settled_now = {each.after.identity for each in settled}
-    left = sum(_is_unknown(record) for identity, record in names.jobs.items() if identity not in settled_now)
-    _tell_settled(screen, folder, settled, left, is_local=is_local)
-
-
-def _is_unknown(record: JobRecord) -> bool:
-    return outcome_of(record).kind is OutcomeKind.UNKNOWN
-
-
-def _is_correctable(record: JobRecord) -> bool:
-    """Whether its id was given by hand, and nothing of the service has told since that it is the right one."""
-    return record.state is State.ACCEPTED and record.prediction is None and record.answered is None
-
-
-@attrs.frozen
-class _Settled:
-    """One job that was settled, and how."""
-
-    name: str
-    how: str
-    after: JobRecord
-
-    def described(self) -> dict[str, Any]:
-        prompt = self.after.input.get("prompt")
-        return {
-            "key": self.name,
-            "settled": self.how,
-            "prediction_id": self.after.prediction_id,
-            "model": self.after.model,
-            "prompt": prompt if isinstance(prompt, str) else None,
-        }
-
-    def told(self) -> str:
-        about = self.described()
-        said = {
-            "adopted": f"adopted as prediction {self.after.prediction_id}; the next run asks after it",
-            "abandoned": "abandoned; it is neither looked for nor bought again",
-            "resent": "to be bought again",
-        }
-        return f"{self.name} ({slug(self.after.model)}: {clip(about['prompt'] or '', 60)}): {said[self.how]}"
-
-
-def _settled(names: _Names, wishes: Resolutions) -> Iterator[_Settled]:
-    def job(name: str) -> JobRecord:
-        return names.jobs[names.find(name)[0].identity]
-
-    for name, prediction_id in wishes.adopted:
-        yield _Settled(name, "adopted", job(name).adopted(prediction_id))
-    for name in wishes.abandon:
-        yield _Settled(name, "abandoned", job(name).abandoned())
-    for name in wishes.resend:
-        yield _Settled(name, "resent", job(name).ready_for_retry())
-
-
-def _faults(reader: Journal, names: _Names, wishes: Resolutions) -> Iterator[Fault]:
-    for each, (key, _) in zip(wishes.adopt, wishes.adopted, strict=True):
-        if not key:
-            yield Fault(f"--adopt {each}: write it as KEY=ID")
-    for option, given in (("--abandon", wishes.abandon), ("--resend", wishes.resend)):
-        if "" in given:
-            yield Fault(f"{option} is blank; give the KEY of a job")
-    times: Counter[str] = Counter()
-    called: dict[str, str] = {}
-    for name in filter(None, wishes.keys):
-        fault = _name_fault(names, name, is_resent=name in wishes.resend)
-        # One job may be named in two ways.
-        identity = name if fault else names.find(name)[0].identity
-        times[identity] += 1
-        called.setdefault(identity, name)
-        if fault and times[identity] == 1:
-            yield Fault(fault)
-    for identity, number in times.items():
-        if number > 1:
-            yield Fault(f"the key {called[identity]!r} is given {number} times; settle each job in one way")
-    ids = Counter(given for key, given in wishes.adopted if key)
-    owners = _owners(reader, ids)
-    for prediction_id, number in ids.items():
-        yield from _id_faults(prediction_id, number, owners.get(prediction_id))
-
-
-def _owners(reader: Journal, ids: Collection[str]) -> dict[str, str]:
-    """Find which jobs have these *ids*."""
-    if not ids:
-        return {}
-    return {
-        prediction_id: shown_key(record)
-        for record in reader.records()
-        for prediction_id in (record.prediction_id, *(attempt.prediction_id for attempt in record.earlier))
-        if prediction_id is not None and prediction_id in ids
-    }
-
-
-def _name_fault(names: _Names, name: str, *, is_resent: bool) -> str | None:
-    """Say why *name* names no job that can be settled; None where it names one."""
-    marks = names.find(name)
-    if not marks:
-        meant = question(closest(name, names.all()))
-        return f"no job has the key {name!r}{f'; {meant}' if meant else ''}"
-    jobs = [names.jobs[mark.identity] for mark in marks if mark.identity in names.jobs]
-    if not jobs:
-        return f"the job {name!r} is not of unknown fate: it stands in {marks[0].state_name!r}"
-    if len(marks) > 1:
-        each = "; ".join(f"{names.of(job)} ({clip(str(job.input.get('prompt')), 60)})" for job in jobs)
-        which = "name one of them" if len(jobs) > 1 else "the one that can be settled is"
-        return f"{len(marks)} jobs go by {name!r}; {which}: {each}"
-    if is_resent and not _is_unknown(jobs[0]):
-        return f"the job {name!r} stands as prediction {jobs[0].prediction_id}; correct it with --adopt or --abandon"
-    return None
-
-
-def _id_faults(prediction_id: str, times: int, owner: str | None) -> Iterator[Fault]:
-    try:
-        requests.get_request(prediction_id)
-    except InputError as error:
-        yield Fault(str(error))
-        return
-    if times > 1:
-        yield Fault(f"the id {prediction_id!r} is given {times} times; a prediction belongs to one job")
-    if owner is not None:
-        yield Fault(f"the id {prediction_id!r} is that of the job {owner!r} already")
-
-
-def _tell_settled(screen: Screen, folder: Path, settled: Iterable[_Settled], left: int, *, is_local: bool) -> None:
-    has_work = False
-    for each in settled:
-        has_work |= each.how != "abandoned"
-        screen.say(each.told())
-    if left:
-        screen.say(f"{left} more {'is' if left == 1 else 'are'} of unknown fate")
-    if has_work:
-        screen.say("to go on:")
-        line = ["cometflux", "resume", argument(folder), *(["--local"] if is_local else [])]
-        screen.say(f"  {join(line)}")
+    wishes = Resolutions(adopt=adopt, abandon=abandon, resend=resend)
+    if wishes:
+        settle(Screen(), folder, wishes, as_json=json)
+    else:
+        show_unknown(Screen(), folder, as_json=json)

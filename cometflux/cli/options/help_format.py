@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
 ALL = "--help-all"
+FLAGS = ("--help", "-h", ALL)
 MORE = f"`{ALL}` tells what every option does."
 _is_all = ContextVar("is_all", default=False)
 

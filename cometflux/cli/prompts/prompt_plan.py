@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from cometflux.cli.errors import UsageError
+from cometflux.cli.options.image_options import ImageOptions
 from cometflux.cli.options.names import option_of
 from cometflux.sources.planner import Constant, Defaults, Plan
 from cometflux.sources.planner import make_plan as make_any_plan
@@ -68,3 +70,15 @@ def make_plan(source: Source, given: CommandLineInput, folder: Path) -> Plan:
         count_label="--count",
     )
     return make_any_plan(source, defaults, folder)
+
+
+def plan_from_options(source: Source, folder: Path, making: ImageOptions, given: Mapping[str, Any]) -> Plan:
+    """Make the jobs of *source* as the options of the command say; *given* has those of the models, None if not given.
+
+    Raises:
+        UsageError: an ``--input`` is wrong in itself.
+        SourceError: something else is wrong; it lists everything that is.
+    """
+    options = {name: text for name, text in given.items() if text is not None}
+    written = CommandLineInput(model=making.model, options=options, inputs=making.input, count=making.count)
+    return make_plan(source, written, folder)

@@ -13,15 +13,18 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cometflux.cli.terminal.progress_bar import ProgressBar
+from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.streams import Outlet, discard, open_talk
+
+if TYPE_CHECKING:
+    from cometflux.cli.terminal.progress_bar import ProgressBar
 
 _TICK = 0.125
 """How many seconds the bar stands still at least: what moves faster cannot be read."""
@@ -72,9 +75,7 @@ class Screen:
         self._live: Live | None = None
         self._outlet: Outlet | None = None
         self._log_outlet: Outlet | None = None
-        self.console = Console(
-            file=open_talk(), highlight=False, markup=False, emoji=False, force_terminal=self._is_watched or None
-        )
+        self.console = make_console(file=open_talk(), force_terminal=self._is_watched or None)
         if isinstance(sys.stdout, io.TextIOWrapper):
             # JSON is UTF-8 by its standard, and a path may hold bytes of any encoding.
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
@@ -181,6 +182,8 @@ class Screen:
         if not self._is_watched or self.console.is_dumb_terminal or self.voice.is_quiet or self.voice.is_log:
             yield None
             return
+        from cometflux.cli.terminal.progress_bar import ProgressBar
+
         bar = ProgressBar(total)
         live = Live(
             console=self.console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
@@ -197,7 +200,7 @@ class Screen:
                 ticker.join()
                 self._live = None
 
-    def _tick(self, live: Live, bar: ProgressBar, over: threading.Event) -> None:
+    def _tick(self, live: Live, bar: "ProgressBar", over: threading.Event) -> None:
         shown: list[Text] = []
         while True:
             with self._lock:

@@ -17,11 +17,6 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-def exit_code(stop: KeyboardInterrupt) -> int:
-    """Return what the shell expects of a command that a signal stopped."""
-    return 128 + (stop.number if isinstance(stop, Interrupted) else signal.SIGINT)
-
-
 @contextmanager
 def taken(take: Callable[[signal.Signals], object]) -> Iterator[None]:
     """Hand the signals that ask to stop to *take*, in the main thread and between two of its steps."""

@@ -1,0 +1,157 @@
+"""One run: a session works through the jobs, and signals stop it."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cometflux.cli.batch.plan_journal import BatchWork
+from cometflux.cli.batch.run_end import PromptWork, RunEnd
+from cometflux.cli.exit_codes import code_of_interrupt
+from cometflux.cli.options.shared import RunOptions
+from cometflux.cli.terminal import signals
+from cometflux.cli.terminal.event_log import describe, sentence
+from cometflux.cli.terminal.screen import Screen
+from cometflux.errors import (
+    CometfluxError,
+    SessionClosedError,
+)
+from cometflux.events import Event
+from cometflux.journal.writer import JournalWriter
+from cometflux.session.batch import Batch
+from cometflux.session.open import open_session
+
+
+class BatchRun(RunEnd):
+    """One run of the command, from its settings to its exit code."""
+
+    def __init__(
+        self,
+        settings: RunOptions,
+        out: Path | str,
+        screen: Screen,
+        base_url: str,
+        key: str,
+        writer: JournalWriter | None = None,
+    ) -> None:
+        super().__init__(settings, out, screen, writer)
+        self.bar: Callable[[Event], None] | None = None
+        self.session = open_session(
+            base_url=base_url,
+            api_key=key,
+            max_pending=settings.max_pending,
+            creates_per_minute=settings.creates_per_minute,
+            polls_per_minute=settings.polls_per_minute,
+            proxy=settings.proxy,
+            journal=writer,
+            max_predictions=settings.limit,
+            retry_failed=settings.retry_failed,
+            embed=settings.embed,
+            on_event=self._watch,
+        )
+        self.task: asyncio.Task[None] | None = None
+        """What works, and is told to stop; None while nothing has begun."""
+
+    def finish(self, work: BatchWork | PromptWork, stack: contextlib.ExitStack, notes: Sequence[str] = ()) -> int:
+        """Run *work*, tell what became of it, and leave what *stack* holds."""
+        try:
+            for note in notes:
+                self.screen.say(note)
+            self.screen.write_aside()
+            self._run(work)
+            code = self._tell_end(work)
+        except KeyboardInterrupt as stop:
+            if self.task is None:
+                raise
+            # Between two steps of the telling: what was sent was sent.
+            code = code_of_interrupt(stop)
+        finally:
+            if self.writer is not None and self.task is None:
+                # Never handed over to the session, which would have closed it.
+                self.writer.close()
+            self.screen.close()
+        with signals.ignored():
+            stack.close()
+        return code
+
+    def _run(self, work: BatchWork | PromptWork) -> None:
+        try:
+            with self.screen.bar(work.total) as self.bar, signals.taken(self._on_signal):
+                asyncio.run(self._work(work))
+        except asyncio.CancelledError:
+            # A signal came with the last step.
+            self.is_stopping = True
+        except BaseException:
+            # A defect. What is paid for is told even then.
+            self.tally.is_kept = False
+            self._tell_owed()
+            raise
+
+    async def _work(self, work: BatchWork | PromptWork) -> None:
+        self.task = asyncio.current_task()
+        try:
+            async with self.session:
+                batch = self.session.generate(work.jobs, save_to=self.out)
+                await self._follow(batch)
+                try:
+                    await self.session.aclose()
+                except asyncio.CancelledError:
+                    _go_on()
+        except asyncio.CancelledError:
+            # The journal was still being handed over.
+            self._stop()
+            return
+        # The session is closed, so every job that was drawn has ended; after Ctrl-C their outcomes are still there.
+        with contextlib.suppress(CometfluxError):
+            async for outcome in batch:
+                self._take(outcome)
+
+    async def _follow(self, batch: Batch) -> None:
+        try:
+            async for outcome in batch:
+                self._take(outcome)
+        except asyncio.CancelledError:
+            task = self._stop()
+            if self.presses > 1:
+                asyncio.get_running_loop().call_soon(task.cancel)
+            elif self.tally.owed:
+                self.screen.say("stopping: what is paid for is waited for, up to 30 s; Ctrl-C again leaves now")
+        except CometfluxError as error:
+            self.end = error
+
+    def _stop(self) -> "asyncio.Task[None]":
+        self.is_stopping = True
+        self.end = SessionClosedError("interrupted")
+        return _go_on()
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        """Let the first signal stop the batch and the second leave at once, always between two steps of the work."""
+        if self.task is None:
+            raise signals.Interrupted(number)
+        # The loop may be closed already, and then there is nothing left to stop.
+        with contextlib.suppress(RuntimeError):
+            self.task.get_loop().call_soon_threadsafe(self._press, number, self.task)
+
+    def _press(self, number: signal.Signals, task: "asyncio.Task[None]") -> None:
+        self.presses += 1
+        self.interrupted_by = self.interrupted_by or number
+        if self.presses == 1 or (self.presses == 2 and self.is_stopping):
+            task.cancel()
+
+    def _watch(self, event: Event) -> None:
+        self.tally.watch(event)
+        if self.bar is not None:
+            self.bar(event)
+        if self.screen.voice.is_log:
+            self.screen.log(*describe(event))
+        elif self.screen.voice.verbosity > 1:
+            self.screen.say(sentence(event))
+
+
+def _go_on() -> "asyncio.Task[None]":
+    """Take note of a cancellation that asked to stop the work, not this task; return the task."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()
+    return task

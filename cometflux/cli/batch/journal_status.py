@@ -1,0 +1,61 @@
+"""Count the jobs of a journal by state, and say how far a batch is."""
+
+from collections.abc import Mapping
+
+from cometflux.journal.reader import Journal
+from cometflux.journal.states import SENDING
+from cometflux.journal.writer import JournalWriter
+
+TO_BUY = ("waiting", "not_sent", "rejected")
+"""The states of the jobs that are still to be submitted."""
+_PARTS = {
+    "paid and not saved": ("unsaved",),
+    "at the service": ("pending", "detached"),
+    "unknown": ("unknown",),
+    "ended without a picture": ("failed", "canceled", "expired"),
+    "to do": TO_BUY,
+}
+_UNFINISHED = ("unsaved", "pending", "detached", *TO_BUY)
+
+
+def count_states(writer: JournalWriter) -> dict[str, int]:
+    """Count the jobs by state, before a session works or after it."""
+    with Journal(writer.path) as journal:
+        status = journal.status()
+        if writer.is_open and journal.is_running:
+            # The lock is our own: nobody else could still get an answer.
+            lost = sum(1 for _ in journal.records(SENDING))
+            status["pending"] -= lost
+            status["unknown"] += lost
+    return status
+
+
+def summary(status: Mapping[str, int]) -> str:
+    """Say how far a folder is, as in ``12 of 24 saved, 3 unknown, 9 to do``."""
+    counts = {words: sum(status[place] for place in places) for words, places in _PARTS.items()}
+    parts = [f"{count} {words}" for words, count in counts.items() if count]
+    return ", ".join([f"{status['saved']} of {status['planned']} saved", *parts])
+
+
+def is_unfinished(status: Mapping[str, int]) -> bool:
+    """Whether another run has something to do."""
+    return any(status[place] for place in _UNFINISHED)
+
+
+def has_claims(status: Mapping[str, int]) -> bool:
+    """Whether something is bought, or may be, and is not on the disk."""
+    return any(status[place] for place in ("unsaved", "pending", "detached", "unknown"))
+
+
+def enough(writer: JournalWriter, limit: int) -> int:
+    """Return a limit that lets everything be bought that is left; *limit* is the one that was given.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    bought = left = 0
+    with Journal(writer.path) as journal:
+        for record in journal.records():
+            bought += record.bought
+            left += record.state_name in TO_BUY
+    return max(limit, bought) + max(left, 1)

@@ -1,0 +1,66 @@
+"""Tell which command goes on with a batch."""
+
+import contextlib
+from pathlib import Path
+
+from cometflux.cli.batch.journal_status import has_claims, is_unfinished, summary
+from cometflux.cli.options.shared import MAX_PENDING, RunOptions
+from cometflux.cli.terminal import signals
+from cometflux.cli.terminal.quoting import argument, join
+from cometflux.cli.terminal.screen import Screen
+from cometflux.errors import (
+    CometfluxError,
+)
+from cometflux.journal.reader import Journal
+
+
+def tell_claims(screen: Screen, folder: Path, settings: RunOptions) -> None:
+    """Tell which command goes on, where the journal in *folder* has what is paid for and not saved, or may be."""
+    with contextlib.suppress(CometfluxError), signals.ignored(), Journal(folder) as journal:
+        status = journal.status()
+        if has_claims(status):
+            tell_next(screen, folder, settings, status)
+
+
+def tell_next(
+    screen: Screen, folder: Path, settings: RunOptions, status: dict[str, int] | None, limit: int | None = None
+) -> None:
+    """Tell how far the folder is, and which command goes on; each on a line that can be pasted.
+
+    Args:
+        screen: where to tell it.
+        folder: that of the journal.
+        settings: those of this run.
+        status: what the journal has; None where it cannot be read.
+        limit: one that lets it go on; None where no limit has ended this run.
+    """
+    left = status is None or is_unfinished(status)
+    unknown = 0 if status is None else status["unknown"]
+    if status is not None and (left or unknown):
+        screen.say(f"{folder}: {summary(status)}")
+    if unknown and not settings.local:
+        screen.say("to see what is unknown, and to settle it:")
+        screen.say(f"  {join(['cometflux', 'unknown', argument(folder)])}")
+    if left or limit is not None or (unknown and settings.local):
+        screen.say("to go on:" if limit is None else "to go on, raise the limit, as in:")
+        screen.say(f"  {resume_line(folder, settings, limit=limit)}")
+
+
+def resume_line(folder: Path, settings: RunOptions, *, limit: int | None = None) -> str:
+    """Write the command that goes on, as it can be pasted; *limit* takes the place of the one that was given."""
+    words = ["cometflux", "resume", argument(folder)]
+    for name in ("local", "embed", "gallery"):
+        words += [f"--{name}"] if getattr(settings, name) else []
+    options = {
+        "--base-url": settings.base_url,
+        # One with a password is not shown.
+        "--proxy": None if "@" in (settings.proxy or "") else settings.proxy,
+        "--limit": settings.limit if limit is None else limit,
+        "--retry-failed": settings.retry_failed or None,
+        "--max-pending": settings.max_pending if settings.max_pending != MAX_PENDING else None,
+        "--creates-per-minute": settings.creates_per_minute,
+        "--polls-per-minute": settings.polls_per_minute,
+    }
+    for name, value in options.items():
+        words += [] if value is None else [name, str(value)]
+    return join(words)

@@ -1,0 +1,201 @@
+"""Tell how a run ended: tables, reasons, report, next command, exit code."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from cometflux.cli.batch.journal_status import count_states, enough
+from cometflux.cli.batch.next_command import tell_next
+from cometflux.cli.batch.plan_journal import BatchWork
+from cometflux.cli.batch.saved_files import UnembeddedCount
+from cometflux.cli.batch.statistics import REPORT_NAME, write_report
+from cometflux.cli.batch.summary import RunSummary, not_drawn, record, told
+from cometflux.cli.exit_codes import code_of_interrupt, code_of_run, code_of_signal
+from cometflux.cli.options.shared import RunOptions
+from cometflux.cli.terminal import signals
+from cometflux.cli.terminal.messages import end_text
+from cometflux.cli.terminal.screen import Screen
+from cometflux.errors import (
+    CometfluxError,
+    JournalError,
+    LimitError,
+    SessionStoppedError,
+)
+from cometflux.jobs import Job, position_key
+from cometflux.journal.writer import JournalWriter
+from cometflux.outcomes import Outcome
+
+_READING = 0.5
+"""How many seconds a reader of stdout is given before the talk goes on without him."""
+
+
+@attrs.define
+class PromptWork:
+    """The jobs of a run that keeps no journal."""
+
+    total: int
+    jobs: Iterator[Job]
+    writer: None = None
+
+    def rest(self, cause: CometfluxError) -> Iterator[Outcome]:
+        """Yield the outcomes of what was not drawn before *cause*."""
+        jobs = list(self.jobs)
+        for index, job in enumerate(jobs, self.total - len(jobs)):
+            yield not_drawn(index, job.key or position_key(index), job, cause)
+
+
+class RunEnd:
+    """The end of a run: what is said, what is written, and the exit code."""
+
+    def __init__(self, settings: RunOptions, out: Path | str, screen: Screen, writer: JournalWriter | None) -> None:
+        self.settings = settings
+        self.out = out
+        self.screen = screen
+        self.writer = writer
+        self.tally = RunSummary(out, is_kept=writer is not None)
+        self.bare = UnembeddedCount()
+        self.end: CometfluxError | None = None
+        """The error that ended the batch early; None while there is none."""
+        self.interrupted_by: signal.Signals | None = None
+        """The first signal that asked to stop; None while there is none."""
+        self.presses = 0
+        self.is_stopping = False
+        """Whether the batch has been left, so that the run only waits for accepted predictions."""
+
+    def _take(self, outcome: Outcome) -> None:
+        self.tally.add(outcome)
+        if self.screen.voice.verbosity and not self.screen.voice.is_log:
+            self.screen.say(told(outcome))
+        if self.settings.embed:
+            self.bare.look(each for each in outcome.files if isinstance(each, Path))
+        if self.settings.json:
+            self.screen.data(record(outcome))
+            return
+        for path in outcome.files:
+            self.screen.data(str(path))
+
+    def _tell_end(self, work: BatchWork | PromptWork) -> int:
+        """Tell what became of the jobs, and return the exit code."""
+        status = self._read_status()
+        # What the disk has not taken in is told here, or nowhere.
+        self.tally.is_kept = status is not None and not isinstance(self._cause(), JournalError)
+        if status is not None and status["planned"] != work.total:
+            self.tally.whose = " of this file"
+        has_begun = bool(self.tally.kinds)
+        try:
+            self._tell_rest(work)
+            # Where it is read, in front of the talk.
+            self.screen.drain(_READING)
+            if has_begun:
+                self._tell_tables()
+            self._tell_reasons()
+            for line in self.bare.lines():
+                self.screen.say(line)
+            self._tell_lines(has_begun=has_begun)
+        except KeyboardInterrupt as stop:
+            self._report(work, status, code_of_interrupt(stop))
+            self._tell_next(status)
+            return code_of_interrupt(stop)
+        self._report(work, status, self._exit_code(status))
+        self._tell_next(status)
+        try:
+            self._wait_for_reader()
+        except KeyboardInterrupt as stop:
+            return code_of_interrupt(stop)
+        return self._exit_code(status)
+
+    def _wait_for_reader(self) -> None:
+        if self.presses > 1 or self.screen.drain(_READING):
+            return
+        self.screen.say("waiting for stdout to be read; Ctrl-C leaves")
+        self.screen.drain()
+
+    def _read_status(self) -> dict[str, int] | None:
+        """Count what the journal has; None where there is none, or none that can be read."""
+        if self.writer is None:
+            return None
+        try:
+            return count_states(self.writer)
+        except CometfluxError as error:
+            self.end = self.end or error
+            return None
+
+    def _tell_rest(self, work: BatchWork | PromptWork) -> None:
+        if self.is_stopping:
+            self.tally.look_again()
+        # With a journal, people are told in one line where it stands.
+        if self.end is not None and (self.writer is None or self.settings.json):
+            with contextlib.suppress(JournalError):
+                for outcome in work.rest(self.end):
+                    self._take(outcome)
+
+    def _tell_tables(self) -> None:
+        # Who wants errors only, gets those.
+        news = self.tally.bad_news if self.screen.voice.is_quiet else self.tally.tables
+        self.screen.say("")
+        for table in news(self._cause()):
+            self.screen.show(table)
+        self.screen.say("")
+
+    def _report(self, work: BatchWork | PromptWork, status: dict[str, int] | None, code: int) -> None:
+        """Leave the figures in the folder of a batch, and in the log."""
+        values = self.tally.figures.summary()
+        values |= {"jobs": work.total, "exit_code": code, "interrupted": self.is_stopping}
+        values |= {"ended_by": None if self.end is None else self.end.message, "journal": status}
+        if self.screen.voice.is_log:
+            self.screen.log("report", values)
+        if self.writer is None:
+            return
+        try:
+            with signals.ignored():
+                write_report(self.writer.path.parent, values)
+        except OSError as error:
+            self.screen.error(f"{self.writer.path.with_name(REPORT_NAME)} cannot be written ({error.strerror})")
+
+    def _tell_reasons(self) -> None:
+        if self.end is not None and not self.is_stopping:
+            self.screen.error(end_text(self.end, is_local=self.settings.local))
+        if self.tally.is_disk_refusing:
+            where = self.out if isinstance(self.out, str) else f"the folder {str(self.out)!r}"
+            self.screen.error(f"{where} cannot be written to any more")
+
+    def _tell_lines(self, *, has_begun: bool) -> None:
+        if self.is_stopping:
+            self.screen.warn(self.tally.interrupted_line())
+        elif has_begun:
+            self._tell_owed()
+            self.screen.say(self.tally.last_line())
+
+    def _tell_next(self, status: dict[str, int] | None) -> None:
+        if self.writer is not None:
+            folder = self.writer.path.parent
+            tell_next(self.screen, folder, self.settings, status, self._higher_limit())
+
+    def _higher_limit(self) -> int | None:
+        """Return a limit with which the batch can go on; None where none has ended it."""
+        if self.writer is None or self.settings.limit is None or not isinstance(self._cause(), LimitError):
+            return None
+        try:
+            return enough(self.writer, self.settings.limit)
+        except CometfluxError:
+            return self.settings.limit + max(self.settings.limit, 1)
+
+    def _cause(self) -> CometfluxError | None:
+        return self.end.cause if isinstance(self.end, SessionStoppedError) else self.end
+
+    def _tell_owed(self) -> None:
+        if self.tally.owed:
+            self.screen.warn(self.tally.owed_line())
+
+    def _exit_code(self, status: dict[str, int] | None) -> int:
+        if self.is_stopping:
+            return code_of_signal(self.interrupted_by or signal.SIGINT)
+        return code_of_run(
+            self._cause(),
+            is_disk_refusing=self.tally.is_disk_refusing,
+            has_unknown=bool(self.tally.unknown if status is None else status["unknown"]),
+            is_all_well=self.tally.is_all_well and not self.screen.is_data_lost,
+        )

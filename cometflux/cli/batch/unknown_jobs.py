@@ -1,0 +1,139 @@
+"""Show the jobs of unknown fate, to compare them with the account."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+from rich.table import Table
+from rich.text import Text
+
+from cometflux.cli.batch.undrawn import shown_key
+from cometflux.cli.terminal.console import make_wide_console
+from cometflux.cli.terminal.quoting import argument, join
+from cometflux.cli.terminal.screen import Screen, clip, escape_json
+from cometflux.journal.reader import Journal
+from cometflux.journal.record import JobRecord
+from cometflux.journal.states import visible_name
+from cometflux.models.docs import slug
+
+
+def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:
+    """Print the jobs of unknown fate, and what can be done about them.
+
+    Raises:
+        ConfigError: there is no journal in *folder*.
+        JournalError: it cannot be read.
+    """
+    with Journal(folder) as journal:
+        is_running = journal.is_running
+        names = JobNames(
+            journal.records(), lambda record: visible_name(record.state_name, is_running=is_running) == "unknown"
+        )
+    found = {names.of(record): record for record in names.jobs.values()}
+    if as_json:
+        for name, record in found.items():
+            screen.data(escape_json(json.dumps(_describe(name, record), ensure_ascii=False)))
+        return
+    if not found:
+        screen.say(f"no job in {folder} is of unknown fate")
+        return
+    _print(found)
+    _tell_choices(screen, folder)
+
+
+_SHORTEST = 4
+
+
+@attrs.frozen
+class _Mark:
+    identity: str
+    digest: str
+    state_name: str
+
+
+class JobNames:
+    """The names of the jobs of a journal. None passes from one job to another when a job is settled.
+
+    A job goes by its key and, where others go by the same one, by its key and the beginning of its digest.
+
+    Args:
+        records: all jobs, wherever they stand.
+        is_meant: whether a job can be shown, or settled.
+    """
+
+    def __init__(self, records: Iterable[JobRecord], is_meant: Callable[[JobRecord], bool]) -> None:
+        self.jobs: dict[str, JobRecord] = {}
+        """Those that are meant, by their identities."""
+        self._marks: dict[str, list[_Mark]] = {}
+        for record in records:
+            digest = hashlib.sha256(record.identity.encode("utf-8", "surrogatepass")).hexdigest()
+            mark = _Mark(record.identity, digest, record.state_name)
+            self._marks.setdefault(shown_key(record), []).append(mark)
+            if is_meant(record):
+                self.jobs[record.identity] = record
+
+    def of(self, record: JobRecord) -> str:
+        """Return the shortest name that is the job's alone."""
+        key = shown_key(record)
+        mark = next(each for each in self._marks[key] if each.identity == record.identity)
+        lengths = range(_SHORTEST, len(mark.digest) + 1)
+        names = (key, *(f"{key}@{mark.digest[:length]}" for length in lengths))
+        return next(name for name in names if len(self.find(name)) == 1)
+
+    def find(self, name: str) -> list[_Mark]:
+        """Return every job that goes by *name*, wherever it stands."""
+        key, _, digest = name.rpartition("@")
+        longer = self._marks.get(key, ()) if len(digest) >= _SHORTEST else ()
+        return [*self._marks.get(name, ()), *(mark for mark in longer if mark.digest.startswith(digest))]
+
+    def all(self) -> list[str]:
+        """Return the names of all jobs that are meant."""
+        return [self.of(record) for record in self.jobs.values()]
+
+
+def _describe(name: str, record: JobRecord) -> dict[str, Any]:
+    known = record.unknown_error
+    prompt = record.input.get("prompt")
+    return {
+        "key": name,
+        "when": None if record.began is None else _local_time(record.began).isoformat(timespec="seconds"),
+        "evidence": known.evidence,
+        "message": known.message,
+        "request_id": known.request_id,
+        "prediction_id": known.prediction_id,
+        "model": record.model,
+        "prompt": prompt if isinstance(prompt, str) else None,
+    }
+
+
+def _local_time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).astimezone()
+
+
+def _print(found: Mapping[str, JobRecord]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("key", "when", "evidence", "model"):
+        table.add_column(name, no_wrap=name != "evidence", overflow="fold")
+    table.add_column("prompt", ratio=1, overflow="fold")
+    for name, record in found.items():
+        about = _describe(name, record)
+        when = "" if record.began is None else f"{_local_time(record.began):%Y-%m-%d %H:%M:%S}"
+        evidence = clip(about["evidence"] or about["message"], 200)
+        # Whole, since it is to be typed again.
+        key = Text(clip(name, 10_000))
+        table.add_row(key, when, Text(evidence), slug(record.model), Text(clip(about["prompt"] or "", 60)))
+    make_wide_console().print(table)
+
+
+def _tell_choices(screen: Screen, folder: Path) -> None:
+    command = join(["cometflux", "unknown", argument(folder)])
+    screen.say("")
+    screen.say("Each may be billed. Look in your account for a prediction made at that time; then, for each KEY:")
+    # In quotes, because to a shell a # begins a comment.
+    screen.say(f"  {command} --adopt 'KEY=ID'    it is there, with this id: have it")
+    screen.say(f"  {command} --abandon 'KEY'     neither look for it nor buy it again")
+    screen.say(f"  {command} --resend 'KEY'      it is not there: buy it")

@@ -1,0 +1,98 @@
+"""The images of a prompt file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import attrs
+from cyclopts import Parameter
+
+from cometflux.cli.batch.interruption import nothing_sent
+from cometflux.cli.errors import UsageError
+from cometflux.cli.options import converters
+from cometflux.cli.options.groups import FURTHER, OPTIONS
+from cometflux.cli.options.image_options import ImageOptions, with_model_parameters
+from cometflux.cli.options.shared import (
+    ConsentOptions,
+    JournalFolder,
+    KeepGallery,
+    NewKey,
+    RunOptions,
+    TemplateOptions,
+    check_exclusive,
+)
+from cometflux.sources.rows import Format, Most
+
+
+@with_model_parameters
+def batch(
+    file: Annotated[
+        # A path among what may stand there lets shells complete the names of files.
+        str | Path,
+        Parameter(
+            metavar="FILE",
+            converter=converters.as_written,
+            allow_leading_hyphen=True,
+            help="A .csv, .tsv, .jsonl, .txt, .yaml or .parquet file; - is stdin.",
+        ),
+    ],
+    /,
+    *,
+    out: Annotated[
+        Path | str | None,
+        Parameter(
+            metavar="PLACE",
+            group=OPTIONS,
+            converter=converters.place,
+            help="The folder for the pictures, or s3://bucket/prefix, gs://, az://. [default: <name of FILE>-images]",
+        ),
+    ] = None,
+    journal: JournalFolder = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        Format | None,
+        Parameter(
+            metavar="FORMAT",
+            group=FURTHER,
+            show_choices=False,
+            help="csv, tsv, jsonl, yaml, parquet or text; stdin is text.",
+        ),
+    ] = None,
+    making: ImageOptions = ImageOptions(),  # noqa: B008 - frozen
+    templates: TemplateOptions = TemplateOptions(),  # noqa: B008 - frozen
+    settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
+    new_key: NewKey = False,
+    gallery: KeepGallery = False,
+    **given: str | list[str] | None,
+) -> int:
+    """Make the pictures of a prompt file, one row each.
+
+    The whole file is checked first. A journal in the folder keeps every step: the
+    same command again, or `resume`, goes on from there and buys nothing twice.
+
+    For example:
+      cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour
+      cometflux batch sweep.yaml --dry-run
+      cometflux batch animals.csv --template "a {animal} in {place}"
+    """
+    settings = attrs.evolve(settings, gallery=gallery)
+    check_exclusive(settings)
+    file = str(file)
+    is_stdin = file == "-"
+    own = Path("stdin-images" if is_stdin else f"{Path(file).stem}-images")
+    if journal is not None and not isinstance(out, str):
+        raise UsageError("--journal goes with --out s3://…; a batch into a folder keeps its journal there")
+    folder = (journal or own) if isinstance(out, str) else (out or own)
+    with nothing_sent(settings, folder):
+        from cometflux.cli.batch.dry_run import offer_batch
+        from cometflux.cli.batch.run import run_batch
+        from cometflux.cli.prompts.prompt_plan import plan_from_options
+        from cometflux.cli.prompts.read_file import read_file
+
+        prompting = templates.prompting()
+        most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")
+        source = prompting.apply(read_file(file, format, needs_prompt=not prompting.is_given, most=most))
+        plan = plan_from_options(source, Path() if is_stdin else Path(file).parent, making, given)
+        place = out if isinstance(out, str) else None
+        if (code := offer_batch(plan, settings, consent, folder, place)) is not None:
+            return code
+        return run_batch(plan, settings, folder, place=place, new_key=new_key)

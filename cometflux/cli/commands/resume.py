@@ -1,0 +1,35 @@
+"""The rest of a batch, from its folder."""
+
+import attrs
+
+from cometflux.cli.batch.interruption import nothing_sent
+from cometflux.cli.options.shared import ConsentOptions, Folder, KeepGallery, NewKey, RunOptions, check_exclusive
+
+
+def resume(
+    folder: Folder,
+    /,
+    *,
+    settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
+    new_key: NewKey = False,
+    gallery: KeepGallery = False,
+) -> int:
+    """Go on with a batch from its folder, without its prompt file.
+
+    What is bought is asked after and saved, what is not is bought; nothing is
+    bought twice. The address is the journal's, unless it is given.
+
+    For example:
+      cometflux resume prompts-images
+      cometflux resume prompts-images --limit 100 --retry-failed 1
+    """
+    settings = attrs.evolve(settings, gallery=gallery)
+    check_exclusive(settings)
+    with nothing_sent(settings, folder):
+        from cometflux.cli.batch.dry_run import offer_rest
+        from cometflux.cli.batch.run import run_resume
+
+        if (code := offer_rest(settings, consent, folder)) is not None:
+            return code
+        return run_resume(folder, settings, new_key=new_key)

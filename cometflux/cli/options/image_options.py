@@ -1,0 +1,89 @@
+"""The options that say which images to make: the model, and one option for each parameter of any model."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import attrs
+from cyclopts import Parameter
+
+from cometflux.cli.options import converters
+from cometflux.cli.options.groups import FURTHER, MODEL_PARAMETERS, OPTIONS
+from cometflux.cli.options.names import NEVER
+from cometflux.cli.options.shared import MODEL
+from cometflux.models import docs
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+# By whether it is an image, and whether it is a list. A path lets shells complete the names of files.
+_WRITTEN: dict[tuple[bool, bool], Any] = {
+    (False, False): str | None,
+    (False, True): list[str] | None,
+    (True, False): str | Path | None,
+    (True, True): list[str | Path] | None,
+}
+
+
+@Parameter(name="*", group=OPTIONS)
+@attrs.frozen(kw_only=True)
+class ImageOptions:
+    """What both commands that are given prompts are told of the pictures."""
+
+    model: Annotated[
+        str,
+        Parameter(
+            metavar="MODEL",
+            converter=converters.text,
+            completer=docs.complete_model,
+            help="One of `cometflux models`.",
+        ),
+    ] = MODEL
+    count: Annotated[
+        int,
+        Parameter(
+            metavar="N",
+            converter=converters.whole(1),
+            show_default=False,
+            help="Make each prompt N times; a fixed seed goes up by one.",
+        ),
+    ] = 1
+    input: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="KEY=VALUE",
+            group=FURTHER,
+            negative=NEVER,
+            consume_multiple=False,
+            show_default=False,
+            help="A parameter by its name at the service; repeatable.",
+        ),
+    ] = ()
+
+
+def with_model_parameters(command: _Command) -> _Command:
+    """Give *command*, which takes ``**given``, an option for each parameter of any model."""
+    signature = inspect.signature(command)
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    command.__signature__ = signature.replace(parameters=[*own, *_model_options()])  # type: ignore[attr-defined]
+    return command
+
+
+def _model_options() -> Iterator[inspect.Parameter]:
+    for name, takers in docs.all_parameters().items():
+        kind = docs.kind_of(name, takers[0])
+        # Texts, because each model has its own types and ranges; they are read when the model is known.
+        written: Any = _WRITTEN[bool(kind.most_images), kind.is_list]
+        option = Parameter(
+            group=MODEL_PARAMETERS,
+            help=docs.short_text(name, takers),
+            metavar=kind.metavar,
+            completer=partial(docs.complete_choice, name) if kind.suggestions else None,
+            negative=NEVER,
+            consume_multiple=False,
+            allow_leading_hyphen=kind.is_number,
+        )
+        yield inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[written, option]
+        )
