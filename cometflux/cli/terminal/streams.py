@@ -114,7 +114,7 @@ class Outlet:
 
 
 class _Talk:
-    """A stream for messages. A failed write is dropped, because the work must go on without them."""
+    """A stream for messages. A failed write is dropped, because the work does not depend on them."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
