@@ -1,4 +1,4 @@
-"""What is wrong with what was given: found before anything is sent, and told all at once."""
+"""The errors of wrong arguments and settings. They are raised before anything is sent, and list all faults at once."""
 
 from collections.abc import Iterable
 
@@ -9,8 +9,8 @@ class UsageError(Exception):
     """The arguments are wrong, so nothing was sent.
 
     Args:
-        faults: all that is wrong; a single text stands for a single fault.
-        name: the prompt file; empty where there is none.
+        faults: all faults, or the text of a single one.
+        name: the file with the faults; empty if they are not in a file.
     """
 
     def __init__(self, faults: Iterable[Fault] | str, name: str = "") -> None:

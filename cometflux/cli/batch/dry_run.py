@@ -1,4 +1,4 @@
-"""What would be bought, before it is: shown by ``--dry-run``, asked about on a terminal. Nothing is written here."""
+"""Estimate a run's predictions: ``--dry-run`` prints them, and a terminal asks for consent. Writes no files."""
 
 import json
 import sys
@@ -30,18 +30,18 @@ from cometflux.storage.object_store import open_store
 
 @attrs.define
 class Share:
-    """What is to be made with one model."""
+    """The jobs of one model."""
 
     jobs: int = 0
     images: int | None = 0
-    """How many images all of them ask for; None where nobody knows."""
+    """How many images all jobs request; None if unknown."""
     predictions: int = 0
-    """How many of the jobs are still to be bought."""
+    """How many of the jobs still have to be submitted."""
     new_images: int | None = 0
-    """How many images those ask for; None where nobody knows."""
+    """How many images those jobs request; None if unknown."""
 
     def add(self, images: int | None, *, is_new: bool) -> None:
-        """Take a job into account."""
+        """Count a job."""
         self.jobs += 1
         self.images = _sum(self.images, images)
         if is_new:
@@ -55,26 +55,26 @@ def _sum(known: int | None, more: int | None) -> int | None:
 
 @attrs.define
 class PurchaseEstimate:
-    """What a run would buy."""
+    """The predictions that a run would submit."""
 
     limit: int | None
-    """The most that is bought altogether; None where there is none."""
+    """The maximum number of paid predictions; None for no limit."""
     retries: int
-    """How often each may be bought again that fails for a transient reason."""
+    """How often a job that fails for a transient reason may be submitted, and charged, again."""
     shares: dict[str, Share] = attrs.field(factory=dict)
     """By model."""
     bought: int = 0
-    """How many predictions the journal has, or may have, bought."""
+    """How many predictions of the journal were charged or may have been."""
     status: dict[str, int] | None = None
-    """What the journal has; None where there is none."""
+    """The journal's counts by state; None without a journal."""
 
     def add(self, model: str, images: int | None, *, is_new: bool) -> None:
-        """Take a job into account."""
+        """Count a job."""
         self.shares.setdefault(model, Share()).add(images, is_new=is_new)
 
     @property
     def total(self) -> Share:
-        """All models together."""
+        """The sum over all models."""
         shares = self.shares.values()
         total = Share(jobs=sum(each.jobs for each in shares), predictions=sum(each.predictions for each in shares))
         for each in shares:
@@ -84,16 +84,16 @@ class PurchaseEstimate:
 
     @property
     def predictions(self) -> int:
-        """How many would be bought, as far as the limit allows."""
+        """How many predictions would be submitted within the limit."""
         wanted = self.total.predictions
         return wanted if self.limit is None else min(wanted, max(self.limit - self.bought, 0))
 
 
-# ── what it comes to ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def offer_prompts(plan: Plan, settings: RunOptions, consent: ConsentOptions) -> int | None:
-    """Show what prompts come to, or ask; return the exit code, or None where they are to be run."""
+    """Print the estimate for prompts, or ask for consent. Returns the exit code, or None to run them."""
 
     def make() -> PurchaseEstimate:
         offer = _empty(settings)
@@ -107,12 +107,12 @@ def offer_prompts(plan: Plan, settings: RunOptions, consent: ConsentOptions) -> 
 def offer_batch(
     plan: Plan, settings: RunOptions, consent: ConsentOptions, folder: Path, place: str | None = None
 ) -> int | None:
-    """Show what a prompt file comes to, or ask; return the exit code, or None where it is to be run.
+    """Print the estimate for a prompt file, or ask for consent. Returns the exit code, or None to run it.
 
     Raises:
-        SourceError: a key stands in the journal for something else.
-        ConfigError: *place*, where the pictures go in an object store, cannot be opened; or there is no key.
-        JournalError: the journal cannot be read, or is not to be used so.
+        SourceError: a key belongs to another job in the journal.
+        ConfigError: the object store of *place* cannot be opened, or the API key is missing.
+        JournalError: the journal cannot be read, or ``--local`` was used for only one of the folder's runs.
     """
     if place is not None:
         open_store(place)
@@ -120,11 +120,11 @@ def offer_batch(
 
 
 def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path) -> int | None:
-    """Show what the rest of a folder comes to, or ask; return the exit code, or None where it is to be run.
+    """Print the estimate for the rest of a folder, or ask for consent. Returns the exit code, or None to run it.
 
     Raises:
-        ConfigError: there is no journal.
-        JournalError: it cannot be read, or is not to be used so.
+        ConfigError: the folder has no journal, or the API key is missing.
+        JournalError: the journal cannot be read, or ``--local`` was used for only one of the folder's runs.
     """
 
     def make() -> PurchaseEstimate:
@@ -140,7 +140,7 @@ def _weigh(plan: Plan, settings: RunOptions, folder: Path) -> PurchaseEstimate:
     try:
         journal = Journal(folder)
     except ConfigError:
-        # There is none, or nothing in it yet.
+        # The journal does not exist yet, or is still empty.
         return _counted(records, {}, None, settings)
     with journal:
         check_maker(journal, folder, settings)
@@ -177,7 +177,7 @@ def _images(model: str, given: Any) -> int | None:
     return int(given.get("num_outputs", 1))
 
 
-# ── what is said of it ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── printing and asking ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _decide(
@@ -198,7 +198,7 @@ def _decide(
     offer = make()
     if offer.predictions <= consent.confirm_above:
         return None
-    # Who says yes is not to hear afterwards that there is no key.
+    # Check the key before asking, so that consent is not followed by an error.
     read_key()
     if _ask(offer):
         return None
@@ -271,6 +271,6 @@ def _ask(offer: PurchaseEstimate) -> bool:
         answer = sys.stdin.readline()
     finally:
         if not answer.endswith("\n"):
-            # The cursor still stands behind the question.
+            # The answer did not end the line, so end it here.
             screen.say("")
     return answer.strip().lower() in ("y", "yes")

@@ -1,4 +1,4 @@
-"""The gallery of a folder: written once, or kept up to date beside a batch."""
+"""Write the gallery of a folder once, or keep it up to date while a batch runs."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ from cometflux.gallery import Gallery
 _EVERY = 2.0
 """Seconds between two versions of the page, at least."""
 _SHARE = 25.0
-"""How many times as long as it took to write a version, until the next one."""
+"""The pause before the next version is at least this many times the CPU time of the last one."""
 
 
 def show_gallery(screen: Screen, folder: Path) -> None:
@@ -34,10 +34,10 @@ def show_gallery(screen: Screen, folder: Path) -> None:
 def kept_gallery(screen: Screen, folder: Path) -> Iterator[None]:
     """Keep the page of *folder* up to date while a batch runs there, and write it once more at the end.
 
-    What goes wrong with the page is told, and stops nothing.
+    A later error with the page is printed at the end and does not stop the batch.
 
     Raises:
-        ConfigError: no page can be written there; nothing was sent.
+        ConfigError: a page cannot be written there; nothing was sent.
     """
     gallery = Gallery(folder)
     gallery.check()
@@ -62,7 +62,7 @@ def _finish(screen: Screen, gallery: Gallery) -> None:
 
 
 class _Keeper:
-    """Writes the page again and again in a thread of its own, and the less often the longer it takes."""
+    """Rewrites the page in a thread of its own. The longer a version takes, the longer is the pause."""
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
@@ -71,7 +71,7 @@ class _Keeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when nothing more is written."""
+        """Stop, and wait for the thread to finish."""
         self._is_over.set()
         self._thread.join()
 
@@ -79,7 +79,7 @@ class _Keeper:
         pause = _EVERY / 4
         while not self._is_over.wait(pause):
             began = time.thread_time()
-            # What is wrong now is told at the end if it lasts; there may be nothing to show yet.
+            # There may be nothing to show yet. An error that lasts is printed at the end.
             with contextlib.suppress(CometfluxError, OSError):
                 self._gallery.write()
             pause = max(_EVERY, _SHARE * (time.thread_time() - began))

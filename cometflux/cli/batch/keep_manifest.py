@@ -1,4 +1,4 @@
-"""The manifest behind each run on a folder, whatever way the run ended."""
+"""Write the manifest after each run on a folder, however the run ended."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from cometflux.journal.manifest import write_manifest
 def with_manifest(screen: Screen, folder: Path, run: Callable[[], int]) -> int:
     """Run, write the manifest of *folder*, and return the exit code of the run.
 
-    That the manifest could not be written is the end only where nothing else was.
+    If only the manifest cannot be written, return the exit code for that.
     """
     try:
         code = run()

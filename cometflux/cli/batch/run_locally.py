@@ -1,4 +1,4 @@
-"""The local service of a run with --local."""
+"""Run the local service for ``--local``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +16,10 @@ _LATENCY = 0.6
 
 @contextmanager
 def local_service(screen: Screen) -> "Iterator[LocalService]":
-    """Run the local service beside a batch.
+    """Run the local service while the block runs.
 
     Raises:
-        MissingExtraError: the package that draws is not installed.
+        MissingExtraError: the package for drawing is not installed.
     """
     with service_class("--local").in_thread(latency=_LATENCY) as service:
         screen.say("the local service draws these pictures; nothing is sent to CometAPI and nothing is paid")

@@ -1,4 +1,4 @@
-"""Settle jobs of unknown fate by hand."""
+"""Settle unknown jobs by hand."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ from cometflux.sources.errors import Fault
 
 @attrs.frozen(kw_only=True)
 class Resolutions:
-    """What is to become of jobs of unknown fate."""
+    """The user's decisions on unknown jobs."""
 
     adopt: tuple[str, ...] = ()
     """Each as ``KEY=ID``."""
@@ -41,22 +41,22 @@ class Resolutions:
 
     @property
     def adopted(self) -> list[tuple[str, str]]:
-        """Keys and ids; an id holds no ``=``, and a key may."""
+        """The keys and ids. A key may contain ``=``, an id cannot."""
         return [(key, given) for key, _, given in (each.rpartition("=") for each in self.adopt)]
 
     @property
     def keys(self) -> list[str]:
-        """Every key that is named."""
+        """The keys of all decisions."""
         return [*(key for key, _ in self.adopted), *self.abandon, *self.resend]
 
 
 def settle(screen: Screen, folder: Path, wishes: Resolutions, *, as_json: bool) -> None:
-    """Write down what is to become of jobs of unknown fate: all of it, or nothing.
+    """Write the decisions on unknown jobs into the journal: all of them, or none if one is wrong.
 
     Raises:
-        UsageError: something is wrong with *wishes*; it lists everything that is.
-        ConfigError: there is no journal in *folder*.
-        JournalError: it cannot be used, or a batch is running on it.
+        UsageError: a decision is wrong; it lists all faults.
+        ConfigError: *folder* has no journal.
+        JournalError: the journal cannot be used, or a batch is using it.
     """
     with Journal(folder) as reader:
         writer = JournalWriter(reader.path)
@@ -85,13 +85,13 @@ def _is_unknown(record: JobRecord) -> bool:
 
 
 def _is_correctable(record: JobRecord) -> bool:
-    """Whether its id was given by hand, and nothing of the service has told since that it is the right one."""
+    """Whether the job's id was given by hand and no response has confirmed it yet."""
     return record.state is State.ACCEPTED and record.prediction is None and record.answered is None
 
 
 @attrs.frozen
 class _Settled:
-    """One job that was settled, and how."""
+    """A settled job, and the decision on it."""
 
     name: str
     how: str
@@ -140,7 +140,7 @@ def _faults(reader: Journal, names: JobNames, wishes: Resolutions) -> Iterator[F
     called: dict[str, str] = {}
     for name in filter(None, wishes.keys):
         fault = _name_fault(names, name, is_resent=name in wishes.resend)
-        # One job may be named in two ways.
+        # Two names may mean the same job.
         identity = name if fault else names.find(name)[0].identity
         times[identity] += 1
         called.setdefault(identity, name)
@@ -156,7 +156,7 @@ def _faults(reader: Journal, names: JobNames, wishes: Resolutions) -> Iterator[F
 
 
 def _owners(reader: Journal, ids: Collection[str]) -> dict[str, str]:
-    """Find which jobs have these *ids*."""
+    """Return the key of the job of each id in *ids*, if it has one."""
     if not ids:
         return {}
     return {
@@ -168,7 +168,7 @@ def _owners(reader: Journal, ids: Collection[str]) -> dict[str, str]:
 
 
 def _name_fault(names: JobNames, name: str, *, is_resent: bool) -> str | None:
-    """Say why *name* names no job that can be settled; None where it names one."""
+    """Return why *name* does not name a job that can be settled; None if it does."""
     marks = names.find(name)
     if not marks:
         meant = question(closest(name, names.all()))

@@ -1,4 +1,4 @@
-"""The figures of a run: how long things took at the service, how soon that was noticed, how much came back."""
+"""Collect a run's figures: times at the service, delays until we noticed the end, and amounts."""
 
 import json
 import math
@@ -19,7 +19,7 @@ REPORT_NAME = "report.json"
 
 
 class RunStatistics:
-    """Gathers what events and outcomes tell of the course of a run."""
+    """Collects a run's figures from its events and outcomes."""
 
     def __init__(self) -> None:
         self.began = datetime.now(UTC)
@@ -28,16 +28,16 @@ class RunStatistics:
         self.pictures = self.bytes = 0
         self.polls = self.failed_polls = self.retries = self.throttles = 0
         self.times = array("d")
-        """How long each prediction took at the service, by its own clock, in seconds."""
+        """How many seconds each prediction took at the service, by the service's clock."""
         self._accepted: dict[str, float] = {}
-        """When each prediction that is not over was known to be accepted, by our clock."""
+        """When we learned that a pending prediction was accepted, by our clock."""
         self._noticed: dict[str, float] = {}
-        """When each was known to be over."""
+        """When we learned that a prediction was over, by our clock."""
         self._lags = array("d")
         self._offsets = array("d")
 
     def watch(self, event: Event) -> None:
-        """Take an event into account."""
+        """Count an event."""
         match event:
             case Polled(status=None):
                 self.polls += 1
@@ -62,7 +62,7 @@ class RunStatistics:
                 self.throttles += 1
 
     def add(self, outcome: Outcome) -> None:
-        """Take an outcome into account."""
+        """Count an outcome."""
         self.kinds[outcome.kind] += 1
         self.resumed += outcome.resumed
         self.delivered += outcome.ok
@@ -80,16 +80,16 @@ class RunStatistics:
             self._lags.append(noticed - completed)
 
     def delays(self) -> list[float]:
-        """Return how long after its end each prediction was known to be over, in seconds.
+        """Return how many seconds after each prediction's end we learned of it.
 
-        The service's clock is not ours. How far they are apart shows in the quickest answer to a submission: what it
-        took to come is all that is taken for a difference and is none.
+        The service's clock may differ from ours. The difference is estimated from the fastest response to a submission,
+        so each delay comes out too short by the time which that response took.
         """
         offset = min(self._offsets, default=0.0)
         return [max(lag - offset, 0.0) for lag in self._lags]
 
     def summary(self) -> dict[str, Any]:
-        """Return all figures, as in `report.json`. The keys stay; none will be renamed or left out."""
+        """Return all figures, as in `report.json`. The keys are stable: none will be renamed or removed."""
         ended = datetime.now(UTC)
         return {
             "began_at": self.began.isoformat(timespec="milliseconds"),
@@ -112,7 +112,7 @@ class RunStatistics:
 
 
 def spread(values: Sequence[float]) -> dict[str, float | int | None]:
-    """Return how many values there are, and the ones that half and 95 % of them do not exceed; None without any."""
+    """Return the number of values, their median and their 95th percentile, both None without values."""
     ranked = sorted(values)
 
     def rank(share: float) -> float | None:
@@ -122,7 +122,7 @@ def spread(values: Sequence[float]) -> dict[str, float | int | None]:
 
 
 def in_words(size: int) -> str:
-    """Say how many bytes there are."""
+    """Return a number of bytes with a fitting unit."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= factor:
             return f"{size / factor:.1f} {unit}"
@@ -130,10 +130,10 @@ def in_words(size: int) -> str:
 
 
 def write_report(folder: Path, values: dict[str, Any]) -> None:
-    """Write `report.json` into *folder*: whole, or not at all.
+    """Write `report.json` into *folder*, in one step.
 
     Raises:
-        OSError: it cannot be written; what was there before is still there.
+        OSError: it cannot be written; a previous report is unchanged.
     """
     text = f"{json.dumps(values, ensure_ascii=False, indent=2)}\n"
     atomic.replace(folder / REPORT_NAME, text.encode("utf-8", "surrogateescape"))

@@ -1,4 +1,4 @@
-"""What became of the jobs: one record per outcome for programs, one table at the end for people."""
+"""Report the outcomes: one JSON record each for programs, and a summary at the end for people."""
 
 import json
 import re
@@ -33,11 +33,11 @@ from cometflux.outcomes import Outcome, OutcomeKind
 _MOST_SHOWN = 10
 _MOST_NAMED = 4
 _ENOUGH = 5
-"""From how many predictions on it is worth telling how long they took."""
+"""The times at the service are shown from this many predictions on."""
 
 
 def record(outcome: Outcome) -> str:
-    """Write an outcome as one line of JSON. The keys stay; none will be renamed or left out."""
+    """Return an outcome as one line of JSON. The keys are stable: none will be renamed or removed."""
     error = outcome.error
     values: dict[str, Any] = {
         "index": outcome.index,
@@ -57,7 +57,7 @@ def record(outcome: Outcome) -> str:
 
 
 def told(outcome: Outcome) -> str:
-    """Say how a job ended, on one line."""
+    """Return one line on how a job ended."""
     kind = _WORDS[outcome.kind] if outcome.ok or outcome.kind is not OutcomeKind.SUCCEEDED else "not saved"
     what = f": {clip(outcome.job.prompt or '', 60)}" if outcome.ok else f": {clip(_reason(outcome), 200)}"
     earlier = " (an earlier run)" if outcome.resumed else ""
@@ -65,7 +65,7 @@ def told(outcome: Outcome) -> str:
 
 
 def not_drawn(index: int, key: str, job: Job, cause: CometfluxError) -> Outcome:
-    """Make the outcome of a job that the session never came to."""
+    """Make the outcome of a job that the session did not start."""
     stopped = SessionStoppedError(cause.cause) if isinstance(cause, SessionStoppedError) else None
     error = stopped or SessionClosedError(cause.message)
     return Outcome(index=index, key=key, job=job, kind=OutcomeKind.NOT_SENT, error=error)
@@ -73,15 +73,15 @@ def not_drawn(index: int, key: str, job: Job, cause: CometfluxError) -> Outcome:
 
 @attrs.define
 class ProblemGroup:
-    """What went wrong with one job or, where it went wrong alike, with several."""
+    """The same problem of one or more jobs."""
 
     outcome: Outcome
     reason: str
     more: list[str] = attrs.field(factory=list)
-    """The keys of the others, in order."""
+    """The keys of the other jobs, in order."""
 
     def alike(self) -> str:
-        """Name the others, as far as there is room."""
+        """Return the names of the first few other jobs, and how many more there are."""
         if not self.more:
             return ""
         named = ", ".join(clip(key, 20) for key in self.more[:_MOST_NAMED])
@@ -91,54 +91,54 @@ class ProblemGroup:
 
 
 class RunSummary:
-    """Counts outcomes, and keeps the first that are worth naming.
+    """Counts outcomes, and keeps the first problems to name them.
 
     Args:
-        folder: where the pictures go; a text is the URL of a place in an object store.
-        is_kept: whether a journal has the ids of what is paid for.
+        folder: the folder for the pictures, or the URL of a place in an object store.
+        is_kept: whether a journal has the ids of the paid predictions.
     """
 
     def __init__(self, folder: Path | str, *, is_kept: bool = False) -> None:
         self.folder = folder
         self.is_kept = is_kept
         self.whose = ""
-        """Of what the outcomes are, as in `` of this file``; empty where they are all that the folder has."""
+        """Qualifies the counts, such as `` of this file``; empty if they cover all jobs of the folder."""
         self.kinds: Counter[OutcomeKind] = Counter()
         self.pictures = 0
-        """How many images this run has put on disk."""
+        """How many images this run has saved."""
         self.earlier = 0
-        """How many images of the outcomes were there already."""
+        """How many images were already saved by earlier runs."""
         self.resumed = 0
-        """How many outcomes are of predictions that an earlier run bought."""
+        """How many outcomes are of predictions that an earlier run submitted."""
         self.has_asked = False
-        """Whether a prediction had to be asked after."""
+        """Whether a prediction had to be polled."""
         self.reconnects = 0
-        """How often a submission that provably never left was made once more."""
+        """How many submissions were retried because the service had provably not accepted them."""
         self.repurchases = 0
-        """How often a job was bought once more, after one that failed or is of unknown fate."""
+        """How many jobs were submitted again after a failed prediction or an unknown submission."""
         self.refusals = 0
-        """How often the service asked to slow down."""
+        """How often the service's rate limit applied."""
         self.in_doubt = 0
-        """How many submissions of this run are of unknown fate."""
+        """How many submissions of this run are unknown."""
         self._fresh: set[str] = set()
-        """The ids of the predictions that this run has saved and whose outcomes are not here yet."""
+        """The ids of the predictions that this run has saved and whose outcomes have not arrived yet."""
         self.unsaved = 0
         self.is_disk_refusing = False
-        """Whether an image could not be written, as the next could not."""
+        """Whether the disk refused an image, so that it would refuse the next one too."""
         self.began = time.monotonic()
         self.figures = RunStatistics()
         self.bought = 0
-        """How many predictions the service took for certain."""
+        """How many predictions the service has certainly accepted."""
         self.owed: dict[str, None] = {}
-        """The ids of the predictions that are paid for, did not fail, and are not saved; each leads to pictures."""
+        """The ids of paid predictions that did not fail and are not saved; their pictures can still be fetched."""
         self._cut_off: dict[str, int] = {}
-        """How many images the predictions have whose saving did not come to its end."""
+        """The predictions whose saving was interrupted, and how many images each has."""
         self._troubles: dict[tuple[Any, ...], ProblemGroup] = {}
         self._untold = 0
 
     @property
     def unknown(self) -> int:
-        """How many submissions are of unknown fate."""
+        """How many submissions are unknown."""
         return self.kinds[OutcomeKind.UNKNOWN]
 
     @property
@@ -147,7 +147,7 @@ class RunSummary:
         return not self.unsaved and self.kinds.total() == self.kinds[OutcomeKind.SUCCEEDED]
 
     def watch(self, event: Event) -> None:
-        """Note what is bought and what is saved; unlike outcomes, events are there as soon as it is so."""
+        """Count an event. Events arrive as soon as something is charged or saved, before the outcome does."""
         self.figures.watch(event)
         match event:
             case Accepted(prediction_id=prediction_id, resumed=resumed):
@@ -159,7 +159,7 @@ class RunSummary:
                 self._fresh.add(prediction_id)
             case Retried(error=PredictionError() as error):
                 self.repurchases += 1
-                # It failed, so it leads to no pictures.
+                # It failed, so it has no pictures to fetch.
                 self.owed.pop(error.prediction.id, None)
             case Retried(error=UnknownSubmissionError()):
                 self.repurchases += 1
@@ -168,7 +168,7 @@ class RunSummary:
             case Throttled():
                 self.refusals += 1
             case Ended(kind=kind, error=error, prediction_id=str(prediction_id)):
-                # Some images of one that succeeded may be on disk, and others not.
+                # A prediction that succeeded with an error may have only some of its images on disk.
                 if kind is not OutcomeKind.DETACHED and not (kind is OutcomeKind.SUCCEEDED and error):
                     self.owed.pop(prediction_id, None)
                 self.is_disk_refusing |= isinstance(error, OutputError) and error.is_disk
@@ -188,7 +188,7 @@ class RunSummary:
         if outcome.prediction and outcome.kind is OutcomeKind.SUCCEEDED and not outcome.files:
             self._cut_off[outcome.prediction.id] = len(outcome.prediction.output)
         reason = _reason(outcome)
-        # What has an id that leads to a picture is named by itself.
+        # A prediction whose pictures can still be fetched is named by itself.
         is_grouped = outcome.ok or outcome.kind in _GROUPED
         alike = (outcome.kind, _TRACE.sub("", reason)) if is_grouped else (outcome.index,)
         known = self._troubles.get(alike)
@@ -200,8 +200,8 @@ class RunSummary:
             self._untold += 1
 
     def look_again(self) -> None:
-        """Count what reached the disk though its saving was cut off."""
-        # An object store answers what was cut off, or it does not; the next run looks there.
+        """Count the images that reached the disk although their saving was interrupted."""
+        # In an object store, the next run checks which images arrived.
         if not self._cut_off or isinstance(self.folder, str):
             return
         for prediction_id, count in count_late(self.folder, self._cut_off).items():
@@ -210,13 +210,13 @@ class RunSummary:
                 self.owed.pop(prediction_id, None)
 
     def tables(self, cause: CometfluxError | None) -> Iterator[Table | Text]:
-        """Yield the closing tables: counts, then what went wrong, but for the *cause* of the end."""
+        """Yield the closing tables: the counts, then the problems, except for the *cause* of the end."""
         yield self._counts()
         yield from self._course()
         yield from self.bad_news(cause)
 
     def bad_news(self, cause: CometfluxError | None) -> Iterator[Table | Text]:
-        """Yield what went wrong, but for the *cause* of the end."""
+        """Yield the problems, except for the *cause* of the end."""
         troubles = [each for each in self._troubles.values() if not _is_refusal_like(each.outcome, cause)]
         if troubles:
             yield Text()
@@ -239,7 +239,7 @@ class RunSummary:
         if self.resumed:
             table.add_row("from earlier runs", str(self.resumed))
         table.add_row("bought", str(self.bought))
-        # Where all was there already, none is no bad news.
+        # If everything was saved by earlier runs, a count of 0 would look like a failure.
         if self.pictures or not self.earlier:
             table.add_row("pictures", str(self.pictures))
         rows = {
@@ -261,7 +261,7 @@ class RunSummary:
         return self.figures.created >= _ENOUGH
 
     def _course(self) -> Iterator[Text]:
-        """Say how it went; of a few pictures there is nothing to tell."""
+        """Yield the lines on the times, unless there were only a few predictions."""
         took, noticed = spread(self.figures.times), spread(self.figures.delays())
         if self._is_many and took["count"]:
             yield Text(f"at the service {took['p50']:.2f} s each, 95 % of them within {took['p95']:.2f} s")
@@ -285,7 +285,7 @@ class RunSummary:
         return table
 
     def last_line(self) -> str:
-        """Say where the pictures are."""
+        """Return the last line: the number of pictures and their folder."""
         where = f"in {plain(str(self.folder))}"
         pictures = f"{_count(self.pictures + self.earlier, 'picture')}{self.whose} {where}"
         if not self.is_idle:
@@ -305,11 +305,11 @@ class RunSummary:
 
     @property
     def is_idle(self) -> bool:
-        """Whether earlier runs had brought every job to its end."""
+        """Whether earlier runs had already finished every job."""
         return self.resumed == self.kinds.total() > 0 and not (self.bought or self.pictures or self.has_asked)
 
     def interrupted_line(self) -> str:
-        """Say what was bought before an interruption, where it is, and which ids lead to the rest."""
+        """Return the line on an interruption: the charged predictions, the saved pictures, and the ids of the rest."""
         unknown = self.in_doubt
         doubt = f"; {unknown} more may be, and {'its id is' if unknown == 1 else 'their ids are'} not known"
         left = f"; {self.owed_line()}" if self.owed else ""
@@ -318,7 +318,7 @@ class RunSummary:
         return f"{bought}{doubt if unknown else ''}{left}"
 
     def owed_line(self) -> str:
-        """Name every prediction that is paid for and leads to pictures that are not here, unless the journal does."""
+        """Return the line on paid predictions that are not saved, with their ids unless the journal has them."""
         verb = "is" if len(self.owed) == 1 else "are"
         if self.is_kept:
             ids = "its id" if len(self.owed) == 1 else "their ids"
@@ -328,7 +328,7 @@ class RunSummary:
 
 
 _GROUPED = (OutcomeKind.FAILED, OutcomeKind.REJECTED, OutcomeKind.NOT_SENT, OutcomeKind.UNKNOWN)
-# The service ends many reasons with an id in brackets.
+# The service ends many error messages with an id in parentheses.
 _TRACE = re.compile(r"\([a-z0-9]{8,}\)")
 _WORDS = {kind: kind.value.replace("_", " ") for kind in OutcomeKind}
 _STYLES = {OutcomeKind.SUCCEEDED: "green", OutcomeKind.FAILED: "red", OutcomeKind.UNKNOWN: "bold red"}
@@ -343,12 +343,12 @@ def _is(number: int) -> str:
 
 
 def _is_told_elsewhere(outcome: Outcome) -> bool:
-    """Whether the job was not sent for the one reason that stopped them all."""
+    """Whether the job was not sent because the session stopped, which is reported once for all jobs."""
     return outcome.kind is OutcomeKind.NOT_SENT and isinstance(outcome.error, SessionStoppedError | SessionClosedError)
 
 
 def _is_refusal_like(outcome: Outcome, cause: CometfluxError | None) -> bool:
-    """Whether it was refused for the reason that ended the batch, which is told by itself."""
+    """Whether the job was refused for the reason that ended the batch, which is reported by itself."""
     return outcome.kind in (OutcomeKind.REJECTED, OutcomeKind.NOT_SENT) and type(outcome.error) is type(cause)
 
 

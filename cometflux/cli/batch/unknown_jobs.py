@@ -1,4 +1,4 @@
-"""Show the jobs of unknown fate, to compare them with the account."""
+"""Show the unknown jobs, so that the user can compare them with the account."""
 
 import hashlib
 import json
@@ -22,11 +22,11 @@ from cometflux.models.docs import slug
 
 
 def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:
-    """Print the jobs of unknown fate, and what can be done about them.
+    """Print the unknown jobs, and the commands that settle them.
 
     Raises:
-        ConfigError: there is no journal in *folder*.
-        JournalError: it cannot be read.
+        ConfigError: *folder* has no journal.
+        JournalError: the journal cannot be read.
     """
     with Journal(folder) as journal:
         is_running = journal.is_running
@@ -56,18 +56,18 @@ class _Mark:
 
 
 class JobNames:
-    """The names of the jobs of a journal. None passes from one job to another when a job is settled.
+    """Unique names for the jobs of a journal. A name keeps its job even after other jobs are settled.
 
-    A job goes by its key and, where others go by the same one, by its key and the beginning of its digest.
+    A job's name is its key. If several jobs share a key, the beginning of the job's digest is added.
 
     Args:
-        records: all jobs, wherever they stand.
-        is_meant: whether a job can be shown, or settled.
+        records: all jobs, in any state.
+        is_meant: whether a job can be shown or settled.
     """
 
     def __init__(self, records: Iterable[JobRecord], is_meant: Callable[[JobRecord], bool]) -> None:
         self.jobs: dict[str, JobRecord] = {}
-        """Those that are meant, by their identities."""
+        """The jobs that *is_meant* selects, by identity."""
         self._marks: dict[str, list[_Mark]] = {}
         for record in records:
             digest = hashlib.sha256(record.identity.encode("utf-8", "surrogatepass")).hexdigest()
@@ -77,7 +77,7 @@ class JobNames:
                 self.jobs[record.identity] = record
 
     def of(self, record: JobRecord) -> str:
-        """Return the shortest name that is the job's alone."""
+        """Return the job's shortest unique name."""
         key = shown_key(record)
         mark = next(each for each in self._marks[key] if each.identity == record.identity)
         lengths = range(_SHORTEST, len(mark.digest) + 1)
@@ -85,13 +85,13 @@ class JobNames:
         return next(name for name in names if len(self.find(name)) == 1)
 
     def find(self, name: str) -> list[_Mark]:
-        """Return every job that goes by *name*, wherever it stands."""
+        """Return every job that *name* may mean, in any state."""
         key, _, digest = name.rpartition("@")
         longer = self._marks.get(key, ()) if len(digest) >= _SHORTEST else ()
         return [*self._marks.get(name, ()), *(mark for mark in longer if mark.digest.startswith(digest))]
 
     def all(self) -> list[str]:
-        """Return the names of all jobs that are meant."""
+        """Return the names of all selected jobs."""
         return [self.of(record) for record in self.jobs.values()]
 
 
@@ -123,7 +123,7 @@ def _print(found: Mapping[str, JobRecord]) -> None:
         about = _describe(name, record)
         when = "" if record.began is None else f"{_local_time(record.began):%Y-%m-%d %H:%M:%S}"
         evidence = clip(about["evidence"] or about["message"], 200)
-        # Whole, since it is to be typed again.
+        # Not shortened, because the user has to type it again.
         key = Text(clip(name, 10_000))
         table.add_row(key, when, Text(evidence), slug(record.model), Text(clip(about["prompt"] or "", 60)))
     make_wide_console().print(table)
@@ -133,7 +133,7 @@ def _tell_choices(screen: Screen, folder: Path) -> None:
     command = join(["cometflux", "unknown", argument(folder)])
     screen.say("")
     screen.say("Each may be billed. Look in your account for a prediction made at that time; then, for each KEY:")
-    # In quotes, because to a shell a # begins a comment.
+    # Quoted, because # starts a comment in a shell.
     screen.say(f"  {command} --adopt 'KEY=ID'    it is there, with this id: fetch it")
     screen.say(f"  {command} --abandon 'KEY'     neither look for it nor buy it again")
     screen.say(f"  {command} --resend 'KEY'      it is not there: buy it")

@@ -1,4 +1,4 @@
-"""What lets a shell complete the command: names and options at once, models by asking the command."""
+"""Write the scripts for shell completion. They know the names and options, and run the command to complete models."""
 
 import sys
 from enum import StrEnum
@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 
 class Shell(StrEnum):
-    """The shells that can be told."""
+    """The supported shells."""
 
     BASH = "bash"
     ZSH = "zsh"
@@ -25,7 +25,7 @@ def completion(
 
 
 def script(app: App, shell: Shell) -> str:
-    """Return the script that *shell* is to read."""
+    """Return the completion script for *shell*."""
     text = app.generate_completion(prog_name="cometflux", shell=shell.value)
     if shell is Shell.BASH:
         return text.replace(_BASH_FILES, _BASH_LINES)
@@ -33,10 +33,10 @@ def script(app: App, shell: Shell) -> str:
 
 
 _BASH_FILES = 'COMPREPLY=( $(compgen -f -- "${cur}") )'
-# A name that holds a blank is one name; outside of a completion there is nothing to be told how to write it.
+# Keep a file name with blanks in one piece. compopt fails outside a completion, which does no harm.
 _BASH_LINES = f"local IFS=$'\\n'; compopt -o filenames 2> /dev/null; {_BASH_FILES}"
 
-# What is generated works only as a file of one certain name; so it does as any, and where it is sourced.
+# The generated script works only from a file of one certain name. With this, it also works when it is sourced.
 _ZSH = """
 if [[ $zsh_eval_context[-1] == *func ]]; then
   _cyclopts_cometflux "$@"

@@ -1,4 +1,4 @@
-"""What is configured, and where it comes from, for people and for programs. The key is never shown."""
+"""Print the settings and their sources, for people or as JSON. The key is never shown."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def show_configuration(*, as_json: bool) -> None:
 
 
 def show_paths() -> None:
-    """Print where the files are, and say whether they are there."""
+    """Print the paths of the configuration files, and whether they exist."""
     project = project_file()
     rows = [("user", user_file(), ""), ("project", project, "none here; it would be ./cometflux.toml")]
     for name, path, absent in rows:
@@ -94,7 +94,7 @@ def _describe_key() -> dict[str, Any]:
 def _shown(value: SettingValue) -> Any:
     if value.setting.name == "base_url" and value.value is None:
         return DEFAULT_BASE_URL
-    # A proxy may have a password, and an address a key behind a question mark.
+    # A proxy's URL may contain a password, and a base URL a key in its query.
     return re.sub(r"//[^/]*@", "//…@", re.split("[?#]", value.value)[0]) if _is_url(value) else value.value
 
 

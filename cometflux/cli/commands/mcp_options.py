@@ -1,4 +1,4 @@
-"""The options of the tool server: what its operator allows."""
+"""The options of the tool server."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ from cometflux.cli.options.shared import RunOptions
 @Parameter(name="*", group=OPTIONS)
 @attrs.frozen(kw_only=True)
 class ServerOptions:
-    """What the operator allows."""
+    """The options of the tool server, including the limits for its agents."""
 
     out: Annotated[
         Path, Parameter(metavar="FOLDER", converter=converters.folder, help="Where pictures and journal go.")
@@ -61,7 +61,7 @@ class ServerOptions:
 
     @property
     def settings(self) -> RunOptions:
-        """What it has in common with the other commands that buy."""
+        """The options that the tool server shares with the other commands that submit jobs."""
         return RunOptions(
             local=self.local,
             limit=self.max_predictions,

@@ -1,4 +1,4 @@
-"""The tool server as a command: its folder, its limits, and its end."""
+"""Run the tool server: open its folder, serve, and shut down."""
 
 import asyncio
 import contextlib
@@ -30,15 +30,15 @@ from cometflux.session.settings import read_base_url, read_key
 from cometflux.storage.folder import prepare_folder
 
 _FAREWELL = 2.0
-"""How many seconds a client is given to read what was answered last."""
+"""How many seconds a client gets to read the last responses."""
 
 
 def serve(serving: ServerOptions, *, new_key: bool) -> int:
     """Serve over the standard streams until stdin ends or a signal comes, and return the exit code.
 
     Raises:
-        UsageError: a folder that is must be none.
-        ConfigError: there is no key, a setting is unusable, or the folder cannot be written to.
+        UsageError: a folder of ``--allow`` does not exist.
+        ConfigError: the key is missing, a setting is unusable, or the folder cannot be written to.
         JournalError: the journal cannot be used.
         MissingExtraError: a package is not installed.
     """
@@ -46,14 +46,14 @@ def serve(serving: ServerOptions, *, new_key: bool) -> int:
     _check_allowed(serving.allow)
     settings = serving.settings
     screen = Screen()
-    # stdout belongs to the protocol.
+    # Log to stderr, because stdout carries the protocol.
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with contextlib.ExitStack() as stack:
         base_url, key = _find_service(stack, screen, settings)
         prepare_folder(serving.out)
         writer = JournalWriter(serving.out / FILE_NAME, account_of(base_url, key, settings, may_change_key=new_key))
         plan_rest(writer, settings)
-        # Where the session never comes to close it.
+        # The session closes the writer too, but an error may come before there is a session.
         stack.callback(writer.close)
         if writer.place is not None:
             raise ConfigError(f"the pictures of {serving.out} go to {writer.place}; take another folder with --out")
@@ -125,7 +125,7 @@ class _Server:
         self._stopped_by: signal.Signals | None = None
         self._presses = 0
         self._is_ending = False
-        """Whether nothing is served any more, and what is paid for is waited for."""
+        """Whether the server has stopped serving and is only waiting for paid predictions."""
 
     def run(self) -> int:
         with signals.taken(self._on_signal), contextlib.suppress(asyncio.CancelledError):
@@ -136,12 +136,12 @@ class _Server:
         self._stopped_by = self._stopped_by or number
         if self._task is None:
             raise signals.Interrupted(number)
-        # The loop may be closed already, and then there is nothing left to stop.
+        # If the loop is already closed, there is nothing left to stop.
         with contextlib.suppress(RuntimeError):
             self._task.get_loop().call_soon_threadsafe(self._press, self._task)
 
     def _press(self, task: "asyncio.Task[None]") -> None:
-        """Let the first signal end the serving, and the second the waiting for what is paid for.
+        """End the serving at the first signal, and the wait for paid predictions at the second.
 
         Clients close stdin first and send a signal soon after: that one does not cut the waiting short.
         """
@@ -178,7 +178,7 @@ async def _speak(server: Any, wire: int) -> None:
     words = Words(wire, lines.end)
     messages = answerable(lines, words)
     try:
-        # Its own reader could not be stopped while it waits for a line.
+        # The package's own reader could not be stopped while it waits for a line.
         async with stdio_server(stdin=cast("Any", messages), stdout=cast("Any", words)) as (read, write):
             await server.run(read, write, server.create_initialization_options())
     finally:

@@ -1,7 +1,6 @@
-"""The standard streams as a tool server uses them: lines in, lines out, and nothing else on stdout.
+"""Read and write the lines of the tool server's protocol on stdin and stdout, and keep everything else off stdout.
 
-Threads of their own read and write, as daemons: neither a client that says nothing nor one that reads nothing keeps the
-process from ending when it is told to.
+Daemon threads read and write, so the process can end even if the client neither sends nor reads anything.
 """
 
 import asyncio
@@ -18,17 +17,17 @@ from cometflux.cli.terminal.streams import Outlet
 _log = logging.getLogger("cometflux")
 
 LONGEST_LINE = 128 * 1024 * 1024
-"""The most bytes of one message; ten reference images of 8 MiB fit in."""
+"""Most bytes of one message; ten reference images of 8 MiB fit."""
 _CHUNK = 256 * 1024
 _AHEAD = 16
 
 
 class Lines:
-    """The lines of a file as they arrive; ends with the file. Made on the loop that takes them.
+    """Yields the lines of a file as they arrive, until its end. Create it on the event loop that iterates over it.
 
     Args:
         descriptor: the file to read from; it stays open.
-        longest: the most bytes of a line; a longer one is left out, and logged.
+        longest: most bytes of a line; a longer line is skipped and logged.
     """
 
     def __init__(self, descriptor: int, longest: int = LONGEST_LINE) -> None:
@@ -48,7 +47,7 @@ class Lines:
         return line
 
     def end(self) -> None:
-        """End it before the file does; from any thread."""
+        """End the iteration before the file ends. Can be called from any thread."""
         self._hand_over(None)
 
     def _work(self) -> None:
@@ -76,7 +75,7 @@ class Lines:
             return b""
 
     def _hand_over(self, line: str | None) -> bool:
-        """Wait until there is room for it; False where nobody takes lines any more."""
+        """Queue a line, and wait while the queue is full. Return False if the loop has ended."""
         waiting = self._lines.put(line)
         try:
             asyncio.run_coroutine_threadsafe(waiting, self._loop).result()
@@ -88,7 +87,7 @@ class Lines:
 
 
 async def answerable(lines: AsyncIterable[str], words: "Words") -> AsyncIterator[str]:
-    """Hand on the messages that can be read, and refuse requests that cannot: their senders would wait for ever."""
+    """Yield the valid messages, and respond to invalid requests with an error, so that the client does not wait."""
     async for line in lines:
         if (refusal := _refusal(line)) is not None:
             await words.write(f"{refusal}\n")
@@ -97,7 +96,7 @@ async def answerable(lines: AsyncIterable[str], words: "Words") -> AsyncIterator
 
 
 def _refusal(line: str) -> str | None:
-    """Answer a request that the protocol's own reader takes for none; None for whatever else it is."""
+    """Return an error response if *line* is a request that the package's own reader would skip; else None."""
     from mcp_types import INVALID_REQUEST, jsonrpc_message_adapter
 
     try:
@@ -120,32 +119,32 @@ def _id_of(line: str) -> str | int | None:
 
 
 class Words:
-    """What is written to a file, in order, without waiting for its reader.
+    """Writes texts to a file in order, without waiting for its reader.
 
     Args:
         descriptor: the file to write to; it stays open.
-        refused: called once, in another thread, when it cannot be written to.
+        refused: called once, in another thread, when a write fails.
     """
 
     def __init__(self, descriptor: int, refused: Callable[[], object]) -> None:
         self._outlet = Outlet(descriptor, lambda _: refused())
 
     async def write(self, text: str) -> None:
-        """Hand over what is to be written."""
+        """Queue *text*."""
         self._outlet.write(text.encode())
 
     async def flush(self) -> None:
-        """Do nothing: what is handed over is written at once."""
+        """Do nothing: the thread writes queued texts without delay."""
 
     def close(self, seconds: float) -> None:
-        """Wait until all is written, or *seconds* are over."""
+        """Wait until all is written or *seconds* are over."""
         self._outlet.drain(seconds)
         self._outlet.close()
 
 
 @contextlib.contextmanager
 def kept_clean() -> Any:
-    """Yield a descriptor that leads to stdout; whatever else writes there meanwhile is led to stderr."""
+    """Yield a descriptor of stdout. Everything else that is written to stdout meanwhile goes to stderr."""
     wire = os.dup(1)
     os.dup2(2, 1)
     try:

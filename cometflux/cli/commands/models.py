@@ -1,4 +1,4 @@
-"""What the models are and what they take, for people and for programs."""
+"""Print the models and their parameters, for people or as JSON."""
 
 import json
 import sys
@@ -110,7 +110,7 @@ def _table(*columns: str) -> Table:
     for number, name in enumerate(columns):
         table.add_column(
             name,
-            # On a terminal the texts need the room more than the choices do.
+            # On a terminal, the texts need more room than the choices.
             max_width=24 if name == "takes" and sys.stdout.isatty() else None,
             no_wrap=number == 0,
             overflow="fold",

@@ -1,7 +1,7 @@
-"""The reference of every command, written from the commands themselves.
+"""Write the reference of every command from the commands themselves.
 
-``python -m cometflux.cli.commands.reference_page docs/command.md`` writes it anew between the two marks of that page.
-`App.generate_docs` would not do: it leaves out the epilogues, which hold most examples, and runs the others together.
+``python -m cometflux.cli.commands.reference_page docs/command.md`` replaces the text between the two marks of the page.
+`App.generate_docs` cannot be used: it omits the epilogues, which hold most examples, and joins the lines of the others.
 """
 
 import inspect
@@ -21,7 +21,7 @@ END = "<!-- as far as here -->\n"
 
 
 def renewed(text: str) -> str:
-    """Return a page with what stands between the marks written anew."""
+    """Return a page with a new reference between the marks."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -30,7 +30,7 @@ def renewed(text: str) -> str:
 
 
 def manual() -> str:
-    """Write about every command, and then about the parameters of the models."""
+    """Return the reference of every command, followed by the parameters of the models."""
     return "\n".join([*_commands(app, "cometflux"), *_model_parameters()])
 
 

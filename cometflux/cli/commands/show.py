@@ -1,4 +1,4 @@
-"""How a picture was made, for people and for programs."""
+"""Print how a picture was made, for people or as JSON."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ def show_picture(path: Path, *, as_json: bool) -> None:
     """Print how the picture at *path* was made.
 
     Raises:
-        ConfigError: there is no such picture, or nothing tells how it was made.
+        ConfigError: the picture does not exist, or has no record of how it was made.
     """
     found = read.read_provenance(path)
     if as_json:

@@ -1,4 +1,4 @@
-"""How far a batch is, read from its journal while it may be running."""
+"""Print the progress of a batch from its journal, even while the batch runs."""
 
 import json
 import sys
@@ -20,11 +20,11 @@ _ALWAYS = ("planned", "saved")
 
 
 def show_status(folder: Path, *, as_json: bool) -> None:
-    """Print where the jobs of a batch stand.
+    """Print how many jobs of a batch are in each state.
 
     Raises:
-        ConfigError: there is no journal in *folder*.
-        JournalError: it cannot be read.
+        ConfigError: *folder* has no journal.
+        JournalError: the journal cannot be read.
     """
     with Journal(folder) as journal:
         counts, is_running = journal.status(), journal.is_running

@@ -1,4 +1,4 @@
-"""The jobs of unknown fate."""
+"""The command for unknown jobs."""
 
 from typing import Annotated
 

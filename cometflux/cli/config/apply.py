@@ -1,4 +1,4 @@
-"""Options that were not given are filled in from the configuration."""
+"""Fill in the options that were not given from the configuration."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ _ADDRESSES = ("base_url", "proxy")
 
 
 def fill(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Give each option that was not given what the configuration says of it.
+    """Give each missing option its value from the configuration, and print notes on the project's file.
 
     Raises:
         ConfigurationError: the configuration is wrong.
     """
-    # Not needed for the help, which is to be quick.
+    # Imported here, so that --help stays fast.
     from cometflux.cli.config.read_settings import SETTINGS, notes, read_configuration
 
     by_option = {each.name: each for each in arguments}
@@ -28,7 +28,7 @@ def fill(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> No
         if argument is None or argument.has_tokens or (is_local and name in _ADDRESSES):
             continue
         told[name] = found
-        # What the environment says of the address is read by those who need it.
+        # COMETFLUX_BASE_URL is read later, and only by the commands that need it.
         if (
             found.value is not None
             and found.source != "default"

@@ -1,4 +1,4 @@
-"""Where the files of the configuration are."""
+"""Find the configuration files."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,10 @@ _USER_FILE = "config.toml"
 
 
 def user_file() -> Path:
-    """Return the path of the user's own file, whether it is there or not.
+    """Return the path of the user's own file, whether it exists or not.
 
     Raises:
-        MissingExtraError: the package that knows where such files belong is not installed.
+        MissingExtraError: ``platformdirs``, which knows the platform's folder for such files, is not installed.
     """
     with needs_extra("the configuration", "cli", "platformdirs"):
         from platformdirs import user_config_path
@@ -21,9 +21,9 @@ def user_file() -> Path:
 
 
 def project_file() -> Path | None:
-    """Find the project's file: in this folder, or within a repository in the nearest one above; None where none is.
+    """Return the project's file from this folder or, inside a repository, from the nearest folder above; else None.
 
-    No further up: in a folder that others can write to, anybody could lay one.
+    The search stops at the repository's top, because other users could place a file in a shared folder above.
     """
     here = Path.cwd()
     top = _repository(here) or here
@@ -46,7 +46,7 @@ def _repository(here: Path) -> Path | None:
 
 
 def shown(path: Path) -> str:
-    """Write a path as short as it can be understood here."""
+    """Return a path in its shortest form: relative to this folder, or with ``~``."""
     for folder, mark in ((Path.cwd(), ""), (Path.home(), "~/")):
         if path.is_relative_to(folder):
             return f"{mark}{path.relative_to(folder)}"

@@ -1,7 +1,7 @@
-"""What holds where no option says otherwise: the environment, the project's file, the user's file, the default.
+"""Read the settings: from the environment, else the project's file, else the user's file, else the default.
 
-A project's file comes with a folder that somebody else may have made. So it may not say where the key goes or what is
-bought again, and a cap of it only lowers the user's own.
+A project's file belongs to a folder that somebody else may have made. So it must not set which server receives the key
+or how often a failed job is charged again, and it can only lower the user's limits.
 """
 
 import os
@@ -26,7 +26,7 @@ from cometflux.sources.errors import Fault
 from cometflux.sources.rows import Most
 
 _LARGEST = 2**16
-"""How many bytes a file may have: reading TOML takes time that grows with the square of its size."""
+"""Most bytes of a file. The time to parse TOML grows with the square of its size."""
 _MOST = 999_999_999
 _PREFIX = "COMETFLUX_"
 _KEY_NAMES = re.compile(r"(?i)(.*_)?(api_?key|key|token|secret|password)")
@@ -35,18 +35,18 @@ _KEY_VALUE = re.compile(r"(?i)(bearer\b|sk-)")
 
 @attrs.frozen(kw_only=True)
 class Setting:
-    """One thing that can be settled once and for all."""
+    """A setting of the configuration."""
 
     name: str
-    """As in the files; the option and the variable are named after it."""
+    """Its name in the files; the names of the option and the variable follow from it."""
     check: Callable[[str, Any], str | None]
-    """Returns the fault of a value, with the name of the setting; None if it has none."""
+    """Called with the name and the value; returns the fault of the value, or None."""
     default: Any = None
     is_whole: bool = False
     is_cap: bool = False
-    """Whether a project may only lower it."""
+    """Whether a project's file can only lower it."""
     is_own: bool = False
-    """Whether a project may not set it at all."""
+    """Whether a project's file must not set it."""
 
     @property
     def option(self) -> str:
@@ -61,7 +61,7 @@ class Setting:
 
 @attrs.frozen(kw_only=True)
 class SettingValue:
-    """What a setting is, and who says so."""
+    """The value of a setting, and its source."""
 
     setting: Setting
     value: Any
@@ -70,7 +70,7 @@ class SettingValue:
     place: str = ""
     """The variable, or the file and the line; empty for a default."""
     note: str = ""
-    """What else there is to know, such as a value that does not hold; mostly empty."""
+    """Says which value was ignored and why; usually empty."""
 
 
 def _whole(least: int) -> Callable[[str, Any], str | None]:
@@ -99,7 +99,7 @@ def _url(read: str) -> Callable[[str, Any], str | None]:
         try:
             getattr(settings, read)(value)
         except ConfigError as error:
-            # A URL may hold a password; the error has none.
+            # Show the error's message, not the URL, which may contain a password.
             return error.message
         return None
 
@@ -135,10 +135,10 @@ class _Found:
 
 
 def read_configuration() -> dict[str, SettingValue]:
-    """Return every setting as it is without options.
+    """Return the value of every setting, before any options.
 
     Raises:
-        ConfigurationError: a file or a variable is wrong; it tells all that is wrong with it.
+        ConfigurationError: a file or a variable is wrong; it lists all faults.
         MissingExtraError: as for `user_file`.
     """
     project = project_file()
@@ -167,21 +167,21 @@ def _settle(
 def _read_environment() -> dict[str, _Found]:
     found = {}
     for setting in SETTINGS:
-        # Blank is unset, as everywhere.
+        # A blank variable counts as unset, as in all of cometflux.
         if (text := os.environ.get(setting.variable, "").strip()) and setting.name != "base_url":
             value = _number(text) if setting.is_whole else text
             if wrong := setting.check(setting.name, value):
                 raise ConfigurationError([Fault(wrong)], setting.variable)
             found[setting.name] = _Found(value, setting.variable)
     if text := os.environ.get(_BY_NAME["base_url"].variable, "").strip():
-        # Told by those who use it: with --local nobody does.
+        # The commands that use it check it; with --local it is not used.
         found["base_url"] = _Found(text, _BY_NAME["base_url"].variable)
     _check_spelling()
     return found
 
 
 def _check_spelling() -> None:
-    """Refuse a variable that was meant to be one of ours: a cap that is misspelt would not hold."""
+    """Raise if a ``COMETFLUX_`` variable looks misspelt, because a misspelt limit would be ignored."""
     known = [each.variable for each in SETTINGS]
     for name in os.environ:
         if name.startswith(_PREFIX) and name not in known and os.environ[name].strip():
@@ -205,7 +205,7 @@ def _read_file(path: Path, *, is_project: bool) -> dict[str, _Found]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError([_toml_fault(str(error))], name) from error
     except ValueError as error:
-        # Python reads no number of more than a few thousand digits.
+        # Python raises for a number of more than a few thousand digits.
         raise ConfigurationError("a number in it is too long", name) from error
     except RecursionError as error:
         raise ConfigurationError("it is nested too deeply", name) from error
@@ -218,9 +218,9 @@ def _read_file(path: Path, *, is_project: bool) -> dict[str, _Found]:
 
 
 def _read_text(path: Path, name: str) -> str | None:
-    """Return what stands in a file; None where there is none."""
+    """Return the text of a file; None if it does not exist."""
     try:
-        # Opening anything else could wait for ever.
+        # Opening a pipe or a device could block for ever.
         if not stat.S_ISREG(path.stat().st_mode):
             raise ConfigurationError("this is no file; move it away", name)
         with path.open("rb") as file:
@@ -261,7 +261,7 @@ def _fault(key: str, value: Any) -> str | None:
         if _KEY_NAMES.fullmatch(key):
             return f"{key!r}: a key does not belong in a file; set COMETAPI_KEY in the environment, and delete it here"
         return f"{key!r} is no setting; {_meant(key)}"
-    # Never shown, not even where it stands by mistake.
+    # A key that was put here by mistake must not be shown.
     if isinstance(value, str) and _KEY_VALUE.match(value):
         return f"{key}: this looks like an API key; set COMETAPI_KEY in the environment, and delete it here"
     return setting.check(key, value)
@@ -303,7 +303,7 @@ def _place(name: str, line: int | None) -> str:
 
 
 def notes(values: Mapping[str, SettingValue]) -> Iterator[str]:
-    """Tell what a project's file says, and what of it does not hold: it may not be the user's own."""
+    """Yield notes on the project's settings and on the ignored ones, because somebody else may have made the file."""
     said = [f"{each.setting.name} = {each.value}" for each in values.values() if each.source == "project"]
     if said:
         place = next(each.place for each in values.values() if each.source == "project").partition(", line")[0]

@@ -1,4 +1,4 @@
-"""Single options, read strictly: whole numbers as they are written, and texts that are not blank."""
+"""Convert option values strictly: whole numbers without rounding, and texts that are not blank."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ _LONGEST = 9
 
 
 def whole(least: int, most: int | None = None) -> Callable[[Any, Sequence[Token]], int]:
-    """Make a converter for whole numbers from *least*; nothing is rounded, since a number may be of things to buy."""
+    """Make a converter for whole numbers from *least*. It does not round, because a number may limit the cost."""
     allowed = whole_phrase(least, most)
 
     def read(_: Any, tokens: Sequence[Token]) -> int:
@@ -28,7 +28,7 @@ def whole(least: int, most: int | None = None) -> Callable[[Any, Sequence[Token]
 
 
 def text(_: Any, tokens: Sequence[Token]) -> str:
-    """Read a text; a blank one would silently mean what holds without the option."""
+    """Read a text, and raise if it is blank: a blank value would silently mean the default."""
     if not tokens[0].value.strip():
         if tokens[0].keyword is None:
             raise UsageError("the name of the folder is blank")
@@ -37,12 +37,12 @@ def text(_: Any, tokens: Sequence[Token]) -> str:
 
 
 def as_written(_: Any, tokens: Sequence[Token]) -> str:
-    """Take a word as it is."""
+    """Return a value unchanged."""
     return tokens[0].value
 
 
 def folder(_: Any, tokens: Sequence[Token]) -> Path:
-    """Read the path of a folder, which is on this machine even where pictures are in an object store."""
+    """Read the path of a folder on this machine. An object store's URL is refused."""
     return _path(_, tokens, "give the folder with the journal, which stays on this machine")
 
 
@@ -60,7 +60,7 @@ def _path(_: Any, tokens: Sequence[Token], advice: str) -> Path:
 
 
 def place(type_: Any, tokens: Sequence[Token]) -> Path | str:
-    """Read where pictures go: the path of a folder, or the URL of a place in an object store, in its usual form."""
+    """Read the place for the pictures: a folder's path, or an object store's URL, which is normalized."""
     given = text(type_, tokens)
     try:
         if is_url(given):

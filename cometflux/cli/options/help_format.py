@@ -1,6 +1,6 @@
-"""How the help looks: it fits a screen, and `--help-all` shows the rest.
+"""Format the help so that it fits on a screen; `--help-all` shows all of it.
 
-Groups of many options are told by their names alone, unless all is asked for.
+For a group with many options, the short help prints only their names.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _is_all = ContextVar("is_all", default=False)
 
 @contextmanager
 def in_full() -> Iterator[None]:
-    """Tell of every option what it does."""
+    """Print the help of every option while the block runs."""
     token = _is_all.set(True)
     try:
         yield
@@ -32,7 +32,7 @@ def in_full() -> Iterator[None]:
 
 @attrs.frozen
 class Briefly:
-    """Shows the names of the options in a group; or all that there is to say of each, where all is asked for."""
+    """Prints only the option names of a group, or their full help inside `in_full`."""
 
     about: str
 

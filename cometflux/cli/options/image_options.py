@@ -17,7 +17,7 @@ from cometflux.models import docs
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-# By whether it is an image, and whether it is a list. A path lets shells complete the names of files.
+# The key says whether the parameter is an image, and whether it is a list. A path lets shells complete file names.
 _WRITTEN: dict[tuple[bool, bool], Any] = {
     (False, False): str | None,
     (False, True): list[str] | None,
@@ -29,7 +29,7 @@ _WRITTEN: dict[tuple[bool, bool], Any] = {
 @Parameter(name="*", group=OPTIONS)
 @attrs.frozen(kw_only=True)
 class ImageOptions:
-    """What both commands that are given prompts are told of the pictures."""
+    """The options for the images that ``generate`` and ``batch`` share."""
 
     model: Annotated[
         str,
@@ -73,7 +73,7 @@ def with_model_parameters(command: _Command) -> _Command:
 def _model_options() -> Iterator[inspect.Parameter]:
     for name, takers in docs.all_parameters().items():
         kind = docs.kind_of(name, takers[0])
-        # Texts, because each model has its own types and ranges; they are read when the model is known.
+        # All are texts, because types and ranges differ by model; they are parsed once the model is known.
         written: Any = _WRITTEN[bool(kind.most_images), kind.is_list]
         option = Parameter(
             group=MODEL_PARAMETERS,

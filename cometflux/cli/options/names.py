@@ -1,11 +1,11 @@
-"""The names of the library's arguments on the command line."""
+"""The command line's names for the library's arguments."""
 
 NEVER: tuple[str, ...] = ()
 """The negative names of an option that has none."""
 _OPTIONS = {"api_key": "COMETAPI_KEY", "max_predictions": "--limit", "save_to": "--out"}
-"""The arguments whose option is not named after them, and the key, which has no option."""
+"""The arguments whose option has another name, and the key, which is read from a variable."""
 
 
 def option_of(name: str) -> str:
-    """Return the option that sets an argument of the library or a parameter of a model, as ``--max-pending``."""
+    """Return the option for an argument of the library or a parameter of a model, such as ``--max-pending``."""
     return _OPTIONS.get(name) or f"--{name.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""The options that commands share, and one more for each parameter of a model."""
+"""The options that several commands share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 MODEL = "flux-schnell"
 MAX_PENDING = 64
 CONFIRM_ABOVE = 100
-"""How many predictions are bought from a terminal without a question."""
+"""A run at a terminal asks for consent above this many predictions."""
 
 
 @Parameter(name="*", group=OPTIONS)
 @attrs.frozen(kw_only=True)
 class RunOptions:
-    """What every command that buys is told."""
+    """The options of every command that submits jobs."""
 
     json: Annotated[
         bool, Parameter(negative=NEVER, show_default=False, help="Print one JSON object per outcome, not paths.")
@@ -117,18 +117,18 @@ class RunOptions:
     ] = False
 
     gallery: Annotated[bool, Parameter(parse=False)] = False
-    """Whether a page of the pictures is kept; only a folder with a journal has such an option."""
+    """Whether to keep a page of the pictures. Only commands on a folder with a journal have this option."""
 
     @property
     def voice(self) -> Verbosity:
-        """How much is told, and in which form."""
+        """How much is printed, and in which form."""
         return Verbosity(is_quiet=self.quiet, is_log=self.log_json, verbosity=self.verbose)
 
 
 @Parameter(name="*", group=OPTIONS)
 @attrs.frozen(kw_only=True)
 class TemplateOptions:
-    """How a table becomes prompts, and what a sweep may come to."""
+    """The options that make prompts from a table and limit the size of a sweep."""
 
     template: Annotated[
         str | None,
@@ -139,7 +139,7 @@ class TemplateOptions:
     ] = Most().jobs
 
     def prompting(self) -> "Prompting":
-        """Say how prompts are made, in the words of the shell."""
+        """Return the settings that make prompts, with the name of the option for error messages."""
         from cometflux.sources.templates.prompting import Prompting
 
         return Prompting(template=self.template, template_label="--template")
@@ -148,7 +148,7 @@ class TemplateOptions:
 @Parameter(name="*", group=OPTIONS)
 @attrs.frozen(kw_only=True)
 class ConsentOptions:
-    """Whether what would be bought is shown, asked about, or bought."""
+    """The options for a dry run and for the consent before a purchase."""
 
     dry_run: Annotated[
         bool, Parameter(negative=NEVER, show_default=False, help="Show what would be bought, and buy nothing.")
@@ -207,7 +207,7 @@ Folder = Annotated[
 
 
 def check_exclusive(settings: RunOptions) -> None:
-    """Refuse options that exclude each other.
+    """Raise if two options exclude each other.
 
     Raises:
         UsageError: two such options are given.

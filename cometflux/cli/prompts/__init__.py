@@ -1,1 +1,1 @@
-"""Prompt files and arguments, made into a plan."""
+"""Read prompt files and arguments, and make a plan of them."""

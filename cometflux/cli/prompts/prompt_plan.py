@@ -1,4 +1,4 @@
-"""What stands on the command line for every row."""
+"""Make a plan from prompts and the command line's options."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,20 +16,20 @@ from cometflux.sources.rows import RESERVED, Source
 
 @attrs.frozen(kw_only=True)
 class CommandLineInput:
-    """What stands on the command line for all rows."""
+    """The command line's input for all rows."""
 
     model: str
     options: Mapping[str, str | list[str]]
-    """The model parameters that have an option of their own, as they were written."""
+    """The text of each model parameter that was given by its own option."""
     inputs: Sequence[str] = ()
-    """What was given with ``--input``, as ``key=value``."""
+    """The ``key=value`` texts that were given with ``--input``."""
     count: int = 1
 
     def merged(self) -> dict[str, tuple[str, str | list[str]]]:
-        """Return each parameter with the option that gave it and its text.
+        """Return the option and the text of each parameter.
 
         Raises:
-            UsageError: an ``--input`` is no ``key=value``, or a parameter is given twice.
+            UsageError: an ``--input`` is not ``key=value``, or a parameter is given twice.
         """
         given = {name: (option_of(name), text) for name, text in self.options.items()}
         for item in self.inputs:
@@ -56,8 +56,8 @@ def make_plan(source: Source, given: CommandLineInput, folder: Path) -> Plan:
     """Make the jobs. Paths in options are relative to the current folder, those in rows to *folder*.
 
     Raises:
-        UsageError: an ``--input`` is wrong in itself.
-        SourceError: something else is wrong; it lists everything that is.
+        UsageError: an ``--input`` is wrong.
+        SourceError: anything else is wrong; it lists all faults.
     """
     constants = {
         name: Constant(label=option, value=text, is_text=True) for name, (option, text) in given.merged().items()

@@ -1,4 +1,4 @@
-"""Prompt files are opened and read here, before anything is sent."""
+"""Open and read prompt files, before anything is sent."""
 
 import sys
 from pathlib import Path
@@ -13,11 +13,11 @@ _MOST = Most()
 
 
 def read_file(file: str, given: Format | None, *, needs_prompt: bool = True, most: Most = _MOST) -> Source:
-    """Read a prompt file, or stdin where *file* is ``-``.
+    """Read a prompt file, or stdin if *file* is ``-``.
 
     Raises:
-        UsageError: there is nothing that could be read.
-        SourceError: it cannot be read, or not as what it is said to be.
+        UsageError: the name is blank, or stdin is closed.
+        SourceError: the file cannot be read, or does not have the given format.
     """
     if file == "-":
         written = given or Format.TEXT

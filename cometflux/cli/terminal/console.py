@@ -1,4 +1,4 @@
-"""The console that tables are printed on."""
+"""Make consoles to print tables on."""
 
 import sys
 from typing import Any
@@ -9,10 +9,10 @@ _WIDE = 240
 
 
 def make_console(**options: Any) -> Console:
-    """Return a console that prints texts as they are: nothing in a text is taken for markup, a number or an emoji."""
+    """Return a console that prints texts as they are, without markup, highlighting or emoji codes."""
     return Console(highlight=False, markup=False, emoji=False, **options)
 
 
 def make_wide_console() -> Console:
-    """Return a console whose tables are not folded to 80 columns in a file or a pipe, which has no width."""
+    """Return a console that does not fold tables to 80 columns in a file or a pipe."""
     return make_console(width=None if sys.stdout.isatty() else _WIDE)

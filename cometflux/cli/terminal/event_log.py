@@ -1,4 +1,4 @@
-"""Events as values for JSON. The keys stay; none will be renamed or left out."""
+"""Convert events to JSON values. The keys are stable: none will be renamed or removed."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from cometflux.events import Accepted, Ended, Event, Polled, Retried, Saved, Sub
 
 
 def describe(event: Event) -> tuple[str, dict[str, Any]]:
-    """Return the name of an event, and what it tells."""
+    """Return the name and the values of an event."""
     match event:
         case Submitted():
             values: dict[str, Any] = {"key": event.key, "index": event.index, "model": event.model}
@@ -32,7 +32,7 @@ def describe(event: Event) -> tuple[str, dict[str, Any]]:
 
 
 def sentence(event: Event) -> str:
-    """Say an event on one line."""
+    """Describe an event on one line."""
     name, values = describe(event)
     told = (f"{key}={_word(value)}" for key, value in values.items() if key != "key" and value not in (None, False))
     return " ".join([values.get("key", ""), name, *told]).strip()

@@ -1,4 +1,4 @@
-"""What the library says to programs, in the words of the shell."""
+"""Reword the library's errors for the shell: with options and variables instead of Python arguments."""
 
 from collections.abc import Sequence
 
@@ -22,11 +22,11 @@ _HINTS = {
     "journal": "cometflux batch FILE --out FOLDER makes one",
     "new_key": "to go on with the new key, add --new-key",
 }
-"""The next step at a shell, by the argument of the library that a shell does not have."""
+"""The hint for each library argument that has no option."""
 
 
 def usage_text(error: CycloptsError) -> str:
-    """Say on one line what is wrong with the arguments."""
+    """Return one line that says what is wrong with the arguments."""
     error.verbose = False
     match error:
         case UnusedCliTokensError(unused_tokens=[first, *_]):
@@ -38,7 +38,7 @@ def usage_text(error: CycloptsError) -> str:
 
 
 def setting_text(error: ConfigError, arguments: Sequence[str]) -> str:
-    """Say what is wrong with a setting by the name under which it was given: an option, or a variable."""
+    """Return the error of a setting, with the name of its option or variable."""
     if error.setting is None or (error.allowed is None and not isinstance(error, MissingExtraError)):
         return hinted_text(error)
     name = option_of(error.setting)
@@ -51,13 +51,13 @@ def setting_text(error: ConfigError, arguments: Sequence[str]) -> str:
 
 
 def hinted_text(error: CometfluxError) -> str:
-    """Say what is wrong and what to do about it at a shell, where the arguments of Python are of no use."""
+    """Return an error with a hint for the shell instead of the hint for Python."""
     hint = _HINTS.get(error.setting or "", error.hint)
     return f"{error.problem}; {hint}" if hint else error.problem
 
 
 def end_text(error: CometfluxError, *, is_local: bool) -> str:
-    """Say why a batch ended before its time. What an error says of the money may hold for one job only."""
+    """Say why a batch ended early. Leaves out the error's text on money, which may concern only one job."""
     cause = error.cause if isinstance(error, SessionStoppedError) else error
     if isinstance(cause, LimitError | JournalError):
         return hinted_text(cause)

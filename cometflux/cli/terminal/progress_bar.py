@@ -1,4 +1,4 @@
-"""The live lines: what is under way, how fast it goes, and how long it may take. Words only; the screen shows them."""
+"""Write the progress lines: counts, speed and remaining time. The screen shows them."""
 
 import math
 import time
@@ -12,19 +12,19 @@ from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Status
 
 _WIDE = 60
-"""Columns from which on there is room for words."""
+"""The width in columns from which the longer texts fit."""
 _RECENT = 64
-"""How many ends tell how fast it goes now."""
+"""The speed is measured over this many ended jobs."""
 _ENOUGH = 5
-"""How many ends there must be before anything is said of the speed."""
+"""The speed is shown only after this many jobs have ended."""
 
 
 class ProgressBar:
-    """Counts a session's events, and says in two lines where it stands.
+    """Counts a session's events, and describes the progress in two lines.
 
     Args:
         total: how many jobs there are.
-        clock: tells the time in seconds.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,7 +43,7 @@ class ProgressBar:
         self._recent: deque[float] = deque(maxlen=_RECENT)
 
     def __call__(self, event: Event) -> None:
-        """Take an event into account."""
+        """Count an event."""
         match event:
             case Polled(prediction_id=prediction_id, status=status):
                 self._polls += 1
@@ -56,7 +56,7 @@ class ProgressBar:
             case Ended():
                 self._end(event)
             case Retried(error=error):
-                # One that failed and is bought again is not what is waited for.
+                # The failed prediction is over; its retry is a new prediction.
                 self._pending.discard(error.prediction_id or "")
             case Throttled(seconds=seconds):
                 self._throttles += 1
@@ -71,24 +71,24 @@ class ProgressBar:
         self._succeeded += is_well
         self._unknown += event.kind is OutcomeKind.UNKNOWN
         self._failed += not is_well and event.kind is not OutcomeKind.UNKNOWN
-        # What an earlier run bought tells nothing of the speed.
+        # Jobs from an earlier run say nothing about the current speed.
         if not event.resumed:
             self._recent.append(self._clock())
 
     @property
     def ended(self) -> int:
-        """How many jobs have come to their end."""
+        """How many jobs have ended."""
         return self._succeeded + self._failed + self._unknown
 
     def rate(self) -> float | None:
-        """Return how many jobs end within a second, of late; None where too few have ended to know."""
+        """Return the recent number of jobs per second; None if too few have ended."""
         if len(self._recent) < _ENOUGH:
             return None
         seconds = self._clock() - self._recent[0]
         return (len(self._recent) - 1) / seconds if seconds >= 1 else None
 
     def lines(self, width: int) -> list[Text]:
-        """Say where it stands, in lines of at most *width* columns."""
+        """Return the progress in lines of at most *width* columns."""
         return [self._bar_line(width), self._count_line(width)]
 
     def _bar_line(self, width: int) -> Text:
@@ -110,7 +110,7 @@ class ProgressBar:
         return [f"{rate * 60:.0f}/min", f"about {_left(left)} left" if is_wide else f"{_left(left)} left"]
 
     def _count_line(self, width: int) -> Text:
-        # In the order in which they are given up where there is no room, the last one first.
+        # Sorted by importance: if the line is too long, the last ones are left out first.
         by_weight = [
             (0, self._unknown, Text(f"{self._unknown} unknown", "bold red")),
             (1, self._failed, Text(f"{self._failed} failed", "red")),
@@ -127,13 +127,13 @@ class ProgressBar:
 
 
 _ORDER = (2, 3, 4, 1, 0, 5, 6)
-"""How the counts stand beside each other: as a job passes through them."""
+"""The order of the counts on the line: as a job passes through the states."""
 
 
 def _fitted(parts: Sequence[Text], between: str, width: int) -> Text:
     line = Text(between).join(parts)
     line.no_wrap = True
-    # The last column is left alone: some terminals break the line there.
+    # Leave the last column empty, because some terminals wrap the line there.
     line.truncate(max(width - 1, 1), overflow="crop")
     return line
 
@@ -150,7 +150,7 @@ def _elapsed(seconds: float) -> str:
 
 
 def _left(seconds: float) -> str:
-    """Say how long it may take, no finer than it can be known."""
+    """Return the remaining time, rounded up to 5 seconds or a minute."""
     if seconds < 60:
         return f"{math.ceil(seconds / 5) * 5} s"
     minutes = math.ceil(seconds / 60)

@@ -1,4 +1,4 @@
-"""Commands as they can be pasted into a shell."""
+"""Quote commands so that they can be pasted into a shell."""
 
 import os
 import shlex
@@ -11,17 +11,17 @@ _ESCAPED = {ord("'"): "\\'", ord("\\"): "\\\\"}
 
 
 def join(words: Iterable[str]) -> str:
-    """Write a command. What could not be shown as it is stands in quotes that bash and zsh understand."""
+    """Return a command line. Words with unprintable characters are quoted as ``$'…'``, as bash and zsh read them."""
     return " ".join(shlex.quote(word) if plain(word) == word else f"$'{_escape(word)}'" for word in words)
 
 
 def argument(folder: Path) -> str:
-    """Write a folder so that it is not taken for an option."""
+    """Return a folder in a form that cannot be mistaken for an option."""
     return f"./{folder}" if str(folder).startswith("-") else str(folder)
 
 
 def _escape(word: str) -> str:
-    # Octal, because three digits are all that is read: what follows may be a digit itself.
+    # Octal, because the shell reads at most three digits, so a digit that follows is safe.
     return "".join(
         _ESCAPED.get(byte) or (chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03o}") for byte in os.fsencode(word)
     )

@@ -1,7 +1,6 @@
-"""Where words go: data to stdout, talk to stderr, and a bar there if a person watches.
+"""Write data to stdout and messages to stderr, with a progress bar if stderr is a terminal.
 
-Texts of prompts and of the service never reach a terminal raw: control characters are shown escaped, and nothing in
-them is taken for markup.
+Prompts and service texts never reach a terminal raw: control characters are escaped, and markup is not interpreted.
 """
 
 import contextlib
@@ -27,63 +26,63 @@ if TYPE_CHECKING:
     from cometflux.cli.terminal.progress_bar import ProgressBar
 
 _TICK = 0.125
-"""How many seconds the bar stands still at least: what moves faster cannot be read."""
+"""Least seconds between two updates of the bar; faster changes cannot be read."""
 
-# C0 and C1 controls, separators of lines, marks that turn the direction of writing, halves of surrogate pairs.
+# C0 and C1 controls, line separators, marks that change the writing direction, lone surrogates.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(text: str) -> str:
-    """Escape what a terminal would obey instead of showing."""
+    """Escape the characters that a terminal would obey instead of showing."""
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def escape_json(line: str) -> str:
-    """Escape the same within a line of JSON, where the escapes are JSON's own."""
+    """Escape the same characters in a line of JSON, with JSON's own escapes."""
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def clip(text: str, most: int) -> str:
-    """Show the beginning of *text* on one line."""
+    """Return the beginning of *text* on one line, at most *most* characters long."""
     text = plain(" ".join(text.split()))
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @attrs.frozen(kw_only=True)
 class Verbosity:
-    """How much is told, and in which form."""
+    """How much is printed, and in which form."""
 
     is_quiet: bool = False
-    """Whether only errors are told, and what is paid and not saved."""
+    """Whether to print only errors, and the paid predictions that are not saved."""
     is_log: bool = False
     """Whether stderr is one JSON object per line."""
     verbosity: int = 0
-    """1 tells of each outcome, 2 of each event."""
+    """1 prints each outcome, 2 each event."""
 
 
 class Screen:
-    """The two streams of the command."""
+    """The command's two output streams."""
 
     def __init__(self, voice: Verbosity | None = None) -> None:
         self.voice = voice or Verbosity()
         self._is_watched = sys.stderr.isatty()
         self._is_data_open = True
         self.is_data_lost = False
-        """Whether data could not be written, though somebody wanted it."""
+        """Whether writing data failed. A reader that closes the pipe does not count as a failure."""
         self._lock = threading.RLock()
-        """Held while anything is written to the terminal, so that the bar's thread never cuts a line in two."""
+        """Held during each write to the terminal, so that the bar's thread cannot split a line."""
         self._live: Live | None = None
         self._outlet: Outlet | None = None
         self._log_outlet: Outlet | None = None
         self.console = make_console(file=open_talk(), force_terminal=self._is_watched or None)
         if isinstance(sys.stdout, io.TextIOWrapper):
-            # JSON is UTF-8 by its standard, and a path may hold bytes of any encoding.
+            # The JSON standard requires UTF-8, and a path may contain bytes of any encoding.
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
     # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def data(self, line: str) -> None:
-        """Write one line of data. When nobody reads it any more, the work goes on without."""
+        """Write one line of data. If a write fails, all later data is dropped and the work continues."""
         if not self._is_data_open:
             return
         if self._live is not None and sys.stdout.isatty():
@@ -107,8 +106,11 @@ class Screen:
             self.error(f"stdout cannot be written to ({error.strerror}); the work goes on")
 
     def write_aside(self) -> None:
-        """From now on, let no reader of the data hold up the work; `drain` waits for him at the end."""
-        # On a terminal, data and talk are to stay in order.
+        """Write data and a log in threads from now on, so that a slow reader does not block the work.
+
+        Call `drain` at the end to wait for the reader of the data.
+        """
+        # On a terminal, data and messages must stay in order.
         if not sys.stdout.isatty():
             with contextlib.suppress(OSError, ValueError):
                 descriptor = sys.stdout.fileno()
@@ -117,15 +119,15 @@ class Screen:
         if self.voice.is_log and not self._is_watched:
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.flush()
-                # A log that cannot be written is no reason to stop, nor is there anywhere to say so.
+                # A log that cannot be written does not stop the work, and there is no place to report it.
                 self._log_outlet = Outlet(sys.stderr.fileno(), lambda _: None)
 
     def drain(self, seconds: float | None = None) -> bool:
-        """Wait until all data is written, or *seconds* are over; tell whether it is."""
+        """Wait until all data is written or *seconds* are over. Return whether all is written."""
         return self._outlet is None or self._outlet.drain(seconds)
 
     def close(self) -> None:
-        """Note that no more data comes."""
+        """Close the writers; no data may follow. Waits up to 2 seconds for a log, and not for the data."""
         if self._outlet is not None:
             self._outlet.close()
         if self._log_outlet is not None:
@@ -133,29 +135,29 @@ class Screen:
             self._log_outlet.close()
             self._log_outlet = None
 
-    # ── talk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def say(self, text: str) -> None:
-        """Say something to the person who watches, unless only errors are wanted."""
+        """Print a message, unless only errors are wanted."""
         if not self.voice.is_quiet:
             self.warn(text)
 
     def warn(self, text: str) -> None:
-        """Say what is to be known even by those who want to know errors only: what is paid and not here."""
+        """Print a message even if only errors are wanted, such as one on paid predictions that are not saved."""
         if not self.voice.is_log:
             self._print(Text(plain(text)), soft_wrap=True)
         elif text:
             self.log("note", {"text": text})
 
     def error(self, text: str) -> None:
-        """Say what went wrong."""
+        """Print an error."""
         if self.voice.is_log:
             self.log("error", {"text": text})
         else:
             self._print(Text.assemble(("error:", "bold red"), " ", plain(text)), soft_wrap=True)
 
     def show(self, table: RenderableType) -> None:
-        """Show a table among the talk; a log has its figures in another form."""
+        """Print a table to stderr, unless stderr is a log, which has the figures in another form."""
         if not self.voice.is_log:
             self._print(table)
 
@@ -177,7 +179,7 @@ class Screen:
 
     @contextmanager
     def bar(self, total: int) -> "Iterator[ProgressBar | None]":
-        """Keep a bar alive below the talk; None where nobody would see it."""
+        """Show a progress bar below the messages. Yields None if the bar is unwanted or cannot be shown."""
         # A terminal that cannot move its cursor would be filled with bars.
         if not self._is_watched or self.console.is_dumb_terminal or self.voice.is_quiet or self.voice.is_log:
             yield None
@@ -205,7 +207,7 @@ class Screen:
         while True:
             with self._lock:
                 lines = bar.lines(self.console.width)
-                # What has not changed is left alone, so that it does not flicker.
+                # Redraw only after a change, so that the bar does not flicker.
                 if lines != shown:
                     live.update(Group(*lines), refresh=True)
                     shown = lines
@@ -214,4 +216,4 @@ class Screen:
 
 
 _PATIENCE = 2.0
-"""How many seconds a reader of the log is given at the end."""
+"""How many seconds a reader of the log gets at the end."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: raised between two steps of the work, unless somebody takes them in another way."""
+"""Handle Ctrl-C and SIGTERM: raise them as exceptions, ignore them, or pass them to a function."""
 
 import contextlib
 import signal
@@ -19,27 +19,27 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def taken(take: Callable[[signal.Signals], object]) -> Iterator[None]:
-    """Hand the signals that ask to stop to *take*, in the main thread and between two of its steps."""
+    """Pass SIGINT and SIGTERM to *take* while the block runs; *take* runs in the main thread."""
     previous: dict[signal.Signals, Any] = {}
     try:
-        # Outside the main thread nobody may.
+        # Python allows signal handlers only in the main thread.
         with contextlib.suppress(ValueError):
             for number in _STOPS:
                 previous[number] = signal.signal(number, lambda number, _: take(signal.Signals(number)))
         yield
     finally:
         for number, before in previous.items():
-            # None stands for one that was not set from Python.
+            # None means that the previous handler was not set from Python.
             signal.signal(number, signal.SIG_DFL if before is None else before)
 
 
 def raised() -> contextlib.AbstractContextManager[None]:
-    """Raise the signals that ask to stop."""
+    """Raise `Interrupted` when SIGINT or SIGTERM arrives."""
     return taken(_raise)
 
 
 def ignored() -> contextlib.AbstractContextManager[None]:
-    """Go on whatever asks to stop, for steps that are short."""
+    """Ignore SIGINT and SIGTERM during a short step."""
     return taken(lambda _: None)
 
 

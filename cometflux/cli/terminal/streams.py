@@ -1,4 +1,4 @@
-"""The standard streams, whatever the shell made of them: closed, full, or with nobody at the other end."""
+"""Make the standard streams safe to use, even if they are closed, full or not read."""
 
 import contextlib
 import os
@@ -13,12 +13,15 @@ from typing import TextIO, cast
 
 
 def mend_streams() -> None:
-    """Let closed streams lead nowhere: no file or connection of ours gets their numbers, and words do no harm."""
+    """Open the null device for each closed stream.
+
+    Otherwise a file or connection of ours would get the stream's descriptor, and messages would be written into it.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # Takes the lowest number that is free, which is this one.
+            # Opening takes the lowest free descriptor, which is this one.
             os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -26,12 +29,12 @@ def mend_streams() -> None:
 
 
 def is_stdout_closed() -> bool:
-    """Whether the process was started with stdout closed, so that what is written there is lost."""
+    """Whether the process was started with stdout closed, so that its output is lost."""
     return sys.__stdout__ is None
 
 
 def discard(stream: TextIO) -> None:
-    """Let what *stream* still holds go nowhere, or the interpreter's last flush would fail again."""
+    """Redirect *stream* to the null device, or the interpreter's flush at exit would fail again."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -39,13 +42,13 @@ def discard(stream: TextIO) -> None:
 
 
 class Outlet:
-    """Writes to a file in a thread of its own, in order, so that a reader who stalls holds up nobody else.
+    """Writes to a file in order in its own thread, so that a slow reader does not block the caller.
 
-    The thread is a daemon and holds no lock of a stream, so the process can end while a write waits for its reader.
+    The thread is a daemon and holds no stream's lock, so the process can end while a write is blocked.
 
     Args:
         descriptor: the file to write to; it stays open.
-        refused: called once, in the thread, when it cannot be written to; what is left goes nowhere.
+        refused: called once, in the thread, when a write fails; all further data is dropped.
     """
 
     def __init__(self, descriptor: int, refused: Callable[[OSError], object]) -> None:
@@ -59,14 +62,14 @@ class Outlet:
         threading.Thread(target=self._work, name="stdout", daemon=True).start()
 
     def write(self, data: bytes) -> None:
-        """Hand over what is to be written, and return at once."""
+        """Queue *data*, and return at once."""
         with self._changed:
             if not self._is_refused:
                 self._waiting.append(data)
                 self._changed.notify_all()
 
     def drain(self, seconds: float | None = None) -> bool:
-        """Wait until all is written, or *seconds* are over; tell whether it is."""
+        """Wait until all is written or *seconds* are over. Return whether all is written."""
         give_up = None if seconds is None else time.monotonic() + seconds
         with self._changed:
             while self._waiting or self._is_busy:
@@ -77,7 +80,7 @@ class Outlet:
         return True
 
     def close(self) -> None:
-        """Let the thread end when all is written; it is not waited for."""
+        """End the thread once all is written. Does not wait for it."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -106,12 +109,12 @@ class Outlet:
             try:
                 left = left[os.write(self._descriptor, left) :]
             except BlockingIOError:
-                # Somebody who shares it has made it so that writing does not wait.
+                # Another process that shares the file has made it non-blocking.
                 select.select((), (self._descriptor,), ())
 
 
 class _Talk:
-    """A stream for words that the work does not depend on: what cannot be written is left out."""
+    """A stream for messages. A failed write is dropped, because the work does not depend on them."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
