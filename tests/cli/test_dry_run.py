@@ -57,7 +57,7 @@ def counted(capsys, line, *more):
 def test_a_dry_run_shows_by_model_what_would_be_bought(capsys, folder):
     lines = [line.split() for line in shown(capsys, "batch a.yaml --dry-run --count 2").splitlines()]
     assert [
-        ["model", "jobs", "images", "to", "buy", "images", "to", "buy"],
+        ["model", "jobs", "images", "predictions", "to", "buy", "images", "to", "buy"],
         ["flux-dev", "8", "12", "8", "12"],
         ["flux-schnell", "8", "12", "8", "12"],
         ["together", "16", "24", "16", "24"],
