@@ -73,6 +73,11 @@ class TrackedJob:
         return self.record.state is State.INTENT
 
     @property
+    def is_being_accepted(self) -> bool:
+        """Whether the response to its submission is here; for a job that still waits, it is being written."""
+        return self.prediction is not None and not self.resumed
+
+    @property
     def is_unknown(self) -> bool:
         """Whether a submission may have been accepted, and somebody decides what to do about it."""
         return self.record.state is State.ENDED and self.record.kind is OutcomeKind.UNKNOWN

@@ -20,7 +20,10 @@ _MOST_CLAIMED = 100_000
 
 
 class _Order(NamedTuple):
-    """Something for the journal to do: write *record*, or find the one of this *identity*."""
+    """Something for the journal to do: write *record*, or find the one of this *identity*.
+
+    The thread reads *record* later, so it is a snapshot: the record of a running job changes meanwhile.
+    """
 
     record: JobRecord | None
     is_new: bool
@@ -117,13 +120,13 @@ class BackgroundWriter:
         Raises:
             JournalError: the disk refused.
         """
-        return self._hand_in(record, is_new, record.identity)
+        return self._hand_in(record.snapshot(), is_new, record.identity)
 
     answer = intent
 
     def end(self, record: JobRecord, *, is_new: bool) -> None:
         """Write *record* without waiting; it is on the disk before anything that is handed in later."""
-        self._put(_Order(record, is_new, record.identity, None))
+        self._put(_Order(record.snapshot(), is_new, record.identity, None))
 
     async def aclose(self) -> None:
         """Write what has been handed in, close the journal, and let others in."""

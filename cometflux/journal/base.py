@@ -23,8 +23,8 @@ class Opened:
 class JournalBackend(Protocol):
     """The journal of one session. SQLite implements it; another engine may.
 
-    Facts are ordered: a record that is handed in later is written later. Every verb but `end` may raise
-    `JournalError`.
+    Facts are ordered: a record that is handed in later is written later. A record may change after it was handed in;
+    what is written is its `snapshot` of that moment. Every verb but `end` may raise `JournalError`.
     """
 
     keeps: bool

@@ -331,7 +331,7 @@ class Session:
         """Whether closing now would lose an id, or an image that was to be saved."""
         waiting = self._tracker.waiting
         return (
-            any(each.is_in_flight for each in waiting)
+            any(each.is_in_flight or each.is_being_accepted for each in waiting)
             # A job that is not claimed may be paid for already.
             or any(each.task and not each.is_claimed for each in waiting)
             or any(each.prediction and each.place is not None for each in (*waiting, *self._tracker.pending))

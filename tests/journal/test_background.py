@@ -9,6 +9,7 @@ import pytest
 
 from cometflux.errors import JournalError
 from cometflux.journal.background import BackgroundWriter
+from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
@@ -116,6 +117,20 @@ async def test_of_several_records_of_one_job_the_last_one_counts(is_new, recorde
     for attempt, each in enumerate(is_new, 1):
         recorder.end(new(1, attempt=attempt), is_new=each)
     assert 3 == (await recorder.find("1")).attempt
+
+
+@pytest.mark.parametrize("verb", ["intent", "answer", "end"])
+@pytest.mark.parametrize("failing", [False, True])
+async def test_a_record_that_changes_later_is_kept_as_it_was_handed_in(recorder, disk, verb, failing):
+    disk.failing = failing
+    record = LiveRecord.of(new(1))
+    written = getattr(recorder, verb)(record, is_new=True)
+    record.sending(1.0, "digest", 0)
+    if written is not None:
+        await asyncio.gather(written, return_exceptions=True)
+    with contextlib.suppress(JournalError):
+        await recorder.find("1")
+    assert new(1) == await recorder.find("1")
 
 
 async def test_closing_waits_for_what_was_handed_in(disk, faults, tmp_path):

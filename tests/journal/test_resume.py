@@ -13,6 +13,7 @@ import pytest
 
 from cometflux import Job, Journal, RetryPolicy, Session, events, flux, open_session
 from cometflux.errors import (
+    AnswerError,
     ConfigError,
     ConnectError,
     InputError,
@@ -32,6 +33,7 @@ from cometflux.journal.header import Account
 from cometflux.journal.states import SENDING
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
+from cometflux.protocol.requests import Response
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 
@@ -110,6 +112,45 @@ class Held:
 def held_session(service, folder, held, **options):
     writer = JournalWriter(folder, Account(base_url=service.url, key=service.key), connect=held.connect)
     return Session(AiohttpTransport(service.key, service.url), journal=writer, **options)
+
+
+class OverAtOnce:
+    """A transport whose submissions are answered with a prediction that is over, just when the disk becomes slow."""
+
+    def __init__(self, held):
+        self._held = held
+        self.answered = asyncio.Event()
+
+    async def submit(self, request):
+        self._held.leave.clear()
+        self.answered.set()
+        return Response(
+            status=201, body=b'{"id": "p1", "status": "succeeded", "output": ["https://example.com/a.png"]}'
+        )
+
+    async def send(self, request):
+        raise AnswerError("no response came")
+
+    async def download(self, url):
+        raise OutputError("the output is not found")
+
+    async def aclose(self):
+        pass
+
+
+async def test_closing_waits_for_a_response_that_is_being_written(tmp_path):
+    held = Held()
+    session = Session(transport := OverAtOnce(held), journal=JournalWriter(tmp_path, connect=held.connect))
+    async with session:
+        running = asyncio.ensure_future(session.run(keyed("a")))
+        await transport.answered.wait()
+        closing = asyncio.ensure_future(session.aclose())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        held.leave.set()
+        await closing
+    assert "p1" == (await running).id
+    assert ["unsaved"] == [record.state_name for record in records(tmp_path)]
 
 
 # ── the same jobs again ──────────────────────────────────────────────────────────────────────────────────────────────
