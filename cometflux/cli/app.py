@@ -68,7 +68,7 @@ COMMANDS = (
         "Tell how far a batch is, also while it runs.",
         "FOLDER [OPTIONS]",
         "With --json the same words are the keys of one object: planned, and the\n"
-        "eleven places, which add up to it.\n"
+        "eleven states, which add up to it.\n"
         "\n"
         "Example:\n"
         "  cometflux status prompts-images",

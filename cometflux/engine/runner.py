@@ -124,7 +124,9 @@ class JobRunner:
         if not task.cancelled() or tracked.is_over:
             return
         if tracked.prediction is not None:
-            self.lose(tracked, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
+            self.lose(
+                tracked, SessionClosedError("the session was closed before the prediction ended", money=Money.ACCEPTED)
+            )
         elif tracked.is_unknown or (tracked.is_in_flight and tracked.record.evidence is not None):
             self.lose(tracked, tracked.record.unknown_error)
         elif tracked.is_in_flight:
@@ -221,7 +223,8 @@ class JobRunner:
         began = tracked.record.began
         if error.prediction_id is not None or tracked.place is None or began is None:
             return
-        stem = file_names.file_stem(tracked.index, tracked.job)
+        # By the index of the run that submitted it: under today's index another job's image may be saved.
+        stem = file_names.file_stem(tracked.record.index, tracked.job)
         try:
             error.prediction_id = await tracked.place.find_id(stem, tracked.job, began)
         except OutputError as refused:

@@ -323,7 +323,9 @@ class Session:
         for tracked in self._tracker.saving:
             self._runner.end(tracked, OutcomeKind.SUCCEEDED, OutputError(UNSAVED))
         for tracked in self._tracker.pending:
-            self._runner.lose(tracked, SessionClosedError("the session was closed first", money=Money.ACCEPTED))
+            self._runner.lose(
+                tracked, SessionClosedError("the session was closed before the prediction ended", money=Money.ACCEPTED)
+            )
 
     def _holds_money(self) -> bool:
         """Whether closing now would lose an id, or an image that was to be saved."""

@@ -142,7 +142,7 @@ def test_the_short_help_names_every_option_and_leaves_what_most_do_to_the_whole_
     main(["generate", "--help-all"])
     whole = capsys.readouterr().out
     assert set(re.findall(r"--[a-z-]+", whole)) <= set(re.findall(r"--[a-z-]+", short))
-    for about in ("Width to height", "Most questions to ask"):
+    for about in ("Width to height", "Most polls within"):
         assert about in whole
         assert about not in short
 

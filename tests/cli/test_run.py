@@ -238,7 +238,7 @@ def test_what_fails_alike_is_named_once(service, capsys):
     assert 1 == main(["generate", *(f"fox {number}" for number in range(9))])
     err = " ".join(capsys.readouterr().err.split())
     assert 1 == err.count("flagged as sensitive")
-    assert re.search(r"\(the same with (#\d{5}, ){3}#\d{5} and 4 others\)", err)
+    assert re.search(r"\(the same for (#\d{5}, ){3}#\d{5} and 4 others\)", err)
 
 
 def test_one_other_is_one_other(service, capsys):

@@ -52,7 +52,7 @@ def manifest(folder="a-images"):
 # ── show ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("option", "where"), [("--embed", "in the picture"), ("", "beside the picture")])
+@pytest.mark.parametrize(("option", "where"), [("--embed", "in the picture"), ("", "next to the picture")])
 def test_a_picture_is_shown_with_how_it_was_made(option, where, service, capsys):
     run(f'generate "a paper boat" --seed 7 --out out {option}')
     (picture,) = capsys.readouterr().out.split()
@@ -62,6 +62,15 @@ def test_a_picture_is_shown_with_how_it_was_made(option, where, service, capsys)
     assert "seed 7" in out
     assert "model black-forest-labs/flux-schnell" in out
     assert f"told by the record {where}; the file is as it was saved" in out
+
+
+def test_a_picture_without_a_key_shows_no_key(service, capsys):
+    run('generate "a paper boat" --out out')
+    (picture,) = capsys.readouterr().out.split()
+    record = Path(picture).with_suffix(".json")
+    record.write_text(json.dumps({**json.loads(record.read_text(encoding="utf-8")), "key": None}), encoding="utf-8")
+    run(f"show {picture}")
+    assert "key" not in [line.split()[0] for line in capsys.readouterr().out.splitlines()]
 
 
 def test_as_json_it_is_one_object(service, capsys):

@@ -25,7 +25,7 @@ from cometflux import PollPolicy, flux, open_session
 from cometflux.outcomes import OutcomeKind
 from cometflux.testing import LocalService
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "support"
 SCHNELL = "black-forest-labs/flux-schnell"
 
 

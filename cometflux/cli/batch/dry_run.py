@@ -236,7 +236,7 @@ def _plain_values(offer: PurchaseEstimate) -> dict[str, Any]:
 def _table(offer: PurchaseEstimate) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("model")
-    for name in ("jobs", "images", "to buy", "images to buy"):
+    for name in ("jobs", "images", "predictions to buy", "images to buy"):
         table.add_column(name, justify="right")
     shares = {slug(model): share for model, share in offer.shares.items()}
     if len(shares) > 1:
@@ -252,7 +252,7 @@ def _lines(offer: PurchaseEstimate, settings: RunOptions) -> list[str]:
     if offer.predictions < offer.total.predictions:
         lines.append(f"--limit {offer.limit} lets {offer.predictions} of them be bought: {offer.bought} are already")
     if offer.retries:
-        lines.append(f"each that fails for a passing reason may be bought again, up to {offer.retries} times")
+        lines.append(f"each that fails for a transient reason may be bought again, up to {offer.retries} times")
     bought = "nothing would be paid, with --local" if settings.local else _would_be(offer.predictions)
     return [*lines, f"{bought}; this was a dry run"]
 

@@ -87,7 +87,7 @@ class ProblemGroup:
         named = ", ".join(clip(key, 20) for key in self.more[:_MOST_NAMED])
         untold = len(self.more) - _MOST_NAMED
         rest = f" and {_count(untold, 'other')}" if untold > 0 else ""
-        return f" (the same with {named}{rest})"
+        return f" (the same for {named}{rest})"
 
 
 class RunSummary:

@@ -134,6 +134,6 @@ def _tell_choices(screen: Screen, folder: Path) -> None:
     screen.say("")
     screen.say("Each may be billed. Look in your account for a prediction made at that time; then, for each KEY:")
     # Quoted, because # starts a comment in a shell.
-    screen.say(f"  {command} --adopt 'KEY=ID'    it is there, with this id: have it")
+    screen.say(f"  {command} --adopt 'KEY=ID'    it is there, with this id: fetch it")
     screen.say(f"  {command} --abandon 'KEY'     neither look for it nor buy it again")
     screen.say(f"  {command} --resend 'KEY'      it is not there: buy it")

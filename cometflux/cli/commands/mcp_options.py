@@ -25,7 +25,7 @@ class ServerOptions:
         Parameter(
             metavar="N",
             converter=converters.whole(0),
-            help="Most predictions to buy; what the folder's journal has counts.",
+            help="Most predictions to buy, together with those in the folder's journal.",
         ),
     ] = 20
     max_pending: Annotated[

@@ -17,8 +17,8 @@ def resume(
 ) -> int:
     """Go on with a batch from its folder, without its prompt file.
 
-    What is bought is asked after and saved, what is not is bought; nothing is
-    bought twice. The address is the journal's, unless it is given.
+    It saves what is paid for, buys the rest, and buys nothing twice. The journal
+    has the address of the API; --base-url gives another one.
 
     For example:
       cometflux resume prompts-images

@@ -47,7 +47,7 @@ def show_picture(path: Path, *, as_json: bool) -> None:
     table.add_column(overflow="fold")
     for name, value in _rows(found.record):
         table.add_row(name, Text(_shown(value)))
-    where = "in the picture" if found.is_embedded else "beside the picture"
+    where = "in the picture" if found.is_embedded else "next to the picture"
     table.add_row("told by", Text(f"the record {where}{_CHANGES[found.is_unchanged]}"))
     make_console().print(table)
 
@@ -70,7 +70,8 @@ def _rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             f"prediction {name.removesuffix('_at')}" if name == "id" else name.removesuffix("_at"),
             prediction.get(name),
         )
-    yield "key", record.get("key")
+    if record.get("key") is not None:
+        yield "key", record["key"]
 
 
 def _shown(value: Any) -> str:

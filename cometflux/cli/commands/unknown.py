@@ -20,7 +20,7 @@ def unknown(
             negative=NEVER,
             consume_multiple=False,
             show_default=False,
-            help="It was accepted as prediction ID; ask after it. Repeatable.",
+            help="It was accepted as prediction ID; poll it. Repeatable.",
         ),
     ] = (),
     abandon: Annotated[
@@ -47,9 +47,9 @@ def unknown(
 ) -> None:
     """List the jobs of unknown fate, or settle them.
 
-    Such a job left, and no answer proves whether it was accepted: it may be
-    billed, and is not sent again by itself. What is told here is written into the
-    journal, all of it or nothing; `resume` then acts on it.
+    Such a job was sent, and no response proves whether it was accepted: it may be
+    billed, so it is not sent again by itself. Your decisions are written into the
+    journal, all of them or none; `resume` then acts on them.
     """
     from cometflux.cli.batch.settle import Resolutions, settle
     from cometflux.cli.batch.unknown_jobs import show_unknown

@@ -39,7 +39,7 @@ class RunOptions:
         Parameter(
             metavar="N",
             converter=converters.whole(0),
-            help="Most predictions to buy; what the folder's journal has counts.",
+            help="Most predictions to buy, together with those in the folder's journal.",
         ),
     ] = None
     retry_failed: Annotated[
@@ -49,12 +49,12 @@ class RunOptions:
             group=FURTHER,
             converter=converters.whole(0),
             show_default=False,
-            help="Buy again up to N times what failed for a passing reason.",
+            help="Buy again up to N times what failed for a transient reason.",
         ),
     ] = 0
     embed: Annotated[
         bool,
-        Parameter(negative=NEVER, show_default=False, help="Put into each picture how it was made, too."),
+        Parameter(negative=NEVER, show_default=False, help="Also write into each picture how it was made."),
     ] = False
     max_pending: Annotated[
         int,
@@ -73,9 +73,7 @@ class RunOptions:
     ] = None
     polls_per_minute: Annotated[
         int | None,
-        Parameter(
-            metavar="N", group=FURTHER, converter=converters.whole(1), help="Most questions to ask within a minute."
-        ),
+        Parameter(metavar="N", group=FURTHER, converter=converters.whole(1), help="Most polls within a minute."),
     ] = None
     base_url: Annotated[
         str | None,

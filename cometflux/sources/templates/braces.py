@@ -17,6 +17,7 @@ LONGEST = 100_000
 """The maximum length of a filled template, in characters."""
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
+_DOUBLED = re.compile(r"(?<!\{)\{\{\s*([^{}]*?)\s*\}\}(?!\})")
 # A column name of a table: words with hyphens or spaces between them.
 _NAME = re.compile(r"[^\W\d]\w*(?:[ -]+\w+)*")
 
@@ -46,6 +47,8 @@ class Template:
     """A parsed template: texts, and slots between them."""
 
     parts: tuple[str | Slot, ...]
+    doubled: frozenset[str] = frozenset()
+    """The texts in double braces, which may be names in the syntax of other templates."""
 
     @classmethod
     def parse(cls, text: str) -> "Template":
@@ -62,7 +65,7 @@ class Template:
             except ValueError as error:
                 raise TemplateError(str(error), text.count("\n", 0, found.start()) + 1) from None
             end = found.end()
-        return cls(tuple(part for part in [*parts, text[end:]] if part))
+        return cls(tuple(part for part in [*parts, text[end:]] if part), frozenset(_DOUBLED.findall(text)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,8 +76,11 @@ class Template:
         """Fill the slots with values.
 
         Raises:
-            TemplateError: a name has no value, a value is neither text nor a number, or the result is too long.
+            TemplateError: a name has no value or is in double braces, a value is neither text nor a number, or the
+                result is too long.
         """
+        for name in sorted(self.doubled & values.keys()):
+            raise TemplateError(f"{{{{{name}}}}} is literal text; write {{{name}}} for the value")
         texts = {name: _text_of(name, values) for name in self.names}
         parts = [texts[part.name] if isinstance(part, Slot) else part for part in self.parts]
         check_length(sum(map(len, parts)))
