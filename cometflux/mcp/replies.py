@@ -205,7 +205,7 @@ def _answer(
 
 
 def _how(shown: Thumbnail) -> str:
-    return {"original": "", "reduced": ", shown here reduced", "not": ", too large to be shown here"}[_shown(shown)]
+    return {"original": "", "reduced": ", shown here reduced", "not": ", too large to show here"}[_shown(shown)]
 
 
 def _shown(shown: Thumbnail) -> str:
