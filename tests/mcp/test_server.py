@@ -170,7 +170,7 @@ def test_what_cannot_be_reduced_is_not_shown_and_that_is_told(tmp_path):
     answer = replies.made(Result(order=order, key="k", files=(path,)), thumbnails.show([path]), None)
     assert 1 == len(answer.content)
     assert "not" == answer.structured_content["files"][0]["shown"]
-    assert "a.png (image/png, 800040 bytes), too large to be shown here" in text_of(answer)
+    assert "a.png (image/png, 800040 bytes), too large to show here" in text_of(answer)
 
 
 async def test_progress_is_told_to_a_client_that_asks_for_it(service, tmp_path):
