@@ -34,7 +34,7 @@ MODULE_OWNERS = {
     "cattrs": {"protocol/converter", "journal/codec"},
     "json": {"models/kinds", "protocol/decoding", "protocol/encoding", "journal/codec"},
     "backoff": {"pacing/retry"},
-    "sqlite3": {"journal/database", "journal/reader", "journal/rows", "journal/writer"},
+    "sqlite3": {"journal/database", "journal/reader", "journal/job_rows", "journal/writer"},
     "obstore": {"storage/object_store"},
     "piexif": {"provenance/exif"},
     "opentelemetry": {"telemetry"},

@@ -10,9 +10,9 @@ from typing import Any, Self
 from cometflux.errors import ConfigError
 from cometflux.journal.database import check, explain, open_reader, read_header, translating_errors
 from cometflux.journal.header import JournalHeader
+from cometflux.journal.job_rows import COLUMNS, PAGE, to_record
 from cometflux.journal.lock import LockFile, is_locked
 from cometflux.journal.record import JobRecord
-from cometflux.journal.rows import COLUMNS, PAGE, to_record
 from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, visible_name
 
 FILE_NAME = "journal.sqlite3"

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from cometflux.errors import JournalError, JournalLockedError
-from cometflux.journal import rows
+from cometflux.journal import job_rows
 from cometflux.journal.base import Opened
 from cometflux.journal.database import (
     FAULTS,
@@ -178,7 +178,7 @@ class JournalWriter:
             JournalError: the disk refused.
         """
         with self._transaction() as database:
-            rows.write(database, added, changed)
+            job_rows.write(database, added, changed)
 
     def conflicts(self, records: Iterable[JobRecord]) -> list[JobRecord]:
         """Return those of *records* whose identity the journal has with another input: a key used twice.
@@ -187,7 +187,7 @@ class JournalWriter:
             JournalError: it cannot be read.
         """
         found = []
-        for page in rows.pages(records):
+        for page in job_rows.pages(records):
             known = self.find(record.identity for record in page)
             found += [r for r in page if r.identity in known and known[r.identity].fingerprint != r.fingerprint]
         return found
@@ -206,7 +206,7 @@ class JournalWriter:
         """
         # All or nothing: half a plan would look like a batch that is complete.
         with self._transaction() as database:
-            return rows.plan(database, records)
+            return job_rows.plan(database, records)
 
     @property
     def place(self) -> str | None:
@@ -221,7 +221,7 @@ class JournalWriter:
             JournalError: the disk refused.
         """
         with self._transaction() as database:
-            rows.write(database, ())
+            job_rows.write(database, ())
             database.execute("UPDATE header SET place = ?", (url,))
 
     def forget_service(self) -> None:
@@ -232,7 +232,7 @@ class JournalWriter:
         """
         with Journal(self.path) as reader:
             lost = reader.records("unsaved", "expired", "detached", "unknown", "pending", SENDING)
-            for page in rows.pages(lost):
+            for page in job_rows.pages(lost):
                 self.commit((), [record.reset() for record in page])
 
     def find(self, identities: Iterable[str]) -> dict[str, JobRecord]:
@@ -246,7 +246,7 @@ class JournalWriter:
             # What could not be taken back when the disk refused was never written.
             if database.in_transaction:
                 database.execute("ROLLBACK")
-            return rows.find(database, identities)
+            return job_rows.find(database, identities)
 
     def make_room(self) -> None:
         """Move what the log holds into the database, so that the log can be written from its beginning again."""

@@ -15,7 +15,7 @@ import pytest
 
 from cometflux import PollPolicy
 from cometflux.cli import main
-from cometflux.cli.batch.gallery import kept_gallery
+from cometflux.cli.batch.keep_gallery import kept_gallery
 from cometflux.cli.terminal.screen import Screen
 from cometflux.testing import LocalService
 

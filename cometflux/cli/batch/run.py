@@ -89,7 +89,7 @@ def run_resume(folder: Path, settings: RunOptions, *, new_key: bool) -> int:
 def _gallery_of(folder: Path, screen: Screen, *, is_wanted: bool) -> contextlib.AbstractContextManager[None]:
     if not is_wanted:
         return contextlib.nullcontext()
-    from cometflux.cli.batch.gallery import kept_gallery
+    from cometflux.cli.batch.keep_gallery import kept_gallery
 
     return kept_gallery(screen, folder)
 

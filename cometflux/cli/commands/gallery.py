@@ -10,6 +10,6 @@ def gallery(folder: Folder, /) -> None:
     One file, index.html, that needs no network: with the prompt, parameters and
     fate of each job. Also while a batch runs; nothing else is changed.
     """
-    from cometflux.cli.batch.gallery import show_gallery
+    from cometflux.cli.batch.keep_gallery import show_gallery
 
     show_gallery(Screen(), folder)
