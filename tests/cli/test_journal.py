@@ -116,8 +116,8 @@ def wait_until_it_catches_signals(running):
     while not int(re.search(r"SigCgt:\t([0-9a-f]+)", Path(f"/proc/{running.pid}/status").read_text())[1], 16) & mask:
         assert time.monotonic() < give_up
         time.sleep(0.02)
-    # From there to the first read of stdin.
-    time.sleep(0.3)
+    # From there the command is imported, until the first read of stdin.
+    time.sleep(1.0)
 
 
 def rest_of(running):
