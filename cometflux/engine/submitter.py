@@ -256,7 +256,7 @@ class Submitter:
         if responses.stops_submission(error):
             self._latch.stop(error)
         elif isinstance(error, UnknownSubmissionError) and self._breaker.unknown(number, self._runtime.now()):
-            message = f"the fate of one submission after another is unknown; of the last, {error.message}"
+            message = f"several submissions in a row may have been accepted or not; the last: {error.message}"
             self._latch.stop(UnknownSubmissionError(message, error.evidence))
 
 

@@ -29,7 +29,7 @@ def check_transport(transport: object) -> None:
 def check_prediction(prediction: object) -> None:
     """Refuse a value that is not a prediction."""
     if not isinstance(prediction, Prediction):
-        raise InputError("prediction", prediction, "must be a Prediction; session.client.get asks after one by its id")
+        raise InputError("prediction", prediction, "must be a Prediction; session.client.get fetches one by its id")
 
 
 def check_type(name: str, value: object, kind: type) -> None:

@@ -95,7 +95,9 @@ def _check_http_url(name: str, url: str) -> SplitResult:
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
         raise _refusal(name, shown, "must be an http or https URL with a host")
     if not (re.fullmatch(_HOST, parts.hostname) or is_address(parts.hostname)):
-        raise _refusal(name, shown, f"{parts.hostname!r} is no host name; one in another script begins with xn--")
+        raise _refusal(
+            name, shown, f"{parts.hostname!r} is not a host name; write an international one in its xn-- form"
+        )
     if not re.fullmatch(_PATH, parts.path):
         raise _refusal(name, shown, "the path holds what no URL may hold as it stands; write it as %XX")
     if name == "base_url" and (parts.username or parts.password):

@@ -23,7 +23,7 @@ KEYS = {
     "blanks": (" \t", "there is no API key"),
 }
 
-HOST = "is no host name; one in another script begins with xn--"
+HOST = "is not a host name; write an international one in its xn-- form"
 HTTP = "must be an http or https URL with a host"
 PATH = "the path holds what no URL may hold as it stands"
 

@@ -205,7 +205,7 @@ SETTINGS = [
     settings("proxy='socks5://example.com': must be", proxy="socks5://example.com"),
     settings("proxy: this holds white space", proxy="http://example.com \n"),
     settings("proxy: a value of type int was given", proxy=3128),
-    settings("'example..com' is no host name", proxy="http://example..com:3128"),
+    settings("'example..com' is not a host name", proxy="http://example..com:3128"),
     settings("ssl='ca.pem': must be an ssl.SSLContext", ssl="ca.pem"),
     settings("ssl=False: must be an ssl.SSLContext", ssl=False),
     settings("ssl=True: must be an ssl.SSLContext", ssl=True),
