@@ -9,10 +9,12 @@ import attrs
 
 from cometflux.cli.batch.journal_status import count_states, enough
 from cometflux.cli.batch.next_command import tell_next
+from cometflux.cli.batch.outcome_lines import json_line, text_line
 from cometflux.cli.batch.plan_journal import BatchWork
 from cometflux.cli.batch.saved_files import UnembeddedCount
 from cometflux.cli.batch.statistics import REPORT_NAME, write_report
-from cometflux.cli.batch.summary import RunSummary, not_drawn, record, told
+from cometflux.cli.batch.summary import RunSummary
+from cometflux.cli.batch.undrawn import not_drawn
 from cometflux.cli.exit_codes import code_of_interrupt, code_of_run, code_of_signal
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal import signals
@@ -68,11 +70,11 @@ class RunEnd:
     def _take(self, outcome: Outcome) -> None:
         self.tally.add(outcome)
         if self.screen.voice.verbosity and not self.screen.voice.is_log:
-            self.screen.say(told(outcome))
+            self.screen.say(text_line(outcome))
         if self.settings.embed:
             self.bare.look(each for each in outcome.files if isinstance(each, Path))
         if self.settings.json:
-            self.screen.data(record(outcome))
+            self.screen.data(json_line(outcome))
             return
         for path in outcome.files:
             self.screen.data(str(path))

@@ -1,23 +1,20 @@
-"""Report the outcomes: one JSON record each for programs, and a summary at the end for people."""
+"""Count the outcomes of a run, and summarize them for people at its end."""
 
-import json
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import attrs
 from rich.table import Table
 from rich.text import Text
 
+from cometflux.cli.batch.outcome_lines import KIND_WORDS, count_of
+from cometflux.cli.batch.problems import RunProblems
 from cometflux.cli.batch.saved_files import count_late
 from cometflux.cli.batch.statistics import RunStatistics, in_words, spread
-from cometflux.cli.terminal.screen import clip, escape_json, plain
+from cometflux.cli.terminal.screen import plain
 from cometflux.errors import (
     CometfluxError,
-    Money,
     OutputError,
     PredictionError,
     SessionClosedError,
@@ -25,73 +22,15 @@ from cometflux.errors import (
     UnknownSubmissionError,
 )
 from cometflux.events import Accepted, Ended, Event, Retried, Saved, Throttled
-from cometflux.jobs import Job
 from cometflux.journal.manifest import expected
-from cometflux.models.docs import slug
 from cometflux.outcomes import Outcome, OutcomeKind
 
-_MOST_SHOWN = 10
-_MOST_NAMED = 4
 _ENOUGH = 5
 """The times at the service are shown from this many predictions on."""
 
 
-def record(outcome: Outcome) -> str:
-    """Return an outcome as one line of JSON. The keys are stable: none will be renamed or removed."""
-    error = outcome.error
-    values: dict[str, Any] = {
-        "index": outcome.index,
-        "key": outcome.key,
-        "kind": outcome.kind.value,
-        "ok": outcome.ok,
-        "model": outcome.job.model,
-        "prompt": outcome.job.prompt,
-        "prediction_id": outcome.prediction.id if outcome.prediction else None,
-        "files": [str(path) for path in outcome.files],
-        "expected": expected(outcome.job),
-        "error": None if error is None else str(error),
-        "money": Money.ACCEPTED.value if error is None else error.money.value,
-        "resumed": outcome.resumed,
-    }
-    return escape_json(json.dumps(values, ensure_ascii=False))
-
-
-def told(outcome: Outcome) -> str:
-    """Return one line on how a job ended."""
-    kind = _WORDS[outcome.kind] if outcome.ok or outcome.kind is not OutcomeKind.SUCCEEDED else "not saved"
-    what = f": {clip(outcome.job.prompt or '', 60)}" if outcome.ok else f": {clip(_reason(outcome), 200)}"
-    earlier = " (an earlier run)" if outcome.resumed else ""
-    return f"{clip(outcome.key, 20)} {kind}{earlier}{what}"
-
-
-def not_drawn(index: int, key: str, job: Job, cause: CometfluxError) -> Outcome:
-    """Make the outcome of a job that the session did not start."""
-    stopped = SessionStoppedError(cause.cause) if isinstance(cause, SessionStoppedError) else None
-    error = stopped or SessionClosedError(cause.message)
-    return Outcome(index=index, key=key, job=job, kind=OutcomeKind.NOT_SENT, error=error)
-
-
-@attrs.define
-class ProblemGroup:
-    """The same problem of one or more jobs."""
-
-    outcome: Outcome
-    reason: str
-    more: list[str] = attrs.field(factory=list)
-    """The keys of the other jobs, in order."""
-
-    def alike(self) -> str:
-        """Return the names of the first few other jobs, and how many more there are."""
-        if not self.more:
-            return ""
-        named = ", ".join(clip(key, 20) for key in self.more[:_MOST_NAMED])
-        untold = len(self.more) - _MOST_NAMED
-        rest = f" and {_count(untold, 'other')}" if untold > 0 else ""
-        return f" (the same for {named}{rest})"
-
-
 class RunSummary:
-    """Counts outcomes, and keeps the first problems to name them.
+    """Counts events and outcomes.
 
     Args:
         folder: the folder for the pictures, or the URL of a place in an object store.
@@ -133,8 +72,7 @@ class RunSummary:
         """The ids of paid predictions that did not fail and are not saved; their pictures can still be fetched."""
         self._cut_off: dict[str, int] = {}
         """The predictions whose saving was interrupted, and how many images each has."""
-        self._troubles: dict[tuple[Any, ...], ProblemGroup] = {}
-        self._untold = 0
+        self._problems = RunProblems()
 
     @property
     def unknown(self) -> int:
@@ -187,17 +125,7 @@ class RunSummary:
         self.unsaved += outcome.kind is OutcomeKind.SUCCEEDED and not outcome.ok
         if outcome.prediction and outcome.kind is OutcomeKind.SUCCEEDED and not outcome.files:
             self._cut_off[outcome.prediction.id] = len(outcome.prediction.output)
-        reason = _reason(outcome)
-        # A prediction whose pictures can still be fetched is named by itself.
-        is_grouped = outcome.ok or outcome.kind in _GROUPED
-        alike = (outcome.kind, _TRACE.sub("", reason)) if is_grouped else (outcome.index,)
-        known = self._troubles.get(alike)
-        if known is not None:
-            known.more.append(outcome.key)
-        elif len(self._troubles) < _MOST_SHOWN:
-            self._troubles[alike] = ProblemGroup(outcome, reason)
-        else:
-            self._untold += 1
+        self._problems.add(outcome)
 
     def look_again(self) -> None:
         """Count the images that reached the disk although their saving was interrupted."""
@@ -217,12 +145,7 @@ class RunSummary:
 
     def bad_news(self, cause: CometfluxError | None) -> Iterator[Table | Text]:
         """Yield the problems, except for the *cause* of the end."""
-        troubles = [each for each in self._troubles.values() if not _is_refusal_like(each.outcome, cause)]
-        if troubles:
-            yield Text()
-            yield self._named(troubles)
-        if self._untold:
-            yield Text(f"  … and {self._untold} more; --json tells of each")
+        yield from self._problems.tables(cause)
         if unknown := self.kinds[OutcomeKind.UNKNOWN]:
             verb = "is unknown: it" if unknown == 1 else "are unknown: they"
             yield Text(f"{unknown} {verb} may be billed, and {'is' if unknown == 1 else 'are'} not repeated")
@@ -233,7 +156,7 @@ class RunSummary:
         table.add_column(justify="right")
         for kind in OutcomeKind:
             if count := self.kinds[kind] - (self.unsaved if kind is OutcomeKind.SUCCEEDED else 0):
-                table.add_row(Text(_WORDS[kind], _STYLES.get(kind, "yellow")), str(count))
+                table.add_row(Text(KIND_WORDS[kind], _STYLES.get(kind, "yellow")), str(count))
         if self.unsaved:
             table.add_row(Text("paid, not saved", "red"), str(self.unsaved))
         if self.resumed:
@@ -268,37 +191,21 @@ class RunSummary:
         if self._is_many and noticed["count"]:
             yield Text(f"noticed {noticed['p50']:.2f} s after the end, 95 % of them within {noticed['p95']:.2f} s")
 
-    def _named(self, troubles: list[ProblemGroup]) -> Table:
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, style="red")
-        table.add_column(ratio=1, overflow="fold")
-        for trouble in troubles:
-            outcome = trouble.outcome
-            kind = "incomplete" if outcome.ok else "not saved"
-            kind = kind if outcome.kind is OutcomeKind.SUCCEEDED else _WORDS[outcome.kind]
-            about = f"{slug(outcome.job.model)}: {outcome.job.prompt or ''}"
-            reason = f"{clip(trouble.reason, 300)}{trouble.alike()}"
-            table.add_row(
-                Text(clip(outcome.key, 20)), Text(kind), Text.assemble(reason, "\n", (clip(about, 68), "dim"))
-            )
-        return table
-
     def last_line(self) -> str:
         """Return the last line: the number of pictures and their folder."""
         where = f"in {plain(str(self.folder))}"
-        pictures = f"{_count(self.pictures + self.earlier, 'picture')}{self.whose} {where}"
+        pictures = f"{count_of(self.pictures + self.earlier, 'picture')}{self.whose} {where}"
         if not self.is_idle:
             return pictures
         if self.is_all_well:
             return f"nothing was left to do: {pictures}"
         saved = self.kinds[OutcomeKind.SUCCEEDED] - self.unsaved
-        jobs = f"{saved} of {_count(self.kinds.total(), 'job')}{self.whose} {_is(saved)} saved {where}"
+        jobs = f"{saved} of {count_of(self.kinds.total(), 'job')}{self.whose} {_is(saved)} saved {where}"
         others = {
             kind: count for kind in OutcomeKind if (count := self.kinds[kind]) and kind is not OutcomeKind.SUCCEEDED
         }
         parts = [
-            f"{count} {_is(count)} unknown" if kind is OutcomeKind.UNKNOWN else f"{count} {_WORDS[kind]}"
+            f"{count} {_is(count)} unknown" if kind is OutcomeKind.UNKNOWN else f"{count} {KIND_WORDS[kind]}"
             for kind, count in others.items()
         ]
         return f"nothing was left to do: {', '.join([jobs, *parts])}"
@@ -313,8 +220,8 @@ class RunSummary:
         unknown = self.in_doubt
         doubt = f"; {unknown} more may be, and {'its id is' if unknown == 1 else 'their ids are'} not known"
         left = f"; {self.owed_line()}" if self.owed else ""
-        pictures = f"{_count(self.pictures, 'picture')} in {plain(str(self.folder))}"
-        bought = f"interrupted: {_count(self.bought, 'prediction')} bought, {pictures}"
+        pictures = f"{count_of(self.pictures, 'picture')} in {plain(str(self.folder))}"
+        bought = f"interrupted: {count_of(self.bought, 'prediction')} bought, {pictures}"
         return f"{bought}{doubt if unknown else ''}{left}"
 
     def owed_line(self) -> str:
@@ -322,20 +229,12 @@ class RunSummary:
         verb = "is" if len(self.owed) == 1 else "are"
         if self.is_kept:
             ids = "its id" if len(self.owed) == 1 else "their ids"
-            return f"{_count(len(self.owed), 'prediction')} {verb} paid and not saved; the journal has {ids}"
+            return f"{count_of(len(self.owed), 'prediction')} {verb} paid and not saved; the journal has {ids}"
         ids = ", ".join(map(plain, self.owed))
-        return f"{_count(len(self.owed), 'prediction')} {verb} paid and not saved: {ids}"
+        return f"{count_of(len(self.owed), 'prediction')} {verb} paid and not saved: {ids}"
 
 
-_GROUPED = (OutcomeKind.FAILED, OutcomeKind.REJECTED, OutcomeKind.NOT_SENT, OutcomeKind.UNKNOWN)
-# The service ends many error messages with an id in parentheses.
-_TRACE = re.compile(r"\([a-z0-9]{8,}\)")
-_WORDS = {kind: kind.value.replace("_", " ") for kind in OutcomeKind}
 _STYLES = {OutcomeKind.SUCCEEDED: "green", OutcomeKind.FAILED: "red", OutcomeKind.UNKNOWN: "bold red"}
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _is(number: int) -> str:
@@ -347,19 +246,5 @@ def _is_told_elsewhere(outcome: Outcome) -> bool:
     return outcome.kind is OutcomeKind.NOT_SENT and isinstance(outcome.error, SessionStoppedError | SessionClosedError)
 
 
-def _is_refusal_like(outcome: Outcome, cause: CometfluxError | None) -> bool:
-    """Whether the job was refused for the reason that ended the batch, which is reported by itself."""
-    return outcome.kind in (OutcomeKind.REJECTED, OutcomeKind.NOT_SENT) and type(outcome.error) is type(cause)
-
-
 def _is_short(outcome: Outcome) -> bool:
     return len(outcome.files) < (expected(outcome.job) or 0)
-
-
-def _reason(outcome: Outcome) -> str:
-    if outcome.ok:
-        return f"{len(outcome.files)} of {_count(expected(outcome.job) or 0, 'picture')} came back"
-    error = outcome.error
-    if isinstance(error, PredictionError) and error.prediction.error:
-        return error.prediction.error
-    return str(error)

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from cometflux.cli.batch.summary import not_drawn
-from cometflux.errors import CometfluxError, Money, SessionClosedError
-from cometflux.jobs import position_key
+from cometflux.errors import CometfluxError, Money, SessionClosedError, SessionStoppedError
+from cometflux.jobs import Job, position_key
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.plan import job_of_record
 from cometflux.journal.reader import Journal
@@ -40,6 +39,13 @@ def undrawn_outcome(record: JobRecord, where: Path | Location, cause: CometfluxE
         files=tuple(_file(where, name) for name in outcome.files) if outcome.ok else (),
         resumed=True,
     )
+
+
+def not_drawn(index: int, key: str, job: Job, cause: CometfluxError) -> Outcome:
+    """Make the outcome of a job that the session did not start."""
+    stopped = SessionStoppedError(cause.cause) if isinstance(cause, SessionStoppedError) else None
+    error = stopped or SessionClosedError(cause.message)
+    return Outcome(index=index, key=key, job=job, kind=OutcomeKind.NOT_SENT, error=error)
 
 
 def shown_key(record: JobRecord) -> str:

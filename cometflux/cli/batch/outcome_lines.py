@@ -1,0 +1,55 @@
+"""One outcome as one line: JSON for programs, a sentence for people."""
+
+import json
+from typing import Any
+
+from cometflux.cli.terminal.screen import clip, escape_json
+from cometflux.errors import Money, PredictionError
+from cometflux.journal.manifest import expected
+from cometflux.outcomes import Outcome, OutcomeKind
+
+KIND_WORDS = {kind: kind.value.replace("_", " ") for kind in OutcomeKind}
+"""How each kind of outcome is called in text."""
+
+
+def json_line(outcome: Outcome) -> str:
+    """Return an outcome as one line of JSON. The keys are stable: none will be renamed or removed."""
+    error = outcome.error
+    values: dict[str, Any] = {
+        "index": outcome.index,
+        "key": outcome.key,
+        "kind": outcome.kind.value,
+        "ok": outcome.ok,
+        "model": outcome.job.model,
+        "prompt": outcome.job.prompt,
+        "prediction_id": outcome.prediction.id if outcome.prediction else None,
+        "files": [str(path) for path in outcome.files],
+        "expected": expected(outcome.job),
+        "error": None if error is None else str(error),
+        "money": Money.ACCEPTED.value if error is None else error.money.value,
+        "resumed": outcome.resumed,
+    }
+    return escape_json(json.dumps(values, ensure_ascii=False))
+
+
+def text_line(outcome: Outcome) -> str:
+    """Return one line on how a job ended."""
+    kind = KIND_WORDS[outcome.kind] if outcome.ok or outcome.kind is not OutcomeKind.SUCCEEDED else "not saved"
+    what = f": {clip(outcome.job.prompt or '', 60)}" if outcome.ok else f": {clip(reason_of(outcome), 200)}"
+    earlier = " (an earlier run)" if outcome.resumed else ""
+    return f"{clip(outcome.key, 20)} {kind}{earlier}{what}"
+
+
+def reason_of(outcome: Outcome) -> str:
+    """Return what is wrong with an outcome: its error, or the images that did not come back."""
+    if outcome.ok:
+        return f"{len(outcome.files)} of {count_of(expected(outcome.job) or 0, 'picture')} came back"
+    error = outcome.error
+    if isinstance(error, PredictionError) and error.prediction.error:
+        return error.prediction.error
+    return str(error)
+
+
+def count_of(number: int, thing: str) -> str:
+    """Return a number with its noun, such as ``1 picture`` or ``2 pictures``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
