@@ -11,7 +11,8 @@ from cyclopts import Parameter
 
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
-from cometflux.cli.options.names import NEVER, option_of
+from cometflux.cli.options.names import option_of
+from cometflux.cli.options.parameters import repeatable
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError, MissingExtraError
 
@@ -31,13 +32,7 @@ def local_service(
     latency: Annotated[float, Parameter(metavar="SECONDS", help="How long a prediction takes.")] = 0.6,
     fault: Annotated[
         tuple[str, ...],
-        Parameter(
-            metavar="NAME[:RATE]",
-            negative=NEVER,
-            consume_multiple=False,
-            show_default=False,
-            help="Misbehave: once, or at this rate, as in drop:0.1; repeatable; names below.",
-        ),
+        repeatable("NAME[:RATE]", "Misbehave: once, or at this rate, as in drop:0.1; repeatable; names below."),
     ] = (),
 ) -> None:
     """Run a service on this machine that costs nothing.

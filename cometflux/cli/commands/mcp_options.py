@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import OPTIONS
-from cometflux.cli.options.names import NEVER
+from cometflux.cli.options.parameters import repeatable, switch
 from cometflux.cli.options.shared import RunOptions
 
 
@@ -41,17 +41,9 @@ class ServerOptions:
     ] = 45
     allow: Annotated[
         tuple[Path, ...],
-        Parameter(
-            metavar="FOLDER",
-            negative=NEVER,
-            consume_multiple=False,
-            show_default=False,
-            help="Let agents ask how far batches below it are; repeatable.",
-        ),
+        repeatable("FOLDER", "Let agents ask how far batches below it are; repeatable."),
     ] = ()
-    local: Annotated[
-        bool, Parameter(negative=NEVER, show_default=False, help="Draw on this machine: no key, nothing is paid.")
-    ] = False
+    local: Annotated[bool, switch("Draw on this machine: no key, nothing is paid.")] = False
     base_url: Annotated[
         str | None, Parameter(metavar="URL", converter=converters.text, help="Where the API is, if not at CometAPI.")
     ] = None

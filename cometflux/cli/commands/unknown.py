@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from cometflux.cli.options.names import NEVER
+from cometflux.cli.options.parameters import repeatable
 from cometflux.cli.options.shared import Folder, JsonLines
 from cometflux.cli.terminal.screen import Screen
 
@@ -15,33 +13,15 @@ def unknown(
     *,
     adopt: Annotated[
         tuple[str, ...],
-        Parameter(
-            metavar="KEY=ID",
-            negative=NEVER,
-            consume_multiple=False,
-            show_default=False,
-            help="It was accepted as prediction ID; poll it. Repeatable.",
-        ),
+        repeatable("KEY=ID", "It was accepted as prediction ID; poll it. Repeatable."),
     ] = (),
     abandon: Annotated[
         tuple[str, ...],
-        Parameter(
-            metavar="KEY",
-            negative=NEVER,
-            consume_multiple=False,
-            show_default=False,
-            help="Neither look for it nor buy it again; it counts as canceled.",
-        ),
+        repeatable("KEY", "Neither look for it nor buy it again; it counts as canceled."),
     ] = (),
     resend: Annotated[
         tuple[str, ...],
-        Parameter(
-            metavar="KEY",
-            negative=NEVER,
-            consume_multiple=False,
-            show_default=False,
-            help="Buy it again; if it was accepted, it is paid for twice.",
-        ),
+        repeatable("KEY", "Buy it again; if it was accepted, it is paid for twice."),
     ] = (),
     json: JsonLines = False,
 ) -> None:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER, MODEL_PARAMETERS, OPTIONS
-from cometflux.cli.options.names import NEVER
+from cometflux.cli.options.parameters import NEVER, repeatable
 from cometflux.cli.options.shared import MODEL
 from cometflux.models import docs
 
@@ -51,14 +51,7 @@ class ImageOptions:
     ] = 1
     input: Annotated[
         tuple[str, ...],
-        Parameter(
-            metavar="KEY=VALUE",
-            group=FURTHER,
-            negative=NEVER,
-            consume_multiple=False,
-            show_default=False,
-            help="A parameter by its name at the service; repeatable.",
-        ),
+        repeatable("KEY=VALUE", "A parameter by its name at the service; repeatable.", group=FURTHER),
     ] = ()
 
 

@@ -1,7 +1,5 @@
 """The command line's names for the library's arguments."""
 
-NEVER: tuple[str, ...] = ()
-"""The negative names of an option that has none."""
 _OPTIONS = {"api_key": "COMETAPI_KEY", "max_predictions": "--limit", "save_to": "--out"}
 """The arguments whose option has another name, and the key, which is read from a variable."""
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER, OPTIONS
-from cometflux.cli.options.names import NEVER
+from cometflux.cli.options.parameters import switch
 from cometflux.cli.terminal.screen import Verbosity
 from cometflux.sources.rows import Most
 
@@ -27,12 +27,10 @@ CONFIRM_ABOVE = 100
 class RunOptions:
     """The options of every command that submits jobs."""
 
-    json: Annotated[
-        bool, Parameter(negative=NEVER, show_default=False, help="Print one JSON object per outcome, not paths.")
-    ] = False
+    json: Annotated[bool, switch("Print one JSON object per outcome, not paths.")] = False
     local: Annotated[
         bool,
-        Parameter(negative=NEVER, show_default=False, help="Draw on this machine: no key, nothing is paid."),
+        switch("Draw on this machine: no key, nothing is paid."),
     ] = False
     limit: Annotated[
         int | None,
@@ -54,7 +52,7 @@ class RunOptions:
     ] = 0
     embed: Annotated[
         bool,
-        Parameter(negative=NEVER, show_default=False, help="Also write into each picture how it was made."),
+        switch("Also write into each picture how it was made."),
     ] = False
     max_pending: Annotated[
         int,
@@ -87,33 +85,20 @@ class RunOptions:
     ] = None
     verbose: Annotated[
         int,
-        Parameter(
+        switch(
+            "Tell of each outcome as it comes; -vv tells of every event.",
             name=("--verbose", "-v"),
             group=FURTHER,
             count=True,
-            negative=NEVER,
-            show_default=False,
-            help="Tell of each outcome as it comes; -vv tells of every event.",
         ),
     ] = 0
     quiet: Annotated[
         bool,
-        Parameter(
-            name=("--quiet", "-q"),
-            group=FURTHER,
-            negative=NEVER,
-            show_default=False,
-            help="Tell nothing but errors, and what is paid and not saved.",
-        ),
+        switch("Tell nothing but errors, and what is paid and not saved.", name=("--quiet", "-q"), group=FURTHER),
     ] = False
     log_json: Annotated[
         bool,
-        Parameter(
-            group=FURTHER,
-            negative=NEVER,
-            show_default=False,
-            help="Let stderr be one JSON object per event, without a bar.",
-        ),
+        switch("Let stderr be one JSON object per event, without a bar.", group=FURTHER),
     ] = False
 
     gallery: Annotated[bool, Parameter(parse=False)] = False
@@ -150,24 +135,17 @@ class TemplateOptions:
 class ConsentOptions:
     """The options for a dry run and for the consent before a purchase."""
 
-    dry_run: Annotated[
-        bool, Parameter(negative=NEVER, show_default=False, help="Show what would be bought, and buy nothing.")
-    ] = False
+    dry_run: Annotated[bool, switch("Show what would be bought, and buy nothing.")] = False
     confirm_above: Annotated[
         int,
         Parameter(metavar="N", group=FURTHER, converter=converters.whole(0), help="At a terminal, ask above N."),
     ] = CONFIRM_ABOVE
-    yes: Annotated[bool, Parameter(negative=NEVER, show_default=False, help="Do not ask.")] = False
+    yes: Annotated[bool, switch("Do not ask.")] = False
 
 
 NewKey = Annotated[
     bool,
-    Parameter(
-        group=FURTHER,
-        negative=NEVER,
-        show_default=False,
-        help="Go on though the folder was begun with another key.",
-    ),
+    switch("Go on though the folder was begun with another key.", group=FURTHER),
 ]
 Out = Annotated[
     Path | str,
@@ -191,15 +169,10 @@ JournalFolder = Annotated[
 ]
 KeepGallery = Annotated[
     bool,
-    Parameter(
-        group=OPTIONS,
-        negative=NEVER,
-        show_default=False,
-        help="Keep a page of the pictures in the folder, index.html.",
-    ),
+    switch("Keep a page of the pictures in the folder, index.html.", group=OPTIONS),
 ]
-JsonObject = Annotated[bool, Parameter(negative=NEVER, show_default=False, help="Print one JSON object.")]
-JsonLines = Annotated[bool, Parameter(negative=NEVER, show_default=False, help="One JSON object per line.")]
+JsonObject = Annotated[bool, switch("Print one JSON object.")]
+JsonLines = Annotated[bool, switch("One JSON object per line.")]
 Folder = Annotated[
     Path,
     Parameter(metavar="DIR", converter=converters.folder, help="The folder of a batch."),
