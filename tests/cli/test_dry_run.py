@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from cometflux.cli import main
-from cometflux.testing import LocalService
 
 SWEEP = "prompt: a {animal}\nmatrix:\n  animal: [fox, owl]\n  model: [dev, schnell]\n  num_outputs: [1, 2]\n"
 
@@ -31,10 +30,8 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def service(monkeypatch):
-    with LocalService.in_thread(latency=0.02, pixels=4096) as service:
-        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-        monkeypatch.setenv("COMETAPI_KEY", service.key)
+def service(serving):
+    with serving(latency=0.02, pixels=4096) as service:
         yield service
 
 

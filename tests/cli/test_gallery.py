@@ -13,31 +13,11 @@ from pathlib import Path
 import job_states
 import pytest
 
-from cometflux import PollPolicy
 from cometflux.cli import main
 from cometflux.cli.batch.keep_gallery import kept_gallery
 from cometflux.cli.terminal.screen import Screen
-from cometflux.testing import LocalService
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    for name in ("floor", "ceiling"):
-        monkeypatch.setitem(PollPolicy.__init__.__kwdefaults__, name, 0.02)
-    # Where nobody listens, should a test forget its service.
-    monkeypatch.setenv("COMETFLUX_BASE_URL", "http://127.0.0.1:9/replicate/v1")
-    monkeypatch.setenv("COMETAPI_KEY", "no-key")
-    return tmp_path
-
-
-@pytest.fixture
-def service(monkeypatch):
-    with LocalService.in_thread(latency=0.0, pixels=1024) as service:
-        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-        monkeypatch.setenv("COMETAPI_KEY", service.key)
-        yield service
+pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 
 
 def write(*rows):
@@ -169,10 +149,8 @@ def test_an_error_before_the_first_step_is_not_followed_by_talk_of_a_page(servic
 
 @pytest.mark.hard
 @pytest.mark.realtime
-def test_the_page_is_kept_up_to_date_while_a_batch_runs_and_after_it_is_stopped(monkeypatch):
-    with LocalService.in_thread(latency=0.4, pixels=1024) as service:
-        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-        monkeypatch.setenv("COMETAPI_KEY", service.key)
+def test_the_page_is_kept_up_to_date_while_a_batch_runs_and_after_it_is_stopped(serving):
+    with serving(latency=0.4, pixels=1024) as service:
         write(*(f"fox {number},{number}" for number in range(60)))
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         line = "batch a.csv --out out --gallery --max-pending 4"

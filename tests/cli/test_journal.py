@@ -14,62 +14,21 @@ import time
 from functools import partial
 from pathlib import Path
 
+import command_process
 import pytest
 
-from cometflux import Journal, PollPolicy
+from cometflux import Journal
 from cometflux.cli import main
 from cometflux.cli.batch import plan_journal
 from cometflux.cli.batch.run_end import RunEnd
 from cometflux.journal.plan import plan_jobs
 from cometflux.journal.writer import JournalWriter
-from cometflux.testing import LocalService
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
     "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
 )
-started = []
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_running():
-    yield
-    while started:
-        process = started.pop()
-        process.kill()
-        process.wait()
-        for stream in filter(None, (process.stdout, process.stderr)):
-            stream.close()
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.delenv("COMETAPI_API_KEY", raising=False)
-    # So that no test waits for its turn to ask.
-    for name in ("floor", "ceiling"):
-        monkeypatch.setitem(PollPolicy.__init__.__kwdefaults__, name, 0.02)
-    # Where nobody listens, should a test forget its service.
-    monkeypatch.setenv("COMETFLUX_BASE_URL", "http://127.0.0.1:9/replicate/v1")
-    return tmp_path
-
-
-@pytest.fixture
-def service(monkeypatch):
-    with LocalService.in_thread(latency=0.0, pixels=1024) as service:
-        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-        monkeypatch.setenv("COMETAPI_KEY", service.key)
-        yield service
-
-
-@pytest.fixture
-def slow(monkeypatch):
-    """A service whose predictions take long enough to be interrupted."""
-    with LocalService.in_thread(latency=0.2, pixels=1024) as service:
-        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-        monkeypatch.setenv("COMETAPI_KEY", service.key)
-        yield service
+pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 
 
 def write(*rows, header="prompt,key", name="a.csv"):
@@ -97,16 +56,7 @@ def pictures(folder="a-images"):
 
 
 def start(line, **options):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cometflux.cli", *shlex.split(line)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **options,
-    )
-    started.append(process)
-    return process
+    return command_process.start(*shlex.split(line), **options)
 
 
 def wait_until_it_catches_signals(running):
@@ -559,10 +509,8 @@ def test_the_line_that_is_printed_by_sigterm_finishes_the_batch_as_it_stands(slo
     assert {"planned": 16, "saved": 16} == status("it's-images")
 
 
-def test_a_second_ctrl_c_leaves_at_once_with_the_line_and_without_the_ids(monkeypatch):
-    with LocalService.in_thread(latency=60, pixels=4096) as service:
-        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-        monkeypatch.setenv("COMETAPI_KEY", service.key)
+def test_a_second_ctrl_c_leaves_at_once_with_the_line_and_without_the_ids(serving):
+    with serving(latency=60, pixels=4096) as service:
         write("a fox,", "an owl,")
         running = start("batch a.csv")
         give_up = time.monotonic() + 10

@@ -22,7 +22,8 @@ from cometflux.events import Accepted, Ended, Polled, Retried, Saved, Submitted,
 from cometflux.jobs import Job
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction, Status
-from cometflux.testing import LocalService
+
+pytestmark = pytest.mark.usefixtures("folder")
 
 REPORT_KEYS = [
     *("began_at", "ended_at", "elapsed", "created", "delivered", "resumed", "unsaved", "outcomes", "pictures", "bytes"),
@@ -33,18 +34,9 @@ JOB = Job(model="black-forest-labs/flux-schnell", input={"prompt": "a fox"})
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    return tmp_path
-
-
 @pytest.fixture
-def service(monkeypatch):
-    with LocalService.in_thread(latency=0.05, pixels=256) as service:
-        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-        monkeypatch.setenv("COMETAPI_KEY", service.key)
+def service(serving):
+    with serving(latency=0.05, pixels=256) as service:
         yield service
 
 

@@ -8,9 +8,10 @@ import sys
 import pytest
 from s3_server import KEY_ID, NAME, SECRET, Bucket
 
-from cometflux import Journal, PollPolicy
+from cometflux import Journal
 from cometflux.cli import main
-from cometflux.testing import LocalService
+
+pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 
 PLACE = f"s3://{NAME}/tour"
 
@@ -27,23 +28,6 @@ def bucket(server, monkeypatch):
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     return server
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    for name in ("floor", "ceiling"):
-        monkeypatch.setitem(PollPolicy.__init__.__kwdefaults__, name, 0.02)
-    return tmp_path
-
-
-@pytest.fixture
-def service(monkeypatch):
-    with LocalService.in_thread(latency=0.0, pixels=1024) as service:
-        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-        monkeypatch.setenv("COMETAPI_KEY", service.key)
-        yield service
 
 
 @pytest.fixture

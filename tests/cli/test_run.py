@@ -14,6 +14,7 @@ from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
+from command_process import start
 from rich.console import Console
 
 from cometflux.cli import main
@@ -23,7 +24,6 @@ from cometflux.events import Accepted, Ended, Retried
 from cometflux.jobs import Job
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction, Status
-from cometflux.testing import LocalService
 
 KEYS = [
     "index",
@@ -40,40 +40,13 @@ KEYS = [
     "resumed",
 ]
 
-
-started = []
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_running():
-    yield
-    while started:
-        process = started.pop()
-        process.kill()
-        process.wait()
-        for stream in filter(None, (process.stdout, process.stderr)):
-            stream.close()
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    # Where nobody listens, should a test forget its service.
-    monkeypatch.setenv("COMETFLUX_BASE_URL", "http://127.0.0.1:9/replicate/v1")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture
-def service(monkeypatch):
-    with LocalService.in_thread(latency=0.05, pixels=4096) as service:
-        use(service, monkeypatch)
+def service(serving):
+    with serving(latency=0.05, pixels=4096) as service:
         yield service
-
-
-def use(service, monkeypatch):
-    monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-    monkeypatch.setenv("COMETAPI_KEY", service.key)
 
 
 def pictures(folder):
@@ -85,17 +58,6 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < give_up, "it did not come about"
         time.sleep(0.02)
-
-
-def start(*arguments, **options):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cometflux.cli", *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        text=True,
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-    )
-    started.append(process)
-    return process
 
 
 def rest_of(running):
@@ -314,9 +276,8 @@ def test_a_refused_key_is_told_once_with_the_variable_that_holds_it(service, cap
     assert err.splitlines()[-2].endswith("; look at COMETAPI_KEY")
 
 
-def test_a_disk_that_refuses_stops_the_batch_with_exit_code_3_and_the_ids(monkeypatch):
-    with LocalService.in_thread(latency=0.05, pixels=400_000) as service:
-        use(service, monkeypatch)
+def test_a_disk_that_refuses_stops_the_batch_with_exit_code_3_and_the_ids(serving):
+    with serving(latency=0.05, pixels=400_000) as service:
         # Larger than the probe of the folder, and smaller than any picture.
         limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (6000, 6000))
         running = start("generate", *(f"fox {number}" for number in range(50)), "--max-pending", "2", preexec_fn=limit)
@@ -371,9 +332,8 @@ def test_while_nobody_reads_stdout_the_pictures_are_saved_all_the_same(service):
     assert (0, list(range(6))) == (running.wait(10), sorted(record["index"] for record in records))
 
 
-def test_while_nobody_reads_stdout_ctrl_c_twice_leaves(monkeypatch):
-    with LocalService.in_thread(latency=0.05, pixels=4096) as service:
-        use(service, monkeypatch)
+def test_while_nobody_reads_stdout_ctrl_c_twice_leaves(serving):
+    with serving(latency=0.05, pixels=4096):
         prompts = [f"fox {number} {'x' * 30_000}" for number in range(40)]
         running = start("generate", *prompts, "--json", "--max-pending", "1")
         wait_until(lambda: len(pictures("images")) > 4)
@@ -406,9 +366,8 @@ def test_ctrl_c_waits_for_what_is_paid_and_says_what_was_bought(service):
     assert {"succeeded", "not_sent"} == {record["kind"] for record in records}
 
 
-def test_a_second_ctrl_c_leaves_at_once_and_names_what_is_left_behind(monkeypatch):
-    with LocalService.in_thread(latency=60, pixels=4096) as service:
-        use(service, monkeypatch)
+def test_a_second_ctrl_c_leaves_at_once_and_names_what_is_left_behind(serving):
+    with serving(latency=60, pixels=4096) as service:
         running = start("generate", "a fox", "an owl")
         wait_until(lambda: len([request for request in service.requests if request.method == "GET"]) >= 2)
         running.send_signal(signal.SIGINT)
@@ -569,17 +528,17 @@ def test_no_color_is_obeyed(service, monkeypatch):
 
 
 def test_the_local_service_serves_until_it_is_stopped(monkeypatch):
-    serving = start("local-service", "--port", "0", "--key", "mine", "--latency", "0", "--fault", "failed")
-    lines = [serving.stdout.readline().removeprefix("export ").strip() for _ in range(2)]
+    running = start("local-service", "--port", "0", "--key", "mine", "--latency", "0", "--fault", "failed")
+    lines = [running.stdout.readline().removeprefix("export ").strip() for _ in range(2)]
     for line in lines:
         name, _, value = line.partition("=")
         monkeypatch.setenv(name, value)
     assert "COMETAPI_KEY=mine" == lines[1]
     assert 1 == main(["generate", "a fox"])
     assert 0 == main(["generate", "a fox"])
-    serving.send_signal(signal.SIGINT)
-    _, err = rest_of(serving)
-    assert 0 == serving.returncode
+    running.send_signal(signal.SIGINT)
+    _, err = rest_of(running)
+    assert 0 == running.returncode
     assert "the local service has stopped; predictions it would have billed: 2" == err.splitlines()[-1]
 
 

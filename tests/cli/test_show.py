@@ -11,30 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cometflux import PollPolicy
 from cometflux.cli import main
 from cometflux.provenance.embed import extract
-from cometflux.testing import LocalService
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.delenv("COMETAPI_API_KEY", raising=False)
-    for name in ("floor", "ceiling"):
-        monkeypatch.setitem(PollPolicy.__init__.__kwdefaults__, name, 0.02)
-    # Where nobody listens, should a test forget its service.
-    monkeypatch.setenv("COMETFLUX_BASE_URL", "http://127.0.0.1:9/replicate/v1")
-    return tmp_path
-
-
-@pytest.fixture
-def service(monkeypatch):
-    with LocalService.in_thread(latency=0.0, pixels=1024) as service:
-        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-        monkeypatch.setenv("COMETAPI_KEY", service.key)
-        yield service
+pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 
 
 def write(*rows, header="prompt,key", name="a.csv"):
@@ -213,10 +193,8 @@ def test_that_it_cannot_be_written_does_not_hide_how_the_run_ended(service, caps
 
 
 @pytest.mark.hard
-def test_an_interrupted_batch_has_one_too(monkeypatch):
-    with LocalService.in_thread(latency=0.3, pixels=1024) as service:
-        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-        monkeypatch.setenv("COMETAPI_KEY", service.key)
+def test_an_interrupted_batch_has_one_too(monkeypatch, serving):
+    with serving(latency=0.3, pixels=1024) as service:
         write(*(f"fox {number}," for number in range(30)))
         command = [sys.executable, "-m", "cometflux.cli", "batch", "a.csv", "--max-pending", "4"]
         monkeypatch.setenv("PYTHONPATH", ":".join(filter(None, sys.path)))

@@ -6,22 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cometflux import Journal, PollPolicy
+from cometflux import Journal
 from cometflux.cli import main
-from cometflux.testing import LocalService
-
-
-@pytest.fixture
-def service(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    # So that no test waits for its turn to ask.
-    for name in ("floor", "ceiling"):
-        monkeypatch.setitem(PollPolicy.__init__.__kwdefaults__, name, 0.02)
-    with LocalService.in_thread(latency=0.0, pixels=1024) as service:
-        monkeypatch.setenv("COMETFLUX_BASE_URL", service.url)
-        monkeypatch.setenv("COMETAPI_KEY", service.key)
-        yield service
 
 
 @pytest.fixture
