@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cometflux.protocol.decoding import kind_of
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats.csv_tables import read_table
 from cometflux.sources.rows import Format, Row, Source
@@ -129,7 +130,7 @@ def _read_object(line: str) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error
     if not isinstance(value, dict):
-        raise ValueError(f'expected an object, as in {{"prompt": "a fox"}}, not {_JSON_NAMES[type(value)]}')
+        raise ValueError(f'expected an object, as in {{"prompt": "a fox"}}, not {kind_of(value)}')
     if _is_deep(value):
         raise ValueError("the JSON is nested too deeply")
     return {name: part for name, part in value.items() if not _is_empty(part)}
@@ -142,16 +143,6 @@ def _is_deep(value: Any, most: int = 32) -> bool:
 
 def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-_JSON_NAMES = {
-    list: "a list",
-    str: "a string",
-    int: "a number",
-    float: "a number",
-    bool: "a boolean",
-    type(None): "null",
-}
 
 
 def _read_integer(word: str) -> int:
