@@ -250,7 +250,7 @@ COMMANDS = [
     called(
         "an address that is none",
         "generate|a boat|--base-url|https://a..b",
-        "--base-url 'https://a..b': 'a..b' is no host",
+        "--base-url 'https://a..b': 'a..b' is not a host name",
         3,
     ),
     called("a proxy of another kind", "generate|a boat|--proxy|socks5://x", "--proxy 'socks5://x': must be an http", 3),

@@ -166,7 +166,7 @@ def test_a_key_that_is_spelled_like_another_job_s_name_is_ambiguous(key, alike, 
 def test_what_was_settled_is_told_with_its_model_and_prompt(lost, capsys):
     run("unknown a-images --adopt fox=x1 --abandon owl")
     assert [
-        "fox (flux-schnell: a fox): adopted as prediction x1; the next run asks after it",
+        "fox (flux-schnell: a fox): adopted as prediction x1; the next run polls it",
         "owl (flux-schnell: an owl): abandoned; it is neither looked for nor bought again",
     ] == capsys.readouterr().err.splitlines()[:2]
 

@@ -110,7 +110,7 @@ class _Settled:
     def told(self) -> str:
         about = self.described()
         said = {
-            "adopted": f"adopted as prediction {self.after.prediction_id}; the next run asks after it",
+            "adopted": f"adopted as prediction {self.after.prediction_id}; the next run polls it",
             "abandoned": "abandoned; it is neither looked for nor bought again",
             "resent": "to be bought again",
         }
