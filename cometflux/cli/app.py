@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cometflux import __version__
 from cometflux.cli.config.apply import fill
+from cometflux.cli.config.files import NO_FOLDER, is_folder_there
 from cometflux.cli.errors import UsageError
 from cometflux.cli.exit_codes import ExitCode, code_of_error, code_of_interrupt
 from cometflux.cli.options.groups import OPTIONS
@@ -208,6 +209,13 @@ def _run_command(arguments: Sequence[str]) -> int:
 
 
 def _lines(error: Exception, arguments: Sequence[str]) -> Sequence[str]:
+    *lines, last = _texts(error, arguments)
+    if not is_folder_there() and NO_FOLDER not in last:
+        last = f"{last}; {NO_FOLDER}"
+    return [*lines, last]
+
+
+def _texts(error: Exception, arguments: Sequence[str]) -> Sequence[str]:
     match error:
         case CycloptsError():
             return [usage_text(error)]

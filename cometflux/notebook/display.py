@@ -111,7 +111,8 @@ def _relative(path: Path) -> str | None:
     """Return a link to a file for a notebook in the working folder; None if the file is elsewhere."""
     try:
         return quote(path.absolute().relative_to(Path.cwd()).as_posix())
-    except ValueError:
+    except (ValueError, FileNotFoundError):
+        # The working folder itself may be deleted.
         return None
 
 

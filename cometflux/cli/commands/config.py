@@ -74,8 +74,10 @@ def show_configuration(*, as_json: bool) -> None:
 
 def show_paths() -> None:
     """Print the paths of the configuration files, and whether they exist."""
-    project = project_file()
-    rows = [("user", user_file(), ""), ("project", project, "none here; it would be ./cometflux.toml")]
+    rows = [
+        ("user", user_file(), "none: no home folder is known; set HOME or XDG_CONFIG_HOME"),
+        ("project", project_file(), "none here; it would be ./cometflux.toml"),
+    ]
     for name, path, absent in rows:
         there = "" if path is None or path.exists() else "  (not there)"
         sys.stdout.write(f"{name:<8} {absent if path is None else plain(str(path))}{there}\n")

@@ -141,8 +141,8 @@ def read_configuration() -> dict[str, SettingValue]:
         ConfigurationError: a file or a variable is wrong; it lists all faults.
         MissingExtraError: as for `user_file`.
     """
-    project = project_file()
-    users = _read_file(user_file(), is_project=False)
+    project, user = project_file(), user_file()
+    users = _read_file(user, is_project=False) if user else {}
     projects = _read_file(project, is_project=True) if project else {}
     given = _read_environment()
     return {each.name: _settle(each, given, projects, users) for each in SETTINGS}
@@ -286,10 +286,11 @@ def _is_own(key: str) -> bool:
 
 def _not_here(key: str) -> str:
     setting = _BY_NAME[key]
+    own = user_file()
     why = "what is bought again" if key == "retry_failed" else "where your key goes"
     return (
         f"{key} is not for a project's file, which must not say {why}; "
-        f"put it in {shown(user_file())}, or use {setting.variable} or {setting.option}"
+        f"put it in {shown(own) if own else 'your own file'}, or use {setting.variable} or {setting.option}"
     )
 
 
