@@ -66,7 +66,8 @@ class State:
     def open(self) -> None:
         """Attach the state to the running loop and its clock."""
         self._loop = asyncio.get_running_loop()
-        self.clock.start(self._loop.time)
+        # Looked up at each call: a test that freezes time may replace the method.
+        self.clock.start(lambda: self._loop.time())
         self.closing = asyncio.Event()
         """Set when the service stops, to end every wait."""
         self.epoch = time.time() - self._loop.time()
