@@ -167,8 +167,12 @@ def open_reader(path: Path, note: LockFile) -> sqlite3.Connection:
             f"the journal {str(path)!r} has lost what was in it: restore it; going on without could buy pictures twice"
         )
     uri = path.absolute().as_uri()
-    database = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    # SQLite makes a log and its index even to read. Only a connection with the right to write removes them again, and
+    # only if it is the last one. The log of a killed run stays: such a connection would move it into the file.
+    mode = "ro" if _size(_beside(path, "-wal")) else "rw"
+    database = sqlite3.connect(f"{uri}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False)
     try:
+        database.execute("PRAGMA query_only = ON")
         database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except sqlite3.OperationalError as error:
         database.close()

@@ -1,0 +1,135 @@
+"""A reader leaves the folder of a journal as it found it, and does not disturb a writer."""
+
+import contextlib
+import os
+import signal
+
+import pytest
+from dying_process import in_child
+
+from cometflux.cli import main
+from cometflux.gallery import write_gallery
+from cometflux.journal.manifest import write_manifest
+from cometflux.journal.reader import Journal
+from cometflux.journal.record import JobRecord
+from cometflux.journal.writer import JournalWriter
+
+RECORDS = [
+    JobRecord(
+        identity=f"key:{number}",
+        index=number,
+        key=str(number),
+        model="o/m",
+        input={"prompt": f"boat {number}"},
+        fingerprint=f"f{number}",
+    )
+    for number in range(6)
+]
+
+
+def write(folder):
+    with contextlib.closing(JournalWriter(folder)) as writer:
+        writer.open()
+        writer.commit(RECORDS, ())
+
+
+def files_in(folder):
+    # A log's index is memory that processes share while they read.
+    return {
+        path.name: path.name.endswith("-shm") or (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.iterdir()
+    }
+
+
+def read(folder):
+    with Journal(folder) as journal:
+        return [record.key for record in journal.records()]
+
+
+def _gallery(folder):
+    write_gallery(folder)
+    (folder / "index.html").unlink()
+
+
+def _manifest(folder):
+    write_manifest(folder)
+    (folder / "manifest.jsonl").unlink()
+
+
+READERS = {
+    "library": read,
+    "status": lambda folder: main(["status", str(folder)]),
+    "unknown": lambda folder: main(["unknown", str(folder)]),
+    "gallery": _gallery,
+    "manifest": _manifest,
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_a_reader_leaves_the_folder_as_it_was(reader, tmp_path):
+    write(tmp_path)
+    before = files_in(tmp_path)
+    reader(tmp_path)
+    assert before == files_in(tmp_path)
+
+
+def test_a_reader_that_leaves_last_among_several_tidies_up(tmp_path):
+    write(tmp_path)
+    before = files_in(tmp_path)
+    with Journal(tmp_path) as first:
+        with Journal(tmp_path) as second:
+            assert first.status() == second.status()
+        assert 6 == len(list(first.records()))
+    assert before == files_in(tmp_path)
+
+
+def test_the_log_of_a_killed_run_is_read_and_stays(tmp_path):
+    def work():
+        writer = JournalWriter(tmp_path)
+        writer.open()
+        writer.commit(RECORDS, ())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert -signal.SIGKILL == in_child(work)
+    before = files_in(tmp_path)
+    assert {"journal.sqlite3", "journal.sqlite3-wal", "journal.sqlite3-shm", "journal.lock"} == set(before)
+    for _ in range(2):
+        assert [record.key for record in RECORDS] == read(tmp_path)
+        assert before == files_in(tmp_path)
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_a_reader_that_leaves_takes_nothing_from_a_writer(begins, tmp_path):
+    write(tmp_path)
+    writer = JournalWriter(tmp_path)
+    if begins == "before":
+        writer.open()
+        reader = Journal(tmp_path)
+    else:
+        reader = Journal(tmp_path)
+        writer.open()
+    writer.commit((), [RECORDS[0].sending(1.0, "d", 1)])
+    assert 6 == len(list(reader.records()))
+    reader.close()
+    writer.commit((), [RECORDS[1].sending(2.0, "d", 1)])
+    writer.close()
+    with Journal(tmp_path) as journal:
+        assert [1.0, 2.0, None, None, None, None] == [record.began for record in journal.records()]
+    assert {"journal.sqlite3", "journal.lock"} == set(files_in(tmp_path))
+
+
+def test_what_a_writer_leaves_that_is_killed_beside_a_reader_is_kept(tmp_path):
+    write(tmp_path)
+
+    def work():
+        writer = JournalWriter(tmp_path)
+        writer.open()
+        writer.commit((), [RECORDS[0].sending(1.0, "d", 1)])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with Journal(tmp_path) as reader:
+        assert -signal.SIGKILL == in_child(work)
+        assert 1.0 == next(reader.records()).began
+    for _ in range(2):
+        with Journal(tmp_path) as reader:
+            assert 1.0 == next(reader.records()).began
