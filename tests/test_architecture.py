@@ -266,3 +266,23 @@ def test_a_planted_violation_is_found(name, source, rule):
 )
 def test_an_allowed_import_passes(name, source):
     assert [] == find_violations(source, name)
+
+
+def loose_json(tree):
+    """Yield the line of each call that would write ``NaN`` or ``Infinity``, which are not JSON."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="dumps" | "dump" | "JSONEncoder", value=ast.Name(id="json"))):
+                strict = [each.arg == "allow_nan" and each.value.value is False for each in node.keywords if each.arg]
+                if not any(strict):
+                    yield node.lineno
+
+
+def test_only_strict_json_is_written():
+    found = {name: list(loose_json(ast.parse(path.read_text(encoding="utf-8")))) for name, path in FILES.items()}
+    # What the local service sends may be wrong on purpose.
+    assert {} == {name: lines for name, lines in found.items() if lines and room_of(name) != "testing"}
+
+
+def test_loose_json_is_found():
+    assert [2] == list(loose_json(ast.parse("json.dumps(1, allow_nan=False)\njson.dumps(1, indent=2)")))

@@ -69,8 +69,8 @@ def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running
     status = _status(record, pictures, is_running=is_running)
     prediction = record.prediction
     times = _times(
-        ("sent", _moment(record.began)),
-        ("answered", _moment(record.answered)),
+        ("sent", _iso_of(record.began_at)),
+        ("answered", _iso_of(record.answered_at)),
         *_service_times(prediction),
     )
     is_named = record.identity.startswith("key:")
@@ -123,7 +123,7 @@ def card_of_picture(picture: Picture) -> Card:
 
 def _card(given: Mapping[str, Any], **facts: Any) -> Card:
     prompt, seed = given.get("prompt"), given.get("seed")
-    parameters = tuple((str(name), json.dumps(value, default=str)) for name, value in given.items())
+    parameters = tuple((str(name), json.dumps(value, default=str, allow_nan=False)) for name, value in given.items())
     return Card(
         prompt=prompt if isinstance(prompt, str) else "",
         seed="" if seed is None else str(seed)[:40],
@@ -171,7 +171,11 @@ def _service_times(prediction: Prediction | None) -> list[tuple[str, str | None]
 
 
 def _iso_of(moment: datetime | None) -> str | None:
-    return None if moment is None else _written(moment)
+    try:
+        return None if moment is None else _written(moment)
+    except OverflowError:
+        # In UTC it would be outside the calendar.
+        return None
 
 
 def _span(times: Mapping[str, str], metrics: Mapping[str, Any]) -> float | None:
@@ -186,15 +190,11 @@ def _span(times: Mapping[str, str], metrics: Mapping[str, Any]) -> float | None:
     return float(measured)
 
 
-def _moment(seconds: float | None) -> str | None:
-    return None if seconds is None else _written(datetime.fromtimestamp(seconds, UTC))
-
-
 def _iso(value: object) -> str | None:
     """Return *value* in our form of ISO 8601; None if it is not a time."""
     try:
-        return _written(datetime.fromisoformat(value)) if isinstance(value, str) else None
-    except (ValueError, OverflowError):
+        return _iso_of(datetime.fromisoformat(value)) if isinstance(value, str) else None
+    except ValueError:
         return None
 
 

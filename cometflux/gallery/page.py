@@ -182,7 +182,7 @@ def _mark(identity: str) -> str:
 
 def _json(value: Any) -> str:
     """Return ASCII JSON that is safe inside HTML: ``<``, ``>`` and ``&`` are escaped."""
-    return json.dumps(value, separators=(",", ":")).translate(_ESCAPES)
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_ESCAPES)
 
 
 def _data(card: Card) -> str:

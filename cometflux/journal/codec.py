@@ -61,14 +61,17 @@ def _is_deep(value: Any) -> bool:
     return bool(level)
 
 
-# Made once: json.dumps would make one for each record.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = encoding.make_encoder(separators=(",", ":"))
+
+
+# Older versions wrote numbers that JSON does not have. They are read as texts.
+_decode = json.JSONDecoder(parse_constant=str).decode
 
 
 def _dump_compact(value: Any) -> str:
     text = _encode(value)
     # Half of a pair of surrogates, as in the name of a file that is no text, cannot be stored as it is.
-    return text if _is_storable(text) else json.dumps(value, separators=(",", ":"))
+    return text if _is_storable(text) else json.dumps(encoding.finite(value), allow_nan=False, separators=(",", ":"))
 
 
 def _is_storable(text: str) -> bool:
@@ -86,8 +89,8 @@ def load_record(identity: str, index: int, plan: str, progress: str) -> JobRecor
         ValueError: it is not what was written.
     """
     try:
-        known = json.loads(plan)
-        values = {**json.loads(progress), **known, "identity": identity, "index": index}
+        known = _decode(plan)
+        values = {**_decode(progress), **known, "identity": identity, "index": index}
         values["input"] = _read_input(known["input"])
         return _converter().structure(values, JobRecord)
     except (cattrs.BaseValidationError, LookupError, TypeError, AttributeError, RecursionError) as error:

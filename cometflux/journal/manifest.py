@@ -5,7 +5,6 @@ It is made from the journal, so it also has the jobs of earlier runs and those w
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
         "seed": _seed(record, folder),
         "version": said and said.version,
         "metrics": dict(said.metrics) if said else {},
-        "submitted_at": record.began and datetime.fromtimestamp(record.began, UTC),
+        "submitted_at": record.began_at,
         "created_at": said and said.created_at,
         "started_at": said and said.started_at,
         "completed_at": said and said.completed_at,

@@ -10,6 +10,7 @@ If a later process finds a record in ``intent``, it is unknown whether the servi
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import attrs
@@ -127,6 +128,16 @@ class JobRecord:
         """Whether to submit the job again after its prediction failed for a transient reason."""
         is_transient = self.prediction is not None and PredictionFailedError(self.prediction).is_transient
         return self.kind is OutcomeKind.FAILED and is_transient and self.failures < retry_failed
+
+    @property
+    def began_at(self) -> datetime | None:
+        """The time of `began`; None if it is unknown, or no date can be written for it."""
+        return _moment(self.began)
+
+    @property
+    def answered_at(self) -> datetime | None:
+        """The time of `answered`; None if it is unknown, or no date can be written for it."""
+        return _moment(self.answered)
 
     @property
     def last_prediction(self) -> Prediction:
@@ -282,3 +293,11 @@ def identify(key: str | None, fingerprint: str, occurrence: int) -> str:
     *occurrence* distinguishes jobs of one batch with the same fingerprint: it is 1 for the first one drawn.
     """
     return f"job:{fingerprint}:{occurrence}" if key is None else f"key:{key}"
+
+
+_LAST = 253_370_764_800
+"""The beginning of the year 9999 in seconds since 1970. Later times leave the calendar in some time zones."""
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 <= seconds < _LAST else None

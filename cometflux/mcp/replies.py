@@ -99,7 +99,7 @@ def plain_error(text: str) -> CallToolResult:
 
 def data(values: dict[str, Any]) -> CallToolResult:
     """Reply with data, as structured content and as JSON text."""
-    text = json.dumps(values, ensure_ascii=False)
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False)
     return CallToolResult(content=[TextContent(text=text)], structured_content=values)
 
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ def expect(value: Any, kind: type[Any]) -> Any:
 
 def _structure_datetime(value: Any, _: Any) -> datetime:
     moment = datetime.fromisoformat(expect(value, str))
+    # In another time zone it would leave the calendar.
+    if not MINYEAR < moment.year < MAXYEAR:
+        raise ValueError("no time of a prediction")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -6,6 +6,7 @@ and its raw value is kept in ``extra``.
 
 import functools
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -57,7 +58,7 @@ def load_json(body: bytes) -> Any:
         value = _decode(text)
         if _HALVES.search(text):
             # A text that was cut may end in half a surrogate pair, which can be neither printed nor stored.
-            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+            value = json.loads(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))
         return value
     except (ValueError, RecursionError) as error:
         raise AnswerError(f"the response is not JSON ({_excerpt(body)})") from error
@@ -67,6 +68,12 @@ def _no_number(word: str) -> None:
     """Read NaN and the infinities, which are not JSON, as null."""
 
 
+def _read_float(word: str) -> float | str:
+    """Read a number that is too large for a float as a text, because no JSON could be written of it."""
+    value = float(word)
+    return value if math.isfinite(value) else word
+
+
 def _read_integer(word: str) -> int | None:
     """Read a number with more digits than Python can read as null, so that the rest of the body is still read."""
     return int(word) if len(word) <= _MOST_DIGITS else None
@@ -74,7 +81,9 @@ def _read_integer(word: str) -> int | None:
 
 _MOST_DIGITS = 1000
 # Made once: json.loads would make one for each response.
-_decode = json.JSONDecoder(parse_constant=_no_number, parse_int=_read_integer, strict=False).decode
+_decode = json.JSONDecoder(
+    parse_constant=_no_number, parse_float=_read_float, parse_int=_read_integer, strict=False
+).decode
 
 
 def kind_of(value: Any) -> str:

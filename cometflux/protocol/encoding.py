@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,39 @@ class MissingBytes(dict[str, Any]):
     """An image that was given as bytes. The journal keeps only its type, size and digest."""
 
 
-# Made once: json.dumps would make one for each job.
+def finite(value: Any) -> Any:
+    """Return *value* with the numbers that JSON does not have as texts: ``NaN``, ``Infinity`` and ``-Infinity``."""
+    match value:
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case Mapping():
+            return {name: finite(part) for name, part in value.items()}
+        case list() | tuple():
+            return [finite(part) for part in value]
+        case _:
+            return value
+
+
+def make_encoder(**style: Any) -> Callable[[Any], str]:
+    """Return a function that writes plain values as strict JSON; *style* is for `json.JSONEncoder`.
+
+    Make it once: json.dumps would make an encoder for each value.
+    """
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, **style).encode
+
+    def write(value: Any) -> str:
+        try:
+            return encode(value)
+        except ValueError:
+            return encode(finite(value))
+
+    return write
+
+
 _encode_body = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-_encode_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_encode_canonical = make_encoder(sort_keys=True, separators=(",", ":"))
+_encode_readable = make_encoder(indent=2)
+_encode_line = make_encoder()
 
 
 def dump_body(job: Job) -> bytes:
@@ -58,12 +89,12 @@ def dump_canonical(value: Any) -> bytes:
 
 def dump_readable(value: Any) -> str:
     """Write *value*, which may hold objects of this package, as indented JSON for people. Images become digests."""
-    return json.dumps(wire_converter().unstructure(value), ensure_ascii=False, indent=2)
+    return _encode_readable(wire_converter().unstructure(value))
 
 
 def dump_line(value: Any) -> str:
     """Write *value*, which may hold objects of this package, as JSON on one line. Images become digests."""
-    return json.dumps(wire_converter().unstructure(value), ensure_ascii=False)
+    return _encode_line(wire_converter().unstructure(value))
 
 
 def fingerprint(model: str, described: Mapping[str, Any]) -> str:

@@ -213,7 +213,7 @@ def _is_watched() -> bool:
 
 def _show(offer: PurchaseEstimate, settings: RunOptions) -> None:
     if settings.json:
-        sys.stdout.write(f"{json.dumps(_plain_values(offer))}\n")
+        sys.stdout.write(f"{json.dumps(_plain_values(offer), allow_nan=False)}\n")
         return
     console = make_console()
     console.print(_table(offer))

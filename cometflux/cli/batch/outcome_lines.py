@@ -29,7 +29,7 @@ def json_line(outcome: Outcome) -> str:
         "money": Money.ACCEPTED.value if error is None else error.money.value,
         "resumed": outcome.resumed,
     }
-    return escape_json(json.dumps(values, ensure_ascii=False))
+    return escape_json(json.dumps(values, ensure_ascii=False, allow_nan=False))
 
 
 def text_line(outcome: Outcome) -> str:

@@ -73,7 +73,7 @@ def settle(screen: Screen, folder: Path, wishes: Resolutions, *, as_json: bool) 
             writer.close()
     if as_json:
         for each in settled:
-            screen.data(escape_json(json.dumps(each.described(), ensure_ascii=False)))
+            screen.data(escape_json(json.dumps(each.described(), ensure_ascii=False, allow_nan=False)))
         return
     settled_now = {each.after.identity for each in settled}
     left = sum(_is_unknown(record) for identity, record in names.jobs.items() if identity not in settled_now)

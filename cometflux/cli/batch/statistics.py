@@ -135,5 +135,5 @@ def write_report(folder: Path, values: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written; a previous report is unchanged.
     """
-    text = f"{json.dumps(values, ensure_ascii=False, indent=2)}\n"
+    text = f"{json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False)}\n"
     atomic.replace(folder / REPORT_NAME, text.encode("utf-8", "surrogateescape"))

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:
     found = {names.of(record): record for record in names.jobs.values()}
     if as_json:
         for name, record in found.items():
-            screen.data(escape_json(json.dumps(_describe(name, record), ensure_ascii=False)))
+            screen.data(escape_json(json.dumps(_describe(name, record), ensure_ascii=False, allow_nan=False)))
         return
     if not found:
         screen.say(f"no job in {folder} is of unknown fate")
@@ -100,7 +99,7 @@ def _describe(name: str, record: JobRecord) -> dict[str, Any]:
     prompt = record.input.get("prompt")
     return {
         "key": name,
-        "when": None if record.began is None else _local_time(record.began).isoformat(timespec="seconds"),
+        "when": record.began_at and record.began_at.astimezone().isoformat(timespec="seconds"),
         "evidence": known.evidence,
         "message": known.message,
         "request_id": known.request_id,
@@ -110,10 +109,6 @@ def _describe(name: str, record: JobRecord) -> dict[str, Any]:
     }
 
 
-def _local_time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).astimezone()
-
-
 def _print(found: Mapping[str, JobRecord]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("key", "when", "evidence", "model"):
@@ -121,7 +116,7 @@ def _print(found: Mapping[str, JobRecord]) -> None:
     table.add_column("prompt", ratio=1, overflow="fold")
     for name, record in found.items():
         about = _describe(name, record)
-        when = "" if record.began is None else f"{_local_time(record.began):%Y-%m-%d %H:%M:%S}"
+        when = f"{record.began_at.astimezone():%Y-%m-%d %H:%M:%S}" if record.began_at else ""
         evidence = clip(about["evidence"] or about["message"], 200)
         # Not shortened, because the user has to type it again.
         key = Text(clip(name, 10_000))

@@ -105,7 +105,7 @@ def _refusal(line: str) -> str | None:
         number = _id_of(line)
         words = "this message cannot be read, or holds half a surrogate pair; nothing was sent for it"
         error = {"code": INVALID_REQUEST, "message": words}
-        return None if number is None else json.dumps({"jsonrpc": "2.0", "id": number, "error": error})
+        return None if number is None else json.dumps({"jsonrpc": "2.0", "id": number, "error": error}, allow_nan=False)
     return None
 
 

@@ -125,4 +125,4 @@ def _print(table: Table) -> None:
 
 def _print_json(records: Iterator[dict[str, Any]]) -> None:
     for each in records:
-        sys.stdout.write(f"{json.dumps(each, ensure_ascii=False)}\n")
+        sys.stdout.write(f"{json.dumps(each, ensure_ascii=False, allow_nan=False)}\n")

@@ -39,7 +39,7 @@ def show_picture(path: Path, *, as_json: bool) -> None:
     found = read.read_provenance(path)
     if as_json:
         values = {**found.record, "is_embedded": found.is_embedded, "is_unchanged": found.is_unchanged}
-        text = json.dumps(values, ensure_ascii=False)
+        text = json.dumps(values, ensure_ascii=False, allow_nan=False)
         sys.stdout.write(f"{escape_json(text)}\n")
         return
     table = Table.grid(padding=(0, 2))

@@ -29,7 +29,7 @@ def show_status(folder: Path, *, as_json: bool) -> None:
     with Journal(folder) as journal:
         counts, is_running = journal.status(), journal.is_running
     if as_json:
-        sys.stdout.write(f"{json.dumps(counts)}\n")
+        sys.stdout.write(f"{json.dumps(counts, allow_nan=False)}\n")
         return
     table = Table.grid(padding=(0, 2))
     table.add_column()

@@ -164,7 +164,7 @@ class Screen:
     def log(self, event: str, values: Mapping[str, Any]) -> None:
         """Write one line of the log."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = escape_json(json.dumps({"at": at, "event": event, **values}, ensure_ascii=False))
+        line = escape_json(json.dumps({"at": at, "event": event, **values}, ensure_ascii=False, allow_nan=False))
         if self._log_outlet is not None:
             self._log_outlet.write(f"{line}\n".encode("utf-8", "surrogateescape"))
             return
