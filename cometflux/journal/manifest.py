@@ -18,17 +18,20 @@ from cometflux.journal.record import JobRecord
 from cometflux.protocol import encoding
 from cometflux.provenance import sidecar
 from cometflux.provenance.portable import portable_input
-from cometflux.storage.atomic import sync_file, temporary_path
+from cometflux.storage.atomic import free_name, sync_file, temporary_path
 
 FILE_NAME = "manifest.jsonl"
 """The file name of a manifest."""
+_MARK = re.compile(rb'\{"index": \d+, "key": "(?:[^"\\]|\\.)*", "kind": "')
+"""How each manifest of this package begins."""
 _SEED = re.compile(r"\bseed\b\D{0,3}(\d{1,20})\b", re.IGNORECASE)
 
 
 def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Path:
     """Write ``manifest.jsonl`` in *folder*, a line for each job in their order, and return its path. Blocks.
 
-    It replaces an older one when it is whole, and not before.
+    It replaces an older one when it is whole, and not before. If a file of that name is there which this package did
+    not write, that file stays, and the name is ``manifest.cometflux.jsonl``.
 
     Args:
         folder: the folder of the images.
@@ -42,7 +45,8 @@ def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Pat
     with Journal(folder if journal is None else journal) as opened:
         try:
             place = opened.place
-            return _replace(folder / FILE_NAME, (line_of(record, folder, place) for record in opened.records()))
+            path = free_name(folder / FILE_NAME, _MARK)
+            return _replace(path, (line_of(record, folder, place) for record in opened.records()))
         except (OSError, ValueError) as error:
             words = getattr(error, "strerror", None) or str(error)
             raise ConfigError(f"{str(folder / FILE_NAME)!r} could not be written: {words}") from error

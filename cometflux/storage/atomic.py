@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from io import BufferedWriter
 from pathlib import Path
@@ -33,6 +34,28 @@ def replace(path: Path, data: bytes, tries: int = 3) -> None:
         if tries == 1:
             raise
         replace(path, data, tries - 1)
+
+
+def free_name(path: Path, mark: re.Pattern[bytes]) -> Path:
+    """Return *path*, or another name next to it if a file is there that is not ours.
+
+    Our files begin with *mark*. An empty file and a link hold nothing that would be lost.
+
+    Raises:
+        OSError: the file cannot be read, or neither of the two files is ours.
+    """
+    other = path.with_name(f"{path.stem}.cometflux{path.suffix}")
+    for each in (path, other):
+        if each.is_symlink() or not each.is_file():
+            return each
+        with each.open("rb") as file:
+            beginning = file.read(_LONGEST_MARK)
+        if not beginning or mark.match(beginning):
+            return each
+    raise FileExistsError(errno.EEXIST, f"neither it nor {other.name} is a file of cometflux; move one away")
+
+
+_LONGEST_MARK = 65536
 
 
 @contextlib.contextmanager

@@ -182,7 +182,7 @@ def test_a_report_that_cannot_be_written_is_told_and_changes_nothing_else(servic
 
 
 def test_the_report_that_was_there_stays_whole_where_a_new_one_does_not_fit_on_the_disk(folder):
-    write_report(folder, {"a": 1})
+    write_report(folder, {"began_at": "1"})
     program = (
         "import resource, sys, pathlib\n"
         "from cometflux.cli.batch.statistics import write_report\n"
@@ -192,7 +192,7 @@ def test_the_report_that_was_there_stays_whole_where_a_new_one_does_not_fit_on_t
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert "File too large" in done.stderr
-    assert {"a": 1} == report(folder)
+    assert {"began_at": "1"} == report(folder)
     assert ["report.json"] == [path.name for path in folder.iterdir()]
 
 

@@ -1,6 +1,7 @@
 """The command in places that lack something: a home folder, or the folder that it was started in."""
 
 import io
+import json
 import os
 
 import pytest
@@ -81,3 +82,44 @@ def test_in_a_deleted_folder_a_command_works_or_says_so_in_one_sentence(argument
     (line,) = err.splitlines()
     assert line.endswith("the current folder no longer exists; change to another one and run the command there")
     assert code not in (0, 1)
+
+
+@pytest.mark.parametrize("text", ["theirs", "[1]\n", '{"index": 0}\n', '{"began": "today"}', "\0", "\ufeff{}"])
+@pytest.mark.parametrize("name", ["report.json", "manifest.jsonl"])
+def test_a_file_of_the_user_s_is_not_touched_and_ours_gets_another_name(name, text, folder, service, capsys):
+    (folder / "prompts.txt").write_text("fox\n")
+    (folder / "out").mkdir()
+    (folder / "out" / name).write_text(text)
+    other = name.replace(".", ".cometflux.")
+    for _ in range(2):
+        assert 0 == main(["batch", "prompts.txt", "--out", "out"])
+        assert text == (folder / "out" / name).read_text()
+        assert f"note: out/{name} is not a file of cometflux and stays; the " in capsys.readouterr().err
+        json.loads((folder / "out" / other).read_text())
+    assert {"report.json", "manifest.jsonl"} <= {path.name for path in (folder / "out").iterdir()} | {other}
+
+
+@pytest.mark.parametrize("name", ["report.json", "manifest.jsonl"])
+def test_our_own_file_is_replaced_and_so_is_an_empty_one(name, folder, service, capsys):
+    (folder / "prompts.txt").write_text("fox\n")
+    (folder / "out").mkdir()
+    (folder / "out" / name).touch()
+    for _ in range(2):
+        assert 0 == main(["batch", "prompts.txt", "--out", "out"])
+        assert "note:" not in capsys.readouterr().err
+        (folder / "out" / name).write_text((folder / "out" / name).read_text() + "\n")
+    assert [] == list((folder / "out").glob("*.cometflux.*"))
+
+
+def test_where_both_names_are_taken_the_run_says_so(folder, service, capsys):
+    (folder / "prompts.txt").write_text("fox\n")
+    (folder / "out").mkdir()
+    names = ("report.json", "report.cometflux.json", "manifest.jsonl", "manifest.cometflux.jsonl")
+    for name in names:
+        (folder / "out" / name).write_text("mine")
+    assert 3 == main(["batch", "prompts.txt", "--out", "out"])
+    err = capsys.readouterr().err
+    assert "neither it nor report.cometflux.json is a file of cometflux; move one away" in err
+    assert "neither it nor manifest.cometflux.jsonl is a file of cometflux; move one away" in err
+    assert ["mine"] * 4 == [(folder / "out" / name).read_text() for name in names]
+    assert 1 == len(service.bills)

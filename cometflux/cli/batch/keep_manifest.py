@@ -7,7 +7,7 @@ from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import CometfluxError
-from cometflux.journal.manifest import write_manifest
+from cometflux.journal.manifest import FILE_NAME, write_manifest
 
 
 def with_manifest(screen: Screen, folder: Path, run: Callable[[], int]) -> int:
@@ -26,11 +26,13 @@ def with_manifest(screen: Screen, folder: Path, run: Callable[[], int]) -> int:
 def _write(screen: Screen, folder: Path) -> bool:
     try:
         with signals.ignored():
-            write_manifest(folder)
+            path = write_manifest(folder)
     except CometfluxError as error:
         screen.say(f"note: the manifest is as it was before: {error.message}")
         return False
     except Exception as error:  # noqa: BLE001 - a defect here must not hide how the run ended
         screen.say(f"note: the manifest is as it was before: {type(error).__name__}: {error}")
         return False
+    if path.name != FILE_NAME:
+        screen.say(f"note: {folder / FILE_NAME} is not a file of cometflux and stays; the manifest is {path.name}")
     return True

@@ -151,11 +151,15 @@ class RunEnd:
             self.screen.log("report", values)
         if self.writer is None:
             return
+        wanted = self.writer.path.with_name(REPORT_NAME)
         try:
             with signals.ignored():
-                write_report(self.writer.path.parent, values)
+                path = write_report(wanted.parent, values)
         except OSError as error:
-            self.screen.error(f"{self.writer.path.with_name(REPORT_NAME)} cannot be written ({error.strerror})")
+            self.screen.error(f"{wanted} cannot be written ({error.strerror})")
+            return
+        if path != wanted:
+            self.screen.say(f"note: {wanted} is not a file of cometflux and stays; the report is {path.name}")
 
     def _tell_reasons(self) -> None:
         if self.end is not None and not self.is_stopping:

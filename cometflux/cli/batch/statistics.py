@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from array import array
 from collections import Counter
@@ -129,11 +130,19 @@ def in_words(size: int) -> str:
     return f"{size} bytes"
 
 
-def write_report(folder: Path, values: dict[str, Any]) -> None:
-    """Write `report.json` into *folder*, in one step.
+_MARK = re.compile(rb'\{\s*"began_at": "')
+"""How each report of this package begins."""
+
+
+def write_report(folder: Path, values: dict[str, Any]) -> Path:
+    """Write `report.json` into *folder*, in one step, and return its path.
+
+    If a file of that name is there which this package did not write, the name is ``report.cometflux.json``.
 
     Raises:
         OSError: it cannot be written; a previous report is unchanged.
     """
     text = f"{json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False)}\n"
-    atomic.replace(folder / REPORT_NAME, text.encode("utf-8", "surrogateescape"))
+    path = atomic.free_name(folder / REPORT_NAME, _MARK)
+    atomic.replace(path, text.encode("utf-8", "surrogateescape"))
+    return path
