@@ -18,6 +18,7 @@ from cometflux.errors import (
 from cometflux.predictions import Prediction
 from cometflux.protocol import decoding, salvage
 from cometflux.protocol.rate_headers import LONGEST_PAUSE, read_retry_after
+from cometflux.protocol.refusals import Shape, is_refusal
 from cometflux.protocol.requests import _ID, Response
 
 # ── responses ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -115,19 +116,12 @@ def _read_wait(value: Any) -> float | None:
     return float(min(max(value, 0), LONGEST_PAUSE))
 
 
-# Codes that are plain refusals although they come as 500 or 503.
-_REFUSALS = frozenset({"invalid_request", "model_not_found"})
-# Statuses of a timeout, after which the service may still have accepted the request.
-_UNSURE = frozenset({408, 499})
-
-
 def _refusal(response: Response, now: float) -> CometfluxError:
     """Return the error for a response to a submission that has no id: rejected, or unknown."""
     fault = _read_fault(response.body)
     error: CometfluxError
-    torn_id = _salvage(response.body)
-    says_no = fault.code in _REFUSALS or (300 <= response.status < 500 and response.status not in _UNSURE)
-    if says_no and torn_id is None:
+    shown_id = _shown_id(response)
+    if shown_id is None and is_refusal(response.status, _shape(response, fault), fault.code):
         error = _rejection(response, fault, now, ModelNotFoundError)
     else:
         content = response.cut or _describe_content(response)
@@ -140,14 +134,25 @@ def _refusal(response: Response, now: float) -> CometfluxError:
             status=response.status,
             fault=response.fault,
             request_id=_request_id(response, fault),
-            prediction_id=torn_id,
+            prediction_id=shown_id,
         )
-    error.is_foreign = _is_foreign(response)
+    error.is_foreign = shown_id is None and _is_foreign(response)
     return error
+
+
+def _shape(response: Response, fault: _Fault) -> Shape:
+    if not response.body:
+        return Shape.EMPTY
+    if fault.code or fault.detail:
+        return Shape.WORDED
+    is_torn_refusal = response.cut and any(_read_fault(whole).detail for whole in salvage.close_torn(response.body))
+    return Shape.EMPTY if is_torn_refusal else Shape.OTHER
 
 
 def _describe_content(response: Response) -> str:
     """Describe a body that is not a prediction."""
+    if 300 <= response.status < 400:
+        return "a redirect; is the base URL right?" if _is_foreign(response) else "a redirect"
     if _is_page(response):
         return "a web page; is the base URL right?" if _is_foreign(response) else "a web page"
     try:
@@ -159,9 +164,10 @@ def _describe_content(response: Response) -> str:
     return f"{decoding.kind_of(data)}, not an object"
 
 
-def _salvage(body: bytes) -> str | None:
-    prediction_id = salvage.load_torn(body)
-    return prediction_id if prediction_id and _ID.fullmatch(prediction_id) else None
+def _shown_id(response: Response) -> str | None:
+    """Return the id that a response shows without saying so plainly: torn, or the target of a redirect."""
+    shown = salvage.load_torn(response.body) or salvage.load_location(response.headers.get("location"))
+    return shown if shown and _ID.fullmatch(shown) else None
 
 
 def _rejection(

@@ -1,4 +1,4 @@
-"""Find the prediction's id in a response that broke off."""
+"""Find the prediction's id in a response that does not say it plainly."""
 
 import re
 from collections.abc import Iterator
@@ -11,11 +11,25 @@ def load_torn(body: bytes) -> str | None:
 
     Returns None unless the whole id is there. A text in the echoed input is never taken for the id.
     """
-    for text in _closed(body.decode("utf-8", "replace").removeprefix("\ufeff")):
-        prediction = load_created(text.encode())
+    for text in close_torn(body):
+        prediction = load_created(text)
         if prediction is not None:
             return prediction.id
     return None
+
+
+def close_torn(body: bytes) -> Iterator[bytes]:
+    """Yield JSON texts that a body which broke off may have begun, the longest first."""
+    return (text.encode() for text in _closed(body.decode("utf-8", "replace").removeprefix("\ufeff")))
+
+
+def load_location(target: str | None) -> str | None:
+    """Return the id of the prediction that the Location header *target* names; None if it names none."""
+    found = _PREDICTION.search(target or "")
+    return found[1] if found else None
+
+
+_PREDICTION = re.compile(r"\A[^?#]*/predictions/([^/?#\s]+)/?(?:[?#].*)?\Z")
 
 
 def _closed(text: str) -> Iterator[str]:

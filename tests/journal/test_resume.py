@@ -409,6 +409,20 @@ class Late(AiohttpTransport):
         return response
 
 
+@pytest.mark.parametrize("is_billed", [True, False], ids=["billed", "not billed"])
+@pytest.mark.parametrize("fault", ["redirect", "html"])
+async def test_a_redirect_and_a_page_are_never_sent_again_by_later_runs(service, opened, status, fault, is_billed):
+    """They do not prove a refusal: a 303 even says that the POST was carried out."""
+    service.fail(fault, after=is_billed, times=100)
+    for _ in range(3):
+        async with opened() as session:
+            with contextlib.suppress(SessionStoppedError):
+                await outcomes_of(session.generate([keyed("a")]))
+        assert {"planned": 1, "unknown": 1} == status()
+    assert 1 == len(posts(service))
+    assert int(is_billed) == len(service.bills)
+
+
 async def saved_behind_a_copy(service, tmp_path):
     """Save a picture, with a copy of the journal made while its submission was not answered yet."""
     here, there, images = tmp_path / "here", tmp_path / "there", tmp_path / "images"

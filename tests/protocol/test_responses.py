@@ -154,11 +154,7 @@ REFUSALS = {
     ),
     "error as a text": ({"error": "no luck"}, JSON, "no luck", None),
     "code that is a number": ({"error": {"message": "no luck", "code": 5}}, JSON, "no luck", None),
-    "plain text": (b"no luck", {"content-type": "text/plain"}, None, None),
     "empty": (b"", {}, None, None),
-    "json that is no object": (b'["no luck"]', JSON, None, None),
-    "null": (b"null", JSON, None, None),
-    "bytes": (b"\xff\xfe", {}, None, None),
 }
 KINDS = {
     400: RejectedError,
@@ -167,10 +163,9 @@ KINDS = {
     403: AuthenticationError,
     404: ModelNotFoundError,
     405: RejectedError,
-    409: RejectedError,
     413: RejectedError,
+    415: RejectedError,
     422: RejectedError,
-    425: RejectedError,
     429: RateLimitError,
 }
 
@@ -207,12 +202,78 @@ def test_a_plain_refusal_that_comes_as_another_status_is_a_refusal(status, body)
     assert (status, "invalid_request", "prompt is required") == (error.status, error.code, error.detail)
 
 
-@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+PROOFS = {
+    "the service's words": (gateway("no luck"), {*range(400, 500)} - {408, 499}),
+    "a plain refusal by its code": (gateway("no", "invalid_request"), {*range(200, 300), *range(400, 600)}),
+    "nothing": (b"", {400, 401, 402, 403, 404, 405, 413, 415, 422, 429}),
+    "a page": (PAGE, {413, 429}),
+    "a text": (b"no luck", {413, 429}),
+    "bytes": (b"\xff\xfe", {413, 429}),
+    "null": (None, {413, 429}),
+    "a list": (["no luck"], {413, 429}),
+    "an object without a reason": ({"status": "starting"}, {413, 429}),
+}
+
+
+@pytest.mark.parametrize(("body", "proving"), PROOFS.values(), ids=PROOFS)
+def test_a_response_proves_a_refusal_by_its_status_and_its_body(body, proving):
+    """All statuses that HTTP has, and more: what proves no refusal is unknown."""
+    moneys = {status: refusal_of(answer(status, body)).money for status in range(100, 1000)}
+    assert {*moneys.values()} <= {Money.REJECTED, Money.UNKNOWN}
+    assert proving == {status for status, money in moneys.items() if money is Money.REJECTED}
+
+
+TORN = {
+    "nothing": (b"", {400, 401, 402, 403, 404, 405, 413, 415, 422, 429}),
+    "the service's words, and no end": (
+        b'{"error": {"message": "no luck", "type": "comet',
+        {400, 401, 402, 403, 404, 405, 413, 415, 422, 429},
+    ),
+    "half a word": (b'{"error": {"message": "no lu', {413, 429}),
+    "half a page": (PAGE[:20], {413, 429}),
+    "half a prediction": (b'{"status": "starting", "id": "p', {413, 429}),
+    "a bracket": (b"{", {413, 429}),
+}
+
+
+@pytest.mark.parametrize(("body", "proving"), TORN.values(), ids=TORN)
+def test_a_refusal_that_broke_off_proves_as_much_as_one_without_a_word(body, proving):
+    moneys = {status: refusal_of(answer(status, body, cut="it broke off")).money for status in range(100, 1000)}
+    assert proving == {status for status, money in moneys.items() if money is Money.REJECTED}
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
 @pytest.mark.parametrize("body", [b"", PAGE], ids=["empty", "page"])
-def test_a_redirect_is_a_refusal_by_somebody_else(status, body):
+def test_a_redirect_proves_nothing_and_comes_from_somebody_else(status, body):
     error = refusal_of(answer(status, body, {"location": "https://example.com/", **HTML}))
-    assert (RejectedError, Money.REJECTED, True) == (type(error), error.money, error.is_foreign)
-    assert f"the response is a redirect (HTTP {status}); the base URL is probably wrong" == error.message
+    assert (UnknownSubmissionError, True) == (type(error), error.is_foreign)
+    assert f"HTTP {status}, text/html, a redirect; is the base URL right?" == error.evidence
+
+
+@pytest.mark.parametrize(
+    ("target", "prediction_id"),
+    [
+        ("/predictions/p1", "p1"),
+        ("p1", None),
+        ("https://api.example.com/replicate/v1/predictions/p1", "p1"),
+        ("https://api.example.com/v1/predictions/p1/?x=1#y", "p1"),
+        ("/models/predictions/p1/predictions", None),
+        ("/models/a/b/predictions", None),
+        ("/models/a/b/predictions/", None),
+        ("/predictions/p1/cancel", None),
+        ("/login?next=/predictions/p1", None),
+        ("/predictions/..", None),
+        ("/predictions/a%2fb", None),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 201, 303, 307, 400, 500])
+def test_the_location_of_a_response_may_name_its_prediction(status, target, prediction_id):
+    """It is a hint: a query has to confirm it, so the submission counts as unknown."""
+    error = refusal_of(answer(status, b"", {"location": target}))
+    assert prediction_id == getattr(error, "prediction_id", None)
+    if prediction_id is not None:
+        assert (Money.UNKNOWN, False) == (error.money, error.is_foreign)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ CREATE = {
     "html": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
     "list": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
     "no-id": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
-    "redirect": (OutcomeKind.REJECTED, OutcomeKind.REJECTED),
+    "redirect": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
 }
 PREDICTION = {
     "failed": OutcomeKind.FAILED,
