@@ -8,7 +8,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cometflux"
 ORDER = [
-    *("predictions", "locations", "errors", "number_checks", "models", "flux", "jobs", "outcomes", "events"),
+    *("predictions", "locations", "errors", "number_checks", "plain_text", "models", "flux"),
+    *("jobs", "outcomes", "events"),
     *("images", "protocol", "polling", "pacing", "transport", "provenance", "storage", "journal"),
     *("engine", "session", "manifest", "store", "notebook", "telemetry", "__init__"),
 ]
@@ -17,7 +18,8 @@ BESIDE = {"sources", "testing", "gallery", "mcp", "cli"}
 """They import the line, and no file of the line imports them; only the command imports the others."""
 
 PURE = {
-    *("predictions", "locations", "errors", "number_checks", "models/*", "flux", "jobs", "outcomes", "events"),
+    *("predictions", "locations", "errors", "number_checks", "plain_text", "models/*", "flux"),
+    *("jobs", "outcomes", "events"),
     *("images/*", "protocol/*", "polling/*", "pacing/*", "provenance/*"),
     *("transport/addresses", "transport/redaction", "transport/timeouts"),
     *("storage/file_names", "storage/object_store_errors", "journal/codec"),

@@ -1,11 +1,9 @@
 """Whether a session may still submit. It stops once, for its first cause, and never starts again."""
 
-import logging
 from collections.abc import Callable
 
 from cometflux.errors import CometfluxError, SessionClosedError, SessionStoppedError
-
-_log = logging.getLogger("cometflux")
+from cometflux.plain_text import log as _log
 
 
 class Latch:

@@ -1,15 +1,12 @@
 """Reports events to the caller's observer, and keeps its exceptions away from the work."""
 
-import logging
-
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import CometfluxError
 from cometflux.events import Accepted, Ended, Event, Observer, Polled, Retried, Saved, Submitted, Throttled
 from cometflux.images.formats import Image
 from cometflux.outcomes import OutcomeKind
+from cometflux.plain_text import log as _log
 from cometflux.predictions import Status
-
-_log = logging.getLogger("cometflux")
 
 
 class Notifier:

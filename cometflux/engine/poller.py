@@ -3,7 +3,6 @@
 import asyncio
 import heapq
 import itertools
-import logging
 import math
 import time
 from collections import deque
@@ -18,14 +17,13 @@ from cometflux.errors import AnswerError, CometfluxError, PatienceError, RateLim
 from cometflux.pacing import retry
 from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, retrying
+from cometflux.plain_text import log as _log
 from cometflux.polling.policy import PollPolicy
 from cometflux.polling.schedule import PendingPoll, Schedule
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request
 from cometflux.transport.client import Client
 from cometflux.transport.deadlines import Deadline, Deadlines
-
-_log = logging.getLogger("cometflux")
 
 MOST_POLLS = 200
 """Polls in flight at most. With submissions and downloads this makes 316 sockets; the usual limit is 1024."""

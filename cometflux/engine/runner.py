@@ -10,7 +10,6 @@ a job: the task that runs it belongs to the session, not to the caller that awai
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 
@@ -29,12 +28,11 @@ from cometflux.journal.outcome import outcome_of
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import NextStep, State
 from cometflux.outcomes import OutcomeKind, kind_of_loss, verdict
+from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
 from cometflux.provenance import sidecar
 from cometflux.storage import file_names
 from cometflux.storage.destination import Destination
-
-_log = logging.getLogger("cometflux")
 
 UNSAVED = "the session was closed before the images were saved"
 

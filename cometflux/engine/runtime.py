@@ -1,11 +1,10 @@
 """The event loop of a session: its clock, its timers and its tasks. Nothing else starts a task or reads that clock."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-_log = logging.getLogger("cometflux")
+from cometflux.plain_text import log as _log
 
 
 class Runtime:

@@ -10,7 +10,6 @@ back to the pace; so no job waits there after its intent was written.
 """
 
 import asyncio
-import logging
 
 from cometflux.engine.latch import Latch
 from cometflux.engine.runtime import Runtime
@@ -35,12 +34,11 @@ from cometflux.pacing.circuit_breaker import CircuitBreaker
 from cometflux.pacing.limiter import Ending, Limiter, Ticket
 from cometflux.pacing.pacer import FIRST_PAUSE
 from cometflux.pacing.retry import Retries, retrying
+from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
 from cometflux.protocol import requests, responses
 from cometflux.protocol.requests import Request
 from cometflux.transport.client import Client, timed
-
-_log = logging.getLogger("cometflux")
 
 MOST_POSTS = 100
 """Submissions in flight at most."""

@@ -8,7 +8,6 @@ around a submission; from the intent on, nothing may come between::
 
 import asyncio
 import hashlib
-import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -25,9 +24,8 @@ from cometflux.journal.attempts import SavedFile
 from cometflux.journal.base import JournalBackend, Opened
 from cometflux.journal.states import State
 from cometflux.outcomes import Outcome, OutcomeKind
+from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
-
-_log = logging.getLogger("cometflux")
 
 
 class JobTracker:

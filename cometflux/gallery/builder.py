@@ -1,7 +1,6 @@
 """Build a folder's page, and rebuild it while a batch runs. Unchanged files and jobs are not read again."""
 
 import contextlib
-import logging
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -18,11 +17,11 @@ from cometflux.gallery.page import Entry, Facts
 from cometflux.journal.reader import FILE_NAME, Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import DROPPED
+from cometflux.plain_text import log as _log
 from cometflux.storage import atomic
 
 PAGE = "index.html"
 """The page's file name."""
-_log = logging.getLogger("cometflux")
 
 
 @attrs.frozen(kw_only=True)

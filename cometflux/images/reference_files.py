@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import logging
 import os
 import stat
 import time
@@ -15,8 +14,7 @@ import attrs
 from cometflux.errors import InputError
 from cometflux.images import data_uris, summaries
 from cometflux.jobs import Job
-
-_log = logging.getLogger("cometflux")
+from cometflux.plain_text import log as _log
 
 LARGE_IMAGE_INPUT = 256 * 1000
 """Above this many bytes, Replicate advises to give a URL instead of sending the image with the job."""

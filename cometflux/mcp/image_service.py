@@ -7,7 +7,6 @@ dropped, and the session still finishes and saves a request that was sent.
 
 import asyncio
 import contextlib
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -35,10 +34,10 @@ from cometflux.mcp.results import Result
 from cometflux.mcp.served_folder import AllowedFolders, ServedFolder, StoredImages
 from cometflux.mcp.tool_arguments import GenerateRequest
 from cometflux.outcomes import Outcome, OutcomeKind
+from cometflux.plain_text import log as _log
 from cometflux.protocol import encoding
 from cometflux.session.session import Session
 
-_log = logging.getLogger("cometflux")
 Listener = Callable[[str], object]
 _LAG = 5.0
 """How many seconds the journal may take to record the end of a job."""

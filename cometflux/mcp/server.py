@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,8 +17,8 @@ from cometflux.mcp.results import Result
 from cometflux.mcp.served_folder import NotAllowedError, describe_batch, read_seed
 from cometflux.mcp.tool_arguments import error_text, read_order
 from cometflux.mcp.tools import GENERATE, INSTRUCTIONS, MODELS, STATUS, describe_model, describe_parameters, list_tools
+from cometflux.plain_text import log as _log
 
-_log = logging.getLogger("cometflux")
 _Context = ServerRequestContext[Any]
 _Tool = Callable[[_Context, dict[str, Any]], Awaitable[CallToolResult]]
 

@@ -12,7 +12,6 @@ extra ``notebook``. Outside a notebook no bar is drawn.
 """
 
 import asyncio
-import logging
 import operator
 import sys
 import warnings
@@ -23,9 +22,8 @@ from typing import Any, Self
 from cometflux.errors import needs_extra
 from cometflux.notebook import display
 from cometflux.outcomes import Outcome, OutcomeKind
+from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
-
-_log = logging.getLogger("cometflux")
 
 _PAUSE = 0.25
 """Longest delay in seconds until an outcome is drawn, even if no other outcome comes."""

@@ -1,6 +1,5 @@
 """Read jobs from a dataframe or a prompt file in a script, and check all of them before any is returned."""
 
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job
 from cometflux.number_checks import check_count
+from cometflux.plain_text import log as _log
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.arrow import is_table, read_table
 from cometflux.sources.formats.open_file import format_of, read_path
@@ -15,7 +15,6 @@ from cometflux.sources.planner import Constant, Defaults, make_plan
 from cometflux.sources.rows import Format, Most, Source
 from cometflux.sources.templates.prompting import Prompting
 
-_log = logging.getLogger(__name__)
 _FORMATS = ", ".join(repr(each.value) for each in Format)
 
 

@@ -16,13 +16,14 @@ from cometflux.cli.batch.plan_journal import check_keys
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.shared import ConsentOptions, RunOptions
 from cometflux.cli.terminal.console import make_console
-from cometflux.cli.terminal.screen import Screen, plain
+from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError
 from cometflux.journal.plan import plan_jobs
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import NextStep
 from cometflux.models.docs import slug
+from cometflux.plain_text import plain
 from cometflux.session.settings import read_key
 from cometflux.sources.planner import Plan
 from cometflux.storage.object_store import open_store

@@ -13,7 +13,7 @@ from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.errors import UsageError
 from cometflux.cli.terminal.quoting import argument, join
-from cometflux.cli.terminal.screen import Screen, clip, escape_json
+from cometflux.cli.terminal.screen import Screen, clip
 from cometflux.errors import InputError
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
@@ -23,6 +23,7 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.models.docs import slug
 from cometflux.models.words import closest, question
 from cometflux.outcomes import OutcomeKind
+from cometflux.plain_text import escape_json
 from cometflux.protocol import requests
 from cometflux.sources.errors import Fault
 

@@ -12,7 +12,6 @@ from cometflux.cli.batch.outcome_lines import KIND_WORDS, count_of
 from cometflux.cli.batch.problems import RunProblems
 from cometflux.cli.batch.saved_files import count_late
 from cometflux.cli.batch.statistics import RunStatistics, in_words, spread
-from cometflux.cli.terminal.screen import plain
 from cometflux.errors import (
     CometfluxError,
     OutputError,
@@ -24,6 +23,7 @@ from cometflux.errors import (
 from cometflux.events import Accepted, Ended, Event, Retried, Saved, Throttled
 from cometflux.journal.manifest import expected
 from cometflux.outcomes import Outcome, OutcomeKind
+from cometflux.plain_text import plain
 
 _ENOUGH = 5
 """The times at the service are shown from this many predictions on."""

@@ -13,11 +13,12 @@ from rich.text import Text
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.terminal.console import make_wide_console
 from cometflux.cli.terminal.quoting import argument, join
-from cometflux.cli.terminal.screen import Screen, clip, escape_json
+from cometflux.cli.terminal.screen import Screen, clip
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import visible_name
 from cometflux.models.docs import slug
+from cometflux.plain_text import escape_json
 
 
 def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:
@@ -120,7 +121,9 @@ def _print(found: Mapping[str, JobRecord]) -> None:
         evidence = clip(about["evidence"] or about["message"], 200)
         # Not shortened, because the user has to type it again.
         key = Text(clip(name, 10_000))
-        table.add_row(key, when, Text(evidence), slug(record.model), Text(clip(about["prompt"] or "", 60)))
+        table.add_row(
+            key, when, Text(evidence), Text(clip(slug(record.model), 100)), Text(clip(about["prompt"] or "", 60))
+        )
     make_wide_console().print(table)
 
 

@@ -16,7 +16,7 @@ from cometflux.cli.options import help_format
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.shared import JsonObject
 from cometflux.cli.terminal.console import make_wide_console
-from cometflux.cli.terminal.screen import escape_json, plain
+from cometflux.plain_text import escape_json, plain
 from cometflux.session.settings import DEFAULT_BASE_URL
 
 config = App(

@@ -6,15 +6,13 @@ Daemon threads read and write, so the process can end even if the client neither
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, Self
 
 from cometflux.cli.terminal.streams import Outlet
-
-_log = logging.getLogger("cometflux")
+from cometflux.plain_text import log as _log
 
 LONGEST_LINE = 128 * 1024 * 1024
 """Most bytes of one message; ten reference images of 8 MiB fit."""

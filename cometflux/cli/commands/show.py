@@ -13,7 +13,7 @@ from rich.text import Text
 from cometflux.cli.options import converters
 from cometflux.cli.options.shared import JsonObject
 from cometflux.cli.terminal.console import make_console
-from cometflux.cli.terminal.screen import escape_json, plain
+from cometflux.plain_text import escape_json, plain
 from cometflux.protocol import encoding
 from cometflux.provenance import read
 
@@ -46,7 +46,7 @@ def show_picture(path: Path, *, as_json: bool) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _rows(found.record):
-        table.add_row(name, Text(_shown(value)))
+        table.add_row(Text(plain(name)), Text(_shown(value)))
     where = "in the picture" if found.is_embedded else "next to the picture"
     table.add_row("told by", Text(f"the record {where}{_CHANGES[found.is_unchanged]}"))
     make_console().print(table)

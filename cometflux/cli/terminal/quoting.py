@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from cometflux.cli.terminal.screen import plain
+from cometflux.plain_text import plain
 
 _ESCAPED = {ord("'"): "\\'", ord("\\"): "\\\\"}
 

@@ -6,7 +6,6 @@ Prompts and service texts never reach a terminal raw: control characters are esc
 import contextlib
 import io
 import json
-import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -21,25 +20,13 @@ from rich.text import Text
 
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.streams import Outlet, discard, open_talk
+from cometflux.plain_text import escape_json, plain
 
 if TYPE_CHECKING:
     from cometflux.cli.terminal.progress_bar import ProgressBar
 
 _TICK = 0.125
 """Least seconds between two updates of the bar; faster changes cannot be read."""
-
-# C0 and C1 controls, line separators, marks that change the writing direction, lone surrogates.
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def plain(text: str) -> str:
-    """Escape the characters that a terminal would obey instead of showing."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def escape_json(line: str) -> str:
-    """Escape the same characters in a line of JSON, with JSON's own escapes."""
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def clip(text: str, most: int) -> str:
