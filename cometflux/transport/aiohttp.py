@@ -23,7 +23,7 @@ from cometflux.transport.addresses import is_loopback, is_public, may_be_public
 from cometflux.transport.connector import TappedConnector, body_of, tapping
 from cometflux.transport.deadlines import Deadlines
 from cometflux.transport.exchange import Exchange
-from cometflux.transport.redaction import hide_end, spellings
+from cometflux.transport.redaction import Secrets
 from cometflux.transport.timeouts import Timeouts
 
 LARGEST_RESPONSE = 8 * 1024 * 1024
@@ -64,7 +64,8 @@ class AiohttpTransport:
             raise ConfigError(setting="ssl", given=ssl, allowed=allowed)
         # Passed with each request: aiohttp would also send a session's own headers to a proxy.
         self._headers = {"Authorization": f"Bearer {key}"}
-        self._secrets = tuple(spellings(key, proxy))
+        self._secrets = Secrets(key, proxy)
+        self._hide = self._secrets.hide
         self._base_url = base_url
         self._proxy = proxy
         self._ssl = True if ssl is None else ssl
@@ -133,21 +134,12 @@ class AiohttpTransport:
     def _respond(self, exchange: Exchange, cut: str | None) -> Response:
         """Return the response without the key, because a proxy's page may show the request's headers."""
         assert exchange.status is not None
-        body, headers = bytes(exchange.body), exchange.headers
+        body, headers = self._secrets.hide_in_body(bytes(exchange.body)), exchange.headers
         shown = "\n".join(headers.values())
-        for secret in self._secrets:
-            if secret.encode() in body:
-                body = body.replace(secret.encode(), b"***")
-            body = hide_end(body, secret.encode())
-            if secret in shown:
-                # If a header occurs more than once, the first one counts, as in the original.
-                headers = {name.lower(): self._hide(value) for name, value in reversed([*headers.items()])}
+        if self._hide(shown) != shown:
+            # If a header occurs more than once, the first one counts, as in the original.
+            headers = {name.lower(): self._hide(value) for name, value in reversed([*headers.items()])}
         return Response(status=exchange.status, headers=headers, body=body, cut=cut, fault=exchange.fault)
-
-    def _hide(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
 
     async def download(self, url: str) -> bytes:
         """Fetch an output from a public address, over https, without the key; or decode a data URI.

@@ -789,7 +789,13 @@ async def test_headers_without_the_key_are_as_they_came_and_with_it_are_found_al
 
 
 @pytest.mark.parametrize(
-    "spell", [str, html.escape, lambda key: quote(key, safe=""), lambda key: key.replace("/", r"\/")]
+    "spell",
+    [
+        *(str, html.escape, lambda key: quote(key, safe=""), lambda key: key.replace("/", r"\/")),
+        lambda key: quote(key, safe="/"),
+        lambda key: key.replace("+", r"\u002B").replace("=", r"\u003d"),
+        lambda key: key.replace("+", "%2b").replace("=", "&#61;").replace("/", r"\u002f"),
+    ],
 )
 async def test_a_key_with_odd_characters_is_found_in_every_spelling(spell):
     key = "sk-a/b+c&d=0123456789"
