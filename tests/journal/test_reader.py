@@ -3,6 +3,8 @@
 import contextlib
 import os
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 from dying_process import in_child
@@ -133,3 +135,37 @@ def test_what_a_writer_leaves_that_is_killed_beside_a_reader_is_kept(tmp_path):
     for _ in range(2):
         with Journal(tmp_path) as reader:
             assert 1.0 == next(reader.records()).began
+
+
+@pytest.fixture
+def disk():
+    """A folder that others may enter, too."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.mark.parametrize("left", ["nothing", "log"])
+def test_in_a_folder_that_is_read_only_all_is_read_and_stays(left, disk):
+    def work():
+        writer = JournalWriter(disk)
+        writer.open()
+        writer.commit(RECORDS, ())
+        if left == "log":
+            os.kill(os.getpid(), signal.SIGKILL)
+        writer.close()
+
+    def look():
+        if not os.getuid():
+            os.setgid(65534)
+            os.setuid(65534)
+        assert [record.key for record in RECORDS] == read(disk)
+
+    in_child(work)
+    before = files_in(disk)
+    for each in (*disk.iterdir(), disk):
+        if not os.getuid():
+            os.chown(each, 65534, 65534)
+    disk.chmod(0o500)
+    assert 0 == in_child(look)
+    disk.chmod(0o700)
+    assert before == files_in(disk)
