@@ -7,7 +7,9 @@ tables to version 3 in one transaction. From then on older packages refuse the j
 
 import contextlib
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -166,6 +168,8 @@ def open_reader(path: Path, note: LockFile) -> sqlite3.Connection:
         raise JournalError(
             f"the journal {str(path)!r} has lost what was in it: restore it; going on without could buy pictures twice"
         )
+    if (copy := _open_copy(path)) is not None:
+        return copy
     uri = path.absolute().as_uri()
     # SQLite makes a log and its index even to read. Only a connection with the right to write removes them again, and
     # only if it is the last one. The log of a killed run stays: such a connection would move it into the file.
@@ -184,6 +188,37 @@ def open_reader(path: Path, note: LockFile) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _open_copy(path: Path) -> sqlite3.Connection | None:
+    """Read a journal that has a log and no index into memory; None if it has an index, or no log.
+
+    That is a copy of a killed run's folder. SQLite would make an index, and leave it there.
+    """
+    log, index = _beside(path, "-wal"), _beside(path, "-shm")
+    if index.exists() or not _size(log):
+        return None
+    with contextlib.ExitStack() as stack:
+        try:
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "journal"
+            shutil.copyfile(path, place)
+            shutil.copyfile(log, f"{place}-wal")
+        except OSError:
+            # There is no room for a copy, and to read it matters more.
+            return None
+        # A writer that has come meanwhile may have changed one of the two.
+        return None if index.exists() else _in_memory(place)
+
+
+def _in_memory(path: Path) -> sqlite3.Connection:
+    with contextlib.closing(sqlite3.connect(path)) as source:
+        database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        try:
+            source.backup(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
 
 
 _SMALLEST = 512

@@ -144,13 +144,13 @@ def disk():
         yield Path(name)
 
 
-@pytest.mark.parametrize("left", ["nothing", "log"])
+@pytest.mark.parametrize("left", ["nothing", "log", "log without index"])
 def test_in_a_folder_that_is_read_only_all_is_read_and_stays(left, disk):
     def work():
         writer = JournalWriter(disk)
         writer.open()
         writer.commit(RECORDS, ())
-        if left == "log":
+        if left != "nothing":
             os.kill(os.getpid(), signal.SIGKILL)
         writer.close()
 
@@ -161,7 +161,11 @@ def test_in_a_folder_that_is_read_only_all_is_read_and_stays(left, disk):
         assert [record.key for record in RECORDS] == read(disk)
 
     in_child(work)
+    if left == "log without index":
+        (disk / "journal.sqlite3-shm").unlink()
     before = files_in(disk)
+    assert [record.key for record in RECORDS] == read(disk)
+    assert before == files_in(disk)
     for each in (*disk.iterdir(), disk):
         if not os.getuid():
             os.chown(each, 65534, 65534)
