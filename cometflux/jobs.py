@@ -12,6 +12,7 @@ import attrs
 from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.models.model import is_model
+from cometflux.models.spelling import is_plain, plain
 from cometflux.models.words import question
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -96,7 +97,7 @@ def _copied(value: Any, depth: int = 0) -> Any:
         case list() | tuple():
             return [_copied(part, depth + 1) for part in value]
         case _:
-            return value
+            return value if is_plain(value) else plain(value)
 
 
 def _meant(model: object) -> str | None:

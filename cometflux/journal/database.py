@@ -1,8 +1,9 @@
 """The journal's file: how it is made, opened and checked.
 
-The tables are ``header`` and ``jobs``: version 3. Versions 1 and 2 had check sums in every row, which are not read any
-more. A reader understands all three versions and writes nothing. The first writer of an older journal changes its
-tables to version 3 in one transaction. From then on older packages refuse the journal as newer than they are.
+The tables are ``header`` and ``jobs``, since version 3. Versions 1 and 2 had check sums in every row, which are not
+read any more. Version 4 names jobs by what their values mean, not by how they are spelled. A reader understands all
+versions and writes nothing. The first writer of an older journal changes it to version 4 in one transaction. From then
+on older packages refuse the journal as newer than they are.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from cometflux.journal.lock import LockFile
 from cometflux.storage.atomic import sync_folder
 
 _APPLICATION = 0x434F4D46
-_VERSION = 3
+_VERSION = 4
 _TABLES = {
     "header": """CREATE TABLE header(
     number INTEGER PRIMARY KEY,
@@ -42,12 +43,14 @@ _TABLES = {
 )""",
     "standings": "CREATE INDEX standings ON jobs(standing, bought)",
 }
+_FIRST_WITH_TABLES = 3
 _OLD_TABLES = ({"front", "jobs", "learned"}, {"front", "jobs", "learned", "place"})
 """The names of those of versions 1 and 2."""
 _HEADERS = {
     1: "SELECT journal, base_url, key_salt, key_sum, NULL, serial FROM front",
     2: "SELECT journal, base_url, key_salt, key_sum, url, serial FROM front JOIN place",
     3: "SELECT journal, base_url, key_salt, key_sum, place, serial FROM header",
+    4: "SELECT journal, base_url, key_salt, key_sum, place, serial FROM header",
 }
 """How the header is read in each version."""
 
@@ -99,24 +102,31 @@ def make_private(path: Path) -> None:
             each.chmod(0o600)
 
 
-def update(database: sqlite3.Connection) -> None:
+def update(database: sqlite3.Connection) -> bool:
     """Make the tables of a new journal, or change those of an older version, within the transaction that is open.
+
+    Return whether its jobs still have the names of an older version.
 
     Raises:
         ValueError: rows of the older version are missing.
     """
     version = _version(database)
     if version == _VERSION:
-        return
-    known = read_header(database) if version else None
+        return False
+    if version < _FIRST_WITH_TABLES:
+        _make_tables(database, read_header(database) if version else None)
+    database.execute(f"PRAGMA application_id = {_APPLICATION}")
+    database.execute(f"PRAGMA user_version = {_VERSION}")
+    return version > 0
+
+
+def _make_tables(database: sqlite3.Connection, known: JournalHeader | None) -> None:
     if known:
         database.execute("ALTER TABLE jobs RENAME TO old_jobs")
     for statement in _TABLES.values():
         database.execute(statement)
     if known:
         _move_old_rows(database, known)
-    database.execute(f"PRAGMA application_id = {_APPLICATION}")
-    database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def _move_old_rows(database: sqlite3.Connection, header: JournalHeader) -> None:
@@ -276,7 +286,7 @@ def _check_tables(database: sqlite3.Connection, path: Path) -> None:
         raise JournalMismatchError(f"the journal {str(path)!r} was written by a newer version of cometflux")
     tables = dict(database.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
     is_old = version in (1, 2) and tables.keys() == _OLD_TABLES[version - 1]
-    if not is_old and (version, tables) != (_VERSION, _TABLES):
+    if not is_old and (version < _FIRST_WITH_TABLES or tables != _TABLES):
         raise ValueError("its tables are not those that were made")
 
 

@@ -1,5 +1,6 @@
 """Jobs as rows of the journal: how they are written, found and planned within a transaction."""
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -9,6 +10,7 @@ import attrs
 
 from cometflux.journal import codec
 from cometflux.journal.record import JobRecord
+from cometflux.journal.respelling import respelled
 from cometflux.journal.states import DROPPED
 
 COLUMNS = "identity, place, plan, standing, bought, progress"
@@ -108,6 +110,22 @@ def _drop_others(database: sqlite3.Connection) -> int:
     for page in pages(identities):
         write(database, (), [record.dropped() for record in find(database, page).values()])
     return len(identities)
+
+
+def respell(database: sqlite3.Connection) -> None:
+    """Give the jobs of an older version the names of today, within the transaction that is open. Reads their files."""
+
+    def is_taken(identity: str) -> bool:
+        return database.execute("SELECT 1 FROM jobs WHERE identity = ?", (identity,)).fetchone() is not None
+
+    for (number,) in database.execute("SELECT number FROM jobs ORDER BY number").fetchall():
+        row = database.execute(f"SELECT {COLUMNS} FROM jobs WHERE number = ?", (number,)).fetchone()  # noqa: S608
+        # A damaged row stays as it is, and is refused when it is read.
+        with contextlib.suppress(ValueError):
+            record = to_record(row)
+            if (named := respelled(record, is_taken)) is not record:
+                values = (named.identity, codec.dump_plan(named), number)
+                database.execute("UPDATE jobs SET identity = ?, plan = ? WHERE number = ?", values)
 
 
 def pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:

@@ -135,7 +135,8 @@ class JournalWriter:
         bought = 0 if is_new else self.bought
         signed = header if self._account is None else header.signed(self._account, self.path, bought=bought)
         with self._transaction() as database:
-            update(database)
+            if update(database):
+                job_rows.respell(database)
             if is_new or signed != header:
                 write_header(database, signed)
 

@@ -7,17 +7,18 @@ the file of the model that needs it, and nothing else changes.
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 
 from cometflux.errors import InputError
+from cometflux.models.spelling import LOST_DIGITS, is_blank, may_have_lost_digits, tidy, whole
 from cometflux.models.words import closest, listed, question
 
-# A spreadsheet may write the whole number 7 as 7.0.
-_INTEGER = re.compile(r"([+-]?[0-9]{1,25})(?:\.0{1,9})?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,25}(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[eE][+-]?[0-9]{1,3})?")
+_MOST_DIGITS = 25
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -110,22 +111,30 @@ class TextKind(ParameterKind):
         return {"type": "string"}
 
     def check(self, field: str, value: object) -> None:
-        """Refuse a value that is not a text, or is blank."""
-        if not isinstance(value, str) or not value.strip():
+        """Refuse a value that is not a text, or has no visible character."""
+        if not isinstance(value, str) or is_blank(value):
             raise self.refusal(field, value)
         check_encodable(field, value)
 
     def read_text(self, field: str, text: str, folder: Path) -> str:
-        """Take the text as it is."""
-        return str(text)
+        """Take the text in its one spelling."""
+        return tidy(text)
+
+    def read_json(self, field: str, value: Any, folder: Path) -> Any:
+        """Take a text in its one spelling."""
+        return tidy(value) if isinstance(value, str) else value
 
 
 def check_encodable(field: str, value: str) -> None:
-    """Refuse a text that UTF-8 cannot encode.
+    """Refuse a text that UTF-8 cannot encode, or that contains a NUL.
 
     Raises:
-        InputError: it holds half of a surrogate pair.
+        InputError: it holds half of a surrogate pair, or a NUL.
     """
+    if "\0" in value:
+        raise InputError(
+            field, value, f"must not contain a NUL character, and character {value.index(chr(0)) + 1} is one"
+        )
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -170,11 +179,19 @@ class IntegerKind(ParameterKind):
             raise self.refusal(field, value)
 
     def read_text(self, field: str, text: str, folder: Path) -> int:
-        """Read digits, with or without ``.0``."""
-        found = _INTEGER.fullmatch(text.strip())
-        if not found:
+        """Read a whole number in any decimal spelling: ``10``, ``10.0`` and ``1e1`` are the same."""
+        text = text.strip()
+        # A small exponent only: 1e999 would become a number of a thousand digits.
+        number = Decimal(text) if _NUMBER.fullmatch(text) else None
+        if number is None or number.adjusted() > _MOST_DIGITS or number != number.to_integral_value():
             raise self.refusal(field, text)
-        return int(found[1])
+        return int(number)
+
+    def read_json(self, field: str, value: Any, folder: Path) -> Any:
+        """Take 7.0 as 7. Refuse a float that is so large that it may have lost digits."""
+        if isinstance(value, float) and value.is_integer() and may_have_lost_digits(value):
+            raise InputError(field, value, LOST_DIGITS)
+        return whole(value)
 
 
 @attrs.frozen
@@ -217,6 +234,10 @@ class NumberKind(ParameterKind):
             raise self.refusal(field, text)
         value = float(text)
         return int(value) if value.is_integer() else value
+
+    def read_json(self, field: str, value: Any, folder: Path) -> Any:
+        """Take 3.0 as 3."""
+        return whole(value)
 
 
 def _range(minimum: float | None, maximum: float | None) -> dict[str, float]:

@@ -9,6 +9,7 @@ import attrs
 
 from cometflux.errors import InputError
 from cometflux.models.parameters import PARAMETER, PROMPT, RULE, Parameter, Rule
+from cometflux.models.spelling import is_plain, plain
 from cometflux.models.words import closest, listed, question
 
 IGNORED = "the service would ignore it, and the picture would still be paid"
@@ -38,6 +39,8 @@ class Flux:
         kind = type(self)
         for name, parameter in _by_name(kind).items():
             value = getattr(self, name)
+            if not is_plain(value) and (number := plain(value)) is not value:
+                object.__setattr__(self, name, value := number)
             if value is not None or parameter.required:
                 parameter.check(value)
         for name, rule in _RULES[kind].items():

@@ -10,6 +10,7 @@ from typing import Any
 from cometflux.errors import InputError
 from cometflux.images import data_uris
 from cometflux.jobs import Job
+from cometflux.models.spelling import of_any_size, tidy
 from cometflux.protocol.converter import wire_converter
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -100,8 +101,36 @@ def dump_line(value: Any) -> str:
 def fingerprint(model: str, described: Mapping[str, Any]) -> str:
     """Return a digest of a job's model and input. *described* is the input with each image replaced by its digest.
 
-    Equal numbers have equal digests: 3 and 3.0 are the same.
+    Spellings of one value have equal digests: 3 and 3.0, 3.1 and the same number from four bytes, and the prompts that
+    `spelling.tidy` makes equal.
     """
+    return digest(model, canonical(described))
+
+
+def canonical(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy an input with each value in the spelling by which it is compared."""
+    values = {name: _shortened(value) for name, value in described.items()}
+    if isinstance(prompt := values.get("prompt"), str):
+        values["prompt"] = tidy(prompt)
+    return values
+
+
+def _shortened(value: Any) -> Any:
+    match value:
+        case str() | int():
+            return value  # most are
+        case float():
+            return of_any_size(value)
+        case Mapping():
+            return {name: _shortened(part) for name, part in value.items()}
+        case list() | tuple():
+            return [_shortened(part) for part in value]
+        case _:
+            return value
+
+
+def digest(model: str, described: Mapping[str, Any]) -> str:
+    """Return a digest of a model and an input as they are; equal numbers have equal digests."""
     return hashlib.sha256(dump_canonical({"model": model, "input": _by_value(described)})).hexdigest()
 
 

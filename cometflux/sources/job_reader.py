@@ -6,6 +6,7 @@ from typing import Any
 
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job
+from cometflux.models.spelling import plain
 from cometflux.number_checks import check_count
 from cometflux.plain_text import log as _log
 from cometflux.sources.errors import SourceError
@@ -26,6 +27,7 @@ def read_jobs(
     format: str | None = None,  # noqa: A002 - the usual name
     folder: str | os.PathLike[str] | None = None,
     max_jobs: int = 10_000,
+    comments: bool = False,
     **parameters: Any,
 ) -> tuple[Job, ...]:
     """Read jobs from a dataframe or a file, and check all of them before any is returned.
@@ -41,6 +43,7 @@ def read_jobs(
         folder: the folder that image paths in the rows are relative to; None for the file's folder, or for the
             current folder if the source is a dataframe.
         max_jobs: the maximum number of jobs that a sweep may make.
+        comments: whether to leave out the lines of a text file that begin with ``#``.
         **parameters: parameters of the model, for rows that do not set them.
 
     Raises:
@@ -48,8 +51,8 @@ def read_jobs(
         ConfigError: an extra is missing, or an argument has a wrong type or value.
     """
     prompting = Prompting(template=_text("template", template))
-    read = _read(source, _format(format), prompting, _most(max_jobs))
-    constants = {name: Constant(label=name, value=value) for name, value in parameters.items()}
+    read = _read(source, _format(format), prompting, _most(max_jobs), comments=_flag("comments", comments))
+    constants = {name: Constant(label=name, value=plain(value)) for name, value in parameters.items()}
     base = Path(folder) if folder is not None else Path() if is_table(source) else Path(source).parent
     plan = make_plan(prompting.apply(read), Defaults(model=model, constants=constants), base)
     for note in plan.notes:
@@ -57,14 +60,14 @@ def read_jobs(
     return plan.jobs
 
 
-def _read(source: Any, written: Format | None, prompting: Prompting, most: Most) -> Source:
+def _read(source: Any, written: Format | None, prompting: Prompting, most: Most, *, comments: bool) -> Source:
     if is_table(source):
         return read_table(source, needs_prompt=not prompting.is_given)
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise SourceError(_wrong_source(source))
     path = Path(source)
     written = format_of(path, written, "pass format=")
-    return read_path(path, written, needs_prompt=not prompting.is_given, most=most)
+    return read_path(path, written, needs_prompt=not prompting.is_given, most=most, comments=comments)
 
 
 def _wrong_source(source: object) -> str:
@@ -78,6 +81,12 @@ def _text(name: str, value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise ConfigError(setting=name, given=value, allowed="must be a string")
+
+
+def _flag(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ConfigError(setting=name, given=value, allowed="must be True or False")
 
 
 def _format(value: object) -> Format | None:

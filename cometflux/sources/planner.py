@@ -219,6 +219,9 @@ class _Planner:
     def _read_cells(self, row: Row, model: Model) -> dict[str, Any]:
         cells: dict[str, Any] = {}
         for name, value in row.values.items():
+            if fault := validation.find_no_value(name, value, is_prompt=name in {"prompt", *self.source.used}):
+                self.faults.append(Fault(fault, row.places.get(name, row.line)))
+                continue
             if name in {"model", "key"} or name in self.unused or self._is_for_template(name, model):
                 continue
             try:

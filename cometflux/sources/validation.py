@@ -14,6 +14,7 @@ from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
 from cometflux.images.formats import media_type
 from cometflux.images.reference_files import check_regular
 from cometflux.models.kinds import guess
+from cometflux.models.spelling import is_empty_word, is_spreadsheet_error, tidy, whole
 from cometflux.models.words import closest, question
 from cometflux.sources.errors import Fault
 from cometflux.sources.rows import RESERVED, Quoted, Row, Source
@@ -86,6 +87,19 @@ def misspells_prompt(row: Row, model: type[flux.Flux]) -> bool:
 # ── cells ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def find_no_value(name: str, value: Any, *, is_prompt: bool) -> str | None:
+    """Return the fault of a cell with a NUL, a spreadsheet's error, or as a prompt the word for an empty cell."""
+    if not isinstance(value, str):
+        return None
+    if "\0" in value:
+        return f"{name}: {value!r} contains a NUL character; take it out"
+    if is_spreadsheet_error(value):
+        return f"{name}: {value.strip()!r} is the error of a spreadsheet; correct the formula, and save the file again"
+    if is_prompt and is_empty_word(value):
+        return f"{name}: {value.strip()!r} is how programs write an empty cell; leave the cell empty, or write a text"
+    return None
+
+
 def read_cell(model: Model, name: str, value: Any, folder: Path, *, is_typed: bool) -> Any:
     """Read a cell as a value of the parameter's type. Image paths are relative to *folder*.
 
@@ -94,8 +108,9 @@ def read_cell(model: Model, name: str, value: Any, folder: Path, *, is_typed: bo
     """
     if not is_typed:
         return read_text(model, name, value, folder)
-    parameter = find_parameter(model, name)
-    return value if parameter is None else parameter.kind.read_json(name, value, folder)
+    if (parameter := find_parameter(model, name)) is not None:
+        return parameter.kind.read_json(name, value, folder)
+    return tidy(value) if name == "prompt" and isinstance(value, str) else whole(value)
 
 
 def read_text(model: Model, name: str, text: str | list[str], folder: Path) -> Any:
@@ -112,8 +127,10 @@ def read_text(model: Model, name: str, text: str | list[str], folder: Path) -> A
         return parts if parameter is None else [item for items in parts for item in items]
     if parameter is not None:
         return parameter.kind.read_text(name, text, folder)
-    is_guessed = isinstance(model, str) and name != "prompt" and not isinstance(text, Quoted)
-    return guess(text) if is_guessed else str(text)
+    if name == "prompt":
+        return tidy(text)
+    is_guessed = isinstance(model, str) and not isinstance(text, Quoted)
+    return whole(guess(text)) if is_guessed else str(text)
 
 
 @attrs.define

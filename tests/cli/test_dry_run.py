@@ -10,6 +10,7 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from old_journals import make_old
 
 from cometflux.cli import main
 
@@ -312,3 +313,11 @@ def test_without_a_terminal_nobody_is_asked(service, capsys):
     assert 0 == command("generate --confirm-above 0", "a fox")
     assert QUESTION not in capsys.readouterr().err
     assert 1 == len(service.bills)
+
+
+def test_what_an_older_journal_has_in_another_spelling_is_not_counted_as_new(folder, service, capsys):
+    (folder / "rows.jsonl").write_text('{"prompt": "a fox\\r\\nin rain"}\n{"prompt": "an owl"}\n')
+    assert 0 == command("batch rows.jsonl --yes")
+    make_old(folder / "rows-images")
+    capsys.readouterr()
+    assert 0 == counted(capsys, "batch rows.jsonl")["predictions"]

@@ -675,7 +675,7 @@ def test_a_journal_of_a_newer_version_is_refused(tmp_path):
         work(writer)
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as database:
         database.execute("CREATE TABLE more(a)")
-        database.execute("PRAGMA user_version = 4")
+        database.execute("PRAGMA user_version = 5")
     for use in (lambda: Journal(tmp_path), lambda: JournalWriter(tmp_path).open()):
         with pytest.raises(JournalMismatchError, match="newer version"):
             use()

@@ -97,7 +97,7 @@ def test_an_older_package_refuses_it_once_it_was_written_to(folder):
     assert 1 == version_of(folder)
     with contextlib.closing(JournalWriter(folder, ACCOUNT)) as writer:
         writer.open()
-    assert 3 == version_of(folder)
+    assert 4 == version_of(folder)
     assert (COUNTS, EXPECTED, ACCOUNT.base_url) == read(folder)
 
 
@@ -110,7 +110,7 @@ def test_a_process_that_is_killed_while_the_tables_are_changed_leaves_the_old_on
         assert (COUNTS, EXPECTED, ACCOUNT.base_url) == read(folder)
         if not code:
             break
-    assert {1, 3} == versions
+    assert {1, 4} == versions
     assert number > 10
 
 

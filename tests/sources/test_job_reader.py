@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cometflux.models.spelling import is_blank
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.open_file import read_bytes
 from cometflux.sources.formats.text_files import read_text
@@ -30,9 +31,51 @@ def complaints(text, written=Format.CSV):
 # Reading.
 
 
-def test_a_text_file_holds_one_prompt_per_line_without_blank_lines_and_comments():
-    text = "a fox\r\n\n  # not this\n  an owl  \n"
-    assert [(1, {"prompt": "a fox"}), (4, {"prompt": "an owl"})] == rows(text, Format.TEXT)
+def test_a_text_file_holds_one_prompt_per_line_without_blank_lines():
+    text = "a fox\r\n\n  #art deco\n\u200f\n  an owl  \n"
+    expected = [(1, {"prompt": "a fox"}), (3, {"prompt": "#art deco"}), (5, {"prompt": "an owl"})]
+    assert expected == rows(text, Format.TEXT)
+
+
+def test_comments_are_left_out_of_a_text_file_when_that_is_wanted():
+    source = read_text(b"a fox\n # not this\nan owl #art\n", Format.TEXT, "prompts", comments=True)
+    assert ["a fox", "an owl #art"] == [row.values["prompt"] for row in source.rows]
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("csv", "prompt;seed\na fox, red;7\n"),
+        ("csv", "prompt\tseed\na fox, red\t7\n"),
+        ("csv", "sep=;\nprompt;seed\na fox, red;7\n"),
+        ("csv", '"sep=|"\r\nprompt|seed\r\na fox, red|7\r\n'),
+        ("csv", 'prompt,seed,,\n"a fox, red",7,,\n,,,\n'),
+        ("csv", 'prompt,seed\n"a fox, red",7,,\n'),
+        ("csv", 'prompt,,\n"a fox, red",,\n'),
+        ("tsv", "prompt\tseed\t\na fox, red\t7\t\n"),
+        ("tsv", '"prompt"\t"seed"\n"a fox, red"\t"7"\n'),
+    ],
+    ids=lambda text: repr(text),
+)
+def test_a_table_is_read_as_spreadsheets_write_it(written, text):
+    ((_, values),) = rows(text, Format(written))
+    assert "a fox, red" == values["prompt"]
+    assert values.get("seed", "7") == "7"
+
+
+def test_lines_keep_their_numbers_after_the_line_that_names_the_separator():
+    (line,) = complaints("sep=;\nprompt;seed\na\n")
+    assert line.startswith("prompts, line 3: the row has 1 cell")
+
+
+def test_between_tabs_a_quote_belongs_to_the_text():
+    text = 'prompt\tseed\na 5" disk\t1\n"stop", she said\t2\na 3" nail\t3\n'
+    assert ['a 5" disk', '"stop", she said', 'a 3" nail'] == [v["prompt"] for _, v in rows(text, Format.TSV)]
+
+
+def test_between_tabs_quotes_enclose_the_cells_when_all_are_quoted():
+    text = '"prompt"\t"seed"\r\n"a 5"" disk\tand\na nail"\t"1"\r\n'
+    assert [(2, {"prompt": 'a 5" disk\tand\na nail', "seed": "1"})] == rows(text, Format.TSV)
 
 
 def test_a_line_end_that_only_unicode_knows_does_not_end_a_line():
@@ -101,7 +144,16 @@ def test_json_lines_keep_their_types_and_leave_null_out():
     [
         pytest.param("csv", "", "prompts: it is empty; give one prompt per row", id="an empty file"),
         pytest.param("text", " \n\n", "prompts: it is empty; give one prompt per row", id="only blank lines"),
-        pytest.param("text", "# a\n", "prompts: it holds no prompt; give one per row", id="only comments"),
+        pytest.param(
+            "text", "\u200b\n", "prompts: it holds no prompt; give one per row", id="only invisible characters"
+        ),
+        pytest.param(
+            "text",
+            "prompt, seed\na fox, 1\n",
+            "prompts, line 1: it is the header of a table; name the file .csv, or give its format, so that each column "
+            "is read",
+            id="the header of a table",
+        ),
         pytest.param("csv", "prompt\n", "prompts: it holds no prompt; give one per row", id="only a header"),
         pytest.param(
             "csv",
@@ -137,12 +189,6 @@ def test_json_lines_keep_their_types_and_leave_null_out():
             id="no prompt column",
         ),
         pytest.param(
-            "csv",
-            "prompt;seed\na;1\n",
-            "prompts, line 1: no column is named 'prompt'; it seems to be separated by semicolons",
-            id="semicolons",
-        ),
-        pytest.param(
             "tsv",
             "prompt,seed\na,1\n",
             "prompts, line 1: no column is named 'prompt'; it seems to be separated by commas (name it .csv)",
@@ -154,7 +200,9 @@ def test_json_lines_keep_their_types_and_leave_null_out():
             "prompts, line 1: column 'seed' appears twice, as number 2 and 3",
             id="a duplicate column",
         ),
-        pytest.param("csv", "prompt,\na,\n", "prompts, line 1: column 2 has no name", id="a column without a name"),
+        pytest.param(
+            "csv", "prompt,,seed\na,,1\n", "prompts, line 1: column 2 has no name", id="a column without a name"
+        ),
         pytest.param(
             "csv",
             "prompt,seed\na,1\nb\n",
@@ -264,8 +312,10 @@ def read_or_refuse(data, written):
         return error
 
 
-# A cell of only white space counts as empty, and a header must not begin a comment or contain line breaks.
-_cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
+# A cell without a visible character counts as empty.
+_cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(
+    lambda text: not is_blank(text)
+)
 
 
 @given(st.lists(_cells, min_size=1))

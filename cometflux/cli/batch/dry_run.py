@@ -21,6 +21,7 @@ from cometflux.errors import ConfigError
 from cometflux.journal.plan import plan_jobs
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
+from cometflux.journal.respelling import respelled
 from cometflux.journal.states import NextStep
 from cometflux.models.docs import slug
 from cometflux.plain_text import plain
@@ -145,9 +146,19 @@ def _weigh(plan: Plan, settings: RunOptions, folder: Path) -> PurchaseEstimate:
         return _counted(records, {}, None, settings)
     with journal:
         check_maker(journal, folder, settings)
-        known = {record.identity: record for record in journal.records()}
+        known = _by_name_of_today(journal)
         check_keys([each for each in records if _is_another(each, known.get(each.identity))], plan)
         return _counted(records, known, journal, settings)
+
+
+def _by_name_of_today(journal: Journal) -> dict[str, JobRecord]:
+    """Return the records by the identities that a writer, which changes an older journal, would give them."""
+    known = {record.identity: record for record in journal.records()}
+    for identity, record in [*known.items()]:
+        if (named := respelled(record, known.__contains__)) is not record:
+            del known[identity]
+            known[named.identity] = named
+    return known
 
 
 def _is_another(record: JobRecord, known: JobRecord | None) -> bool:

@@ -11,6 +11,7 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER, OPTIONS
 from cometflux.cli.options.image_options import ImageOptions, with_model_parameters
+from cometflux.cli.options.parameters import switch
 from cometflux.cli.options.shared import (
     ConsentOptions,
     JournalFolder,
@@ -56,6 +57,7 @@ def batch(
             help="csv, tsv, jsonl, yaml, parquet or text; stdin is text.",
         ),
     ] = None,
+    comments: Annotated[bool, switch("In a text file, leave out the lines that begin with #.", group=FURTHER)] = False,
     making: ImageOptions = ImageOptions(),  # noqa: B008 - frozen
     templates: TemplateOptions = TemplateOptions(),  # noqa: B008 - frozen
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
@@ -90,7 +92,8 @@ def batch(
 
         prompting = templates.prompting()
         most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")
-        source = prompting.apply(read_file(file, format, needs_prompt=not prompting.is_given, most=most))
+        read = read_file(file, format, needs_prompt=not prompting.is_given, most=most, comments=comments)
+        source = prompting.apply(read)
         plan = plan_from_options(source, Path() if is_stdin else Path(file).parent, making, given)
         place = out if isinstance(out, str) else None
         if (code := offer_batch(plan, settings, consent, folder, place)) is not None:

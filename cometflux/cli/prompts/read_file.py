@@ -12,8 +12,10 @@ from cometflux.sources.rows import Format, Most, Source
 _MOST = Most()
 
 
-def read_file(file: str, given: Format | None, *, needs_prompt: bool = True, most: Most = _MOST) -> Source:
-    """Read a prompt file, or stdin if *file* is ``-``.
+def read_file(
+    file: str, given: Format | None, *, needs_prompt: bool = True, most: Most = _MOST, comments: bool = False
+) -> Source:
+    """Read a prompt file, or stdin if *file* is ``-``; with *comments*, leave out lines that begin with ``#``.
 
     Raises:
         UsageError: the name is blank, or stdin is closed.
@@ -21,11 +23,12 @@ def read_file(file: str, given: Format | None, *, needs_prompt: bool = True, mos
     """
     if file == "-":
         written = given or Format.TEXT
-        return read_bytes(_read_stdin(), written, "stdin", needs_prompt=needs_prompt, most=most)
+        data = _read_stdin()
+        return read_bytes(data, written, "stdin", needs_prompt=needs_prompt, most=most, comments=comments)
     if not file.strip():
         raise UsageError("the name of the prompt file is blank; give a file, or - for stdin")
     written_as = format_of(Path(file), given, "give --format")
-    return read_path(Path(file), written_as, needs_prompt=needs_prompt, most=most)
+    return read_path(Path(file), written_as, needs_prompt=needs_prompt, most=most, comments=comments)
 
 
 def _read_stdin() -> bytes:

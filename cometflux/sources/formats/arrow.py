@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cometflux.errors import needs_extra
+from cometflux.models.spelling import LOST_DIGITS, is_blank, may_have_lost_digits, shortest
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.rows import Row, Source
 
@@ -83,7 +84,8 @@ def read_batches(
         raise SourceError(faults, name)
     rows: list[Row] = []
     try:
-        for number, values in enumerate(_all_values(batches, columns, faults)):
+        sizes = [_float_size(pa.types, schema.field(column).type) for column in columns]
+        for number, values in enumerate(_all_values(batches, columns, sizes, faults)):
             if number >= MOST_ROWS:
                 raise SourceError(f"it has more than {MOST_ROWS} rows; split it into several", name)
             if values:
@@ -144,7 +146,7 @@ def _is_readable(types: Any, kind: Any, depth: int = 0) -> bool:
 
 
 def _all_values(
-    batches: "Iterable[pyarrow.RecordBatch]", columns: tuple[str, ...], faults: list[Fault]
+    batches: "Iterable[pyarrow.RecordBatch]", columns: tuple[str, ...], sizes: list[int], faults: list[Fault]
 ) -> Iterator[dict[str, Any]]:
     """Yield the values of each row that are not null."""
     number = 0
@@ -153,15 +155,22 @@ def _all_values(
             piece = batch.slice(start, _AT_ONCE)
             cells = [piece.column(column).to_pylist() for column in columns]
             for row in zip(*cells, strict=True):
-                yield _row_values(dict(zip(columns, row, strict=True)), number, faults)
+                yield _row_values(zip(columns, row, sizes, strict=True), number, faults)
                 number += 1
 
 
-def _row_values(row: dict[str, Any], number: int, faults: list[Fault]) -> dict[str, Any]:
+def _float_size(types: Any, kind: Any) -> int:
+    """Return the number of bytes of a column's floats; 8 if the column has other values."""
+    while hasattr(kind, "value_type"):
+        kind = kind.value_type
+    return kind.bit_width // 8 if types.is_floating(kind) else 8
+
+
+def _row_values(row: Iterable[tuple[str, Any, int]], number: int, faults: list[Fault]) -> dict[str, Any]:
     values = {}
-    for name, given in row.items():
+    for name, given, size in row:
         try:
-            value = _value(given)
+            value = _value(given, size)
         except ValueError as error:
             faults.append(Fault(f"{name}: {error}", number))
             continue
@@ -170,26 +179,29 @@ def _row_values(row: dict[str, Any], number: int, faults: list[Fault]) -> dict[s
     return values
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any, size: int) -> Any:
     match value:
         case str():
-            return value if value.strip() else None
+            return None if is_blank(value) else value
         case float() | Decimal():
-            return _number(value)
+            return _number(value, size)
         case list():
             if None in value:
                 raise ValueError("the list contains a null")
-            return [_value(part) for part in value]
+            return [_value(part, size) for part in value]
         case _:
             return value
 
 
-def _number(value: float | Decimal) -> int | float:
+def _number(value: float | Decimal, size: int) -> int | float:
     """Convert a float without a fraction to an int: many libraries store integers with gaps as floats."""
-    number = value if isinstance(value, Decimal) else float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{number} was given; must be a finite number, or null to leave it out")
-    return int(number) if number == int(number) else float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{value} was given; must be a finite number, or null to leave it out")
+    if value == int(value):
+        if isinstance(value, float) and may_have_lost_digits(value, size):
+            raise ValueError(f"{value} was given; {LOST_DIGITS}")
+        return int(value)
+    return shortest(float(value), size)
 
 
 def read_parquet(file: BinaryIO, name: str, *, needs_prompt: bool = True) -> Source:

@@ -26,7 +26,9 @@ def format_of(path: Path, given: Format | None, otherwise: str) -> Format | None
     return written
 
 
-def read_path(path: Path, written: Format | None, *, needs_prompt: bool = True, most: Most = _MOST) -> Source:
+def read_path(
+    path: Path, written: Format | None, *, needs_prompt: bool = True, most: Most = _MOST, comments: bool = False
+) -> Source:
     """Read a prompt file.
 
     Raises:
@@ -36,7 +38,9 @@ def read_path(path: Path, written: Format | None, *, needs_prompt: bool = True, 
     name = str(path)
     try:
         with path.open("rb") as file:
-            return read_file(file, written or Format.TEXT, name, needs_prompt=needs_prompt, most=most)
+            return read_file(
+                file, written or Format.TEXT, name, needs_prompt=needs_prompt, most=most, comments=comments
+            )
     except FileNotFoundError as error:
         raise SourceError("there is no such file", name) from error
     except IsADirectoryError as error:
@@ -46,17 +50,27 @@ def read_path(path: Path, written: Format | None, *, needs_prompt: bool = True, 
         raise SourceError([Fault(f"the file cannot be read ({reason})")], name) from error
 
 
-def read_bytes(data: bytes, written: Format, name: str, *, needs_prompt: bool = True, most: Most = _MOST) -> Source:
+def read_bytes(
+    data: bytes,
+    written: Format,
+    name: str,
+    *,
+    needs_prompt: bool = True,
+    most: Most = _MOST,
+    comments: bool = False,
+) -> Source:
     """Read prompts from bytes.
 
     Raises:
         SourceError: the bytes are not in the format *written*, or have mistakes.
         ConfigError: an extra is missing.
     """
-    return read_file(io.BytesIO(data), written, name, needs_prompt=needs_prompt, most=most)
+    return read_file(io.BytesIO(data), written, name, needs_prompt=needs_prompt, most=most, comments=comments)
 
 
-def read_file(file: BinaryIO, written: Format, name: str, *, needs_prompt: bool, most: Most) -> Source:
+def read_file(
+    file: BinaryIO, written: Format, name: str, *, needs_prompt: bool, most: Most, comments: bool = False
+) -> Source:
     """Read prompts from an open file.
 
     Raises:
@@ -73,4 +87,4 @@ def read_file(file: BinaryIO, written: Format, name: str, *, needs_prompt: bool,
             from cometflux.sources.formats.arrow import read_parquet
 
             return read_parquet(file, name, needs_prompt=needs_prompt)
-    return read_text(file.read(), written, name, needs_prompt=needs_prompt)
+    return read_text(file.read(), written, name, needs_prompt=needs_prompt, comments=comments)

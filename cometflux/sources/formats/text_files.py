@@ -9,21 +9,25 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cometflux import flux
+from cometflux.models.spelling import is_blank
 from cometflux.protocol.decoding import kind_of
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats.csv_tables import read_table
-from cometflux.sources.rows import Format, Row, Source
+from cometflux.sources.rows import RESERVED, Format, Row, Source
 
 
-def read_text(data: bytes, written: Format, name: str, *, needs_prompt: bool = True) -> Source:
+def read_text(data: bytes, written: Format, name: str, *, needs_prompt: bool = True, comments: bool = False) -> Source:
     """Read the rows of a prompt file. A table must have a column ``prompt`` if *needs_prompt*.
+
+    With *comments*, the lines of a text file that begin with ``#`` are left out.
 
     Raises:
         SourceError: the file is not in the format *written*, has mistakes, or contains no prompt.
     """
     text = decode(data, name)
     faults: list[Fault] = []
-    columns, rows = _readers(needs_prompt)[written](text, faults)
+    columns, rows = _readers(needs_prompt, comments)[written](text, faults)
     if faults:
         raise SourceError(faults, name)
     if not rows:
@@ -78,9 +82,25 @@ _Read = tuple[tuple[str, ...], list[Row]]
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_text(text: str, faults: list[Fault]) -> _Read:
-    lines = enumerate(map(str.strip, _LINE_END.split(text)), 1)
-    return (), [Row(line=number, values={"prompt": line}) for number, line in lines if line and line[0] != "#"]
+def _read_text(text: str, faults: list[Fault], *, comments: bool) -> _Read:
+    rows = [
+        Row(line=number, values={"prompt": line})
+        for number, line in enumerate(map(str.strip, _LINE_END.split(text)), 1)
+        if not is_blank(line) and not (comments and line[0] == "#")
+    ]
+    if rows and _is_header(rows[0].values["prompt"]):
+        fault = "it is the header of a table; name the file .csv, or give its format, so that each column is read"
+        faults.append(Fault(fault, rows[0].line))
+    return (), rows
+
+
+def _is_header(line: str) -> bool:
+    names = {name.strip().strip('"') for name in _SEPARATOR.split(line)}
+    known = {each.name for model in flux.MODELS.values() for each in flux.parameters(model)}
+    return "prompt" in names and names <= {*RESERVED, *known}
+
+
+_SEPARATOR = re.compile("[,;\t|]")
 
 
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,7 +162,7 @@ def _is_deep(value: Any, most: int = 32) -> bool:
 
 
 def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or (isinstance(value, str) and is_blank(value))
 
 
 def _read_integer(word: str) -> int:
@@ -167,10 +187,10 @@ def _read_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _readers(needs_prompt: bool) -> Mapping[Format, Callable[[str, list[Fault]], _Read]]:
+def _readers(needs_prompt: bool, comments: bool) -> Mapping[Format, Callable[[str, list[Fault]], _Read]]:
     return {
         Format.CSV: functools.partial(_read_table, delimiter=",", needs_prompt=needs_prompt),
         Format.TSV: functools.partial(_read_table, delimiter="\t", needs_prompt=needs_prompt),
         Format.JSONL: _read_jsonl,
-        Format.TEXT: _read_text,
+        Format.TEXT: functools.partial(_read_text, comments=comments),
     }

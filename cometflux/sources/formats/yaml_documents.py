@@ -30,6 +30,8 @@ class ScalarNode:
     first: int = 0
     """The first line of the text itself; for a block scalar, the line after its ``|`` or ``>``."""
     size: int = 1
+    is_commented: bool = False
+    """Whether a comment follows on its line, so that a ``#`` that was meant as text would be missing."""
 
     @property
     def is_null(self) -> bool:
@@ -69,7 +71,7 @@ def read_document(text: str, name: str) -> Node:
     with needs_extra("a YAML file", "batch", "yaml"):
         import yaml
     try:
-        return _Reader(yaml.parse(text, Loader=yaml.SafeLoader)).read()
+        return _Reader(yaml.parse(text, Loader=yaml.SafeLoader), text).read()
     except _RefusedError as error:
         raise SourceError([Fault(str(error), error.line)], name) from error
     except yaml.reader.ReaderError as error:
@@ -78,6 +80,11 @@ def read_document(text: str, name: str) -> Node:
     except yaml.MarkedYAMLError as error:
         raise SourceError([_syntax_fault(error, text)], name) from error
 
+
+# A comment after an unquoted value, with its first word if no blank separates that from the mark.
+_COMMENT = re.compile(r"[ \t]+#(\S*)")
+_LETTER = re.compile(r"[^\W\d_]")
+_UNCUT = "put a text that contains a # in quotes, or write a blank after the # of a comment"
 
 QUOTE_BRACES = "put a text that begins with a brace in quotes"
 
@@ -111,8 +118,9 @@ def _syntax_fault(error: Any, text: str) -> Fault:
 class _Reader:
     """Builds a tree from the parser's events, and raises if the tree grows too large or too deep."""
 
-    def __init__(self, events: Iterator[Any]) -> None:
+    def __init__(self, events: Iterator[Any], text: str) -> None:
         self._events = events
+        self._text = text
         self._anchors: dict[str, Node | None] = {}
 
     def read(self) -> Node:
@@ -158,8 +166,11 @@ class _Reader:
                 return SequenceNode(parts, line, 1 + sum(part.size for part in parts))
             case "MappingStartEvent":
                 return self._mapping(line, depth)
+        comment = _COMMENT.match(self._text, event.end_mark.index) if event.style is None else None
+        if comment and comment[1].lstrip("#") and _LETTER.search(event.value):
+            raise _RefusedError(f"YAML would cut the text at '#{comment[1]}'; {_UNCUT}", event.end_mark.line + 1)
         is_block = event.style in ("|", ">")
-        return ScalarNode(event.value, line, event.style is not None, line + is_block)
+        return ScalarNode(event.value, line, event.style is not None, line + is_block, is_commented=comment is not None)
 
     def _parts(self, depth: int) -> Iterator[Node]:
         size = 0

@@ -29,6 +29,7 @@ def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True)
         raise SourceError(f"it has {len(data)} bytes, and a sweep has at most 1 MiB; a table may be larger", name)
     sweep = read_words(read_document(decode(data, name), name))
     _check(sweep, name)
+    sweep.notes += [f"{name}, line {line}: the prompt ends before the #; {_IN_QUOTES}" for line in sweep.commented]
     _check_size(sweep, name, most)
     found = _multiply(sweep, name)
     if len(found) * most.copies > most.jobs:
@@ -46,6 +47,9 @@ def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True)
         used=frozenset(sweep.used),
         notes=tuple(sweep.notes),
     )
+
+
+_IN_QUOTES = "put it in quotes if the # belongs to it"
 
 
 def _check(sweep: Sweep, name: str) -> None:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 import attrs
 
 from cometflux import flux
+from cometflux.models.spelling import is_blank
 from cometflux.models.words import closest, question
 from cometflux.sources.errors import Fault
 from cometflux.sources.formats import yaml_documents
@@ -48,6 +49,8 @@ class Sweep:
     faults: list[Fault] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
     used: set[str] = attrs.field(factory=set)
+    commented: list[int] = attrs.field(factory=list)
+    """The lines of prompts with a comment after them."""
 
 
 def read_words(root: Node) -> Sweep:
@@ -163,7 +166,7 @@ def _takes_list(name: str) -> bool:
 
 
 def _scalar(sweep: Sweep, name: ScalarNode, node: Node) -> Cell | None:
-    if not isinstance(node, ScalarNode) or node.is_null or not node.text.strip():
+    if not isinstance(node, ScalarNode) or node.is_null or is_blank(node.text):
         hint = f"; {yaml_documents.QUOTE_BRACES}" if isinstance(node, MappingNode) else ""
         sweep.faults.append(Fault(f"{name.text}: a text is expected{hint}", name.line))
         return None
@@ -172,6 +175,8 @@ def _scalar(sweep: Sweep, name: ScalarNode, node: Node) -> Cell | None:
 
 def _cell(sweep: Sweep, name: ScalarNode, node: Node) -> Cell | None:
     """Read a value. Returns None and adds a fault if the node is not a value."""
+    if isinstance(node, ScalarNode) and node.is_commented and name.text in ("prompt", "prompts"):
+        sweep.commented.append(node.line)
     match node:
         case ScalarNode():
             return Cell(_text(node), node.line, node.first)
@@ -185,7 +190,7 @@ def _cell(sweep: Sweep, name: ScalarNode, node: Node) -> Cell | None:
 
 
 def _text(node: ScalarNode) -> str | None:
-    if node.is_null or not node.text.strip():
+    if node.is_null or is_blank(node.text):
         return None
     return Quoted(node.text) if node.is_quoted else node.text
 

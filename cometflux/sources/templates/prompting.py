@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 
+from cometflux.models.spelling import is_blank
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.rows import Row, Source
 from cometflux.sources.templates.braces import Template, TemplateError, missing
@@ -64,7 +65,7 @@ def _with_prompts(source: Source, names: frozenset[str], prompts: Iterator[str |
     for row, prompt in zip(source.rows, prompts, strict=True):
         if isinstance(prompt, TemplateError):
             faults.append(Fault(str(prompt), row.line))
-        elif not prompt.strip():
+        elif is_blank(prompt):
             faults.append(Fault("the template makes an empty prompt for it", row.line))
         else:
             rows.append(attrs.evolve(row, values=_prompted(row.values, prompt)))
