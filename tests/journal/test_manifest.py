@@ -198,7 +198,7 @@ def test_jobs_stand_in_their_order_though_some_came_between_later(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "prompt", ["a\nb\r\n", "a\u2028\u2029\x85\x0b\x0c\x1c", "סירה \u202e", "⛵", "\1", '"\\'], ids=ascii
+    "prompt", ["a\nb\r\n", "a\u2028\u2029\x85\x0b\x0c\x1c", "סירה \u202e", "⛵", "a\1", '"\\'], ids=ascii
 )
 def test_any_prompt_is_one_line(prompt, tmp_path):
     writer, _ = plan(tmp_path, job(prompt), job("the next"))
