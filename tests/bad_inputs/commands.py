@@ -70,9 +70,7 @@ COMMANDS = [
     prompts("a header and nothing else", "prompt,seed\n", ": it holds no prompt; give one per row"),
     prompts("no header", "a red fox,5\n", ", line 1: no column is named 'prompt'; the first row names the columns"),
     prompts("a header in capitals", "Prompt\na boat\n", ", line 1: no column is named 'prompt'; rename 'Prompt'"),
-    prompts(
-        "semicolons", "prompt;seed\na;1\n", ", line 1: no column is named 'prompt'; it seems to be separated by semi"
-    ),
+    prompts("a short row between semicolons", "prompt;seed\na;1\nb\n", ", line 3: the row has 1 cell and the header 2"),
     prompts("JSON", '{"prompt": "a"}\n', ", line 1: no column is named 'prompt'"),
     prompts("a short row", "prompt,seed\na,1\nb\n", ", line 3: the row has 1 cell and the header 2"),
     prompts("a long row", "prompt,seed\na,b,1\n", ", line 2: the row has 3 cells and the header 2; put a cell"),
@@ -80,14 +78,14 @@ COMMANDS = [
     prompts("text behind a quote", 'prompt\n"a" b\n', ", line 2: text follows a closing quote"),
     prompts("a column twice", "prompt,seed,seed\na,1,2\n", ", line 1: column 'seed' appears twice, as number 2 and 3"),
     prompts("prompts twice", "prompt,prompt\na,b\n", ", line 1: column 'prompt' appears twice"),
-    prompts("a column without a name", "prompt,\na,1\n", ", line 1: column 2 has no name"),
+    prompts("a column without a name", "prompt,,seed\na,b,1\n", ", line 1: column 2 has no name"),
     prompts(
         "a column of another model", "prompt,width\na,512\n", ", line 1: no row can use the column 'width'; it is a"
     ),
     prompts("a row without a prompt", "prompt,seed\n,5\n", ", line 2: the row has no prompt"),
     prompts("an unknown model", "prompt,model\na,flux-3\n", ", line 2: model: 'flux-3' was given; did you mean"),
     prompts("a seed with a fraction", "prompt,seed\na,1.5\n", f", line 2: seed: '1.5' was given; {WHOLE}"),
-    prompts("a seed as a power", "prompt,seed\na,1e5\n", f", line 2: seed: '1e5' was given; {WHOLE}"),
+    prompts("a seed as a power", "prompt,seed\na,1e-5\n", f", line 2: seed: '1e-5' was given; {WHOLE}"),
     prompts("a seed as a formula", "prompt,seed\na,=A1\n", f", line 2: seed: '=A1' was given; {WHOLE}"),
     prompts("a seed in another script", "prompt,seed\na,\u0663\n", f", line 2: seed: '\u0663' was given; {WHOLE}"),
     prompts("a ratio as a time", "prompt,aspect_ratio\na,16:09:00\n", ", line 2: aspect_ratio: '16:09:00' was given"),
@@ -119,7 +117,7 @@ COMMANDS = [
     prompts(
         "commas in a table of tabs", "prompt,seed\na,1\n", ", line 1: no column is named 'prompt'; it seems", "a.tsv"
     ),
-    prompts("comments and nothing else", "# a\n# b\n", ": it holds no prompt", "a.txt"),
+    prompts("invisible characters and nothing else", "\u200b\n\u200f\n", ": it holds no prompt", "a.txt"),
     prompts("a NUL", "a\nb\0c\n", ", line 2: it contains a NUL byte", "a.txt"),
     # JSON lines.
     lines("one list", '["a"]\n', ", line 1: it is one JSON list"),
@@ -160,7 +158,7 @@ COMMANDS = [
     lines(
         "a NUL in a path",
         '{"prompt": "a", "model": "dev", "image": "a\\u0000b"}\n',
-        ", line 1: image: 'a\\x00b' was given",
+        ", line 1: image: 'a\\x00b' contains a NUL character",
     ),
     lines("half a character", '{"prompt": "a\\ud800"}\n', ", line 1: prompt: 'a\\ud800' was given"),
     # The file itself.
