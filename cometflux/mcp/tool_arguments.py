@@ -13,6 +13,7 @@ from cometflux.images import data_uris
 from cometflux.jobs import Job
 from cometflux.mcp import tools
 from cometflux.mcp.tools import REFERENCES
+from cometflux.models.kinds import IntegerKind, guess
 from cometflux.number_checks import is_whole, whole_phrase
 
 _WORDS = {"image": "an https URL, a data URI, or the name of a picture", "boolean": "true or false"}
@@ -56,7 +57,7 @@ def error_text(error: CometfluxError) -> str:
 
 
 def _read_variation(value: Any) -> int:
-    number = _whole(value)
+    number = _read(IntegerKind(1, tools.MOST_VARIATIONS), "variation", value)
     if not is_whole(number, 1, tools.MOST_VARIATIONS):
         raise InputError("variation", value, f"must be {whole_phrase(1, tools.MOST_VARIATIONS)}")
     return number
@@ -76,19 +77,23 @@ def _refuse_own_names(model: type[flux.Flux], given: Mapping[str, Any]) -> None:
 
 
 def _as_written(model: type[flux.Flux], name: str, value: Any) -> Any:
-    # JSON has one type for all numbers, and some clients write 4 as 4.0.
-    types = {each.name: each.kind.json_schema["type"] for each in flux.parameters(model)}
-    return _whole(value) if types.get(name) == "integer" else value
+    """Read a value as a cell is read: some clients send 42 as 42.0, and some send every argument as text."""
+    kinds = {each.name: each.kind for each in flux.parameters(model)}
+    return _read(kinds[name], name, value) if name in kinds else value
 
 
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _read(kind: flux.ParameterKind, name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return kind.read_json(name, value, Path())
+    return kind.read_text(name, value, Path()) if value.strip() else value
 
 
 # ── reference images ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _read_references(value: Any, find_picture: Callable[[str], Path | None]) -> list[str | Path]:
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = guess(value)
     given = [value] if isinstance(value, str) else value
     if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
         raise InputError(REFERENCES, value, "must be a list of strings")

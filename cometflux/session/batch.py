@@ -165,6 +165,10 @@ class Batch:
 def _drawer(jobs: object) -> Callable[[], Awaitable[object]]:
     if isinstance(jobs, AsyncIterable):
         return _draw_async(jobs)
+    # Such a table iterates over the names of its columns, or over columns.
+    if any(hasattr(jobs, way) for way in ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__", "iterrows")):
+        allowed = "must be jobs, not a table; cometflux.sources.read_jobs makes jobs of its rows"
+        raise InputError("jobs", type(jobs).__name__, allowed)
     if isinstance(jobs, str | bytes | Job | Mapping) or not isinstance(jobs, Iterable):
         raise InputError("jobs", jobs, "must be an iterable or async iterable of jobs; for one job use run()")
     iterator = iter(jobs)

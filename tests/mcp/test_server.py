@@ -18,6 +18,7 @@ from cometflux import Journal
 from cometflux.cli import main
 from cometflux.flux import MODELS
 from cometflux.journal.writer import JournalWriter
+from cometflux.mcp.tool_arguments import read_order
 from cometflux.testing import LocalService
 
 PNG = base64.b64encode(
@@ -595,11 +596,11 @@ async def test_no_file_of_the_machine_can_be_read_by_way_of_a_reference(service,
         pytest.param({"prompt": {"$ref": "file:///etc/passwd"}}, id="an object for a prompt"),
         pytest.param({"prompt": "x", "model": 3}, id="a number for a model"),
         pytest.param({"prompt": "x", "model": "../../evil"}, id="a path for a model"),
-        pytest.param({"prompt": "x", "num_outputs": "3"}, id="a string for a number"),
+        pytest.param({"prompt": "x", "num_outputs": "three"}, id="a word for a number"),
         pytest.param({"prompt": "x", "num_outputs": 5}, id="out of range"),
         pytest.param({"prompt": "x", "num_outputs": 2.5}, id="half an image"),
         pytest.param({"prompt": "x", "num_outputs": True}, id="a boolean for a number"),
-        pytest.param({"prompt": "x", "go_fast": "yes"}, id="a word for a boolean"),
+        pytest.param({"prompt": "x", "go_fast": "perhaps"}, id="a word for a boolean"),
         pytest.param({"prompt": "x", "guidance": 3}, id="another model's parameter"),
         pytest.param({"prompt": "x", "path": "/etc/passwd"}, id="no parameter at all"),
         pytest.param({"prompt": "x", "model": "kontext-pro", "input_image": "/etc/passwd"}, id="around the check"),
@@ -614,7 +615,7 @@ async def test_no_file_of_the_machine_can_be_read_by_way_of_a_reference(service,
             {"prompt": "x", "model": "dev", "reference_images": ["https://x/a"] * 2}, id="too many references"
         ),
         pytest.param({"prompt": "x", "variation": 0}, id="variation 0"),
-        pytest.param({"prompt": "x", "variation": "2"}, id="a string for a variation"),
+        pytest.param({"prompt": "x", "variation": "two"}, id="a word for a variation"),
         pytest.param({"prompt": "x", "variation": 10**9}, id="a huge variation"),
     ],
 )
@@ -727,3 +728,29 @@ async def test_pictures_of_a_batch_that_are_in_an_object_store_are_named_by_thei
     async with opened(service, tmp_path / "own", allowed=(tmp_path,)) as client:
         told = (await client.call_tool("batch_status", {"folder": "tour"})).structured_content
     assert [f"s3://bucket/tour/{record.files[0].name}"] == told["last"][0]["files"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"seed": "42", "num_outputs": "2", "go_fast": "true", "variation": "2"},
+        {"seed": 42.0, "num_outputs": 2.0, "go_fast": True, "variation": 2.0},
+        {"seed": "42.0", "num_outputs": " 2", "go_fast": "yes", "variation": "2.0"},
+    ],
+    ids=["texts", "floats", "texts of floats"],
+)
+def test_an_argument_is_the_same_as_a_value_and_as_text(arguments):
+    plain = {"seed": 42, "num_outputs": 2, "go_fast": True, "variation": 2}
+    expected = read_order({"prompt": "a fox", **plain}, lambda name: None)
+    found = read_order({"prompt": "a fox", **arguments}, lambda name: None)
+    assert expected == found
+    assert {name: type(value) for name, value in expected.job.input.items()} == {
+        name: type(value) for name, value in found.job.input.items()
+    }
+
+
+def test_a_list_of_references_may_be_sent_as_text():
+    links = ["https://example.org/a.png"]
+    given = {"prompt": "paint it red", "model": "kontext-pro"}
+    expected = read_order({**given, "reference_images": links}, lambda name: None)
+    assert expected == read_order({**given, "reference_images": json.dumps(links)}, lambda name: None)

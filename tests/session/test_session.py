@@ -10,6 +10,9 @@ import json
 import logging
 import shutil
 
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from cometflux import CometfluxError, Job, PollPolicy, RetryPolicy, Session, Status, events, flux, open_session
@@ -1262,3 +1265,17 @@ async def test_a_name_that_leaves_the_folder_is_refused(service, tmp_path, name)
         with pytest.raises(InputError, match="name"):
             await session.save(prediction, tmp_path / "images", name)
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [pd.DataFrame, lambda rows: pd.Series(rows["prompt"]), pl.DataFrame, pl.Series, pa.table],
+    ids=["a pandas frame", "a pandas series", "a polars frame", "a polars series", "a table of pyarrow"],
+)
+async def test_a_table_is_not_an_iterable_of_jobs(service, make):
+    """It would iterate over the names of its columns, and each name would be a prompt."""
+    table = make({"prompt": ["a fox"]}) if make is not pl.Series else pl.Series(["a fox"])
+    async with open_session(base_url=service.url, api_key=service.key) as session:
+        with pytest.raises(InputError, match=r"cometflux\.sources\.read_jobs makes jobs of its rows"):
+            session.generate(table)
+    assert not service.bills
