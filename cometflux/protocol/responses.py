@@ -18,7 +18,7 @@ from cometflux.errors import (
 from cometflux.predictions import Prediction
 from cometflux.protocol import decoding, salvage
 from cometflux.protocol.rate_headers import LONGEST_PAUSE, read_retry_after
-from cometflux.protocol.refusals import Shape, is_refusal
+from cometflux.protocol.refusals import NO_CREDIT, Shape, is_refusal
 from cometflux.protocol.requests import _ID, Response
 
 # ── responses ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,6 +181,8 @@ def _rejection(
     kind = _REJECTIONS.get(status, RejectedError)
     if status == 404 or fault.code == "model_not_found":
         kind = not_found
+    if fault.code == NO_CREDIT:
+        kind = CreditError
     error = kind(message, status, fault.code, fault.detail, _request_id(response, fault))
     if isinstance(error, RateLimitError):
         error.retry_after = read_retry_after(response.headers, fault.retry_after, fault.detail, now)

@@ -106,6 +106,15 @@ def test_what_failed_or_is_unknown_is_not_told_to_be_in_the_folder(service, caps
     assert "nothing was left to do: 1 of 3 jobs is saved in a-images, 1 failed, 1 is unknown\n" in err
 
 
+def test_one_job_that_failed_is_one_job(service, capsys):
+    write("a fox,")
+    service.fail("failed")
+    run("batch a.csv", 1)
+    capsys.readouterr()
+    run("batch a.csv", 1)
+    assert "nothing was left to do: 0 of 1 job is saved in a-images, 1 failed\n" in capsys.readouterr().err
+
+
 def test_pictures_are_told_to_be_of_the_file_where_the_folder_has_others(service, capsys):
     write("a fox,", "an owl,")
     run("batch a.csv")

@@ -190,6 +190,12 @@ def test_a_missing_model_is_recognized_by_its_code(status):
     assert "2026abc" == error.request_id
 
 
+@pytest.mark.parametrize("status", KINDS)
+def test_an_empty_account_is_recognized_by_its_code(status):
+    error = refusal_of(answer(status, gateway("user quota is not enough", "insufficient_user_quota")))
+    assert (CreditError, Money.REJECTED) == (type(error), error.money)
+
+
 @pytest.mark.parametrize("status", [200, 500, 502, 503])
 @pytest.mark.parametrize(
     "body",

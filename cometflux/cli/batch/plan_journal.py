@@ -8,6 +8,7 @@ import attrs
 
 from cometflux.cli.batch.journal_status import count_states, summary
 from cometflux.cli.batch.open_journal import open_journal
+from cometflux.cli.batch.outcome_lines import count_of
 from cometflux.cli.batch.undrawn import picture_place, undrawn_outcome
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import RunOptions
@@ -126,18 +127,15 @@ def _notes(writer: JournalWriter, before: int, total: int, new: int, dropped: in
     status = count_states(writer)
     if new == total:
         are_new = "the one in it is new" if total == 1 else f"all {total} are new"
-        yield f"note: none of the {_jobs(before)} in {folder} is in this file; {are_new}"
+        yield f"note: none of the {count_of(before, 'job')} in {folder} is in this file; {are_new}"
     else:
         yield f"going on with {folder}: {summary(status)}"
     if dropped:
-        yield f"note: {_jobs(dropped)} of an earlier run {_no_longer(dropped)} planned: not in the file, and not sent"
+        unsent = f"{count_of(dropped, 'job')} of an earlier run {_no_longer(dropped)} planned"
+        yield f"note: {unsent}: not in the file, and not sent"
     if others := status["planned"] - total:
-        absent = f"{_jobs(others)} of an earlier run {_no_longer(others)} in the file"
+        absent = f"{count_of(others, 'job')} of an earlier run {_no_longer(others)} in the file"
         yield f"note: {absent}, but bought, and {'stays' if others == 1 else 'stay'} counted"
-
-
-def _jobs(number: int) -> str:
-    return "1 job" if number == 1 else f"{number} jobs"
 
 
 def _no_longer(number: int) -> str:

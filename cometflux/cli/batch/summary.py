@@ -200,7 +200,8 @@ class RunSummary:
         if self.is_all_well:
             return f"nothing was left to do: {pictures}"
         saved = self.kinds[OutcomeKind.SUCCEEDED] - self.unsaved
-        jobs = f"{saved} of {count_of(self.kinds.total(), 'job')}{self.whose} {_is(saved)} saved {where}"
+        total = self.kinds.total()
+        jobs = f"{saved} of {count_of(total, 'job')}{self.whose} {_is(1 if total == 1 else saved)} saved {where}"
         others = {
             kind: count for kind in OutcomeKind if (count := self.kinds[kind]) and kind is not OutcomeKind.SUCCEEDED
         }
