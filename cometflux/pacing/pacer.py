@@ -169,7 +169,7 @@ class Pacer:
         if self.mate is not None:
             self.mate.hold(until, now)
 
-    def heed_quota(self, remaining: float, reset: float, now: float) -> None:
+    def apply_quota(self, remaining: float, reset: float, now: float) -> None:
         """Slow down by a response that says how many requests remain, and in how many seconds there are more."""
         now = self._keep_up(now)
         resets = now + _bounded(reset)

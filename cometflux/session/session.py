@@ -133,7 +133,7 @@ class Session:
         self._creates = Pacer(MOST_POSTS, creates_per_minute)
         self._polls = Pacer(MOST_POLLS, polls_per_minute)
         self._creates.mate, self._polls.mate = self._polls, self._creates
-        self._client = client = Client(transport, self._heed_quota)
+        self._client = client = Client(transport, self._apply_quota)
         self._tracker = JobTracker(_open_journal(journal, latch), PurchaseLimit(max_predictions), notifier)
         self._opened = Opened()
         self._saver = Saver(client, retries.policy, retries, embeds=embed)
@@ -350,11 +350,11 @@ class Session:
             self._latch.check()
         return loop
 
-    def _heed_quota(self, request: Request, quota: tuple[float, float]) -> None:
+    def _apply_quota(self, request: Request, quota: tuple[float, float]) -> None:
         """Slow down by what a response says of the requests that remain."""
         if self._runtime.loop is not None:
             pacer = self._creates if request.body is not None else self._polls
-            pacer.heed_quota(*quota, self._runtime.now())
+            pacer.apply_quota(*quota, self._runtime.now())
 
     # ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

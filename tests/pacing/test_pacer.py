@@ -200,7 +200,7 @@ def test_others_that_were_refused_hold_all_but_cut_no_rate():
 def test_where_none_remain_the_reset_is_waited_for():
     pacer = Pacer(100)
     pacer.enter(0.0)
-    pacer.heed_quota(0, 7, 1.0)
+    pacer.apply_quota(0, 7, 1.0)
     assert 8.0 == pacer.opens(1.0)
     assert INF == pacer.rate(9.0), "nothing was refused"
 
@@ -209,25 +209,25 @@ def test_where_fewer_remain_than_are_under_way_the_reset_is_waited_for():
     pacer = Pacer(100)
     fill(pacer, 0.0)
     pacer.leave()
-    pacer.heed_quota(10, 7, 0.0)
+    pacer.apply_quota(10, 7, 0.0)
     assert 0.0 == pacer.opens(0.0)
-    pacer.heed_quota(9, 7, 0.0)
+    pacer.apply_quota(9, 7, 0.0)
     assert 7.0 == pacer.opens(0.0)
     # An answer that was overtaken tells of what was before.
-    pacer.heed_quota(12, 7, 0.0)
+    pacer.apply_quota(12, 7, 0.0)
     assert 7.0 == pacer.opens(0.0)
 
 
 def test_where_plenty_remain_nothing_is_held_back():
     pacer = Pacer(100)
-    pacer.heed_quota(599, 1, 0.0)
+    pacer.apply_quota(599, 1, 0.0)
     assert [0.0] * 500 == leaving(pacer, 0.0, 500)
 
 
 def test_a_reset_is_waited_for_no_longer_than_any_pause():
     pacer = Pacer(100)
     pacer.enter(0.0)
-    pacer.heed_quota(0, 1e9, 0.0)
+    pacer.apply_quota(0, 1e9, 0.0)
     assert LONGEST_PAUSE == pacer.opens(0.0)
 
 
@@ -414,7 +414,7 @@ def test_whatever_the_clock_does_no_wait_is_negative_none_is_endless_and_none_is
             case "hold":
                 pacer.hold(clock + figure, clock)
             case "told":
-                pacer.heed_quota(figure, other, clock)
+                pacer.apply_quota(figure, other, clock)
         assert 0 < pacer.rate(clock)
 
 
