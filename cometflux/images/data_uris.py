@@ -5,10 +5,28 @@ import binascii
 import urllib.parse
 
 from cometflux.errors import InputError
-from cometflux.images.formats import media_type
+from cometflux.images.formats import is_whole, media_type
 
 LARGEST_IMAGE_INPUT = 8 * 1024 * 1024
 """Maximum bytes of an image that is sent with a job."""
+
+CUT = "the image is cut short: its end is missing; copy or download the file again"
+_whole: set[tuple[int, int]] = set()
+"""The images that were whole, by size and hash: many jobs may share one."""
+_MOST_KNOWN = 1024
+
+
+def _is_whole(data: bytes) -> bool:
+    mark = (len(data), hash(data))
+    if mark in _whole:
+        return True
+    if not is_whole(data):
+        return False
+    if len(_whole) >= _MOST_KNOWN:
+        _whole.clear()
+    _whole.add(mark)
+    return True
+
 
 # ── images as texts ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -17,13 +35,15 @@ def check_input(field: str, data: bytes) -> str:
     """Return the media type of an image that will be sent with a job.
 
     Raises:
-        InputError: it is larger than 8 MiB, or not a PNG, JPEG, WebP or GIF.
+        InputError: it is larger than 8 MiB, cut short, or not a PNG, JPEG, WebP or GIF.
     """
     if len(data) > LARGEST_IMAGE_INPUT:
         raise InputError(field, data, "at most 8 MiB are sent with a job; give a URL for a larger image")
     kind = media_type(data)
     if kind is None:
         raise InputError(field, data, "must be a PNG, JPEG, WebP or GIF image")
+    if not _is_whole(data):
+        raise InputError(field, data, CUT)
     return kind
 
 

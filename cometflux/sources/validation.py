@@ -10,8 +10,8 @@ import attrs
 
 from cometflux import flux
 from cometflux.errors import InputError
-from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
-from cometflux.images.formats import media_type
+from cometflux.images.data_uris import CUT, LARGEST_IMAGE_INPUT
+from cometflux.images.formats import is_whole, media_type
 from cometflux.images.reference_files import check_regular
 from cometflux.models.kinds import guess
 from cometflux.models.spelling import is_empty_word, is_spreadsheet_error, tidy, whole
@@ -173,24 +173,26 @@ def check_image_file(field: str, path: Path) -> None:
     """Check that *path* is an image file that can be sent, before anything is paid.
 
     Raises:
-        InputError: it is not a regular file, is too large, or is not a PNG, JPEG, WebP or GIF image.
+        InputError: it is not a regular file, is too large or cut short, or is not a PNG, JPEG, WebP or GIF image.
     """
     try:
         found = path.stat()
         if not stat.S_ISDIR(found.st_mode):
             check_regular(field, str(path), found.st_mode)
         with path.open("rb") as file:
-            head = file.read(16)
+            data = file.read(LARGEST_IMAGE_INPUT + 1)
     except OSError as error:
         raise InputError(field, str(path), f"the file cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise InputError(field, str(path), "this is not a file name") from error
-    if media_type(head) is None:
+    if media_type(data) is None:
         raise InputError(field, str(path), "must be a PNG, JPEG, WebP or GIF image")
     if found.st_size > LARGEST_IMAGE_INPUT:
         raise InputError(
             field, str(path), f"the file has {found.st_size} bytes, and at most 8 MiB are sent; give a URL instead"
         )
+    if not is_whole(data):
+        raise InputError(field, str(path), CUT)
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

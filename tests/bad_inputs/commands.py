@@ -7,7 +7,10 @@ from pathlib import Path
 import attrs
 
 ROW = "prompt\na boat\n"
-PNG = b"\x89PNG\r\n\x1a\n"
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
 
 
 @attrs.frozen
@@ -186,7 +189,7 @@ COMMANDS = [
     image(
         "too large",
         "a.png",
-        "'a.png' was given; the file has 9000008 bytes",
+        "'a.png' was given; the file has 9000069 bytes",
         lambda: Path("a.png").write_bytes(PNG + bytes(9_000_000)),
     ),
     image("a pipe", "a.png", "'a.png' was given; this is a pipe or a device", lambda: os.mkfifo("a.png")),

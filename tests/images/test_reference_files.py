@@ -66,6 +66,17 @@ async def test_files_and_bytes_become_data_uris(tmp_path):
 
 
 @every_kind
+@pytest.mark.parametrize("given", ["a path", "bytes"])
+async def test_an_image_that_is_cut_short_is_refused(kind, given, tmp_path):
+    path = tmp_path / "cat"
+    path.write_bytes(picture(kind)[:-20])
+    image = path if given == "a path" else path.read_bytes()
+    assert "cut short" in str(await refusal_of(job(image=image)))
+    with pytest.raises(InputError, match="cut short"):
+        describe_input({"image": image})
+
+
+@every_kind
 async def test_the_type_comes_from_the_bytes_and_not_from_the_name(kind, tmp_path):
     path = tmp_path / "cat.txt"
     path.write_bytes(picture(kind))

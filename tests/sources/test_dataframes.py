@@ -178,7 +178,12 @@ SUFFIX = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".txt": "text", ".yam
 
 def test_paths_of_images_are_relative_to_the_file_or_to_the_folder_that_is_given(tmp_path):
     image = tmp_path / "b.png"
-    image.write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 64)
+    image.write_bytes(
+        bytes.fromhex(
+            "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+            "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+        )
+    )
     rows = {"prompt": ["a"], "input_image": ["b.png"]}
     assert image == inputs(parquet(tmp_path / "a.parquet", rows), model="kontext-pro")[0]["input_image"]
     assert image == inputs(pa.table(rows), model="kontext-pro", folder=tmp_path)[0]["input_image"]

@@ -8,7 +8,10 @@ from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.text_files import read_text
 from cometflux.sources.rows import Format
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 64
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
 
 
 def plan(text, folder, *, written="csv", model="schnell", inputs=(), count=1, **options):
