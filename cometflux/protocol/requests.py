@@ -38,6 +38,8 @@ class Response:
     """How the body broke off before its end; None if it is complete."""
     fault: str | None = None
     """The class name of the exception that broke it off; None if no exception did."""
+    shown_id: str | None = None
+    """An id that the bytes after a wrong head or length show, and a poll has to confirm; None if there is none."""
 
 
 # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────

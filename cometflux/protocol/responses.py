@@ -166,7 +166,9 @@ def _describe_content(response: Response) -> str:
 
 def _shown_id(response: Response) -> str | None:
     """Return the id that a response shows without saying so plainly: torn, or the target of a redirect."""
-    shown = salvage.load_torn(response.body) or salvage.load_location(response.headers.get("location"))
+    shown = (
+        salvage.load_torn(response.body) or response.shown_id or salvage.load_location(response.headers.get("location"))
+    )
     return shown if shown and _ID.fullmatch(shown) else None
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from cometflux.protocol.compression import decompress
 from cometflux.protocol.decoding import load_created
 
 
@@ -16,6 +17,37 @@ def load_torn(body: bytes) -> str | None:
         if prediction is not None:
             return prediction.id
     return None
+
+
+def load_wire(wire: bytes) -> str | None:
+    """Salvage a prediction's id from the bytes of a response, from its status line on, whose head cannot be read."""
+    body = wire
+    while found := _HEAD.match(body):
+        body = body[found.end() :]
+        if not found[1].startswith(b"1"):
+            break
+    else:
+        return None
+    if _CHUNK.match(body):
+        body = _join_chunks(body)
+    if body[:2] == b"\x1f\x8b":
+        body, _ = decompress(body, "gzip", _LARGEST_WIRE)
+    return load_torn(body)
+
+
+# Up to the first blank line, whatever is in it; with the status.
+_HEAD = re.compile(rb"HTTP/\S+ +(\d+).*?\n\r?\n", re.DOTALL)
+_CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\n]*)?\r?\n")
+_LARGEST_WIRE = 32 * 1024 * 1024
+
+
+def _join_chunks(body: bytes) -> bytes:
+    joined, place = bytearray(), 0
+    while (found := _CHUNK.match(body, place)) and (size := int(found[1], 16)):
+        joined += body[found.end() : found.end() + size]
+        place = found.end() + size
+        place += 2 if body[place : place + 2] == b"\r\n" else 1
+    return bytes(joined)
 
 
 def close_torn(body: bytes) -> Iterator[bytes]:

@@ -7,16 +7,20 @@ connection at that moment, it looks exactly like a billed POST whose response wa
 No object of aiohttp leaves this module, not even as the cause of an error, because their texts show the key.
 """
 
+import asyncio
 import socket
 import ssl as tls
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import attrs
 from yarl import URL
 
 from cometflux.errors import AnswerError, ConfigError, ConnectError, Money, OutputError, UnknownSubmissionError
 from cometflux.images.data_uris import read_data_uri
+from cometflux.protocol import salvage
+from cometflux.protocol.compression import decompress
 from cometflux.protocol.requests import Request, Response
 from cometflux.protocol.responses import is_transient
 from cometflux.transport.addresses import is_loopback, is_public, may_be_public
@@ -30,6 +34,10 @@ LARGEST_RESPONSE = 8 * 1024 * 1024
 """Maximum bytes read of one API response, not counting the echoed input."""
 LARGEST_OUTPUT = 256 * 1024 * 1024
 """Maximum bytes read of one output."""
+_LONGEST_CAUSE = 200
+_LONGEST_HEAD_LINE = 128 * 1024
+"""Maximum bytes of one line in the head of a response. The HTTP library's own limits lose paid ids."""
+_MOST_HEADERS = 4096
 _MOST_HOPS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -91,13 +99,20 @@ class AiohttpTransport:
             cut = await self._run(self._submitter, request, exchange)
         finally:
             tapping.reset(token)
-        if exchange.status is not None:
-            return self._respond(exchange, cut)
-        if not exchange.has_left:
+        response = None if exchange.status is None else self._respond(exchange, cut, request)
+        if response is not None and response.body.rstrip()[-1:] == b"}":
+            return response
+        if response is None and not exchange.has_left:
             raise ConnectError(f"nothing could be sent: {cut}")
+        # What aiohttp refused, or took for the end, may hold a paid id.
+        shown_id = salvage.load_wire(b"".join(exchange.wire))
+        if response is not None:
+            return attrs.evolve(response, shown_id=shown_id)
         evidence = cut or "no response"
         message = f"the submission was sent, and no response came: {evidence}"
-        raise UnknownSubmissionError(message, evidence, fault=exchange.fault)
+        if shown_id is not None:
+            message = f"the submission was sent, and its response cannot be read: {evidence}"
+        raise UnknownSubmissionError(message, evidence, fault=exchange.fault, prediction_id=shown_id)
 
     async def send(self, request: Request) -> Response:
         """Send a request that is not billed, on a pooled connection; see `Transport.send`."""
@@ -106,7 +121,7 @@ class AiohttpTransport:
         exchange = Exchange(self._poll_deadlines)
         cut = await self._run(self._sender, request, exchange)
         if exchange.status is not None:
-            return self._respond(exchange, cut)
+            return self._respond(exchange, cut, request)
         if exchange.is_unconnected:
             raise ConnectError(f"nothing could be sent: {cut}", money=Money.ACCEPTED)
         raise AnswerError(f"no response came: {cut}")
@@ -129,12 +144,16 @@ class AiohttpTransport:
             return self._describe(error, exchange.patience)
         except Exception as error:  # noqa: BLE001 - after any error, only this code knows whether anything was sent
             exchange.fault = type(error).__name__
-            return f"the HTTP library broke ({exchange.fault})"
+            return self._describe_break(error)
 
-    def _respond(self, exchange: Exchange, cut: str | None) -> Response:
+    def _respond(self, exchange: Exchange, cut: str | None, request: Request) -> Response:
         """Return the response without the key, because a proxy's page may show the request's headers."""
         assert exchange.status is not None
-        body, headers = self._secrets.hide_in_body(bytes(exchange.body)), exchange.headers
+        body, headers = bytes(exchange.body), exchange.headers
+        if (coding := headers.get("content-encoding")) is not None:
+            body, broken = decompress(body, coding, LARGEST_RESPONSE + request.echo)
+            cut = cut or broken
+        body = self._secrets.hide_in_body(body)
         shown = "\n".join(headers.values())
         if self._hide(shown) != shown:
             # If a header occurs more than once, the first one counts, as in the original.
@@ -200,21 +219,25 @@ class AiohttpTransport:
                 if response.status != 200:
                     message = f"fetching the output failed with HTTP {response.status}"
                     raise OutputError(message, is_transient(response.status))
-                if response.headers.get("content-encoding", "identity") != "identity":
-                    raise OutputError("the output came compressed, which was not requested")
                 body = bytearray()
                 async for chunk in response.content.iter_any():
                     body += chunk
                     if len(body) > self._largest_output:
                         raise OutputError(f"the output is larger than {self._largest_output} bytes")
-                return bytes(body)
+                if (coding := response.headers.get("content-encoding")) is None:
+                    return bytes(body)
+                # In a thread, because a large output would hold the loop.
+                data, cut = await asyncio.to_thread(decompress, bytes(body), coding, self._largest_output)
+                if cut:
+                    raise OutputError(f"the output cannot be read: {cut}", "missing" in cut)
+                return data
         except OutputError:
             raise
         except (aiohttp.ClientError, OSError) as error:
             fault = self._describe(error, self._times.idle)
             may_pass = not isinstance(getattr(error, "os_error", None), _PrivateAddressError)
         except Exception as error:  # noqa: BLE001 - a URL from outside may be anything
-            fault, may_pass = f"the HTTP library broke ({type(error).__name__})", False
+            fault, may_pass = self._describe_break(error), False
         raise OutputError(f"the output could not be fetched: {fault}", may_pass)
 
     async def aclose(self) -> None:
@@ -247,6 +270,9 @@ class AiohttpTransport:
             headers={"User-Agent": "cometflux", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            max_line_size=_LONGEST_HEAD_LINE,
+            max_field_size=_LONGEST_HEAD_LINE,
+            max_headers=_MOST_HEADERS,
             trust_env=False,
             proxy=self._proxy,
             timeout=aiohttp.ClientTimeout(
@@ -277,6 +303,11 @@ class AiohttpTransport:
 
     def _may_connect(self, address: str) -> bool:
         return is_public(address) or (self._is_local and is_loopback(address))
+
+    def _describe_break(self, error: Exception) -> str:
+        """Name an error that is none of the HTTP library's own, with its cause and without the key."""
+        words = " ".join(self._hide(str(error)).split())[:_LONGEST_CAUSE]
+        return f"the HTTP library broke ({type(error).__name__}{f': {words}' if words else ''})"
 
     def _describe(self, error: BaseException, wait: float) -> str:
         """Describe a fault without quoting the request. *wait* is the timeout, in seconds."""

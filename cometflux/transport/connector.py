@@ -49,6 +49,7 @@ class _Tap(asyncio.Protocol):
         self._is_untouched = True
 
     def data_received(self, data: bytes) -> None:
+        self._exchange.keep(data)
         if self._is_untouched and _is_one_response(data):
             # The usual case: nothing follows the response that could be broken.
             self._inner.data_received(data)

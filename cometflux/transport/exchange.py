@@ -25,6 +25,9 @@ class Exchange(Deadline):
         self.headers: Mapping[str, str] = {}
         self.body = bytearray()
         self.fault: str | None = None
+        self.wire: list[bytes] = []
+        """The response as it came over the connection, up to a limit: aiohttp may refuse its head."""
+        self._room = _MOST_WIRE
         self._content: aiohttp.StreamReader | None = None
         self._is_lost = False
         self._reset: str | None = None
@@ -33,6 +36,12 @@ class Exchange(Deadline):
         """Record that bytes are about to be sent, and start the timeout for the response."""
         self.has_left = True
         self.start()
+
+    def keep(self, data: bytes) -> None:
+        """Keep bytes of the connection, in case that aiohttp throws them away."""
+        if self._room > 0:
+            self.wire.append(data)
+            self._room -= len(data)
 
     def lose(self, error: Exception | None) -> None:
         """Record that the connection is closed."""
@@ -66,6 +75,7 @@ class Exchange(Deadline):
             content.feed_eof()
 
 
+_MOST_WIRE = 8 * 1024 * 1024
 _FRAMES = ("Content-Length", "Transfer-Encoding")
 
 

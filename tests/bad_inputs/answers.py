@@ -120,7 +120,7 @@ BAD_IDS = {
 
 CREATE = [
     # What nobody can read is of unknown fate, and is not sent again.
-    *(unknown(f"not JSON: {name}", body(raw)) for name, raw in NOT_JSON),
+    *(unknown(f"not JSON: {name}", body(raw)) for name, raw in NOT_JSON if raw[:2] != b"\x1f\x8b"),
     *(unknown(f"no object: {name}", body(raw), f"{what}, not an object") for name, raw, what in NO_OBJECT),
     *(unknown(f"no id: {name}", body(value), "without the id of a prediction") for name, value in NO_ID),
     *(
@@ -178,6 +178,7 @@ CREATE = [
     created("half a character in the logs", logs="a\ud800"),
     created("a field called data", data="here"),
     created("a null for every field", model=None, version=None, input=None, urls=None, error=None, metrics=None),
+    Answer("compressed, and no header says so", body(gzip.compress(json.dumps(CREATED).encode()), 201)),
     Answer("see elsewhere, where the prediction is", body(b"", 303, f"Location: /v1/predictions/{ID}")),
     Answer("created, says the Location alone", body(b"", 201, f"Location: https://api.example.com/predictions/{ID}")),
     Answer("a byte order mark", body(b"\xef\xbb\xbf" + json.dumps(CREATED).encode())),

@@ -159,7 +159,7 @@ async def _tear_and_stall(_, writer):
         pytest.param(lambda _: b"SSH-2.0-OpenSSH_9.2\r\n", id="not HTTP"),
         pytest.param(lambda _: b"HTTP/1.1 abc\r\n\r\n", id="a broken status line"),
         pytest.param(lambda _: http(201, b"", "Content-Length: 5"), id="two lengths"),
-        pytest.param(lambda _: http(200, b"{}", "X: " + "y" * 20_000), id="an endless header"),
+        pytest.param(lambda _: http(200, b"{}", "X: " + "y" * 200_000), id="an endless header"),
     ],
 )
 async def test_a_submission_that_left_and_was_not_answered_is_unknown_and_not_repeated(transports, answer):
@@ -298,13 +298,32 @@ async def test_an_answer_is_as_long_as_it_says_and_as_comes(transports, length, 
     assert (body, cut) == (response.body, response.cut)
 
 
-async def test_no_answer_is_decompressed(transports):
+@pytest.mark.parametrize("way", ["submit", "send"])
+async def test_an_answer_that_comes_compressed_is_read(transports, way):
+    body = b'{"id":"abc","status":"starting"}'
+    async with Peer(lambda _: http(201, gzip.compress(body), "Content-Encoding: gzip")) as peer:
+        response = await getattr(transports(peer), way)(POST if way == "submit" else GET)
+    assert (body, None) == (response.body, response.cut)
+    assert "identity" == peer.requests[0]["headers"]["accept-encoding"]
+
+
+@pytest.mark.parametrize("way", ["submit", "send"])
+async def test_a_compressed_bomb_is_cut_at_the_limit_and_shows_its_id(transports, way):
     bomb = gzip.compress(b'{"id":"abc","logs":"' + b" " * 50_000_000 + b'"}')
     async with Peer(lambda _: http(201, bomb, "Content-Encoding: gzip")) as peer:
-        response = await transports(peer).submit(POST)
-    assert bomb == response.body
-    with pytest.raises(UnknownSubmissionError):
+        response = await getattr(transports(peer), way)(POST if way == "submit" else GET)
+    assert LARGEST_RESPONSE == len(response.body)
+    assert f"it is larger than {LARGEST_RESPONSE} bytes" == response.cut
+    with pytest.raises(UnknownSubmissionError) as caught:
         read_created(response, 0)
+    assert "abc" == caught.value.prediction_id
+
+
+async def test_the_key_in_a_compressed_answer_is_shown_no_further(transports):
+    body = gzip.compress(b'{"detail":"bad key ' + KEY.encode() + b'"}')
+    async with Peer(lambda _: http(400, body, "Content-Encoding: gzip")) as peer:
+        response = await transports(peer).submit(POST)
+    assert b'{"detail":"bad key ***"}' == response.body
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -556,11 +575,26 @@ async def test_a_download_may_be_slow_but_not_silent(transports):
             await transports(peer).download(f"{peer.url}/x")
 
 
-async def test_a_compressed_output_is_refused(transports):
-    async with Peer(lambda _: http(200, b"x", "Content-Encoding: gzip")) as peer:
-        with pytest.raises(OutputError, match="compressed"):
-            await transports(peer).download(f"{peer.url}/x")
+async def test_a_compressed_output_is_read_up_to_the_largest(transports):
+    answers = iter([gzip.compress(b"x" * 1000), gzip.compress(b"x" * 1001)])
+    async with Peer(lambda _: http(200, next(answers), "Content-Encoding: gzip")) as peer:
+        transport = transports(peer, largest_output=1000)
+        assert b"x" * 1000 == await transport.download(f"{peer.url}/x")
+        with pytest.raises(OutputError, match="larger than 1000 bytes"):
+            await transport.download(f"{peer.url}/x")
     assert "identity" == peer.requests[0]["headers"]["accept-encoding"]
+
+
+async def test_a_broken_http_library_says_why_and_hides_the_key(transports, monkeypatch):
+    async def broken(*_, **__):
+        raise RuntimeError(f"no room\nfor {KEY}")
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", broken)
+    transport = transports("http://127.0.0.1:9")
+    ways = [(transport.submit, POST), (transport.send, GET), (transport.download, "http://127.0.0.1:9/x")]
+    for verb, value in ways:
+        with pytest.raises(CometfluxError, match=r"the HTTP library broke \(RuntimeError: no room for \*\*\*\)"):
+            await verb(value)
 
 
 @pytest.mark.parametrize("size", [0, 1, 999, 1000])
