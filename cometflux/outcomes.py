@@ -8,8 +8,8 @@ import attrs
 from cometflux.errors import (
     CometfluxError,
     Money,
+    OutputError,
     PredictionCanceledError,
-    PredictionError,
     PredictionExpiredError,
     PredictionFailedError,
 )
@@ -27,7 +27,7 @@ class OutcomeKind(StrEnum):
     CANCELED = "canceled"
     """Stopped at the service. The prediction's status is ``canceled`` or ``aborted``."""
     EXPIRED = "expired"
-    """It succeeded, but its output is gone."""
+    """It succeeded, but its output is gone: the service says so, or it is more than an hour old."""
     DETACHED = "detached"
     """Accepted, but not over when patience ended or the session closed. The id is known."""
     NOT_SENT = "not_sent"
@@ -70,17 +70,26 @@ class Outcome:
         return self.prediction
 
 
-def verdict(prediction: Prediction) -> tuple[OutcomeKind, PredictionError | None]:
+LIFETIME = 3600.0
+"""How long the service keeps outputs, in seconds (Replicate's documentation of data retention)."""
+
+
+def verdict(prediction: Prediction, age: float = 0.0) -> tuple[OutcomeKind, CometfluxError | None]:
     """Return the outcome's kind and error for a prediction that is over.
+
+    *age* is the time since it was accepted, in seconds. A success without output is expired only if the service says
+    so, or if the prediction is old enough.
 
     Raises:
         ValueError: the status is not terminal.
     """
     match prediction.status:
-        case Status.SUCCEEDED if prediction.is_expired:
+        case Status.SUCCEEDED if prediction.output:
+            return OutcomeKind.SUCCEEDED, None
+        case Status.SUCCEEDED if prediction.is_expired or age > LIFETIME:
             return OutcomeKind.EXPIRED, PredictionExpiredError(prediction)
         case Status.SUCCEEDED:
-            return OutcomeKind.SUCCEEDED, None
+            return OutcomeKind.SUCCEEDED, OutputError("the service returned no output", prediction_id=prediction.id)
         case Status.FAILED:
             return OutcomeKind.FAILED, PredictionFailedError(prediction)
         case Status.CANCELED | Status.ABORTED:

@@ -17,7 +17,7 @@ class Status(StrEnum):
     STARTING = "starting"
     """Accepted; the model is starting up."""
     PROCESSING = "processing"
-    """Running. The output may already be complete, but the run is not over."""
+    """Running. If the output is complete nevertheless, the prediction is over."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
@@ -25,7 +25,7 @@ class Status(StrEnum):
     ABORTED = "aborted"
     """Stopped before it started; Replicate does not bill it."""
     UNRECOGNIZED = "unrecognized"
-    """A word that this version does not know. It counts as not over."""
+    """A word that this version does not know, or none. It counts as not over, unless there is an output or an error."""
 
     @property
     def is_terminal(self) -> bool:
@@ -72,5 +72,5 @@ class Prediction:
 
     @property
     def is_expired(self) -> bool:
-        """Whether it succeeded but its output is gone."""
-        return self.status is Status.SUCCEEDED and not self.output
+        """Whether it succeeded, and the service has removed its output."""
+        return self.status is Status.SUCCEEDED and not self.output and self.data_removed is True

@@ -31,9 +31,10 @@ def test_a_status_reads_as_the_service_writes_it():
 
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("output", [(), ("https://example.com/a.png",)], ids=["no output", "output"])
-def test_only_a_success_without_output_is_expired(status, output):
-    prediction = Prediction(id="p1", status=status, output=output)
-    assert (status is Status.SUCCEEDED and not output) is prediction.is_expired
+@pytest.mark.parametrize("data_removed", [None, False, True])
+def test_only_a_success_whose_output_is_removed_is_expired(status, output, data_removed):
+    prediction = Prediction(id="p1", status=status, output=output, data_removed=data_removed)
+    assert (status is Status.SUCCEEDED and not output and data_removed is True) is prediction.is_expired
 
 
 def test_an_id_and_a_status_are_enough():

@@ -15,9 +15,12 @@ from cometflux.engine.runtime import Runtime
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import AnswerError, CometfluxError, PatienceError, RateLimitError
 from cometflux.pacing import retry
+from cometflux.pacing.circuit_breaker import PollRefusals
 from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, retrying
 from cometflux.plain_text import log as _log
+from cometflux.polling import completion
+from cometflux.polling.completion import Unsettled
 from cometflux.polling.policy import PollPolicy
 from cometflux.polling.schedule import PendingPoll, Schedule
 from cometflux.predictions import Prediction
@@ -27,6 +30,8 @@ from cometflux.transport.deadlines import Deadline, Deadlines
 
 MOST_POLLS = 200
 """Polls in flight at most. With submissions and downloads this makes 316 sockets; the usual limit is 1024."""
+LAST_POLL = 1.0
+"""How long the last poll may take, which is made when patience ends, in seconds."""
 LONGEST_POLL = 600.0
 """How long one poll may take with its retry, in seconds, whatever the transport does."""
 
@@ -39,6 +44,9 @@ class PollListener(Protocol):
 
     def lose(self, tracked: TrackedJob, error: CometfluxError) -> None:
         """End a job whose patience is over."""
+
+    def distrust(self, error: CometfluxError) -> None:
+        """Submit nothing more, because every poll was refused for a while; *error* is the last refusal."""
 
 
 class Poller:
@@ -71,15 +79,25 @@ class Poller:
         self._notifier = notifier
         self._listener: PollListener | None = None
         self._deadlines = Deadlines(LONGEST_POLL)
+        self._refusals = PollRefusals()
         self._line: deque[PendingPoll] = deque()
         self._patience: list[tuple[float, int, PendingPoll]] = []
         self._number = itertools.count()
         self._wake = asyncio.Event()
         self._wakes_at = math.inf
 
-    def add(self, tracked: TrackedJob, *, age: float | None = None) -> None:
-        """Begin to poll an accepted job: at once if its *age* in seconds is given, since it may long be over."""
-        self._schedule.add(tracked, self._runtime.now(), tracked.patience, model=tracked.job.model, age=age)
+    def add(self, tracked: TrackedJob, *, age: float | None = None, is_near_end: bool = False) -> None:
+        """Begin to poll an accepted job: at once if its *age* in seconds is given, since it may long be over.
+
+        *is_near_end* says that ``tracked.prediction`` shows an end that a poll is to confirm, at once, too.
+        """
+        now = self._runtime.now()
+        age = 0.0 if is_near_end and age is None else age
+        poll = self._schedule.add(tracked, now, tracked.patience, model=tracked.job.model, age=age)
+        if is_near_end:
+            assert tracked.prediction is not None
+            seen = completion.read_end(tracked.prediction, now)
+            poll.unsettled = seen if isinstance(seen, Unsettled) else Unsettled(now)
         self._look()
 
     async def watch(self, listener: PollListener) -> None:
@@ -111,9 +129,10 @@ class Poller:
             self._wake.set()
 
     def _attend(self, poll: PendingPoll, now: float) -> None:
-        if now >= poll.ends:
+        is_held = self._line or self._pacer.opens(now) > now
+        if is_held and now >= poll.ends:
             self._detach(poll)
-        elif self._line or self._pacer.opens(now) > now:
+        elif is_held:
             # Not a task for each: a pause may be long, and the pending ones many.
             poll.is_waiting = True
             self._line.append(poll)
@@ -154,20 +173,45 @@ class Poller:
         finally:
             now = self._runtime.now()
             self._give_back(sent, now, prediction, tracked.last_error)
+        end = prediction and self._read_end(poll, prediction, now)
         if self._notifier.is_on:
-            self._notifier.polled(tracked, prediction.status if prediction else None, time.monotonic() - began)
-        if prediction is None:
-            self._schedule.fail(poll, now)
-        elif prediction.status.is_terminal:
+            last = end if isinstance(end, Prediction) else prediction
+            self._notifier.polled(tracked, last.status if last else None, time.monotonic() - began)
+        if isinstance(end, Prediction):
             self._schedule.end(poll, now)
             assert self._listener is not None
-            self._listener.conclude(tracked, prediction)
+            self._listener.conclude(tracked, end)
         else:
-            tracked.prediction = prediction
-            self._schedule.reschedule(poll, asked, now, self._pacer.rate(now))
+            self._plan_next(poll, prediction, end, asked, now)
         self._look()
 
+    def _read_end(self, poll: PendingPoll, prediction: Prediction, now: float) -> Prediction | Unsettled | None:
+        wanted = completion.count_wanted(poll.subject.job.input)
+        return completion.read_end(prediction, now, wanted=wanted, usual=poll.timetable.usual, before=poll.unsettled)
+
+    def _plan_next(
+        self, poll: PendingPoll, prediction: Prediction | None, unsettled: Unsettled | None, asked: float, now: float
+    ) -> None:
+        """Plan the next poll of a prediction that is not over. *prediction* is None if the poll failed."""
+        if prediction is not None:
+            poll.subject.prediction = prediction
+            poll.unsettled = unsettled
+        if now >= poll.ends:
+            self._detach(poll)
+        elif prediction is None:
+            self._schedule.fail(poll, now)
+        elif unsettled is not None:
+            self._schedule.repeat(poll, now, unsettled.gap)
+        else:
+            self._schedule.reschedule(poll, asked, now, self._pacer.rate(now))
+
     def _give_back(self, sent: float, now: float, prediction: Prediction | None, error: CometfluxError | None) -> None:
+        if prediction is not None:
+            self._refusals.clear()
+        elif self._refusals.add(now, error):
+            assert self._listener is not None
+            assert error is not None
+            self._listener.distrust(error)
         if isinstance(error, RateLimitError):
             self._notifier.throttled(self._pacer.report(sent, now, "refused", error.retry_after))
         else:
@@ -189,7 +233,8 @@ class Poller:
                 with Deadline(self._deadlines) as deadline:
                     deadline.start()
                     return await get
-            async with asyncio.timeout_at(poll.ends):
+            # The last poll is made when patience ends.
+            async with asyncio.timeout_at(poll.ends if now < poll.ends else now + LAST_POLL):
                 return await get
         except TimeoutError:
             return None  # if patience is over, the loop will see it
@@ -213,8 +258,14 @@ class Poller:
     def _detach(self, poll: PendingPoll) -> None:
         tracked: TrackedJob = poll.subject
         self._schedule.drop(poll)
-        trouble = f"; the last question failed: {tracked.last_error.message}" if tracked.last_error else ""
+        if not self._schedule.pending:
+            self._refusals.clear()
         assert self._listener is not None
+        if poll.unsettled is not None:
+            assert tracked.prediction is not None
+            self._listener.conclude(tracked, completion.end_of(tracked.prediction))
+            return
+        trouble = f"; the last question failed: {tracked.last_error.message}" if tracked.last_error else ""
         self._listener.lose(tracked, PatienceError(f"the prediction was not over when patience ended{trouble}"))
 
 

@@ -29,6 +29,7 @@ from cometflux.journal.record import JobRecord
 from cometflux.journal.states import NextStep, State
 from cometflux.outcomes import OutcomeKind, kind_of_loss, verdict
 from cometflux.plain_text import log as _log
+from cometflux.polling import completion
 from cometflux.predictions import Prediction
 from cometflux.provenance import sidecar
 from cometflux.storage import file_names
@@ -171,10 +172,10 @@ class JobRunner:
 
     def _follow(self, tracked: TrackedJob, prediction: Prediction) -> None:
         self._tracker.pend(tracked, prediction)
-        if prediction.status.is_terminal:
+        if completion.is_settled(prediction):
             self.conclude(tracked, prediction)
         else:
-            self._poller.add(tracked)
+            self._poller.add(tracked, is_near_end=not completion.runs(prediction))
 
     # ── known from an earlier run ────────────────────────────────────────────────────────────────────────────────────
 
@@ -270,7 +271,8 @@ class JobRunner:
 
     def conclude(self, tracked: TrackedJob, prediction: Prediction) -> None:
         """Take the service's last word."""
-        kind, error = verdict(prediction)
+        answered = tracked.record.answered
+        kind, error = verdict(prediction, 0.0 if answered is None else time.time() - answered)
         if error is not None and self._may_retry(tracked, error):
             self._tracker.retry(tracked, prediction, error)
             self.launch(tracked)
@@ -305,6 +307,10 @@ class JobRunner:
         finally:
             if not tracked.is_over:
                 self.end(tracked, OutcomeKind.SUCCEEDED, error, files)
+
+    def distrust(self, error: CometfluxError) -> None:
+        """Submit nothing more, because the service refuses every poll."""
+        self._latch.stop(error)
 
     def lose(self, tracked: TrackedJob, error: CometfluxError) -> None:
         """End a job without the service's last word."""

@@ -1,4 +1,6 @@
-"""Stops submitting after several unknown submissions in a short time."""
+"""Stop submitting after several unknown submissions in a short time, or after a minute of refused polls."""
+
+from cometflux.errors import CometfluxError, RejectedError
 
 
 class CircuitBreaker:
@@ -28,3 +30,26 @@ class CircuitBreaker:
         while last + 1 in self._unknowns:
             last += 1
         return last - first + 1 >= self._most
+
+
+class PollRefusals:
+    """Trips when every poll of every prediction was refused for a minute: what is submitted then cannot be fetched."""
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self._seconds = seconds
+        self._since: float | None = None
+
+    def clear(self) -> None:
+        """Begin anew: a poll was answered, or nothing is polled any more."""
+        self._since = None
+
+    def add(self, now: float, error: CometfluxError | None) -> bool:
+        """Note why a poll failed; return whether polls have been refused for long enough.
+
+        A 404 may be a delay after a create, and any failure but a refusal says nothing about the next poll.
+        """
+        if not isinstance(error, RejectedError) or error.status not in (401, 403, 404):
+            self._since = None
+            return False
+        self._since = now if self._since is None else self._since
+        return now - self._since >= self._seconds

@@ -52,6 +52,11 @@ class Hazard:
         """Return the share of predictions that are not over at *age*."""
         return math.exp(-_read(_ROOTS, self._risks, math.sqrt(age)))
 
+    @property
+    def median(self) -> float:
+        """The age at which half of all predictions are over; the end of the grid if fewer ever are."""
+        return _read(self._risks, _ROOTS, math.log(2)) ** 2
+
     def after(self, age: float, gap: float) -> float:
         """Return the age at which the root of the hazard, integrated since *age*, reaches *gap*; inf if it never does.
 

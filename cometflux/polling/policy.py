@@ -33,6 +33,8 @@ class PollPolicy:
     patience: float = attrs.field(default=1800.0, validator=_seconds)
     """Seconds from acceptance until a prediction is detached with its id. Replicate itself ends runs after 1800.
 
+    One last poll is made then, which may take a second. Outputs that are there are taken.
+
     If an earlier run submitted the prediction, the time begins when this run resumes it.
     """
 

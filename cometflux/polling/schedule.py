@@ -8,6 +8,7 @@ import heapq
 import math
 from typing import Any
 
+from cometflux.polling.completion import Unsettled
 from cometflux.polling.policy import LONGEST_INTERVAL, PollPolicy
 from cometflux.polling.timetable import UNLEARNED, ModelTimetable
 
@@ -19,7 +20,10 @@ class PendingPoll:
     """One pending prediction, as the schedule sees it."""
 
     # Slots, because thousands may be pending.
-    __slots__ = ("began", "ends", "failures", "is_planned", "is_waiting", "ran", "rate", "subject", "timetable")
+    __slots__ = (
+        *("began", "ends", "failures", "is_planned", "is_waiting", "ran", "rate", "subject", "timetable"),
+        "unsettled",
+    )
 
     def __init__(self, subject: Any, timetable: ModelTimetable, began: float, ends: float) -> None:
         self.subject = subject
@@ -39,6 +43,8 @@ class PendingPoll:
         """Polls per second that it needs by itself."""
         self.is_waiting = False
         """Whether it is due and waits for its turn."""
+        self.unsettled: Unsettled | None = None
+        """Why its last response may be the end; None if it runs."""
 
 
 class Schedule:
@@ -109,6 +115,13 @@ class Schedule:
         self._set_rate(poll, gap)
         self.put(poll, now + gap)
 
+    def repeat(self, poll: PendingPoll, now: float, gap: float) -> None:
+        """Plan the next poll after a response that may be the last, in *gap* seconds if the policy allows it."""
+        poll.failures = 0
+        gap = self._policy.clamp(gap)
+        self._set_rate(poll, gap)
+        self.put(poll, now + gap)
+
     def end(self, poll: PendingPoll, now: float) -> None:
         """Remove a prediction that is over, and learn from it."""
         self.drop(poll)
@@ -155,6 +168,11 @@ class Schedule:
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])
         return due
+
+    @property
+    def pending(self) -> int:
+        """How many predictions are polled."""
+        return self._pending
 
     @property
     def next_due(self) -> float | None:

@@ -55,6 +55,8 @@ class ModelTimetable:
         self._count = 0
         self._timetable: Timetable | None = None
         self.observed = CompletionTimes()
+        self.usual = math.inf
+        """How long half of the model's predictions take at most, in seconds; inf until enough is known."""
         self._enough = _ENOUGH
 
     def first(self) -> float:
@@ -91,5 +93,7 @@ class ModelTimetable:
         if ends < self._enough or self._policy.is_fixed:
             return False
         self._enough = min(math.ceil(ends * _GROWTH), ends + _MOST_NEW)
-        self._timetable = Timetable.of(self.observed.estimate(), self._policy, self._policy.polls)
+        hazard = self.observed.estimate()
+        self.usual = hazard.median
+        self._timetable = Timetable.of(hazard, self._policy, self._policy.polls)
         return True

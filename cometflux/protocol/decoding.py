@@ -18,6 +18,7 @@ import attrs
 from cometflux.errors import AnswerError
 from cometflux.images import summaries
 from cometflux.predictions import Prediction, Status
+from cometflux.protocol import outputs
 from cometflux.protocol.converter import expect, wire_converter
 from cometflux.protocol.encoding import dump_canonical
 
@@ -113,12 +114,14 @@ def load_prediction(
     Raises:
         AnswerError: the response cannot be read, or is about another prediction.
     """
-    parts = _unwrap(load_json(body))
+    parts = _unwrap(_named_by_task(load_json(body)))
     if parts.ids and not {prediction_id, other_id} & {*parts.ids}:
         raise AnswerError(f"the response is about prediction {parts.ids[0][:80]!r}", prediction_id=prediction_id)
-    if parts.status is None:
+    prediction = _build(parts, prediction_id, parts.status or Status.UNRECOGNIZED, known_input)
+    # An error without status and id may be the gateway's own, about the request.
+    if parts.status is None and not (prediction.output or (prediction.error and parts.ids)):
         raise AnswerError("the response has no status", prediction_id=prediction_id)
-    return _build(parts, prediction_id, parts.status, known_input)
+    return prediction
 
 
 def load_created(body: bytes, known_input: Mapping[str, Any] | None = None) -> Prediction | None:
@@ -133,11 +136,34 @@ def load_created(body: bytes, known_input: Mapping[str, Any] | None = None) -> P
     if not parts.ids:
         return None
     # If there is a task id, the gateway knows the prediction by the task id.
-    prediction_id = parts.ids[-1]
+    return _build(parts, parts.ids[-1], parts.status or Status.UNRECOGNIZED, known_input)
+
+
+def find_id(body: bytes) -> str | None:
+    """Find an id in a response to a submission whose shape is not known: as ``data``, as ``task_id``, or in a list.
+
+    Returns None if there is none. The id proves nothing until a poll confirms it.
+    """
     try:
-        return _build(parts, prediction_id, parts.status or Status.UNRECOGNIZED, known_input)
+        return _find_id(load_json(body))
     except AnswerError:
-        return Prediction(id=prediction_id, status=Status.UNRECOGNIZED)
+        return None
+
+
+def _find_id(value: Any) -> str | None:
+    # As deep as any gateway puts it. The echoed input is never looked into.
+    for _ in range(4):
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, str):
+            return value or None
+        if not isinstance(value, dict):
+            return None
+        for name in ("id", "task_id"):
+            if isinstance(value.get(name), str) and value[name]:
+                return str(value[name])
+        value = next((value[name] for name in ("data", "prediction", "task") if name in value), None)
+    return None
 
 
 class _Parts(NamedTuple):
@@ -158,16 +184,37 @@ def _unwrap(data: Any) -> _Parts:
     if "data" not in task and "task_id" not in task and "progress" not in task:
         return _parts(task, {})
     inner = task.get("data")
-    return _parts(inner if isinstance(inner, dict) else {}, {k: v for k, v in task.items() if k != "data"})
+    if not isinstance(inner, dict) or ("url" in inner and _OWN.isdisjoint(inner)):
+        inner = {"output": inner}
+    return _parts(inner, {k: v for k, v in task.items() if k != "data"})
+
+
+_OWN = frozenset({"id", "status", "output"})
+"""Fields of a prediction. An object without them that has a URL is an output."""
+
+
+def _named_by_task(data: Any) -> Any:
+    """Bring an envelope that is not in another one into the usual form."""
+    is_bare = isinstance(data, dict) and isinstance(data.get("task_id"), str) and not isinstance(data.get("id"), str)
+    return {"data": {"data": None, **data}} if is_bare else data
 
 
 def _parts(flat: Mapping[str, Any], envelope: Mapping[str, Any]) -> _Parts:
     # The envelope's own id is an integer, the row number of a table; it is not a prediction's id.
     candidates = (flat.get("id"), envelope.get("task_id")) if envelope else (flat.get("id"),)
     ids = tuple([c for c in candidates if isinstance(c, str) and c])
-    word = flat.get("status") or envelope.get("status")
-    status = _STATUSES.get(word.lower(), Status.UNRECOGNIZED) if isinstance(word, str) else None
+    status = _read_status(flat.get("status"))
+    if envelope and not (status is not None and status.is_terminal):
+        # The gateway may keep an inner response that was old when the prediction ended.
+        outer = _read_status(envelope.get("status"))
+        status = outer if status is None or (outer is not None and outer.is_terminal) else status
     return _Parts(flat, envelope, ids, status)
+
+
+def _read_status(word: Any) -> Status | None:
+    if not isinstance(word, str) or not (word := word.strip().lower()):
+        return None
+    return _STATUSES.get(word, Status.UNRECOGNIZED)
 
 
 def _build(
@@ -196,6 +243,8 @@ def _build(
     if parts.envelope:
         extra["envelope"] = parts.envelope
     output = _load_output(parts)
+    if not output and parts.flat.get("output"):
+        extra["output"] = parts.flat["output"]
     error = _load_error(parts, status)
     return Prediction(id=prediction_id, status=status, output=output, error=error, extra=extra, **known)
 
@@ -205,27 +254,22 @@ def _with_names_once(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load_output(parts: _Parts) -> tuple[str, ...]:
-    # Nine of the models return a string, two return a list; the gateway's envelope may hold the URL itself.
-    output = parts.flat.get("output")
-    if output is None:
-        output = parts.envelope.get("result_url")
-    if output is None and parts.status is Status.SUCCEEDED:
-        # Old rows of the gateway have the result's URL here.
-        reason = parts.envelope.get("fail_reason")
-        output = reason if isinstance(reason, str) and reason.startswith(("https://", "http://", "data:")) else None
-    if output is None or output == "":
-        return ()
-    if isinstance(output, str):
-        return (output,)
-    if isinstance(output, list) and all(isinstance(part, str) for part in output):
-        return tuple(output)
-    if parts.status is not Status.SUCCEEDED:
-        return ()
-    raise AnswerError("the output is neither a string nor a list of strings")
+    is_final = parts.status is Status.SUCCEEDED
+    found = outputs.read_output(parts.flat.get("output"), is_final=is_final)
+    if found or not (parts.envelope or is_final):
+        return found
+    envelope = parts.envelope
+    found = outputs.read_output(envelope.get("output"), is_final=is_final) or outputs.find_urls(
+        envelope.get("result_url")
+    )
+    if found or not is_final:
+        return found
+    # Gateways of the same make put the URL into data; on success, old rows of the gateway have it in fail_reason.
+    return outputs.find_urls(parts.flat.get("data")) or outputs.find_urls(envelope.get("fail_reason"))
 
 
 def _load_error(parts: _Parts, status: Status) -> str | None:
-    error = parts.flat.get("error")
+    error = parts.flat.get("error") or (parts.envelope and parts.envelope.get("error"))
     # On success, old rows of the gateway have the result's URL in fail_reason.
     if not error and status is Status.FAILED:
         error = parts.envelope.get("fail_reason")

@@ -120,8 +120,9 @@ def _refusal(response: Response, now: float) -> CometfluxError:
     """Return the error for a response to a submission that has no id: rejected, or unknown."""
     fault = _read_fault(response.body)
     error: CometfluxError
-    shown_id = _shown_id(response)
-    if shown_id is None and is_refusal(response.status, _shape(response, fault), fault.code):
+    says_no = is_refusal(response.status, _shape(response, fault), fault.code)
+    shown_id = _shown_id(response, is_any_shape=not says_no)
+    if says_no and shown_id is None:
         error = _rejection(response, fault, now, ModelNotFoundError)
     else:
         content = response.cut or _describe_content(response)
@@ -164,10 +165,15 @@ def _describe_content(response: Response) -> str:
     return f"{decoding.kind_of(data)}, not an object"
 
 
-def _shown_id(response: Response) -> str | None:
-    """Return the id that a response shows without saying so plainly: torn, or the target of a redirect."""
+def _shown_id(response: Response, *, is_any_shape: bool) -> str | None:
+    """Return the id that a response shows without saying so plainly: torn, or the target of a redirect.
+
+    In a refusal, only an id in the usual place counts.
+    """
     shown = (
-        salvage.load_torn(response.body) or response.shown_id or salvage.load_location(response.headers.get("location"))
+        salvage.load_torn(response.body, is_any_shape=is_any_shape)
+        or response.shown_id
+        or salvage.load_location(response.headers.get("location"))
     )
     return shown if shown and _ID.fullmatch(shown) else None
 

@@ -4,18 +4,21 @@ import re
 from collections.abc import Iterator
 
 from cometflux.protocol.compression import decompress
-from cometflux.protocol.decoding import load_created
+from cometflux.protocol.decoding import find_id, load_created
 
 
-def load_torn(body: bytes) -> str | None:
+def load_torn(body: bytes, *, is_any_shape: bool = False) -> str | None:
     """Salvage a prediction's id from a response that broke off or is otherwise not JSON.
 
-    Returns None unless the whole id is there. A text in the echoed input is never taken for the id.
+    Returns None unless the whole id is there. A text in the echoed input is never taken for the id. *is_any_shape* says
+    that the id also counts where only some gateways have it; see `find_id`.
     """
     for text in close_torn(body):
         prediction = load_created(text)
         if prediction is not None:
             return prediction.id
+        if is_any_shape and (found := find_id(text)) is not None:
+            return found
     return None
 
 

@@ -63,7 +63,8 @@ def open_session(
         embed: whether each saved image holds its record itself; needs the extra ``images``.
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` with your certificates; None for the usual ones.
-        largest_output: maximum size of one output, in bytes; a larger one is not saved.
+        largest_output: maximum size of one output, in bytes; a larger one is not saved. Outputs that come as data URIs
+            in a response have to fit in it together.
 
     Raises:
         ConfigError: there is no key, a setting is unusable, or *embed* lacks its extra.

@@ -15,6 +15,7 @@ _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _STATUSES = {
     "failed": "failed",
     "failed-transient": "failed",
+    "error-only": "failed",
     "canceled": "canceled",
     "aborted": "aborted",
 }

@@ -193,6 +193,14 @@ async def _strip_id(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> we
     return _raw(body, ordinary)
 
 
+async def _id_in_data(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
+    return _raw(dump({"code": "success", "message": "", "data": json.loads(ordinary.body).get("id")}), ordinary)
+
+
+async def _id_in_task(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
+    return _raw(dump({"task_id": json.loads(ordinary.body).get("id")}), ordinary)
+
+
 async def _mistake(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
     found = json.loads(ordinary.body)
     mine = found["data"]["task_id"] if "data" in found else found["id"]
@@ -233,6 +241,8 @@ _SPECIAL: Mapping[str, Callable[[web.Request, Ordinary, asyncio.Event], Awaitabl
     "garbage": _garble,
     "list": _list,
     "no-id": _strip_id,
+    "id-in-data": _id_in_data,
+    "id-in-task": _id_in_task,
     "wrong-id": _mistake,
     "redirect": _redirect,
     "truncated-output": _halve,

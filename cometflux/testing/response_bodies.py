@@ -43,6 +43,10 @@ def describe(run: FakePrediction, now: float, outputs: Sequence[str]) -> dict[st
         body["metrics"] = _metrics(run, len(outputs))
     if run.polls <= _ODD_RESPONSES:
         body = _ODDITIES.get(run.fault or "", dict)(body)
+    if status in TERMINAL:
+        body = _ENDS.get(run.fault or "", dict)(body)
+    if run.fault == "no-status":
+        del body["status"]
     return {**body, "urls": _urls(run.id)}
 
 
@@ -90,9 +94,13 @@ def wrap(run: FakePrediction, now: float, flat: dict[str, Any], epoch: float) ->
             "finish_time": seconds[2] if "completed_at" in flat else 0,
             "progress": progress,
             # A prediction that the gateway has not passed on yet has no inner body.
-            "data": None if outer in ("NOT_START", "SUBMITTED") else flat,
+            "data": None if outer in ("NOT_START", "SUBMITTED") else _inner(run, flat),
         },
     }
+
+
+def _inner(run: FakePrediction, flat: dict[str, Any]) -> dict[str, Any]:
+    return {**flat, "status": "processing", "output": None, "error": None} if run.fault == "stale-inner" else flat
 
 
 def problem(status: int, detail: str, title: str | None = None, **more: Any) -> dict[str, Any]:
@@ -126,6 +134,25 @@ def _hide_end(body: dict[str, Any]) -> dict[str, Any]:
 
 
 _ODDITIES = {"odd-status": _hide_status, "early-output": _hide_end}
+
+
+def _keep_running(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "status": "processing"}
+
+
+def _nest(body: dict[str, Any]) -> dict[str, Any]:
+    output = body["output"]
+    urls = output if isinstance(output, list) else [output]
+    return {**body, "output": [None, [{"url": url} for url in urls]]}
+
+
+# Unlike the oddities, these are in every response after the end.
+_ENDS = {
+    "endless": _keep_running,
+    "error-only": _keep_running,
+    "no-output": lambda body: {**body, "output": None},
+    "nested-output": _nest,
+}
 
 
 def _output(run: FakePrediction, outputs: Sequence[str]) -> list[str] | str | None:

@@ -119,7 +119,7 @@ class Routes:
         now = self._state.now()
         fault = self._state.faults.take(faults.GET, faults.prompt_of(run.input))
         body = response_bodies.describe(run, now, await self._outputs(run, now))
-        if self._state.settings.wrapped or run.fault == "wrapped":
+        if self._state.settings.wrapped or run.fault in ("wrapped", "stale-inner"):
             body = response_bodies.wrap(run, now, body, self._state.epoch)
         if fault is not None:
             ordinary = Ordinary(status=200, body=dump(body))
@@ -165,7 +165,8 @@ class Routes:
 
 
 def _file(run: FakePrediction, number: int) -> str:
-    return f"out-{number}.{run.frame.format}"
+    blank = " " if run.fault == "blank-in-url" else ""
+    return f"out-{number}{blank}.{run.frame.format}"
 
 
 def _kind(run: FakePrediction) -> str:

@@ -1,7 +1,23 @@
-"""Decide from the text of an address whether it is on the public internet or on this machine."""
+"""Decide from the text of an address whether it is on the public internet or on this machine; escape URLs."""
 
 import ipaddress
 import re
+from urllib.parse import quote
+
+
+def escape_url(url: str) -> str:
+    """Escape the characters after the host that a URL may not have, such as a blank. Escapes stay as they are.
+
+    Everything else is kept, because a presigned URL must not be rewritten.
+    """
+    start, rest = url[: (end := _HOST.match(url).end())], url[end:]  # type: ignore[union-attr]  # it matches any text
+    if not _UNSAFE.search(rest):
+        return url
+    return start + _UNSAFE.sub(lambda found: quote(found[0], safe="", errors="replace"), rest)
+
+
+_HOST = re.compile(r"(?:[^/?#]*//)?[^/?#]*")
+_UNSAFE = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]")
 
 
 def is_public(address: str) -> bool:

@@ -23,7 +23,7 @@ from cometflux.protocol import salvage
 from cometflux.protocol.compression import decompress
 from cometflux.protocol.requests import Request, Response
 from cometflux.protocol.responses import is_transient
-from cometflux.transport.addresses import is_loopback, is_public, may_be_public
+from cometflux.transport.addresses import escape_url, is_loopback, is_public, may_be_public
 from cometflux.transport.connector import TappedConnector, body_of, tapping
 from cometflux.transport.deadlines import Deadlines
 from cometflux.transport.exchange import Exchange
@@ -31,7 +31,7 @@ from cometflux.transport.redaction import Secrets
 from cometflux.transport.timeouts import Timeouts
 
 LARGEST_RESPONSE = 8 * 1024 * 1024
-"""Maximum bytes read of one API response, not counting the echoed input."""
+"""Maximum bytes read of one API response, not counting the echoed input and outputs that are data URIs."""
 LARGEST_OUTPUT = 256 * 1024 * 1024
 """Maximum bytes read of one output."""
 _LONGEST_CAUSE = 200
@@ -51,7 +51,7 @@ class AiohttpTransport:
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` with your certificates; None for the default ones.
         times: the timeouts of an exchange; None for the defaults.
-        largest_output: maximum bytes read of one output.
+        largest_output: maximum bytes read of one output, and of the outputs that one API response has as data URIs.
 
     Raises:
         ConfigError: *ssl* is not an ``ssl.SSLContext``.
@@ -137,7 +137,9 @@ class AiohttpTransport:
                 async with http.request(
                     request.method, url, data=body, headers=self._headers, allow_redirects=False
                 ) as response:
-                    return await exchange.read(response, LARGEST_RESPONSE + request.echo)
+                    # base64 makes four bytes of three.
+                    data_uris = self._largest_output // 3 * 4 + 4
+                    return await exchange.read(response, LARGEST_RESPONSE + request.echo, data_uris)
         except (aiohttp.ClientError, OSError) as error:
             exchange.fault = type(error).__name__
             exchange.is_unconnected = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
@@ -194,8 +196,8 @@ class AiohttpTransport:
         """
         shown = self._hide(url)[:100]
         try:
-            # Unchanged: a presigned URL must not be rewritten. Parsed once, so that the checked URL is the one fetched.
-            target = URL(url, encoded=True)
+            # Parsed once, so that the checked URL is the one fetched.
+            target = URL(escape_url(url), encoded=True)
             host = (target.raw_host or "").lower()
         except ValueError as error:
             raise OutputError(f"the output is at {shown!r}, which is not a URL") from error

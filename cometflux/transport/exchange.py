@@ -49,14 +49,19 @@ class Exchange(Deadline):
         self._reset = type(error).__name__ if error else None
         self._end()
 
-    async def read(self, response: aiohttp.ClientResponse, max_bytes: int) -> str | None:
-        """Read the response; return how it broke off, None if it is complete."""
+    async def read(self, response: aiohttp.ClientResponse, max_bytes: int, data_uris: int = 0) -> str | None:
+        """Read the response; return how it broke off, None if it is complete.
+
+        A response that has a data URI may be larger than *max_bytes* by *data_uris* bytes.
+        """
         self.status, self.headers, self._content = response.status, response.headers, response.content
         self._end()
         try:
             # read() would discard the part of a torn body that did come.
             while not response.content.at_eof():
                 self.body += await response.content.readany()
+                if len(self.body) > max_bytes and data_uris and b'"data:' in self.body:
+                    max_bytes, data_uris = max_bytes + data_uris, 0
                 if len(self.body) > max_bytes:
                     return f"it is larger than {max_bytes} bytes"
         except BaseException:

@@ -84,9 +84,8 @@ NO_OBJECT = [
     ("null", b"null", "null"),
     ("true", b"true", "a boolean"),
     ("a number", b"42", "a number"),
-    ("a text", b'"abc123"', "a string"),
+    ("a text", b'"not an id"', "a string"),
     ("an empty list", b"[]", "a list"),
-    ("the prediction in a list", json.dumps([CREATED]).encode(), "a list"),
 ]
 NO_ID = [
     ("an empty object", {}),
@@ -97,10 +96,11 @@ NO_ID = [
     ("a list as id", {**CREATED, "id": [ID]}),
     ("an object as id", {**CREATED, "id": {"id": ID}}),
     ("the id in capitals", {"ID": ID, "status": "starting"}),
-    ("the id one level too deep", {"prediction": CREATED}),
+    ("the id one level too deep", {"result": CREATED}),
     ("the id in the echoed input only", {"status": "starting", "input": {"id": ID}}),
     ("an envelope around nothing", {"code": "success", "message": "", "data": None}),
-    ("an envelope around a list", {"code": "success", "data": [CREATED]}),
+    ("an envelope around two", {"code": "success", "data": [CREATED, {**CREATED, "id": "other"}]}),
+    ("words as data", {"code": "success", "data": "it is being drawn"}),
     ("an envelope with the number of a row only", {"code": "success", "data": {"id": 17, "status": "SUBMITTED"}}),
     ("an envelope with a number as task", {"data": {"task_id": 17, "status": "SUBMITTED", "data": None}}),
     ("a success without a word more", {"success": True}),
@@ -205,6 +205,15 @@ CREATE = [
     Answer("an envelope", body({"code": "success", "data": {"task_id": ID, "status": "SUBMITTED", "data": None}})),
     Answer("an envelope without its code", body({"data": {"task_id": ID, "progress": "0%"}})),
     Answer("a prediction under data alone", body({"data": CREATED})),
+    Answer("an id as data", body({"code": "success", "message": "", "data": ID})),
+    Answer("an id as task", body({"task_id": ID})),
+    Answer("an id as a text", body(json.dumps(ID).encode())),
+    Answer("an id in a list", body([CREATED])),
+    Answer("an id in a list in an envelope", body({"code": "success", "data": [{"task_id": ID}]})),
+    Answer("a prediction under its own name", body({"prediction": CREATED})),
+    Answer("an id as data, after which the answer breaks off", body(b'{"data": "abc123", "mess')),
+    Answer("an id as data with HTTP 500", body({"data": ID}, 500)),
+    refused("an id as data with HTTP 422", body({"data": ID, "message": "no"}, 422), "HTTP 422: no"),
     # Over before it began.
     Answer(
         "failed at once, for a number",
@@ -241,16 +250,15 @@ CREATE = [
         errors.PredictionCanceledError,
         "was canceled",
     ),
+    # Over, or all but over: a poll makes certain.
+    created("succeeded at once with an empty list", status="succeeded", output=[]),
+    created("succeeded at once with an empty text", status="succeeded", output=""),
+    created("processing with its output", status="processing", output=DONE["output"]),
+    created("no status, with its output", status=None, output=DONE["output"]),
+    created("starting with an error", error="E005"),
     Answer(
-        "succeeded at once with an empty list",
-        body({**CREATED, "status": "succeeded", "output": []}),
-        OutcomeKind.EXPIRED,
-        errors.PredictionExpiredError,
-        "its output is gone",
-    ),
-    Answer(
-        "succeeded at once with an empty text",
-        body({**CREATED, "status": "succeeded", "output": ""}),
+        "succeeded at once, and removed",
+        body({**CREATED, "status": "succeeded", "output": None, "data_removed": True}),
         OutcomeKind.EXPIRED,
         errors.PredictionExpiredError,
         "its output is gone",
@@ -297,6 +305,39 @@ def over(name, kind, says="", **changed):
     return Answer(name, body({**DONE, **changed}), kind, ENDED.get(kind), says)
 
 
+EMPTY = {
+    "a number": 7,
+    "a boolean": True,
+    "null": None,
+    "an empty list": [],
+    "nulls": [None, None],
+    "numbers": [1, 2],
+    "an object without a URL": {"seed": 7},
+    "a blank": " ",
+}
+
+
+def empty(name, **changed):
+    """A success without an output: two more polls, and it is over."""
+    return Answer(
+        f"a success without output: {name}",
+        body({**DONE, "output": None, **changed}),
+        OutcomeKind.SUCCEEDED,
+        errors.OutputError,
+        "the service returned no output",
+        times=100,
+        within=10.0,
+    )
+
+
+FAILED = {"output": None, "error": "E005"}
+
+
+def always(name, kind=OutcomeKind.SUCCEEDED, says="", **changed):
+    """An answer that never gets better, and is the end at once."""
+    return attrs.evolve(over(name, kind, says, **changed), times=100, within=10.0)
+
+
 def wrapped(**task):
     return body({"code": "success", "message": "", "data": {"task_id": ID, "action": "x", **task}})
 
@@ -307,25 +348,16 @@ GET = [
     passing("no content", body(b"", 204), "it is empty"),
     passing("an empty object", body({}), "has no status"),
     *(
-        passing(f"{name} as status", body({**DONE, "status": status}), "has no status")
+        passing(f"{name} as status", body({**DONE, "status": status, "output": None}), "has no status")
         for name, status in (("null", None), ("a number", 7), ("a list", ["succeeded"]), ("nothing", ""))
     ),
+    passing("an error of the gateway's", body({"error": {"message": "busy", "code": "x"}}), "has no status"),
     passing("somebody else's", body({**DONE, "id": "other"}), "is about prediction 'other'"),
     passing("somebody else's in an envelope", wrapped(status="SUCCESS", task_id="x", data={**DONE, "id": "y"}), "'y'"),
     passing(
         "somebody else's with a long id",
         body({**DONE, "id": "x" * 100_000}),
         f"is about prediction '{'x' * 80}'; the",
-    ),
-    *(
-        passing(f"a success with {name}", body({**DONE, "output": output}), "the output is neither")
-        for name, output in (
-            ("a number as output", 7),
-            ("an object as output", {"url": "https://example.com"}),
-            ("null in its output", [None]),
-            ("a list in its output", [["https://example.com/a.png"]]),
-            ("a boolean as output", True),
-        )
     ),
     passing("half an answer", body(_half(DONE)), "the response is not JSON"),
     passing("the body breaks off", http(200, _half(DONE), length=len(json.dumps(DONE))), "broke off"),
@@ -357,12 +389,47 @@ GET = [
         within=700.0,
     ),
     endless("for ever: not JSON", body(b"OK"), "the response is not JSON (it begins with 'OK')"),
-    endless("for ever: an output of numbers", body({**DONE, "output": [7]}), "the output is neither a string nor"),
+    *(empty(name, output=output) for name, output in EMPTY.items()),
+    attrs.evolve(empty("nothing in the envelope"), raw=wrapped(status="SUCCESS", data=None)),
     endless("for ever: a refused key", body({"detail": "no"}, 401), "the service refused with HTTP 401: no"),
     # Readable enough to go on, or to be the end.
     over("an unknown status", OutcomeKind.SUCCEEDED, status="dreaming"),
     over("a status in another case", OutcomeKind.SUCCEEDED, status="SuCcEeDeD"),
-    over("still processing, with its output", OutcomeKind.SUCCEEDED, status="processing"),
+    *(
+        always(f"its output and {name} as status", status=status)
+        for name, status in (
+            ("processing", "processing"),
+            ("queued", "QUEUED"),
+            ("nothing", None),
+            ("a number", 7),
+            ("done", "done"),
+            ("ready", "Ready"),
+            ("blanks around it", " succeeded "),
+        )
+    ),
+    *(
+        always(f"a success with {name} as output", output=output)
+        for name, output in (
+            ("a text", DONE["output"][0]),
+            ("an object", {"url": DONE["output"][0]}),
+            ("objects", [{"url": DONE["output"][0]}]),
+            ("a list in a list", [DONE["output"]]),
+            ("a null in it", [*DONE["output"], None]),
+        )
+    ),
+    *(
+        always(f"an error and {name} as status", OutcomeKind.FAILED, "failed: E005", **{**FAILED, "status": status})
+        for name, status in (("processing", "processing"), ("nothing", None), ("a success", "succeeded"))
+    ),
+    attrs.evolve(
+        always("a success around an answer that runs"),
+        raw=wrapped(status="SUCCESS", fail_reason=DONE["output"][0], data={**CREATED, "status": "processing"}),
+    ),
+    attrs.evolve(
+        always("a failure around an answer that runs", OutcomeKind.FAILED, "no GPU"),
+        raw=wrapped(status="FAILURE", fail_reason="no GPU", data={**CREATED, "status": "processing"}),
+    ),
+    attrs.evolve(always("a URL in place of the answer"), raw=wrapped(status="SUCCESS", data=DONE["output"][0])),
     over("a number as id", OutcomeKind.SUCCEEDED, id=123),
     over("no id", OutcomeKind.SUCCEEDED, id=None),
     over("odd dates", OutcomeKind.SUCCEEDED, created_at="never", started_at=7, completed_at=["2026"]),
@@ -390,19 +457,5 @@ GET = [
         OutcomeKind.FAILED,
         errors.PredictionFailedError,
         "7",
-    ),
-    Answer(
-        "a success around nothing",
-        wrapped(status="SUCCESS", data=None),
-        OutcomeKind.EXPIRED,
-        errors.PredictionExpiredError,
-        "its output is gone",
-    ),
-    Answer(
-        "a success with an empty list",
-        body({**DONE, "output": []}),
-        OutcomeKind.EXPIRED,
-        errors.PredictionExpiredError,
-        "its output is gone",
     ),
 ]

@@ -108,7 +108,6 @@ OUTPUTS = [
     nowhere("a path", "/out.png"),
     nowhere("a name", "out-0.png"),
     nowhere("the word null", "null"),
-    nowhere("a blank", " "),
     nowhere("http on the net", "http://example.com/a.png"),
     nowhere("ftp", "ftp://example.com/a.png"),
     nowhere("a file", "file:///etc/passwd"),
@@ -145,6 +144,11 @@ OUTPUTS = [
     nowhere("a data URI of more than is read", data_uri(PNG + b"\0" * 200_000), "is larger than 100000 bytes"),
     Output("a data URI in capitals", data_uri(PNG, "DATA:IMAGE/PNG;BASE64,"), files=("00000-a-boat.png",)),
     Output("a data URI that names another type", data_uri(PNG, "data:image/jpeg;base64,"), files=("00000-a-boat.png",)),
+    # Addresses that must be escaped.
+    Output("a blank in the URL", "{here}/out 0.png", http(200, PNG), files=("00000-a-boat.png",)),
+    Output("letters of another script in the URL", "{here}/\u732b.png", http(200, PNG), files=("00000-a-boat.png",)),
+    Output("a line break in the URL", "{here}/a\r\nX-Evil: 1.png", http(200, PNG), files=("00000-a-boat.png",)),
+    Output("blanks around the URL", " {here}/out.png\n", http(200, PNG), files=("00000-a-boat.png",)),
     # Several.
     Output(
         "one of two is gone",

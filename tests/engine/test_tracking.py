@@ -19,7 +19,6 @@ from cometflux.errors import (
     OutputError,
     PatienceError,
     PredictionCanceledError,
-    PredictionExpiredError,
     PredictionFailedError,
     RateLimitError,
     SessionClosedError,
@@ -64,7 +63,7 @@ def ending(tracker, tracked, *how):
     ("status", "output", "kind", "error"),
     [
         (Status.SUCCEEDED, (URL,), OutcomeKind.SUCCEEDED, type(None)),
-        (Status.SUCCEEDED, (), OutcomeKind.EXPIRED, PredictionExpiredError),
+        (Status.SUCCEEDED, (), OutcomeKind.SUCCEEDED, OutputError),
         (Status.FAILED, (), OutcomeKind.FAILED, PredictionFailedError),
         (Status.FAILED, (URL,), OutcomeKind.FAILED, PredictionFailedError),
         (Status.CANCELED, (), OutcomeKind.CANCELED, PredictionCanceledError),
@@ -76,7 +75,22 @@ def test_the_services_last_word_names_the_end(status, output, kind, error):
     said = prediction(status, output)
     named, raised = verdict(said)
     assert (kind, error) == (named, type(raised))
-    assert raised is None or raised.prediction is said
+    assert raised is None or said.id == raised.prediction_id
+
+
+@pytest.mark.parametrize(
+    ("data_removed", "age", "kind", "says"),
+    [
+        (True, 0.0, OutcomeKind.EXPIRED, "its output is gone"),
+        (False, 3601.0, OutcomeKind.EXPIRED, "its output is gone"),
+        (False, 3600.0, OutcomeKind.SUCCEEDED, "the service returned no output"),
+        (None, 0.0, OutcomeKind.SUCCEEDED, "the service returned no output"),
+    ],
+)
+def test_an_output_is_gone_only_if_it_was_removed_or_is_old(data_removed, age, kind, says):
+    said = Prediction(id="p1", status=Status.SUCCEEDED, data_removed=data_removed)
+    named, error = verdict(said, age)
+    assert (kind, says in str(error), Money.ACCEPTED) == (named, True, error.money)
 
 
 @pytest.mark.parametrize("status", [status for status in Status if not status.is_terminal])

@@ -22,7 +22,7 @@ from cometflux.images.summaries import describe_input
 from cometflux.jobs import Job
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction, Status
-from cometflux.protocol.decoding import load_created, load_json, load_prediction
+from cometflux.protocol.decoding import find_id, load_created, load_json, load_prediction
 from cometflux.protocol.encoding import dump_body, dump_canonical, dump_line, dump_readable
 from cometflux.protocol.requests import Response
 from cometflux.protocol.responses import read_created, read_prediction
@@ -270,18 +270,32 @@ WORDS = {
     "cancelled": Status.CANCELED,
     "warming up": Status.UNRECOGNIZED,
 }
+SPELLINGS = {"as is": str, "lower": str.lower, "upper": str.upper, "title": str.title, "blanks": " {}\n".format}
 
 
-@pytest.mark.parametrize("spell", [str, str.lower, str.upper, str.title], ids=["as is", "lower", "upper", "title"])
+@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
 @pytest.mark.parametrize(("word", "status"), WORDS.items())
 def test_a_status_is_read_in_both_vocabularies_and_any_case(word, status, spell):
     assert status is load(flat(status=spell(word))).status
     assert status is load(wrapped(None, status=spell(word))).status
 
 
-@pytest.mark.parametrize("word", [None, "", 5, True, ["succeeded"], {}], ids=repr)
-def test_a_response_without_a_status_is_an_error(word):
-    assert "the response has no status" in refusal_of(flat(status=word))
+NO_STATUS = pytest.mark.parametrize("word", [None, "", " ", 5, True, ["succeeded"], {}], ids=repr)
+
+
+@NO_STATUS
+@pytest.mark.parametrize("changes", [{}, {"output": "queued"}, {"id": None, "error": {"code": "busy"}}], ids=repr)
+def test_a_response_without_a_status_and_without_an_end_is_an_error(word, changes):
+    """An error without a status and without an id is the gateway's, and says nothing of the prediction."""
+    assert "the response has no status" in refusal_of(flat(**{"output": None, "status": word, **changes}))
+
+
+@NO_STATUS
+@pytest.mark.parametrize("shape", [lambda inner: inner, lambda inner: wrapped(inner, status=None)])
+def test_an_output_or_an_error_needs_no_status(word, shape):
+    done, failed = load(shape(flat(status=word))), load(shape(flat(status=word, output=None, error="E005")))
+    assert (Status.UNRECOGNIZED, (URL,), None) == (done.status, done.output, done.error)
+    assert (Status.UNRECOGNIZED, (), "E005") == (failed.status, failed.output, failed.error)
 
 
 @pytest.mark.parametrize(
@@ -301,10 +315,69 @@ def test_the_output_is_a_string_a_list_or_nothing(output, expected, shape):
     assert expected == load(shape(flat(output=output))).output
 
 
-@pytest.mark.parametrize("output", [5, True, {"url": URL}, [None], [URL, None], [[URL]], [5], [{}]], ids=repr)
-@pytest.mark.parametrize("shape", [lambda inner: inner, wrapped], ids=["flat", "wrapped"])
-def test_an_output_of_another_shape_is_never_guessed_at(output, shape):
-    assert "the output is neither a string nor a list of strings" in refusal_of(shape(flat(output=output)))
+OTHER = "https://replicate.delivery/xezq/a/out-1.webp"
+ODD_OUTPUTS = [
+    ([URL, None], (URL,)),
+    ([None, URL, None, OTHER], (URL, OTHER)),
+    ({"url": URL}, (URL,)),
+    ([{"url": URL}, {"url": OTHER}], (URL, OTHER)),
+    ([[URL], [[OTHER]]], (URL, OTHER)),
+    ({"url": [URL]}, (URL,)),
+    (f" {URL}\n", (URL,)),
+    ([URL, ""], (URL,)),
+    ([5, URL], (URL,)),
+    ([URL, URL], (URL, URL)),
+]
+SHAPES = {
+    "flat": lambda output, status: flat(output=output, status=status),
+    "wrapped": lambda output, status: wrapped(flat(output=output, status=status), status="IN_PROGRESS"),
+    "in place of the response": lambda output, status: wrapped(output, status=status),
+    "in the envelope": lambda output, status: wrapped(None, status=status, output=output),
+}
+
+
+@pytest.mark.parametrize("status", ["succeeded", "processing", "done"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(("output", "expected"), ODD_OUTPUTS, ids=repr)
+def test_an_output_is_taken_in_any_shape_that_has_a_url(output, expected, shape, status):
+    assert expected == load(shape(output, status)).output
+
+
+def test_of_an_output_in_named_parts_each_url_is_taken():
+    assert (URL, OTHER) == load(flat(output={"image": URL, "seed": 7, "mask": [OTHER]})).output
+
+
+UNREADABLE = [5, True, [None], [], [5], [{}], {"seed": 7}, "", " ", [[]], {"url": None}]
+
+
+@pytest.mark.parametrize("output", UNREADABLE, ids=repr)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_an_output_without_a_url_is_none(output, shape):
+    assert (Status.SUCCEEDED, ()) == (load(shape(output, "succeeded")).status, load(shape(output, "succeeded")).output)
+
+
+def test_an_output_that_cannot_be_read_is_kept_raw():
+    assert [5, None] == load(flat(output=[5, None])).extra["output"]
+
+
+@pytest.mark.parametrize("output", ["queued", ["30%"], {"url": "soon"}], ids=repr)
+def test_a_word_is_an_output_only_after_the_end(output):
+    assert () == load(flat(output=output, status="processing")).output
+
+
+def test_after_the_end_a_text_that_is_not_a_url_is_kept_for_its_error():
+    assert ("out-0.png",) == load(flat(output="out-0.png")).output
+
+
+@pytest.mark.parametrize("data", [URL, [URL], [{"url": URL}], {"url": URL}], ids=repr)
+def test_a_success_may_have_its_url_in_data(data):
+    assert (URL,) == load({"id": "p1", "status": "succeeded", "data": data}).output
+
+
+@pytest.mark.parametrize("data", [flat(), {"output": URL}, URL, None], ids=["all", "output", "URL", "nothing"])
+def test_an_envelope_may_stand_alone(data):
+    prediction = load({"code": "success", "task_id": "p1", "status": "SUCCESS", "data": data, "result_url": URL})
+    assert ("p1", Status.SUCCEEDED, (URL,)) == (prediction.id, prediction.status, prediction.output)
 
 
 def test_output_while_processing_is_not_the_end():
@@ -414,8 +487,21 @@ def test_a_prediction_under_data_alone_is_read_as_if_it_were_flat():
 
 
 def test_the_inner_status_wins():
-    assert Status.PROCESSING is load(wrapped(flat(status="processing"), status="SUCCESS")).status
+    assert Status.PROCESSING is load(wrapped(flat(status="processing"), status="QUEUED")).status
     assert Status.FAILED is load(wrapped(flat(status="failed"), status="IN_PROGRESS")).status
+
+
+@pytest.mark.parametrize("stale", ["processing", "starting", "warming up", None, 5], ids=repr)
+def test_the_end_in_the_envelope_wins_over_a_response_that_still_runs(stale):
+    done = load(wrapped(flat(status=stale, output=None), status="SUCCESS", fail_reason=URL))
+    assert (Status.SUCCEEDED, (URL,), None) == (done.status, done.output, done.error)
+    failed = load(wrapped(flat(status=stale, output=None), status="FAILURE", fail_reason="no GPU"))
+    assert (Status.FAILED, "no GPU") == (failed.status, failed.error)
+
+
+@pytest.mark.parametrize(("outer", "inner"), [("FAILURE", "succeeded"), ("SUCCESS", "failed"), ("SUCCESS", "aborted")])
+def test_of_two_ends_the_inner_one_counts(outer, inner):
+    assert Status(inner) is load(wrapped(flat(status=inner), status=outer)).status
 
 
 @pytest.mark.parametrize("inner", [None, "", [], "p1", 5], ids=repr)
@@ -476,7 +562,6 @@ def test_a_create_answer_is_read_like_any_other():
         {"status": 5},
         {"status": "no such word"},
         {"output": {"url": URL}},
-        {"output": 5, "status": "succeeded"},
         {"output": [None], "error": {"a": []}, "input": "x", "created_at": "never"},
     ],
     ids=repr,
@@ -484,6 +569,47 @@ def test_a_create_answer_is_read_like_any_other():
 def test_an_id_is_accepted_whatever_else_is_odd(rest):
     created = load_created(body_of({"id": "p1", **rest}))
     assert ("p1", False) == (created.id, created.status.is_terminal)
+
+
+@pytest.mark.parametrize("name", ["id", "task_id"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda own: own,
+        lambda own: [own],
+        lambda own: {"code": "success", "data": own},
+        lambda own: {"code": "success", "data": [own]},
+        lambda own: {"prediction": own},
+        lambda own: {"data": {"task": own}},
+    ],
+    ids=["bare", "list", "data", "list in data", "prediction", "task in data"],
+)
+def test_an_id_in_an_unusual_place_is_found(name, shape):
+    assert "p1" == find_id(body_of(shape({name: "p1", "status": "starting"})))
+
+
+def test_an_id_may_be_all_the_data_there_is():
+    assert "p1" == find_id(body_of({"code": "success", "data": "p1"}))
+    assert load_created(body_of({"code": "success", "data": "p1"})) is None, "it is not proven yet"
+    assert load_created(body_of({"task_id": "p1"})) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *({}, [], {"data": ""}, {"data": None}, {"data": 5}, {"task_id": 5}, {"id": {"id": "p1"}}),
+        *({"input": {"id": "p1"}}, {"error": {"id": "p1"}}, {"urls": ["p1"]}, [{"id": "p1"}, {"id": "p2"}]),
+    ],
+    ids=repr,
+)
+def test_elsewhere_no_id_is_found(answer):
+    assert find_id(body_of(answer)) is None
+
+
+@given(json_values | answers)
+def test_looking_for_an_id_is_total(value):
+    found = find_id(body_of(value))
+    assert found is None or (isinstance(found, str) and found)
 
 
 def test_a_wrapped_create_answer_goes_by_the_gateways_own_id():

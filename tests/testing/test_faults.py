@@ -3,6 +3,7 @@
 import pytest
 
 from cometflux import open_session
+from cometflux.errors import PatienceError
 from cometflux.outcomes import OutcomeKind
 from cometflux.testing.faults import FAULTS
 
@@ -39,6 +40,8 @@ CREATE = {
     "list": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
     "no-id": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
     "redirect": (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN),
+    "id-in-data": (OutcomeKind.UNKNOWN, SUCCEEDED),
+    "id-in-task": (OutcomeKind.UNKNOWN, SUCCEEDED),
 }
 PREDICTION = {
     "failed": OutcomeKind.FAILED,
@@ -51,9 +54,16 @@ PREDICTION = {
     "early-output": SUCCEEDED,
     "data-uri": SUCCEEDED,
     "wrapped": SUCCEEDED,
+    "stale-inner": SUCCEEDED,
+    "endless": SUCCEEDED,
+    "no-status": SUCCEEDED,
+    "error-only": OutcomeKind.FAILED,
+    "no-output": SUCCEEDED,
+    "nested-output": SUCCEEDED,
+    "blank-in-url": SUCCEEDED,
 }
-UNSAVED = {"404", "output-404"}
-"""Faults of an output that are not transient."""
+UNSAVED = {"404", "output-404", "no-output"}
+"""Faults after which there is no output to save."""
 
 
 def takes(place):
@@ -98,7 +108,8 @@ async def test_a_fault_of_a_prediction(service, tmp_path, fault):
     service.fail(fault)
     outcome = await end_of(service, tmp_path)
     assert PREDICTION[fault] is outcome.kind
-    assert (outcome.kind is SUCCEEDED) is outcome.ok
+    assert (outcome.kind is SUCCEEDED and fault not in UNSAVED) is outcome.ok
+    assert outcome.error is None or not isinstance(outcome.error, PatienceError)
     assert 1 == len(service.bills)
 
 

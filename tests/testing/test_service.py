@@ -511,7 +511,7 @@ async def test_a_fault_on_create_happens_once_and_is_billed_only_after(caller, s
     service.fail(name, on="create", after=after)
     body = await check_fault(name, caller.submit())
     assert int(after) == len(service.bills)
-    assert not service.bills or service.bills[0].id.encode() not in body
+    assert not service.bills or name.startswith("id-") is (service.bills[0].id.encode() in body)
     await caller.create()
     assert int(after) + 1 == len(service.bills)
 
@@ -601,6 +601,15 @@ async def test_the_faults_of_an_envelope_are_those_of_its_prediction(caller, ser
         pytest.param("missing-image", {"status": "succeeded"}, id="missing-image"),
         pytest.param("data-uri", {"status": "succeeded"}, id="data-uri"),
         pytest.param("wrapped", {"code": "success"}, id="wrapped"),
+        pytest.param("stale-inner", {"code": "success"}, id="stale-inner"),
+        pytest.param("endless", {"status": "processing"}, id="endless"),
+        pytest.param("no-status", {"error": None}, id="no-status"),
+        pytest.param("error-only", {"status": "processing", "output": None}, id="error-only"),
+        pytest.param(
+            "no-output", {"status": "succeeded", "output": None, "data_removed": False, "error": None}, id="no-output"
+        ),
+        pytest.param("nested-output", {"status": "succeeded"}, id="nested-output"),
+        pytest.param("blank-in-url", {"status": "succeeded"}, id="blank-in-url"),
     ],
 )
 async def test_a_fault_on_a_prediction_sets_its_responses(caller, service, name, expected):
@@ -629,6 +638,22 @@ async def test_a_failed_envelope_says_why(caller, service):
         prediction = await Caller(wrapped, caller.http).run(headers={"Authorization": f"Bearer {wrapped.key}"})
         assert "FAILURE" == prediction["data"]["status"]
         assert "(E005)" in prediction["data"]["fail_reason"]
+
+
+async def test_odd_ends_have_their_outputs_and_errors_in_odd_places(caller, service):
+    for name in ("endless", "no-status", "error-only", "nested-output", "blank-in-url", "stale-inner"):
+        service.fail(name)
+    endless, without_status, failed, nested, blank, wrapped = [await caller.run(num_outputs=2) for _ in range(6)]
+    assert 2 == len(endless["output"]) == len(without_status["output"])
+    assert "status" not in without_status
+    assert "(E005)" in failed["error"]
+    assert [None, ["url", "url"]] == [nested["output"][0], [*nested["output"][1][0], *nested["output"][1][1]]]
+    assert blank["output"][1].endswith("/out-1 .webp")
+    assert ("SUCCESS", "processing", None) == (
+        wrapped["data"]["status"],
+        wrapped["data"]["data"]["status"],
+        wrapped["data"]["data"]["output"],
+    )
 
 
 async def test_an_aborted_prediction_never_started(caller, service):

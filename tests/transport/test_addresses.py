@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cometflux.transport.addresses import is_address, is_loopback, is_public, may_be_public
+from cometflux.transport.addresses import escape_url, is_address, is_loopback, is_public, may_be_public
 
 
 @pytest.mark.parametrize(
@@ -182,3 +182,44 @@ def test_any_text_is_an_address_or_not(text):
     assert is_loopback(text) in (True, False)
     assert is_public(text) in (True, False)
     assert may_be_public(text) in (True, False)
+
+
+HOST = "https://example.com"
+ESCAPED = [
+    ("/a b.webp", "/a%20b.webp"),
+    ("/a%20b.webp", "/a%20b.webp"),
+    ("/a b%2Fc%7e.webp?sig=a%2Fb+c d", "/a%20b%2Fc%7e.webp?sig=a%2Fb+c%20d"),
+    ("/100%.webp", "/100%25.webp"),
+    ("/100%zz%4", "/100%25zz%254"),
+    ("/b\u00fccher/\u732b.webp", "/b%C3%BCcher/%E7%8C%AB.webp"),
+    ('/"<>\\^`{|}', "/%22%3C%3E%5C%5E%60%7B%7C%7D"),
+    ("/a\r\nX-Evil: 1", "/a%0D%0AX-Evil:%201"),
+    ("/a\0\t\x7f", "/a%00%09%7F"),
+    ("/a/b;c=1,2@~_-.!$&'()*+?x=[1]#top", "/a/b;c=1,2@~_-.!$&'()*+?x=[1]#top"),
+    ("?q=a b", "?q=a%20b"),
+    ("/half\ud800", "/half%3F"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("given_", "expected"), ESCAPED, ids=ascii)
+def test_what_must_be_escaped_is_escaped_and_what_is_escaped_stays(given_, expected):
+    assert HOST + expected == escape_url(HOST + given_)
+
+
+@pytest.mark.parametrize(
+    "host", ["https://a b/", "https://b\u00fccher.example/", "https://a\\@b/", "https://a\0b/", "x y"]
+)
+def test_a_host_is_not_escaped(host):
+    """It is checked as it is."""
+    assert host == escape_url(host)
+
+
+@given(st.text(), st.text())
+def test_an_escaped_url_has_nothing_left_to_escape(start, end):
+    escaped = escape_url(f"{HOST}/{start}%41{end}")
+    assert escaped.isascii()
+    assert escaped.isprintable()
+    assert " " not in escaped
+    assert escaped == escape_url(escaped)
+    assert "%41" in escaped

@@ -271,6 +271,18 @@ async def test_an_endless_answer_is_read_to_its_limit_and_one_piece_more(transpo
     assert (f"it is larger than {most} bytes", None) == (response.cut, response.fault)
 
 
+@pytest.mark.parametrize("way", ["submit", "send"])
+async def test_outputs_that_are_data_uris_are_bounded_by_the_largest_output(transports, way):
+    """base64 makes four bytes of three."""
+    fits, room = b'{"output":"data:image/png;base64,', LARGEST_RESPONSE + 4 * 1000
+    bodies = {f"/{extra}": fits.ljust(room + extra, b"A") for extra in (-4, 1000)}
+    async with Peer(lambda request: http(200, bodies[request["path"]])) as peer:
+        call = getattr(transports(peer, largest_output=3000), way)
+        whole, larger = [await call(Request("POST", path, b"{}")) for path in bodies]
+    assert (bodies["/-4"], None) == (whole.body, whole.cut)
+    assert "larger than" in larger.cut
+
+
 async def test_an_answer_as_large_as_can_be_is_whole(transports):
     body = b'{"id":"abc"}'.ljust(LARGEST_RESPONSE)
     async with Peer(lambda _: http(201, body)) as peer:
@@ -460,6 +472,17 @@ async def test_a_download_knows_no_key(transports):
     assert "authorization" not in peer.requests[0]["headers"]
     assert KEY not in repr(peer.requests)
     assert "/o/out-0.webp?X-Sig=a%2Fb+c" == peer.requests[0]["path"], "a presigned URL must not be rewritten"
+
+
+@pytest.mark.parametrize("way", ["given", "a hop"])
+async def test_a_blank_in_the_url_of_an_output_is_escaped(transports, way):
+    def answer(request):
+        return http(302, b"", "Location: /o/out 0.webp?X-Sig=a%2Fb") if request["path"] == "/a" else http(200, b"image")
+
+    async with Peer(answer) as peer:
+        path = "/a" if way == "a hop" else "/o/out 0.webp?X-Sig=a%2Fb"
+        assert b"image" == await transports(peer).download(f"{peer.url}{path}")
+    assert "/o/out%200.webp?X-Sig=a%2Fb" == peer.requests[-1]["path"]
 
 
 async def test_a_data_uri_is_decoded(transports):
