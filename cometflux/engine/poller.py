@@ -13,7 +13,7 @@ import attrs
 from cometflux.engine.notifier import Notifier
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.tracked_job import TrackedJob
-from cometflux.errors import AnswerError, CometfluxError, PatienceError, RateLimitError
+from cometflux.errors import AnswerError, CometfluxError, PatienceError, RateLimitError, RejectedError
 from cometflux.pacing import retry
 from cometflux.pacing.circuit_breaker import PollRefusals
 from cometflux.pacing.pacer import Pacer
@@ -172,6 +172,7 @@ class Poller:
             prediction = await self._query(poll, tracked, asked)
         finally:
             now = self._runtime.now()
+            self._note_refusal(tracked, now, prediction)
             self._give_back(sent, now, prediction, tracked.last_error)
         end = prediction and self._read_end(poll, prediction, now)
         if self._notifier.is_on:
@@ -205,13 +206,19 @@ class Poller:
         else:
             self._schedule.reschedule(poll, asked, now, self._pacer.rate(now))
 
-    def _give_back(self, sent: float, now: float, prediction: Prediction | None, error: CometfluxError | None) -> None:
+    def _note_refusal(self, tracked: TrackedJob, now: float, prediction: Prediction | None) -> None:
+        error = tracked.last_error
         if prediction is not None:
             self._refusals.clear()
+        elif tracked.resumed and isinstance(error, RejectedError) and error.status == 404:
+            # The service may have forgotten a prediction of an earlier run, which says nothing about new ones.
+            return
         elif self._refusals.add(now, error):
             assert self._listener is not None
             assert error is not None
             self._listener.distrust(error)
+
+    def _give_back(self, sent: float, now: float, prediction: Prediction | None, error: CometfluxError | None) -> None:
         if isinstance(error, RateLimitError):
             self._notifier.throttled(self._pacer.report(sent, now, "refused", error.retry_after))
         else:

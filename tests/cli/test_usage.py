@@ -47,7 +47,6 @@ def command(line, *more):
             b"prompt,seed\na,1\n",
             "a.tsv, line 1: no column is named 'prompt'; it seems to be separated by commas (name it .csv)",
         ),
-        ("a.txt", b"# none\n", "a.txt: it holds no prompt; give one per row"),
         (
             "a.jsonl",
             b'[{"prompt": "a"}]',

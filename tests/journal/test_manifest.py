@@ -24,6 +24,10 @@ from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
 
 MODEL = "black-forest-labs/flux-schnell"
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
 CUT_OFF = "the process ended while the answer to the submission was awaited"
 
 
@@ -178,7 +182,7 @@ def test_images_in_an_object_store_are_told_by_their_urls(tmp_path):
 
 
 def test_no_path_of_this_machine_is_in_it(tmp_path):
-    (tmp_path / "boat.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "boat.png").write_bytes(PNG)
     writer, _ = plan(
         tmp_path,
         Job(model="black-forest-labs/flux-kontext-pro", input={"prompt": "x", "input_image": tmp_path / "boat.png"}),

@@ -242,7 +242,7 @@ PREDICTIONS = st.builds(
     status=st.sampled_from(Status),
     model=maybe(TEXTS),
     version=maybe(TEXTS),
-    output=st.lists(TEXTS, max_size=2).map(tuple),
+    output=st.lists(TEXTS.map(lambda text: f"https://x/{text}".strip()), max_size=2).map(tuple),
     error=maybe(TEXTS.filter(bool)),
     metrics=st.dictionaries(NAMES, VALUES, max_size=2),
     data_removed=maybe(st.booleans()),
