@@ -324,7 +324,7 @@ def from_plain(value: Any) -> Prediction:
     extra = value.get("extra", {})
     parts = _parts({**value, "extra": None}, {})
     prediction = _build(parts, value["id"], parts.status or Status.UNRECOGNIZED)
-    return attrs.evolve(prediction, extra=extra)
+    return attrs.evolve(prediction, output=tuple(value.get("output", ())), extra=extra)
 
 
 def _excerpt(body: bytes) -> str:

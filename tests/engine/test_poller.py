@@ -298,6 +298,13 @@ async def test_polls_that_fail_otherwise_do_not_stop_submitting(service, fault):
         assert 4 == len([each async for each in session.generate([*"abcd"]) if each.ok])
 
 
+async def test_a_prediction_of_an_earlier_run_that_is_forgotten_does_not_stop_submitting(service, tmp_path):
+    service.fail("404", on="get", rate=1.0, prompt="lost")
+    for patience in (1, 100):
+        async with opened(service, journal=tmp_path, poll_policy=PollPolicy(patience=patience)) as session:
+            assert [OutcomeKind.DETACHED] == [each.kind async for each in session.generate(["lost"])]
+
+
 async def test_one_answered_poll_is_enough_to_go_on(service):
     service.fail("404", on="get", times=1000, prompt="lost")
     async with opened(service, max_pending=2, poll_policy=PollPolicy(patience=90)) as session:
