@@ -129,6 +129,9 @@ class Poller:
             self._wake.set()
 
     def _attend(self, poll: PendingPoll, now: float) -> None:
+        if poll.subject.is_over:
+            self._schedule.drop(poll)
+            return
         is_held = self._line or self._pacer.opens(now) > now
         if is_held and now >= poll.ends:
             self._detach(poll)
@@ -228,7 +231,9 @@ class Poller:
 
     async def _query(self, poll: PendingPoll, tracked: TrackedJob, now: float) -> Prediction | None:
         """Return the prediction's state; None if the poll failed, with the reason in ``last_error``."""
-        assert tracked.prediction is not None
+        if tracked.prediction is None:
+            # Its id turned out to be another job's while the poll waited for its turn.
+            return None
         get = self._get(
             tracked.prediction.id,
             input_size=tracked.record.input_size,

@@ -71,6 +71,7 @@ class JobRunner:
         self._latch = latch
         self._runtime = runtime
         self._retry_failed = retry_failed
+        tracker.on_disowned = self.lose
 
     # ── to the service ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -207,7 +208,7 @@ class JobRunner:
         # The intent is an earlier process's: noted as unknown, so that nothing here withdraws it.
         self._tracker.mark_unknown(tracked, error)
         await self._look_for_id(tracked, error)
-        prediction = await self._submitter.confirm(error, tracked.record.input_size)
+        prediction = await self._submitter.confirm(tracked, error)
         prediction = prediction or await self._submitter.decide(tracked, error)
         if prediction is None:
             tracked.resumed = False
@@ -219,13 +220,13 @@ class JobRunner:
 
     async def _look_for_id(self, tracked: TrackedJob, error: UnknownSubmissionError) -> None:
         """Look for the id in a saved image: a disk may have taken the image and not the journal's last change."""
-        began = tracked.record.began
-        if error.prediction_id is not None or tracked.place is None or began is None:
+        submission = self._tracker.submission_of(tracked)
+        if error.prediction_id is not None or tracked.place is None or submission is None:
             return
         # By the index of the run that submitted it: under today's index another job's image may be saved.
         stem = file_names.file_stem(tracked.record.index, tracked.job)
         try:
-            error.prediction_id = await tracked.place.find_id(stem, tracked.job, began)
+            error.prediction_id = await tracked.place.find_id(stem, submission)
         except OutputError as refused:
             # It may be there, so nobody is to submit it again meanwhile.
             self._latch.stop(refused)
@@ -271,6 +272,9 @@ class JobRunner:
 
     def conclude(self, tracked: TrackedJob, prediction: Prediction) -> None:
         """Take the service's last word."""
+        if tracked.is_over:
+            # Its id turned out to be another job's while it was polled.
+            return
         answered = tracked.record.answered
         kind, error = verdict(prediction, 0.0 if answered is None else time.time() - answered)
         if error is not None and self._may_retry(tracked, error):
@@ -294,7 +298,8 @@ class JobRunner:
         files: tuple[Image, ...] = ()
         error: OutputError | None = OutputError(UNSAVED)
         try:
-            record = sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index)
+            submission = self._tracker.submission_of(tracked)
+            record = sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index, submission)
             stem = file_names.file_stem(tracked.index, tracked.job)
             files, error = await self._saver.save(prediction, place, stem, record, attempts=tracked.attempts)
             if error is not None and error.is_disk:
@@ -314,6 +319,8 @@ class JobRunner:
 
     def lose(self, tracked: TrackedJob, error: CometfluxError) -> None:
         """End a job without the service's last word."""
+        if tracked.is_over:
+            return
         kind = kind_of_loss(error)
         earlier = _earlier_attempt(tracked.record) if kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED) else None
         if earlier is None:

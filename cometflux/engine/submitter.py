@@ -147,7 +147,9 @@ class Submitter:
         tracked.last_error = None
         number = self._breaker.number()
         try:
-            return await timed("submit", self._client.submit(request), tracked.attempts)
+            prediction = await timed("submit", self._client.submit(request), tracked.attempts)
+            self._tracker.own(tracked, prediction)
+            return prediction
         except Exception as raised:
             error = _as_said(raised)
             if (confirmed := await self._look_into(tracked, error)) is not None:
@@ -167,7 +169,7 @@ class Submitter:
         """Query the id in a torn response. The id is written to the journal first."""
         if isinstance(error, UnknownSubmissionError):
             await self._tracker.suspect(tracked, error)
-        return await self.confirm(error, tracked.record.input_size)
+        return await self.confirm(tracked, error)
 
     def _close(self, tracked: TrackedJob, error: CometfluxError) -> None:
         """Note how a submission ended that was not accepted for certain."""
@@ -222,13 +224,15 @@ class Submitter:
 
     async def _adopt(self, tracked: TrackedJob, error: UnknownSubmissionError, prediction_id: str) -> Prediction:
         try:
-            return await self._client.get(prediction_id, input_size=tracked.record.input_size)
+            prediction = await self._client.get(prediction_id, input_size=tracked.record.input_size)
+            self._tracker.own(tracked, prediction)
+            return prediction
         except CometfluxError as failure:
             _log.error("prediction %r is not adopted for %s: %s", prediction_id, tracked.key, failure)
             raise error from failure
 
-    async def confirm(self, error: CometfluxError, input_size: int) -> Prediction | None:
-        """Query the id that a torn response shows; None unless there is one and the service knows it.
+    async def confirm(self, tracked: TrackedJob, error: CometfluxError) -> Prediction | None:
+        """Query the id that a torn response shows; None unless there is one, the service knows it, and it is free.
 
         Right after a create a 404 may be a delay, so it is queried for a while.
         """
@@ -237,7 +241,11 @@ class Submitter:
         for wait in _CONFIRM_AFTER:
             await asyncio.sleep(wait)
             try:
-                return await self._client.get(error.prediction_id, input_size=input_size)
+                prediction = await self._client.get(error.prediction_id, input_size=tracked.record.input_size)
+                self._tracker.own(tracked, prediction)
+                return prediction
+            except UnknownSubmissionError:
+                return None
             except RateLimitError as refusal:
                 self._limiter.hold(FIRST_PAUSE if refusal.retry_after is None else refusal.retry_after)
             except asyncio.CancelledError:

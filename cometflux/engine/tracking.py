@@ -13,11 +13,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from cometflux.engine.id_owners import IdOwners, proves
 from cometflux.engine.identity import LARGE, JobIdentities
 from cometflux.engine.notifier import Notifier
 from cometflux.engine.purchase_limit import PurchaseLimit
 from cometflux.engine.tracked_job import TrackedJob
-from cometflux.errors import CometfluxError, ConnectError, InputError, JournalError
+from cometflux.errors import CometfluxError, ConnectError, InputError, JournalError, UnknownSubmissionError
 from cometflux.images.formats import Image
 from cometflux.jobs import Job, position_key
 from cometflux.journal.attempts import SavedFile
@@ -26,6 +27,7 @@ from cometflux.journal.states import State
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
+from cometflux.provenance.sidecar import Submission
 
 
 class JobTracker:
@@ -46,6 +48,10 @@ class JobTracker:
         self._saving: dict[TrackedJob, None] = {}
         self._ended: Counter[OutcomeKind] = Counter()
         self._count = 0
+        self._ids = IdOwners()
+        self._journal_name = ""
+        self.on_disowned: Callable[[TrackedJob, CometfluxError], None] | None = None
+        """Called with a pending job whose id turned out to be another job's; None as long as nothing is submitted."""
         self.identities = JobIdentities(journal)
         """Which job of an earlier run each job is."""
         self.changed = asyncio.Event()
@@ -59,6 +65,8 @@ class JobTracker:
         """
         opened = await self._journal.open()
         self._limit.bought = opened.bought
+        self._journal_name = opened.journal
+        self._ids.spend(opened.ids)
         return opened
 
     async def aclose(self) -> None:
@@ -140,6 +148,36 @@ class JobTracker:
         tracked.record.ended(OutcomeKind.UNKNOWN, None, error)
         self._note(tracked)
 
+    def own(self, tracked: TrackedJob, prediction: Prediction) -> None:
+        """Take the id that the service gave as that of *tracked*: an id belongs to one job.
+
+        If another job has the id, the first one keeps it, unless the echoed input proves that it is this job's. Then
+        the other job, if it is pending, becomes unknown.
+
+        Raises:
+            UnknownSubmissionError: the id is another job's; this one may have been accepted under an id of its own.
+        """
+        other = self._ids.owner(prediction.id)
+        if other is None and not self._ids.is_spent(prediction.id):
+            self._ids.take(prediction.id, tracked)
+            return
+        if other is tracked:
+            return
+        error = UnknownSubmissionError(_SHARED, "the id of another job", prediction_id=prediction.id)
+        if other is None or other not in self._pending or not proves(prediction, tracked, other):
+            raise error
+        self._ids.take(prediction.id, tracked)
+        other.prediction = None
+        assert self.on_disowned is not None
+        self.on_disowned(other, error)
+
+    def submission_of(self, tracked: TrackedJob) -> Submission | None:
+        """Return what proves that an image is this job's; None without a journal."""
+        record = tracked.record
+        if not self._journal_name or not record.body:
+            return None
+        return Submission(journal=self._journal_name, job=record.identity, attempt=record.attempt, body=record.body)
+
     def report_retry(self, tracked: TrackedJob, error: CometfluxError) -> None:
         """Report that the job is submitted once more, because of *error*."""
         self._notifier.retried(tracked, error)
@@ -166,6 +204,7 @@ class JobTracker:
         # The task that submitted it is all but over, and need not be kept as long as the prediction runs.
         tracked.task = None
         tracked.prediction = prediction
+        self._ids.take(prediction.id, tracked)
         self._pending[tracked] = None
         self.changed.set()
         self._notifier.accepted(tracked, prediction.id)
@@ -175,6 +214,7 @@ class JobTracker:
         del self._pending[tracked]
         tracked.record.ended(OutcomeKind.FAILED, prediction, None)
         self._note(tracked)
+        self._ids.release(tracked)
         tracked.prediction = None
         tracked.resumed = False
         self._waiting[tracked] = None
@@ -211,6 +251,7 @@ class JobTracker:
         if tracked.is_claimed and not is_recorded and not _waits_for_the_next_run(kind, error):
             self._record_end(tracked, kind, error, files)
         self.identities.release(tracked)
+        self._ids.release(tracked)
         for jobs in (self._waiting, self._pending, self._saving):
             jobs.pop(tracked, None)
         self._ended[kind] += 1
@@ -282,6 +323,9 @@ class JobTracker:
             "saving": len(self._saving),
             **kinds,
         }
+
+
+_SHARED = "the service answered with the id of another job's prediction"
 
 
 async def _digest(body: bytes) -> str:

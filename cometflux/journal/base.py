@@ -18,6 +18,10 @@ class Opened:
     """Whether it had no jobs."""
     has_unfinished: bool = False
     """Whether a prediction is paid for and its images are not on the disk."""
+    journal: str = attrs.field(default="", eq=False)
+    """The journal's own name; empty if nothing is kept."""
+    ids: frozenset[str] = attrs.field(default=frozenset(), eq=False, repr=False)
+    """The ids of the predictions that it knows."""
 
 
 class JournalBackend(Protocol):

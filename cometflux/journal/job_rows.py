@@ -54,6 +54,17 @@ def find(database: sqlite3.Connection, identities: Iterable[str]) -> dict[str, J
     return found
 
 
+def known_ids(database: sqlite3.Connection) -> frozenset[str]:
+    """Return the ids of all predictions, without the ids that are only suspected."""
+    # SQLite reads what is needed of a row in a fraction of the time that a whole record takes.
+    last = "SELECT json_extract(progress, '$.prediction_id') FROM jobs WHERE bought AND json_valid(progress)"
+    before = """SELECT json_extract(each.value, '$.prediction_id') FROM jobs, json_each(progress, '$.earlier') AS each
+    WHERE bought > 1 AND json_valid(progress)"""
+    return frozenset(
+        found for query in (last, before) for (found,) in database.execute(query) if isinstance(found, str)
+    )
+
+
 def write(database: sqlite3.Connection, added: Sequence[JobRecord], changed: Sequence[JobRecord] = ()) -> int:
     """Write records under the next serial number, and return that.
 

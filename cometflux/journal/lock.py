@@ -9,6 +9,7 @@ the journal after its parent has ended.
 """
 
 import contextlib
+import errno
 import os
 import re
 import time
@@ -152,13 +153,9 @@ class Lock:
     def _is_held(self) -> bool:
         if self._file is None:
             return False
-        try:
-            found = self.path.lstat()
-        except OSError:
-            return False
         # Somebody who took the file away may have locked a new one of this name.
         mine = os.fstat(self._file)
-        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+        return file_identity(self.path) == (mine.st_dev, mine.st_ino)
 
     def _write(self, note: LockFile) -> None:
         assert self._file is not None
@@ -188,7 +185,7 @@ def is_locked(journal: Path) -> bool:
         return False
     try:
         return not _flock(file, fcntl.LOCK_SH)
-    except OSError:
+    except (OSError, JournalError):
         return True
     finally:
         os.close(file)
@@ -199,7 +196,24 @@ def _flock(file: int, kind: int) -> bool:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            message = f"the file system of the journal has no locks ({error.strerror}); two runs could pay twice"
+            raise JournalError(f"{message}: put the journal in a folder of a local disk") from error
+        raise
     return True
+
+
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Return the device and the inode of a file; None if there is no file of that name."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _held: "weakref.WeakSet[Lock]" = weakref.WeakSet()

@@ -204,10 +204,13 @@ class JobRecord:
             return self._with(
                 state=State.ACCEPTED, kind=kind, prediction_id=known, evidence=error and evidence_of(error)
             )
+        is_unknown = kind is OutcomeKind.UNKNOWN
         return self._with(
             state=State.ENDED,
             kind=kind,
-            prediction=prediction or self.prediction,
+            # If an id was there, it turned out to be another job's.
+            prediction_id=None if is_unknown else self.prediction_id,
+            prediction=None if is_unknown else prediction or self.prediction,
             evidence=error and evidence_of(error),
         )
 

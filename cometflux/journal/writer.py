@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import attrs
+
 from cometflux.errors import JournalError, JournalLockedError
 from cometflux.journal import job_rows
 from cometflux.journal.base import Opened
@@ -26,7 +28,7 @@ from cometflux.journal.database import (
     write_header,
 )
 from cometflux.journal.header import Account, JournalHeader
-from cometflux.journal.lock import Lock
+from cometflux.journal.lock import Lock, file_identity
 from cometflux.journal.reader import Journal, locate
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import SENDING
@@ -60,6 +62,10 @@ class JournalWriter:
         self._journal = ""
         """The journal's own name."""
         self._is_taken = False
+        self._files: dict[Path, tuple[int, int]] = {}
+        """The device and the inode of the database and of its log, as they were when they were first written to."""
+        self._serial: int | None = None
+        """The serial number of the last change that was made here; None if it is not known."""
 
     @property
     def is_open(self) -> bool:
@@ -89,6 +95,8 @@ class JournalWriter:
             self._database = self._connect(self.path, isolation_level=None, check_same_thread=False)
             stack.callback(self._forget)
             self._process = os.getpid()
+            self._files.clear()
+            self._serial = None
             self._set_up(known or JournalHeader(journal=os.urandom(8).hex()), is_new=known is None)
             stack.pop_all()
 
@@ -105,10 +113,14 @@ class JournalWriter:
         try:
             if not self.is_open:
                 self.open()
-            return self._count()
+            return attrs.evolve(self._count(), ids=self._ids())
         except BaseException:
             self._is_taken = False
             raise
+
+    def _ids(self) -> frozenset[str]:
+        with translating_errors(self.path):
+            return job_rows.known_ids(self._opened)
 
     @property
     def bought(self) -> int:
@@ -125,6 +137,7 @@ class JournalWriter:
             bought=sum(bought for _, bought in found),
             was_empty=not found,
             has_unfinished=any(standing in _UNFINISHED for standing, _ in found),
+            journal=self._journal,
         )
 
     def _set_up(self, header: JournalHeader, *, is_new: bool) -> None:
@@ -157,16 +170,38 @@ class JournalWriter:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             database.execute("BEGIN IMMEDIATE")
+            self._check_alone(database)
             yield database
             (serial,) = database.execute("SELECT serial FROM header").fetchone()
+            self._check_files()
             self._lock.commit(partial(database.execute, "COMMIT"), self._journal, serial)
+            self._serial = serial
         except BaseException as error:
+            self._serial = None
             with contextlib.suppress(sqlite3.Error):
                 if database.in_transaction:
                     database.execute("ROLLBACK")
             if isinstance(error, FAULTS):
                 raise explain(error, self.path) from error
             raise
+
+    def _check_alone(self, database: sqlite3.Connection) -> None:
+        """Look for changes by others: on some network file systems the lock keeps nobody out."""
+        if self._serial is None:
+            return
+        (serial,) = database.execute("SELECT serial FROM header").fetchone()
+        if serial != self._serial:
+            message = f"another process writes to the journal {str(self.path)!r}, although this one has its lock"
+            raise JournalLockedError(f"{message}: use a folder of a local disk", path=self.path)
+
+    def _check_files(self) -> None:
+        """Check that the path still leads to the open files: what is written to a removed file is lost."""
+        real = Path(os.path.realpath(self.path))
+        for path in (real, real.with_name(f"{real.name}-wal")):
+            found = file_identity(path)
+            if found is None or self._files.setdefault(path, found) != found:
+                message = f"the journal {str(self.path)!r} was removed, moved or replaced while it was in use"
+                raise JournalError(f"{message} ({path.name}); bring it back, and run again")
 
     def commit(self, added: Sequence[JobRecord], changed: Sequence[JobRecord] = ()) -> None:
         """Write records, all of them or none, and return when they are on disk.

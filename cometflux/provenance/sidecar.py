@@ -7,6 +7,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from cometflux.errors import AnswerError
 from cometflux.images import summaries
 from cometflux.jobs import Job
@@ -34,6 +36,29 @@ def prediction_id_in(record: Any) -> str | None:
             return None
 
 
+@attrs.frozen(kw_only=True)
+class Submission:
+    """One submission of one job, which no other journal, job or attempt shares. It proves whose an image is."""
+
+    journal: str
+    """The journal's own name."""
+    job: str
+    """The journal's name for the job: identical jobs have the same body."""
+    attempt: int
+    """The number of the job's submission, from 1."""
+    body: str
+    """SHA-256 of the body that was sent."""
+
+
+def submission_in(record: Any) -> Submission | None:
+    """Return the submission in a record; None if there is none, as in the records of version 0.1."""
+    match record:
+        case {"submission": {"journal": str(journal), "job": str(job), "attempt": int(attempt), "body": str(body)}}:
+            return Submission(journal=journal, job=job, attempt=attempt, body=body)
+        case _:
+            return None
+
+
 _PLAIN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -52,11 +77,19 @@ def open_plain(path: Path) -> BufferedReader:
 # ── the record ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def record_of(prediction: Prediction, job: Job | None, key: str | None, index: int | None) -> dict[str, Any]:
+def record_of(
+    prediction: Prediction,
+    job: Job | None,
+    key: str | None,
+    index: int | None,
+    submission: Submission | None = None,
+) -> dict[str, Any]:
     """Return the record of how an image was made. Reference images are given as paths, URLs or digests.
 
-    Without the *job*, the record has the model and input that the service echoed.
+    Without the *job*, the record has the model and input that the service echoed. Without a journal there is no
+    *submission*.
     """
+    proof = {} if submission is None else {"submission": attrs.asdict(submission)}
     return {
         "key": key,
         "index": index,
@@ -72,4 +105,5 @@ def record_of(prediction: Prediction, job: Job | None, key: str | None, index: i
             "metrics": prediction.metrics,
             "logs": prediction.logs,
         },
+        **proof,
     }

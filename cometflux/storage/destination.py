@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from cometflux.errors import ConfigError
 from cometflux.images.formats import Image
-from cometflux.jobs import Job
 from cometflux.locations import is_flattened, is_url
+from cometflux.provenance.sidecar import Submission
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import Store, open_store
 
@@ -31,8 +31,8 @@ class Destination(Protocol):
     async def find_each(self, stem: str, prediction_id: str, count: int) -> Sequence[Image | None]:
         """Find each of the images that were saved for a prediction."""
 
-    async def find_id(self, stem: str, job: Job, since: float) -> str | None:
-        """Find the prediction of which an image was saved for a job."""
+    async def find_id(self, stem: str, submission: Submission) -> str | None:
+        """Find the prediction of which an image was saved for a submission."""
 
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[Image, ...] | None:
         """Check the files that an earlier run saved; None unless all are there."""

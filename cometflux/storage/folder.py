@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 
 from cometflux.errors import ConfigError
 from cometflux.images.formats import ImageFile
-from cometflux.jobs import Job
-from cometflux.provenance.sidecar import open_plain
+from cometflux.provenance.sidecar import Submission, open_plain
 from cometflux.storage import atomic, file_names
 from cometflux.storage.backend import FileFacts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
@@ -197,9 +196,9 @@ class Folder:
         """See `SavedImages.find_each`."""
         return await asyncio.to_thread(blocking(self._images.find_each), stem, prediction_id, count)
 
-    async def find_id(self, stem: str, job: Job, since: float) -> str | None:
+    async def find_id(self, stem: str, submission: Submission) -> str | None:
         """See `SavedImages.find_id`."""
-        return await asyncio.to_thread(blocking(self._images.find_id), stem, job, since)
+        return await asyncio.to_thread(blocking(self._images.find_id), stem, submission)
 
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[ImageFile, ...] | None:
         """See `SavedImages.check_files`."""

@@ -19,10 +19,8 @@ from pathlib import PurePath
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from cometflux.errors import AnswerError, OutputError
-from cometflux.images import summaries
-from cometflux.jobs import Job
 from cometflux.protocol import decoding, encoding
-from cometflux.provenance.sidecar import LARGEST_RECORD, prediction_id_in
+from cometflux.provenance.sidecar import LARGEST_RECORD, Submission, prediction_id_in, submission_in
 from cometflux.storage import file_names, image_data
 from cometflux.storage.backend import Backend, Kept, RefusedError
 from cometflux.storage.image_data import MOST_EMBEDDED, Version
@@ -157,29 +155,26 @@ class SavedImages(Generic[Kept]):
                 return image
         raise AssertionError("the names ended")
 
-    async def find_id(self, stem: str, job: Job, since: float) -> str | None:
-        """Find the prediction whose image was saved for *job*, not before *since*, in seconds since 1970.
+    async def find_id(self, stem: str, submission: Submission) -> str | None:
+        """Find the prediction that a *submission* became, in the record of an image that was saved for it.
 
-        None if there is no such whole image.
+        Only a record that names this submission proves it: another command may have made the same image under the
+        same name. Looks at the names that `write` would choose, up to the first free one.
 
         Raises:
             OutputError: the place cannot be read, so it is not known.
         """
-        asked = encoding.dump_line([job.model, summaries.describe_input(job.input)])
         try:
-            for name in (stem, *file_names.output_stems(stem, 2)):
-                match record := await self._load(f"{name}.json"):
-                    case {"model": str(model), "input": dict(values)} if encoding.dump_line([model, values]) == asked:
-                        owner, image = prediction_id_in(record), await self._recorded(name, record)
-                        if owner and image is not None and await self._is_new(image.path.name, since):
-                            return owner
+            for first in (stem, *file_names.output_stems(stem, 2)):
+                for name in file_names.numbered(first):
+                    record = await self._load(f"{name}.json")
+                    if record is None and not await self._backend.is_taken(name):
+                        break
+                    if submission_in(record) == submission:
+                        return prediction_id_in(record)
         except RefusedError as refusal:
             raise self._unasked(refusal) from refusal
         return None
-
-    async def _is_new(self, name: str, since: float) -> bool:
-        facts = await self._backend.stat(name)
-        return facts is not None and facts.saved >= since
 
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[Kept, ...] | None:
         """Check the images that an earlier run saved, each given as its name, size and digest.

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import random
 import shutil
@@ -436,24 +437,45 @@ async def saved_behind_a_copy(service, tmp_path):
     return there, intent, saved
 
 
-@pytest.mark.parametrize("is_older", [False, True], ids=["of this submission", "older than the submission"])
+@pytest.mark.parametrize("is_older", [False, True], ids=["of this hour", "with the time of an older file"])
 async def test_an_image_tells_the_id_that_the_journal_could_not_take_in(is_older, service, opened, tmp_path):
-    """A disk may refuse the journal and take the image; one that was there before proves nothing."""
+    """A disk may refuse the journal and take the image. The record next to the image names the submission."""
     there, intent, saved = await saved_behind_a_copy(service, tmp_path)
     if is_older:
         os.utime(saved, (intent.began - 60, intent.began - 60))
 
     async with opened(journal=there) as session:
         (outcome,) = await outcomes_of(session.generate([keyed("one")], save_to=saved.parent))
-    assert (OutcomeKind.UNKNOWN if is_older else OutcomeKind.SUCCEEDED, True) == (outcome.kind, outcome.resumed)
-    assert (() if is_older else (saved,)) == outcome.files
+    assert (OutcomeKind.SUCCEEDED, True) == (outcome.kind, outcome.resumed)
+    assert (saved,) == outcome.files
     assert (1, 2) == (len(service.bills), len(list(saved.parent.iterdir())))
 
 
-async def test_an_image_of_another_job_tells_no_id(service, opened, tmp_path):
+def another(name, value):
+    def change(record):
+        return {**record, "submission": {**record["submission"], name: value}}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(another("journal", "0" * 32), id="another journal"),
+        pytest.param(another("job", "key:two"), id="another job"),
+        pytest.param(another("attempt", 2), id="another attempt"),
+        pytest.param(another("body", "0" * 64), id="another body"),
+        pytest.param(lambda record: {**record, "submission": None}, id="no submission"),
+        pytest.param(
+            lambda record: {name: record[name] for name in record if name != "submission"}, id="an old record"
+        ),
+    ],
+)
+async def test_an_image_that_another_submission_made_tells_no_id(change, service, opened, tmp_path):
+    """The same model, input and name are no proof: another command may have made the same image in this folder."""
     there, _, saved = await saved_behind_a_copy(service, tmp_path)
     beside = saved.with_suffix(".json")
-    beside.write_text(beside.read_text().replace('"a boat"', '"a boot"'))
+    beside.write_text(json.dumps(change(json.loads(beside.read_text()))))
     async with opened(journal=there) as session:
         (outcome,) = await outcomes_of(session.generate([keyed("one")], save_to=saved.parent))
     assert (OutcomeKind.UNKNOWN, ()) == (outcome.kind, outcome.files)

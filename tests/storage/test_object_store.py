@@ -27,7 +27,7 @@ from cometflux.locations import StoredFile
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
 from cometflux.provenance.embed import extract
-from cometflux.provenance.sidecar import record_of
+from cometflux.provenance.sidecar import Submission, record_of
 from cometflux.storage.destination import find_destination
 from cometflux.storage.object_store import Store, open_store
 from cometflux.testing import LocalService
@@ -230,7 +230,11 @@ async def test_a_store_that_cannot_be_asked_does_not_say_that_nothing_is_there(b
     image = await store.write("boat", PNG, record())
     for method in ("GET", "HEAD"):
         bucket.fail("403 AccessDenied", times=100, method=method)
-    given = {"find_each": ("boat", "p1", 1), "find_id": ("boat", JOB, 1.0), "check_files": ([told(image)],)}
+    given = {
+        "find_each": ("boat", "p1", 1),
+        "find_id": ("boat", Submission(journal="a", job="b", attempt=1, body="c")),
+        "check_files": ([told(image)],),
+    }
     with pytest.raises(OutputError, match="what is in s3://pictures/a/b could not be looked at: access is denied"):
         await getattr(store, ask)(*given[ask])
 

@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 import io
 import json
-import time
 
+import attrs
 import pytest
 from PIL import Image
 from s3_server import NAME, Bucket
@@ -14,7 +14,7 @@ from cometflux.errors import OutputError
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction, Status
 from cometflux.provenance.embed import embed, extract
-from cometflux.provenance.sidecar import record_of
+from cometflux.provenance.sidecar import Submission, record_of
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import open_store
 
@@ -322,17 +322,30 @@ async def test_a_file_that_is_not_as_noted_is_not_there(name, size, digest, plac
     assert await place.images.check_files([noted(image), (name, size, digest or image.digest)]) is None
 
 
+SUBMISSION = Submission(journal="0123456789abcdef", job="job:ab:1", attempt=1, body="cd")
+
+
 @pytest.mark.parametrize("stem", ["boat", "boat-1"])
-async def test_an_id_is_found_by_its_job_and_the_time(stem, place):
-    before = time.time()
-    await place.images.write(stem, PNG, record())
-    assert "p1" == await place.images.find_id("boat", JOB, before)
-    assert await place.images.find_id("boat", JOB, time.time() + 10) is None
-    assert await place.images.find_id("boat", Job(model=JOB.model, input={"prompt": "a ship"}), before) is None
+@pytest.mark.parametrize("others", [0, 1, 2])
+async def test_an_id_is_found_by_its_submission_also_next_to_the_images_of_others(others, stem, place):
+    for number in range(others):
+        await place.images.write(stem, PNG, record(f"p{number + 2}"))
+    mine = record_of(Prediction(id="p1", status=Status.SUCCEEDED), JOB, None, 0, SUBMISSION)
+    await place.images.write(stem, PNG, mine)
+    assert "p1" == await place.images.find_id("boat", SUBMISSION)
 
 
-async def test_an_id_is_not_found_without_its_whole_image(place):
-    before = time.time()
-    await place.images.write("boat", PNG, record())
-    place.remove("boat.png")
-    assert await place.images.find_id("boat", JOB, before) is None
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(None, id="no submission, as in a record of version 0.1 or of another command"),
+        pytest.param(attrs.evolve(SUBMISSION, journal="fedcba9876543210"), id="another journal"),
+        pytest.param(attrs.evolve(SUBMISSION, job="job:ab:2"), id="an identical job"),
+        pytest.param(attrs.evolve(SUBMISSION, attempt=2), id="another attempt"),
+        pytest.param(attrs.evolve(SUBMISSION, body="ef"), id="another body"),
+    ],
+)
+async def test_an_image_of_another_submission_tells_no_id(other, place):
+    image = record_of(Prediction(id="p1", status=Status.SUCCEEDED, model=JOB.model), JOB, None, 0, other)
+    await place.images.write("boat", PNG, image)
+    assert await place.images.find_id("boat", SUBMISSION) is None

@@ -1,0 +1,112 @@
+"""A journal that is moved, replaced or shared while a session writes to it: no more submissions leave."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import sqlite3
+
+import pytest
+
+from cometflux import Job, open_session
+from cometflux.errors import JournalError, JournalLockedError, SessionStoppedError
+from cometflux.journal import plan
+from cometflux.journal.writer import JournalWriter
+from cometflux.outcomes import OutcomeKind
+
+FILE = "journal.sqlite3"
+
+
+def remove(folder):
+    (folder / FILE).unlink()
+
+
+def remove_all(folder):
+    for path in folder.glob("journal.*"):
+        path.unlink()
+
+
+def remove_log(folder):
+    (folder / f"{FILE}-wal").unlink()
+
+
+def restore_older(folder):
+    """Put a copy in its place, as a backup or a synchronising tool does."""
+    copy = folder / "copy"
+    shutil.copy(folder / FILE, copy)
+    copy.replace(folder / FILE)
+
+
+def replace_by_another(folder):
+    with contextlib.closing(JournalWriter(folder / "other")) as other:
+        other.open()
+    (folder / "other" / FILE).replace(folder / FILE)
+
+
+def move_folder(folder):
+    folder.rename(folder.with_name("moved"))
+
+
+def move_and_make_anew(folder):
+    move_folder(folder)
+    folder.mkdir()
+
+
+CHANGES = [remove, remove_all, remove_log, restore_older, replace_by_another, move_folder, move_and_make_anew]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+async def test_nothing_is_sent_after_the_journal_lost_its_name(change, service, tmp_path):
+    folder = tmp_path / "set"
+    kinds = []
+    session = open_session(api_key=service.key, base_url=service.url, journal=folder, max_pending=1)
+    with pytest.raises(SessionStoppedError, match=r"removed, moved or replaced|lock file"):
+        async with session:
+            async for outcome in session.generate([f"boat {number}" for number in range(20)]):
+                kinds.append(outcome.kind)
+                if len(kinds) == 3:
+                    change(folder)
+                    bills = len(service.bills)
+    # The submission that was durable before may be under way.
+    assert len(service.bills) <= bills + 1
+    assert OutcomeKind.NOT_SENT in kinds
+
+
+def record(key):
+    (made,) = plan.plan_jobs([Job(model="a/b", input={"prompt": "a boat"}, key=key)])
+    return made
+
+
+def test_a_second_writer_that_a_lying_lock_let_in_is_noticed_by_both(tmp_path, monkeypatch):
+    """On some network file systems every process gets the lock."""
+    with contextlib.closing(JournalWriter(tmp_path)) as first:
+        first.open()
+        first.commit([record("one")])
+        monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+        with contextlib.closing(JournalWriter(tmp_path)) as second:
+            second.open()
+            second.commit([record("two")])
+            with pytest.raises(JournalLockedError, match="another process writes to the journal"):
+                first.commit([record("three")])
+            second.commit([record("four")])
+
+
+def test_a_commit_after_one_that_was_refused_is_accepted(tmp_path):
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        writer.open()
+        with pytest.raises(JournalError):
+            writer.commit([], [record("not in it")])
+        writer.commit([record("one")])
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as database:
+        assert (1,) == database.execute("SELECT count(*) FROM jobs").fetchone()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP], ids=errno.errorcode.get)
+def test_a_file_system_without_locks_is_named_with_the_remedy(number, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(JournalError, match=r"has no locks .*put the journal in a folder of a local disk"):
+        JournalWriter(tmp_path).open()
