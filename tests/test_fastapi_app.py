@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import uvicorn
 from cometflux.testing import LocalService
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+GUIDE = EXAMPLES.parent / "docs" / "guides" / "fastapi.md"
 KEY = "sk-canary-4242424242"
 IMPATIENT = httpx.Timeout(20, read=0.02)
 JSON = {"content-type": "application/json"}
@@ -284,15 +286,28 @@ def test_the_command_that_the_example_names_serves_and_stops(comet_service, tmp_
     assert 1 == len(comet_service.bills)
 
 
-@pytest.mark.hard
-def test_the_application_of_the_guide_works_as_it_stands(local, example):
-    """`example` sets the folder and the key; what is served is the page's own."""
-    page = (EXAMPLES.parent / "docs" / "guides" / "fastapi.md").read_text(encoding="utf-8")
+def curl_lines():
+    """Yield the guide's curl lines: the route and the body of each."""
+    commands = re.findall(r"^\$ (curl .*)$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    for words in map(shlex.split, commands):
+        (url,) = [word for word in words if word.startswith("localhost:8000/")]
+        yield url.removeprefix("localhost:8000"), words[words.index("-d") + 1]
+
+
+def application_of_the_guide(example):
     shown = {}
-    for code in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+    for code in re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
         exec(code, shown)
-    with serving(SimpleNamespace(app=shown["app"])) as client:
-        assert b"RIFF" == client.post("/pictures", params={"prompt": "a boat"}).content[:4]
-        lines = client.post("/sets", json=["a boat", "a mill"]).text.splitlines()
-    assert ["succeeded", "succeeded"] == [json.loads(line)["kind"] for line in lines]
-    assert 2 == len(local.bills)
+    return SimpleNamespace(app=shown["app"])
+
+
+@pytest.mark.parametrize("choose", [lambda example: example, application_of_the_guide], ids=["example", "guide"])
+def test_the_curl_lines_of_the_guide_work_with_the_example_and_with_the_code_of_the_guide(local, example, choose):
+    """`example` sets the folder and the key."""
+    assert ["/pictures", "/sets"] == [route for route, _ in curl_lines()]
+    with serving(choose(example)) as client:
+        picture, lines = [client.post(route, content=body, headers=JSON) for route, body in curl_lines()]
+    assert [200, 200] == [picture.status_code, lines.status_code]
+    assert b"RIFF" == picture.content[:4]
+    assert ["succeeded", "succeeded"] == [json.loads(line)["kind"] for line in lines.text.splitlines()]
+    assert 3 == len(local.bills)
