@@ -16,13 +16,14 @@ from collections.abc import Callable
 from cometflux.engine.latch import Latch
 from cometflux.engine.poller import Poller
 from cometflux.engine.runtime import Runtime
-from cometflux.engine.saver import Saver
+from cometflux.engine.saver import Saver, find_saved
 from cometflux.engine.submitter import Submitter
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import CometfluxError, Money, OutputError, SessionClosedError, UnknownSubmissionError
 from cometflux.images import reference_files
 from cometflux.images.formats import Image
+from cometflux.jobs import Job
 from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.record import JobRecord
@@ -224,9 +225,9 @@ class JobRunner:
         if error.prediction_id is not None or tracked.place is None or submission is None:
             return
         # By the index of the run that submitted it: under today's index another job's image may be saved.
-        stem = file_names.file_stem(tracked.record.index, tracked.job)
         try:
-            error.prediction_id = await tracked.place.find_id(stem, submission)
+            for stem in _stems(tracked.record.index, tracked.job):
+                error.prediction_id = error.prediction_id or await tracked.place.find_id(stem, submission)
         except OutputError as refused:
             # It may be there, so nobody is to submit it again meanwhile.
             self._latch.stop(refused)
@@ -300,8 +301,10 @@ class JobRunner:
         try:
             submission = self._tracker.submission_of(tracked)
             record = sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index, submission)
-            stem = file_names.file_stem(tracked.index, tracked.job)
-            files, error = await self._saver.save(prediction, place, stem, record, attempts=tracked.attempts)
+            stem, *earlier = _stems(tracked.index, tracked.job)
+            files, error = await self._saver.save(
+                prediction, place, stem, record, earlier_stems=earlier, attempts=tracked.attempts
+            )
             if error is not None and error.is_disk:
                 # What cannot be kept must not be submitted.
                 self._latch.stop(error)
@@ -365,10 +368,14 @@ async def _look_for_files(place: Destination, tracked: TrackedJob) -> tuple[Imag
         if kept is not None:
             return kept
     count = len(record.last_prediction.output)
-    stem = file_names.file_stem(tracked.index, tracked.job)
-    found = [*await place.find_each(stem, record.prediction_id, count)] if count else []
+    found = await find_saved(place, _stems(tracked.index, tracked.job), record.prediction_id, count)
     whole = tuple(image for image in found if image is not None)
     return whole if count and len(whole) == count else None
+
+
+def _stems(index: int, job: Job) -> tuple[str, ...]:
+    """Return the names that the files of a job may have: the first for new files, the others by earlier releases."""
+    return file_names.file_stem(index, job), *file_names.earlier_stems(index, job)
 
 
 def unforeseen(error: Exception, tracked: TrackedJob) -> CometfluxError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from cometflux.errors import CometfluxError, OutputError
@@ -58,24 +59,32 @@ class Saver:
         stem: str,
         record: dict[str, Any],
         *,
+        earlier_stems: Sequence[str] = (),
         is_named: bool = False,
         attempts: list[Attempt] | None = None,
     ) -> tuple[tuple[Image, ...], OutputError | None]:
         """Save the outputs that can be saved; return the files, and the first error if some are missing.
 
-        An image that an earlier run saved is not fetched again. *is_named* says that the caller chose *stem*. Each
-        download is recorded in *attempts*; None if no observer listens.
+        An image that an earlier run saved, under *stem* or one of the *earlier_stems*, is not fetched again. *is_named*
+        says that the caller chose *stem*. Each download is recorded in *attempts*; None if no observer listens.
         """
         if not prediction.output:
             return (), OutputError("there is no output to save", prediction_id=prediction.id)
         self._note_unsaved(1)
         try:
-            return await self._save_each(prediction, place, stem, record, is_named, attempts)
+            try:
+                found = await find_saved(place, (stem, *earlier_stems), prediction.id, len(prediction.output))
+            except OutputError as error:
+                # Nobody knows which images are there, so nothing is written next to them.
+                error.prediction_id = prediction.id
+                return (), error
+            return await self._save_each(found, prediction, place, stem, record, is_named, attempts)
         finally:
             self._note_unsaved(-1)
 
     async def _save_each(
         self,
+        found: list[Image | None],
         prediction: Prediction,
         place: Destination,
         stem: str,
@@ -83,15 +92,8 @@ class Saver:
         is_named: bool,
         attempts: list[Attempt] | None,
     ) -> tuple[tuple[Image, ...], OutputError | None]:
-        count = len(prediction.output)
         first: OutputError | None = None
-        try:
-            found = [*await place.find_each(stem, prediction.id, count)]
-        except OutputError as error:
-            # What is there nobody knows, so nothing is written beside it.
-            error.prediction_id = prediction.id
-            return (), error
-        for number, name in enumerate(file_names.output_stems(stem, count)):
+        for number, name in enumerate(file_names.output_stems(stem, len(found))):
             if found[number] is not None:
                 continue
             try:
@@ -128,3 +130,17 @@ _GET = Request("GET", "")
 
 def _may_fetch_again(error: CometfluxError) -> bool:
     return retry.may_retry(_GET, error)
+
+
+async def find_saved(place: Destination, stems: Sequence[str], prediction_id: str, count: int) -> list[Image | None]:
+    """Find each of the *count* images of a prediction under the first of *stems* that it has; None for a missing one.
+
+    Raises:
+        OutputError: the place cannot be looked at, so nobody knows.
+    """
+    found: list[Image | None] = [None] * count
+    for stem in stems:
+        if None in found:
+            more = await place.find_each(stem, prediction_id, count)
+            found = [new if known is None else known for known, new in zip(found, more, strict=True)]
+    return found

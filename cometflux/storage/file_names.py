@@ -7,12 +7,25 @@ from collections.abc import Iterator
 
 from cometflux.errors import InputError
 from cometflux.jobs import Job
+from cometflux.models import spelling
 
 
 def file_stem(index: int, job: Job) -> str:
     """Name the files of a job: its index in five digits, and the beginning of its prompt."""
-    slug = _slug(job.prompt or "")
-    return f"{index:05d}-{slug}" if slug else f"{index:05d}"
+    prompt = job.prompt or ""
+    return _joined(index, prompt if prompt.isascii() else _readable(prompt))
+
+
+def earlier_stems(index: int, job: Job) -> tuple[str, ...]:
+    """Return the other name that an earlier release may have given the files of a job; empty if there is none.
+
+    Names had only the letters that ASCII has.
+    """
+    prompt = job.prompt or ""
+    if prompt.isascii():
+        return ()
+    stem = _joined(index, _ascii(prompt))
+    return () if stem == file_stem(index, job) else (stem,)
 
 
 def id_stem(prediction_id: str) -> str:
@@ -46,11 +59,50 @@ _STEM = r"""[^<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]+"""
 _DEVICE = r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)"
 
 
-def _slug(text: str, most: int = 48) -> str:
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    words = re.findall(r"[a-z0-9]+", plain)
-    slug = "-".join(words)
-    return slug if len(slug) <= most else slug[: most + 1].rpartition("-")[0] or slug[:most]
+_LONGEST_SLUG = 48
+_MOST_BYTES = 96
+"""Some encrypting file systems take names of at most 143 bytes, with the index, the numbers and the ending."""
+_MOST_READ = 500
+"""So many characters of a prompt are read for its name at most."""
+_SEPARATORS = re.compile(r"[\0-/:-`{-\x7f]+")
+
+
+def _joined(index: int, text: str) -> str:
+    words = unicodedata.normalize("NFC", _SEPARATORS.sub(" ", text.lower())).split(" ")
+    slug = _cut("-".join(filter(None, words)))
+    return f"{index:05d}-{slug}" if slug else f"{index:05d}"
+
+
+def _cut(slug: str) -> str:
+    """Cut a slug after a word, if that leaves most of it: not every script separates words."""
+    if len(slug) <= _LONGEST_SLUG and len(slug.encode()) <= _MOST_BYTES:
+        return slug
+    most = min(_LONGEST_SLUG, len(slug.encode()[:_MOST_BYTES].decode(errors="ignore")))
+    words = slug[: most + 1].rpartition("-")[0]
+    if words and (slug.isascii() or len(words) * 2 > most):
+        return words
+    # An accent or a vowel sign stays with its letter.
+    while most and unicodedata.category(slug[most])[0] == "M":
+        most -= 1
+    return slug[:most].rstrip("-")
+
+
+def _ascii(text: str) -> str:
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+
+
+def _readable(text: str) -> str:
+    """Return the letters and digits of every script, with Latin accents removed and the rest as blanks."""
+    letters: list[str] = []
+    for letter in unicodedata.normalize("NFKC", text[:_MOST_READ]):
+        category = unicodedata.category(letter)[0]
+        if plain := _ascii(letter):
+            letters.append(plain)
+        elif letter.isspace() or not (category in "LMN" or spelling.is_blank(letter)):
+            letters.append(" ")
+        elif not spelling.is_blank(letter) and (category != "M" or (letters and not letters[-1].isascii())):
+            letters.append(letter)
+    return "".join(letters)
 
 
 def numbered(stem: str) -> Iterator[str]:

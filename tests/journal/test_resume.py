@@ -6,10 +6,12 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import threading
 
+import attrs
 import pytest
 
 from cometflux import Job, Journal, RetryPolicy, Session, events, flux, open_session
@@ -589,6 +591,56 @@ async def test_a_picture_saved_just_before_the_crash_is_found_and_not_written_tw
     assert before.files == after.files
     assert asked == len(service.requests)
     assert 1 == len(list(tmp_path.glob("*.webp")))
+
+
+def give_earlier_names(folder, *, in_the_journal):
+    """Name the files of the only job as if its prompt had no letters, as earlier releases named them."""
+    for path in [*folder.glob("00000*.json")]:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        name = facts["file"]
+        facts["file"] = re.sub(r"^00000-船", "00000", name)
+        (folder / name).rename(folder / facts["file"])
+        path.unlink()
+        (folder / facts["file"]).with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
+    (record,) = records(folder)
+    files = [attrs.evolve(each, name=re.sub(r"^00000-船", "00000", each.name)) for each in record.files]
+    ended = record.ended(OutcomeKind.SUCCEEDED, record.prediction, None)
+    saved = ended.saved(files, None) if in_the_journal else ended.saved((), OutputError("cut off"))
+    with contextlib.closing(JournalWriter(folder)) as writer:
+        writer.open()
+        writer.commit([], [saved])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("in_the_journal", [True, False], ids=["named in the journal", "found by name"])
+async def test_images_under_the_names_of_an_earlier_release_are_known_as_saved(
+    in_the_journal, count, service, opened, tmp_path
+):
+    jobs = [flux.Schnell(prompt="船", num_outputs=count)]
+    async with opened() as session:
+        await outcomes_of(session.generate(jobs, save_to=tmp_path))
+    give_earlier_names(tmp_path, in_the_journal=in_the_journal)
+    before = sorted(tmp_path.glob("00000*"))
+    asked = len(service.requests)
+    async with opened() as session:
+        (after,) = await outcomes_of(session.generate(jobs, save_to=tmp_path))
+    assert ["00000.webp"] * (count == 1) + ["00000-1.webp", "00000-2.webp"] * (count == 2) == [
+        path.name for path in after.files
+    ]
+    assert (True, asked, before) == (after.ok, len(service.requests), sorted(tmp_path.glob("00000*")))
+
+
+async def test_only_the_image_that_an_earlier_release_did_not_save_is_fetched(service, opened, tmp_path):
+    jobs = [flux.Schnell(prompt="船", num_outputs=2)]
+    async with opened() as session:
+        await outcomes_of(session.generate(jobs, save_to=tmp_path))
+    give_earlier_names(tmp_path, in_the_journal=False)
+    for ending in ("webp", "json"):
+        (tmp_path / f"00000-2.{ending}").unlink()
+    async with opened() as session:
+        (after,) = await outcomes_of(session.generate(jobs, save_to=tmp_path))
+    assert (True, ["00000-1.webp", "00000-船-2.webp"]) == (after.ok, [path.name for path in after.files])
+    assert (1, 2) == (len(service.bills), len(list(tmp_path.glob("*.webp"))))
 
 
 async def test_what_ended_without_a_picture_is_told_again_and_not_bought_again(service, opened, tmp_path):

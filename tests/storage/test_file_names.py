@@ -1,5 +1,6 @@
 import contextlib
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from cometflux.errors import InputError
 from cometflux.jobs import Job
-from cometflux.storage.file_names import check_stem, file_stem, fold, id_stem, numbered, output_stems
+from cometflux.storage.file_names import check_stem, earlier_stems, file_stem, fold, id_stem, numbered, output_stems
 
 DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"
@@ -45,8 +46,11 @@ def is_sound(name):
 @given(st.integers(0, 10**9), prompts, st.sampled_from([1, 4]))
 def test_a_name_is_sound_on_any_system_whatever_the_prompt(index, prompt, count):
     stem = file_stem(index, job(prompt))
-    assert re.fullmatch(r"[0-9]{5,}(-[a-z0-9]+)*", stem)
-    assert all(map(is_sound, names_of(stem, count)))
+    assert re.fullmatch(r"[0-9]{5,}(-[^\W_A-Z][^\0-,./:-`{-\x7f]*)*", stem)
+    assert unicodedata.is_normalized("NFC", stem)
+    assert not {"C", "Z", "S"} & {unicodedata.category(letter)[0] for letter in stem}
+    # The longest name that an encrypted folder takes.
+    assert all(is_sound(name) and len(name.encode()) <= 143 for name in names_of(stem, count))
 
 
 @given(st.tuples(st.integers(0, 200_000), st.integers(0, 200_000)), prompts, prompts, st.sampled_from([1, 2, 4]))
@@ -66,7 +70,21 @@ def test_two_jobs_of_a_batch_share_no_name_in_any_spelling(indices, one, other, 
         (1, "../../etc/passwd", "00001-etc-passwd"),
         (1, "CON", "00001-con"),
         (1, "Ein Böot für Zoë", "00001-ein-boot-fur-zoe"),
-        (1, "船", "00001"),
+        (1, "船", "00001-船"),
+        (1, "一艘纸船\uff0c在日出时", "00001-一艘纸船-在日出时"),
+        (1, "Бумажный кораблик", "00001-бумажный-кораблик"),
+        (1, "سفينة ورقية", "00001-سفينة-ورقية"),
+        (1, "कागज़ की नाव", unicodedata.normalize("NFC", "00001-कागज़-की-नाव")),
+        (1, unicodedata.normalize("NFD", "종이 배"), "00001-종이-배"),
+        (1, unicodedata.normalize("NFD", "ガラスの船"), "00001-ガラスの船"),
+        (1, "a small ø, Größe", "00001-a-small-ø-große"),
+        (1, "نیم\u200cشب", "00001-نیمشب"),
+        (1, "🚀\ufe0f\u0301 boat 🚀", "00001-boat"),
+        (1, "x\u0302 a", "00001-x-a"),
+        (1, "船" * 100, "00001-" + "船" * 32),
+        (1, "a " + "船" * 100, "00001-a-" + "船" * 31),
+        (1, "नि" * 100, "00001-" + "नि" * 16),
+        (1, "न" + "ि" * 100, "00001"),
         (1, "...", "00001"),
         (1, "", "00001"),
         (1, "word " * 100, "00001-" + "-".join(["word"] * 9)),
@@ -75,6 +93,14 @@ def test_two_jobs_of_a_batch_share_no_name_in_any_spelling(indices, one, other, 
 )
 def test_a_name_is_the_index_and_the_beginning_of_the_prompt(index, prompt, stem):
     assert stem == file_stem(index, job(prompt))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "earlier"),
+    [("船", ("00001",)), ("船 and boat", ("00001-and-boat",)), ("Größe", ("00001-groe",)), ("für Zoë", ()), ("a", ())],
+)
+def test_the_name_that_an_earlier_release_gave_is_known_if_it_is_another(prompt, earlier):
+    assert earlier == earlier_stems(1, job(prompt))
 
 
 def test_a_job_without_a_prompt_is_named_by_its_index():

@@ -258,11 +258,13 @@ async def test_the_same_bytes_of_many_predictions_at_once_are_many_files(place):
 # ── finding again ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("name", ["boat", "00001-船-सफ़ेद-лодка"])
 @pytest.mark.parametrize("count", [1, 2, 4])
-async def test_the_images_of_a_prediction_are_found(count, place):
-    stems = ["boat"] if count == 1 else [f"boat-{number + 1}" for number in range(count)]
+async def test_the_images_of_a_prediction_are_found(count, name, place):
+    stems = [name] if count == 1 else [f"{name}-{number + 1}" for number in range(count)]
     written = [await place.images.write(stem, PNG, record()) for stem in stems]
-    assert written == await place.images.find_each("boat", "p1", count)
+    assert written == await place.images.find_each(name, "p1", count)
+    assert {f"{stem}.{ending}" for stem in stems for ending in ("png", "json")} == set(place.names())
 
 
 @pytest.mark.parametrize(("stem", "prediction_id"), [("ship", "p1"), ("boat", "p2"), ("boat", "")])
