@@ -66,7 +66,7 @@ COMMANDS = (
     _Command(
         "status",
         "status:status",
-        "Tell how far a batch is, also while it runs.",
+        "Print how far a batch is, also while it runs.",
         "FOLDER [OPTIONS]",
         "With --json the same words are the keys of one object: planned, and the\n"
         "eleven states, which add up to it.\n"

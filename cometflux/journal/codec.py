@@ -19,6 +19,8 @@ from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction
 from cometflux.protocol import converter, decoding, encoding
 
+_PLAN = ("identity", "index", "key", "model", "input", "fingerprint", "source")
+
 
 def dump_plan(record: JobRecord) -> str:
     """Convert the plan of a job, which never changes. Files become their paths, bytes their digests."""
@@ -28,6 +30,8 @@ def dump_plan(record: JobRecord) -> str:
         "fingerprint": record.fingerprint,
         "input": _write_input(record.input),
     }
+    if record.source:
+        plan["source"] = record.source
     return _dump_compact(plan)
 
 
@@ -145,7 +149,7 @@ def _converter() -> cattrs.Converter:
     records.register_structure_hook_func(
         lambda kind: kind == Mapping[str, Any], lambda value, _: converter.expect(value, dict)
     )
-    plan: Any = {name: override(omit=True) for name in ("identity", "index", "key", "model", "input", "fingerprint")}
+    plan: Any = {name: override(omit=True) for name in _PLAN}
     for part in (SavedFile, Evidence, Attempt):
         records.register_unstructure_hook(part, make_dict_unstructure_fn(part, records, _cattrs_omit_if_default=True))
     records.register_unstructure_hook(

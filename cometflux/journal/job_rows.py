@@ -86,17 +86,19 @@ def _progress(record: JobRecord, serial: int) -> tuple[Any, ...]:
     return record.state_name, record.bought, codec.dump_progress(record), serial
 
 
-def plan(database: sqlite3.Connection, records: Iterable[JobRecord]) -> tuple[int, int]:
-    """Write what a batch is to make, and drop what it no longer makes; return how many are new, and how many dropped.
+def plan(database: sqlite3.Connection, records: Iterable[JobRecord], *, replaces: bool) -> tuple[int, int]:
+    """Write what a batch is to make; return how many jobs are new, and how many others nothing was sent for.
 
-    A job that is there already keeps its progress. One for which something was sent is not dropped.
+    A job that is there already keeps its progress. If it *replaces* what was planned, those others are dropped.
     """
     database.execute("DROP TABLE IF EXISTS temp.drawn")
     database.execute("CREATE TEMP TABLE drawn(identity TEXT PRIMARY KEY) WITHOUT ROWID")
     added = sum(_plan_page(database, page) for page in pages(records))
-    dropped = _drop_others(database)
+    others = _find_others(database)
+    for page in pages(others) if replaces else ():
+        write(database, (), [record.dropped() for record in find(database, page).values()])
     database.execute("DROP TABLE temp.drawn")
-    return added, dropped
+    return added, len(others)
 
 
 def _plan_page(database: sqlite3.Connection, page: Sequence[JobRecord]) -> int:
@@ -112,15 +114,14 @@ def _planned_again(known: JobRecord, record: JobRecord) -> JobRecord:
     """Give a job its place of today, and keep its progress. One that asks for something else stays as it is."""
     if known.fingerprint != record.fingerprint:
         return known
-    return attrs.evolve(known, index=record.index, key=record.key, input=record.input, is_dropped=False)
+    return attrs.evolve(
+        known, index=record.index, key=record.key, input=record.input, source=record.source, is_dropped=False
+    )
 
 
-def _drop_others(database: sqlite3.Connection) -> int:
+def _find_others(database: sqlite3.Connection) -> list[str]:
     others = "SELECT identity FROM jobs WHERE bought = 0 AND standing <> ? AND identity NOT IN drawn"
-    identities = [identity for (identity,) in database.execute(others, (DROPPED,))]
-    for page in pages(identities):
-        write(database, (), [record.dropped() for record in find(database, page).values()])
-    return len(identities)
+    return [identity for (identity,) in database.execute(others, (DROPPED,))]
 
 
 def respell(database: sqlite3.Connection) -> None:

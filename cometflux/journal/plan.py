@@ -9,8 +9,10 @@ from cometflux.journal.record import JobRecord, identify
 from cometflux.protocol import encoding
 
 
-def plan_jobs(jobs: Iterable[Job]) -> Iterator[JobRecord]:
+def plan_jobs(jobs: Iterable[Job], source: str = "") -> Iterator[JobRecord]:
     """Make a record of each job, in their order. Reads the files in their inputs; blocks.
+
+    *source* is the name of their prompt file; empty if there is none.
 
     Raises:
         InputError: a file cannot be read, or is not an image.
@@ -28,6 +30,7 @@ def plan_jobs(jobs: Iterable[Job]) -> Iterator[JobRecord]:
             model=job.model,
             input=reference_files.absolute(job.input),
             fingerprint=fingerprint,
+            source=source,
         )
 
 

@@ -135,10 +135,25 @@ class Journal:
         del counts[DROPPED]
         return {"planned": counts.total(), **{name: counts[name] for name in STATE_NAMES}}
 
+    def sources(self) -> dict[str, dict[str, int]]:
+        """Count the jobs of each prompt file by state, as `status` does; the file of a job without one is ``""``."""
+        query = "SELECT coalesce(json_extract(plan, '$.source'), ''), standing, count(*) FROM jobs GROUP BY 1, 2"
+        with translating_errors(self.path):
+            found = self._database.execute(query).fetchall()
+        is_running = self.is_running
+        counts: dict[str, Counter[str]] = {}
+        for source, name, number in found:
+            if name != DROPPED:
+                counts.setdefault(source, Counter())[visible_name(name, is_running=is_running)] += number
+        return {
+            source: {"planned": each.total(), **{name: each[name] for name in STATE_NAMES}}
+            for source, each in sorted(counts.items())
+        }
+
     def records(self, *state_names: str) -> Iterator[JobRecord]:
         """Yield the jobs in the order in which they were written first; only those of *state_names* if given.
 
-        Jobs that a later prompt file no longer holds, and for which nothing was sent, are left out.
+        Jobs that were dropped because another plan replaced theirs are left out.
         """
         last = 0
         # Page by page: a long read would keep the writer from tidying up.

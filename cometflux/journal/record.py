@@ -36,6 +36,8 @@ class JobRecord:
     """The job's input, with files and bytes as ``notation.dump_plan`` writes them."""
     fingerprint: str
     """Digest of the job's model and input."""
+    source: str = ""
+    """The name of the prompt file that planned the job last; empty if there was none, or if an older version did."""
 
     state: State = State.PLANNED
     kind: OutcomeKind | None = None
@@ -67,7 +69,7 @@ class JobRecord:
     is_abandoned: bool = False
     """Whether its unknown submission was given up by hand."""
     is_dropped: bool = False
-    """Whether the prompt file no longer holds it."""
+    """Whether another plan replaced the one that had it."""
 
     # ── the state ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -245,7 +247,7 @@ class JobRecord:
         )
 
     def dropped(self) -> Self:
-        """Note that the prompt file holds it no longer; for a job for which nothing was sent."""
+        """Note that another plan replaced the one that had it; for a job for which nothing was sent."""
         return self._with(state=State.PLANNED, kind=None, evidence=None, is_dropped=True)
 
     def reset(self) -> Self:

@@ -39,7 +39,7 @@ STATE_NAMES = (
 SENDING = "sending"
 """A twelfth name, only while a process runs; see `visible_name`."""
 DROPPED = "dropped"
-"""The prompt file no longer holds the job, and nothing was sent for it: it is not planned any more."""
+"""Another plan replaced the one that had the job, and nothing was sent for it: it is not planned any more."""
 
 
 def visible_name(name: str, *, is_running: bool) -> str:

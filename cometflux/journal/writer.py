@@ -228,21 +228,21 @@ class JournalWriter:
             found += [r for r in page if r.identity in known and known[r.identity].fingerprint != r.fingerprint]
         return found
 
-    def plan(self, records: Iterable[JobRecord]) -> tuple[int, int]:
+    def plan(self, records: Iterable[JobRecord], *, replaces: bool = False) -> tuple[int, int]:
         """Write down what a batch is to make, before any of it is sent.
 
-        What is there already keeps its progress. Jobs that are in the journal, not among *records*, and for which
-        nothing was sent, are planned no longer.
+        What is there already keeps its progress. If it *replaces* what was planned before, jobs that are not among
+        *records*, and for which nothing was sent, are dropped. Otherwise they stay planned.
 
         Returns:
-            How many of *records* are new, and how many jobs are planned no longer.
+            How many of *records* are new, and how many such other jobs there are.
 
         Raises:
             JournalError: the disk refused.
         """
         # All or nothing: half a plan would look like a batch that is complete.
         with self._transaction() as database:
-            return job_rows.plan(database, records)
+            return job_rows.plan(database, records, replaces=replaces)
 
     @property
     def place(self) -> str | None:

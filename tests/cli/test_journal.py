@@ -166,23 +166,54 @@ def test_what_is_bought_and_no_longer_in_the_file_stays_counted_and_is_told(serv
     run("batch a.csv")
     assert {"planned": 2, "saved": 2} == status()
     err = capsys.readouterr().err
-    assert "note: 1 job of an earlier run is no longer in the file, but bought, and stays counted\n" in err
+    assert "note: 1 job of an earlier run is not in this file, but paid for and counted\n" in err
     write("a toad,")
     run("batch a.csv")
     err = capsys.readouterr().err
-    assert "note: 2 jobs of an earlier run are no longer in the file, but bought, and stay counted\n" in err
+    assert "note: 2 jobs of an earlier run are not in this file, but paid for and counted\n" in err
 
 
-def test_what_was_not_sent_and_is_no_longer_in_the_file_is_planned_no_longer(service, capsys):
+def test_what_was_not_sent_and_is_no_longer_in_the_file_stays_planned(service, capsys):
     write("a fox,", "an owl,")
     run("batch a.csv --limit 1 --max-pending 1", 4)
     write("a fox,")
     capsys.readouterr()
     run("batch a.csv")
+    assert {"planned": 2, "saved": 1, "waiting": 1} == status()
+    note = "note: 1 job planned before is not in this file, and is not sent: cometflux resume a-images makes it"
+    assert f"{note}, --replace drops it\n" in capsys.readouterr().err
+    run("resume a-images")
+    assert ["a fox", "an owl"] == prompts(service)
+
+
+def test_replace_drops_what_was_not_sent_and_is_no_longer_in_the_file(service, capsys):
+    write("a fox,", "an owl,")
+    run("batch a.csv --limit 1 --max-pending 1", 4)
+    write("a fox,")
+    capsys.readouterr()
+    run("batch a.csv --replace")
     assert {"planned": 1, "saved": 1} == status()
-    assert "note: 1 job of an earlier run is no longer planned: not in the file" in capsys.readouterr().err
+    assert "note: 1 job planned before is not in this file, and is not sent: dropped\n" in capsys.readouterr().err
     run("resume a-images")
     assert ["a fox"] == prompts(service)
+
+
+def test_two_prompt_files_in_one_folder_keep_each_other(service, capsys):
+    write("a fox,", "an owl,")
+    run("batch a.csv --limit 1 --max-pending 1 --out tour", 4)
+    Path("b.txt").write_text("a toad\na newt\n")
+    run("batch b.txt --limit 2 --max-pending 1 --out tour", 4)
+    capsys.readouterr()
+    run("status tour")
+    out = capsys.readouterr().out
+    assert "a.csv: 1 of 2 saved, 1 to do\n" in out
+    assert "b.txt: 1 of 2 saved, 1 to do\n" in out
+    run("status tour --json")
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert {"a.csv": 2, "b.txt": 2} == {name: counts["planned"] for name, counts in files.items()}
+    run("resume tour")
+    assert ["a fox", "a newt", "a toad", "an owl"] == prompts(service)
+    assert 4 == len(service.bills)
 
 
 def test_a_file_with_nothing_of_the_folder_in_it_is_told_to_be_new(service, capsys):
@@ -567,8 +598,8 @@ def test_a_signal_while_the_journal_is_planned_leaves_it_free(number, code, serv
     write("a fox,")
     plan = plan_jobs
 
-    def interrupted(jobs):
-        yield from plan(jobs)
+    def interrupted(jobs, source):
+        yield from plan(jobs, source)
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr(plan_journal, "plan_jobs", interrupted)

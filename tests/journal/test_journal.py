@@ -729,7 +729,7 @@ def test_a_plan_is_written_whole_or_not_at_all(tmp_path):
             writer.plan(records())
         with Journal(tmp_path) as journal:
             assert [new(5000)] == list(journal.records())
-        assert (1200, 1) == writer.plan(map(new, range(1200)))
+        assert (1200, 1) == writer.plan(map(new, range(1200)), replaces=True)
         writer.commit((), [new(7).sending(1.0, "b", 1)])
     assert 1200 == len(told(tmp_path / FILE_NAME)[0])
 
@@ -896,17 +896,17 @@ def test_what_is_planned_again_keeps_its_progress_and_gets_its_new_place(tmp_pat
     assert sent.state is places["job:f1:1"][2]
 
 
-def test_what_is_gone_and_unsent_is_dropped_until_it_is_planned_again(tmp_path):
+def test_what_is_replaced_and_unsent_is_dropped_until_it_is_planned_again(tmp_path):
     free = [new(0), new(1).ended(OutcomeKind.NOT_SENT, None, None), new(2).ended(OutcomeKind.REJECTED, None, None)]
     bought = new(4).sending(1, "b", 1).accepted(Prediction(id="p", status=Status.STARTING), 2)
     kept = [new(3).sending(1, "b", 1), bought, attrs.evolve(new(5), earlier=bought.ready_for_retry().earlier)]
     everything = [new(number) for number in range(6)]
     with opened(tmp_path) as writer:
         writer.commit([*free, *kept])
-        assert (1, 3) == writer.plan([new(9)])
+        assert (1, 3) == writer.plan([new(9)], replaces=True)
         assert [*kept, new(9)] == told(tmp_path)[0]
-        assert (0, 0) == writer.plan([new(9)])
-        assert (0, 1) == writer.plan(everything)
+        assert (0, 0) == writer.plan([new(9)], replaces=True)
+        assert (0, 1) == writer.plan(everything, replaces=True)
         assert [*everything[:3], *kept] == told(tmp_path)[0]
         with Journal(tmp_path) as journal:
             assert [6, 4] == [journal.status()[place] for place in ("planned", "waiting")]
@@ -931,7 +931,7 @@ def test_a_plan_that_was_cut_short_is_made_again_to_the_same_end(number, disk):
         with opened(path, connect=deadly.connect) as writer:
             deadly.failing = {deadly.commits + number}
             with contextlib.suppress(JournalError):
-                writer.plan(then)
+                writer.plan(then, replaces=True)
             # As a kill: neither closed nor checkpointed.
             os._exit(0)
 
@@ -939,7 +939,7 @@ def test_a_plan_that_was_cut_short_is_made_again_to_the_same_end(number, disk):
         writer.plan(first)
     in_child(plan_and_die)
     with opened(path) as writer:
-        writer.plan(then)
+        writer.plan(then, replaces=True)
     assert then == sorted(told(path)[0], key=lambda record: record.identity)
 
 
@@ -1105,8 +1105,8 @@ def test_a_reader_is_told_what_was_written_since_it_last_read(tmp_path):
             serial = journal.serial
             assert [f"{number:05d}" for number in range(6)] == [record.key for record in journal.changes()]
             assert [] == list(journal.changes(serial))
-        # What the prompt file no longer holds is told of, too; the others are planned as before.
-        writer.plan([new(number) for number in (0, 1, 2, 3, 4)])
+        # A dropped job is reported, too; the others are planned as before.
+        writer.plan([new(number) for number in (0, 1, 2, 3, 4)], replaces=True)
         with Journal(tmp_path) as journal:
             assert [("00005", "dropped")] == [(each.key, each.state_name) for each in journal.changes(serial)]
             assert serial < journal.serial

@@ -49,11 +49,12 @@ class BatchWork:
 
 
 def plan_batch(
-    writer: JournalWriter, plan: Plan, settings: RunOptions, place: str | None = None
+    writer: JournalWriter, plan: Plan, settings: RunOptions, place: str | None = None, *, replaces: bool = False
 ) -> tuple[BatchWork, list[str]]:
     """Open the journal and write down every job of *plan*; return them, and what there is to say about it.
 
-    Where the pictures go to *place*, not to the journal's folder, that is noted first.
+    If the images go to *place*, not to the journal's folder, that is noted first. If the plan *replaces* what was
+    planned before, other jobs for which nothing was sent are dropped.
 
     Raises:
         SourceError: keys stand in the journal for something else.
@@ -64,11 +65,11 @@ def plan_batch(
         open_journal(writer, settings)
         stack.callback(writer.close)
         _take_place(writer, place)
-        records = list(plan_jobs(plan))
+        records = list(plan_jobs(plan, plan.name))
         check_keys(writer.conflicts(records), plan)
         before = count_states(writer)["planned"]
-        new, dropped = writer.plan(records)
-        notes = list(_notes(writer, before, len(records), new, dropped)) if before else []
+        new, unsent = writer.plan(records, replaces=replaces)
+        notes = list(_notes(writer, before, len(records), new, unsent, replaces)) if before else []
         stack.pop_all()
     return BatchWork(writer, len(records), _most_urgent_first(writer, records)), notes
 
@@ -122,7 +123,7 @@ def check_keys(conflicts: Iterable[JobRecord], plan: Plan) -> None:
         raise SourceError(faults, plan.name, plan.unit)
 
 
-def _notes(writer: JournalWriter, before: int, total: int, new: int, dropped: int) -> Iterator[str]:
+def _notes(writer: JournalWriter, before: int, total: int, new: int, unsent: int, is_replaced: bool) -> Iterator[str]:
     folder = writer.path.parent
     status = count_states(writer)
     if new == total:
@@ -130,16 +131,18 @@ def _notes(writer: JournalWriter, before: int, total: int, new: int, dropped: in
         yield f"note: none of the {count_of(before, 'job')} in {folder} is in this file; {are_new}"
     else:
         yield f"going on with {folder}: {summary(status)}"
-    if dropped:
-        unsent = f"{count_of(dropped, 'job')} of an earlier run {_no_longer(dropped)} planned"
-        yield f"note: {unsent}: not in the file, and not sent"
-    if others := status["planned"] - total:
-        absent = f"{count_of(others, 'job')} of an earlier run {_no_longer(others)} in the file"
-        yield f"note: {absent}, but bought, and {'stays' if others == 1 else 'stay'} counted"
+    others = f"{count_of(unsent, 'job')} planned before {_be(unsent)} not in this file, and {_be(unsent)} not sent"
+    if unsent and is_replaced:
+        yield f"note: {others}: dropped"
+    elif unsent:
+        remedy = f"cometflux resume {folder} makes {'it' if unsent == 1 else 'them'}, --replace drops"
+        yield f"note: {others}: {remedy} {'it' if unsent == 1 else 'them'}"
+    if paid := status["planned"] - total - (0 if is_replaced else unsent):
+        yield f"note: {count_of(paid, 'job')} of an earlier run {_be(paid)} not in this file, but paid for and counted"
 
 
-def _no_longer(number: int) -> str:
-    return "is no longer" if number == 1 else "are no longer"
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _most_urgent_first(writer: JournalWriter, records: Iterable[JobRecord]) -> Iterator[JobRecord]:

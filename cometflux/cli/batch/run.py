@@ -39,10 +39,19 @@ def run_prompts(plan: Plan, settings: RunOptions, out: Path | str) -> int:
         return run.finish(PromptWork(len(plan), iter(plan)), stack)
 
 
-def run_batch(plan: Plan, settings: RunOptions, folder: Path, *, place: str | None = None, new_key: bool) -> int:
+def run_batch(
+    plan: Plan,
+    settings: RunOptions,
+    folder: Path,
+    *,
+    place: str | None = None,
+    new_key: bool,
+    replaces: bool = False,
+) -> int:
     """Write every job of *plan* down in the journal of *folder*, run what is not done, and return the exit code.
 
-    The pictures go to the same folder, or to *place*, which the journal then notes.
+    The images go to the same folder, or to *place*, which the journal then notes. *replaces* says that other jobs of
+    the folder for which nothing was sent are dropped.
 
     Raises:
         UsageError: as for `run_prompts`, or a key stands in the journal for something else.
@@ -60,7 +69,7 @@ def run_batch(plan: Plan, settings: RunOptions, folder: Path, *, place: str | No
             open_store(place)
         prepare_folder(folder)
         with _gallery_of(folder, screen, is_wanted=settings.gallery):
-            work, notes = plan_batch(writer, plan, settings, place)
+            work, notes = plan_batch(writer, plan, settings, place, replaces=replaces)
             return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
 
 

@@ -62,6 +62,9 @@ def batch(
     templates: TemplateOptions = TemplateOptions(),  # noqa: B008 - frozen
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
+    replace: Annotated[
+        bool, switch("Drop the jobs of the folder that are not in FILE and were not sent.", group=FURTHER)
+    ] = False,
     new_key: NewKey = False,
     gallery: KeepGallery = False,
     **given: str | list[str] | None,
@@ -69,7 +72,7 @@ def batch(
     """Make the pictures of a prompt file, one row each.
 
     The whole file is checked first. A journal in the folder keeps every step: the
-    same command again, or `resume`, goes on from there and buys nothing twice.
+    same command again, or `resume`, goes on from there and pays for nothing twice.
 
     For example:
       cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour
@@ -98,4 +101,4 @@ def batch(
         place = out if isinstance(out, str) else None
         if (code := offer_batch(plan, settings, consent, folder, place)) is not None:
             return code
-        return run_batch(plan, settings, folder, place=place, new_key=new_key)
+        return run_batch(plan, settings, folder, place=place, new_key=new_key, replaces=replace)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from rich.table import Table
 
+from cometflux.cli.batch.journal_status import summary
 from cometflux.cli.options.shared import Folder, JsonObject
 from cometflux.cli.terminal.console import make_console
 from cometflux.journal.reader import Journal
 
 
 def status(folder: Folder, /, *, json: JsonObject = False) -> None:
-    """Tell how far a batch is, also while it runs."""
+    """Print how far a batch is, also while it runs."""
     show_status(folder, as_json=json)
 
 
@@ -27,9 +28,11 @@ def show_status(folder: Path, *, as_json: bool) -> None:
         JournalError: the journal cannot be read.
     """
     with Journal(folder) as journal:
-        counts, is_running = journal.status(), journal.is_running
+        counts, is_running, sources = journal.status(), journal.is_running, journal.sources()
+    by_file = sources if len(sources) > 1 else {}
     if as_json:
-        sys.stdout.write(f"{json.dumps(counts, allow_nan=False)}\n")
+        told = {**counts, "files": by_file} if by_file else counts
+        sys.stdout.write(f"{json.dumps(told, allow_nan=False)}\n")
         return
     table = Table.grid(padding=(0, 2))
     table.add_column()
@@ -39,4 +42,6 @@ def show_status(folder: Path, *, as_json: bool) -> None:
             table.add_row(name.replace("_", " "), str(count))
     console = make_console()
     console.print(table)
+    for source, each in by_file.items():
+        console.print(f"{source or 'without a file'}: {summary(each)}")
     console.print("a batch is running on it" if is_running else "no batch is running on it")
