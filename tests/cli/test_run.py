@@ -18,6 +18,7 @@ from command_process import start
 from rich.console import Console
 
 from cometflux.cli import main
+from cometflux.cli.batch.statistics import write_report
 from cometflux.cli.batch.summary import RunSummary
 from cometflux.errors import ConnectError, OutputError, PredictionFailedError, UnknownSubmissionError
 from cometflux.events import Accepted, Ended, Retried
@@ -207,6 +208,25 @@ def test_one_other_is_one_other(service, capsys):
     service.fail("failed", rate=1.0)
     assert 1 == main(["generate", *(f"fox {number}" for number in range(6))])
     assert " and 1 other)" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("failed", "failed"), ("output-404", "not saved"), ("422", "rejected")])
+@pytest.mark.parametrize("number", [5, 6, 15])
+def test_the_report_names_each_job_with_a_problem_and_the_line_says_so(number, fault, kind, service, folder, capsys):
+    Path("prompts.txt").write_text("".join(f"fox {each}\n" for each in range(number)))
+    service.fail(fault, rate=1.0)
+    assert 1 == main(["batch", "prompts.txt", "--out", "out"])
+    problems = json.loads(Path("out", "report.json").read_text())["problems"]
+    assert [(f"#{each:05d}", kind) for each in range(number)] == sorted((k, v["kind"]) for k, v in problems.items())
+    assert all(each["error"] for each in problems.values())
+    err = capsys.readouterr().err
+    is_whole = all(key in err for key in problems)
+    assert is_whole != ("report.json tells of each" in err)
+
+
+def test_a_report_is_written_whatever_characters_the_service_sends(folder):
+    path = write_report(folder, {"problems": {"#00000": {"error": "\ud83d \udc80 \x1b"}}})
+    assert "\ud83d \udc80 \x1b" == json.loads(path.read_bytes())["problems"]["#00000"]["error"]
 
 
 def test_every_id_that_is_paid_and_not_saved_is_told(service, capsys):

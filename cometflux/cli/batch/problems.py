@@ -41,15 +41,23 @@ class ProblemGroup:
 
 
 class RunProblems:
-    """Keeps the first few groups of problems, and counts the rest."""
+    """Groups the problems of a run, and keeps those of each job for the report.
 
-    def __init__(self) -> None:
+    Args:
+        full_list: where a person finds the problem of each job.
+    """
+
+    def __init__(self, full_list: str) -> None:
+        self.of_jobs: dict[str, dict[str, str]] = {}
+        """The problem of each job, by the job's key, as in `report.json`."""
+        self._full_list = full_list
         self._groups: dict[tuple[Any, ...], ProblemGroup] = {}
         self._untold = 0
 
     def add(self, outcome: Outcome) -> None:
         """Take in the outcome of a job that has a problem."""
         reason = reason_of(outcome)
+        self.of_jobs[outcome.key] = {"kind": _kind(outcome), "error": reason}
         # A prediction whose pictures can still be fetched is named by itself.
         is_grouped = outcome.ok or outcome.kind in _GROUPED
         alike = (outcome.kind, _TRACE.sub("", reason)) if is_grouped else (outcome.index,)
@@ -67,8 +75,9 @@ class RunProblems:
         if groups:
             yield Text()
             yield _table(groups)
-        if self._untold:
-            yield Text(f"  … and {self._untold} more; --json tells of each")
+        if self._untold or any(len(each.more) > _MOST_NAMED for each in groups):
+            more = f"… and {self._untold} more; " if self._untold else ""
+            yield Text(f"  {more}{self._full_list} tells of each")
 
 
 def _table(groups: list[ProblemGroup]) -> Table:
@@ -78,12 +87,18 @@ def _table(groups: list[ProblemGroup]) -> Table:
     table.add_column(ratio=1, overflow="fold")
     for group in groups:
         outcome = group.outcome
-        kind = "incomplete" if outcome.ok else "not saved"
-        kind = kind if outcome.kind is OutcomeKind.SUCCEEDED else KIND_WORDS[outcome.kind]
         about = f"{slug(outcome.job.model)}: {outcome.job.prompt or ''}"
         reason = f"{clip(group.reason, 300)}{group.alike()}"
-        table.add_row(Text(clip(outcome.key, 20)), Text(kind), Text.assemble(reason, "\n", (clip(about, 68), "dim")))
+        table.add_row(
+            Text(clip(outcome.key, 20)), Text(_kind(outcome)), Text.assemble(reason, "\n", (clip(about, 68), "dim"))
+        )
     return table
+
+
+def _kind(outcome: Outcome) -> str:
+    if outcome.kind is OutcomeKind.SUCCEEDED:
+        return "incomplete" if outcome.ok else "not saved"
+    return KIND_WORDS[outcome.kind]
 
 
 def _is_refusal_like(outcome: Outcome, cause: CometfluxError | None) -> bool:

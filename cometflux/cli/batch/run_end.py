@@ -154,7 +154,7 @@ class RunEnd:
         wanted = self.writer.path.with_name(REPORT_NAME)
         try:
             with signals.ignored():
-                path = write_report(wanted.parent, values)
+                path = write_report(wanted.parent, {**values, "problems": self.tally.problems.of_jobs})
         except OSError as error:
             self.screen.error(f"{wanted} cannot be written ({error.strerror})")
             return

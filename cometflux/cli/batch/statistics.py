@@ -143,6 +143,7 @@ def write_report(folder: Path, values: dict[str, Any]) -> Path:
         OSError: it cannot be written; a previous report is unchanged.
     """
     text = f"{json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False)}\n"
+    # A text of the service may have half a character, which JSON can escape and UTF-8 cannot write.
     path = atomic.free_name(folder / REPORT_NAME, _MARK)
-    atomic.replace(path, text.encode("utf-8", "surrogateescape"))
+    atomic.replace(path, text.encode("utf-8", "backslashreplace"))
     return path

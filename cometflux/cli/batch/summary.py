@@ -11,7 +11,7 @@ from rich.text import Text
 from cometflux.cli.batch.outcome_lines import KIND_WORDS, count_of
 from cometflux.cli.batch.problems import RunProblems
 from cometflux.cli.batch.saved_files import count_late
-from cometflux.cli.batch.statistics import RunStatistics, in_words, spread
+from cometflux.cli.batch.statistics import REPORT_NAME, RunStatistics, in_words, spread
 from cometflux.errors import (
     CometfluxError,
     OutputError,
@@ -72,7 +72,7 @@ class RunSummary:
         """The ids of paid predictions that did not fail and are not saved; their pictures can still be fetched."""
         self._cut_off: dict[str, int] = {}
         """The predictions whose saving was interrupted, and how many images each has."""
-        self._problems = RunProblems()
+        self.problems = RunProblems(REPORT_NAME if is_kept else "--json")
 
     @property
     def unknown(self) -> int:
@@ -125,7 +125,7 @@ class RunSummary:
         self.unsaved += outcome.kind is OutcomeKind.SUCCEEDED and not outcome.ok
         if outcome.prediction and outcome.kind is OutcomeKind.SUCCEEDED and not outcome.files:
             self._cut_off[outcome.prediction.id] = len(outcome.prediction.output)
-        self._problems.add(outcome)
+        self.problems.add(outcome)
 
     def look_again(self) -> None:
         """Count the images that reached the disk although their saving was interrupted."""
@@ -145,7 +145,7 @@ class RunSummary:
 
     def bad_news(self, cause: CometfluxError | None) -> Iterator[Table | Text]:
         """Yield the problems, except for the *cause* of the end."""
-        yield from self._problems.tables(cause)
+        yield from self.problems.tables(cause)
         if unknown := self.kinds[OutcomeKind.UNKNOWN]:
             verb = "is unknown: it" if unknown == 1 else "are unknown: they"
             yield Text(f"{unknown} {verb} may be billed, and {'is' if unknown == 1 else 'are'} not repeated")
