@@ -10,6 +10,7 @@ from chromium import Sight, chromium
 
 from cometflux.gallery import Gallery, write_gallery
 from cometflux.journal.writer import JournalWriter
+from cometflux.outcomes import OutcomeKind
 
 HOSTILE = "</script><!--<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }} \u202e&amp; end"
 
@@ -70,7 +71,7 @@ def test_hostile_texts_stay_text_everywhere(tmp_path, look):
     folder.mkdir()
     record = job_states.plan(0, HOSTILE, key=HOSTILE, seed=HOSTILE, **{"<i>name": HOSTILE})
     failed = job_states.prediction(record, status=job_states.Status.FAILED, error=HOSTILE, id=HOSTILE)
-    job_states.write(folder, job_states.accept(record).ended(job_states.Kind.FAILED, failed, None))
+    job_states.write(folder, job_states.accept(record).ended(OutcomeKind.FAILED, failed, None))
     page = look(write_gallery(folder)).page
     assert "<b>'&\"folder" == page.title() == page.locator("h1").text_content()
     page.locator(".card").click()
@@ -154,7 +155,7 @@ def test_jobs_are_sorted_by_their_order_and_their_times(tmp_path, look):
     for record, (begun, took) in zip(records, [(0, 2), (60, 9), (30, 5)], strict=True):
         start = job_states.CREATED + job_states.timedelta(seconds=begun)
         told = job_states.prediction(record, created_at=start, completed_at=start + job_states.timedelta(seconds=took))
-        ended.append(job_states.accept(record).ended(job_states.Kind.EXPIRED, told, None))
+        ended.append(job_states.accept(record).ended(OutcomeKind.EXPIRED, told, None))
     job_states.write(tmp_path, *ended)
     page = look(write_gallery(tmp_path)).page
     assert ["fox 0", "fox 1", "fox 2"] == shown(page)
@@ -229,6 +230,19 @@ def test_the_page_is_told_right_to_who_cannot_see_it(tmp_path, look):
     assert dialog.get_by_role("img", name="fox 1").is_visible()
     for name in ("Previous", "Next", "Close", "Copy prompt", "Copy parameters"):
         assert dialog.get_by_role("button", name=name).is_visible(), name
+
+
+@pytest.mark.parametrize("size", [(1280, 860), (700, 800)], ids=["beside the picture", "below the picture"])
+def test_the_panel_ends_at_the_edge_of_the_window_and_no_heading_stands_alone(size, tmp_path, look):
+    width, height = size
+    records = [job_states.plan(0, "fox 0", key="a"), job_states.plan(1, "fox 1", key="b", seed=1)]
+    job_states.write(tmp_path, *(job_states.succeed(each, tmp_path, job_states.picture((48, 32))) for each in records))
+    page = look(write_gallery(tmp_path), viewport={"width": width, "height": height}).page
+    page.get_by_role("link", name="fox 0").click()
+    for heading in (False, True):
+        assert heading == page.locator("#view h3").is_visible()
+        assert width == page.locator("#about").evaluate("panel => panel.getBoundingClientRect().right")
+        page.keyboard.press("ArrowRight")
 
 
 def test_the_prompt_and_the_parameters_are_copied_as_they_are(tmp_path, look):
