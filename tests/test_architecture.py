@@ -60,6 +60,7 @@ EFFECT_CALLS = {
     *("open", "read_bytes", "read_text", "write_bytes", "write_text", "exists", "is_file", "is_dir", "stat", "iterdir"),
     *("glob", "rglob", "mkdir", "rmdir", "touch", "unlink", "rename", "expanduser", "now", "utcnow", "today"),
 }
+MOST_PARAMETERS = 8
 
 
 def name_of(path):
@@ -98,6 +99,12 @@ def _is_lazy(part):
     return is_for_types or isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
+def _is_long_constructor(node):
+    if not isinstance(node, ast.FunctionDef) or node.name != "__init__":
+        return False
+    return len([*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]) > 1 + MOST_PARAMETERS
+
+
 def _broken(node, is_eager, name):
     for package, module in imported(node):
         if package == "cometflux":
@@ -106,6 +113,8 @@ def _broken(node, is_eager, name):
             yield f"{package} belongs to {_list(MODULE_OWNERS[package])}"
         elif package in EFFECTS and is_pure(name):
             yield f"{name} is pure: no {package}"
+    if _is_long_constructor(node) and name != "session/session":
+        yield f"a constructor has at most {MOST_PARAMETERS} parameters"
     if room_of(name) in BESIDE:
         return
     match node:
@@ -242,6 +251,12 @@ def test_a_folder_of_the_line_says_what_it_is_for():
         pytest.param("events", "import asyncio", "events is pure: no asyncio", id="asyncio in events"),
         pytest.param("outcomes", "datetime.now(UTC)", "outcomes is pure: no now()", id="the time of day"),
         pytest.param("jobs", "Path('a.png').read_bytes()", "jobs is pure: no read_bytes()", id="a file in jobs"),
+        pytest.param(
+            "testing/service",
+            "def __init__(self, a, b, c, d, *, e, f, g, h, i): pass",
+            "a constructor has at most 8 parameters",
+            id="a long constructor",
+        ),
         pytest.param("models/flux", "open('a.png')", "is pure: no open()", id="an open file in a model"),
         pytest.param(
             "__init__", "from cometflux.jobs import Job", "when they are asked for", id="an eager public name"

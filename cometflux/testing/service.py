@@ -33,7 +33,6 @@ class LocalService:
             first third, the status is ``starting``.
         pixels: the approximate number of pixels of a picture of one megapixel; small pictures are fast to draw.
         seed: the seed of the random choices: the seeds of inputs without one, and the faults with a rate.
-        wrapped: whether every poll gets the gateway's envelope.
         lifetime: how long the data of a prediction are kept after its end, in seconds.
         ssl: an ``ssl.SSLContext`` with your certificate, to serve https; None for plain http.
 
@@ -50,13 +49,10 @@ class LocalService:
         latency: float | Callable[[str], float] = 0.4,
         pixels: int = 1_000_000,
         seed: int = 0,
-        wrapped: bool = False,
         lifetime: float = 3600.0,
         ssl: Any = None,
     ) -> None:
-        settings = ServiceSettings(
-            key=key, latency=latency, pixels=pixels, seed=seed, wrapped=wrapped, lifetime=lifetime
-        )
+        settings = ServiceSettings(key=key, latency=latency, pixels=pixels, seed=seed, lifetime=lifetime)
         self._state = State(settings)
         self._host, self._port = host, port
         self._ssl = ssl
@@ -102,6 +98,15 @@ class LocalService:
     @latency.setter
     def latency(self, latency: float | Callable[[str], float]) -> None:
         self._state.settings = attrs.evolve(self._state.settings, latency=latency)
+
+    @property
+    def wrapped(self) -> bool:
+        """Whether every poll gets the gateway's envelope. It can be set at any time, from any thread."""
+        return self._state.settings.wrapped
+
+    @wrapped.setter
+    def wrapped(self, wrapped: bool) -> None:
+        self._state.settings = attrs.evolve(self._state.settings, wrapped=wrapped)
 
     def freeze(self) -> None:
         """Stop the service's clock: it still responds, but no prediction progresses. Can be called from any thread."""

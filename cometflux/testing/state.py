@@ -32,8 +32,8 @@ class ServiceSettings:
     latency: float | Callable[[str], float]
     pixels: int
     seed: int
-    wrapped: bool
     lifetime: float
+    wrapped: bool = False
 
     def __attrs_post_init__(self) -> None:
         if not self.key:

@@ -220,7 +220,8 @@ async def test_a_cancel_ends_the_wait(caller, service):
 
 
 async def test_the_gateway_s_envelope_has_its_own_words(http):
-    async with LocalService(latency=9.0, pixels=4096, wrapped=True) as service:
+    async with LocalService(latency=9.0, pixels=4096) as service:
+        service.wrapped = True
         caller = Caller(service, http)
         created = await caller.create()
         assert "starting" == created["status"], "the answer to a submission is flat"
@@ -633,7 +634,8 @@ async def test_failures_come_with_the_service_s_words(caller, service):
 
 
 async def test_a_failed_envelope_says_why(caller, service):
-    async with LocalService(pixels=4096, latency=1.0, wrapped=True) as wrapped:
+    async with LocalService(pixels=4096, latency=1.0) as wrapped:
+        wrapped.wrapped = True
         wrapped.fail("failed")
         prediction = await Caller(wrapped, caller.http).run(headers={"Authorization": f"Bearer {wrapped.key}"})
         assert "FAILURE" == prediction["data"]["status"]
