@@ -54,7 +54,7 @@ class Gallery:
         self.folder = Path(folder)
         self.refresh = 2.0
         """How many seconds a browser waits before it reloads the page of a running batch."""
-        self._shelf = FolderScan(self.folder)
+        self._scan = FolderScan(self.folder)
         self._jobs: dict[str, _Known] = {}
         self._serial = 0
         self._is_running = False
@@ -93,7 +93,7 @@ class Gallery:
 
     def _write(self) -> Written:
         self._notes = []
-        self._shelf.look()
+        self._scan.look()
         self._read_journal()
         entries = [*self._of_journal(), *self._of_sidecars()]
         if not entries:
@@ -124,7 +124,7 @@ class Gallery:
                 self._take(journal)
         except (ConfigError, JournalError) as error:
             # The records next to the pictures can still be shown, if there are any.
-            if not any(self._shelf.sidecars()):
+            if not any(self._scan.sidecars()):
                 raise
             self._notes.append(f"{error.message}; only the pictures and their records are shown")
             self._jobs.clear()
@@ -142,14 +142,14 @@ class Gallery:
                 self._jobs[record.identity] = self._know(record, is_running=is_running)
         stale = is_running != self._is_running
         for identity, known in self._jobs.items():
-            if stale or known.presence != self._shelf.presence(known.names):
+            if stale or known.presence != self._scan.presence(known.names):
                 self._jobs[identity] = self._know(known.record, is_running=is_running)
         self._serial, self._is_running = serial, is_running
 
     def _know(self, record: JobRecord, *, is_running: bool) -> _Known:
         names = tuple(file.name for file in record.files)
-        presence = self._shelf.presence(names)
-        pictures = [self._shelf.picture(self._where(*each)) for each in zip(names, presence, strict=True)]
+        presence = self._scan.presence(names)
+        pictures = [self._scan.picture(self._where(*each)) for each in zip(names, presence, strict=True)]
         card = card_of_record(record, pictures, is_running=is_running)
         return _Known(record, names, presence, page.make_entry(card))
 
@@ -174,7 +174,7 @@ class Gallery:
         ids = {known.record.prediction_id for known in self._jobs.values()} - {None}
         groups: dict[str, list[Sidecar]] = {}
         cards: list[Entry] = []
-        for sidecar in self._shelf.sidecars(stems):
+        for sidecar in self._scan.sidecars(stems):
             if isinstance(sidecar, DamagedFile):
                 self._notes.append(f"{sidecar.sidecar} is damaged: {sidecar.name} is shown without its details")
                 cards.append(self._other((sidecar.name,), []))
@@ -190,7 +190,7 @@ class Gallery:
         yield from sorted(cards, key=_order)
 
     def _other(self, names: tuple[str, ...], group: list[Sidecar], identity: str = "") -> Entry:
-        pictures = [self._shelf.picture(name) for name in names]
+        pictures = [self._scan.picture(name) for name in names]
         key = (*names, *(str(picture.fault) for picture in pictures))
         if key not in self._others:
             self._others[key] = page.make_entry(_card(pictures, group, identity))

@@ -44,19 +44,21 @@ _LAG = 5.0
 
 
 class ImageService:
-    """Carries out requests. Make it with `open_studio`.
+    """Carries out requests. Make it with `open_image_service`.
 
     Args:
         session: submits the requests. Its journal is in the folder, and its ``max_predictions`` is *most*.
-        shelf: the folder for the pictures and the journal.
-        reach: the folders whose state agents may read.
+        served_folder: the folder for the pictures and the journal.
+        allowed_folders: the folders whose state agents may read.
         most: the maximum number of paid predictions, including those already in the journal.
         wait: how many seconds a call may wait before it is answered as pending.
     """
 
-    def __init__(self, session: Session, shelf: ServedFolder, reach: AllowedFolders, *, most: int, wait: float) -> None:
-        self.shelf = shelf
-        self.reach = reach
+    def __init__(
+        self, session: Session, served_folder: ServedFolder, allowed_folders: AllowedFolders, *, most: int, wait: float
+    ) -> None:
+        self.served_folder = served_folder
+        self.allowed_folders = allowed_folders
         self._session = session
         self._most = most
         self._wait = wait
@@ -69,34 +71,34 @@ class ImageService:
 
     # ── a request ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def carry_out(self, order: GenerateRequest, listener: Listener) -> Result:
-        """Make the picture of *order*, or return the picture of an earlier call.
+    async def carry_out(self, request: GenerateRequest, listener: Listener) -> Result:
+        """Make the picture of *request*, or return the picture of an earlier call.
 
         The result is pending if the picture takes longer than a call may wait. Cancelling this call drops only a
         request that was not sent.
 
         Args:
-            order: the model, the input and the variation.
+            request: the model, the input and the variation.
             listener: called with a short text at each step.
 
         Raises:
             InputError: a reference image cannot be read; nothing was sent.
             JournalError: the journal cannot be read; nothing was sent.
         """
-        fingerprint = await asyncio.to_thread(_fingerprint, order)
-        key = f"{fingerprint[:16]}-{order.variation}"
+        fingerprint = await asyncio.to_thread(_fingerprint, request)
+        key = f"{fingerprint[:16]}-{request.variation}"
         self._listeners[listener] = key
         try:
-            return await self._carry_out(order, key, fingerprint)
+            return await self._carry_out(request, key, fingerprint)
         finally:
             del self._listeners[listener]
 
-    async def _carry_out(self, order: GenerateRequest, key: str, fingerprint: str) -> Result:
+    async def _carry_out(self, request: GenerateRequest, key: str, fingerprint: str) -> Result:
         identity = identify(key, "", 1)
         async with self._deciding:
-            stock = await asyncio.to_thread(self.shelf.read)
+            stock = await asyncio.to_thread(self.served_folder.read)
             known = stock.records.get(identity)
-            result = Result(order=order, key=key, left=self._left(stock))
+            result = Result(request=request, key=key, left=self._left(stock))
             if known is None or not known.bought:
                 refusal = self._refusal(stock, key, fingerprint)
                 if refusal is not None:
@@ -104,9 +106,9 @@ class ImageService:
             index = self._place(stock, identity)
             self._admitted[key] += 1
         try:
-            if known is not None and (saved := await asyncio.to_thread(self._recall, order, known)) is not None:
+            if known is not None and (saved := await asyncio.to_thread(self._recall, request, known)) is not None:
                 return result.ended(saved)
-            job = attrs.evolve(order.job, key=key)
+            job = attrs.evolve(request.job, key=key)
             drawn = PlannedJob(job=job, index=index, identity=identity, fingerprint=fingerprint)
             return await self._follow(drawn, result, known)
         finally:
@@ -117,7 +119,10 @@ class ImageService:
     async def _follow(self, drawn: PlannedJob, result: Result, known: JobRecord | None) -> Result:
         outcome: Outcome | None = None
         try:
-            async with asyncio.timeout(self._wait), self._session.generate([drawn], save_to=self.shelf.folder) as batch:
+            async with (
+                asyncio.timeout(self._wait),
+                self._session.generate([drawn], save_to=self.served_folder.folder) as batch,
+            ):
                 outcome = await anext(batch)
         except TimeoutError:
             _log.debug("%s is not over after %g s", drawn.job.key, self._wait)
@@ -136,11 +141,11 @@ class ImageService:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAG):
                 while True:
-                    stock = await asyncio.to_thread(self.shelf.read)
+                    stock = await asyncio.to_thread(self.served_folder.read)
                     if outcome is None or _is_told(stock.records.get(identity), outcome):
                         return stock
                     await asyncio.sleep(_LAG / 500)
-        return await asyncio.to_thread(self.shelf.read)
+        return await asyncio.to_thread(self.served_folder.read)
 
     def _refusal(self, stock: StoredImages, key: str, fingerprint: str) -> CometfluxError | None:
         """Return the reason why a request must not be submitted; None if it may be."""
@@ -174,15 +179,15 @@ class ImageService:
     def _left(self, stock: StoredImages) -> int:
         return max(self._most - stock.bought, 0)
 
-    def _recall(self, order: GenerateRequest, record: JobRecord) -> Outcome | None:
+    def _recall(self, request: GenerateRequest, record: JobRecord) -> Outcome | None:
         """Return the saved pictures of a job; this works even after the session has stopped submitting."""
-        files = self.shelf.saved_files(record)
+        files = self.served_folder.saved_files(record)
         if files is None:
             return None
         return Outcome(
             index=record.index,
             key=record.key,
-            job=order.job,
+            job=request.job,
             kind=OutcomeKind.SUCCEEDED,
             prediction=record.last_prediction,
             files=tuple(file.path for file in files),
@@ -207,10 +212,12 @@ class ImageService:
     async def take_up(self) -> None:
         """Resume the predictions that earlier processes left unfinished. Submits nothing."""
         try:
-            unfinished = [plan.job_of_record(record) for record in await asyncio.to_thread(self.shelf.unfinished)]
+            unfinished = [
+                plan.job_of_record(record) for record in await asyncio.to_thread(self.served_folder.unfinished)
+            ]
             if not unfinished:
                 return
-            async for outcome in self._session.generate(unfinished, save_to=self.shelf.folder):
+            async for outcome in self._session.generate(unfinished, save_to=self.served_folder.folder):
                 _log.info("%s of an earlier run: %s", outcome.key, outcome.kind)
         except SessionClosedError:
             # The rest stays in the journal, and the next server resumes it.
@@ -220,7 +227,7 @@ class ImageService:
 
 
 @contextlib.asynccontextmanager
-async def open_studio(
+async def open_image_service(
     make_session: Callable[[Callable[[Event], None]], Session],
     folder: Path,
     *,
@@ -244,25 +251,25 @@ async def open_studio(
     listening: list[ImageService] = []
 
     def watch(event: Event) -> None:
-        for studio in listening:
-            studio.watch(event)
+        for service in listening:
+            service.watch(event)
 
     async with make_session(watch) as session:
-        studio = ImageService(
+        service = ImageService(
             session, ServedFolder(folder), AllowedFolders(own=folder, allowed=allowed), most=most, wait=wait
         )
-        listening.append(studio)
-        leftover = asyncio.create_task(studio.take_up())
+        listening.append(service)
+        leftover = asyncio.create_task(service.take_up())
         try:
-            yield studio
+            yield service
         finally:
             # Close the session first: it stops submitting at once, and then waits for the paid predictions.
             await session.aclose()
             await leftover
 
 
-def _fingerprint(order: GenerateRequest) -> str:
-    return encoding.fingerprint(order.job.model, reference_files.describe_input(order.job.input))
+def _fingerprint(request: GenerateRequest) -> str:
+    return encoding.fingerprint(request.job.model, reference_files.describe_input(request.job.input))
 
 
 def _is_told(record: JobRecord | None, outcome: Outcome) -> bool:

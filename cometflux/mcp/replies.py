@@ -138,7 +138,7 @@ def _told(result: Result) -> tuple[str, str]:
 
 def _advice(result: Result, error: CometfluxError) -> tuple[str, str]:
     """Return the value of ``next``, and the same advice in words."""
-    other = result.order.variation + 1
+    other = result.request.variation + 1
     match result.kind:
         case OutcomeKind.UNKNOWN:
             return OPERATOR, (
@@ -184,8 +184,8 @@ def _advice_for_free(error: CometfluxError) -> tuple[str, str]:
 def _identified(result: Result) -> dict[str, Any]:
     return {
         "key": result.key,
-        "model": result.order.job.model.rpartition("/")[2],
-        "variation": result.order.variation,
+        "model": result.request.job.model.rpartition("/")[2],
+        "variation": result.request.variation,
         "prediction_id": result.prediction_id,
         "left": result.left,
     }

@@ -14,7 +14,7 @@ from cometflux.outcomes import Outcome, OutcomeKind, kind_of_loss
 class Result:
     """The result of a request so far."""
 
-    order: GenerateRequest
+    request: GenerateRequest
     key: str
     """The job's key in the journal."""
     money: Money = Money.NOT_SENT

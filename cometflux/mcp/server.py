@@ -15,7 +15,7 @@ from cometflux.mcp import replies, thumbnails
 from cometflux.mcp.image_service import ImageService
 from cometflux.mcp.results import Result
 from cometflux.mcp.served_folder import NotAllowedError, describe_batch, read_seed
-from cometflux.mcp.tool_arguments import error_text, read_order
+from cometflux.mcp.tool_arguments import error_text, read_request
 from cometflux.mcp.tools import GENERATE, INSTRUCTIONS, MODELS, STATUS, describe_model, describe_parameters, list_tools
 from cometflux.plain_text import log as _log
 
@@ -23,9 +23,9 @@ _Context = ServerRequestContext[Any]
 _Tool = Callable[[_Context, dict[str, Any]], Awaitable[CallToolResult]]
 
 
-def make_server(studio: ImageService) -> Server[Any]:
-    """Make the MCP server that passes requests to *studio*."""
-    tools = _Tools(studio)
+def make_server(service: ImageService) -> Server[Any]:
+    """Make the MCP server that passes requests to *service*."""
+    tools = _Tools(service)
     return Server(
         "cometflux",
         version=__version__,
@@ -37,8 +37,8 @@ def make_server(studio: ImageService) -> Server[Any]:
 
 
 class _Tools:
-    def __init__(self, studio: ImageService) -> None:
-        self._studio = studio
+    def __init__(self, service: ImageService) -> None:
+        self._service = service
         self._tools: Mapping[str, tuple[_Tool, frozenset[str]]] = {
             GENERATE: (self._generate, frozenset()),
             MODELS: (self._list_models, frozenset({"model"})),
@@ -69,9 +69,9 @@ class _Tools:
 
     async def _generate(self, context: _Context, arguments: dict[str, Any]) -> CallToolResult:
         try:
-            order = await asyncio.to_thread(read_order, arguments, self._studio.shelf.find_picture)
+            request = await asyncio.to_thread(read_request, arguments, self._service.served_folder.find_picture)
             with _progress(context) as tell:
-                result = await self._studio.carry_out(order, tell)
+                result = await self._service.carry_out(request, tell)
         except CometfluxError as error:
             return replies.refused(error)
         return await _answer(result)
@@ -101,7 +101,7 @@ class _Tools:
             return replies.plain_error(f"the journal of this batch cannot be read ({type(error).__name__})")
 
     def _look(self, name: str | None) -> dict[str, Any]:
-        folder = self._studio.reach.find(name)
+        folder = self._service.allowed_folders.find(name)
         return {"folder": folder.name, **describe_batch(folder)}
 
 
@@ -109,7 +109,7 @@ async def _answer(result: Result) -> CallToolResult:
     if result.error is not None or not result.files:
         return replies.not_made(result)
     shown = await asyncio.to_thread(thumbnails.show, result.files)
-    seed = result.order.job.input.get("seed")
+    seed = result.request.job.input.get("seed")
     if seed is None:
         seed = await asyncio.to_thread(read_seed, result.files[0])
     return replies.made(result, shown, seed)

@@ -29,7 +29,7 @@ class GenerateRequest:
     """Distinguishes several pictures of the same arguments."""
 
 
-def read_order(arguments: Mapping[str, Any], find_picture: Callable[[str], Path | None]) -> GenerateRequest:
+def read_request(arguments: Mapping[str, Any], find_picture: Callable[[str], Path | None]) -> GenerateRequest:
     """Check the arguments of ``generate_image``, and make a request of them.
 
     Args:

@@ -241,39 +241,39 @@ def test_every_id_that_is_paid_and_not_saved_is_told(service, capsys):
 def test_a_picture_that_is_on_disk_though_its_saving_was_cut_off_is_counted(folder):
     """A thread may still write when a second Ctrl-C has left; the record beside the picture tells whose it is."""
     job = Job(model="black-forest-labs/flux-schnell", input={"prompt": "a fox"})
-    tally = RunSummary(folder)
+    summary = RunSummary(folder)
     for index, name in enumerate(("one", "two")):
-        tally.watch(Accepted(key=name, index=index, prediction_id=name))
+        summary.watch(Accepted(key=name, index=index, prediction_id=name))
         prediction = Prediction(id=name, status=Status.SUCCEEDED, output=("https://example.org/a.png",))
         error = OutputError("the session was closed before the images were saved")
-        tally.watch(Ended(key=name, index=index, kind=OutcomeKind.SUCCEEDED, prediction_id=name, error=error))
+        summary.watch(Ended(key=name, index=index, kind=OutcomeKind.SUCCEEDED, prediction_id=name, error=error))
         values = {"index": index, "key": name, "job": job, "kind": OutcomeKind.SUCCEEDED}
-        tally.add(Outcome(**values, prediction=prediction, error=error))
+        summary.add(Outcome(**values, prediction=prediction, error=error))
     (folder / "00000-a-fox.json").write_text('{"prediction": {"id": "one"}}')
     (folder / "notes.json").write_text("[]")
-    tally.look_again()
-    assert (1, ["two"]) == (tally.pictures, list(tally.owed))
+    summary.look_again()
+    assert (1, ["two"]) == (summary.pictures, list(summary.owed))
 
 
 def test_what_failed_and_was_bought_again_is_not_told_to_be_paid_and_not_saved(folder):
-    tally = RunSummary(folder)
-    tally.watch(Accepted(key="a", index=0, prediction_id="one"))
+    summary = RunSummary(folder)
+    summary.watch(Accepted(key="a", index=0, prediction_id="one"))
     failed = PredictionFailedError(Prediction(id="one", status=Status.FAILED))
-    tally.watch(Retried(key="a", index=0, error=failed))
-    tally.watch(Accepted(key="a", index=0, prediction_id="two"))
-    assert ["two"] == list(tally.owed)
+    summary.watch(Retried(key="a", index=0, error=failed))
+    summary.watch(Accepted(key="a", index=0, prediction_id="two"))
+    assert ["two"] == list(summary.owed)
 
 
 def test_what_is_bought_again_is_told_apart_from_what_never_left(folder):
-    tally = RunSummary(folder)
+    summary = RunSummary(folder)
     for error in (
         PredictionFailedError(Prediction(id="one", status=Status.FAILED)),
         UnknownSubmissionError("the connection broke", "it broke behind the last byte"),
         ConnectError("no connection came about"),
     ):
-        tally.watch(Retried(key="a", index=0, error=error))
+        summary.watch(Retried(key="a", index=0, error=error))
     shown = StringIO()
-    for table in tally.tables(None):
+    for table in summary.tables(None):
         Console(file=shown).print(table)
     assert re.search(r"bought again +2\s+tried again to connect +1\n", shown.getvalue())
 

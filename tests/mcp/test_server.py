@@ -18,7 +18,7 @@ from cometflux import Journal
 from cometflux.cli import main
 from cometflux.flux import MODELS
 from cometflux.journal.writer import JournalWriter
-from cometflux.mcp.tool_arguments import read_order
+from cometflux.mcp.tool_arguments import read_request
 from cometflux.testing import LocalService
 
 PNG = base64.b64encode(
@@ -167,8 +167,8 @@ def test_what_cannot_be_reduced_is_not_shown_and_that_is_told(tmp_path):
 
     path = tmp_path / "a.png"
     path.write_bytes(base64.b64decode(PNG)[:40] + b"x" * 800_000)
-    order = GenerateRequest(job=Job(model="black-forest-labs/flux-schnell", input={"prompt": "x"}))
-    answer = replies.made(Result(order=order, key="k", files=(path,)), thumbnails.show([path]), None)
+    request = GenerateRequest(job=Job(model="black-forest-labs/flux-schnell", input={"prompt": "x"}))
+    answer = replies.made(Result(request=request, key="k", files=(path,)), thumbnails.show([path]), None)
     assert 1 == len(answer.content)
     assert "not" == answer.structured_content["files"][0]["shown"]
     assert "a.png (image/png, 800040 bytes), too large to show here" in text_of(answer)
@@ -741,8 +741,8 @@ async def test_pictures_of_a_batch_that_are_in_an_object_store_are_named_by_thei
 )
 def test_an_argument_is_the_same_as_a_value_and_as_text(arguments):
     plain = {"seed": 42, "num_outputs": 2, "go_fast": True, "variation": 2}
-    expected = read_order({"prompt": "a fox", **plain}, lambda name: None)
-    found = read_order({"prompt": "a fox", **arguments}, lambda name: None)
+    expected = read_request({"prompt": "a fox", **plain}, lambda name: None)
+    found = read_request({"prompt": "a fox", **arguments}, lambda name: None)
     assert expected == found
     assert {name: type(value) for name, value in expected.job.input.items()} == {
         name: type(value) for name, value in found.job.input.items()
@@ -752,5 +752,5 @@ def test_an_argument_is_the_same_as_a_value_and_as_text(arguments):
 def test_a_list_of_references_may_be_sent_as_text():
     links = ["https://example.org/a.png"]
     given = {"prompt": "paint it red", "model": "kontext-pro"}
-    expected = read_order({**given, "reference_images": links}, lambda name: None)
-    assert expected == read_order({**given, "reference_images": json.dumps(links)}, lambda name: None)
+    expected = read_request({**given, "reference_images": links}, lambda name: None)
+    assert expected == read_request({**given, "reference_images": json.dumps(links)}, lambda name: None)

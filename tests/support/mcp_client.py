@@ -7,7 +7,7 @@ from mcp import Client
 from mcp.shared.memory import create_client_server_memory_streams
 
 from cometflux import open_session
-from cometflux.mcp.image_service import open_studio
+from cometflux.mcp.image_service import open_image_service
 from cometflux.mcp.server import make_server
 
 
@@ -27,8 +27,8 @@ async def opened(service, folder, *, most=20, wait=45.0, allowed=(), max_pending
 
     folder.mkdir(exist_ok=True)
     async with (
-        open_studio(make_session, folder, allowed=allowed, most=most, wait=wait) as studio,
-        Client(_joined(make_server(studio)), mode=mode) as client,
+        open_image_service(make_session, folder, allowed=allowed, most=most, wait=wait) as image_service,
+        Client(_joined(make_server(image_service)), mode=mode) as client,
     ):
         yield client
 

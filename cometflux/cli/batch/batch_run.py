@@ -84,7 +84,7 @@ class BatchRun(RunEnd):
             self.is_stopping = True
         except BaseException:
             # A defect. What is paid for is told even then.
-            self.tally.is_kept = False
+            self.summary.is_kept = False
             self._tell_owed()
             raise
 
@@ -115,7 +115,7 @@ class BatchRun(RunEnd):
             task = self._stop()
             if self.presses > 1:
                 asyncio.get_running_loop().call_soon(task.cancel)
-            elif self.tally.owed:
+            elif self.summary.owed:
                 self.screen.say("stopping: what is paid for is waited for, up to 30 s; Ctrl-C again leaves now")
         except CometfluxError as error:
             self.end = error
@@ -140,7 +140,7 @@ class BatchRun(RunEnd):
             task.cancel()
 
     def _watch(self, event: Event) -> None:
-        self.tally.watch(event)
+        self.summary.watch(event)
         if self.bar is not None:
             self.bar(event)
         if self.screen.voice.is_log:

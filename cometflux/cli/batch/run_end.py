@@ -57,8 +57,8 @@ class RunEnd:
         self.out = out
         self.screen = screen
         self.writer = writer
-        self.tally = RunSummary(out, is_kept=writer is not None)
-        self.bare = UnembeddedCount()
+        self.summary = RunSummary(out, is_kept=writer is not None)
+        self.unembedded = UnembeddedCount()
         self.end: CometfluxError | None = None
         """The error that ended the batch early; None while there is none."""
         self.interrupted_by: signal.Signals | None = None
@@ -68,11 +68,11 @@ class RunEnd:
         """Whether the batch has been left, so that the run only waits for accepted predictions."""
 
     def _take(self, outcome: Outcome) -> None:
-        self.tally.add(outcome)
+        self.summary.add(outcome)
         if self.screen.voice.verbosity and not self.screen.voice.is_log:
             self.screen.say(text_line(outcome))
         if self.settings.embed:
-            self.bare.look(each for each in outcome.files if isinstance(each, Path))
+            self.unembedded.look(each for each in outcome.files if isinstance(each, Path))
         if self.settings.json:
             self.screen.data(json_line(outcome))
             return
@@ -83,10 +83,10 @@ class RunEnd:
         """Tell what became of the jobs, and return the exit code."""
         status = self._read_status()
         # What the disk has not taken in is told here, or nowhere.
-        self.tally.is_kept = status is not None and not isinstance(self._cause(), JournalError)
+        self.summary.is_kept = status is not None and not isinstance(self._cause(), JournalError)
         if status is not None and status["planned"] != work.total:
-            self.tally.whose = " of this file"
-        has_begun = bool(self.tally.kinds)
+            self.summary.whose = " of this file"
+        has_begun = bool(self.summary.kinds)
         try:
             self._tell_rest(work)
             # Where it is read, in front of the talk.
@@ -94,7 +94,7 @@ class RunEnd:
             if has_begun:
                 self._tell_tables()
             self._tell_reasons()
-            for line in self.bare.lines():
+            for line in self.unembedded.lines():
                 self.screen.say(line)
             self._tell_lines(has_begun=has_begun)
         except KeyboardInterrupt as stop:
@@ -127,7 +127,7 @@ class RunEnd:
 
     def _tell_rest(self, work: BatchWork | PromptWork) -> None:
         if self.is_stopping:
-            self.tally.look_again()
+            self.summary.look_again()
         # With a journal, people are told in one line where it stands.
         if self.end is not None and (self.writer is None or self.settings.json):
             with contextlib.suppress(JournalError):
@@ -136,7 +136,7 @@ class RunEnd:
 
     def _tell_tables(self) -> None:
         # Who wants errors only, gets those.
-        news = self.tally.bad_news if self.screen.voice.is_quiet else self.tally.tables
+        news = self.summary.bad_news if self.screen.voice.is_quiet else self.summary.tables
         self.screen.say("")
         for table in news(self._cause()):
             self.screen.show(table)
@@ -144,7 +144,7 @@ class RunEnd:
 
     def _report(self, work: BatchWork | PromptWork, status: dict[str, int] | None, code: int) -> None:
         """Leave the figures in the folder of a batch, and in the log."""
-        values = self.tally.figures.summary()
+        values = self.summary.figures.summary()
         values |= {"jobs": work.total, "exit_code": code, "interrupted": self.is_stopping}
         values |= {"ended_by": None if self.end is None else self.end.message, "journal": status}
         if self.screen.voice.is_log:
@@ -154,7 +154,7 @@ class RunEnd:
         wanted = self.writer.path.with_name(REPORT_NAME)
         try:
             with signals.ignored():
-                path = write_report(wanted.parent, {**values, "problems": self.tally.problems.of_jobs})
+                path = write_report(wanted.parent, {**values, "problems": self.summary.problems.of_jobs})
         except OSError as error:
             self.screen.error(f"{wanted} cannot be written ({error.strerror})")
             return
@@ -164,16 +164,16 @@ class RunEnd:
     def _tell_reasons(self) -> None:
         if self.end is not None and not self.is_stopping:
             self.screen.error(end_text(self.end, is_local=self.settings.local))
-        if self.tally.is_disk_refusing:
+        if self.summary.is_disk_refusing:
             where = self.out if isinstance(self.out, str) else f"the folder {str(self.out)!r}"
             self.screen.error(f"{where} cannot be written to any more")
 
     def _tell_lines(self, *, has_begun: bool) -> None:
         if self.is_stopping:
-            self.screen.warn(self.tally.interrupted_line())
+            self.screen.warn(self.summary.interrupted_line())
         elif has_begun:
             self._tell_owed()
-            self.screen.say(self.tally.last_line())
+            self.screen.say(self.summary.last_line())
 
     def _tell_next(self, status: dict[str, int] | None) -> None:
         if self.writer is not None:
@@ -193,15 +193,15 @@ class RunEnd:
         return self.end.cause if isinstance(self.end, SessionStoppedError) else self.end
 
     def _tell_owed(self) -> None:
-        if self.tally.owed:
-            self.screen.warn(self.tally.owed_line())
+        if self.summary.owed:
+            self.screen.warn(self.summary.owed_line())
 
     def _exit_code(self, status: dict[str, int] | None) -> int:
         if self.is_stopping:
             return code_of_signal(self.interrupted_by or signal.SIGINT)
         return code_of_run(
             self._cause(),
-            is_disk_refusing=self.tally.is_disk_refusing,
-            has_unknown=bool(self.tally.unknown if status is None else status["unknown"]),
-            is_all_well=self.tally.is_all_well and not self.screen.is_data_lost,
+            is_disk_refusing=self.summary.is_disk_refusing,
+            has_unknown=bool(self.summary.unknown if status is None else status["unknown"]),
+            is_all_well=self.summary.is_all_well and not self.screen.is_data_lost,
         )

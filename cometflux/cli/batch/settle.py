@@ -108,7 +108,7 @@ class _Settled:
             "prompt": prompt if isinstance(prompt, str) else None,
         }
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         about = self.described()
         said = {
             "adopted": f"adopted as prediction {self.after.prediction_id}; the next run polls it",
@@ -202,7 +202,7 @@ def _tell_settled(screen: Screen, folder: Path, settled: Iterable[_Settled], lef
     has_work = False
     for each in settled:
         has_work |= each.how != "abandoned"
-        screen.say(each.told())
+        screen.say(each.sentence())
     if left:
         screen.say(f"{left} more {'is' if left == 1 else 'are'} of unknown fate")
     if has_work:

@@ -58,9 +58,9 @@ def show_configuration(*, as_json: bool) -> None:
     """
     values = read_configuration()
     if as_json:
-        told = {name: _describe(value) for name, value in values.items()}
+        shown = {name: _describe(value) for name, value in values.items()}
         sys.stdout.write(
-            f"{escape_json(json.dumps({**told, 'api_key': _describe_key()}, ensure_ascii=False, allow_nan=False))}\n"
+            f"{escape_json(json.dumps({**shown, 'api_key': _describe_key()}, ensure_ascii=False, allow_nan=False))}\n"
         )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

@@ -150,24 +150,24 @@ class _Server:
             task.cancel()
 
     async def _serve(self) -> None:
-        from cometflux.mcp.image_service import open_studio
+        from cometflux.mcp.image_service import open_image_service
         from cometflux.mcp.server import make_server
 
         serving = self._serving
         self._task = asyncio.current_task()
-        async with open_studio(
+        async with open_image_service(
             self._make_session,
             serving.out,
             allowed=serving.allow,
             most=serving.max_predictions,
             wait=float(serving.wait),
-        ) as studio:
+        ) as service:
             try:
                 with kept_clean() as wire:
-                    await _speak(make_server(studio), wire)
+                    await _speak(make_server(service), wire)
             finally:
                 self._is_ending = True
-                if studio.under_way:
+                if service.under_way:
                     self._screen.say("ending: what is paid for is waited for, up to 30 s; a second Ctrl-C ends that")
 
 

@@ -50,10 +50,10 @@ def _commands(parent: App, words: str) -> Iterator[str]:
 
 
 def _arguments(command: App) -> Iterator[str]:
-    told = [each for each in _shown(command) if MODEL_PARAMETERS not in each.parameter.group]
-    if told:
-        yield from _table(told)
-    if len(told) < len(_shown(command)):
+    options = [each for each in _shown(command) if MODEL_PARAMETERS not in each.parameter.group]
+    if options:
+        yield from _table(options)
+    if len(options) < len(_shown(command)):
         yield "And the [parameters of the models](#parameters-of-the-models).\n"
 
 
@@ -63,9 +63,9 @@ def _model_parameters() -> Iterator[str]:
     yield from _table([each for each in _shown(app["generate"]) if MODEL_PARAMETERS in each.parameter.group])
 
 
-def _table(told: list[Any]) -> Iterator[str]:
+def _table(options: list[Any]) -> Iterator[str]:
     rows = ["| | |", "|---|---|"]
-    for each in told:
+    for each in options:
         names = ", ".join(f"`{name}`" for name in each.names)
         metavar = each.parameter.metavar if each.names[0].startswith("-") else None
         about = _escaped(each.parameter.help)

@@ -31,8 +31,8 @@ def show_status(folder: Path, *, as_json: bool) -> None:
         counts, is_running, sources = journal.status(), journal.is_running, journal.sources()
     by_file = sources if len(sources) > 1 else {}
     if as_json:
-        told = {**counts, "files": by_file} if by_file else counts
-        sys.stdout.write(f"{json.dumps(told, allow_nan=False)}\n")
+        shown = {**counts, "files": by_file} if by_file else counts
+        sys.stdout.write(f"{json.dumps(shown, allow_nan=False)}\n")
         return
     table = Table.grid(padding=(0, 2))
     table.add_column()

@@ -22,12 +22,12 @@ def fill(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> No
     if not any(setting.option in by_option for setting in SETTINGS):
         return
     is_local = _is_given(by_option, "--local")
-    told = {}
+    used = {}
     for name, found in read_configuration().items():
         argument = by_option.get(found.setting.option)
         if argument is None or argument.has_tokens or (is_local and name in _ADDRESSES):
             continue
-        told[name] = found
+        used[name] = found
         # COMETFLUX_BASE_URL is read later, and only by the commands that need it.
         if (
             found.value is not None
@@ -36,7 +36,7 @@ def fill(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> No
         ):
             argument.append(Token(keyword=found.place, value=str(found.value), source=found.place))
     screen = Screen(Verbosity(is_quiet=_is_given(by_option, "--quiet"), is_log=_is_given(by_option, "--log-json")))
-    for note in notes(told):
+    for note in notes(used):
         screen.say(f"note: {note}")
 
 

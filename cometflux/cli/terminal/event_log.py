@@ -34,8 +34,8 @@ def describe(event: Event) -> tuple[str, dict[str, Any]]:
 def sentence(event: Event) -> str:
     """Describe an event on one line."""
     name, values = describe(event)
-    told = (f"{key}={_word(value)}" for key, value in values.items() if key != "key" and value not in (None, False))
-    return " ".join([values.get("key", ""), name, *told]).strip()
+    words = (f"{key}={_word(value)}" for key, value in values.items() if key != "key" and value not in (None, False))
+    return " ".join([values.get("key", ""), name, *words]).strip()
 
 
 def _word(value: Any) -> str:

@@ -120,10 +120,10 @@ class ProgressBar:
             (6, self._throttles, Text(f"{self._throttles} x 429", "yellow")),
             (5, self._polls, Text(f"{self._polls / max(self._accepted, 1):.1f} polls each")),
         ]
-        told = [(place, text) for place, count, text in by_weight if count]
-        while len(told) > 1 and sum(text.cell_len + 2 for _, text in told) - 2 > width - 1:
-            told.pop()
-        return _fitted([text for _, text in sorted(told, key=lambda each: _ORDER.index(each[0]))], ", ", width)
+        parts = [(place, text) for place, count, text in by_weight if count]
+        while len(parts) > 1 and sum(text.cell_len + 2 for _, text in parts) - 2 > width - 1:
+            parts.pop()
+        return _fitted([text for _, text in sorted(parts, key=lambda each: _ORDER.index(each[0]))], ", ", width)
 
 
 _ORDER = (2, 3, 4, 1, 0, 5, 6)
