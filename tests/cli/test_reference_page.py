@@ -53,7 +53,7 @@ def test_a_page_without_its_marks_is_not_overwritten():
 
 def test_every_key_of_the_report_is_explained():
     told = section("The report")
-    keys = {*RunStatistics().summary(), "jobs", "exit_code", "interrupted", "ended_by", "journal"}
+    keys = {*RunStatistics().summary(), "jobs", "exit_code", "interrupted", "ended_by", "journal", "problems"}
     explained = {
         key for row in re.findall(r"^\| (`[^|]+) \|", told, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)
     }
