@@ -26,6 +26,16 @@ def escape_json(line: str) -> str:
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
+def count_of(number: int, thing: str, plural: str = "") -> str:
+    """Return a number with its noun, such as ``1 picture`` or ``2 pictures``."""
+    return f"{number} {by_number(number, thing, plural or f'{thing}s')}"
+
+
+def by_number(number: int, one: str, many: str) -> str:
+    """Return *one* for 1 and *many* for any other number."""
+    return one if number == 1 else many
+
+
 def _make_plain(record: logging.LogRecord) -> bool:
     """Make the values and the traceback of a log record plain. The message itself is ours."""
     if isinstance(record.args, tuple):

@@ -77,7 +77,7 @@ COMMANDS = (
     _Command(
         "unknown",
         "unknown:unknown",
-        "List the jobs of unknown fate, or settle them.",
+        "List the unknown jobs, or settle them.",
         "FOLDER [OPTIONS]",
         "Examples:\n"
         "  cometflux unknown prompts-images\n"

@@ -14,6 +14,7 @@ from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.jobs import Job
 from cometflux.models.words import closest, question
+from cometflux.plain_text import by_number, count_of
 from cometflux.sources import validation
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.rows import Row, Source
@@ -253,7 +254,7 @@ def _repeats(jobs: Iterable[Job]) -> Iterator[str]:
     seeded = [hash(repr((job.model, sorted(job.input.items())))) for job in jobs if "seed" in job.input]
     repeated = len(seeded) - len(set(seeded))
     if repeated:
-        subject = "1 job repeats" if repeated == 1 else f"{repeated} jobs repeat"
+        subject = f"{count_of(repeated, 'job')} {by_number(repeated, 'repeats', 'repeat')}"
         yield f"{subject} another job's input and seed: the same picture would be charged again"
 
 

@@ -1,4 +1,4 @@
-"""Jobs of unknown fate, listed and settled by hand."""
+"""Unknown jobs, listed and settled by hand."""
 
 import json
 import shlex
@@ -63,7 +63,7 @@ def test_without_unknowns_so_it_is_said(service, capsys):
     run("batch a.csv")
     capsys.readouterr()
     run("unknown a-images")
-    assert ("", "no job in a-images is of unknown fate\n") == capsys.readouterr()
+    assert ("", "no job in a-images is unknown\n") == capsys.readouterr()
 
 
 def test_what_is_adopted_is_fetched_and_not_bought(lost, service, capsys):
@@ -91,7 +91,7 @@ def test_what_is_sent_again_is_bought_once_more(lost, service):
     ("options", "said"),
     [
         ("--abandon foxx", "no job has the key 'foxx'; did you mean 'fox'?"),
-        ("--abandon toad", "the job 'toad' is not of unknown fate: it stands in 'saved'"),
+        ("--abandon toad", "the job 'toad' is not unknown: it stands in 'saved'"),
         ("--adopt fox", "--adopt fox: write it as KEY=ID"),
         ("--resend ''", "--resend is blank; give the KEY of a job"),
         ("--adopt fox=../x", "prediction id: '../x' was given; must be at most 256 letters, digits and . _ ~ : -"),
@@ -114,7 +114,7 @@ def test_what_cannot_be_settled_changes_nothing(options, said, lost, capsys):
 
 @pytest.fixture
 def alike(service, capsys):
-    """Two jobs of unknown fate, each the first of its file."""
+    """Two unknown jobs, each the first of its file."""
     service.fail("drop", after=True, times=2)
     for prompt in ("a fox", "an owl"):
         Path("a.csv").write_text(f"prompt\n{prompt}\n")
@@ -144,7 +144,7 @@ def test_a_name_stays_when_another_job_is_settled(alike, capsys):
     expected = f"2 jobs go by '#00000'; the one that can be settled is: {alike['an owl']} (an owl)"
     assert expected in capsys.readouterr().err
     run(f"unknown a-images --abandon '{alike['a fox']}'", 2)
-    assert f"the job '{alike['a fox']}' is not of unknown fate: it stands in 'canceled'" in capsys.readouterr().err
+    assert f"the job '{alike['a fox']}' is not unknown: it stands in 'canceled'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("key", ["#00000", "{name}"], ids=["a place", "a name with a digest"])
@@ -190,4 +190,4 @@ def test_an_adoption_can_be_corrected_until_the_service_has_answered(lost, servi
     run("resume a-images", 1)
     assert (3, {"planned": 3, "saved": 2, "canceled": 1}) == (len(service.bills), status())
     run("unknown a-images --adopt toad=x1", 2)
-    assert "the job 'toad' is not of unknown fate: it stands in 'saved'" in capsys.readouterr().err
+    assert "the job 'toad' is not unknown: it stands in 'saved'" in capsys.readouterr().err

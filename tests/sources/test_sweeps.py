@@ -309,7 +309,7 @@ def test_the_maximum_counts_copies_and_can_be_set():
 def test_included_combinations_count_for_the_maximum():
     text = "prompt: a\ninclude:\n  - seed: 1\n  - seed: 2\n"
     (line,) = complaints(text, most=Most(jobs=1))
-    assert line.startswith("sweep.yaml: it makes 2 jobs; at most 1 are allowed")
+    assert line.startswith("sweep.yaml: it makes 2 jobs; at most 1 is allowed")
 
 
 def test_more_entries_than_can_be_compared_are_refused():

@@ -51,10 +51,10 @@ class BatchRun(RunEnd):
             on_event=self._watch,
         )
         self.task: asyncio.Task[None] | None = None
-        """What works, and is told to stop; None while nothing has begun."""
+        """The task that a signal stops; None before the work begins."""
 
     def finish(self, work: BatchWork | PromptWork, stack: contextlib.ExitStack, notes: Sequence[str] = ()) -> int:
-        """Run *work*, tell what became of it, and leave what *stack* holds."""
+        """Run *work*, print how it ended, and close *stack*."""
         try:
             for note in notes:
                 self.screen.say(note)
@@ -64,11 +64,11 @@ class BatchRun(RunEnd):
         except KeyboardInterrupt as stop:
             if self.task is None:
                 raise
-            # Between two steps of the telling: what was sent was sent.
+            # The signal came while the end was printed; the work is over.
             code = code_of_interrupt(stop)
         finally:
             if self.writer is not None and self.task is None:
-                # Never handed over to the session, which would have closed it.
+                # The session never had the writer, so it did not close it.
                 self.writer.close()
             self.screen.close()
         with signals.ignored():
@@ -83,7 +83,7 @@ class BatchRun(RunEnd):
             # A signal came with the last step.
             self.is_stopping = True
         except BaseException:
-            # A defect. What is paid for is told even then.
+            # A defect. Print the ids of paid predictions all the same.
             self.summary.is_kept = False
             self._tell_owed()
             raise
@@ -99,7 +99,7 @@ class BatchRun(RunEnd):
                 except asyncio.CancelledError:
                     _go_on()
         except asyncio.CancelledError:
-            # The journal was still being handed over.
+            # The session was still opening the journal.
             self._stop()
             return
         # The session is closed, so every job that was drawn has ended; after Ctrl-C their outcomes are still there.
@@ -126,7 +126,7 @@ class BatchRun(RunEnd):
         return _go_on()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        """Let the first signal stop the batch and the second leave at once, always between two steps of the work."""
+        """Stop the batch at the first signal, and leave at the second, both between two steps of the loop."""
         if self.task is None:
             raise signals.Interrupted(number)
         # The loop may be closed already, and then there is nothing left to stop.
@@ -150,7 +150,7 @@ class BatchRun(RunEnd):
 
 
 def _go_on() -> "asyncio.Task[None]":
-    """Take note of a cancellation that asked to stop the work, not this task; return the task."""
+    """Clear the cancellation of this task, because it was meant to stop only the batch; return the task."""
     task = asyncio.current_task()
     assert task is not None
     task.uncancel()

@@ -24,7 +24,7 @@ from cometflux.journal.record import JobRecord
 from cometflux.journal.respelling import respelled
 from cometflux.journal.states import NextStep
 from cometflux.models.docs import slug
-from cometflux.plain_text import plain
+from cometflux.plain_text import count_of, plain
 from cometflux.session.settings import read_key
 from cometflux.sources.planner import Plan
 from cometflux.storage.object_store import open_store
@@ -270,7 +270,7 @@ def _lines(offer: PurchaseEstimate, settings: RunOptions) -> list[str]:
 
 
 def _would_be(predictions: int) -> str:
-    return "1 prediction would be bought" if predictions == 1 else f"{predictions} predictions would be bought"
+    return f"{count_of(predictions, 'prediction')} would be bought"
 
 
 def _ask(offer: PurchaseEstimate) -> bool:

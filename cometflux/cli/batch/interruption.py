@@ -1,4 +1,4 @@
-"""Say that nothing was sent when a signal comes before the work begins."""
+"""Report an interruption before the work begins: nothing was sent."""
 
 import os
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from cometflux.cli.terminal.screen import Screen
 
 @contextmanager
 def nothing_sent(settings: RunOptions, folder: Path | None = None) -> Iterator[None]:
-    """Say so where a signal comes before the first step of the work; from then on the work itself takes it.
+    """Report that nothing was sent if a signal comes before the work begins. Later signals are handled by the work.
 
-    An earlier run may have bought what the journal in *folder* still waits for.
+    An earlier run may have paid for predictions that the journal in *folder* still has as pending.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Count the jobs of a journal by state, and say how far a batch is."""
+"""Count the jobs of a journal by state, and summarize the progress of a batch."""
 
 from collections.abc import Mapping
 
@@ -19,11 +19,11 @@ _UNFINISHED = ("unsaved", "pending", "detached", *TO_BUY)
 
 
 def count_states(writer: JournalWriter) -> dict[str, int]:
-    """Count the jobs by state, before a session works or after it."""
+    """Count the jobs by state while no session is running."""
     with Journal(writer.path) as journal:
         status = journal.status()
         if writer.is_open and journal.is_running:
-            # The lock is our own: nobody else could still get an answer.
+            # The lock is ours, so no other process can still receive a response.
             lost = sum(1 for _ in journal.records(SENDING))
             status["pending"] -= lost
             status["unknown"] += lost
@@ -31,24 +31,24 @@ def count_states(writer: JournalWriter) -> dict[str, int]:
 
 
 def summary(status: Mapping[str, int]) -> str:
-    """Say how far a folder is, as in ``12 of 24 saved, 3 unknown, 9 to do``."""
+    """Summarize the progress of a folder, as in ``12 of 24 saved, 3 unknown, 9 to do``."""
     counts = {words: sum(status[place] for place in places) for words, places in _PARTS.items()}
     parts = [f"{count} {words}" for words, count in counts.items() if count]
     return ", ".join([f"{status['saved']} of {status['planned']} saved", *parts])
 
 
 def is_unfinished(status: Mapping[str, int]) -> bool:
-    """Whether another run has something to do."""
+    """Whether another run has jobs to finish or to submit."""
     return any(status[place] for place in _UNFINISHED)
 
 
 def has_claims(status: Mapping[str, int]) -> bool:
-    """Whether something is bought, or may be, and is not on the disk."""
+    """Whether predictions are paid for, or may be, and are not saved."""
     return any(status[place] for place in ("unsaved", "pending", "detached", "unknown"))
 
 
 def enough(writer: JournalWriter, limit: int) -> int:
-    """Return a limit that lets everything be bought that is left; *limit* is the one that was given.
+    """Return a limit that is enough for all remaining jobs, and not below *limit*, the present one.
 
     Raises:
         JournalError: the journal cannot be read.

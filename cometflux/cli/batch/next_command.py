@@ -1,4 +1,4 @@
-"""Tell which command goes on with a batch."""
+"""Print the command that resumes a batch."""
 
 import contextlib
 from pathlib import Path
@@ -15,7 +15,7 @@ from cometflux.journal.reader import Journal
 
 
 def tell_claims(screen: Screen, folder: Path, settings: RunOptions) -> None:
-    """Tell which command goes on, where the journal in *folder* has what is paid for and not saved, or may be."""
+    """Print the command that resumes *folder*, if predictions there are, or may be, paid and not saved."""
     with contextlib.suppress(CometfluxError), signals.ignored(), Journal(folder) as journal:
         status = journal.status()
         if has_claims(status):
@@ -25,14 +25,14 @@ def tell_claims(screen: Screen, folder: Path, settings: RunOptions) -> None:
 def tell_next(
     screen: Screen, folder: Path, settings: RunOptions, status: dict[str, int] | None, limit: int | None = None
 ) -> None:
-    """Tell how far the folder is, and which command goes on; each on a line that can be pasted.
+    """Print how many jobs of the folder are done, and the commands to paste: to settle unknown jobs, and to resume.
 
     Args:
-        screen: where to tell it.
-        folder: that of the journal.
-        settings: those of this run.
-        status: what the journal has; None where it cannot be read.
-        limit: one that lets it go on; None where no limit has ended this run.
+        screen: prints the lines.
+        folder: the folder of the journal.
+        settings: the settings of this run.
+        status: the number of jobs by state; None if the journal cannot be read.
+        limit: a limit with which the batch can resume; None if no limit ended this run.
     """
     left = status is None or is_unfinished(status)
     unknown = 0 if status is None else status["unknown"]
@@ -47,13 +47,13 @@ def tell_next(
 
 
 def resume_line(folder: Path, settings: RunOptions, *, limit: int | None = None) -> str:
-    """Write the command that goes on, as it can be pasted; *limit* takes the place of the one that was given."""
+    """Return the command that resumes *folder*, quoted for a shell; *limit* replaces the limit of *settings*."""
     words = ["cometflux", "resume", argument(folder)]
     for name in ("local", "embed", "gallery"):
         words += [f"--{name}"] if getattr(settings, name) else []
     options = {
         "--base-url": settings.base_url,
-        # One with a password is not shown.
+        # A proxy with a password is not shown.
         "--proxy": None if "@" in (settings.proxy or "") else settings.proxy,
         "--limit": settings.limit if limit is None else limit,
         "--retry-failed": settings.retry_failed or None,

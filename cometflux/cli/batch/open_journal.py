@@ -14,16 +14,16 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.storage.destination import Destination, find_destination
 
 LOCAL = "local"
-"""What stands in the journal for the address and the key of the local service, which are new each time."""
+"""The journal has this in place of the local service's address and key, which are new in each run."""
 
 
 def own_base_url(folder: Path, settings: RunOptions, *, new_key: bool) -> str | None:
-    """Tell where a folder's predictions are, unless that is given; None where it is, or is not known.
+    """Return the base URL of a folder's predictions; None if the settings give one, or if it is not known.
 
-    With a new key the folder has no say: it may come from somebody else, who would get the key.
+    With a new key the folder's address is not used: the folder may come from somebody else, who would get the key.
 
     Raises:
-        JournalError: the journal cannot be read, or the folder was made with ``--local`` and is not taken up with it.
+        JournalError: the journal cannot be read, or the folder was made with ``--local`` and *settings* lack it.
         ConfigError: there is no journal.
     """
     with Journal(folder) as journal:
@@ -35,7 +35,7 @@ def own_base_url(folder: Path, settings: RunOptions, *, new_key: bool) -> str | 
 
 
 def own_place(folder: Path) -> str | None:
-    """Tell to which place in an object store the pictures of a folder's batch go; None where they go to the folder.
+    """Return the place in an object store for the pictures of a folder's batch; None if they go to the folder.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -46,14 +46,14 @@ def own_place(folder: Path) -> str | None:
 
 
 def account_of(base_url: str, key: str, settings: RunOptions, *, may_change_key: bool) -> Account:
-    """Name the account for the journal."""
+    """Return the account that the journal records."""
     if settings.local:
         return Account(base_url=LOCAL, key=LOCAL)
     return Account(base_url=base_url, key=key, may_change_key=may_change_key)
 
 
 def open_journal(writer: JournalWriter, settings: RunOptions) -> None:
-    """Open the journal; with ``--local``, forget what the local service of an earlier run had.
+    """Open the journal; with ``--local``, forget the predictions of an earlier run's local service.
 
     Raises:
         JournalError: the journal cannot be used.
@@ -66,7 +66,7 @@ def open_journal(writer: JournalWriter, settings: RunOptions) -> None:
         raise
     if settings.local:
         try:
-            # What the service of an earlier run had has gone with it.
+            # Predictions and pictures of an earlier local service ended with its process.
             writer.forget_service()
             _forget_files(writer)
         except BaseException:
@@ -75,19 +75,19 @@ def open_journal(writer: JournalWriter, settings: RunOptions) -> None:
 
 
 def _forget_files(writer: JournalWriter) -> None:
-    """Plan anew what is no longer on the disk: nobody has it to be fetched again."""
+    """Plan the jobs whose pictures are missing again, because no service has them any more."""
     with Journal(writer.path) as journal:
         place = find_destination("out", writer.place or writer.path.parent)
         try:
             gone = asyncio.run(_gone(place, journal.records("saved")))
         except OutputError as error:
-            # It is of no one prediction.
+            # The error is not about one prediction.
             raise ConfigError(error.message) from error
     writer.commit((), [record.reset() for record in gone])
 
 
 async def _gone(place: Destination, records: Iterable[JobRecord]) -> list[JobRecord]:
-    """Return the records of which the pictures are not all there."""
+    """Return the records that miss at least one picture."""
     return [
         record
         for record in records
@@ -100,7 +100,7 @@ _MADE_WITHOUT = "the folder {!r} was made without --local; leave --local out, or
 
 
 def _mismatch(writer: JournalWriter, settings: RunOptions) -> JournalMismatchError | None:
-    """Return the error in the words of the shell; None if the library's own will do."""
+    """Return the error that names the option; None if the library's own error is right."""
     try:
         with Journal(writer.path) as journal:
             check_maker(journal, writer.path.parent, settings)
@@ -112,10 +112,10 @@ def _mismatch(writer: JournalWriter, settings: RunOptions) -> JournalMismatchErr
 
 
 def check_maker(journal: Journal, folder: Path, settings: RunOptions) -> None:
-    """Look whether a folder that was made with ``--local`` is gone on with so, and no other one is.
+    """Check that ``--local`` is given if, and only if, the folder was made with it.
 
     Raises:
-        JournalMismatchError: it is not.
+        JournalMismatchError: it is given for another folder, or is missing.
     """
     own = journal.base_url
     if own is not None and (own == LOCAL) != settings.local:

@@ -7,7 +7,7 @@ from cometflux.cli.terminal.screen import clip
 from cometflux.errors import Money, PredictionError
 from cometflux.journal.manifest import expected
 from cometflux.outcomes import Outcome, OutcomeKind
-from cometflux.plain_text import escape_json
+from cometflux.plain_text import count_of, escape_json
 
 KIND_WORDS = {kind: kind.value.replace("_", " ") for kind in OutcomeKind}
 """How each kind of outcome is called in text."""
@@ -49,8 +49,3 @@ def reason_of(outcome: Outcome) -> str:
     if isinstance(error, PredictionError) and error.prediction.error:
         return error.prediction.error
     return str(error)
-
-
-def count_of(number: int, thing: str) -> str:
-    """Return a number with its noun, such as ``1 picture`` or ``2 pictures``."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -8,7 +8,6 @@ import attrs
 
 from cometflux.cli.batch.journal_status import count_states, summary
 from cometflux.cli.batch.open_journal import open_journal
-from cometflux.cli.batch.outcome_lines import count_of
 from cometflux.cli.batch.undrawn import picture_place, undrawn_outcome
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import RunOptions
@@ -20,6 +19,7 @@ from cometflux.journal.record import JobRecord
 from cometflux.journal.states import SENDING
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import Outcome
+from cometflux.plain_text import by_number, count_of
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.planner import Plan
 
@@ -28,7 +28,7 @@ _AT_THE_SERVICE = ("unsaved", "detached", "unknown", "pending", SENDING)
 
 @attrs.define
 class BatchWork:
-    """The jobs of a folder as they are drawn, each with its place and its identity."""
+    """The jobs of a folder, in the order in which the session draws them."""
 
     writer: JournalWriter
     total: int
@@ -36,11 +36,11 @@ class BatchWork:
 
     @property
     def jobs(self) -> Iterator[PlannedJob]:
-        """Hand out the jobs, once."""
+        """Yield each job once."""
         return map(job_of_record, self.records)
 
     def rest(self, cause: CometfluxError) -> Iterator[Outcome]:
-        """Yield the outcomes of what was not drawn before *cause*, as the journal has them."""
+        """Yield the outcomes of the jobs that were not drawn before *cause*, from the journal."""
         undrawn = {record.identity for record in self.records}
         with Journal(self.writer.path) as journal:
             for record in journal.records():
@@ -51,13 +51,13 @@ class BatchWork:
 def plan_batch(
     writer: JournalWriter, plan: Plan, settings: RunOptions, place: str | None = None, *, replaces: bool = False
 ) -> tuple[BatchWork, list[str]]:
-    """Open the journal and write down every job of *plan*; return them, and what there is to say about it.
+    """Open the journal and write every job of *plan* to it; return the jobs, and the notes for the user.
 
-    If the images go to *place*, not to the journal's folder, that is noted first. If the plan *replaces* what was
-    planned before, other jobs for which nothing was sent are dropped.
+    If the images go to *place*, not to the journal's folder, the journal records that first. If the plan *replaces*
+    earlier plans, other jobs for which nothing was sent are dropped.
 
     Raises:
-        SourceError: keys stand in the journal for something else.
+        SourceError: the journal has the same keys for other inputs.
         UsageError: the pictures of the batch go elsewhere.
         JournalError: the journal cannot be used.
     """
@@ -75,7 +75,7 @@ def plan_batch(
 
 
 def plan_rest(writer: JournalWriter, settings: RunOptions) -> tuple[BatchWork, list[str]]:
-    """Open the journal of a folder and return the jobs in it, and what there is to say about it.
+    """Open the journal of a folder; return its jobs, and the notes for the user.
 
     Raises:
         JournalError: the journal cannot be used.
@@ -90,7 +90,7 @@ def plan_rest(writer: JournalWriter, settings: RunOptions) -> tuple[BatchWork, l
 
 
 def _take_place(writer: JournalWriter, place: str | None) -> None:
-    """Note where the pictures go. As soon as something is bought, it is there that they are looked for."""
+    """Record where the pictures go. After the first purchase the place stays, because runs look there for pictures."""
     noted = writer.place
     if place == noted:
         return
@@ -109,10 +109,10 @@ def _take_place(writer: JournalWriter, place: str | None) -> None:
 
 
 def check_keys(conflicts: Iterable[JobRecord], plan: Plan) -> None:
-    """Refuse jobs whose keys stand in the journal for another input.
+    """Refuse jobs whose keys the journal has for another input.
 
     Raises:
-        SourceError: there is one; all are told.
+        SourceError: there is such a job; the error names all of them.
     """
     where = "give it another key, or another folder with --out"
     faults = [
@@ -127,7 +127,7 @@ def _notes(writer: JournalWriter, before: int, total: int, new: int, unsent: int
     folder = writer.path.parent
     status = count_states(writer)
     if new == total:
-        are_new = "the one in it is new" if total == 1 else f"all {total} are new"
+        are_new = by_number(total, "the one in it is new", f"all {total} are new")
         yield f"note: none of the {count_of(before, 'job')} in {folder} is in this file; {are_new}"
     else:
         yield f"going on with {folder}: {summary(status)}"
@@ -135,18 +135,19 @@ def _notes(writer: JournalWriter, before: int, total: int, new: int, unsent: int
     if unsent and is_replaced:
         yield f"note: {others}: dropped"
     elif unsent:
-        remedy = f"cometflux resume {folder} makes {'it' if unsent == 1 else 'them'}, --replace drops"
-        yield f"note: {others}: {remedy} {'it' if unsent == 1 else 'them'}"
+        them = by_number(unsent, "it", "them")
+        remedy = f"cometflux resume {folder} makes {them}, --replace drops {them}"
+        yield f"note: {others}: {remedy}"
     if paid := status["planned"] - total - (0 if is_replaced else unsent):
         yield f"note: {count_of(paid, 'job')} of an earlier run {_be(paid)} not in this file, but paid for and counted"
 
 
 def _be(number: int) -> str:
-    return "is" if number == 1 else "are"
+    return by_number(number, "is", "are")
 
 
 def _most_urgent_first(writer: JournalWriter, records: Iterable[JobRecord]) -> Iterator[JobRecord]:
-    """Put first what may be at the service, which keeps outputs for about an hour; the others in their order."""
+    """Yield the jobs that may be at the service first, because it keeps outputs for about an hour."""
     with Journal(writer.path) as journal:
         urgent = {record.identity: record for record in journal.records(*_AT_THE_SERVICE)}
     if isinstance(records, list):

@@ -26,7 +26,7 @@ from cometflux.storage.object_store import open_store
 def run_prompts(plan: Plan, settings: RunOptions, out: Path | str) -> int:
     """Run every job of *plan*, save the pictures, and return the exit code.
 
-    They go to *out*: a folder, or the URL of a place in an object store.
+    The pictures go to *out*: a folder, or the URL of a place in an object store.
 
     Raises:
         UsageError: there is no stdout to print JSON to.
@@ -48,13 +48,13 @@ def run_batch(
     new_key: bool,
     replaces: bool = False,
 ) -> int:
-    """Write every job of *plan* down in the journal of *folder*, run what is not done, and return the exit code.
+    """Write every job of *plan* to the journal of *folder*, run the unfinished jobs, and return the exit code.
 
-    The images go to the same folder, or to *place*, which the journal then notes. *replaces* says that other jobs of
+    The images go to the same folder, or to *place*, which the journal then records. *replaces* says that other jobs of
     the folder for which nothing was sent are dropped.
 
     Raises:
-        UsageError: as for `run_prompts`, or a key stands in the journal for something else.
+        UsageError: as for `run_prompts`, or the journal has a key for another input.
         ConfigError: there is no key, a setting is unusable, or the folder cannot be written to; nothing was sent.
         JournalError: the journal cannot be used; nothing was sent.
         MissingExtraError: ``--local`` cannot draw.
@@ -65,7 +65,7 @@ def run_batch(
         writer = JournalWriter(folder / FILE_NAME, account)
         run = BatchRun(settings, place or folder, screen, base_url, key, writer)
         if place is not None:
-            # What is missing for it is told before anything is written.
+            # Raises now if an extra or a setting is missing, before anything is written.
             open_store(place)
         prepare_folder(folder)
         with _gallery_of(folder, screen, is_wanted=settings.gallery):
@@ -74,7 +74,7 @@ def run_batch(
 
 
 def run_resume(folder: Path, settings: RunOptions, *, new_key: bool) -> int:
-    """Run what is not done of the journal in *folder*, and return the exit code.
+    """Run the unfinished jobs of the journal in *folder*, and return the exit code.
 
     Raises:
         UsageError: there is no stdout to print JSON to.
@@ -118,7 +118,7 @@ def _outset(settings: RunOptions, notes: Sequence[str]) -> "Iterator[tuple[Scree
 def _find_service(
     stack: contextlib.ExitStack, screen: Screen, settings: RunOptions, own: str | None = None
 ) -> tuple[str, str]:
-    """Return the base URL and the key; *own* is the address that a folder names, where it has a say."""
+    """Return the base URL and the key; *own* is the address in the folder's journal, if it may be used."""
     if settings.local:
         service = stack.enter_context(local_service(screen))
         return service.url, service.key
@@ -127,7 +127,7 @@ def _find_service(
 
 @contextlib.contextmanager
 def _quiet_logs() -> "Iterator[None]":
-    """Leave what the command says itself to the command; a defect is still logged."""
+    """Log only defects, because the command prints everything else itself."""
     log = logging.getLogger("cometflux")
     if log.handlers:
         yield

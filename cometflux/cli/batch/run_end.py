@@ -1,4 +1,4 @@
-"""Tell how a run ended: tables, reasons, report, next command, exit code."""
+"""Print how a run ended: tables, reasons, report, next command, exit code."""
 
 import contextlib
 import signal
@@ -31,7 +31,7 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import Outcome
 
 _READING = 0.5
-"""How many seconds a reader of stdout is given before the talk goes on without him."""
+"""How many seconds to wait for the reader of stdout before stderr continues."""
 
 
 @attrs.define
@@ -43,14 +43,14 @@ class PromptWork:
     writer: None = None
 
     def rest(self, cause: CometfluxError) -> Iterator[Outcome]:
-        """Yield the outcomes of what was not drawn before *cause*."""
+        """Yield the outcomes of the jobs that were not drawn before *cause*."""
         jobs = list(self.jobs)
         for index, job in enumerate(jobs, self.total - len(jobs)):
             yield not_drawn(index, job.key or position_key(index), job, cause)
 
 
 class RunEnd:
-    """The end of a run: what is said, what is written, and the exit code."""
+    """The end of a run: the lines to print, the report, and the exit code."""
 
     def __init__(self, settings: RunOptions, out: Path | str, screen: Screen, writer: JournalWriter | None) -> None:
         self.settings = settings
@@ -60,9 +60,9 @@ class RunEnd:
         self.summary = RunSummary(out, is_kept=writer is not None)
         self.unembedded = UnembeddedCount()
         self.end: CometfluxError | None = None
-        """The error that ended the batch early; None while there is none."""
+        """The error that ended the batch early; None unless one did."""
         self.interrupted_by: signal.Signals | None = None
-        """The first signal that asked to stop; None while there is none."""
+        """The first signal; None unless one came."""
         self.presses = 0
         self.is_stopping = False
         """Whether the batch has been left, so that the run only waits for accepted predictions."""
@@ -80,16 +80,16 @@ class RunEnd:
             self.screen.data(str(path))
 
     def _tell_end(self, work: BatchWork | PromptWork) -> int:
-        """Tell what became of the jobs, and return the exit code."""
+        """Print how the jobs ended, and return the exit code."""
         status = self._read_status()
-        # What the disk has not taken in is told here, or nowhere.
+        # Ids that are not in the journal must be printed here.
         self.summary.is_kept = status is not None and not isinstance(self._cause(), JournalError)
         if status is not None and status["planned"] != work.total:
             self.summary.whose = " of this file"
         has_begun = bool(self.summary.kinds)
         try:
             self._tell_rest(work)
-            # Where it is read, in front of the talk.
+            # Data that somebody reads comes before the closing lines.
             self.screen.drain(_READING)
             if has_begun:
                 self._tell_tables()
@@ -116,7 +116,7 @@ class RunEnd:
         self.screen.drain()
 
     def _read_status(self) -> dict[str, int] | None:
-        """Count what the journal has; None where there is none, or none that can be read."""
+        """Count the journal's jobs by state; None if there is no readable journal."""
         if self.writer is None:
             return None
         try:
@@ -128,14 +128,14 @@ class RunEnd:
     def _tell_rest(self, work: BatchWork | PromptWork) -> None:
         if self.is_stopping:
             self.summary.look_again()
-        # With a journal, people are told in one line where it stands.
+        # With a journal, one line on its state is enough for people.
         if self.end is not None and (self.writer is None or self.settings.json):
             with contextlib.suppress(JournalError):
                 for outcome in work.rest(self.end):
                     self._take(outcome)
 
     def _tell_tables(self) -> None:
-        # Who wants errors only, gets those.
+        # With --quiet only the problems are printed.
         news = self.summary.bad_news if self.screen.voice.is_quiet else self.summary.tables
         self.screen.say("")
         for table in news(self._cause()):
@@ -143,10 +143,11 @@ class RunEnd:
         self.screen.say("")
 
     def _report(self, work: BatchWork | PromptWork, status: dict[str, int] | None, code: int) -> None:
-        """Leave the figures in the folder of a batch, and in the log."""
+        """Write the figures to the folder of a batch, and to the log."""
         values = self.summary.figures.summary()
         values |= {"jobs": work.total, "exit_code": code, "interrupted": self.is_stopping}
         values |= {"ended_by": None if self.end is None else self.end.message, "journal": status}
+        values["problems"] = self.summary.problems.of_jobs
         if self.screen.voice.is_log:
             self.screen.log("report", values)
         if self.writer is None:
@@ -154,7 +155,7 @@ class RunEnd:
         wanted = self.writer.path.with_name(REPORT_NAME)
         try:
             with signals.ignored():
-                path = write_report(wanted.parent, {**values, "problems": self.summary.problems.of_jobs})
+                path = write_report(wanted.parent, values)
         except OSError as error:
             self.screen.error(f"{wanted} cannot be written ({error.strerror})")
             return
@@ -181,7 +182,7 @@ class RunEnd:
             tell_next(self.screen, folder, self.settings, status, self._higher_limit())
 
     def _higher_limit(self) -> int | None:
-        """Return a limit with which the batch can go on; None where none has ended it."""
+        """Return a limit with which the batch can resume; None if no limit ended it."""
         if self.writer is None or self.settings.limit is None or not isinstance(self._cause(), LimitError):
             return None
         try:

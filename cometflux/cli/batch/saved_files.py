@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
+from cometflux.plain_text import by_number, count_of
 from cometflux.provenance import sidecar
 
 
@@ -24,7 +25,7 @@ class UnembeddedCount:
     def lines(self) -> Iterator[str]:
         """Yield a line for each reason, with the number of pictures."""
         for reason, count in self._reasons.items():
-            pictures = "1 picture holds" if count == 1 else f"{count} pictures hold"
+            pictures = f"{count_of(count, 'picture')} {by_number(count, 'holds', 'hold')}"
             yield f"note: {pictures} no record ({reason}); the JSON file beside it tells"
 
 

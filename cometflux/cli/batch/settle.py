@@ -23,7 +23,7 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.models.docs import slug
 from cometflux.models.words import closest, question
 from cometflux.outcomes import OutcomeKind
-from cometflux.plain_text import escape_json
+from cometflux.plain_text import by_number, escape_json
 from cometflux.protocol import requests
 from cometflux.sources.errors import Fault
 
@@ -176,7 +176,7 @@ def _name_fault(names: JobNames, name: str, *, is_resent: bool) -> str | None:
         return f"no job has the key {name!r}{f'; {meant}' if meant else ''}"
     jobs = [names.jobs[mark.identity] for mark in marks if mark.identity in names.jobs]
     if not jobs:
-        return f"the job {name!r} is not of unknown fate: it stands in {marks[0].state_name!r}"
+        return f"the job {name!r} is not unknown: it stands in {marks[0].state_name!r}"
     if len(marks) > 1:
         each = "; ".join(f"{names.of(job)} ({clip(str(job.input.get('prompt')), 60)})" for job in jobs)
         which = "name one of them" if len(jobs) > 1 else "the one that can be settled is"
@@ -204,7 +204,7 @@ def _tell_settled(screen: Screen, folder: Path, settled: Iterable[_Settled], lef
         has_work |= each.how != "abandoned"
         screen.say(each.sentence())
     if left:
-        screen.say(f"{left} more {'is' if left == 1 else 'are'} of unknown fate")
+        screen.say(f"{left} more {by_number(left, 'is', 'are')} unknown")
     if has_work:
         screen.say("to go on:")
         line = ["cometflux", "resume", argument(folder), *(["--local"] if is_local else [])]

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from cometflux.cli.batch.outcome_lines import KIND_WORDS, count_of
+from cometflux.cli.batch.outcome_lines import KIND_WORDS
 from cometflux.cli.batch.problems import RunProblems
 from cometflux.cli.batch.saved_files import count_late
 from cometflux.cli.batch.statistics import REPORT_NAME, RunStatistics, in_words, spread
@@ -23,7 +23,7 @@ from cometflux.errors import (
 from cometflux.events import Accepted, Ended, Event, Retried, Saved, Throttled
 from cometflux.journal.manifest import expected
 from cometflux.outcomes import Outcome, OutcomeKind
-from cometflux.plain_text import plain
+from cometflux.plain_text import by_number, count_of, plain
 
 _ENOUGH = 5
 """The times at the service are shown from this many predictions on."""
@@ -147,8 +147,8 @@ class RunSummary:
         """Yield the problems, except for the *cause* of the end."""
         yield from self.problems.tables(cause)
         if unknown := self.kinds[OutcomeKind.UNKNOWN]:
-            verb = "is unknown: it" if unknown == 1 else "are unknown: they"
-            yield Text(f"{unknown} {verb} may be billed, and {'is' if unknown == 1 else 'are'} not repeated")
+            verb = by_number(unknown, "is unknown: it", "are unknown: they")
+            yield Text(f"{unknown} {verb} may be billed, and {_is(unknown)} not repeated")
 
     def _counts(self) -> Table:
         table = Table.grid(padding=(0, 2))
@@ -219,7 +219,7 @@ class RunSummary:
     def interrupted_line(self) -> str:
         """Return the line on an interruption: the charged predictions, the saved pictures, and the ids of the rest."""
         unknown = self.in_doubt
-        doubt = f"; {unknown} more may be, and {'its id is' if unknown == 1 else 'their ids are'} not known"
+        doubt = f"; {unknown} more may be, and {by_number(unknown, 'its id is', 'their ids are')} not known"
         left = f"; {self.owed_line()}" if self.owed else ""
         pictures = f"{count_of(self.pictures, 'picture')} in {plain(str(self.folder))}"
         bought = f"interrupted: {count_of(self.bought, 'prediction')} bought, {pictures}"
@@ -227,9 +227,9 @@ class RunSummary:
 
     def owed_line(self) -> str:
         """Return the line on paid predictions that are not saved, with their ids unless the journal has them."""
-        verb = "is" if len(self.owed) == 1 else "are"
+        verb = _is(len(self.owed))
         if self.is_kept:
-            ids = "its id" if len(self.owed) == 1 else "their ids"
+            ids = by_number(len(self.owed), "its id", "their ids")
             return f"{count_of(len(self.owed), 'prediction')} {verb} paid and not saved; the journal has {ids}"
         ids = ", ".join(map(plain, self.owed))
         return f"{count_of(len(self.owed), 'prediction')} {verb} paid and not saved: {ids}"
@@ -239,7 +239,7 @@ _STYLES = {OutcomeKind.SUCCEEDED: "green", OutcomeKind.FAILED: "red", OutcomeKin
 
 
 def _is(number: int) -> str:
-    return "is" if number == 1 else "are"
+    return by_number(number, "is", "are")
 
 
 def _is_told_elsewhere(outcome: Outcome) -> bool:

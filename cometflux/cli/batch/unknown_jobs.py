@@ -39,7 +39,7 @@ def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:
             screen.data(escape_json(json.dumps(_describe(name, record), ensure_ascii=False, allow_nan=False)))
         return
     if not found:
-        screen.say(f"no job in {folder} is of unknown fate")
+        screen.say(f"no job in {folder} is unknown")
         return
     _print(found)
     _tell_choices(screen, folder)

@@ -21,7 +21,7 @@ from cometflux.session.settings import DEFAULT_BASE_URL
 
 config = App(
     name="config",
-    help="Tell what is configured, and where.",
+    help="Show the settings, and where they are set.",
     help_flags=help_format.FLAGS,
     group_parameters=OPTIONS,
     usage="Usage: cometflux config COMMAND",
@@ -33,17 +33,17 @@ config = App(
     name="show", usage="Usage: cometflux config show [OPTIONS]", help_epilogue="Example:\n  cometflux config show"
 )
 def show_config(*, json: JsonObject = False) -> None:
-    """Tell every setting, and where it comes from.
+    """Show every setting and its source.
 
-    An option beats COMETFLUX_* in the environment, that beats cometflux.toml of
-    the project, that your own file, and that the default. A key is not shown.
+    The first of these sources counts: an option, COMETFLUX_* in the environment,
+    cometflux.toml of the project, your own file, the default. Never shows the key.
     """
     show_configuration(as_json=json)
 
 
 @config.command(usage="Usage: cometflux config path", help_epilogue="Example:\n  cometflux config path")
 def path() -> None:
-    """Tell where the files are: your own, and that of the project here."""
+    """Show the paths of the configuration files: your own, and the project's."""
     show_paths()
 
 

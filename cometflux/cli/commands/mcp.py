@@ -5,10 +5,10 @@ from cometflux.cli.options.shared import NewKey, check_exclusive
 
 
 def mcp(*, serving: ServerOptions = ServerOptions(), new_key: NewKey = False) -> int:  # noqa: B008 - frozen
-    """Offer tools to agents, over stdin and stdout.
+    """Serve tools to agents, over stdin and stdout.
 
-    An agent can buy no more than N predictions, and reads no file but the pictures
-    made here. The same call again buys nothing again.
+    An agent can buy at most N predictions, and can read only the pictures made
+    here. A repeated call pays for nothing again.
     """
     from cometflux.cli.commands.mcp_server import serve
 

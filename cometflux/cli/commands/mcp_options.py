@@ -25,23 +25,23 @@ class ServerOptions:
         Parameter(
             metavar="N",
             converter=converters.whole(0),
-            help="Most predictions to buy, together with those in the folder's journal.",
+            help="Maximum predictions to buy, including those in the folder's journal.",
         ),
     ] = 20
     max_pending: Annotated[
-        int, Parameter(metavar="N", converter=converters.whole(1), help="Most predictions under way at once.")
+        int, Parameter(metavar="N", converter=converters.whole(1), help="Maximum predictions pending at once.")
     ] = 4
     wait: Annotated[
         int,
         Parameter(
             metavar="SECONDS",
             converter=converters.whole(1, 86_400),
-            help="Answer a call after so long at the latest; the picture goes on.",
+            help="Reply to a call after this time at the latest; the prediction continues.",
         ),
     ] = 45
     allow: Annotated[
         tuple[Path, ...],
-        repeatable("FOLDER", "Let agents ask how far batches below it are; repeatable."),
+        repeatable("FOLDER", "Let agents read the state of batches in and below it; repeatable."),
     ] = ()
     local: Annotated[bool, switch("Draw on this machine: no key, nothing is paid.")] = False
     base_url: Annotated[

@@ -1,4 +1,4 @@
-"""The rest of a batch, from its folder."""
+"""Resume a batch from its folder."""
 
 import attrs
 
@@ -15,10 +15,10 @@ def resume(
     new_key: NewKey = False,
     gallery: KeepGallery = False,
 ) -> int:
-    """Go on with a batch from its folder, without its prompt file.
+    """Resume a batch from its folder, without its prompt file.
 
-    It saves what is paid for, buys the rest, and buys nothing twice. The journal
-    has the address of the API; --base-url gives another one.
+    Saves the predictions that are paid for, submits the other jobs, and pays for
+    no job twice. The journal has the address of the API; --base-url overrides it.
 
     For example:
       cometflux resume prompts-images

@@ -25,11 +25,11 @@ def unknown(
     ] = (),
     json: JsonLines = False,
 ) -> None:
-    """List the jobs of unknown fate, or settle them.
+    """List the unknown jobs, or settle them.
 
-    Such a job was sent, and no response proves whether it was accepted: it may be
-    billed, so it is not sent again by itself. Your decisions are written into the
-    journal, all of them or none; `resume` then acts on them.
+    An unknown job was sent, and no response proves whether it was accepted. It may
+    be billed, so it is not sent again automatically. Your decisions are written to
+    the journal, all or none; `resume` then carries them out.
     """
     from cometflux.cli.batch.settle import Resolutions, settle
     from cometflux.cli.batch.unknown_jobs import show_unknown

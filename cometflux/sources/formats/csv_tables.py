@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from cometflux.models.spelling import is_blank
+from cometflux.plain_text import by_number
 from cometflux.sources.errors import Fault
 
 _LARGEST_CELL = 2**31 - 1
@@ -117,7 +118,7 @@ def _no_prompt(columns: tuple[str, ...], delimiter: str) -> str:
 
 
 def _wrong_length(cells: list[str], columns: tuple[str, ...], delimiter: str) -> str:
-    word = "cell" if len(cells) == 1 else "cells"
+    word = by_number(len(cells), "cell", "cells")
     counts = f"the row has {len(cells)} {word} and the header {len(columns)}"
     if len(cells) < len(columns):
         return f"{counts}; leave a cell empty, but keep its separator"

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from cometflux.plain_text import by_number, count_of
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats import yaml_documents
 from cometflux.sources.formats.text_files import decode
@@ -65,14 +66,18 @@ def _check_size(sweep: Sweep, name: str, most: Most) -> None:
     if number * most.copies > most.jobs:
         factors = " x ".join(str(len(cells)) for cells in sweep.axes.values())
         copies = f", each {most.copies} times" if most.copies > 1 else ""
-        raise SourceError([Fault(f"it makes {number} jobs ({factors}){copies}; {_at_most(most)}", None)], name)
+        raise SourceError(
+            [Fault(f"it makes {count_of(number, 'job')} ({factors}){copies}; {_at_most(most)}", None)], name
+        )
     entries = len(sweep.exclude) + len(sweep.include)
     if number * entries > matrix.MOST_COMPARISONS:
-        raise SourceError(f"include and exclude have {entries} entries for {number} combinations; write a table", name)
+        raise SourceError(
+            f"include and exclude have {entries} entries for {count_of(number, 'combination')}; write a table", name
+        )
 
 
 def _at_most(most: Most) -> str:
-    return f"at most {most.jobs} are allowed; raise {most.label} for more"
+    return f"at most {most.jobs} {by_number(most.jobs, 'is', 'are')} allowed; raise {most.label} for more"
 
 
 def _multiply(sweep: Sweep, name: str) -> list[tuple[Cells, int | None]]:
