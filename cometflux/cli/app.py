@@ -59,7 +59,7 @@ COMMANDS = (
     _Command(
         "resume",
         "resume:resume",
-        "Go on with a batch from its folder, without its prompt file.",
+        "Resume a batch from its folder, without its prompt file.",
         "FOLDER [OPTIONS]",
         MORE,
     ),
@@ -107,7 +107,7 @@ COMMANDS = (
     _Command(
         "mcp",
         "mcp:mcp",
-        "Offer tools to agents, over stdin and stdout.",
+        "Serve tools to agents, over stdin and stdout.",
         "[OPTIONS]",
         "Example, as a client of agents starts it:\n"
         "  cometflux mcp --out /home/me/pictures --max-predictions 50\n"
@@ -122,7 +122,7 @@ COMMANDS = (
         f"Example:\n  cometflux local-service --port 0 --fault drop:0.1\n\nFaults: {', '.join(FAULTS)}",
     ),
     # It has commands of its own, so it is an `App` and brings its usage itself.
-    _Command("config", "config:config", "Tell what is configured, and where."),
+    _Command("config", "config:config", "Show the settings, and where they are set."),
     _Command(
         "completion",
         "completion:completion",
