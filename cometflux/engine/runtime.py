@@ -1,10 +1,12 @@
 """The event loop of a session: its clock, its timers and its tasks. Nothing else starts a task or reads that clock."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, TypeVar
 
 from cometflux.plain_text import log as _log
+
+_T = TypeVar("_T")
 
 
 class Runtime:
@@ -34,25 +36,53 @@ class Runtime:
         return self._loop.call_at(when, callback)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run *work* as a task. An exception that leaves it is logged."""
-        assert self._loop is not None
-        task = self._loop.create_task(work)
+        """Run *work* as a task that only the session cancels. An exception that leaves it is logged."""
+        task = self.spawn_listed(work)
+        # A program that ends cancels every task that asyncio lists, and a submission in flight must not be cut off.
+        asyncio._unregister_task(task)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
         return task
 
+    def spawn_listed(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run *work* as a task that asyncio lists, so that it is cancelled when the program ends."""
+        assert self._loop is not None
+        return self._loop.create_task(work)
+
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception | GeneratorExit):
             _log.error("a task of the session broke", exc_info=error)
 
-    async def end_tasks(self, patience: float) -> None:
-        """Cancel every task but the current one, and wait up to *patience* seconds for them to end."""
-        # The current one may be drawing jobs, and closes the session from there.
-        tasks = self._tasks - {asyncio.current_task()}
+    def owns_current(self) -> asyncio.Task[None] | None:
+        """Return the current task if the session started it; None if it is the caller's."""
+        task = asyncio.current_task()
+        return task if task in self._tasks else None
+
+    async def end_tasks(self, spared: Collection[asyncio.Task[None]], patience: float) -> None:
+        """Cancel every task but the current one and *spared*, and wait up to *patience* seconds for them to end."""
+        tasks = self._tasks - {asyncio.current_task(), *spared}
         for task in tasks:
             task.cancel()
         if tasks:
             _, left = await asyncio.wait(tasks, timeout=patience)
             if left:
                 _log.error("%d tasks of the session do not end though they were cancelled", len(left))
+
+
+async def finish(work: asyncio.Future[_T]) -> _T:
+    """Wait for *work* to end, however often this is cancelled; then deliver the cancellation.
+
+    Raises:
+        CancelledError: this was cancelled; *work* has ended.
+        BaseException: *work* raised it.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return work.result()

@@ -209,6 +209,10 @@ class ImageService:
             if words and key in (None, wanted):
                 listener(words)
 
+    def end_grace(self) -> None:
+        """Wait no longer for paid predictions when the session closes."""
+        self._session.end_grace()
+
     async def take_up(self) -> None:
         """Resume the predictions that earlier processes left unfinished. Submits nothing."""
         try:

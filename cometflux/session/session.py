@@ -4,7 +4,6 @@ A session owns everything that runs: the task of a job is the session's, not tha
 """
 
 import asyncio
-import contextlib
 import weakref
 from collections.abc import AsyncIterable, Iterable, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from cometflux.engine.latch import Latch
 from cometflux.engine.notifier import Notifier
 from cometflux.engine.poller import MOST_POLLS, Poller
 from cometflux.engine.purchase_limit import PurchaseLimit
-from cometflux.engine.runner import UNSAVED, JobRunner
+from cometflux.engine.runner import JobRunner
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.saver import Saver
 from cometflux.engine.submitter import MOST_POSTS, Submitter
@@ -24,8 +23,6 @@ from cometflux.engine.unknown_policy import OnUnknown, UnknownPolicy
 from cometflux.errors import (
     CometfluxError,
     ConfigError,
-    Money,
-    OutputError,
     SessionClosedError,
     SessionStoppedError,
 )
@@ -36,7 +33,7 @@ from cometflux.journal.base import JournalBackend, NoJournal, Opened
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
 from cometflux.number_checks import check_count, check_limit, check_seconds
-from cometflux.outcomes import Outcome, OutcomeKind
+from cometflux.outcomes import Outcome
 from cometflux.pacing.admission import AdmissionQueue
 from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, RetryPolicy
@@ -46,15 +43,13 @@ from cometflux.protocol.requests import Request
 from cometflux.provenance import sidecar
 from cometflux.session.argument_checks import check_embed, check_prediction, check_transport, check_type
 from cometflux.session.batch import Batch, BatchState
+from cometflux.session.closing import Closing
 from cometflux.session.feeder import Feeder
 from cometflux.storage import file_names
 from cometflux.storage.destination import Destination, find_destination
 from cometflux.storage.object_store import Store
 from cometflux.transport.base import Transport
 from cometflux.transport.client import Client
-
-_FAREWELL = 5.0
-"""How long a task that was cancelled may take to end, in seconds."""
 
 
 class Session:
@@ -125,7 +120,6 @@ class Session:
             raise ConfigError(setting="on_event", given=on_event, allowed="must be a function that takes an event")
         self._transport = transport
         self._max_pending = max_pending
-        self._grace = grace
         self._runtime = runtime = Runtime()
         self._latch = latch = Latch(self._stop_drawing)
         notifier = Notifier(on_event)
@@ -148,7 +142,7 @@ class Session:
         self._feeder = Feeder(self._tracker, self._runner, slots)
         self._batches: weakref.WeakSet[BatchState] = weakref.WeakSet()
         self._feeding: dict[BatchState, asyncio.Task[None]] = {}
-        self._has_closed = asyncio.Event()
+        self._closing = Closing(self._tracker, self._runner, latch, runtime, transport, grace, self._give_up_all)
 
     # ── the public face ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -272,15 +266,15 @@ class Session:
         if self._runtime.loop is not None or self._latch.is_closed:
             raise SessionClosedError("a session is entered once")
         self._runtime.enter()
+        self._closing.enter()
         try:
             self._opened = await self._tracker.open()
             if self._latch.is_closed:
                 await self._tracker.aclose()
                 raise SessionClosedError("the session was closed while it was opened")
         except BaseException:
-            self._latch.is_closed = True
-            self._has_closed.set()
-            await self._transport.aclose()
+            self._closing.begin()
+            await self._closing.wait()
             raise
         self._runtime.spawn(self._poller.watch(self._runner))
         return self
@@ -293,50 +287,24 @@ class Session:
     async def aclose(self) -> None:
         """Close: send nothing more, and wait for submissions in flight and images to be saved, for *grace* seconds.
 
-        Whatever is still pending then ends as ``detached``: it is paid for, and its id is known.
+        Whatever is still pending then ends as ``detached``: it is paid for, and its id is known. If this is cancelled,
+        it closes the session all the same, and delivers the cancellation afterwards.
         """
-        if self._latch.is_closed:
-            await self._has_closed.wait()
+        if self._runtime.loop is None:
+            self._latch.is_closed = True
+            await self._transport.aclose()
             return
-        self._latch.is_closed = True
-        try:
-            for batch in tuple(self._batches):
-                self._close_batch(batch, SessionClosedError("the session was closed before the batch was over"))
-            self._give_up_waiting()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._grace):
-                    while self._holds_money():
-                        self._tracker.changed.clear()
-                        await self._tracker.changed.wait()
-        finally:
-            try:
-                await self._runtime.end_tasks(_FAREWELL)
-            finally:
-                self._end_jobs()
-                try:
-                    await self._tracker.aclose()
-                finally:
-                    self._has_closed.set()
-                    await self._transport.aclose()
+        self._closing.begin()
+        await self._closing.wait()
 
-    def _end_jobs(self) -> None:
-        for tracked in self._tracker.saving:
-            self._runner.end(tracked, OutcomeKind.SUCCEEDED, OutputError(UNSAVED))
-        for tracked in self._tracker.pending:
-            self._runner.lose(
-                tracked, SessionClosedError("the session was closed before the prediction ended", money=Money.ACCEPTED)
-            )
+    def end_grace(self) -> None:
+        """Wait no longer, if the session is closing: what is in flight ends as ``unknown``."""
+        self._closing.end_grace()
 
-    def _holds_money(self) -> bool:
-        """Whether closing now would lose an id, or an image that was to be saved."""
-        waiting = self._tracker.waiting
-        return (
-            any(each.is_in_flight or each.is_being_accepted for each in waiting)
-            # A job that is not claimed may be paid for already.
-            or any(each.task and not each.is_claimed for each in waiting)
-            or any(each.prediction and each.place is not None for each in (*waiting, *self._tracker.pending))
-            or bool(self._tracker.saving)
-        )
+    def _give_up_all(self) -> None:
+        for batch in tuple(self._batches):
+            self._close_batch(batch, SessionClosedError("the session was closed before the batch was over"))
+        self._give_up_waiting()
 
     def _check_usable(self, *, sends: bool = True) -> asyncio.AbstractEventLoop:
         loop = self._runtime.loop

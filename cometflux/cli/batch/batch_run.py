@@ -112,18 +112,16 @@ class BatchRun(RunEnd):
             async for outcome in batch:
                 self._take(outcome)
         except asyncio.CancelledError:
-            task = self._stop()
-            if self.presses > 1:
-                asyncio.get_running_loop().call_soon(task.cancel)
-            elif self.summary.owed:
+            self._stop()
+            if self.presses == 1 and self.summary.owed:
                 self.screen.say("stopping: what is paid for is waited for, up to 30 s; Ctrl-C again leaves now")
         except CometfluxError as error:
             self.end = error
 
-    def _stop(self) -> "asyncio.Task[None]":
+    def _stop(self) -> None:
         self.is_stopping = True
         self.end = SessionClosedError("interrupted")
-        return _go_on()
+        _go_on()
 
     def _on_signal(self, number: signal.Signals) -> None:
         """Stop the batch at the first signal, and leave at the second, both between two steps of the loop."""
@@ -136,8 +134,10 @@ class BatchRun(RunEnd):
     def _press(self, number: signal.Signals, task: "asyncio.Task[None]") -> None:
         self.presses += 1
         self.interrupted_by = self.interrupted_by or number
-        if self.presses == 1 or (self.presses == 2 and self.is_stopping):
+        if self.presses == 1:
             task.cancel()
+        else:
+            self.session.end_grace()
 
     def _watch(self, event: Event) -> None:
         self.summary.watch(event)
@@ -149,9 +149,8 @@ class BatchRun(RunEnd):
             self.screen.say(sentence(event))
 
 
-def _go_on() -> "asyncio.Task[None]":
-    """Clear the cancellation of this task, because it was meant to stop only the batch; return the task."""
+def _go_on() -> None:
+    """Clear the cancellation of this task, because it was meant to stop only the batch."""
     task = asyncio.current_task()
     assert task is not None
     task.uncancel()
-    return task

@@ -124,8 +124,8 @@ class _Server:
         self._task: asyncio.Task[None] | None = None
         self._stopped_by: signal.Signals | None = None
         self._presses = 0
-        self._is_ending = False
-        """Whether the server has stopped serving and is only waiting for paid predictions."""
+        self._end_grace: Callable[[], None] | None = None
+        """Ends the wait for paid predictions; None while the server serves."""
 
     def run(self) -> int:
         with signals.taken(self._on_signal), contextlib.suppress(asyncio.CancelledError):
@@ -146,8 +146,10 @@ class _Server:
         Clients close stdin first and send a signal soon after: that one does not cut the waiting short.
         """
         self._presses += 1
-        if self._presses > 1 or not self._is_ending:
+        if self._end_grace is None:
             task.cancel()
+        elif self._presses > 1:
+            self._end_grace()
 
     async def _serve(self) -> None:
         from cometflux.mcp.image_service import open_image_service
@@ -166,7 +168,7 @@ class _Server:
                 with kept_clean() as wire:
                     await _speak(make_server(service), wire)
             finally:
-                self._is_ending = True
+                self._end_grace = service.end_grace
                 if service.under_way:
                     self._screen.say("ending: what is paid for is waited for, up to 30 s; a second Ctrl-C ends that")
 

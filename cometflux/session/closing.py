@@ -1,0 +1,164 @@
+"""How a session ends: once, in order, whatever is cancelled meanwhile.
+
+::
+
+    nothing more is submitted → what is in flight is answered, images are saved (the grace) → the tasks of the session
+        are cancelled → what is pending is detached → the journal is closed → the transport is closed
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from cometflux.engine.latch import Latch
+from cometflux.engine.runner import UNSAVED, JobRunner
+from cometflux.engine.runtime import Runtime, finish
+from cometflux.engine.tracking import JobTracker
+from cometflux.errors import Money, OutputError, SessionClosedError
+from cometflux.outcomes import OutcomeKind
+from cometflux.transport.base import Transport
+
+_MOMENT = 0.1
+"""Seconds that a program has to leave a session that an exit has closed."""
+_FAREWELL = 5.0
+"""How long a task that was cancelled may take to end, in seconds."""
+
+
+class Closing:
+    """Ends a session in a task of its own, so that a cancellation around it cannot break it off.
+
+    Args:
+        tracker: the jobs, and the journal to close.
+        runner: ends what is left.
+        latch: is closed first.
+        runtime: the clock and the tasks.
+        transport: closed last.
+        grace: seconds to wait for submissions in flight and for images to be saved.
+        give_up: ends the batches, and gives up the jobs that were not submitted.
+    """
+
+    def __init__(
+        self,
+        tracker: JobTracker,
+        runner: JobRunner,
+        latch: Latch,
+        runtime: Runtime,
+        transport: Transport,
+        grace: float,
+        give_up: Callable[[], None],
+    ) -> None:
+        self._tracker = tracker
+        self._runner = runner
+        self._latch = latch
+        self._runtime = runtime
+        self._transport = transport
+        self._grace = grace
+        self._give_up = give_up
+        self._has_closed: asyncio.Future[None] | None = None
+        self._has_begun = False
+        self._is_grace_over = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiters: list[asyncio.Task[None]] = []
+        """The tasks of the session that wait for its end."""
+        self._error: BaseException | None = None
+        """Raised to the first one who waits for the end."""
+
+    def enter(self) -> None:
+        """Watch for the end of the program from now on."""
+        assert self._runtime.loop is not None
+        self._has_closed = self._runtime.loop.create_future()
+        self._keeper = self._runtime.spawn_listed(self._keep(self._has_closed))
+
+    async def _keep(self, has_closed: asyncio.Future[None]) -> None:
+        """Close the session when a program that ends cancels this task."""
+        try:
+            await asyncio.wait([has_closed])
+        except asyncio.CancelledError:
+            self.begin()
+            await finish(has_closed)
+
+    def begin(self) -> None:
+        """Begin to close the session, if that has not begun."""
+        if not self._has_begun:
+            self._has_begun = self._latch.is_closed = True
+            self._runtime.spawn(self._close())
+
+    def interrupt(self, error: BaseException) -> None:
+        """Close the session in order; then *error* is raised: to a task that waits for the end, else in the loop."""
+        self._error = self._error or error
+        self.begin()
+
+    def end_grace(self) -> None:
+        """Wait no longer for what is in flight or being saved."""
+        self._is_grace_over = True
+        self._tracker.changed.set()
+
+    async def wait(self) -> None:
+        """Wait until the session is closed, however often this is cancelled.
+
+        Raises:
+            BaseException: closing failed, or a callback asked to exit.
+        """
+        assert self._has_closed is not None
+        if (task := self._runtime.owns_current()) is not None:
+            # It may be drawing jobs, and closes the session from there.
+            self._waiters.append(task)
+        try:
+            await finish(self._has_closed)
+        finally:
+            self._raise()
+
+    async def _close(self) -> None:
+        assert self._has_closed is not None
+        # The wait stands here twice because a signal may break off the first one.
+        for step in (self._wait_for_money, self._wait_for_money, self._end_jobs, self._close_journal, self._disconnect):
+            try:
+                await step()
+            except BaseException as error:  # noqa: BLE001 - every step is made; the first error is raised afterwards
+                self._error = self._error or error
+        if isinstance(self._error, SystemExit | KeyboardInterrupt):
+            # The program gets a moment to leave the session by itself.
+            self._runtime.call_at(self._runtime.now() + _MOMENT, self._raise)
+        self._has_closed.set_result(None)
+
+    async def _wait_for_money(self) -> None:
+        """Give up what was not sent, and wait for what is in flight or being saved, as long as the grace lasts."""
+        self._give_up()
+        if self._timer is None:
+            self._timer = self._runtime.call_at(self._runtime.now() + self._grace, self.end_grace)
+        while not self._is_grace_over and self._holds_money():
+            self._tracker.changed.clear()
+            await self._tracker.changed.wait()
+
+    def _holds_money(self) -> bool:
+        """Whether closing now would lose an id, or an image that was to be saved."""
+        waiting = self._tracker.waiting
+        return (
+            any(each.is_in_flight or each.is_being_accepted for each in waiting)
+            # A job that is not claimed may be paid for already.
+            or any(each.task and not each.is_claimed for each in waiting)
+            or any(each.prediction and each.place is not None for each in (*waiting, *self._tracker.pending))
+            or bool(self._tracker.saving)
+        )
+
+    async def _end_jobs(self) -> None:
+        """End every task, and then every job that has not ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._runtime.end_tasks(self._waiters, _FAREWELL)
+        for tracked in self._tracker.saving:
+            self._runner.end(tracked, OutcomeKind.SUCCEEDED, OutputError(UNSAVED))
+        for tracked in self._tracker.pending:
+            self._runner.lose(
+                tracked, SessionClosedError("the session was closed before the prediction ended", money=Money.ACCEPTED)
+            )
+
+    async def _close_journal(self) -> None:
+        await self._tracker.aclose()
+
+    async def _disconnect(self) -> None:
+        await self._transport.aclose()
+
+    def _raise(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error

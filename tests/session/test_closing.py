@@ -1,0 +1,151 @@
+"""How a session ends: what is in flight is answered first, whatever is cancelled around it."""
+
+import asyncio
+import contextlib
+import sys
+
+import anyio
+import pytest
+
+from cometflux import Journal, Session, events
+from cometflux.errors import SessionClosedError
+from cometflux.journal.header import Account
+from cometflux.journal.writer import JournalWriter
+from cometflux.outcomes import OutcomeKind
+from cometflux.testing import LocalService
+from cometflux.transport.aiohttp import AiohttpTransport
+
+
+class Slow(AiohttpTransport):
+    """Takes some time before and after each submission."""
+
+    pause = 0.5
+
+    async def submit(self, request):
+        await asyncio.sleep(self.pause)
+        response = await super().submit(request)
+        await asyncio.sleep(self.pause)
+        return response
+
+
+def opened(service, folder=None, **options):
+    account = Account(base_url=service.url, key=service.key)
+    journal = folder and JournalWriter(folder, account)
+    return Session(Slow(service.key, service.url), journal=journal, **options)
+
+
+def ends(seen):
+    return {(event.kind, event.prediction_id) for event in seen if isinstance(event, events.Ended)}
+
+
+def detached(service):
+    return {(OutcomeKind.DETACHED, bill.id) for bill in service.bills}
+
+
+@pytest.fixture(params=["kept", None], ids=["journal", "no journal"])
+def folder(request, tmp_path):
+    return request.param and tmp_path / request.param
+
+
+async def run_three(session):
+    await asyncio.gather(*(session.run(f"picture {number}") for number in range(3)))
+
+
+# ── the closing task is cancelled, again and again ───────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("times", [2, 100], ids=["twice", "again and again"])
+async def test_a_closing_that_is_cancelled_again_waits_for_what_is_in_flight(service, folder, times):
+    seen = []
+
+    async def work():
+        async with opened(service, folder, on_event=seen.append) as session:
+            await run_three(session)
+
+    task = asyncio.ensure_future(work())
+    await asyncio.sleep(0.6)
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0.001)
+    await asyncio.wait([task])
+    assert task.cancelled(), "the cancellation is delivered afterwards"
+    assert 3 == len(service.bills)
+    assert detached(service) == ends(seen)
+
+
+async def test_a_timeout_around_a_closing_session_is_delivered_afterwards(service):
+    seen = []
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.9):
+            async with opened(service, on_event=seen.append) as session:
+                task = asyncio.ensure_future(run_three(session))
+                await asyncio.sleep(0.6)
+    await asyncio.wait([task])
+    assert isinstance(task.exception(), SessionClosedError)
+    assert detached(service) == ends(seen)
+
+
+@pytest.mark.realtime
+async def test_a_session_in_a_cancelled_scope_of_anyio_waits_for_what_is_in_flight(service):
+    seen = []
+    with anyio.move_on_after(0.6):
+        async with opened(service, on_event=seen.append) as session:
+            await run_three(session)
+    assert 3 == len(service.bills)
+    assert detached(service) == ends(seen)
+
+
+@pytest.mark.realtime
+async def test_a_session_opened_in_a_cancelled_scope_of_anyio_submits_in_order(service):
+    seen = []
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async with opened(service, on_event=seen.append) as session:
+            started = [asyncio.ensure_future(session.run(f"picture {number}")) for number in range(3)]
+            await asyncio.sleep(0)
+    results = await asyncio.gather(*started, return_exceptions=True)
+    assert detached(service) == {each for each in ends(seen) if each[0] is not OutcomeKind.NOT_SENT}
+    assert {True} == {isinstance(result, SessionClosedError) for result in results}
+
+
+# ── the program ends ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def return_at_once():
+    pass
+
+
+async def cancel_every_task():
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.sleep(0)
+
+
+async def exit_in_the_loop():
+    asyncio.get_running_loop().call_soon(sys.exit)
+    await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("end", [return_at_once, cancel_every_task, exit_in_the_loop])
+def test_a_program_that_ends_without_leaving_the_session_loses_no_submission(folder, end, monkeypatch):
+    monkeypatch.setattr(Slow, "pause", 0.1)
+    seen = []
+
+    async def main():
+        session = await opened(service, folder, on_event=seen.append).__aenter__()
+        running = [asyncio.ensure_future(session.run(f"picture {number}")) for number in range(3)]
+        await asyncio.sleep(0.15)
+        running.append(asyncio.ensure_future(end()))
+        await running[-1]
+
+    with (
+        LocalService(pixels=256, latency=60.0).in_thread() as service,
+        contextlib.suppress(SystemExit, asyncio.CancelledError),
+    ):
+        asyncio.run(main())
+    assert 3 == len(service.bills)
+    assert detached(service) == ends(seen)
+    if folder is not None:
+        with Journal(folder) as journal:
+            assert {bill.id for bill in service.bills} == {record.prediction_id for record in journal.records()}
+            assert not journal.is_running
