@@ -32,6 +32,8 @@ class ExitCode(IntEnum):
     """A limit stopped the run."""
     UNKNOWN = 5
     """Some submissions may have been accepted and billed."""
+    HUNG_UP = 129
+    """SIGHUP stopped the run, as when its terminal is closed; it can be resumed."""
     INTERRUPTED = 130
     """Ctrl-C stopped the run; it can be resumed."""
     TERMINATED = 143

@@ -1,5 +1,6 @@
 """Whether a session may still submit. It stops once, for its first cause, and never starts again."""
 
+import os
 from collections.abc import Callable
 
 from cometflux.errors import CometfluxError, SessionClosedError, SessionStoppedError
@@ -19,6 +20,16 @@ class Latch:
         """Why the session stopped submitting; None while it has not."""
         self.is_closed = False
         """Whether the session is closed or closing."""
+        self._process = os.getpid()
+
+    def enter(self) -> None:
+        """Belong to this process from now on."""
+        self._process = os.getpid()
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is a forked child of the process that entered the session."""
+        return os.getpid() != self._process
 
     def stop(self, cause: CometfluxError) -> None:
         """Submit nothing more. Pending predictions are still polled and saved."""
@@ -32,9 +43,11 @@ class Latch:
         """Why nothing may be submitted, as an error to raise; None while it may."""
         if self.cause is not None:
             return SessionStoppedError(self.cause)
+        if self.is_forked:
+            return SessionClosedError("the session belongs to the process that entered it; open one in each process")
         return SessionClosedError("the session was closed first") if self.is_closed else None
 
     def check(self) -> None:
         """Raise the reason why nothing may be submitted, if there is one."""
-        if (self.cause is not None or self.is_closed) and (reason := self.reason) is not None:
+        if (self.cause is not None or self.is_closed or self.is_forked) and (reason := self.reason) is not None:
             raise reason

@@ -1,5 +1,8 @@
 """Reports events to the caller's observer, and keeps its exceptions away from the work."""
 
+import os
+from collections.abc import Callable
+
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import CometfluxError
 from cometflux.events import Accepted, Ended, Event, Observer, Polled, Retried, Saved, Submitted, Throttled
@@ -14,22 +17,35 @@ class Notifier:
 
     Args:
         observer: the observer; None if nobody listens.
+        on_exit: called if the observer raises SystemExit or KeyboardInterrupt.
     """
 
-    def __init__(self, observer: Observer | None) -> None:
+    def __init__(self, observer: Observer | None, on_exit: Callable[[BaseException], None] | None = None) -> None:
         self._observer = observer
+        self._on_exit = on_exit
         self._has_raised = False
         self.is_on = observer is not None
         """Whether anybody listens."""
 
     def _report(self, event: Event) -> None:
         assert self._observer is not None
+        process = os.getpid()
         try:
             self._observer(event)
-        except Exception:  # noqa: BLE001 - an observer may raise anything
-            if not self._has_raised:
-                self._has_raised = True
-                _log.exception("on_event raised; further exceptions of it are not logged")
+        except BaseException as error:  # noqa: BLE001 - an observer may raise anything
+            if os.getpid() == process:
+                self._note(error)
+        if os.getpid() != process:
+            # The loop and its sockets are the parent's: to go on here, or to close them here, would disturb it.
+            os.write(2, b"cometflux: a process that on_event forked ends here; the session is its parent's\n")
+            os._exit(0)
+
+    def _note(self, error: BaseException) -> None:
+        if isinstance(error, SystemExit | KeyboardInterrupt) and self._on_exit is not None:
+            self._on_exit(error)
+        elif not self._has_raised:
+            self._has_raised = True
+            _log.error("on_event raised; further exceptions of it are not logged", exc_info=error)
 
     def submitted(self, tracked: TrackedJob) -> None:
         """Report that a job was handed over."""

@@ -13,6 +13,8 @@ class Runtime:
     """The loop that a session was entered on. It owns every task that the session starts."""
 
     def __init__(self) -> None:
+        self.on_exit: Callable[[BaseException], None] | None = None
+        """Ends the session in order, because a callback asked to exit; None before the session is made."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -58,6 +60,11 @@ class Runtime:
         """Return the current task if the session started it; None if it is the caller's."""
         task = asyncio.current_task()
         return task if task in self._tasks else None
+
+    def exit(self, error: BaseException) -> None:
+        """End the session in order, and raise *error* then: a callback raised SystemExit or KeyboardInterrupt."""
+        assert self.on_exit is not None
+        self.on_exit(error)
 
     async def end_tasks(self, spared: Collection[asyncio.Task[None]], patience: float) -> None:
         """Cancel every task but the current one and *spared*, and wait up to *patience* seconds for them to end."""

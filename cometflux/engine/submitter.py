@@ -23,6 +23,7 @@ from cometflux.errors import (
     InputError,
     LimitError,
     Money,
+    PredictionError,
     RateLimitError,
     RejectedError,
     UnknownSubmissionError,
@@ -142,7 +143,8 @@ class Submitter:
 
     async def _exchange(self, tracked: TrackedJob, request: Request) -> Prediction:
         """Send the POST and read its response. The intent is durable; nothing may come between it and this."""
-        if isinstance(tracked.last_error, ConnectError):
+        # Not before: a retry that is only planned may never be sent.
+        if isinstance(tracked.last_error, ConnectError | PredictionError | UnknownSubmissionError):
             self._tracker.report_retry(tracked, tracked.last_error)
         tracked.last_error = None
         number = self._breaker.number()
@@ -202,7 +204,7 @@ class Submitter:
         if (reason := self._latch.reason) is not None:
             raise error from reason
         self._resent += 1
-        self._tracker.report_retry(tracked, error)
+        tracked.last_error = error
         return None
 
     def _has_resent_enough(self, tracked: TrackedJob) -> bool:
@@ -214,8 +216,13 @@ class Submitter:
         assert callable(self._unknowns.choice)
         try:
             choice = await self._unknowns.choice(tracked.job, error)
-        except Exception as broken:
+        except BaseException as broken:
+            task = asyncio.current_task()
+            if isinstance(broken, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
             _log.exception("on_unknown raised; the submission stays unknown")
+            if isinstance(broken, SystemExit | KeyboardInterrupt):
+                self._runtime.exit(broken)
             raise error from broken
         if not isinstance(choice, str):
             _log.error("on_unknown returned a %s, not a string; the submission stays unknown", type(choice).__name__)

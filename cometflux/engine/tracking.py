@@ -210,15 +210,15 @@ class JobTracker:
         self._notifier.accepted(tracked, prediction.id)
 
     def retry(self, tracked: TrackedJob, prediction: Prediction, error: CometfluxError) -> None:
-        """Note that a prediction failed for a transient reason, and that the job is submitted once more."""
+        """Note that a prediction failed for a transient reason, and that the job is to be submitted once more."""
         del self._pending[tracked]
         tracked.record.ended(OutcomeKind.FAILED, prediction, None)
         self._note(tracked)
         self._ids.release(tracked)
         tracked.prediction = None
         tracked.resumed = False
+        tracked.last_error = error
         self._waiting[tracked] = None
-        self._notifier.retried(tracked, error)
 
     def conclude(self, tracked: TrackedJob, prediction: Prediction) -> None:
         """Note that a prediction succeeded, and that its images are to be saved."""

@@ -37,6 +37,7 @@ from cometflux.outcomes import Outcome
 from cometflux.pacing.admission import AdmissionQueue
 from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, RetryPolicy
+from cometflux.plain_text import log as _log
 from cometflux.polling.policy import PollPolicy
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request
@@ -122,7 +123,7 @@ class Session:
         self._max_pending = max_pending
         self._runtime = runtime = Runtime()
         self._latch = latch = Latch(self._stop_drawing)
-        notifier = Notifier(on_event)
+        notifier = Notifier(on_event, runtime.exit)
         retries = Retries(runtime.now, retry_policy)
         self._creates = Pacer(MOST_POSTS, creates_per_minute)
         self._polls = Pacer(MOST_POLLS, polls_per_minute)
@@ -142,7 +143,10 @@ class Session:
         self._feeder = Feeder(self._tracker, self._runner, slots)
         self._batches: weakref.WeakSet[BatchState] = weakref.WeakSet()
         self._feeding: dict[BatchState, asyncio.Task[None]] = {}
-        self._closing = Closing(self._tracker, self._runner, latch, runtime, transport, grace, self._give_up_all)
+        self._closing = closing = Closing(
+            self._tracker, self._runner, latch, runtime, transport, grace, self._give_up_all
+        )
+        runtime.on_exit = closing.interrupt
 
     # ── the public face ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,7 +154,8 @@ class Session:
         """Submit one job and wait for its prediction.
 
         If this is cancelled, or a timeout around it ends, a job that was not sent is given up. A job that was sent is
-        still followed to its end by the session, so its id is not lost.
+        still followed to its end by the session: the exception has a note with its id, it stays in `pending` until
+        then, and its end is logged.
 
         Args:
             job: a `flux` object, a `Job`, or a prompt for `flux.Schnell`.
@@ -170,13 +175,20 @@ class Session:
         def deliver(outcome: Outcome) -> None:
             if not ended.done():
                 ended.set_result(outcome)
+            elif outcome.prediction is not None:
+                # The caller has left, and nobody else gets this outcome.
+                _log.warning("prediction %s, whose caller has left, is over: %s", outcome.prediction.id, outcome.kind)
 
         tracked = self._tracker.enter(Job.of(job), deliver, patience=patience)
         self._runner.launch(tracked)
         try:
             return (await ended).result()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancellation:
             self._runner.give_up(tracked)
+            if tracked.prediction_id is not None:
+                cancellation.add_note(f"prediction {tracked.prediction_id} is paid for, and the session follows it")
+            elif tracked.is_in_flight:
+                cancellation.add_note("the submission is in flight; its prediction will be in session.pending")
             raise
 
     def generate(
@@ -266,6 +278,7 @@ class Session:
         if self._runtime.loop is not None or self._latch.is_closed:
             raise SessionClosedError("a session is entered once")
         self._runtime.enter()
+        self._latch.enter()
         self._closing.enter()
         try:
             self._opened = await self._tracker.open()
@@ -308,6 +321,8 @@ class Session:
 
     def _check_usable(self, *, sends: bool = True) -> asyncio.AbstractEventLoop:
         loop = self._runtime.loop
+        if self._latch.is_forked and (reason := self._latch.reason) is not None:
+            raise reason
         if loop is None:
             raise SessionClosedError("the session is not open yet: enter it with 'async with'")
         if self._latch.is_closed:

@@ -55,6 +55,7 @@ class RunSummary:
         """How many submissions were retried because the service had provably not accepted them."""
         self.repurchases = 0
         """How many jobs were submitted again after a failed prediction or an unknown submission."""
+        self._resubmitted: set[int] = set()
         self.refusals = 0
         """How often the service's rate limit applied."""
         self.in_doubt = 0
@@ -88,28 +89,36 @@ class RunSummary:
         """Count an event. Events arrive as soon as something is charged or saved, before the outcome does."""
         self.figures.watch(event)
         match event:
-            case Accepted(prediction_id=prediction_id, resumed=resumed):
+            case Accepted(prediction_id=prediction_id, resumed=resumed, job_id=job_id):
                 self.bought += not resumed
+                self._note_repurchase(job_id)
                 self.has_asked = True
                 self.owed[prediction_id] = None
             case Saved(prediction_id=prediction_id, files=files):
                 self.pictures += len(files)
                 self._fresh.add(prediction_id)
-            case Retried(error=PredictionError() as error):
-                self.repurchases += 1
+            case Retried(error=PredictionError() as error, job_id=job_id):
+                self._resubmitted.add(job_id)
                 # It failed, so it has no pictures to fetch.
                 self.owed.pop(error.prediction.id, None)
-            case Retried(error=UnknownSubmissionError()):
-                self.repurchases += 1
+            case Retried(error=UnknownSubmissionError(), job_id=job_id):
+                self._resubmitted.add(job_id)
             case Retried():
                 self.reconnects += 1
             case Throttled():
                 self.refusals += 1
+            case Ended(kind=OutcomeKind.UNKNOWN, job_id=job_id):
+                self._note_repurchase(job_id)
             case Ended(kind=kind, error=error, prediction_id=str(prediction_id)):
                 # A prediction that succeeded with an error may have only some of its images on disk.
                 if kind is not OutcomeKind.DETACHED and not (kind is OutcomeKind.SUCCEEDED and error):
                     self.owed.pop(prediction_id, None)
                 self.is_disk_refusing |= isinstance(error, OutputError) and error.is_disk
+
+    def _note_repurchase(self, job_id: int) -> None:
+        """Count a job that was submitted again and is, or may be, charged again."""
+        self.repurchases += job_id in self._resubmitted
+        self._resubmitted.discard(job_id)
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""

@@ -1,4 +1,4 @@
-"""Handle Ctrl-C and SIGTERM: raise them as exceptions, ignore them, or pass them to a function."""
+"""Handle Ctrl-C, SIGTERM and SIGHUP: raise them as exceptions, ignore them, or pass them to a function."""
 
 import contextlib
 import signal
@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)
+# Windows has no SIGHUP.
+_STOPS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 class Interrupted(KeyboardInterrupt):
@@ -19,12 +20,15 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def taken(take: Callable[[signal.Signals], object]) -> Iterator[None]:
-    """Pass SIGINT and SIGTERM to *take* while the block runs; *take* runs in the main thread."""
+    """Pass SIGINT, SIGTERM and SIGHUP to *take* while the block runs; *take* runs in the main thread."""
     previous: dict[signal.Signals, Any] = {}
     try:
         # Python allows signal handlers only in the main thread.
         with contextlib.suppress(ValueError):
             for number in _STOPS:
+                if number not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(number) is signal.SIG_IGN:
+                    # Started with nohup, which is meant to outlive its terminal.
+                    continue
                 previous[number] = signal.signal(number, lambda number, _: take(signal.Signals(number)))
         yield
     finally:
@@ -34,12 +38,12 @@ def taken(take: Callable[[signal.Signals], object]) -> Iterator[None]:
 
 
 def raised() -> contextlib.AbstractContextManager[None]:
-    """Raise `Interrupted` when SIGINT or SIGTERM arrives."""
+    """Raise `Interrupted` when one of these signals arrives."""
     return taken(_raise)
 
 
 def ignored() -> contextlib.AbstractContextManager[None]:
-    """Ignore SIGINT and SIGTERM during a short step."""
+    """Ignore these signals during a short step."""
     return taken(lambda _: None)
 
 

@@ -1,0 +1,219 @@
+"""Callbacks that raise what nobody raises, callers who leave, and forked children."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cometflux import Session, events
+from cometflux.errors import CometfluxError, SessionClosedError, UnknownSubmissionError
+from cometflux.outcomes import OutcomeKind
+from cometflux.testing import LocalService
+from cometflux.transport.aiohttp import AiohttpTransport
+
+
+class OddError(BaseException):
+    """Not an Exception."""
+
+
+ODD = [ValueError, OddError, asyncio.CancelledError, GeneratorExit, StopAsyncIteration, RecursionError]
+EXITS = [SystemExit, KeyboardInterrupt]
+
+
+def opened(service, **options):
+    return Session(AiohttpTransport(service.key, service.url), **options)
+
+
+async def outcomes_of(session, count=3):
+    return [outcome async for outcome in session.generate([f"boat {number}" for number in range(count)])]
+
+
+# ── an observer ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("error", ODD, ids=lambda error: error.__name__)
+async def test_what_an_observer_raises_is_logged_once_and_stops_nothing(service, error, caplog):
+    def raises(event):
+        raise error
+
+    async with opened(service, on_event=raises) as session:
+        outcomes = await outcomes_of(session)
+    assert [True] * 3 == [outcome.ok for outcome in outcomes]
+    assert 1 == sum("on_event raised" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("moment", [events.Submitted, events.Accepted, events.Polled, events.Ended])
+@pytest.mark.parametrize("error", EXITS)
+def test_an_exit_in_an_observer_ends_the_session_in_order(error, moment):
+    seen = []
+
+    def leave(event):
+        seen.append(event)
+        if isinstance(event, moment) and sum(isinstance(each, moment) for each in seen) == 1:
+            raise error
+
+    async def main(service):
+        async with opened(service, on_event=leave, max_pending=2) as session:
+            await outcomes_of(session, 6)
+
+    with LocalService(pixels=256, latency=0.2).in_thread() as service:
+        with pytest.raises(error):
+            asyncio.run(main(service))
+        known = {event.prediction_id for event in seen if isinstance(event, events.Ended)} - {None}
+        assert {bill.id for bill in service.bills} == known
+
+
+@pytest.mark.parametrize("error", [*ODD, *EXITS], ids=lambda error: error.__name__)
+def test_what_on_unknown_raises_leaves_the_submission_unknown(error):
+    ended = []
+
+    async def raises(job, fault):
+        raise error
+
+    def watch(event):
+        if isinstance(event, events.Ended):
+            ended.append(event.kind)
+
+    async def main(service):
+        service.fail("drop", after=True)
+        async with opened(service, on_unknown=raises, on_event=watch) as session:
+            await session.run("a boat")
+
+    with LocalService(pixels=256, latency=0.1).in_thread() as service:
+        with pytest.raises((UnknownSubmissionError, SessionClosedError, *EXITS)) as raised:
+            asyncio.run(main(service))
+        assert (error in EXITS) == isinstance(raised.value, tuple(EXITS))
+        assert [OutcomeKind.UNKNOWN] == ended
+        assert 1 == len(service.bills)
+
+
+# ── a forked child ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+FORK = """
+import asyncio, os, sys
+from cometflux import Session
+from cometflux.errors import CometfluxError
+from cometflux.transport.aiohttp import AiohttpTransport
+
+async def main(key, url, where):
+    def fork(event):
+        if where == "in on_event" and os.getpid() == parent:
+            os.fork()
+
+    parent = os.getpid()
+    session = Session(AiohttpTransport(key, url), on_event=fork)
+    async with session:
+        await session.run("a boat")
+        if where == "beside it" and not os.fork():
+            code = 1
+            try:
+                await session.run("a ship")
+            except CometfluxError as error:
+                print(error, file=sys.stderr)
+                code = 0
+            finally:
+                os._exit(code)
+        await session.run("a house")
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this operating system cannot fork")
+@pytest.mark.parametrize(
+    ("where", "sentence"),
+    [
+        ("in on_event", "a process that on_event forked ends here"),
+        ("beside it", "the session belongs to the process that entered it"),
+    ],
+)
+def test_a_forked_child_gets_one_sentence_and_submits_nothing(where, sentence):
+    with LocalService(pixels=256, latency=0.1).in_thread() as service:
+        command = [sys.executable, "-W", "ignore", "-c", FORK, service.key, service.url, where]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (0, 2) == (done.returncode, len(service.bills)), done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# ── a caller who leaves ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_prediction_whose_caller_has_left_is_followed_and_its_id_is_known(service, caplog):
+    caplog.set_level(logging.WARNING)
+    async with opened(service) as session:
+        task = asyncio.ensure_future(session.run("a boat"))
+        await asyncio.sleep(0.1)
+        (known,) = session.pending
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await task
+        assert [f"prediction {known} is paid for, and the session follows it"] == raised.value.__notes__
+        assert [known] == list(session.pending)
+        await asyncio.sleep(30)
+        assert not session.pending
+    assert f"prediction {known}, whose caller has left, is over: succeeded" in caplog.text
+    assert 1 == len(service.bills)
+
+
+async def test_a_prediction_that_is_accepted_after_a_timeout_is_followed_to_its_end(service, caplog):
+    class Slow(AiohttpTransport):
+        async def submit(self, request):
+            response = await super().submit(request)
+            await asyncio.sleep(2)
+            return response
+
+    seen = []
+    async with Session(Slow(service.key, service.url), on_event=seen.append) as session:
+        with pytest.raises(TimeoutError) as raised:
+            async with asyncio.timeout(1):
+                await session.run("a boat")
+        assert ["the submission is in flight; its prediction will be in session.pending"] == (
+            raised.value.__cause__.__notes__
+        )
+        await asyncio.sleep(5)
+    (bill,) = service.bills
+    assert [bill.id] == [event.prediction_id for event in seen if isinstance(event, events.Accepted)]
+    assert f"prediction {bill.id}, whose caller has left, is over: succeeded" in caplog.text
+
+
+async def test_a_job_that_was_not_sent_has_no_note(service):
+    async with opened(service, max_pending=1) as session:
+        first = asyncio.ensure_future(session.run("a boat"))
+        await asyncio.sleep(0.1)
+        second = asyncio.ensure_future(session.run("a ship"))
+        await asyncio.sleep(0.1)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await second
+        assert not hasattr(raised.value, "__notes__")
+        await first
+    assert 1 == len(service.bills)
+
+
+# ── a retry that is not sent ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_retry_that_a_limit_forbids_is_not_reported(service):
+    seen = []
+    service.fail("failed-transient")
+    async with opened(service, on_event=seen.append, max_predictions=1, retry_failed=1) as session:
+        with contextlib.suppress(CometfluxError):
+            await outcomes_of(session, 1)
+    assert 1 == len(service.bills)
+    assert [] == [event for event in seen if isinstance(event, events.Retried)]
+
+
+async def test_a_retry_is_reported_once_when_it_is_sent(service):
+    seen = []
+    service.fail("failed-transient")
+    async with opened(service, on_event=seen.append, retry_failed=1) as session:
+        (outcome,) = await outcomes_of(session, 1)
+    assert outcome.ok
+    assert 2 == len(service.bills)
+    names = [type(event).__name__ for event in seen if not isinstance(event, events.Polled)]
+    assert ["Submitted", "Accepted", "Retried", "Accepted", "Ended"] == names
