@@ -266,12 +266,17 @@ def test_what_failed_and_was_bought_again_is_not_told_to_be_paid_and_not_saved(f
 
 def test_what_is_bought_again_is_told_apart_from_what_never_left(folder):
     summary = RunSummary(folder)
-    for error in (
+    errors = [
         PredictionFailedError(Prediction(id="one", status=Status.FAILED)),
         UnknownSubmissionError("the connection broke", "it broke behind the last byte"),
         ConnectError("no connection came about"),
-    ):
-        summary.watch(Retried(key="a", index=0, error=error))
+        PredictionFailedError(Prediction(id="two", status=Status.FAILED)),
+    ]
+    for job_id, error in enumerate(errors):
+        summary.watch(Retried(key="a", index=0, error=error, job_id=job_id))
+    # The last one never left.
+    for job_id in range(3):
+        summary.watch(Accepted(key="a", index=0, prediction_id=f"new {job_id}", job_id=job_id))
     shown = StringIO()
     for table in summary.tables(None):
         Console(file=shown).print(table)
