@@ -93,7 +93,7 @@ class Retried:
 
 @attrs.frozen(kw_only=True)
 class Saved:
-    """All images of a prediction are saved and complete."""
+    """The images of a prediction are saved and complete, except those that `Ended` reports as missing."""
 
     key: str
     prediction_id: str

@@ -147,8 +147,12 @@ class JobRunner:
                 await self._submit(tracked)
         except CometfluxError as error:
             self.lose(tracked, error)
-        except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything; no job is dropped
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a transport of the caller's may raise anything; no job is dropped
             self.lose(tracked, unforeseen(error, tracked))
+            if isinstance(error, SystemExit | KeyboardInterrupt):
+                self._runtime.exit(error)
 
     async def _submit(self, tracked: TrackedJob) -> None:
         await self._take_slot(tracked)
@@ -378,7 +382,7 @@ def _stems(index: int, job: Job) -> tuple[str, ...]:
     return file_names.file_stem(index, job), *file_names.earlier_stems(index, job)
 
 
-def unforeseen(error: Exception, tracked: TrackedJob) -> CometfluxError:
+def unforeseen(error: BaseException, tracked: TrackedJob) -> CometfluxError:
     """Translate an error that nobody expected."""
     name = type(error).__name__
     if tracked.is_in_flight:

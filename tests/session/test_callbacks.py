@@ -91,6 +91,31 @@ def test_what_on_unknown_raises_leaves_the_submission_unknown(error):
         assert 1 == len(service.bills)
 
 
+@pytest.mark.parametrize("error", [*ODD, *EXITS], ids=lambda error: error.__name__)
+def test_what_a_transport_of_the_callers_raises_ends_its_job_as_unknown(error):
+    """The submission may have left."""
+    ended = []
+
+    class Breaking(AiohttpTransport):
+        async def submit(self, request):
+            await super().submit(request)
+            raise error
+
+    def watch(event):
+        if isinstance(event, events.Ended):
+            ended.append(event.kind)
+
+    async def main(service):
+        async with Session(Breaking(service.key, service.url), on_event=watch) as session:
+            await session.run("a boat")
+
+    with LocalService(pixels=256, latency=0.1).in_thread() as service:
+        with pytest.raises((UnknownSubmissionError, SessionClosedError, *EXITS)):
+            asyncio.run(main(service))
+        assert [OutcomeKind.UNKNOWN] == ended
+        assert 1 == len(service.bills)
+
+
 # ── a forked child ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 FORK = """
