@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 from cometflux.plain_text import log as _log
+from cometflux.transport.deadlines import postpone
 
 _T = TypeVar("_T")
 
@@ -36,6 +37,18 @@ class Runtime:
         """Call *callback* at a time of the loop's clock."""
         assert self._loop is not None
         return self._loop.call_at(when, callback)
+
+    def call_in_time(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call *callback* at a time of the loop's clock; if the process stood still then, what came is read first."""
+
+        def call() -> None:
+            later = postpone(when, self.now())
+            if later is None:
+                callback()
+            else:
+                self.call_at(later, callback)
+
+        return self.call_at(when, call)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run *work* as a task that only the session cancels. An exception that leaves it is logged."""

@@ -124,7 +124,7 @@ class Closing:
         """Give up what was not sent, and wait for what is in flight or being saved, as long as the grace lasts."""
         self._give_up()
         if self._timer is None:
-            self._timer = self._runtime.call_at(self._runtime.now() + self._grace, self.end_grace)
+            self._timer = self._runtime.call_in_time(self._runtime.now() + self._grace, self.end_grace)
         while not self._is_grace_over and self._holds_money():
             self._tracker.changed.clear()
             await self._tracker.changed.wait()

@@ -6,9 +6,22 @@
 import asyncio
 from typing import Any, Self
 
+LATE = 0.1
+"""A timer that is called this much too late, in seconds, shows that the process stood still."""
+GRACE = 0.5
+"""How long the loop may read what came meanwhile, in seconds, before a deadline counts."""
+
+
+def postpone(scheduled: float, now: float) -> float | None:
+    """Return when to look again at deadlines whose timer was *scheduled* and was called *now*; None to end them.
+
+    A process that stood still finds responses in its sockets, and the loop calls due timers before it has read them.
+    """
+    return now + GRACE if now - scheduled > LATE else None
+
 
 class Deadlines:
-    """Ends operations that take longer than *seconds*."""
+    """Ends operations that take longer than *seconds*, but first reads what came while the process stood still."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -22,18 +35,24 @@ class Deadlines:
         self._due.pop(deadline, None)
         self._due[deadline] = due = loop.time() + self.seconds
         if self._timer is None:
-            self._timer = loop.call_at(due, self._sweep, loop)
+            self._timer = loop.call_at(due, self._sweep, loop, due)
 
     def remove(self, deadline: "Deadline") -> None:
         """Remove a deadline whose operation is over."""
         self._due.pop(deadline, None)
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
+    def _sweep(self, loop: asyncio.AbstractEventLoop, scheduled: float, until: float | None = None) -> None:
+        """End what was due at the time *until*, which is given if the sweep was postponed."""
         now = loop.time()
+        if until is None and (later := postpone(scheduled, now)) is not None:
+            # Once for each lateness: on a loop that always computes, every timer is late.
+            self._timer = loop.call_at(later, self._sweep, loop, later, now)
+            return
+        self._timer = None
+        until = now if until is None else until
         for deadline, due in [*self._due.items()]:
-            if due > now:
-                self._timer = loop.call_at(due, self._sweep, loop)
+            if due > until:
+                self._timer = loop.call_at(due, self._sweep, loop, due)
                 return
             del self._due[deadline]
             deadline.expire()

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from cometflux.transport.deadlines import Deadline, Deadlines
+from cometflux.transport.deadlines import Deadline, Deadlines, postpone
 
 
 def now():
@@ -120,3 +120,53 @@ async def test_no_timer_is_left_after_close():
     assert await take(deadlines, 1.0)
     deadlines.close()
     assert not [each for each in asyncio.get_running_loop()._scheduled if not each.cancelled()]
+
+
+# ── a process that stood still ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("late", "again"),
+    [(0.0, None), (0.01, None), (0.1, None), (0.2, 105.7), (3600.0, 3705.5)],
+    ids=["in time", "as late as ever", "just not late", "a loop that computed", "a laptop that slept"],
+)
+def test_only_a_late_timer_is_postponed(late, again):
+    assert pytest.approx(again) == postpone(105.0, 105.0 + late)
+
+
+def stand_still(seconds):
+    asyncio.get_running_loop().advance(seconds)
+
+
+async def test_the_loop_reads_for_half_a_second_when_the_process_stood_still():
+    taking = asyncio.ensure_future(take(Deadlines(5.0), 60.0))
+    await asyncio.sleep(1.0)
+    stand_still(30.0)
+    assert (31.5, False) == await taking
+
+
+async def test_whatever_ends_in_that_half_second_is_complete():
+    taking = asyncio.ensure_future(take(Deadlines(5.0), 31.4))
+    await asyncio.sleep(1.0)
+    stand_still(30.0)
+    assert (31.4, True) == pytest.approx(await taking)
+
+
+async def test_whatever_was_not_due_keeps_its_own_time():
+    deadlines = Deadlines(5.0)
+    first = asyncio.ensure_future(take(deadlines, 60.0))
+    await asyncio.sleep(4.0)
+    second = asyncio.ensure_future(take(deadlines, 60.0))
+    await asyncio.sleep(0.5)
+    stand_still(3.0)
+    assert [(8.0, False), (5.0, False)] == [await first, await second]
+
+
+async def test_a_loop_that_always_computes_postpones_a_deadline_once():
+    deadlines = Deadlines(5.0)
+    takes = [asyncio.ensure_future(take(deadlines, 600.0)) for _ in range(3)]
+    while not all(each.done() for each in takes):
+        await asyncio.sleep(0.01)
+        stand_still(2.0)
+        assert now() < 15.0
+    assert {False} == {is_whole for _, is_whole in (each.result() for each in takes)}
