@@ -51,7 +51,10 @@ def find_destination(name: str, where: object) -> Folder | Store:
         raise ConfigError(setting=name, given=where, allowed=allowed)
     if isinstance(where, str) and is_url(where):
         return open_store(where)
-    path = Path(where)
+    try:
+        path = Path(where).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(setting=name, given=str(where), allowed=f"has no home folder here ({error})") from error
     if is_flattened(path.parts):
         allowed = "a Path makes one slash of two; give the URL as a string"
         raise ConfigError(setting=name, given=str(path), allowed=allowed)

@@ -1,6 +1,5 @@
 """The names of files: each a single component of a path, on any system."""
 
-import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -105,10 +104,14 @@ def _readable(text: str) -> str:
     return "".join(letters)
 
 
+MOST_NAMES = 100
+"""How many names are tried for one image. If all are taken, something is wrong with the place."""
+
+
 def numbered(stem: str) -> Iterator[str]:
-    """Yield the names for *stem*: itself, then those to use if it is taken."""
+    """Yield the names for *stem*: itself, then those to use if it is taken; `MOST_NAMES` altogether."""
     yield stem
-    for number in itertools.count(1):
+    for number in range(1, MOST_NAMES):
         yield f"{stem}+{number}"
 
 

@@ -36,6 +36,8 @@ _RETRIES = {
 }
 _TRIES = 2
 """How often to send a put that ran out of time: obstore repeats only reads by itself."""
+_PAUSES = (0.2, 0.5, 1.0, 2.0)
+"""The pauses after a put that was refused as taken though no object has the name, in seconds."""
 _PROOF = 15.0
 """How long it may take to prove that a place can be written to, in seconds."""
 _FAREWELL = 5.0
@@ -155,14 +157,24 @@ class _StoreFiles:
             attributes |= {_DIGEST: digest, _MOMENT: f"{time.time():.3f}"}
         return await self._put(name, data, attributes)
 
-    async def _put(self, name: str, data: bytes, attributes: Mapping[str, str], tries: int = _TRIES) -> bool:
+    async def _put(self, name: str, data: bytes, attributes: Mapping[str, str]) -> bool:
+        for pause in _PAUSES:
+            answer = await self._put_once(name, data, attributes)
+            if answer is not _Answer.TAKEN:
+                return True
+            # A store may answer so because of a conflict that passes. Only an object that is there takes the name.
+            if await self._head(name) is not None:
+                return False
+            await asyncio.sleep(pause)
+        raise RefusedError(f"it says that {name} is there already, and has no object of that name")
+
+    async def _put_once(self, name: str, data: bytes, attributes: Mapping[str, str], tries: int = _TRIES) -> Any:
         try:
-            answer = await self._ask("put", name, data, mode="create", attributes=dict(attributes))
+            return await self._ask("put", name, data, mode="create", attributes=dict(attributes))
         except RefusedError as refusal:
             if not refusal.is_passing or tries == 1:
                 raise
-            return await self._put(name, data, attributes, tries - 1)
-        return answer is not _Answer.TAKEN
+            return await self._put_once(name, data, attributes, tries - 1)
 
     async def stat(self, name: str) -> FileFacts | None:
         """Request the head of an object; the time was put with it."""

@@ -70,7 +70,8 @@ class SavedImages(Generic[Kept]):
             raise OutputError(
                 f"the image could not be written to {self._backend}: {refusal}", is_disk=True
             ) from refusal
-        raise AssertionError("the names ended")
+        names = f"all {file_names.MOST_NAMES} names from {stem} to {stem}+{file_names.MOST_NAMES - 1}"
+        raise OutputError(f"the image could not be written to {self._backend}: {names} are taken", is_disk=True)
 
     async def _save(self, name: str, new: Version, data: bytes, record: Mapping[str, Any]) -> Kept | None:
         """Have the image and its record under *name*; None if the name belongs to something else."""
@@ -153,7 +154,7 @@ class SavedImages(Generic[Kept]):
                 with contextlib.suppress(RefusedError):
                     await self._backend.make_durable()
                 return image
-        raise AssertionError("the names ended")
+        return None
 
     async def find_id(self, stem: str, submission: Submission) -> str | None:
         """Find the prediction that a *submission* became, in the record of an image that was saved for it.

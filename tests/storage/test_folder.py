@@ -22,7 +22,9 @@ from cometflux.jobs import Job
 from cometflux.predictions import Prediction, Status
 from cometflux.protocol.decoding import load_prediction
 from cometflux.provenance.sidecar import record_of
-from cometflux.storage.folder import check_files, prepare_folder, sweep
+from cometflux.storage import file_names
+from cometflux.storage.destination import find_destination
+from cometflux.storage.folder import Folder, check_files, prepare_folder, sweep
 from cometflux.storage.image_data import check_image
 
 MODEL = "somebody/something"
@@ -642,3 +644,17 @@ def test_a_disk_without_room_is_noticed(tmp_path):
     )
     assert "cannot be written to" in run(script, tmp_path)
     assert [] == names(tmp_path)
+
+
+async def test_the_names_of_one_image_have_an_end(tmp_path):
+    for name in file_names.numbered("boat"):
+        (tmp_path / f"{name}.json").write_text("{}")
+    with pytest.raises(OutputError, match=r"all 100 names from boat to boat\+99 are taken") as caught:
+        await Folder(tmp_path).write("boat", picture(), {"prediction": {"id": "p"}})
+    assert caught.value.is_disk
+    assert [None] == await Folder(tmp_path).find_each("boat", "p", 1)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tmp_path / "images" == find_destination("save_to", "~/images").path

@@ -176,6 +176,26 @@ async def test_a_put_that_goes_wrong_is_made_again_and_leaves_one_object(bucket,
     assert 2 == bucket.count("PUT", part)
 
 
+@pytest.mark.parametrize("what", ["409 ConditionalRequestConflict", "412 PreconditionFailed"])
+@pytest.mark.parametrize("part", ["boat.png", "boat.json"])
+async def test_a_name_is_taken_only_if_an_object_has_it(bucket, what, part):
+    """A store may refuse a put because of a conflict that passes. Then the name stays the same."""
+    bucket.fail(what, times=2, part=part)
+    image = await open_store(PLACE).write("boat", PNG, record())
+    assert "boat.png" == image.path.name
+    assert names("boat", "") == bucket.names()
+    assert 3 == bucket.count("PUT", part)
+
+
+async def test_a_store_that_says_taken_for_ever_gets_a_bounded_number_of_puts(bucket):
+    bucket.fail("409 ConditionalRequestConflict", times=10_000)
+    with pytest.raises(OutputError, match=r"it says that boat\.png is there already, and has no object") as caught:
+        await open_store(PLACE).write("boat", PNG, record())
+    assert caught.value.is_disk
+    assert 4 == bucket.count("PUT", "boat")
+    assert [] == bucket.names()
+
+
 async def test_a_store_that_goes_on_refusing_is_a_disk_that_refuses(bucket):
     bucket.fail("403 AccessDenied", times=100)
     with pytest.raises(OutputError, match="could not be written to s3://pictures/a/b: access is denied") as caught:

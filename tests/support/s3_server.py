@@ -4,6 +4,7 @@ The server is moto. It keeps the objects and refuses a create-only put of an exi
 request unchanged, or applies the next planned fault to it.
 """
 
+import contextlib
 import http.client
 import logging
 import re
@@ -46,6 +47,10 @@ class Proxy(BaseHTTPRequestHandler):
         pass
 
     def _serve(self):
+        with self.server.bucket.counting():
+            self._serve_one()
+
+    def _serve_one(self):
         shop = self.server.bucket
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         shop.requests.append((self.command, self.path))
@@ -139,6 +144,7 @@ class Bucket:
         headers are those of Google Cloud Storage."""
         self._faults = []
         self._lock = threading.Lock()
+        self._under_way = 0
 
     def __enter__(self):
         # This takes half a second, which other tests should not wait for.
@@ -175,8 +181,23 @@ class Bucket:
             "AWS_ALLOW_HTTP": "true",
         }
 
+    @contextlib.contextmanager
+    def counting(self):
+        """Count a request as long as it is served."""
+        with self._lock:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
     def reset(self):
         """Delete everything, and create the bucket again."""
+        # A put whose client has left may still be done.
+        until = time.monotonic() + 10.0
+        while self._under_way and time.monotonic() < until:
+            time.sleep(0.01)
         with self._lock:
             self._faults.clear()
         self.habits.clear()
