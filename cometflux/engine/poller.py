@@ -23,6 +23,7 @@ from cometflux.polling import completion
 from cometflux.polling.completion import Unsettled
 from cometflux.polling.policy import PollPolicy
 from cometflux.polling.schedule import PendingPoll, Schedule
+from cometflux.polling.standstill import Standstill
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request
 from cometflux.transport.client import Client
@@ -34,6 +35,8 @@ LAST_POLL = 1.0
 """How long the last poll may take, which is made when patience ends, in seconds."""
 LONGEST_POLL = 600.0
 """How long one poll may take with its retry, in seconds, whatever the transport does."""
+BEAT = 5.0
+"""How often to look at the clock while no poll is due, because all are in flight or wait for their turn, in seconds."""
 
 
 class PollListener(Protocol):
@@ -74,6 +77,7 @@ class Poller:
         twice = attrs.evolve(retries.policy, tries=min(2, retries.policy.tries))
         self._get = retrying(client.get, twice, self._may_poll_again, retries, is_patient=False)
         self._schedule = Schedule(policy)
+        self._standstill = Standstill()
         self._pacer = pacer
         self._runtime = runtime
         self._notifier = notifier
@@ -94,6 +98,7 @@ class Poller:
         now = self._runtime.now()
         age = 0.0 if is_near_end and age is None else age
         poll = self._schedule.add(tracked, now, tracked.patience, model=tracked.job.model, age=age)
+        poll.lost = self._standstill.seconds
         if is_near_end:
             assert tracked.prediction is not None
             seen = completion.read_end(tracked.prediction, now)
@@ -113,6 +118,7 @@ class Poller:
         """Poll what is due, and wait until something may be."""
         self._wake.clear()
         now = self._runtime.now()
+        self._standstill.note(self._wakes_at, now)
         for poll in self._schedule.pop_due(now):
             self._attend(poll, now)
         if self._line:
@@ -132,6 +138,7 @@ class Poller:
         if poll.subject.is_over:
             self._schedule.drop(poll)
             return
+        poll.give_back(self._standstill.seconds)
         is_held = self._line or self._pacer.opens(now) > now
         if is_held and now >= poll.ends:
             self._detach(poll)
@@ -139,15 +146,21 @@ class Poller:
             # Not a task for each: a pause may be long, and the pending ones many.
             poll.is_waiting = True
             self._line.append(poll)
-            heapq.heappush(self._patience, (poll.ends, next(self._number), poll))
+            self._limit_wait(poll)
         else:
             self._runtime.spawn(self._poll(poll, self._pacer.enter(now)))
+
+    def _limit_wait(self, poll: PendingPoll) -> None:
+        heapq.heappush(self._patience, (poll.ends, next(self._number), poll))
 
     def _move_up(self, now: float) -> None:
         """Start the polls that wait in the line, as the pacer says; and end those whose patience is over."""
         while self._patience and self._patience[0][0] <= now:
             _, _, poll = heapq.heappop(self._patience)
-            if poll.is_waiting:
+            poll.give_back(self._standstill.seconds)
+            if poll.is_waiting and poll.ends > now:
+                self._limit_wait(poll)
+            elif poll.is_waiting:
                 poll.is_waiting = False
                 self._detach(poll)
         while self._line:
@@ -161,8 +174,9 @@ class Poller:
 
     def _next_due(self, now: float) -> float:
         due = self._schedule.next_due
-        due = math.inf if due is None else due
-        return min(due, self._pacer.opens(now), self._patience[0][0]) if self._line else due
+        if due is None:
+            due = now + BEAT if self._schedule.pending else math.inf
+        return min(due, self._pacer.opens(now), self._patience[0][0], now + BEAT) if self._line else due
 
     async def _poll(self, poll: PendingPoll, sent: float) -> None:
         """Poll once. A poll that fails changes nothing for its prediction."""
@@ -175,6 +189,7 @@ class Poller:
             prediction = await self._query(poll, tracked, asked)
         finally:
             now = self._runtime.now()
+            poll.give_back(self._standstill.seconds)
             self._note_refusal(tracked, now, prediction)
             self._give_back(sent, now, prediction, tracked.last_error)
         end = prediction and self._read_end(poll, prediction, now)
@@ -240,16 +255,20 @@ class Poller:
             other_id=tracked.prediction.extra.get("id"),
             known_input=tracked.job.input,
         )
+        limit: float | None = None
         try:
             if poll.ends - now > LONGEST_POLL:
                 with Deadline(self._deadlines) as deadline:
                     deadline.start()
                     return await get
             # The last poll is made when patience ends.
-            async with asyncio.timeout_at(poll.ends if now < poll.ends else now + LAST_POLL):
+            limit = poll.ends if now < poll.ends else now + LAST_POLL
+            async with asyncio.timeout_at(limit):
                 return await get
         except TimeoutError:
-            return None  # if patience is over, the loop will see it
+            # If patience is over, the loop will see it.
+            if limit is not None:
+                self._note_timeout(poll, limit)
         except CometfluxError as error:
             tracked.last_error = error
         except asyncio.CancelledError:
@@ -261,6 +280,13 @@ class Poller:
             _log.exception("a question broke")
             tracked.last_error = AnswerError(f"the transport broke ({type(error).__name__})")
         return None
+
+    def _note_timeout(self, poll: PendingPoll, limit: float) -> None:
+        """Grant one last poll if the process stood still when patience ended, as a response may have come meanwhile."""
+        now = self._runtime.now()
+        if self._standstill.note(limit, now) and limit == poll.ends:
+            poll.give_back(self._standstill.seconds)
+            poll.ends = max(poll.ends, now + LAST_POLL)
 
     def _may_poll_again(self, error: CometfluxError) -> bool:
         # The second try does not wait for its turn, so there is none if the pace is limited.

@@ -21,7 +21,7 @@ class PendingPoll:
 
     # Slots, because thousands may be pending.
     __slots__ = (
-        *("began", "ends", "failures", "is_planned", "is_waiting", "ran", "rate", "subject", "timetable"),
+        *("began", "ends", "failures", "is_planned", "is_waiting", "lost", "ran", "rate", "subject", "timetable"),
         "unsettled",
     )
 
@@ -33,6 +33,8 @@ class PendingPoll:
         """The time of acceptance, by the caller's clock."""
         self.ends = ends
         """The time when patience is over."""
+        self.lost = 0.0
+        """The part of `Standstill.seconds` that patience does not count already."""
         self.ran = 0.0
         """The latest age at which it was known to run."""
         self.failures = 0
@@ -45,6 +47,11 @@ class PendingPoll:
         """Whether it is due and waits for its turn."""
         self.unsettled: Unsettled | None = None
         """Why its last response may be the end; None if it runs."""
+
+    def give_back(self, lost: float) -> None:
+        """Extend patience by the time that was lost since *lost*, the `Standstill.seconds`, was given last."""
+        self.ends += lost - self.lost
+        self.lost = lost
 
 
 class Schedule:

@@ -17,6 +17,7 @@ from cometflux.errors import (
     SessionStoppedError,
 )
 from cometflux.outcomes import OutcomeKind
+from cometflux.protocol.requests import Response
 from cometflux.transport.aiohttp import AiohttpTransport
 
 
@@ -258,6 +259,100 @@ async def test_the_last_poll_takes_a_second_at_most(service):
         with pytest.raises(PatienceError):
             await running
         assert 11 == pytest.approx(now(), abs=0.01)
+
+
+# ── a process that stood still ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def stand_still(seconds):
+    asyncio.get_running_loop().advance(seconds)
+
+
+async def test_patience_does_not_count_the_time_in_which_the_process_stood_still(service):
+    service.latency = 3605
+    async with opened(service) as session:
+        running = asyncio.ensure_future(session.run("a boat", patience=10))
+        await asyncio.sleep(2)
+        stand_still(3600)
+        assert Status.SUCCEEDED is (await running).status
+
+
+async def test_patience_is_not_longer_than_the_time_in_which_the_process_ran(service):
+    service.latency = 1e6
+    async with opened(service) as session:
+        running = asyncio.ensure_future(session.run("a boat", patience=10))
+        for _ in range(3):
+            await asyncio.sleep(2)
+            stand_still(3600)
+        with pytest.raises(PatienceError):
+            await running
+        # A poll may have been due a little after the process stopped.
+        assert 3 * 3600 + 10 == pytest.approx(now(), abs=5)
+
+
+async def test_a_prediction_that_is_accepted_afterwards_has_its_own_patience(service):
+    service.latency = 1e6
+    async with opened(service) as session:
+        first = asyncio.ensure_future(session.run("a boat", patience=100))
+        await asyncio.sleep(2)
+        stand_still(3600)
+        with pytest.raises(PatienceError):
+            await session.run("a ship", patience=10)
+        assert 3612 == pytest.approx(now(), abs=1)
+        with pytest.raises(PatienceError):
+            await first
+
+
+@pytest.mark.parametrize("patience", [3, 30])
+async def test_a_process_that_stands_still_within_a_poll_polls_again(service, patience):
+    """The response has come, and the timers are due in the same turn of the loop."""
+    stood = []
+
+    def stand(body):
+        if not stood:
+            stood.append(stand_still(3600))
+        return body
+
+    class Late(Reshaping):
+        async def send(self, request):
+            response = await super().send(request)
+            # The poll is in flight for two turns more.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.5)
+            return response
+
+    service.latency = 2.5
+    async with Session(Late(service, polled=stand)) as session:
+        assert Status.SUCCEEDED is (await session.run("a boat", patience=patience)).status
+
+
+async def test_a_prediction_that_waits_for_its_turn_keeps_its_patience(service):
+    paused = []
+
+    class Pausing(Reshaping):
+        async def send(self, request):
+            if not paused:
+                paused.append(now())
+                return Response(status=429, headers={"retry-after": "20"}, body=b"{}")
+            return await super().send(request)
+
+    service.latency = 200
+    async with Session(Pausing(service)) as session:
+        running = [asyncio.ensure_future(session.run(text, patience=30)) for text in ("a boat", "a ship")]
+        await asyncio.sleep(10)
+        stand_still(200)
+        assert [Status.SUCCEEDED] * 2 == [each.status for each in await asyncio.gather(*running)]
+
+
+async def test_patience_ends_on_a_loop_that_always_computes(service):
+    service.latency = 1e6
+    async with opened(service) as session:
+        running = asyncio.ensure_future(session.run("a boat", patience=10))
+        while not running.done():
+            await asyncio.sleep(0.5)
+            stand_still(2)
+            assert now() < 600
+        assert isinstance(running.exception(), PatienceError)
 
 
 # ── refused polls ────────────────────────────────────────────────────────────────────────────────────────────────────
