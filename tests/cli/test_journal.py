@@ -582,7 +582,7 @@ def test_interrupted_with_json_every_job_is_one_line_all_the_same(slow):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks the kernel what a process catches")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_while_prompts_are_read_says_that_nothing_was_sent(number, code, service):
     running = start("batch -", stdin=subprocess.PIPE)
     wait_until_it_catches_signals(running)
@@ -593,7 +593,7 @@ def test_a_signal_while_prompts_are_read_says_that_nothing_was_sent(number, code
     assert [] == service.bills
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_while_the_journal_is_planned_leaves_it_free(number, code, service, capsys, monkeypatch):
     write("a fox,")
     plan = plan_jobs
