@@ -192,6 +192,10 @@ class Poller:
             poll.give_back(self._standstill.seconds)
             self._note_refusal(tracked, now, prediction)
             self._give_back(sent, now, prediction, tracked.last_error)
+        if tracked.is_over:
+            # Its id turned out to be another job's meanwhile.
+            self._schedule.drop(poll)
+            return
         end = prediction and self._read_end(poll, prediction, now)
         if self._notifier.is_on:
             last = end if isinstance(end, Prediction) else prediction

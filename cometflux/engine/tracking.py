@@ -133,7 +133,8 @@ class JobTracker:
             await self._journal.answer(tracked.record, is_new=not tracked.is_written)
         except JournalError as refused:
             # Looking further can only help.
-            _log.debug("what is known of %s is not written: %s", tracked.key, refused.message)
+            text = "the journal could not take in that %s may be prediction %s: %s"
+            _log.error(text, tracked.key, error.prediction_id, refused.message)
 
     def withdraw(self, tracked: TrackedJob, error: CometfluxError | None) -> None:
         """Close a submission that was refused, or provably never left."""

@@ -15,7 +15,6 @@ import re
 import time
 import weakref
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -136,21 +135,17 @@ class Lock:
             return f" (process {process})" if process else ""
         return ""
 
-    def commit(self, commit: Callable[[], object], journal: str, serial: int) -> None:
-        """Call *commit* if the lock is still held, then write its *serial* number into the lock file.
+    def note_commit(self, journal: str, serial: int) -> None:
+        """Write the *serial* number of a change into the lock file.
 
         The lock file is not synced. If a crash of the machine loses the number, only the next check is weaker.
-
-        Raises:
-            JournalError: somebody took the lock file away; nothing was committed.
         """
-        if not self._is_held():
-            raise JournalError(f"the lock file {str(self.path)!r} was taken away while the journal was in use")
-        commit()
         with contextlib.suppress(OSError):
             self._write(LockFile(journal=journal, serial=serial, process=os.getpid()))
 
-    def _is_held(self) -> bool:
+    @property
+    def is_held(self) -> bool:
+        """Whether the lock is still held; not if somebody took the lock file away."""
         if self._file is None:
             return False
         # Somebody who took the file away may have locked a new one of this name.
@@ -185,7 +180,10 @@ def is_locked(journal: Path) -> bool:
         return False
     try:
         return not _flock(file, fcntl.LOCK_SH)
-    except (OSError, JournalError):
+    except JournalError:
+        # The file system has no locks, so nobody holds one.
+        return False
+    except OSError:
         return True
     finally:
         os.close(file)

@@ -122,32 +122,28 @@ class Journal:
         ``detached``, ``not_sent``, ``rejected``, ``unknown``, ``pending`` (at the service, or in flight) and
         ``waiting`` (nothing of it was sent).
         """
-        is_running = self.is_running
-        with translating_errors(self.path):
-            found = self._database.execute("SELECT standing, count(*) FROM jobs GROUP BY standing").fetchall()
-        # One that worked when this began may have ended meanwhile, and one may have begun.
-        is_running = is_running or self.is_running
-        counts: Counter[str] = Counter()
-        for name, number in found:
-            if name not in (*STATE_NAMES, SENDING, DROPPED):
-                raise explain(ValueError(f"no job can be {name!r}"), self.path)
-            counts[visible_name(name, is_running=is_running)] += number
-        del counts[DROPPED]
-        return {"planned": counts.total(), **{name: counts[name] for name in STATE_NAMES}}
+        return self._count("''").get("", dict.fromkeys(("planned", *STATE_NAMES), 0))
 
     def sources(self) -> dict[str, dict[str, int]]:
         """Count the jobs of each prompt file by state, as `status` does; the file of a job without one is ``""``."""
-        query = "SELECT coalesce(json_extract(plan, '$.source'), ''), standing, count(*) FROM jobs GROUP BY 1, 2"
-        with translating_errors(self.path):
-            found = self._database.execute(query).fetchall()
+        return self._count("coalesce(json_extract(plan, '$.source'), '')")
+
+    def _count(self, group: str) -> dict[str, dict[str, int]]:
+        """Count the jobs by *group*, an SQL expression, and by state."""
         is_running = self.is_running
+        query = f"SELECT {group}, standing, count(*) FROM jobs WHERE standing <> ? GROUP BY 1, 2"  # noqa: S608 - ours
+        with translating_errors(self.path):
+            found = self._database.execute(query, (DROPPED,)).fetchall()
+        # One that worked when this began may have ended meanwhile, and one may have begun.
+        is_running = is_running or self.is_running
         counts: dict[str, Counter[str]] = {}
-        for source, name, number in found:
-            if name != DROPPED:
-                counts.setdefault(source, Counter())[visible_name(name, is_running=is_running)] += number
+        for key, name, number in found:
+            if name not in (*STATE_NAMES, SENDING):
+                raise explain(ValueError(f"no job can be {name!r}"), self.path)
+            counts.setdefault(key, Counter())[visible_name(name, is_running=is_running)] += number
         return {
-            source: {"planned": each.total(), **{name: each[name] for name in STATE_NAMES}}
-            for source, each in sorted(counts.items())
+            key: {"planned": each.total(), **{name: each[name] for name in STATE_NAMES}}
+            for key, each in sorted(counts.items())
         }
 
     def records(self, *state_names: str) -> Iterator[JobRecord]:

@@ -9,7 +9,6 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import attrs
@@ -31,7 +30,7 @@ from cometflux.journal.header import Account, JournalHeader
 from cometflux.journal.lock import Lock, file_identity
 from cometflux.journal.reader import Journal, locate
 from cometflux.journal.record import JobRecord
-from cometflux.journal.states import SENDING
+from cometflux.journal.states import SENDING, State
 
 _UNFINISHED = ("unsaved", "pending", "detached")
 
@@ -66,6 +65,8 @@ class JournalWriter:
         """The device and the inode of the database and of its log, as they were when they were first written to."""
         self._serial: int | None = None
         """The serial number of the last change that was made here; None if it is not known."""
+        self._has_company = False
+        """Whether another process has written to it while it was open here."""
 
     @property
     def is_open(self) -> bool:
@@ -96,7 +97,7 @@ class JournalWriter:
             stack.callback(self._forget)
             self._process = os.getpid()
             self._files.clear()
-            self._serial = None
+            self._serial, self._has_company = None, False
             self._set_up(known or JournalHeader(journal=os.urandom(8).hex()), is_new=known is None)
             stack.pop_all()
 
@@ -162,7 +163,7 @@ class JournalWriter:
         return self._database
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, is_checked: bool = True) -> Iterator[sqlite3.Connection]:
         database = self._opened
         assert self._lock is not None
         try:
@@ -170,14 +171,16 @@ class JournalWriter:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             database.execute("BEGIN IMMEDIATE")
-            self._check_alone(database)
+            if is_checked and (refusal := self._find_refusal(database)) is not None:
+                raise refusal
             yield database
             (serial,) = database.execute("SELECT serial FROM header").fetchone()
-            self._check_files()
-            self._lock.commit(partial(database.execute, "COMMIT"), self._journal, serial)
-            self._serial = serial
-        except BaseException as error:
+            # If this fails, nobody knows whether it was written.
             self._serial = None
+            database.execute("COMMIT")
+            self._serial = serial
+            self._lock.note_commit(self._journal, serial)
+        except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 if database.in_transaction:
                     database.execute("ROLLBACK")
@@ -185,36 +188,51 @@ class JournalWriter:
                 raise explain(error, self.path) from error
             raise
 
-    def _check_alone(self, database: sqlite3.Connection) -> None:
-        """Look for changes by others: on some network file systems the lock keeps nobody out."""
-        if self._serial is None:
-            return
-        (serial,) = database.execute("SELECT serial FROM header").fetchone()
-        if serial != self._serial:
-            message = f"another process writes to the journal {str(self.path)!r}, although this one has its lock"
-            raise JournalLockedError(f"{message}: use a folder of a local disk", path=self.path)
+    def _find_refusal(self, database: sqlite3.Connection) -> JournalError | None:
+        """Return why nothing may be sent because of a change that is written here; None if it may.
 
-    def _check_files(self) -> None:
-        """Check that the path still leads to the open files: what is written to a removed file is lost."""
+        Somebody may have taken away the lock file or the journal's own files: what is written to a removed file is
+        lost. And on some network file systems the lock keeps nobody out.
+        """
+        assert self._lock is not None
+        if self._serial is not None:
+            (serial,) = database.execute("SELECT serial FROM header").fetchone()
+            self._has_company = self._has_company or serial != self._serial
+        if self._has_company:
+            message = f"another process writes to the journal {str(self.path)!r}, although this one has its lock"
+            return JournalLockedError(f"{message}: use a folder of a local disk", path=self.path)
+        if not self._lock.is_held:
+            return JournalError(f"the lock file {str(self._lock.path)!r} was taken away while the journal was in use")
         real = Path(os.path.realpath(self.path))
         for path in (real, real.with_name(f"{real.name}-wal")):
             found = file_identity(path)
             if found is None or self._files.setdefault(path, found) != found:
                 message = f"the journal {str(self.path)!r} was removed, moved or replaced while it was in use"
-                raise JournalError(f"{message} ({path.name}); bring it back, and run again")
+                return JournalError(f"{message} ({path.name}); bring it back, and run again")
+        return None
 
     def commit(self, added: Sequence[JobRecord], changed: Sequence[JobRecord] = ()) -> None:
         """Write records, all of them or none, and return when they are on disk.
+
+        If the journal was taken away or has another writer, only facts are written: ids and ends of predictions, which
+        may be written by anybody and nowhere else. The error is raised all the same.
 
         Args:
             added: records that may not be in the journal yet.
             changed: records that are in it; their plans are not written again.
 
         Raises:
-            JournalError: the disk refused.
+            JournalError: the disk refused, or nothing may be sent any more.
         """
-        with self._transaction() as database:
+        with self._transaction(is_checked=False) as database:
+            refusal = self._find_refusal(database)
+            if refusal is not None:
+                added, changed = _facts(added), _facts(changed)
+                if not (added or changed):
+                    raise refusal
             job_rows.write(database, added, changed)
+        if refusal is not None:
+            raise refusal
 
     def conflicts(self, records: Iterable[JobRecord]) -> list[JobRecord]:
         """Return those of *records* whose identity the journal has with another input: a key used twice.
@@ -304,3 +322,7 @@ class JournalWriter:
         assert self._database is not None
         database, self._database = self._database, None
         database.close()
+
+
+def _facts(records: Sequence[JobRecord]) -> list[JobRecord]:
+    return [record for record in records if record.state in (State.ACCEPTED, State.ENDED)]

@@ -9,11 +9,12 @@ import sqlite3
 
 import pytest
 
-from cometflux import Job, open_session
+from cometflux import Job, Journal, open_session
 from cometflux.errors import JournalError, JournalLockedError, SessionStoppedError
 from cometflux.journal import plan
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
+from cometflux.predictions import Prediction, Status
 
 FILE = "journal.sqlite3"
 
@@ -78,18 +79,61 @@ def record(key):
     return made
 
 
-def test_a_second_writer_that_a_lying_lock_let_in_is_noticed_by_both(tmp_path, monkeypatch):
-    """On some network file systems every process gets the lock."""
+def intent(key):
+    return record(key).sending(1.0, "digest", 20)
+
+
+def accepted(key, prediction_id):
+    return intent(key).accepted(Prediction(id=prediction_id, status=Status.STARTING), 2.0)
+
+
+def test_of_two_writers_that_a_lying_lock_let_in_only_one_may_still_submit(tmp_path, monkeypatch):
+    """On some network file systems every process gets the lock. What the other one did is still written."""
     with contextlib.closing(JournalWriter(tmp_path)) as first:
         first.open()
-        first.commit([record("one")])
+        first.commit([intent("one")])
         monkeypatch.setattr(fcntl, "flock", lambda *_: None)
         with contextlib.closing(JournalWriter(tmp_path)) as second:
             second.open()
-            second.commit([record("two")])
+            second.commit([intent("two")])
             with pytest.raises(JournalLockedError, match="another process writes to the journal"):
-                first.commit([record("three")])
-            second.commit([record("four")])
+                first.commit([record("zero")], [accepted("one", "p1")])
+            for _ in range(3):
+                with pytest.raises(JournalLockedError, match="another process writes to the journal"):
+                    first.commit([intent("three")])
+            with pytest.raises(JournalLockedError):
+                first.plan([record("four")])
+        with Journal(tmp_path) as journal:
+            assert {"one": "p1", "two": None} == {each.key: each.prediction_id for each in journal.records()}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_an_id_is_written_wherever_it_can_be_and_the_loss_is_reported(change, tmp_path):
+    folder = tmp_path / "set"
+    with contextlib.closing(JournalWriter(folder)) as writer:
+        writer.open()
+        writer.commit([intent("one")])
+        change(folder)
+        with pytest.raises(JournalError, match=r"removed, moved or replaced|lock file"):
+            writer.commit([intent("two")])
+        with pytest.raises(JournalError, match=r"removed, moved or replaced|lock file"):
+            writer.commit((), [accepted("one", "p1")])
+    if change is move_folder:
+        with Journal(tmp_path / "moved") as journal:
+            assert ["p1"] == [each.prediction_id for each in journal.records()]
+
+
+def test_a_folder_without_locks_is_not_said_to_be_in_use(tmp_path, monkeypatch):
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        writer.open()
+        writer.commit([record("one")])
+
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with Journal(tmp_path) as journal:
+        assert not journal.is_running
 
 
 def test_a_commit_after_one_that_was_refused_is_accepted(tmp_path):
