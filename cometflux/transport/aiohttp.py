@@ -19,7 +19,6 @@ from yarl import URL
 
 from cometflux.errors import AnswerError, ConfigError, ConnectError, Money, OutputError, UnknownSubmissionError
 from cometflux.images.data_uris import read_data_uri
-from cometflux.protocol import salvage
 from cometflux.protocol.compression import decompress
 from cometflux.protocol.requests import Request, Response
 from cometflux.protocol.responses import is_transient
@@ -97,15 +96,20 @@ class AiohttpTransport:
         token = tapping.set(exchange)
         try:
             cut = await self._run(self._submitter, request, exchange)
+            return await self._conclude(exchange, cut, request)
         finally:
             tapping.reset(token)
+            exchange.let_go()
+
+    async def _conclude(self, exchange: Exchange, cut: str | None, request: Request) -> Response:
+        """Return the response to a submission, with the id that only the bytes of the connection show."""
         response = None if exchange.status is None else self._respond(exchange, cut, request)
         if response is not None and response.body.rstrip()[-1:] == b"}":
             return response
         if response is None and not exchange.has_left:
             raise ConnectError(f"nothing could be sent: {cut}")
         # What aiohttp refused, or took for the end, may hold a paid id.
-        shown_id = salvage.load_wire(b"".join(exchange.wire))
+        shown_id = await exchange.find_id(waits=response is None or _may_go_on(response))
         if response is not None:
             return attrs.evolve(response, shown_id=shown_id)
         evidence = cut or "no response"
@@ -220,7 +224,8 @@ class AiohttpTransport:
                     return str(response.url.join(URL(target, encoded=True)))
                 if response.status != 200:
                     message = f"fetching the output failed with HTTP {response.status}"
-                    raise OutputError(message, is_transient(response.status))
+                    # No answer below 400 but a 200 makes sense, so the next one may be another.
+                    raise OutputError(message, response.status < 400 or is_transient(response.status))
                 body = bytearray()
                 async for chunk in response.content.iter_any():
                     body += chunk
@@ -239,7 +244,8 @@ class AiohttpTransport:
             fault = self._describe(error, self._times.idle)
             may_pass = not isinstance(getattr(error, "os_error", None), _PrivateAddressError)
         except Exception as error:  # noqa: BLE001 - a URL from outside may be anything
-            fault, may_pass = self._describe_break(error), False
+            # Proves nothing about the next response, and the number of tries is bounded.
+            fault, may_pass = self._describe_break(error), True
         raise OutputError(f"the output could not be fetched: {fault}", may_pass)
 
     async def aclose(self) -> None:
@@ -337,6 +343,12 @@ class AiohttpTransport:
                 return error.strerror or type(error).__name__
             case _:
                 return type(error).__name__
+
+
+def _may_go_on(response: Response) -> bool:
+    """Whether the rest of *response* may still come, although aiohttp took what came for all of it."""
+    body = response.body.lstrip()
+    return body.startswith(b"{") or (not body and (response.status < 300 or response.status == 304))
 
 
 class _PrivateAddressError(OSError):

@@ -4,9 +4,9 @@ import asyncio
 import io
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 
@@ -41,17 +41,20 @@ class _Tap(asyncio.Protocol):
     """
 
     def __init__(self, transport: asyncio.Transport, exchange: Exchange) -> None:
-        self._transport = transport
-        self._inner: Any = transport.get_protocol()
+        self._inner = cast("Any", transport.get_protocol())
         self._exchange = exchange
+        self._transport = self._inner.transport = _HeldTransport(transport, exchange, self._part)
         self._last = b""
         self._splits = _MOST_HEADS
         self._is_untouched = True
 
     def data_received(self, data: bytes) -> None:
         self._exchange.keep(data)
+        if self._transport.is_closing():
+            return
         if self._is_untouched and _is_one_response(data):
             # The usual case: nothing follows the response that could be broken.
+            self._exchange.is_whole = data.endswith(b"}")
             self._inner.data_received(data)
             return
         self._is_untouched = False
@@ -76,8 +79,14 @@ class _Tap(asyncio.Protocol):
         keeps_open: bool | None = self._inner.eof_received()
         return keeps_open
 
+    def _part(self) -> None:
+        """Tell aiohttp that the connection is closed, as it would hear it if it were."""
+        self._inner.connection_lost(None)
+        self._exchange.part()
+
     def connection_lost(self, error: Exception | None) -> None:
-        self._inner.connection_lost(error)
+        if not self._transport.is_held:
+            self._inner.connection_lost(error)
         self._exchange.lose(error)
 
     def pause_writing(self) -> None:
@@ -85,6 +94,39 @@ class _Tap(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._inner.resume_writing()
+
+
+class _HeldTransport:
+    """The transport that aiohttp sees. If aiohttp closes it early, the rest of the response still reaches the tap."""
+
+    def __init__(self, transport: asyncio.Transport, exchange: Exchange, part: Callable[[], None]) -> None:
+        self._transport = transport
+        self._exchange = exchange
+        self._part = part
+        self.is_held = False
+        """Whether aiohttp closed it, and the connection is still open."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self.is_held or self._transport.is_closing()
+
+    def close(self) -> None:
+        self._close(self._transport.close)
+
+    def abort(self) -> None:
+        self._close(self._transport.abort)
+
+    def _close(self, close: Callable[[], None]) -> None:
+        if self._exchange.is_whole or self._transport.is_closing():
+            close()
+        elif not self.is_held:
+            self.is_held = True
+            self._exchange.hold(close)
+            # aiohttp may have paused it.
+            self._transport.resume_reading()
+            asyncio.get_running_loop().call_soon(self._part)
 
 
 # Interim responses (1xx) may come first.

@@ -4,12 +4,14 @@ aiohttp discards a segment of a response if it finds a fault in it, and the segm
 rescues it, with the public API of asyncio and aiohttp only.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
 
+from cometflux.protocol import salvage
 from cometflux.transport.deadlines import Deadline, Deadlines
 
 
@@ -29,8 +31,14 @@ class Exchange(Deadline):
         """The response as it came over the connection, up to a limit: aiohttp may refuse its head."""
         self._room = _MOST_WIRE
         self._content: aiohttp.StreamReader | None = None
+        self.is_whole = False
+        """Whether the response came in one segment and ends as JSON does, so that nothing can follow."""
+        self._is_parted = False
         self._is_lost = False
         self._reset: str | None = None
+        self._held: Callable[[], None] | None = None
+        self._is_over = False
+        self._news: asyncio.Event | None = None
 
     def leave(self) -> None:
         """Record that bytes are about to be sent, and start the timeout for the response."""
@@ -42,12 +50,52 @@ class Exchange(Deadline):
         if self._room > 0:
             self.wire.append(data)
             self._room -= len(data)
+        self._tell()
 
     def lose(self, error: Exception | None) -> None:
         """Record that the connection is closed."""
         self._is_lost = True
         self._reset = type(error).__name__ if error else None
+        self.part()
+        self._tell()
+
+    def part(self) -> None:
+        """Record that aiohttp gets nothing more of the connection."""
+        self._is_parted = True
         self._end()
+
+    def hold(self, close: Callable[[], None]) -> None:
+        """Call *close*, which closes the connection, when the exchange is over, because the rest may hold an id."""
+        if self._is_over:
+            close()
+        else:
+            self._held = close
+
+    def let_go(self) -> None:
+        """End the exchange: nothing more is read."""
+        self._is_over = True
+        if self._held is not None:
+            self._held()
+
+    async def find_id(self, *, waits: bool) -> str | None:
+        """Find the prediction's id in the bytes of the connection; None if they do not show a whole one.
+
+        If it *waits*, the rest of a response whose beginning displeased aiohttp gets a few seconds to come.
+        """
+        self._news = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_REST):
+                while waits and not (self._is_late or self._is_lost or self._room <= 0 or self._read_id()):
+                    self._news.clear()
+                    await self._news.wait()
+        return self._read_id()
+
+    def _read_id(self) -> str | None:
+        return salvage.load_wire(b"".join(self.wire))
+
+    def _tell(self) -> None:
+        if self._news is not None:
+            self._news.set()
 
     async def read(self, response: aiohttp.ClientResponse, max_bytes: int, data_uris: int = 0) -> str | None:
         """Read the response; return how it broke off, None if it is complete.
@@ -75,11 +123,13 @@ class Exchange(Deadline):
     def _end(self) -> None:
         """End a body whose connection is closed. aiohttp does not if the framing is broken, so reading would hang."""
         content = self._content
-        if self._is_lost and content is not None and not content.is_eof() and content.exception() is None:
+        if self._is_parted and content is not None and not content.is_eof() and content.exception() is None:
             self.fault = aiohttp.ClientPayloadError.__name__
             content.feed_eof()
 
 
+_LONGEST_REST = 5.0
+"""How long to wait for the rest of a response that aiohttp refused, in seconds."""
 _MOST_WIRE = 8 * 1024 * 1024
 _FRAMES = ("Content-Length", "Transfer-Encoding")
 
