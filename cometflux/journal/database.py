@@ -17,7 +17,7 @@ from pathlib import Path
 from cometflux.errors import JournalError, JournalMismatchError
 from cometflux.journal.header import JournalHeader
 from cometflux.journal.lock import LockFile
-from cometflux.storage.atomic import sync_folder
+from cometflux.storage import atomic
 
 _APPLICATION = 0x434F4D46
 _VERSION = 4
@@ -96,10 +96,10 @@ def make_private(path: Path) -> None:
     # Made before SQLite would: what it makes itself, others may read; what it makes later is like this.
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        sync_folder(path.parent)
+        atomic.sync_folder(path.parent)
     for each in (path, _beside(path, "-wal"), _beside(path, "-shm")):
         if each.exists() and each.stat().st_mode & 0o777 != 0o600:
-            each.chmod(0o600)
+            atomic.make_private(each, each)
 
 
 def update(database: sqlite3.Connection) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from cometflux.errors import ConfigError, JournalError, JournalLockedError
+from cometflux.storage import atomic
 
 try:
     import fcntl
@@ -109,7 +110,7 @@ class Lock:
             self._take(journal)
             self.note = LockFile._of_file(self.path, self._file)
             # A umask takes rights away, and a file that was there may grant too many.
-            os.fchmod(self._file, 0o600)
+            atomic.make_private(self._file, self.path)
             self._write(self.note._replace(process=os.getpid()))
             os.fsync(self._file)
         except BaseException:

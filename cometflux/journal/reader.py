@@ -14,6 +14,7 @@ from cometflux.journal.job_rows import COLUMNS, PAGE, to_record
 from cometflux.journal.lock import LockFile, is_locked
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, visible_name
+from cometflux.storage.destination import expand_home
 
 FILE_NAME = "journal.sqlite3"
 """The file name of a journal in a folder."""
@@ -32,7 +33,7 @@ def locate(path: str | Path) -> Path:
     if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path) or not _can_be(path):
         shown = str(path) if isinstance(path, Path) else path
         raise ConfigError(setting="journal", given=shown, allowed="must be the path of a file, or of a folder")
-    path = Path(path)
+    path = expand_home("journal", path)
     with translating_errors(path):
         is_folder = path.is_dir() or not (path.suffix or os.path.lexists(path))
     return path / FILE_NAME if is_folder else path

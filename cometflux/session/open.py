@@ -10,6 +10,7 @@ from typing import Any
 from cometflux.engine.unknown_policy import OnUnknown
 from cometflux.events import Observer
 from cometflux.journal.header import Account
+from cometflux.journal.reader import locate
 from cometflux.journal.writer import JournalWriter
 from cometflux.number_checks import check_count
 from cometflux.pacing.retry import RetryPolicy
@@ -17,6 +18,7 @@ from cometflux.polling.policy import PollPolicy
 from cometflux.session.argument_checks import check_flag
 from cometflux.session.session import Session
 from cometflux.session.settings import read_base_url, read_key, read_proxy
+from cometflux.storage.destination import fix_path
 from cometflux.transport.aiohttp import LARGEST_OUTPUT, AiohttpTransport
 
 
@@ -75,7 +77,8 @@ def open_session(
     check_count("largest_output", largest_output, 1)
     check_flag("new_key", new_key)
     if journal is not None and not isinstance(journal, JournalWriter):
-        journal = JournalWriter(journal, Account(base_url=base, key=key, may_change_key=new_key))
+        locate(journal)  # Checks it.
+        journal = JournalWriter(fix_path("journal", journal), Account(base_url=base, key=key, may_change_key=new_key))
     return Session(
         AiohttpTransport(key, base, proxy=proxy, ssl=ssl, largest_output=largest_output),
         max_pending=max_pending,

@@ -48,6 +48,7 @@ from cometflux.session.closing import Closing
 from cometflux.session.feeder import Feeder
 from cometflux.storage import file_names
 from cometflux.storage.destination import Destination, find_destination
+from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import Store
 from cometflux.transport.base import Transport
 from cometflux.transport.client import Client
@@ -192,7 +193,10 @@ class Session:
             raise
 
     def generate(
-        self, jobs: Iterable[Job | object] | AsyncIterable[Job | object], *, save_to: str | Path | Store | None = None
+        self,
+        jobs: Iterable[Job | object] | AsyncIterable[Job | object],
+        *,
+        save_to: str | Path | Store | Folder | None = None,
     ) -> Batch:
         """Run many jobs; iterate over the result for their outcomes, as they end, in any order.
 

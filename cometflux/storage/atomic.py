@@ -2,11 +2,14 @@
 
 import contextlib
 import errno
+import functools
 import os
 import re
 from collections.abc import Iterator
 from io import BufferedWriter
 from pathlib import Path
+
+from cometflux.plain_text import log
 
 TEMPORARY_NAME = r"\.cometflux-[0-9a-f]{16}"
 """The name of a temporary file: a later run removes it if this one is killed."""
@@ -80,12 +83,22 @@ def temporary_path(folder: Path) -> Iterator[Path]:
 
 
 def sync_file(file: BufferedWriter) -> None:
-    """Bring the file to the disk, with all that was written."""
+    """Bring the file to the disk, with all that was written. If its file system cannot do that, log so once."""
     file.flush()
-    os.fsync(file.fileno())
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        # An error of the disk is none of these.
+        if error.errno not in _UNKNOWN_CALL:
+            raise
+        _say_unsynced(Path(file.name).parent, os.strerror(error.errno))
 
 
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_UNKNOWN_CALL = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""The answers of a file system that does not have a call at all."""
+_REFUSED = _UNKNOWN_CALL | {errno.EPERM, errno.EACCES, errno.EIO, errno.EBADF}
+"""Network folders, phones and shared folders of virtual machines refuse links, syncs of folders and modes so."""
+_NO_LINKS = _REFUSED | {errno.EMLINK, errno.EXDEV}
 
 
 def link(temporary: Path, path: Path) -> bool:
@@ -98,16 +111,61 @@ def link(temporary: Path, path: Path) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        if os.path.lexists(path):
-            return False
-        temporary.rename(path)
+        return _rename(temporary, path)
+    return True
+
+
+def _rename(temporary: Path, path: Path) -> bool:
+    """Give a file its final name without a link, unless the name is taken.
+
+    The name is taken first, by an empty file: only one of two runs can make it. If this run is killed in between, the
+    empty file stays, and the image gets another name.
+    """
+    try:
+        path.open("xb").close()
+    except FileExistsError:
+        return False
+    try:
+        temporary.replace(path)
+    except BaseException:
+        if not path.lstat().st_size:
+            path.unlink()
+        raise
     return True
 
 
 def sync_folder(folder: Path) -> None:
-    """Make new names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Make new names in a folder durable. If its file system cannot do that, log so once."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        _say_unsynced(folder, os.strerror(error.errno))
+
+
+def make_private(file: Path | int, path: Path) -> None:
+    """Let nobody but its owner read a file, given by its *path* or open. If its file system refuses, log so once."""
+    try:
+        os.chmod(file, 0o600)  # noqa: PTH101 - the file may be open
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        _say_public(path, os.strerror(error.errno))
+
+
+# Errors, because the command shows nothing less. Cached, so that each is logged once.
+
+
+@functools.lru_cache(maxsize=64)
+def _say_unsynced(folder: Path, words: str) -> None:
+    log.error("the folder %r cannot be synced (%s): new files may be lost if the power fails", str(folder), words)
+
+
+@functools.lru_cache(maxsize=64)
+def _say_public(path: Path, words: str) -> None:
+    log.error("%r cannot be made private (%s): others may read it", str(path), words)

@@ -44,18 +44,40 @@ def find_destination(name: str, where: object) -> Folder | Store:
     Raises:
         ConfigError: it is neither, or the place cannot be opened.
     """
-    if isinstance(where, Store):
+    if isinstance(where, Store | Folder):
         return where
     if not isinstance(where, str | Path) or not str(where).strip():
         allowed = "must be the path of a folder, or a URL such as s3://bucket/prefix"
         raise ConfigError(setting=name, given=where, allowed=allowed)
     if isinstance(where, str) and is_url(where):
         return open_store(where)
-    try:
-        path = Path(where).expanduser()
-    except RuntimeError as error:
-        raise ConfigError(setting=name, given=str(where), allowed=f"has no home folder here ({error})") from error
-    if is_flattened(path.parts):
+    if is_flattened(Path(where).parts):
         allowed = "a Path makes one slash of two; give the URL as a string"
-        raise ConfigError(setting=name, given=str(path), allowed=allowed)
-    return Folder(path)
+        raise ConfigError(setting=name, given=str(where), allowed=allowed)
+    return Folder(fix_path(name, where))
+
+
+def fix_path(name: str, path: str | Path) -> Path:
+    """Make what a caller gave as *name* absolute: the program may change its current folder before the path is used.
+
+    Raises:
+        ConfigError: there is no home folder or current folder.
+    """
+    try:
+        return expand_home(name, path).absolute()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            setting=name, given=str(path), allowed="is in the current folder, which was deleted"
+        ) from error
+
+
+def expand_home(name: str, path: str | Path) -> Path:
+    """Expand ``~`` in what a caller gave as *name*.
+
+    Raises:
+        ConfigError: there is no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(setting=name, given=str(path), allowed=f"has no home folder here ({error})") from error

@@ -29,15 +29,18 @@ _COARSE = 2.0
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make *folder* and prove that files can be written to it, before money is spent on images for it.
+    """Make *folder* and prove that files can be saved in it, before money is spent on images for it.
+
+    Everything that saving does is done once.
 
     Raises:
         ConfigError: it is not a folder, or cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic.temporary_file(folder, b"0" * 4096):
-            pass
+        with atomic.temporary_path(folder) as path:
+            atomic.write_new(path, b"0" * 4096)
+            atomic.sync_folder(folder)
     except FileExistsError as error:
         raise ConfigError(_no_folder(folder)) from error
     except (OSError, ValueError) as error:

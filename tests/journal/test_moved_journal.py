@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import stat
 
 import pytest
 
@@ -154,3 +155,24 @@ def test_a_file_system_without_locks_is_named_with_the_remedy(number, tmp_path, 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(JournalError, match=r"has no locks .*put the journal in a folder of a local disk"):
         JournalWriter(tmp_path).open()
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP], ids=errno.errorcode.get)
+def test_a_file_system_without_modes_or_syncs_of_folders_has_a_journal(number, tmp_path, monkeypatch, caplog):
+    (tmp_path / FILE).touch(0o644)
+    sync = os.fsync
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    monkeypatch.setattr(os, "fsync", lambda file: refuse() if stat.S_ISDIR(os.fstat(file).st_mode) else sync(file))
+    for name in ("one", "two"):
+        with contextlib.closing(JournalWriter(tmp_path)) as writer:
+            writer.open()
+            writer.commit([record(name)])
+    assert ["journal.lock", FILE] == sorted(
+        message.partition("'")[2].partition("'")[0].rpartition("/")[2]
+        for message in caplog.messages
+        if "cannot be made private" in message
+    )

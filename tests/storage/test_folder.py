@@ -1,5 +1,7 @@
 import asyncio
 import base64
+import concurrent.futures
+import errno
 import hashlib
 import io
 import json
@@ -12,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from blocking_folder import find_saved, write_output
+from blocking_folder import find_each, find_saved, write_output
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from cometflux import open_session
 from cometflux.errors import ConfigError, Money, OutputError
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction, Status
@@ -26,6 +29,7 @@ from cometflux.storage import file_names
 from cometflux.storage.destination import find_destination
 from cometflux.storage.folder import Folder, check_files, prepare_folder, sweep
 from cometflux.storage.image_data import check_image
+from cometflux.testing import LocalService
 
 MODEL = "somebody/something"
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif"}
@@ -532,8 +536,8 @@ prepare_folder(Path(sys.argv[1]))
 def test_the_file_that_tries_a_folder_is_swept_after_a_crash(tmp_path):
     command = [sys.executable, "-c", PROBED, str(tmp_path)]
     assert -9 == subprocess.run(command, check=False, cwd=Path(__file__).parents[2]).returncode
-    assert 1 == len(names(tmp_path))
-    assert 1 == sweep(tmp_path)
+    assert 2 == len(names(tmp_path))
+    assert 2 == sweep(tmp_path)
     assert [] == names(tmp_path)
 
 
@@ -658,3 +662,103 @@ async def test_the_names_of_one_image_have_an_end(tmp_path):
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert tmp_path / "images" == find_destination("save_to", "~/images").path
+
+
+# Places that refuse a part of what saving does, such as network folders and memory sticks.
+
+REFUSALS = [
+    *[("link", number) for number in ("EPERM", "EACCES", "EIO", "EINVAL", "ENOTSUP", "ENOSYS", "EMLINK")],
+    *[("sync", number) for number in ("EINVAL", "EIO", "EBADF", "EACCES", "ENOTSUP", "ENOSYS")],
+]
+
+
+def refuse(call, number, monkeypatch):
+    """Have the system refuse links, or to sync a folder."""
+    sync = os.fsync
+
+    def refuse_call(*args):
+        if call == "link" or stat.S_ISDIR(os.fstat(args[0]).st_mode):
+            raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
+        return sync(*args)
+
+    monkeypatch.setattr(os, {"link": "link", "sync": "fsync"}[call], refuse_call)
+
+
+@pytest.mark.parametrize(("call", "number"), REFUSALS)
+def test_a_place_that_refuses_links_or_syncs_will_do_and_nothing_is_replaced(
+    call, number, tmp_path, monkeypatch, caplog
+):
+    (tmp_path / "a.png").write_bytes(b"precious")
+    refuse(call, number, monkeypatch)
+    prepare_folder(tmp_path)
+    for prediction_id in ("p1", "p2"):
+        write_output(tmp_path, "a", picture(), record_for(prediction_id))
+    assert ["a+1.json", "a+1.png", "a+2.json", "a+2.png", "a.png"] == names(tmp_path)
+    assert b"precious" == (tmp_path / "a.png").read_bytes()
+    assert find_saved(tmp_path, "a", "p2", 1) is not None
+    said = [message for message in caplog.messages if "cannot be synced" in message]
+    assert (["the folder" in message for message in said]) == ([True] if call == "sync" else [])
+
+
+@pytest.mark.parametrize("call", ["link", "sync"])
+def test_a_place_that_is_full_is_refused_before_anything_is_submitted(call, tmp_path, monkeypatch):
+    refuse(call, "ENOSPC", monkeypatch)
+    with pytest.raises(ConfigError, match="cannot be written to: No space left"):
+        prepare_folder(tmp_path)
+    assert [] == names(tmp_path)
+
+
+@pytest.mark.parametrize("call", ["rename", "replace"])
+def test_two_runs_that_save_the_same_name_without_links_lose_nothing(call, tmp_path, monkeypatch):
+    """The second run saves at the moment when the first one gives its file the name."""
+    refuse("link", "EPERM", monkeypatch)
+    move, others = getattr(os, call), iter(["p2"])
+
+    def move_late(*args):
+        for prediction_id in others:
+            write_output(tmp_path, "a", picture(), record_for(prediction_id))
+        move(*args)
+
+    monkeypatch.setattr(os, call, move_late)
+    # Either call may be the one that saving uses.
+    write_output(tmp_path, "a", picture(), record_for("p1"))
+    for _ in others:
+        write_output(tmp_path, "a", picture(), record_for("p2"))
+    assert ["a+1.json", "a+1.png", "a.json", "a.png"] == names(tmp_path)
+    for prediction_id in ("p1", "p2"):
+        assert [None] != find_each(tmp_path, "a", prediction_id, 1)
+
+
+def test_many_runs_that_save_the_same_names_without_links_lose_nothing(tmp_path, monkeypatch):
+    refuse("link", "EPERM", monkeypatch)
+    with concurrent.futures.ThreadPoolExecutor(4) as runs:
+        each = [
+            runs.submit(write_output, tmp_path, f"{number}", picture(), record_for(f"p{run}-{number}"))
+            for number in range(20)
+            for run in range(4)
+        ]
+    assert 80 == len({image.result().path for image in each}) == len([*tmp_path.glob("*.png")])
+    assert 80 == len({json.loads(path.read_text())["prediction"]["id"] for path in tmp_path.glob("*.json")})
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("given", ["images", Path("images"), "~/images"], ids=repr)
+async def test_images_and_journal_stay_where_they_were_given(given, tmp_path, monkeypatch):
+    """The program changes its current folder in between."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    async with LocalService(pixels=4096, latency=0.0) as service:
+        session = open_session(api_key=service.key, base_url=service.url, journal=given)
+        monkeypatch.chdir(elsewhere)
+        async with session:
+            monkeypatch.chdir(tmp_path)
+            batch = session.generate(["a boat"], save_to=given)
+            monkeypatch.chdir(elsewhere)
+            files = [outcome.files async for outcome in batch]
+            saved = await session.save(await session.run("a fox"), Path("more"))
+    assert [(tmp_path / "images/00000-a-boat.webp",)] == files
+    assert elsewhere / "more" == saved[0].parent
+    assert (tmp_path / "images/journal.sqlite3").is_file()
+    assert ["more"] == names(elsewhere)

@@ -21,6 +21,7 @@ from cometflux.events import Event
 from cometflux.journal.writer import JournalWriter
 from cometflux.session.batch import Batch
 from cometflux.session.open import open_session
+from cometflux.storage.folder import Folder
 
 
 class BatchRun(RunEnd):
@@ -92,7 +93,9 @@ class BatchRun(RunEnd):
         self.task = asyncio.current_task()
         try:
             async with self.session:
-                batch = self.session.generate(work.jobs, save_to=self.out)
+                # A path is printed as it was given.
+                place = Folder(self.out) if isinstance(self.out, Path) else self.out
+                batch = self.session.generate(work.jobs, save_to=place)
                 await self._follow(batch)
                 try:
                     await self.session.aclose()

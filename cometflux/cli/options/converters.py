@@ -56,7 +56,7 @@ def _path(_: Any, tokens: Sequence[Token], advice: str) -> Path:
     if is_url(given) or is_flattened(Path(given).parts):
         start = f"{tokens[0].keyword}: " if tokens[0].keyword else ""
         raise UsageError(f"{start}{given!r} is no path on this machine; {advice}")
-    return Path(given)
+    return _expand(given)
 
 
 def place(type_: Any, tokens: Sequence[Token]) -> Path | str:
@@ -69,4 +69,12 @@ def place(type_: Any, tokens: Sequence[Token]) -> Path | str:
         raise UsageError(f"{tokens[0].keyword}: {error}") from error
     if is_flattened(Path(given).parts):
         raise UsageError(f"{tokens[0].keyword}: {given!r} has one slash where a URL has two, as in s3://bucket/prefix")
-    return Path(given)
+    return _expand(given)
+
+
+def _expand(given: str) -> Path:
+    """Expand ``~``: a shell does not in ``--out=~/images``."""
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{given!r} has no home folder here") from error
