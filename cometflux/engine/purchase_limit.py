@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from cometflux.errors import LimitError
+from cometflux.plain_text import count_of
 
 
 class PurchaseLimit:
@@ -29,7 +30,7 @@ class PurchaseLimit:
         # A submission in flight may still fail and free its place, so wait for it to finish.
         while self._most is not None and self.bought + len(self._reserved) >= self._most:
             if self.bought >= self._most:
-                raise LimitError(f"the limit of {self._most} predictions is reached")
+                raise LimitError(f"the limit of {count_of(self._most, 'prediction')} is reached")
             self._has_changed.clear()
             await self._has_changed.wait()
         self._reserved.add(job)

@@ -14,7 +14,7 @@ from cometflux.journal.job_rows import COLUMNS, PAGE, to_record
 from cometflux.journal.lock import LockFile, is_locked
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, visible_name
-from cometflux.storage.destination import expand_home
+from cometflux.storage.paths import expand_home
 
 FILE_NAME = "journal.sqlite3"
 """The file name of a journal in a folder."""

@@ -34,6 +34,7 @@ from cometflux.mcp.results import Result
 from cometflux.mcp.served_folder import AllowedFolders, ServedFolder, StoredImages
 from cometflux.mcp.tool_arguments import GenerateRequest
 from cometflux.outcomes import Outcome, OutcomeKind
+from cometflux.plain_text import count_of
 from cometflux.plain_text import log as _log
 from cometflux.protocol import encoding
 from cometflux.session.session import Session
@@ -158,7 +159,7 @@ class ImageService:
         others = [each for each in self._admitted if each != key and not _is_bought(stock, each)]
         if stock.bought + len(others) >= self._most:
             under_way = f", {len(others)} of them in flight" if others else ""
-            return LimitError(f"the operator's limit of {self._most} predictions is reached{under_way}")
+            return LimitError(f"the operator's limit of {count_of(self._most, 'prediction')} is reached{under_way}")
         return None
 
     def _find_unknown(self, stock: StoredImages, fingerprint: str) -> JobRecord | None:

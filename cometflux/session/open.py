@@ -18,7 +18,7 @@ from cometflux.polling.policy import PollPolicy
 from cometflux.session.argument_checks import check_flag
 from cometflux.session.session import Session
 from cometflux.session.settings import read_base_url, read_key, read_proxy
-from cometflux.storage.destination import fix_path
+from cometflux.storage.paths import fix_path
 from cometflux.transport.aiohttp import LARGEST_OUTPUT, AiohttpTransport
 
 

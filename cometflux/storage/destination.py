@@ -10,6 +10,7 @@ from cometflux.locations import is_flattened, is_url
 from cometflux.provenance.sidecar import Submission
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import Store, open_store
+from cometflux.storage.paths import fix_path
 
 __all__ = ["Destination", "Folder", "find_destination"]
 
@@ -55,29 +56,3 @@ def find_destination(name: str, where: object) -> Folder | Store:
         allowed = "a Path makes one slash of two; give the URL as a string"
         raise ConfigError(setting=name, given=str(where), allowed=allowed)
     return Folder(fix_path(name, where))
-
-
-def fix_path(name: str, path: str | Path) -> Path:
-    """Make what a caller gave as *name* absolute: the program may change its current folder before the path is used.
-
-    Raises:
-        ConfigError: there is no home folder or current folder.
-    """
-    try:
-        return expand_home(name, path).absolute()
-    except FileNotFoundError as error:
-        raise ConfigError(
-            setting=name, given=str(path), allowed="is in the current folder, which was deleted"
-        ) from error
-
-
-def expand_home(name: str, path: str | Path) -> Path:
-    """Expand ``~`` in what a caller gave as *name*.
-
-    Raises:
-        ConfigError: there is no home folder.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise ConfigError(setting=name, given=str(path), allowed=f"has no home folder here ({error})") from error

@@ -263,7 +263,7 @@ def test_a_limit_ends_with_exit_code_4_and_a_higher_one_goes_on(service, capsys)
     run("batch a.csv --limit 1 --json", 4)
     out, err = capsys.readouterr()
     assert ["not_sent", "not_sent", "succeeded"] == sorted(json.loads(line)["kind"] for line in out.splitlines())
-    assert "error: the limit of 1 predictions is reached\n" in err
+    assert "error: the limit of 1 prediction is reached\n" in err
     *_, said, line = err.splitlines()
     assert ("to go on, raise the limit, as in:", "  cometflux resume a-images --limit 3") == (
         said,

@@ -417,7 +417,7 @@ async def test_an_unknown_counts_against_the_cap(service, tmp_path):
     async with opened(service, tmp_path, most=1) as client:
         await generate(client)
         refused = await generate(client, "a lighthouse")
-    assert "the operator's limit of 1 predictions" in text_of(refused)
+    assert "the operator's limit of 1 prediction " in text_of(refused)
     assert 1 == len(service.bills)
 
 

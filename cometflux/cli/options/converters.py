@@ -77,4 +77,4 @@ def _expand(given: str) -> Path:
     try:
         return Path(given).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"{given!r} has no home folder here") from error
+        raise UsageError(f"{given!r} begins with ~, and no home folder is known") from error

@@ -1,0 +1,33 @@
+"""Paths as a caller gives them."""
+
+from pathlib import Path
+
+from cometflux.errors import ConfigError
+
+
+def fix_path(name: str, path: str | Path) -> Path:
+    """Make what a caller gave as *name* absolute: the program may change its current folder before the path is used.
+
+    Raises:
+        ConfigError: there is no home folder or current folder.
+    """
+    try:
+        return expand_home(name, path).absolute()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            setting=name, given=str(path), allowed="must be absolute, because the current folder was deleted"
+        ) from error
+
+
+def expand_home(name: str, path: str | Path) -> Path:
+    """Expand ``~`` in what a caller gave as *name*.
+
+    Raises:
+        ConfigError: there is no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            setting=name, given=str(path), allowed="must not begin with ~: no home folder is known"
+        ) from error
