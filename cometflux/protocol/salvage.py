@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from cometflux.errors import AnswerError
 from cometflux.protocol.compression import decompress
-from cometflux.protocol.decoding import find_id, load_created
+from cometflux.protocol.decoding import find_id, load_created, load_json
 
 
 def load_torn(body: bytes, *, is_any_shape: bool = False) -> str | None:
@@ -22,25 +23,38 @@ def load_torn(body: bytes, *, is_any_shape: bool = False) -> str | None:
     return None
 
 
-def load_wire(wire: bytes) -> str | None:
-    """Salvage a prediction's id from the bytes of a response, from its status line on, whose head cannot be read."""
-    body = wire
+def is_complete(body: bytes) -> bool:
+    """Whether *body* is a whole JSON object, as far as its braces show. A wrong length may cut it after any brace."""
+    return body.rstrip()[-1:] == b"}" and (body.count(b"{") == body.count(b"}") or _is_json(body))
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        return bool(load_json(body))
+    except AnswerError:
+        return False
+
+
+def load_wire(wire: bytes, *, is_any_shape: bool = False) -> str | None:
+    """Salvage a prediction's id from the bytes of a response, from its status line on, whose head cannot be read.
+
+    For *is_any_shape* see `load_torn`.
+    """
+    body, target = wire.lstrip(), None
     while found := _HEAD.match(body):
-        body = body[found.end() :]
-        if not found[1].startswith(b"1"):
-            break
-    else:
-        return None
+        body, target = body[found.end() :], _LOCATION.search(found[0]) or target
     if _CHUNK.match(body):
         body = _join_chunks(body)
-    if body[:2] == b"\x1f\x8b":
-        body, _ = decompress(body, "gzip", _LARGEST_WIRE)
-    return load_torn(body)
+    if coding := _MARKS_OF_CODINGS.get(body[:1]):
+        body, _ = decompress(body, coding, _LARGEST_WIRE)
+    return load_torn(body, is_any_shape=is_any_shape) or load_location(target and target[1].decode("latin-1"))
 
 
-# Up to the first blank line, whatever is in it; with the status.
-_HEAD = re.compile(rb"HTTP/\S+ +(\d+).*?\n\r?\n", re.DOTALL)
-_CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\n]*)?\r?\n")
+# Up to the first blank line, whatever is in it. Heads of interim responses (1xx) may come first.
+_HEAD = re.compile(rb"HTTP.*?\n\r*\n", re.DOTALL | re.IGNORECASE)
+_LOCATION = re.compile(rb"\nlocation[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_MARKS_OF_CODINGS = {b"\x1f": "gzip", b"x": "deflate"}
+_CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\n]*)?\r?\n")
 _LARGEST_WIRE = 32 * 1024 * 1024
 
 

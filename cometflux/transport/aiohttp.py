@@ -22,6 +22,7 @@ from cometflux.images.data_uris import read_data_uri
 from cometflux.protocol.compression import decompress
 from cometflux.protocol.requests import Request, Response
 from cometflux.protocol.responses import is_transient
+from cometflux.protocol.salvage import is_complete
 from cometflux.transport.addresses import escape_url, is_loopback, is_public, may_be_public
 from cometflux.transport.connector import TappedConnector, body_of, tapping
 from cometflux.transport.deadlines import Deadlines
@@ -104,7 +105,7 @@ class AiohttpTransport:
     async def _conclude(self, exchange: Exchange, cut: str | None, request: Request) -> Response:
         """Return the response to a submission, with the id that only the bytes of the connection show."""
         response = None if exchange.status is None else self._respond(exchange, cut, request)
-        if response is not None and response.body.rstrip()[-1:] == b"}":
+        if response is not None and is_complete(response.body):
             return response
         if response is None and not exchange.has_left:
             raise ConnectError(f"nothing could be sent: {cut}")
@@ -348,7 +349,7 @@ class AiohttpTransport:
 def _may_go_on(response: Response) -> bool:
     """Whether the rest of *response* may still come, although aiohttp took what came for all of it."""
     body = response.body.lstrip()
-    return body.startswith(b"{") or (not body and (response.status < 300 or response.status == 304))
+    return body.startswith(b"{") or not (body or 400 <= response.status < 500)
 
 
 class _PrivateAddressError(OSError):

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import aiohttp
 
+from cometflux.protocol.salvage import is_complete
 from cometflux.transport.exchange import _LARGE_BODY, Exchange, _LargeBody, _SmallBody
 
 tapping: ContextVar[Exchange] = ContextVar("tapping")
@@ -54,7 +55,7 @@ class _Tap(asyncio.Protocol):
             return
         if self._is_untouched and _is_one_response(data):
             # The usual case: nothing follows the response that could be broken.
-            self._exchange.is_whole = data.endswith(b"}")
+            self._exchange.is_whole = is_complete(data[data.index(b"\r\n\r\n") :])
             self._inner.data_received(data)
             return
         self._is_untouched = False

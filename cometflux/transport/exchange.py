@@ -91,7 +91,7 @@ class Exchange(Deadline):
         return self._read_id()
 
     def _read_id(self) -> str | None:
-        return salvage.load_wire(b"".join(self.wire))
+        return salvage.load_wire(b"".join(self.wire), is_any_shape=self.status is None)
 
     def _tell(self) -> None:
         if self._news is not None:

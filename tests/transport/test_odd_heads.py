@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 
 import pytest
 from aiohttp.http_parser import HttpResponseParserPy
@@ -69,7 +70,21 @@ HEADS = {
     "a length in words": lambda body: response(body, "Content-Length: many", length=False),
     "an interim response first": lambda body: b"HTTP/1.1 103 Hints\r\n\r\n" + response(body, "Server : x"),
     "bare line feeds": lambda body: response(body).replace(b"\r\n", b"\n"),
+    "empty lines first": lambda body: b"\r\n\r\n" + response(body, "Server : x"),
+    "101 with a body": lambda body: response(body, status="101 Switching Protocols"),
+    "deflate with a broken head": lambda body: response(zlib.compress(body), "Content-Encoding: deflate", "Server : x"),
+    "a blank before a size": lambda body: response(
+        b" " + chunked(body), "Transfer-Encoding: chunked", "Server : x", length=False
+    ),
     "another protocol": lambda body: response(body).replace(b"HTTP/1.1", b"HTTP/9.9"),
+}
+
+
+STATUS_LINES = {
+    "a status line without a reason": lambda body: response(body, status="201"),
+    "a status that is not a number": lambda body: response(body, status="abc OK"),
+    "a tab before the status": lambda body: response(body).replace(b"HTTP/1.1 ", b"HTTP/1.1\t"),
+    "a protocol in small letters": lambda body: response(body).replace(b"HTTP/", b"http/"),
 }
 
 
@@ -80,7 +95,7 @@ def parser(request, monkeypatch):
         monkeypatch.setattr("aiohttp.client_proto.HttpResponseParser", HttpResponseParserPy)
 
 
-@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("head", (HEADS | STATUS_LINES).values(), ids=HEADS | STATUS_LINES)
 def test_the_id_is_found_in_the_bytes_of_the_connection(head):
     assert ID == load_wire(head(CREATED))
 
@@ -90,6 +105,10 @@ def test_the_id_is_found_in_the_bytes_of_the_connection(head):
 )
 def test_bytes_that_are_no_response_show_no_id(wire):
     assert load_wire(wire) is None
+
+
+def test_a_location_in_a_head_that_cannot_be_read_gives_the_id():
+    assert ID == load_wire(response(b"", f"LOCATION : /v1/predictions/{ID}", status="303 See Other"))
 
 
 def test_no_id_is_taken_from_the_echoed_input():
@@ -253,6 +272,23 @@ async def test_a_peer_that_drips_is_not_waited_for_without_end(pause):
 async def test_a_response_that_is_plainly_complete_is_not_waited_for(wire):
     _, took = await submit(Service("submission", [[wire]], pause=0))
     assert 0 == pytest.approx(took, abs=0.01)
+
+
+async def test_an_id_in_an_unusual_place_is_found_if_the_head_cannot_be_read():
+    wire = response(json.dumps({"code": "success", "data": ID}).encode(), "Server : x")
+    found, _ = await submit(Service("submission", [[wire]]))
+    assert ID == found
+
+
+@pytest.mark.parametrize("pause", [0, 0.3], ids=["in one piece", "in two"])
+@pytest.mark.parametrize("status", ["201 Created", "500 Error"])
+async def test_a_length_that_is_too_short_never_hides_the_id(status, pause):
+    body = json.dumps({"input": {"prompt": "{a}", "a": {"b": {}}}, "id": ID}).encode()
+    for length in range(len(body)):
+        wire = response(body, f"Content-Length: {length}", status=status, length=False)
+        cut = len(head_of(wire)) + length
+        found, _ = await submit(Service("submission", [[wire[:cut], wire[cut:]] if pause else [wire]], pause=pause))
+        assert ID == found, length
 
 
 async def test_a_submission_that_is_cancelled_meanwhile_closes_its_connection():
