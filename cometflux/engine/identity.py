@@ -70,9 +70,9 @@ class JobIdentities:
             described = summaries.describe_input(job.input)
         return encoding.fingerprint(job.model, described)
 
-    def is_under_way(self, tracked: TrackedJob) -> bool:
-        """Whether an identical job is on its way in this session."""
-        return tracked.record.identity in self._under_way
+    def is_under_way(self, identity: str) -> bool:
+        """Whether a job of this *identity* is on its way in this session."""
+        return identity in self._under_way
 
     async def claim(self, tracked: TrackedJob) -> bool:
         """Look the job up in the journal; return whether an earlier run left something of it.

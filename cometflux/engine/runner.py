@@ -188,7 +188,7 @@ class JobRunner:
     async def _resume(self, tracked: TrackedJob) -> bool:
         """Go on from the job's record in the journal; return whether there is nothing to submit."""
         await self._tracker.identities.identify(tracked, None)
-        if self._tracker.identities.is_under_way(tracked):
+        if self._tracker.identities.is_under_way(tracked.record.identity):
             # The identical job may be waiting for this slot.
             self._free_slot(tracked)
         is_known = await self._tracker.claim(tracked)
@@ -225,7 +225,7 @@ class JobRunner:
 
     async def _look_for_id(self, tracked: TrackedJob, error: UnknownSubmissionError) -> None:
         """Look for the id in a saved image: a disk may have taken the image and not the journal's last change."""
-        submission = self._tracker.submission_of(tracked)
+        submission = self._tracker.submission_of(tracked.record)
         if error.prediction_id is not None or tracked.place is None or submission is None:
             return
         # By the index of the run that submitted it: under today's index another job's image may be saved.
@@ -303,7 +303,7 @@ class JobRunner:
         files: tuple[Image, ...] = ()
         error: OutputError | None = OutputError(UNSAVED)
         try:
-            submission = self._tracker.submission_of(tracked)
+            submission = self._tracker.submission_of(tracked.record)
             record = sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index, submission)
             stem, *earlier = _stems(tracked.index, tracked.job)
             files, error = await self._saver.save(
@@ -372,7 +372,9 @@ async def _look_for_files(place: Destination, tracked: TrackedJob) -> tuple[Imag
         if kept is not None:
             return kept
     count = len(record.last_prediction.output)
-    found = await find_saved(place, _stems(tracked.index, tracked.job), record.prediction_id, count)
+    # The caller may have saved them, and the process ended before the journal knew.
+    stems = (*_stems(tracked.index, tracked.job), file_names.id_stem(record.prediction_id))
+    found = await find_saved(place, stems, record.prediction_id, count)
     whole = tuple(image for image in found if image is not None)
     return whole if count and len(whole) == count else None
 

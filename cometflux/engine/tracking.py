@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from cometflux.engine.id_owners import IdOwners, proves
@@ -23,6 +23,7 @@ from cometflux.images.formats import Image
 from cometflux.jobs import Job, position_key
 from cometflux.journal.attempts import SavedFile
 from cometflux.journal.base import JournalBackend, Opened
+from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.plain_text import log as _log
@@ -172,9 +173,8 @@ class JobTracker:
         assert self.on_disowned is not None
         self.on_disowned(other, error)
 
-    def submission_of(self, tracked: TrackedJob) -> Submission | None:
+    def submission_of(self, record: JobRecord) -> Submission | None:
         """Return what proves that an image is this job's; None without a journal."""
-        record = tracked.record
         if not self._journal_name or not record.body:
             return None
         return Submission(journal=self._journal_name, job=record.identity, attempt=record.attempt, body=record.body)
@@ -274,6 +274,41 @@ class JobTracker:
             )
         )
 
+    # ── images that the caller saves ─────────────────────────────────────────────────────────────────────────────────
+
+    async def find(self, prediction_id: str) -> JobRecord | None:
+        """Return the journal's record of a prediction; None if it has none, or cannot be read."""
+        if not self._journal.keeps:
+            return None
+        if (owner := self._ids.owner(prediction_id)) is not None:
+            return owner.record.snapshot()
+        if not self._ids.is_spent(prediction_id):
+            return None
+        try:
+            return await self._journal.find_prediction(prediction_id)
+        except JournalError as error:
+            # The images expire; how they were made is in the journal.
+            _log.error("the journal could not be read for prediction %s: %s", prediction_id, error.message)
+            return None
+
+    async def note_saved(self, prediction: Prediction, files: Sequence[Image]) -> None:
+        """Write that the caller saved the images of a prediction where the journal expects them.
+
+        A job on its way says itself what is saved.
+        """
+        record = await self.find(prediction.id)
+        # From here to the write nothing is awaited, so no job can have changed the record.
+        if record is None or self.identities.is_under_way(record.identity):
+            return
+        noted = record.saved_by_caller(prediction, _saved_files(files))
+        if noted == record:
+            return
+        try:
+            await self._journal.answer(noted, is_new=False)
+        except JournalError as error:
+            text = "the journal could not take in that the images of prediction %s are saved: %s"
+            _log.error(text, prediction.id, error.message)
+
     # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _record_end(
@@ -351,4 +386,8 @@ def _conclude(tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | No
         return
     record.ended(kind, tracked.prediction, error)
     if kind is OutcomeKind.SUCCEEDED and tracked.place is not None:
-        record.saved(tuple(SavedFile(name=f.path.name, size=f.size, digest=f.digest) for f in files), error)
+        record.saved(_saved_files(files), error)
+
+
+def _saved_files(files: Iterable[Image]) -> tuple[SavedFile, ...]:
+    return tuple(SavedFile(name=f.path.name, size=f.size, digest=f.digest) for f in files)

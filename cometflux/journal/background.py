@@ -17,10 +17,12 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.storage.folder import sweep
 
 _MOST_CLAIMED = 100_000
+_PREDICTION = "prediction:"
+"""With this before its id, an order names a prediction. No job's identity begins like that."""
 
 
 class _Order(NamedTuple):
-    """Something for the journal to do: write *record*, or find the one of this *identity*.
+    """Something for the journal to do: write *record*, or find the one of this *identity* or prediction.
 
     The thread reads *record* later, so it is a snapshot: the record of a running job changes meanwhile.
     """
@@ -99,6 +101,14 @@ class BackgroundWriter:
             JournalError: it cannot be read.
         """
         return await self._hand_in(None, False, identity)
+
+    async def find_prediction(self, prediction_id: str) -> JobRecord | None:
+        """Return the record of the job whose last submission made this prediction; None if there is none.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return await self._hand_in(None, False, _PREDICTION + prediction_id)
 
     def _is_surely_new(self, identity: str) -> bool:
         """Whether the journal need not be read: it was empty, and no job of this identity was claimed since."""
@@ -188,10 +198,23 @@ class BackgroundWriter:
             self._commit(added, changed)
         wanted = [order.identity for order in orders if order.record is None]
         found = self._writer.find(wanted) if wanted else {}
+        found |= {
+            name: record
+            for name in wanted
+            if name.startswith(_PREDICTION)
+            and (record := self._find_prediction(name.removeprefix(_PREDICTION))) is not None
+        }
         # What the disk did not take happened all the same, later than what is on it.
         return found | {
             order.identity: self._refused[order.identity] for order in orders if order.identity in self._refused
         }
+
+    def _find_prediction(self, prediction_id: str) -> JobRecord | None:
+        for record in self._refused.values():
+            if record.prediction_id == prediction_id:
+                return record
+        found = self._writer.find_prediction(prediction_id)
+        return None if found is None or found.identity in self._refused else found
 
     def _commit(self, added: list[JobRecord], changed: list[JobRecord]) -> None:
         """Write, together with what the disk refused before: it may take it now, and it is what happened."""

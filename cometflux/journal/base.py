@@ -22,6 +22,8 @@ class Opened:
     """The journal's own name; empty if nothing is kept."""
     ids: frozenset[str] = attrs.field(default=frozenset(), eq=False, repr=False)
     """The ids of the predictions that it knows."""
+    place: str = attrs.field(default="", eq=False)
+    """Where the images of its jobs are: a folder, or a URL; empty if nothing is kept."""
 
 
 class JournalBackend(Protocol):
@@ -39,6 +41,9 @@ class JournalBackend(Protocol):
 
     async def claim(self, identity: str) -> JobRecord | None:
         """Return what an earlier run left of a job; None if the job is new."""
+
+    async def find_prediction(self, prediction_id: str) -> JobRecord | None:
+        """Return the record of the job whose last submission made this prediction; None if there is none."""
 
     def intent(self, record: JobRecord, *, is_new: bool) -> Awaitable[object]:
         """Write that a submission is about to leave. It may leave when this was awaited, for then this is durable.
@@ -77,6 +82,9 @@ class NoJournal:
 
     async def claim(self, identity: str) -> JobRecord | None:
         """Return None: every job is new."""
+
+    async def find_prediction(self, prediction_id: str) -> JobRecord | None:
+        """Return None: no prediction is known."""
 
     def intent(self, record: JobRecord, *, is_new: bool) -> Awaitable[None]:
         """Write nothing."""

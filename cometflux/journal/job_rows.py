@@ -54,6 +54,20 @@ def find(database: sqlite3.Connection, identities: Iterable[str]) -> dict[str, J
     return found
 
 
+def find_prediction(database: sqlite3.Connection, prediction_id: str) -> JobRecord | None:
+    """Return the record of the job whose last submission made this prediction; None if there is none.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    # There is no index: every write would pay for it. The few that are not saved yet are looked through first.
+    is_it = "bought AND json_valid(progress) AND json_extract(progress, '$.prediction_id') = :id"
+    query = f"""SELECT {COLUMNS} FROM jobs WHERE standing = 'unsaved' AND {is_it}
+    UNION ALL SELECT {COLUMNS} FROM jobs WHERE standing <> 'unsaved' AND {is_it} LIMIT 1"""  # noqa: S608
+    row = database.execute(query, {"id": prediction_id}).fetchone()
+    return None if row is None else to_record(row)
+
+
 def known_ids(database: sqlite3.Connection) -> frozenset[str]:
     """Return the ids of all predictions, without the ids that are only suspected."""
     # SQLite reads what is needed of a row in a fraction of the time that a whole record takes.

@@ -220,6 +220,18 @@ class JobRecord:
         """Note what is on the disk; whole unless there was an *error*."""
         return self._with(files=files, is_whole=error is None, evidence=error and evidence_of(error))
 
+    def saved_by_caller(self, prediction: Prediction, files: tuple[SavedFile, ...]) -> Self:
+        """Note that the caller saved the images of *prediction*; unchanged unless those are all images of the job."""
+        match self.state:
+            case State.ENDED if self.kind is OutcomeKind.SUCCEEDED:
+                over = self
+            case State.ACCEPTED if prediction.status is Status.SUCCEEDED:
+                over = self.ended(OutcomeKind.SUCCEEDED, prediction, None)
+            case _:
+                return self
+        is_whole = prediction.id == self.prediction_id and len(files) >= len(over.last_prediction.output)
+        return over.saved(files, None) if is_whole else self
+
     def back_to_previous_attempt(self) -> Self:
         """Go back to the attempt before, which failed or may have been accepted."""
         last = self.earlier[-1]

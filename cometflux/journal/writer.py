@@ -114,7 +114,8 @@ class JournalWriter:
         try:
             if not self.is_open:
                 self.open()
-            return attrs.evolve(self._count(), ids=self._ids())
+            place = self.place or str(self.path.absolute().parent)
+            return attrs.evolve(self._count(), ids=self._ids(), place=place)
         except BaseException:
             self._is_taken = False
             raise
@@ -301,6 +302,15 @@ class JournalWriter:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             return job_rows.find(database, identities)
+
+    def find_prediction(self, prediction_id: str) -> JobRecord | None:
+        """Return the record of the job whose last submission made this prediction; None if there is none.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        with translating_errors(self.path):
+            return job_rows.find_prediction(self._opened, prediction_id)
 
     def make_room(self) -> None:
         """Move what the log holds into the database, so that the log can be written from its beginning again."""

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import AsyncIterable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from cometflux.engine.latch import Latch
 from cometflux.engine.notifier import Notifier
@@ -30,6 +30,8 @@ from cometflux.events import Observer
 from cometflux.jobs import Job
 from cometflux.journal.background import BackgroundWriter
 from cometflux.journal.base import JournalBackend, NoJournal, Opened
+from cometflux.journal.plan import job_of_record
+from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
 from cometflux.number_checks import check_count, check_limit, check_seconds
@@ -47,7 +49,7 @@ from cometflux.session.batch import Batch, BatchState
 from cometflux.session.closing import Closing
 from cometflux.session.feeder import Feeder
 from cometflux.storage import file_names
-from cometflux.storage.destination import Destination, find_destination
+from cometflux.storage.destination import Destination, find_destination, is_at
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import Store
 from cometflux.transport.base import Transport
@@ -239,7 +241,9 @@ class Session:
         """Save the images of a prediction in *folder*, each with a JSON record of how it was made.
 
         A file appears under its final name only when it is whole. Outputs expire at the service, so save soon. An image
-        that this prediction has on disk under that name already is neither fetched nor written again.
+        that this prediction has on disk under that name already is neither fetched nor written again. With a journal,
+        the JSON record also has the job's key and submission; and if *folder* is the journal's own, the journal learns
+        that the images are saved, so that no later run fetches them.
 
         Args:
             prediction: a prediction that succeeded.
@@ -255,11 +259,19 @@ class Session:
         check_prediction(prediction)
         place = find_destination("folder", folder)
         stem = file_names.id_stem(prediction.id) if name is None else file_names.check_stem(name)
-        record = sidecar.record_of(prediction, None, None, None)
+        known = await self._tracker.find(prediction.id)
+        record = sidecar.record_of(prediction, None, None, None) if known is None else self._describe(prediction, known)
+        is_expected = known is not None and await is_at(place, self._opened.place)
         saved, error = await self._saver.save(prediction, place, stem, record, is_named=name is not None)
         if error is not None:
             raise error
+        if is_expected:
+            await self._tracker.note_saved(prediction, saved)
         return tuple(image.path for image in saved)
+
+    def _describe(self, prediction: Prediction, known: JobRecord) -> dict[str, Any]:
+        submission = self._tracker.submission_of(known)
+        return sidecar.record_of(prediction, job_of_record(known).job, known.key, known.index, submission)
 
     @property
     def client(self) -> Client:

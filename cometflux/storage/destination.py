@@ -1,5 +1,6 @@
 """Where images go: a folder on the disk, or a place in an object store; to a session the two look alike."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import Store, open_store
 from cometflux.storage.paths import fix_path
 
-__all__ = ["Destination", "Folder", "find_destination"]
+__all__ = ["Destination", "Folder", "find_destination", "is_at"]
 
 
 class Destination(Protocol):
@@ -37,6 +38,20 @@ class Destination(Protocol):
 
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[Image, ...] | None:
         """Check the files that an earlier run saved; None unless all are there."""
+
+
+async def is_at(place: Destination, known: str) -> bool:
+    """Whether *place* is the *known* one: the path of a folder, or a URL."""
+    if not isinstance(place, Folder):
+        return str(place) == known
+    return await asyncio.to_thread(_is_same_folder, place.path, known)
+
+
+def _is_same_folder(path: Path, known: str) -> bool:
+    try:
+        return path.samefile(known)
+    except (OSError, ValueError):
+        return False
 
 
 def find_destination(name: str, where: object) -> Folder | Store:
