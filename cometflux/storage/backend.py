@@ -33,18 +33,43 @@ class FileFacts:
     """The latest time at which it may have been saved, in seconds since 1970."""
 
 
+MOST_PUTS = 10
+"""How often one file is put, under whatever names. If that many puts are refused, something is wrong with the place."""
+
+
+@attrs.define
+class Puts:
+    """Counts the puts of one file, so that their number and their bytes have an end."""
+
+    count: int = 0
+    size: int = 0
+    """Of all of them together, in bytes."""
+
+    def add(self, size: int) -> None:
+        """Count a put of *size* bytes that is about to be made.
+
+        Raises:
+            RefusedError: that would be one too many.
+        """
+        if self.count == MOST_PUTS:
+            raise RefusedError(f"{self.count} tries to write it ({self.size} bytes in all) are the most for one file")
+        self.count += 1
+        self.size += size
+
+
 class Backend(Protocol[Kept_co]):
     """A place for files, each with a name of one part; ``str()`` of it names the place in an error message.
 
     Every verb raises `RefusedError` if nobody can say what is there, or if a file cannot be written.
     """
 
-    async def put_new(self, name: str, data: bytes, digest: str | None = None) -> bool:
+    async def put_new(self, name: str, data: bytes, puts: Puts, digest: str | None = None) -> bool:
         """Write a file whole, and durable, if its name is free. Return False, and change nothing, if it is taken.
 
         Args:
             name: the file's name.
             data: its bytes.
+            puts: counts each try to write them.
             digest: the SHA-256 of an image, for a place that can keep it; None for a record.
         """
 

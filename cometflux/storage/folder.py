@@ -17,7 +17,7 @@ from cometflux.errors import ConfigError
 from cometflux.images.formats import ImageFile
 from cometflux.provenance.sidecar import Submission, open_plain
 from cometflux.storage import atomic, file_names
-from cometflux.storage.backend import FileFacts, RefusedError
+from cometflux.storage.backend import FileFacts, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
 from cometflux.storage.saved_images import SavedImages, blocking
 
@@ -95,13 +95,16 @@ class FolderFiles:
     def __str__(self) -> str:
         return repr(str(self._folder))
 
-    async def put_new(self, name: str, data: bytes, digest: str | None = None) -> bool:
+    async def put_new(self, name: str, data: bytes, puts: Puts, digest: str | None = None) -> bool:
         """Write a file, then sync it, then give it its name, then sync the folder; make the folder if it is missing."""
         path = self._folder / name
         try:
             if not os.path.isdir(self._folder):  # noqa: PTH112 - Path.is_dir is slower, and this is done for each file
                 self._folder.mkdir(parents=True, exist_ok=True)
-            if os.path.lexists(path) or not atomic.write_new(path, data):
+            if os.path.lexists(path):
+                return False
+            puts.add(len(data))
+            if not atomic.write_new(path, data):
                 return False
             atomic.sync_folder(self._folder)
         except (OSError, ValueError) as error:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cometflux.errors import ConfigError, needs_extra
 from cometflux.locations import Location, StoredFile, StoredImage
-from cometflux.storage.backend import FileFacts, RefusedError
+from cometflux.storage.backend import FileFacts, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
 from cometflux.storage.object_store_errors import is_passing, words_of
 from cometflux.storage.saved_images import SavedImages
@@ -119,9 +119,9 @@ class Store(SavedImages[StoredImage]):
     async def _prove(self) -> None:
         name, data, mark = f".cometflux-{os.urandom(8).hex()}", b"cometflux", "0" * 64
         # If its answer is lost, it is refused when it is made again; what counts is the object that is there.
-        await self._files.put_new(name, data, mark)
+        await self._files.put_new(name, data, Puts(), mark)
         try:
-            if await self._files.put_new(name, b"another"):
+            if await self._files.put_new(name, b"another", Puts()):
                 raise RefusedError("it replaces what is there, though it is told not to (If-None-Match)")
             if await self._files.describe(name, len(data)) != self._files.at(name, len(data), mark):
                 raise RefusedError("it does not give the size and the metadata back that were put with an object")
@@ -149,17 +149,17 @@ class _StoreFiles:
     def __str__(self) -> str:
         return str(self._location)
 
-    async def put_new(self, name: str, data: bytes, digest: str | None = None) -> bool:
+    async def put_new(self, name: str, data: bytes, puts: Puts, digest: str | None = None) -> bool:
         """Put an object if the name is free; False if it is taken, possibly by this put if its response was lost."""
         attributes = {"Content-Type": _TYPES.get(name.rpartition(".")[2], _UNTYPED)}
         if digest is not None:
             # By the clock by which the journal notes when a submission left.
             attributes |= {_DIGEST: digest, _MOMENT: f"{time.time():.3f}"}
-        return await self._put(name, data, attributes)
+        return await self._put(name, data, puts, attributes)
 
-    async def _put(self, name: str, data: bytes, attributes: Mapping[str, str]) -> bool:
+    async def _put(self, name: str, data: bytes, puts: Puts, attributes: Mapping[str, str]) -> bool:
         for pause in _PAUSES:
-            answer = await self._put_once(name, data, attributes)
+            answer = await self._put_once(name, data, puts, attributes)
             if answer is not _Answer.TAKEN:
                 return True
             # A store may answer so because of a conflict that passes. Only an object that is there takes the name.
@@ -168,13 +168,16 @@ class _StoreFiles:
             await asyncio.sleep(pause)
         raise RefusedError(f"it says that {name} is there already, and has no object of that name")
 
-    async def _put_once(self, name: str, data: bytes, attributes: Mapping[str, str], tries: int = _TRIES) -> Any:
+    async def _put_once(
+        self, name: str, data: bytes, puts: Puts, attributes: Mapping[str, str], tries: int = _TRIES
+    ) -> Any:
+        puts.add(len(data))
         try:
             return await self._ask("put", name, data, mode="create", attributes=dict(attributes))
         except RefusedError as refusal:
             if not refusal.is_passing or tries == 1:
                 raise
-            return await self._put_once(name, data, attributes, tries - 1)
+            return await self._put_once(name, data, puts, attributes, tries - 1)
 
     async def stat(self, name: str) -> FileFacts | None:
         """Request the head of an object; the time was put with it."""

@@ -4,6 +4,7 @@ The rules:
 
 * An image is written first, then its record next to it. A record alone therefore means that its image was removed.
 * Nothing that is there is ever replaced. A name that is taken gets ``+1``, ``+2`` and so on.
+* A free first name costs no look at it. After an image was refused once, each further name is looked at first.
 * An image is ours if its record names the prediction, or, after a run that was killed before it wrote the record, if
   its bytes are those of this output, with or without its record embedded.
 * A saved image is known again by its record: the prediction's id, the size and the digest.
@@ -18,15 +19,30 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Generic, ParamSpec, TypeVar
 
+import attrs
+
 from cometflux.errors import AnswerError, OutputError
 from cometflux.protocol import decoding, encoding
 from cometflux.provenance.sidecar import LARGEST_RECORD, Submission, prediction_id_in, submission_in
 from cometflux.storage import file_names, image_data
-from cometflux.storage.backend import Backend, Kept, RefusedError
+from cometflux.storage.backend import Backend, Kept, Puts, RefusedError
 from cometflux.storage.image_data import MOST_EMBEDDED, Version
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+@attrs.frozen
+class _Output:
+    """An output that is being saved."""
+
+    data: bytes
+    new: Version
+    record: Mapping[str, Any]
+    owner: str | None
+    """The prediction's id; None if the record has none."""
+    puts: Puts = attrs.field(factory=Puts)
+    record_puts: Puts = attrs.field(factory=Puts)
 
 
 class SavedImages(Generic[Kept]):
@@ -59,11 +75,12 @@ class SavedImages(Generic[Kept]):
         """
         extension = image_data.check_image(data)
         new = await self._backend.compute(Version.holding, data, record) if embeds else Version.of(data)
+        output = _Output(data, new, record, prediction_id_in(record))
         try:
             others = await self._backend.find_spellings(stem) if is_named else ()
             for name in file_names.numbered(stem):
                 if not _is_spelt_otherwise((f"{name}.{extension}", f"{name}.json"), others):
-                    image = await self._save(f"{name}.{extension}", new, data, record)
+                    image = await self._save(f"{name}.{extension}", output)
                     if image is not None:
                         return image
         except RefusedError as refusal:
@@ -73,52 +90,59 @@ class SavedImages(Generic[Kept]):
         names = f"all {file_names.MOST_NAMES} names from {stem} to {stem}+{file_names.MOST_NAMES - 1}"
         raise OutputError(f"the image could not be written to {self._backend}: {names} are taken", is_disk=True)
 
-    async def _save(self, name: str, new: Version, data: bytes, record: Mapping[str, Any]) -> Kept | None:
+    async def _save(self, name: str, output: _Output) -> Kept | None:
         """Have the image and its record under *name*; None if the name belongs to something else."""
-        placed = await self._place_image(name, new, data, prediction_id_in(record))
+        placed = await self._place_image(name, output)
         if placed is None:
             return None
         image = self._backend.at(name, placed.size, placed.digest)
-        return image if await self._place_record(image, {**record, **placed.note}) else None
+        return image if await self._place_record(image, placed, output) else None
 
-    async def _place_image(self, name: str, new: Version, data: bytes, owner: str | None) -> Version | None:
+    async def _place_image(self, name: str, output: _Output) -> Version | None:
+        new = output.new
         record = await self._load(_record_name(name))
-        if record is None and await self._backend.put_new(name, new.data, new.digest):
+        if record is None and await self._put(name, new, output.puts):
             return new
-        if record is not None and not _is_of(record, owner):
+        if record is not None and not _is_of(record, output.owner):
             return None
         is_there = await self._find_file(name, new.size, new.digest) is not None
-        placed = new if is_there else await self._place_left(name, new, data, owner, record)
+        placed = new if is_there else await self._place_left(name, output, record)
         if placed is not None:
             await self._backend.make_durable()
         return placed
 
-    async def _place_left(
-        self, name: str, new: Version, data: bytes, owner: str | None, record: Mapping[str, Any] | None
-    ) -> Version | None:
-        """Take the image that an earlier run left of *data*, or write the image again that its *record* describes.
+    async def _put(self, name: str, version: Version, puts: Puts) -> bool:
+        # A look costs a request, and nearly every first name is free. But an image may be large.
+        if puts.count and await self._backend.stat(name) is not None:
+            return False
+        return await self._backend.put_new(name, version.data, puts, version.digest)
+
+    async def _place_left(self, name: str, output: _Output, record: Mapping[str, Any] | None) -> Version | None:
+        """Take the image that an earlier run left of *output*, or write the image again that its *record* describes.
 
         That run may have been killed before it wrote the record; and a user may have removed either file since.
         """
+        data, owner = output.data, output.owner
         if owner is None:
             return None
         found = await self._backend.read(name, len(data) + MOST_EMBEDDED)
         if found is not None:
-            return await self._backend.compute(image_data.recognise, found, name, new, data, owner, record)
+            return await self._backend.compute(image_data.recognise, found, name, output.new, data, owner, record)
         if record is None:
             return None
         version = await self._backend.compute(image_data.remake, name, data, record)
-        if version is None or await self._backend.put_new(name, version.data, version.digest):
+        if version is None or await self._put(name, version, output.puts):
             return version
         return version if await self._find_file(name, version.size, version.digest) else None
 
-    async def _place_record(self, image: Kept, record: Mapping[str, Any]) -> bool:
+    async def _place_record(self, image: Kept, placed: Version, output: _Output) -> bool:
         """Have a record next to the image; False if another one has been put there meanwhile."""
         name = _record_name(image.path.name)
         heading = image_data.heading(image.path.name, image.size, image.digest)
         try:
-            text = f"{encoding.dump_readable({**heading, **record})}\n".encode()
-            return await self._backend.put_new(name, text) or _is_of(await self._load(name), prediction_id_in(record))
+            text = f"{encoding.dump_readable({**heading, **output.record, **placed.note})}\n".encode()
+            is_new = await self._backend.put_new(name, text, output.record_puts)
+            return is_new or _is_of(await self._load(name), output.owner)
         except (RefusedError, UnicodeEncodeError) as error:
             message = f"{image.path.name} is saved, but not the record beside it: {error}"
             raise OutputError(message, path=image.path, is_disk=True) from error

@@ -659,6 +659,16 @@ async def test_the_names_of_one_image_have_an_end(tmp_path):
     assert [None] == await Folder(tmp_path).find_each("boat", "p", 1)
 
 
+async def test_a_folder_that_says_taken_for_ever_gets_a_bounded_number_of_writes(tmp_path, monkeypatch):
+    refuse("link", "EEXIST", monkeypatch)
+    data = picture()
+    words = rf"10 tries to write it \({10 * len(data)} bytes in all\) are the most"
+    with pytest.raises(OutputError, match=words) as caught:
+        await Folder(tmp_path).write("boat", data, {"prediction": {"id": "p"}})
+    assert caught.value.is_disk
+    assert [] == names(tmp_path)
+
+
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert tmp_path / "images" == find_destination("save_to", "~/images").path

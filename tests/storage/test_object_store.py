@@ -28,6 +28,7 @@ from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
 from cometflux.provenance.embed import extract
 from cometflux.provenance.sidecar import Submission, record_of
+from cometflux.storage import file_names
 from cometflux.storage.destination import find_destination
 from cometflux.storage.object_store import Store, open_store
 from cometflux.testing import LocalService
@@ -194,6 +195,57 @@ async def test_a_store_that_says_taken_for_ever_gets_a_bounded_number_of_puts(bu
     assert caught.value.is_disk
     assert 4 == bucket.count("PUT", "boat")
     assert [] == bucket.names()
+
+
+async def test_a_plain_picture_takes_two_puts_and_no_head(bucket):
+    await open_store(PLACE).write("boat", PNG, record())
+    assert (2, 0) == (bucket.count("PUT"), bucket.count("HEAD"))
+
+
+@pytest.mark.parametrize("taken", [1, 3, pytest.param(100, marks=pytest.mark.hard)])
+async def test_an_image_is_sent_to_the_first_taken_name_only(bucket, taken):
+    """Each further name that an image without a record has costs a look and not an upload."""
+    stems = list(file_names.numbered("boat"))
+    for stem in stems[:taken]:
+        bucket.put(f"a/b/{stem}.png", OTHER_PNG)
+    if taken < len(stems):
+        image = await open_store(PLACE).write("boat", PNG, record())
+        assert f"boat+{taken}.png" == image.path.name
+    else:
+        with pytest.raises(OutputError, match="all 100 names from boat to"):
+            await open_store(PLACE).write("boat", PNG, record())
+    free = taken < len(stems)
+    assert (1 + free, (1 + free) * len(PNG)) == (bucket.count("PUT", ".png"), bucket.sent(".png"))
+
+
+async def test_after_a_name_with_a_record_the_next_one_is_not_looked_at_first(bucket):
+    await open_store(PLACE).write("boat", PNG, record("p0"))
+    bucket.requests.clear()
+    await open_store(PLACE).write("boat", PNG, record())
+    assert (2, 0) == (bucket.count("PUT"), bucket.count("HEAD"))
+
+
+async def test_the_bytes_sent_for_one_image_are_bounded_whatever_the_store_says(bucket):
+    """The store says that a name is free, refuses the put as taken, and then says that an object is there."""
+    bucket.contradicts = "png$"
+    sent = 10 * len(PNG)
+    with pytest.raises(OutputError, match=rf"10 tries to write it \({sent} bytes in all\) are the most") as caught:
+        await open_store(PLACE).write("boat", PNG, record())
+    assert caught.value.is_disk
+    assert (10, sent) == (bucket.count("PUT"), bucket.sent())
+    assert [] == bucket.names()
+
+
+async def test_the_bytes_sent_for_one_record_are_bounded_whatever_the_store_says(bucket):
+    for stem in file_names.numbered("boat"):
+        bucket.put(f"a/b/{stem}.png", PNG)
+    bucket.contradicts = "json$"
+    with pytest.raises(
+        OutputError, match=r"boat\+10\.png is saved, but not the record .*: 10 tries to write it"
+    ) as caught:
+        await open_store(PLACE).write("boat", PNG, record())
+    assert caught.value.path.name == "boat+10.png"
+    assert (10, 1) == (bucket.count("PUT", ".json"), bucket.count("PUT", ".png"))
 
 
 async def test_a_store_that_goes_on_refusing_is_a_disk_that_refuses(bucket):

@@ -61,6 +61,8 @@ class Proxy(BaseHTTPRequestHandler):
         elif fault is not None and fault.what != "lost":
             self._fail(fault)
             return
+        if shop.contradicts is not None and self._contradict(shop):
+            return
         if "google" in shop.habits:
             self._speak_google()
         if "careless" in shop.habits:
@@ -76,6 +78,19 @@ class Proxy(BaseHTTPRequestHandler):
         self._answer(status, headers, data)
 
     do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _serve  # noqa: N815 - the names that http.server looks for
+
+    def _contradict(self, shop):
+        """Refuse a put as taken, and say from then on that the object is there, but not what is in it."""
+        if self.command == "PUT" and re.search(shop.contradicts, self.path):
+            shop.denied.add(self.path)
+            self._fail(Fault("412 PreconditionFailed"))
+        elif self.command == "HEAD" and self.path in shop.denied:
+            self._answer(
+                200, {"Content-Length": "7", "Last-Modified": "Sat, 28 Nov 2026 16:00:00 GMT", "ETag": '"a"'}, b""
+            )
+        else:
+            return False
+        return True
 
     def _speak_google(self):
         """Convert a request for Google Cloud Storage to one for S3. The two differ in the names of headers."""
@@ -142,6 +157,9 @@ class Bucket:
         self.habits = set()
         """``careless``: a create-only put replaces an object; ``forgetful``: metadata are not returned; ``google``: the
         headers are those of Google Cloud Storage."""
+        self.contradicts = None
+        """A pattern: a put to such a path is refused as taken, and only then the object is said to be there."""
+        self.denied = set()
         self._faults = []
         self._lock = threading.Lock()
         self._under_way = 0
@@ -201,6 +219,8 @@ class Bucket:
         with self._lock:
             self._faults.clear()
         self.habits.clear()
+        self.contradicts = None
+        self.denied.clear()
         for method, path in (("POST", "/moto-api/reset"), ("PUT", f"/{NAME}")):
             connection = http.client.HTTPConnection(*self.behind, timeout=30)
             connection.request(method, path)
@@ -252,6 +272,11 @@ class Bucket:
 
     def count(self, method, part=""):
         return sum(asked == method and part in path for asked, path in self.requests)
+
+    def sent(self, part=""):
+        """The bytes of all puts to a kind of path."""
+        requests = zip(self.requests, self.headers, strict=True)
+        return sum(int(head["content-length"]) for (method, path), head in requests if method == "PUT" and part in path)
 
     def wait_for(self, count, method, part):
         """Wait until *count* requests of a kind were received."""
