@@ -128,11 +128,8 @@ class JobRunner:
             self.lose(
                 tracked, SessionClosedError("the session was closed before the prediction ended", money=Money.ACCEPTED)
             )
-        elif tracked.is_unknown or (tracked.is_in_flight and tracked.record.evidence is not None):
+        elif tracked.is_unknown or tracked.is_in_flight:
             self.lose(tracked, tracked.record.unknown_error)
-        elif tracked.is_in_flight:
-            message = "the submission was cut off while its answer was awaited"
-            self.lose(tracked, UnknownSubmissionError(message, "cancelled"))
         else:
             self.lose(tracked, self._reason_not_sent())
 

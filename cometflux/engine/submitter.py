@@ -152,6 +152,9 @@ class Submitter:
             prediction = await timed("submit", self._client.submit(request), tracked.attempts)
             self._tracker.own(tracked, prediction)
             return prediction
+        except asyncio.CancelledError as cancelled:
+            self._tracker.note_cut_off(tracked, getattr(cancelled, "prediction_id", None))
+            raise
         except Exception as raised:
             error = _as_said(raised)
             if (confirmed := await self._look_into(tracked, error)) is not None:

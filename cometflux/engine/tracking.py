@@ -137,6 +137,11 @@ class JobTracker:
             text = "the journal could not take in that %s may be prediction %s: %s"
             _log.error(text, tracked.key, error.prediction_id, refused.message)
 
+    def note_cut_off(self, tracked: TrackedJob, prediction_id: str | None) -> None:
+        """Note that nobody waits for the response any more, and the id if that had come by then."""
+        message = "the submission was cut off while its answer was awaited"
+        tracked.record.suspected(UnknownSubmissionError(message, "cancelled", prediction_id=prediction_id))
+
     def withdraw(self, tracked: TrackedJob, error: CometfluxError | None) -> None:
         """Close a submission that was refused, or provably never left."""
         self._limit.settle(tracked, is_bought=False)

@@ -98,6 +98,10 @@ class AiohttpTransport:
         try:
             cut = await self._run(self._submitter, request, exchange)
             return await self._conclude(exchange, cut, request)
+        except asyncio.CancelledError as cancelled:
+            # What has come must not be lost with the task.
+            cancelled.prediction_id = exchange.read_id()  # type: ignore[attr-defined]
+            raise
         finally:
             tapping.reset(token)
             exchange.let_go()

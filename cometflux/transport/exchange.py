@@ -85,12 +85,13 @@ class Exchange(Deadline):
         self._news = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LONGEST_REST):
-                while waits and not (self._is_late or self._is_lost or self._room <= 0 or self._read_id()):
+                while waits and not (self._is_late or self._is_lost or self._room <= 0 or self.read_id()):
                     self._news.clear()
                     await self._news.wait()
-        return self._read_id()
+        return self.read_id()
 
-    def _read_id(self) -> str | None:
+    def read_id(self) -> str | None:
+        """Return the prediction's id if the bytes that have come show a whole one; else None."""
         return salvage.load_wire(b"".join(self.wire), is_any_shape=self.status is None)
 
     def _tell(self) -> None:
