@@ -14,8 +14,10 @@ ORDER = [
     *("engine", "session", "manifest", "store", "notebook", "telemetry", "__init__"),
 ]
 """The rooms of the line: a file imports only rooms above its own, and files of its own room."""
-BESIDE = {"sources", "testing", "gallery", "mcp", "cli"}
+BESIDE = {"sources", "testing", "gallery", "distributed", "mcp", "cli"}
 """They import the line, and no file of the line imports them; only the command imports the others."""
+LAZY_DOORS = {("session/open", "distributed")}
+"""The exceptions: imported inside a function, so that nothing of it is loaded unless it is used."""
 
 PURE = {
     *("predictions", "locations", "errors", "number_checks", "plain_text", "models/*", "flux"),
@@ -108,7 +110,8 @@ def _is_long_constructor(node):
 def _broken(node, is_eager, name):
     for package, module in imported(node):
         if package == "cometflux":
-            yield from _misplaced(room_of(name), room_of(module), is_eager)
+            if is_eager or (name, room_of(module)) not in LAZY_DOORS:
+                yield from _misplaced(room_of(name), room_of(module), is_eager)
         elif room_of(name) not in BESIDE and not is_in(name, MODULE_OWNERS.get(package, {name})):
             yield f"{package} belongs to {_list(MODULE_OWNERS[package])}"
         elif package in EFFECTS and is_pure(name):

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from cometflux.engine.latch import Latch
 from cometflux.engine.poller import Poller
 from cometflux.engine.runtime import Runtime
-from cometflux.engine.saver import Saver, find_saved
+from cometflux.engine.saver import find_saved
+from cometflux.engine.savers import SaveOrder, Savers
 from cometflux.engine.submitter import Submitter
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
@@ -46,7 +47,7 @@ class JobRunner:
         tracker: makes each transition.
         submitter: submits.
         poller: polls the accepted jobs, and returns their ends here.
-        saver: fetches and writes images.
+        savers: fetch and write images.
         slots: one for each job that is submitted or pending.
         latch: says whether anything may be submitted.
         runtime: starts the tasks.
@@ -58,7 +59,7 @@ class JobRunner:
         tracker: JobTracker,
         submitter: Submitter,
         poller: Poller,
-        saver: Saver,
+        savers: Savers,
         slots: asyncio.Semaphore,
         latch: Latch,
         runtime: Runtime,
@@ -67,7 +68,7 @@ class JobRunner:
         self._tracker = tracker
         self._submitter = submitter
         self._poller = poller
-        self._saver = saver
+        self._savers = savers
         self._slots = slots
         self._latch = latch
         self._runtime = runtime
@@ -303,9 +304,11 @@ class JobRunner:
             submission = self._tracker.submission_of(tracked.record)
             record = sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index, submission)
             stem, *earlier = _stems(tracked.index, tracked.job)
-            files, error = await self._saver.save(
-                prediction, place, stem, record, earlier_stems=earlier, attempts=tracked.attempts
+            order = SaveOrder(
+                prediction=prediction, place=place, stem=stem, record=record, earlier_stems=tuple(earlier)
             )
+            saved = await self._savers.save(order, tracked.attempts)
+            files, error = saved.files, saved.error
             if error is not None and error.is_disk:
                 # What cannot be kept must not be submitted.
                 self._latch.stop(error)

@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any
 
+from cometflux.engine.savers import SaveOrder, SaveResult, Savers
 from cometflux.errors import CometfluxError, OutputError
 from cometflux.events import Attempt
 from cometflux.images.formats import Image
 from cometflux.pacing import retry
 from cometflux.pacing.retry import Retries, RetryPolicy, retrying
-from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request
 from cometflux.storage import file_names, image_data
 from cometflux.storage.destination import Destination
@@ -43,6 +42,16 @@ class Saver:
         self.fetch = retrying(self._fetch_once, policy, _may_fetch_again, retries)
         """Fetch one output and check that it is a whole image; repeated while the fault may pass."""
 
+    async def open(self, own: Savers) -> None:
+        """Do nothing: the session opens and closes what it fetches with."""
+
+    async def aclose(self) -> None:
+        """Do nothing, as for `open`."""
+
+    async def prove(self, place: Destination) -> None:
+        """Prove that images can be saved in *place*; see `Savers.prove`."""
+        await place.prepare()
+
     async def caught_up(self) -> None:
         """Wait until saving is not behind: an image that is paid for and expires comes before paying for more."""
         await self._is_caught_up.wait()
@@ -52,64 +61,45 @@ class Saver:
         """Whether there is something to wait for; see `caught_up`."""
         return not self._is_caught_up.is_set()
 
-    async def save(
-        self,
-        prediction: Prediction,
-        place: Destination,
-        stem: str,
-        record: dict[str, Any],
-        *,
-        earlier_stems: Sequence[str] = (),
-        is_named: bool = False,
-        attempts: list[Attempt] | None = None,
-    ) -> tuple[tuple[Image, ...], OutputError | None]:
-        """Save the outputs that can be saved; return the files, and the first error if some are missing.
-
-        An image that an earlier run saved, under *stem* or one of the *earlier_stems*, is not fetched again. *is_named*
-        says that the caller chose *stem*. Each download is recorded in *attempts*; None if no observer listens.
-        """
+    async def save(self, order: SaveOrder, attempts: list[Attempt] | None = None) -> SaveResult:
+        """Save the outputs that can be saved; see `Savers.save`. An image that an earlier run saved is not fetched."""
+        prediction = order.prediction
         if not prediction.output:
-            return (), OutputError("there is no output to save", prediction_id=prediction.id)
+            return SaveResult(error=OutputError("there is no output to save", prediction_id=prediction.id))
         self._note_unsaved(1)
         try:
             try:
-                found = await find_saved(place, (stem, *earlier_stems), prediction.id, len(prediction.output))
+                stems = (order.stem, *order.earlier_stems)
+                found = await find_saved(order.place, stems, prediction.id, len(prediction.output))
             except OutputError as error:
                 # Nobody knows which images are there, so nothing is written next to them.
                 error.prediction_id = prediction.id
-                return (), error
-            return await self._save_each(found, prediction, place, stem, record, is_named, attempts)
+                return SaveResult(error=error)
+            return await self._save_each(found, order, attempts)
         finally:
             self._note_unsaved(-1)
 
     async def _save_each(
-        self,
-        found: list[Image | None],
-        prediction: Prediction,
-        place: Destination,
-        stem: str,
-        record: dict[str, Any],
-        is_named: bool,
-        attempts: list[Attempt] | None,
-    ) -> tuple[tuple[Image, ...], OutputError | None]:
-        first: OutputError | None = None
-        for number, name in enumerate(file_names.output_stems(stem, len(found))):
+        self, found: list[Image | None], order: SaveOrder, attempts: list[Attempt] | None
+    ) -> SaveResult:
+        prediction, first = order.prediction, None
+        for number, name in enumerate(file_names.output_stems(order.stem, len(found))):
             if found[number] is not None:
                 continue
             try:
                 data = await self.fetch(prediction.output[number], attempts)
-                found[number] = await self._write(place, name, data, record, is_named)
+                found[number] = await self._write(order, name, data)
             except OutputError as error:
                 error.prediction_id = prediction.id
                 if error.path is not None:
-                    found[number] = await place.describe(error.path)
+                    found[number] = await order.place.describe(error.path)
                 first = first or error
-        return tuple(image for image in found if image is not None), first
+        return SaveResult(files=tuple(image for image in found if image is not None), error=first)
 
-    async def _write(self, place: Destination, name: str, data: bytes, record: dict[str, Any], is_named: bool) -> Image:
+    async def _write(self, order: SaveOrder, name: str, data: bytes) -> Image:
         # Which spellings are there is looked at first: two that differ in nothing else go one behind the other.
-        async with self._naming if is_named else contextlib.nullcontext():
-            return await place.write(name, data, record, is_named=is_named, embeds=self._embeds)
+        async with self._naming if order.is_named else contextlib.nullcontext():
+            return await order.place.write(name, data, order.record, is_named=order.is_named, embeds=self._embeds)
 
     def _note_unsaved(self, change: int) -> None:
         self._unsaved += change

@@ -13,7 +13,7 @@ import asyncio
 
 from cometflux.engine.latch import Latch
 from cometflux.engine.runtime import Runtime
-from cometflux.engine.saver import Saver
+from cometflux.engine.savers import Savers
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.engine.unknown_policy import UnknownPolicy
@@ -52,7 +52,7 @@ class Submitter:
 
     Args:
         client: makes the exchanges.
-        saver: has to be caught up first.
+        savers: must be caught up first.
         tracker: writes each transition.
         limiter: says when the next submission may leave.
         unknowns: what to do about submissions that may have been accepted.
@@ -64,7 +64,7 @@ class Submitter:
     def __init__(
         self,
         client: Client,
-        saver: Saver,
+        savers: Savers,
         tracker: JobTracker,
         limiter: Limiter,
         unknowns: UnknownPolicy,
@@ -73,7 +73,7 @@ class Submitter:
         runtime: Runtime,
     ) -> None:
         self._client = client
-        self._saver = saver
+        self._savers = savers
         self._tracker = tracker
         self._limiter = limiter
         self._unknowns = unknowns
@@ -112,8 +112,8 @@ class Submitter:
 
     async def _post(self, tracked: TrackedJob, request: Request, input_size: int) -> Prediction:
         """Go the way of one submission; whatever happens, the ticket is given back here and nowhere else."""
-        if self._saver.is_behind:
-            await self._saver.caught_up()
+        if self._savers.is_behind:
+            await self._savers.caught_up()
         ticket: Ticket | None = None
         ending: Ending = "unused"
         retry_after: float | None = None

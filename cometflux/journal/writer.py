@@ -125,6 +125,11 @@ class JournalWriter:
             return job_rows.known_ids(self._opened)
 
     @property
+    def name(self) -> str:
+        """The journal's name, which no other journal has. Readable while the journal is open."""
+        return self._journal
+
+    @property
     def bought(self) -> int:
         """The number of its predictions that are, or may be, paid for. Readable while the journal is open."""
         return self._count().bought

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from cometflux.engine.latch import Latch
 from cometflux.engine.runner import UNSAVED, JobRunner
 from cometflux.engine.runtime import Runtime, finish
+from cometflux.engine.savers import Savers
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import Money, OutputError, SessionClosedError
 from cometflux.outcomes import OutcomeKind
@@ -32,6 +33,7 @@ class Closing:
         latch: is closed first.
         runtime: the clock and the tasks.
         transport: closed last.
+        savers: closed before it.
         grace: seconds to wait for submissions in flight and for images to be saved.
         give_up: ends the batches, and gives up the jobs that were not submitted.
     """
@@ -43,6 +45,7 @@ class Closing:
         latch: Latch,
         runtime: Runtime,
         transport: Transport,
+        savers: Savers,
         grace: float,
         give_up: Callable[[], None],
     ) -> None:
@@ -51,6 +54,7 @@ class Closing:
         self._latch = latch
         self._runtime = runtime
         self._transport = transport
+        self._savers = savers
         self._grace = grace
         self._give_up = give_up
         self._has_closed: asyncio.Future[None] | None = None
@@ -156,7 +160,10 @@ class Closing:
         await self._tracker.aclose()
 
     async def _disconnect(self) -> None:
-        await self._transport.aclose()
+        try:
+            await self._savers.aclose()
+        finally:
+            await self._transport.aclose()
 
     def _raise(self) -> None:
         error, self._error = self._error, None

@@ -3,6 +3,7 @@
 import asyncio
 
 from cometflux.engine.runner import JobRunner
+from cometflux.engine.savers import Savers
 from cometflux.engine.submitter import MOST_POSTS
 from cometflux.engine.tracking import JobTracker
 from cometflux.session.batch import BatchState
@@ -18,12 +19,14 @@ class Feeder:
     Args:
         tracker: takes the jobs in.
         runner: runs them.
+        savers: save their images.
         slots: one for each job that is submitted or pending.
     """
 
-    def __init__(self, tracker: JobTracker, runner: JobRunner, slots: asyncio.Semaphore) -> None:
+    def __init__(self, tracker: JobTracker, runner: JobRunner, savers: Savers, slots: asyncio.Semaphore) -> None:
         self._tracker = tracker
         self._runner = runner
+        self._savers = savers
         self._slots = slots
 
     async def feed(self, batch: BatchState, place: Destination | None) -> None:
@@ -34,7 +37,7 @@ class Feeder:
             ConfigError: *place* cannot be written to.
         """
         if place is not None:
-            await place.prepare()
+            await self._savers.prove(place)
         deliver = batch.deliver
         while True:
             await batch.room()

@@ -4,9 +4,12 @@ An explicit argument wins over the environment, and that over the default; a bla
 ``COMETAPI_BASE_URL`` is not read: other tools set it to the address of another API.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from cometflux.engine.savers import Savers
 from cometflux.engine.unknown_policy import OnUnknown
 from cometflux.events import Observer
 from cometflux.journal.header import Account
@@ -15,10 +18,11 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.number_checks import check_count
 from cometflux.pacing.retry import RetryPolicy
 from cometflux.polling.policy import PollPolicy
-from cometflux.session.argument_checks import check_flag
+from cometflux.session.argument_checks import check_flag, check_type
 from cometflux.session.session import Session
 from cometflux.session.settings import read_base_url, read_key, read_proxy
 from cometflux.storage.paths import fix_path
+from cometflux.transport.addresses import is_loopback
 from cometflux.transport.aiohttp import LARGEST_OUTPUT, AiohttpTransport
 
 
@@ -42,6 +46,7 @@ def open_session(
     proxy: str | None = None,
     ssl: Any = None,
     largest_output: int = LARGEST_OUTPUT,
+    savers: Any = None,
 ) -> Session:
     """Make a session with CometAPI; enter it with ``async with``.
 
@@ -67,6 +72,9 @@ def open_session(
         ssl: an ``ssl.SSLContext`` with your certificates; None for the usual ones.
         largest_output: maximum size of one output, in bytes; a larger one is not saved. Outputs that come as data URIs
             in a response have to fit in it together.
+        savers: where images are fetched and saved: the address of a Dask scheduler (``tcp://host:8786``), a
+            ``distributed.Client``, or a number of processes to start on this machine; needs the extra ``distributed``.
+            None for this process.
 
     Raises:
         ConfigError: there is no key, a setting is unusable, or *embed* lacks its extra.
@@ -79,6 +87,16 @@ def open_session(
     if journal is not None and not isinstance(journal, JournalWriter):
         locate(journal)  # Checks it.
         journal = JournalWriter(fix_path("journal", journal), Account(base_url=base, key=key, may_change_key=new_key))
+    if savers is not None:
+        check_type("retry_policy", retry_policy, RetryPolicy)
+        settings = {
+            "is_local": is_loopback(urlsplit(base).hostname or ""),
+            "largest_output": largest_output,
+            "proxy": proxy,
+            "embeds": embed,
+            "tries": (retry_policy or RetryPolicy()).tries,
+        }
+        savers = _open_savers(savers, settings)
     return Session(
         AiohttpTransport(key, base, proxy=proxy, ssl=ssl, largest_output=largest_output),
         max_pending=max_pending,
@@ -93,4 +111,12 @@ def open_session(
         max_predictions=max_predictions,
         retry_failed=retry_failed,
         embed=embed,
+        savers=savers,
     )
+
+
+def _open_savers(cluster: Any, settings: Mapping[str, Any]) -> Savers:
+    # Here and nowhere else the line imports what is beside it, so that nothing of a cluster is loaded before.
+    from cometflux.distributed import WorkSettings, open_savers
+
+    return open_savers(cluster, WorkSettings(**settings))

@@ -17,6 +17,7 @@ from cometflux.engine.purchase_limit import PurchaseLimit
 from cometflux.engine.runner import JobRunner
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.saver import Saver
+from cometflux.engine.savers import SaveOrder, Savers
 from cometflux.engine.submitter import MOST_POSTS, Submitter
 from cometflux.engine.tracking import JobTracker
 from cometflux.engine.unknown_policy import OnUnknown, UnknownPolicy
@@ -85,6 +86,8 @@ class Session:
             interruption at the service; never after a refusal of its content.
         embed: whether each saved image holds its record itself, as well as the JSON file next to it; see
             `cometflux.provenance.read`. The pixels are not changed.
+        savers: save the outputs, as on the workers of a cluster; opened and closed with the session. None to save them
+            in this process.
         grace: seconds that closing waits for submissions in flight and for images to be saved.
 
     Raises:
@@ -107,6 +110,7 @@ class Session:
         max_predictions: int | None = None,
         retry_failed: int = 0,
         embed: bool = False,
+        savers: Savers | None = None,
         grace: float = 30.0,
     ) -> None:
         check_transport(transport)
@@ -135,19 +139,18 @@ class Session:
         self._tracker = JobTracker(_open_journal(journal, latch), PurchaseLimit(max_predictions), notifier)
         self._opened = Opened()
         self._saver = Saver(client, retries.policy, retries, embeds=embed)
+        self._savers = savers = self._saver if savers is None else savers
         limiter = AdmissionQueue(self._creates, runtime.now, runtime.call_at, notifier.throttled)
         unknowns = UnknownPolicy(on_unknown, max_resends)
-        submitter = Submitter(client, self._saver, self._tracker, limiter, unknowns, retries, latch, runtime)
+        submitter = Submitter(client, savers, self._tracker, limiter, unknowns, retries, latch, runtime)
         self._poller = Poller(client, poll_policy or PollPolicy(), retries, self._polls, runtime, notifier)
         slots = asyncio.Semaphore(max_pending)
-        self._runner = JobRunner(
-            self._tracker, submitter, self._poller, self._saver, slots, latch, runtime, retry_failed
-        )
-        self._feeder = Feeder(self._tracker, self._runner, slots)
+        self._runner = JobRunner(self._tracker, submitter, self._poller, savers, slots, latch, runtime, retry_failed)
+        self._feeder = Feeder(self._tracker, self._runner, savers, slots)
         self._batches: weakref.WeakSet[BatchState] = weakref.WeakSet()
         self._feeding: dict[BatchState, asyncio.Task[None]] = {}
         self._closing = closing = Closing(
-            self._tracker, self._runner, latch, runtime, transport, grace, self._give_up_all
+            self._tracker, self._runner, latch, runtime, transport, savers, grace, self._give_up_all
         )
         runtime.on_exit = closing.interrupt
 
@@ -262,12 +265,14 @@ class Session:
         known = await self._tracker.find(prediction.id)
         record = sidecar.record_of(prediction, None, None, None) if known is None else self._describe(prediction, known)
         is_expected = known is not None and await is_at(place, self._opened.place)
-        saved, error = await self._saver.save(prediction, place, stem, record, is_named=name is not None)
-        if error is not None:
-            raise error
+        is_named = name is not None
+        order = SaveOrder(prediction=prediction, place=place, stem=stem, record=record, is_named=is_named)
+        saved = await self._saver.save(order)
+        if saved.error is not None:
+            raise saved.error
         if is_expected:
-            await self._tracker.note_saved(prediction, saved)
-        return tuple(image.path for image in saved)
+            await self._tracker.note_saved(prediction, saved.files)
+        return tuple(image.path for image in saved.files)
 
     def _describe(self, prediction: Prediction, known: JobRecord) -> dict[str, Any]:
         submission = self._tracker.submission_of(known)
@@ -301,6 +306,7 @@ class Session:
             if self._latch.is_closed:
                 await self._tracker.aclose()
                 raise SessionClosedError("the session was closed while it was opened")
+            await self._savers.open(self._saver)
         except BaseException:
             self._closing.begin()
             await self._closing.wait()

@@ -14,6 +14,10 @@ Kept_co = TypeVar("Kept_co", bound=ImageFile | StoredImage, covariant=True)
 T = TypeVar("T")
 
 
+LARGEST_NOTE = 4096
+"""Bytes that a small file of ours may have: a claim, or a proof."""
+
+
 class RefusedError(Exception):
     """The place refused, or could not be reached; the text says why and shows no credential."""
 

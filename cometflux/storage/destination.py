@@ -27,6 +27,9 @@ class Destination(Protocol):
     ) -> Image:
         """Save an output, and next to it a record of how it was made."""
 
+    def at(self, name: str, size: int, digest: str) -> Image:
+        """Make the description of an image that was saved here, without a look at it."""
+
     async def describe(self, path: Any) -> Image | None:
         """Describe an image that has been written here; None if it cannot be looked at."""
 
@@ -35,6 +38,23 @@ class Destination(Protocol):
 
     async def find_id(self, stem: str, submission: Submission) -> str | None:
         """Find the prediction of which an image was saved for a submission."""
+
+    async def put_note(self, name: str, data: bytes) -> bool:
+        """Write a small file of ours whole, and durable, if its name is free; return False if it is taken.
+
+        Raises:
+            RefusedError: it cannot be written.
+        """
+
+    async def read_note(self, name: str) -> bytes | None:
+        """Read such a file; None if there is none, and empty if it is too large or cannot be read.
+
+        Raises:
+            RefusedError: nobody can say what is there.
+        """
+
+    async def remove_note(self, name: str) -> None:
+        """Remove such a file if that is possible."""
 
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[Image, ...] | None:
         """Check the files that an earlier run saved; None unless all are there."""

@@ -17,7 +17,7 @@ from cometflux.errors import ConfigError
 from cometflux.images.formats import ImageFile
 from cometflux.provenance.sidecar import Submission, open_plain
 from cometflux.storage import atomic, file_names
-from cometflux.storage.backend import FileFacts, Puts, RefusedError
+from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
 from cometflux.storage.saved_images import SavedImages, blocking
 
@@ -178,7 +178,8 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._images = SavedImages(FolderFiles(path))
+        self._files = FolderFiles(path)
+        self._images = SavedImages(self._files)
 
     def __str__(self) -> str:
         return str(self.path)
@@ -187,12 +188,29 @@ class Folder:
         """See `prepare_folder`."""
         await asyncio.to_thread(prepare_folder, self.path)
 
+    async def put_note(self, name: str, data: bytes) -> bool:
+        """See `Destination.put_note`."""
+        return await asyncio.to_thread(blocking(self._files.put_new), name, data, Puts())
+
+    async def read_note(self, name: str) -> bytes | None:
+        """See `Destination.read_note`."""
+        return await asyncio.to_thread(blocking(self._files.read), name, LARGEST_NOTE)
+
+    async def remove_note(self, name: str) -> None:
+        """See `Destination.remove_note`."""
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread((self.path / name).unlink)
+
     async def write(
         self, stem: str, data: bytes, record: Mapping[str, Any], *, is_named: bool = False, embeds: bool = False
     ) -> ImageFile:
         """See `SavedImages.write`."""
         write = blocking(self._images.write)
         return await asyncio.to_thread(write, stem, data, record, is_named=is_named, embeds=embeds)
+
+    def at(self, name: str, size: int, digest: str) -> ImageFile:
+        """See `SavedImages.at`."""
+        return self._images.at(name, size, digest)
 
     async def describe(self, path: Path) -> ImageFile | None:
         """See `SavedImages.describe`."""

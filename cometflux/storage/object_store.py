@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cometflux.errors import ConfigError, needs_extra
 from cometflux.locations import Location, StoredFile, StoredImage
-from cometflux.storage.backend import FileFacts, Puts, RefusedError
+from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
 from cometflux.storage.object_store_errors import is_passing, words_of
 from cometflux.storage.saved_images import SavedImages
@@ -78,7 +78,8 @@ def open_store(url: str, **options: Any) -> "Store":
     # As options, not as `client_options`: those would take the place of what the environment says of the client.
     given = {**_TIMES, "retry_config": _RETRIES, **options}
     try:
-        return Store(location, make[location.scheme](location.bucket, prefix=location.prefix or None, **given))
+        objects = make[location.scheme](location.bucket, prefix=location.prefix or None, **given)
+        return Store(location, objects, options)
     except Exception as error:  # noqa: BLE001 - obstore has several, and a wrong option is a TypeError
         words = words_of(error, location.scheme)
     # Outside, so that what obstore said, which may hold a credential, is not shown with it.
@@ -88,8 +89,10 @@ def open_store(url: str, **options: Any) -> "Store":
 class Store(SavedImages[StoredImage]):
     """A place in an object store; made by `open_store`."""
 
-    def __init__(self, location: Location, objects: "ObjectStore") -> None:
+    def __init__(self, location: Location, objects: "ObjectStore", options: Mapping[str, Any] | None = None) -> None:
         self.location = location
+        self.options = options or {}
+        """The options that `open_store` was given; another process opens the same place with them."""
         self._files = _StoreFiles(location, objects)
         super().__init__(self._files)
 
@@ -115,6 +118,18 @@ class Store(SavedImages[StoredImage]):
         except RefusedError as refusal:
             words = str(refusal)
         raise ConfigError(f"{self} cannot be written to: {words}")
+
+    async def put_note(self, name: str, data: bytes) -> bool:
+        """See `Destination.put_note`."""
+        return await self._files.put_new(name, data, Puts())
+
+    async def read_note(self, name: str) -> bytes | None:
+        """See `Destination.read_note`."""
+        return await self._files.read(name, LARGEST_NOTE)
+
+    async def remove_note(self, name: str) -> None:
+        """See `Destination.remove_note`."""
+        await self._files.remove(name)
 
     async def _prove(self) -> None:
         name, data, mark = f".cometflux-{os.urandom(8).hex()}", b"cometflux", "0" * 64

@@ -147,6 +147,10 @@ class SavedImages(Generic[Kept]):
             message = f"{image.path.name} is saved, but not the record beside it: {error}"
             raise OutputError(message, path=image.path, is_disk=True) from error
 
+    def at(self, name: str, size: int, digest: str) -> Kept:
+        """Make the description of an image that was saved here, without a look at it."""
+        return self._backend.at(name, size, digest)
+
     async def describe(self, path: Any) -> Kept | None:
         """Describe an image that has been written here; None if it cannot be looked at."""
         with contextlib.suppress(RefusedError):

@@ -7,6 +7,7 @@ import pytest
 
 from cometflux import flux
 from cometflux.engine.saver import Saver
+from cometflux.engine.savers import SaveOrder
 from cometflux.errors import OutputError
 from cometflux.images.formats import ImageFile
 from cometflux.jobs import Job
@@ -39,7 +40,9 @@ async def predict(client, prompt="a boat", count=1):
 
 
 async def save(saver, prediction, folder, **options):
-    return await saver.save(prediction, Folder(folder), "a", record_of(prediction, None, None, None), **options)
+    record = record_of(prediction, None, None, None)
+    saved = await saver.save(SaveOrder(prediction=prediction, place=Folder(folder), stem="a", record=record, **options))
+    return saved.files, saved.error
 
 
 def fetches(service):
@@ -114,10 +117,10 @@ async def test_names_given_at_the_same_time_that_differ_in_their_spelling_only_g
     predictions = [await predict(client, prompt) for prompt in ("x", "y", "z")]
     spellings = (name, name.swapcase(), name)
     saves = (
-        saver.save(prediction, Folder(tmp_path), stem, record, is_named=True)
+        saver.save(SaveOrder(prediction=prediction, place=Folder(tmp_path), stem=stem, record=record, is_named=True))
         for prediction, stem in zip(predictions, spellings, strict=True)
     )
-    written = [files[0].path.name for files, _ in await asyncio.gather(*saves)]
+    written = [saved.files[0].path.name for saved in await asyncio.gather(*saves)]
     assert 3 == len({each.casefold() for each in written})
     assert sorted(["", "+1", "+2"]) == sorted(each.removesuffix(".webp")[len(name) :] for each in written)
 

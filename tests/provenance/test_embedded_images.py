@@ -18,6 +18,7 @@ from PIL import Image
 
 from cometflux import Job, Journal, RetryPolicy, open_session
 from cometflux.engine.saver import Saver
+from cometflux.engine.savers import SaveOrder
 from cometflux.errors import ConfigError, OutputError
 from cometflux.provenance.embed import extract, is_same_picture
 from cometflux.storage.destination import Folder
@@ -130,6 +131,7 @@ import os, signal, sys
 from pathlib import Path
 from cometflux.storage.destination import Folder
 from cometflux.engine.saver import Saver
+from cometflux.engine.savers import SaveOrder
 from cometflux.storage.folder import sweep
 from blocking_folder import find_each, write_output
 
@@ -282,13 +284,13 @@ async def test_an_image_without_room_for_its_record_is_known_as_it_was_written(o
     async with opened() as session:
         prediction = await session.run(job())
         saver = Saver(session.client, RetryPolicy(tries=2), embeds=True)
-        files, error = await saver.save(
-            prediction, Folder(NoRoom(tmp_path)), "a", RECORD | {"prediction": {"id": prediction.id}}
-        )
-        assert isinstance(error, OutputError)
+        record = RECORD | {"prediction": {"id": prediction.id}}
+        place = Folder(NoRoom(tmp_path))
+        saved = await saver.save(SaveOrder(prediction=prediction, place=place, stem="a", record=record))
+        assert isinstance(saved.error, OutputError)
         written = (tmp_path / "a.png").read_bytes()
         assert extract(written)
-        assert [hashlib.sha256(written).hexdigest()] == [each.digest for each in files]
+        assert [hashlib.sha256(written).hexdigest()] == [each.digest for each in saved.files]
         # A later run knows it by what it says itself, and gives it its record.
         (file,) = await session.save(prediction, tmp_path, "a")
     assert ["a.json", "a.png"] == names(tmp_path)

@@ -49,6 +49,7 @@ class BatchRun(RunEnd):
             max_predictions=settings.limit,
             retry_failed=settings.retry_failed,
             embed=settings.embed,
+            savers=settings.savers,
             on_event=self._watch,
         )
         self.task: asyncio.Task[None] | None = None

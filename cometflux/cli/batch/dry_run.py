@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from rich.table import Table
@@ -12,13 +12,12 @@ from rich.table import Table
 from cometflux import flux
 from cometflux.cli.batch.journal_status import summary
 from cometflux.cli.batch.open_journal import check_maker
-from cometflux.cli.batch.plan_journal import check_keys
+from cometflux.cli.batch.plan_journal import check_keys, records_of
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.shared import ConsentOptions, RunOptions
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError
-from cometflux.journal.plan import plan_jobs
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.respelling import respelled
@@ -28,6 +27,9 @@ from cometflux.plain_text import count_of, plain
 from cometflux.session.settings import read_key
 from cometflux.sources.planner import Plan
 from cometflux.storage.object_store import open_store
+
+if TYPE_CHECKING:
+    from cometflux.distributed.parts import Part
 
 
 @attrs.define
@@ -107,9 +109,16 @@ def offer_prompts(plan: Plan, settings: RunOptions, consent: ConsentOptions) -> 
 
 
 def offer_batch(
-    plan: Plan, settings: RunOptions, consent: ConsentOptions, folder: Path, place: str | None = None
+    plan: Plan,
+    settings: RunOptions,
+    consent: ConsentOptions,
+    folder: Path,
+    place: str | None = None,
+    part: "Part | None" = None,
 ) -> int | None:
-    """Print the estimate for a prompt file, or ask for consent. Returns the exit code, or None to run it.
+    """Print the estimate for a prompt file, or for a *part* of it, or ask for consent.
+
+    Returns the exit code, or None to run it.
 
     Raises:
         SourceError: a key belongs to another job in the journal.
@@ -118,7 +127,7 @@ def offer_batch(
     """
     if place is not None:
         open_store(place)
-    return _decide(lambda: _weigh(plan, settings, folder), len(plan), plan.notes, settings, consent)
+    return _decide(lambda: _weigh(plan, settings, folder, part), len(plan), plan.notes, settings, consent)
 
 
 def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path) -> int | None:
@@ -137,8 +146,8 @@ def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path) -> i
     return _decide(make, None, (), settings, consent)
 
 
-def _weigh(plan: Plan, settings: RunOptions, folder: Path) -> PurchaseEstimate:
-    records = list(plan_jobs(plan))
+def _weigh(plan: Plan, settings: RunOptions, folder: Path, part: "Part | None") -> PurchaseEstimate:
+    records = list(records_of(plan, part))
     try:
         journal = Journal(folder)
     except ConfigError:

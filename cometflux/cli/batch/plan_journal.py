@@ -1,8 +1,11 @@
 """Plan the jobs of a batch in its journal, and draw them from it."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -22,6 +25,10 @@ from cometflux.outcomes import Outcome
 from cometflux.plain_text import by_number, count_of
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.planner import Plan
+from cometflux.storage.destination import find_destination
+
+if TYPE_CHECKING:
+    from cometflux.distributed.parts import Part
 
 _AT_THE_SERVICE = ("unsaved", "detached", "unknown", "pending", SENDING)
 
@@ -49,29 +56,53 @@ class BatchWork:
 
 
 def plan_batch(
-    writer: JournalWriter, plan: Plan, settings: RunOptions, place: str | None = None, *, replaces: bool = False
+    writer: JournalWriter,
+    plan: Plan,
+    settings: RunOptions,
+    place: str | None = None,
+    *,
+    replaces: bool = False,
+    part: "Part | None" = None,
 ) -> tuple[BatchWork, list[str]]:
     """Open the journal and write every job of *plan* to it; return the jobs, and the notes for the user.
 
     If the images go to *place*, not to the journal's folder, the journal records that first. If the plan *replaces*
-    earlier plans, other jobs for which nothing was sent are dropped.
+    earlier plans, other jobs for which nothing was sent are dropped. A *part* is claimed for this journal first, in the
+    place that all parts share.
 
     Raises:
         SourceError: the journal has the same keys for other inputs.
         UsageError: the pictures of the batch go elsewhere.
+        ConfigError: another journal has the part, or the place is divided into another number of parts.
         JournalError: the journal cannot be used.
     """
     with contextlib.ExitStack() as stack:
         open_journal(writer, settings)
         stack.callback(writer.close)
         _take_place(writer, place)
-        records = list(plan_jobs(plan, plan.name))
+        if part is not None:
+            _claim(part, place or writer.path.parent.parent, writer.name)
+        records = list(records_of(plan, part))
         check_keys(writer.conflicts(records), plan)
         before = count_states(writer)["planned"]
         new, unsent = writer.plan(records, replaces=replaces)
         notes = list(_notes(writer, before, len(records), new, unsent, replaces)) if before else []
         stack.pop_all()
     return BatchWork(writer, len(records), _most_urgent_first(writer, records)), notes
+
+
+def records_of(plan: Plan, part: "Part | None" = None) -> Iterator[JobRecord]:
+    """Make a record of each job of *plan* that is in *part*; None for all jobs."""
+    for record in plan_jobs(plan, plan.name):
+        if part is None or part.has(record.identity):
+            yield record
+
+
+def _claim(part: "Part", shared: str | Path, journal: str) -> None:
+    from cometflux.distributed.parts import claim_part
+
+    place = find_destination("out", shared)
+    asyncio.run(claim_part(place, part, journal))
 
 
 def plan_rest(writer: JournalWriter, settings: RunOptions) -> tuple[BatchWork, list[str]]:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cometflux.cli.batch.batch_run import BatchRun
 from cometflux.cli.batch.keep_manifest import with_manifest
@@ -21,6 +22,9 @@ from cometflux.session.settings import read_base_url, read_key
 from cometflux.sources.planner import Plan
 from cometflux.storage.folder import prepare_folder
 from cometflux.storage.object_store import open_store
+
+if TYPE_CHECKING:
+    from cometflux.distributed.parts import Part
 
 
 def run_prompts(plan: Plan, settings: RunOptions, out: Path | str) -> int:
@@ -47,11 +51,12 @@ def run_batch(
     place: str | None = None,
     new_key: bool,
     replaces: bool = False,
+    part: "Part | None" = None,
 ) -> int:
     """Write every job of *plan* to the journal of *folder*, run the unfinished jobs, and return the exit code.
 
     The images go to the same folder, or to *place*, which the journal then records. *replaces* says that other jobs of
-    the folder for which nothing was sent are dropped.
+    the folder for which nothing was sent are dropped. *part* is the part of the plan to run; None for all of it.
 
     Raises:
         UsageError: as for `run_prompts`, or the journal has a key for another input.
@@ -69,7 +74,7 @@ def run_batch(
             open_store(place)
         prepare_folder(folder)
         with _gallery_of(folder, screen, is_wanted=settings.gallery):
-            work, notes = plan_batch(writer, plan, settings, place, replaces=replaces)
+            work, notes = plan_batch(writer, plan, settings, place, replaces=replaces, part=part)
             return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
 
 

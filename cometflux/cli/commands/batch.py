@@ -11,6 +11,7 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER, OPTIONS
 from cometflux.cli.options.image_options import ImageOptions, with_model_parameters
+from cometflux.cli.options.machines import PartOption, SaverOptions
 from cometflux.cli.options.parameters import switch
 from cometflux.cli.options.shared import (
     ConsentOptions,
@@ -65,6 +66,8 @@ def batch(
     replace: Annotated[
         bool, switch("Drop the jobs of the folder that are not in FILE and were not sent.", group=FURTHER)
     ] = False,
+    machines: SaverOptions = SaverOptions(),  # noqa: B008 - frozen
+    part: PartOption = None,
     new_key: NewKey = False,
     gallery: KeepGallery = False,
     **given: str | list[str] | None,
@@ -79,7 +82,7 @@ def batch(
       cometflux batch sweep.yaml --dry-run
       cometflux batch animals.csv --template "a {animal} in {place}"
     """
-    settings = attrs.evolve(settings, gallery=gallery)
+    settings = attrs.evolve(settings, gallery=gallery, savers=machines.savers)
     check_exclusive(settings)
     file = str(file)
     is_stdin = file == "-"
@@ -87,6 +90,8 @@ def batch(
     if journal is not None and not isinstance(out, str):
         raise UsageError("--journal goes with --out s3://…; a batch into a folder keeps its journal there")
     folder = (journal or own) if isinstance(out, str) else (out or own)
+    if part is not None:
+        folder /= part.folder
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.dry_run import offer_batch
         from cometflux.cli.batch.run import run_batch
@@ -99,6 +104,6 @@ def batch(
         source = prompting.apply(read)
         plan = plan_from_options(source, Path() if is_stdin else Path(file).parent, making, given)
         place = out if isinstance(out, str) else None
-        if (code := offer_batch(plan, settings, consent, folder, place)) is not None:
+        if (code := offer_batch(plan, settings, consent, folder, place, part)) is not None:
             return code
-        return run_batch(plan, settings, folder, place=place, new_key=new_key, replaces=replace)
+        return run_batch(plan, settings, folder, place=place, new_key=new_key, replaces=replace, part=part)

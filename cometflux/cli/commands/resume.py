@@ -3,6 +3,7 @@
 import attrs
 
 from cometflux.cli.batch.interruption import nothing_sent
+from cometflux.cli.options.machines import SaverOptions
 from cometflux.cli.options.shared import ConsentOptions, Folder, KeepGallery, NewKey, RunOptions, check_exclusive
 
 
@@ -12,6 +13,7 @@ def resume(
     *,
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
+    machines: SaverOptions = SaverOptions(),  # noqa: B008 - frozen
     new_key: NewKey = False,
     gallery: KeepGallery = False,
 ) -> int:
@@ -24,7 +26,7 @@ def resume(
       cometflux resume prompts-images
       cometflux resume prompts-images --limit 100 --retry-failed 1
     """
-    settings = attrs.evolve(settings, gallery=gallery)
+    settings = attrs.evolve(settings, gallery=gallery, savers=machines.savers)
     check_exclusive(settings)
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.dry_run import offer_rest

@@ -1,7 +1,10 @@
 """Print the progress of a batch from its journal, even while the batch runs."""
 
 import json
+import re
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.table import Table
@@ -9,7 +12,7 @@ from rich.table import Table
 from cometflux.cli.batch.journal_status import summary
 from cometflux.cli.options.shared import Folder, JsonObject
 from cometflux.cli.terminal.console import make_console
-from cometflux.journal.reader import Journal
+from cometflux.journal.reader import FILE_NAME, Journal
 
 
 def status(folder: Folder, /, *, json: JsonObject = False) -> None:
@@ -17,21 +20,39 @@ def status(folder: Folder, /, *, json: JsonObject = False) -> None:
     show_status(folder, as_json=json)
 
 
+def _part_folders(folder: Path) -> list[Path]:
+    """Find the folders of the parts that ``batch --part`` made in *folder*."""
+    found = {path: re.fullmatch(r"part-(\d+)-of-\d+", path.name) for path in folder.glob("part-*-of-*")}
+    parts = {path: int(name[1]) for path, name in found.items() if name and (path / FILE_NAME).exists()}
+    return sorted(parts, key=parts.__getitem__)
+
+
 _ALWAYS = ("planned", "saved")
 
 
 def show_status(folder: Path, *, as_json: bool) -> None:
-    """Print how many jobs of a batch are in each state.
+    """Print how many jobs of a batch, or of all its parts in *folder*, are in each state.
 
     Raises:
         ConfigError: *folder* has no journal.
         JournalError: the journal cannot be read.
     """
-    with Journal(folder) as journal:
-        counts, is_running, sources = journal.status(), journal.is_running, journal.sources()
-    by_file = sources if len(sources) > 1 else {}
+    parts = [] if (folder / FILE_NAME).exists() else _part_folders(folder)
+    counts: Counter[str] = Counter()
+    by_file: dict[str, Mapping[str, int]] = {}
+    by_part: dict[str, Mapping[str, int]] = {}
+    is_running = False
+    for each in parts or [folder]:
+        with Journal(each) as journal:
+            status, sources = journal.status(), journal.sources()
+            is_running = is_running or journal.is_running
+        counts.update(status)
+        if parts:
+            by_part[each.name] = status
+        elif len(sources) > 1:
+            by_file = {**sources}
     if as_json:
-        shown = {**counts, "files": by_file} if by_file else counts
+        shown = {**counts, **({"files": by_file} if by_file else {}), **({"parts": by_part} if by_part else {})}
         sys.stdout.write(f"{json.dumps(shown, allow_nan=False)}\n")
         return
     table = Table.grid(padding=(0, 2))
@@ -42,6 +63,6 @@ def show_status(folder: Path, *, as_json: bool) -> None:
             table.add_row(name.replace("_", " "), str(count))
     console = make_console()
     console.print(table)
-    for source, each in by_file.items():
-        console.print(f"{source or 'without a file'}: {summary(each)}")
+    for name, its_counts in {**by_file, **by_part}.items():
+        console.print(f"{name or 'without a file'}: {summary(its_counts)}")
     console.print("a batch is running on it" if is_running else "no batch is running on it")

@@ -103,6 +103,8 @@ class RunOptions:
 
     gallery: Annotated[bool, Parameter(parse=False)] = False
     """Whether to keep a page of the pictures. Only commands on a folder with a journal have this option."""
+    savers: Annotated[str | int | None, Parameter(parse=False)] = None
+    """Where the pictures are saved, as for `open_session`. As for `gallery`, not every command has options for it."""
 
     @property
     def voice(self) -> Verbosity:

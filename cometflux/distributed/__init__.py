@@ -1,0 +1,26 @@
+"""Beyond one machine: images saved on the workers of a cluster, and lists divided among machines."""
+
+from typing import Any
+
+import cometflux
+from cometflux.distributed.dask import DaskEngine
+from cometflux.distributed.orders import WorkSettings
+from cometflux.distributed.pool import Engine, EngineLostError, SaverPool
+
+__all__ = ["Engine", "EngineLostError", "SaverPool", "WorkSettings", "open_savers"]
+
+
+def open_savers(cluster: Any, settings: WorkSettings) -> SaverPool:
+    """Make savers for a session: on the workers of a Dask cluster, or of another engine.
+
+    Args:
+        cluster: the address of a Dask scheduler, such as ``tcp://host:8786``; a number of processes to start on this
+            machine; a ``distributed.Client``, whose scheduler is used; or an `Engine` of yours.
+        settings: how a worker fetches and writes.
+
+    Raises:
+        ConfigError: *cluster* is none of these.
+        MissingExtraError: the extra ``distributed`` is not installed.
+    """
+    engine = cluster if hasattr(cluster, "carry_out") else DaskEngine(cluster)
+    return SaverPool(engine, settings, cometflux.__version__)

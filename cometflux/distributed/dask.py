@@ -1,0 +1,145 @@
+"""The workers of a Dask cluster. Nothing else here knows Dask.
+
+A page is one task, which runs on the worker that the pool chose. It is neither pure nor repeated by Dask, so that each
+page is carried out once for each time the pool sends it.
+"""
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from cometflux.distributed.pool import EngineLostError
+from cometflux.distributed.workbench import carry_out
+from cometflux.engine.runtime import finish
+from cometflux.errors import ConfigError, needs_extra
+
+CONNECT = 15.0
+"""How long to wait for a scheduler, in seconds."""
+
+
+class DaskEngine:
+    """Starts work on the workers of a Dask cluster; satisfies `Engine`.
+
+    Args:
+        cluster: the address of a scheduler, such as ``tcp://host:8786``; a number of processes to start on this
+            machine; or a ``distributed.Client`` of yours, which is only read for its scheduler's address and security.
+
+    Raises:
+        MissingExtraError: the extra ``distributed`` is not installed.
+    """
+
+    def __init__(self, cluster: Any) -> None:
+        with needs_extra("saving on a cluster", "distributed", "distributed", "dask"):
+            import distributed
+
+        self._distributed = distributed
+        self._security: Any = None
+        self._processes = 0
+        self._address: str | None = None
+        match cluster:
+            case bool():
+                raise ConfigError(setting="savers", given=cluster, allowed=_ALLOWED)
+            case int() if 1 <= cluster <= 256:
+                self._processes = cluster
+            case str() if cluster.strip():
+                self._address = cluster.strip()
+            case distributed.Client(scheduler=scheduler) if scheduler is not None:
+                self._address, self._security = scheduler.address, cluster.security
+            case _:
+                raise ConfigError(setting="savers", given=cluster, allowed=_ALLOWED)
+        self._cluster: Any = None
+        self._client: Any = None
+
+    async def open(self) -> None:
+        """Connect to the scheduler, or start a cluster of processes; see `Engine.open`."""
+        await self._disconnect()
+        if self._processes and self._cluster is None:
+            # A cluster whose start is broken off cannot be closed.
+            start = asyncio.ensure_future(self._start())
+            start.add_done_callback(_retrieve)
+            try:
+                await finish(start)
+            except Exception as error:
+                raise ConfigError(f"{self._processes} processes for saving cannot be started: {error}") from error
+        client = self._distributed.Client(
+            self._cluster or self._address,
+            asynchronous=True,
+            # The program may have a client of its own.
+            set_as_default=False,
+            security=self._security,
+            timeout=CONNECT,
+            name="cometflux",
+        )
+        try:
+            async with asyncio.timeout(CONNECT):
+                self._client = await client
+        except Exception as error:
+            await client.close()
+            reason = (
+                f"within {CONNECT:g} s"
+                if isinstance(error, TimeoutError)
+                else f"({str(error) or type(error).__name__})"
+            )
+            raise EngineLostError(f"no Dask scheduler answers at {self._address} {reason}") from error
+
+    async def _start(self) -> None:
+        # Ctrl-C goes to all processes of a terminal. The processes inherit that it is blocked; the driver ends them.
+        blocked = hasattr(signal, "pthread_sigmask") and signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._cluster = await self._distributed.LocalCluster(
+                n_workers=self._processes, threads_per_worker=2, dashboard_address=None, asynchronous=True
+            )
+        finally:
+            if blocked is not False:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    async def workers(self) -> Mapping[str, int]:
+        """Return the workers and their threads; a task of ours holds a thread of its worker."""
+        self._check()
+        try:
+            async with asyncio.timeout(CONNECT):
+                return dict(await self._client.nthreads())
+        except Exception as error:
+            raise EngineLostError(f"the Dask scheduler is lost ({type(error).__name__})") from error
+
+    async def carry_out(self, page: bytes, worker: str) -> bytes:
+        """Carry out a page as one task; see `Engine.carry_out`."""
+        self._check()
+        future = self._client.submit(
+            carry_out, page, workers=[worker], allow_other_workers=False, pure=False, retries=0, key=None
+        )
+        # In a task of its own, which is never cancelled from here: Dask logs a traceback if its gathering is cancelled.
+        answer: asyncio.Future[bytes] = asyncio.ensure_future(future.result())
+        answer.add_done_callback(_retrieve)
+        try:
+            await asyncio.wait([answer])
+        finally:
+            future.release()
+        if answer.cancelled():
+            raise EngineLostError("the Dask scheduler is lost")
+        return answer.result()
+
+    def _check(self) -> None:
+        if self._client is None or self._client.status != "running":
+            raise EngineLostError("the Dask scheduler is lost")
+
+    async def aclose(self) -> None:
+        """Disconnect, and end the processes that were started here."""
+        await self._disconnect()
+        if self._cluster is not None:
+            await self._cluster.close()
+
+    async def _disconnect(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+
+def _retrieve(answer: "asyncio.Future[Any]") -> None:
+    """Take note of an error that nobody waits for any more."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+_ALLOWED = "must be the address of a Dask scheduler, a distributed.Client, or a number of processes from 1 to 256"

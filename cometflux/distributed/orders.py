@@ -1,0 +1,222 @@
+"""What travels between the driver and a worker, to and from bytes: no key, no session, no open store.
+
+A page holds some orders for one place, so that a worker opens the place once. Its answer holds a result for each order.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from cometflux.errors import AnswerError, CometfluxError, OutputError
+from cometflux.events import Attempt
+from cometflux.protocol import decoding, encoding
+
+
+@attrs.frozen(kw_only=True)
+class PlaceAddress:
+    """Where a worker opens a place again."""
+
+    url: str
+    """The URL of the place in an object store, or the absolute path of a folder that the worker shares."""
+    options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    """The options that `open_store` was given. They may hold a credential."""
+
+
+@attrs.frozen(kw_only=True)
+class WorkSettings:
+    """How a worker fetches and writes, the same for all pages of a session."""
+
+    is_local: bool = False
+    """Whether the API is on the loopback of this machine, so that its outputs may be there, too."""
+    largest_output: int
+    """In bytes."""
+    proxy: str | None = attrs.field(default=None, repr=False)
+    """The URL of an HTTP proxy; None for a direct connection."""
+    embeds: bool = False
+    """Whether each image holds its record itself."""
+    tries: int
+    """How often a worker fetches an output if the fault may pass."""
+
+
+@attrs.frozen(kw_only=True)
+class Order:
+    """One prediction whose outputs a worker saves."""
+
+    prediction_id: str
+    output: tuple[str, ...]
+    """The URLs of the images."""
+    stem: str
+    record: Mapping[str, Any] = attrs.field(repr=False)
+    earlier_stems: tuple[str, ...] = ()
+    is_named: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Page:
+    """Some orders for one place."""
+
+    version: str
+    """The version of this package at the driver."""
+    place: PlaceAddress
+    settings: WorkSettings
+    orders: tuple[Order, ...]
+    """Empty to prove only that the place can be written to from the worker."""
+    note: str | None = None
+    """The name of a file that the driver wrote there, for the worker to find; None if there are orders."""
+
+
+@attrs.frozen(kw_only=True)
+class SavedFile:
+    """An image that a worker saved."""
+
+    name: str
+    size: int
+    """In bytes."""
+    digest: str
+    """The SHA-256 of its bytes, in hexadecimal."""
+
+
+@attrs.frozen(kw_only=True)
+class Fault:
+    """An error of a worker, without its traceback."""
+
+    message: str
+    is_transient: bool = False
+    is_disk: bool = False
+    """Whether the place refused, as it would refuse the next image."""
+
+    @classmethod
+    def of(cls, error: CometfluxError) -> "Fault":
+        """Describe an error."""
+        return cls(
+            message=error.message,
+            is_transient=getattr(error, "is_transient", False),
+            is_disk=getattr(error, "is_disk", False),
+        )
+
+    def as_error(self, prediction_id: str | None = None) -> OutputError:
+        """Make the error that the driver reports."""
+        return OutputError(self.message, self.is_transient, is_disk=self.is_disk, prediction_id=prediction_id)
+
+
+@attrs.frozen(kw_only=True)
+class Exchange:
+    """One download of a worker."""
+
+    started: float
+    """In seconds since 1970, by the worker's clock."""
+    seconds: float
+    fault: Fault | None = None
+
+    def as_attempt(self) -> Attempt:
+        """Make the attempt that an event reports."""
+        error = None if self.fault is None else self.fault.as_error()
+        return Attempt(verb="download", started=self.started, seconds=self.seconds, error=error)
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """What became of one order."""
+
+    files: tuple[SavedFile, ...] = ()
+    fault: Fault | None = None
+    """The first error if an image is missing; None if all are saved."""
+    exchanges: tuple[Exchange, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """What a worker says of a page."""
+
+    results: tuple[Result, ...] = ()
+    """One for each order, in their order."""
+    refusal: str | None = None
+    """Why the worker cannot carry out any page for this place; None if it can."""
+
+
+# ── to and from bytes ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def dump(value: Page | Answer) -> bytes:
+    """Write a page or an answer."""
+    return encoding.dump_line(attrs.asdict(value)).encode()
+
+
+def load_page(data: bytes) -> Page:
+    """Read a page.
+
+    Raises:
+        AnswerError: the bytes are not a page of this version.
+    """
+    found = _load(data)
+    try:
+        return Page(
+            version=found["version"],
+            place=PlaceAddress(**found["place"]),
+            settings=WorkSettings(**found["settings"]),
+            orders=tuple(
+                Order(**{**each, "output": tuple(each["output"]), "earlier_stems": tuple(each["earlier_stems"])})
+                for each in found["orders"]
+            ),
+            note=found["note"],
+        )
+    except (KeyError, TypeError) as error:
+        raise AnswerError(f"these bytes are not a page of orders ({type(error).__name__})") from error
+
+
+def load_answer(data: bytes, orders: int) -> Answer:
+    """Read the answer to a page of so many *orders*.
+
+    Raises:
+        AnswerError: the bytes are not such an answer.
+    """
+    found = _load(data)
+    match found:
+        case {"refusal": str(refusal)}:
+            return Answer(refusal=refusal)
+        case {"results": list(results)} if len(results) == orders:
+            return Answer(results=tuple(_result(each) for each in results))
+        case _:
+            raise AnswerError("the worker's answer is not one result for each order")
+
+
+def _load(data: bytes) -> Any:
+    if not isinstance(data, bytes):
+        raise AnswerError(f"the worker answered with {type(data).__name__} instead of bytes")
+    found = decoding.load_json(data)
+    if not isinstance(found, dict):
+        raise AnswerError("the worker's answer is not a JSON object")
+    return found
+
+
+def _result(found: Any) -> Result:
+    try:
+        return Result(
+            files=tuple(_file(each) for each in found["files"]),
+            fault=_fault(found["fault"]),
+            exchanges=tuple(
+                Exchange(started=float(each["started"]), seconds=float(each["seconds"]), fault=_fault(each["fault"]))
+                for each in found["exchanges"]
+            ),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AnswerError(f"the worker's answer cannot be read ({type(error).__name__})") from error
+
+
+def _file(found: Any) -> SavedFile:
+    match found:
+        case {"name": str(name), "size": int(size), "digest": str(digest)} if name and "/" not in name:
+            return SavedFile(name=name, size=size, digest=digest)
+        case _:
+            raise ValueError("not a file")
+
+
+def _fault(found: Any) -> Fault | None:
+    match found:
+        case None:
+            return None
+        case {"message": str(message), "is_transient": bool(is_transient), "is_disk": bool(is_disk)}:
+            return Fault(message=message, is_transient=is_transient, is_disk=is_disk)
+        case _:
+            raise ValueError("not a fault")

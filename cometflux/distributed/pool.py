@@ -1,0 +1,318 @@
+"""Saves the outputs of a session on workers elsewhere, and in this process what they cannot save.
+
+The workers carry out orders that may be lost, repeated or doubled: one put wins, and the others find it. Nothing that
+costs money is done there. The engine, which starts work on the workers, is any object with the verbs of `Engine`.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+
+from cometflux.distributed import orders
+from cometflux.distributed.order_queue import OrderQueue, PageUnderWay, Ticket
+from cometflux.distributed.workbench import address_of
+from cometflux.engine.runtime import Runtime
+from cometflux.engine.savers import SaveOrder, SaveResult, Savers
+from cometflux.errors import AnswerError, ConfigError
+from cometflux.events import Attempt
+from cometflux.storage.backend import RefusedError
+from cometflux.storage.destination import Destination
+
+_log = logging.getLogger("cometflux")
+
+ROLL_CALL = 1.0
+"""How often to look which workers are there, in seconds."""
+REOPEN = 10.0
+"""How long to wait before a lost engine is opened again, in seconds."""
+PROOF = 15.0
+"""How long a worker may take to prove that a place can be written to, in seconds."""
+
+
+class EngineLostError(Exception):
+    """The engine cannot be reached; it may come back."""
+
+
+class Engine(Protocol):
+    """Starts work on workers."""
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            ConfigError: it cannot be used; the message says why.
+            EngineLostError: it cannot be reached.
+        """
+
+    async def workers(self) -> Mapping[str, int]:
+        """Return the workers that are there, each with the number of pages that it carries out at the same time.
+
+        Raises:
+            EngineLostError: the engine cannot be reached.
+        """
+
+    async def carry_out(self, page: bytes, worker: str) -> bytes:
+        """Carry out a page on a worker and return the answer. Cancelling it gives the page up.
+
+        Raises:
+            EngineLostError: the engine cannot be reached.
+            Exception: the page broke its worker, or the engine refuses it.
+        """
+
+    async def aclose(self) -> None:
+        """Disconnect."""
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    """An order, and the caller who waits for its result."""
+
+    order: SaveOrder
+    attempts: list[Attempt] | None
+    result: asyncio.Future[SaveResult]
+
+
+class SaverPool:
+    """Saves on the workers of an engine; satisfies `Savers`.
+
+    Args:
+        engine: starts the work; opened and closed by the pool.
+        settings: how a worker fetches and writes.
+        version: the version of this package, which the workers must have.
+    """
+
+    def __init__(self, engine: Engine, settings: orders.WorkSettings, version: str) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._version = version
+        self._runtime = Runtime()
+        self._queue: OrderQueue[_Waiting] = OrderQueue()
+        self._changed = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._sending: dict[PageUnderWay[_Waiting], asyncio.Task[None]] = {}
+        self._is_lost = False
+
+    # ── opening and closing ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def open(self, own: Savers) -> None:
+        """Connect to the engine; *own* saves what no worker can save.
+
+        Raises:
+            ConfigError: the engine cannot be used, or cannot be reached.
+        """
+        self._own = own
+        self._runtime.enter()
+        try:
+            await self._engine.open()
+            self._queue.set_workers(await self._engine.workers())
+        except BaseException as error:
+            await self._engine.aclose()
+            if isinstance(error, EngineLostError):
+                raise ConfigError(str(error)) from error
+            raise
+        if not self._queue.has_workers:
+            _log.warning("no worker is there yet; this process saves the images until one is")
+        self._runtime.spawn(self._call_roll())
+        self._runtime.spawn(self._dispatch())
+
+    async def aclose(self) -> None:
+        """End all work and disconnect. Images that a worker is saving are found by the next run."""
+        await self._runtime.end_tasks((), 5.0)
+        await self._engine.aclose()
+
+    # ── the verbs of a session ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def prove(self, place: Destination) -> None:
+        """Prove that *place* can be written to, from this process and from a worker of each host.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        await self._own.prove(place)
+        hosts = {name.rpartition(":")[0]: name for name in self._queue.workers}
+        note = f".cometflux-{os.urandom(8).hex()}"
+        page = orders.dump(self._page(place, (), note))
+        try:
+            await place.put_note(note, b"cometflux\n")
+            refusals = await asyncio.gather(*[self._prove(page, worker) for worker in hosts.values()])
+        except RefusedError as refusal:
+            raise ConfigError(f"{place} cannot be written to: {refusal}") from refusal
+        finally:
+            await place.remove_note(note)
+        for reason in filter(None, refusals):
+            raise ConfigError(reason)
+
+    async def _prove(self, page: bytes, worker: str) -> str | None:
+        try:
+            async with asyncio.timeout(PROOF):
+                answer = orders.load_answer(await self._engine.carry_out(page, worker), 0)
+        except TimeoutError:
+            return f"the worker {worker} did not answer within {PROOF:g} s"
+        except AnswerError as error:
+            return f"the worker {worker} cannot save: {error.message}"
+        except Exception as error:  # noqa: BLE001 - an engine has errors of its own
+            return f"the worker {worker} cannot save: {str(error) or type(error).__name__}"
+        return None if answer.refusal is None else f"the worker {worker} cannot save: {answer.refusal}"
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something to wait for, at the workers or here."""
+        self._note_room()
+        return self._own.is_behind or not self._has_room.is_set()
+
+    def _note_room(self) -> None:
+        if self._queue.has_workers and len(self._queue) >= self._queue.capacity:
+            self._has_room.clear()
+        else:
+            self._has_room.set()
+
+    async def caught_up(self) -> None:
+        """Wait until saving is not behind, at the workers and here."""
+        while self.is_behind:
+            await self._own.caught_up()
+            await self._has_room.wait()
+
+    async def save(self, order: SaveOrder, attempts: list[Attempt] | None = None) -> SaveResult:
+        """Save on a worker; see `Savers.save`."""
+        if not order.prediction.output or any(url[:5].lower() == "data:" for url in order.prediction.output):
+            # The image itself is here already.
+            return await self._own.save(order, attempts)
+        waiting = _Waiting(order, attempts, asyncio.get_running_loop().create_future())
+        ticket = Ticket(waiting, order.place, self._runtime.now())
+        self._queue.join(ticket)
+        self._changed.set()
+        try:
+            return await waiting.result
+        finally:
+            self._queue.leave(ticket)
+            self._note_room()
+
+    # ── the queue ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _dispatch(self) -> None:
+        while True:
+            self._changed.clear()
+            now = self._runtime.now()
+            for overdue in self._queue.take_overdue(now):
+                _log.warning("the worker %s did not answer in time; its images are saved elsewhere", overdue.worker)
+                self._give_up(overdue)
+            for ticket in self._queue.take_own(now):
+                self._runtime.spawn(self._save_here(ticket))
+            while (page := self._queue.take_page(now)) is not None:
+                self._sending[page] = self._runtime.spawn(self._send(page))
+            self._note_room()
+            await self._wait(self._queue.next_time(now))
+
+    async def _wait(self, until: float | None) -> None:
+        timer = None if until is None else self._runtime.call_at(until, self._changed.set)
+        try:
+            await self._changed.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _give_up(self, page: PageUnderWay[_Waiting]) -> None:
+        if (task := self._sending.pop(page, None)) is not None:
+            task.cancel()
+
+    async def _save_here(self, ticket: Ticket[_Waiting]) -> None:
+        waiting = ticket.order
+        try:
+            result = await self._own.save(waiting.order, waiting.attempts)
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it, whatever it is
+            if not waiting.result.done():
+                waiting.result.set_exception(error)
+            return
+        if not waiting.result.done():
+            waiting.result.set_result(result)
+
+    async def _send(self, page: PageUnderWay[_Waiting]) -> None:
+        tickets = [*page.tickets]
+        try:
+            travelling = tuple(_order(ticket.order.order) for ticket in tickets)
+            data = orders.dump(self._page(tickets[0].order.order.place, travelling))
+            answer = orders.load_answer(await self._engine.carry_out(data, page.worker), len(tickets))
+        except EngineLostError:
+            self._queue.failed(page, to_driver=True)
+        except Exception as error:  # noqa: BLE001 - an engine has errors of its own; the images are saved here
+            _log.warning(
+                "the worker %s broke; its images are saved here: %s", page.worker, str(error) or type(error).__name__
+            )
+            self._queue.failed(page, to_driver=True)
+        else:
+            self._take(page, tickets, answer)
+        finally:
+            self._sending.pop(page, None)
+            self._changed.set()
+
+    def _take(self, page: PageUnderWay[_Waiting], tickets: list[Ticket[_Waiting]], answer: orders.Answer) -> None:
+        refused = [each for each in answer.results if each.fault is not None and each.fault.is_disk]
+        is_refused = answer.refusal is not None or bool(refused)
+        still_wanted = self._queue.answered(page, is_refused=is_refused)
+        if answer.refusal is not None:
+            _log.warning("the worker %s refuses: %s", page.worker, answer.refusal)
+            self._queue.give_back(still_wanted, page.worker)
+            return
+        results = dict(zip(tickets, answer.results, strict=True))
+        for ticket in still_wanted:
+            result = results[ticket]
+            if result.fault is not None and (result.fault.is_disk or result.fault.is_transient):
+                # An image counts as unsaved, and the session stops, only if this process cannot save it either.
+                self._queue.give_back([ticket], page.worker)
+            elif not ticket.order.result.done():
+                _deliver(ticket.order, result)
+
+    def _page(self, place: Destination, travelling: tuple[orders.Order, ...], note: str | None = None) -> orders.Page:
+        address = address_of(place)
+        return orders.Page(version=self._version, place=address, settings=self._settings, orders=travelling, note=note)
+
+    # ── the workers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _call_roll(self) -> None:
+        while True:
+            await asyncio.sleep(REOPEN if self._is_lost else ROLL_CALL)
+            try:
+                if self._is_lost:
+                    await self._engine.open()
+                self._note_workers(await self._engine.workers())
+                self._is_lost = False
+            except (EngineLostError, ConfigError) as error:
+                if not self._is_lost:
+                    _log.warning("%s; this process saves the images meanwhile", error)
+                self._is_lost = True
+                self._note_workers({})
+
+    def _note_workers(self, widths: Mapping[str, int]) -> None:
+        had_workers, before = self._queue.has_workers, set(self._queue.workers)
+        for page in self._queue.set_workers(widths):
+            self._give_up(page)
+        for name in sorted(before - set(widths)) if not self._is_lost else ():
+            _log.warning("the worker %s is gone; its images are saved elsewhere", name)
+        if had_workers and not self._queue.has_workers:
+            _log.warning("no worker is left; this process saves the images, more slowly")
+        elif not had_workers and self._queue.has_workers:
+            _log.warning("workers are there; they save the images")
+        self._changed.set()
+
+
+def _order(order: SaveOrder) -> orders.Order:
+    return orders.Order(
+        prediction_id=order.prediction.id,
+        output=order.prediction.output,
+        stem=order.stem,
+        record=order.record,
+        earlier_stems=order.earlier_stems,
+        is_named=order.is_named,
+    )
+
+
+def _deliver(waiting: _Waiting, result: orders.Result) -> None:
+    place, prediction_id = waiting.order.place, waiting.order.prediction.id
+    files = tuple(place.at(each.name, each.size, each.digest) for each in result.files)
+    error = None if result.fault is None else result.fault.as_error(prediction_id)
+    if waiting.attempts is not None:
+        waiting.attempts += [each.as_attempt() for each in result.exchanges]
+    waiting.result.set_result(SaveResult(files=files, error=error))

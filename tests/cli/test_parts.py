@@ -1,0 +1,98 @@
+"""A prompt file that is divided among machines: each makes its own part, and nothing is submitted twice."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from cometflux.cli import main
+
+pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
+PROMPTS = [f"boat {number}" for number in range(12)]
+
+
+@pytest.fixture
+def prompt_file(folder):
+    Path("a.txt").write_text("".join(f"{prompt}\n" for prompt in PROMPTS))
+
+
+def run(line, code=0):
+    assert code == main(shlex.split(line))
+
+
+def prompts(service):
+    return sorted(bill.input["prompt"] for bill in service.bills)
+
+
+@pytest.mark.usefixtures("prompt_file")
+def test_the_parts_together_make_every_job_once(service, capsys):
+    for number in (1, 2, 3):
+        run(f"batch a.txt --out tour --part {number}/3")
+    assert sorted(PROMPTS) == prompts(service)
+    capsys.readouterr()
+    run("status tour")
+    shown = capsys.readouterr().out
+    assert "saved    12" in shown
+    assert 3 == shown.count("part-")
+    run("status tour --json")
+    found = json.loads(capsys.readouterr().out)
+    assert 12 == found["saved"] == sum(part["saved"] for part in found["parts"].values())
+    names = [path.name for path in Path("tour").glob("part-*/*.webp")]
+    assert len(set(names)) == 12, "each image has the name that it has in the whole list"
+
+
+@pytest.mark.usefixtures("prompt_file")
+def test_a_part_is_resumed_by_itself_and_submits_nothing_again(service):
+    run("batch a.txt --out tour --part 1/3 --limit 1", 4)
+    assert 1 == len(service.bills)
+    run("resume tour/part-1-of-3")
+    mine = prompts(service)
+    run("batch a.txt --out tour --part 1/3")
+    assert mine == prompts(service)
+    assert 1 < len(mine) < 12
+
+
+@pytest.mark.usefixtures("prompt_file")
+@pytest.mark.parametrize("part", ["1/4", "2/2"])
+def test_another_number_of_parts_is_refused_before_anything_is_sent(service, capsys, part):
+    run("batch a.txt --out tour --part 1/3 --limit 1", 4)
+    run(f"batch a.txt --out tour --part {part}", 3)
+    assert "holds a list in 3 parts" in capsys.readouterr().err
+    assert 1 == len(service.bills)
+
+
+@pytest.mark.usefixtures("prompt_file")
+def test_a_part_of_another_journal_is_refused_before_anything_is_sent(service, capsys):
+    run("batch a.txt --out tour --part 1/3 --limit 1", 4)
+    Path("tour/part-1-of-3").rename("tour/lost")
+    run("batch a.txt --out tour --part 1/3", 3)
+    assert "belongs to another journal" in capsys.readouterr().err
+    assert 1 == len(service.bills)
+
+
+@pytest.mark.usefixtures("prompt_file")
+@pytest.mark.parametrize("part", ["0/8", "9/8", "1/0", "a", "1/8/2"])
+def test_what_is_not_a_part_is_a_usage_error(service, capsys, part):
+    run(f"batch a.txt --part {part}", 2)
+    assert f"--part {part!r} must be K/N" in capsys.readouterr().err
+    assert [] == service.bills
+
+
+@pytest.mark.usefixtures("prompt_file")
+def test_a_dry_run_counts_the_jobs_of_the_part_and_writes_nothing(service, capsys):
+    counts = []
+    for number in (1, 2, 3):
+        run(f"batch a.txt --out tour --part {number}/3 --dry-run --json")
+        counts.append(json.loads(capsys.readouterr().out)["to_buy"])
+    assert 12 == sum(counts)
+    assert 0 < min(counts)
+    assert not Path("tour").exists()
+    assert [] == service.bills
+
+
+@pytest.mark.usefixtures("prompt_file")
+def test_two_places_for_saving_exclude_each_other(service, capsys):
+    run("batch a.txt --workers 2 --cluster tcp://127.0.0.1:9", 2)
+    assert "--cluster and --workers exclude each other" in capsys.readouterr().err
+    assert [] == service.bills

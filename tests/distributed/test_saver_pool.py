@@ -1,0 +1,215 @@
+"""Saving on other workers: an engine of ten lines on the loop of the test, with workers that can be told to fail."""
+
+import asyncio
+import logging
+
+import pytest
+
+import cometflux
+from cometflux import open_session
+from cometflux.distributed import EngineLostError, WorkSettings, orders, workbench
+from cometflux.distributed.order_queue import MOST_REFUSALS, OVERDUE, PAGE
+from cometflux.errors import ConfigError
+
+WORKERS = {"tcp://a:1": 2, "tcp://b:1": 2}
+
+
+class LoopEngine:
+    """Carries out pages on the loop of the test, with the code that runs on a worker."""
+
+    def __init__(self, workers=WORKERS):
+        self.here = dict(workers)
+        self.faults = {}
+        """What a worker does instead; by its name."""
+        self.pages = []
+        """The worker and the number of orders of each page that was sent."""
+        self.is_lost = False
+        self.opened = 0
+
+    async def open(self):
+        if self.is_lost:
+            raise EngineLostError("the engine is lost")
+        self.opened += 1
+
+    async def workers(self):
+        if self.is_lost:
+            raise EngineLostError("the engine is lost")
+        return self.here
+
+    async def carry_out(self, page, worker):
+        self.pages.append((worker, len(orders.load_page(page).orders)))
+        if (fault := self.faults.get(worker)) is not None and self.pages[-1][1]:
+            return await fault(page)
+        return await workbench.carry_out(page)
+
+    async def aclose(self):
+        self.opened = 0
+
+
+@pytest.fixture
+def engine():
+    return LoopEngine()
+
+
+@pytest.fixture
+def opened(service, engine):
+    def opened(**options):
+        return open_session(api_key=service.key, base_url=service.url, savers=engine, **options)
+
+    return opened
+
+
+@pytest.fixture(autouse=True)
+async def _no_bench_left():
+    yield
+    await workbench.close()
+
+
+async def make(session, folder, count=3):
+    async with session:
+        prompts = [f"boat {number}" for number in range(count)]
+        return [outcome async for outcome in session.generate(prompts, save_to=folder)]
+
+
+def saved_by_workers(engine):
+    return sum(count for _, count in engine.pages)
+
+
+async def hang(page):
+    await asyncio.sleep(10_000)
+
+
+async def break_down(page):
+    raise RuntimeError("the worker was killed three times")
+
+
+async def answer_nonsense(page):
+    return b'{"results": 7}'
+
+
+async def refuse(page):
+    refused = orders.Result(fault=orders.Fault(message="no room", is_disk=True))
+    return orders.dump(orders.Answer(results=(refused,) * len(orders.load_page(page).orders)))
+
+
+async def lose_network(page):
+    failed = orders.Result(fault=orders.Fault(message="cannot connect", is_transient=True))
+    return orders.dump(orders.Answer(results=(failed,) * len(orders.load_page(page).orders)))
+
+
+async def test_every_image_is_saved_by_a_worker_with_its_record(opened, engine, service, tmp_path):
+    outcomes = await make(opened(journal=tmp_path), tmp_path, 20)
+    assert all(outcome.ok and len(outcome.files) == 1 for outcome in outcomes)
+    assert 20 == saved_by_workers(engine) == len(service.bills)
+    assert 20 == len([*tmp_path.glob("*.webp")])
+    assert all(path.with_suffix(".json").exists() for path in tmp_path.glob("*.webp"))
+
+
+async def test_a_set_made_with_workers_is_resumed_without_them_and_the_other_way_round(
+    opened, engine, service, tmp_path
+):
+    await make(opened(journal=tmp_path), tmp_path, 4)
+    alone = open_session(api_key=service.key, base_url=service.url, journal=tmp_path)
+    outcomes = await make(alone, tmp_path, 8)
+    assert 4 == sum(outcome.resumed for outcome in outcomes)
+    outcomes = await make(opened(journal=tmp_path), tmp_path, 8)
+    assert all(outcome.resumed and outcome.ok for outcome in outcomes)
+    assert 8 == len(service.bills)
+    assert 4 == saved_by_workers(engine)
+
+
+async def test_the_key_does_not_travel(opened, engine, service, tmp_path):
+    seen = []
+    carry_out = engine.carry_out
+
+    async def watch(page, worker):
+        seen.append(page)
+        return await carry_out(page, worker)
+
+    engine.carry_out = watch
+    await make(opened(), tmp_path)
+    assert seen
+    assert not any(service.key.encode() in page for page in seen)
+
+
+@pytest.mark.parametrize("fault", [break_down, answer_nonsense, refuse, lose_network, hang])
+async def test_what_no_worker_saves_is_saved_by_the_driver(fault, opened, engine, service, tmp_path):
+    engine.faults = dict.fromkeys(WORKERS, fault)
+    outcomes = await make(opened(), tmp_path, 30)
+    assert all(outcome.ok and len(outcome.files) == 1 for outcome in outcomes)
+    assert 30 == len(service.bills) == len([*tmp_path.glob("*.webp")])
+
+
+async def test_the_orders_of_a_worker_that_stands_still_go_to_another_one(opened, engine, tmp_path, caplog):
+    engine.faults = {"tcp://a:1": hang}
+    began = asyncio.get_running_loop().time()
+    outcomes = await make(opened(), tmp_path, 2)
+    assert all(outcome.ok for outcome in outcomes)
+    assert OVERDUE <= asyncio.get_running_loop().time() - began < OVERDUE + 30
+    assert {"tcp://a:1", "tcp://b:1"} == {worker for worker, count in engine.pages if count}
+    assert "tcp://a:1 did not answer in time" in caplog.text
+
+
+async def test_a_worker_whose_place_refuses_is_put_aside_and_the_session_goes_on(opened, engine, tmp_path):
+    engine.here = {"tcp://a:1": 1, "tcp://b:1": 1}
+    engine.faults = {"tcp://a:1": refuse}
+    outcomes = await make(opened(max_pending=PAGE), tmp_path, 8 * PAGE)
+    assert all(outcome.ok for outcome in outcomes)
+    assert MOST_REFUSALS == sum(worker == "tcp://a:1" for worker, count in engine.pages if count)
+
+
+async def test_without_workers_the_driver_saves_and_says_so(opened, engine, tmp_path, caplog):
+    engine.here = {}
+    outcomes = await make(opened(), tmp_path)
+    assert all(outcome.ok for outcome in outcomes)
+    assert "no worker is there yet" in caplog.text
+
+
+async def test_a_lost_engine_is_opened_again_and_its_orders_are_saved_by_the_driver(opened, engine, tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
+
+    async def vanish(page):
+        engine.is_lost = True
+        engine.faults = {}
+        raise EngineLostError("the engine is lost")
+
+    engine.faults = dict.fromkeys(WORKERS, vanish)
+    async with opened() as session:
+        assert all([outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path)])
+        await asyncio.sleep(30)
+        engine.is_lost = False
+        await asyncio.sleep(30)
+        before = saved_by_workers(engine)
+        assert all([outcome.ok async for outcome in session.generate(["a ship"], save_to=tmp_path)])
+        assert 1 == saved_by_workers(engine) - before
+    lines = [record.getMessage() for record in caplog.records]
+    assert ["the engine is lost; this process saves the images meanwhile"] == [
+        line for line in lines if "is lost" in line
+    ]
+    assert ["workers are there; they save the images"] == [line for line in lines if "are there" in line]
+
+
+async def test_an_engine_that_cannot_be_reached_stops_the_session_before_anything_is_sent(opened, engine, service):
+    engine.is_lost = True
+    with pytest.raises(ConfigError, match="the engine is lost"):
+        await opened().__aenter__()
+    assert [] == service.bills
+
+
+async def test_a_place_that_a_worker_cannot_write_to_stops_the_batch_before_anything_is_sent(
+    opened, engine, service, tmp_path
+):
+    async def cannot_write(page, worker):
+        return orders.dump(orders.Answer(refusal="the folder cannot be written to"))
+
+    engine.carry_out = cannot_write
+    with pytest.raises(ConfigError, match=r"the worker tcp://[ab]:1 cannot save: the folder cannot be written to"):
+        await make(opened(), tmp_path)
+    assert [] == service.bills
+
+
+async def test_a_worker_of_another_version_is_refused(tmp_path):
+    settings = WorkSettings(largest_output=1000, tries=1)
+    page = orders.Page(version="0.0.1", place=orders.PlaceAddress(url=str(tmp_path)), settings=settings, orders=())
+    answer = orders.load_answer(await workbench.carry_out(orders.dump(page)), 0)
+    assert f"it has cometflux {cometflux.__version__}, and the driver has 0.0.1" == answer.refusal
