@@ -23,7 +23,6 @@ from cometflux.polling import completion
 from cometflux.polling.completion import Unsettled
 from cometflux.polling.policy import PollPolicy
 from cometflux.polling.schedule import PendingPoll, Schedule
-from cometflux.polling.standstill import Standstill
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request
 from cometflux.transport.client import Client
@@ -77,7 +76,7 @@ class Poller:
         twice = attrs.evolve(retries.policy, tries=min(2, retries.policy.tries))
         self._get = retrying(client.get, twice, self._may_poll_again, retries, is_patient=False)
         self._schedule = Schedule(policy)
-        self._standstill = Standstill()
+        self._standstill = runtime.standstill
         self._pacer = pacer
         self._runtime = runtime
         self._notifier = notifier
@@ -101,8 +100,8 @@ class Poller:
         poll.lost = self._standstill.seconds
         if is_near_end:
             assert tracked.prediction is not None
-            seen = completion.read_end(tracked.prediction, now)
-            poll.unsettled = seen if isinstance(seen, Unsettled) else Unsettled(now)
+            seen = completion.read_end(tracked.prediction, self._runtime.time_run())
+            poll.unsettled = seen if isinstance(seen, Unsettled) else Unsettled(self._runtime.time_run())
         self._look()
 
     async def watch(self, listener: PollListener) -> None:
@@ -190,13 +189,13 @@ class Poller:
         finally:
             now = self._runtime.now()
             poll.give_back(self._standstill.seconds)
-            self._note_refusal(tracked, now, prediction)
+            self._note_refusal(tracked, prediction)
             self._give_back(sent, now, prediction, tracked.last_error)
         if tracked.is_over:
             # Its id turned out to be another job's meanwhile.
             self._schedule.drop(poll)
             return
-        end = prediction and self._read_end(poll, prediction, now)
+        end = prediction and self._read_end(poll, prediction)
         if self._notifier.is_on:
             last = end if isinstance(end, Prediction) else prediction
             self._notifier.polled(tracked, last.status if last else None, time.monotonic() - began)
@@ -208,7 +207,8 @@ class Poller:
             self._plan_next(poll, prediction, end, asked, now)
         self._look()
 
-    def _read_end(self, poll: PendingPoll, prediction: Prediction, now: float) -> Prediction | Unsettled | None:
+    def _read_end(self, poll: PendingPoll, prediction: Prediction) -> Prediction | Unsettled | None:
+        now = self._runtime.time_run()
         wanted = completion.count_wanted(poll.subject.job.input)
         return completion.read_end(prediction, now, wanted=wanted, usual=poll.timetable.usual, before=poll.unsettled)
 
@@ -228,14 +228,14 @@ class Poller:
         else:
             self._schedule.reschedule(poll, asked, now, self._pacer.rate(now))
 
-    def _note_refusal(self, tracked: TrackedJob, now: float, prediction: Prediction | None) -> None:
+    def _note_refusal(self, tracked: TrackedJob, prediction: Prediction | None) -> None:
         error = tracked.last_error
         if prediction is not None:
             self._refusals.clear()
         elif tracked.resumed and isinstance(error, RejectedError) and error.status == 404:
             # The service may have forgotten a prediction of an earlier run, which says nothing about new ones.
             return
-        elif self._refusals.add(now, error):
+        elif self._refusals.add(self._runtime.time_run(), error):
             assert self._listener is not None
             assert error is not None
             self._listener.distrust(error)

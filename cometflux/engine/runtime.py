@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 from cometflux.plain_text import log as _log
+from cometflux.polling.standstill import Standstill
 from cometflux.transport.deadlines import postpone
 
 _T = TypeVar("_T")
@@ -16,6 +17,8 @@ class Runtime:
     def __init__(self) -> None:
         self.on_exit: Callable[[BaseException], None] | None = None
         """Ends the session in order, because a callback asked to exit; None before the session is made."""
+        self.standstill = Standstill()
+        """How long the process stood still, as far as the timers of the session show."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -33,10 +36,18 @@ class Runtime:
         assert self._loop is not None
         return self._loop.time()
 
+    def time_run(self) -> float:
+        """Return the loop's time without the seconds in which the process stood still."""
+        return self.now() - self.standstill.seconds
+
     def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Call *callback* at a time of the loop's clock."""
         assert self._loop is not None
-        return self._loop.call_at(when, callback)
+        return self._loop.call_at(when, self._call, when, callback)
+
+    def _call(self, when: float, callback: Callable[[], None]) -> None:
+        self.standstill.note(when, self.now())
+        callback()
 
     def call_in_time(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Call *callback* at a time of the loop's clock; if the process stood still then, what came is read first."""

@@ -102,7 +102,7 @@ class Submitter:
             except RateLimitError:
                 if tracked.is_given_up:
                     raise
-                now = self._runtime.now()
+                now = self._runtime.time_run()
                 refused_since = now if refused_since is None else refused_since
                 if now - refused_since >= self._patience:
                     raise

@@ -6,7 +6,7 @@ import json
 import attrs
 import pytest
 
-from cometflux import PollPolicy, Session, Status, events, flux, open_session
+from cometflux import PollPolicy, RetryPolicy, Session, Status, events, flux, open_session
 from cometflux.errors import (
     AuthenticationError,
     OutputError,
@@ -353,6 +353,48 @@ async def test_patience_ends_on_a_loop_that_always_computes(service):
             stand_still(2)
             assert now() < 600
         assert isinstance(running.exception(), PatienceError)
+
+
+async def test_missing_outputs_are_waited_for_after_a_standstill(service):
+    """The response that came meanwhile is as old as the standstill."""
+    polls = []
+
+    def hold_back(body):
+        if not body["output"]:
+            return body
+        polls.append(now())
+        if len(polls) == 2:
+            stand_still(600)
+        return {**body, "status": "processing", "output": body["output"][:1]} if len(polls) < 3 else body
+
+    class Late(Reshaping):
+        async def send(self, request):
+            response = await super().send(request)
+            await asyncio.sleep(0.1)
+            return response
+
+    async with Session(Late(service, polled=hold_back)) as session:
+        prediction = await session.run(flux.Schnell(prompt="a boat", num_outputs=2))
+    assert 2 == len(prediction.output)
+
+
+async def test_refused_submissions_are_repeated_for_as_long_as_the_process_ran(service):
+    service.fail("429", times=4)
+    async with opened(service, retry_policy=RetryPolicy(throttled_for=60)) as session:
+        running = asyncio.ensure_future(session.run("a boat"))
+        await asyncio.sleep(0.1)
+        stand_still(3600)
+        assert Status.SUCCEEDED is (await running).status
+
+
+async def test_a_minute_of_refused_polls_does_not_count_the_time_in_which_the_process_stood_still(service):
+    service.fail("401", on="get", times=3)
+    async with opened(service) as session:
+        running = asyncio.ensure_future(session.run("a boat"))
+        await asyncio.sleep(0.7)
+        stand_still(600)
+        assert Status.SUCCEEDED is (await running).status
+        assert Status.SUCCEEDED is (await session.run("a ship")).status
 
 
 # ── refused polls ────────────────────────────────────────────────────────────────────────────────────────────────────
