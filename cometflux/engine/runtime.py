@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from cometflux.plain_text import log as _log
 from cometflux.polling.standstill import Standstill
 from cometflux.transport.deadlines import postpone
-
-_T = TypeVar("_T")
 
 
 class Runtime:
@@ -99,21 +97,3 @@ class Runtime:
             _, left = await asyncio.wait(tasks, timeout=patience)
             if left:
                 _log.error("%d tasks of the session do not end though they were cancelled", len(left))
-
-
-async def finish(work: asyncio.Future[_T]) -> _T:
-    """Wait for *work* to end, however often this is cancelled; then deliver the cancellation.
-
-    Raises:
-        CancelledError: this was cancelled; *work* has ended.
-        BaseException: *work* raised it.
-    """
-    cancelled: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait([work])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return work.result()

@@ -15,6 +15,7 @@ from cometflux.journal.base import Opened
 from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
 from cometflux.storage.folder import sweep
+from cometflux.transport.deadlines import finish
 
 _MOST_CLAIMED = 100_000
 _PREDICTION = "prediction:"
@@ -139,7 +140,10 @@ class BackgroundWriter:
         self._put(_Order(record.snapshot(), is_new, record.identity, None))
 
     async def aclose(self) -> None:
-        """Write what has been handed in, close the journal, and let others in."""
+        """Write what has been handed in, close the journal, and let others in.
+
+        If this is cancelled, it closes the journal all the same, and delivers the cancellation afterwards.
+        """
         if not self._is_open:
             return
         assert self._loop is not None
@@ -147,8 +151,7 @@ class BackgroundWriter:
             self._closing = self._loop.create_future()
             if not self._is_busy:
                 self._finish()
-        # Cancelled or not, it is closed as soon as everything is written.
-        await asyncio.shield(self._closing)
+        await finish(self._closing)
 
     def _finish(self) -> None:
         assert self._loop is not None

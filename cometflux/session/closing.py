@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 from cometflux.engine.latch import Latch
 from cometflux.engine.runner import UNSAVED, JobRunner
-from cometflux.engine.runtime import Runtime, finish
+from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import Savers
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import Money, OutputError, SessionClosedError
 from cometflux.outcomes import OutcomeKind
 from cometflux.transport.base import Transport
+from cometflux.transport.deadlines import finish
 
 _MOMENT = 0.1
 """Seconds that a program has to leave a session that an exit has closed."""

@@ -1,10 +1,12 @@
-"""Timeouts that share one timer, for many operations with the same time limit.
+"""Timeouts that share one timer, for many operations with the same time limit; and waiting that no cancellation ends.
 
 `asyncio.timeout` sets a timer for each, which costs more than everything else that this package does for a request.
 """
 
 import asyncio
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+_T = TypeVar("_T")
 
 LATE = 0.1
 """A timer that is called this much too late, in seconds, shows that the process stood still."""
@@ -96,3 +98,21 @@ class Deadline:
         assert self._task is not None
         self._is_late = True
         self._task.cancel()
+
+
+async def finish(work: asyncio.Future[_T]) -> _T:
+    """Wait for *work* to end, however often this is cancelled; then deliver the cancellation.
+
+    Raises:
+        CancelledError: this was cancelled; *work* has ended.
+        BaseException: *work* raised it.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return work.result()
