@@ -11,8 +11,8 @@ from typing import Any
 
 from cometflux.distributed.pool import EngineLostError
 from cometflux.distributed.workbench import carry_out
-from cometflux.engine.runtime import finish
 from cometflux.errors import ConfigError, needs_extra
+from cometflux.transport.deadlines import finish
 
 CONNECT = 15.0
 """How long to wait for a scheduler, in seconds."""
