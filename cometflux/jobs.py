@@ -38,7 +38,10 @@ class Job:
     key: str | None = None
     """The caller's own name for this job; None to name it by its place in the batch."""
     validate: bool = True
-    """Whether to check the input of a known model. Turn it off if the service has changed the model's parameters."""
+    """Whether to check the input of a known model, and the bytes of its data URIs before they are sent.
+
+    Turn it off if the service has changed the model's parameters.
+    """
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.model, str) or not _MODEL.fullmatch(self.model) or ".." in self.model:
@@ -75,8 +78,8 @@ class Job:
             raise InputError("job", item, f"must be a cometflux.flux object, a Job, or a prompt as a string{hint}")
         _check_key(key)
         job = cls.__new__(cls)
-        # The typed object has already been checked, and its input is a copy.
-        for name, value in (("model", item.model), ("input", item.to_input()), ("key", key), ("validate", False)):  # type: ignore[attr-defined]
+        # Not by the constructor: the typed object has already been checked, and its input is a copy.
+        for name, value in (("model", item.model), ("input", item.to_input()), ("key", key), ("validate", True)):  # type: ignore[attr-defined]
             object.__setattr__(job, name, value)
         return job
 

@@ -3,32 +3,72 @@
 import base64
 import binascii
 import urllib.parse
+from typing import TypeGuard
+
+import attrs
 
 from cometflux.errors import InputError
 from cometflux.images.formats import is_whole, media_type
+from cometflux.jobs import Job
+from cometflux.models.image_kinds import read_image_uri
+from cometflux.models.model import image_parameters
 
 LARGEST_IMAGE_INPUT = 8 * 1024 * 1024
 """Maximum bytes of an image that is sent with a job."""
 
-CUT = "the image is cut short: its end is missing; copy or download the file again"
-_whole: set[tuple[int, int]] = set()
-"""The images that were whole, by size and hash: many jobs may share one."""
+_CUT = "the image is cut short: its end is missing; copy or download the file again"
+_UNDECLARED = ("", "application/octet-stream")
+_SPELLINGS = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
+
+# ── before an image is sent ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@attrs.frozen(kw_only=True)
+class Examined:
+    """What is known about an image that is to be sent."""
+
+    media_type: str = ""
+    """Read from its bytes; empty if they are not an image."""
+    fault: str | None = None
+    """Why it cannot be sent; None if it can."""
+
+
+_known: dict[tuple[type, int, int], Examined] = {}
+"""By size and hash, not by the image itself: it may have megabytes."""
 _MOST_KNOWN = 1024
 
 
-def _is_whole(data: bytes) -> bool:
-    mark = (len(data), hash(data))
-    if mark in _whole:
-        return True
-    if not is_whole(data):
-        return False
-    if len(_whole) >= _MOST_KNOWN:
-        _whole.clear()
-    _whole.add(mark)
-    return True
+def examine(image: bytes | str) -> Examined:
+    """Examine the bytes of an image, or its data URI. An image that many jobs share is examined once."""
+    mark = (type(image), len(image), hash(image))
+    found = _known.get(mark)
+    if found is None:
+        found = _examine_uri(image) if isinstance(image, str) else _examine_bytes(image)
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[mark] = found
+    return found
 
 
-# ── images as texts ──────────────────────────────────────────────────────────────────────────────────────────────────
+def _examine_bytes(data: bytes) -> Examined:
+    kind = media_type(data)
+    if kind is None:
+        return Examined(fault="must be a PNG, JPEG, WebP or GIF image")
+    if len(data) > LARGEST_IMAGE_INPUT:
+        return Examined(media_type=kind, fault="at most 8 MiB are sent with a job; give a URL for a larger image")
+    return Examined(media_type=kind, fault=None if is_whole(data) else _CUT)
+
+
+def _examine_uri(uri: str) -> Examined:
+    try:
+        declared, data = read_image_uri(uri)
+    except ValueError as error:
+        return Examined(fault=str(error))
+    found = examine(data)
+    is_declared = declared in _UNDECLARED or _SPELLINGS.get(declared, declared) == found.media_type
+    if found.fault is None and not is_declared:
+        return Examined(fault=f"the data URI declares {declared}, and its bytes are {found.media_type}")
+    return found
 
 
 def check_input(field: str, data: bytes) -> str:
@@ -37,14 +77,41 @@ def check_input(field: str, data: bytes) -> str:
     Raises:
         InputError: it is larger than 8 MiB, cut short, or not a PNG, JPEG, WebP or GIF.
     """
-    if len(data) > LARGEST_IMAGE_INPUT:
-        raise InputError(field, data, "at most 8 MiB are sent with a job; give a URL for a larger image")
-    kind = media_type(data)
-    if kind is None:
-        raise InputError(field, data, "must be a PNG, JPEG, WebP or GIF image")
-    if not _is_whole(data):
-        raise InputError(field, data, CUT)
-    return kind
+    found = examine(data)
+    if found.fault is not None:
+        raise InputError(field, data, found.fault)
+    return found.media_type
+
+
+def check_data_uri(field: str, uri: str) -> None:
+    """Check the image in a data URI that will be sent with a job.
+
+    Raises:
+        InputError: its base64 is broken, it does not have the type that it declares, or `check_input` refuses it.
+    """
+    if (fault := examine(uri).fault) is not None:
+        raise InputError(field, uri, fault)
+
+
+def is_data_uri(value: object) -> TypeGuard[str]:
+    """Whether a value for a reference image is a data URI, and not a URL, a path or bytes."""
+    return isinstance(value, str) and value[:5].lower() == "data:"
+
+
+def find_uris(job: Job) -> list[tuple[str, str]]:
+    """Return the data URIs that must be checked before a job is sent, each with the name of its parameter.
+
+    None of a model that is not known, and none if the job says that its input is not to be checked.
+    """
+    found: list[tuple[str, str]] = []
+    for name in image_parameters(job.model) if job.validate else ():
+        value = job.input.get(name)
+        images = value if isinstance(value, list) else [value]
+        found += [(name, image) for image in images if is_data_uri(image)]
+    return found
+
+
+# ── images as texts ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def data_uri(field: str, data: bytes) -> str:

@@ -23,15 +23,23 @@ _FRESH = 2_000_000_000
 
 
 async def read_images(job: Job) -> Job:
-    """Return *job* with its paths and bytes replaced by data URIs. Files are read in a thread.
+    """Return *job* with its paths and bytes replaced by data URIs, and its own data URIs checked, in a thread.
 
     Raises:
-        InputError: a file cannot be read, is larger than 8 MiB, or is not a PNG, JPEG, WebP or GIF.
+        InputError: a file cannot be read, or an image is larger than 8 MiB, cut short, or not a PNG, JPEG, WebP or GIF.
     """
-    if not holds_files(job.input):
+    uris, has_files = data_uris.find_uris(job), holds_files(job.input)
+    if uris:
+        await asyncio.to_thread(_check_uris, uris)
+    if not has_files:
         return job
     read = await asyncio.to_thread(_replace_images, job.input, _as_uri)
     return attrs.evolve(job, input=read, validate=False)
+
+
+def _check_uris(uris: list[tuple[str, str]]) -> None:
+    for field, uri in uris:
+        data_uris.check_data_uri(field, uri)
 
 
 def describe_input(values: Mapping[str, Any], known: "Descriptions | None" = None) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+from cometflux.errors import InputError
 from cometflux.images import reference_files
 from cometflux.jobs import Job, PlannedJob, position_key
 from cometflux.journal.record import JobRecord, identify
@@ -37,6 +39,13 @@ def plan_jobs(jobs: Iterable[Job], source: str = "") -> Iterator[JobRecord]:
 def job_of_record(record: JobRecord) -> PlannedJob:
     """Make the job of a record again, with its place and its identity; iterate over such to run them."""
     is_named = record.identity.startswith("key:")
-    # Checked when it was planned; what the service takes may have changed since.
-    job = Job(model=record.model, input=record.input, key=record.key if is_named else None, validate=False)
+    job = _job(record, key=record.key if is_named else None)
     return PlannedJob(job=job, index=record.index, identity=record.identity, fingerprint=record.fingerprint)
+
+
+def _job(record: JobRecord, **options: Any) -> Job:
+    try:
+        return Job(model=record.model, input=record.input, **options)
+    except InputError:
+        # Checked when it was planned; what the service takes may have changed since.
+        return Job(model=record.model, input=record.input, validate=False, **options)

@@ -13,6 +13,7 @@ from cometflux.images import data_uris
 from cometflux.jobs import Job
 from cometflux.mcp import tools
 from cometflux.mcp.tools import REFERENCES
+from cometflux.models.image_kinds import read_image_uri
 from cometflux.models.kinds import IntegerKind, guess
 from cometflux.number_checks import is_whole, whole_phrase
 
@@ -115,7 +116,7 @@ def _read_reference(text: str, find_picture: Callable[[str], Path | None]) -> st
 
 def _checked_data_uri(text: str) -> str:
     try:
-        data = data_uris.read_data_uri(text)
+        _, data = read_image_uri(text)
     except ValueError as error:
         raise InputError(REFERENCES, text, str(error)) from error
     # Encode it again with the media type of its actual content.

@@ -20,6 +20,10 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _LINK = r"(?i)https?://[^\s/?#]"
 _DATA_URI = r"(?i)data:([^,;]*)([^,]*),"
 
+_readable: set[tuple[int, int]] = set()
+"""The data URIs that could be read, by size and hash: many jobs may share one."""
+_MOST_READABLE = 1024
+
 _AN_IMAGE = "an http(s) URL, a data URI, a pathlib.Path or bytes"
 
 
@@ -45,11 +49,12 @@ class ImageKind(ParameterKind):
         if not isinstance(value, str):
             raise self.refusal(field, value)
         if found := re.match(_DATA_URI, value):
-            _check_data_uri(field, value, found)
-        elif not re.match(_LINK, value):
+            _check_data_uri(field, value, found[1].lower())
+            return
+        if not re.match(_LINK, value):
             is_file = "://" not in value and not value.startswith("data:")
             raise self._not_a_link(field, value) if is_file else self.refusal(field, value)
-        elif re.search(r"\s", value):
+        if re.search(r"\s", value):
             raise self.refusal(field, value, "a URL has no white space")
         check_encodable(field, value)
 
@@ -72,18 +77,41 @@ class ImageKind(ParameterKind):
         return folder / text
 
 
-def _check_data_uri(field: str, value: str, found: re.Match[str]) -> None:
-    """Refuse a data URI that cannot hold an image; the bytes themselves are not examined."""
-    kind, marks = found[1].lower(), found[2].lower()
+def _check_data_uri(field: str, value: str, kind: str) -> None:
+    """Refuse a data URI that cannot hold an image; the bytes themselves are examined before they are sent."""
     if kind and kind != "application/octet-stream" and not kind.startswith("image/"):
         raise InputError(field, value, f"must be the data URI of an image, and this one is {kind}")
+    mark = (len(value), hash(value))
+    if mark in _readable:
+        return
     try:
-        payload = urllib.parse.unquote_to_bytes(value[found.end() :])
-        data = base64.b64decode(b"".join(payload.split()), validate=True) if marks.endswith(";base64") else payload
+        read_image_uri(value)
     except ValueError as error:
-        raise InputError(field, value, f"the base64 of the data URI is broken ({error})") from error
+        raise InputError(field, value, str(error)) from error
+    check_encodable(field, value)
+    if len(_readable) >= _MOST_READABLE:
+        _readable.clear()
+    _readable.add(mark)
+
+
+def read_image_uri(uri: str) -> tuple[str, bytes]:
+    """Return the declared type of a data URI, in lower case, and its bytes. White space in base64 is ignored.
+
+    Raises:
+        ValueError: it is not a data URI, its base64 is broken, or it is empty.
+    """
+    found = re.match(_DATA_URI, uri)
+    if found is None:
+        raise ValueError("it is not a data URI")
+    data = urllib.parse.unquote_to_bytes(uri[found.end() :])
+    if found[2].lower().endswith(";base64"):
+        try:
+            data = base64.b64decode(b"".join(data.split()), validate=True)
+        except ValueError as error:
+            raise ValueError(f"the base64 of the data URI is broken ({error})") from error
     if not data:
-        raise InputError(field, value, "the data URI is empty")
+        raise ValueError("the data URI is empty")
+    return found[1].strip().lower(), data
 
 
 _IMAGE_KIND = ImageKind()

@@ -1,5 +1,6 @@
 """The base class of every model, the models by name, and the check of an input."""
 
+import functools
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -108,6 +109,16 @@ def parameters(model: type[Flux] | str) -> tuple[Parameter, ...]:
     """
     known = model if isinstance(model, type) and issubclass(model, Flux) else find(model)
     return tuple(_by_name(known).values())
+
+
+def image_parameters(model: str) -> tuple[str, ...]:
+    """Return the names of a model's parameters for reference images; none if no model has this full name."""
+    return _image_parameters(model) if model in MODELS else ()
+
+
+@functools.cache
+def _image_parameters(model: str) -> tuple[str, ...]:
+    return tuple(each.name for each in parameters(model) if each.kind.most_images)
 
 
 _KNOWN: dict[type[Flux], dict[str, Parameter]] = {}

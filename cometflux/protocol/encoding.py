@@ -59,8 +59,10 @@ def dump_body(job: Job) -> bytes:
     """Write the request body that submits *job*.
 
     Raises:
-        InputError: an image is too large, is not an image, or is a path. No file is read here.
+        InputError: an image is too large, cut short, not an image, or is a path. No file is read here.
     """
+    for field, uri in data_uris.find_uris(job):
+        data_uris.check_data_uri(field, uri)
     ready = {name: _ready(name, value) for name, value in job.input.items()}
     return _encode_body({"input": ready}).encode()
 

@@ -10,8 +10,9 @@ import attrs
 
 from cometflux import flux
 from cometflux.errors import InputError
-from cometflux.images.data_uris import CUT, LARGEST_IMAGE_INPUT
-from cometflux.images.formats import is_whole, media_type
+from cometflux.images import data_uris
+from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
+from cometflux.images.formats import media_type
 from cometflux.images.reference_files import check_regular
 from cometflux.models.kinds import guess
 from cometflux.models.spelling import is_empty_word, is_spreadsheet_error, tidy, whole
@@ -135,7 +136,7 @@ def read_text(model: Model, name: str, text: str | list[str], folder: Path) -> A
 
 @attrs.define
 class InputChecker:
-    """Checks values of parameters. Each image file is read once, however many rows name it."""
+    """Checks values of parameters. Each image is read and checked once, however many rows have it."""
 
     _images: dict[tuple[str, Path], InputError | None] = attrs.field(factory=dict)
 
@@ -153,11 +154,15 @@ class InputChecker:
             flux.check_input(model.model, {name: value})
             return
         parameter.check(value)
-        for path in value if isinstance(value, list) else [value]:
-            if isinstance(path, Path):
-                self._check_image(name, path)
+        if not parameter.kind.most_images:
+            return
+        for image in value if isinstance(value, list) else [value]:
+            if isinstance(image, Path):
+                self._check_file(name, image)
+            elif data_uris.is_data_uri(image):
+                data_uris.check_data_uri(name, image)
 
-    def _check_image(self, name: str, path: Path) -> None:
+    def _check_file(self, name: str, path: Path) -> None:
         if (name, path) not in self._images:
             self._images[name, path] = None
             try:
@@ -185,14 +190,12 @@ def check_image_file(field: str, path: Path) -> None:
         raise InputError(field, str(path), f"the file cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise InputError(field, str(path), "this is not a file name") from error
-    if media_type(data) is None:
-        raise InputError(field, str(path), "must be a PNG, JPEG, WebP or GIF image")
-    if found.st_size > LARGEST_IMAGE_INPUT:
+    if found.st_size > LARGEST_IMAGE_INPUT and media_type(data) is not None:
         raise InputError(
             field, str(path), f"the file has {found.st_size} bytes, and at most 8 MiB are sent; give a URL instead"
         )
-    if not is_whole(data):
-        raise InputError(field, str(path), CUT)
+    if (fault := data_uris.examine(data).fault) is not None:
+        raise InputError(field, str(path), fault)
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,7 @@
 """Rows and options become jobs, or one list of all mistakes."""
 
+import base64
+
 import pytest
 
 from cometflux.cli.errors import UsageError
@@ -84,7 +86,7 @@ def test_paths_in_rows_are_relative_to_the_file_and_paths_in_options_to_the_curr
 
 
 def test_links_and_data_uris_are_unchanged(tmp_path):
-    uri = "data:image/png;base64,AAAA"
+    uri = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
     (job,) = plan(f'prompt,input_image\na,"{uri}"\n', tmp_path, model="kontext-pro")
     assert uri == job.input["input_image"]
 
