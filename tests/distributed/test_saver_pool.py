@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+import attrs
 import pytest
 
 import cometflux
@@ -21,6 +22,7 @@ class LoopEngine:
         self.here = dict(workers)
         self.faults = {}
         """What a worker does instead; by its name."""
+        self.fault_of_proof = None
         self.pages = []
         """The worker and the number of orders of each page that was sent."""
         self.is_lost = False
@@ -38,6 +40,8 @@ class LoopEngine:
 
     async def carry_out(self, page, worker):
         self.pages.append((worker, len(orders.load_page(page).orders)))
+        if self.fault_of_proof is not None and not self.pages[-1][1]:
+            return await self.fault_of_proof(page)
         if (fault := self.faults.get(worker)) is not None and self.pages[-1][1]:
             return await fault(page)
         return await workbench.carry_out(page)
@@ -116,6 +120,21 @@ async def test_a_set_made_with_workers_is_resumed_without_them_and_the_other_way
     assert all(outcome.resumed and outcome.ok for outcome in outcomes)
     assert 8 == len(service.bills)
     assert 4 == saved_by_workers(engine)
+
+
+async def test_a_folder_that_a_worker_does_not_share_stops_the_batch_before_anything_is_sent(
+    opened, engine, service, tmp_path
+):
+    async def elsewhere(page):
+        sent = orders.load_page(page)
+        place = orders.PlaceAddress(url=str(tmp_path / "elsewhere"))
+        return await workbench.carry_out(orders.dump(attrs.evolve(sent, place=place)))
+
+    engine.fault_of_proof = elsewhere
+    with pytest.raises(ConfigError, match="not the place that the driver sees"):
+        await make(opened(), tmp_path / "here")
+    assert [] == service.bills
+    assert [] == [*(tmp_path / "here").iterdir()], "the proof is removed"
 
 
 async def test_the_key_does_not_travel(opened, engine, service, tmp_path):
