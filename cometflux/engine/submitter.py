@@ -153,7 +153,10 @@ class Submitter:
             self._tracker.own(tracked, prediction)
             return prediction
         except asyncio.CancelledError as cancelled:
-            self._tracker.note_cut_off(tracked, getattr(cancelled, "prediction_id", None))
+            if getattr(cancelled, "has_left", True):
+                self._tracker.note_cut_off(tracked, getattr(cancelled, "prediction_id", None))
+            else:
+                self._tracker.withdraw(tracked, None)
             raise
         except Exception as raised:
             error = _as_said(raised)

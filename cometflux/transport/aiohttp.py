@@ -99,8 +99,8 @@ class AiohttpTransport:
             cut = await self._run(self._submitter, request, exchange)
             return await self._conclude(exchange, cut, request)
         except asyncio.CancelledError as cancelled:
-            # What has come must not be lost with the task.
-            cancelled.prediction_id = exchange.read_id()  # type: ignore[attr-defined]
+            # What is known must not be lost with the task.
+            vars(cancelled).update(has_left=exchange.has_left, prediction_id=exchange.read_id())
             raise
         finally:
             tapping.reset(token)

@@ -16,7 +16,8 @@ class Transport(Protocol):
         Raises:
             ConnectError: proof that nothing was sent.
             UnknownSubmissionError: the request may have been sent, and no response came.
-            CancelledError: it was cancelled. If an attribute ``prediction_id`` of it is set, that id had come by then.
+            CancelledError: it was cancelled. The error may have two attributes: ``has_left``, False if nothing left;
+                and ``prediction_id``, an id that had come by then.
         """
 
     async def send(self, request: Request) -> Response:

@@ -1,13 +1,14 @@
 """A submission that is cut off while its response comes: an id that has come is kept with the job."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
 from socket_server import Peer, http
 
 from cometflux import Job, Journal, Session
-from cometflux.errors import UnknownSubmissionError
+from cometflux.errors import CometfluxError, Money, UnknownSubmissionError
 from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
 from cometflux.protocol.requests import Request
@@ -68,3 +69,37 @@ async def test_a_submission_that_is_cancelled_tells_the_id_that_has_come(wire):
             await submitting
         await transport.aclose()
     assert ID == getattr(caught.value, "prediction_id", None)
+
+
+@contextlib.asynccontextmanager
+async def silent_server():
+    """Accept connections, and take no part in the TLS handshake."""
+    served = []
+
+    async def serve(_, writer):
+        served.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(1e6)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in served:
+            task.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
+
+
+async def test_a_submission_that_is_cut_off_while_it_connects_was_not_sent(tmp_path):
+    async with silent_server() as url:
+        account = Account(base_url=url, key=KEY)
+        async with Session(AiohttpTransport(KEY, url), journal=JournalWriter(tmp_path, account), grace=1.0) as session:
+            running = asyncio.ensure_future(session.run(JOB))
+            await asyncio.sleep(0.2)
+        with pytest.raises(CometfluxError) as caught:
+            await running
+    assert Money.NOT_SENT is caught.value.money
+    with Journal(tmp_path) as journal:
+        assert ["waiting"] == [record.state_name for record in journal.records()]
