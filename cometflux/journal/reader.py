@@ -172,6 +172,9 @@ class Journal:
         while True:
             with translating_errors(self.path):
                 page = self._database.execute(query, (last, since)).fetchall()
+                if [row[0] for row in page] != sorted({row[0] for row in page if row[0] > last}):
+                    # Else a damaged file could be read for ever.
+                    raise ValueError(f"the rows after {last} are not in their order")
                 records = [to_record(row) for _, *row in page]
             if not page:
                 return

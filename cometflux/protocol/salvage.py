@@ -40,9 +40,10 @@ def load_wire(wire: bytes, *, is_any_shape: bool = False) -> str | None:
 
     For *is_any_shape* see `load_torn`.
     """
-    body, target = wire.lstrip(), None
-    while found := _HEAD.match(body):
-        body, target = body[found.end() :], _LOCATION.search(found[0]) or target
+    wire, place, target = wire.lstrip(), 0, None
+    while found := _HEAD.match(wire, place):
+        place, target = found.end(), _LOCATION.search(found[0]) or target
+    body = wire[place:]
     if _CHUNK.match(body):
         body = _join_chunks(body)
     if coding := _MARKS_OF_CODINGS.get(body[:1]):

@@ -25,7 +25,7 @@ from cometflux.protocol.responses import is_transient
 from cometflux.protocol.salvage import is_complete
 from cometflux.transport.addresses import escape_url, is_loopback, is_public, may_be_public
 from cometflux.transport.connector import TappedConnector, body_of, tapping
-from cometflux.transport.deadlines import Deadlines
+from cometflux.transport.deadlines import Deadline, Deadlines
 from cometflux.transport.exchange import Exchange
 from cometflux.transport.redaction import Secrets
 from cometflux.transport.timeouts import Timeouts
@@ -79,6 +79,7 @@ class AiohttpTransport:
         self._ssl = True if ssl is None else ssl
         self._times = times = Timeouts() if times is None else times
         self._submit_deadlines, self._poll_deadlines = Deadlines(times.answer), Deadlines(times.poll)
+        self._download_deadlines = Deadlines(times.download)
         self._largest_output = largest_output
         # If the API itself is on this machine, its outputs may be too.
         self._is_local = is_loopback(urlsplit(base_url).hostname or "")
@@ -181,8 +182,18 @@ class AiohttpTransport:
             return self._read_data_uri(url)
         if self._downloader is None:
             self._downloader = self._open(idle=self._times.idle, check_address=self._proxy is None)
+        try:
+            # A server that sends a byte now and then is never idle.
+            with Deadline(self._download_deadlines) as deadline:
+                deadline.start()
+                return await self._follow(self._downloader, url)
+        except TimeoutError:
+            message = f"the output was not complete within {self._times.download:g} s"
+        raise OutputError(message)
+
+    async def _follow(self, http: aiohttp.ClientSession, url: str) -> bytes:
         for _ in range(_MOST_HOPS + 1):
-            found = await self._fetch(self._downloader, self._read_output_url(url))
+            found = await self._fetch(http, self._read_output_url(url))
             if isinstance(found, bytes):
                 return found
             url = found
@@ -257,6 +268,7 @@ class AiohttpTransport:
         """Close every connection."""
         self._submit_deadlines.close()
         self._poll_deadlines.close()
+        self._download_deadlines.close()
         for http in (self._submitter, self._sender, self._downloader):
             if http is not None:
                 await http.close()

@@ -15,3 +15,5 @@ class Timeouts:
     """For one poll in total. The service has been seen to never respond to one."""
     idle: float = 60.0
     """Without receiving a byte of a download."""
+    download: float = 3600.0
+    """For one output in total, redirects included: the service keeps an output for about an hour."""

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 
 import attrs
@@ -224,6 +225,24 @@ def test_a_damaged_way_to_a_row_is_noticed_by_whoever_reads(disk):
         except JournalError as error:
             reasons.add(error.message.rpartition(": ")[2])
     assert any(reason.endswith("is not where it should be") for reason in reasons), reasons
+
+
+def test_a_damaged_way_to_a_row_does_not_make_the_changes_endless(disk):
+    left = Left(disk, killed=False)
+    whole = left.files[FILE_NAME]
+    places = [start + each for start in range(512, len(whole), 512) if whole[start] == 5 for each in range(512)]
+    reasons = set()
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place] ^= 2
+        left.lay_out({FILE_NAME: bytes(flipped)})
+        try:
+            with Journal(left.path) as journal:
+                most = len(left.expected[0])
+                assert len(list(islice(journal.changes(), most + 1))) <= most, f"bit flipped in byte {place}"
+        except JournalError as error:
+            reasons.add(error.message.rpartition(": ")[2])
+    assert any(reason.endswith("are not in their order") for reason in reasons), reasons
 
 
 def test_what_is_refused_is_left_as_it_is(disk):

@@ -598,6 +598,23 @@ async def test_a_download_may_be_slow_but_not_silent(transports):
             await transports(peer).download(f"{peer.url}/x")
 
 
+@pytest.mark.parametrize("begins", [True, False], ids=["in the body", "in the head"])
+async def test_an_output_that_drips_is_not_waited_for_without_end(transports, begins):
+    async def drip(_, writer):
+        writer.write(http(200, b"", length=1_000_000) if begins else b"HTTP/1.1 200 OK\r\nX-Long: ")
+        while True:
+            await asyncio.sleep(50)
+            writer.write(b"x")
+            await writer.drain()
+
+    began = asyncio.get_running_loop().time()
+    async with Peer(drip) as peer:
+        with pytest.raises(OutputError, match="the output was not complete within 3600 s") as caught:
+            await transports(peer).download(f"{peer.url}/x")
+    assert 3600 == pytest.approx(asyncio.get_running_loop().time() - began, abs=1)
+    assert not caught.value.is_transient
+
+
 async def test_a_compressed_output_is_read_up_to_the_largest(transports):
     answers = iter([gzip.compress(b"x" * 1000), gzip.compress(b"x" * 1001)])
     async with Peer(lambda _: http(200, next(answers), "Content-Encoding: gzip")) as peer:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import time
 import zlib
 
 import pytest
@@ -109,6 +110,15 @@ def test_bytes_that_are_no_response_show_no_id(wire):
 
 def test_a_location_in_a_head_that_cannot_be_read_gives_the_id():
     assert ID == load_wire(response(b"", f"LOCATION : /v1/predictions/{ID}", status="303 See Other"))
+
+
+def test_many_interim_heads_take_little_time():
+    """A server may send as many as fit; each costs its own length and not that of the rest."""
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    wire = interim * 200_000 + b"HTTP/1.1 201 Created\r\n\r\n" + CREATED
+    began = time.process_time()
+    assert ID == load_wire(wire)
+    assert time.process_time() - began < 3
 
 
 def test_no_id_is_taken_from_the_echoed_input():
