@@ -83,11 +83,12 @@ class Exchange(Deadline):
         If it *waits*, the rest of a response whose beginning displeased aiohttp gets a few seconds to come.
         """
         self._news = asyncio.Event()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LONGEST_REST):
-                while waits and not (self._is_late or self._is_lost or self._room <= 0 or self.read_id()):
-                    self._news.clear()
-                    await self._news.wait()
+        deadlines = Deadlines(_LONGEST_REST)
+        with contextlib.suppress(TimeoutError), contextlib.closing(deadlines), Deadline(deadlines) as deadline:
+            deadline.start()
+            while waits and not (self._is_late or self._is_lost or self._room <= 0 or self.read_id()):
+                self._news.clear()
+                await self._news.wait()
         return self.read_id()
 
     def read_id(self) -> str | None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from socket_server import Peer, http
 
+from cometflux.errors import UnknownSubmissionError
 from cometflux.protocol.requests import Request
 from cometflux.session.session import Session
 from cometflux.transport.aiohttp import AiohttpTransport
@@ -74,4 +75,15 @@ async def test_the_grace_of_a_closing_session_does_not_end_before_the_response_i
             asyncio.get_running_loop().call_later(1.0, may_answer.set)
         with pytest.raises(Exception, match="closed") as caught:
             await running
+    assert "abc" == caught.value.prediction_id
+
+
+@pytest.mark.parametrize("size", [0, 1_000_000], ids=["small", "large"])
+async def test_the_rest_of_a_response_whose_head_cannot_be_read_is_read_although_the_process_stood_still(size):
+    wire = http(201, b'{"logs":"%s","id":"abc"}' % (b"x" * size), "Server : x")
+    async with Peer(standing(wire[:90], wire[90:])) as peer:
+        transport = AiohttpTransport(KEY, peer.url)
+        with pytest.raises(UnknownSubmissionError) as caught:
+            await transport.submit(POST)
+        await transport.aclose()
     assert "abc" == caught.value.prediction_id
