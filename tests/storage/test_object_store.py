@@ -23,6 +23,7 @@ from s3_server import KEY_ID, NAME, SECRET, Bucket
 from cometflux import Journal, PollPolicy, Session, open_session
 from cometflux.errors import ConfigError, OutputError, SessionStoppedError
 from cometflux.jobs import Job
+from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
@@ -561,6 +562,23 @@ async def test_one_prediction_is_saved_under_a_name(bucket, service):
         assert files == await session.save(prediction, open_store(PLACE), "My boat")
     assert [f"{PLACE}/My boat.webp"] == [str(file) for file in files]
     assert names("My boat", "", ending="webp") == bucket.names()
+
+
+@pytest.mark.parametrize("is_journals", [True, False], ids=["of the journal", "another"])
+async def test_an_image_that_is_saved_in_the_place_of_the_journal_is_known_to_it(
+    bucket, service, tmp_path, is_journals
+):
+    writer = JournalWriter(tmp_path)
+    writer.open()
+    writer.note_place(PLACE)
+    writer.close()
+    async with opened(service, journal=tmp_path) as session:
+        prediction = await session.run(Job.of("a boat"))
+        (file,) = await session.save(prediction, PLACE if is_journals else f"{PLACE}/other")
+    with Journal(tmp_path) as journal:
+        (record,) = journal.records()
+    assert [file.name] * is_journals == [each.name for each in record.files]
+    assert ("saved" if is_journals else "unsaved") == record.state_name
 
 
 async def test_a_batch_run_again_reads_no_image_and_buys_nothing(bucket, service, tmp_path):
