@@ -16,6 +16,7 @@ from cometflux.engine.savers import Savers
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import Money, OutputError, SessionClosedError
 from cometflux.outcomes import OutcomeKind
+from cometflux.session import interrupts
 from cometflux.transport.base import Transport
 from cometflux.transport.deadlines import finish
 
@@ -60,7 +61,10 @@ class Closing:
         self._give_up = give_up
         self._has_closed: asyncio.Future[None] | None = None
         self._has_begun = False
+        self._is_closing = False
+        """Whether the task that closes the session has begun."""
         self._is_grace_over = False
+        self._is_hurried = False
         self._timer: asyncio.TimerHandle | None = None
         self._waiters: list[asyncio.Task[None]] = []
         """The tasks of the session that wait for its end."""
@@ -72,6 +76,7 @@ class Closing:
         assert self._runtime.loop is not None
         self._has_closed = self._runtime.loop.create_future()
         self._keeper = self._runtime.spawn_listed(self._keep(self._has_closed))
+        interrupts.watch(self._hurry, self._runtime.loop)
 
     async def _keep(self, has_closed: asyncio.Future[None]) -> None:
         """Close the session when a program that ends cancels this task."""
@@ -84,13 +89,23 @@ class Closing:
     def begin(self) -> None:
         """Begin to close the session, if that has not begun."""
         if not self._has_begun:
-            self._has_begun = self._latch.is_closed = True
+            self._latch.is_closed = True
             self._runtime.spawn(self._close())
+            # Last: a signal may break off any line before, and then somebody else begins.
+            self._has_begun = True
 
     def interrupt(self, error: BaseException) -> None:
         """Close the session in order; then *error* is raised: to a task that waits for the end, else in the loop."""
         self._error = self._error or error
         self.begin()
+
+    def _hurry(self) -> None:
+        """Close the session in order, but wait only for what is in flight: images can be saved by the next run."""
+        self._is_hurried = True
+        self._tracker.changed.set()
+        if not self._has_begun:
+            # The program goes on despite the first interrupt.
+            self.interrupt(KeyboardInterrupt())
 
     def end_grace(self) -> None:
         """Wait no longer for what is in flight or being saved."""
@@ -114,6 +129,9 @@ class Closing:
 
     async def _close(self) -> None:
         assert self._has_closed is not None
+        if self._is_closing:
+            return
+        self._is_closing = True
         # The wait stands here twice because a signal may break off the first one.
         for step in (self._wait_for_money, self._wait_for_money, self._end_jobs, self._close_journal, self._disconnect):
             try:
@@ -123,6 +141,7 @@ class Closing:
         if isinstance(self._error, SystemExit | KeyboardInterrupt):
             # The program gets a moment to leave the session by itself.
             self._runtime.call_at(self._runtime.now() + _MOMENT, self._raise)
+        interrupts.release(self._hurry)
         self._has_closed.set_result(None)
 
     async def _wait_for_money(self) -> None:
@@ -137,13 +156,11 @@ class Closing:
     def _holds_money(self) -> bool:
         """Whether closing now would lose an id, or an image that was to be saved."""
         waiting = self._tracker.waiting
-        return (
-            any(each.is_in_flight or each.is_being_accepted for each in waiting)
-            # A job that is not claimed may be paid for already.
-            or any(each.task and not each.is_claimed for each in waiting)
-            or any(each.prediction and each.place is not None for each in (*waiting, *self._tracker.pending))
-            or bool(self._tracker.saving)
-        )
+        # A job that is not claimed may be paid for already.
+        if any(each.is_in_flight or each.is_being_accepted or (each.task and not each.is_claimed) for each in waiting):
+            return True
+        is_unsaved = any(each.prediction and each.place is not None for each in (*waiting, *self._tracker.pending))
+        return not self._is_hurried and (is_unsaved or bool(self._tracker.saving))
 
     async def _end_jobs(self) -> None:
         """End every task, and then every job that has not ended."""
