@@ -275,13 +275,9 @@ class Poller:
                 self._note_timeout(poll, limit)
         except CometfluxError as error:
             tracked.last_error = error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            tracked.last_error = AnswerError("the transport gave the question up")
-        except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything
-            _log.exception("a question broke")
+        except BaseException as error:  # noqa: BLE001 - a transport of the caller's may raise anything
+            self._runtime.outlive(error)
+            _log.error("a poll broke", exc_info=error)
             tracked.last_error = AnswerError(f"the transport broke ({type(error).__name__})")
         return None
 

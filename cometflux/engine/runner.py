@@ -313,8 +313,9 @@ class JobRunner:
                 # What cannot be kept must not be submitted.
                 self._latch.stop(error)
             self._tracker.report_saved(tracked, files)
-        except Exception as broken:  # noqa: BLE001 - the job ends, whatever broke
-            _log.exception("saving broke")
+        except BaseException as broken:  # noqa: BLE001 - the job ends, whatever broke
+            self._runtime.outlive(broken)
+            _log.error("saving broke", exc_info=broken)
             error = OutputError(f"saving broke ({type(broken).__name__}: {broken})")
         finally:
             if not tracked.is_over:

@@ -88,6 +88,18 @@ class Runtime:
         assert self.on_exit is not None
         self.on_exit(error)
 
+    def outlive(self, error: BaseException) -> None:
+        """Go on in spite of what a callable of the caller's raised; at an exit, end the session in order.
+
+        Raises:
+            CancelledError: it was not raised by the callable: the session cancels the current task.
+        """
+        task = asyncio.current_task()
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            self.exit(error)
+        elif isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+            raise error
+
     async def end_tasks(self, spared: Collection[asyncio.Task[None]], patience: float) -> None:
         """Cancel every task but the current one and *spared*, and wait up to *patience* seconds for them to end."""
         tasks = self._tasks - {asyncio.current_task(), *spared}

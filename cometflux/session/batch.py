@@ -174,7 +174,11 @@ def _drawer(jobs: object) -> Callable[[], Awaitable[object]]:
     iterator = iter(jobs)
 
     async def draw() -> object:
-        return next(iterator, _END)
+        try:
+            return next(iterator, _END)
+        except StopAsyncIteration as error:
+            # Handed on as it is, it would look like the end of the batch.
+            raise RuntimeError("the iterable of jobs raised StopAsyncIteration") from error
 
     return draw
 

@@ -367,14 +367,13 @@ class Session:
         error: BaseException | None = None
         try:
             await self._feeder.feed(batch, place)
-        except BaseException as raised:
-            # The caller's iterable may raise anything, and it is handed on; but closing a batch cancels this task.
+        except BaseException as raised:  # noqa: BLE001 - the caller's iterable may raise anything, and it is handed on
+            # Closing a batch cancels this task.
             error = None if batch.is_closed else raised
-            if isinstance(raised, SystemExit | KeyboardInterrupt):
-                raise
-        finally:
-            self._feeding.pop(batch, None)
-            batch.close(error)
+        self._feeding.pop(batch, None)
+        batch.close(error)
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            self._runtime.exit(error)
 
     def _leave(self, batch: BatchState) -> None:
         """Stop drawing because the caller has left, and give up the jobs that were not submitted."""

@@ -116,6 +116,156 @@ def test_what_a_transport_of_the_callers_raises_ends_its_job_as_unknown(error):
         assert 1 == len(service.bills)
 
 
+# ── everything else that a caller hands in ───────────────────────────────────────────────────────────────────────────
+
+
+class Breaks:
+    """What a caller hands in for one batch of three jobs, of which one callable raises, once."""
+
+    def __init__(self, where, error):
+        self.where = where
+        self._error = error
+
+    def at(self, where):
+        if where == self.where:
+            self.where = None
+            raise self._error
+
+    def transport(self, service):
+        breaks = self
+
+        class Breaking(AiohttpTransport):
+            async def send(self, request):
+                breaks.at("the poll of a transport")
+                return await super().send(request)
+
+            async def download(self, url):
+                breaks.at("the download of a transport")
+                return await super().download(url)
+
+            async def aclose(self):
+                await super().aclose()
+                breaks.at("the closing of a transport")
+
+        return Breaking(service.key, service.url)
+
+    def jobs(self):
+        return AsyncJobs(self) if "async" in str(self.where) else Jobs(self)
+
+
+class Jobs:
+    def __init__(self, breaks):
+        self._breaks = breaks
+        self._left = ["boat 2", "boat 1", "boat 0"]
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if len(self._left) == 1:
+            self._breaks.at("an iterable")
+        if self._left:
+            return self._left.pop()
+        raise StopIteration
+
+
+class AsyncJobs(Jobs):
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        if len(self._left) == 1:
+            self._breaks.at("an async iterable")
+        if self._left:
+            return self._left.pop()
+        raise StopAsyncIteration
+
+
+async def run_all(breaks, service, folder, told):
+    """Run a batch, and another job when it is over; return the outcomes, and the error that ended the batch."""
+    end, outcomes = None, []
+    async with Session(breaks.transport(service), on_event=told.append, grace=5.0) as session:
+        try:
+            async for outcome in session.generate(breaks.jobs(), save_to=folder):
+                outcomes.append(outcome)
+        except BaseException as error:  # noqa: BLE001 - it is returned
+            end = error
+        if not isinstance(end, tuple(EXITS)):
+            await session.run("one more")
+    return outcomes, end
+
+
+def check_money(service, told):
+    known = {event.prediction_id for event in told if isinstance(event, events.Ended)} - {None}
+    assert {bill.id for bill in service.bills} == known
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        (where, error)
+        for where in ("an iterable", "an async iterable")
+        for error in ODD
+        # This is how it ends.
+        if (where, error) != ("an async iterable", StopAsyncIteration)
+    ],
+)
+async def test_what_an_iterable_raises_is_raised_after_the_outcomes_of_the_jobs_before(service, tmp_path, where, error):
+    told = []
+    outcomes, end = await run_all(Breaks(where, error), service, tmp_path, told)
+    assert [True, True] == [outcome.ok for outcome in outcomes]
+    # Raised as it is, it would look like an end in order.
+    assert type(end) is (RuntimeError if error is StopAsyncIteration else error)
+    assert 3 == len(service.bills)
+    check_money(service, told)
+
+
+@pytest.mark.parametrize("error", ODD, ids=lambda error: error.__name__)
+async def test_what_a_poll_of_a_transport_raises_changes_nothing(service, tmp_path, error):
+    told = []
+    outcomes, end = await run_all(Breaks("the poll of a transport", error), service, tmp_path, told)
+    assert ([True] * 3, None) == ([outcome.ok for outcome in outcomes], end)
+    check_money(service, told)
+
+
+@pytest.mark.parametrize("error", ODD, ids=lambda error: error.__name__)
+async def test_what_a_download_of_a_transport_raises_leaves_that_image_unsaved(service, tmp_path, error):
+    told = []
+    outcomes, end = await run_all(Breaks("the download of a transport", error), service, tmp_path, told)
+    assert [False, True, True] == sorted(outcome.ok for outcome in outcomes)
+    (unsaved,) = [outcome for outcome in outcomes if not outcome.ok]
+    assert f"saving broke ({error.__name__}" in str(unsaved.error)
+    assert end is None
+    check_money(service, told)
+
+
+@pytest.mark.parametrize("error", ODD, ids=lambda error: error.__name__)
+async def test_what_the_closing_of_a_transport_raises_is_raised_when_the_session_is_closed(service, tmp_path, error):
+    told = []
+    with pytest.raises(error):
+        await run_all(Breaks("the closing of a transport", error), service, tmp_path, told)
+    check_money(service, told)
+
+
+@pytest.mark.parametrize("error", EXITS, ids=lambda error: error.__name__)
+@pytest.mark.parametrize(
+    "where",
+    [
+        *("an iterable", "an async iterable"),
+        *("the poll of a transport", "the download of a transport", "the closing of a transport"),
+    ],
+)
+def test_an_exit_in_any_callable_ends_the_session_in_order(tmp_path, where, error):
+    told = []
+    with LocalService(pixels=256, latency=0.1).in_thread() as service:
+        with pytest.raises(error):
+            asyncio.run(run_all(Breaks(where, error), service, tmp_path, told))
+        check_money(service, told)
+    assert sum(isinstance(event, events.Submitted) for event in told) == sum(
+        isinstance(event, events.Ended) for event in told
+    )
+
+
 # ── a forked child ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 FORK = """
