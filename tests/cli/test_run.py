@@ -123,6 +123,22 @@ def test_prompts_come_from_stdin_one_per_line(service, monkeypatch):
     assert ["stdin-images/00000-a-fox.webp", "stdin-images/00001-an-owl.webp"] == pictures("stdin-images")
 
 
+@pytest.mark.parametrize("file", ["prompts.txt", "-"])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [([], ["# a note", "#1 fan, cheering", "a fox # red"]), (["--comments"], ["a fox # red"])],
+    ids=["without --comments", "with --comments"],
+)
+def test_lines_that_begin_with_a_hash_are_prompts_unless_comments_are_wanted(
+    service, monkeypatch, folder, file, options, expected
+):
+    text = b"# a note\na fox # red\n  #1 fan, cheering\n"
+    (folder / "prompts.txt").write_bytes(text)
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(text)))
+    assert 0 == main(["batch", file, *options])
+    assert expected == sorted(bill.input["prompt"] for bill in service.bills)
+
+
 def test_json_is_one_record_per_outcome_with_the_same_keys_always(service, capsys):
     service.fail("failed")
     assert 1 == main(["generate", "a fox", "[red]an\x1b[31m \x85owl", "--json", "--max-pending", "1"])
