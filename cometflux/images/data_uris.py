@@ -9,6 +9,7 @@ import attrs
 
 from cometflux.errors import InputError
 from cometflux.images.formats import is_whole, media_type
+from cometflux.images.orientation import UPRIGHT, read_orientation
 from cometflux.jobs import Job
 from cometflux.models.image_kinds import read_image_uri
 from cometflux.models.model import image_parameters
@@ -31,6 +32,8 @@ class Examined:
     """Read from its bytes; empty if they are not an image."""
     fault: str | None = None
     """Why it cannot be sent; None if it can."""
+    is_turned: bool = False
+    """Whether its EXIF orientation turns or flips the stored pixels. The service may ignore that."""
 
 
 _known: dict[tuple[type, int, int], Examined] = {}
@@ -56,7 +59,9 @@ def _examine_bytes(data: bytes) -> Examined:
         return Examined(fault="must be a PNG, JPEG, WebP or GIF image")
     if len(data) > LARGEST_IMAGE_INPUT:
         return Examined(media_type=kind, fault="at most 8 MiB are sent with a job; give a URL for a larger image")
-    return Examined(media_type=kind, fault=None if is_whole(data) else _CUT)
+    if not is_whole(data):
+        return Examined(media_type=kind, fault=_CUT)
+    return Examined(media_type=kind, is_turned=read_orientation(data) != UPRIGHT)
 
 
 def _examine_uri(uri: str) -> Examined:

@@ -13,6 +13,7 @@ import attrs
 
 from cometflux.errors import InputError
 from cometflux.images import data_uris, summaries
+from cometflux.images.orientation import turned_note
 from cometflux.jobs import Job
 from cometflux.plain_text import log as _log
 
@@ -24,6 +25,8 @@ _FRESH = 2_000_000_000
 
 async def read_images(job: Job) -> Job:
     """Return *job* with its paths and bytes replaced by data URIs, and its own data URIs checked, in a thread.
+
+    Logs a warning, once for each image, if an EXIF orientation turns it.
 
     Raises:
         InputError: a file cannot be read, or an image is larger than 8 MiB, cut short, or not a PNG, JPEG, WebP or GIF.
@@ -40,6 +43,27 @@ async def read_images(job: Job) -> Job:
 def _check_uris(uris: list[tuple[str, str]]) -> None:
     for field, uri in uris:
         data_uris.check_data_uri(field, uri)
+        _note_if_turned(f"the data URI of {field}", uri)
+
+
+_noted: set[int] = set()
+"""The hashes of turned images that the user knows about."""
+_MOST_NOTED = 1024
+
+
+def is_news(image: bytes | str) -> bool:
+    """Whether an image is turned by its EXIF orientation and this is the first call about it in this process."""
+    if not data_uris.examine(image).is_turned or hash(image) in _noted:
+        return False
+    if len(_noted) >= _MOST_NOTED:
+        _noted.clear()
+    _noted.add(hash(image))
+    return True
+
+
+def _note_if_turned(name: str, image: bytes | str) -> None:
+    if is_news(image):
+        _log.warning("%s", turned_note([name]))
 
 
 def describe_input(values: Mapping[str, Any], known: "Descriptions | None" = None) -> dict[str, Any]:
@@ -129,6 +153,7 @@ def _replaced(field: str, value: Any, replace: _Replacement) -> Any:
 def _as_uri(field: str, image: Path | bytes) -> str:
     data = _read_file(field, image) if isinstance(image, Path) else image
     uri = data_uris.data_uri(field, data)
+    _note_if_turned(str(image) if isinstance(image, Path) else f"the image {field}", data)
     if len(data) > LARGE_IMAGE_INPUT:
         given = image if isinstance(image, Path) else "the image"
         _log.info("%s: %s has %d bytes; Replicate advises a URL above 256 kB", field, given, len(data))

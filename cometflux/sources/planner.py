@@ -12,6 +12,7 @@ import attrs
 
 from cometflux import flux
 from cometflux.errors import InputError
+from cometflux.images.orientation import turned_note
 from cometflux.jobs import Job
 from cometflux.models.words import closest, question
 from cometflux.plain_text import by_number, count_of
@@ -123,6 +124,8 @@ class _Planner:
 
     def _notes(self) -> Iterator[str]:
         yield from self.source.notes
+        if self.inputs.turned:
+            yield turned_note(list(self.inputs.turned))
         for name in dict.fromkeys(model for model in self.models.values() if isinstance(model, str)):
             meant = question(closest(name, flux.MODELS), str)
             note = f"{name} is not a known model, so its input is not checked"

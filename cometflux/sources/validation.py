@@ -13,7 +13,7 @@ from cometflux.errors import InputError
 from cometflux.images import data_uris
 from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
 from cometflux.images.formats import media_type
-from cometflux.images.reference_files import check_regular
+from cometflux.images.reference_files import check_regular, is_news
 from cometflux.models.kinds import guess
 from cometflux.models.spelling import is_empty_word, is_spreadsheet_error, tidy, whole
 from cometflux.models.words import closest, question
@@ -138,6 +138,8 @@ def read_text(model: Model, name: str, text: str | list[str], folder: Path) -> A
 class InputChecker:
     """Checks values of parameters. Each image is read and checked once, however many rows have it."""
 
+    turned: dict[str, None] = attrs.field(factory=dict)
+    """The names of the images that an EXIF orientation turns."""
     _images: dict[tuple[str, Path], InputError | None] = attrs.field(factory=dict)
 
     def check(self, model: Model, name: str, value: Any) -> None:
@@ -161,12 +163,19 @@ class InputChecker:
                 self._check_file(name, image)
             elif data_uris.is_data_uri(image):
                 data_uris.check_data_uri(name, image)
+                self._note(f"the data URI of {name}", image)
+
+    def _note(self, name: str, image: bytes | str) -> None:
+        if data_uris.examine(image).is_turned:
+            self.turned[name] = None
+            # So that the session does not warn again.
+            is_news(image)
 
     def _check_file(self, name: str, path: Path) -> None:
         if (name, path) not in self._images:
             self._images[name, path] = None
             try:
-                check_image_file(name, path)
+                self._note(str(path), check_image_file(name, path))
             except InputError as error:
                 self._images[name, path] = error
         known = self._images[name, path]
@@ -174,8 +183,8 @@ class InputChecker:
             raise known.under(name)
 
 
-def check_image_file(field: str, path: Path) -> None:
-    """Check that *path* is an image file that can be sent, before anything is paid.
+def check_image_file(field: str, path: Path) -> bytes:
+    """Read the image file at *path*, and check that it can be sent, before anything is paid.
 
     Raises:
         InputError: it is not a regular file, is too large or cut short, or is not a PNG, JPEG, WebP or GIF image.
@@ -196,6 +205,7 @@ def check_image_file(field: str, path: Path) -> None:
         )
     if (fault := data_uris.examine(data).fault) is not None:
         raise InputError(field, str(path), fault)
+    return data
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
