@@ -123,7 +123,7 @@ def data_uri(field: str, data: bytes) -> str:
     """Write an image as a data URI.
 
     Raises:
-        InputError: it is larger than 8 MiB, or not a PNG, JPEG, WebP or GIF.
+        InputError: it is larger than 8 MiB, cut short, or not a PNG, JPEG, WebP or GIF.
     """
     kind = check_input(field, data)
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -46,19 +46,20 @@ def _check_uris(uris: list[tuple[str, str]]) -> None:
         _note_if_turned(f"the data URI of {field}", uri)
 
 
-_noted: set[int] = set()
+_noted: dict[int, object] = {}
 """The hashes of turned images that the user knows about."""
 _MOST_NOTED = 1024
 
 
 def is_news(image: bytes | str) -> bool:
     """Whether an image is turned by its EXIF orientation and this is the first call about it in this process."""
-    if not data_uris.examine(image).is_turned or hash(image) in _noted:
+    if not data_uris.examine(image).is_turned:
         return False
     if len(_noted) >= _MOST_NOTED:
         _noted.clear()
-    _noted.add(hash(image))
-    return True
+    # One step, because several threads may read the same image at once.
+    mine = object()
+    return _noted.setdefault(hash(image), mine) is mine
 
 
 def _note_if_turned(name: str, image: bytes | str) -> None:
