@@ -48,15 +48,18 @@ _STATUSES = {
 
 
 def load_json(body: bytes) -> Any:
-    """Read a JSON body.
+    """Read a JSON body. Values that are nested more than 64 levels deep are read as null.
 
     Raises:
-        AnswerError: it is not JSON.
+        AnswerError: it is not JSON, or is nested too deep for Python's own reader.
     """
     try:
         # Logs may hold a broken character or a raw line break. The rest of the body is still read.
         text = body.decode("utf-8", "replace").removeprefix("\ufeff")
         value = _decode(text)
+        if text.count("{") + text.count("[") > _DEEPEST:
+            # Every value is copied and written by recursion later.
+            value = _shallow(value, _DEEPEST)
         if _HALVES.search(text):
             # A text that was cut may end in half a surrogate pair, which can be neither printed nor stored.
             value = json.loads(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))
@@ -80,6 +83,19 @@ def _read_integer(word: str) -> int | None:
     return int(word) if len(word) <= _MOST_DIGITS else None
 
 
+def _shallow(value: Any, levels: int) -> Any:
+    """Return *value* with null in place of every list and object below so many levels."""
+    match value:
+        case dict():
+            return {name: _shallow(part, levels - 1) for name, part in value.items()} if levels else None
+        case list():
+            return [_shallow(part, levels - 1) for part in value] if levels else None
+        case _:
+            return value
+
+
+_DEEPEST = 64
+"""More levels than any response has, and than a job's input may have."""
 _MOST_DIGITS = 1000
 # Made once: json.loads would make one for each response.
 _decode = json.JSONDecoder(

@@ -22,7 +22,7 @@ from cometflux.images.summaries import describe_input
 from cometflux.jobs import Job
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction, Status
-from cometflux.protocol.decoding import find_id, load_created, load_json, load_prediction
+from cometflux.protocol.decoding import find_id, load_created, load_json, load_prediction, to_plain
 from cometflux.protocol.encoding import dump_body, dump_canonical, dump_line, dump_readable
 from cometflux.protocol.requests import Response
 from cometflux.protocol.responses import read_created, read_prediction
@@ -116,6 +116,19 @@ def load_any_way(body):
             read(body)
     created = load_created(body)
     assert created is None or isinstance(created, Prediction)
+
+
+@pytest.mark.parametrize("levels", [40, 200, 450, 700, 900])
+@pytest.mark.parametrize("field", ["logs", "metrics", "input", "data", "unheard_of"])
+@pytest.mark.parametrize("kind", ["lists", "objects"])
+def test_a_response_is_read_however_deep_a_field_is_nested(field, kind, levels):
+    opening, closing = {"lists": ("[", "]"), "objects": ('{"a":', "}")}[kind]
+    deep = f'"{field}": {opening * levels}1{closing * levels}'
+    body = f'{{"id": "p1", "status": "succeeded", "output": ["{URL}"], {deep}}}'.encode()
+    assert "p1" == load_created(body).id
+    prediction = load_prediction(body, "p1")
+    assert (Status.SUCCEEDED, (URL,)) == (prediction.status, prediction.output)
+    assert json.loads(dump_line(to_plain(prediction)))
 
 
 @given(st.binary())
