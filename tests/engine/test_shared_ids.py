@@ -107,3 +107,42 @@ async def test_an_id_that_on_unknown_names_is_not_taken_from_another_job(service
         with pytest.raises(UnknownSubmissionError):
             await session.run(job("b"))
     assert 2 == len(service.bills)
+
+
+class LastForFirst(LastForAll):
+    """Hands the second response out late: when the prediction is over, and the first job has it, or is saving it."""
+
+    def __init__(self, service, *, is_saving):
+        super().__init__(service)
+        self._is_saving = is_saving
+        self._is_fetching = asyncio.Event()
+        self._may_fetch = asyncio.Event()
+
+    async def submit(self, request):
+        is_second = self._has_first
+        response = await super().submit(request)
+        if is_second:
+            await self._is_fetching.wait()
+            await asyncio.sleep(0 if self._is_saving else 10)
+        return response
+
+    async def download(self, url):
+        self._is_fetching.set()
+        if self._is_saving:
+            await asyncio.sleep(10)
+        return await super().download(url)
+
+
+@pytest.mark.parametrize("is_saving", [True, False], ids=["being saved", "over"])
+async def test_a_job_whose_prediction_is_over_keeps_it_and_the_second_one_is_unknown(service, tmp_path, is_saving):
+    """Its outcome may be with the caller, and a job ends once."""
+    transport = LastForFirst(service, is_saving=is_saving)
+    async with Session(transport, journal=JournalWriter(tmp_path)) as session:
+        batch = session.generate([job("a"), job("b")], save_to=tmp_path)
+        outcomes = {outcome.key: outcome async for outcome in batch}
+    assert [OutcomeKind.SUCCEEDED, OutcomeKind.UNKNOWN] == kinds(outcomes)
+    made = outcomes["a"].prediction
+    assert made.id == outcomes["b"].error.prediction_id
+    # The caller can see it.
+    assert ("boat a", "boat b") == (outcomes["a"].job.input["prompt"], made.input["prompt"])
+    assert 2 == len(service.bills)

@@ -356,6 +356,19 @@ async def test_a_prediction_that_is_accepted_after_a_timeout_is_followed_to_its_
     assert f"prediction {bill.id}, whose caller has left, is over: succeeded" in caplog.text
 
 
+async def test_a_prediction_whose_caller_has_left_keeps_its_slot_until_it_is_over(service):
+    """It is pending at the service as before."""
+    seen = []
+    async with opened(service, on_event=seen.append, max_pending=1) as session:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await session.run("a boat")
+        await session.run("a ship")
+    order = [(type(event), event.prediction_id) for event in seen if isinstance(event, events.Accepted | events.Ended)]
+    boat, ship = (bill.id for bill in service.bills)
+    assert [(events.Accepted, boat), (events.Ended, boat), (events.Accepted, ship), (events.Ended, ship)] == order
+
+
 async def test_a_job_that_was_not_sent_has_no_note(service):
     async with opened(service, max_pending=1) as session:
         first = asyncio.ensure_future(session.run("a boat"))
