@@ -23,7 +23,7 @@ PURE = {
     *("predictions", "locations", "errors", "number_checks", "plain_text", "models/*", "flux"),
     *("jobs", "outcomes", "events"),
     *("images/*", "protocol/*", "polling/*", "pacing/*", "provenance/*"),
-    *("transport/addresses", "transport/redaction", "transport/timeouts"),
+    *("transport/addresses", "transport/progress", "transport/redaction", "transport/timeouts", "engine/shares"),
     *("storage/file_names", "storage/object_store_errors", "journal/codec"),
     *("journal/states", "journal/attempts", "journal/live_record", "journal/record", "journal/outcome"),
 }

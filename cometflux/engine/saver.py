@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
+from cometflux.engine.download_places import DownloadPlaces
 from cometflux.engine.savers import SaveOrder, SaveResult, Savers
 from cometflux.errors import CometfluxError, OutputError
 from cometflux.events import Attempt
@@ -13,10 +14,11 @@ from cometflux.pacing.retry import Retries, RetryPolicy, retrying
 from cometflux.protocol.requests import Request
 from cometflux.storage import file_names, image_data
 from cometflux.storage.destination import Destination
+from cometflux.transport.addresses import origin_of
 from cometflux.transport.client import Client, timed
 
-MOST_DOWNLOADS = 16
-"""Outputs fetched at the same time at most."""
+_MOST_UNSAVED = 32
+"""With fewer unsaved predictions than these, saving is not behind."""
 
 
 class Saver:
@@ -34,7 +36,7 @@ class Saver:
     ) -> None:
         self._client = client
         self._embeds = embeds
-        self._places = asyncio.Semaphore(MOST_DOWNLOADS)
+        self._places = DownloadPlaces()
         self._naming = asyncio.Lock()
         self._unsaved = 0
         self._is_caught_up = asyncio.Event()
@@ -103,14 +105,18 @@ class Saver:
 
     def _note_unsaved(self, change: int) -> None:
         self._unsaved += change
-        if self._unsaved < 2 * MOST_DOWNLOADS:
+        if self._unsaved < _MOST_UNSAVED:
             self._is_caught_up.set()
         else:
             self._is_caught_up.clear()
 
     async def _fetch_once(self, url: str, attempts: list[Attempt] | None = None) -> bytes:
-        async with self._places:
+        host = origin_of(url)
+        place = self._places.take(host) or await self._places.wait(host)
+        try:
             data = await timed("download", self._client.download(url), attempts)
+        finally:
+            self._places.give_back(place)
         image_data.check_image(data)
         return data
 

@@ -1,6 +1,7 @@
 """Create the response of a fault, or break off the connection."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
@@ -20,6 +21,8 @@ ELSEWHERE = "/elsewhere"
 
 _WAIT = 1
 """The Retry-After of a 429, in seconds."""
+_DRIP = 10.0
+"""The time between two bytes of a body that drips, in seconds."""
 
 
 @attrs.frozen(kw_only=True)
@@ -159,6 +162,17 @@ async def _stall(request: web.Request, ordinary: Ordinary, closing: asyncio.Even
     return response
 
 
+async def _drip(request: web.Request, ordinary: Ordinary, closing: asyncio.Event) -> web.StreamResponse:
+    response = await _begin(request, ordinary, 0)
+    for byte in ordinary.body:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(closing.wait(), _DRIP)
+            break
+        await response.write(bytes([byte]))
+    _hang_up(request)
+    return response
+
+
 async def _cut(request: web.Request, ordinary: Ordinary, length: int) -> web.StreamResponse:
     response = await _begin(request, ordinary, length)
     _hang_up(request)
@@ -247,4 +261,5 @@ _SPECIAL: Mapping[str, Callable[[web.Request, Ordinary, asyncio.Event], Awaitabl
     "redirect": _redirect,
     "truncated-output": _halve,
     "octet-stream": _untype,
+    "drip": _drip,
 }

@@ -8,9 +8,10 @@ No object of aiohttp leaves this module, not even as the cause of an error, beca
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl as tls
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -25,8 +26,10 @@ from cometflux.protocol.responses import is_transient
 from cometflux.protocol.salvage import is_complete
 from cometflux.transport.addresses import escape_url, is_loopback, is_public, may_be_public
 from cometflux.transport.connector import TappedConnector, body_of, tapping
-from cometflux.transport.deadlines import Deadline, Deadlines
+from cometflux.transport.deadlines import Deadlines
+from cometflux.transport.download import Download
 from cometflux.transport.exchange import Exchange
+from cometflux.transport.look_ups import LookUps
 from cometflux.transport.redaction import Secrets
 from cometflux.transport.timeouts import Timeouts
 
@@ -34,6 +37,9 @@ LARGEST_RESPONSE = 8 * 1024 * 1024
 """Maximum bytes read of one API response, not counting the echoed input and outputs that are data URIs."""
 LARGEST_OUTPUT = 256 * 1024 * 1024
 """Maximum bytes read of one output."""
+_MOST_API_LOOK_UPS = 2
+_MOST_OUTPUT_LOOK_UPS = 16
+"""Maximum hosts of outputs whose names are looked up at the same time."""
 _LONGEST_CAUSE = 200
 _LONGEST_HEAD_LINE = 128 * 1024
 """Maximum bytes of one line in the head of a response. The HTTP library's own limits lose paid ids."""
@@ -52,6 +58,7 @@ class AiohttpTransport:
         ssl: an ``ssl.SSLContext`` with your certificates; None for the default ones.
         times: the timeouts of an exchange; None for the defaults.
         largest_output: maximum bytes read of one output, and of the outputs that one API response has as data URIs.
+        look_ups: looks up the hosts of outputs; None to do it in threads of its own.
 
     Raises:
         ConfigError: *ssl* is not an ``ssl.SSLContext``.
@@ -66,6 +73,7 @@ class AiohttpTransport:
         ssl: Any = None,
         times: Timeouts | None = None,
         largest_output: int = LARGEST_OUTPUT,
+        look_ups: LookUps | None = None,
     ) -> None:
         if ssl is not None and not isinstance(ssl, tls.SSLContext):
             allowed = "must be an ssl.SSLContext, as ssl.create_default_context makes one"
@@ -79,7 +87,11 @@ class AiohttpTransport:
         self._ssl = True if ssl is None else ssl
         self._times = times = Timeouts() if times is None else times
         self._submit_deadlines, self._poll_deadlines = Deadlines(times.answer), Deadlines(times.poll)
-        self._download_deadlines = Deadlines(times.download)
+        # If the process stood still within a part, the time of the part begins again.
+        self._download_deadlines = Deadlines(times.idle, grace=times.idle)
+        # Separate, so that no host of outputs holds up a look-up of the API. aiohttp makes one at a time for each host.
+        self._look_ups = LookUps(_MOST_API_LOOK_UPS)
+        self._output_look_ups = LookUps(_MOST_OUTPUT_LOOK_UPS) if look_ups is None else look_ups
         self._largest_output = largest_output
         # If the API itself is on this machine, its outputs may be too.
         self._is_local = is_loopback(urlsplit(base_url).hostname or "")
@@ -181,23 +193,27 @@ class AiohttpTransport:
         if url[:5].lower() == "data:":
             return self._read_data_uri(url)
         if self._downloader is None:
-            self._downloader = self._open(idle=self._times.idle, check_address=self._proxy is None)
-        try:
-            # A server that sends a byte now and then is never idle.
-            with Deadline(self._download_deadlines) as deadline:
-                deadline.start()
-                return await self._follow(self._downloader, url)
-        except TimeoutError:
-            message = f"the output was not complete within {self._times.download:g} s"
-        raise OutputError(message)
-
-    async def _follow(self, http: aiohttp.ClientSession, url: str) -> bytes:
-        for _ in range(_MOST_HOPS + 1):
-            found = await self._fetch(http, self._read_output_url(url))
-            if isinstance(found, bytes):
-                return found
-            url = found
-        raise OutputError(f"the output is redirected more than {_MOST_HOPS} times")
+            self._downloader = self._open(look_ups=self._output_look_ups, check_address=self._proxy is None)
+        found: tuple[bytes, str | None] | str | None = None
+        download = Download(self._download_deadlines, self._times.download, self._largest_output)
+        with contextlib.suppress(TimeoutError), download:
+            for _ in range(_MOST_HOPS + 1):
+                found = await self._fetch(self._downloader, self._read_output_url(url), download)
+                if isinstance(found, tuple):
+                    break
+                url = found
+            else:
+                raise OutputError(f"the output is redirected more than {_MOST_HOPS} times")
+        if not isinstance(found, tuple):
+            raise OutputError(f"the output could not be fetched: {download.describe()}", is_transient=True)
+        body, coding = found
+        if coding is None:
+            return body
+        # In a thread, because a large output would hold the loop.
+        data, cut = await asyncio.to_thread(decompress, body, coding, self._largest_output)
+        if cut:
+            raise OutputError(f"the output cannot be read: {cut}", "missing" in cut)
+        return data
 
     def _read_data_uri(self, url: str) -> bytes:
         try:
@@ -230,9 +246,10 @@ class AiohttpTransport:
             raise OutputError(f"the output is at {self._hide(host)[:100]!r}, which is not a public address")
         return target
 
-    async def _fetch(self, http: aiohttp.ClientSession, url: URL) -> bytes | str:
-        """Return the output, or the URL of a redirect."""
+    async def _fetch(self, http: aiohttp.ClientSession, url: URL, download: Download) -> tuple[bytes, str | None] | str:
+        """Return the output and its content coding, or the URL of a redirect."""
         fault = ""
+        download.begin_head()
         try:
             async with http.get(url, allow_redirects=False) as response:
                 if response.status in _REDIRECTS and (target := response.headers.get("location")):
@@ -242,18 +259,8 @@ class AiohttpTransport:
                     message = f"fetching the output failed with HTTP {response.status}"
                     # No answer below 400 but a 200 makes sense, so the next one may be another.
                     raise OutputError(message, response.status < 400 or is_transient(response.status))
-                body = bytearray()
-                async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > self._largest_output:
-                        raise OutputError(f"the output is larger than {self._largest_output} bytes")
-                if (coding := response.headers.get("content-encoding")) is None:
-                    return bytes(body)
-                # In a thread, because a large output would hold the loop.
-                data, cut = await asyncio.to_thread(decompress, bytes(body), coding, self._largest_output)
-                if cut:
-                    raise OutputError(f"the output cannot be read: {cut}", "missing" in cut)
-                return data
+                body = await download.read(response.content.iter_any())
+                return body, response.headers.get("content-encoding")
         except OutputError:
             raise
         except (aiohttp.ClientError, OSError) as error:
@@ -277,7 +284,7 @@ class AiohttpTransport:
         self,
         *,
         kind: type[aiohttp.TCPConnector] = aiohttp.TCPConnector,
-        idle: float | None = None,
+        look_ups: LookUps | None = None,
         force_close: bool = False,
         check_address: bool = False,
     ) -> aiohttp.ClientSession:
@@ -287,7 +294,7 @@ class AiohttpTransport:
             force_close=force_close,
             ssl=self._ssl,
             # Named, because aiohttp's own choice depends on other installed packages.
-            resolver=aiohttp.ThreadedResolver(),
+            resolver=aiohttp.ThreadedResolver(cast("Any", look_ups or self._look_ups)),
             socket_factory=self._public_socket if check_address else None,
         )
         http = aiohttp.ClientSession(
@@ -304,7 +311,8 @@ class AiohttpTransport:
                 total=None,
                 connect=self._times.connect,
                 sock_connect=self._times.connect,
-                sock_read=idle,
+                # Deadlines end an exchange. They cost less, and cover the head and the trailer, too.
+                sock_read=None,
             ),
         )
         # Instrumentation of the whole program adds some, and aiohttp would wait for them before it returns a paid id.

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 _T = TypeVar("_T")
 
@@ -14,39 +14,52 @@ GRACE = 0.5
 """How long the loop may read what came meanwhile, in seconds, before a deadline counts."""
 
 
-def postpone(scheduled: float, now: float) -> float | None:
+def postpone(scheduled: float, now: float, grace: float = GRACE) -> float | None:
     """Return when to look again at deadlines whose timer was *scheduled* and was called *now*; None to end them.
 
     A process that stood still finds responses in its sockets, and the loop calls due timers before it has read them.
     """
-    return now + GRACE if now - scheduled > LATE else None
+    return now + grace if now - scheduled > LATE else None
+
+
+class Expiring(Protocol):
+    """An operation with a time limit."""
+
+    def expire(self) -> None:
+        """Take note that the time is over."""
 
 
 class Deadlines:
-    """Ends operations that take longer than *seconds*, but first reads what came while the process stood still."""
+    """Ends operations that take longer than *seconds*, but first reads what came while the process stood still.
 
-    def __init__(self, seconds: float) -> None:
+    If the process stood still, they get *grace* seconds more.
+    """
+
+    def __init__(self, seconds: float, grace: float = GRACE) -> None:
         self.seconds = seconds
+        self._grace = grace
         # In the order in which they were started, which is also the order in which they are due.
-        self._due: dict[Deadline, float] = {}
+        self._due: dict[Expiring, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, deadline: "Deadline") -> None:
-        """Start the time of *deadline*, or start it again."""
+    def add(self, deadline: Expiring) -> float:
+        """Start the time of *deadline*, or start it again; return the loop's time, in seconds."""
         loop = asyncio.get_running_loop()
         self._due.pop(deadline, None)
-        self._due[deadline] = due = loop.time() + self.seconds
+        now = loop.time()
+        self._due[deadline] = due = now + self.seconds
         if self._timer is None:
             self._timer = loop.call_at(due, self._sweep, loop, due)
+        return now
 
-    def remove(self, deadline: "Deadline") -> None:
+    def remove(self, deadline: Expiring) -> None:
         """Remove a deadline whose operation is over."""
         self._due.pop(deadline, None)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop, scheduled: float, until: float | None = None) -> None:
         """End what was due at the time *until*, which is given if the sweep was postponed."""
         now = loop.time()
-        if until is None and (later := postpone(scheduled, now)) is not None:
+        if until is None and (later := postpone(scheduled, now, self._grace)) is not None:
             # Once for each lateness: on a loop that always computes, every timer is late.
             self._timer = loop.call_at(later, self._sweep, loop, later, now)
             return

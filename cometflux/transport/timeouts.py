@@ -14,6 +14,6 @@ class Timeouts:
     poll: float = 20.0
     """For one poll in total. The service has been seen to never respond to one."""
     idle: float = 60.0
-    """Without receiving a byte of a download."""
-    download: float = 3600.0
-    """For one output in total, redirects included: the service keeps an output for about an hour."""
+    """For each part of a download: the head, then as many bytes as come in this time at 1 KiB per second."""
+    download: float = 600.0
+    """For one download in total."""

@@ -15,13 +15,15 @@ from cometflux.pacing.retry import RetryPolicy
 from cometflux.provenance.sidecar import record_of
 from cometflux.storage.destination import Folder
 from cometflux.storage.folder import check_files
+from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 from cometflux.transport.client import Client
+from cometflux.transport.look_ups import LookUps
 
 
 @pytest.fixture
 async def client(service):
-    transport = AiohttpTransport(service.key, service.url)
+    transport = AiohttpTransport(service.key, service.url, look_ups=HangingLookUps(1))
     yield Client(transport)
     await transport.aclose()
 
@@ -136,3 +138,92 @@ async def test_a_folder_that_went_away_is_made_again(client, saver, tmp_path):
     first = await save(saver, prediction, tmp_path / "images")
     shutil.rmtree(tmp_path / "images")
     assert first == await save(saver, prediction, tmp_path / "images")
+
+
+# ── a host or a download that is slow ────────────────────────────────────────────────────────────────────────────────
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+class Saves:
+    """Saves pictures side by side, and notes when each was saved or given up."""
+
+    def __init__(self, saver, folder):
+        self._saver = saver
+        self._folder = folder
+        self._running = []
+
+    def start(self, prediction, count=40):
+        """Start to save the first picture of *prediction* that often; return the list of how and when each ends."""
+        ends = []
+        began = now()
+        for _ in range(count):
+            saving = self._save(prediction, self._folder / str(len(self._running)), began, ends)
+            self._running.append(asyncio.ensure_future(saving))
+        return ends
+
+    async def _save(self, prediction, folder, began, ends):
+        _, error = await save(self._saver, prediction, folder)
+        ends.append((now() - began, error))
+
+    async def end(self):
+        for each in self._running:
+            each.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+
+@pytest.fixture
+async def saves(saver, tmp_path):
+    saves = Saves(saver, tmp_path)
+    yield saves
+    await saves.end()
+
+
+def check_saved(ends, count, within):
+    assert [None] * count == [error for _, error in ends]
+    assert max(when for when, _ in ends) <= within
+
+
+async def test_pictures_that_drip_hold_up_none_of_the_same_host(client, service, saves):
+    good, bad = await predict(client), await predict(client, "drip")
+    service.fail("drip", prompt="drip", times=1000)
+    saves.start(bad)
+    await asyncio.sleep(1)
+    saved = saves.start(good)
+    await asyncio.sleep(3600)
+    check_saved(saved, 40, within=75)
+
+
+async def test_pictures_of_a_host_that_drips_hold_up_no_other_host(client, service, saves):
+    good = await predict(client)
+    async with LocalService(pixels=4096, latency=1.0) as other:
+        transport = AiohttpTransport(other.key, other.url)
+        bad = await predict(Client(transport), "drip")
+        await transport.aclose()
+        other.fail("drip", times=1000)
+        saves.start(bad, 100)
+        await asyncio.sleep(1)
+        saved = saves.start(good)
+        await asyncio.sleep(3600)
+        check_saved(saved, 40, within=1)
+        await saves.end()
+
+
+class HangingLookUps(LookUps):
+    """Look-ups that never end."""
+
+    async def getaddrinfo(self, *_, **__):
+        await asyncio.Event().wait()
+
+
+async def test_pictures_of_a_host_whose_look_up_hangs_hold_up_no_other_host(client, saves):
+    good = await predict(client)
+    bad = attrs.evolve(good, output=("https://images.example.com/x",))
+    given_up = saves.start(bad)
+    await asyncio.sleep(1)
+    saved = saves.start(good)
+    await asyncio.sleep(600)
+    check_saved(saved, 40, within=1)
+    assert 40 == len(given_up)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import itertools
 import re
 import subprocess
 import sys
@@ -484,7 +485,7 @@ async def check_fault(name, exchange):
         with pytest.raises(LOST):
             await exchange
         return b""
-    if name in ("hang", "stalled"):
+    if name in ("hang", "stalled", "drip"):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(500):
                 await exchange
@@ -859,8 +860,9 @@ async def test_it_stops_after_waiting_clients_have_left(service, caller):
     assert [] == service.bills
 
 
-@pytest.mark.parametrize("fault", ["hang", "stalled"])
-@pytest.mark.parametrize("on", ["create", "get", "output"])
+@pytest.mark.parametrize(
+    ("on", "fault"), [*itertools.product(["create", "get", "output"], ["hang", "stalled"]), ("output", "drip")]
+)
 async def test_it_stops_at_once_though_a_response_hangs(http, on, fault):
     async with LocalService(pixels=4096, latency=0) as service:
         caller = Caller(service, http)

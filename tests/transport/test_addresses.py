@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cometflux.transport.addresses import escape_url, is_address, is_loopback, is_public, may_be_public
+from cometflux.transport.addresses import escape_url, is_address, is_loopback, is_public, may_be_public, origin_of
 
 
 @pytest.mark.parametrize(
@@ -223,3 +223,18 @@ def test_an_escaped_url_has_nothing_left_to_escape(start, end):
     assert " " not in escaped
     assert escaped == escape_url(escaped)
     assert "%41" in escaped
+
+
+@pytest.mark.parametrize(
+    ("origin", "url"),
+    [
+        ("https://example.com", "https://example.com/a/b.webp"),
+        ("https://example.com:8443", "https://Example.COM:8443/a?b=/c"),
+        ("http://a", "http://a/b"),
+        ("http://[::1]:80", "http://[::1]:80/x"),
+        ("data:image", "data:image/png;base64,AAAA"),
+        ("", ""),
+    ],
+)
+def test_the_origin_of_a_url_is_what_comes_before_its_path(origin, url):
+    assert origin == origin_of(url)

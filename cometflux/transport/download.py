@@ -1,0 +1,50 @@
+"""The state of one download: how much of the output has come, and how long the rest may take."""
+
+from collections.abc import AsyncIterable
+
+from cometflux.errors import OutputError
+from cometflux.transport.deadlines import Deadline, Deadlines
+from cometflux.transport.progress import Progress
+
+
+class Download(Deadline):
+    """One download, over all its redirects. It raises `TimeoutError` if a part does not come in time.
+
+    Args:
+        deadlines: end a download of which no part came in time.
+        longest: the time of the whole download, in seconds.
+        largest: maximum bytes of the body.
+    """
+
+    def __init__(self, deadlines: Deadlines, longest: float, largest: int) -> None:
+        super().__init__(deadlines)
+        self._progress = Progress(deadlines.seconds, longest)
+        self._largest = largest
+        self._body = bytearray()
+
+    def begin_head(self) -> None:
+        """Start the time in which the head of a response must come."""
+        self._progress.turn(0, self._deadlines.add(self))
+
+    async def read(self, chunks: AsyncIterable[bytes]) -> bytes:
+        """Read the body, whose head has come.
+
+        Raises:
+            OutputError: the body is too large, or has no time left.
+        """
+        body, progress = self._body, self._progress
+        has_time = progress.turn(0, self._deadlines.add(self))
+        async for chunk in chunks:
+            # Raised no earlier, because the chunk before may have been the last one.
+            if not has_time:
+                raise OutputError(f"the output could not be fetched: {progress.describe_long(len(body))}", True)
+            body += chunk
+            if len(body) > self._largest:
+                raise OutputError(f"the output is larger than {self._largest} bytes")
+            if len(body) >= progress.end:
+                has_time = progress.turn(len(body), self._deadlines.add(self))
+        return bytes(body)
+
+    def describe(self) -> str:
+        """Describe a download that was ended because a part did not come in time."""
+        return self._progress.describe_slow(len(self._body))
