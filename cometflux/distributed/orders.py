@@ -140,7 +140,18 @@ class Answer:
 
 def dump(value: Page | Answer) -> bytes:
     """Write a page or an answer."""
-    return encoding.dump_line(attrs.asdict(value)).encode()
+    # One level at a time: the records are plain already, and to look through them costs more than to send them.
+    plain = _fields(value)
+    if isinstance(value, Page):
+        plain |= {"place": _fields(value.place), "settings": _fields(value.settings)}
+        plain["orders"] = [_fields(each) for each in value.orders]
+    else:
+        plain["results"] = [attrs.asdict(each) for each in value.results]
+    return encoding.dump_line(plain).encode()
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return attrs.asdict(value, recurse=False)
 
 
 def load_page(data: bytes) -> Page:
