@@ -43,6 +43,8 @@ from cometflux.transport.client import Client, timed
 
 MOST_POSTS = 100
 """Submissions in flight at most."""
+_MOST_RESENDS = 10
+"""How often one unknown job is sent again over all runs, if the caller's function chooses so and sets no limit."""
 _CONFIRM_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds from one query to the next of an id that a torn response showed."""
 
@@ -215,8 +217,12 @@ class Submitter:
 
     def _has_resent_enough(self, tracked: TrackedJob) -> bool:
         # Those of one job are counted over all runs, so that a run that is begun again and again stays bounded, too.
-        most = self._unknowns.most
-        return most is not None and max(self._resent + 1, tracked.record.unknown_count) > most
+        most, count = self._unknowns.most, tracked.record.unknown_count
+        if most is not None:
+            return max(self._resent + 1, count) > most
+        if count > _MOST_RESENDS:
+            _log.error("%s was sent again %d times, the most without max_resends", tracked.key, _MOST_RESENDS)
+        return count > _MOST_RESENDS
 
     async def _consult(self, tracked: TrackedJob, error: UnknownSubmissionError) -> str:
         assert callable(self._unknowns.choice)

@@ -842,6 +842,20 @@ async def test_unknowns_are_sent_again_up_to_the_limit(service, opened, status):
     assert {"planned": 2, "saved": 0, "unsaved": 1, "unknown": 1} == {"saved": 0, **status()}
 
 
+async def test_a_function_that_always_resends_has_a_limit_for_one_job(service, opened, caplog):
+    async def resend(*_):
+        # Longer than the time in which several unknown submissions stop the session.
+        await asyncio.sleep(1000)
+        return "resend"
+
+    service.fail("drop", times=30, after=True)
+    async with opened(on_unknown=resend) as session:
+        with pytest.raises(UnknownSubmissionError):
+            await session.run(keyed("one"))
+    assert 11 == len(service.bills)
+    assert "one was sent again 10 times, the most without max_resends" in caplog.text
+
+
 async def test_every_attempt_stands_in_the_journal(service, opened, tmp_path):
     service.fail("drop", after=True)
     async with opened(on_unknown="resend", max_resends=1) as session:
