@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import pytest
 from old_journals import make_old
 
 from cometflux.cli import main
+from cometflux.sources.formats import open_file
 
 SWEEP = "prompt: a {animal}\nmatrix:\n  animal: [fox, owl]\n  model: [dev, schnell]\n  num_outputs: [1, 2]\n"
 
@@ -207,6 +209,17 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(arguments, expected, folder, 
     out, err = capsys.readouterr()
     assert ("", 1) == (out, err.count("\n"))
     assert err.startswith(f"error: {expected}")
+
+
+@pytest.mark.parametrize("written", ["text", "csv", "jsonl", "yaml"])
+@pytest.mark.parametrize("file", ["-", "/dev/zero"], ids=["stdin", "a device"])
+def test_a_prompt_file_without_an_end_is_refused(file, written, folder, capsys, monkeypatch):
+    monkeypatch.setattr(open_file, "LARGEST_FILE", 1_000_000)
+    with Path("/dev/zero").open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert 2 == main(["batch", file, "--format", written, "--out", str(folder / "out")])
+    name = "stdin" if file == "-" else file
+    assert f"error: {name}: it has more than 1000000 bytes, the most that is read\n" == capsys.readouterr().err
 
 
 # The question on a terminal.

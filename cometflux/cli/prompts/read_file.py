@@ -6,7 +6,7 @@ from pathlib import Path
 from cometflux.cli.errors import UsageError
 from cometflux.cli.terminal.screen import Screen
 from cometflux.sources.errors import SourceError
-from cometflux.sources.formats.open_file import format_of, read_bytes, read_path
+from cometflux.sources.formats.open_file import format_of, read_bytes, read_path, read_whole
 from cometflux.sources.rows import Format, Most, Source
 
 _MOST = Most()
@@ -37,6 +37,6 @@ def _read_stdin() -> bytes:
     if sys.stdin.isatty():
         Screen().say("reading prompts, one per line; Ctrl-D ends")
     try:
-        return sys.stdin.buffer.read()
+        return read_whole(sys.stdin.buffer, "stdin")
     except OSError as error:
         raise SourceError(f"it cannot be read ({error.strerror})", "stdin") from error

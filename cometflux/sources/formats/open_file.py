@@ -10,6 +10,9 @@ from cometflux.sources.formats.text_files import read_text
 from cometflux.sources.rows import SUFFIXES, Format, Most, Source
 
 _MOST = Most()
+LARGEST_FILE = 1024 * 1024 * 1024
+"""Most bytes that are read of a prompt file."""
+_PART = 16 * 1024 * 1024
 
 
 def format_of(path: Path, given: Format | None, otherwise: str) -> Format | None:
@@ -82,9 +85,28 @@ def read_file(
         case Format.YAML:
             from cometflux.sources.sweeps.sweep_file import read_sweep
 
-            return read_sweep(file.read(), name, most, needs_prompt=needs_prompt)
+            return read_sweep(read_whole(file, name), name, most, needs_prompt=needs_prompt)
         case Format.PARQUET:
             from cometflux.sources.formats.arrow import read_parquet
 
             return read_parquet(file, name, needs_prompt=needs_prompt)
-    return read_text(file.read(), written, name, needs_prompt=needs_prompt, comments=comments)
+    return read_text(read_whole(file, name), written, name, needs_prompt=needs_prompt, comments=comments)
+
+
+def read_whole(file: BinaryIO, name: str) -> bytes:
+    """Read a file to its end, which a pipe or a device may not have.
+
+    Raises:
+        SourceError: it is too large.
+        OSError: it cannot be read.
+    """
+    parts, size, is_over = list[bytes](), 0, False
+    while not is_over:
+        part = file.read(_PART)
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST_FILE:
+            raise SourceError(f"it has more than {LARGEST_FILE} bytes, the most that is read", name)
+        # Not a further read: at a terminal that would need a second Ctrl-D.
+        is_over = len(part) < _PART
+    return b"".join(parts)
