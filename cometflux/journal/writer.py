@@ -63,6 +63,8 @@ class JournalWriter:
         self._is_taken = False
         self._files: dict[Path, tuple[int, int]] = {}
         """The device and the inode of the database and of its log, as they were when they were first written to."""
+        self._size = 0
+        """The size of the database in bytes. It never shrinks, unless somebody overwrites it."""
         self._serial: int | None = None
         """The serial number of the last change that was made here; None if it is not known."""
         self._has_company = False
@@ -97,6 +99,7 @@ class JournalWriter:
             stack.callback(self._forget)
             self._process = os.getpid()
             self._files.clear()
+            self._size = 0
             self._serial, self._has_company = None, False
             self._set_up(known or JournalHeader(journal=os.urandom(8).hex()), is_new=known is None)
             stack.pop_all()
@@ -210,9 +213,11 @@ class JournalWriter:
         if not self._lock.is_held:
             return JournalError(f"the lock file {str(self._lock.path)!r} was taken away while the journal was in use")
         real = Path(os.path.realpath(self.path))
+        size = real.stat().st_size if real.exists() else 0
+        self._size = max(self._size, size)
         for path in (real, real.with_name(f"{real.name}-wal")):
             found = file_identity(path)
-            if found is None or self._files.setdefault(path, found) != found:
+            if found is None or self._files.setdefault(path, found) != found or size < self._size:
                 message = f"the journal {str(self.path)!r} was removed, moved or replaced while it was in use"
                 return JournalError(f"{message} ({path.name}); bring it back, and run again")
         return None

@@ -46,6 +46,11 @@ def replace_by_another(folder):
     (folder / "other" / FILE).replace(folder / FILE)
 
 
+def empty(folder):
+    """Overwrite it in place, as ``cp`` does."""
+    os.truncate(folder / FILE, 0)
+
+
 def move_folder(folder):
     folder.rename(folder.with_name("moved"))
 
@@ -55,7 +60,7 @@ def move_and_make_anew(folder):
     folder.mkdir()
 
 
-CHANGES = [remove, remove_all, remove_log, restore_older, replace_by_another, move_folder, move_and_make_anew]
+CHANGES = [remove, remove_all, remove_log, restore_older, replace_by_another, empty, move_folder, move_and_make_anew]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
