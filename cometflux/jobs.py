@@ -14,6 +14,7 @@ from cometflux.errors import InputError
 from cometflux.models.model import is_model
 from cometflux.models.spelling import is_plain, plain
 from cometflux.models.words import question
+from cometflux.predictions import Prediction
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -80,6 +81,18 @@ class Job:
         job = cls.__new__(cls)
         # Not by the constructor: the typed object has already been checked, and its input is a copy.
         for name, value in (("model", item.model), ("input", item.to_input()), ("key", key), ("validate", True)):  # type: ignore[attr-defined]
+            object.__setattr__(job, name, value)
+        return job
+
+    @classmethod
+    def of_prediction(cls, prediction: Prediction) -> Self:
+        """Describe the job of a prediction as far as the service's response shows it. Nothing is checked.
+
+        The model is empty if the response left it out.
+        """
+        job = cls.__new__(cls)
+        given = {"model": prediction.model or "", "input": prediction.input, "key": None, "validate": False}
+        for name, value in given.items():
             object.__setattr__(job, name, value)
         return job
 

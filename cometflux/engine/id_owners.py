@@ -24,11 +24,12 @@ class IdOwners:
         self._owners[prediction_id] = tracked
 
     def release(self, tracked: TrackedJob) -> None:
-        """Note that *tracked* is over, or is submitted again. Its id stays its own."""
+        """Note that *tracked* is over, or is submitted again. Its id stays its own, unless it was only followed."""
         found = tracked.prediction_id
         if found is not None and self._owners.get(found) is tracked:
             del self._owners[found]
-            self._spent.add(hash(found))
+            if not tracked.is_stranger:
+                self._spent.add(hash(found))
 
     def owner(self, prediction_id: str) -> TrackedJob | None:
         """Return the job of the session that has this prediction and is not over; None if there is none."""

@@ -13,7 +13,7 @@ import attrs
 from cometflux.engine.notifier import Notifier
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.tracked_job import TrackedJob
-from cometflux.errors import AnswerError, CometfluxError, PatienceError, RateLimitError, RejectedError
+from cometflux.errors import AnswerError, CometfluxError, Money, PatienceError, RateLimitError, RejectedError
 from cometflux.pacing import retry
 from cometflux.pacing.circuit_breaker import PollRefusals
 from cometflux.pacing.pacer import Pacer
@@ -23,17 +23,20 @@ from cometflux.polling import completion
 from cometflux.polling.completion import Unsettled
 from cometflux.polling.policy import PollPolicy
 from cometflux.polling.schedule import PendingPoll, Schedule
-from cometflux.predictions import Prediction
+from cometflux.predictions import Prediction, Status
 from cometflux.protocol.requests import Request
 from cometflux.transport.client import Client
 from cometflux.transport.deadlines import Deadline, Deadlines
 
 MOST_POLLS = 200
 """Polls in flight at most. With submissions and downloads this makes 316 sockets; the usual limit is 1024."""
+NOT_OVER = "the prediction was not over when patience ended"
 LAST_POLL = 1.0
 """How long the last poll may take, which is made when patience ends, in seconds."""
 LONGEST_POLL = 600.0
 """How long one poll may take with its retry, in seconds, whatever the transport does."""
+LONGEST_REFUSAL = 30.0
+"""For how long the service may refuse to show a prediction that is known by its id only, in seconds."""
 BEAT = 5.0
 """How often to look at the clock while no poll is due, because all are in flight or wait for their turn, in seconds."""
 
@@ -76,6 +79,8 @@ class Poller:
         twice = attrs.evolve(retries.policy, tries=min(2, retries.policy.tries))
         self._get = retrying(client.get, twice, self._may_poll_again, retries, is_patient=False)
         self._schedule = Schedule(policy)
+        self.patience = policy.patience
+        """How long a prediction is polled unless its job says otherwise, in seconds."""
         self._standstill = runtime.standstill
         self._pacer = pacer
         self._runtime = runtime
@@ -98,6 +103,7 @@ class Poller:
         age = 0.0 if is_near_end and age is None else age
         poll = self._schedule.add(tracked, now, tracked.patience, model=tracked.job.model, age=age)
         poll.lost = self._standstill.seconds
+        poll.is_placed = not tracked.is_stranger
         if is_near_end:
             assert tracked.prediction is not None
             seen = completion.read_end(tracked.prediction, self._runtime.time_run())
@@ -195,6 +201,8 @@ class Poller:
             # Its id turned out to be another job's meanwhile.
             self._schedule.drop(poll)
             return
+        if prediction is not None and not poll.is_placed:
+            self._place(poll, prediction, now)
         end = prediction and self._read_end(poll, prediction)
         if self._notifier.is_on:
             last = end if isinstance(end, Prediction) else prediction
@@ -207,9 +215,16 @@ class Poller:
             self._plan_next(poll, prediction, end, asked, now)
         self._look()
 
+    def _place(self, poll: PendingPoll, prediction: Prediction, now: float) -> None:
+        """Take the model and the age of a prediction from a response, if it shows them."""
+        created = prediction.created_at
+        age = 0.0 if created is None else time.time() - created.timestamp()
+        if prediction.model and age > 0:
+            self._schedule.place(poll, prediction.model, now - age)
+
     def _read_end(self, poll: PendingPoll, prediction: Prediction) -> Prediction | Unsettled | None:
         now = self._runtime.time_run()
-        wanted = completion.count_wanted(poll.subject.job.input)
+        wanted = completion.count_wanted(poll.subject.job.input or prediction.input)
         return completion.read_end(prediction, now, wanted=wanted, usual=poll.timetable.usual, before=poll.unsettled)
 
     def _plan_next(
@@ -221,12 +236,35 @@ class Poller:
             poll.unsettled = unsettled
         if now >= poll.ends:
             self._detach(poll)
+        elif prediction is None and (refusal := self._find_refusal(poll)) is not None:
+            self._schedule.drop(poll)
+            assert self._listener is not None
+            self._listener.lose(poll.subject, refusal)
         elif prediction is None:
             self._schedule.fail(poll, now)
         elif unsettled is not None:
             self._schedule.repeat(poll, now, unsettled.gap)
         else:
             self._schedule.reschedule(poll, asked, now, self._pacer.rate(now))
+
+    def _find_refusal(self, poll: PendingPoll) -> RejectedError | None:
+        """Return why a prediction is not polled any more that may be nobody's; None while it is.
+
+        Right after a create a 404 may be a delay. Once a response has shown the prediction, only patience ends it.
+        """
+        tracked: TrackedJob = poll.subject
+        error = tracked.last_error
+        if not (isinstance(error, RejectedError) and error.status in (401, 403, 404)):
+            return None
+        if not tracked.is_followed or tracked.prediction != _unseen(tracked):
+            return None
+        now = self._runtime.time_run()
+        poll.refused_since = now if poll.refused_since is None else poll.refused_since
+        if now - poll.refused_since < LONGEST_REFUSAL:
+            return None
+        # Nothing proves that there ever was such a prediction.
+        error.money = Money.UNKNOWN
+        return error
 
     def _note_refusal(self, tracked: TrackedJob, prediction: Prediction | None) -> None:
         error = tracked.last_error
@@ -304,7 +342,12 @@ class Poller:
             self._listener.conclude(tracked, completion.end_of(tracked.prediction))
             return
         trouble = f"; the last question failed: {tracked.last_error.message}" if tracked.last_error else ""
-        self._listener.lose(tracked, PatienceError(f"the prediction was not over when patience ended{trouble}"))
+        self._listener.lose(tracked, PatienceError(f"{NOT_OVER}{trouble}"))
+
+
+def _unseen(tracked: TrackedJob) -> Prediction:
+    assert tracked.prediction is not None
+    return Prediction(id=tracked.prediction.id, status=Status.UNRECOGNIZED)
 
 
 _GET = Request("GET", "")

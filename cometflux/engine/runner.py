@@ -10,6 +10,7 @@ a job: the task that runs it belongs to the session, not to the caller that awai
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -21,7 +22,14 @@ from cometflux.engine.savers import SaveOrder, Savers
 from cometflux.engine.submitter import Submitter
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
-from cometflux.errors import CometfluxError, Money, OutputError, SessionClosedError, UnknownSubmissionError
+from cometflux.errors import (
+    CometfluxError,
+    JournalError,
+    Money,
+    OutputError,
+    SessionClosedError,
+    UnknownSubmissionError,
+)
 from cometflux.images import reference_files
 from cometflux.images.formats import Image
 from cometflux.jobs import Job
@@ -140,8 +148,10 @@ class JobRunner:
     async def _run(self, tracked: TrackedJob) -> None:
         """Bring a job to the service, or to its end."""
         try:
+            if tracked.is_followed:
+                await self._look_up(tracked)
             # A job that failed and is submitted again was claimed before.
-            if tracked.is_claimed or not await self._resume(tracked):
+            elif tracked.is_claimed or not await self._resume(tracked):
                 await self._submit(tracked)
         except CometfluxError as error:
             self.lose(tracked, error)
@@ -163,7 +173,7 @@ class JobRunner:
         self._follow(tracked, prediction)
 
     async def _take_slot(self, tracked: TrackedJob) -> None:
-        if not tracked.holds_slot:
+        if not tracked.holds_slot and not tracked.is_followed:
             await self._slots.acquire()
             tracked.holds_slot = True
         if tracked.admitted is not None:
@@ -204,6 +214,35 @@ class JobRunner:
             case NextStep.REPORT:
                 self._report_again(tracked)
         return True
+
+    def follow(self, tracked: TrackedJob) -> None:
+        """Poll a prediction that is known by its id to its end. Nothing is submitted, so it needs no slot."""
+        if tracked.record.identity:
+            self.launch(tracked)
+        else:
+            self._poll_stranger(tracked)
+
+    def _poll_stranger(self, tracked: TrackedJob) -> None:
+        assert tracked.prediction is not None
+        self._tracker.pend(tracked, tracked.prediction)
+        self._poller.add(tracked, age=0.0)
+
+    async def _look_up(self, tracked: TrackedJob) -> None:
+        """Go on from the journal's record of a prediction that is known by its id. Submits nothing."""
+        with contextlib.suppress(JournalError):
+            await self._tracker.claim(tracked)
+        if tracked.record.prediction_id != tracked.prediction_id:
+            # The journal cannot be read, or the job was submitted again meanwhile under another id.
+            self._tracker.disclaim(tracked)
+            self._poll_stranger(tracked)
+            return
+        match tracked.record.next_step():
+            case NextStep.POLL:
+                await self._poll_again(tracked)
+            case NextStep.SAVE:
+                await self._save_again(tracked)
+            case _:
+                self._report_again(tracked)
 
     async def _decide(self, tracked: TrackedJob) -> bool:
         tracked.resumed = True
@@ -279,6 +318,8 @@ class JobRunner:
             # Its id turned out to be another job's while it was polled.
             return
         answered = tracked.record.answered
+        if answered is None and prediction.created_at is not None:
+            answered = prediction.created_at.timestamp()
         kind, error = verdict(prediction, 0.0 if answered is None else time.time() - answered)
         if error is not None and self._may_retry(tracked, error):
             self._tracker.retry(tracked, prediction, error)

@@ -17,9 +17,9 @@ class TrackedJob:
 
     # Thousands may be pending.
     __slots__ = (
-        *("admitted", "attempts", "deliver", "holds_slot", "index", "is_claimed", "is_given_up", "is_over"),
-        *("is_written", "job", "key", "last_error", "over", "patience", "place", "prediction", "record", "resumed"),
-        *("task", "unreadable"),
+        *("admitted", "attempts", "deliver", "holds_slot", "index", "is_claimed", "is_followed", "is_given_up"),
+        *("is_over", "is_written", "job", "key", "last_error", "over", "patience", "place", "prediction", "record"),
+        *("resumed", "task", "unreadable"),
     )
 
     def __init__(
@@ -45,6 +45,8 @@ class TrackedJob:
         """Set when it has its slot or needs none; None if nobody waits for that."""
         self.is_claimed = False
         """Whether it is known what the journal has of it. A job that is not claimed may be paid for already."""
+        self.is_followed = False
+        """Whether only its id was handed over: it is polled without a slot, and nothing is submitted for it."""
         self.is_written = False
         """Whether the journal has a record of it."""
         self.unreadable: InputError | None = None
@@ -66,6 +68,18 @@ class TrackedJob:
     def prediction_id(self) -> str | None:
         """The prediction's id; None before it is accepted."""
         return self.prediction.id if self.prediction else None
+
+    @property
+    def seen_job(self) -> Job:
+        """The job; of a prediction that is known by its id only, as much as the service's last response shows."""
+        if not self.is_stranger or self.prediction is None:
+            return self.job
+        return Job.of_prediction(self.prediction)
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether nothing is known of it but what the service says of its prediction."""
+        return self.is_followed and not self.record.identity
 
     @property
     def is_in_flight(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from cometflux.engine.id_owners import IdOwners, proves
 from cometflux.engine.identity import LARGE, JobIdentities
 from cometflux.engine.notifier import Notifier
+from cometflux.engine.prediction_ends import End, PredictionEnds
 from cometflux.engine.purchase_limit import PurchaseLimit
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import CometfluxError, ConnectError, InputError, JournalError, UnknownSubmissionError
@@ -23,11 +24,12 @@ from cometflux.images.formats import Image
 from cometflux.jobs import Job, position_key
 from cometflux.journal.attempts import SavedFile
 from cometflux.journal.base import JournalBackend, Opened
+from cometflux.journal.plan import job_of_record
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.plain_text import log as _log
-from cometflux.predictions import Prediction
+from cometflux.predictions import Prediction, Status
 from cometflux.provenance.sidecar import Submission
 
 
@@ -51,6 +53,7 @@ class JobTracker:
         self._count = 0
         self._ids = IdOwners()
         self._journal_name = ""
+        self._ends = PredictionEnds()
         self.on_disowned: Callable[[TrackedJob, CometfluxError], None] | None = None
         """Called with a pending job whose id turned out to be another job's; None as long as nothing is submitted."""
         self.identities = JobIdentities(journal)
@@ -218,6 +221,7 @@ class JobTracker:
     def retry(self, tracked: TrackedJob, prediction: Prediction, error: CometfluxError) -> None:
         """Note that a prediction failed for a transient reason, and that the job is to be submitted once more."""
         del self._pending[tracked]
+        self._ends.tell(tracked, error)
         tracked.record.ended(OutcomeKind.FAILED, prediction, None)
         self._note(tracked)
         self._ids.release(tracked)
@@ -233,6 +237,7 @@ class JobTracker:
         tracked.record.ended(OutcomeKind.SUCCEEDED, prediction, None)
         self._note(tracked)
         self._saving[tracked] = None
+        self._ends.tell(tracked, prediction)
 
     def report_saved(self, tracked: TrackedJob, files: tuple[Image, ...]) -> None:
         """Report the images that were saved, if there are any."""
@@ -265,6 +270,7 @@ class JobTracker:
             error.key = error.key or tracked.key
             error.prediction_id = error.prediction_id or tracked.prediction_id
         self.changed.set()
+        self._ends.tell(tracked, error or tracked.prediction)
         self._notifier.ended(tracked, kind, error)
         tracked.deliver(
             Outcome(
@@ -279,6 +285,46 @@ class JobTracker:
             )
         )
 
+    # ── predictions that are known by their ids ──────────────────────────────────────────────────────────────────────
+
+    def owner(self, prediction_id: str) -> TrackedJob | None:
+        """Return the job of this session that has the prediction and is not over; None if there is none."""
+        owner = self._ids.owner(prediction_id)
+        return None if owner is None or owner.is_over else owner
+
+    def follow(
+        self,
+        prediction_id: str,
+        known: JobRecord | None,
+        deliver: Callable[[Outcome], None],
+        patience: float | None,
+    ) -> TrackedJob:
+        """Take a prediction in that is known by its id. *known* is the journal's record of its job, if it has one."""
+        prediction = Prediction(id=prediction_id, status=Status.UNRECOGNIZED)
+        if known is None:
+            tracked = self.enter(Job.of_prediction(prediction), deliver, patience=patience)
+            tracked.record.echoing(_LARGEST_ECHO)
+        else:
+            job, names = job_of_record(known).job, {"identity": known.identity, "fingerprint": known.fingerprint}
+            tracked = self.enter(job, deliver, index=known.index, patience=patience, **names)
+        tracked.prediction = prediction
+        tracked.resumed = tracked.is_followed = tracked.is_given_up = True
+        # From now on, whoever follows the same id finds it here.
+        self._ids.take(prediction_id, tracked)
+        return tracked
+
+    def disclaim(self, tracked: TrackedJob) -> None:
+        """Note that the journal's record is not that of this prediction, so that nothing is written about it."""
+        tracked.is_claimed = tracked.is_written = False
+        self.identities.release(tracked)
+
+    def end_of(self, tracked: TrackedJob) -> "asyncio.Future[End]":
+        """Return the end of a job's prediction, whether its images are saved or not; see `PredictionEnds.of`."""
+        end = self._ends.of(tracked)
+        if tracked in self._saving:
+            self._ends.tell(tracked, tracked.prediction)
+        return end
+
     # ── images that the caller saves ─────────────────────────────────────────────────────────────────────────────────
 
     async def find(self, prediction_id: str) -> JobRecord | None:
@@ -286,7 +332,7 @@ class JobTracker:
         if not self._journal.keeps:
             return None
         if (owner := self._ids.owner(prediction_id)) is not None:
-            return owner.record.snapshot()
+            return owner.record.snapshot() if owner.is_written else None
         if not self._ids.is_spent(prediction_id):
             return None
         try:
@@ -366,6 +412,8 @@ class JobTracker:
         }
 
 
+_LARGEST_ECHO = 32 * 1024 * 1024
+"""The size that the input of a job may have of which only the id is known, in bytes; each response repeats it."""
 _SHARED = "the service answered with the id of another job's prediction"
 
 

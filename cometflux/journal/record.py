@@ -165,6 +165,10 @@ class JobRecord:
         """Note what makes the job the same in a later run, and its input as the journal keeps it."""
         return self._with(identity=identity, fingerprint=fingerprint, input=input)
 
+    def echoing(self, input_size: int) -> Self:
+        """Note about how many bytes the input may have, for a job that is known by its prediction's id only."""
+        return self._with(input_size=input_size)
+
     def sending(self, now: float, body: str, input_size: int) -> Self:
         """Begin a submission. *now* is the wall clock, *body* the digest of what is sent."""
         ready = self.ready_for_retry()

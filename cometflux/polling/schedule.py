@@ -21,8 +21,20 @@ class PendingPoll:
 
     # Slots, because thousands may be pending.
     __slots__ = (
-        *("began", "ends", "failures", "is_planned", "is_waiting", "lost", "ran", "rate", "subject", "timetable"),
-        "unsettled",
+        *(
+            "began",
+            "ends",
+            "failures",
+            "is_placed",
+            "is_planned",
+            "is_waiting",
+            "lost",
+            "ran",
+            "rate",
+            "subject",
+            "timetable",
+        ),
+        *("refused_since", "unsettled"),
     )
 
     def __init__(self, subject: Any, timetable: ModelTimetable, began: float, ends: float) -> None:
@@ -43,8 +55,12 @@ class PendingPoll:
         """Whether the timetable chose the time of its next poll, which was not delayed."""
         self.rate = 0.0
         """Polls per second that it needs by itself."""
+        self.is_placed = True
+        """Whether its model and its age are known, so that it uses and teaches the timetable of its model."""
         self.is_waiting = False
         """Whether it is due and waits for its turn."""
+        self.refused_since: float | None = None
+        """When the service first refused to show a prediction that no response has shown, else None."""
         self.unsettled: Unsettled | None = None
         """Why its last response may be the end; None if it runs."""
 
@@ -87,9 +103,7 @@ class Schedule:
             model: the prediction's model.
             age: seconds since it was accepted, if it may have ended long ago. Then the first poll is due at once.
         """
-        timetable = self._timetables.get(model)
-        if timetable is None:
-            timetable = self._timetables[model] = ModelTimetable(self._policy)
+        timetable = self._timetable(model)
         ends = now + (self._policy.patience if patience is None else patience)
         poll = PendingPoll(subject, timetable, now - max(age or 0.0, 0.0), ends)
         self._pending += 1
@@ -98,6 +112,21 @@ class Schedule:
         self._plan(poll, now + first)
         return poll
 
+    def _timetable(self, model: str) -> ModelTimetable:
+        timetable = self._timetables.get(model)
+        if timetable is None:
+            timetable = self._timetables[model] = ModelTimetable(self._policy)
+        return timetable
+
+    def place(self, poll: PendingPoll, model: str, began: float) -> None:
+        """Poll a prediction by the timetable of *model* from now on, because a response says when it *began*.
+
+        The timetable is another than that of predictions whose age was measured: the service's clock may be wrong.
+        """
+        poll.timetable = self._timetable(f"{model} by id")
+        poll.began = began
+        poll.is_placed = True
+
     def reschedule(self, poll: PendingPoll, polled: float, now: float, max_rate: float = math.inf) -> None:
         """Plan the next poll of a prediction that was not over at the time *polled*.
 
@@ -105,7 +134,8 @@ class Schedule:
         """
         poll.failures = 0
         age = max(polled - poll.began, poll.ran)
-        poll.timetable.ran(poll.ran, age)
+        if poll.is_placed:
+            poll.timetable.ran(poll.ran, age)
         poll.ran = age
         due = max(poll.began + poll.timetable.next(age), now + self._policy.floor)
         self._set_rate(poll, due - now)
@@ -132,6 +162,8 @@ class Schedule:
     def end(self, poll: PendingPoll, now: float) -> None:
         """Remove a prediction that is over, and learn from it."""
         self.drop(poll)
+        if not poll.is_placed:
+            return
         timetable = poll.timetable
         has_learned = timetable.ended(poll.ran, max(now - poll.began, poll.ran))
         if has_learned and timetable.observed.ends <= len(self._heap) <= _MOST_RESCHEDULED:

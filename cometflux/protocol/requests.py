@@ -61,7 +61,7 @@ def get_request(prediction_id: str, input_size: int = 0) -> Request:
     Raises:
         InputError: the id has characters that cannot be sent in a path.
     """
-    return Request("GET", f"/predictions/{_safe_id(prediction_id)}", echo=_echo(input_size))
+    return Request("GET", f"/predictions/{check_id(prediction_id)}", echo=_echo(input_size))
 
 
 def _echo(size: int) -> int:
@@ -75,10 +75,15 @@ def cancel_request(prediction_id: str) -> Request:
     Raises:
         InputError: the id has characters that cannot be sent in a path.
     """
-    return Request("POST", f"/predictions/{_safe_id(prediction_id)}/cancel")
+    return Request("POST", f"/predictions/{check_id(prediction_id)}/cancel")
 
 
-def _safe_id(prediction_id: str) -> str:
+def check_id(prediction_id: str) -> str:
+    """Return a prediction's id if it can be sent in a path.
+
+    Raises:
+        InputError: it cannot.
+    """
     if not isinstance(prediction_id, str) or not _ID.fullmatch(prediction_id):
         raise InputError("prediction id", prediction_id, "must be at most 256 letters, digits and . _ ~ : -")
     return prediction_id

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from cometflux.engine.follower import Follower
 from cometflux.engine.latch import Latch
 from cometflux.engine.notifier import Notifier
 from cometflux.engine.poller import MOST_POLLS, Poller
@@ -36,15 +37,14 @@ from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
 from cometflux.number_checks import check_count, check_limit, check_seconds
-from cometflux.outcomes import Outcome
 from cometflux.pacing.admission import AdmissionQueue
 from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, RetryPolicy
-from cometflux.plain_text import log as _log
 from cometflux.polling.policy import PollPolicy
 from cometflux.predictions import Prediction
-from cometflux.protocol.requests import Request
+from cometflux.protocol.requests import Request, check_id
 from cometflux.provenance import sidecar
+from cometflux.session import one_job
 from cometflux.session.argument_checks import check_embed, check_prediction, check_transport, check_type
 from cometflux.session.batch import Batch, BatchState
 from cometflux.session.closing import Closing
@@ -146,6 +146,7 @@ class Session:
         self._poller = Poller(client, poll_policy or PollPolicy(), retries, self._polls, runtime, notifier)
         slots = asyncio.Semaphore(max_pending)
         self._runner = JobRunner(self._tracker, submitter, self._poller, savers, slots, latch, runtime, retry_failed)
+        self._follower = Follower(self._tracker, self._runner, self._poller, latch, runtime)
         self._feeder = Feeder(self._tracker, self._runner, savers, slots)
         self._batches: weakref.WeakSet[BatchState] = weakref.WeakSet()
         self._feeding: dict[BatchState, asyncio.Task[None]] = {}
@@ -173,29 +174,58 @@ class Session:
             PatienceError: it was not over in time; it continues at the service.
             CometfluxError: it was not sent, was refused, or may have been accepted; ``money`` says which.
         """
-        loop = self._check_usable()
+        self._check_usable()
         if patience is not None:
             check_seconds("patience", patience)
-        ended: asyncio.Future[Outcome] = loop.create_future()
+        return await one_job.run(self._tracker, self._runner, Job.of(job), patience)
 
-        def deliver(outcome: Outcome) -> None:
-            if not ended.done():
-                ended.set_result(outcome)
-            elif outcome.prediction is not None:
-                # The caller has left, and nobody else gets this outcome.
-                _log.warning("prediction %s, whose caller has left, is over: %s", outcome.prediction.id, outcome.kind)
+    async def submit(self, job: Job | object, *, key: str | None = None) -> str:
+        """Submit one job, and return its prediction's id as soon as the id is durable.
 
-        tracked = self._tracker.enter(Job.of(job), deliver, patience=patience)
-        self._runner.launch(tracked)
-        try:
-            return (await ended).result()
-        except asyncio.CancelledError as cancellation:
-            self._runner.give_up(tracked)
-            if tracked.prediction_id is not None:
-                cancellation.add_note(f"prediction {tracked.prediction_id} is paid for, and the session follows it")
-            elif tracked.is_in_flight:
-                cancellation.add_note("the submission is in flight; its prediction will be in session.pending")
-            raise
+        The session polls the prediction to its end: until then it is in `pending` and has a slot, so with `max_pending`
+        others a submission waits for one of them. `follow` waits for the end, here or in another process. Closing the
+        session detaches the prediction, whose id the journal knows. It is not submitted again if it fails, whatever
+        *retry_failed* says, since its id would be another.
+
+        If this is cancelled, a job that was not sent is given up, as with `run`.
+
+        Args:
+            job: as for `run`.
+            key: the job's key; None for the key that it has. With a journal a job with a key is submitted once: if the
+                journal knows it, the id that it has is returned.
+
+        Raises:
+            InputError: the job or the key is wrong; nothing was sent.
+            CometfluxError: it was not sent, was refused, or may have been accepted; ``money`` says which.
+        """
+        self._check_usable()
+        return await one_job.submit(self._tracker, self._runner, Job.of(job, key=key))
+
+    async def follow(self, prediction_id: str, *, patience: float | None = None) -> Prediction:
+        """Wait for the end of a prediction, whoever submitted it: this session, an earlier run or another process.
+
+        It is polled as every prediction of the session is, by one loop with one rate limit. An id that is pending here
+        is not polled twice, and many may follow one id. One of elsewhere costs nothing and needs no slot: slots limit
+        how many predictions this session has under way at the service, where that one is already. Nothing is submitted.
+        If the journal knows the id, its end is recorded under its job.
+
+        If this is cancelled, the session still follows the prediction: it stays in `pending` until its end.
+
+        Args:
+            prediction_id: the id, as `submit` returned it.
+            patience: seconds to wait; None for the poll policy's patience.
+
+        Raises:
+            InputError: no prediction can have this id; nothing was sent.
+            PredictionError: it ended without an image.
+            PatienceError: it was not over in time; it continues at the service.
+            RejectedError: the service refused for 30 seconds to show it; with status 404 the id may be nobody's.
+            SessionClosedError: the session was closed before that.
+        """
+        self._check_usable(sends=False)
+        if patience is not None:
+            check_seconds("patience", patience)
+        return await self._follower.follow(check_id(prediction_id), patience)
 
     def generate(
         self,
@@ -285,8 +315,12 @@ class Session:
 
     @property
     def pending(self) -> Mapping[str, Job]:
-        """The predictions that are paid for and not over, by id."""
-        return MappingProxyType({each.prediction_id: each.job for each in self._tracker.pending if each.prediction_id})
+        """The predictions that are paid for and not over, by id.
+
+        Of one that is known by its id only, the job shows as much as the service's last response.
+        """
+        pending = self._tracker.pending
+        return MappingProxyType({each.prediction.id: each.seen_job for each in pending if each.prediction})
 
     @property
     def accounting(self) -> Mapping[str, int]:
@@ -341,7 +375,7 @@ class Session:
             self._close_batch(batch, SessionClosedError("the session was closed before the batch was over"))
         self._give_up_waiting()
 
-    def _check_usable(self, *, sends: bool = True) -> asyncio.AbstractEventLoop:
+    def _check_usable(self, *, sends: bool = True) -> None:
         loop = self._runtime.loop
         if self._latch.is_forked and (reason := self._latch.reason) is not None:
             raise reason
@@ -353,7 +387,6 @@ class Session:
             raise ConfigError("a session belongs to the event loop that entered it")
         if sends:
             self._latch.check()
-        return loop
 
     def _apply_quota(self, request: Request, quota: tuple[float, float]) -> None:
         """Slow down by what a response says of the requests that remain."""

@@ -1,0 +1,67 @@
+"""One job of a caller's: wait for its prediction, or only for the id. The job is the session's, not the caller's."""
+
+import asyncio
+
+from cometflux.engine.runner import JobRunner
+from cometflux.engine.tracked_job import TrackedJob
+from cometflux.engine.tracking import JobTracker
+from cometflux.jobs import Job
+from cometflux.outcomes import Outcome
+from cometflux.plain_text import log as _log
+from cometflux.predictions import Prediction
+
+
+async def run(tracker: JobTracker, runner: JobRunner, job: Job, patience: float | None) -> Prediction:
+    """Submit *job* and wait for its prediction; see `Session.run`."""
+    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def deliver(outcome: Outcome) -> None:
+        if not ended.done():
+            ended.set_result(outcome)
+        elif outcome.prediction is not None:
+            # The caller has left, and nobody else gets this outcome.
+            _log.warning("prediction %s, whose caller has left, is over: %s", outcome.prediction.id, outcome.kind)
+
+    tracked = tracker.enter(job, deliver, patience=patience)
+    runner.launch(tracked)
+    try:
+        return (await ended).result()
+    except asyncio.CancelledError as cancellation:
+        _leave(runner, tracked, cancellation)
+        raise
+
+
+async def submit(tracker: JobTracker, runner: JobRunner, job: Job) -> str:
+    """Submit *job* and return the id of its prediction; see `Session.submit`."""
+    outcomes: list[Outcome] = []
+
+    def deliver(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if outcome.prediction is not None:
+            # Whoever follows it gets its end, but maybe nobody does.
+            _log.info("prediction %s, which was submitted, is over: %s", outcome.prediction.id, outcome.kind)
+
+    tracked = tracker.enter(job, deliver)
+    runner.launch(tracked)
+    try:
+        # The task ends when the response is durable. A job that is submitted again has another task.
+        while (task := tracked.task) is not None and not task.done():
+            await asyncio.wait([task])
+    except asyncio.CancelledError as cancellation:
+        _leave(runner, tracked, cancellation)
+        raise
+    if tracked.prediction_id is None:
+        (outcome,) = outcomes
+        assert outcome.error is not None
+        raise outcome.error
+    # Nothing is submitted in its place: the caller has this id.
+    runner.give_up(tracked)
+    return tracked.prediction_id
+
+
+def _leave(runner: JobRunner, tracked: TrackedJob, cancellation: asyncio.CancelledError) -> None:
+    runner.give_up(tracked)
+    if tracked.prediction_id is not None:
+        cancellation.add_note(f"prediction {tracked.prediction_id} is paid for, and the session follows it")
+    elif tracked.is_in_flight:
+        cancellation.add_note("the submission is in flight; its prediction will be in session.pending")
