@@ -144,12 +144,13 @@ def respell(database: sqlite3.Connection) -> None:
     def is_taken(identity: str) -> bool:
         return database.execute("SELECT 1 FROM jobs WHERE identity = ?", (identity,)).fetchone() is not None
 
+    following: dict[str, int] = {}
     for (number,) in database.execute("SELECT number FROM jobs ORDER BY number").fetchall():
         row = database.execute(f"SELECT {COLUMNS} FROM jobs WHERE number = ?", (number,)).fetchone()  # noqa: S608
         # A damaged row stays as it is, and is refused when it is read.
         with contextlib.suppress(ValueError):
             record = to_record(row)
-            if (named := respelled(record, is_taken)) is not record:
+            if (named := respelled(record, is_taken, following)) is not record:
                 values = (named.identity, codec.dump_plan(named), number)
                 database.execute("UPDATE jobs SET identity = ?, plan = ? WHERE number = ?", values)
 

@@ -15,10 +15,12 @@ from cometflux.journal.record import JobRecord, identify
 from cometflux.protocol import encoding
 
 
-def respelled(record: JobRecord, is_taken: Callable[[str], bool]) -> JobRecord:
+def respelled(record: JobRecord, is_taken: Callable[[str], bool], following: dict[str, int]) -> JobRecord:
     """Return a record with the identity and the fingerprint of today; the same object if they are the same.
 
-    *is_taken* says whether another job has an identity. Reads the files in the input; blocks.
+    *is_taken* says whether another job has an identity. *following* notes for each fingerprint the number up to which
+    none is free, so that many identical jobs take little time; give the same one for each record of a journal. Reads
+    the files in the input; blocks.
     """
     # No file is read for the many inputs that have only one spelling.
     if not record.fingerprint or encoding.canonical(record.input) == record.input:
@@ -31,14 +33,19 @@ def respelled(record: JobRecord, is_taken: Callable[[str], bool]) -> JobRecord:
         # A file has changed: what was bought shows the old one.
         return record
     fingerprint = encoding.fingerprint(record.model, described)
-    identity, key = _renamed(record, fingerprint, is_taken)
+    identity, key = _renamed(record, fingerprint, is_taken, following)
     return attrs.evolve(record, identity=identity, key=key, fingerprint=fingerprint)
 
 
-def _renamed(record: JobRecord, fingerprint: str, is_taken: Callable[[str], bool]) -> tuple[str, str]:
+def _renamed(
+    record: JobRecord, fingerprint: str, is_taken: Callable[[str], bool], following: dict[str, int]
+) -> tuple[str, str]:
     if record.identity.startswith("job:"):
-        names = (identify(None, fingerprint, number) for number in itertools.count(1))
-        return next(name for name in names if not is_taken(name)), record.key
+        # It ends after as many numbers as there are jobs at the latest.
+        numbers = itertools.count(following.get(fingerprint, 1))
+        number = next(each for each in numbers if not is_taken(identify(None, fingerprint, each)))
+        following[fingerprint] = number + 1
+        return identify(None, fingerprint, number), record.key
     # The tool server makes its keys from the fingerprint.
     own, hyphen, variation = record.key.rpartition("-")
     key = f"{fingerprint[:16]}-{variation}"

@@ -12,7 +12,8 @@ from PIL import Image
 
 from cometflux import Job, flux, open_session
 from cometflux.journal.reader import FILE_NAME
-from cometflux.journal.record import identify
+from cometflux.journal.record import JobRecord, identify
+from cometflux.journal.respelling import respelled
 from cometflux.journal.writer import JournalWriter
 from cometflux.protocol import encoding
 from cometflux.sources import read_jobs
@@ -71,6 +72,25 @@ async def test_nothing_is_bought_again_for_the_spellings_of_that_time(service, o
     outcomes = await run(service, old, [flux.Dev(**values) for values in reversed(OLD)])
     assert len(OLD) == len(service.bills)
     assert all(outcome.resumed for outcome in outcomes)
+
+
+def test_many_identical_jobs_are_named_with_few_looks():
+    model, old = "o/m", {"prompt": "a fox "}
+    mark = encoding.digest(model, old)
+    jobs = [
+        JobRecord(identity=identify(None, mark, n), index=n, key=f"{n:05d}", model=model, input=old, fingerprint=mark)
+        for n in range(1, 301)
+    ]
+    taken, looks, following = {identify(None, encoding.fingerprint(model, old), 2)}, [], {}
+
+    def is_taken(identity):
+        looks.append(identity)
+        return identity in taken
+
+    for job in jobs:
+        taken.add(respelled(job, is_taken, following).identity)
+    assert {identify(None, encoding.fingerprint(model, old), n) for n in range(1, 302)} == taken
+    assert 301 == len(looks)
 
 
 async def test_what_is_new_in_the_table_is_bought(service, old):

@@ -163,8 +163,9 @@ def _weigh(plan: Plan, settings: RunOptions, folder: Path, part: "Part | None") 
 def _by_name_of_today(journal: Journal) -> dict[str, JobRecord]:
     """Return the records by the identities that a writer, which changes an older journal, would give them."""
     known = {record.identity: record for record in journal.records()}
+    following: dict[str, int] = {}
     for identity, record in [*known.items()]:
-        if (named := respelled(record, known.__contains__)) is not record:
+        if (named := respelled(record, known.__contains__, following)) is not record:
             del known[identity]
             known[named.identity] = named
     return known
