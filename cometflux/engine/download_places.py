@@ -25,9 +25,8 @@ class DownloadPlaces:
 
     def take(self, host: str) -> "Place | None":
         """Take a place for a download from *host*; return None if it must wait for one."""
-        if host in self._waiting or not self._ordinary.take(host):
-            return None
-        return self._start(host)
+        # Nobody is overtaken: if a download of the host waits, the host may hold no more places.
+        return self._start(host) if self._ordinary.take(host) else None
 
     def _start(self, host: str) -> "Place":
         place = Place(host, self)

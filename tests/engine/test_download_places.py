@@ -89,15 +89,27 @@ async def test_the_next_host_waits_for_none_although_five_others_are_slow(downlo
     assert downloads.began["f"][-1] - began < 10
 
 
-async def test_hosts_that_find_no_place_take_turns(downloads):
-    for host in range(PLACES):
-        downloads.start(host, 1, 1)
-    await asyncio.sleep(0.1)
-    for host in ("x", "y", "z"):
-        downloads.start(host, 1, 30)
+async def test_a_slow_download_that_ends_leaves_its_slow_place_to_the_next_one(downloads):
+    slow = downloads.start("a", 1000, 100)[:4]
+    await asyncio.sleep(25)
+    for each in slow:
+        each.cancel()
     await asyncio.sleep(1)
-    assert {"x", "y", "z"} <= {*downloads.began}
-    assert 1 >= max(downloads.running[host] for host in "xyz") - min(downloads.running[host] for host in "xyz")
+    assert 24 == downloads.running["a"]
+    assert [25.0] * 4 == downloads.began["a"][24:]
+
+
+async def test_hosts_that_find_no_place_take_turns(downloads):
+    first, *_ = downloads.start("a", 9, 16)
+    for host, count in {"b": 8, "c": 4, "d": 2, "e": 1, "f": 1}.items():
+        downloads.start(host, 9, count)
+    for host in "xyz":
+        downloads.start(host, 1, 10)
+    await asyncio.sleep(1)
+    assert not {*"xyz"} & {*downloads.began}
+    first.cancel()
+    await asyncio.sleep(7)
+    assert [[1.0, 4.0, 7.0], [2.0, 5.0], [3.0, 6.0]] == [downloads.began[host] for host in "xyz"]
 
 
 @pytest.mark.parametrize("seed", range(5))

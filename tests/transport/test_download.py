@@ -62,6 +62,15 @@ async def test_a_download_may_be_slow_but_steady(size, step, seconds):
     assert size / step * seconds == pytest.approx(took)
 
 
+async def test_the_time_of_the_body_begins_when_the_head_has_come():
+    async def answer(writer):
+        await asyncio.sleep(55)
+        await steadily(100 * KIB, 10 * KIB, 9)(writer)
+
+    body, took = await fetch(answer)
+    assert (100 * KIB, 145) == (len(body), pytest.approx(took))
+
+
 def forever(beginning, piece):
     """Write *beginning*, then *piece* every ten seconds for ever."""
 
