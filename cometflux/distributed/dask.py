@@ -33,7 +33,7 @@ class DaskEngine:
         with needs_extra("saving on a cluster", "distributed", "distributed", "dask"):
             import distributed
 
-        self._distributed = distributed
+        self._distributed: Any = distributed
         self._security: Any = None
         self._processes = 0
         self._address: str | None = None
