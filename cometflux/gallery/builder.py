@@ -18,6 +18,7 @@ from cometflux.journal.reader import FILE_NAME, Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import DROPPED
 from cometflux.plain_text import log as _log
+from cometflux.regular_files import IrregularFileError, open_regular
 from cometflux.storage import atomic
 
 PAGE = "index.html"
@@ -176,7 +177,7 @@ class Gallery:
         cards: list[Entry] = []
         for sidecar in self._scan.sidecars(stems):
             if isinstance(sidecar, DamagedFile):
-                self._notes.append(f"{sidecar.sidecar} is damaged: {sidecar.name} is shown without its details")
+                self._notes.append(f"{sidecar.sidecar} {sidecar.fault}: {sidecar.name} is shown without its details")
                 cards.append(self._other((sidecar.name,), []))
                 continue
             prediction_id = sidecar.record["prediction"].get("id")
@@ -223,8 +224,10 @@ def _check_place(path: Path) -> None:
     try:
         if not os.path.lexists(path) or path.is_symlink():
             return
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             is_ours = f'content="{page.GENERATOR}"'.encode() in file.read(4096)
+    except IrregularFileError:
+        is_ours = False
     except OSError as error:
         raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror}") from error
     if not is_ours:

@@ -1,23 +1,20 @@
 """Scan a folder for pictures and their records. Each file is read once, and links are not followed."""
 
 import os
-import stat
 from collections.abc import Container, Iterator, Mapping
-from io import BufferedReader
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import attrs
 
-from cometflux.errors import AnswerError, ConfigError
+from cometflux.errors import ConfigError
 from cometflux.gallery.cards import Picture
 from cometflux.gallery.image_size import read_size
-from cometflux.protocol import decoding
+from cometflux.provenance.sidecar import LARGEST_RECORD, load_record
+from cometflux.regular_files import open_regular, read_regular
 
-_LARGEST_RECORD = 16 * 1024 * 1024
 _ENDINGS = (".png", ".jpg", ".webp", ".gif")
-_PLAIN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @attrs.frozen
@@ -36,6 +33,8 @@ class DamagedFile:
     name: str
     """The picture's file name."""
     sidecar: str
+    fault: str
+    """What is wrong with it: ``is damaged``, or ``cannot be read``."""
 
 
 class FolderScan:
@@ -50,6 +49,8 @@ class FolderScan:
         self._files: dict[str, bool] = {}
         """Each name in the folder, and whether it is a regular file rather than a link or a folder."""
         self._sizes: dict[str, tuple[int, int] | None] = {}
+        self._faults: dict[str, str] = {}
+        """Why a picture's file cannot be read, by its name."""
         self._sidecars: dict[str, Sidecar | DamagedFile | None] = {}
         """By file name; None if the file is not a picture's record."""
 
@@ -70,6 +71,7 @@ class FolderScan:
             raise ConfigError(f"the folder {str(self.folder)!r} cannot be read: {error.strerror}") from error
         for name in self._sizes.keys() - self._files.keys():
             del self._sizes[name]
+            self._faults.pop(name, None)
 
     def presence(self, names: tuple[str, ...]) -> tuple[bool, ...]:
         """Return for each name whether the folder has a file of that name."""
@@ -84,24 +86,28 @@ class FolderScan:
         if name not in self._files:
             return Picture(name=name, fault="its file is missing")
         if not self._files[name]:
-            return Picture(name=name, fault="it is a link or a folder, not a file")
+            return Picture(name=name, fault="it is a link, a folder or a pipe, not a file")
+        size = self._size(name)
+        if name in self._faults:
+            return Picture(name=name, fault=self._faults[name])
         # Without "./", a browser would read a name with a colon as a URL scheme.
         address = f"./{quote(os.fsencode(name), safe='')}"
-        return Picture(name=name, address=address, size=self._size(name), is_here=True)
+        return Picture(name=name, address=address, size=size, is_here=True)
 
     def _size(self, name: str) -> tuple[int, int] | None:
         if name not in self._sizes:
             try:
-                with _open(self.folder / name) as file:
+                with open_regular(self.folder / name) as file:
                     self._sizes[name] = read_size(file)
-            except OSError:
+            except OSError as error:
                 self._sizes[name] = None
+                self._faults[name] = f"its file cannot be read: {error.strerror}"
         return self._sizes[name]
 
     def sidecars(self, known: Container[str] = ()) -> Iterator[Sidecar | DamagedFile]:
         """Yield the pictures' records in the order of their names. Skip the *known* stems."""
         for name in sorted(self._files):
-            if not name.endswith(".json") or not self._files[name] or name.removesuffix(".json") in known:
+            if not name.endswith(".json") or name.removesuffix(".json") in known:
                 continue
             if name not in self._sidecars:
                 self._sidecars[name] = self._read(name)
@@ -112,11 +118,12 @@ class FolderScan:
     def _read(self, name: str) -> Sidecar | DamagedFile | None:
         stem = name.removesuffix(".json")
         try:
-            with _open(self.folder / name) as file:
-                record = decoding.load_json(file.read(_LARGEST_RECORD))
-        except (OSError, AnswerError, ValueError):
+            record = load_record(read_regular(self.folder / name, LARGEST_RECORD))
+        except (OSError, ValueError) as error:
+            is_damaged = isinstance(error, ValueError)
+            fault = "is damaged" if is_damaged else f"cannot be read ({getattr(error, 'strerror', None) or error})"
             beside = (f"{stem}{ending}" for ending in _ENDINGS)
-            return next((DamagedFile(each, name) for each in beside if self._files.get(each)), None)
+            return next((DamagedFile(each, name, fault) for each in beside if self._files.get(each)), None)
         match record:
             case {"file": str(file_name), "prediction": dict()} if _is_beside(file_name, stem):
                 return Sidecar(file_name, record)
@@ -134,16 +141,3 @@ def _web_address(name: str) -> str | None:
     except ValueError:
         return None
     return name if parts.scheme in ("http", "https") and parts.netloc else None
-
-
-def _open(path: Path) -> BufferedReader:
-    """Open a regular file without following a link.
-
-    Raises:
-        OSError: the file cannot be opened, or is not a regular file.
-    """
-    file = os.fdopen(os.open(path, _PLAIN), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError("not a regular file")
-    return file

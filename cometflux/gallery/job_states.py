@@ -31,7 +31,7 @@ _ALL = (
         name="missing",
         label="file missing",
         icon="missing",
-        money="It is paid for and was saved, but one of its files is not in this folder.",
+        money="It is paid for and was saved, but one of its files is not in this folder or cannot be read.",
         advice=_FETCH,
         command="resume",
     ),

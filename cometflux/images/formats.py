@@ -9,6 +9,9 @@ import attrs
 
 from cometflux.locations import StoredImage
 
+LARGEST_OUTPUT = 256 * 1024 * 1024
+"""Most bytes of an image that is downloaded, unless a session has another limit, and of one that is read again."""
+
 
 @attrs.frozen(kw_only=True)
 class ImageFile:

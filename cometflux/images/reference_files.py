@@ -2,12 +2,11 @@
 
 import asyncio
 import functools
-import os
 import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import attrs
 
@@ -16,6 +15,7 @@ from cometflux.images import data_uris, summaries
 from cometflux.images.orientation import turned_note
 from cometflux.jobs import Job
 from cometflux.plain_text import log as _log
+from cometflux.regular_files import IrregularFileError, open_regular
 
 LARGE_IMAGE_INPUT = 256 * 1000
 """Above this many bytes, Replicate advises to give a URL instead of sending the image with the job."""
@@ -172,8 +172,7 @@ def _describe_bytes(field: str, data: bytes) -> dict[str, Any]:
 
 def _read_file(field: str, path: Path) -> bytes:
     try:
-        with open(path, "rb", opener=_at_once) as file:
-            check_regular(field, path, os.fstat(file.fileno()).st_mode)
+        with open_image(field, path) as file:
             # The limit is on the bytes read, because the file may grow meanwhile.
             data = file.read(data_uris.LARGEST_IMAGE_INPUT + 1)
     except OSError as error:
@@ -188,15 +187,15 @@ def _read_file(field: str, path: Path) -> bytes:
     return data
 
 
-def check_regular(field: str, path: object, mode: int) -> None:
-    """Refuse a pipe or a device: reading from a pipe may block, and its bytes can be read only once.
+def open_image(field: str, path: Path) -> BinaryIO:
+    """Open an image file. A pipe is refused: reading from it may block, and its bytes can be read only once.
 
     Raises:
-        InputError: *mode* is not the mode of a regular file.
+        InputError: it is a pipe, a socket or a device.
+        OSError: it cannot be opened.
+        ValueError: no file can have this path.
     """
-    if not stat.S_ISREG(mode):
-        raise InputError(field, path, "this is a pipe or a device; give a file, or the bytes themselves")
-
-
-def _at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        return open_regular(path, follows_links=True)
+    except IrregularFileError as error:
+        raise InputError(field, path, "this is a pipe or a device; give a file, or the bytes themselves") from error

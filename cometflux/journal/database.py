@@ -201,12 +201,12 @@ def open_reader(path: Path, note: LockFile) -> sqlite3.Connection:
 
 
 def _open_copy(path: Path) -> sqlite3.Connection | None:
-    """Read a journal that has a log and no index into memory; None if it has an index, or no log.
+    """Read a journal that has a log and no index into memory; None if it has an index or no log, or is too large.
 
     That is a copy of a killed run's folder. SQLite would make an index, and leave it there.
     """
     log, index = _beside(path, "-wal"), _beside(path, "-shm")
-    if index.exists() or not _size(log):
+    if index.exists() or not 0 < _size(log) <= _LARGEST_COPY - _size(path):
         return None
     with contextlib.ExitStack() as stack:
         try:
@@ -231,6 +231,7 @@ def _in_memory(path: Path) -> sqlite3.Connection:
         return database
 
 
+_LARGEST_COPY = 256 * 1024 * 1024
 _SMALLEST = 512
 _NO_RIGHTS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 

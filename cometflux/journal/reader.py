@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cometflux.errors import ConfigError
+from cometflux.errors import ConfigError, JournalError
 from cometflux.journal.database import check, explain, open_reader, read_header, translating_errors
 from cometflux.journal.header import JournalHeader
 from cometflux.journal.job_rows import COLUMNS, PAGE, to_record
@@ -35,7 +35,8 @@ def locate(path: str | Path) -> Path:
         raise ConfigError(setting="journal", given=shown, allowed="must be the path of a file, or of a folder")
     path = expand_home("journal", path)
     with translating_errors(path):
-        is_folder = path.is_dir() or not (path.suffix or os.path.lexists(path))
+        # A folder of the journal's own name would hide the journal from the commands that are given the folder above.
+        is_folder = path.name != FILE_NAME and (path.is_dir() or not (path.suffix or os.path.lexists(path)))
     return path / FILE_NAME if is_folder else path
 
 
@@ -58,7 +59,7 @@ class Journal:
 
     Raises:
         ConfigError: there is no journal.
-        JournalError: it cannot be read, or is damaged.
+        JournalError: it cannot be read, is damaged, or is not a file.
         JournalMismatchError: a newer version of this package wrote it.
     """
 
@@ -66,6 +67,8 @@ class Journal:
         self.path = locate(path)
         with translating_errors(self.path):
             if not self.path.is_file():
+                if os.path.lexists(self.path):
+                    raise JournalError(f"there is no journal at {str(self.path)!r}: what is there is not a file")
                 raise ConfigError(f"there is no journal at {str(self.path)!r}", setting="journal")
             # Read before the rows are, so that whoever writes meanwhile makes no difference.
             note = LockFile.read(self.path)

@@ -1,6 +1,5 @@
 """Read the server's folder through its journal, and the progress of batches in the allowed folders."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from cometflux.journal.reader import FILE_NAME, Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import SENDING, visible_name
 from cometflux.mcp.tools import MOST_JOBS
+from cometflux.provenance.sidecar import read_sidecar
 from cometflux.storage.folder import check_files
 
 AT_THE_SERVICE = ("unsaved", "pending", "detached", "unknown", SENDING)
@@ -93,14 +93,12 @@ class ServedFolder:
 
 def read_seed(picture: Path) -> int | None:
     """Return the seed that the service used, from the record next to a picture; None if the record has none."""
-    try:
-        told = json.loads(picture.with_suffix(".json").read_bytes())
-        logs = told["prediction"]["logs"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    # Search only the first lines: the prompt follows, and it may contain any text.
-    found = re.match(r"(?:.*\n){0,3}?Using seed: (\d{1,20})\s", f"{logs}\n") if isinstance(logs, str) else None
-    return int(found[1]) if found else None
+    match read_sidecar(picture):
+        case {"prediction": {"logs": str(logs)}}:
+            # Search only the first lines: the prompt follows, and it may contain any text.
+            found = re.match(r"(?:.*\n){0,3}?Using seed: (\d{1,20})\s", f"{logs}\n")
+            return int(found[1]) if found else None
+    return None
 
 
 # ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -19,6 +19,7 @@ from cometflux.images import data_uris, formats
 from cometflux.locations import StoredFile
 from cometflux.outcomes import Outcome
 from cometflux.predictions import Prediction
+from cometflux.regular_files import read_regular
 
 LARGEST_SHOWN = 4 * 1024 * 1024
 """Maximum bytes of pictures in one output of a cell, because a notebook stores them. Other pictures are linked."""
@@ -102,7 +103,7 @@ def _file(path: Path, room: int) -> _Picture:
     try:
         if path.stat().st_size > room:
             return _Picture(url=_relative(path), words=str(path))
-        return _Picture(data=path.read_bytes(), words=str(path))
+        return _Picture(data=read_regular(path, room, follows_links=True), words=str(path))
     except OSError as error:
         return _Picture(words=f"{path}: {error.strerror or error}")
 

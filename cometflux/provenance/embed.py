@@ -13,12 +13,12 @@ from typing import Any
 
 import attrs
 
-from cometflux.errors import AnswerError
 from cometflux.images import formats
-from cometflux.protocol import decoding, encoding
+from cometflux.protocol import encoding
 from cometflux.provenance import exif
 from cometflux.provenance.exif import UnsuitableError
 from cometflux.provenance.portable import portable_record
+from cometflux.provenance.sidecar import load_record
 
 _KEYWORD = "cometflux"
 _TITLE = "Description"
@@ -84,7 +84,7 @@ def _verified(data: bytes, grown: bytes, shown: dict[str, Any]) -> bytes:
 
 def extract(data: bytes) -> dict[str, Any] | None:
     """Read the record in an image; None if there is no readable record. Never raises."""
-    with contextlib.suppress(UnsuitableError, AnswerError, struct.error):
+    with contextlib.suppress(ValueError, struct.error):
         match formats.media_type(data):
             case "image/png":
                 return _read_png(data)
@@ -163,7 +163,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 def _read_png(data: bytes) -> dict[str, Any] | None:
     for _, start, end in _png_chunks(data):
         if data.startswith(_OURS, start + 4):
-            return _record(decoding.load_json(data[start + 4 + len(_OURS) : end - 4]))
+            return _record(load_record(data[start + 4 + len(_OURS) : end - 4]))
     return None
 
 
@@ -308,7 +308,7 @@ def _block(known: bytes, shown: dict[str, Any]) -> bytes:
 def _read_comment(blocks: Iterable[bytes]) -> dict[str, Any] | None:
     for block in blocks:
         text = exif.find_comment(block.removeprefix(exif.HEAD))
-        match None if text is None else decoding.load_json(text.encode("utf-8", "replace")):
+        match None if text is None else load_record(text.encode("utf-8", "replace")):
             case {"cometflux": record}:
                 return _record(record)
     return None

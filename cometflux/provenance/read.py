@@ -14,6 +14,7 @@ import attrs
 from cometflux.errors import ConfigError
 from cometflux.images import formats
 from cometflux.provenance import embed, sidecar
+from cometflux.regular_files import IrregularFileError, read_regular
 
 
 @attrs.frozen(kw_only=True)
@@ -41,34 +42,38 @@ def read_provenance(path: str | Path) -> Provenance:
     if formats.media_type(data) is None:
         hint = "; give the picture that it describes" if path.suffix == ".json" else ""
         raise ConfigError(f"{str(path)!r} is not a PNG, JPEG, WebP or GIF{hint}")
-    neighbour = _read_sidecar(path, data)
+    neighbour, reason = _read_sidecar(path, data)
     embedded = embed.extract(data)
     is_unchanged = None if neighbour is None else neighbour.get("sha256") == hashlib.sha256(data).hexdigest()
     record = neighbour if embedded is None else embedded
     if record is None:
-        raise ConfigError(
-            f"no record says how {str(path)!r} was made: there is none in the picture, and none next to it "
-            f"({path.with_suffix('.json').name})"
-        )
+        raise ConfigError(f"no record says how {str(path)!r} was made: there is none in the picture, and {reason}")
     return Provenance(record=record, is_embedded=embedded is not None, is_unchanged=is_unchanged)
 
 
 def _read(path: Path) -> bytes:
     try:
-        if path.exists() and not path.is_file():
-            raise ConfigError(f"{str(path)!r} is not a file; give a picture")
-        return path.read_bytes()
+        return read_regular(path, formats.LARGEST_OUTPUT, follows_links=True)
+    except (IrregularFileError, IsADirectoryError) as error:
+        raise ConfigError(f"{str(path)!r} is not a file; give a picture") from error
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or "no file can have this name"
         raise ConfigError(f"the picture {str(path)!r} cannot be read: {words}") from error
 
 
-def _read_sidecar(path: Path, data: bytes) -> dict[str, Any] | None:
-    """Read the sidecar of a picture; None if it cannot be read or is about another file."""
-    match sidecar.read_sidecar(path):
+def _read_sidecar(path: Path, data: bytes) -> tuple[dict[str, Any] | None, str]:
+    """Read the sidecar of a picture. Return None, and the reason, if it cannot be read or is about another file."""
+    name = path.with_suffix(".json").name
+    reason = f"none next to it ({name})"
+    try:
+        found = sidecar.load_sidecar(path)
+    except FileNotFoundError:
+        return None, reason
+    except (OSError, ValueError) as error:
+        return None, f"{name} next to it cannot be read: {getattr(error, 'strerror', None) or error}"
+    match found:
         case {"model": _, "input": dict(), "prediction": {"id": str()}, "file": file, "sha256": digest} as record:
             # A copy with another name is recognized by its bytes.
-            is_its = file == path.name or digest == hashlib.sha256(data).hexdigest()
-            return dict(record) if is_its else None
-        case _:
-            return None
+            if file == path.name or digest == hashlib.sha256(data).hexdigest():
+                return dict(record), ""
+    return None, reason

@@ -1,9 +1,5 @@
 """The sidecar of an image: a JSON file next to it that records how it was made."""
 
-import errno
-import os
-import stat
-from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ from cometflux.images import summaries
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction
 from cometflux.protocol import decoding
+from cometflux.regular_files import read_regular
 
 LARGEST_RECORD = 16 * 1024 * 1024
 
@@ -21,10 +18,31 @@ LARGEST_RECORD = 16 * 1024 * 1024
 def read_sidecar(image: Path) -> Any:
     """Read the sidecar of an image; None if there is no readable one. Blocks."""
     try:
-        with open_plain(image.with_suffix(".json")) as file:
-            return decoding.load_json(file.read(LARGEST_RECORD))
-    except (OSError, ValueError, AnswerError):
+        return load_sidecar(image)
+    except (OSError, ValueError):
         return None
+
+
+def load_sidecar(image: Path) -> Any:
+    """Read the sidecar of an image. Blocks.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+        ValueError: it is not JSON.
+    """
+    return load_record(read_regular(image.with_suffix(".json"), LARGEST_RECORD))
+
+
+def load_record(data: bytes) -> Any:
+    """Read a record from its bytes.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        return decoding.load_json(data)
+    except AnswerError as error:
+        raise ValueError("it is not JSON") from error
 
 
 def prediction_id_in(record: Any) -> str | None:
@@ -57,21 +75,6 @@ def submission_in(record: Any) -> Submission | None:
             return Submission(journal=journal, job=job, attempt=attempt, body=body)
         case _:
             return None
-
-
-_PLAIN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-
-
-def open_plain(path: Path) -> BufferedReader:
-    """Open a regular file for reading. Links are not followed.
-
-    Raises:
-        OSError: the file cannot be opened, or is not a regular file.
-    """
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
-    # Without blocking: the file may be replaced by a pipe at this moment, and the reader would wait for a writer.
-    return os.fdopen(os.open(path, _PLAIN), "rb")
 
 
 # ── the record ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from cometflux.engine.savers import Savers
 from cometflux.engine.unknown_policy import OnUnknown
 from cometflux.events import Observer
+from cometflux.images.formats import LARGEST_OUTPUT
 from cometflux.journal.header import Account
 from cometflux.journal.reader import locate
 from cometflux.journal.writer import JournalWriter
@@ -23,7 +24,7 @@ from cometflux.session.session import Session
 from cometflux.session.settings import read_base_url, read_key, read_proxy
 from cometflux.storage.paths import fix_path
 from cometflux.transport.addresses import is_loopback
-from cometflux.transport.aiohttp import LARGEST_OUTPUT, AiohttpTransport
+from cometflux.transport.aiohttp import AiohttpTransport
 
 
 def open_session(

@@ -1,7 +1,7 @@
 """Check the columns, cells and keys of a source of prompts. The planner collects the faults of all rows."""
 
+import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,7 +13,7 @@ from cometflux.errors import InputError
 from cometflux.images import data_uris
 from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
 from cometflux.images.formats import media_type
-from cometflux.images.reference_files import check_regular, is_news
+from cometflux.images.reference_files import is_news, open_image
 from cometflux.models.kinds import guess
 from cometflux.models.spelling import is_empty_word, is_spreadsheet_error, tidy, whole
 from cometflux.models.words import closest, question
@@ -190,19 +190,15 @@ def check_image_file(field: str, path: Path) -> bytes:
         InputError: it is not a regular file, is too large or cut short, or is not a PNG, JPEG, WebP or GIF image.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISDIR(found.st_mode):
-            check_regular(field, str(path), found.st_mode)
-        with path.open("rb") as file:
+        with open_image(field, path) as file:
+            size = os.fstat(file.fileno()).st_size
             data = file.read(LARGEST_IMAGE_INPUT + 1)
     except OSError as error:
         raise InputError(field, str(path), f"the file cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise InputError(field, str(path), "this is not a file name") from error
-    if found.st_size > LARGEST_IMAGE_INPUT and media_type(data) is not None:
-        raise InputError(
-            field, str(path), f"the file has {found.st_size} bytes, and at most 8 MiB are sent; give a URL instead"
-        )
+    if size > LARGEST_IMAGE_INPUT and media_type(data) is not None:
+        raise InputError(field, str(path), f"the file has {size} bytes, and at most 8 MiB are sent; give a URL instead")
     if (fault := data_uris.examine(data).fault) is not None:
         raise InputError(field, str(path), fault)
     return data

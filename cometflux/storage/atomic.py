@@ -10,6 +10,7 @@ from io import BufferedWriter
 from pathlib import Path
 
 from cometflux.plain_text import log
+from cometflux.regular_files import open_regular
 
 TEMPORARY_NAME = r"\.cometflux-[0-9a-f]{16}"
 """The name of a temporary file: a later run removes it if this one is killed."""
@@ -40,21 +41,22 @@ def replace(path: Path, data: bytes, tries: int = 3) -> None:
 
 
 def free_name(path: Path, mark: re.Pattern[bytes]) -> Path:
-    """Return *path*, or another name next to it if a file is there that is not ours.
+    """Return *path*, or another name next to it if something is there that is not ours.
 
     Our files begin with *mark*. An empty file and a link hold nothing that would be lost.
 
     Raises:
-        OSError: the file cannot be read, or neither of the two files is ours.
+        OSError: neither of the two names is free or ours.
     """
     other = path.with_name(f"{path.stem}.cometflux{path.suffix}")
     for each in (path, other):
-        if each.is_symlink() or not each.is_file():
+        if each.is_symlink() or not os.path.lexists(each):
             return each
-        with each.open("rb") as file:
+        # What cannot be read is not known to be ours.
+        with contextlib.suppress(OSError), open_regular(each) as file:
             beginning = file.read(_LONGEST_MARK)
-        if not beginning or mark.match(beginning):
-            return each
+            if not beginning or mark.match(beginning):
+                return each
     raise FileExistsError(errno.EEXIST, f"neither it nor {other.name} is a file of cometflux; move one away")
 
 

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from cometflux.errors import ConfigError
 from cometflux.images.formats import ImageFile
-from cometflux.provenance.sidecar import Submission, open_plain
+from cometflux.provenance.sidecar import Submission
+from cometflux.regular_files import open_regular, read_regular
 from cometflux.storage import atomic, file_names
 from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
@@ -123,8 +124,7 @@ class FolderFiles:
         """Read a regular file; empty for anything else."""
         path = self._folder / name
         try:
-            with open_plain(path) as file:
-                return file.read() if os.fstat(file.fileno()).st_size <= most else b""
+            return read_regular(path, most)
         except (OSError, ValueError):
             return b"" if os.path.lexists(path) else None
 
@@ -132,7 +132,7 @@ class FolderFiles:
         """Digest a regular file in little memory."""
         try:
             path = self._folder / name
-            with open_plain(path) as file:
+            with open_regular(path) as file:
                 if os.fstat(file.fileno()).st_size != size:
                     return None
                 return ImageFile(path=path, size=size, digest=hashlib.file_digest(file, "sha256").hexdigest())

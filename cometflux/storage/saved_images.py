@@ -21,9 +21,9 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import attrs
 
-from cometflux.errors import AnswerError, OutputError
-from cometflux.protocol import decoding, encoding
-from cometflux.provenance.sidecar import LARGEST_RECORD, Submission, prediction_id_in, submission_in
+from cometflux.errors import OutputError
+from cometflux.protocol import encoding
+from cometflux.provenance.sidecar import LARGEST_RECORD, Submission, load_record, prediction_id_in, submission_in
 from cometflux.storage import file_names, image_data
 from cometflux.storage.backend import Backend, Kept, Puts, RefusedError
 from cometflux.storage.image_data import MOST_EMBEDDED, Version
@@ -247,8 +247,8 @@ class SavedImages(Generic[Kept]):
         if text is None:
             return None
         try:
-            record = decoding.load_json(text)
-        except (ValueError, AnswerError):
+            record = load_record(text)
+        except ValueError:
             return {}
         return record if isinstance(record, dict) else {}
 

@@ -20,6 +20,7 @@ from yarl import URL
 
 from cometflux.errors import AnswerError, ConfigError, ConnectError, Money, OutputError, UnknownSubmissionError
 from cometflux.images.data_uris import read_data_uri
+from cometflux.images.formats import LARGEST_OUTPUT
 from cometflux.protocol.compression import decompress
 from cometflux.protocol.requests import Request, Response
 from cometflux.protocol.responses import is_transient
@@ -35,8 +36,6 @@ from cometflux.transport.timeouts import Timeouts
 
 LARGEST_RESPONSE = 8 * 1024 * 1024
 """Maximum bytes read of one API response, not counting the echoed input and outputs that are data URIs."""
-LARGEST_OUTPUT = 256 * 1024 * 1024
-"""Maximum bytes read of one output."""
 _MOST_API_LOOK_UPS = 2
 _MOST_OUTPUT_LOOK_UPS = 16
 """Maximum hosts of outputs whose names are looked up at the same time."""

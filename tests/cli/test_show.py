@@ -180,11 +180,12 @@ def test_resuming_writes_it_again(service):
 def test_that_it_cannot_be_written_does_not_hide_how_the_run_ended(service, capsys):
     write("one,")
     service.fail("failed")
-    Path("a-images/manifest.jsonl").mkdir(parents=True)
+    for folder in ("a-images", "b-images"):
+        for name in ("manifest.jsonl", "manifest.cometflux.jsonl"):
+            Path(folder, name).mkdir(parents=True)
     run("batch a.csv", 1)
     assert "note: the manifest is as it was before: " in capsys.readouterr().err
     write("one,", "two,")
-    Path("b-images/manifest.jsonl").mkdir(parents=True)
     run("batch a.csv --out b-images", 3)
     assert (
         "note: the manifest is as it was before: 'b-images/manifest.jsonl' could not be written"

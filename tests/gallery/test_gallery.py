@@ -274,7 +274,7 @@ def test_no_name_and_no_link_leads_out_of_the_folder(tmp_path):
     (tmp_path / "out.json").write_text('{"file": "link.png", "prediction": {"id": "x"}}')
     text, (told,) = read(write_gallery(folder))
     outside = "its name points outside the folder"
-    reasons = [outside, outside, "it is a link or a folder, not a file", outside]
+    reasons = [outside, outside, "it is a link, a folder or a pipe, not a file", outside]
     assert reasons == [each["fault"] for each in told["pictures"]]
     assert "missing" == told["status"]
     assert "<img" not in text

@@ -9,6 +9,7 @@ from blocking_folder import write_output
 from PIL import Image
 
 from cometflux.errors import ConfigError
+from cometflux.protocol import encoding
 from cometflux.provenance import read
 
 RECORD = {"key": "a", "index": 0, "model": "m/x", "input": {"prompt": "a boat"}, "prediction": {"id": "p1"}}
@@ -111,3 +112,16 @@ def test_a_record_in_the_place_of_its_picture_is_one_clear_error(saved):
 def test_a_path_that_is_none_is_one_clear_error(path):
     with pytest.raises(ConfigError):
         read.read_provenance(path)
+
+
+@pytest.mark.parametrize(("depth", "fault"), [(60, ""), (100_000, "not JSON")])
+def test_a_record_nested_too_deeply_is_named(depth, fault, tmp_path):
+    image = write_output(tmp_path, "a", picture(), RECORD).path
+    nested = "[" * (depth - 2) + "]" * (depth - 2)
+    text = image.with_suffix(".json").read_text(encoding="utf-8")
+    image.with_suffix(".json").write_text(text.replace('"a boat"', nested), encoding="utf-8")
+    if not fault:
+        assert nested in encoding.dump_line(read.read_provenance(image).record)
+        return
+    with pytest.raises(ConfigError, match=rf"a\.json next to it cannot be read: it is {fault}$"):
+        read.read_provenance(image)

@@ -1,6 +1,5 @@
 """Count saved pictures by their records: those without an embedded record, and those saved late."""
 
-import json
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
@@ -33,11 +32,7 @@ def count_late(folder: Path, ids: Container[str]) -> Counter[str]:
     """Count the images in *folder* of each prediction in *ids*, by the records next to them."""
     found: Counter[str] = Counter()
     for path in folder.glob("*.json"):
-        try:
-            prediction_id = json.loads(path.read_bytes())["prediction"]["id"]
-        except (OSError, ValueError, LookupError, TypeError):
-            # Not a record of ours.
-            continue
-        if isinstance(prediction_id, str) and prediction_id in ids:
+        prediction_id = sidecar.prediction_id_in(sidecar.read_sidecar(path))
+        if prediction_id and prediction_id in ids:
             found[prediction_id] += 1
     return found

@@ -6,7 +6,6 @@ or how often a failed job is charged again, and it can only lower the user's lim
 
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from cometflux.cli.options.shared import CONFIRM_ABOVE, MAX_PENDING, MODEL
 from cometflux.errors import ConfigError, InputError
 from cometflux.models.words import closest, question
 from cometflux.number_checks import is_whole, whole_phrase
+from cometflux.regular_files import IrregularFileError, open_regular
 from cometflux.sources.errors import Fault
 from cometflux.sources.rows import Most
 
@@ -220,15 +220,14 @@ def _read_file(path: Path, *, is_project: bool) -> dict[str, _Found]:
 def _read_text(path: Path, name: str) -> str | None:
     """Return the text of a file; None if it does not exist."""
     try:
-        # Opening a pipe or a device could block for ever.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ConfigurationError("this is no file; move it away", name)
-        with path.open("rb") as file:
+        with open_regular(path, follows_links=True) as file:
             data = file.read(_LARGEST + 1)
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise ConfigurationError("this link leads nowhere", name) from None
         return None
+    except (IrregularFileError, IsADirectoryError) as error:
+        raise ConfigurationError("this is no file; move it away", name) from error
     except OSError as error:
         raise ConfigurationError(f"it cannot be read ({error.strerror})", name) from error
     if len(data) > _LARGEST:

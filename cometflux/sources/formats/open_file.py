@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from cometflux.regular_files import IrregularFileError, open_regular, read_pipe
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats.text_files import read_text
 from cometflux.sources.rows import SUFFIXES, Format, Most, Source
@@ -40,7 +41,7 @@ def read_path(
     """
     name = str(path)
     try:
-        with path.open("rb") as file:
+        with _open(path) as file:
             return read_file(
                 file, written or Format.TEXT, name, needs_prompt=needs_prompt, most=most, comments=comments
             )
@@ -51,6 +52,14 @@ def read_path(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SourceError([Fault(f"the file cannot be read ({reason})")], name) from error
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return open_regular(path, follows_links=True)
+    except IrregularFileError:
+        # A shell gives a pipe for <(command). A device may be a terminal.
+        return io.BytesIO(read_pipe(path, LARGEST_FILE)) if path.is_fifo() else path.open("rb")
 
 
 def read_bytes(

@@ -1,0 +1,84 @@
+"""Read regular files, whatever lies under their names: opening never waits, and reading is bounded.
+
+A folder may hold anything under any name: a pipe that nobody writes to, a device without an end, a file of terabytes.
+"""
+
+import errno
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+# 0 on a system without the flag. Without blocking, a pipe is opened before anybody writes to it.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFLNK: "a link"}
+
+
+class IrregularFileError(OSError):
+    """A path leads to a pipe, a socket or a device, or to a link where links are not followed."""
+
+
+def open_regular(path: Path, *, follows_links: bool = False) -> BufferedReader:
+    """Open a regular file for reading, without waiting.
+
+    Raises:
+        IrregularFileError: it is a pipe, a socket, a device, or a link that is not followed.
+        IsADirectoryError: it is a folder.
+        OSError: it cannot be opened.
+        ValueError: no file can have this path.
+    """
+    # Looked at first, because opening a device may have effects, and once more below, because it may be replaced.
+    _check(path.stat(follow_symlinks=follows_links).st_mode)
+    file = os.open(path, _FLAGS if follows_links else _FLAGS | _NO_LINK)
+    try:
+        _check(os.fstat(file).st_mode)
+        return os.fdopen(file, "rb")
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def read_regular(path: Path, most: int, *, follows_links: bool = False) -> bytes:
+    """Read a regular file of at most *most* bytes, without waiting.
+
+    Raises:
+        IrregularFileError: it is a pipe, a socket, a device, or a link that is not followed.
+        IsADirectoryError: it is a folder.
+        OSError: it is larger than *most* bytes, or cannot be read.
+        ValueError: no file can have this path.
+    """
+    with open_regular(path, follows_links=follows_links) as file:
+        # Both, because it may grow meanwhile.
+        if os.fstat(file.fileno()).st_size <= most and len(data := file.read(most + 1)) <= most:
+            return data
+    raise OSError(errno.EFBIG, f"it is larger than {most >> 20} MiB")
+
+
+def read_pipe(path: Path, most: int) -> bytes:
+    """Read a pipe until its last writer closes it, or until there are more than *most* bytes.
+
+    Raises:
+        OSError: nobody writes to it, or it cannot be read.
+    """
+    with os.fdopen(os.open(path, _FLAGS), "rb") as pipe:
+        try:
+            first = os.read(pipe.fileno(), 1)
+        except BlockingIOError:
+            # Somebody has it open, and will write.
+            first = None
+        if first == b"":
+            raise OSError(errno.EPIPE, "nobody writes to this pipe")
+        os.set_blocking(pipe.fileno(), True)
+        parts, size = [first or b""], 0
+        while size <= most and (part := pipe.read(2**20)):
+            parts.append(part)
+            size += len(part)
+        return b"".join(parts)
+
+
+def _check(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise IrregularFileError(errno.EINVAL, f"it is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not a file")
