@@ -11,6 +11,8 @@ from cometflux.images import formats
 MOST_BYTES = 700_000
 """Most bytes of pictures in a reply. Base64 adds a third, and several clients accept at most 1 MB."""
 _SIDES = (1024, 768, 512, 256)
+_MOST_PIXELS = 16_000_000
+"""Most pixels of a picture that is decoded. An animated WebP needs the most memory: about 16 bytes per pixel."""
 
 
 @attrs.frozen(kw_only=True)
@@ -58,9 +60,13 @@ def _reduce(data: bytes, most: int) -> bytes | None:
 
     try:
         with Image.open(io.BytesIO(data)) as opened:
+            # From the header, before anything is decoded.
+            if opened.width * opened.height > _MOST_PIXELS:
+                return None
             opened.load()
             picture = opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    # Pillow raises whatever a damaged file led to, as an EOFError for a WebP, or its warning of a bomb.
+    except Exception:  # noqa: BLE001 - the reply tells a paid prediction's id
         return None
     for side in _SIDES:
         picture.thumbnail((side, side))

@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import logging
+import resource
 import time
 
 import anyio
@@ -172,6 +173,51 @@ def test_what_cannot_be_reduced_is_not_shown_and_that_is_told(tmp_path):
     assert 1 == len(answer.content)
     assert "not" == answer.structured_content["files"][0]["shown"]
     assert "a.png (image/png, 800040 bytes), too large to show here" in text_of(answer)
+
+
+def bomb(kind):
+    """Return a small file that needs much memory, or that only its header makes a picture."""
+    from PIL import Image, PngImagePlugin
+
+    file = io.BytesIO()
+    match kind:
+        case "a PNG of 13,300 by 13,300 pixels":
+            Image.new("1", (13_300, 13_300)).save(file, "PNG")
+        case "a progressive JPEG of 5,000 by 5,000 pixels":
+            Image.new("L", (5_000, 5_000)).save(file, "JPEG", progressive=True)
+        case "a PNG with a text that inflates to 64 MiB":
+            texts = PngImagePlugin.PngInfo()
+            texts.add_text("a", "x" * 2**26, zip=True)
+            Image.new("RGB", (8, 8)).save(file, "PNG", pnginfo=texts)
+        case "a WebP that is whole by its header alone":
+            Image.new("RGB", (64, 64), "red").save(
+                file, "WEBP", save_all=True, append_images=[Image.new("RGB", (64, 64))]
+            )
+            data = bytearray(file.getvalue())
+            start = data.index(b"VP8", 30)
+            data[start + 8 : start + 40] = b"\0" * 32
+            return bytes(data) + b"\0" * 20_000
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "a PNG of 13,300 by 13,300 pixels",
+        "a progressive JPEG of 5,000 by 5,000 pixels",
+        "a PNG with a text that inflates to 64 MiB",
+        "a WebP that is whole by its header alone",
+    ],
+)
+def test_a_picture_that_needs_too_much_memory_is_not_shown_and_the_next_one_is(kind, tmp_path):
+    from cometflux.mcp import thumbnails
+
+    (tmp_path / "bomb").write_bytes(bomb(kind))
+    (tmp_path / "a.png").write_bytes(base64.b64decode(PNG))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    bad, good = thumbnails.show([tmp_path / "bomb", tmp_path / "a.png"], most=20_000)
+    assert (None, True) == (bad.data, good.data is not None)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024
 
 
 async def test_progress_is_told_to_a_client_that_asks_for_it(service, tmp_path):
