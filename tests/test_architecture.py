@@ -11,7 +11,7 @@ ORDER = [
     *("predictions", "locations", "errors", "number_checks", "plain_text", "regular_files", "models", "flux"),
     *("jobs", "outcomes", "events"),
     *("images", "protocol", "polling", "pacing", "transport", "provenance", "storage", "journal"),
-    *("engine", "session", "manifest", "store", "notebook", "telemetry", "__init__"),
+    *("engine", "session", "notebook", "telemetry", "__init__"),
 ]
 """The rooms of the line: a file imports only rooms above its own, and files of its own room."""
 BESIDE = {"sources", "testing", "gallery", "distributed", "mcp", "cli"}

@@ -74,8 +74,8 @@ def open_session(
         largest_output: maximum size of one output, in bytes; a larger one is not saved. Outputs that come as data URIs
             in a response have to fit in it together.
         savers: where images are fetched and saved: the address of a Dask scheduler (``tcp://host:8786``), a
-            ``distributed.Client``, or a number of processes to start on this machine; needs the extra ``distributed``.
-            None for this process.
+            ``distributed.Client``, or a number of processes to start on this machine, with the extra ``distributed``;
+            or an ``Engine`` or ``Savers`` of yours, see `cometflux.distributed`. None for this process.
 
     Raises:
         ConfigError: there is no key, a setting is unusable, or *embed* lacks its extra.

@@ -137,6 +137,39 @@ async def test_a_folder_that_a_worker_does_not_share_stops_the_batch_before_anyt
     assert [] == [*(tmp_path / "here").iterdir()], "the proof is removed"
 
 
+async def test_savers_of_ones_own_are_taken(service, tmp_path):
+    class Counting:
+        """Saves in this process, and counts."""
+
+        def __init__(self):
+            self.count = 0
+
+        async def open(self, own):
+            self.own = own
+
+        @property
+        def is_behind(self):
+            return self.own.is_behind
+
+        async def caught_up(self):
+            await self.own.caught_up()
+
+        async def prove(self, place):
+            await self.own.prove(place)
+
+        async def save(self, order, attempts=None):
+            self.count += 1
+            return await self.own.save(order, attempts)
+
+        async def aclose(self):
+            self.count = -self.count
+
+    savers = Counting()
+    session = open_session(api_key=service.key, base_url=service.url, savers=savers)
+    assert all(len(outcome.files) == 1 for outcome in await make(session, tmp_path, 3))
+    assert -3 == savers.count
+
+
 async def test_the_key_does_not_travel(opened, engine, service, tmp_path):
     seen = []
     carry_out = engine.carry_out
