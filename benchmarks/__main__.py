@@ -10,6 +10,7 @@ from benchmarks import (
     memory,
     pacing,
     resuming,
+    saving,
     schedules,
     stalls,
     ticks,
@@ -18,7 +19,7 @@ from benchmarks import (
 
 EACH = (
     *(schedules, makespan, pacing, cpu, instructions, ticks, memory, growth, imports),
-    *(transitions, stalls, journalled, resuming),
+    *(transitions, stalls, journalled, resuming, saving),
 )
 
 if __name__ == "__main__":
