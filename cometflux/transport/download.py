@@ -1,5 +1,6 @@
 """The state of one download: how much of the output has come, and how long the rest may take."""
 
+import io
 from collections.abc import AsyncIterable
 
 from cometflux.errors import OutputError
@@ -20,7 +21,7 @@ class Download(Deadline):
         super().__init__(deadlines)
         self._progress = Progress(deadlines.seconds, longest)
         self._largest = largest
-        self._body = bytearray()
+        self._received = 0
 
     def begin_head(self) -> None:
         """Start the time in which the head of a response must come."""
@@ -32,19 +33,22 @@ class Download(Deadline):
         Raises:
             OutputError: the body is too large, or has no time left.
         """
-        body, progress = self._body, self._progress
+        progress = self._progress
+        # Grows without a copy, returns its bytes without one, and small parts take no more room in it than they have.
+        body, received, self._received = io.BytesIO(), 0, 0
         has_time = progress.turn(0, self._deadlines.add(self))
         async for chunk in chunks:
             # Raised no earlier, because the chunk before may have been the last one.
             if not has_time:
-                raise OutputError(f"the output could not be fetched: {progress.describe_long(len(body))}", True)
-            body += chunk
-            if len(body) > self._largest:
+                raise OutputError(f"the output could not be fetched: {progress.describe_long(received)}", True)
+            received += body.write(chunk)
+            self._received = received
+            if received > self._largest:
                 raise OutputError(f"the output is larger than {self._largest} bytes")
-            if len(body) >= progress.end:
-                has_time = progress.turn(len(body), self._deadlines.add(self))
-        return bytes(body)
+            if received >= progress.end:
+                has_time = progress.turn(received, self._deadlines.add(self))
+        return body.getvalue()
 
     def describe(self) -> str:
         """Describe a download that was ended because a part did not come in time."""
-        return self._progress.describe_slow(len(self._body))
+        return self._progress.describe_slow(self._received)
