@@ -127,14 +127,16 @@ def _refusal(response: Response, now: float) -> CometfluxError:
     else:
         content = response.cut or _describe_content(response)
         evidence = ", ".join(part for part in (f"HTTP {response.status}", _kind(response), content) if part)
+        request_id = _request_id(response, fault)
         detail = f": {fault.detail}" if fault.detail else ""
+        detail += _quote_request_id(request_id, fault.detail)
         message = f"nothing proves whether the submission was accepted ({evidence}){detail}"
         error = UnknownSubmissionError(
             message,
             evidence,
             status=response.status,
             fault=response.fault,
-            request_id=_request_id(response, fault),
+            request_id=request_id,
             prediction_id=shown_id,
         )
     error.is_foreign = shown_id is None and _is_foreign(response)
@@ -191,7 +193,9 @@ def _rejection(
         kind = not_found
     if fault.code == NO_CREDIT:
         kind = CreditError
-    error = kind(message, status, fault.code, fault.detail, _request_id(response, fault))
+    request_id = _request_id(response, fault)
+    message += _quote_request_id(request_id, fault.detail)
+    error = kind(message, status, fault.code, fault.detail, request_id)
     if isinstance(error, RateLimitError):
         error.retry_after = read_retry_after(response.headers, fault.retry_after, fault.detail, now)
     return error
@@ -206,9 +210,22 @@ _REJECTIONS: dict[int, type[RejectedError]] = {
 _REQUEST_ID = r"(?i)request id:? ([A-Za-z0-9._-]+)"
 
 
+_REQUEST_ID_HEADERS = ("x-cometapi-request-id", "x-request-id")
+_SHOWN_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
 def _request_id(response: Response, fault: _Fault) -> str | None:
-    found = re.search(_REQUEST_ID, fault.detail or "")
-    return found[1] if found else response.headers.get("x-request-id")
+    """Return the id by which the account's log and the support find the request; None if there is none."""
+    if found := re.search(_REQUEST_ID, fault.detail or ""):
+        return found[1]
+    return next((response.headers[name] for name in _REQUEST_ID_HEADERS if response.headers.get(name)), None)
+
+
+def _quote_request_id(request_id: str | None, detail: str | None) -> str:
+    """Return the end of a message: the request's id, unless the service's own words have it."""
+    if request_id is None or not _SHOWN_REQUEST_ID.fullmatch(request_id) or request_id in (detail or ""):
+        return ""
+    return f" (request id: {request_id})"
 
 
 def _kind(response: Response) -> str:

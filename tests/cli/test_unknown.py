@@ -5,9 +5,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+from socket_server import Peer, http
 
-from cometflux import Journal
+from cometflux import Journal, flux, open_session
 from cometflux.cli import main
+from cometflux.outcomes import OutcomeKind
 
 
 @pytest.fixture
@@ -56,6 +58,17 @@ def test_unknowns_as_json_are_one_object_per_line(lost, capsys):
     assert ("fox", "a fox", "owl") == (first["key"], first["prompt"], second["key"])
     names = ["key", "when", "evidence", "message", "request_id", "prediction_id", "model", "prompt"]
     assert names == list(first)
+
+
+async def test_an_unknown_job_is_listed_with_the_request_id_that_the_accounts_log_has(capsys):
+    """A response without an id proves nothing, but the account's log has the call under the id in its header."""
+    answer = http(502, b'{"error":{"message":"no upstream"}}', "X-Cometapi-Request-Id: 20261129abc")
+    async with Peer(lambda _: answer) as peer:
+        async with open_session(api_key="k" * 20, base_url=peer.url, journal="a-images") as session:
+            (outcome,) = [outcome async for outcome in session.generate([flux.Schnell(prompt="a fox")])]
+    assert (OutcomeKind.UNKNOWN, "20261129abc") == (outcome.kind, outcome.error.request_id)
+    run("unknown a-images")
+    assert "(request id: 20261129abc)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_without_unknowns_so_it_is_said(service, capsys):

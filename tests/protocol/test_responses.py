@@ -288,13 +288,27 @@ def test_the_location_of_a_response_may_name_its_prediction(status, target, pred
         (gateway("no luck (request id: 2026-abc_1.x)"), {}, "2026-abc_1.x"),
         (gateway("no luck (Request ID 77)"), {}, "77"),
         (gateway("no luck"), {"x-request-id": "r-5"}, "r-5"),
+        (gateway("no luck"), {"x-cometapi-request-id": "c-6"}, "c-6"),
+        (gateway("no luck"), {"x-request-id": "r-5", "x-cometapi-request-id": "c-6"}, "c-6"),
+        (gateway("no luck"), {"x-request-id": "r-5", "x-cometapi-request-id": ""}, "r-5"),
         (gateway("no luck (request id: abc)"), {"x-request-id": "r-5"}, "abc"),
         (gateway("no luck"), {}, None),
     ],
-    ids=["in the text", "in other words", "in the header", "in both", "nowhere"],
+    ids=[
+        *("in the text", "in other words", "in the header", "in the service's own header", "in two headers"),
+        *("in a blank header", "in both", "nowhere"),
+    ],
 )
-def test_what_to_quote_to_the_support_is_found(body, headers, request_id):
-    assert request_id == refusal_of(answer(400, body, {**JSON, **headers})).request_id
+@pytest.mark.parametrize("status", [400, 502], ids=["refused", "unknown"])
+def test_what_to_quote_to_the_support_is_found_and_shown_once(status, body, headers, request_id):
+    error = refusal_of(answer(status, body, {**JSON, **headers}))
+    assert request_id == error.request_id
+    assert request_id is None or 1 == str(error).count(request_id)
+
+
+def test_a_request_id_that_is_no_id_is_not_in_the_message():
+    error = refusal_of(answer(502, b"", {"x-cometapi-request-id": "two\x1b[2J words"}))
+    assert "words" not in str(error)
 
 
 # Submissions whose fate nothing proves.

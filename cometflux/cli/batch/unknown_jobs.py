@@ -119,6 +119,8 @@ def _print(found: Mapping[str, JobRecord]) -> None:
         about = _describe(name, record)
         when = f"{record.began_at.astimezone():%Y-%m-%d %H:%M:%S}" if record.began_at else ""
         evidence = clip(about["evidence"] or about["message"], 200)
+        if about["request_id"]:
+            evidence += clip(f" (request id: {about['request_id']})", 160)
         # Not shortened, because the user has to type it again.
         key = Text(clip(name, 10_000))
         table.add_row(
