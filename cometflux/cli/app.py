@@ -105,6 +105,20 @@ COMMANDS = (
         "Example:\n  cometflux show images/00000-a-lighthouse.webp",
     ),
     _Command(
+        "get",
+        "get:get",
+        "Print the state of a prediction, by its id.",
+        "ID [OPTIONS]",
+        "Examples:\n  cometflux get xyz123\n  cometflux get xyz123 --wait --json",
+    ),
+    _Command(
+        "save",
+        "save:save",
+        "Save the pictures of a prediction, by its id.",
+        "ID [OPTIONS]",
+        "Example:\n  cometflux save xyz123 --out images",
+    ),
+    _Command(
         "mcp",
         "mcp:mcp",
         "Serve tools to agents, over stdin and stdout.",

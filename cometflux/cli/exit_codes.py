@@ -52,7 +52,7 @@ def code_of_interrupt(stop: KeyboardInterrupt) -> ExitCode:
 
 def code_of_error(error: Exception) -> ExitCode:
     """Return the code for an error that ended the command outside of a run."""
-    if isinstance(error, ConfigurationError | ConfigError | JournalError):
+    if isinstance(error, ConfigurationError | ConfigError | JournalError | AuthenticationError | CreditError):
         return ExitCode.CONFIGURATION
     is_usage = not isinstance(error, CometfluxError | OSError) or isinstance(
         error, UsageError | SourceError | InputError

@@ -269,7 +269,7 @@ class Session:
         return tuple([await self._saver.fetch(url) for url in prediction.output])
 
     async def save(
-        self, prediction: Prediction, folder: str | Path | Store, name: str | None = None
+        self, prediction: Prediction, folder: str | Path | Store | Folder, name: str | None = None
     ) -> tuple[Path | StoredFile, ...]:
         """Save the images of a prediction in *folder*, each with a JSON record of how it was made.
 

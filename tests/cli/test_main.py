@@ -43,6 +43,8 @@ def test_without_arguments_the_commands_are_listed(capsys):
         "gallery",
         "models",
         "show",
+        "get",
+        "save",
         "mcp",
         "local-service",
         "config",

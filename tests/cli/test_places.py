@@ -18,6 +18,7 @@ COMMANDS = {
     "gallery": ["gallery", "pictures"],
     "models": ["models"],
     "show": ["show", "pictures/00000-fox.png"],
+    "get": ["get", "xyz123"],
     "mcp": ["mcp", "--out", "pictures"],
     "config": ["config", "show"],
     "config-path": ["config", "path"],
@@ -40,7 +41,7 @@ def homeless(folder, monkeypatch):
 @every_command
 def test_no_command_needs_a_home_folder(arguments, homeless, service, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    needs_pictures = arguments[0] in ("resume", "status", "unknown", "gallery", "show")
+    needs_pictures = arguments[0] in ("resume", "status", "unknown", "gallery", "show", "get")
     code = main(arguments)
     out, err = capsys.readouterr()
     assert "Traceback" not in err

@@ -7,6 +7,7 @@ from typing import Any
 from cyclopts import Token
 
 from cometflux.cli.errors import UsageError
+from cometflux.errors import InputError
 from cometflux.locations import Location, is_flattened, is_url
 from cometflux.number_checks import whole_phrase
 
@@ -39,6 +40,17 @@ def text(_: Any, tokens: Sequence[Token]) -> str:
 def as_written(_: Any, tokens: Sequence[Token]) -> str:
     """Return a value unchanged."""
     return tokens[0].value
+
+
+def prediction_id(_: Any, tokens: Sequence[Token]) -> str:
+    """Read the id of a prediction."""
+    # Imported here, so that --help stays fast.
+    from cometflux.protocol import requests
+
+    try:
+        return requests.check_id(tokens[0].value)
+    except InputError as error:
+        raise UsageError(error.message) from error
 
 
 def folder(_: Any, tokens: Sequence[Token]) -> Path:

@@ -175,6 +175,18 @@ KeepGallery = Annotated[
 ]
 JsonObject = Annotated[bool, switch("Print one JSON object.")]
 JsonLines = Annotated[bool, switch("One JSON object per line.")]
+PredictionId = Annotated[
+    str,
+    Parameter(metavar="ID", converter=converters.prediction_id, help="The id of a prediction."),
+]
+BaseUrl = Annotated[
+    str | None,
+    Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="Where the API is, if not at CometAPI."),
+]
+Proxy = Annotated[
+    str | None,
+    Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="An HTTP proxy to go through."),
+]
 Folder = Annotated[
     Path,
     Parameter(metavar="DIR", converter=converters.folder, help="The folder of a batch."),
