@@ -11,9 +11,10 @@ import attrs
 
 from cometflux import flux
 from cometflux.errors import InputError
-from cometflux.models.model import is_model
+from cometflux.models.model import check_values, is_model, unknown_note
 from cometflux.models.spelling import is_plain, plain
 from cometflux.models.words import question
+from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -25,8 +26,9 @@ _DEEPEST = 32
 class Job:
     """A model and its input.
 
-    The service silently drops input keys that the model does not know, and still bills the picture. So the input of a
-    model in `cometflux.flux` is checked here.
+    The input of a model in `cometflux.flux` is checked here. A parameter that the model does not have by its published
+    schema is sent, with one warning in the log: the service silently drops it, unless it has changed the model's
+    parameters. `flux.check_input` refuses it.
 
     Raises:
         InputError: the model's name, the key or the input is wrong.
@@ -59,7 +61,9 @@ class Job:
                 raise InputError("input", name, "the name of a parameter must be text that UTF-8 can encode")
             _check_encodable(name if len(name) <= 64 else "input", value)
         if self.validate:
-            flux.check_input(self.model, self.input)
+            for name in check_values(self.model, self.input):
+                if is_news(self.model, name):
+                    _log.warning("%s", unknown_note(self.model, name))
 
     @classmethod
     def of(cls, item: object, *, key: str | None = None) -> Self:
@@ -101,6 +105,21 @@ class Job:
         """The text of the prompt; None if the input has no prompt."""
         prompt = self.input.get("prompt")
         return prompt if isinstance(prompt, str) else None
+
+
+_told: set[tuple[str, str]] = set()
+"""The unknown parameters that the user knows about, each with its model."""
+_MOST_TOLD = 1024
+
+
+def is_news(model: str, name: str) -> bool:
+    """Whether this is the first call in this process about a parameter that *model* does not have."""
+    if (model, name) in _told:
+        return False
+    if len(_told) >= _MOST_TOLD:
+        _told.clear()
+    _told.add((model, name))
+    return True
 
 
 def _copied(value: Any, depth: int = 0) -> Any:

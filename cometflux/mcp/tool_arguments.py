@@ -49,6 +49,8 @@ def read_request(arguments: Mapping[str, Any], find_picture: Callable[[str], Pat
     values = {name: _as_written(model, name, value) for name, value in given.items()}
     if references:
         values |= _placed(model, references)
+    # A job would only warn of an unknown parameter, and an agent can correct it.
+    flux.check_input(model.model, values)
     return GenerateRequest(job=Job(model=model.model, input=values), variation=variation)
 
 

@@ -33,7 +33,7 @@ class Flux:
                 raise InputError("prompt", args[0], f"give it by its name: {cls.__name__}(prompt=...)")
             for name, value in given.items():
                 if name not in _by_name(cls):
-                    raise _unknown(cls, name, value)
+                    raise unknown_error(cls, name, value)
         return super().__new__(cls)
 
     def __attrs_post_init__(self) -> None:
@@ -142,30 +142,48 @@ def check_input(model: str, input: Mapping[str, Any]) -> None:  # noqa: A002 - t
     Raises:
         InputError: a parameter is unknown to the model, missing, or has a value that is not allowed.
     """
+    own = _by_name(MODELS[model]) if model in MODELS else input
+    for name, value in input.items():
+        if name not in own and isinstance(name, str):
+            raise unknown_error(MODELS[model], name, value)
+    check_values(model, input)
+
+
+def check_values(model: str, input: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: A002 - the service's own word
+    """Check the parameters that the model has, and return the names of the others.
+
+    Raises:
+        InputError: a parameter is missing, or has a value that is not allowed.
+    """
     known = MODELS.get(model)
     if known is None:
         if model.lower() in MODELS:
             raise InputError("model", model, "no model has this name", hint=question(model.lower()))
-        return
+        return ()
+    own = _by_name(known)
     for name, value in input.items():
-        _check_given(known, name, value)
-    for parameter in parameters(known):
+        _check_given(own, name, value)
+    strange = tuple(name for name in input if name not in own)
+    for parameter in own.values():
         if parameter.required and parameter.name not in input:
+            # A name that is misspelt is the better error.
+            if misspelt := closest(parameter.name, strange):
+                raise unknown_error(known, misspelt, input[misspelt])
             raise InputError(parameter.name, attrs.NOTHING, f"{_slug(known)} needs {parameter.allowed}")
-    known(**input)
+    known(**{name: value for name, value in input.items() if name in own} if strange else input)
+    return strange
 
 
-def _check_given(model: type[Flux], name: object, value: object) -> None:
+def _check_given(own: Mapping[str, Parameter], name: object, value: object) -> None:
     if not isinstance(name, str):
         raise InputError("input", name, "the name of a parameter must be a string")
-    parameter = _by_name(model).get(name)
-    if parameter is None:
-        raise _unknown(model, name, value)
-    if value is None and not parameter.required:
+    parameter = own.get(name)
+    if parameter is not None and value is None and not parameter.required:
         raise InputError(name, value, "leave the parameter out instead, so that the service uses its default")
 
 
-def _unknown(model: type[Flux], name: str, value: object) -> InputError:
+def unknown_error(model: type[Flux], name: str, value: object) -> InputError:
+    """Return the error for a parameter that a model does not have, with the parameter that may be meant."""
     if re.fullmatch(_REFERENCE, name):
         return InputError(name, value, f"{IGNORED}; {_image_hint(model, name)}")
     hints = "; ".join(_hints(model, name))
@@ -173,6 +191,18 @@ def _unknown(model: type[Flux], name: str, value: object) -> InputError:
     if name.isidentifier() and len(name) <= 64:
         return InputError(name, value, allowed)
     return InputError("input", name, allowed)
+
+
+def unknown_note(model: str, name: str) -> str:
+    """Return the warning about a parameter that a known model does not have."""
+    known = MODELS[model]
+    is_image = re.fullmatch(_REFERENCE, name)
+    hint = _image_hint(known, name) if is_image else "; ".join(_hints(known, name)[:1])
+    shown = name if len(name) <= 64 else f"{name[:63]}…"
+    return (
+        f"{shown}: {_slug(known)} has no such parameter by its published schema; the service will probably ignore it; "
+        f"{hint}"
+    )
 
 
 def _hints(model: type[Flux], name: str) -> list[str]:

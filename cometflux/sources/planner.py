@@ -4,7 +4,8 @@ All rows are checked, and all faults are reported together, before anything is s
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.images.orientation import turned_note
 from cometflux.jobs import Job
+from cometflux.models.model import unknown_note
 from cometflux.models.words import closest, question
 from cometflux.plain_text import by_number, count_of
 from cometflux.sources import validation
@@ -33,6 +35,14 @@ class Constant:
     value: Any
     is_text: bool = False
     """Whether the value is text for the parameter's type to convert. Its paths are relative to the current folder."""
+    is_body: bool = False
+    """Whether the value is a part of a request body, so that its parameter may be unknown to the model."""
+
+    def read(self, name: str) -> Callable[[Model], Any]:
+        """Return a function that reads the value of *name* as a model takes it."""
+        if not self.is_text:
+            return lambda _: self.value
+        return lambda model: validation.read_text(model, name, self.value, Path())
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +55,10 @@ class Defaults:
     count: int = 1
     """How many copies of each job are made."""
     count_label: str = "count"
+    strict: bool = False
+    """Whether a request body with a parameter that the model does not have is a mistake."""
+    validate: bool = True
+    """Whether to check the inputs of known models."""
 
 
 @attrs.frozen(kw_only=True)
@@ -90,7 +104,8 @@ def make_plan(source: Source, defaults: Defaults, folder: Path) -> Plan:
     Raises:
         SourceError: the source or the defaults have mistakes; the error lists all of them.
     """
-    return _Planner(source, defaults, folder, KeyChecker(source.unit)).plan()
+    inputs = InputChecker(strict=defaults.strict, validate=defaults.validate)
+    return _Planner(source, defaults, folder, KeyChecker(source.unit), inputs).plan()
 
 
 @attrs.define
@@ -99,7 +114,7 @@ class _Planner:
     defaults: Defaults
     folder: Path
     keys: KeyChecker
-    inputs: InputChecker = attrs.field(factory=InputChecker)
+    inputs: InputChecker
     faults: list[Fault] = attrs.field(factory=list)
     models: dict[str, Model] = attrs.field(factory=dict)
     constants: dict[Model, dict[str, Any]] = attrs.field(factory=dict)
@@ -126,6 +141,7 @@ class _Planner:
         yield from self.source.notes
         if self.inputs.turned:
             yield turned_note(list(self.inputs.turned))
+        yield from (unknown_note(model, name) for model, name in self.inputs.strange)
         for name in dict.fromkeys(model for model in self.models.values() if isinstance(model, str)):
             meant = question(closest(name, flux.MODELS), str)
             note = f"{name} is not a known model, so its input is not checked"
@@ -163,7 +179,9 @@ class _Planner:
             model = self._model(_name_of(row, self.defaults.model))
         except InputError:
             return ("*",)
-        return ("*",) if isinstance(model, str) else [each.name for each in flux.parameters(model)]
+        if isinstance(model, str) or not self.defaults.validate:
+            return ("*",)
+        return [each.name for each in flux.parameters(model)]
 
     def _constants_for(self, row: Row, model: Model) -> dict[str, Any]:
         """Read the constants as values for *model*. Their faults are reported once, at the model's first row."""
@@ -171,12 +189,8 @@ class _Planner:
             return self.constants[model]
         read: dict[str, Any] = {}
         for name, constant in self.defaults.constants.items():
-            value = constant.value
             try:
-                if constant.is_text:
-                    value = validation.read_text(model, name, value, Path())
-                self.inputs.check(model, name, value)
-                read[name] = value
+                read[name] = self.inputs.take(model, name, constant.read(name), is_body=constant.is_body)
             except InputError as error:
                 self._note(row, error.under(constant.label))
         self.constants[model] = read
@@ -195,16 +209,21 @@ class _Planner:
         constants = self._constants_for(row, model)
         cells = self._read_cells(row, model)
         self._check_key(row)
-        if not isinstance(model, str) and "prompt" not in row.values and not validation.misspells_prompt(row, model):
+        if self._lacks_prompt(row, model):
             self.faults.append(Fault("the row has no prompt", row.line))
         if len(self.faults) > before or len(constants) < len(self.defaults.constants):
             return None
         return self._checked_job(row, model, {**constants, **cells}, cells)
 
+    def _lacks_prompt(self, row: Row, model: Model) -> bool:
+        if isinstance(model, str) or "prompt" in row.values or not self.defaults.validate:
+            return False
+        return row.is_body or not validation.misspells_prompt(row, model)
+
     def _checked_job(self, row: Row, model: Model, given: Mapping[str, Any], cells: Mapping[str, Any]) -> Job | None:
         name = model if isinstance(model, str) else model.model
         try:
-            job = Job(model=name, input=given, key=row.values.get("key"))
+            job = Job(model=name, input=given, key=row.values.get("key"), validate=self.defaults.validate)
             if self.defaults.count > 1:
                 _copy(job, self.defaults.count - 1)
         except InputError as error:
@@ -229,8 +248,8 @@ class _Planner:
             if name in {"model", "key"} or name in self.unused or self._is_for_template(name, model):
                 continue
             try:
-                cells[name] = validation.read_cell(model, name, value, self.folder, is_typed=row.is_typed)
-                self.inputs.check(model, name, cells[name])
+                read = partial(validation.read_cell, name=name, value=value, folder=self.folder, is_typed=row.is_typed)
+                cells[name] = self.inputs.take(model, name, read, is_body=row.is_body)
             except InputError as error:
                 self._note(row, error)
         return cells

@@ -60,6 +60,8 @@ class Row:
     values: Mapping[str, Any]
     """The values by column: text, or Python values if *is_typed*. Empty values are left out."""
     is_typed: bool = False
+    is_body: bool = False
+    """Whether the values are a request body, whose parameters may be unknown to the model."""
     places: Mapping[str, int] = {}
     """The lines of values that are on a line of their own."""
 

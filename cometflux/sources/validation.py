@@ -2,19 +2,20 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import attrs
 
-from cometflux import flux
+from cometflux import flux, jobs
 from cometflux.errors import InputError
 from cometflux.images import data_uris
 from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
 from cometflux.images.formats import media_type
 from cometflux.images.reference_files import is_news, open_image
 from cometflux.models.kinds import guess
+from cometflux.models.model import unknown_error
 from cometflux.models.spelling import is_empty_word, is_spreadsheet_error, tidy, whole
 from cometflux.models.words import closest, question
 from cometflux.sources.errors import Fault
@@ -138,9 +139,37 @@ def read_text(model: Model, name: str, text: str | list[str], folder: Path) -> A
 class InputChecker:
     """Checks values of parameters. Each image is read and checked once, however many rows have it."""
 
+    strict: bool = False
+    """Whether a request body with a parameter that the model does not have is a mistake."""
+    validate: bool = True
+    """Whether to check the values of known models."""
+    strange: dict[tuple[str, str], None] = attrs.field(factory=dict)
+    """The parameters of request bodies that their model does not have, each with its model."""
     turned: dict[str, None] = attrs.field(factory=dict)
     """The names of the images that an EXIF orientation turns."""
     _images: dict[tuple[str, Path], InputError | None] = attrs.field(factory=dict)
+
+    def take(self, model: Model, name: str, read: Callable[[Model], Any], *, is_body: bool) -> Any:
+        """Return the checked value of a parameter; *read* reads it as *model* takes it.
+
+        In a request body (*is_body*) the model may be without the parameter, unless the check is strict.
+
+        Raises:
+            InputError: the model does not have the parameter, or the value is not allowed.
+        """
+        if isinstance(model, str):
+            return read(model)
+        is_strange = find_parameter(model, name) is None
+        if not self.validate:
+            return read(model.model) if is_strange else _read_if_possible(model, read)
+        if is_strange and is_body and not self.strict:
+            self.strange[model.model, name] = None
+            # So that the job does not warn again.
+            jobs.is_news(model.model, name)
+            return read(model.model)
+        value = read(model)
+        self.check(model, name, value)
+        return value
 
     def check(self, model: Model, name: str, value: Any) -> None:
         """Check one value; a model that is not known takes any.
@@ -152,9 +181,7 @@ class InputChecker:
             return
         parameter = parameters_of(model).get(name)
         if parameter is None:
-            # Raises, and suggests the closest name.
-            flux.check_input(model.model, {name: value})
-            return
+            raise unknown_error(model, name, value)
         parameter.check(value)
         if not parameter.kind.most_images:
             return
@@ -181,6 +208,14 @@ class InputChecker:
         known = self._images[name, path]
         if known is not None:
             raise known.under(name)
+
+
+def _read_if_possible(model: type[flux.Flux], read: Callable[[Model], Any]) -> Any:
+    """Read a value as the model takes it, else as if the model were not known."""
+    try:
+        return read(model)
+    except InputError:
+        return read(model.model)
 
 
 def check_image_file(field: str, path: Path) -> bytes:

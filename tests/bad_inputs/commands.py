@@ -240,7 +240,11 @@ COMMANDS = [
     ),
     called("an input without a value", "generate|a boat|--input|seed", "--input seed: write it as key=value"),
     called("an input without a name", "generate|a boat|--input|=5", "--input =5: write it as key=value"),
-    called("an unknown input", "generate|a boat|--input|foo=5", "--input foo: '5' was given; flux-schnell has no such"),
+    called(
+        "an unknown input",
+        "generate|a boat|--input|foo=5|--strict",
+        "--input foo: '5' was given; flux-schnell has no such",
+    ),
     called(
         "a model that climbs", "generate|a boat|--model|../x", "--model: '../x' was given; a model is named owner/name"
     ),

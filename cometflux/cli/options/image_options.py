@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER, MODEL_PARAMETERS, OPTIONS
-from cometflux.cli.options.parameters import NEVER, repeatable
+from cometflux.cli.options.parameters import NEVER, repeatable, switch
 from cometflux.cli.options.shared import MODEL
 from cometflux.models import docs
 
@@ -53,6 +53,10 @@ class ImageOptions:
         tuple[str, ...],
         repeatable("KEY=VALUE", "A parameter by its name at the service; repeatable.", group=FURTHER),
     ] = ()
+    strict: Annotated[
+        bool, switch("Refuse bodies and --input with parameters that the model does not have.", group=FURTHER)
+    ] = False
+    no_validate: Annotated[bool, switch("Send the inputs of known models unchecked.", group=FURTHER)] = False
 
 
 def with_model_parameters(command: _Command) -> _Command:

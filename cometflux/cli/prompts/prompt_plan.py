@@ -24,6 +24,8 @@ class CommandLineInput:
     inputs: Sequence[str] = ()
     """The ``key=value`` texts that were given with ``--input``."""
     count: int = 1
+    strict: bool = False
+    validate: bool = True
 
     def merged(self) -> dict[str, tuple[str, str | list[str]]]:
         """Return the option and the text of each parameter.
@@ -60,7 +62,8 @@ def make_plan(source: Source, given: CommandLineInput, folder: Path) -> Plan:
         SourceError: anything else is wrong; it lists all faults.
     """
     constants = {
-        name: Constant(label=option, value=text, is_text=True) for name, (option, text) in given.merged().items()
+        name: Constant(label=option, value=text, is_text=True, is_body=name not in given.options)
+        for name, (option, text) in given.merged().items()
     }
     defaults = Defaults(
         model=given.model,
@@ -68,6 +71,8 @@ def make_plan(source: Source, given: CommandLineInput, folder: Path) -> Plan:
         constants=constants,
         count=given.count,
         count_label="--count",
+        strict=given.strict,
+        validate=given.validate,
     )
     return make_any_plan(source, defaults, folder)
 
@@ -79,6 +84,15 @@ def plan_from_options(source: Source, folder: Path, making: ImageOptions, given:
         UsageError: an ``--input`` is wrong in itself.
         SourceError: something else is wrong; it lists everything that is.
     """
+    if making.strict and making.no_validate:
+        raise UsageError("--strict and --no-validate exclude each other; leave one out")
     options = {name: text for name, text in given.items() if text is not None}
-    written = CommandLineInput(model=making.model, options=options, inputs=making.input, count=making.count)
+    written = CommandLineInput(
+        model=making.model,
+        options=options,
+        inputs=making.input,
+        count=making.count,
+        strict=making.strict,
+        validate=not making.no_validate,
+    )
     return make_plan(source, written, folder)

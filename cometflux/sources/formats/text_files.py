@@ -123,7 +123,9 @@ def _read_jsonl(text: str, faults: list[Fault]) -> _Read:
         if not line.strip():
             continue
         try:
-            rows.append(Row(line=number, values=_read_object(line), is_typed=True))
+            values = _read_object(line)
+            is_body = isinstance(values.get("input"), dict)
+            rows.append(Row(line=number, values=_flat(values) if is_body else values, is_typed=True, is_body=is_body))
         except ValueError as error:
             faults.append(Fault(str(error), number))
     return (), rows
@@ -154,6 +156,18 @@ def _read_object(line: str) -> dict[str, Any]:
     if _is_deep(value):
         raise ValueError("the JSON is nested too deeply")
     return {name: part for name, part in value.items() if not _is_empty(part)}
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a row that is written as a request body, ``{"input": {…}}``."""
+    beside = {name: value for name, value in values.items() if name != "input"}
+    for name in beside:
+        if name not in ("model", "key"):
+            raise ValueError(f"{name!r} stands beside 'input'; put it into 'input', where the parameters are")
+    for name in ("model", "key"):
+        if name in values["input"]:
+            raise ValueError(f"{name!r} stands in 'input'; put it beside 'input'")
+    return beside | {name: value for name, value in values["input"].items() if not _is_empty(value)}
 
 
 def _is_deep(value: Any, most: int = 32) -> bool:
