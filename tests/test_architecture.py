@@ -11,7 +11,7 @@ ORDER = [
     *("predictions", "locations", "errors", "number_checks", "plain_text", "regular_files", "models", "flux"),
     *("jobs", "outcomes", "events"),
     *("images", "protocol", "polling", "pacing", "transport", "provenance", "storage", "journal"),
-    *("engine", "session", "notebook", "telemetry", "__init__"),
+    *("account", "engine", "session", "notebook", "telemetry", "__init__"),
 ]
 """The rooms of the line: a file imports only rooms above its own, and files of its own room."""
 BESIDE = {"sources", "testing", "gallery", "distributed", "mcp", "cli"}
@@ -25,6 +25,7 @@ PURE = {
     *("images/*", "protocol/*", "polling/*", "pacing/*", "provenance/*"),
     *("transport/addresses", "transport/progress", "transport/redaction", "transport/timeouts", "engine/shares"),
     *("storage/file_names", "storage/object_store_errors", "journal/codec"),
+    *("account/settling", "account/usage"),
     *("journal/states", "journal/attempts", "journal/live_record", "journal/record", "journal/outcome"),
 }
 IMPURE = {
