@@ -1,0 +1,12 @@
+"""The routes of the account, which are beside the API's own below one root."""
+
+_API = "/replicate/v1"
+CATALOGUE = "/api/models"
+"""The public catalogue of models. It needs no key."""
+SUBSCRIPTION = "/v1/dashboard/billing/subscription"
+USAGE = "/v1/dashboard/billing/usage"
+
+
+def find_root(base_url: str) -> str | None:
+    """Return the URL below which the account's routes are; None if the base URL does not show it."""
+    return base_url.removesuffix(_API) if base_url.endswith(_API) else None
