@@ -18,6 +18,8 @@ class Bill:
     """The input as it was sent, including keys that the model ignores."""
     at: float
     """The time of acceptance, in seconds of the service's clock."""
+    quota: int = 0
+    """The charge: 500,000 are one dollar."""
 
 
 @attrs.frozen(kw_only=True)

@@ -72,7 +72,7 @@ def describe_waited(run: FakePrediction, now: float, outputs: Sequence[str]) -> 
 
 def wrap(run: FakePrediction, now: float, flat: dict[str, Any], epoch: float) -> dict[str, Any]:
     """Wrap a body in the gateway's envelope, which has its own status words, times and id."""
-    outer, progress = _outer(run, now)
+    outer, progress = gateway_status(run, now)
     seconds = [int(epoch + moment) for moment in (run.accepted_at, run.started_at, run.ends_at)]
     output = flat["output"]
     first = (output[0] if isinstance(output, list) else output) if output else ""
@@ -198,7 +198,8 @@ def _urls(prediction_id: str) -> dict[str, str]:
     }
 
 
-def _outer(run: FakePrediction, now: float) -> tuple[str, str]:
+def gateway_status(run: FakePrediction, now: float) -> tuple[str, str]:
+    """Return the gateway's own word for the status, and the progress in percent."""
     match run.status(now):
         case "succeeded":
             return "SUCCESS", "100%"

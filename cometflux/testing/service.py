@@ -108,6 +108,24 @@ class LocalService:
     def wrapped(self, wrapped: bool) -> None:
         self._state.settings = attrs.evolve(self._state.settings, wrapped=wrapped)
 
+    @property
+    def access_token(self) -> str:
+        """The access token that the routes of the account take. It can be set at any time, from any thread."""
+        return self._state.settings.access_token
+
+    @access_token.setter
+    def access_token(self, access_token: str) -> None:
+        self._state.settings = attrs.evolve(self._state.settings, access_token=access_token)
+
+    @property
+    def refunds(self) -> bool:
+        """Whether the log has a refund for each prediction that failed. It can be set at any time, from any thread."""
+        return self._state.settings.refunds
+
+    @refunds.setter
+    def refunds(self, refunds: bool) -> None:
+        self._state.settings = attrs.evolve(self._state.settings, refunds=refunds)
+
     def freeze(self) -> None:
         """Stop the service's clock: it still responds, but no prediction progresses. Can be called from any thread."""
         self._state.clock.freeze()
@@ -144,7 +162,7 @@ class LocalService:
             times: how often it happens; ignored if a rate is given.
             after: for a submission: whether it is accepted and billed before its response fails.
             rate: the share of requests that it happens to, from 0 to 1; it is never used up.
-            on: the place, instead of the fault's default: ``create``, ``get`` or ``output``.
+            on: the place, instead of the fault's default: ``create``, ``get``, ``output``, ``tasks`` or ``log``.
             prompt: a part of the prompt of the requests that it happens to; None for all requests.
 
         Raises:

@@ -13,6 +13,7 @@ import attrs
 from aiohttp import web
 
 from cometflux.number_checks import is_number
+from cometflux.testing.account_lists import quota_of
 from cometflux.testing.artwork import draw, frame
 from cometflux.testing.bills import Bill, SeenRequest
 from cometflux.testing.clock import Clock
@@ -20,6 +21,8 @@ from cometflux.testing.errors import ArgumentError
 from cometflux.testing.fake_predictions import FakePrediction, derive_seed, make_id
 from cometflux.testing.faults import PREDICTION, FaultQueue, prompt_of
 
+ACCOUNT = "/api/"
+"""The path prefix of the account's routes, which need the access token."""
 _MOST_REQUESTS = 100_000
 _MOST_PICTURES = 16
 
@@ -34,6 +37,8 @@ class ServiceSettings:
     seed: int
     lifetime: float
     wrapped: bool = False
+    access_token: str = "local-access-token"  # noqa: S105 - of the service on this machine
+    refunds: bool = False
 
     def __attrs_post_init__(self) -> None:
         if not self.key:
@@ -82,8 +87,9 @@ class State:
         return self.clock.now()
 
     def record(self, request: web.Request) -> bool:
-        """Record *request* and return whether it has the right key."""
-        is_authorised = request.headers.get("Authorization") == f"Bearer {self.settings.key}"
+        """Record *request* and return whether it has the right key, or the access token on a route of the account."""
+        secret = self.settings.access_token if request.path.startswith(ACCOUNT) else self.settings.key
+        is_authorised = request.headers.get("Authorization") == f"Bearer {secret}"
         connection = self._connections.get(request.transport) or self._count(request.transport)
         self.requests.append(
             SeenRequest(
@@ -120,7 +126,7 @@ class State:
             lifetime=self.settings.lifetime,
         )
         self.runs[run.id] = run
-        self.bills.append(Bill(id=run.id, model=model, input=given, at=now))
+        self.bills.append(Bill(id=run.id, model=model, input=given, at=now, quota=quota_of(model)))
         return run
 
     async def picture(self, run: FakePrediction, number: int) -> bytes:
