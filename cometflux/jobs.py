@@ -49,7 +49,7 @@ class Job:
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.model, str) or not _MODEL.fullmatch(self.model) or ".." in self.model:
             raise InputError("model", self.model, "a model is named owner/name", hint=_meant(self.model))
-        _check_key(self.key)
+        check_key(self.key)
         if not isinstance(self.validate, bool):
             raise InputError("validate", self.validate, "must be True or False")
         if not isinstance(self.input, Mapping):
@@ -81,12 +81,9 @@ class Job:
         if not is_model(type(item)):
             hint = f"; make an object of it: {item.__name__}(prompt=...)" if _is_typed(item) else ""
             raise InputError("job", item, f"must be a cometflux.flux object, a Job, or a prompt as a string{hint}")
-        _check_key(key)
-        job = cls.__new__(cls)
-        # Not by the constructor: the typed object has already been checked, and its input is a copy.
-        for name, value in (("model", item.model), ("input", item.to_input()), ("key", key), ("validate", True)):  # type: ignore[attr-defined]
-            object.__setattr__(job, name, value)
-        return job
+        check_key(key)
+        # The typed object has already been checked, and its input is a copy.
+        return cls.checked(item.model, item.to_input(), key)  # type: ignore[attr-defined]
 
     @classmethod
     def of_prediction(cls, prediction: Prediction) -> Self:
@@ -94,10 +91,16 @@ class Job:
 
         The model is empty if the response left it out.
         """
+        return cls.checked(prediction.model or "", prediction.input, None, validate=False)
+
+    @classmethod
+    def checked(cls, model: str, input: Mapping[str, Any], key: str | None, *, validate: bool = True) -> Self:  # noqa: A002 - the field
+        """Make a job of values that were checked already, and that nobody else changes. Checks and copies nothing."""
         job = cls.__new__(cls)
-        given = {"model": prediction.model or "", "input": prediction.input, "key": None, "validate": False}
-        for name, value in given.items():
-            object.__setattr__(job, name, value)
+        _set(job, "model", model)
+        _set(job, "input", input)
+        _set(job, "key", key)
+        _set(job, "validate", validate)
         return job
 
     @property
@@ -149,7 +152,15 @@ def _is_typed(item: object) -> TypeGuard[type[flux.Flux]]:
     return is_model(item)
 
 
-def _check_key(key: object) -> None:
+_set = object.__setattr__
+
+
+def check_key(key: object) -> None:
+    """Check the caller's own name for a job.
+
+    Raises:
+        InputError: it is not a string, is blank, or cannot be sent.
+    """
     if key is None:
         return
     if not isinstance(key, str) or not key.strip():

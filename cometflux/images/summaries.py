@@ -36,6 +36,16 @@ def _described(value: Any) -> Any:
             return value
 
 
+def is_flat(values: Mapping[str, Any]) -> bool:
+    """Whether an input has only texts and numbers, and no image, so that its description is the input itself."""
+    return all(
+        type(value) in _FLAT and not (type(value) is str and value.startswith("data:")) for value in values.values()
+    )
+
+
+_FLAT = frozenset({str, int, float, bool, type(None)})
+
+
 def is_heavy(value: Any) -> bool:
     """Whether a value of an input is a long data URI, or a list that holds one."""
     if isinstance(value, list):

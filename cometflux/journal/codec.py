@@ -24,15 +24,28 @@ _PLAN = ("identity", "index", "key", "model", "input", "fingerprint", "source")
 
 def dump_plan(record: JobRecord) -> str:
     """Convert the plan of a job, which never changes. Files become their paths, bytes their digests."""
-    plan = {
-        "key": record.key,
-        "model": record.model,
-        "fingerprint": record.fingerprint,
-        "input": _write_input(record.input),
-    }
-    if record.source:
-        plan["source"] = record.source
+    return dump_plan_of(
+        key=record.key,
+        model=record.model,
+        fingerprint=record.fingerprint,
+        input=record.input,
+        source=record.source,
+    )
+
+
+def dump_plan_of(*, key: str, model: str, fingerprint: str, input: Mapping[str, Any], source: str = "") -> str:  # noqa: A002 - the field
+    """Convert the parts of a plan, as `dump_plan` does."""
+    plan = {"key": key, "model": model, "fingerprint": fingerprint, "input": _write_input(input)}
+    if source:
+        plan["source"] = source
     return _dump_compact(plan)
+
+
+def load_plan(plan: str) -> dict[str, Any]:
+    """Read the plan of a job that was written by this process: its key, model, input and fingerprint."""
+    known: dict[str, Any] = _decode(plan)
+    known["input"] = _read_input(known["input"])
+    return known
 
 
 def dump_progress(record: JobRecord) -> str:
@@ -103,6 +116,8 @@ def load_record(identity: str, index: int, plan: str, progress: str) -> JobRecor
 
 def _write_input(value: Any) -> Any:
     match value:
+        case str():
+            return value  # most are
         case Path():
             return {"$path": str(value)}
         case bytes():
@@ -112,7 +127,7 @@ def _write_input(value: Any) -> Any:
         case Mapping():
             written = {name: _write_input(part) for name, part in value.items()}
             # What the caller wrote so must not be read as one of ours.
-            return {"$mapping": written} if any(name.startswith("$") for name in written) else written
+            return {"$mapping": written} if any(name[:1] == "$" for name in written) else written
         case list() | tuple():
             return [_write_input(part) for part in value]
         case _:
@@ -121,6 +136,8 @@ def _write_input(value: Any) -> Any:
 
 def _read_input(value: Any) -> Any:
     match value:
+        case str():
+            return value  # most are
         case {"$path": str(path)}:
             return Path(path)
         case {"$bytes": dict(described)}:

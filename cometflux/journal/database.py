@@ -139,6 +139,11 @@ def _move_old_rows(database: sqlite3.Connection, header: JournalHeader) -> None:
     write_header(database, header)
 
 
+def is_of_today(database: sqlite3.Connection) -> bool:
+    """Whether the journal has the tables and names of this version."""
+    return _version(database) == _VERSION
+
+
 def _version(database: sqlite3.Connection) -> int:
     return int(database.execute("PRAGMA user_version").fetchone()[0])
 

@@ -4,11 +4,12 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import attrs
 
 from cometflux.journal import codec
+from cometflux.journal.plan import PlannedRow
 from cometflux.journal.record import JobRecord
 from cometflux.journal.respelling import respelled
 from cometflux.journal.states import DROPPED
@@ -23,6 +24,9 @@ ON CONFLICT(identity) DO UPDATE SET
     place = excluded.place, plan = excluded.plan,
     standing = excluded.standing, bought = excluded.bought, progress = excluded.progress, serial = excluded.serial
 """
+_INSERT = "INSERT INTO jobs(identity, place, plan, standing, bought, progress, serial) VALUES(?, ?, ?, ?, ?, ?, ?)"
+_NEW = "waiting"
+"""The state of a job of which nothing was sent."""
 _UPDATE = "UPDATE jobs SET standing = ?, bought = ?, progress = ?, serial = ? WHERE identity = ?"
 _Item = TypeVar("_Item")
 
@@ -48,10 +52,13 @@ def find(database: sqlite3.Connection, identities: Iterable[str]) -> dict[str, J
     """
     found = {}
     for page in pages(identities):
-        marks = ",".join("?" * len(page))
-        for row in database.execute(f"SELECT {COLUMNS} FROM jobs WHERE identity IN ({marks})", page):  # noqa: S608
+        for row in database.execute(f"SELECT {COLUMNS} FROM jobs WHERE identity IN ({_marks(page)})", page):  # noqa: S608
             found[row[0]] = to_record(row)
     return found
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ",".join("?" * len(values))
 
 
 def find_prediction(database: sqlite3.Connection, prediction_id: str) -> JobRecord | None:
@@ -85,14 +92,19 @@ def write(database: sqlite3.Connection, added: Sequence[JobRecord], changed: Seq
     Raises:
         ValueError: one of *changed* is not in the journal.
     """
-    database.execute("UPDATE header SET serial = serial + 1")
-    (serial,) = database.execute("SELECT serial FROM header").fetchone()
+    serial = _next_serial(database)
     puts = [(r.identity, r.index, codec.dump_plan(r), *_progress(r, serial)) for r in added]
     updates = [(*_progress(r, serial), r.identity) for r in changed]
     if puts:
         database.executemany(_PUT, puts)
     if updates and database.executemany(_UPDATE, updates).rowcount != len(updates):
         raise ValueError("it has lost a job while it was open")
+    return serial
+
+
+def _next_serial(database: sqlite3.Connection) -> int:
+    database.execute("UPDATE header SET serial = serial + 1")
+    (serial,) = database.execute("SELECT serial FROM header").fetchone()
     return int(serial)
 
 
@@ -100,28 +112,84 @@ def _progress(record: JobRecord, serial: int) -> tuple[Any, ...]:
     return record.state_name, record.bought, codec.dump_progress(record), serial
 
 
-def plan(database: sqlite3.Connection, records: Iterable[JobRecord], *, replaces: bool) -> tuple[int, int]:
+def plan(database: sqlite3.Connection, rows: Iterable[PlannedRow], *, replaces: bool) -> tuple[int, int]:
     """Write what a batch is to make; return how many jobs are new, and how many others nothing was sent for.
 
     A job that is there already keeps its progress. If it *replaces* what was planned, those others are dropped.
     """
+    (last,) = database.execute("SELECT coalesce(max(number), 0) FROM jobs").fetchone()
+    serial = _next_serial(database)
+    if not last:
+        return _insert(database, rows, serial), 0
     database.execute("DROP TABLE IF EXISTS temp.drawn")
-    database.execute("CREATE TEMP TABLE drawn(identity TEXT PRIMARY KEY) WITHOUT ROWID")
-    added = sum(_plan_page(database, page) for page in pages(records))
-    others = _find_others(database)
-    for page in pages(others) if replaces else ():
-        write(database, (), [record.dropped() for record in find(database, page).values()])
+    database.execute("CREATE TEMP TABLE drawn(number INTEGER PRIMARY KEY)")
+    added = sum(_plan_page(database, page, serial) for page in pages(rows))
+    others = 0
+    for page in _other_pages(database, last):
+        others += len(page)
+        if replaces:
+            write(database, (), [record.dropped() for record in find(database, page).values()])
     database.execute("DROP TABLE temp.drawn")
-    return added, len(others)
+    return added, others
 
 
-def _plan_page(database: sqlite3.Connection, page: Sequence[JobRecord]) -> int:
-    known = find(database, [record.identity for record in page])
-    again = [_planned_again(known[record.identity], record) for record in page if record.identity in known]
-    new = [record for record in page if record.identity not in known]
-    database.executemany("INSERT INTO drawn VALUES(?)", [(record.identity,) for record in page])
-    write(database, [*new, *(each for each in again if each != known[each.identity])])
+def _insert(database: sqlite3.Connection, rows: Iterable[PlannedRow], serial: int) -> int:
+    """Write new jobs, and return their number."""
+    values = ((row.identity, row.position, row.plan, _NEW, 0, "{}", serial) for row in rows)
+    return database.executemany(_INSERT, values).rowcount
+
+
+def _plan_page(database: sqlite3.Connection, page: Sequence[PlannedRow], serial: int) -> int:
+    """Write a page of a plan, and return how many of its jobs are new."""
+    known = _find_plans(database, page)
+    database.executemany("INSERT INTO drawn VALUES(?)", [(each.number,) for each in known.values()])
+    new = [row for row in page if row.identity not in known]
+    # Read in full only if there is something to change.
+    again = {
+        row.identity: row
+        for row in page
+        if (found := known.get(row.identity)) and (found.row != row or found.standing == DROPPED)
+    }
+    before = find(database, again)
+    after = [_planned_again(record, again[identity].to_record()) for identity, record in before.items()]
+    if changed := [each for each in after if each != before[each.identity]]:
+        write(database, changed)
+    _insert(database, new, serial)
     return len(new)
+
+
+class _KnownPlan(NamedTuple):
+    """The plan of a job in the journal."""
+
+    number: int
+    row: PlannedRow
+    standing: str
+
+
+def _find_plans(database: sqlite3.Connection, rows: Iterable[PlannedRow]) -> dict[str, _KnownPlan]:
+    """Return what the journal has of *rows*, by identity."""
+    names = [row.identity for row in rows]
+    query = f"SELECT number, standing, identity, place, plan FROM jobs WHERE identity IN ({_marks(names)})"  # noqa: S608
+    return {
+        identity: _KnownPlan(number, PlannedRow(identity, place, text), standing)
+        for number, standing, identity, place, text in database.execute(query, names)
+    }
+
+
+def conflicts(database: sqlite3.Connection, rows: Iterable[PlannedRow]) -> Iterator[PlannedRow]:
+    """Yield those of *rows* whose identity the journal has with another input: a key used twice.
+
+    Raises:
+        ValueError: a row of the journal is not what was written.
+    """
+    if database.execute("SELECT 1 FROM jobs LIMIT 1").fetchone() is None:
+        return
+    for page in pages(rows):
+        known = _find_plans(database, page)
+        unlike = {row.identity: row for row in page if row.identity in known and known[row.identity].row != row}
+        for identity, record in find(database, unlike).items():
+            if unlike[identity].to_record().fingerprint != record.fingerprint:
+                yield unlike[identity]
 
 
 def _planned_again(known: JobRecord, record: JobRecord) -> JobRecord:
@@ -133,9 +201,15 @@ def _planned_again(known: JobRecord, record: JobRecord) -> JobRecord:
     )
 
 
-def _find_others(database: sqlite3.Connection) -> list[str]:
-    others = "SELECT identity FROM jobs WHERE bought = 0 AND standing <> ? AND identity NOT IN drawn"
-    return [identity for (identity,) in database.execute(others, (DROPPED,))]
+def _other_pages(database: sqlite3.Connection, last: int) -> Iterator[list[str]]:
+    """Yield the identities of the jobs up to number *last* that are not drawn and for which nothing was sent."""
+    query = f"""SELECT number, identity FROM jobs
+    WHERE number > ? AND number <= ? AND bought = 0 AND standing <> ? AND number NOT IN drawn
+    ORDER BY number LIMIT {PAGE}"""  # noqa: S608 - ours
+    at = 0
+    while page := database.execute(query, (at, last, DROPPED)).fetchall():
+        at = page[-1][0]
+        yield [identity for _, identity in page]
 
 
 def respell(database: sqlite3.Connection) -> None:

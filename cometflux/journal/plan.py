@@ -1,18 +1,49 @@
 """A whole batch, written down before the first of it is sent; and read again by a run that has no prompt file."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from cometflux.errors import InputError
-from cometflux.images import reference_files
+from cometflux.images import reference_files, summaries
 from cometflux.jobs import Job, PlannedJob, position_key
+from cometflux.journal import codec
 from cometflux.journal.record import JobRecord, identify
+from cometflux.marks import Marks
 from cometflux.protocol import encoding
 
 
-def plan_jobs(jobs: Iterable[Job], source: str = "") -> Iterator[JobRecord]:
-    """Make a record of each job, in their order. Reads the files in their inputs; blocks.
+class PlannedRow(NamedTuple):
+    """A job as the journal keeps it before anything of it is sent."""
+
+    identity: str
+    """The name by which a later run finds this job; see `identify`."""
+    position: int
+    """Its place in the order of its batch, from 0."""
+    plan: str
+    """The text that `codec.dump_plan` makes of its key, model, input, fingerprint and source."""
+
+    @classmethod
+    def of(cls, record: JobRecord) -> "PlannedRow":
+        """Return the row of a record, without its progress."""
+        return cls(record.identity, record.index, codec.dump_plan(record))
+
+    def to_record(self) -> JobRecord:
+        """Return the record of the job, of which nothing was sent."""
+        return codec.load_record(self.identity, self.position, self.plan, "{}")
+
+    def to_job(self, *, validate: bool = True) -> PlannedJob:
+        """Make the job again, with its place and its identity. It was checked when it was planned.
+
+        *validate* is the field of the job.
+        """
+        known = codec.load_plan(self.plan)
+        key = known["key"] if self.identity.startswith("key:") else None
+        job = Job.checked(known["model"], known["input"], key, validate=validate)
+        return PlannedJob(job=job, index=self.position, identity=self.identity, fingerprint=known["fingerprint"])
+
+
+def plan_jobs(jobs: Iterable[Job], source: str = "") -> Iterator[PlannedRow]:
+    """Make a row of each job, in their order. Reads the files in their inputs; blocks.
 
     *source* is the name of their prompt file; empty if there is none.
 
@@ -20,20 +51,23 @@ def plan_jobs(jobs: Iterable[Job], source: str = "") -> Iterator[JobRecord]:
         InputError: a file cannot be read, or is not an image.
     """
     known = reference_files.Descriptions()
-    alike: Counter[str] = Counter()
+    alike = Marks()
     for index, job in enumerate(jobs):
-        fingerprint = encoding.fingerprint(job.model, reference_files.describe_input(job.input, known))
+        values = job.input
+        is_flat = summaries.is_flat(values)
+        fingerprint = encoding.fingerprint(
+            job.model, values if is_flat else reference_files.describe_input(values, known)
+        )
         # As the session counts them: those with keys apart.
-        alike[fingerprint] += job.key is None
-        yield JobRecord(
-            identity=identify(job.key, fingerprint, alike[fingerprint]),
-            index=index,
+        number = alike.count(bytes.fromhex(fingerprint)[:16]) if job.key is None else 0
+        plan = codec.dump_plan_of(
             key=job.key or position_key(index),
             model=job.model,
-            input=reference_files.absolute(job.input),
             fingerprint=fingerprint,
+            input=values if is_flat else reference_files.absolute(values),
             source=source,
         )
+        yield PlannedRow(identify(job.key, fingerprint, number), index, plan)
 
 
 def job_of_record(record: JobRecord) -> PlannedJob:

@@ -2,15 +2,15 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from cometflux.errors import ConfigError, JournalError
-from cometflux.journal.database import check, explain, open_reader, read_header, translating_errors
+from cometflux.journal.database import check, explain, is_of_today, open_reader, read_header, translating_errors
 from cometflux.journal.header import JournalHeader
-from cometflux.journal.job_rows import COLUMNS, PAGE, to_record
+from cometflux.journal.job_rows import COLUMNS, PAGE, find, to_record
 from cometflux.journal.lock import LockFile, is_locked
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, visible_name
@@ -111,6 +111,21 @@ class Journal:
         return self._read_header().place
 
     @property
+    def bought(self) -> int:
+        """The number of its predictions that are, or may be, paid for."""
+        with translating_errors(self.path):
+            (bought,) = self._database.execute("SELECT coalesce(sum(bought), 0) FROM jobs WHERE bought").fetchone()
+            if not isinstance(bought, int):
+                raise ValueError("the number of predictions bought is not what was written")
+            return bought
+
+    @property
+    def has_names_of_today(self) -> bool:
+        """Whether its jobs have the identities that this version gives them."""
+        with translating_errors(self.path):
+            return is_of_today(self._database)
+
+    @property
     def serial(self) -> int:
         """How many changes were written to it."""
         return self._read_header().serial
@@ -164,6 +179,15 @@ class Journal:
                     with translating_errors(self.path):
                         record = to_record(row)
                     yield record
+
+    def find(self, identities: Iterable[str]) -> dict[str, JobRecord]:
+        """Return the records of those *identities* that are in the journal, also of jobs that were dropped.
+
+        Raises:
+            JournalError: it cannot be read, or is damaged.
+        """
+        with translating_errors(self.path):
+            return find(self._database, identities)
 
     def changes(self, since: int = 0) -> Iterator[JobRecord]:
         """Yield the jobs written after the first *since* changes, including those that are planned no longer.

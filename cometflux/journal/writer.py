@@ -28,10 +28,13 @@ from cometflux.journal.database import (
 )
 from cometflux.journal.header import Account, JournalHeader
 from cometflux.journal.lock import Lock, file_identity
+from cometflux.journal.plan import PlannedRow
 from cometflux.journal.reader import Journal, locate
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import SENDING, State
 
+_CACHE, _USUAL_CACHE = 65_536, 2000
+"""How much of the database is kept in memory while a batch is planned, and else, in KiB."""
 _UNFINISHED = ("unsaved", "pending", "detached")
 
 
@@ -245,33 +248,35 @@ class JournalWriter:
         if refusal is not None:
             raise refusal
 
-    def conflicts(self, records: Iterable[JobRecord]) -> list[JobRecord]:
-        """Return those of *records* whose identity the journal has with another input: a key used twice.
+    def conflicts(self, rows: Iterable[PlannedRow]) -> Iterator[PlannedRow]:
+        """Yield those of *rows* whose identity the journal has with another input: a key used twice.
 
         Raises:
             JournalError: it cannot be read.
         """
-        found = []
-        for page in job_rows.pages(records):
-            known = self.find(record.identity for record in page)
-            found += [r for r in page if r.identity in known and known[r.identity].fingerprint != r.fingerprint]
-        return found
+        with translating_errors(self.path):
+            yield from job_rows.conflicts(self._opened, rows)
 
-    def plan(self, records: Iterable[JobRecord], *, replaces: bool = False) -> tuple[int, int]:
+    def plan(self, rows: Iterable[PlannedRow], *, replaces: bool = False) -> tuple[int, int]:
         """Write down what a batch is to make, before any of it is sent.
 
         What is there already keeps its progress. If it *replaces* what was planned before, jobs that are not among
-        *records*, and for which nothing was sent, are dropped. Otherwise they stay planned.
+        *rows*, and for which nothing was sent, are dropped. Otherwise they stay planned.
 
         Returns:
-            How many of *records* are new, and how many such other jobs there are.
+            How many of *rows* are new, and how many such other jobs there are.
 
         Raises:
             JournalError: the disk refused.
         """
         # All or nothing: half a plan would look like a batch that is complete.
         with self._transaction() as database:
-            return job_rows.plan(database, records, replaces=replaces)
+            # The identities come in no order, so that each page of the index is needed again and again.
+            database.execute(f"PRAGMA cache_size = {-_CACHE}")
+            try:
+                return job_rows.plan(database, rows, replaces=replaces)
+            finally:
+                database.execute(f"PRAGMA cache_size = {-_USUAL_CACHE}")
 
     @property
     def place(self) -> str | None:

@@ -181,6 +181,8 @@ class IntegerKind(ParameterKind):
     def read_text(self, field: str, text: str, folder: Path) -> int:
         """Read a whole number in any decimal spelling: ``10``, ``10.0`` and ``1e1`` are the same."""
         text = text.strip()
+        if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS:
+            return int(text)  # most are written so
         # A small exponent only: 1e999 would become a number of a thousand digits.
         number = Decimal(text) if _NUMBER.fullmatch(text) else None
         if number is None or number.adjusted() > _MOST_DIGITS or number != number.to_integral_value():

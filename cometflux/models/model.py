@@ -123,6 +123,7 @@ def _image_parameters(model: str) -> tuple[str, ...]:
 
 _KNOWN: dict[type[Flux], dict[str, Parameter]] = {}
 _RULES: dict[type[Flux], dict[str, Rule]] = {}
+_REQUIRED: dict[type[Flux], tuple[Parameter, ...]] = {}
 
 
 def _by_name(model: type[Flux]) -> Mapping[str, Parameter]:
@@ -130,6 +131,7 @@ def _by_name(model: type[Flux]) -> Mapping[str, Parameter]:
         declared = attrs.fields(model)
         _KNOWN[model] = {each.name: attrs.evolve(each.metadata[PARAMETER], name=each.name) for each in declared}
         _RULES[model] = {each.name: each.metadata[RULE] for each in declared if each.metadata.get(RULE)}
+        _REQUIRED[model] = tuple(each for each in _KNOWN[model].values() if each.required)
     return _KNOWN[model]
 
 
@@ -169,9 +171,39 @@ def check_values(model: str, input: Mapping[str, Any]) -> tuple[str, ...]:  # no
             # A name that is misspelt is the better error.
             if misspelt := closest(parameter.name, strange):
                 raise unknown_error(known, misspelt, input[misspelt])
-            raise InputError(parameter.name, attrs.NOTHING, f"{_slug(known)} needs {parameter.allowed}")
+            raise _missing(known, parameter)
     known(**{name: value for name, value in input.items() if name in own} if strange else input)
     return strange
+
+
+def _missing(model: type[Flux], parameter: Parameter) -> InputError:
+    return InputError(parameter.name, attrs.NOTHING, f"{_slug(model)} needs {parameter.allowed}")
+
+
+def check_together(model: type[Flux], given: Mapping[str, Any]) -> None:
+    """Check an input whose values were checked one by one: that none is missing, and that each may be with the others.
+
+    Raises:
+        InputError: a required parameter is missing, or a value is not allowed together with another one.
+    """
+    _by_name(model)
+    for parameter in _REQUIRED[model]:
+        if parameter.name not in given:
+            raise _missing(model, parameter)
+    if rules := _RULES[model]:
+        values = _Values(given)
+        for name, rule in rules.items():
+            rule(values, name, given.get(name))
+
+
+@attrs.frozen
+class _Values:
+    """An input as a rule sees it: an object whose missing values are None."""
+
+    given: Mapping[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        return self.given.get(name)
 
 
 def _check_given(own: Mapping[str, Parameter], name: object, value: object) -> None:

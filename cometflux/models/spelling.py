@@ -30,7 +30,8 @@ def tidy(text: str) -> str:
 
 def is_blank(text: str) -> bool:
     """Whether a text has no visible character."""
-    return _VISIBLE.search(text) is None
+    # Most texts begin with a letter or a digit.
+    return not "!" <= text[:1] <= "~" and _VISIBLE.search(text) is None
 
 
 def is_empty_word(text: str) -> bool:

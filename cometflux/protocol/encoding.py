@@ -111,7 +111,7 @@ def fingerprint(model: str, described: Mapping[str, Any]) -> str:
 
 def canonical(described: Mapping[str, Any]) -> dict[str, Any]:
     """Copy an input with each value in the spelling by which it is compared."""
-    values = {name: _shortened(value) for name, value in described.items()}
+    values = {name: value if type(value) is str else _shortened(value) for name, value in described.items()}
     if isinstance(prompt := values.get("prompt"), str):
         values["prompt"] = tidy(prompt)
     return values
@@ -143,7 +143,7 @@ def _by_value(value: Any) -> Any:
         case float() if value.is_integer():
             return int(value)
         case Mapping():
-            return {name: _by_value(part) for name, part in value.items()}
+            return {name: part if type(part) is str else _by_value(part) for name, part in value.items()}
         case list() | tuple():
             return [_by_value(part) for part in value]
         case _:

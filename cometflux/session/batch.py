@@ -6,13 +6,14 @@ so a dropped one is noticed, and drawing stops.
 
 import asyncio
 import contextlib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sized
 from types import TracebackType
 from typing import Any, Self
 
 from cometflux.errors import InputError
 from cometflux.jobs import Job, PlannedJob
+from cometflux.marks import Marks, mark_of
 from cometflux.outcomes import Outcome
 
 _END = object()
@@ -25,8 +26,9 @@ class BatchState:
         self._next = _drawer(jobs)
         # As many outcomes may wait to be taken as there are slots, apart from the slots themselves.
         self._most = 2 * slots
-        self._keys: set[str] = set()
-        self._alike: Counter[bytes] = Counter()
+        # Kept for each job drawn, so kept small.
+        self._keys = Marks()
+        self._alike = Marks()
         self._outcomes: deque[Outcome] = deque()
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
@@ -60,20 +62,15 @@ class BatchState:
             return None
         drawn = item if isinstance(item, PlannedJob) else PlannedJob(job=Job.of(item), index=self.drawn)
         job = drawn.job
-        if job.key is not None:
-            if job.key in self._keys:
-                raise InputError("key", job.key, "an earlier job of this batch has this key")
-            self._keys.add(job.key)
+        if job.key is not None and self._keys.count(mark_of(job.key)) > 1:
+            raise InputError("key", job.key, "an earlier job of this batch has this key")
         self.drawn += 1
         self._unfinished += 1
         return drawn
 
     def count_alike(self, fingerprint: str) -> int:
         """Return how many jobs that ask for the same have been drawn, with this one."""
-        # Kept for each job drawn, so kept small.
-        mark = bytes.fromhex(fingerprint)[:16]
-        self._alike[mark] += 1
-        return self._alike[mark]
+        return self._alike.count(bytes.fromhex(fingerprint)[:16])
 
     def deliver(self, outcome: Outcome) -> None:
         """Take the outcome of a job that was drawn here."""

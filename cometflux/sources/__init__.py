@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cometflux.sources.errors import Fault, SourceError
-    from cometflux.sources.job_reader import read_jobs
+    from cometflux.sources.job_reader import JobStream, read_jobs, stream_jobs
     from cometflux.sources.rows import Format
 
-__all__ = ["Fault", "Format", "SourceError", "read_jobs"]
+__all__ = ["Fault", "Format", "JobStream", "SourceError", "read_jobs", "stream_jobs"]
 
-_HOMES = {"Fault": "errors", "Format": "rows", "SourceError": "errors", "read_jobs": "job_reader"}
+_HOMES = {
+    "Fault": "errors",
+    "Format": "rows",
+    "JobStream": "job_reader",
+    "SourceError": "errors",
+    "read_jobs": "job_reader",
+    "stream_jobs": "job_reader",
+}
 
 
 def __getattr__(name: str) -> Any:

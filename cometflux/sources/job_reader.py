@@ -1,18 +1,23 @@
 """Read jobs from a dataframe or a prompt file in a script, and check all of them before any is returned."""
 
 import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job
+from cometflux.journal.draft import Draft
+from cometflux.journal.plan import plan_jobs
 from cometflux.models.spelling import plain
 from cometflux.number_checks import check_count
 from cometflux.plain_text import log as _log
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.arrow import is_table, read_table
 from cometflux.sources.formats.open_file import format_of, read_path
-from cometflux.sources.planner import Constant, Defaults, make_plan
+from cometflux.sources.planner import Constant, Defaults, Planner
 from cometflux.sources.rows import Format, Most, Source
 from cometflux.sources.templates.prompting import Prompting
 
@@ -50,14 +55,92 @@ def read_jobs(
         SourceError: the source has mistakes; the error lists all of them, each with its line or row.
         ConfigError: an extra is missing, or an argument has a wrong type or value.
     """
-    prompting = Prompting(template=_text("template", template))
-    read = _read(source, _format(format), prompting, _most(max_jobs), comments=_flag("comments", comments))
-    constants = {name: Constant(label=name, value=plain(value)) for name, value in parameters.items()}
-    base = Path(folder) if folder is not None else Path() if is_table(source) else Path(source).parent
-    plan = make_plan(prompting.apply(read), Defaults(model=model, constants=constants), base)
-    for note in plan.notes:
-        _log.warning("%s", note)
+    options = _Options(model, template, format, folder, max_jobs, comments)
+    plan = _prepare(source, options, parameters).plan()
+    _tell(plan.notes)
     return plan.jobs
+
+
+def stream_jobs(
+    source: Any,
+    *,
+    model: str = "flux-schnell",
+    template: str | None = None,
+    format: str | None = None,  # noqa: A002 - the usual name
+    folder: str | os.PathLike[str] | None = None,
+    max_jobs: int = 10_000,
+    comments: bool = False,
+    **parameters: Any,
+) -> "JobStream":
+    """Check all jobs of a dataframe or a file as `read_jobs` does, and keep them in a temporary file.
+
+    When this returns, every row is checked and every reference image was read; nothing is checked later than that,
+    except that an image file may change before its job is submitted. Memory grows by about 40 bytes for each row.
+    Paths in the jobs are absolute. Blocks, and so does each 500th step of an iteration, for a few milliseconds.
+
+    Args:
+        source: as for `read_jobs`, and so are the other arguments.
+        model: see `read_jobs`.
+        template: see `read_jobs`.
+        format: see `read_jobs`.
+        folder: see `read_jobs`.
+        max_jobs: see `read_jobs`.
+        comments: see `read_jobs`.
+        **parameters: see `read_jobs`.
+
+    Raises:
+        SourceError: the source has mistakes; the error lists them, each with its line or row.
+        ConfigError: an extra is missing, an argument has a wrong type or value, or the jobs do not fit into the folder
+            for temporary files.
+        InputError: an image file cannot be read any more.
+    """
+    options = _Options(model, template, format, folder, max_jobs, comments)
+    planner = _prepare(source, options, parameters)
+    draft = Draft()
+    for row in plan_jobs(job for job, _ in planner.jobs()):
+        draft.add(row)
+    _tell(planner.notes)
+    return JobStream(draft)
+
+
+class JobStream:
+    """The checked jobs of `stream_jobs`, in the order of their rows. It can be iterated over more than once."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+
+    def __len__(self) -> int:
+        return len(self._draft)
+
+    def __iter__(self) -> Iterator[Job]:
+        return (row.to_job().job for row in self._draft)
+
+
+@attrs.frozen
+class _Options:
+    """The arguments that a caller gave, still unchecked."""
+
+    model: str
+    template: object
+    format: object
+    folder: str | os.PathLike[str] | None
+    max_jobs: int
+    comments: object
+
+
+def _prepare(source: Any, options: _Options, parameters: Mapping[str, Any]) -> Planner:
+    prompting = Prompting(template=_text("template", options.template))
+    comments = _flag("comments", options.comments)
+    read = _read(source, _format(options.format), prompting, _most(options.max_jobs), comments=comments)
+    constants = {name: Constant(label=name, value=plain(value)) for name, value in parameters.items()}
+    folder = options.folder
+    base = Path(folder) if folder is not None else Path() if is_table(source) else Path(source).parent
+    return Planner(prompting.apply(read), Defaults(model=options.model, constants=constants), base)
+
+
+def _tell(notes: Iterable[str]) -> None:
+    for note in notes:
+        _log.warning("%s", note)
 
 
 def _read(source: Any, written: Format | None, prompting: Prompting, most: Most, *, comments: bool) -> Source:

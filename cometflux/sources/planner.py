@@ -1,10 +1,11 @@
 """Make jobs from rows and from the values that apply to all rows.
 
-All rows are checked, and all faults are reported together, before anything is sent.
+Rows come and jobs go one by one, so that a source of any length takes little memory. All rows are checked, and all
+faults are reported together, before anything is sent.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ import attrs
 from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.images.orientation import turned_note
-from cometflux.jobs import Job
-from cometflux.models.model import unknown_note
+from cometflux.jobs import Job, check_key
+from cometflux.marks import Repeats
+from cometflux.models.model import check_together, unknown_note
 from cometflux.models.words import closest, question
 from cometflux.plain_text import by_number, count_of
 from cometflux.sources import validation
-from cometflux.sources.errors import Fault, SourceError
+from cometflux.sources.errors import Fault, FaultList
 from cometflux.sources.rows import Row, Source
 from cometflux.sources.validation import InputChecker, KeyChecker, Model
 
@@ -69,167 +71,224 @@ class Plan:
     count: int = 1
     notes: tuple[str, ...] = ()
     """Warnings for the user, to be shown before the run starts."""
-    name: str = ""
-    """The name of the prompt file in messages; empty for rows without a file."""
-    lines: tuple[int | None, ...] = ()
-    """The line on which each job begins."""
-    unit: str = "line"
-    """The unit of the lines: ``line`` or ``row``."""
 
     def __len__(self) -> int:
         return len(self.jobs) * self.count
 
     def __iter__(self) -> Iterator[Job]:
         for job in self.jobs:
-            for number in range(self.count):
-                yield _copy(job, number) if self.count > 1 else job
+            yield from copies(job, self.count)
 
-    def line_of(self, index: int) -> int | None:
-        """Return the line of the job with *index* in iteration order, from 0."""
-        return self.lines[index // self.count]
+
+def copies(job: Job, count: int) -> Iterator[Job]:
+    """Yield *count* copies of a job."""
+    # Copy 0 is the job itself, with its key, so that a job that was run without copies is found again.
+    yield job
+    for number in range(1, count):
+        yield _copy(job, number)
 
 
 def _copy(job: Job, number: int) -> Job:
     """Make copy *number* of a job, from 0. A fixed seed is increased, since the same seed makes the same picture."""
     seed = job.input.get("seed")
     changed = {"seed": seed + number} if isinstance(seed, int) and not isinstance(seed, bool) else {}
-    # Copy 0 keeps the key, so that a job that was run without copies is found again.
-    key = f"{job.key}-{number + 1}" if job.key is not None and number else job.key
-    return attrs.evolve(job, input={**job.input, **changed}, key=key)
+    key = job.key and f"{job.key}-{number + 1}"
+    return Job.checked(job.model, {**job.input, **changed}, key, validate=job.validate)
 
 
-def make_plan(source: Source, defaults: Defaults, folder: Path) -> Plan:
-    """Make the jobs of a source. Paths in its rows are relative to *folder*.
+@attrs.frozen
+class _ModelRows:
+    """The facts that all rows of one model share."""
 
-    Raises:
-        SourceError: the source or the defaults have mistakes; the error lists all of them.
-    """
-    inputs = InputChecker(strict=defaults.strict, validate=defaults.validate)
-    return _Planner(source, defaults, folder, KeyChecker(source.unit), inputs).plan()
+    model: Model
+    name: str
+    parameters: Mapping[str, flux.Parameter]
+    """The parameters by name; empty if the input is not checked."""
+    constants: Mapping[str, Any]
+    """The constants as values for this model."""
+    is_usable: bool
+    """Whether each constant is such a value."""
 
 
-@attrs.define
-class _Planner:
-    source: Source
-    defaults: Defaults
-    folder: Path
-    keys: KeyChecker
-    inputs: InputChecker
-    faults: list[Fault] = attrs.field(factory=list)
-    models: dict[str, Model] = attrs.field(factory=dict)
-    constants: dict[Model, dict[str, Any]] = attrs.field(factory=dict)
-    unused: dict[str, Fault] = attrs.field(factory=dict)
+class Planner:
+    """Checks the rows of a source, and makes a job of each. Paths in the rows are relative to *folder*."""
+
+    def __init__(self, source: Source, defaults: Defaults, folder: Path) -> None:
+        self.source = source
+        self.notes: tuple[str, ...] = ()
+        """Warnings for the user, once all jobs were taken."""
+        self.defaults = defaults
+        self._folder = folder
+        self._faults = FaultList()
+        self._keys = KeyChecker(source.unit, defaults.count, defaults.count_label)
+        self._inputs = InputChecker(strict=defaults.strict, validate=defaults.validate)
+        self._seeded = Repeats()
+        self._models: dict[str, Model] = {}
+        self._model_rows: dict[Any, _ModelRows] = {}
+        self._taken: dict[str, None] = {}
+        """The parameters of the models of all rows so far; ``*`` for all."""
+        self._strange: dict[str, FaultList] = {}
+        """The faults of cells in columns that no row has used so far."""
+        self._columns = frozenset(source.columns)
+
+    def jobs(self) -> Iterator[tuple[Job, int | None]]:
+        """Yield the job of each row, and the row's line. After the first fault only the faults are looked for.
+
+        Raises:
+            SourceError: there were mistakes; raised at the end, it lists all of them. Or the source cannot be read.
+        """
+        self._check_default_model()
+        is_empty, is_readable = True, True
+        for row in self.source.rows:
+            is_empty = False
+            if isinstance(row, Fault):
+                self._faults.add(row)
+                is_readable = False
+                continue
+            job = self._job(row)
+            if job is None or self._faults.count or self._strange:
+                continue
+            if "seed" in job.input:
+                for each in copies(job, self.defaults.count):
+                    self._seeded.add(_hash(each))
+            yield job, row.line
+        if is_empty:
+            self._faults.add(Fault("it holds no prompt; give one per row"))
+        elif is_readable:
+            # Else it is not known which columns the other rows use.
+            self._check_columns()
+        if self._faults.count:
+            raise self._faults.error(self.source.name, self.source.unit)
+        self.notes = tuple(self._notes())
 
     def plan(self) -> Plan:
-        self._check_default_model()
-        self._check_columns()
-        found = [(job, row.line) for row in self.source.rows if (job := self._job(row)) is not None]
-        self.faults += self.keys.clashes_with_copies(self.defaults.count, self.defaults.count_label)
-        if self.faults:
-            unique = dict.fromkeys(sorted(self.faults, key=lambda fault: fault.line or 0))
-            raise SourceError(unique, self.source.name, self.source.unit)
-        plan = Plan(
-            jobs=tuple(job for job, _ in found),
-            count=self.defaults.count,
-            name=self.source.name,
-            lines=tuple(line for _, line in found),
-            unit=self.source.unit,
-        )
-        return attrs.evolve(plan, notes=(*self._notes(), *_repeats(plan)))
+        """Make all jobs at once.
+
+        Raises:
+            SourceError: as for `jobs`.
+        """
+        jobs = tuple(job for job, _ in self.jobs())
+        return Plan(jobs=jobs, count=self.defaults.count, notes=self.notes)
 
     def _notes(self) -> Iterator[str]:
         yield from self.source.notes
-        if self.inputs.turned:
-            yield turned_note(list(self.inputs.turned))
-        yield from (unknown_note(model, name) for model, name in self.inputs.strange)
-        for name in dict.fromkeys(model for model in self.models.values() if isinstance(model, str)):
+        if self._inputs.turned:
+            yield turned_note(list(self._inputs.turned))
+        yield from (unknown_note(model, name) for model, name in self._inputs.strange)
+        for name in dict.fromkeys(model for model in self._models.values() if isinstance(model, str)):
             meant = question(closest(name, flux.MODELS), str)
             note = f"{name} is not a known model, so its input is not checked"
             yield f"{note}; {meant}" if meant else note
+        if repeated := self._seeded.count():
+            subject = f"{count_of(repeated, 'job')} {by_number(repeated, 'repeats', 'repeat')}"
+            yield f"{subject} another job's input and seed: the same picture would be charged again"
 
     # ── all rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _model(self, name: str) -> Model:
         """Find a model by name; a full name that is not known is returned as it is."""
-        if name not in self.models:
+        if name not in self._models:
             try:
-                self.models[name] = flux.find(name)
+                self._models[name] = flux.find(name)
             except InputError:
                 if not _FULL_NAME.fullmatch(name):
                     raise
-                self.models[name] = name
-        return self.models[name]
+                self._models[name] = name
+        return self._models[name]
 
     def _check_default_model(self) -> None:
         """Check the default model even if every row names its own: the user may have misspelled it."""
         try:
             self._model(_stripped(self.defaults.model))
         except InputError as error:
-            self.faults.append(Fault(validation.describe(error.under(self.defaults.model_label))))
+            self._faults.add(Fault(validation.describe(error.under(self.defaults.model_label))))
 
     def _check_columns(self) -> None:
-        taken = {name: None for row in self.source.rows for name in self._taken_by(row)}
-        if "*" not in taken:
-            self.unused = validation.find_unused_columns(self.source, taken)
-            self.faults += self.unused.values()
+        """Report each column that no row uses once, and the cells of the other columns one by one."""
+        unused = {} if "*" in self._taken else validation.find_unused_columns(self.source, self._taken)
+        for fault in unused.values():
+            self._faults.add(fault)
+        for name, faults in self._strange.items():
+            if name not in unused:
+                self._faults.join(faults)
 
-    def _taken_by(self, row: Row) -> Sequence[str]:
-        """Return the columns that the row's model takes; ``*`` for all."""
+    def _rows_of(self, row: Row) -> _ModelRows:
+        """Return the facts of the row's model. Faults of constants are reported once, at the model's first row.
+
+        Raises:
+            InputError: there is no such model.
+        """
+        name = row.values.get("model", self.defaults.model)
+        if isinstance(name, str) and name in self._model_rows:
+            return self._model_rows[name]
         try:
-            model = self._model(_name_of(row, self.defaults.model))
+            model = self._model(_stripped(name))
         except InputError:
-            return ("*",)
-        if isinstance(model, str) or not self.defaults.validate:
-            return ("*",)
-        return [each.name for each in flux.parameters(model)]
+            self._taken["*"] = None
+            raise
+        known = self._model_rows.get(model)
+        if known is None:
+            known = self._model_rows[model] = self._first_row_of(model, row)
+        self._model_rows[name] = known
+        return known
 
-    def _constants_for(self, row: Row, model: Model) -> dict[str, Any]:
-        """Read the constants as values for *model*. Their faults are reported once, at the model's first row."""
-        if model in self.constants:
-            return self.constants[model]
+    def _first_row_of(self, model: Model, row: Row) -> _ModelRows:
+        is_free = isinstance(model, str) or not self.defaults.validate
+        parameters = {} if isinstance(model, str) or is_free else validation.parameters_of(model)
+        self._taken |= dict.fromkeys(["*"] if is_free else parameters)
+        constants = self._read_constants(row, model)
+        name = model if isinstance(model, str) else model.model
+        is_usable = len(constants) == len(self.defaults.constants)
+        return _ModelRows(model, name, parameters, constants, is_usable)
+
+    def _read_constants(self, row: Row, model: Model) -> dict[str, Any]:
         read: dict[str, Any] = {}
         for name, constant in self.defaults.constants.items():
             try:
-                read[name] = self.inputs.take(model, name, constant.read(name), is_body=constant.is_body)
+                read[name] = self._inputs.take(model, name, constant.read(name), is_body=constant.is_body)
             except InputError as error:
                 self._note(row, error.under(constant.label))
-        self.constants[model] = read
         return read
 
     # ── one row ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _job(self, row: Row) -> Job | None:
-        before = len(self.faults)
+        before = self._faults.count
         try:
-            model = self._model(_name_of(row, self.defaults.model))
+            rows = self._rows_of(row)
         except InputError as error:
             if "model" in row.values:
                 self._note(row, error)
             return None
-        constants = self._constants_for(row, model)
-        cells = self._read_cells(row, model)
-        self._check_key(row)
-        if self._lacks_prompt(row, model):
-            self.faults.append(Fault("the row has no prompt", row.line))
-        if len(self.faults) > before or len(constants) < len(self.defaults.constants):
+        cells = self._read_cells(row, rows)
+        for fault in self._keys.add(row):
+            self._faults.add(fault)
+        if "prompt" not in row.values and self._lacks_prompt(row, rows.model):
+            self._faults.add(Fault("the row has no prompt", row.line))
+        if self._faults.count > before or not rows.is_usable:
             return None
-        return self._checked_job(row, model, {**constants, **cells}, cells)
+        return self._checked_job(row, rows, cells)
 
     def _lacks_prompt(self, row: Row, model: Model) -> bool:
-        if isinstance(model, str) or "prompt" in row.values or not self.defaults.validate:
+        if isinstance(model, str) or not self.defaults.validate:
             return False
         return row.is_body or not validation.misspells_prompt(row, model)
 
-    def _checked_job(self, row: Row, model: Model, given: Mapping[str, Any], cells: Mapping[str, Any]) -> Job | None:
-        name = model if isinstance(model, str) else model.model
+    def _checked_job(self, row: Row, rows: _ModelRows, cells: Mapping[str, Any]) -> Job | None:
+        given, key = {**rows.constants, **cells}, row.values.get("key")
         try:
-            job = Job(model=name, input=given, key=row.values.get("key"), validate=self.defaults.validate)
-            if self.defaults.count > 1:
-                _copy(job, self.defaults.count - 1)
+            if isinstance(rows.model, str) or self.defaults.count > 1 or not given.keys() <= rows.parameters.keys():
+                job = Job(model=rows.name, input=given, key=key, validate=self.defaults.validate)
+                if self.defaults.count > 1:
+                    # Checks the last copy, which has the largest seed.
+                    attrs.evolve(_copy(job, self.defaults.count - 1))
+                return job
+            check_key(key)
+            check_together(rows.model, given)
         except InputError as error:
             self._note(row, error.under(self._label_of(error.field, row, cells)))
             return None
-        return job
+        return Job.checked(rows.name, _unshared(given, rows.constants), key)
 
     def _label_of(self, field: str, row: Row, cells: Mapping[str, Any]) -> str:
         """Return the user's name for a field: the option's, if the value is not from the row."""
@@ -239,49 +298,58 @@ class _Planner:
             return self.defaults.constants[field].label
         return field
 
-    def _read_cells(self, row: Row, model: Model) -> dict[str, Any]:
+    def _read_cells(self, row: Row, rows: _ModelRows) -> dict[str, Any]:
         cells: dict[str, Any] = {}
+        used, folder = self.source.used, self._folder
         for name, value in row.values.items():
-            if fault := validation.find_no_value(name, value, is_prompt=name in {"prompt", *self.source.used}):
-                self.faults.append(Fault(fault, row.places.get(name, row.line)))
+            is_prompt = name == "prompt" or name in used
+            if isinstance(value, str) and (fault := validation.find_no_value(name, value, is_prompt=is_prompt)):
+                self._faults.add(Fault(fault, row.places.get(name, row.line)))
                 continue
-            if name in {"model", "key"} or name in self.unused or self._is_for_template(name, model):
+            if name in ("model", "key"):
+                continue
+            parameter = rows.parameters.get(name)
+            if name in used and name != "prompt" and validation.find_parameter(rows.model, name) is None:
+                # Only for the template. A model that is not known does not get it as a parameter.
                 continue
             try:
-                read = partial(validation.read_cell, name=name, value=value, folder=self.folder, is_typed=row.is_typed)
-                cells[name] = self.inputs.take(model, name, read, is_body=row.is_body)
+                if parameter is None or parameter.kind.most_images or isinstance(value, list):
+                    read = partial(validation.read_cell, name=name, value=value, folder=folder, is_typed=row.is_typed)
+                    cells[name] = self._inputs.take(rows.model, name, read, is_body=row.is_body)
+                    continue
+                kind = parameter.kind
+                cells[name] = (kind.read_json if row.is_typed else kind.read_text)(name, value, folder)
+                kind.check(name, cells[name])
             except InputError as error:
-                self._note(row, error)
+                self._note_cell(row, name, error, is_known=parameter is not None)
         return cells
 
-    def _is_for_template(self, name: str, model: Model) -> bool:
-        """Whether a value is only for the template. A model that is not known does not get it as a parameter."""
-        if name not in self.source.used or name == "prompt":
-            return False
-        return validation.find_parameter(model, name) is None
-
-    def _check_key(self, row: Row) -> None:
-        try:
-            self.keys.add(row)
-        except InputError as error:
+    def _note_cell(self, row: Row, name: str, error: InputError, *, is_known: bool) -> None:
+        if is_known or name not in self._columns or name in self._taken:
             self._note(row, error)
+            return
+        fault = Fault(validation.describe(error), row.places.get(error.field, row.line))
+        self._strange.setdefault(name, FaultList()).add(fault)
 
     def _note(self, row: Row, error: InputError) -> None:
-        self.faults.append(Fault(validation.describe(error), row.places.get(error.field, row.line)))
+        self._faults.add(Fault(validation.describe(error), row.places.get(error.field, row.line)))
 
 
-def _repeats(jobs: Iterable[Job]) -> Iterator[str]:
-    """Count the jobs that have the same input as another one and a seed, which makes the same picture."""
-    # Hashes, because an input may contain an image.
-    seeded = [hash(repr((job.model, sorted(job.input.items())))) for job in jobs if "seed" in job.input]
-    repeated = len(seeded) - len(set(seeded))
-    if repeated:
-        subject = f"{count_of(repeated, 'job')} {by_number(repeated, 'repeats', 'repeat')}"
-        yield f"{subject} another job's input and seed: the same picture would be charged again"
+def _unshared(given: dict[str, Any], constants: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy the lists among the constants, so that no two jobs have the same one."""
+    for name, value in constants.items():
+        if isinstance(value, list) and given[name] is value:
+            given[name] = [*value]
+    return given
 
 
-def _name_of(row: Row, default: str) -> str:
-    return _stripped(row.values.get("model", default))
+def _hash(job: Job) -> int:
+    """Return a hash of a job's model and input."""
+    try:
+        return hash((job.model, frozenset(job.input.items())))
+    except TypeError:
+        # A list cannot be hashed.
+        return hash(repr((job.model, sorted(job.input.items()))))
 
 
 def _stripped(name: Any) -> str:

@@ -1,10 +1,12 @@
 """The rows that every source of prompts is read into: one row has the values of one job."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
+
+from cometflux.sources.errors import Fault
 
 RESERVED = ("prompt", "model", "key")
 """The columns that are not parameters of a model."""
@@ -66,13 +68,18 @@ class Row:
     """The lines of values that are on a line of their own."""
 
 
+Entry: TypeAlias = Row | Fault
+"""A row, or the reason why it is not one."""
+
+
 @attrs.frozen(kw_only=True)
 class Source:
-    """All rows of one file or table of prompts."""
+    """One file or table of prompts."""
 
     name: str = ""
     """Its name in messages; empty for prompts that are not from a file or table."""
-    rows: tuple[Row, ...]
+    rows: Iterable[Entry]
+    """The rows of a file or table are read when they are taken, and can be taken once. Taking them may raise."""
     columns: tuple[str, ...] = ()
     """The names of the columns, in order; empty for formats without columns."""
     used: frozenset[str] = frozenset()
@@ -85,3 +92,5 @@ class Source:
     """The lines of columns that are on a line of their own."""
     notes: tuple[str, ...] = ()
     """Warnings for the user."""
+    share: Callable[[], float] | None = None
+    """Returns the share of the file that was read, from 0 to 1; None if it is not known."""

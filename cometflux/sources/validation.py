@@ -1,7 +1,6 @@
 """Check the columns, cells and keys of a source of prompts. The planner collects the faults of all rows."""
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +13,7 @@ from cometflux.images import data_uris
 from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
 from cometflux.images.formats import media_type
 from cometflux.images.reference_files import is_news, open_image
+from cometflux.marks import Marks, mark_of
 from cometflux.models.kinds import guess
 from cometflux.models.model import unknown_error
 from cometflux.models.spelling import is_empty_word, is_spreadsheet_error, tidy, whole
@@ -23,8 +23,6 @@ from cometflux.sources.rows import RESERVED, Quoted, Row, Source
 
 Model: TypeAlias = type[flux.Flux] | str
 """A known model, or the full name of another one, whose input is not checked."""
-
-_KEY_OF_COPY = re.compile(r"(.+)-([1-9][0-9]{0,8})", re.DOTALL)
 
 _WORDS = {"image": "the path of a file, an http(s) URL or a data URI"}
 """The values of a cell, which has no types of Python."""
@@ -242,33 +240,37 @@ def check_image_file(field: str, path: Path) -> bytes:
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@attrs.define
 class KeyChecker:
-    """Checks that every key is unique, also among the keys of copies."""
+    """Checks that every key is unique, also among the keys of *count* copies of each row. Keeps marks, not keys."""
 
-    unit: str
-    _lines: dict[str, int | None] = attrs.field(factory=dict)
-    """The line of the first row with each key."""
+    def __init__(self, unit: str, count: int, label: str) -> None:
+        self._unit = unit
+        self._count = count
+        self._label = label
+        self._lines = Marks()
+        """Twice the line of the row with each key, and 1 more for the key of a copy."""
 
-    def add(self, row: Row) -> None:
-        """Note the key of a row.
-
-        Raises:
-            InputError: an earlier row has this key.
-        """
+    def add(self, row: Row) -> Iterator[Fault]:
+        """Note the key of a row; yield a fault for each key that is there already."""
         key = row.values.get("key")
         if not isinstance(key, str):
             return
-        if key in self._lines:
-            first = "another combination" if row.places else f"{self.unit} {self._lines[key]}"
-            raise InputError("key", key, f"{first} has this key already")
-        self._lines[key] = row.line
+        here = 2 * (row.line or 0)
+        # A row's own key is found again with its own line if another row has it on the same line, as in a sweep.
+        size = len(self._lines)
+        found = self._lines.setdefault(mark_of(key), here)
+        if found % 2:
+            yield self._clash(key, row.line, found // 2)
+        elif len(self._lines) == size:
+            first = "another combination" if row.places else f"{self._unit} {found // 2}"
+            error = InputError("key", key, f"{first} has this key already")
+            yield Fault(describe(error), row.places.get("key", row.line))
+        for number in range(2, self._count + 1):
+            copy = f"{key}-{number}"
+            found = self._lines.setdefault(mark_of(copy), here + 1)
+            if not found % 2:
+                yield self._clash(copy, found // 2, row.line or 0)
 
-    def clashes_with_copies(self, count: int, label: str) -> Iterator[Fault]:
-        """Yield a fault for each key that is also the key of another row's copy, with *count* copies of each row."""
-        for key, line in self._lines.items():
-            copy = _KEY_OF_COPY.fullmatch(key)
-            if copy and copy[1] in self._lines and 1 < int(copy[2]) <= count:
-                first = f"{self.unit} {self._lines[copy[1]]}"
-                reason = f"a copy of {first} has this key already, with {label} {count}"
-                yield Fault(describe(InputError("key", key, reason)), line)
+    def _clash(self, key: str, line: int | None, other: int) -> Fault:
+        reason = f"a copy of {self._unit} {other} has this key already, with {self._label} {self._count}"
+        return Fault(describe(InputError("key", key, reason)), line)

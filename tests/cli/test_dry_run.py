@@ -14,7 +14,7 @@ import pytest
 from old_journals import make_old
 
 from cometflux.cli import main
-from cometflux.sources.formats import open_file
+from cometflux.sources.formats import text_lines
 
 SWEEP = "prompt: a {animal}\nmatrix:\n  animal: [fox, owl]\n  model: [dev, schnell]\n  num_outputs: [1, 2]\n"
 
@@ -214,12 +214,23 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(arguments, expected, folder, 
 @pytest.mark.parametrize("written", ["text", "csv", "jsonl", "yaml"])
 @pytest.mark.parametrize("file", ["-", "/dev/zero"], ids=["stdin", "a device"])
 def test_a_prompt_file_without_an_end_is_refused(file, written, folder, capsys, monkeypatch):
-    monkeypatch.setattr(open_file, "LARGEST_FILE", 1_000_000)
+    monkeypatch.setattr(text_lines, "LARGEST_FILE", 1_000_000)
     with Path("/dev/zero").open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         assert 2 == main(["batch", file, "--format", written, "--out", str(folder / "out")])
     name = "stdin" if file == "-" else file
-    assert f"error: {name}: it has more than 1000000 bytes, the most that is read\n" == capsys.readouterr().err
+    # The others are read line by line.
+    refused = ": it has more than 1000000 bytes, the most" if written == "yaml" else ", line 1: it contains a NUL byte"
+    assert capsys.readouterr().err.startswith(f"error: {name}{refused}")
+
+
+@pytest.mark.parametrize("written", ["text", "csv", "jsonl", "yaml"])
+def test_prompts_without_an_end_are_refused(written, folder, capsys, monkeypatch):
+    monkeypatch.setattr(text_lines, "LARGEST_FILE", 100_000)
+    Path("long").write_text("prompt\n" + '{"prompt": "a fox"}\n' * 10_000)
+    assert 2 == main(["batch", "long", "--format", written, "--out", str(folder / "out")])
+    assert "error: long: it has more than 100000 bytes, the most that is read\n" == capsys.readouterr().err
+    assert not (folder / "out").exists()
 
 
 # The question on a terminal.

@@ -19,9 +19,8 @@ import pytest
 
 from cometflux import Journal
 from cometflux.cli import main
-from cometflux.cli.batch import plan_journal
 from cometflux.cli.batch.run_end import RunEnd
-from cometflux.journal.plan import plan_jobs
+from cometflux.journal.draft import Draft
 from cometflux.journal.writer import JournalWriter
 
 PNG = bytes.fromhex(
@@ -596,13 +595,13 @@ def test_a_signal_while_prompts_are_read_says_that_nothing_was_sent(number, code
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_while_the_journal_is_planned_leaves_it_free(number, code, service, capsys, monkeypatch):
     write("a fox,")
-    plan = plan_jobs
+    rows = Draft.__iter__
 
-    def interrupted(jobs, source):
-        yield from plan(jobs, source)
+    def interrupted(draft):
+        yield from rows(draft)
         os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(plan_journal, "plan_jobs", interrupted)
+    monkeypatch.setattr(Draft, "__iter__", interrupted)
     run("batch a.csv", code)
     assert "interrupted; nothing was sent by this run\n" == capsys.readouterr().err
     assert [] == service.bills

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cometflux.cli.terminal.progress_bar import ProgressBar
+from cometflux.cli.terminal.progress_bar import CheckBar, ProgressBar
 from cometflux.errors import PredictionFailedError
 from cometflux.events import Accepted, Ended, Polled, Retried, Throttled
 from cometflux.outcomes import OutcomeKind
@@ -138,3 +138,15 @@ def test_the_time_left_is_no_finer_than_it_can_be_known(seconds, said, clock):
         assert f"about {said} left" in words(bar)[0]
     else:
         assert "left" not in words(bar)[0], "less than a second of experience"
+
+
+def test_a_check_is_shown_with_its_share_once_it_takes_a_second(clock):
+    bar = CheckBar("a\x1b.csv", clock)
+    bar.show(1000, 0.5)
+    assert [] == words(bar)
+    clock.now += 1
+    (line,) = words(bar, 100)
+    assert "━━━━━━━━━━━━────────────  checking a\\x1b.csv  1000 rows" == line
+    bar.show(2000, None)
+    assert ["checking a\\x1b.csv  2000 rows"] == words(bar)
+    assert all(len(line) < 20 for line in words(bar, 20))

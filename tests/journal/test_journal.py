@@ -22,6 +22,7 @@ from cometflux.journal import lock
 from cometflux.journal.attempts import SavedFile
 from cometflux.journal.base import Opened
 from cometflux.journal.header import Account
+from cometflux.journal.plan import PlannedRow
 from cometflux.journal.reader import FILE_NAME, Journal, locate
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import SENDING, STATE_NAMES
@@ -55,6 +56,10 @@ def new(number, **known):
     )
 
 
+def rows(records):
+    return map(PlannedRow.of, records)
+
+
 def opened(path, account=ACCOUNT, **options):
     writer = JournalWriter(path, account, **options)
     writer.open()
@@ -78,7 +83,7 @@ def found(path):
 def work(writer):
     """Write as a batch does: plan, send, accept."""
     records = [new(number) for number in range(5)]
-    writer.plan(records)
+    writer.plan(rows(records))
     sent = [record.sending(1.5, "body", 10) for record in records[:3]]
     writer.commit((), sent)
     accepted = sent[0].accepted(Prediction(id="p-0", status=Status.STARTING), 2.5)
@@ -108,7 +113,7 @@ class Left:
         with opened(made, connect=small_pages) as writer:
             if killed:
                 # What was there before is in the database, the rest in its log.
-                writer.plan([new(number) for number in range(3)])
+                writer.plan(rows([new(number) for number in range(3)]))
                 writer.close()
                 writer.open()
             work(writer)
@@ -723,7 +728,7 @@ def test_a_journal_of_another_service_is_refused(tmp_path):
 def test_a_journal_with_which_nothing_was_bought_may_go_to_another_service(tmp_path):
     """As where the first address was mistyped."""
     with opened(tmp_path) as writer:
-        writer.plan([new(0)])
+        writer.plan(rows([new(0)]))
     with opened(tmp_path, attrs.evolve(ACCOUNT, base_url="https://b.example/v1")):
         pass
     with Journal(tmp_path) as journal:
@@ -743,12 +748,12 @@ def test_a_plan_is_written_whole_or_not_at_all(tmp_path):
         raise OSError("a file could not be read")
 
     with opened(tmp_path) as writer:
-        writer.plan([new(5000)])
+        writer.plan(rows([new(5000)]))
         with pytest.raises(JournalError):
-            writer.plan(records())
+            writer.plan(rows(records()))
         with Journal(tmp_path) as journal:
             assert [new(5000)] == list(journal.records())
-        assert (1200, 1) == writer.plan(map(new, range(1200)), replaces=True)
+        assert (1200, 1) == writer.plan(rows(map(new, range(1200))), replaces=True)
         writer.commit((), [new(7).sending(1.0, "b", 1)])
     assert 1200 == len(told(tmp_path / FILE_NAME)[0])
 
@@ -882,7 +887,7 @@ def test_a_closed_journal_is_neither_read_nor_written(tmp_path):
     with opened(tmp_path) as writer:
         pass
     writer.close()
-    for use in (lambda: writer.commit([new(0)]), lambda: writer.find(["a"]), lambda: writer.plan([])):
+    for use in (lambda: writer.commit([new(0)]), lambda: writer.find(["a"]), lambda: writer.plan(rows([]))):
         with pytest.raises(JournalError, match="is closed"):
             use()
 
@@ -903,10 +908,10 @@ def unnamed(number, index):
 
 def test_what_is_planned_again_keeps_its_progress_and_gets_its_new_place(tmp_path):
     with opened(tmp_path) as writer:
-        assert (3, 0) == writer.plan([unnamed(number, number) for number in range(3)])
+        assert (3, 0) == writer.plan(rows([unnamed(number, number) for number in range(3)]))
         sent = unnamed(1, 1).sending(1, "b", 1)
         writer.commit((), [sent])
-        assert (1, 0) == writer.plan([unnamed(number, index) for index, number in enumerate((3, 2, 1, 0))])
+        assert (1, 0) == writer.plan(rows([unnamed(number, index) for index, number in enumerate((3, 2, 1, 0))]))
     with opened(tmp_path):
         places = {record.identity: (record.index, record.key, record.state) for record in told(tmp_path)[0]}
     assert {f"job:f{number}:1": (index, f"#{index:05d}") for index, number in enumerate((3, 2, 1, 0))} == {
@@ -922,10 +927,10 @@ def test_what_is_replaced_and_unsent_is_dropped_until_it_is_planned_again(tmp_pa
     everything = [new(number) for number in range(6)]
     with opened(tmp_path) as writer:
         writer.commit([*free, *kept])
-        assert (1, 3) == writer.plan([new(9)], replaces=True)
+        assert (1, 3) == writer.plan(rows([new(9)]), replaces=True)
         assert [*kept, new(9)] == told(tmp_path)[0]
-        assert (0, 0) == writer.plan([new(9)], replaces=True)
-        assert (0, 1) == writer.plan(everything, replaces=True)
+        assert (0, 0) == writer.plan(rows([new(9)]), replaces=True)
+        assert (0, 1) == writer.plan(rows(everything), replaces=True)
         assert [*everything[:3], *kept] == told(tmp_path)[0]
         with Journal(tmp_path) as journal:
             assert [6, 4] == [journal.status()[place] for place in ("planned", "waiting")]
@@ -934,9 +939,9 @@ def test_what_is_replaced_and_unsent_is_dropped_until_it_is_planned_again(tmp_pa
 def test_one_name_for_two_jobs_is_a_conflict_and_changes_nothing(tmp_path):
     other = new(1, fingerprint="another", input={"prompt": "another"}, index=7)
     with opened(tmp_path) as writer:
-        writer.plan([new(0), new(1)])
-        assert [other] == writer.conflicts([new(0), other, new(8)])
-        writer.plan([new(0), other])
+        writer.plan(rows([new(0), new(1)]))
+        assert [*rows([other])] == [*writer.conflicts(rows([new(0), other, new(8)]))]
+        writer.plan(rows([new(0), other]))
         assert new(1) == writer.find([other.identity])[other.identity]
 
 
@@ -950,15 +955,15 @@ def test_a_plan_that_was_cut_short_is_made_again_to_the_same_end(number, disk):
         with opened(path, connect=deadly.connect) as writer:
             deadly.failing = {deadly.commits + number}
             with contextlib.suppress(JournalError):
-                writer.plan(then, replaces=True)
+                writer.plan(rows(then), replaces=True)
             # As a kill: neither closed nor checkpointed.
             os._exit(0)
 
     with opened(path) as writer:
-        writer.plan(first)
+        writer.plan(rows(first))
     in_child(plan_and_die)
     with opened(path) as writer:
-        writer.plan(then, replaces=True)
+        writer.plan(rows(then), replaces=True)
     assert then == sorted(told(path)[0], key=lambda record: record.identity)
 
 
@@ -968,10 +973,10 @@ def test_a_large_plan_takes_seconds_and_little_memory(tmp_path):
     with opened(tmp_path) as writer:
         for expected in ((10_000, 0), (0, 0)):
             began = time.perf_counter()
-            assert expected == writer.plan(new(number) for number in range(10_000))
+            assert expected == writer.plan(rows(new(number) for number in range(10_000)))
             assert time.perf_counter() - began < 10
         tracemalloc.start()
-        writer.plan(new(number) for number in range(5_000, 10_000))
+        writer.plan(rows(new(number) for number in range(5_000, 10_000)))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 10_000_000
@@ -1062,7 +1067,7 @@ def test_whoever_takes_it_is_told_what_it_holds(records, expected, tmp_path):
 def test_of_many_jobs_none_is_read_when_it_is_opened(tmp_path):
     """What is read of a large journal at its opening is its index, not its rows."""
     with opened(tmp_path) as writer:
-        writer.plan(map(new, range(2000)))
+        writer.plan(rows(map(new, range(2000))))
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as database:
         database.execute("UPDATE jobs SET plan = 'damaged', progress = 'damaged'")
     with opened(tmp_path), Journal(tmp_path) as journal:
@@ -1125,7 +1130,7 @@ def test_a_reader_is_told_what_was_written_since_it_last_read(tmp_path):
             assert [f"{number:05d}" for number in range(6)] == [record.key for record in journal.changes()]
             assert [] == list(journal.changes(serial))
         # A dropped job is reported, too; the others are planned as before.
-        writer.plan([new(number) for number in (0, 1, 2, 3, 4)], replaces=True)
+        writer.plan(rows([new(number) for number in (0, 1, 2, 3, 4)]), replaces=True)
         with Journal(tmp_path) as journal:
             assert [("00005", "dropped")] == [(each.key, each.state_name) for each in journal.changes(serial)]
             assert serial < journal.serial
@@ -1134,7 +1139,7 @@ def test_a_reader_is_told_what_was_written_since_it_last_read(tmp_path):
 def test_changes_are_read_page_by_page_and_each_once(tmp_path):
     records = [new(number) for number in range(1203)]
     with opened(tmp_path) as writer:
-        writer.plan(records)
+        writer.plan(rows(records))
         with Journal(tmp_path) as journal:
             serial, reading = journal.serial, journal.changes()
             first = next(reading)

@@ -40,11 +40,11 @@ def lines(folder):
 
 def plan(folder, *jobs):
     """Write a journal of jobs that nothing was sent for, and return what writes on and the records."""
-    records = list(plan_jobs(jobs))
+    rows = list(plan_jobs(jobs))
     writer = JournalWriter(folder)
     writer.open()
-    writer.plan(records)
-    return writer, records
+    writer.plan(rows)
+    return writer, [row.to_record() for row in rows]
 
 
 def job(prompt="a boat", **values):

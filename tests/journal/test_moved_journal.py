@@ -82,7 +82,7 @@ async def test_nothing_is_sent_after_the_journal_lost_its_name(change, service, 
 
 def record(key):
     (made,) = plan.plan_jobs([Job(model="a/b", input={"prompt": "a boat"}, key=key)])
-    return made
+    return made.to_record()
 
 
 def intent(key):
@@ -108,7 +108,7 @@ def test_of_two_writers_that_a_lying_lock_let_in_only_one_may_still_submit(tmp_p
                 with pytest.raises(JournalLockedError, match="another process writes to the journal"):
                     first.commit([intent("three")])
             with pytest.raises(JournalLockedError):
-                first.plan([record("four")])
+                first.plan([plan.PlannedRow.of(record("four"))])
         with Journal(tmp_path) as journal:
             assert {"one": "p1", "two": None} == {each.key: each.prediction_id for each in journal.records()}
 

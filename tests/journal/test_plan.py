@@ -24,7 +24,7 @@ def job(prompt="a boat", key=None, **values):
 
 
 def test_a_job_is_known_by_its_key_else_by_what_it_asks_for_and_which_of_its_like_it_is():
-    records = list(plan.plan_jobs([job(), job(key="one"), job("a barn"), job()]))
+    records = [row.to_record() for row in plan.plan_jobs([job(), job(key="one"), job("a barn"), job()])]
     boat, _, barn, _ = (record.fingerprint for record in records)
     assert [f"job:{boat}:1", "key:one", f"job:{barn}:1", f"job:{boat}:2"] == [record.identity for record in records]
     assert ["#00000", "one", "#00002", "#00003"] == [record.key for record in records]

@@ -515,9 +515,7 @@ async def test_a_bought_job_that_waits_for_its_slot_is_not_given_up(service, ope
 async def test_a_file_that_changes_between_planning_and_sending_is_not_sent(service, opened, tmp_path):
     path = tmp_path / "in.png"
     path.write_bytes(PNG)
-    drawn = [
-        plan.job_of_record(record) for record in plan.plan_jobs([Job.of(flux.KontextPro(prompt="r", input_image=path))])
-    ]
+    drawn = [row.to_job() for row in plan.plan_jobs([Job.of(flux.KontextPro(prompt="r", input_image=path))])]
     path.write_bytes(PNG + b"\0")
     async with opened() as session:
         (outcome,) = await outcomes_of(session.generate(drawn))

@@ -3,9 +3,11 @@
 import asyncio
 import datetime
 import decimal
+import io
 import logging
 import subprocess
 import sys
+import tracemalloc
 
 import pandas as pd
 import polars as pl
@@ -18,10 +20,15 @@ from hypothesis import strategies as st
 from cometflux import open_session
 from cometflux.errors import ConfigError, InputError
 from cometflux.models.spelling import is_blank, is_empty_word, is_spreadsheet_error, tidy
-from cometflux.sources import Format, SourceError, read_jobs
+from cometflux.sources import Format, SourceError, read_jobs, stream_jobs
 from cometflux.sources.formats import arrow
-from cometflux.sources.formats.open_file import read_bytes
+from cometflux.sources.formats.open_file import read_file
+from tests.support.sources import gather
 
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
 ROWS = {"prompt": ["a fox", "an owl"], "seed": [1, None], "aspect_ratio": ["16:9", None]}
 EXPECTED = [{"prompt": "a fox", "seed": 1, "aspect_ratio": "16:9"}, {"prompt": "an owl"}]
 
@@ -481,7 +488,52 @@ def test_a_text_that_is_not_utf_8_is_one_error():
 
 def faults_of(data):
     try:
-        read_bytes(data, Format.PARQUET, "a.parquet")
+        gather(read_file(io.BytesIO(data), Format.PARQUET, "a.parquet"))
     except SourceError as error:
         return error.lines
     return []
+
+
+# Long tables.
+
+
+def test_a_stream_has_the_jobs_that_are_read_at_once(tmp_path):
+    frame = pl.DataFrame({"prompt": ["a fox", "an owl", "an owl"], "seed": [1, None, None], "key": ["k", None, None]})
+    frame.write_parquet(tmp_path / "a.parquet")
+    for source in (frame, tmp_path / "a.parquet", frame.iter_slices().__next__()):
+        jobs = stream_jobs(source, model="dev", guidance=2.5)
+        assert 3 == len(jobs)
+        assert list(read_jobs(source, model="dev", guidance=2.5)) == list(jobs) == list(jobs)
+
+
+def test_a_stream_is_checked_before_its_first_job(tmp_path):
+    (tmp_path / "a.txt").write_text("no picture")
+    frame = pl.DataFrame({"prompt": ["a fox"] * 2000 + ["an owl"], "input_image": [None] * 2000 + ["a.txt"]})
+    with pytest.raises(SourceError, match=r"row 2000: input_image: .*must be a PNG"):
+        stream_jobs(frame, model="kontext-pro", folder=tmp_path)
+
+
+def test_paths_in_a_stream_are_absolute(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(PNG)
+    monkeypatch.chdir(tmp_path)
+    (job,) = stream_jobs(pl.DataFrame({"prompt": ["a"], "input_image": ["a.png"]}), model="kontext-pro")
+    assert tmp_path / "a.png" == job.input["input_image"]
+
+
+async def test_a_stream_is_generated_as_a_list_is(service, tmp_path):
+    jobs = await asyncio.to_thread(stream_jobs, pl.DataFrame({"prompt": ["a fox", "an owl"], "key": ["f", "o"]}))
+    for bills in (2, 2):
+        async with open_session(base_url=service.url, api_key=service.key, journal=tmp_path) as session:
+            assert {"f", "o"} == {outcome.key async for outcome in session.generate(jobs, save_to=tmp_path)}
+        assert bills == len(service.bills)
+
+
+def test_a_stream_takes_little_memory():
+    batches = (pa.RecordBatch.from_pydict({"prompt": [f"{n} {i}" * 20 for i in range(1000)]}) for n in range(30))
+    table = pa.RecordBatchReader.from_batches(pa.schema({"prompt": pa.string()}), batches)
+    tracemalloc.start()
+    jobs = stream_jobs(table)
+    assert 30_000 == sum(1 for _ in jobs)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000

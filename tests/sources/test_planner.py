@@ -1,12 +1,18 @@
 """Rows and options become jobs, or one list of all mistakes."""
 
 import base64
+import io
+import os
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
 from cometflux.cli.errors import UsageError
-from cometflux.cli.prompts.prompt_plan import CommandLineInput, make_plan
+from cometflux.cli.prompts.prompt_plan import CommandLineInput, make_planner
+from cometflux.journal.plan import plan_jobs
 from cometflux.sources.errors import SourceError
+from cometflux.sources.formats.open_file import read_path
 from cometflux.sources.formats.text_files import read_text
 from cometflux.sources.rows import Format
 
@@ -17,8 +23,9 @@ PNG = bytes.fromhex(
 
 
 def plan(text, folder, *, written="csv", model="schnell", inputs=(), count=1, **options):
-    source = read_text(text.encode(), Format(written), "prompts.csv")
-    return make_plan(source, CommandLineInput(model=model, options=options, inputs=inputs, count=count), folder)
+    source = read_text(io.BytesIO(text.encode()), Format(written), "prompts.csv")
+    given = CommandLineInput(model=model, options=options, inputs=inputs, count=count)
+    return make_planner(source, given, folder).plan()
 
 
 def jobs(*arguments, **options):
@@ -289,3 +296,67 @@ def test_a_file_that_is_too_large_is_found_before_anything_is_sent(tmp_path):
     (tmp_path / "b.png").write_bytes(PNG + b"0" * 2**23)
     (line,) = complaints("prompt,image\na,b.png\n", tmp_path, model="dev")
     assert line.endswith("at most 8 MiB are sent; give a URL instead")
+
+
+# Long sources.
+
+
+def test_a_thousand_mistakes_are_listed_and_the_others_are_counted(tmp_path):
+    text = "prompt,seed,odd\n" + "a,x,\n" * 1500
+    lines = complaints(text, tmp_path)
+    assert 1001 == len(lines)
+    assert lines[0].startswith("prompts.csv, line 2: seed: 'x' was given")
+    assert "prompts.csv: 501 further mistakes are not listed" == lines[-1]
+
+
+def test_a_mistake_of_many_rows_in_a_column_that_no_row_uses_is_one(tmp_path):
+    (line,) = complaints("prompt,odd\n" + "a,x\n" * 5000, tmp_path)
+    assert line.startswith("prompts.csv, line 1: no row can use the column 'odd'")
+
+
+def test_a_cell_is_refused_although_a_later_row_can_use_its_column(tmp_path):
+    (line,) = complaints("prompt,model,guidance\na,schnell,3\nb,dev,3\n", tmp_path)
+    assert line.startswith("prompts.csv, line 2: guidance: '3' was given; flux-schnell has no such parameter")
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [("csv", 'a fox,{0},"k{0}"'), ("jsonl", '{{"prompt": "a fox", "seed": {0}, "key": "k{0}"}}'), ("text", "fox {0}")],
+    ids=["csv", "jsonl", "text"],
+)
+def test_a_long_file_is_read_checked_and_planned_a_piece_at_a_time(written, line, tmp_path):
+    """In memory there is a mark of 40 bytes for each row, and nothing else."""
+    path = tmp_path / "long"
+    end = "," * 200 if written == "csv" else " " * 200
+    with path.open("w") as file:
+        file.write("prompt,seed,key\n" if written == "csv" else "")
+        file.writelines(f"{line.format(number)}{end}\n" for number in range(30_000))
+    tracemalloc.start()
+    source = read_path(path, Format(written))
+    planner = make_planner(source, CommandLineInput(model="schnell", options={}), tmp_path)
+    made = sum(1 for _ in plan_jobs(job for job, _ in planner.jobs()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 30_000 == made
+    assert peak < 5_000_000 < path.stat().st_size
+
+
+def test_rows_come_before_the_rest_of_the_file_is_read():
+    file = io.BytesIO(b"prompt\n" + b"a fox\n" * 1_000_000)
+    source = read_text(file, Format.CSV, "a.csv")
+    next(iter(source.rows))
+    assert file.tell() < 1_000_000
+    assert 999_999 == sum(1 for _ in source.rows)
+
+
+def test_a_file_whose_rows_are_not_taken_is_closed(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("prompt\na fox\n")
+    source = read_path(path, Format.CSV)
+    assert str(path) in _open_files()
+    del source
+    assert str(path) not in _open_files()
+
+
+def _open_files():
+    return [os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()]

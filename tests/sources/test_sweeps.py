@@ -1,5 +1,6 @@
 """A sweep, a YAML file, becomes jobs or one error that lists all mistakes. Types are not guessed."""
 
+import io
 import itertools
 from pathlib import Path
 
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometflux.sources import SourceError
-from cometflux.sources.formats.open_file import read_bytes
-from cometflux.sources.planner import Defaults, make_plan
+from cometflux.sources.formats.open_file import read_file
+from cometflux.sources.planner import Defaults, Planner
 from cometflux.sources.rows import Format, Most
 from cometflux.sources.sweeps.matrix import count, multiply
 
@@ -18,8 +19,8 @@ TEN_THOUSAND = Most()
 
 def plan(text, most=TEN_THOUSAND, **defaults):
     data = text if isinstance(text, bytes) else text.encode()
-    source = read_bytes(data, Format.YAML, "sweep.yaml", most=most)
-    return make_plan(source, Defaults(**defaults), Path("folder"))
+    source = read_file(io.BytesIO(data), Format.YAML, "sweep.yaml", most=most)
+    return Planner(source, Defaults(**defaults), Path("folder")).plan()
 
 
 def inputs(text, **options):

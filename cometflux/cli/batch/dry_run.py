@@ -2,22 +2,26 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 from rich.table import Table
 
 from cometflux import flux
+from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.journal_status import summary
 from cometflux.cli.batch.open_journal import check_maker
-from cometflux.cli.batch.plan_journal import check_keys, records_of
+from cometflux.cli.batch.plan_journal import check_keys
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.shared import ConsentOptions, RunOptions
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError
+from cometflux.jobs import Job
+from cometflux.journal.job_rows import pages
+from cometflux.journal.plan import PlannedRow
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.respelling import respelled
@@ -27,9 +31,6 @@ from cometflux.plain_text import count_of, plain
 from cometflux.session.settings import read_key
 from cometflux.sources.planner import Plan
 from cometflux.storage.object_store import open_store
-
-if TYPE_CHECKING:
-    from cometflux.distributed.parts import Part
 
 
 @attrs.define
@@ -109,16 +110,9 @@ def offer_prompts(plan: Plan, settings: RunOptions, consent: ConsentOptions) -> 
 
 
 def offer_batch(
-    plan: Plan,
-    settings: RunOptions,
-    consent: ConsentOptions,
-    folder: Path,
-    place: str | None = None,
-    part: "Part | None" = None,
+    plan: BatchPlan, settings: RunOptions, consent: ConsentOptions, folder: Path, place: str | None = None
 ) -> int | None:
-    """Print the estimate for a prompt file, or for a *part* of it, or ask for consent.
-
-    Returns the exit code, or None to run it.
+    """Print the estimate for a prompt file, or ask for consent. Returns the exit code, or None to run it.
 
     Raises:
         SourceError: a key belongs to another job in the journal.
@@ -127,7 +121,7 @@ def offer_batch(
     """
     if place is not None:
         open_store(place)
-    return _decide(lambda: _weigh(plan, settings, folder, part), len(plan), plan.notes, settings, consent)
+    return _decide(lambda: _weigh(plan, settings, folder), len(plan), plan.notes, settings, consent)
 
 
 def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path) -> int | None:
@@ -141,51 +135,67 @@ def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path) -> i
     def make() -> PurchaseEstimate:
         with Journal(folder) as journal:
             check_maker(journal, folder, settings)
-            return _counted(journal.records(), {}, journal, settings)
+            offer = _of_journal(journal, settings)
+            for record in journal.records():
+                _count(offer, record, record, settings)
+            return offer
 
     return _decide(make, None, (), settings, consent)
 
 
-def _weigh(plan: Plan, settings: RunOptions, folder: Path, part: "Part | None") -> PurchaseEstimate:
-    records = list(records_of(plan, part))
+def _weigh(plan: BatchPlan, settings: RunOptions, folder: Path) -> PurchaseEstimate:
     try:
         journal = Journal(folder)
     except ConfigError:
         # The journal does not exist yet, or is still empty.
-        return _counted(records, {}, None, settings)
+        offer = _empty(settings)
+        for row in plan.draft:
+            _count(offer, row.to_job().job, None, settings)
+        return offer
     with journal:
         check_maker(journal, folder, settings)
-        known = _by_name_of_today(journal)
-        check_keys([each for each in records if _is_another(each, known.get(each.identity))], plan)
-        return _counted(records, known, journal, settings)
+        offer = _of_journal(journal, settings)
+        find = journal.find if journal.has_names_of_today else _finder_by_name_of_today(journal)
+        check_keys(_count_rows(offer, plan.draft, find, settings), plan)
+        return offer
 
 
-def _by_name_of_today(journal: Journal) -> dict[str, JobRecord]:
-    """Return the records by the identities that a writer, which changes an older journal, would give them."""
+_Find = Callable[[list[str]], Mapping[str, JobRecord]]
+
+
+def _count_rows(
+    offer: PurchaseEstimate, rows: Iterable[PlannedRow], find: _Find, settings: RunOptions
+) -> Iterator[PlannedRow]:
+    """Count the rows; yield those whose identity has another input in the journal."""
+    for page in pages(rows):
+        known = find([row.identity for row in page])
+        for row in page:
+            planned, found = row.to_job(), known.get(row.identity)
+            if found is not None and found.fingerprint != planned.fingerprint:
+                yield row
+            _count(offer, planned.job, found, settings)
+
+
+def _finder_by_name_of_today(journal: Journal) -> _Find:
+    """Find records by the identities that a writer, which changes an older journal, would give them."""
     known = {record.identity: record for record in journal.records()}
     following: dict[str, int] = {}
     for identity, record in [*known.items()]:
         if (named := respelled(record, known.__contains__, following)) is not record:
             del known[identity]
             known[named.identity] = named
-    return known
+    return lambda names: {name: known[name] for name in names if name in known}
 
 
-def _is_another(record: JobRecord, known: JobRecord | None) -> bool:
-    return known is not None and known.fingerprint != record.fingerprint
+def _count(offer: PurchaseEstimate, job: Job | JobRecord, known: JobRecord | None, settings: RunOptions) -> None:
+    is_new = known is None or known.next_step(settings.retry_failed) is NextStep.SUBMIT
+    offer.add(job.model, _images(job.model, job.input), is_new=is_new)
 
 
-def _counted(
-    records: Iterable[JobRecord], known: dict[str, JobRecord], journal: Journal | None, settings: RunOptions
-) -> PurchaseEstimate:
+def _of_journal(journal: Journal, settings: RunOptions) -> PurchaseEstimate:
     offer = _empty(settings)
-    for record in records:
-        found = known.get(record.identity, record)
-        is_new = found.next_step(settings.retry_failed) is NextStep.SUBMIT
-        offer.add(record.model, _images(record.model, record.input), is_new=is_new)
-    if journal is not None:
-        offer.status = journal.status()
-        offer.bought = sum(record.bought for record in journal.records())
+    offer.status = journal.status()
+    offer.bought = journal.bought
     return offer
 
 

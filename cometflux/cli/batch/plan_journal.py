@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.journal_status import count_states, summary
 from cometflux.cli.batch.open_journal import open_journal
 from cometflux.cli.batch.undrawn import picture_place, undrawn_outcome
@@ -16,15 +17,15 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import RunOptions
 from cometflux.errors import CometfluxError
 from cometflux.jobs import PlannedJob
-from cometflux.journal.plan import job_of_record, plan_jobs
+from cometflux.journal.job_rows import pages
+from cometflux.journal.plan import PlannedRow, job_of_record
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import SENDING
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import Outcome
 from cometflux.plain_text import by_number, count_of
-from cometflux.sources.errors import Fault, SourceError
-from cometflux.sources.planner import Plan
+from cometflux.sources.errors import MOST_FAULTS, Fault, FaultList
 from cometflux.storage.destination import find_destination
 
 if TYPE_CHECKING:
@@ -39,25 +40,21 @@ class BatchWork:
 
     writer: JournalWriter
     total: int
-    records: Iterator[JobRecord]
-
-    @property
-    def jobs(self) -> Iterator[PlannedJob]:
-        """Yield each job once."""
-        return map(job_of_record, self.records)
+    jobs: Iterator[PlannedJob]
+    """Each job once."""
 
     def rest(self, cause: CometfluxError) -> Iterator[Outcome]:
         """Yield the outcomes of the jobs that were not drawn before *cause*, from the journal."""
-        undrawn = {record.identity for record in self.records}
         with Journal(self.writer.path) as journal:
-            for record in journal.records():
-                if record.identity in undrawn:
-                    yield undrawn_outcome(record, picture_place(journal), cause)
+            place = picture_place(journal)
+            for page in pages(planned.identity or "" for planned in self.jobs):
+                known = journal.find(page)
+                yield from (undrawn_outcome(known[name], place, cause) for name in page if name in known)
 
 
 def plan_batch(
     writer: JournalWriter,
-    plan: Plan,
+    plan: BatchPlan,
     settings: RunOptions,
     place: str | None = None,
     *,
@@ -82,20 +79,12 @@ def plan_batch(
         _take_place(writer, place)
         if part is not None:
             _claim(part, place or writer.path.parent.parent, writer.name)
-        records = list(records_of(plan, part))
-        check_keys(writer.conflicts(records), plan)
+        check_keys(writer.conflicts(plan.draft), plan)
         before = count_states(writer)["planned"]
-        new, unsent = writer.plan(records, replaces=replaces)
-        notes = list(_notes(writer, before, len(records), new, unsent, replaces)) if before else []
+        new, unsent = writer.plan(plan.draft, replaces=replaces)
+        notes = list(_notes(writer, before, len(plan), new, unsent, replaces)) if before else []
         stack.pop_all()
-    return BatchWork(writer, len(records), _most_urgent_first(writer, records)), notes
-
-
-def records_of(plan: Plan, part: "Part | None" = None) -> Iterator[JobRecord]:
-    """Make a record of each job of *plan* that is in *part*; None for all jobs."""
-    for record in plan_jobs(plan, plan.name):
-        if part is None or part.has(record.identity):
-            yield record
+    return BatchWork(writer, len(plan), _most_urgent_first(writer, plan)), notes
 
 
 def _claim(part: "Part", shared: str | Path, journal: str) -> None:
@@ -116,7 +105,7 @@ def plan_rest(writer: JournalWriter, settings: RunOptions) -> tuple[BatchWork, l
         stack.callback(writer.close)
         status = count_states(writer)
         stack.pop_all()
-    work = BatchWork(writer, status["planned"], _most_urgent_first(writer, _read(writer)))
+    work = BatchWork(writer, status["planned"], _all_most_urgent_first(writer))
     return work, [f"going on with {writer.path.parent}: {summary(status)}"]
 
 
@@ -139,19 +128,22 @@ def _take_place(writer: JournalWriter, place: str | None) -> None:
     writer.note_place(place)
 
 
-def check_keys(conflicts: Iterable[JobRecord], plan: Plan) -> None:
+def check_keys(conflicts: Iterable[PlannedRow], plan: BatchPlan) -> None:
     """Refuse jobs whose keys the journal has for another input.
 
     Raises:
         SourceError: there is such a job; the error names all of them.
     """
-    where = "give it another key, or another folder with --out"
-    faults = [
-        Fault(f"key {record.key!r} stands in the journal for another input; {where}", plan.line_of(record.index))
-        for record in conflicts
-    ]
-    if faults:
-        raise SourceError(faults, plan.name, plan.unit)
+    found = [row.identity for row in conflicts]
+    if not found:
+        return
+    lines = plan.draft.lines(set(found[:MOST_FAULTS]))
+    faults = FaultList()
+    for identity in found:
+        key = identity.removeprefix("key:")
+        where = "give it another key, or another folder with --out"
+        faults.add(Fault(f"key {key!r} stands in the journal for another input; {where}", lines.get(identity)))
+    raise faults.error(plan.name, plan.unit)
 
 
 def _notes(writer: JournalWriter, before: int, total: int, new: int, unsent: int, is_replaced: bool) -> Iterator[str]:
@@ -177,14 +169,26 @@ def _be(number: int) -> str:
     return by_number(number, "is", "are")
 
 
-def _most_urgent_first(writer: JournalWriter, records: Iterable[JobRecord]) -> Iterator[JobRecord]:
+def _most_urgent_first(writer: JournalWriter, plan: BatchPlan) -> Iterator[PlannedJob]:
     """Yield the jobs that may be at the service first, because it keeps outputs for about an hour."""
-    with Journal(writer.path) as journal:
-        urgent = {record.identity: record for record in journal.records(*_AT_THE_SERVICE)}
-    if isinstance(records, list):
-        ours = {record.identity for record in records}
+    urgent = _find_urgent(writer)
+    if urgent:
+        # The others are not in this plan.
+        ours = {row.identity for row in plan.draft if row.identity in urgent}
         urgent = {identity: record for identity, record in urgent.items() if identity in ours}
-    return chain(urgent.values(), (record for record in records if record.identity not in urgent))
+    rest = (row.to_job(validate=plan.validate) for row in plan.draft if row.identity not in urgent)
+    return chain(map(job_of_record, urgent.values()), rest)
+
+
+def _all_most_urgent_first(writer: JournalWriter) -> Iterator[PlannedJob]:
+    urgent = _find_urgent(writer)
+    rest = (record for record in _read(writer) if record.identity not in urgent)
+    return map(job_of_record, chain(urgent.values(), rest))
+
+
+def _find_urgent(writer: JournalWriter) -> dict[str, JobRecord]:
+    with Journal(writer.path) as journal:
+        return {record.identity: record for record in journal.records(*_AT_THE_SERVICE)}
 
 
 def _read(writer: JournalWriter) -> Iterator[JobRecord]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cometflux.cli.batch.batch_run import BatchRun
+from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.keep_manifest import with_manifest
 from cometflux.cli.batch.open_journal import account_of, own_base_url, own_place
 from cometflux.cli.batch.plan_journal import plan_batch, plan_rest
@@ -44,7 +45,7 @@ def run_prompts(plan: Plan, settings: RunOptions, out: Path | str) -> int:
 
 
 def run_batch(
-    plan: Plan,
+    plan: BatchPlan,
     settings: RunOptions,
     folder: Path,
     *,
@@ -56,7 +57,7 @@ def run_batch(
     """Write every job of *plan* to the journal of *folder*, run the unfinished jobs, and return the exit code.
 
     The images go to the same folder, or to *place*, which the journal then records. *replaces* says that other jobs of
-    the folder for which nothing was sent are dropped. *part* is the part of the plan to run; None for all of it.
+    the folder for which nothing was sent are dropped. *part* is the part that *plan* is; None if it is all jobs.
 
     Raises:
         UsageError: as for `run_prompts`, or the journal has a key for another input.

@@ -93,17 +93,19 @@ def batch(
     if part is not None:
         folder /= part.folder
     with nothing_sent(settings, folder):
+        from cometflux.cli.batch.draft_plan import draft_batch
         from cometflux.cli.batch.dry_run import offer_batch
         from cometflux.cli.batch.run import run_batch
-        from cometflux.cli.prompts.prompt_plan import plan_from_options
+        from cometflux.cli.prompts.prompt_plan import planner_from_options
         from cometflux.cli.prompts.read_file import read_file
 
         prompting = templates.prompting()
         most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")
         read = read_file(file, format, needs_prompt=not prompting.is_given, most=most, comments=comments)
         source = prompting.apply(read)
-        plan = plan_from_options(source, Path() if is_stdin else Path(file).parent, making, given)
+        planner = planner_from_options(source, Path() if is_stdin else Path(file).parent, making, given)
+        plan = draft_batch(planner, settings, part)
         place = out if isinstance(out, str) else None
-        if (code := offer_batch(plan, settings, consent, folder, place, part)) is not None:
+        if (code := offer_batch(plan, settings, consent, folder, place)) is not None:
             return code
         return run_batch(plan, settings, folder, place=place, new_key=new_key, replaces=replace, part=part)

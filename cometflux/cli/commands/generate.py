@@ -40,9 +40,9 @@ def generate(
     with nothing_sent(settings):
         from cometflux.cli.batch.dry_run import offer_prompts
         from cometflux.cli.batch.run import run_prompts
-        from cometflux.cli.prompts.prompt_plan import plan_from_options
+        from cometflux.cli.prompts.prompt_plan import planner_from_options
 
-        plan = plan_from_options(source, Path(), making, given)
+        plan = planner_from_options(source, Path(), making, given).plan()
         if (code := offer_prompts(plan, settings, consent)) is not None:
             return code
         return run_prompts(plan, settings, out)

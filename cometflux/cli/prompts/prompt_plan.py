@@ -9,8 +9,7 @@ import attrs
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.image_options import ImageOptions
 from cometflux.cli.options.names import option_of
-from cometflux.sources.planner import Constant, Defaults, Plan
-from cometflux.sources.planner import make_plan as make_any_plan
+from cometflux.sources.planner import Constant, Defaults, Planner
 from cometflux.sources.rows import RESERVED, Source
 
 
@@ -54,12 +53,11 @@ _INSTEAD = {
 }
 
 
-def make_plan(source: Source, given: CommandLineInput, folder: Path) -> Plan:
-    """Make the jobs. Paths in options are relative to the current folder, those in rows to *folder*.
+def make_planner(source: Source, given: CommandLineInput, folder: Path) -> Planner:
+    """Prepare to make the jobs. Paths in options are relative to the current folder, those in rows to *folder*.
 
     Raises:
         UsageError: an ``--input`` is wrong.
-        SourceError: anything else is wrong; it lists all faults.
     """
     constants = {
         name: Constant(label=option, value=text, is_text=True, is_body=name not in given.options)
@@ -74,15 +72,16 @@ def make_plan(source: Source, given: CommandLineInput, folder: Path) -> Plan:
         strict=given.strict,
         validate=given.validate,
     )
-    return make_any_plan(source, defaults, folder)
+    return Planner(source, defaults, folder)
 
 
-def plan_from_options(source: Source, folder: Path, making: ImageOptions, given: Mapping[str, Any]) -> Plan:
-    """Make the jobs of *source* as the options of the command say; *given* has those of the models, None if not given.
+def planner_from_options(source: Source, folder: Path, making: ImageOptions, given: Mapping[str, Any]) -> Planner:
+    """Prepare to make the jobs of *source* as the options of the command say.
+
+    *given* has the options of the models, None if not given.
 
     Raises:
         UsageError: an ``--input`` is wrong in itself.
-        SourceError: something else is wrong; it lists everything that is.
     """
     if making.strict and making.no_validate:
         raise UsageError("--strict and --no-validate exclude each other; leave one out")
@@ -95,4 +94,4 @@ def plan_from_options(source: Source, folder: Path, making: ImageOptions, given:
         strict=making.strict,
         validate=not making.no_validate,
     )
-    return make_plan(source, written, folder)
+    return make_planner(source, written, folder)

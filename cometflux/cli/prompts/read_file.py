@@ -1,13 +1,19 @@
 """Open and read prompt files, before anything is sent."""
 
+import contextlib
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+import attrs
 
 from cometflux.cli.errors import UsageError
 from cometflux.cli.terminal.screen import Screen
 from cometflux.sources.errors import SourceError
-from cometflux.sources.formats.open_file import format_of, read_bytes, read_path, read_whole
-from cometflux.sources.rows import Format, Most, Source
+from cometflux.sources.formats.open_file import format_of, read_path
+from cometflux.sources.formats.open_file import read_file as read_stream
+from cometflux.sources.rows import Entry, Format, Most, Source
 
 _MOST = Most()
 
@@ -19,24 +25,34 @@ def read_file(
 
     Raises:
         UsageError: the name is blank, or stdin is closed.
-        SourceError: the file cannot be read, or does not have the given format.
+        SourceError: the file cannot be read, or does not have the given format. Its rows raise it too.
     """
     if file == "-":
-        written = given or Format.TEXT
-        data = _read_stdin()
-        return read_bytes(data, written, "stdin", needs_prompt=needs_prompt, most=most, comments=comments)
+        return _read_stdin(given or Format.TEXT, needs_prompt=needs_prompt, most=most, comments=comments)
     if not file.strip():
         raise UsageError("the name of the prompt file is blank; give a file, or - for stdin")
     written_as = format_of(Path(file), given, "give --format")
     return read_path(Path(file), written_as, needs_prompt=needs_prompt, most=most, comments=comments)
 
 
-def _read_stdin() -> bytes:
+def _read_stdin(written: Format, **options: Any) -> Source:
     if sys.stdin is None:
         raise UsageError("stdin is closed; give a file, or pipe the prompts in")
     if sys.stdin.isatty():
         Screen().say("reading prompts, one per line; Ctrl-D ends")
+    with _explained():
+        source = read_stream(sys.stdin.buffer, written, "stdin", **options)
+    return attrs.evolve(source, rows=_explain(source.rows))
+
+
+def _explain(rows: Iterable[Entry]) -> Iterator[Entry]:
+    with _explained():
+        yield from rows
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
     try:
-        return read_whole(sys.stdin.buffer, "stdin")
+        yield
     except OSError as error:
         raise SourceError(f"it cannot be read ({error.strerror})", "stdin") from error

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cometflux.events import Accepted, Ended, Event, Polled, Retried, Saved, Throttled
 from cometflux.outcomes import OutcomeKind
+from cometflux.plain_text import count_of, plain
 from cometflux.predictions import Status
 
 _WIDE = 60
@@ -124,6 +125,35 @@ class ProgressBar:
         while len(parts) > 1 and sum(text.cell_len + 2 for _, text in parts) - 2 > width - 1:
             parts.pop()
         return _fitted([text for _, text in sorted(parts, key=lambda each: _ORDER.index(each[0]))], ", ", width)
+
+
+class CheckBar:
+    """Describes how far a prompt file is checked, in one line; in none during the first second.
+
+    Args:
+        name: the name of the file.
+        clock: returns the time in seconds.
+    """
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name = name
+        self._clock = clock
+        self._began = clock()
+        self._rows = 0
+        self._share: float | None = None
+
+    def show(self, rows: int, share: float | None) -> None:
+        """Note how many rows, and which share of the file, are checked; None if the share is not known."""
+        self._rows, self._share = rows, share
+
+    def lines(self, width: int) -> list[Text]:
+        """Return the progress in lines of at most *width* columns."""
+        if self._clock() - self._began < 1:
+            return []
+        words = [Text(f"checking {plain(self._name)}"), Text(count_of(self._rows, "row"))]
+        if self._share is not None:
+            words.insert(0, _drawn(min(self._share, 1.0), 24))
+        return [_fitted(words, "  ", width)]
 
 
 _ORDER = (2, 3, 4, 1, 0, 5, 6)

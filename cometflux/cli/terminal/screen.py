@@ -8,7 +8,7 @@ import io
 import json
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from cometflux.cli.terminal.streams import Outlet, discard, open_talk
 from cometflux.plain_text import escape_json, plain
 
 if TYPE_CHECKING:
-    from cometflux.cli.terminal.progress_bar import ProgressBar
+    from cometflux.cli.terminal.progress_bar import CheckBar, ProgressBar
 
 _TICK = 0.125
 """Least seconds between two updates of the bar; faster changes cannot be read."""
@@ -167,13 +167,35 @@ class Screen:
     @contextmanager
     def bar(self, total: int) -> "Iterator[ProgressBar | None]":
         """Show a progress bar below the messages. Yields None if the bar is unwanted or cannot be shown."""
-        # A terminal that cannot move its cursor would be filled with bars.
-        if not self._is_watched or self.console.is_dumb_terminal or self.voice.is_quiet or self.voice.is_log:
+        if not self._has_bar:
             yield None
             return
         from cometflux.cli.terminal.progress_bar import ProgressBar
 
         bar = ProgressBar(total)
+        with self._shown(bar):
+            yield bar
+
+    @contextmanager
+    def checking(self, name: str) -> "Iterator[Callable[[int, float | None], None]]":
+        """Show how far the prompt file *name* is checked; yields the function to call with the rows and the share."""
+        if not self._has_bar:
+            yield lambda rows, share: None
+            return
+        from cometflux.cli.terminal.progress_bar import CheckBar
+
+        bar = CheckBar(name)
+        with self._shown(bar):
+            yield bar.show
+
+    @property
+    def _has_bar(self) -> bool:
+        # A terminal that cannot move its cursor would be filled with bars.
+        is_able = self._is_watched and not self.console.is_dumb_terminal
+        return is_able and not self.voice.is_quiet and not self.voice.is_log
+
+    @contextmanager
+    def _shown(self, bar: "ProgressBar | CheckBar") -> Iterator[None]:
         live = Live(
             console=self.console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
@@ -183,13 +205,13 @@ class Screen:
             ticker = threading.Thread(target=self._tick, args=(live, bar, over), name="bar", daemon=True)
             ticker.start()
             try:
-                yield bar
+                yield
             finally:
                 over.set()
                 ticker.join()
                 self._live = None
 
-    def _tick(self, live: Live, bar: "ProgressBar", over: threading.Event) -> None:
+    def _tick(self, live: Live, bar: "ProgressBar | CheckBar", over: threading.Event) -> None:
         shown: list[Text] = []
         while True:
             with self._lock:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from cometflux.errors import needs_extra
 from cometflux.models.spelling import LOST_DIGITS, is_blank, may_have_lost_digits, shortest
 from cometflux.sources.errors import Fault, SourceError
-from cometflux.sources.rows import Row, Source
+from cometflux.sources.rows import Entry, Row, Source
 
 if TYPE_CHECKING:
     import pyarrow
 
 MOST_ROWS = 1_000_000
-"""The maximum number of rows of a table: each becomes a job in memory."""
+"""The maximum number of rows of a table: a small file can hold very many equal rows."""
 
 _AT_ONCE = 1024
 """How many rows are converted to Python values at once."""
@@ -82,23 +82,27 @@ def read_batches(
     columns = tuple(column for column in schema.names if not _INDEX.fullmatch(column))
     if faults := [*_header_faults(pa, schema, columns, needs_prompt=needs_prompt)]:
         raise SourceError(faults, name)
-    rows: list[Row] = []
+    sizes = [_float_size(pa.types, schema.field(column).type) for column in columns]
+    rows = _rows(pa, batches, columns, sizes, name)
+    return Source(name=name, rows=rows, columns=columns, unit="row", header=None)
+
+
+def _rows(
+    pa: Any, batches: "Iterable[pyarrow.RecordBatch]", columns: tuple[str, ...], sizes: list[int], name: str
+) -> Iterator[Entry]:
     try:
-        sizes = [_float_size(pa.types, schema.field(column).type) for column in columns]
-        for number, values in enumerate(_all_values(batches, columns, sizes, faults)):
+        for number, row in enumerate(_all_cells(batches, columns)):
             if number >= MOST_ROWS:
                 raise SourceError(f"it has more than {MOST_ROWS} rows; split it into several", name)
-            if values:
-                rows.append(Row(line=number, values=values, is_typed=True))
+            faults: list[Fault] = []
+            values = _row_values(zip(columns, row, sizes, strict=True), number, faults)
+            yield from faults
+            if values and not faults:
+                yield Row(line=number, values=values, is_typed=True)
     except UnicodeDecodeError as error:
         raise SourceError("it is damaged (a text in it is not UTF-8)", name) from error
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"it is damaged, or cut short ({_first_line(error)})", name) from error
-    if faults:
-        raise SourceError(faults, name, "row")
-    if not rows:
-        raise SourceError("it holds no prompt; give one per row", name)
-    return Source(name=name, rows=tuple(rows), columns=columns, unit="row", header=None)
 
 
 def _first_line(error: Exception) -> str:
@@ -145,18 +149,11 @@ def _is_readable(types: Any, kind: Any, depth: int = 0) -> bool:
 # ── the values of a table ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _all_values(
-    batches: "Iterable[pyarrow.RecordBatch]", columns: tuple[str, ...], sizes: list[int], faults: list[Fault]
-) -> Iterator[dict[str, Any]]:
-    """Yield the values of each row that are not null."""
-    number = 0
+def _all_cells(batches: "Iterable[pyarrow.RecordBatch]", columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
     for batch in batches:
         for start in range(0, batch.num_rows, _AT_ONCE):
             piece = batch.slice(start, _AT_ONCE)
-            cells = [piece.column(column).to_pylist() for column in columns]
-            for row in zip(*cells, strict=True):
-                yield _row_values(zip(columns, row, sizes, strict=True), number, faults)
-                number += 1
+            yield from zip(*(piece.column(column).to_pylist() for column in columns), strict=True)
 
 
 def _float_size(types: Any, kind: Any) -> int:
@@ -169,6 +166,10 @@ def _float_size(types: Any, kind: Any) -> int:
 def _row_values(row: Iterable[tuple[str, Any, int]], number: int, faults: list[Fault]) -> dict[str, Any]:
     values = {}
     for name, given, size in row:
+        if type(given) is str:  # most are
+            if not is_blank(given):
+                values[name] = given
+            continue
         try:
             value = _value(given, size)
         except ValueError as error:

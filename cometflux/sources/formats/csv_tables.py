@@ -5,51 +5,66 @@ tabs, as spreadsheets of many countries write it. Between tabs a quote belongs t
 """
 
 import csv
-import io
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from cometflux.models.spelling import is_blank
 from cometflux.plain_text import by_number
-from cometflux.sources.errors import Fault
+from cometflux.sources.errors import Fault, SourceError
+from cometflux.sources.formats.text_lines import take_head
+from cometflux.sources.rows import Entry, Row
 
 _LARGEST_CELL = 2**31 - 1
 
 
 def read_table(
-    text: str, faults: list[Fault], delimiter: str, *, needs_prompt: bool = True
-) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]]]:
-    """Read a table with a header.
+    lines: Iterator[str], name: str, delimiter: str, *, needs_prompt: bool = True
+) -> tuple[tuple[str, ...], Iterator[Entry]]:
+    """Read the header of a table; return its columns, and its rows, which are read when they are taken.
 
-    Returns the columns, and for each row its line and its cells that are not empty. Mistakes are added to *faults*.
+    Raises:
+        SourceError: the header is not usable.
     """
-    text, delimiter = _find_delimiter(text, delimiter)
-    records = _records(text, faults, delimiter)
+    head = take_head(lines)
+    delimiter = _find_delimiter(head, delimiter)
+    records = _records(head, lines, delimiter)
     line, header = next(records, (1, []))
+    if isinstance(header, Fault):
+        raise SourceError([header], name)
     columns = tuple(cell.strip() for cell in _without_empty_end(header, 0))
-    if not faults:
-        faults += _check_header(columns, line, delimiter, needs_prompt=needs_prompt)
-    if faults:
-        return columns, []
-    rows = []
-    for line, given in records:
-        cells = _without_empty_end(given, len(columns))
-        if len(cells) != len(columns):
-            faults.append(Fault(_wrong_length(cells, columns, delimiter), line))
-        elif values := {name: cell for name, cell in zip(columns, cells, strict=True) if not is_blank(cell)}:
-            rows.append((line, values))
-    return columns, rows
+    if faults := [*_check_header(columns, line, delimiter, needs_prompt=needs_prompt)]:
+        raise SourceError(faults, name)
+    return columns, _rows(records, columns, delimiter)
 
 
-def _find_delimiter(text: str, delimiter: str) -> tuple[str, str]:
-    """Return the text without a first line ``sep=;``, and the delimiter that this line or the header shows."""
-    if found := re.match(r'"?sep=(.)"?(?=\r|\n)', text):
+def _rows(records: "Iterator[_Record]", columns: tuple[str, ...], delimiter: str) -> Iterator[Entry]:
+    width = len(columns)
+    for line, cells in records:
+        if isinstance(cells, Fault):
+            yield cells
+            return
+        if len(cells) > width:
+            cells = _without_empty_end(cells, width)
+        if len(cells) != width:
+            yield Fault(_wrong_length(cells, columns, delimiter), line)
+            continue
+        if values := {name: cell for name, cell in zip(columns, cells, strict=True) if not is_blank(cell)}:
+            yield Row(line=line, values=values)
+
+
+_Record = tuple[int, list[str] | Fault]
+
+
+def _find_delimiter(head: list[str], delimiter: str) -> str:
+    """Return the delimiter that the first line ``sep=;`` or the header shows; empty that line in *head*."""
+    if found := re.match(r'"?sep=(.)"?(?=\r|\n)', head[0]):
         # The line stays, but empty, so that the lines keep their numbers.
-        return text[found.end() :], found[1]
-    header = next((line for line in re.split(r"\r\n?|\n", text) if line.strip()), "")
-    if delimiter == "," and "," not in header:
-        delimiter = next((other for other in ";\t" if other in header), delimiter)
-    return text, delimiter
+        head[0] = head[0][found.end() :]
+        return found[1]
+    if delimiter == "," and "," not in head[-1]:
+        return next((other for other in ";\t" if other in head[-1]), delimiter)
+    return delimiter
 
 
 def _without_empty_end(cells: list[str], least: int) -> list[str]:
@@ -60,22 +75,23 @@ def _without_empty_end(cells: list[str], least: int) -> list[str]:
     return cells[:number]
 
 
-def _records(text: str, faults: list[Fault], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line and the cells of each record that is not blank. Stops at a broken record."""
-    if delimiter == "\t" and not _QUOTED_HEADER.match(text):
-        for line, record in enumerate(re.split(r"\r\n?|\n", text), 1):
-            if record:
-                yield line, record.split("\t")
+def _records(head: list[str], lines: Iterator[str], delimiter: str) -> Iterator[_Record]:
+    """Yield the first line and the cells of each record that is not blank. A broken record is a fault, and the last."""
+    lines = chain(head, lines)
+    if delimiter == "\t" and not _QUOTED_HEADER.match("".join(head)):
+        for number, text in enumerate(lines, 1):
+            if cells := text.rstrip("\r\n"):
+                yield number, cells.split("\t")
         return
     # A cell may contain a reference image as a data URI.
     csv.field_size_limit(_LARGEST_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
         try:
             record = next(reader, None)
         except csv.Error as error:
-            faults.append(Fault(_broken_record(str(error)), line))
+            yield line, Fault(_broken_record(str(error)), line)
             return
         if record is None:
             return

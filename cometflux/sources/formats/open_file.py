@@ -1,19 +1,21 @@
 """Open a prompt file and read it in its format."""
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import attrs
 
 from cometflux.regular_files import IrregularFileError, open_regular, read_pipe
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats.text_files import read_text
+from cometflux.sources.formats.text_lines import LARGEST_FILE, read_whole
 from cometflux.sources.rows import SUFFIXES, Format, Most, Source
 
 _MOST = Most()
-LARGEST_FILE = 1024 * 1024 * 1024
-"""Most bytes that are read of a prompt file."""
-_PART = 16 * 1024 * 1024
 
 
 def format_of(path: Path, given: Format | None, otherwise: str) -> Format | None:
@@ -33,18 +35,33 @@ def format_of(path: Path, given: Format | None, otherwise: str) -> Format | None
 def read_path(
     path: Path, written: Format | None, *, needs_prompt: bool = True, most: Most = _MOST, comments: bool = False
 ) -> Source:
-    """Read a prompt file.
+    """Read a prompt file. It stays open until its rows are taken, or dropped.
 
     Raises:
-        SourceError: the file cannot be read, or has mistakes.
+        SourceError: the file cannot be read, or has mistakes. Its rows raise it too.
         ConfigError: an extra is missing.
     """
-    name = str(path)
-    try:
-        with _open(path) as file:
-            return read_file(
-                file, written or Format.TEXT, name, needs_prompt=needs_prompt, most=most, comments=comments
+
+    def read() -> Iterator[Any]:
+        with _explained(str(path)), _open(path) as file:
+            source = read_file(
+                file, written or Format.TEXT, str(path), needs_prompt=needs_prompt, most=most, comments=comments
             )
+            size = os.fstat(file.fileno()).st_size
+            yield attrs.evolve(source, share=(lambda: file.tell() / size) if size else None)
+            yield from source.rows
+
+    # Begun here, so that the file is closed when the iterator is dropped.
+    rows = read()
+    source: Source = next(rows)
+    return attrs.evolve(source, rows=rows)
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Raise the errors of reading a file as errors that name it."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise SourceError("there is no such file", name) from error
     except IsADirectoryError as error:
@@ -62,31 +79,13 @@ def _open(path: Path) -> BinaryIO:
         return io.BytesIO(read_pipe(path, LARGEST_FILE)) if path.is_fifo() else path.open("rb")
 
 
-def read_bytes(
-    data: bytes,
-    written: Format,
-    name: str,
-    *,
-    needs_prompt: bool = True,
-    most: Most = _MOST,
-    comments: bool = False,
-) -> Source:
-    """Read prompts from bytes.
-
-    Raises:
-        SourceError: the bytes are not in the format *written*, or have mistakes.
-        ConfigError: an extra is missing.
-    """
-    return read_file(io.BytesIO(data), written, name, needs_prompt=needs_prompt, most=most, comments=comments)
-
-
 def read_file(
-    file: BinaryIO, written: Format, name: str, *, needs_prompt: bool, most: Most, comments: bool = False
+    file: BinaryIO, written: Format, name: str, *, needs_prompt: bool = True, most: Most = _MOST, comments: bool = False
 ) -> Source:
     """Read prompts from an open file.
 
     Raises:
-        SourceError: the file is not in the format *written*, or has mistakes.
+        SourceError: the file is not in the format *written*, or has mistakes. Its rows raise it too.
         ConfigError: an extra is missing.
         OSError: the file cannot be read.
     """
@@ -98,24 +97,7 @@ def read_file(
         case Format.PARQUET:
             from cometflux.sources.formats.arrow import read_parquet
 
+            # Its table of contents is at its end.
+            file = file if file.seekable() else io.BytesIO(read_whole(file, name))
             return read_parquet(file, name, needs_prompt=needs_prompt)
-    return read_text(read_whole(file, name), written, name, needs_prompt=needs_prompt, comments=comments)
-
-
-def read_whole(file: BinaryIO, name: str) -> bytes:
-    """Read a file to its end, which a pipe or a device may not have.
-
-    Raises:
-        SourceError: it is too large.
-        OSError: it cannot be read.
-    """
-    parts, size, is_over = list[bytes](), 0, False
-    while not is_over:
-        part = file.read(_PART)
-        parts.append(part)
-        size += len(part)
-        if size > LARGEST_FILE:
-            raise SourceError(f"it has more than {LARGEST_FILE} bytes, the most that is read", name)
-        # Not a further read: at a terminal that would need a second Ctrl-D.
-        is_over = len(part) < _PART
-    return b"".join(parts)
+    return read_text(file, written, name, needs_prompt=needs_prompt, comments=comments)

@@ -1,97 +1,58 @@
-"""Read the bytes of a text, CSV or JSON Lines file into rows with line numbers. No file is opened here.
+"""Read a text, CSV or JSON Lines file into rows with line numbers, line by line. No file is opened here.
 
-Any bytes give either a `Source` or one `SourceError` that lists all mistakes.
+Any bytes give rows and faults, or one `SourceError`.
 """
 
-import functools
+import itertools
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
 
 from cometflux import flux
 from cometflux.models.spelling import is_blank
 from cometflux.protocol.decoding import kind_of
-from cometflux.sources.errors import Fault, SourceError
+from cometflux.sources.errors import Fault
 from cometflux.sources.formats.csv_tables import read_table
-from cometflux.sources.rows import RESERVED, Format, Row, Source
+from cometflux.sources.formats.text_lines import LINE_END, read_lines, take_head
+from cometflux.sources.rows import RESERVED, Entry, Format, Row, Source
 
 
-def read_text(data: bytes, written: Format, name: str, *, needs_prompt: bool = True, comments: bool = False) -> Source:
-    """Read the rows of a prompt file. A table must have a column ``prompt`` if *needs_prompt*.
+def read_text(
+    file: BinaryIO, written: Format, name: str, *, needs_prompt: bool = True, comments: bool = False
+) -> Source:
+    """Read a prompt file. Its rows are read when they are taken.
 
-    With *comments*, the lines of a text file that begin with ``#`` are left out.
-
-    Raises:
-        SourceError: the file is not in the format *written*, has mistakes, or contains no prompt.
-    """
-    text = decode(data, name)
-    faults: list[Fault] = []
-    columns, rows = _readers(needs_prompt, comments)[written](text, faults)
-    if faults:
-        raise SourceError(faults, name)
-    if not rows:
-        raise SourceError("it holds no prompt; give one per row", name)
-    return Source(name=name, rows=tuple(rows), columns=columns)
-
-
-def decode(data: bytes, name: str) -> str:
-    """Decode the text of a file.
+    A table must have a column ``prompt`` if *needs_prompt*. With *comments*, the lines of a text file that begin with
+    ``#`` are left out.
 
     Raises:
-        SourceError: the file is not UTF-8 text, or is empty.
+        SourceError: the file is not text, or has no usable header. Its rows raise it too.
     """
-    text = _decode(data, name)
-    if not text.strip():
-        raise SourceError("it is empty; give one prompt per row", name)
-    if "\0" in text:
-        line = len(_LINE_END.findall(text[: text.index("\0")])) + 1
-        raise SourceError([Fault("it contains a NUL byte; save it as UTF-8 text", line)], name)
-    return text
-
-
-def _decode(data: bytes, name: str) -> str:
-    for mark, advice in _MARKS.items():
-        if data.startswith(mark):
-            raise SourceError(f"it is {advice}", name)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # error.object, because utf-8-sig counts from after a BOM.
-        line = len(_LINE_END.findall(error.object[: error.start].decode("latin-1"))) + 1
-        fault = f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        raise SourceError([Fault(fault, line)], name) from error
-
-
-# The longer marks first: the mark of UTF-32 begins with the mark of UTF-16.
-_MARKS = {
-    b"\xff\xfe\0\0": "UTF-32; save it as UTF-8",
-    b"\0\0\xfe\xff": "UTF-32; save it as UTF-8",
-    b"\xff\xfe": "UTF-16; save it as UTF-8",
-    b"\xfe\xff": "UTF-16; save it as UTF-8",
-    b"PK\x03\x04": "a spreadsheet or a ZIP archive; save the table as CSV, in UTF-8",
-    b"\x1f\x8b": "compressed with gzip; unpack it first",
-}
-
-# splitlines would split at U+2028, which a prompt or a JSON string may contain.
-_LINE_END = re.compile(r"\r\n|\r|\n")
-
-_Read = tuple[tuple[str, ...], list[Row]]
+    lines = read_lines(file, name)
+    match written:
+        case Format.CSV | Format.TSV:
+            delimiter = "," if written is Format.CSV else "\t"
+            columns, rows = read_table(lines, name, delimiter, needs_prompt=needs_prompt)
+            return Source(name=name, rows=rows, columns=columns)
+        case Format.JSONL:
+            return Source(name=name, rows=_read_jsonl(lines))
+    return Source(name=name, rows=_read_prompts(lines, comments=comments))
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_text(text: str, faults: list[Fault], *, comments: bool) -> _Read:
-    rows = [
-        Row(line=number, values={"prompt": line})
-        for number, line in enumerate(map(str.strip, _LINE_END.split(text)), 1)
-        if not is_blank(line) and not (comments and line[0] == "#")
-    ]
-    if rows and _is_header(rows[0].values["prompt"]):
-        fault = "it is the header of a table; name the file .csv, or give its format, so that each column is read"
-        faults.append(Fault(fault, rows[0].line))
-    return (), rows
+def _read_prompts(lines: Iterator[str], *, comments: bool) -> Iterator[Entry]:
+    is_first = True
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if is_blank(line) or (comments and line[0] == "#"):
+            continue
+        if is_first and _is_header(line):
+            fault = "it is the header of a table; name the file .csv, or give its format, so that each column is read"
+            yield Fault(fault, number)
+        is_first = False
+        yield Row(line=number, values={"prompt": line})
 
 
 def _is_header(line: str) -> bool:
@@ -103,37 +64,30 @@ def _is_header(line: str) -> bool:
 _SEPARATOR = re.compile("[,;\t|]")
 
 
-# ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _read_table(text: str, faults: list[Fault], delimiter: str, *, needs_prompt: bool) -> _Read:
-    columns, lines = read_table(text, faults, delimiter, needs_prompt=needs_prompt)
-    return columns, [Row(line=line, values=values) for line, values in lines]
-
-
 # ── JSON lines ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_jsonl(text: str, faults: list[Fault]) -> _Read:
-    if _is_json_list(text):
-        faults.append(Fault("it is one JSON list; write each object on its own line", 1))
-        return (), []
-    rows = []
-    for number, line in enumerate(_LINE_END.split(text), 1):
-        if not line.strip():
+def _read_jsonl(lines: Iterator[str]) -> Iterator[Entry]:
+    head = take_head(lines)
+    if head[-1].lstrip().startswith("["):
+        # It is read whole, because only its end shows what it is.
+        text = "".join([*head, *lines])
+        if _is_json_list(text):
+            yield Fault("it is one JSON list; write each object on its own line", 1)
+            return
+        head, lines = LINE_END.split(text), iter(())
+    for number, line in enumerate(itertools.chain(head, lines), 1):
+        if line.isspace() or not line:
             continue
         try:
-            values = _read_object(line)
+            values = _read_object(line.rstrip("\r\n"))
             is_body = isinstance(values.get("input"), dict)
-            rows.append(Row(line=number, values=_flat(values) if is_body else values, is_typed=True, is_body=is_body))
+            yield Row(line=number, values=_flat(values) if is_body else values, is_typed=True, is_body=is_body)
         except ValueError as error:
-            faults.append(Fault(str(error), number))
-    return (), rows
+            yield Fault(str(error), number)
 
 
 def _is_json_list(text: str) -> bool:
-    if not text.lstrip().startswith("["):
-        return False
     try:
         return isinstance(json.loads(text), list)
     except (ValueError, RecursionError):
@@ -142,9 +96,7 @@ def _is_json_list(text: str) -> bool:
 
 def _read_object(line: str) -> dict[str, Any]:
     try:
-        value = json.loads(
-            line, parse_constant=_refuse_constant, parse_int=_read_integer, object_pairs_hook=_read_pairs
-        )
+        value = _decode(line)
     except json.JSONDecodeError as error:
         raise ValueError(
             f"it is not JSON ({error.msg} at character {error.pos + 1}); each line must be one object"
@@ -172,7 +124,8 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_deep(value: Any, most: int = 32) -> bool:
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return most < 0 or any(_is_deep(part, most - 1) for part in parts)
+    # Most parts are texts and numbers.
+    return most < 0 or any(_is_deep(part, most - 1) for part in parts if isinstance(part, dict | list))
 
 
 def _is_empty(value: Any) -> bool:
@@ -201,10 +154,7 @@ def _read_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _readers(needs_prompt: bool, comments: bool) -> Mapping[Format, Callable[[str, list[Fault]], _Read]]:
-    return {
-        Format.CSV: functools.partial(_read_table, delimiter=",", needs_prompt=needs_prompt),
-        Format.TSV: functools.partial(_read_table, delimiter="\t", needs_prompt=needs_prompt),
-        Format.JSONL: _read_jsonl,
-        Format.TEXT: functools.partial(_read_text, comments=comments),
-    }
+# Made once: json.loads would make a decoder for each line.
+_decode = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_int=_read_integer, object_pairs_hook=_read_pairs
+).decode

@@ -3,6 +3,7 @@
 Prompts and keys are templates. The number of jobs is checked before any combination is made.
 """
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import attrs
 from cometflux.plain_text import by_number, count_of
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats import yaml_documents
-from cometflux.sources.formats.text_files import decode
+from cometflux.sources.formats.text_lines import read_lines
 from cometflux.sources.formats.yaml_documents import read_document
 from cometflux.sources.rows import Most, Row, Source
 from cometflux.sources.sweeps import matrix
@@ -28,7 +29,7 @@ def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True)
     """
     if len(data) > yaml_documents.LARGEST:
         raise SourceError(f"it has {len(data)} bytes, and a sweep has at most 1 MiB; a table may be larger", name)
-    sweep = read_words(read_document(decode(data, name), name))
+    sweep = read_words(read_document("".join(read_lines(io.BytesIO(data), name)), name))
     _check(sweep, name)
     sweep.notes += [f"{name}, line {line}: the prompt ends before the #; {_IN_QUOTES}" for line in sweep.commented]
     _check_size(sweep, name, most)

@@ -1,13 +1,10 @@
 """Make the prompts of a table with a template. The columns that it uses do not have to be parameters."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 import attrs
 
 from cometflux.models.spelling import is_blank
 from cometflux.sources.errors import Fault, SourceError
-from cometflux.sources.rows import Row, Source
+from cometflux.sources.rows import Entry, Row, Source
 from cometflux.sources.templates.braces import Template, TemplateError, missing
 
 
@@ -25,10 +22,10 @@ class Prompting:
         return self.template is not None
 
     def apply(self, source: Source) -> Source:
-        """Fill the template for each row and return the rows with their prompts.
+        """Return the source with prompts that the template makes; a row that lacks a value for it becomes a fault.
 
         Raises:
-            SourceError: the template has a mistake, or rows lack values that it uses; all such rows are listed.
+            SourceError: the template has a mistake, or uses a column that is not there.
         """
         if self.template is None:
             return source
@@ -46,7 +43,17 @@ def _apply(source: Source, text: str) -> Source:
     if absent:
         faults = [Fault(missing(name, source.columns), source.header) for name in absent]
         raise SourceError(faults, source.name, source.unit)
-    return _with_prompts(source, frozenset(template.names), (_fill(template, row, source) for row in source.rows))
+    rows = (_prompted(template, each, source) if isinstance(each, Row) else each for each in source.rows)
+    return attrs.evolve(source, rows=rows, used=source.used | frozenset(template.names))
+
+
+def _prompted(template: Template, row: Row, source: Source) -> Entry:
+    prompt = _fill(template, row, source)
+    if isinstance(prompt, TemplateError):
+        return Fault(str(prompt), row.line)
+    if is_blank(prompt):
+        return Fault("the template makes an empty prompt for it", row.line)
+    return attrs.evolve(row, values={**row.values, "prompt": prompt})
 
 
 def _fill(template: Template, row: Row, source: Source) -> str | TemplateError:
@@ -57,22 +64,3 @@ def _fill(template: Template, row: Row, source: Source) -> str | TemplateError:
         return template.fill(row.values)
     except TemplateError as error:
         return error
-
-
-def _with_prompts(source: Source, names: frozenset[str], prompts: Iterator[str | TemplateError]) -> Source:
-    faults: list[Fault] = []
-    rows = []
-    for row, prompt in zip(source.rows, prompts, strict=True):
-        if isinstance(prompt, TemplateError):
-            faults.append(Fault(str(prompt), row.line))
-        elif is_blank(prompt):
-            faults.append(Fault("the template makes an empty prompt for it", row.line))
-        else:
-            rows.append(attrs.evolve(row, values=_prompted(row.values, prompt)))
-    if faults:
-        raise SourceError(faults, source.name, source.unit)
-    return attrs.evolve(source, rows=tuple(rows), used=source.used | names)
-
-
-def _prompted(values: Mapping[str, Any], prompt: str) -> dict[str, Any]:
-    return {**values, "prompt": prompt}
