@@ -19,6 +19,7 @@ backoff3.needs := $(test.needs)
 # The fork has the same import name: it has to come in place of the other.
 backoff3.then := .make/backoff3/bin/python -m pip uninstall --quiet --yes backoff && \
 	.make/backoff3/bin/python -m pip install --quiet 'python-backoff>=3,<4'
+readers.needs := $(test.needs) datasets webdataset
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3.15
 $(foreach each,$(PYTHONS),$(eval $(each).needs := $(test.needs)))
 
@@ -29,7 +30,7 @@ HERE = $(strip $(foreach each,$(PYTHONS),$(if $(call find,$(each)),$(each))))
 
 RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annotate --python .make/uv/bin/python --all-extras
 
-.PHONY: help demo test test-hard lint types docs check bench bench-peers audit test-floors test-backoff3 test-pythons lanes
+.PHONY: help demo test test-hard lint types docs check bench bench-peers audit test-floors test-backoff3 test-readers test-pythons lanes
 .PHONY: $(PYTHONS:%=test-%)
 
 help: ## show this list
@@ -81,6 +82,9 @@ test-floors: .make/floors/ready ## run the tests with the oldest allowed version
 test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backoff 3
 	@.make/backoff3/bin/python -m pytest -q -n auto -m "not hard"
 
+test-readers: .make/readers/ready ## read what is exported with the packages it is for
+	@.make/readers/bin/python -m pytest -q -n 0 tests/labs/test_export_readers.py
+
 test-pythons: ## run the tests on each Python from 3.11 on that is here
 	@$(foreach each,$(filter-out $(HERE),$(PYTHONS)),echo "$(each): not on this machine, not tested";)
 	@$(if $(HERE),$(MAKE) --no-print-directory --keep-going $(HERE:%=test-%),exit 1)
@@ -91,7 +95,7 @@ $(PYTHONS:%=test-%): test-%:
 	@.make/$*/bin/python -m pytest -q -n auto -m "not hard"
 
 lanes: ## audit, and the tests with other versions of everything; takes long
-	@$(MAKE) --no-print-directory --keep-going audit test-floors test-backoff3 test-pythons
+	@$(MAKE) --no-print-directory --keep-going audit test-floors test-backoff3 test-readers test-pythons
 
 .make/%/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("cometflux needs Python 3.11 or newer; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % sys.version_info[:2])'

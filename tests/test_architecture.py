@@ -14,7 +14,7 @@ ORDER = [
     *("account", "engine", "session", "notebook", "telemetry", "__init__"),
 ]
 """The rooms of the line: a file imports only rooms above its own, and files of its own room."""
-BESIDE = {"sources", "testing", "gallery", "distributed", "mcp", "cli"}
+BESIDE = {"sources", "testing", "gallery", "export", "distributed", "mcp", "cli"}
 """They import the line, and no file of the line imports them; only the command imports the others."""
 LAZY_DOORS = {("session/open", "distributed")}
 """The exceptions: imported inside a function, so that nothing of it is loaded unless it is used."""

@@ -91,6 +91,15 @@ COMMANDS = (
         "Example:\n  cometflux gallery prompts-images",
     ),
     _Command(
+        "export",
+        "export:export",
+        "Hand a folder's pictures on, as a dataset.",
+        "FOLDER --to DIR [OPTIONS]",
+        "Examples:\n"
+        "  cometflux export tour --to dataset\n"
+        '  cometflux export tour --to lora --as captions --caption "sks style, {prompt}" --picks',
+    ),
+    _Command(
         "models",
         "models:models",
         "List the models, or the parameters of one.",

@@ -1,0 +1,102 @@
+"""Hand the pictures of a folder on, in another form."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from cometflux.cli.errors import UsageError
+from cometflux.cli.options import converters
+from cometflux.cli.options.groups import OPTIONS
+from cometflux.cli.options.parameters import switch
+from cometflux.cli.options.shared import Folder
+from cometflux.cli.terminal.screen import Screen
+from cometflux.plain_text import count_of
+
+_MEGABYTE = 1_000_000
+
+
+def export(
+    folder: Folder,
+    /,
+    *,
+    form: Annotated[
+        Literal["imagefolder", "captions", "webdataset", "parquet"],
+        Parameter(name="--as", metavar="FORM", group=OPTIONS, help="imagefolder, captions, webdataset or parquet."),
+    ] = "imagefolder",
+    to: Annotated[
+        Path,
+        Parameter(name="--to", metavar="DIR", group=OPTIONS, converter=converters.folder, help="The new folder."),
+    ],
+    picks: Annotated[bool, switch("Take only the pictures with a star in picks.jsonl.", group=OPTIONS)] = False,
+    caption: Annotated[
+        str | None,
+        Parameter(
+            metavar="TEXT",
+            group=OPTIONS,
+            converter=converters.text,
+            help='The captions, as in "a photo, {prompt}", from any column. [default: the prompt]',
+        ),
+    ] = None,
+    link: Annotated[bool, switch("Link the pictures; do not copy them.", group=OPTIONS)] = False,
+    shard_mb: Annotated[
+        int,
+        Parameter(
+            metavar="N", group=OPTIONS, converter=converters.whole(1), help="With webdataset: megabytes in a shard."
+        ),
+    ] = 500,
+    paths: Annotated[bool, switch("With parquet: paths of the pictures, not their bytes.", group=OPTIONS)] = False,
+) -> None:
+    """Hand a folder's pictures on, as a dataset.
+
+    imagefolder is for load_dataset("imagefolder", data_dir=DIR), captions for trainers
+    that read a text beside each picture. Nothing is fetched and nothing is replaced.
+    The path of the new folder is printed.
+
+    For example:
+      cometflux export tour --to dataset
+      cometflux export tour --as webdataset --to shards --picks
+    """
+    from cometflux.export import export_folder
+
+    for name, is_given, forms in (
+        ("--link", link, ("imagefolder", "captions")),
+        ("--paths", paths, ("parquet",)),
+        ("--shard-mb", shard_mb != 500, ("webdataset",)),
+    ):
+        if is_given and form not in forms:
+            raise UsageError(f"{name} goes with --as {' or '.join(forms)}, not with {form}")
+    done = export_folder(
+        folder,
+        to,
+        form=form,
+        only_picks=picks,
+        caption=None if caption is None else _filled(caption),
+        links=link,
+        shard_bytes=shard_mb * _MEGABYTE,
+        paths_only=paths,
+    )
+    screen = Screen()
+    if done.missing:
+        screen.warn(f"{count_of(len(done.missing), 'picture')} of {folder} not there any more: {done.missing[0]} …")
+    screen.say(f"{count_of(done.count, 'picture')} as {form}")
+    sys.stdout.write(f"{done.folder}\n")
+
+
+def _filled(text: str) -> Any:
+    from cometflux.sources.templates.braces import Template, TemplateError
+
+    try:
+        template = Template.parse(text)
+    except TemplateError as error:
+        raise UsageError(f"--caption: {error}") from error
+
+    def fill(fields: Mapping[str, Any]) -> str:
+        try:
+            return template.fill({name: "" if value is None else value for name, value in fields.items()})
+        except TemplateError as error:
+            raise UsageError(f"--caption: {error}") from error
+
+    return fill

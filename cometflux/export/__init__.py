@@ -1,0 +1,87 @@
+"""Hand the pictures of a folder on: to Hugging Face datasets, to trainers, to WebDataset and to Parquet."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import attrs
+
+from cometflux.errors import ConfigError
+from cometflux.export.forms import FORMS, SHARD, Settings
+from cometflux.export.pictures import PICKS, Caption, read_pictures
+from cometflux.number_checks import check_count
+
+__all__ = ["FORMS", "PICKS", "Exported", "export_folder"]
+
+
+@attrs.frozen(kw_only=True)
+class Exported:
+    """What an export wrote."""
+
+    folder: Path
+    count: int
+    """How many pictures it has."""
+    missing: tuple[str, ...] = ()
+    """The names of pictures that were saved and are not in their folder any more."""
+
+
+def export_folder(
+    folder: str | Path,
+    to: str | Path,
+    *,
+    form: str = "imagefolder",
+    only_picks: bool = False,
+    caption: Caption | None = None,
+    links: bool = False,
+    shard_bytes: int = SHARD,
+    paths_only: bool = False,
+) -> Exported:
+    """Write the saved pictures of a folder, in their order, in another form. Blocks.
+
+    The new folder appears under its name when it is whole. The pictures and the journal are not changed.
+
+    Args:
+        folder: the folder of a batch.
+        to: the new folder. It must not exist, or be empty.
+        form: ``imagefolder``, ``captions``, ``webdataset`` or ``parquet``.
+        only_picks: whether to take only the pictures that ``picks.jsonl`` in *folder* marks with a star.
+        caption: makes the caption of a picture from its fields; None for the prompt.
+        links: whether to link the pictures and not copy them. For ``imagefolder`` and ``captions``.
+        shard_bytes: the most bytes of pictures in one shard of ``webdataset``.
+        paths_only: whether ``parquet`` has the paths of the pictures and not their bytes.
+
+    Raises:
+        ConfigError: an argument is wrong, the new folder has something in it or cannot be written, there is no journal,
+            nothing is saved, the pictures are in an object store, or the picks are missing or wrong.
+        JournalError: the journal cannot be read.
+        MissingExtraError: ``parquet`` needs the extra of that name.
+    """
+    folder, to = Path(folder).expanduser(), Path(to).expanduser()
+    if form not in FORMS:
+        raise ConfigError(setting="form", given=form, allowed=f"must be one of {', '.join(FORMS)}")
+    check_count("shard_bytes", shard_bytes, 1)
+    _check_free(to)
+    pictures, missing = read_pictures(folder, only_picks=only_picks, caption=caption)
+    if not pictures:
+        raise ConfigError(f"no picture of {str(folder)!r} is saved there, so there is nothing to export")
+    settings = Settings(links=links, shard_bytes=shard_bytes, paths_only=paths_only)
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".cometflux-export-", dir=to.parent) as drawn:
+            whole = Path(drawn) / "whole"
+            whole.mkdir()
+            FORMS[form](pictures, whole, settings)
+            _check_free(to)
+            if to.exists():
+                to.rmdir()
+            shutil.move(whole, to)
+    except OSError as error:
+        raise ConfigError(f"{str(to)!r} cannot be written: {error.strerror or error}") from error
+    return Exported(folder=to, count=len(pictures), missing=tuple(missing))
+
+
+def _check_free(to: Path) -> None:
+    if to.is_dir() and not any(to.iterdir()):
+        return
+    if to.exists() or to.is_symlink():
+        raise ConfigError(f"{str(to)!r} has something in it already; nothing is replaced, so give a new folder")

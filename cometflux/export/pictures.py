@@ -1,0 +1,139 @@
+"""The saved pictures of a folder with what is known of each, as rows that have the same columns."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from cometflux.errors import AnswerError, ConfigError
+from cometflux.journal.manifest import line_of
+from cometflux.journal.reader import Journal
+from cometflux.protocol import decoding
+from cometflux.regular_files import read_regular
+
+PICKS = "picks.jsonl"
+"""The file that marks pictures, on a line each: ``{"file": …, "mark": "star"}``, or ``reject``, or ``none``."""
+_MOST_PICKS = 64 * 2**20
+_FACTS = ("index", "key", "model", "prompt", "seed", "prediction_id", "created_at")
+_RESERVED = ("file_name", "text", "image", *_FACTS)
+
+Caption = Callable[[Mapping[str, Any]], str]
+Value = str | int | float | bool | None
+
+
+@attrs.frozen(kw_only=True)
+class Picture:
+    """A saved picture."""
+
+    path: Path
+    fields: Mapping[str, Value]
+    """What is known of it; every picture of an export has the same names."""
+    text: str
+    """Its caption."""
+
+
+def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) -> tuple[list[Picture], list[str]]:
+    """Read the saved pictures of a folder from its journal, in the order of the jobs.
+
+    Returns the pictures, and the names of those that are not in the folder any more.
+
+    Raises:
+        ConfigError: there is no journal, the pictures are in an object store, or the picks are missing or wrong.
+        JournalError: the journal cannot be read.
+    """
+    with Journal(folder) as journal:
+        if journal.place is not None:
+            message = f"the pictures of {str(folder)!r} are at {journal.place}; fetch them into the folder first"
+            raise ConfigError(message)
+        lines = sorted((line_of(record, folder) for record in journal.records()), key=lambda line: line["index"])
+    rows = [(name, _fields(line)) for line in lines for name in line["files"]]
+    if only_picks:
+        chosen = read_picks(folder, {name for name, _ in rows})
+        rows = [(name, fields) for name, fields in rows if name in chosen]
+    values = align([fields for _, fields in rows])
+    there, missing = [], []
+    for (name, _), fields in zip(rows, values, strict=True):
+        if (folder / name).is_file():
+            text = str(fields.get("prompt") or "") if caption is None else caption(fields)
+            there.append(Picture(path=folder / name, fields=fields, text=text))
+        else:
+            missing.append(name)
+    return there, missing
+
+
+def _fields(line: Mapping[str, Any]) -> dict[str, Any]:
+    inputs = {name: value for name, value in line["input"].items() if name not in _RESERVED}
+    return {**{name: line[name] for name in _FACTS}, **inputs}
+
+
+# ── columns ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def align(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Value]]:
+    """Give all *rows* the same names, and each name one type: readers of datasets need both.
+
+    A name that a row lacks is None there. Whole numbers beside others become floats; lists, objects and values of
+    different types become JSON text.
+    """
+    rows = list(rows)
+    kinds: dict[str, set[type]] = {}
+    for row in rows:
+        for name, value in row.items():
+            kinds.setdefault(name, set()).update({type(value)} - {type(None)})
+    readers = {name: _reader(found) for name, found in kinds.items()}
+    return [{name: _read(reader, row.get(name)) for name, reader in readers.items()} for row in rows]
+
+
+def _reader(found: set[type]) -> Callable[[Any], Value]:
+    if found <= {str} or found <= {int} or found <= {bool}:
+        return lambda value: value
+    return float if found <= {int, float} else _as_text
+
+
+def _read(reader: Callable[[Any], Value], value: Any) -> Value:
+    return None if value is None else reader(value)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+
+
+# ── picks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_picks(folder: Path, known: set[str]) -> set[str]:
+    """Read the names of the pictures that are marked with a star; the last mark of a picture counts.
+
+    Raises:
+        ConfigError: there is no such file, it cannot be read, or it names a picture that is not in *known*.
+    """
+    path = folder / PICKS
+    try:
+        data = read_regular(path, _MOST_PICKS)
+    except OSError as error:
+        words = error.strerror or str(error)
+        raise ConfigError(f"{str(path)!r} cannot be read ({words}); choose pictures in the gallery first") from error
+    marks = dict(_marks(path, data))
+    if others := [name for name in marks if name not in known]:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise ConfigError(f"{str(path)!r} names {others[0]!r}{more}, which this folder has not saved")
+    chosen = {name for name, mark in marks.items() if mark == "star"}
+    if not chosen:
+        raise ConfigError(f"{str(path)!r} marks no picture with a star")
+    return chosen
+
+
+def _marks(path: Path, data: bytes) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        with contextlib.suppress(AnswerError):
+            match decoding.load_json(line):
+                case {"file": str(name), "mark": "star" | "reject" | "none" as mark}:
+                    yield name, mark
+                    continue
+        allowed = '{"file": "…", "mark": "star"}, or "reject", or "none"'
+        raise ConfigError(f"{str(path)!r}, line {number}: must be {allowed}")

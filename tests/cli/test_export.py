@@ -1,0 +1,183 @@
+"""The pictures of a folder, handed on in other forms."""
+
+import json
+import shlex
+import tarfile
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from cometflux.cli import main
+from cometflux.export import export_folder
+from cometflux.export.pictures import align
+
+pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
+ROWS = ["a fox,flux-schnell,,3", "an owl,flux-dev,3.5,4", "a newt,flux-dev,2,"]
+
+
+@pytest.fixture
+def tour(service, folder):
+    Path("a.csv").write_text("\n".join(["prompt,model,guidance,seed", *ROWS, ""]))
+    assert 0 == main(shlex.split("batch a.csv --out tour"))
+    return Path("tour")
+
+
+def run(line, code=0):
+    assert code == main(shlex.split(line))
+
+
+def rows(path="out"):
+    return [json.loads(line) for line in (Path(path) / "metadata.jsonl").read_text().splitlines()]
+
+
+def names(path="out"):
+    return sorted(each.name for each in Path(path).iterdir())
+
+
+def pictures(folder):
+    return sorted(path.name for path in folder.glob("0*") if path.suffix != ".json")
+
+
+def test_an_imagefolder_has_every_picture_and_a_line_with_the_same_columns_for_each(tour, capsys):
+    capsys.readouterr()
+    run("export tour --to out")
+    assert "out\n" == capsys.readouterr().out
+    assert ["a fox", "an owl", "a newt"] == [row["text"] for row in rows()]
+    assert {frozenset(rows()[0])} == {frozenset(row) for row in rows()}
+    assert [None, 3.5, 2.0] == [row["guidance"] for row in rows()]
+    assert [3, 4] == [row["seed"] for row in rows()][:2]
+    assert isinstance(rows()[2]["seed"], int), "the service's own, from its logs"
+    assert sorted([*pictures(tour), "metadata.jsonl"]) == names()
+    for row in rows():
+        assert (tour / row["file_name"]).read_bytes() == (Path("out") / row["file_name"]).read_bytes()
+
+
+def test_captions_stand_next_to_the_pictures_and_may_use_any_column(tour):
+    run('export tour --to out --as captions --caption "sks, {prompt} {guidance}"')
+    texts = [path.read_text() for path in sorted(Path("out").glob("*.txt"))]
+    assert ["sks, a fox \n", "sks, an owl 3.5\n", "sks, a newt 2.0\n"] == texts
+    assert 6 == len(names())
+
+
+def test_shards_hold_as_many_pictures_as_fit(tour):
+    size = (tour / pictures(tour)[0]).stat().st_size
+    export_folder(tour, "out", form="webdataset", shard_bytes=size + 1)
+    assert ["000000.tar", "000001.tar", "000002.tar"] == names()
+    with tarfile.open("out/000001.tar") as tar:
+        stems = {name.partition(".")[0] for name in tar.getnames()}
+        assert {"00001-an-owl"} == stems
+        assert {"webp", "txt", "json"} == {name.partition(".")[2] for name in tar.getnames()}
+        assert b"an owl" == tar.extractfile("00001-an-owl.txt").read()
+
+
+def test_parquet_has_the_bytes_or_the_paths(tour):
+    run("export tour --to out --as parquet")
+    table = pyarrow.parquet.read_table("out/pictures.parquet")
+    assert ["a fox", "an owl", "a newt"] == table["text"].to_pylist()
+    image = table["image"][0].as_py()
+    assert (tour / image["path"]).read_bytes() == image["bytes"]
+    assert "Image" in table.schema.metadata[b"huggingface"].decode()
+    run("export tour --to paths --as parquet --paths")
+    paths = pyarrow.parquet.read_table("paths/pictures.parquet")["image"].to_pylist()
+    assert all(Path(path).exists() for path in paths)
+
+
+def test_only_the_pictures_with_a_star_are_taken(tour):
+    first, second, third = pictures(tour)
+    marks = [(first, "star"), (second, "star"), (second, "reject"), (third, "none")]
+    (tour / "picks.jsonl").write_text("".join(f'{{"file": "{name}", "mark": "{mark}"}}\n' for name, mark in marks))
+    run("export tour --to out --picks")
+    assert [first] == [row["file_name"] for row in rows()]
+
+
+@pytest.mark.parametrize(
+    ("picks", "told"),
+    [
+        (None, "choose pictures in the gallery first"),
+        ("", "marks no picture with a star"),
+        ('{"file": "other.webp", "mark": "star"}', "names 'other.webp'"),
+        ("nonsense", "line 1: must be"),
+        ('{"file": 7, "mark": "star"}', "line 1: must be"),
+        ('{"file": "a", "mark": "love"}', "line 1: must be"),
+    ],
+)
+def test_picks_that_are_wrong_are_refused(tour, capsys, picks, told):
+    if picks is not None:
+        (tour / "picks.jsonl").write_text(picks)
+    run("export tour --to out --picks", 3)
+    assert told in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_linked_pictures_take_no_room(tour):
+    run("export tour --to out --link")
+    name = pictures(tour)[0]
+    assert (tour / name).stat().st_ino == (Path("out") / name).stat().st_ino
+
+
+@pytest.mark.parametrize("there", ["file", "full folder", "broken link"])
+def test_a_place_that_holds_something_is_left_alone(tour, capsys, there):
+    if there == "file":
+        Path("out").write_text("mine")
+    elif there == "full folder":
+        Path("out").mkdir()
+        Path("out/mine").write_text("mine")
+    else:
+        Path("out").symlink_to("nowhere")
+    before = sorted(str(path) for path in Path().rglob("*"))
+    run("export tour --to out", 3)
+    assert "has something in it already" in capsys.readouterr().err
+    assert before == sorted(str(path) for path in Path().rglob("*"))
+
+
+def test_an_empty_folder_is_taken(tour):
+    Path("out").mkdir()
+    run("export tour --to out")
+    assert 4 == len(names())
+
+
+def test_a_picture_that_is_gone_is_told_and_the_others_are_exported(tour, capsys):
+    name = pictures(tour)[1]
+    (tour / name).unlink()
+    run("export tour --to out")
+    assert f"not there any more: {name}" in capsys.readouterr().err
+    assert 2 == len(rows())
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("export tour --to out --as zip", 2, "imagefolder"),
+        ("export tour --to out --as parquet --link", 2, "--link goes with --as imagefolder or captions"),
+        ("export tour --to out --paths", 2, "--paths goes with --as parquet"),
+        ("export tour --to out --shard-mb 5", 2, "--shard-mb goes with --as webdataset"),
+        ("export tour --to out --as webdataset --shard-mb 0", 2, "--shard-mb"),
+        ('export tour --to out --caption "{promt}"', 2, "prompt"),
+        ('export tour --to out --caption "{"', 2, "unmatched brace"),
+        ("export nowhere --to out", 3, "nowhere"),
+        ("export tour", 2, "--to"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_error_and_write_nothing(tour, capsys, line, code, told):
+    run(line, code)
+    shown = capsys.readouterr()
+    assert told in shown.err
+    assert "" == shown.out
+    assert not Path("out").exists()
+    assert [] == [*Path().glob(".cometflux*")]
+
+
+def test_a_folder_without_a_saved_picture_is_an_error(service, folder, capsys):
+    Path("a.txt").write_text("a fox\n")
+    run("batch a.txt --out tour --limit 0", 4)
+    run("export tour --to out", 3)
+    assert "nothing to export" in capsys.readouterr().err
+
+
+def test_columns_have_one_type_each():
+    found = align([{"a": 1, "b": [1], "c": "x", "d": True}, {"a": 1.5, "b": "y", "c": 2, "e": None}])
+    assert [
+        {"a": 1.0, "b": "[1]", "c": "x", "d": True, "e": None},
+        {"a": 1.5, "b": "y", "c": "2", "d": None, "e": None},
+    ] == found
