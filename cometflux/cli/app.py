@@ -169,9 +169,8 @@ def make_app(*, is_list: bool = False) -> App:
         name="cometflux",
         version=__version__,
         help=(
-            "Pictures from prompts with the FLUX models of CometAPI, never paid for twice.\n\n"
-            "For example, for free; `cometflux COMMAND --help` tells more of each:\n"
-            '  cometflux generate "a lighthouse in the rain" --local'
+            "Pictures from prompts with the FLUX models of CometAPI, never paid for twice.\n"
+            'For example, for free:  cometflux generate "a lighthouse in the rain" --local'
         ),
         help_format="plaintext",
         result_action="return_value",
