@@ -14,6 +14,7 @@
     │   └── RateLimitError           429
     ├── UnknownSubmissionError       it may have been accepted
     ├── AnswerError                  an answer nobody can read, or none in time
+    ├── AccountError                 the account's lists cannot be read
     ├── PredictionError              the prediction ended without a picture
     │   ├── PredictionFailedError
     │   ├── PredictionCanceledError
@@ -306,6 +307,12 @@ class AnswerError(CometfluxError):
     """A poll had no response in time, or an unreadable one. It costs nothing to poll again."""
 
     default_money = Money.ACCEPTED
+
+
+class AccountError(CometfluxError):
+    """The account's list of tasks or its log cannot be read. This concerns no job."""
+
+    tells_money = False
 
 
 class PredictionError(CometfluxError):

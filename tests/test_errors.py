@@ -8,6 +8,7 @@ import pytest
 
 from cometflux import errors
 from cometflux.errors import (
+    AccountError,
     AnswerError,
     AuthenticationError,
     CometfluxError,
@@ -60,6 +61,7 @@ EXAMPLES = [
     RateLimitError(*REFUSAL),
     UnknownSubmissionError("the connection broke", "reset by peer"),
     AnswerError("the answer is not JSON"),
+    AccountError("the account refuses the access token"),
     PredictionError(FAILED),
     PredictionFailedError(FAILED),
     PredictionCanceledError(FAILED),
@@ -167,7 +169,9 @@ def test_the_message_ends_in_what_happened_to_the_money(money, words):
 @every_error
 def test_every_message_but_those_that_go_without_saying_tells_of_the_money(error):
     tells = any(words in str(error) for words in errors._CONSEQUENCES.values())
-    assert tells is not isinstance(error, ConfigError | InputError | PredictionError | SessionStoppedError)
+    assert tells is not isinstance(
+        error, AccountError | ConfigError | InputError | PredictionError | SessionStoppedError
+    )
 
 
 def test_an_error_without_words_is_named_by_its_class():

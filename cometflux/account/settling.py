@@ -129,7 +129,7 @@ def _strongest(doubts: Iterable[Doubt], task: Task, echo: Echo | None) -> Iterat
 
 def _may_be(doubt: Doubt, task: Task) -> bool:
     is_near = task.at is None or any(at is None or at - EARLY <= task.at <= at + LATE for at in doubt.times)
-    return is_near and _is_model(doubt.model, task.model)
+    return is_near and not task.is_elsewhere and _is_model(doubt.model, task.model)
 
 
 def _is_model(model: str, named: str | None) -> bool:

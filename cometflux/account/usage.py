@@ -46,6 +46,12 @@ class Task:
     at: float | None = None
     """When it was submitted, in seconds since 1970."""
     quota: int | None = None
+    platform: str | None = None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether its platform makes no predictions of the Replicate-format routes. A platform may be a number."""
+        return self.platform is not None and self.platform.isalpha() and self.platform.casefold() not in _OURS
 
     def is_cut_from(self, prediction_id: str) -> bool:
         """Whether the id is the beginning of this one."""
@@ -70,8 +76,6 @@ class Entry:
     quota: int | None = None
     """The amount, never negative; None if it cannot be read."""
     at: float | None = None
-    mark: str = ""
-    """Distinguishes the rows of the log."""
 
 
 # ── pages ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -121,6 +125,14 @@ def _read_count(value: Any) -> int | None:
     return found if found is not None and found >= 0 else None
 
 
+def mark_of(row: Mapping[str, Any]) -> str:
+    """Return a text that is the same for a row that comes again on another page.
+
+    The row's own number is left out: gateways of this make number the rows of each page, or repeat the numbers.
+    """
+    return repr(sorted((item for item in row.items() if item[0] != "id"), key=str))
+
+
 # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -135,7 +147,11 @@ def read_task(row: Mapping[str, Any]) -> Task | None:
         model=_first_text(row, "model_name", "model"),
         at=at,
         quota=read_quota(row.get("quota")),
+        platform=_first_text(row, "platform"),
     )
+
+
+_OURS = ("replicate", "flux")
 
 
 def read_entry(row: Mapping[str, Any]) -> Entry:
@@ -151,8 +167,6 @@ def read_entry(row: Mapping[str, Any]) -> Entry:
         names=frozenset(_names(row)),
         quota=quota,
         at=_read_time(row.get("created_at")),
-        # Without the row's own number: gateways of this make number the rows of a page, or repeat the numbers.
-        mark=repr(sorted((item for item in row.items() if item[0] != "id"), key=str)),
     )
 
 
@@ -230,17 +244,15 @@ def sum_up(names: Mapping[str, str], entries: Iterable[Entry], tasks: Iterable[T
 
     Args:
         names: the id of the prediction for each name by which a row may mention it; its own id is one of them.
-        entries: the rows of the log. A row that comes twice, on two pages, counts once.
+        entries: the rows of the log.
         tasks: the rows of the list of tasks, for the predictions that the log does not charge.
     """
     found: dict[str, Charged] = {}
-    seen: set[str] = set()
     for entry in entries:
         mentioned = {names[name] for name in entry.names if name in names}
         is_money = entry.kind is not EntryKind.OTHER and entry.quota is not None
-        if entry.mark in seen or len(mentioned) != 1 or not is_money:
+        if len(mentioned) != 1 or not is_money:
             continue
-        seen.add(entry.mark)
         (prediction_id,) = mentioned
         found[prediction_id] = _add(found.get(prediction_id, Charged()), entry)
     for task in tasks:

@@ -1,4 +1,4 @@
-"""Reads the key, the base URL and the proxy: argument, then environment, then default."""
+"""Reads the key, the access token, the base URL and the proxy: argument, then environment, then default."""
 
 import os
 import re
@@ -9,6 +9,7 @@ from cometflux.transport.addresses import is_address
 
 DEFAULT_BASE_URL = "https://api.cometapi.com/replicate/v1"
 _KEY_NAMES = ("COMETAPI_KEY", "COMETAPI_API_KEY")
+_TOKEN_NAME = "COMETAPI_ACCESS_TOKEN"  # noqa: S105 - the name of a variable
 _BASE_URL_NAME = "COMETFLUX_BASE_URL"
 
 
@@ -25,14 +26,44 @@ def read_key(given: str | None = None) -> str:
             setting="api_key",
             hint="set COMETAPI_KEY, or pass api_key; to try it without a key, run the command with --local",
         )
-    if key.lower().startswith("bearer"):
-        raise ConfigError("the API key begins with the word Bearer; give the key alone")
-    if re.search(r"\s", key):
-        raise ConfigError("the API key holds white space or a line break; it was probably copied with something else")
-    if odd := re.search(_NO_KEY_CHARACTER, key):
-        hint = "; give it without quotes" if odd[0] in "\"'`" else ""
-        raise ConfigError(f"the API key holds {odd[0]!a}, a character that no key has{hint}")
+    _check_secret("API key", "key", key)
+    if key == _first("access_token", None, _TOKEN_NAME) and not _is_key(key):
+        raise ConfigError(f"the API key is the access token in {_TOKEN_NAME}; an API key begins with sk-")
     return key
+
+
+def read_access_token(given: str | None = None, key: str | None = None) -> str | None:
+    """Find the access token of the account; None if there is none. No message shows it.
+
+    *key* is the API key, which is another secret.
+
+    Raises:
+        ConfigError: it cannot be sent, or is an API key.
+    """
+    token = _first("access_token", given, _TOKEN_NAME)
+    if token is None:
+        return None
+    _check_secret("access token", "token", token)
+    if _is_key(token) or token == key:
+        raise ConfigError(
+            "the access token is an API key; take the token from the personal settings of the console",
+            setting="access_token",
+        )
+    return token
+
+
+def _is_key(secret: str) -> bool:
+    return secret.startswith("sk-")
+
+
+def _check_secret(name: str, short: str, secret: str) -> None:
+    if secret.lower().startswith("bearer"):
+        raise ConfigError(f"the {name} begins with the word Bearer; give the {short} alone")
+    if re.search(r"\s", secret):
+        raise ConfigError(f"the {name} holds white space or a line break; it was probably copied with something else")
+    if odd := re.search(_NO_KEY_CHARACTER, secret):
+        hint = "; give it without quotes" if odd[0] in "\"'`" else ""
+        raise ConfigError(f"the {name} holds {odd[0]!a}, a character that no {short} has{hint}")
 
 
 # What a token may hold by RFC 6750; anything else is a placeholder, a quote, or a second key.

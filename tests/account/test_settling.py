@@ -78,6 +78,7 @@ def test_what_is_not_proved_is_told_with_its_id(sent, echo):
         pytest.param([task_of("x1", SENT - EARLY - 1)], {"x1": FOX}, id="long before"),
         pytest.param([task_of("x1", SENT + LATE + 1)], {"x1": FOX}, id="long after"),
         pytest.param([task_of("x1", model="black-forest-labs/flux-dev")], {"x1": FOX}, id="another model"),
+        pytest.param([Task(id="x1", at=SENT, platform="suno")], {}, id="another platform"),
     ],
 )
 def test_without_a_task_that_may_be_its_own_a_job_has_none(tasks, echoes):

@@ -5,7 +5,7 @@ import pytest
 from cometflux.errors import ConfigError
 from cometflux.session.open import open_session
 from cometflux.session.session import Session
-from cometflux.session.settings import DEFAULT_BASE_URL, read_base_url, read_key
+from cometflux.session.settings import DEFAULT_BASE_URL, read_access_token, read_base_url, read_key
 
 KEY, OTHER = "sk-9f8e7d6c5b4a", "sk-0011223344"
 NAMES = [
@@ -15,6 +15,7 @@ NAMES = [
     "COMETAPI_BASE_URL",
     "COMET_API_KEY",
     "OPENAI_API_KEY",
+    "COMETAPI_ACCESS_TOKEN",
 ]
 
 
@@ -292,3 +293,37 @@ def test_every_argument_is_given_by_name_and_explained():
     parameters = inspect.signature(open_session).parameters.values()
     assert {inspect.Parameter.KEYWORD_ONLY} == {parameter.kind for parameter in parameters}
     assert all(f"{parameter.name}: " in open_session.__doc__ for parameter in parameters)
+
+
+# The access token.
+
+
+def test_the_access_token_comes_from_the_argument_or_the_environment(monkeypatch):
+    assert read_access_token() is None
+    monkeypatch.setenv("COMETAPI_ACCESS_TOKEN", "from-the-environment")
+    assert "from-the-environment" == read_access_token()
+    assert "from-the-argument" == read_access_token("from-the-argument")
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (KEY, "the access token is an API key"),
+        ("same-as-the-key", "the access token is an API key"),
+        ("Bearer abc", "begins with the word Bearer; give the token alone"),
+        ("abc def", "holds white space"),
+        ('"abcdefgh"', "give it without quotes"),
+    ],
+    ids=["an API key", "the key itself", "with Bearer", "white space", "quotes"],
+)
+def test_an_access_token_that_cannot_be_one_is_refused_and_not_shown(token, said):
+    message = refusal_of(read_access_token, token, "same-as-the-key")
+    assert said in message
+    assert token not in message
+
+
+def test_an_access_token_where_the_key_belongs_is_named(monkeypatch):
+    monkeypatch.setenv("COMETAPI_ACCESS_TOKEN", "0123456789abcdef")
+    message = refusal_of(read_key, "0123456789abcdef")
+    assert "the API key is the access token in COMETAPI_ACCESS_TOKEN" in message
+    assert "0123456789abcdef" not in message

@@ -1,0 +1,95 @@
+"""The account's lists are read page by page, whatever the service does; the access token goes nowhere else."""
+
+import logging
+import time
+
+import pytest
+from canary import shown
+
+from cometflux import open_session
+from cometflux.account.lists import AccountLists, root_of
+from cometflux.errors import AccountError, ConfigError
+from cometflux.transport.aiohttp import AiohttpTransport
+
+TOKEN = "token-canary-2424242424"
+
+
+@pytest.fixture
+async def lists(service):
+    service.access_token = TOKEN
+    found = AccountLists(AiohttpTransport(TOKEN, root_of(service.url)))
+    yield found
+    await found.aclose()
+
+
+@pytest.fixture
+async def ids(service):
+    """The ids of three bills."""
+    async with open_session(api_key=service.key, base_url=service.url) as session:
+        async for _ in session.generate(["one", "two", "three"]):
+            pass
+    return {bill.id for bill in service.bills}
+
+
+def around():
+    return time.time() - 3600, time.time() + 3600
+
+
+async def test_all_tasks_and_charges_are_read(lists, ids, service, monkeypatch):
+    monkeypatch.setattr("cometflux.account.lists._PAGE_SIZE", 2)
+    tasks, is_whole = await lists.tasks(*around())
+    assert (ids, True) == ({task.id for task in tasks}, is_whole)
+    entries, is_whole = await lists.entries(*around())
+    assert (ids, True) == ({name for entry in entries for name in entry.names} & ids, is_whole)
+    assert sum(bill.quota for bill in service.bills) == sum(entry.quota for entry in entries)
+    assert ([], True) == await lists.tasks(0, 1)
+
+
+async def test_rows_without_a_total_are_read_to_the_last_page(lists, ids, service):
+    service.fail("flat-rows", rate=1.0, on="tasks")
+    tasks, is_whole = await lists.tasks(*around())
+    assert (ids, True) == ({task.id for task in tasks}, is_whole)
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "502", "503", "drop", "hang", "torn"])
+async def test_a_passing_fault_is_waited_out(lists, ids, service, fault):
+    service.fail(fault, on="tasks", times=2)
+    tasks, _ = await lists.tasks(*around())
+    assert ids == {task.id for task in tasks}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("401", "refuses the access token (HTTP 401)"),
+        ("403", "refuses the access token (HTTP 403)"),
+        ("404", "has no such list here (HTTP 404)"),
+        ("redirect", "has no such list here (HTTP 301)"),
+        ("html", "is not JSON"),
+        ("garbage", "is not JSON"),
+        ("503", "HTTP 503"),
+        ("hang", "cannot be reached"),
+    ],
+)
+@pytest.mark.parametrize("place", ["tasks", "log"])
+async def test_a_list_that_cannot_be_read_is_one_error_that_shows_no_token(lists, service, place, fault, said, caplog):
+    caplog.set_level(logging.DEBUG)
+    service.fail(fault, on=place, rate=1.0)
+    with pytest.raises(AccountError) as caught:
+        await (lists.tasks if place == "tasks" else lists.entries)(*around())
+    assert said in str(caught.value)
+    assert TOKEN not in "\n".join([*shown(caught.value), caplog.text, repr(vars(lists))])
+    assert [] == service.leaks
+
+
+async def test_a_wrong_token_says_what_a_token_is(service):
+    lists = AccountLists(AiohttpTransport(service.key, root_of(service.url)))
+    with pytest.raises(AccountError, match="an API key is not an access token"):
+        await lists.tasks(0, 1)
+    await lists.aclose()
+
+
+def test_the_account_of_an_unknown_url_is_not_guessed():
+    assert "https://api.cometapi.com" == root_of("https://api.cometapi.com/replicate/v1")
+    with pytest.raises(ConfigError, match="end in /replicate/v1"):
+        root_of("https://example.com/v1")
