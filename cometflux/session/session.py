@@ -192,7 +192,7 @@ class Session:
         Args:
             job: as for `run`.
             key: the job's key; None for the key that it has. With a journal a job with a key is submitted once: if the
-                journal knows it, the id that it has is returned.
+                journal knows it, the id that it has is returned; if it is on its way in this session, when it is over.
 
         Raises:
             InputError: the job or the key is wrong; nothing was sent.
