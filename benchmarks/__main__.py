@@ -6,6 +6,7 @@ from benchmarks import (
     imports,
     instructions,
     journalled,
+    lists,
     makespan,
     memory,
     pacing,
@@ -19,7 +20,7 @@ from benchmarks import (
 
 EACH = (
     *(schedules, makespan, pacing, cpu, instructions, ticks, memory, growth, imports),
-    *(transitions, stalls, journalled, resuming, saving),
+    *(transitions, stalls, journalled, lists, resuming, saving),
 )
 
 if __name__ == "__main__":

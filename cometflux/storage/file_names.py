@@ -10,21 +10,27 @@ from cometflux.models import spelling
 
 
 def file_stem(index: int, job: Job) -> str:
-    """Name the files of a job: its index in five digits, and the beginning of its prompt."""
+    """Name the files of a job: its index in five digits, and the beginning of its prompt.
+
+    From 100,000 on a letter comes before the index, another one for each number of digits: names sort as the batch.
+    """
+    letter = "" if index < 100_000 else chr(ord("a") + len(str(index)) - 6)
     prompt = job.prompt or ""
-    return _joined(index, prompt if prompt.isascii() else _readable(prompt))
+    return letter + _joined(index, prompt if prompt.isascii() else _readable(prompt))
 
 
 def earlier_stems(index: int, job: Job) -> tuple[str, ...]:
-    """Return the other name that an earlier release may have given the files of a job; empty if there is none.
+    """Return the other names that an earlier release may have given the files of a job; empty if there are none.
 
-    Names had only the letters that ASCII has.
+    Names had only the letters that ASCII has, and no letter before the index.
     """
     prompt = job.prompt or ""
-    if prompt.isascii():
+    if index < 100_000 and prompt.isascii():
         return ()
-    stem = _joined(index, _ascii(prompt))
-    return () if stem == file_stem(index, job) else (stem,)
+    readable = prompt if prompt.isascii() else _readable(prompt)
+    stems = dict.fromkeys([_joined(index, readable), _joined(index, _ascii(prompt))])
+    stems.pop(file_stem(index, job), None)
+    return tuple(stems)
 
 
 def id_stem(prediction_id: str) -> str:

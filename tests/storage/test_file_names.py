@@ -46,7 +46,7 @@ def is_sound(name):
 @given(st.integers(0, 10**9), prompts, st.sampled_from([1, 4]))
 def test_a_name_is_sound_on_any_system_whatever_the_prompt(index, prompt, count):
     stem = file_stem(index, job(prompt))
-    assert re.fullmatch(r"[0-9]{5,}(-[^\W_A-Z][^\0-,./:-`{-\x7f]*)*", stem)
+    assert re.fullmatch(r"([0-9]{5}|[a-e][0-9]{6,10})(-[^\W_A-Z][^\0-,./:-`{-\x7f]*)*", stem)
     assert unicodedata.is_normalized("NFC", stem)
     assert not {"C", "Z", "S"} & {unicodedata.category(letter)[0] for letter in stem}
     # The longest name that an encrypted folder takes.
@@ -62,11 +62,20 @@ def test_two_jobs_of_a_batch_share_no_name_in_any_spelling(indices, one, other, 
     assert set() == mine & its
 
 
+@given(st.lists(st.integers(0, 9) | st.integers(99_990, 100_010) | st.integers(0, 10**9)), prompts)
+def test_names_have_the_order_of_their_batch_however_long_it_is(indices, prompt):
+    assert [file_stem(each, job(prompt)) for each in sorted(indices)] == sorted(
+        file_stem(each, job(prompt)) for each in indices
+    )
+
+
 @pytest.mark.parametrize(
     ("index", "prompt", "stem"),
     [
         (0, "A paper boat, at sunrise!", "00000-a-paper-boat-at-sunrise"),
-        (123456, "a boat", "123456-a-boat"),
+        (99_999, "a boat", "99999-a-boat"),
+        (123_456, "a boat", "a123456-a-boat"),
+        (1_234_567, "a boat", "b1234567-a-boat"),
         (1, "../../etc/passwd", "00001-etc-passwd"),
         (1, "CON", "00001-con"),
         (1, "Ein Böot für Zoë", "00001-ein-boot-fur-zoe"),
@@ -187,3 +196,16 @@ def test_names_that_some_file_system_takes_for_the_same_are_folded_alike(one, ot
 @pytest.mark.parametrize(("one", "other"), [("a", "b"), ("a", "á"), ("a-1", "a+1")], ids=repr)
 def test_names_that_differ_are_folded_to_names_that_differ(one, other):
     assert fold(one) != fold(other)
+
+
+@pytest.mark.parametrize(
+    ("index", "prompt", "stems"),
+    [
+        (7, "a boat", ()),
+        (7, "船 boat", ("00007-boat",)),
+        (123_456, "a boat", ("123456-a-boat",)),
+        (123_456, "船 boat", ("123456-船-boat", "123456-boat")),
+    ],
+)
+def test_the_names_of_earlier_releases_are_known(index, prompt, stems):
+    assert stems == earlier_stems(index, job(prompt))
