@@ -80,9 +80,9 @@ CUT = {
 OUTPUTS = [
     *(unsaved(f"no image: {name}", http(200, data), "the output is not an image") for name, data in NO_IMAGE.items()),
     *(unsaved(f"cut: {name}", http(200, data), "the output is cut short") for name, data in CUT.items()),
-    unsaved("an image that stops half-way", http(200, PNG[:40], length=len(PNG)), "nothing within 60 s"),
+    unsaved("an image that stops half-way", http(200, PNG[:40], length=len(PNG)), "too slow: 40 bytes in 60 s"),
     unsaved("an image longer than it says", http(200, PNG, length=40), "the response is not HTTP"),
-    unsaved("a length of a terabyte", http(200, PNG, length=10**12), "nothing within 60 s"),
+    unsaved("a length of a terabyte", http(200, PNG, length=10**12), "too slow: 77 bytes in 60 s"),
     unsaved("more than is read at most", http(200, PNG + b"\0" * 200_000), "is larger than 100000 bytes"),
     unsaved("an image compressed in a way of its own", http(200, PNG, "Content-Encoding: x"), "came compressed (x)"),
     unsaved("no content", http(204, b""), "HTTP 204"),

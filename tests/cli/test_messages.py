@@ -172,11 +172,12 @@ def test_after_ctrl_c_the_report_is_there_and_whole(service, folder):
 
 
 def test_a_report_that_cannot_be_written_is_told_and_changes_nothing_else(service, folder, capsys):
-    (folder / "p-images" / "report.json").mkdir(parents=True)
+    for name in ("report.json", "report.cometflux.json"):
+        (folder / "p-images" / name).mkdir(parents=True)
     prompts(folder, 1)
     assert 0 == main(["batch", "p.txt"])
     err = capsys.readouterr().err
-    assert "error: p-images/report.json cannot be written (Is a directory)\n" in err
+    assert "error: p-images/report.cometflux.json cannot be written (Is a directory)\n" in err
     assert "1 picture in p-images" in err
     assert not list(Path("p-images").glob(".cometflux-*"))
 
