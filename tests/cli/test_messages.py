@@ -177,7 +177,10 @@ def test_a_report_that_cannot_be_written_is_told_and_changes_nothing_else(servic
     prompts(folder, 1)
     assert 0 == main(["batch", "p.txt"])
     err = capsys.readouterr().err
-    assert "error: p-images/report.cometflux.json cannot be written (Is a directory)\n" in err
+    assert (
+        "error: p-images/report.json cannot be written (neither it nor report.cometflux.json is a file of cometflux"
+        in err
+    )
     assert "1 picture in p-images" in err
     assert not list(Path("p-images").glob(".cometflux-*"))
 
