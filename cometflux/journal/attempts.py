@@ -70,6 +70,11 @@ class Attempt:
     """The service's last response about it, if it failed."""
     evidence: Evidence | None = None
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it may have been accepted, and its id is not known."""
+        return self.kind is OutcomeKind.UNKNOWN and self.prediction_id is None
+
 
 def evidence_of(error: CometfluxError | None) -> Evidence | None:
     """Return the facts of an error that the journal keeps; None if there is nothing to keep."""

@@ -9,7 +9,7 @@ The states of a record, and where a process can die::
 If a later process finds a record in ``intent``, it is unknown whether the service accepted that submission.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -255,6 +255,19 @@ class JobRecord:
         return self._with(
             state=State.ACCEPTED, kind=None, prediction_id=prediction_id, evidence=None, is_abandoned=False
         )
+
+    def settled(self, prediction_ids: Sequence[str]) -> Self:
+        """Note the ids of unknown submissions, which the account has shown. The last id is that of the last submission.
+
+        Any of them has the job's input, so it does not matter which of the submissions made it.
+        """
+        ids = list(prediction_ids)
+        last = None if self.prediction_id else ids.pop()
+        earlier = tuple(
+            attrs.evolve(each, prediction_id=ids.pop()) if ids and each.is_unknown else each for each in self.earlier
+        )
+        known = self._with(earlier=earlier)
+        return known if last is None else known.adopted(last)
 
     def abandoned(self) -> Self:
         """Note by hand that an unknown submission is neither looked for nor repeated."""

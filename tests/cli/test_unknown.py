@@ -60,7 +60,7 @@ def test_unknowns_as_json_are_one_object_per_line(lost, capsys):
     assert names == list(first)
 
 
-async def test_an_unknown_job_is_listed_with_the_request_id_that_the_accounts_log_has(capsys):
+async def test_an_unknown_job_is_listed_with_the_request_id_that_the_accounts_log_has(folder, capsys):
     """A response without an id proves nothing, but the account's log has the call under the id in its header."""
     answer = http(502, b'{"error":{"message":"no upstream"}}', "X-Cometapi-Request-Id: 20261129abc")
     async with Peer(lambda _: answer) as peer:

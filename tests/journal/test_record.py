@@ -392,3 +392,19 @@ def test_another_value_makes_another_fingerprint(one, other):
 )
 def test_values_that_look_alike_are_told_apart(one, other):
     assert mark(a=one) != mark(a=other)
+
+
+def test_the_ids_that_the_account_shows_belong_to_the_unknown_submissions_of_a_job():
+    once = new().sending(1.0, "body", 0)
+    twice = once.ready_for_retry().sending(2.0, "body", 0)
+    settled = twice.settled(("x1", "x2"))
+    assert ("x2", ["x1"], 2) == (
+        settled.prediction_id,
+        [each.prediction_id for each in settled.earlier],
+        settled.bought,
+    )
+    assert State.ACCEPTED is settled.state
+    one = twice.settled(("x1",))
+    assert ("x1", [None]) == (one.prediction_id, [each.prediction_id for each in one.earlier])
+    known = twice.adopted("x2").settled(("x1",))
+    assert settled == known

@@ -46,7 +46,7 @@ def get_prediction(prediction_id: str, settings: RunOptions, *, waits: bool) -> 
             except PredictionError as error:
                 return error.prediction
 
-    return _run(work())
+    return run_work(work())
 
 
 def save_prediction(prediction_id: str, settings: RunOptions, out: Path | str) -> tuple[Path | StoredFile, ...]:
@@ -72,7 +72,7 @@ def save_prediction(prediction_id: str, settings: RunOptions, out: Path | str) -
             await place.prepare()
             return await session.save(await _follow(session, prediction_id), place, name)
 
-    return _run(work())
+    return run_work(work())
 
 
 async def _follow(session: Session, prediction_id: str) -> Prediction:
@@ -107,7 +107,7 @@ def _open(settings: RunOptions, own: str | None, folder: Path | None) -> Session
     return open_session(base_url=base_url, api_key=key, proxy=settings.proxy, journal=journal)
 
 
-def _run(work: Coroutine[Any, Any, _T]) -> _T:
+def run_work(work: Coroutine[Any, Any, _T]) -> _T:
     """Run *work*. A signal cancels it, so that the session closes in order, and then ends the command."""
     pressed: list[Signals] = []
 

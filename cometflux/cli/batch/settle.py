@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from cometflux.account.settle import is_unknown
 from cometflux.cli.batch.open_journal import LOCAL
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.batch.unknown_jobs import JobNames
@@ -15,14 +16,12 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen, clip
 from cometflux.errors import InputError
-from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
 from cometflux.journal.writer import JournalWriter
 from cometflux.models.docs import slug
 from cometflux.models.words import closest, question
-from cometflux.outcomes import OutcomeKind
 from cometflux.plain_text import by_number, escape_json
 from cometflux.protocol import requests
 from cometflux.sources.errors import Fault
@@ -51,7 +50,7 @@ class Resolutions:
         return [*(key for key, _ in self.adopted), *self.abandon, *self.resend]
 
 
-def settle(screen: Screen, folder: Path, wishes: Resolutions, *, as_json: bool) -> None:
+def settle_by_hand(screen: Screen, folder: Path, wishes: Resolutions, *, as_json: bool) -> None:
     """Write the decisions on unknown jobs into the journal: all of them, or none if one is wrong.
 
     Raises:
@@ -64,7 +63,7 @@ def settle(screen: Screen, folder: Path, wishes: Resolutions, *, as_json: bool) 
         is_local = reader.base_url == LOCAL
         writer.open()
         try:
-            names = JobNames(reader.records(), lambda record: _is_unknown(record) or _is_correctable(record))
+            names = JobNames(reader.records(), lambda record: is_unknown(record) or _is_correctable(record))
             faults = list(_faults(reader, names, wishes))
             if faults:
                 raise UsageError(faults)
@@ -77,12 +76,8 @@ def settle(screen: Screen, folder: Path, wishes: Resolutions, *, as_json: bool) 
             screen.data(escape_json(json.dumps(each.described(), ensure_ascii=False, allow_nan=False)))
         return
     settled_now = {each.after.identity for each in settled}
-    left = sum(_is_unknown(record) for identity, record in names.jobs.items() if identity not in settled_now)
-    _tell_settled(screen, folder, settled, left, is_local=is_local)
-
-
-def _is_unknown(record: JobRecord) -> bool:
-    return outcome_of(record).kind is OutcomeKind.UNKNOWN
+    left = sum(is_unknown(record) for identity, record in names.jobs.items() if identity not in settled_now)
+    tell_settled(screen, folder, settled, left, is_local=is_local)
 
 
 def _is_correctable(record: JobRecord) -> bool:
@@ -91,43 +86,59 @@ def _is_correctable(record: JobRecord) -> bool:
 
 
 @attrs.frozen
-class _Settled:
+class SettledJob:
     """A settled job, and the decision on it."""
 
     name: str
     how: str
+    """``adopted``, ``abandoned`` or ``resent``; by the account also why it stays unknown: see `Verdict`."""
     after: JobRecord
+    ids: tuple[str, ...] = ()
+    """The ids that the account shows for it."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the next run does something for it."""
+        return self.how in ("adopted", "resent")
 
     def described(self) -> dict[str, Any]:
+        """Return the job and the decision for JSON."""
         prompt = self.after.input.get("prompt")
         return {
             "key": self.name,
             "settled": self.how,
             "prediction_id": self.after.prediction_id,
+            **({"prediction_ids": self.ids} if self.ids else {}),
             "model": self.after.model,
             "prompt": prompt if isinstance(prompt, str) else None,
         }
 
     def sentence(self) -> str:
+        """Return the job and the decision for people."""
         about = self.described()
         said = {
             "adopted": f"adopted as prediction {self.after.prediction_id}; the next run polls it",
             "abandoned": "abandoned; it is neither looked for nor bought again",
             "resent": "to be bought again",
+            "several": f"it may be the prediction {' or '.join(self.ids)}, and nothing proves it: see --adopt",
+            "none": "the account has no prediction of it: see --resend",
+            "early": "the account has no prediction of it yet; look again in a minute",
+            "incomplete": "the account's list lacks predictions that exist, so it proves nothing",
+            "earlier": f"an earlier submission of it is the prediction {', '.join(self.ids)}",
         }
         return f"{self.name} ({slug(self.after.model)}: {clip(about['prompt'] or '', 60)}): {said[self.how]}"
 
 
-def _settled(names: JobNames, wishes: Resolutions) -> Iterator[_Settled]:
+def _settled(names: JobNames, wishes: Resolutions) -> Iterator[SettledJob]:
     def job(name: str) -> JobRecord:
         return names.jobs[names.find(name)[0].identity]
 
     for name, prediction_id in wishes.adopted:
-        yield _Settled(name, "adopted", job(name).adopted(prediction_id))
+        yield SettledJob(name, "adopted", job(name).adopted(prediction_id))
     for name in wishes.abandon:
-        yield _Settled(name, "abandoned", job(name).abandoned())
+        yield SettledJob(name, "abandoned", job(name).abandoned())
     for name in wishes.resend:
-        yield _Settled(name, "resent", job(name).ready_for_retry())
+        yield SettledJob(name, "resent", job(name).ready_for_retry())
 
 
 def _faults(reader: Journal, names: JobNames, wishes: Resolutions) -> Iterator[Fault]:
@@ -181,7 +192,7 @@ def _name_fault(names: JobNames, name: str, *, is_resent: bool) -> str | None:
         each = "; ".join(f"{names.of(job)} ({clip(str(job.input.get('prompt')), 60)})" for job in jobs)
         which = "name one of them" if len(jobs) > 1 else "the one that can be settled is"
         return f"{len(marks)} jobs go by {name!r}; {which}: {each}"
-    if is_resent and not _is_unknown(jobs[0]):
+    if is_resent and not is_unknown(jobs[0]):
         return f"the job {name!r} stands as prediction {jobs[0].prediction_id}; correct it with --adopt or --abandon"
     return None
 
@@ -198,10 +209,11 @@ def _id_faults(prediction_id: str, times: int, owner: str | None) -> Iterator[Fa
         yield Fault(f"the id {prediction_id!r} is that of the job {owner!r} already")
 
 
-def _tell_settled(screen: Screen, folder: Path, settled: Iterable[_Settled], left: int, *, is_local: bool) -> None:
+def tell_settled(screen: Screen, folder: Path, settled: Iterable[SettledJob], left: int, *, is_local: bool) -> None:
+    """Print the decisions, how many jobs are still unknown, and the command that goes on."""
     has_work = False
     for each in settled:
-        has_work |= each.how != "abandoned"
+        has_work |= each.has_work
         screen.say(each.sentence())
     if left:
         screen.say(f"{left} more {by_number(left, 'is', 'are')} unknown")

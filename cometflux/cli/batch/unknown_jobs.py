@@ -132,7 +132,9 @@ def _print(found: Mapping[str, JobRecord]) -> None:
 def _tell_choices(screen: Screen, folder: Path) -> None:
     command = join(["cometflux", "unknown", argument(folder)])
     screen.say("")
-    screen.say("Each may be billed. Look in your account for a prediction made at that time; then, for each KEY:")
+    screen.say("Each may be billed. With an access token, the account itself can show which was accepted:")
+    screen.say(f"  {command} --settle")
+    screen.say("Or look in your account for a prediction made at that time; then, for each KEY:")
     # Quoted, because # starts a comment in a shell.
     screen.say(f"  {command} --adopt 'KEY=ID'    it is there, with this id: fetch it")
     screen.say(f"  {command} --abandon 'KEY'     neither look for it nor buy it again")

@@ -2,8 +2,10 @@
 
 from typing import Annotated
 
-from cometflux.cli.options.parameters import repeatable
-from cometflux.cli.options.shared import Folder, JsonLines
+from cometflux.cli.errors import UsageError
+from cometflux.cli.exit_codes import ExitCode
+from cometflux.cli.options.parameters import repeatable, switch
+from cometflux.cli.options.shared import BaseUrl, Folder, JsonLines, Proxy, RunOptions
 from cometflux.cli.terminal.screen import Screen
 
 
@@ -23,19 +25,37 @@ def unknown(
         tuple[str, ...],
         repeatable("KEY", "Buy it again; if it was accepted, it is paid for twice."),
     ] = (),
+    settle: Annotated[
+        bool, switch("Look in the account, and adopt what its tasks prove; needs COMETAPI_ACCESS_TOKEN.")
+    ] = False,
+    resend_missing: Annotated[bool, switch("With --settle: buy again what the account does not have.")] = False,
     json: JsonLines = False,
-) -> None:
+    base_url: BaseUrl = None,
+    proxy: Proxy = None,
+) -> int:
     """List the unknown jobs, or settle them.
 
     An unknown job was sent, and no response proves whether it was accepted. It may
     be billed, so it is not sent again automatically. Your decisions are written to
-    the journal, all or none; `resume` then carries them out.
+    the journal, all or none; `resume` then carries them out. With --settle the
+    account's own list decides: a task whose input is the job's is adopted, and
+    nothing else is.
     """
-    from cometflux.cli.batch.settle import Resolutions, settle
+    from cometflux.cli.batch.settle import Resolutions, settle_by_hand
     from cometflux.cli.batch.unknown_jobs import show_unknown
 
     wishes = Resolutions(adopt=adopt, abandon=abandon, resend=resend)
+    if settle and wishes:
+        raise UsageError("--settle and --adopt, --abandon or --resend exclude each other; settle first")
+    if resend_missing and not settle:
+        raise UsageError("--resend-missing needs --settle, which looks in the account")
+    if settle:
+        from cometflux.cli.batch.settle_with_account import settle_with_account
+
+        settings = RunOptions(base_url=base_url, proxy=proxy)
+        return settle_with_account(Screen(), folder, settings, resends_missing=resend_missing, as_json=json)
     if wishes:
-        settle(Screen(), folder, wishes, as_json=json)
+        settle_by_hand(Screen(), folder, wishes, as_json=json)
     else:
         show_unknown(Screen(), folder, as_json=json)
+    return ExitCode.OK

@@ -1,0 +1,70 @@
+"""What a command needs to read the account of a folder's predictions: the address, the key and the access token."""
+
+from pathlib import Path
+from typing import Self
+
+import attrs
+
+from cometflux.account.lists import AccountLists, root_of
+from cometflux.cli.batch.open_journal import LOCAL, account_of, own_base_url
+from cometflux.cli.options.shared import RunOptions
+from cometflux.errors import ConfigError, JournalError
+from cometflux.journal.reader import FILE_NAME, Journal
+from cometflux.journal.writer import JournalWriter
+from cometflux.session.settings import read_access_token, read_base_url, read_key, read_proxy
+from cometflux.transport.aiohttp import AiohttpTransport
+
+
+@attrs.frozen(kw_only=True)
+class AccountAccess:
+    """The way to the account of a folder's predictions."""
+
+    folder: Path
+    base_url: str
+    key: str = attrs.field(repr=False)
+    token: str = attrs.field(repr=False)
+    settings: RunOptions
+
+    @classmethod
+    def of(cls, folder: Path, settings: RunOptions) -> Self:
+        """Read the environment and the journal of *folder*.
+
+        Raises:
+            ConfigError: the key or the access token is missing or unusable, or *folder* has no journal.
+            JournalError: the journal cannot be read, or its service was on this machine and has ended.
+        """
+        with Journal(folder) as journal:
+            if journal.base_url == LOCAL:
+                raise JournalError(f"the folder {str(folder)!r} was made with --local, and its service has ended")
+        base_url = read_base_url(settings.base_url or own_base_url(folder, settings, new_key=False))
+        read_proxy(settings.proxy)
+        try:
+            key = read_key()
+        except ConfigError as error:
+            # The usual hint is --local, which these commands do not have.
+            raise ConfigError(error.problem, hint="set COMETAPI_KEY" if error.setting else None) from error
+        token = read_access_token(None, key)
+        if token is None:
+            hint = "set COMETAPI_ACCESS_TOKEN; the token is in the personal settings of the console"
+            raise ConfigError("there is no access token", hint=hint)
+        root_of(base_url)
+        return cls(folder=folder, base_url=base_url, key=key, token=token, settings=settings)
+
+    def open_journal(self) -> JournalWriter:
+        """Open the folder's journal to write to it, if it belongs to this address and key. The caller closes it.
+
+        Raises:
+            JournalError: the journal cannot be used, belongs to another address or key, or a batch is using it.
+        """
+        account = account_of(self.base_url, self.key, self.settings, may_change_key=False)
+        writer = JournalWriter(self.folder / FILE_NAME, account)
+        writer.open()
+        return writer
+
+    def lists(self) -> AccountLists:
+        """Make the account's lists. The caller closes them."""
+        return AccountLists(AiohttpTransport(self.token, root_of(self.base_url), proxy=self.settings.proxy))
+
+    def transport(self) -> AiohttpTransport:
+        """Make a transport for predictions. The caller closes it."""
+        return AiohttpTransport(self.key, self.base_url, proxy=self.settings.proxy)
