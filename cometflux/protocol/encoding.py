@@ -97,7 +97,21 @@ def dump_readable(value: Any) -> str:
 
 def dump_line(value: Any) -> str:
     """Write *value*, which may hold objects of this package, as JSON on one line. Images become digests."""
-    return _encode_line(wire_converter().unstructure(value))
+    try:
+        # Most parts are plain already, and the converter would copy each of them.
+        return _encode_mixed(value)
+    except (TypeError, ValueError):
+        return _encode_line(wire_converter().unstructure(value))
+
+
+def _convert(value: Any) -> Any:
+    converted = wire_converter().unstructure(value)
+    if converted is value:
+        raise TypeError(f"no JSON can be written for a {type(value).__name__}")
+    return converted
+
+
+_encode_mixed = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_convert).encode
 
 
 def fingerprint(model: str, described: Mapping[str, Any]) -> str:
