@@ -31,6 +31,7 @@ from cometflux.models.image_kinds import Image
 from cometflux.models.kinds import ParameterKind
 from cometflux.models.model import MODELS, Flux, check_input, find, parameters
 from cometflux.models.parameters import Parameter
+from cometflux.models.schemas import ModelSchema
 
 __all__ = [
     "MODELS",
@@ -48,6 +49,7 @@ __all__ = [
     "KontextMax",
     "KontextPro",
     "Megapixels",
+    "ModelSchema",
     "OutputFormat",
     "Parameter",
     "ParameterKind",

@@ -11,7 +11,8 @@ import attrs
 
 from cometflux import flux
 from cometflux.errors import InputError
-from cometflux.models.model import check_values, is_model, unknown_note
+from cometflux.models.model import check_values, find_known, is_model, unknown_note
+from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import is_plain, plain
 from cometflux.models.words import question
 from cometflux.plain_text import log as _log
@@ -46,12 +47,17 @@ class Job:
     Turn it off if the service has changed the model's parameters.
     """
 
+    schema: ModelSchema | None = attrs.field(default=None, repr=False, eq=False)
+    """The model's published schema, to check the input by; `cometflux.sources.read_schema` reads one. May be None."""
+
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.model, str) or not _MODEL.fullmatch(self.model) or ".." in self.model:
             raise InputError("model", self.model, "a model is named owner/name", hint=_meant(self.model))
         check_key(self.key)
         if not isinstance(self.validate, bool):
             raise InputError("validate", self.validate, "must be True or False")
+        if self.schema is not None:
+            _check_schema(self.schema, self.model)
         if not isinstance(self.input, Mapping):
             raise InputError("input", self.input, "must be a mapping from parameter to value")
         # A deep copy: the caller may change a list later.
@@ -61,9 +67,15 @@ class Job:
                 raise InputError("input", name, "the name of a parameter must be text that UTF-8 can encode")
             _check_encodable(name if len(name) <= 64 else "input", value)
         if self.validate:
-            for name in check_values(self.model, self.input):
-                if is_news(self.model, name):
-                    _log.warning("%s", unknown_note(self.model, name))
+            self._check_input()
+
+    def _check_input(self) -> None:
+        known = find_known(self.model, self.schema)
+        if known is None:
+            return
+        for name in check_values(known, self.input):
+            if is_news(self.model, name):
+                _log.warning("%s", unknown_note(known, name))
 
     @classmethod
     def of(cls, item: object, *, key: str | None = None) -> Self:
@@ -94,13 +106,22 @@ class Job:
         return cls.checked(prediction.model or "", prediction.input, None, validate=False)
 
     @classmethod
-    def checked(cls, model: str, input: Mapping[str, Any], key: str | None, *, validate: bool = True) -> Self:  # noqa: A002 - the field
+    def checked(
+        cls,
+        model: str,
+        input: Mapping[str, Any],  # noqa: A002 - the field
+        key: str | None,
+        *,
+        validate: bool = True,
+        schema: ModelSchema | None = None,
+    ) -> Self:
         """Make a job of values that were checked already, and that nobody else changes. Checks and copies nothing."""
         job = cls.__new__(cls)
         _set(job, "model", model)
         _set(job, "input", input)
         _set(job, "key", key)
         _set(job, "validate", validate)
+        _set(job, "schema", schema)
         return job
 
     @property
@@ -153,6 +174,13 @@ def _is_typed(item: object) -> TypeGuard[type[flux.Flux]]:
 
 
 _set = object.__setattr__
+
+
+def _check_schema(schema: object, model: str) -> None:
+    if not isinstance(schema, ModelSchema):
+        raise InputError("schema", schema, "must be a ModelSchema, which cometflux.sources.read_schema returns")
+    if schema.model != model:
+        raise InputError("schema", schema.model, f"must be the schema of {model}")
 
 
 def check_key(key: object) -> None:

@@ -106,10 +106,12 @@ def is_data_uri(value: object) -> TypeGuard[str]:
 def find_uris(job: Job) -> list[tuple[str, str]]:
     """Return the data URIs that must be checked before a job is sent, each with the name of its parameter.
 
-    None of a model that is not known, and none if the job says that its input is not to be checked.
+    None of a model whose parameters are not known, and none if the job says that its input is not to be checked.
     """
     found: list[tuple[str, str]] = []
-    for name in image_parameters(job.model) if job.validate else ():
+    if not job.validate:
+        return found
+    for name in image_parameters(job.model) if job.schema is None else job.schema.image_parameters:
         value = job.input.get(name)
         images = value if isinstance(value, list) else [value]
         found += [(name, image) for image in images if is_data_uri(image)]

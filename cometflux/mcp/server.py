@@ -2,30 +2,41 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mcp.server import Server, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams
 
-from cometflux import __version__, flux
+from cometflux import __version__
 from cometflux.errors import CometfluxError, InputError
 from cometflux.mcp import replies, thumbnails
 from cometflux.mcp.image_service import ImageService
 from cometflux.mcp.results import Result
 from cometflux.mcp.served_folder import NotAllowedError, describe_batch, read_seed
-from cometflux.mcp.tool_arguments import error_text, read_request
-from cometflux.mcp.tools import GENERATE, INSTRUCTIONS, MODELS, STATUS, describe_model, describe_parameters, list_tools
+from cometflux.mcp.tool_arguments import error_text, find_model, read_request
+from cometflux.mcp.tools import (
+    GENERATE,
+    INSTRUCTIONS,
+    MODELS,
+    STATUS,
+    Models,
+    describe_model,
+    describe_parameters,
+    list_tools,
+    models_by_name,
+)
+from cometflux.models.schemas import ModelSchema
 from cometflux.plain_text import log as _log
 
 _Context = ServerRequestContext[Any]
 _Tool = Callable[[_Context, dict[str, Any]], Awaitable[CallToolResult]]
 
 
-def make_server(service: ImageService) -> Server[Any]:
-    """Make the MCP server that passes requests to *service*."""
-    tools = _Tools(service)
+def make_server(service: ImageService, schemas: Iterable[ModelSchema] = ()) -> Server[Any]:
+    """Make the MCP server that passes requests to *service*. It also takes the models of *schemas*."""
+    tools = _Tools(service, models_by_name(schemas))
     return Server(
         "cometflux",
         version=__version__,
@@ -37,8 +48,9 @@ def make_server(service: ImageService) -> Server[Any]:
 
 
 class _Tools:
-    def __init__(self, service: ImageService) -> None:
+    def __init__(self, service: ImageService, models: Models) -> None:
         self._service = service
+        self._models = models
         self._tools: Mapping[str, tuple[_Tool, frozenset[str]]] = {
             GENERATE: (self._generate, frozenset()),
             MODELS: (self._list_models, frozenset({"model"})),
@@ -46,7 +58,7 @@ class _Tools:
         }
 
     async def list_tools(self, context: _Context, _: PaginatedRequestParams | None) -> ListToolsResult:
-        return ListToolsResult(tools=list_tools())
+        return ListToolsResult(tools=list_tools(self._models))
 
     async def call(self, context: _Context, given: CallToolRequestParams) -> CallToolResult:
         if given.name not in self._tools:
@@ -69,7 +81,8 @@ class _Tools:
 
     async def _generate(self, context: _Context, arguments: dict[str, Any]) -> CallToolResult:
         try:
-            request = await asyncio.to_thread(read_request, arguments, self._service.served_folder.find_picture)
+            find_picture = self._service.served_folder.find_picture
+            request = await asyncio.to_thread(read_request, arguments, find_picture, self._models)
             with _progress(context) as tell:
                 result = await self._service.carry_out(request, tell)
         except CometfluxError as error:
@@ -81,9 +94,9 @@ class _Tools:
     async def _list_models(self, context: _Context, arguments: dict[str, Any]) -> CallToolResult:
         name = arguments.get("model")
         if name is None:
-            return replies.data({"models": [describe_model(model) for model in flux.MODELS.values()]})
+            return replies.data({"models": [describe_model(model) for model in self._models.values()]})
         try:
-            model = flux.find(name)
+            model = find_model(name, self._models)
         except InputError as error:
             return replies.plain_error(error_text(error))
         return replies.data({**describe_model(model), "parameters": describe_parameters(model)})

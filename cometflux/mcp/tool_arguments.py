@@ -12,9 +12,11 @@ from cometflux.errors import CometfluxError, InputError
 from cometflux.images import data_uris
 from cometflux.jobs import Job
 from cometflux.mcp import tools
-from cometflux.mcp.tools import REFERENCES
+from cometflux.mcp.tools import REFERENCES, Models
 from cometflux.models.image_kinds import read_image_uri
 from cometflux.models.kinds import IntegerKind, guess
+from cometflux.models.model import Known
+from cometflux.models.schemas import ModelSchema
 from cometflux.number_checks import is_whole, whole_phrase
 
 _WORDS = {"image": "an https URL, a data URI, or the name of a picture", "boolean": "true or false"}
@@ -30,18 +32,21 @@ class GenerateRequest:
     """Distinguishes several pictures of the same arguments."""
 
 
-def read_request(arguments: Mapping[str, Any], find_picture: Callable[[str], Path | None]) -> GenerateRequest:
+def read_request(
+    arguments: Mapping[str, Any], find_picture: Callable[[str], Path | None], models: Models | None = None
+) -> GenerateRequest:
     """Check the arguments of ``generate_image``, and make a request of them.
 
     Args:
         arguments: the client's JSON values; a null counts as not given.
         find_picture: returns the file of an earlier picture by its name; None if it is unknown.
+        models: the models by the names that agents use; None for those of `cometflux.flux`.
 
     Raises:
         InputError: an argument is wrong; nothing was sent.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    model = flux.find(given.pop("model", tools.DEFAULT_MODEL))
+    model = find_model(given.pop("model", tools.DEFAULT_MODEL), tools.models_by_name() if models is None else models)
     variation = _read_variation(given.pop("variation", 1))
     references = _read_references(given.pop(REFERENCES, []), find_picture)
     _check_prompt(given.get("prompt"))
@@ -50,8 +55,23 @@ def read_request(arguments: Mapping[str, Any], find_picture: Callable[[str], Pat
     if references:
         values |= _placed(model, references)
     # A job would only warn of an unknown parameter, and an agent can correct it.
-    flux.check_input(model.model, values)
-    return GenerateRequest(job=Job(model=model.model, input=values), variation=variation)
+    schema = model if isinstance(model, ModelSchema) else None
+    flux.check_input(model.model, values, schema=schema)
+    return GenerateRequest(job=Job(model=model.model, input=values, schema=schema), variation=variation)
+
+
+def find_model(name: Any, models: Models) -> Known:
+    """Return the model that an agent names.
+
+    Raises:
+        InputError: no model has this name.
+    """
+    given = models.get(name) if isinstance(name, str) else None
+    if given is not None:
+        return given
+    found = flux.find(name)
+    # A schema replaces the class.
+    return models.get(found.model, found)
 
 
 def error_text(error: CometfluxError) -> str:
@@ -72,14 +92,14 @@ def _check_prompt(prompt: Any) -> None:
         raise InputError("prompt", prompt, allowed)
 
 
-def _refuse_own_names(model: type[flux.Flux], given: Mapping[str, Any]) -> None:
+def _refuse_own_names(model: Known, given: Mapping[str, Any]) -> None:
     """Raise if an image is given by the model's own parameter name, because only *reference_images* is checked."""
     own = {each.name for each in flux.parameters(model) if each.kind.most_images}
     for name in own & set(given):
         raise InputError(name, given[name], f"give reference images as {REFERENCES}")
 
 
-def _as_written(model: type[flux.Flux], name: str, value: Any) -> Any:
+def _as_written(model: Known, name: str, value: Any) -> Any:
     """Read a value as a cell is read: some clients send 42 as 42.0, and some send every argument as text."""
     kinds = {each.name: each.kind for each in flux.parameters(model)}
     return _read(kinds[name], name, value) if name in kinds else value
@@ -125,7 +145,7 @@ def _checked_data_uri(text: str) -> str:
     return f"data:{data_uris.check_input(REFERENCES, data)};base64,{base64.b64encode(data).decode()}"
 
 
-def _placed(model: type[flux.Flux], references: list[str | Path]) -> dict[str, Any]:
+def _placed(model: Known, references: list[str | Path]) -> dict[str, Any]:
     """Return the images under the model's own parameter name."""
     parameter = tools.image_parameter(model)
     most = tools.most_references(model)

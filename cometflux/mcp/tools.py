@@ -1,14 +1,20 @@
 """The tools and their parameters, described for a language model."""
 
 import itertools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 from mcp_types import Tool, ToolAnnotations
 
 from cometflux import flux
 from cometflux.flux import Parameter
 from cometflux.models import docs
+from cometflux.models.image_kinds import ANY_NUMBER
+from cometflux.models.model import Known
+from cometflux.models.schemas import ModelSchema
+
+Models: TypeAlias = Mapping[str, Known]
+"""The models by the names that agents use."""
 
 GENERATE, MODELS, STATUS = "generate_image", "list_models", "batch_status"
 REFERENCES = "reference_images"
@@ -30,8 +36,8 @@ INSTRUCTIONS = (
 )
 
 
-def list_tools() -> list[Tool]:
-    """Return the server's tools."""
+def list_tools(models: Models) -> list[Tool]:
+    """Return the server's tools for *models*, by the names that agents use."""
     return [
         Tool(
             name=GENERATE,
@@ -41,7 +47,7 @@ def list_tools() -> list[Tool]:
                 "same arguments again return the same picture and cost nothing. If the answer is `pending`, make the "
                 "same call again. Look at `money` and `next` in the answer before you do anything else."
             ),
-            input_schema=generate_schema(),
+            input_schema=generate_schema(models),
             output_schema=_ANSWER,
             annotations=ToolAnnotations(
                 read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True
@@ -72,7 +78,7 @@ def list_tools() -> list[Tool]:
     ]
 
 
-def generate_schema() -> dict[str, Any]:
+def generate_schema(models: Models) -> dict[str, Any]:
     """Return the JSON schema of the arguments of ``generate_image``."""
     own: dict[str, Any] = {
         "prompt": {
@@ -83,17 +89,17 @@ def generate_schema() -> dict[str, Any]:
         },
         "model": {
             "type": "string",
-            "enum": [slug(model) for model in flux.MODELS.values()],
+            "enum": [*models],
             "default": DEFAULT_MODEL,
             "description": f"The model's name; {MODELS} lists the parameters of each.",
         },
         REFERENCES: {
             "type": "array",
             "items": {"type": "string"},
-            "maxItems": max(most_references(model) for model in flux.MODELS.values()),
+            "maxItems": max(map(most_references, models.values())),
             "description": (
                 "Pictures to edit or to use as a guide: each is an https URL, a data URI, or the name of a picture "
-                f"that this server made. {_reference_limits()}"
+                f"that this server made. {_reference_limits(models)}"
             ),
         },
         "variation": {
@@ -104,41 +110,48 @@ def generate_schema() -> dict[str, Any]:
             "description": "Another number pays for another picture of the same arguments; the same number never does.",
         },
     }
-    for name, takers in docs.all_parameters().items():
-        if not docs.kind_of(name, takers[0]).most_images:
-            own[name] = _merged(name, takers)
+    for name, takers in docs.all_parameters(models.values()).items():
+        values = [model for model in takers if not docs.kind_of(name, model).most_images]
+        if values and name not in own:
+            own[name] = _merged(name, values, len(models))
     return _object(own, "prompt")
 
 
-def slug(model: type[flux.Flux]) -> str:
-    """Return the short name of a model, which agents use."""
-    return docs.slug(model.model)
+def models_by_name(schemas: Iterable[ModelSchema] = ()) -> Models:
+    """Return the models that agents may use, by name. A model with a schema has its full name."""
+    given = {each.model: each for each in schemas}
+    return {slug(each): each for each in flux.MODELS.values() if each.model not in given} | given
 
 
-def image_parameter(model: type[flux.Flux]) -> Parameter | None:
+def slug(model: Known) -> str:
+    """Return the name of a model that agents use."""
+    return model.model if isinstance(model, ModelSchema) else docs.slug(model.model)
+
+
+def image_parameter(model: Known) -> Parameter | None:
     """Return the parameter by which *model* takes reference images; None if it takes no images."""
     return next((each for each in flux.parameters(model) if each.kind.most_images), None)
 
 
-def most_references(model: type[flux.Flux]) -> int:
+def most_references(model: Known) -> int:
     """Return the maximum number of reference images that *model* takes."""
     parameter = image_parameter(model)
     return 0 if parameter is None else parameter.kind.most_images
 
 
-def describe_model(model: type[flux.Flux]) -> dict[str, Any]:
+def describe_model(model: Known) -> dict[str, Any]:
     """Describe a model for the list of models."""
     known = {each.name: each for each in flux.parameters(model)}
     return {
         "model": slug(model),
-        "about": (model.__doc__ or "").splitlines()[0],
+        "about": docs.about(model),
         REFERENCES: most_references(model),
         "pictures": int(known["num_outputs"].maximum or 1) if "num_outputs" in known else 1,
         "parameters": [name for name, each in known.items() if not each.kind.most_images],
     }
 
 
-def describe_parameters(model: type[flux.Flux]) -> list[dict[str, Any]]:
+def describe_parameters(model: Known) -> list[dict[str, Any]]:
     """Describe each parameter of a model."""
     texts = docs.parameter_texts(model)
     return [
@@ -154,7 +167,7 @@ def _described_references(parameter: Parameter, text: str) -> dict[str, Any]:
 def _described(parameter: Parameter, text: str) -> dict[str, Any]:
     values = {
         "name": parameter.name,
-        "type": parameter.kind.json_schema["type"],
+        "type": parameter.kind.json_schema.get("type"),
         "items": parameter.kind.json_schema.get("items"),
         "required": parameter.required or None,
         "choices": list(parameter.choices) or None,
@@ -169,13 +182,14 @@ def _described(parameter: Parameter, text: str) -> dict[str, Any]:
 # ── the schema ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _merged(name: str, takers: list[type[flux.Flux]]) -> dict[str, Any]:
+def _merged(name: str, takers: list[Known], total: int) -> dict[str, Any]:
     """Return one schema for all models that take the parameter; its description lists their differences."""
     own = {model: next(each for each in flux.parameters(model) if each.name == name) for model in takers}
     schemas = [each.kind.json_schema for each in own.values()]
-    shared = {key: value for key, value in schemas[0].items() if all(key in each for each in schemas)}
+    is_one_type = all(each.get("type") == schemas[0].get("type") for each in schemas)
+    shared = {key: value for key, value in schemas[0].items() if is_one_type and all(key in each for each in schemas)}
     widest = {key: _WIDEST[key]([each[key] for each in schemas]) for key in shared if key in _WIDEST}
-    return {**shared, **widest, "description": f"{_about(name, takers)} {_differences(own)}"}
+    return {**shared, **widest, "description": f"{_about(name, takers)} {_differences(own, total)}"}
 
 
 _WIDEST: dict[str, Callable[[list[Any]], Any]] = {
@@ -187,41 +201,47 @@ _WIDEST: dict[str, Callable[[list[Any]], Any]] = {
 }
 
 
-def _about(name: str, takers: list[type[flux.Flux]]) -> str:
+def _about(name: str, takers: list[Known]) -> str:
     text = docs.short_text(name, takers).partition(" (flux-")[0]
     return f"{text.partition(' (')[0].rstrip('.')}."
 
 
-def _differences(own: dict[type[flux.Flux], Parameter]) -> str:
+def _differences(own: dict[Known, Parameter], total: int) -> str:
     """Name the models that take a parameter, grouped by range and default."""
     groups: dict[str, list[str]] = {}
     for model, parameter in own.items():
         groups.setdefault(_figures(parameter), []).append(slug(model))
-    return " ".join(f"{_names(models)}{f' ({figures})' if figures else ''}." for figures, models in groups.items())
+    return " ".join(
+        f"{_names(models, total)}{f' ({figures})' if figures else ''}." for figures, models in groups.items()
+    )
 
 
 def _figures(parameter: Parameter) -> str:
     figures = []
-    if parameter.minimum is not None:
-        figures.append(f"{parameter.minimum:g} to {parameter.maximum:g}")
+    if parameter.kind.is_number and (parameter.minimum is not None or parameter.maximum is not None):
+        figures.append(parameter.kind.summary.partition(",")[0])
     if parameter.choices:
-        figures.append(", ".join(parameter.choices))
+        figures.append(", ".join(map(str, parameter.choices)))
     if parameter.default not in (None, ()):
         shown = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
         figures.append(f"default {shown}")
     return "; ".join(figures)
 
 
-def _names(models: list[str]) -> str:
-    return "All models" if len(models) == len(flux.MODELS) else ", ".join(models)
+def _names(models: list[str], total: int) -> str:
+    return "All models" if len(models) == total else ", ".join(models)
 
 
-def _reference_limits() -> str:
+def _reference_limits(models: Models) -> str:
     groups: dict[int, list[str]] = {}
-    for model in flux.MODELS.values():
-        groups.setdefault(most_references(model), []).append(slug(model))
-    told = [f"{_names(models)}: {f'up to {most}' if most else 'none'}." for most, models in sorted(groups.items())]
+    for name, model in models.items():
+        groups.setdefault(most_references(model), []).append(name)
+    told = [f"{_names(names, len(models))}: {_limit_words(most)}." for most, names in sorted(groups.items())]
     return " ".join(told)
+
+
+def _limit_words(most: int) -> str:
+    return "any number" if most == ANY_NUMBER else f"up to {most}" if most else "none"
 
 
 def _on_one_line(text: str) -> str:

@@ -5,12 +5,13 @@ import inspect
 import itertools
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 import cometflux.models.flux  # noqa: F401 - it registers the models
 from cometflux.models.kinds import ParameterKind
-from cometflux.models.model import MODELS, Flux, parameters
+from cometflux.models.model import MODELS, Flux, Known, parameters
+from cometflux.models.schemas import ModelSchema
 
 
 def slug(model: str) -> str:
@@ -18,8 +19,18 @@ def slug(model: str) -> str:
     return model.rpartition("/")[2]
 
 
-def parameter_texts(model: type[Flux]) -> dict[str, str]:
-    """Return the help text of each parameter: the docstring below its field, in the nearest class that has one."""
+def about(model: Known) -> str:
+    """Return a model's description: the first line of its class, or its name."""
+    return f"{model.model}, by its schema" if isinstance(model, ModelSchema) else (model.__doc__ or "").splitlines()[0]
+
+
+def parameter_texts(model: Known) -> dict[str, str]:
+    """Return the help text of each parameter: the docstring below its field, in the nearest class that has one.
+
+    For a model with a schema: the published descriptions.
+    """
+    if isinstance(model, ModelSchema):
+        return dict(model.texts)
     texts: dict[str, str] = {}
     for owner in (each for each in reversed(model.__mro__) if issubclass(each, Flux)):
         texts |= _texts_of_classes(owner.__module__).get(owner.__name__, {})
@@ -45,7 +56,7 @@ def _texts_in(owner: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 def complete_model(_: object) -> dict[str, str]:
     """Return the models for a shell to complete, with their descriptions."""
-    return {slug(name): (model.__doc__ or "").splitlines()[0] for name, model in MODELS.items()}
+    return {slug(name): about(model) for name, model in MODELS.items()}
 
 
 def complete_choice(name: str, _: object) -> list[str]:
@@ -54,17 +65,17 @@ def complete_choice(name: str, _: object) -> list[str]:
     return list(dict.fromkeys(word for kind in kinds for word in kind.suggestions))
 
 
-def all_parameters() -> dict[str, list[type[Flux]]]:
+def all_parameters(models: Iterable[Known] = MODELS.values()) -> dict[str, list[Known]]:
     """Return every parameter except the prompt, with the models that take it; the most common first."""
-    takers: dict[str, list[type[Flux]]] = {}
-    for model in MODELS.values():
+    takers: dict[str, list[Known]] = {}
+    for model in models:
         for parameter in parameters(model):
             if parameter.name != "prompt":
                 takers.setdefault(parameter.name, []).append(model)
     return dict(sorted(takers.items(), key=lambda item: -len(item[1])))
 
 
-def kind_of(name: str, model: type[Flux]) -> ParameterKind:
+def kind_of(name: str, model: Known) -> ParameterKind:
     """Return the kind of a parameter of one model. For another model that takes it, only the numbers differ."""
     return next(each.kind for each in parameters(model) if each.name == name)
 
@@ -78,7 +89,7 @@ _UP_TO = re.compile(r"^Up to \d+ ")
 _ASIDE = re.compile(r"\s*\([^)]*\)")
 
 
-def short_text(name: str, takers: list[type[Flux]]) -> str:
+def short_text(name: str, takers: list[Known]) -> str:
     """Describe a parameter on one short line for all its models, and name the models if there is room."""
     whole = _UP_TO.sub("", _ASIDE.sub("", parameter_texts(takers[0]).get(name, "")))
     condition = _CONDITION.search(whole)

@@ -24,6 +24,8 @@ _readable: set[tuple[int, int]] = set()
 """The data URIs that could be read, by size and hash: many jobs may share one."""
 _MOST_READABLE = 1024
 
+ANY_NUMBER = 2**31
+"""The maximum number of images in a list whose length no schema limits."""
 _AN_IMAGE = "an http(s) URL, a data URI, a pathlib.Path or bytes"
 
 
@@ -134,17 +136,20 @@ class ImagesKind(ParameterKind):
 
     def phrase_in(self, words: Mapping[str, str]) -> str:
         """Return the maximum number and the kinds of images; *words* may have another phrase for one image."""
-        return f"a list of at most {self.most_images} images, each {_IMAGE_KIND.phrase_in(words)}"
+        most = "" if self.most_images == ANY_NUMBER else f" at most {self.most_images}"
+        return f"a list of{most} images, each {_IMAGE_KIND.phrase_in(words)}"
 
     @property
     def summary(self) -> str:
         """The maximum number of images."""
-        return f"up to {self.most_images} files, URLs or data URIs"
+        most = "any number of" if self.most_images == ANY_NUMBER else f"up to {self.most_images}"
+        return f"{most} files, URLs or data URIs"
 
     @property
     def json_schema(self) -> dict[str, Any]:
         """A list of strings."""
-        return {"type": "array", "items": _IMAGE_KIND.json_schema, "maxItems": self.most_images}
+        most = {} if self.most_images == ANY_NUMBER else {"maxItems": self.most_images}
+        return {"type": "array", "items": _IMAGE_KIND.json_schema, **most}
 
     def check(self, field: str, value: object) -> None:
         """Refuse a value that is not a list of images, or is too long."""

@@ -5,6 +5,7 @@ the file of the model that needs it, and nothing else changes.
 """
 
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal
@@ -156,14 +157,16 @@ class IntegerKind(ParameterKind):
     @property
     def phrase(self) -> str:
         """The range."""
-        if self.minimum is None:
+        if self.minimum is self.maximum is None:
             return "a whole number that fits in 64 bits"
-        return f"a whole number from {self.minimum} to {self.maximum}"
+        return f"a whole number {_range_words(self.minimum, self.maximum)}"
 
     @property
     def summary(self) -> str:
         """The range."""
-        return "whole number" if self.minimum is None else f"{self.minimum} to {self.maximum}"
+        if self.minimum is None or self.maximum is None:
+            return f"whole number {_range_words(self.minimum, self.maximum)}".strip()
+        return f"{self.minimum} to {self.maximum}"
 
     @property
     def json_schema(self) -> dict[str, Any]:
@@ -204,17 +207,19 @@ class NumberKind(ParameterKind):
     metavar = "X"
     is_number = True
 
-    minimum: float
-    maximum: float
+    minimum: float | None = None
+    maximum: float | None = None
 
     @property
     def phrase(self) -> str:
         """The range."""
-        return f"a number from {self.minimum} to {self.maximum}"
+        return f"a number {_range_words(self.minimum, self.maximum)}".strip()
 
     @property
     def summary(self) -> str:
         """The range."""
+        if self.minimum is None or self.maximum is None:
+            return f"number {_range_words(self.minimum, self.maximum)}".strip()
         return f"{self.minimum} to {self.maximum}, also between"
 
     @property
@@ -227,7 +232,9 @@ class NumberKind(ParameterKind):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.refusal(field, value)
         # NaN is in no range.
-        if not self.minimum <= value <= self.maximum:
+        least = -sys.float_info.max if self.minimum is None else self.minimum
+        greatest = sys.float_info.max if self.maximum is None else self.maximum
+        if not least <= value <= greatest:
             raise self.refusal(field, value)
 
     def read_text(self, field: str, text: str, folder: Path) -> int | float:
@@ -240,6 +247,12 @@ class NumberKind(ParameterKind):
     def read_json(self, field: str, value: Any, folder: Path) -> Any:
         """Take 3.0 as 3."""
         return whole(value)
+
+
+def _range_words(minimum: float | None, maximum: float | None) -> str:
+    """Return ``from 0 to 100``, or only the half of it that is published."""
+    ends = ("" if minimum is None else f"from {minimum}"), ("" if maximum is None else f"to {maximum}")
+    return f"{'up ' if minimum is None and maximum is not None else ''}{' '.join(filter(None, ends))}"
 
 
 def _range(minimum: float | None, maximum: float | None) -> dict[str, float]:

@@ -4,12 +4,13 @@ import functools
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import attrs
 
 from cometflux.errors import InputError
 from cometflux.models.parameters import PARAMETER, PROMPT, RULE, Parameter, Rule
+from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import is_plain, plain
 from cometflux.models.words import closest, listed, question
 
@@ -56,6 +57,10 @@ class Flux:
         }
 
 
+Known: TypeAlias = type[Flux] | ModelSchema
+"""A model whose parameters are known: by a class here, or by its schema."""
+
+
 # ── the models by name ───────────────────────────────────────────────────────────────────────────────────────────────
 
 _MODELS: dict[str, type[Flux]] = {}
@@ -80,7 +85,7 @@ def is_model(item: object) -> bool:
     return isinstance(item, type) and item in _CLASSES
 
 
-def _slug(model: type[Flux]) -> str:
+def _slug(model: Known) -> str:
     return model.model.rpartition("/")[2]
 
 
@@ -101,14 +106,14 @@ def find(name: str) -> type[Flux]:
     raise InputError("model", name, f"{meant} {known}" if meant else known)
 
 
-def parameters(model: type[Flux] | str) -> tuple[Parameter, ...]:
-    """Return the parameters of a model, in the order in which its class declares them.
+def parameters(model: Known | str) -> tuple[Parameter, ...]:
+    """Return the parameters of a model, in the order in which its class declares them or its schema has them.
 
     Raises:
         InputError: no model has this name.
     """
-    known = model if isinstance(model, type) and issubclass(model, Flux) else find(model)
-    return tuple(_by_name(known).values())
+    is_known = isinstance(model, ModelSchema) or (isinstance(model, type) and issubclass(model, Flux))
+    return tuple(_by_name(model if is_known else find(model)).values())  # type: ignore[arg-type]
 
 
 def image_parameters(model: str) -> tuple[str, ...]:
@@ -126,7 +131,9 @@ _RULES: dict[type[Flux], dict[str, Rule]] = {}
 _REQUIRED: dict[type[Flux], tuple[Parameter, ...]] = {}
 
 
-def _by_name(model: type[Flux]) -> Mapping[str, Parameter]:
+def _by_name(model: Known) -> Mapping[str, Parameter]:
+    if isinstance(model, ModelSchema):
+        return model.by_name
     if model not in _KNOWN:
         declared = attrs.fields(model)
         _KNOWN[model] = {each.name: attrs.evolve(each.metadata[PARAMETER], name=each.name) for each in declared}
@@ -138,31 +145,46 @@ def _by_name(model: type[Flux]) -> Mapping[str, Parameter]:
 # ── an input ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def check_input(model: str, input: Mapping[str, Any]) -> None:  # noqa: A002 - the service's own word
-    """Check a raw input as the class of its model does. The input of a model without a class here always passes.
+def find_known(model: str, schema: ModelSchema | None = None) -> Known | None:
+    """Return *schema*, else the class of the model with this full name; None if it has none.
+
+    Raises:
+        InputError: only the case of the name differs from a known one.
+    """
+    known = schema or MODELS.get(model)
+    if known is None and model.lower() in MODELS:
+        raise InputError("model", model, "no model has this name", hint=question(model.lower()))
+    return known
+
+
+def check_input(
+    model: str,
+    input: Mapping[str, Any],  # noqa: A002 - the service's own word
+    *,
+    schema: ModelSchema | None = None,
+) -> None:
+    """Check a raw input by its model's *schema*, else as the class of the model does. Without both, any input passes.
 
     Raises:
         InputError: a parameter is unknown to the model, missing, or has a value that is not allowed.
     """
-    own = _by_name(MODELS[model]) if model in MODELS else input
+    known = find_known(model, schema)
+    if known is None:
+        return
+    own = _by_name(known)
     for name, value in input.items():
         if name not in own and isinstance(name, str):
-            raise unknown_error(MODELS[model], name, value)
-    check_values(model, input)
+            raise unknown_error(known, name, value)
+    check_values(known, input)
 
 
-def check_values(model: str, input: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: A002 - the service's own word
-    """Check the parameters that the model has, and return the names of the others.
+def check_values(model: Known, input: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: A002 - the service's own word
+    """Check the parameters that a model has, and return the names of the others.
 
     Raises:
         InputError: a parameter is missing, or has a value that is not allowed.
     """
-    known = MODELS.get(model)
-    if known is None:
-        if model.lower() in MODELS:
-            raise InputError("model", model, "no model has this name", hint=question(model.lower()))
-        return ()
-    own = _by_name(known)
+    own = _by_name(model)
     for name, value in input.items():
         _check_given(own, name, value)
     strange = tuple(name for name in input if name not in own)
@@ -170,27 +192,34 @@ def check_values(model: str, input: Mapping[str, Any]) -> tuple[str, ...]:  # no
         if parameter.required and parameter.name not in input:
             # A name that is misspelt is the better error.
             if misspelt := closest(parameter.name, strange):
-                raise unknown_error(known, misspelt, input[misspelt])
-            raise _missing(known, parameter)
-    known(**{name: value for name, value in input.items() if name in own} if strange else input)
+                raise unknown_error(model, misspelt, input[misspelt])
+            raise _missing(model, parameter)
+    if isinstance(model, ModelSchema):
+        for name, value in input.items():
+            if name in own and value is not None:
+                own[name].check(value)
+    else:
+        model(**{name: value for name, value in input.items() if name in own} if strange else input)
     return strange
 
 
-def _missing(model: type[Flux], parameter: Parameter) -> InputError:
+def _missing(model: Known, parameter: Parameter) -> InputError:
     return InputError(parameter.name, attrs.NOTHING, f"{_slug(model)} needs {parameter.allowed}")
 
 
-def check_together(model: type[Flux], given: Mapping[str, Any]) -> None:
+def check_together(model: Known, given: Mapping[str, Any]) -> None:
     """Check an input whose values were checked one by one: that none is missing, and that each may be with the others.
 
     Raises:
         InputError: a required parameter is missing, or a value is not allowed together with another one.
     """
-    _by_name(model)
-    for parameter in _REQUIRED[model]:
-        if parameter.name not in given:
+    own = _by_name(model)
+    required = own.values() if isinstance(model, ModelSchema) else _REQUIRED[model]
+    for parameter in required:
+        if parameter.required and parameter.name not in given:
             raise _missing(model, parameter)
-    if rules := _RULES[model]:
+    # A schema has no rules.
+    if not isinstance(model, ModelSchema) and (rules := _RULES[model]):
         values = _Values(given)
         for name, rule in rules.items():
             rule(values, name, given.get(name))
@@ -210,11 +239,11 @@ def _check_given(own: Mapping[str, Parameter], name: object, value: object) -> N
     if not isinstance(name, str):
         raise InputError("input", name, "the name of a parameter must be a string")
     parameter = own.get(name)
-    if parameter is not None and value is None and not parameter.required:
+    if parameter is not None and value is None and not parameter.required and not parameter.nullable:
         raise InputError(name, value, "leave the parameter out instead, so that the service uses its default")
 
 
-def unknown_error(model: type[Flux], name: str, value: object) -> InputError:
+def unknown_error(model: Known, name: str, value: object) -> InputError:
     """Return the error for a parameter that a model does not have, with the parameter that may be meant."""
     if re.fullmatch(_REFERENCE, name):
         return InputError(name, value, f"{IGNORED}; {_image_hint(model, name)}")
@@ -225,19 +254,18 @@ def unknown_error(model: type[Flux], name: str, value: object) -> InputError:
     return InputError("input", name, allowed)
 
 
-def unknown_note(model: str, name: str) -> str:
-    """Return the warning about a parameter that a known model does not have."""
-    known = MODELS[model]
+def unknown_note(model: Known, name: str) -> str:
+    """Return the warning about a parameter that a model does not have."""
     is_image = re.fullmatch(_REFERENCE, name)
-    hint = _image_hint(known, name) if is_image else "; ".join(_hints(known, name)[:1])
+    hint = _image_hint(model, name) if is_image else _hints(model, name)[0]
     shown = name if len(name) <= 64 else f"{name[:63]}…"
     return (
-        f"{shown}: {_slug(known)} has no such parameter by its published schema; the service will probably ignore it; "
+        f"{shown}: {_slug(model)} has no such parameter by its published schema; the service will probably ignore it; "
         f"{hint}"
     )
 
 
-def _hints(model: type[Flux], name: str) -> list[str]:
+def _hints(model: Known, name: str) -> list[str]:
     hints = []
     elsewhere = [_slug(other) for other in MODELS.values() if name in _by_name(other)]
     if elsewhere:
@@ -257,7 +285,7 @@ _REFERENCE = r"((input|control|reference|init)_images?|images?(_urls?|_prompts?)
 _SEVERAL = r"images|urls|prompts|_\d+$"
 
 
-def _image_hint(model: type[Flux], name: str) -> str:
+def _image_hint(model: Known, name: str) -> str:
     slug = _slug(model)
     taken = [parameter for parameter in parameters(model) if parameter.kind.most_images]
     if not taken:

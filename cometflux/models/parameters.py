@@ -20,6 +20,8 @@ class Parameter:
     default: Any = None
     """The service's value for a parameter that is left out; None if the default varies."""
     required: bool = False
+    nullable: bool = False
+    """Whether None may be sent as its value."""
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from cometflux.sources.errors import Fault, SourceError
     from cometflux.sources.job_reader import JobStream, read_jobs, stream_jobs
     from cometflux.sources.rows import Format
+    from cometflux.sources.schema_files import read_schema
 
-__all__ = ["Fault", "Format", "JobStream", "SourceError", "read_jobs", "stream_jobs"]
+__all__ = ["Fault", "Format", "JobStream", "SourceError", "read_jobs", "read_schema", "stream_jobs"]
 
 _HOMES = {
     "Fault": "errors",
@@ -20,6 +21,7 @@ _HOMES = {
     "JobStream": "job_reader",
     "SourceError": "errors",
     "read_jobs": "job_reader",
+    "read_schema": "schema_files",
     "stream_jobs": "job_reader",
 }
 

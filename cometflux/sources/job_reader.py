@@ -11,6 +11,7 @@ from cometflux.errors import ConfigError
 from cometflux.jobs import Job
 from cometflux.journal.draft import Draft
 from cometflux.journal.plan import plan_jobs
+from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import plain
 from cometflux.number_checks import check_count
 from cometflux.plain_text import log as _log
@@ -33,6 +34,7 @@ def read_jobs(
     folder: str | os.PathLike[str] | None = None,
     max_jobs: int = 10_000,
     comments: bool = False,
+    schemas: Iterable[ModelSchema] = (),
     **parameters: Any,
 ) -> tuple[Job, ...]:
     """Read jobs from a dataframe or a file, and check all of them before any is returned.
@@ -49,13 +51,14 @@ def read_jobs(
             current folder if the source is a dataframe.
         max_jobs: the maximum number of jobs that a sweep may make.
         comments: whether to leave out the lines of a text file that begin with ``#``.
+        schemas: the schemas of models that are not in `cometflux.flux`, from `read_schema`.
         **parameters: parameters of the model, for rows that do not set them.
 
     Raises:
         SourceError: the source has mistakes; the error lists all of them, each with its line or row.
         ConfigError: an extra is missing, or an argument has a wrong type or value.
     """
-    options = _Options(model, template, format, folder, max_jobs, comments)
+    options = _Options(model, template, format, folder, max_jobs, comments, schemas)
     plan = _prepare(source, options, parameters).plan()
     _tell(plan.notes)
     return plan.jobs
@@ -70,6 +73,7 @@ def stream_jobs(
     folder: str | os.PathLike[str] | None = None,
     max_jobs: int = 10_000,
     comments: bool = False,
+    schemas: Iterable[ModelSchema] = (),
     **parameters: Any,
 ) -> "JobStream":
     """Check all jobs of a dataframe or a file as `read_jobs` does, and keep them in a temporary file.
@@ -86,6 +90,7 @@ def stream_jobs(
         folder: see `read_jobs`.
         max_jobs: see `read_jobs`.
         comments: see `read_jobs`.
+        schemas: see `read_jobs`.
         **parameters: see `read_jobs`.
 
     Raises:
@@ -94,7 +99,7 @@ def stream_jobs(
             for temporary files.
         InputError: an image file cannot be read any more.
     """
-    options = _Options(model, template, format, folder, max_jobs, comments)
+    options = _Options(model, template, format, folder, max_jobs, comments, schemas)
     planner = _prepare(source, options, parameters)
     draft = Draft()
     for row in plan_jobs(job for job, _ in planner.jobs()):
@@ -126,6 +131,7 @@ class _Options:
     folder: str | os.PathLike[str] | None
     max_jobs: int
     comments: object
+    schemas: Iterable[ModelSchema]
 
 
 def _prepare(source: Any, options: _Options, parameters: Mapping[str, Any]) -> Planner:
@@ -135,7 +141,8 @@ def _prepare(source: Any, options: _Options, parameters: Mapping[str, Any]) -> P
     constants = {name: Constant(label=name, value=plain(value)) for name, value in parameters.items()}
     folder = options.folder
     base = Path(folder) if folder is not None else Path() if is_table(source) else Path(source).parent
-    return Planner(prompting.apply(read), Defaults(model=options.model, constants=constants), base)
+    schemas = {each.model: each for each in options.schemas}
+    return Planner(prompting.apply(read), Defaults(model=options.model, constants=constants, schemas=schemas), base)
 
 
 def _tell(notes: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ from cometflux.images.orientation import turned_note
 from cometflux.jobs import Job, check_key
 from cometflux.marks import Repeats
 from cometflux.models.model import check_together, unknown_note
+from cometflux.models.schemas import ModelSchema
 from cometflux.models.words import closest, question
 from cometflux.plain_text import by_number, count_of
 from cometflux.sources import validation
@@ -61,6 +62,8 @@ class Defaults:
     """Whether a request body with a parameter that the model does not have is a mistake."""
     validate: bool = True
     """Whether to check the inputs of known models."""
+    schemas: Mapping[str, ModelSchema] = {}
+    """The schemas of models, by full name. They also replace the classes of models of these names."""
 
 
 @attrs.frozen(kw_only=True)
@@ -93,7 +96,7 @@ def _copy(job: Job, number: int) -> Job:
     seed = job.input.get("seed")
     changed = {"seed": seed + number} if isinstance(seed, int) and not isinstance(seed, bool) else {}
     key = job.key and f"{job.key}-{number + 1}"
-    return Job.checked(job.model, {**job.input, **changed}, key, validate=job.validate)
+    return Job.checked(job.model, {**job.input, **changed}, key, validate=job.validate, schema=job.schema)
 
 
 @attrs.frozen
@@ -175,8 +178,10 @@ class Planner:
         if self._inputs.turned:
             yield turned_note(list(self._inputs.turned))
         yield from (unknown_note(model, name) for model, name in self._inputs.strange)
+        for schema in dict.fromkeys(model for model in self._models.values() if isinstance(model, ModelSchema)):
+            yield from schema.notes
         for name in dict.fromkeys(model for model in self._models.values() if isinstance(model, str)):
-            meant = question(closest(name, flux.MODELS), str)
+            meant = question(closest(name, [*flux.MODELS, *self.defaults.schemas]), str)
             note = f"{name} is not a known model, so its input is not checked"
             yield f"{note}; {meant}" if meant else note
         if repeated := self._seeded.count():
@@ -189,7 +194,7 @@ class Planner:
         """Find a model by name; a full name that is not known is returned as it is."""
         if name not in self._models:
             try:
-                self._models[name] = flux.find(name)
+                self._models[name] = self.defaults.schemas.get(name) or flux.find(name)
             except InputError:
                 if not _FULL_NAME.fullmatch(name):
                     raise
@@ -272,13 +277,17 @@ class Planner:
     def _lacks_prompt(self, row: Row, model: Model) -> bool:
         if isinstance(model, str) or not self.defaults.validate:
             return False
+        prompt = validation.find_parameter(model, "prompt")
+        if prompt is None or not prompt.required:
+            return False
         return row.is_body or not validation.misspells_prompt(row, model)
 
     def _checked_job(self, row: Row, rows: _ModelRows, cells: Mapping[str, Any]) -> Job | None:
         given, key = {**rows.constants, **cells}, row.values.get("key")
+        schema = rows.model if isinstance(rows.model, ModelSchema) else None
         try:
             if isinstance(rows.model, str) or self.defaults.count > 1 or not given.keys() <= rows.parameters.keys():
-                job = Job(model=rows.name, input=given, key=key, validate=self.defaults.validate)
+                job = Job(model=rows.name, input=given, key=key, validate=self.defaults.validate, schema=schema)
                 if self.defaults.count > 1:
                     # Checks the last copy, which has the largest seed.
                     attrs.evolve(_copy(job, self.defaults.count - 1))
@@ -288,7 +297,7 @@ class Planner:
         except InputError as error:
             self._note(row, error.under(self._label_of(error.field, row, cells)))
             return None
-        return Job.checked(rows.name, _unshared(given, rows.constants), key)
+        return Job.checked(rows.name, _unshared(given, rows.constants), key, schema=schema)
 
     def _label_of(self, field: str, row: Row, cells: Mapping[str, Any]) -> str:
         """Return the user's name for a field: the option's, if the value is not from the row."""

@@ -15,13 +15,13 @@ from cometflux.images.formats import media_type
 from cometflux.images.reference_files import is_news, open_image
 from cometflux.marks import Marks, mark_of
 from cometflux.models.kinds import guess
-from cometflux.models.model import unknown_error
+from cometflux.models.model import Known, unknown_error
 from cometflux.models.spelling import is_empty_word, is_spreadsheet_error, tidy, whole
 from cometflux.models.words import closest, question
 from cometflux.sources.errors import Fault
 from cometflux.sources.rows import RESERVED, Quoted, Row, Source
 
-Model: TypeAlias = type[flux.Flux] | str
+Model: TypeAlias = Known | str
 """A known model, or the full name of another one, whose input is not checked."""
 
 _WORDS = {"image": "the path of a file, an http(s) URL or a data URI"}
@@ -33,7 +33,7 @@ def describe(error: InputError) -> str:
     return error.message_in(_WORDS)
 
 
-def parameters_of(model: type[flux.Flux]) -> dict[str, flux.Parameter]:
+def parameters_of(model: Known) -> dict[str, flux.Parameter]:
     """Return the parameters of a model by name."""
     return {each.name: each for each in flux.parameters(model)}
 
@@ -78,7 +78,7 @@ def _models_with(name: str) -> str:
     return f"{', '.join(models[:3])}{' and others' if len(models) > 3 else ''}"
 
 
-def misspells_prompt(row: Row, model: type[flux.Flux]) -> bool:
+def misspells_prompt(row: Row, model: Known) -> bool:
     """Whether a column that the model does not have is spelled like ``prompt``. Its own fault is enough then."""
     strangers = [name.lower() for name in row.values if name not in parameters_of(model)]
     return closest("prompt", strangers) is not None
@@ -141,7 +141,7 @@ class InputChecker:
     """Whether a request body with a parameter that the model does not have is a mistake."""
     validate: bool = True
     """Whether to check the values of known models."""
-    strange: dict[tuple[str, str], None] = attrs.field(factory=dict)
+    strange: dict[tuple[Known, str], None] = attrs.field(factory=dict)
     """The parameters of request bodies that their model does not have, each with its model."""
     turned: dict[str, None] = attrs.field(factory=dict)
     """The names of the images that an EXIF orientation turns."""
@@ -161,7 +161,7 @@ class InputChecker:
         if not self.validate:
             return read(model.model) if is_strange else _read_if_possible(model, read)
         if is_strange and is_body and not self.strict:
-            self.strange[model.model, name] = None
+            self.strange[model, name] = None
             # So that the job does not warn again.
             jobs.is_news(model.model, name)
             return read(model.model)
@@ -208,7 +208,7 @@ class InputChecker:
             raise known.under(name)
 
 
-def _read_if_possible(model: type[flux.Flux], read: Callable[[Model], Any]) -> Any:
+def _read_if_possible(model: Known, read: Callable[[Model], Any]) -> Any:
     """Read a value as the model takes it, else as if the model were not known."""
     try:
         return read(model)

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from cometflux.testing.artwork.frame import Frame, count_outputs
+from cometflux.testing.artwork.frame import Frame
 
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _STATUSES = {
@@ -44,6 +44,10 @@ class FakePrediction:
     input: Mapping[str, Any]
     seed: int
     frame: Frame
+    wanted: int
+    """The number of requested pictures."""
+    has_list_output: bool
+    """Whether its output is a list."""
     fault: str | None
     """The name of its fault on ``prediction``; None if it has none."""
     accepted_at: float
@@ -69,11 +73,6 @@ class FakePrediction:
         if self.canceled_at is not None:
             return self.canceled_at
         return self.started_at if self.fault == "aborted" else self.accepted_at + self.latency
-
-    @property
-    def wanted(self) -> int:
-        """The number of requested pictures."""
-        return count_outputs(self.model, self.input)
 
     def status(self, now: float) -> str:
         """Return its status, in the service's words."""

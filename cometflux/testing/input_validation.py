@@ -5,9 +5,12 @@ Unknown input keys are not refused, because the real service silently drops them
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
+
+if TYPE_CHECKING:
+    from cometflux.models.model import Known
 
 _ALLOWED = frozenset({"input", "stream", "webhook", "webhook_events_filter", "webhook_completed"})
 
@@ -54,7 +57,7 @@ def read_body(raw: bytes, *more: str) -> dict[str, Any]:
     return found
 
 
-def check_input(model: str, given: Mapping[str, Any]) -> None:
+def check_input(model: "Known", given: Mapping[str, Any]) -> None:
     """Check an input against the schema of *model*.
 
     Raises:
@@ -63,16 +66,16 @@ def check_input(model: str, given: Mapping[str, Any]) -> None:
     _refuse(*_faults(model, given))
 
 
-def _faults(model: str, given: Mapping[str, Any]) -> Iterator[Invalid]:
+def _faults(model: "Known", given: Mapping[str, Any]) -> Iterator[Invalid]:
     from cometflux import flux
 
     for parameter in flux.parameters(model):
-        if parameter.name in given:
+        if parameter.name in given and not (parameter.nullable and given[parameter.name] is None):
             field = f"input.{parameter.name}"
             reason = _reason(field, parameter.kind.json_schema, given[parameter.name])
             if reason is not None:
                 yield Invalid(reason[0], field, reason[1])
-        elif parameter.required:
+        elif parameter.required and parameter.name not in given:
             yield Invalid("required", "input", f"{parameter.name} is required")
 
 
@@ -88,7 +91,9 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 def _reason(field: str, schema: Mapping[str, Any], value: object) -> tuple[str, str] | None:
     """Return why *value* is refused, as a type and a description; None if it is valid."""
-    name = schema["type"]
+    name = schema.get("type")
+    if name is None:
+        return None
     types = _TYPES[name]
     # JSON has one type of number, so 4.0 is an integer.
     if name == "integer" and isinstance(value, float) and value.is_integer():

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cometflux.testing.artwork.frame import has_list_output
 from cometflux.testing.fake_predictions import TERMINAL, FakePrediction
 from cometflux.testing.input_validation import Refusal
 
@@ -158,7 +157,7 @@ _ENDS = {
 def _output(run: FakePrediction, outputs: Sequence[str]) -> list[str] | str | None:
     if not outputs:
         return None
-    return list(outputs) if has_list_output(run.model) else outputs[0]
+    return list(outputs) if run.has_list_output else outputs[0]
 
 
 def _error(run: FakePrediction, status: str) -> str | None:

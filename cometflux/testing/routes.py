@@ -83,15 +83,14 @@ class Routes:
         return await self._accept(request, model, body["input"])
 
     async def _accept(self, request: web.Request, model: str, given: dict[str, Any]) -> web.StreamResponse:
-        from cometflux import flux
-
-        if model not in flux.MODELS:
+        known = self._state.find(model)
+        if known is None:
             return json_response(response_bodies.problem(404, "The requested resource could not be found."), 404)
-        check_input(model, given)
+        check_input(known, given)
         fault = self._state.faults.take(faults.CREATE, faults.prompt_of(given))
         if fault is not None and not fault.after:
             return await misbehave(fault.name, request, None, self._state.closing)
-        run = self._state.accept(model, given)
+        run = self._state.accept(known, given)
         body, headers = response_bodies.describe_created(run), {"ratelimit-remaining": "599", "ratelimit-reset": "1"}
         if fault is not None:
             ordinary = Ordinary(status=201, body=dump(body))

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 from aiohttp import web
@@ -15,6 +15,9 @@ from cometflux.testing.bills import Bill, SeenRequest
 from cometflux.testing.faults import plan
 from cometflux.testing.routes import BASE, Routes
 from cometflux.testing.state import ServiceSettings, State
+
+if TYPE_CHECKING:
+    from cometflux.flux import ModelSchema
 
 _GRACE = 0.5
 """How long a request in flight may take when the service stops, in seconds."""
@@ -125,6 +128,10 @@ class LocalService:
     @refunds.setter
     def refunds(self, refunds: bool) -> None:
         self._state.settings = attrs.evolve(self._state.settings, refunds=refunds)
+
+    def offer(self, schema: "ModelSchema") -> None:
+        """Offer another model, by its published schema. Can be called at any time, from any thread."""
+        self._state.schemas[schema.model] = schema
 
     def freeze(self) -> None:
         """Stop the service's clock: it still responds, but no prediction progresses. Can be called from any thread."""

@@ -7,7 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from aiohttp import web
@@ -20,6 +20,10 @@ from cometflux.testing.clock import Clock
 from cometflux.testing.errors import ArgumentError
 from cometflux.testing.fake_predictions import FakePrediction, derive_seed, make_id
 from cometflux.testing.faults import PREDICTION, FaultQueue, prompt_of
+
+if TYPE_CHECKING:
+    from cometflux.flux import ModelSchema
+    from cometflux.models.model import Known
 
 ACCOUNT = "/api/"
 """The path prefix of the account's routes, which need the access token."""
@@ -62,6 +66,8 @@ class State:
         self.bills: list[Bill] = []
         self.leaks: list[str] = []
         self.requests: deque[SeenRequest] = deque(maxlen=_MOST_REQUESTS)
+        self.schemas: dict[str, ModelSchema] = {}
+        """The models that are offered besides those of `cometflux.flux`, by name."""
         self.origin = ""
         """The scheme, host and port; empty until the service listens."""
         self._connections: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
@@ -107,18 +113,26 @@ class State:
         number = self._connections[transport] = next(self._numbers)
         return number
 
-    def accept(self, model: str, given: Mapping[str, Any]) -> FakePrediction:
+    def find(self, model: str) -> "Known | None":
+        """Return the model with this full name; None if it is not offered."""
+        from cometflux import flux
+
+        return self.schemas.get(model) or flux.MODELS.get(model)
+
+    def accept(self, known: "Known", given: Mapping[str, Any]) -> FakePrediction:
         """Accept a submission, and write its bill."""
         now, number = self.now(), len(self.bills) + 1
         planned = self.faults.take(PREDICTION, prompt_of(given))
-        latency, seed = self.settings.latency, given.get("seed")
+        latency, seed, model = self.settings.latency, given.get("seed"), known.model
         run = FakePrediction(
             id=make_id(),
             number=number,
             model=model,
             input=given,
             seed=derive_seed(self.settings.seed, number) if seed is None else int(seed),
-            frame=frame.frame_of(model, given, self.settings.pixels),
+            frame=frame.frame_of(known, given, self.settings.pixels),
+            wanted=frame.count_outputs(known, given),
+            has_list_output=frame.has_list_output(known),
             fault=None if planned is None else planned.name,
             accepted_at=now,
             created=datetime.fromtimestamp(self.epoch + now, UTC),
@@ -136,7 +150,7 @@ class State:
             return self._pictures[place]
         drawn = await asyncio.to_thread(
             draw.draw,
-            run.input["prompt"],
+            prompt_of(run.input),
             seed=run.seed,
             number=number,
             width=run.frame.width,

@@ -14,12 +14,14 @@ import pytest
 from canary import CANARY
 from mcp.shared.exceptions import MCPError
 from mcp_client import opened, text_of
+from schema_documents import KLEIN, KLEIN_NAME, SDXL, SDXL_NAME
 
 from cometflux import Journal
 from cometflux.cli import main
 from cometflux.flux import MODELS
 from cometflux.journal.writer import JournalWriter
 from cometflux.mcp.tool_arguments import read_request
+from cometflux.models.schemas import parse_schema
 from cometflux.testing import LocalService
 
 PNG = base64.b64encode(
@@ -95,6 +97,65 @@ async def test_a_tool_that_is_none_is_an_error_of_the_protocol(service, tmp_path
     async with opened(service, tmp_path) as client:
         with pytest.raises(MCPError, match="there is no tool 'read_file'"):
             await client.call_tool("read_file", {"path": "/etc/passwd"})
+
+
+# ── models that are known by their schemas ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def schemas(service):
+    """SDXL and a klein, which the service offers too."""
+    read = [parse_schema(SDXL, SDXL_NAME), parse_schema(KLEIN, KLEIN_NAME)]
+    for each in read:
+        service.offer(each)
+    return read
+
+
+async def test_a_model_with_a_schema_is_offered_as_a_known_one(service, tmp_path, schemas):
+    async with opened(service, tmp_path, schemas=schemas) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        every = (await client.call_tool("list_models", {})).structured_content["models"]
+        one = (await client.call_tool("list_models", {"model": SDXL_NAME})).structured_content
+    offered = tools["generate_image"].input_schema["properties"]
+    assert [SDXL_NAME, KLEIN_NAME] == offered["model"]["enum"][-2:] == [each["model"] for each in every][-2:]
+    assert {"enum", "type", "description"} == set(offered["scheduler"])
+    assert not {"image", "images", "mask"} & set(offered)
+    assert f"{KLEIN_NAME}: any number." in offered["reference_images"]["description"]
+    parameters = {each["name"]: each for each in one["parameters"]}
+    assert ("K_EULER", ["DDIM", "K_EULER", "PNDM"]) == tuple(
+        parameters["scheduler"][name] for name in ("default", "choices")
+    )
+    assert (1, 50) == tuple(parameters["guidance_scale"][name] for name in ("minimum", "maximum"))
+
+
+async def test_an_agent_buys_from_a_model_with_a_schema_once(service, tmp_path, schemas):
+    async with opened(service, tmp_path, schemas=schemas) as client:
+        for _ in range(2):
+            made = await generate(client, model=SDXL_NAME, width=64, height="64.0", scheduler="DDIM")
+            assert ("succeeded", "accepted", "done") == told(made)
+        edited = await generate(client, model=KLEIN_NAME, reference_images=[f"data:image/png;base64,{PNG}"])
+    assert ("succeeded", "accepted", "done") == told(edited)
+    assert [
+        (SDXL_NAME, {"prompt": "a boat", "width": 64, "height": 64, "scheduler": "DDIM"}),
+        (KLEIN_NAME, {"prompt": "a boat", "images": [f"data:image/png;base64,{PNG}"]}),
+    ] == [(bill.model, bill.input) for bill in service.bills]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"model": SDXL_NAME, "scheduler": "ddim"}, "scheduler: 'ddim' was given; must be 'DDIM', 'K_EULER' or 'PNDM'"),
+        ({"model": SDXL_NAME, "schedular": "DDIM"}, "did you mean 'scheduler'?"),
+        ({"model": SDXL_NAME, "mask": "x"}, "give reference images as reference_images"),
+        ({"model": "sdxl"}, "model: 'sdxl' was given; the models are"),
+    ],
+)
+async def test_what_a_schema_refuses_is_one_clear_error(service, tmp_path, schemas, arguments, words):
+    async with opened(service, tmp_path, schemas=schemas) as client:
+        refused = await generate(client, **arguments)
+    assert ("not_sent", "not_sent", "other_call") == told(refused)
+    assert words in text_of(refused)
+    assert [] == service.bills
 
 
 # ── a picture ────────────────────────────────────────────────────────────────────────────────────────────────────────

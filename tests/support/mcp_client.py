@@ -12,7 +12,9 @@ from cometflux.mcp.server import make_server
 
 
 @contextlib.asynccontextmanager
-async def opened(service, folder, *, most=20, wait=45.0, allowed=(), max_pending=4, mode="auto", journal=None):
+async def opened(
+    service, folder, *, most=20, wait=45.0, allowed=(), max_pending=4, mode="auto", journal=None, schemas=()
+):
     """Yield a client of a server that keeps its pictures in *folder*. The exit disconnects."""
 
     def make_session(watch):
@@ -28,7 +30,7 @@ async def opened(service, folder, *, most=20, wait=45.0, allowed=(), max_pending
     folder.mkdir(exist_ok=True)
     async with (
         open_image_service(make_session, folder, allowed=allowed, most=most, wait=wait) as image_service,
-        Client(_joined(make_server(image_service)), mode=mode) as client,
+        Client(_joined(make_server(image_service, schemas)), mode=mode) as client,
     ):
         yield client
 

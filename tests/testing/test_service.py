@@ -14,8 +14,10 @@ import aiohttp
 import pytest
 from certificate_authority import Authority
 from PIL import Image
+from schema_documents import SDXL, SDXL_NAME
 
 from cometflux import flux
+from cometflux.models.schemas import parse_schema
 from cometflux.testing import FAULTS, LocalService, parse_fault
 from cometflux.testing.artwork.draw import draw
 from cometflux.testing.artwork.lettering import legible
@@ -975,3 +977,20 @@ def test_the_fixture_gives_each_test_its_own_service(pytester):
     """)
     result = pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:cacheprovider", "-W", "error")
     result.assert_outcomes(passed=2)
+
+
+# ── models by their schemas ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_model_is_offered_by_its_schema(service, caller):
+    assert 404 == (await caller.submit(SDXL_NAME))[0].status
+    service.offer(parse_schema(SDXL, SDXL_NAME))
+    run = await caller.create(SDXL_NAME, width=64, height=96, num_outputs=3, seed=None)
+    await asyncio.sleep(1)
+    outputs = (await caller.get(run["id"]))["output"]
+    assert 3 == len(outputs)
+    _, picture = await caller.exchange("GET", outputs[0])
+    assert (64, 96) == Image.open(io.BytesIO(picture)).size
+    for wrong in ({"scheduler": "ddim"}, {"num_outputs": 5}, {"width": "64"}, {"prompt": None}):
+        assert 422 == (await caller.submit(SDXL_NAME, **wrong))[0].status
+    assert 1 == len(service.bills)

@@ -27,6 +27,7 @@ from cometflux.journal.record import JobRecord
 from cometflux.journal.respelling import respelled
 from cometflux.journal.states import NextStep
 from cometflux.models.docs import slug
+from cometflux.number_checks import is_whole
 from cometflux.plain_text import count_of, plain
 from cometflux.session.settings import read_key
 from cometflux.sources.planner import Plan
@@ -204,9 +205,10 @@ def _empty(settings: RunOptions) -> PurchaseEstimate:
 
 
 def _images(model: str, given: Any) -> int | None:
-    if model not in flux.MODELS:
-        return None
-    return int(given.get("num_outputs", 1))
+    asked = given.get("num_outputs")
+    if is_whole(asked, 1):
+        return int(asked)
+    return 1 if model in flux.MODELS else None
 
 
 # ── printing and asking ──────────────────────────────────────────────────────────────────────────────────────────────

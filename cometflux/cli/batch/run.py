@@ -126,7 +126,7 @@ def _find_service(
 ) -> tuple[str, str]:
     """Return the base URL and the key; *own* is the address in the folder's journal, if it may be used."""
     if settings.local:
-        service = stack.enter_context(local_service(screen))
+        service = stack.enter_context(local_service(screen, settings.schemas.values()))
         return service.url, service.key
     return read_base_url(settings.base_url or own), read_key()
 

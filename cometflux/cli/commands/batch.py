@@ -19,6 +19,7 @@ from cometflux.cli.options.shared import (
     KeepGallery,
     NewKey,
     RunOptions,
+    Schemas,
     TemplateOptions,
     check_exclusive,
 )
@@ -60,6 +61,7 @@ def batch(
     ] = None,
     comments: Annotated[bool, switch("In a text file, leave out the lines that begin with #.", group=FURTHER)] = False,
     making: ImageOptions = ImageOptions(),  # noqa: B008 - frozen
+    schema: Schemas = (),
     templates: TemplateOptions = TemplateOptions(),  # noqa: B008 - frozen
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
@@ -98,12 +100,15 @@ def batch(
         from cometflux.cli.batch.run import run_batch
         from cometflux.cli.prompts.prompt_plan import planner_from_options
         from cometflux.cli.prompts.read_file import read_file
+        from cometflux.sources.schema_files import read_schemas
 
+        settings = attrs.evolve(settings, schemas=read_schemas(schema, making.model))
         prompting = templates.prompting()
         most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")
         read = read_file(file, format, needs_prompt=not prompting.is_given, most=most, comments=comments)
         source = prompting.apply(read)
-        planner = planner_from_options(source, Path() if is_stdin else Path(file).parent, making, given)
+        base = Path() if is_stdin else Path(file).parent
+        planner = planner_from_options(source, base, making, given, settings.schemas)
         plan = draft_batch(planner, settings, part)
         place = out if isinstance(out, str) else None
         if (code := offer_batch(plan, settings, consent, folder, place)) is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import attrs
 from cyclopts import Parameter
 
 from cometflux.cli.batch.interruption import nothing_sent
@@ -13,6 +14,7 @@ from cometflux.cli.options.shared import (
     ConsentOptions,
     Out,
     RunOptions,
+    Schemas,
     check_exclusive,
 )
 from cometflux.cli.terminal.messages import NO_PROMPT
@@ -24,6 +26,7 @@ def generate(
     *prompts: Annotated[str, Parameter(metavar="PROMPT", required=True, help="What a picture should show; in quotes.")],
     out: Out = Path("images"),
     making: ImageOptions = ImageOptions(),  # noqa: B008 - frozen
+    schema: Schemas = (),
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
     **given: str | list[str] | None,
@@ -41,8 +44,10 @@ def generate(
         from cometflux.cli.batch.dry_run import offer_prompts
         from cometflux.cli.batch.run import run_prompts
         from cometflux.cli.prompts.prompt_plan import planner_from_options
+        from cometflux.sources.schema_files import read_schemas
 
-        plan = planner_from_options(source, Path(), making, given).plan()
+        settings = attrs.evolve(settings, schemas=read_schemas(schema, making.model))
+        plan = planner_from_options(source, Path(), making, given, settings.schemas).plan()
         if (code := offer_prompts(plan, settings, consent)) is not None:
             return code
         return run_prompts(plan, settings, out)

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -13,8 +13,10 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.names import option_of
 from cometflux.cli.options.parameters import repeatable
+from cometflux.cli.options.shared import Schemas
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError, MissingExtraError
+from cometflux.models.schemas import ModelSchema
 
 
 def local_service(
@@ -34,20 +36,23 @@ def local_service(
         tuple[str, ...],
         repeatable("NAME[:RATE]", "Misbehave: once, or at this rate, as in drop:0.1; repeatable; names below."),
     ] = (),
+    schema: Schemas = (),
 ) -> None:
     """Run a service on this machine that costs nothing.
 
     It speaks like CometAPI, draws real pictures, and misbehaves when it is told to.
     """
-    serve(Screen(), fault, port=port, host=host, key=key, latency=latency)
+    from cometflux.sources.schema_files import read_schemas
+
+    serve(Screen(), fault, read_schemas(schema).values(), port=port, host=host, key=key, latency=latency)
 
 
 if TYPE_CHECKING:
     from cometflux.testing import LocalService
 
 
-def serve(screen: Screen, faults: Sequence[str], **options: Any) -> None:
-    """Run the local service until it is told to stop.
+def serve(screen: Screen, faults: Sequence[str], schemas: Iterable[ModelSchema], **options: Any) -> None:
+    """Run the local service until it is told to stop. It also offers the models of *schemas*.
 
     Raises:
         UsageError: an option is out of range, or a fault is none.
@@ -69,6 +74,8 @@ def serve(screen: Screen, faults: Sequence[str], **options: Any) -> None:
             raise UsageError(f"--fault {fault}: {_no_fault(error.name, error.hint)}") from error
         except ValueError as error:
             raise UsageError(f"--fault {fault}: {error}") from error
+    for schema in schemas:
+        service.offer(schema)
     asyncio.run(_serve(service, screen, options["host"]))
 
 

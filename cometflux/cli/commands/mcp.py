@@ -1,16 +1,25 @@
 """A tool server for agents."""
 
+import attrs
+
 from cometflux.cli.commands.mcp_options import ServerOptions
-from cometflux.cli.options.shared import NewKey, check_exclusive
+from cometflux.cli.options.shared import NewKey, Schemas, check_exclusive
 
 
-def mcp(*, serving: ServerOptions = ServerOptions(), new_key: NewKey = False) -> int:  # noqa: B008 - frozen
+def mcp(
+    *,
+    serving: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
+    schema: Schemas = (),
+    new_key: NewKey = False,
+) -> int:
     """Serve tools to agents, over stdin and stdout.
 
     An agent can buy at most N predictions, and can read only the pictures made
     here. A repeated call pays for nothing again.
     """
     from cometflux.cli.commands.mcp_server import serve
+    from cometflux.sources.schema_files import read_schemas
 
+    serving = attrs.evolve(serving, schemas=read_schemas(schema))
     check_exclusive(serving.settings)
     return serve(serving, new_key=new_key)

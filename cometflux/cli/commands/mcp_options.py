@@ -1,5 +1,6 @@
 """The options of the tool server."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from cometflux.cli.options import converters
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.parameters import repeatable, switch
 from cometflux.cli.options.shared import RunOptions
+from cometflux.models.schemas import ModelSchema
 
 
 @Parameter(name="*", group=OPTIONS)
@@ -51,6 +53,9 @@ class ServerOptions:
         str | None, Parameter(metavar="URL", converter=converters.text, help="An HTTP proxy to go through.")
     ] = None
 
+    schemas: Annotated[Mapping[str, ModelSchema], Parameter(parse=False)] = attrs.field(factory=dict)
+    """The schemas of further models, as `read_schemas` returns them."""
+
     @property
     def settings(self) -> RunOptions:
         """The options that the tool server shares with the other commands that submit jobs."""
@@ -60,4 +65,5 @@ class ServerOptions:
             max_pending=self.max_pending,
             base_url=self.base_url,
             proxy=self.proxy,
+            schemas=self.schemas,
         )

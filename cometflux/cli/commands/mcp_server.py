@@ -83,7 +83,7 @@ def serve(serving: ServerOptions, *, new_key: bool) -> int:
 
 def _find_service(stack: contextlib.ExitStack, screen: Screen, settings: RunOptions) -> tuple[str, str]:
     if settings.local:
-        service = stack.enter_context(local_service(screen))
+        service = stack.enter_context(local_service(screen, settings.schemas.values()))
         return service.url, service.key
     return read_base_url(settings.base_url), read_key()
 
@@ -166,7 +166,7 @@ class _Server:
         ) as service:
             try:
                 with kept_clean() as wire:
-                    await _speak(make_server(service), wire)
+                    await _speak(make_server(service, serving.schemas.values()), wire)
             finally:
                 self._end_grace = service.end_grace
                 if service.under_way:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
@@ -12,14 +13,19 @@ from rich.text import Text
 from cometflux import flux
 from cometflux.cli.options.shared import JsonLines
 from cometflux.cli.terminal.console import make_wide_console
+from cometflux.cli.terminal.screen import Screen
 from cometflux.flux import Parameter
-from cometflux.models.docs import complete_model, parameter_texts, slug
+from cometflux.models.docs import about, complete_model, parameter_texts, slug
+from cometflux.models.schemas import ModelSchema
+from cometflux.plain_text import plain
 
 
 def models(
     model: Annotated[
         str | None,
-        cyclopts.Parameter(metavar="MODEL", completer=complete_model, help="The one whose parameters to show."),
+        cyclopts.Parameter(
+            metavar="MODEL", completer=complete_model, help="The one whose parameters to show, or a schema's file."
+        ),
     ] = None,
     /,
     *,
@@ -39,30 +45,43 @@ def show_models(*, as_json: bool) -> None:
         return
     table = _table("model", "class", "parameters", "reference image", "output")
     for model in flux.MODELS.values():
-        about = _describe(model)
-        names, most = about["parameters"], about["most_outputs"]
+        told = _describe(model)
+        names, most = told["parameters"], told["most_outputs"]
         output = "1 image" if most == 1 else f"1 to {most} images"
-        table.add_row(about["slug"], f"flux.{about['class']}", str(len(names)), about["image"] or "-", output)
+        table.add_row(told["slug"], f"flux.{told['class']}", str(len(names)), told["image"] or "-", output)
     _print(table)
 
 
 def show_model(name: str, *, as_json: bool) -> None:
-    """Print the parameters of one model.
+    """Print the parameters of one model, or of the model whose schema is in the file *name*.
 
     Raises:
         InputError: no model has this name.
+        ConfigError: the file is not the schema of a model.
     """
-    model = flux.find(name)
+    model = _read_schema(name) if name.endswith(".json") else flux.find(name)
     texts = parameter_texts(model)
     if as_json:
         _print_json(_describe_parameter(each, texts) for each in flux.parameters(model))
         return
     console = make_wide_console()
-    console.print(Text(f"{(model.__doc__ or '').splitlines()[0]}\n{model.model}, flux.{model.__name__}\n"))
+    named = "" if isinstance(model, ModelSchema) else f"\n{model.model}, flux.{model.__name__}"
+    console.print(Text(f"{plain(about(model))}{named}\n"))
     table = _table("parameter", "takes", "default", "what it does")
     for each in flux.parameters(model):
-        table.add_row(each.name, each.kind.summary, _default(each), " ".join(texts.get(each.name, "").split()))
+        cells = each.name, each.kind.summary, _default(each), " ".join(texts.get(each.name, "").split())
+        table.add_row(*(Text(plain(cell)) for cell in cells))
     console.print(table)
+
+
+def _read_schema(file: str) -> ModelSchema:
+    from cometflux.sources.schema_files import read_schema_file
+
+    path = Path(file)
+    schema = read_schema_file(path, path.stem.replace("_", "/", 1))
+    for note in schema.notes:
+        Screen().say(f"note: {note}")
+    return schema
 
 
 def _describe(model: type[flux.Flux]) -> dict[str, Any]:

@@ -4,7 +4,15 @@ import attrs
 
 from cometflux.cli.batch.interruption import nothing_sent
 from cometflux.cli.options.machines import SaverOptions
-from cometflux.cli.options.shared import ConsentOptions, Folder, KeepGallery, NewKey, RunOptions, check_exclusive
+from cometflux.cli.options.shared import (
+    ConsentOptions,
+    Folder,
+    KeepGallery,
+    NewKey,
+    RunOptions,
+    Schemas,
+    check_exclusive,
+)
 
 
 def resume(
@@ -13,6 +21,7 @@ def resume(
     *,
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
+    schema: Schemas = (),
     machines: SaverOptions = SaverOptions(),  # noqa: B008 - frozen
     new_key: NewKey = False,
     gallery: KeepGallery = False,
@@ -31,7 +40,9 @@ def resume(
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.dry_run import offer_rest
         from cometflux.cli.batch.run import run_resume
+        from cometflux.sources.schema_files import read_schemas
 
+        settings = attrs.evolve(settings, schemas=read_schemas(schema))
         if (code := offer_rest(settings, consent, folder)) is not None:
             return code
         return run_resume(folder, settings, new_key=new_key)

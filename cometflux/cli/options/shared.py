@@ -1,5 +1,6 @@
 """The options that several commands share."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +10,9 @@ from cyclopts import Parameter
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER, OPTIONS
-from cometflux.cli.options.parameters import switch
+from cometflux.cli.options.parameters import repeatable, switch
 from cometflux.cli.terminal.screen import Verbosity
+from cometflux.models.schemas import ModelSchema
 from cometflux.sources.rows import Most
 
 if TYPE_CHECKING:
@@ -105,6 +107,8 @@ class RunOptions:
     """Whether to keep a page of the pictures. Only commands on a folder with a journal have this option."""
     savers: Annotated[str | int | None, Parameter(parse=False)] = None
     """Where the pictures are saved, as for `open_session`. As for `gallery`, not every command has options for it."""
+    schemas: Annotated[Mapping[str, ModelSchema], Parameter(parse=False)] = attrs.field(factory=dict)
+    """The schemas of models, which ``--local`` offers. As for `gallery`, not every command has options for it."""
 
     @property
     def voice(self) -> Verbosity:
@@ -145,6 +149,14 @@ class ConsentOptions:
     yes: Annotated[bool, switch("Do not ask.")] = False
 
 
+Schemas = Annotated[
+    tuple[str, ...],
+    repeatable(
+        "[MODEL=]FILE",
+        "The schema of another model, or a folder of files owner_name.json; repeatable.",
+        group=FURTHER,
+    ),
+]
 NewKey = Annotated[
     bool,
     switch("Go on though the folder was begun with another key.", group=FURTHER),

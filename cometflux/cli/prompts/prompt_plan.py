@@ -9,6 +9,7 @@ import attrs
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.image_options import ImageOptions
 from cometflux.cli.options.names import option_of
+from cometflux.models.schemas import ModelSchema
 from cometflux.sources.planner import Constant, Defaults, Planner
 from cometflux.sources.rows import RESERVED, Source
 
@@ -25,6 +26,7 @@ class CommandLineInput:
     count: int = 1
     strict: bool = False
     validate: bool = True
+    schemas: Mapping[str, ModelSchema] = {}
 
     def merged(self) -> dict[str, tuple[str, str | list[str]]]:
         """Return the option and the text of each parameter.
@@ -71,11 +73,18 @@ def make_planner(source: Source, given: CommandLineInput, folder: Path) -> Plann
         count_label="--count",
         strict=given.strict,
         validate=given.validate,
+        schemas=given.schemas,
     )
     return Planner(source, defaults, folder)
 
 
-def planner_from_options(source: Source, folder: Path, making: ImageOptions, given: Mapping[str, Any]) -> Planner:
+def planner_from_options(
+    source: Source,
+    folder: Path,
+    making: ImageOptions,
+    given: Mapping[str, Any],
+    schemas: Mapping[str, ModelSchema],
+) -> Planner:
     """Prepare to make the jobs of *source* as the options of the command say.
 
     *given* has the options of the models, None if not given.
@@ -93,5 +102,6 @@ def planner_from_options(source: Source, folder: Path, making: ImageOptions, giv
         count=making.count,
         strict=making.strict,
         validate=not making.no_validate,
+        schemas=schemas,
     )
     return make_planner(source, written, folder)

@@ -1,13 +1,22 @@
 """Compute the number, size and format of the pictures from a model and its input."""
 
 import math
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from cometflux.number_checks import is_number, is_whole
+
+if TYPE_CHECKING:
+    from cometflux.models.model import Known
+
 _ULTRA = "black-forest-labs/flux-1.1-pro-ultra"
 _LONGEST = 2048
+_MOST_OUTPUTS = 16
+_FORMATS = ("webp", "jpg", "png")
+_RATIO = re.compile(r"([1-9][0-9]?):([1-9][0-9]?)")
 # In megapixels. "match_input_image" is not looked up in the image and has the default size.
 _SCALES = {"0.25": 0.25, "0.5 MP": 0.5, "2 MP": 2.0, "4 MP": 4.0}
 
@@ -23,43 +32,54 @@ class Frame:
     quality: int
 
 
-def has_list_output(model: str) -> bool:
-    """Whether *model* has a list as output. Models with ``num_outputs`` have one; the others have a string."""
-    from cometflux import flux
+def has_list_output(model: "Known") -> bool:
+    """Whether *model* has a list as output. Of the models in `cometflux.flux`, those with ``num_outputs`` have one."""
+    from cometflux.flux import ModelSchema
 
-    return any(each.name == "num_outputs" for each in flux.parameters(model))
+    return model.has_list_output if isinstance(model, ModelSchema) else "num_outputs" in _settings(model, {})
 
 
-def count_outputs(model: str, given: Mapping[str, Any]) -> int:
+def count_outputs(model: "Known", given: Mapping[str, Any]) -> int:
     """Return the number of requested pictures."""
-    return int(given.get("num_outputs", 1)) if has_list_output(model) else 1
+    asked = _settings(model, given).get("num_outputs")
+    return asked if is_whole(asked, 1, _MOST_OUTPUTS) else 1
 
 
-def frame_of(model: str, given: Mapping[str, Any], pixels: int) -> Frame:
+def frame_of(model: "Known", given: Mapping[str, Any], pixels: int) -> Frame:
     """Return the size and format of a prediction's pictures. *pixels* is the approximate number for 1 MP."""
-    from cometflux import flux
-
-    settings = {each.name: given.get(each.name, each.default) for each in flux.parameters(model)}
-    width, height = _custom_size(settings, model) or _ratio_size(settings, model, pixels)
+    settings = _settings(model, given)
+    width, height = _custom_size(settings) or _ratio_size(settings, model.model, pixels)
+    written = settings.get("output_format")
+    quality = settings.get("output_quality")
     return Frame(
         width=width,
         height=height,
-        format=str(settings.get("output_format", "webp")),
-        quality=int(settings.get("output_quality", 80)),
+        format=written if written in _FORMATS else "webp",
+        quality=quality if is_whole(quality, 0, 100) else 80,
     )
 
 
-def _custom_size(settings: Mapping[str, Any], model: str) -> tuple[int, int] | None:
-    if settings.get("aspect_ratio") != "custom":
+def _settings(model: "Known", given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value of each parameter, or its default."""
+    from cometflux import flux
+
+    return {each.name: given.get(each.name, each.default) for each in flux.parameters(model)}
+
+
+def _custom_size(settings: Mapping[str, Any]) -> tuple[int, int] | None:
+    is_custom = settings.get("aspect_ratio") == "custom"
+    # A model without aspect ratios always has a size in pixels.
+    if not is_custom and ("aspect_ratio" in settings or not {"width", "height"} <= settings.keys()):
         return None
     step = 16 if "resolution" in settings else 32
-    width, height = (settings.get(side) or 1024 for side in ("width", "height"))
+    sides = (settings[side] for side in ("width", "height"))
+    width, height = (side if is_number(side, 1, _LONGEST) else 1024 for side in sides)
     return _round(width, step), _round(height, step)
 
 
 def _ratio_size(settings: Mapping[str, Any], model: str, pixels: int) -> tuple[int, int]:
-    across, _, down = str(settings.get("aspect_ratio")).partition(":")
-    ratio = int(across) / int(down) if down else 1.0
+    found = _RATIO.fullmatch(str(settings.get("aspect_ratio")))
+    ratio = int(found[1]) / int(found[2]) if found else 1.0
     scale = 4.0 if model == _ULTRA else 1.0
     for name in ("megapixels", "resolution"):
         scale *= _SCALES.get(str(settings.get(name)), 1.0)
