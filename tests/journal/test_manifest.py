@@ -255,8 +255,9 @@ def test_what_does_not_fit_leaves_the_older_one(tmp_path):
 def test_a_folder_in_its_place_is_one_clear_error(tmp_path):
     writer, _ = plan(tmp_path, job())
     writer.close()
-    (tmp_path / "manifest.jsonl").mkdir()
-    with pytest.raises(ConfigError, match=r"manifest.jsonl' could not be written: Is a directory"):
+    for name in ("manifest.jsonl", "manifest.cometflux.jsonl"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ConfigError, match=r"manifest.jsonl' could not be written: neither it nor manifest.cometflux"):
         write_manifest(tmp_path)
 
 
