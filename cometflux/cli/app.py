@@ -84,6 +84,13 @@ COMMANDS = (
         "  cometflux unknown prompts-images --adopt boat=xyz123 --abandon fox",
     ),
     _Command(
+        "costs",
+        "costs:costs",
+        "Print what a batch really cost, from the account.",
+        "FOLDER [OPTIONS]",
+        "Example:\n  cometflux costs prompts-images",
+    ),
+    _Command(
         "gallery",
         "gallery:gallery",
         "Make a page of a folder's pictures, and print its path.",

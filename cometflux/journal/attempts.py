@@ -1,4 +1,4 @@
-"""The parts of a record: a saved image, the evidence of an error, and an earlier attempt."""
+"""The parts of a record: a saved image, the evidence of an error, an earlier attempt, and a charge."""
 
 import attrs
 
@@ -46,6 +46,27 @@ class Evidence:
             key=key,
             prediction_id=self.prediction_id,
         )
+
+
+@attrs.frozen(kw_only=True)
+class Charge:
+    """What the account says was charged for one prediction. 500,000 quota are one dollar."""
+
+    prediction_id: str
+    quota: int
+    """The charge, without the refund."""
+    refunded: int = 0
+    source: str = "log"
+    """``log``, the account's log, or ``task``, its list of tasks."""
+    at: float | None = None
+    """The time of the account's last row about it, in seconds since 1970."""
+    read: float | None = None
+    """When the account was read, in seconds since 1970."""
+
+    @property
+    def net(self) -> int:
+        """The charge after the refund."""
+        return self.quota - self.refunded
 
 
 NO_ANSWER = Evidence(

@@ -9,14 +9,14 @@ The states of a record, and where a process can die::
 If a later process finds a record in ``intent``, it is unknown whether the service accepted that submission.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
 import attrs
 
 from cometflux.errors import CometfluxError, Money, PredictionFailedError, UnknownSubmissionError
-from cometflux.journal.attempts import NO_ANSWER, Attempt, Evidence, SavedFile, evidence_of
+from cometflux.journal.attempts import NO_ANSWER, Attempt, Charge, Evidence, SavedFile, evidence_of
 from cometflux.journal.states import DROPPED, SENDING, NextStep, State
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
@@ -70,6 +70,8 @@ class JobRecord:
     """Whether its unknown submission was given up by hand."""
     is_dropped: bool = False
     """Whether another plan replaced the one that had it."""
+    charges: tuple[Charge, ...] = ()
+    """The charges that the account's lists showed when they were read, one for each prediction of the job."""
 
     # ── the state ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -268,6 +270,17 @@ class JobRecord:
         )
         known = self._with(earlier=earlier)
         return known if last is None else known.adopted(last)
+
+    def charged(self, charges: Iterable[Charge]) -> Self:
+        """Note what the account says was charged, in place of what it said before about the same predictions."""
+        known = {each.prediction_id: each for each in (*self.charges, *charges)}
+        return self._with(charges=tuple(known.values()))
+
+    @property
+    def prediction_ids(self) -> tuple[str, ...]:
+        """The ids of all predictions of the job that are known, in the order of their submissions."""
+        ids = (*(each.prediction_id for each in self.earlier), self.prediction_id)
+        return tuple(each for each in ids if each is not None)
 
     def abandoned(self) -> Self:
         """Note by hand that an unknown submission is neither looked for nor repeated."""

@@ -15,7 +15,7 @@ from cometflux.errors import ConnectError, InputError, OutputError, PatienceErro
 from cometflux.images import reference_files
 from cometflux.jobs import Job
 from cometflux.journal import codec
-from cometflux.journal.attempts import Attempt, Evidence, SavedFile
+from cometflux.journal.attempts import Attempt, Charge, Evidence, SavedFile
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, NextStep, State
 from cometflux.outcomes import OutcomeKind
@@ -263,6 +263,15 @@ ATTEMPTS = st.builds(
     prediction_id=maybe(TEXTS),
     evidence=maybe(EVIDENCE),
 )
+CHARGES = st.builds(
+    Charge,
+    prediction_id=TEXTS,
+    quota=st.integers(0, 10**15),
+    refunded=st.integers(0, 10**15),
+    source=st.sampled_from(["log", "task"]),
+    at=TIMES,
+    read=TIMES,
+)
 RECORDS = st.builds(
     JobRecord,
     identity=TEXTS,
@@ -287,6 +296,7 @@ RECORDS = st.builds(
     earlier=st.lists(ATTEMPTS, max_size=2).map(tuple),
     is_abandoned=st.booleans(),
     is_dropped=st.booleans(),
+    charges=st.lists(CHARGES, max_size=2).map(tuple),
 )
 
 

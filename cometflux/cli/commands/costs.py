@@ -1,0 +1,16 @@
+"""Print what a batch really cost."""
+
+from cometflux.cli.options.shared import BaseUrl, Folder, JsonObject, Proxy, RunOptions
+from cometflux.cli.terminal.screen import Screen
+
+
+def costs(folder: Folder, /, *, json: JsonObject = False, base_url: BaseUrl = None, proxy: Proxy = None) -> None:
+    """Print what a batch really cost, from the account.
+
+    Asks the account's log for the predictions of the folder, and notes the charges
+    and refunds in the journal. It needs COMETAPI_ACCESS_TOKEN, the access token of
+    the account, which is not the API key.
+    """
+    from cometflux.cli.batch.costs import show_costs
+
+    show_costs(Screen(), folder, RunOptions(base_url=base_url, proxy=proxy), as_json=json)
