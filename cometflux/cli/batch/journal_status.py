@@ -22,7 +22,8 @@ def count_states(writer: JournalWriter) -> dict[str, int]:
     """Count the jobs by state while no session is running."""
     with Journal(writer.path) as journal:
         status = journal.status()
-        if writer.is_open and journal.is_running:
+        # Looked for among the rows only if there may be some: there may be a million rows.
+        if status["pending"] and writer.is_open and journal.is_running:
             # The lock is ours, so no other process can still receive a response.
             lost = sum(1 for _ in journal.records(SENDING))
             status["pending"] -= lost

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from cometflux.cli.batch.draft_plan import BatchPlan
-from cometflux.cli.batch.journal_status import count_states, summary
+from cometflux.cli.batch.journal_status import count_states, has_claims, summary
 from cometflux.cli.batch.open_journal import open_journal
 from cometflux.cli.batch.undrawn import picture_place, undrawn_outcome
 from cometflux.cli.errors import UsageError
@@ -188,6 +188,9 @@ def _all_most_urgent_first(writer: JournalWriter) -> Iterator[PlannedJob]:
 
 def _find_urgent(writer: JournalWriter) -> dict[str, JobRecord]:
     with Journal(writer.path) as journal:
+        # Counted first, by the index: there may be a million rows.
+        if not has_claims(journal.status()):
+            return {}
         return {record.identity: record for record in journal.records(*_AT_THE_SERVICE)}
 
 
