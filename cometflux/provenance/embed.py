@@ -24,6 +24,12 @@ _KEYWORD = "cometflux"
 _TITLE = "Description"
 """The PNG standard's keyword for the text that viewers show. It gets the prompt."""
 _MOST = 1024 * 1024
+_LARGEST_IMAGE = 32 * 1024 * 1024
+"""Embedding needs up to five times an image's size in memory."""
+_LARGEST_BLOCK = 8 * 1024 * 1024
+"""More bytes than an EXIF block with a record of ours has."""
+_MOST_PARTS = 100_000
+"""A part may be as short as 4 bytes, and the list of parts takes far more memory than that."""
 _MOST_IN_JPEG = 65_533 - len(exif.HEAD)
 
 
@@ -52,6 +58,8 @@ def embed(data: bytes, record: Mapping[str, Any]) -> Embedded:
         if kind not in _WRITERS:
             name = kind and kind.removeprefix("image/").upper()
             raise UnsuitableError(f"a {name} cannot hold a record" if name else "it is not an image")
+        if len(data) > _LARGEST_IMAGE:
+            raise UnsuitableError(f"it is larger than {_LARGEST_IMAGE >> 20} MiB")
         if not formats.is_whole(data):
             raise UnsuitableError("it is not complete")
         if extract(data) is not None:
@@ -89,9 +97,12 @@ def extract(data: bytes) -> dict[str, Any] | None:
             case "image/png":
                 return _read_png(data)
             case "image/jpeg":
-                return _read_comment(data[start + 10 : end] for kind, start, end in _segments(data) if kind == "Exif")
+                return _read_comment(
+                    data, ((start + 10, end) for kind, start, end in _segments(data) if kind == "Exif")
+                )
             case "image/webp":
-                return _read_comment(data[start + 8 : end] for kind, start, end in _chunks(data)[0] if kind == b"EXIF")
+                places = _chunks(data)[0]
+                return _read_comment(data, ((start + 8, end) for kind, start, end in places if kind == b"EXIF"))
     return None
 
 
@@ -148,7 +159,9 @@ def _text_chunk(keyword: str, text: str) -> bytes:
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield each chunk, including the last: its kind, its start and its end."""
     place = 8
-    while place + 12 <= len(data):
+    for _ in range(_MOST_PARTS):
+        if place + 12 > len(data):
+            raise UnsuitableError("its chunks do not add up")
         size, kind = struct.unpack_from(">I4s", data, place)
         end = place + size + 12
         if end > len(data):
@@ -157,13 +170,14 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if kind == b"IEND":
             return
         place = end
-    raise UnsuitableError("its chunks do not add up")
+    raise UnsuitableError(_MANY)
 
 
 def _read_png(data: bytes) -> dict[str, Any] | None:
     for _, start, end in _png_chunks(data):
         if data.startswith(_OURS, start + 4):
-            return _record(load_record(data[start + 4 + len(_OURS) : end - 4]))
+            start += 4 + len(_OURS)
+            return _record(load_record(data[start : end - 4])) if end - 4 - start <= _MOST else None
     return None
 
 
@@ -208,7 +222,7 @@ def _segments(data: bytes) -> Iterator[tuple[str, int, int]]:
     The last one marks the start of the pixels; its end equals its start.
     """
     place = 2
-    while True:
+    for _ in range(_MOST_PARTS):
         mark, kind, size = struct.unpack_from(">BBH", data, place)
         if mark != 0xFF or not 0xC0 <= kind <= 0xFE or 0xD0 <= kind <= 0xD9 or size < 2:
             raise UnsuitableError("its segments do not add up")
@@ -221,6 +235,7 @@ def _segments(data: bytes) -> Iterator[tuple[str, int, int]]:
         is_exif = kind == 0xE1 and data.startswith(exif.HEAD, place + 4)
         yield "Exif" if is_exif else f"APP{kind - 0xE0}", place, end
         place = end
+    raise UnsuitableError(_MANY)
 
 
 # ── WebP ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -258,10 +273,13 @@ def _insert_chunk(data: bytes, places: list[tuple[bytes, int, int]], block: byte
 def _chunks(data: bytes) -> tuple[list[tuple[bytes, int, int]], int]:
     """Return each chunk's kind, start and end, and the size of the file that the header announces."""
     size = struct.unpack_from("<I", data, 4)[0] + 8
-    place, found = 12, []
+    place = 12
+    found: list[tuple[bytes, int, int]] = []
     while place + 8 <= size <= len(data):
         kind, length = struct.unpack_from("<4sI", data, place)
         end = place + 8 + length
+        if len(found) == _MOST_PARTS:
+            raise UnsuitableError(_MANY)
         found.append((kind, place, end))
         # A part of odd length is padded.
         place = end + end % 2
@@ -305,10 +323,12 @@ def _block(known: bytes, shown: dict[str, Any]) -> bytes:
     return exif.add(known, text) if known else exif.make(text)
 
 
-def _read_comment(blocks: Iterable[bytes]) -> dict[str, Any] | None:
-    for block in blocks:
-        text = exif.find_comment(block.removeprefix(exif.HEAD))
-        match None if text is None else load_record(text.encode("utf-8", "replace")):
+def _read_comment(data: bytes, blocks: Iterable[tuple[int, int]]) -> dict[str, Any] | None:
+    for start, end in blocks:
+        if end - start > _LARGEST_BLOCK:
+            continue
+        text = exif.find_comment(data[start:end].removeprefix(exif.HEAD))
+        match None if text is None or len(text) > _MOST else load_record(text.encode("utf-8", "replace")):
             case {"cometflux": record}:
                 return _record(record)
     return None
@@ -322,6 +342,7 @@ def _record(value: Any) -> dict[str, Any] | None:
             return None
 
 
+_MANY = f"it has more than {_MOST_PARTS} parts"
 _SIGNED = "it is signed (C2PA), and a change would break the signature"
 _Writer = Callable[[bytes, dict[str, Any]], bytes]
 _WRITERS: dict[str | None, _Writer] = {"image/png": _write_png, "image/jpeg": _write_jpeg, "image/webp": _write_webp}

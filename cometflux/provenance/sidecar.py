@@ -13,6 +13,8 @@ from cometflux.protocol import decoding
 from cometflux.regular_files import read_regular
 
 LARGEST_RECORD = 16 * 1024 * 1024
+_MOST_VALUES = 500_000
+"""Most lists and objects in a record. Each takes up to 256 bytes of memory, and only two of the file."""
 
 
 def read_sidecar(image: Path) -> Any:
@@ -37,8 +39,10 @@ def load_record(data: bytes) -> Any:
     """Read a record from its bytes.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: it is not JSON, or has too many lists and objects for a record.
     """
+    if data.count(b"[") + data.count(b"{") > _MOST_VALUES:
+        raise ValueError("it has too many values")
     try:
         return decoding.load_json(data)
     except AnswerError as error:

@@ -4,6 +4,7 @@ import functools
 import io
 import random
 import struct
+import tracemalloc
 import zlib
 
 import piexif
@@ -442,3 +443,69 @@ def test_half_a_character_does_not_keep_a_record_out(kind):
     grown = embed(picture(kind), record("half \ud83d"))
     assert {"embedded": True} == grown.note
     assert "half ?" == extract(grown.data)["input"]["prompt"]
+
+
+# ── what would take too much memory ──────────────────────────────────────────────────────────────────────────────────
+
+MIB = 1024 * 1024
+
+
+def grown_by(kind, amount, size):
+    """A picture with *amount* parts more, each with *size* bytes."""
+    data = picture(kind)
+    match kind:
+        case "PNG":
+            chunk = (
+                struct.pack(">I4s", size, b"aaAa") + bytes(size) + struct.pack(">I", zlib.crc32(b"aaAa" + bytes(size)))
+            )
+            return data[:33] + chunk * amount + data[33:]
+        case "JPEG":
+            return data[:2] + segment(0xEB, bytes(size)) * amount + data[2:]
+    body = data[12:] + (struct.pack("<4sI", b"abcd", size) + bytes(size)) * amount
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def text_of(kind, size):
+    """A picture with a record of ours that has *size* bytes of JSON, in a form that takes much memory."""
+    text = b'{"cometflux":[' + b"{}," * (size // 3) + b"{}]}"
+    match kind:
+        case "PNG":
+            body = b"iTXtcometflux\0\0\0\0\0" + text
+            chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+            return picture()[:33] + chunk + picture()[33:]
+        case "WEBP":
+            block = exif.make(text.decode())
+            body = picture(kind)[12:] + struct.pack("<4sI", b"EXIF", len(block)) + block + b"\0" * (len(block) % 2)
+            return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def memory_for(function, *arguments):
+    tracemalloc.start()
+    try:
+        result = function(*arguments)
+        return result, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("kind", "size"), [("PNG", 33 * MIB), ("JPEG", 60_000), ("WEBP", 33 * MIB)])
+def test_an_image_of_more_than_32_mib_takes_none_and_costs_no_memory(kind, size):
+    data = grown_by(kind, -(-33 * MIB // size), size)
+    grown, peak = memory_for(embed, data, record())
+    assert {"embedded": False, "not_embedded": "it is larger than 32 MiB"} == grown.note
+    assert data is grown.data
+    assert peak < MIB
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_an_image_of_more_than_a_hundred_thousand_parts_takes_none(kind):
+    refused(grown_by(kind, 100_001, 0), "it has more than 100000 parts")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("size", [2 * MIB, 12 * MIB])
+def test_a_record_in_an_image_that_is_larger_than_any_of_ours_is_not_read(kind, size):
+    data = text_of(kind, size)
+    found, peak = memory_for(extract, data)
+    assert found is None
+    assert peak < 32 * MIB

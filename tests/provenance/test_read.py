@@ -2,6 +2,7 @@
 
 import io
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from cometflux.errors import ConfigError
 from cometflux.protocol import encoding
-from cometflux.provenance import read
+from cometflux.provenance import read, sidecar
 
 RECORD = {"key": "a", "index": 0, "model": "m/x", "input": {"prompt": "a boat"}, "prediction": {"id": "p1"}}
 
@@ -125,3 +126,19 @@ def test_a_record_nested_too_deeply_is_named(depth, fault, tmp_path):
         return
     with pytest.raises(ConfigError, match=rf"a\.json next to it cannot be read: it is {fault}$"):
         read.read_provenance(image)
+
+
+@pytest.mark.parametrize("values", ["[],", "{},", '{"":{}},'])
+def test_a_sidecar_of_millions_of_values_is_named_and_takes_little_memory(values, tmp_path):
+    (tmp_path / "a.png").write_bytes(picture())
+    (tmp_path / "a.json").write_text('{"a":[' + values * (4 * 1024 * 1024 // len(values)) + "1]}")
+    with pytest.raises(ConfigError, match=r"a\.json next to it cannot be read: it has too many values"):
+        read.read_provenance(tmp_path / "a.png")
+    text = (tmp_path / "a.json").read_bytes()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="too many values"):
+            sidecar.load_record(text)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
