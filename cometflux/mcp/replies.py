@@ -48,7 +48,7 @@ _NEXT_TEXTS = {
 
 def made(result: Result, shown: Sequence[Thumbnail], seed: int | None) -> CallToolResult:
     """Reply with pictures that are paid for and saved."""
-    lines = [f"{each.name} ({each.media_type}, {each.size} bytes){_how(each)}" for each in shown]
+    lines = [f"{each.name}{_facts(each)}{_how(each)}" for each in shown]
     known = f" Seed {seed}." if seed is not None else ""
     head = f"Made and saved: {'; '.join(lines)}. {_MONEY[Money.ACCEPTED]} Prediction {result.prediction_id}.{known}"
     text = f"{head} {_left(result)}"
@@ -204,8 +204,12 @@ def _answer(
     return CallToolResult(content=content, structured_content=known, is_error=is_error)
 
 
+def _facts(shown: Thumbnail) -> str:
+    return f" ({shown.media_type}, {shown.size} bytes)" if shown.size else ""
+
+
 def _how(shown: Thumbnail) -> str:
-    return {"original": "", "reduced": ", shown here reduced", "not": ", too large to show here"}[_shown(shown)]
+    return {"original": "", "reduced": ", shown here reduced", "not": f", {shown.fault}"}[_shown(shown)]
 
 
 def _shown(shown: Thumbnail) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 
 from cometflux.images import formats
+from cometflux.regular_files import read_regular
 
 MOST_BYTES = 700_000
 """Most bytes of pictures in a reply. Base64 adds a third, and several clients accept at most 1 MB."""
@@ -29,49 +30,73 @@ class Thumbnail:
     shown_type: str
     """The media type of `data`."""
     is_original: bool
+    fault: str = ""
+    """Why `data` is None."""
+
+
+class _UnshownError(Exception):
+    """A picture cannot be shown. The text says why."""
 
 
 def show(paths: Sequence[Path], most: int = MOST_BYTES) -> list[Thumbnail]:
     """Read pictures, and reduce those larger than their share of *most* bytes. Blocks, so call it in a thread.
 
-    Raises:
-        OSError: a file cannot be read.
+    Raises nothing, whatever is under their names by now: the reply has the id of a prediction that is paid for.
     """
     share = most // max(len(paths), 1)
     return [_show(path, share) for path in paths]
 
 
 def _show(path: Path, share: int) -> Thumbnail:
-    data = path.read_bytes()
-    media_type = formats.media_type(data) or "application/octet-stream"
-    is_original = len(data) <= share
+    data, media_type = b"", "application/octet-stream"
+    try:
+        data = _read(path)
+        media_type = formats.media_type(data) or media_type
+        is_original = len(data) <= share
+        shown, fault = data if is_original else _reduce(data, share), ""
+    except _UnshownError as error:
+        is_original, shown, fault = False, None, str(error)
     return Thumbnail(
         name=path.name,
         media_type=media_type,
         size=len(data),
-        data=data if is_original else _reduce(data, share),
+        data=shown,
         shown_type=media_type if is_original else "image/webp",
         is_original=is_original,
+        fault=fault,
     )
 
 
-def _reduce(data: bytes, most: int) -> bytes | None:
+def _read(path: Path) -> bytes:
+    try:
+        return read_regular(path, formats.LARGEST_OUTPUT)
+    except (OSError, ValueError) as error:
+        raise _UnshownError("which cannot be read any more") from error
+
+
+def _reduce(data: bytes, most: int) -> bytes:
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data)) as opened:
             # From the header, before anything is decoded.
             if opened.width * opened.height > _MOST_PIXELS:
-                return None
+                raise _UnshownError(_TOO_LARGE)
             opened.load()
             picture = opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
-    # Pillow raises whatever a damaged file led to, as an EOFError for a WebP, or its warning of a bomb.
-    except Exception:  # noqa: BLE001 - the reply tells a paid prediction's id
-        return None
+    # The last is raised only where warnings are errors.
+    except (_UnshownError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _UnshownError(_TOO_LARGE) from error
+    # Pillow raises whatever a damaged file led to, as an EOFError for a WebP.
+    except Exception as error:
+        raise _UnshownError("which cannot be decoded, so it is not shown here") from error
     for side in _SIDES:
         picture.thumbnail((side, side))
         buffer = io.BytesIO()
         picture.save(buffer, "WEBP", quality=80)
         if len(buffer.getvalue()) <= most:
             return buffer.getvalue()
-    return None
+    raise _UnshownError(_TOO_LARGE)
+
+
+_TOO_LARGE = "too large to show here"

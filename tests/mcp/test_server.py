@@ -5,11 +5,14 @@ import base64
 import io
 import json
 import logging
+import os
 import resource
 import time
+from pathlib import Path
 
 import anyio
 import job_states
+import odd_files
 import pytest
 from canary import CANARY
 from mcp.shared.exceptions import MCPError
@@ -221,19 +224,48 @@ def test_pictures_too_large_for_an_answer_are_shown_reduced(tmp_path):
     assert sum(len(each.data) for each in shown) <= 100_000 < sum(each.size for each in shown)
 
 
-def test_what_cannot_be_reduced_is_not_shown_and_that_is_told(tmp_path):
+def left_damaged(path):
+    path.write_bytes(base64.b64decode(PNG)[:40] + b"x" * 800_000)
+
+
+def left_large(path):
+    path.write_bytes(bomb("a PNG of 13,300 by 13,300 pixels") + b"x" * 800_000)
+
+
+LARGE = "too large to show here"
+UNREAD = "a.png, which cannot be read any more"
+
+
+@pytest.mark.parametrize(
+    ("leave", "words"),
+    [
+        (left_damaged, "a.png (image/png, 800040 bytes), which cannot be decoded, so it is not shown here"),
+        (left_large, f"bytes), {LARGE}"),
+        (lambda path: None, UNREAD),
+        (os.mkfifo, UNREAD),
+        (Path.mkdir, UNREAD),
+        (lambda path: path.symlink_to("b.png"), UNREAD),
+        (lambda path: (path.touch(), os.truncate(path, 2**38)), UNREAD),
+    ],
+    ids=["damaged", "large", "vanished", "a pipe", "a folder", "a link", "of 256 GiB"],
+)
+def test_whatever_a_picture_has_become_the_reply_has_the_id_and_says_why_it_is_not_shown(leave, words, tmp_path):
     from cometflux.jobs import Job
     from cometflux.mcp import replies, thumbnails
     from cometflux.mcp.results import Result
     from cometflux.mcp.tool_arguments import GenerateRequest
 
-    path = tmp_path / "a.png"
-    path.write_bytes(base64.b64decode(PNG)[:40] + b"x" * 800_000)
+    leave(path := tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(base64.b64decode(PNG))
     request = GenerateRequest(job=Job(model="black-forest-labs/flux-schnell", input={"prompt": "x"}))
-    answer = replies.made(Result(request=request, key="k", files=(path,)), thumbnails.show([path]), None)
-    assert 1 == len(answer.content)
-    assert "not" == answer.structured_content["files"][0]["shown"]
-    assert "a.png (image/png, 800040 bytes), too large to show here" in text_of(answer)
+    result = Result(request=request, key="k", prediction_id="p7", files=(path, tmp_path / "b.png"))
+    with odd_files.time_limit(10, tmp_path):
+        answer = replies.made(result, thumbnails.show(result.files), None)
+    assert 2 == len(answer.content)
+    assert "p7" == answer.structured_content["prediction_id"]
+    assert ["not", "original"] == [each["shown"] for each in answer.structured_content["files"]]
+    assert "Prediction p7." in text_of(answer)
+    assert words in text_of(answer)
 
 
 def bomb(kind):
