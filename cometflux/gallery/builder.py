@@ -177,7 +177,9 @@ class Gallery:
         cards: list[Entry] = []
         for sidecar in self._scan.sidecars(stems):
             if isinstance(sidecar, DamagedFile):
-                self._notes.append(f"{sidecar.sidecar} {sidecar.fault}: {sidecar.name} is shown without its details")
+                fault = self._scan.picture(sidecar.name).fault
+                how = "is shown without its details" if fault is None else f"cannot be shown either ({fault})"
+                self._notes.append(f"{sidecar.sidecar} {sidecar.fault}: {sidecar.name} {how}")
                 cards.append(self._other((sidecar.name,), []))
                 continue
             prediction_id = sidecar.record["prediction"].get("id")

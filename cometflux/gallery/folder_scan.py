@@ -123,7 +123,7 @@ class FolderScan:
             is_damaged = isinstance(error, ValueError)
             fault = "is damaged" if is_damaged else f"cannot be read ({getattr(error, 'strerror', None) or error})"
             beside = (f"{stem}{ending}" for ending in _ENDINGS)
-            return next((DamagedFile(each, name, fault) for each in beside if self._files.get(each)), None)
+            return next((DamagedFile(each, name, fault) for each in beside if each in self._files), None)
         match record:
             case {"file": str(file_name), "prediction": dict()} if _is_beside(file_name, stem):
                 return Sidecar(file_name, record)

@@ -78,3 +78,19 @@ def test_an_odd_file_costs_no_other_picture_and_stops_no_command(kind, name, fol
     # A link in the place of a report is replaced: it holds nothing.
     if name in NAMED and not ("link" in kind and name in ("manifest.jsonl", "report.json")):
         assert name in told
+
+
+@pytest.mark.parametrize("picture", odd_files.KINDS)
+def test_an_odd_picture_with_an_odd_record_is_named_in_a_folder_without_a_journal(picture, folder, capsys):
+    out = folder / "out"
+    out.mkdir()
+    with odd_files.time_limit(LONGEST, folder):
+        odd_files.put(picture, out / "x.png")
+        odd_files.put("a folder", out / "x.json")
+        assert 0 == main(["gallery", "out"])
+    printed = capsys.readouterr().err
+    assert re.search(
+        r"note: x\.json cannot be read \(.+\): x\.png (is shown without its details|cannot be shown either \(it)",
+        printed,
+    )
+    assert "x.png" in (out / "index.html").read_text(encoding="utf-8")
