@@ -186,9 +186,14 @@ def _check_spelling() -> None:
     for name in os.environ:
         if name.startswith(_PREFIX) and name not in known and os.environ[name].strip():
             if _KEY_NAMES.fullmatch(name.removeprefix(_PREFIX)):
-                raise ConfigurationError(f"{name} is not read; the key is read from COMETAPI_KEY")
+                raise ConfigurationError(f"{name} is not read; the key is read from {_own_variable(name)}")
             if meant := question(closest(name, known, cutoff=0.8), str):
                 raise ConfigurationError(f"{name} is no setting; {meant}")
+
+
+def _own_variable(name: str) -> str:
+    """Return the variable for the secret that *name* means."""
+    return "COMETAPI_ACCESS_TOKEN" if "access" in name.casefold() else "COMETAPI_KEY"
 
 
 def _number(text: str) -> Any:
@@ -258,7 +263,7 @@ def _fault(key: str, value: Any) -> str | None:
     setting = _BY_NAME.get(key)
     if setting is None:
         if _KEY_NAMES.fullmatch(key):
-            return f"{key!r}: a key does not belong in a file; set COMETAPI_KEY in the environment, and delete it here"
+            return f"{key!r}: a key does not belong in a file; set {_own_variable(key)} in the environment, and delete it here"
         return f"{key!r} is no setting; {_meant(key)}"
     # A key that was put here by mistake must not be shown.
     if isinstance(value, str) and _KEY_VALUE.match(value):
