@@ -263,7 +263,8 @@ def _fault(key: str, value: Any) -> str | None:
     setting = _BY_NAME.get(key)
     if setting is None:
         if _KEY_NAMES.fullmatch(key):
-            return f"{key!r}: a key does not belong in a file; set {_own_variable(key)} in the environment, and delete it here"
+            variable = _own_variable(key)
+            return f"{key!r}: a key does not belong in a file; set {variable} in the environment, and delete it here"
         return f"{key!r} is no setting; {_meant(key)}"
     # A key that was put here by mistake must not be shown.
     if isinstance(value, str) and _KEY_VALUE.match(value):
