@@ -65,7 +65,7 @@ def plan(path: Path) -> dict[str, float]:
     from cometflux.journal.writer import JournalWriter
 
     settings = RunOptions()
-    planner = planner_from_options(read_file(str(path), None), path.parent, ImageOptions(), {})
+    planner = planner_from_options(read_file(str(path), None), path.parent, ImageOptions(), {}, {})
     writer = JournalWriter(path.with_name(f"{path.suffix}-images"))
     work, _ = plan_batch(writer, draft_batch(planner, settings), settings)
     next(work.jobs)
