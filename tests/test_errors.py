@@ -112,7 +112,8 @@ def state(error):
     "clone", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "deep", "pickle"]
 )
 def test_an_error_travels_with_all_it_knows(error, clone):
-    error = copy.copy(error)
+    # Not a shallow copy: packages that pickle tracebacks make those share the attributes.
+    error = copy.deepcopy(error)
     error.key, error.prediction_id, error.money = "k1", "p1", Money.UNKNOWN
     error.is_foreign = True
     assert state(error) == state(clone(error))
