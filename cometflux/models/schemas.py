@@ -88,7 +88,9 @@ class _Reader:
         properties, required = inputs.get("properties"), inputs.get("required", [])
         if not isinstance(properties, Mapping) or not properties:
             self._fail("its input has no parameters")
-        if not isinstance(required, list) or any(name not in properties for name in required):
+        if not all(isinstance(name, str) for name in properties):
+            self._fail("the names of its parameters must be texts")
+        if not isinstance(required, list) or any(name not in [*properties] for name in required):
             self._fail("the required parameters must be a list of names of parameters")
         self._note_keywords("the input", inputs, set())
         resolved = {name: self._resolve(each, name) for name, each in properties.items()}
@@ -239,7 +241,7 @@ class _Reader:
 
     def _note_keywords(self, name: str, schema: Mapping[str, Any], understood: set[str]) -> None:
         for word in schema:
-            if word not in _SILENT and word not in understood and not word.startswith("x-"):
+            if word not in _SILENT and word not in understood and not str(word).startswith("x-"):
                 self._mark(word, name)
 
     def _mark(self, word: str, name: str) -> None:

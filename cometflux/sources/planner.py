@@ -194,12 +194,20 @@ class Planner:
         """Find a model by name; a full name that is not known is returned as it is."""
         if name not in self._models:
             try:
-                self._models[name] = self.defaults.schemas.get(name) or flux.find(name)
+                self._models[name] = self._find(name)
             except InputError:
                 if not _FULL_NAME.fullmatch(name):
                     raise
                 self._models[name] = name
         return self._models[name]
+
+    def _find(self, name: str) -> Model:
+        schemas = self.defaults.schemas
+        if name in schemas:
+            return schemas[name]
+        found = flux.find(name)
+        # Under a short name too, a schema replaces the class.
+        return schemas.get(found.model, found)
 
     def _check_default_model(self) -> None:
         """Check the default model even if every row names its own: the user may have misspelled it."""

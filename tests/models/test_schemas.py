@@ -6,6 +6,8 @@ import pickle
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from schema_documents import KLEIN, KLEIN_NAME, SDXL, SDXL_NAME, plain
 
 from cometflux import Job, flux, jobs
@@ -184,6 +186,7 @@ def test_a_text_is_read_in_the_type_of_its_parameter(text, schema, value):
         ({"enum": ["a", 1]}, "enum"),
         ({"allOf": [{"type": "integer", "minimum": 1}, {"minimum": 5}]}, "allOf"),
         ({"type": "tuple"}, "type"),
+        ({"type": "string", 5: 6}, 5),
         ({"type": "array", "items": {"type": "string", "minLength": 3}}, "minLength"),
     ],
 )
@@ -213,6 +216,10 @@ LAUGH = {f"l{number}": {"allOf": [{"$ref": f"#/l{number + 1}"}] * 10} for number
         pytest.param({"input_schema": {"properties": {}}}, "its input has no parameters", id="no parameters"),
         pytest.param(
             {"input_schema": {"properties": {"a": 5}}}, "a: a schema must be an object", id="a wrong parameter"
+        ),
+        pytest.param({"input_schema": {"properties": {5: {}}}}, "must be texts", id="a name that is a number"),
+        pytest.param(
+            {"input_schema": {"properties": {"a": {}}, "required": [["a"]]}}, "required", id="a list of names"
         ),
         pytest.param({"input_schema": {"properties": {"a": {}}, "required": ["b"]}}, "required", id="a lost name"),
         pytest.param(plain(a={"$ref": "#/nowhere"}), "'#/nowhere' refers to nothing in it", id="refers to nothing"),
@@ -257,6 +264,38 @@ def test_a_schema_that_is_none_is_one_clear_error(document, words):
     assert str(caught.value).startswith("the schema: ")
     assert "schema" == caught.value.setting
     assert Money.NOT_SENT is caught.value.money
+
+
+_WORDS = ["type", "enum", "minimum", "maximum", "default", "format", "items", "allOf", "anyOf", "$ref", "nullable"]
+_VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["string", "integer", "number", "boolean", "array", "null", "uri", "#/a", "#/input_schema", "#"])
+)
+_JSON = st.recursive(
+    _VALUES,
+    lambda part: (
+        st.lists(part, max_size=3)
+        | st.dictionaries(st.sampled_from([*_WORDS, "maxItems", "x-order", "description", "title"]), part, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(properties=st.dictionaries(st.sampled_from("abc"), _JSON), required=_JSON, a=_JSON, output=_JSON)
+def test_any_json_is_a_schema_or_one_error(properties, required, a, output):
+    inputs = {"properties": properties, "required": required}
+    try:
+        found = read({"input_schema": inputs, "output_schema": output, "a": a})
+    except ConfigError:
+        return
+    assert {*properties} == {*found.by_name}
+    for each in found.by_name.values():
+        assert each.allowed
+        assert each.kind.summary
+        assert isinstance(each.kind.json_schema, dict)
 
 
 # A job.

@@ -138,6 +138,15 @@ def test_a_wrong_row_is_reported_with_its_line(rows, words, tmp_path):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["schnell", "flux-schnell", "black-forest-labs/flux-schnell"])
+def test_a_schema_replaces_a_class_under_each_of_its_names(name, tmp_path):
+    newer = plain(prompt={"type": "string"}, num_inference_steps={"type": "integer", "maximum": 8})
+    schema = read_schema(newer, model="black-forest-labs/flux-schnell")
+    (tmp_path / "a.csv").write_text("prompt,num_inference_steps\na,8\n", encoding="utf-8")
+    (job,) = read_jobs(tmp_path / "a.csv", model=name, schemas=[schema])
+    assert 8 == job.input["num_inference_steps"]
+
+
 def test_only_a_prompt_that_the_schema_requires_must_be_given(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"seed": 1}\n', encoding="utf-8")
     (job,) = read_jobs(tmp_path / "a.jsonl", model=SDXL_NAME, schemas=schemas())
