@@ -1,6 +1,7 @@
 """Run every benchmark in turn, except `scale`, which takes minutes."""
 
 from benchmarks import (
+    cluster,
     cpu,
     growth,
     imports,
@@ -20,7 +21,7 @@ from benchmarks import (
 
 EACH = (
     *(schedules, makespan, pacing, cpu, instructions, ticks, memory, growth, imports),
-    *(transitions, stalls, journalled, lists, resuming, saving),
+    *(transitions, stalls, journalled, lists, resuming, saving, cluster),
 )
 
 if __name__ == "__main__":
