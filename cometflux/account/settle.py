@@ -77,11 +77,12 @@ async def settle(
     tasks, is_whole = await lists.tasks(start, min(end, now + _SKEW))
     is_complete = is_whole and lists_all(tasks, known, start + _SKEW, min(end - _SKEW, now))
     candidates = candidates_of(doubts, tasks, known)
-    echoes = await _fetch_echoes(client, candidates)
+    echoes = await fetch_echoes(client, candidates)
     return decide(doubts, candidates, echoes, now, is_complete=is_complete)
 
 
-async def _fetch_echoes(client: Client, candidates: Sequence[Task]) -> dict[str, Echo]:
+async def fetch_echoes(client: Client, candidates: Sequence[Task]) -> dict[str, Echo]:
+    """Fetch the echoed inputs of candidates, with images as their digests; without those that cannot be fetched."""
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def fetch(task: Task) -> Echo | None:

@@ -11,6 +11,7 @@ back to the pace; so no job waits there after its intent was written.
 
 import asyncio
 
+from cometflux.account.settling import Doubt
 from cometflux.engine.latch import Latch
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import Savers
@@ -28,7 +29,7 @@ from cometflux.errors import (
     RejectedError,
     UnknownSubmissionError,
 )
-from cometflux.images import summaries
+from cometflux.images import reference_files, summaries
 from cometflux.jobs import Job
 from cometflux.pacing import retry
 from cometflux.pacing.circuit_breaker import CircuitBreaker
@@ -37,7 +38,7 @@ from cometflux.pacing.pacer import FIRST_PAUSE
 from cometflux.pacing.retry import Retries, retrying
 from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
-from cometflux.protocol import requests, responses
+from cometflux.protocol import encoding, requests, responses
 from cometflux.protocol.requests import Request
 from cometflux.transport.client import Client, timed
 
@@ -203,6 +204,8 @@ class Submitter:
         choice = (
             self._unknowns.choice if isinstance(self._unknowns.choice, str) else await self._consult(tracked, error)
         )
+        if choice == "settle":
+            choice = await self._settle(tracked) or "hold"
         if choice == "hold":
             raise error
         if choice != "resend":
@@ -214,6 +217,24 @@ class Submitter:
         self._resent += 1
         tracked.last_error = error
         return None
+
+    async def _settle(self, tracked: TrackedJob) -> str | None:
+        """Return the id that the account proves to be that of the last submission; None if it proves none."""
+        settler, record, job = self._unknowns.settler, tracked.record, tracked.job
+        if settler is None:
+            return None
+        try:
+            fingerprint = record.fingerprint or await asyncio.to_thread(_fingerprint, job)
+        except InputError:
+            return None
+        doubt = Doubt(
+            identity=f"{id(tracked)}:{record.attempt}",
+            model=job.model,
+            input=job.input,
+            fingerprint=fingerprint,
+            times=(record.began,),
+        )
+        return await settler.settle(doubt, self._tracker.knows)
 
     def _has_resent_enough(self, tracked: TrackedJob) -> bool:
         # Those of one job are counted over all runs, so that a run that is begun again and again stays bounded, too.
@@ -283,6 +304,10 @@ class Submitter:
         elif isinstance(error, UnknownSubmissionError) and self._breaker.unknown(number, self._runtime.now()):
             message = f"several submissions in a row may have been accepted or not; the last: {error.message}"
             self._latch.stop(UnknownSubmissionError(message, error.evidence))
+
+
+def _fingerprint(job: Job) -> str:
+    return encoding.fingerprint(job.model, reference_files.describe_input(job.input))
 
 
 def _as_said(raised: Exception) -> CometfluxError:

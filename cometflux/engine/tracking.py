@@ -181,6 +181,10 @@ class JobTracker:
         assert self.on_disowned is not None
         self.on_disowned(other, error)
 
+    def knows(self, prediction_id: str) -> bool:
+        """Whether a prediction belongs to a job of this session, or of an earlier run."""
+        return self._ids.owner(prediction_id) is not None or self._ids.is_spent(prediction_id)
+
     def submission_of(self, record: JobRecord) -> Submission | None:
         """Return what proves that an image is this job's; None without a journal."""
         if not self._journal_name or not record.body:

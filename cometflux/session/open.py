@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cometflux.account.lists import AccountLists, root_of
+from cometflux.account.settler import AccountSettler
 from cometflux.engine.savers import Savers
 from cometflux.engine.unknown_policy import OnUnknown
+from cometflux.errors import ConfigError
 from cometflux.events import Observer
 from cometflux.images.formats import LARGEST_OUTPUT
 from cometflux.journal.header import Account
@@ -21,10 +24,11 @@ from cometflux.pacing.retry import RetryPolicy
 from cometflux.polling.policy import PollPolicy
 from cometflux.session.argument_checks import check_flag, check_type
 from cometflux.session.session import Session
-from cometflux.session.settings import read_base_url, read_key, read_proxy
+from cometflux.session.settings import read_access_token, read_base_url, read_key, read_proxy
 from cometflux.storage.paths import fix_path
 from cometflux.transport.addresses import is_loopback
 from cometflux.transport.aiohttp import AiohttpTransport
+from cometflux.transport.client import Client
 
 
 def open_session(
@@ -48,6 +52,7 @@ def open_session(
     ssl: Any = None,
     largest_output: int = LARGEST_OUTPUT,
     savers: Any = None,
+    access_token: str | None = None,
 ) -> Session:
     """Make a session with CometAPI; enter it with ``async with``.
 
@@ -76,6 +81,8 @@ def open_session(
         savers: where images are fetched and saved: the address of a Dask scheduler (``tcp://host:8786``), a
             ``distributed.Client``, or a number of processes to start on this machine, with the extra ``distributed``;
             or an ``Engine`` or ``Savers`` of yours, see `cometflux.distributed`. None for this process.
+        access_token: the access token of the account, for ``on_unknown="settle"``; else ``COMETAPI_ACCESS_TOKEN`` from
+            the environment. It is not the API key, and is sent to the account's routes only.
 
     Raises:
         ConfigError: there is no key, a setting is unusable, or *embed* lacks its extra.
@@ -98,8 +105,12 @@ def open_session(
             "tries": (retry_policy or RetryPolicy()).tries,
         }
         savers = _open_savers(savers, settings)
+    transport = AiohttpTransport(key, base, proxy=proxy, ssl=ssl, largest_output=largest_output)
+    settler = None
+    if access_token is not None or on_unknown == "settle":
+        settler = _make_settler(read_access_token(access_token, key), transport, base, proxy, ssl)
     return Session(
-        AiohttpTransport(key, base, proxy=proxy, ssl=ssl, largest_output=largest_output),
+        transport,
         max_pending=max_pending,
         poll_policy=poll_policy,
         retry_policy=retry_policy,
@@ -113,6 +124,21 @@ def open_session(
         retry_failed=retry_failed,
         embed=embed,
         savers=savers,
+        settler=settler,
+    )
+
+
+def _make_settler(
+    token: str | None, transport: AiohttpTransport, base_url: str, proxy: str | None, ssl: Any
+) -> AccountSettler:
+    if token is None:
+        hint = "pass access_token, or set COMETAPI_ACCESS_TOKEN"
+        raise ConfigError(
+            "on_unknown='settle' needs the access token of the account", setting="access_token", hint=hint
+        )
+    root = root_of(base_url)
+    return AccountSettler(
+        open_lists=lambda: AccountLists(AiohttpTransport(token, root, proxy=proxy, ssl=ssl)), client=Client(transport)
     )
 
 

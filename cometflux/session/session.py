@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from cometflux.account.settler import AccountSettler
 from cometflux.engine.follower import Follower
 from cometflux.engine.latch import Latch
 from cometflux.engine.notifier import Notifier
@@ -74,10 +75,11 @@ class Session:
             resume. None to keep the state in memory only. A path given here does not say whose predictions the journal
             holds: `open_session` checks that.
         on_event: called on the loop with each event of `cometflux.events`; its first exception is logged.
-        on_unknown: what to do about a submission that may have been accepted: ``hold`` it, ``resend`` it, or call an
-            async function with the job and the error, which returns ``hold``, ``resend``, or the id of the prediction
-            that it turned out to be. A resent job may be paid for twice. The function is awaited with the job's slot
-            held, so it must not wait for other jobs of the session.
+        on_unknown: what to do about a submission that may have been accepted: ``hold`` it, ``resend`` it, ``settle``
+            it with the account's tasks, within a minute, which needs `open_session`, or call an async function with the
+            job and the error, which returns ``hold``, ``resend``, or the id of the prediction that it is. A resent job
+            may be paid for twice. The function is awaited with the job's slot held, so it must not wait for other jobs
+            of the session.
         max_resends: how many such submissions this session may send again, and how many of one job all sessions with
             one journal; needed with ``resend``.
         max_predictions: maximum number of predictions to pay for, including those in the journal and those that may
@@ -88,6 +90,7 @@ class Session:
             `cometflux.provenance.read`. The pixels are not changed.
         savers: save the outputs, as on the workers of a cluster; opened and closed with the session. None to save them
             in this process.
+        settler: looks in the account, with ``settle``; `open_session` makes it.
         grace: seconds that closing waits for submissions in flight and for images to be saved.
 
     Raises:
@@ -111,6 +114,7 @@ class Session:
         retry_failed: int = 0,
         embed: bool = False,
         savers: Savers | None = None,
+        settler: AccountSettler | None = None,
         grace: float = 30.0,
     ) -> None:
         check_transport(transport)
@@ -141,7 +145,7 @@ class Session:
         self._saver = Saver(client, retries.policy, retries, embeds=embed)
         self._savers = savers = self._saver if savers is None else savers
         limiter = AdmissionQueue(self._creates, runtime.now, runtime.call_at, notifier.throttled)
-        unknowns = UnknownPolicy(on_unknown, max_resends)
+        unknowns = UnknownPolicy(on_unknown, max_resends, settler)
         submitter = Submitter(client, savers, self._tracker, limiter, unknowns, retries, latch, runtime)
         self._poller = Poller(client, poll_policy or PollPolicy(), retries, self._polls, runtime, notifier)
         slots = asyncio.Semaphore(max_pending)
