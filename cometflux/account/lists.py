@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import attrs
 
+from cometflux.account import routes
 from cometflux.account.usage import Entry, Page, Task, mark_of, read_entry, read_page, read_task
 from cometflux.errors import AccountError, CometfluxError, ConfigError
 from cometflux.protocol.rate_headers import read_retry_after
@@ -15,7 +16,6 @@ from cometflux.protocol.requests import Request, Response
 from cometflux.protocol.responses import is_transient
 from cometflux.transport.base import Transport
 
-_ROUTES = "/replicate/v1"
 _PAGE_SIZE = 100
 _MOST_PAGES = 2000
 _WAITS = (1.0, 2.0, 4.0, 8.0)
@@ -28,11 +28,11 @@ def root_of(base_url: str) -> str:
     Raises:
         ConfigError: *base_url* does not show it.
     """
-    if not base_url.endswith(_ROUTES):
-        raise ConfigError(
-            setting="base_url", given=base_url, allowed=f"the account is known for URLs that end in {_ROUTES}"
-        )
-    return base_url.removesuffix(_ROUTES)
+    root = routes.find_root(base_url)
+    if root is None:
+        allowed = "the account is known for URLs that end in /replicate/v1 only"
+        raise ConfigError(setting="base_url", given=base_url, allowed=allowed)
+    return root
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +60,7 @@ class AccountLists:
         Raises:
             AccountError: the list cannot be fetched or read.
         """
-        listing = await self._fetch("/api/task/self", start, end)
+        listing = await self._fetch(routes.TASKS, start, end)
         tasks = [read_task(row) for row in listing.rows]
         found = [task for task in tasks if task is not None]
         return found, listing.is_whole and len(found) == len(tasks)
@@ -71,7 +71,7 @@ class AccountLists:
         Raises:
             AccountError: the log cannot be fetched or read.
         """
-        listing = await self._fetch("/api/log/self", start, end)
+        listing = await self._fetch(routes.LOG, start, end)
         return [read_entry(row) for row in listing.rows], listing.is_whole
 
     async def aclose(self) -> None:

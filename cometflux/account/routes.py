@@ -5,6 +5,9 @@ CATALOGUE = "/api/models"
 """The public catalogue of models. It needs no key."""
 SUBSCRIPTION = "/v1/dashboard/billing/subscription"
 USAGE = "/v1/dashboard/billing/usage"
+TASKS = "/api/task/self"
+"""The account's tasks. It needs the access token, as the log."""
+LOG = "/api/log/self"
 
 
 def find_root(base_url: str) -> str | None:

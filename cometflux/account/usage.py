@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from cometflux.account.prices import MICROS, show_dollars
 from cometflux.errors import AnswerError
 from cometflux.protocol import decoding
 
@@ -220,10 +221,7 @@ def _read_time(value: Any) -> float | None:
 
 def dollars(quota: int) -> str:
     """Write an amount in dollars, exactly: at least two places, and as many as it needs."""
-    micro = abs(quota) * (1_000_000 // QUOTA_PER_DOLLAR)
-    whole, part = divmod(micro, 1_000_000)
-    places = f"{part:06d}".rstrip("0").ljust(2, "0")
-    return f"{'-' if quota < 0 else ''}${whole}.{places}"
+    return show_dollars(quota * (MICROS // QUOTA_PER_DOLLAR))
 
 
 @attrs.frozen(kw_only=True)

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from canary import shown
+from socket_server import Peer, http
 
 from cometflux import open_session
 from cometflux.account.lists import AccountLists, root_of
@@ -93,3 +94,32 @@ def test_the_account_of_an_unknown_url_is_not_guessed():
     assert "https://api.cometapi.com" == root_of("https://api.cometapi.com/replicate/v1")
     with pytest.raises(ConfigError, match="end in /replicate/v1"):
         root_of("https://example.com/v1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (http(200, b'{"data": [' + b"1," * 5000 + b"1]}"), "it is larger than 4096 bytes"),
+        (http(200, b'{"data": [' + b"[" * 1000), "is not JSON"),
+        (http(200, b'{"success": false, "message": "' + b"x" * 3000 + b'"}'), "the account refuses: xxx"),
+    ],
+    ids=["huge", "deeply nested", "many words"],
+)
+async def test_a_huge_or_odd_body_is_one_short_error(answer, said, monkeypatch):
+    monkeypatch.setattr("cometflux.transport.aiohttp.LARGEST_RESPONSE", 4096)
+    async with Peer(lambda _: answer) as peer:
+        lists = AccountLists(AiohttpTransport(TOKEN, peer.url))
+        with pytest.raises(AccountError) as caught:
+            await lists.tasks(0, 1)
+        await lists.aclose()
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+async def test_a_service_that_ignores_the_page_is_asked_twice_and_its_list_is_not_whole():
+    body = b'{"data": [{"task_id": "abc123456789", "submit_time": 1}]}'
+    async with Peer(lambda _: http(200, body)) as peer:
+        lists = AccountLists(AiohttpTransport(TOKEN, peer.url))
+        tasks, is_whole = await lists.tasks(0, 1)
+        await lists.aclose()
+    assert (["abc123456789"], False, 2) == ([task.id for task in tasks], is_whole, len(peer.requests))

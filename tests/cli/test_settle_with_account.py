@@ -9,6 +9,7 @@ from PIL import Image
 
 from cometflux import Journal
 from cometflux.cli import main
+from cometflux.journal.writer import JournalWriter
 
 
 @pytest.fixture
@@ -202,6 +203,19 @@ def test_options_that_exclude_each_other_change_nothing(account, capsys, options
     batch("a fox")
     run(f"unknown a-images {options}", 2)
     assert {"planned": 1, "unknown": 1} == status()
+
+
+@pytest.mark.parametrize("command", ["unknown a-images --settle", "costs a-images"])
+def test_while_a_batch_uses_the_journal_nobody_is_asked(account, capsys, command):
+    account.fail("drop", after=True)
+    batch("a fox")
+    writer = JournalWriter("a-images")
+    writer.open()
+    seen = len(account.requests)
+    run(command, 3)
+    writer.close()
+    assert seen == len(account.requests)
+    assert "in use" in capsys.readouterr().err
 
 
 def test_the_folder_of_somebody_else_gets_neither_the_key_nor_the_token(account, capsys, monkeypatch):
