@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cometflux"
 ORDER = [
-    *("predictions", "locations", "errors", "number_checks", "plain_text", "marks", "regular_files", "models", "flux"),
+    *("predictions", "locations", "errors", "number_checks", "plain_text", "regular_files", "models", "flux"),
     *("jobs", "outcomes", "events"),
     *("images", "protocol", "polling", "pacing", "transport", "provenance", "storage", "journal"),
     *("account", "engine", "session", "notebook", "telemetry", "__init__"),
@@ -20,7 +20,7 @@ LAZY_DOORS = {("session/open", "distributed")}
 """The exceptions: imported inside a function, so that nothing of it is loaded unless it is used."""
 
 PURE = {
-    *("predictions", "locations", "errors", "number_checks", "plain_text", "marks", "models/*", "flux"),
+    *("predictions", "locations", "errors", "number_checks", "plain_text", "models/*", "flux"),
     *("jobs", "outcomes", "events"),
     *("images/*", "protocol/*", "polling/*", "pacing/*", "provenance/*"),
     *("transport/addresses", "transport/progress", "transport/redaction", "transport/timeouts", "engine/shares"),

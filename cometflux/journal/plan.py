@@ -7,8 +7,8 @@ from cometflux.errors import InputError
 from cometflux.images import reference_files, summaries
 from cometflux.jobs import Job, PlannedJob, position_key
 from cometflux.journal import codec
+from cometflux.journal.marks import Marks
 from cometflux.journal.record import JobRecord, identify
-from cometflux.marks import Marks
 from cometflux.protocol import encoding
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from cometflux.errors import InputError
 from cometflux.jobs import Job, PlannedJob
-from cometflux.marks import Marks, mark_of
+from cometflux.journal.marks import Marks, mark_of
 from cometflux.outcomes import Outcome
 
 _END = object()

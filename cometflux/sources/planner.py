@@ -16,7 +16,7 @@ from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.images.orientation import turned_note
 from cometflux.jobs import Job, check_key
-from cometflux.marks import Repeats
+from cometflux.journal.marks import Repeats
 from cometflux.models.model import check_together, unknown_note
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.words import closest, question

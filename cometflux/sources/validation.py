@@ -13,7 +13,7 @@ from cometflux.images import data_uris
 from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
 from cometflux.images.formats import media_type
 from cometflux.images.reference_files import is_news, open_image
-from cometflux.marks import Marks, mark_of
+from cometflux.journal.marks import Marks, mark_of
 from cometflux.models.kinds import guess
 from cometflux.models.model import Known, unknown_error
 from cometflux.models.spelling import is_empty_word, is_spreadsheet_error, tidy, whole

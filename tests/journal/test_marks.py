@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cometflux.marks import Marks, Repeats, mark_of
+from cometflux.journal.marks import Marks, Repeats, mark_of
 
 few_texts = st.lists(st.sampled_from("abcdefgh"))
 
