@@ -1,5 +1,6 @@
 """The account's list of tasks and its log, as the service's bills make them. Values in, values out."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -67,11 +68,14 @@ def _log_row(run: FakePrediction, kind: int, at: float) -> dict[str, Any]:
         "quota": quota,
         "request_id": f"local-{run.number:06d}-{kind}",
         "response_id": run.id,
-        "other": {
-            "request_path": f"/replicate/v1/models/{run.model}/predictions",
-            "model_price": quota / 500_000,
-            "total_ms": 120,
-        },
+        # The vendor's command line reads it as a text.
+        "other": json.dumps(
+            {
+                "request_path": f"/replicate/v1/models/{run.model}/predictions",
+                "model_price": quota / 500_000,
+                "total_ms": 120,
+            }
+        ),
     }
 
 

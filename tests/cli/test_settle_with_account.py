@@ -60,6 +60,22 @@ def test_what_the_account_proves_is_adopted_and_fetched(account, capsys):
     assert 3 == len(account.bills)
 
 
+def test_people_are_told_what_became_of_each_job(account, capsys):
+    account.fail("drop", after=True, prompt="a fox")
+    account.fail("drop", prompt="an owl")
+    batch("a fox", "an owl")
+    capsys.readouterr()
+    run("unknown a-images --settle", 5)
+    fox = account.bills[0].id
+    assert [
+        f"fox (flux-schnell: a fox): adopted as prediction {fox}; the next run polls it",
+        "owl (flux-schnell: an owl): the account has no prediction of it: see --resend",
+        "to go on:",
+        "  cometflux resume a-images",
+        "1 job of 2 stays unknown",
+    ] == capsys.readouterr().err.splitlines()
+
+
 def test_a_reference_image_is_compared_by_its_digest(account, capsys):
     for name, color in (("a.png", "red"), ("b.png", "blue")):
         Image.new("RGB", (64, 64), color).save(name)

@@ -35,6 +35,30 @@ def backend():
         yield service
 
 
+# ── the vendor's command line ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("command", "name"), [("tasks", "task_id"), ("logs", "response_id")])
+async def test_the_vendor_s_command_line_lists_what_was_billed(backend, tmp_path, command, name):
+    python = installed_tools.python_with("cometapi-cli==0.3.10")
+    backend.fail("drop", after=True)
+    async with open_session(api_key=backend.key, base_url=backend.url) as session:
+        async for _ in session.generate(["a boat", "a tug"]):
+            pass
+    # Its configuration file would win over the environment.
+    secrets = {"HOME": str(tmp_path), "COMETAPI_KEY": backend.key, "COMETAPI_ACCESS_TOKEN": backend.access_token}
+    run = await asyncio.to_thread(
+        subprocess.run,
+        [python, HERE / "judge_cometapi.py", backend.origin, command, "--json"],
+        env=os.environ | secrets,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert 0 == run.returncode, run.stderr + run.stdout
+    assert {bill.id for bill in backend.bills} == {row[name] for row in json.loads(run.stdout)}
+
+
 # ── clients of the service underneath ────────────────────────────────────────────────────────────────────────────────
 
 

@@ -17,7 +17,7 @@ from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.screen import Screen
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
-from cometflux.plain_text import escape_json
+from cometflux.plain_text import by_number, count_of, escape_json
 from cometflux.transport.client import Client
 
 
@@ -52,7 +52,9 @@ def settle_with_account(
         for each in settled:
             screen.data(escape_json(json.dumps(each.described(), ensure_ascii=False, allow_nan=False)))
     elif settled:
-        tell_settled(screen, folder, settled, left, is_local=False)
+        tell_settled(screen, folder, settled, 0, is_local=False)
+        if left:
+            screen.say(f"{count_of(left, 'job')} of {len(settled)} {by_number(left, 'stays', 'stay')} unknown")
     else:
         screen.say(f"no job in {folder} is unknown")
     return ExitCode.UNKNOWN if left else ExitCode.OK
