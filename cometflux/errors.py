@@ -21,7 +21,7 @@
     │   └── PredictionExpiredError
     ├── PatienceError                paid and known, not over
     ├── OutputError                  paid and known, not saved
-    ├── LimitError                   max_predictions is used up
+    ├── LimitError                   max_predictions or max_cost is used up
     ├── SessionStoppedError          the session sends nothing more
     ├── SessionClosedError           the session is closed, or was never opened
     └── JournalError                 the journal cannot be read or written
@@ -400,7 +400,7 @@ class OutputError(CometfluxError):
 
 
 class LimitError(CometfluxError):
-    """The limit ``max_predictions`` is reached."""
+    """The limit ``max_predictions`` or ``max_cost`` is reached."""
 
 
 class SessionStoppedError(CometfluxError):

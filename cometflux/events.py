@@ -4,6 +4,7 @@ An observer is a plain callable. It is called on the event loop and should retur
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +52,8 @@ class Accepted:
     """Whether an earlier run submitted it, and this run only resumes it."""
     attempts: tuple[Attempt, ...] = ()
     """Every submission of the job since the previous `Accepted`, in order."""
+    estimated_cost: Decimal | None = None
+    """What this prediction costs in dollars, by estimate; None if the session has no price for its model."""
     job_id: int = 0
     """As in `Submitted`."""
 
@@ -121,6 +124,8 @@ class Ended:
     """How many images the prediction has, saved or not."""
     attempts: tuple[Attempt, ...] = ()
     """Every download of the job, and every submission that no `Accepted` event reported."""
+    estimated_cost: Decimal | None = None
+    """What the job cost in dollars, as in `Outcome`."""
     job_id: int = 0
     """As in `Submitted`."""
 

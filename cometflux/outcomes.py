@@ -1,5 +1,6 @@
 """How a job ended: once, in one named way."""
 
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
@@ -56,6 +57,12 @@ class Outcome:
     """The saved images, in the order of the output: paths on disk, or addresses in an object store."""
     resumed: bool = False
     """Whether an earlier run submitted it, and this run resumed it from the journal."""
+    estimated_cost: Decimal | None = None
+    """What its predictions cost in dollars by estimate, those of earlier runs and unknown ones included; never a bill.
+    None if the session has no price for its model.
+    """
+    cost_basis: str | None = None
+    """Where that price comes from, such as ``given`` or ``catalogue``; None without a price."""
 
     @property
     def ok(self) -> bool:

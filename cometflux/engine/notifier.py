@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from decimal import Decimal
 
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import CometfluxError
@@ -54,7 +55,7 @@ class Notifier:
             model = tracked.job.model
             self._report(Submitted(key=tracked.key, index=tracked.index, model=model, job_id=id(tracked)))
 
-    def accepted(self, tracked: TrackedJob, prediction_id: str) -> None:
+    def accepted(self, tracked: TrackedJob, prediction_id: str, cost: Decimal | None = None) -> None:
         """Report that the service has a job."""
         if self.is_on:
             self._report(
@@ -64,6 +65,7 @@ class Notifier:
                     prediction_id=prediction_id,
                     resumed=tracked.resumed,
                     attempts=tracked.take_attempts(),
+                    estimated_cost=cost,
                     job_id=id(tracked),
                 )
             )
@@ -107,7 +109,9 @@ class Notifier:
                 )
             )
 
-    def ended(self, tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | None) -> None:
+    def ended(
+        self, tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | None, cost: Decimal | None = None
+    ) -> None:
         """Report how a job ended."""
         if self.is_on:
             prediction = tracked.prediction
@@ -122,6 +126,7 @@ class Notifier:
                     status=prediction.status if prediction else None,
                     images=len(prediction.output) if prediction else 0,
                     attempts=tracked.take_attempts(),
+                    estimated_cost=cost,
                     job_id=id(tracked),
                 )
             )

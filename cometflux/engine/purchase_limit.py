@@ -1,43 +1,112 @@
-"""How many predictions may be paid for altogether."""
+"""How many predictions may be paid for altogether, and how much they may cost by estimate."""
 
 import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
-from cometflux.errors import LimitError
+from cometflux.account.prices import Prices, check_budget, read_prices, show_dollars, to_dollars
+from cometflux.errors import ConfigError, InputError, LimitError
+from cometflux.jobs import Job
+from cometflux.journal.base import Opened
+from cometflux.number_checks import check_count
 from cometflux.plain_text import count_of
 
 
 class PurchaseLimit:
-    """Counts the predictions that are, or may be, paid for.
+    """Counts the predictions that are, or may be, paid for, and what they cost by estimate.
 
     Args:
-        most: how many there may be, those in the journal included; None for any number.
+        max_predictions: how many there may be, those in the journal included; None for any number.
+        max_cost: how many dollars they may cost by *prices*, those in the journal included; None for any amount.
+        prices: dollars a request by model, or `Prices`; None for no prices.
+
+    Raises:
+        ConfigError: an argument is out of range.
     """
 
-    def __init__(self, most: int | None) -> None:
-        self._most = most
-        self._reserved: set[Any] = set()
+    def __init__(
+        self,
+        max_predictions: int | None = None,
+        max_cost: float | Decimal | None = None,
+        prices: Mapping[str, Any] | None = None,
+    ) -> None:
+        if max_predictions is not None:
+            check_count("max_predictions", max_predictions, 0)
+        self._most = max_predictions
+        self._max_cost = None if max_cost is None else check_budget("max_cost", max_cost)
+        if not isinstance(prices, Prices):
+            prices = Prices({} if prices is None else read_prices("prices", prices))
+        self._prices: Prices = prices
+        self._reserved: dict[Any, int] = {}
+        self._cost_reserved = 0
         self._has_changed = asyncio.Event()
         self.bought = 0
         """The number of predictions that are, or may be, paid for."""
+        self._cost = 0
+        """What they cost, in micros; 0 without a maximum."""
 
-    async def reserve(self, job: object) -> None:
-        """Wait for a place for one more submission, and keep it for *job* until `settle`.
+    def count(self, opened: Opened) -> None:
+        """Count what the journal has already.
 
         Raises:
-            LimitError: the limit is used up.
+            ConfigError: there is a maximum cost, and a model of which predictions were made has no price.
         """
-        # A submission in flight may still fail and free its place, so wait for it to finish.
-        while self._most is not None and self.bought + len(self._reserved) >= self._most:
-            if self.bought >= self._most:
-                raise LimitError(f"the limit of {count_of(self._most, 'prediction')} is reached")
+        self.bought = opened.bought
+        if self._max_cost is not None:
+            for model, given, times in opened.purchases:
+                if (cost := self._prices.cost(model, given)) is None:
+                    allowed = f"the journal has predictions of {model}, which has no price; give its price"
+                    raise ConfigError(setting="max_cost", allowed=allowed)
+                self._cost += cost * times
+
+    async def reserve(self, place: object, job: Job) -> None:
+        """Wait until one more submission fits, and keep its share under the name of *place* until `settle`.
+
+        Raises:
+            LimitError: a limit is used up.
+            InputError: there is a maximum cost, and the model has no price.
+        """
+        cost: int | None = 0
+        if self._max_cost is not None and (cost := self._prices.cost(job.model, job.input)) is None:
+            raise InputError("model", job.model, "it has no price, and a maximum cost is set; give its price")
+        assert cost is not None
+        # A submission in flight may still fail and free its share, so wait for it to finish.
+        while self._is_full(len(self._reserved), self._cost_reserved + cost):
+            if self._is_full(0, cost):
+                raise LimitError(self._reason(cost))
             self._has_changed.clear()
             await self._has_changed.wait()
-        self._reserved.add(job)
+        self._reserved[place] = cost
+        self._cost_reserved += cost
 
-    def settle(self, job: object, *, is_bought: bool) -> None:
-        """Give back the place of *job*, if it has one; count it if it is, or may be, paid for."""
-        if job in self._reserved:
-            self._reserved.discard(job)
-            self.bought += is_bought
-            self._has_changed.set()
+    def settle(self, place: object, *, is_bought: bool) -> None:
+        """Give back the share of *place*, if it has one; count it if it is, or may be, paid for."""
+        cost = self._reserved.pop(place, None)
+        if cost is None:
+            return
+        self._cost_reserved -= cost
+        if is_bought:
+            self.bought += 1
+            self._cost += cost
+        self._has_changed.set()
+
+    def estimate(self, job: Job, times: int = 1) -> tuple[Decimal | None, str | None]:
+        """Return what so many predictions of *job* cost in dollars, and the basis; None and None without a price."""
+        price = self._prices.get(job.model) if self._prices else None
+        return (None, None) if price is None else (to_dollars(price.of(job.input) * times), str(price.basis))
+
+    def _is_full(self, count: int, cost: int) -> bool:
+        """Whether the limits have no room for one prediction, beside *count* others that all together cost *cost*."""
+        if self._most is not None and self.bought + count >= self._most:
+            return True
+        return self._max_cost is not None and self._cost + cost > self._max_cost
+
+    def _reason(self, cost: int) -> str:
+        if self._most is not None and self.bought >= self._most:
+            return f"the limit of {count_of(self._most, 'prediction')} is reached"
+        assert self._max_cost is not None
+        spent, most, next_one = map(show_dollars, (self._cost, self._max_cost, cost))
+        return (
+            f"the limit of {most} is reached: by estimate {spent} are spent, and the next prediction costs {next_one}"
+        )

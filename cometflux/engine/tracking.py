@@ -66,9 +66,10 @@ class JobTracker:
 
         Raises:
             JournalError: it is in use, belongs to another account, is damaged, or cannot be written.
+            ConfigError: it has predictions of a model without a price, and a maximum cost is set.
         """
         opened = await self._journal.open()
-        self._limit.bought = opened.bought
+        self._limit.count(opened)
         self._journal_name = opened.journal
         self._ids.spend(opened.ids)
         return opened
@@ -113,9 +114,9 @@ class JobTracker:
         """Wait until one more prediction may be paid for, and keep that place until the submission is closed.
 
         Raises:
-            LimitError: the limit is used up.
+            LimitError: a limit is used up.
         """
-        return self._limit.reserve(tracked)
+        return self._limit.reserve(tracked, tracked.job)
 
     async def begin(self, tracked: TrackedJob, body: bytes, input_size: int) -> None:
         """Write the intent: when this returns, the submission may leave.
@@ -220,7 +221,7 @@ class JobTracker:
         self._ids.take(prediction.id, tracked)
         self._pending[tracked] = None
         self.changed.set()
-        self._notifier.accepted(tracked, prediction.id)
+        self._notifier.accepted(tracked, prediction.id, self._limit.estimate(tracked.job)[0])
 
     def retry(self, tracked: TrackedJob, prediction: Prediction, error: CometfluxError) -> None:
         """Note that a prediction failed for a transient reason, and that the job is to be submitted once more."""
@@ -275,7 +276,8 @@ class JobTracker:
             error.prediction_id = error.prediction_id or tracked.prediction_id
         self.changed.set()
         self._ends.tell(tracked, error or tracked.prediction)
-        self._notifier.ended(tracked, kind, error)
+        cost, basis = self._limit.estimate(tracked.job, tracked.record.bought)
+        self._notifier.ended(tracked, kind, error, cost)
         tracked.deliver(
             Outcome(
                 index=tracked.index,
@@ -286,6 +288,8 @@ class JobTracker:
                 error=error,
                 files=tuple([image.path for image in files]),
                 resumed=tracked.resumed,
+                estimated_cost=cost,
+                cost_basis=basis,
             )
         )
 

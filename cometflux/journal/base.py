@@ -1,7 +1,7 @@
 """The interface of a journal, and the journal of a session that keeps none."""
 
-from collections.abc import Awaitable, Generator
-from typing import Protocol
+from collections.abc import Awaitable, Generator, Mapping, Sequence
+from typing import Any, Protocol
 
 import attrs
 
@@ -22,6 +22,8 @@ class Opened:
     """The journal's own name; empty if nothing is kept."""
     ids: frozenset[str] = attrs.field(default=frozenset(), eq=False, repr=False)
     """The ids of the predictions that it knows."""
+    purchases: Sequence[tuple[str, Mapping[str, Any], int]] = attrs.field(default=(), eq=False, repr=False)
+    """What those predictions were: a model, what of its input may change the price, and how many of them."""
     place: str = attrs.field(default="", eq=False)
     """Where the images of its jobs are: a folder, or a URL; empty if nothing is kept."""
 

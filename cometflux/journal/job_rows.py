@@ -229,6 +229,13 @@ def respell(database: sqlite3.Connection) -> None:
                 database.execute("UPDATE jobs SET identity = ?, plan = ? WHERE number = ?", values)
 
 
+def purchases(database: sqlite3.Connection) -> list[tuple[str, dict[str, Any], int]]:
+    """Return what was, or may have been, paid for: a model, the number of images if one was given, and how often."""
+    what = "json_extract(plan, '$.model'), json_extract(plan, '$.input.num_outputs')"
+    found = database.execute(f"SELECT {what}, sum(bought) FROM jobs WHERE bought GROUP BY 1, 2")  # noqa: S608
+    return [(str(model), {} if images is None else {"num_outputs": images}, bought) for model, images, bought in found]
+
+
 def pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:
     """Yield *items* in lists of at most `PAGE`."""
     iterator = iter(items)

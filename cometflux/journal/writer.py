@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -121,7 +122,7 @@ class JournalWriter:
             if not self.is_open:
                 self.open()
             place = self.place or str(self.path.absolute().parent)
-            return attrs.evolve(self._count(), ids=self._ids(), place=place)
+            return attrs.evolve(self._count(), ids=self._ids(), purchases=self._purchases(), place=place)
         except BaseException:
             self._is_taken = False
             raise
@@ -129,6 +130,10 @@ class JournalWriter:
     def _ids(self) -> frozenset[str]:
         with translating_errors(self.path):
             return job_rows.known_ids(self._opened)
+
+    def _purchases(self) -> list[tuple[str, dict[str, Any], int]]:
+        with translating_errors(self.path):
+            return job_rows.purchases(self._opened)
 
     @property
     def name(self) -> str:

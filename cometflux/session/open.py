@@ -5,6 +5,7 @@ An explicit argument wins over the environment, and that over the default; a bla
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,6 +47,8 @@ def open_session(
     on_unknown: OnUnknown = "hold",
     max_resends: int | None = None,
     max_predictions: int | None = None,
+    max_cost: float | Decimal | None = None,
+    prices: Mapping[str, Any] | None = None,
     retry_failed: int = 0,
     embed: bool = False,
     proxy: str | None = None,
@@ -72,6 +75,9 @@ def open_session(
         on_unknown: what to do about a submission that may have been accepted; see `Session`.
         max_resends: how many of those may be sent again; needed with ``on_unknown="resend"``.
         max_predictions: maximum number of predictions to pay for, including those in the journal.
+        max_cost: maximum dollars that those may cost by *prices*; see `Session`.
+        prices: dollars a request by model: ``{"flux-dev": 0.025}``, or ``{"flux-dev": {"per_image": 0.025}}``. They
+            are estimates; no price is fetched.
         retry_failed: how often to submit a job again if its prediction failed for a transient reason.
         embed: whether each saved image holds its record itself; needs the extra ``images``.
         proxy: the URL of an HTTP proxy; None for a direct connection.
@@ -121,6 +127,8 @@ def open_session(
         on_unknown=on_unknown,
         max_resends=max_resends,
         max_predictions=max_predictions,
+        max_cost=max_cost,
+        prices=prices,
         retry_failed=retry_failed,
         embed=embed,
         savers=savers,

@@ -6,6 +6,7 @@ A session owns everything that runs: the task of a job is the session's, not tha
 import asyncio
 import weakref
 from collections.abc import AsyncIterable, Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -84,6 +85,9 @@ class Session:
             one journal; needed with ``resend``.
         max_predictions: maximum number of predictions to pay for, including those in the journal and those that may
             have been accepted; None for no limit.
+        max_cost: maximum dollars that those may cost by *prices*; None for no limit. A model without a price is then
+            not submitted.
+        prices: dollars a request by model, or ``{"per_image": dollars}``; None for none. Nothing is fetched for it.
         retry_failed: how often to submit a job again if its prediction failed for a transient reason, such as an
             interruption at the service; never after a refusal of its content.
         embed: whether each saved image holds its record itself, as well as the JSON file next to it; see
@@ -111,6 +115,8 @@ class Session:
         on_unknown: OnUnknown = "hold",
         max_resends: int | None = None,
         max_predictions: int | None = None,
+        max_cost: float | Decimal | None = None,
+        prices: Mapping[str, Any] | None = None,
         retry_failed: int = 0,
         embed: bool = False,
         savers: Savers | None = None,
@@ -120,8 +126,6 @@ class Session:
         check_transport(transport)
         check_count("max_pending", max_pending, 1)
         check_count("retry_failed", retry_failed, 0)
-        if max_predictions is not None:
-            check_count("max_predictions", max_predictions, 0)
         check_seconds("grace", grace)
         check_embed(embed)
         check_limit("creates_per_minute", creates_per_minute)
@@ -140,7 +144,8 @@ class Session:
         self._polls = Pacer(MOST_POLLS, polls_per_minute)
         self._creates.mate, self._polls.mate = self._polls, self._creates
         self._client = client = Client(transport, self._apply_quota)
-        self._tracker = JobTracker(_open_journal(journal, latch), PurchaseLimit(max_predictions), notifier)
+        limit = PurchaseLimit(max_predictions, max_cost, prices)
+        self._tracker = JobTracker(_open_journal(journal, latch), limit, notifier)
         self._opened = Opened()
         self._saver = Saver(client, retries.policy, retries, embeds=embed)
         self._savers = savers = self._saver if savers is None else savers
