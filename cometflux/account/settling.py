@@ -122,14 +122,25 @@ _Edges = Mapping[tuple[str, str], _Proof]
 
 def _strongest(doubts: Iterable[Doubt], task: Task, echo: Echo | None) -> Iterator[tuple[Doubt, _Proof]]:
     """Yield the jobs that a task fits best. Exactly what one job sent is not what another job sent with less."""
-    proofs = [(doubt, _prove(doubt, echo)) for doubt in doubts if _may_be(doubt, task)]
-    best = max((proof for _, proof in proofs), default=_Proof.NO)
-    return ((doubt, proof) for doubt, proof in proofs if proof and proof == best)
+    found = [(doubt, _prove(doubt, echo), _is_near(doubt, task)) for doubt in doubts if _is_kind(doubt, task)]
+    # At another time it is no proof, but nobody may say that the job has no task.
+    fitting = [each for each in found if each[2] or each[1] is _Proof.EXACT]
+    best = max((proof for _, proof, _ in fitting), default=_Proof.NO)
+    for doubt, proof, is_near in fitting:
+        if proof and proof is best:
+            yield doubt, proof if is_near else _Proof.POSSIBLE
 
 
 def _may_be(doubt: Doubt, task: Task) -> bool:
-    is_near = task.at is None or any(at is None or at - EARLY <= task.at <= at + LATE for at in doubt.times)
-    return is_near and not task.is_elsewhere and _is_model(doubt.model, task.model)
+    return _is_near(doubt, task) and _is_kind(doubt, task)
+
+
+def _is_near(doubt: Doubt, task: Task) -> bool:
+    return task.at is None or any(at is None or at - EARLY <= task.at <= at + LATE for at in doubt.times)
+
+
+def _is_kind(doubt: Doubt, task: Task) -> bool:
+    return not task.is_elsewhere and _is_model(doubt.model, task.model)
 
 
 def _is_model(model: str, named: str | None) -> bool:

@@ -92,6 +92,13 @@ def test_the_absence_of_a_task_means_nothing_too_early_or_in_a_list_with_gaps():
     assert {"job": ("incomplete",)} == verdicts_of(job, [], {}, is_complete=False)
 
 
+def test_a_task_of_exactly_its_input_at_another_time_is_told_and_not_taken_for_absence():
+    early = SENT - EARLY - 1
+    jobs = [doubt_of("job", FOX), doubt_of("other", OWL, early)]
+    expected = {"job": ("several", "x1"), "other": ("none",)}
+    assert expected == verdicts_of(jobs, [task_of("x1", early)], {"x1": FOX})
+
+
 def test_an_unknown_time_or_model_name_excludes_no_task():
     for task in (Task(id="x1"), task_of("x1", model="flux-schnell-fast")):
         assert {"job": ("adopted", "x1")} == verdicts_of([doubt_of("job", FOX)], [task], {"x1": FOX})
