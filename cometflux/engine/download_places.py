@@ -1,4 +1,7 @@
-"""Who may download: a bounded number at a time, of which no host and no slow download takes all."""
+"""Who may download: a bounded number at a time, of which no host and no slow download takes all.
+
+Whoever saves an output holds its place until the output is written.
+"""
 
 import asyncio
 
@@ -65,6 +68,10 @@ class DownloadPlaces:
         else:
             self._overdue.pop(place, None)
             self._free(place.host)
+
+    def note_arrival(self, place: "Place") -> None:
+        """Note that an output has come: to wait for the disk does not make its download a slow one."""
+        self._ages.remove(place)
 
     def make_room(self, place: "Place") -> None:
         """Free the ordinary place of a slow download for another one, if a slow place is free."""

@@ -346,7 +346,12 @@ class JobRunner:
             record = sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index, submission)
             stem, *earlier = _stems(tracked.index, tracked.job)
             order = SaveOrder(
-                prediction=prediction, place=place, stem=stem, record=record, earlier_stems=tuple(earlier)
+                prediction=prediction,
+                place=place,
+                stem=stem,
+                record=record,
+                earlier_stems=tuple(earlier),
+                is_new=tracked.created_id == prediction.id,
             )
             saved = await self._savers.save(order, tracked.attempts)
             files, error = saved.files, saved.error

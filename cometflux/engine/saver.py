@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from cometflux.engine.download_places import DownloadPlaces
+from cometflux.engine.download_places import DownloadPlaces, Place
 from cometflux.engine.savers import SaveOrder, SaveResult, Savers
 from cometflux.errors import CometfluxError, OutputError
 from cometflux.events import Attempt
@@ -43,6 +43,7 @@ class Saver:
         self._is_caught_up.set()
         self.fetch = retrying(self._fetch_once, policy, _may_fetch_again, retries)
         """Fetch one output and check that it is a whole image; repeated while the fault may pass."""
+        self._fetch_and_write = retrying(self._fetch_and_write_once, policy, _may_fetch_again, retries)
 
     async def open(self, own: Savers) -> None:
         """Do nothing: the session opens and closes what it fetches with."""
@@ -71,7 +72,7 @@ class Saver:
         self._note_unsaved(1)
         try:
             try:
-                stems = (order.stem, *order.earlier_stems)
+                stems = () if order.is_new else (order.stem, *order.earlier_stems)
                 found = await find_saved(order.place, stems, prediction.id, len(prediction.output))
             except OutputError as error:
                 # Nobody knows which images are there, so nothing is written next to them.
@@ -89,19 +90,13 @@ class Saver:
             if found[number] is not None:
                 continue
             try:
-                data = await self.fetch(prediction.output[number], attempts)
-                found[number] = await self._write(order, name, data)
+                found[number] = await self._fetch_and_write(prediction.output[number], order, name, attempts)
             except OutputError as error:
                 error.prediction_id = prediction.id
                 if error.path is not None:
                     found[number] = await order.place.describe(error.path)
                 first = first or error
         return SaveResult(files=tuple(image for image in found if image is not None), error=first)
-
-    async def _write(self, order: SaveOrder, name: str, data: bytes) -> Image:
-        # Which spellings are there is looked at first: two that differ in nothing else go one behind the other.
-        async with self._naming if order.is_named else contextlib.nullcontext():
-            return await order.place.write(name, data, order.record, is_named=order.is_named, embeds=self._embeds)
 
     def _note_unsaved(self, change: int) -> None:
         self._unsaved += change
@@ -110,15 +105,36 @@ class Saver:
         else:
             self._is_caught_up.clear()
 
-    async def _fetch_once(self, url: str, attempts: list[Attempt] | None = None) -> bytes:
-        host = origin_of(url)
-        place = self._places.take(host) or await self._places.wait(host)
+    async def _fetch_once(self, url: str) -> bytes:
+        place = await self._take_place(url)
         try:
-            data = await timed("download", self._client.download(url), attempts)
+            data = await self._client.download(url)
         finally:
             self._places.give_back(place)
-        image_data.check_image(data)
+        # In a thread, because a large image would hold the loop.
+        await asyncio.to_thread(image_data.check_image, data)
         return data
+
+    async def _fetch_and_write_once(
+        self, url: str, order: SaveOrder, name: str, attempts: list[Attempt] | None
+    ) -> Image:
+        place = await self._take_place(url)
+        # Held until the image is written, so that a slow disk does not fill the memory.
+        try:
+            data = await timed("download", self._client.download(url), attempts)
+            self._places.note_arrival(place)
+            return await self._write(order, name, data)
+        finally:
+            self._places.give_back(place)
+
+    async def _write(self, order: SaveOrder, name: str, data: bytes) -> Image:
+        # Which spellings are there is looked at first: two that differ in nothing else go one behind the other.
+        async with self._naming if order.is_named else contextlib.nullcontext():
+            return await order.place.write(name, data, order.record, is_named=order.is_named, embeds=self._embeds)
+
+    async def _take_place(self, url: str) -> Place:
+        host = origin_of(url)
+        return self._places.take(host) or await self._places.wait(host)
 
 
 _GET = Request("GET", "")

@@ -25,6 +25,8 @@ class SaveOrder:
     """The stems under which an earlier version may have saved the same images."""
     is_named: bool = False
     """Whether the caller chose the stem."""
+    is_new: bool = False
+    """Whether the prediction's id came in this run and nothing was saved for it yet, so that nothing is looked for."""
 
 
 @attrs.frozen(kw_only=True)

@@ -154,6 +154,7 @@ class Submitter:
         try:
             prediction = await timed("submit", self._client.submit(request), tracked.attempts)
             self._tracker.own(tracked, prediction)
+            tracked.created_id = prediction.id
             return prediction
         except asyncio.CancelledError as cancelled:
             if getattr(cancelled, "has_left", True):

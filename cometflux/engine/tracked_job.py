@@ -17,7 +17,17 @@ class TrackedJob:
 
     # Thousands may be pending.
     __slots__ = (
-        *("admitted", "attempts", "deliver", "holds_slot", "index", "is_claimed", "is_followed", "is_given_up"),
+        *(
+            "admitted",
+            "attempts",
+            "created_id",
+            "deliver",
+            "holds_slot",
+            "index",
+            "is_claimed",
+            "is_followed",
+            "is_given_up",
+        ),
         *("is_over", "is_written", "job", "key", "last_error", "over", "patience", "place", "prediction", "record"),
         *("resumed", "task", "unreadable"),
     )
@@ -37,6 +47,8 @@ class TrackedJob:
         """The one book of the job: every transition changes it."""
         self.prediction: Prediction | None = None
         """The service's last response about its prediction; None before there is an id."""
+        self.created_id: str | None = None
+        """The id in the whole response to this run's submission. Nothing can be saved for it by an earlier run."""
 
         self.task: Any = None
         """The task that submits it; None before that, and after it was accepted."""

@@ -5,7 +5,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from cometflux import flux
+from cometflux import flux, open_session
+from cometflux.engine.download_places import PLACES
 from cometflux.engine.saver import Saver
 from cometflux.engine.savers import SaveOrder
 from cometflux.errors import OutputError
@@ -138,6 +139,92 @@ async def test_a_folder_that_went_away_is_made_again(client, saver, tmp_path):
     first = await save(saver, prediction, tmp_path / "images")
     shutil.rmtree(tmp_path / "images")
     assert first == await save(saver, prediction, tmp_path / "images")
+
+
+# ── an id that is new ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class WatchedFolder(Folder):
+    """A folder that counts how often saved images are looked for in it."""
+
+    looks = 0
+
+    async def find_each(self, *arguments):
+        self.looks += 1
+        return await super().find_each(*arguments)
+
+
+async def test_a_new_id_is_not_looked_for(service, tmp_path):
+    place = WatchedFolder(tmp_path)
+    service.fail("failed-transient", prompt="b")
+    async with opened(service, tmp_path, retry_failed=1) as session:
+        outcomes = [outcome async for outcome in session.generate(["a", "b"], save_to=place)]
+    assert ([True] * 2, 0) == ([outcome.ok for outcome in outcomes], place.looks)
+
+
+async def test_an_id_that_was_adopted_is_looked_for(service, tmp_path):
+    async def adopt(job, error):
+        return service.bills[0].id
+
+    place = WatchedFolder(tmp_path)
+    service.fail("drop", after=True)
+    async with opened(service, tmp_path, on_unknown=adopt) as session:
+        assert [True] == [outcome.ok async for outcome in session.generate(["a"], save_to=place)]
+    assert 1 <= place.looks
+
+
+async def test_an_id_of_an_earlier_run_is_looked_for(service, tmp_path):
+    place = WatchedFolder(tmp_path)
+    async with opened(service, tmp_path) as session:
+        await session.submit(Job.of("a", key="a"))
+    async with opened(service, tmp_path) as session:
+        assert [True] == [outcome.ok async for outcome in session.generate([Job.of("a", key="a")], save_to=place)]
+    assert (1, True) == (len(service.bills), place.looks > 0)
+
+
+def opened(service, folder, **options):
+    return open_session(api_key=service.key, base_url=service.url, journal=folder, **options)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+async def test_a_new_id_under_whose_name_its_images_are_is_saved_once(count, client, saver, tmp_path):
+    prediction = await predict(client, count=count)
+    first = await save(saver, prediction, tmp_path)
+    assert first == await save(saver, prediction, tmp_path, is_new=True)
+    assert 2 * count == len(names(tmp_path))
+
+
+# ── a disk that is slow ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class StuckFolder(Folder):
+    """A folder on a disk that does not respond until it is told to."""
+
+    def __init__(self, path, works):
+        super().__init__(path)
+        self._works = works
+
+    async def write(self, *arguments, **options):
+        await self._works.wait()
+        return await super().write(*arguments, **options)
+
+
+async def test_no_more_is_fetched_than_a_stuck_disk_lets_be_written(client, saver, service, tmp_path):
+    prediction, works = await predict(client), asyncio.Event()
+    saves = [
+        asyncio.ensure_future(
+            saver.save(
+                SaveOrder(prediction=prediction, place=StuckFolder(tmp_path, works), stem=f"{number}", record={})
+            )
+        )
+        for number in range(40)
+    ]
+    # Longer than a download may take that is not slow.
+    await asyncio.sleep(60)
+    waiting = fetches(service)
+    works.set()
+    assert [None] * 40 == [(await each).error for each in saves]
+    assert (PLACES // 2, 80) == (waiting, len(names(tmp_path)))
 
 
 # ── a host or a download that is slow ────────────────────────────────────────────────────────────────────────────────

@@ -630,7 +630,7 @@ async def test_where_nobody_can_look_nothing_is_put(bucket, service, tmp_path):
     bucket.fail("403 AccessDenied", times=100, method="GET", part=".json")
     async with opened(service, journal=tmp_path) as session:
         (outcome,), _ = await outcomes_of(session.generate(prompts(1), save_to=PLACE))
-    assert "what is in s3://pictures/a/b could not be looked at: access is denied" in str(outcome.error)
+    assert "the image could not be written to s3://pictures/a/b: access is denied" in str(outcome.error)
     assert (service.bills[0].id, 0) == (outcome.error.prediction_id, bucket.count("PUT", ".webp"))
     with Journal(tmp_path) as journal:
         assert 1 == journal.status()["unsaved"]
