@@ -231,8 +231,10 @@ def respell(database: sqlite3.Connection) -> None:
 
 def purchases(database: sqlite3.Connection) -> list[tuple[str, dict[str, Any], int]]:
     """Return what was, or may have been, paid for: a model, the number of images if one was given, and how often."""
-    what = "json_extract(plan, '$.model'), json_extract(plan, '$.input.num_outputs')"
-    found = database.execute(f"SELECT {what}, sum(bought) FROM jobs WHERE bought GROUP BY 1, 2")  # noqa: S608
+    # A damaged plan is reported when its job is read; here its model has no name.
+    plans = "SELECT bought, CASE WHEN json_valid(plan) THEN plan ELSE '{}' END AS plan FROM jobs WHERE bought"
+    what = "coalesce(json_extract(plan, '$.model'), ''), json_extract(plan, '$.input.num_outputs')"
+    found = database.execute(f"SELECT {what}, sum(bought) FROM ({plans}) GROUP BY 1, 2")  # noqa: S608
     return [(str(model), {} if images is None else {"num_outputs": images}, bought) for model, images, bought in found]
 
 

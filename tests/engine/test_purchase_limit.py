@@ -1,6 +1,8 @@
 """The budget: counted right before each POST, what may be charged as charged, over all runs of a folder."""
 
 import asyncio
+import contextlib
+import sqlite3
 from decimal import Decimal
 
 import pytest
@@ -85,6 +87,18 @@ async def test_a_budget_needs_the_price_of_what_the_journal_has(service, opened)
             raise AssertionError("it was opened")
     async with opened():
         """The journal is free again."""
+
+
+async def test_a_damaged_row_is_no_reason_to_refuse_a_journal_without_a_budget(service, opened, tmp_path):
+    async with opened() as session:
+        await session.run("one")
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as database, database:
+        database.execute("UPDATE jobs SET plan = 'not JSON'")
+    async with opened():
+        """Its row is reported when it is read."""
+    with pytest.raises(ConfigError, match="no price"):
+        async with opened(max_cost=5):
+            raise AssertionError("it was opened")
 
 
 async def test_a_job_that_waits_for_the_budget_is_sent_if_another_was_refused(service, opened):
