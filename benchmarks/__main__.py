@@ -7,6 +7,7 @@ from benchmarks import (
     imports,
     instructions,
     journalled,
+    limiters,
     lists,
     makespan,
     memory,
@@ -20,7 +21,7 @@ from benchmarks import (
 )
 
 EACH = (
-    *(schedules, makespan, pacing, cpu, instructions, ticks, memory, growth, imports),
+    *(schedules, makespan, limiters, pacing, cpu, instructions, ticks, memory, growth, imports),
     *(transitions, stalls, journalled, lists, resuming, saving, cluster),
 )
 
