@@ -225,6 +225,9 @@ class JournalWriter:
         self._size = max(self._size, size)
         for path in (real, real.with_name(f"{real.name}-wal")):
             found = file_identity(path)
+            if found is None and path != real and path not in self._files:
+                # The disk refused to make the log; SQLite says why.
+                continue
             if found is None or self._files.setdefault(path, found) != found or size < self._size:
                 message = f"the journal {str(self.path)!r} was removed, moved or replaced while it was in use"
                 return JournalError(f"{message} ({path.name}); bring it back, and run again")
