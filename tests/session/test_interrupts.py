@@ -64,6 +64,13 @@ class Slow(AiohttpTransport):
 
 @pytest.fixture
 def program(tmp_path):
+    # A shell may have started this process with SIGINT ignored, and then asyncio does not handle it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield from _program(tmp_path)
+    signal.signal(signal.SIGINT, before)
+
+
+def _program(tmp_path):
     with LocalService(pixels=256, latency=0.2).in_thread() as service:
         yield Program(service, tmp_path)
 

@@ -1,5 +1,6 @@
 """Convert events to JSON values. The keys are stable: none will be renamed or removed."""
 
+from decimal import Decimal
 from typing import Any
 
 from cometflux.errors import CometfluxError
@@ -13,7 +14,7 @@ def describe(event: Event) -> tuple[str, dict[str, Any]]:
             values: dict[str, Any] = {"key": event.key, "index": event.index, "model": event.model}
         case Accepted():
             values = {"key": event.key, "index": event.index, "prediction_id": event.prediction_id}
-            values |= {"resumed": event.resumed}
+            values |= {"resumed": event.resumed, "estimated_cost": _dollars(event.estimated_cost)}
         case Polled():
             values = {"key": event.key, "prediction_id": event.prediction_id, "status": _status(event)}
             values |= {**_error(event.error), "seconds": round(event.seconds, 3)}
@@ -28,7 +29,13 @@ def describe(event: Event) -> tuple[str, dict[str, Any]]:
             values = {"key": event.key, "index": event.index, "kind": event.kind.value}
             values |= {"prediction_id": event.prediction_id, **_error(event.error), "resumed": event.resumed}
             values |= {"status": _status(event), "images": event.images}
+            values |= {"estimated_cost": _dollars(event.estimated_cost)}
     return type(event).__name__.lower(), values
+
+
+def _dollars(cost: Decimal | None) -> str | None:
+    # As text, because a JSON number may lose digits.
+    return None if cost is None else str(cost)
 
 
 def sentence(event: Event) -> str:
