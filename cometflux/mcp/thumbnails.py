@@ -12,6 +12,8 @@ from cometflux.regular_files import read_regular
 MOST_BYTES = 700_000
 """Most bytes of pictures in a reply. Base64 adds a third, and several clients accept at most 1 MB."""
 _SIDES = (1024, 768, 512, 256)
+_LARGEST_FILE = 32 * 2**20
+"""The largest file that is decoded, in bytes: Pillow holds parts of a PNG several times."""
 _MOST_PIXELS = 16_000_000
 """Most pixels of a picture that is decoded. An animated WebP needs the most memory: about 16 bytes per pixel."""
 
@@ -77,6 +79,8 @@ def _read(path: Path) -> bytes:
 def _reduce(data: bytes, most: int) -> bytes:
     from PIL import Image
 
+    if len(data) > _LARGEST_FILE:
+        raise _UnshownError(_TOO_LARGE)
     try:
         with Image.open(io.BytesIO(data)) as opened:
             # From the header, before anything is decoded.
