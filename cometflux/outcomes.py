@@ -62,7 +62,7 @@ class Outcome:
     None if the session has no price for its model.
     """
     cost_basis: str | None = None
-    """Where that price comes from, such as ``given`` or ``catalogue``; None without a price."""
+    """Where that price comes from, ``given`` for the session's own; None without one."""
 
     @property
     def ok(self) -> bool:

@@ -18,7 +18,6 @@ from cometflux.number_checks import is_whole
 MICROS = 1_000_000
 """Micros of one dollar."""
 _MOST_DOLLARS = 1_000_000_000
-_TEXT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 _MODEL = re.compile(r"[^/\s]+/[^/\s]+")
 _UNITS = ("per_request", "per_image")
 
@@ -28,13 +27,6 @@ class Basis(StrEnum):
 
     GIVEN = "given"
     """Given for this run or session."""
-    OWN_TABLE = "own table"
-    """From the user's own configuration."""
-    CATALOGUE = "catalogue"
-    """From the service's public catalogue, as given there."""
-    CATALOGUE_RATIO = "catalogue, times its ratio"
-    LOCAL_SERVICE = "local service"
-    """From the catalogue of the service on this machine, where nothing is paid."""
 
 
 @attrs.frozen(kw_only=True)
@@ -112,17 +104,6 @@ def exactly(value: float | Decimal) -> Decimal:
     return Decimal(float.__repr__(value)) if isinstance(value, float) else Decimal(value)
 
 
-def parse_dollars(text: str) -> int:
-    """Convert a text such as ``0.04`` to micros.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    if not _TEXT.fullmatch(text):
-        raise ValueError("must be a number of dollars, such as 0.04, without a currency and at most six decimals")
-    return read_dollars(Decimal(text))
-
-
 def check_budget(name: str, value: object) -> int:
     """Convert a budget in dollars to micros.
 
@@ -138,7 +119,7 @@ def check_budget(name: str, value: object) -> int:
     return micros
 
 
-def read_prices(name: str, given: object, basis: Basis = Basis.GIVEN) -> dict[str, Price]:
+def read_prices(name: str, given: object) -> dict[str, Price]:
     """Read a table of prices: from a model's name to dollars a request, or to ``{"per_image": dollars}``.
 
     Raises:
@@ -151,11 +132,11 @@ def read_prices(name: str, given: object, basis: Basis = Basis.GIVEN) -> dict[st
         model = _model_of(name, called)
         if model in prices:
             raise ConfigError(setting=name, given=called, allowed="this model has two prices; give one")
-        prices[model] = read_price(f"{name}[{called!r}]", value, basis)
+        prices[model] = read_price(f"{name}[{called!r}]", value)
     return prices
 
 
-def read_price(name: str, value: object, basis: Basis = Basis.GIVEN) -> Price:
+def read_price(name: str, value: object) -> Price:
     """Read one price of such a table.
 
     Raises:
@@ -167,7 +148,7 @@ def read_price(name: str, value: object, basis: Basis = Basis.GIVEN) -> Price:
             raise ConfigError(setting=name, given=value, allowed=f"must have one of {' and '.join(_UNITS)}")
         dollars = value[unit]
     try:
-        return Price(micros=read_dollars(dollars), is_per_image=unit == "per_image", basis=basis)
+        return Price(micros=read_dollars(dollars), is_per_image=unit == "per_image")
     except ValueError as error:
         raise ConfigError(setting=name, given=dollars, allowed=str(error)) from None
 

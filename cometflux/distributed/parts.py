@@ -84,7 +84,7 @@ async def claim_part(place: Destination, part: Part, journal_id: str) -> None:
         raise ConfigError(f"part {part} cannot be claimed in {place}: {refusal}") from refusal
     if owner.get("journal") != journal_id:
         message = f"part {part} of {place} belongs to another journal; run it where that journal is"
-        raise ConfigError(f"{message}, or, if that journal is lost, remove {part.claim}")
+        raise ConfigError(f"{message}, or remove {part.claim} to pay for the whole part again")
 
 
 async def _have(place: Destination, name: str, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -112,6 +112,9 @@ class SaverPool:
             await self._engine.aclose()
             if isinstance(error, EngineLostError):
                 raise ConfigError(str(error)) from error
+            if isinstance(error, Exception) and not isinstance(error, ConfigError):
+                # An engine may have errors of its own.
+                raise ConfigError(f"the workers cannot be used: {str(error) or type(error).__name__}") from error
             raise
         if not self._queue.has_workers:
             _log.warning("no worker is there yet; this process saves the images until one is")
@@ -279,9 +282,10 @@ class SaverPool:
                     await self._engine.open()
                 self._note_workers(await self._engine.workers())
                 self._is_lost = False
-            except (EngineLostError, ConfigError) as error:
+            except Exception as error:  # noqa: BLE001 - as in `open`; the next look may find the workers
                 if not self._is_lost:
-                    _log.warning("%s; this process saves the images meanwhile", error)
+                    reason = str(error) or type(error).__name__
+                    _log.warning("%s; this process saves the images meanwhile", reason)
                 self._is_lost = True
                 self._note_workers({})
 

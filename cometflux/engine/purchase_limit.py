@@ -46,6 +46,11 @@ class PurchaseLimit:
         self._cost = 0
         """What they cost, in micros; 0 without a maximum."""
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether there is a maximum cost, so that the journal's purchases must be counted."""
+        return self._max_cost is not None
+
     def count(self, opened: Opened) -> None:
         """Count what the journal has already.
 

@@ -68,7 +68,7 @@ class JobTracker:
             JournalError: it is in use, belongs to another account, is damaged, or cannot be written.
             ConfigError: it has predictions of a model without a price, and a maximum cost is set.
         """
-        opened = await self._journal.open()
+        opened = await self._journal.open(counts_cost=self._limit.has_budget)
         self._limit.count(opened)
         self._journal_name = opened.journal
         self._ids.spend(opened.ids)

@@ -59,14 +59,14 @@ class BackgroundWriter:
         self._is_closed = False
         self._closing: asyncio.Future[None] | None = None
 
-    async def open(self) -> Opened:
+    async def open(self, *, counts_cost: bool = False) -> Opened:
         """Open the journal; return what it holds.
 
         Raises:
             JournalError: see `JournalWriter.take`.
         """
         self._loop = asyncio.get_running_loop()
-        opening = self._loop.run_in_executor(self._thread, self._take)
+        opening = self._loop.run_in_executor(self._thread, self._take, counts_cost)
         try:
             opened = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -77,8 +77,8 @@ class BackgroundWriter:
         self._claimed = set() if opened.was_empty else None
         return opened
 
-    def _take(self) -> Opened:
-        opened = self._writer.take()
+    def _take(self, counts_cost: bool) -> Opened:
+        opened = self._writer.take(counts_cost=counts_cost)
         try:
             # Nobody else works here, and no batch does yet, so a half-written file is a killed run's.
             sweep(self._writer.path.absolute().parent)

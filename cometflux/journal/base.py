@@ -23,7 +23,10 @@ class Opened:
     ids: frozenset[str] = attrs.field(default=frozenset(), eq=False, repr=False)
     """The ids of the predictions that it knows."""
     purchases: Sequence[tuple[str, Mapping[str, Any], int]] = attrs.field(default=(), eq=False, repr=False)
-    """What those predictions were: a model, what of its input may change the price, and how many of them."""
+    """What those predictions were: a model, what of its input may change the price, and how many of them.
+
+    Empty unless it was asked for, since a long journal takes a moment to count them.
+    """
     place: str = attrs.field(default="", eq=False)
     """Where the images of its jobs are: a folder, or a URL; empty if nothing is kept."""
 
@@ -38,7 +41,7 @@ class JournalBackend(Protocol):
     keeps: bool
     """Whether a later process will find what is written; if not, jobs need no identity."""
 
-    async def open(self) -> Opened:
+    async def open(self, *, counts_cost: bool = False) -> Opened:
         """Take the journal for this session alone, and return its state."""
 
     async def claim(self, identity: str) -> JobRecord | None:
@@ -78,7 +81,7 @@ class NoJournal:
 
     keeps = False
 
-    async def open(self) -> Opened:
+    async def open(self, *, counts_cost: bool = False) -> Opened:
         """See `JournalBackend`; so for every verb."""
         return Opened()
 

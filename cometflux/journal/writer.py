@@ -108,7 +108,7 @@ class JournalWriter:
             self._set_up(known or JournalHeader(journal=os.urandom(8).hex()), is_new=known is None)
             stack.pop_all()
 
-    def take(self) -> Opened:
+    def take(self, *, counts_cost: bool = False) -> Opened:
         """Open it, unless it is open already, for one session alone; return its state.
 
         Raises:
@@ -122,7 +122,8 @@ class JournalWriter:
             if not self.is_open:
                 self.open()
             place = self.place or str(self.path.absolute().parent)
-            return attrs.evolve(self._count(), ids=self._ids(), purchases=self._purchases(), place=place)
+            purchases = self._purchases() if counts_cost else ()
+            return attrs.evolve(self._count(), ids=self._ids(), purchases=purchases, place=place)
         except BaseException:
             self._is_taken = False
             raise

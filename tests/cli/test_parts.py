@@ -67,7 +67,9 @@ def test_a_part_of_another_journal_is_refused_before_anything_is_sent(service, c
     run("batch a.txt --out tour --part 1/3 --limit 1", 4)
     Path("tour/part-1-of-3").rename("tour/lost")
     run("batch a.txt --out tour --part 1/3", 3)
-    assert "belongs to another journal" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "belongs to another journal" in err
+    assert "to pay for the whole part again" in err
     assert 1 == len(service.bills)
 
 

@@ -1,5 +1,7 @@
 """A list divided among machines that share nothing."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,8 @@ async def test_a_part_is_claimed_once_and_again_for_the_same_journal(tmp_path):
     await claim_part(files, Part(1, 2), "journal a")
     await claim_part(files, Part(1, 2), "journal a")
     await claim_part(files, Part(2, 2), "journal b")
+    owners = [json.loads((tmp_path / Part(number, 2).claim).read_text())["journal"] for number in (1, 2)]
+    assert ["journal a", "journal b"] == owners
 
 
 async def test_a_part_of_another_journal_is_refused(tmp_path):

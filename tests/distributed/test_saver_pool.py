@@ -10,6 +10,7 @@ import cometflux
 from cometflux import open_session
 from cometflux.distributed import EngineLostError, WorkSettings, orders, workbench
 from cometflux.distributed.order_queue import MOST_REFUSALS, OVERDUE, PAGE
+from cometflux.distributed.pool import REOPEN, ROLL_CALL
 from cometflux.errors import ConfigError
 
 WORKERS = {"tcp://a:1": 2, "tcp://b:1": 2}
@@ -168,6 +169,38 @@ async def test_savers_of_ones_own_are_taken(service, tmp_path):
     session = open_session(api_key=service.key, base_url=service.url, savers=savers)
     assert all(len(outcome.files) == 1 for outcome in await make(session, tmp_path, 3))
     assert -3 == savers.count
+
+
+@pytest.mark.parametrize("verb", ["open", "workers"])
+async def test_an_engine_that_breaks_at_the_start_is_one_sentence_and_nothing_is_sent(
+    verb, opened, engine, service, tmp_path
+):
+    async def broken():
+        raise RuntimeError("no cluster here")
+
+    setattr(engine, verb, broken)
+    with pytest.raises(ConfigError, match="the workers cannot be used: no cluster here"):
+        await make(opened(), tmp_path)
+    assert [] == service.bills
+
+
+async def test_an_engine_that_breaks_later_leaves_the_saving_to_the_driver_until_it_is_back(
+    opened, engine, service, tmp_path, caplog
+):
+    async with opened() as session:
+        there, answers = engine.here, iter([RuntimeError("a bug of the engine")])
+
+        async def workers():
+            for error in answers:
+                raise error
+            return there
+
+        engine.workers = workers
+        await asyncio.sleep(ROLL_CALL + REOPEN + 1.0)
+        assert "a bug of the engine; this process saves the images meanwhile" in caplog.text
+        outcomes = [each async for each in session.generate(["a boat"], save_to=tmp_path)]
+    assert all(outcome.ok for outcome in outcomes)
+    assert 1 == saved_by_workers(engine) == len(service.bills)
 
 
 async def test_the_key_does_not_travel(opened, engine, service, tmp_path):

@@ -40,7 +40,7 @@ def test_a_program_that_is_interrupted_twice_ends_in_time_and_loses_nothing(tmp_
 def run(folder, seconds, lines):
     """Run a program that is interrupted, check its time and its money, and return its exit code."""
     folder.mkdir()
-    with LocalService(pixels=1024, latency=1.0).in_thread() as service:
+    with LocalService.in_thread(pixels=1024, latency=1.0) as service:
         values = (service.url, service.key, folder, GRACE, seconds, lines)
         command = [sys.executable, interrupted_process.__file__, *map(str, values)]
         began = time.monotonic()

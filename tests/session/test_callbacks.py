@@ -60,7 +60,7 @@ def test_an_exit_in_an_observer_ends_the_session_in_order(error, moment):
         async with opened(service, on_event=leave, max_pending=2) as session:
             await outcomes_of(session, 6)
 
-    with LocalService(pixels=256, latency=0.2).in_thread() as service:
+    with LocalService.in_thread(pixels=256, latency=0.2) as service:
         with pytest.raises(error):
             asyncio.run(main(service))
         known = {event.prediction_id for event in seen if isinstance(event, events.Ended)} - {None}
@@ -83,7 +83,7 @@ def test_what_on_unknown_raises_leaves_the_submission_unknown(error):
         async with opened(service, on_unknown=raises, on_event=watch) as session:
             await session.run("a boat")
 
-    with LocalService(pixels=256, latency=0.1).in_thread() as service:
+    with LocalService.in_thread(pixels=256, latency=0.1) as service:
         with pytest.raises((UnknownSubmissionError, SessionClosedError, *EXITS)) as raised:
             asyncio.run(main(service))
         assert (error in EXITS) == isinstance(raised.value, tuple(EXITS))
@@ -109,7 +109,7 @@ def test_what_a_transport_of_the_callers_raises_ends_its_job_as_unknown(error):
         async with Session(Breaking(service.key, service.url), on_event=watch) as session:
             await session.run("a boat")
 
-    with LocalService(pixels=256, latency=0.1).in_thread() as service:
+    with LocalService.in_thread(pixels=256, latency=0.1) as service:
         with pytest.raises((UnknownSubmissionError, SessionClosedError, *EXITS)):
             asyncio.run(main(service))
         assert [OutcomeKind.UNKNOWN] == ended
@@ -257,7 +257,7 @@ async def test_what_the_closing_of_a_transport_raises_is_raised_when_the_session
 )
 def test_an_exit_in_any_callable_ends_the_session_in_order(tmp_path, where, error):
     told = []
-    with LocalService(pixels=256, latency=0.1).in_thread() as service:
+    with LocalService.in_thread(pixels=256, latency=0.1) as service:
         with pytest.raises(error):
             asyncio.run(run_all(Breaks(where, error), service, tmp_path, told))
         check_money(service, told)
@@ -307,7 +307,7 @@ asyncio.run(main(*sys.argv[1:]))
     ],
 )
 def test_a_forked_child_gets_one_sentence_and_submits_nothing(where, sentence):
-    with LocalService(pixels=256, latency=0.1).in_thread() as service:
+    with LocalService.in_thread(pixels=256, latency=0.1) as service:
         command = [sys.executable, "-W", "ignore", "-c", FORK, service.key, service.url, where]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert (0, 2) == (done.returncode, len(service.bills)), done.stderr

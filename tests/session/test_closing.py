@@ -139,7 +139,7 @@ def test_a_program_that_ends_without_leaving_the_session_loses_no_submission(fol
         await running[-1]
 
     with (
-        LocalService(pixels=256, latency=60.0).in_thread() as service,
+        LocalService.in_thread(pixels=256, latency=60.0) as service,
         contextlib.suppress(SystemExit, asyncio.CancelledError),
     ):
         asyncio.run(main())

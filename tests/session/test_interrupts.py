@@ -71,7 +71,7 @@ def program(tmp_path):
 
 
 def _program(tmp_path):
-    with LocalService(pixels=256, latency=0.2).in_thread() as service:
+    with LocalService.in_thread(pixels=256, latency=0.2) as service:
         yield Program(service, tmp_path)
 
 
