@@ -5,27 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cometflux.testing.fake_predictions import FakePrediction
+from cometflux.testing.price_list import QUOTA_PER_DOLLAR, quota_of
 from cometflux.testing.response_bodies import gateway_status
 
-_QUOTA = {
-    # The only price that is known: $0.192.
-    "black-forest-labs/flux-2-flex": 96_000,
-    "black-forest-labs/flux-schnell": 1_200,
-    "black-forest-labs/flux-dev": 10_000,
-    "black-forest-labs/flux-pro": 22_000,
-}
-_OTHER_QUOTA = 16_000
 _MOST_ROWS = 100
 LATE = 30.0
 """How long a row is missing with the fault ``late-rows``, in seconds after its submission."""
 _CUT = 9
 """How many characters of an id are left with the fault ``ids-cut``."""
 _CONSUME, _REFUND = 2, 6
-
-
-def quota_of(model: str) -> int:
-    """Return what a prediction costs, in quota: 500,000 are one dollar. All but one of the prices are invented."""
-    return _QUOTA.get(model, _OTHER_QUOTA)
 
 
 def task_rows(runs: Sequence[FakePrediction], now: float, epoch: float) -> Iterator[dict[str, Any]]:
@@ -72,7 +60,7 @@ def _log_row(run: FakePrediction, kind: int, at: float) -> dict[str, Any]:
         "other": json.dumps(
             {
                 "request_path": f"/replicate/v1/models/{run.model}/predictions",
-                "model_price": quota / 500_000,
+                "model_price": quota / QUOTA_PER_DOLLAR,
                 "total_ms": 120,
             }
         ),

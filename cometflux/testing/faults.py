@@ -14,6 +14,9 @@ from cometflux.testing.errors import ArgumentError, UnknownFaultError
 CREATE, GET, PREDICTION, OUTPUT = "create", "get", "prediction", "output"
 TASKS, LOG = "tasks", "log"
 """The account's list of tasks, and its log."""
+CATALOGUE, BILLING, USER = "catalogue", "billing", "user"
+"""The public catalogue of models; the balance of the key, and that of the person with the access token."""
+_ACCOUNT = (TASKS, LOG, CATALOGUE, BILLING, USER)
 
 
 @attrs.frozen
@@ -24,50 +27,50 @@ class Fault:
     about: str
     """Its effect on the client, in one line."""
     on: str
-    """Its default place: ``create``, ``get``, ``prediction``, ``output``, ``tasks`` or ``log``."""
+    """Its default place: ``create``, ``get``, ``prediction``, ``output``, or a list or balance of the account."""
     also: tuple[str, ...] = ()
     """The other places that can be chosen for it."""
 
 
-_C, _G, _P, _O, _T, _L = CREATE, GET, PREDICTION, OUTPUT, TASKS, LOG
+_C, _G, _P, _O, _T, _L, _A, _B, _U = CREATE, GET, PREDICTION, OUTPUT, TASKS, LOG, CATALOGUE, BILLING, USER
 
 FAULTS: Mapping[str, Fault] = MappingProxyType(
     {
         fault.name: fault
         for fault in (
             # Refusals.
-            Fault("401", "the key is refused", _C, (_G, _T, _L)),
+            Fault("401", "the key is refused", _C, (_G, *_ACCOUNT)),
             Fault("402", "there is no credit left", _C, (_G,)),
-            Fault("403", "the key is not allowed to do this", _C, (_G, _T, _L)),
-            Fault("404", "not found; on get, as just after a create", _G, (_C, _O, _T, _L)),
+            Fault("403", "the key is not allowed to do this", _C, (_G, *_ACCOUNT)),
+            Fault("404", "not found; on get, as just after a create", _G, (_C, _O, *_ACCOUNT)),
             Fault("413", "a proxy's page: the body is too large", _C),
             Fault("422", "the input is refused", _C),
-            Fault("429", "too many requests; Retry-After in seconds", _C, (_G, _O, _T, _L)),
+            Fault("429", "too many requests; Retry-After in seconds", _C, (_G, _O, *_ACCOUNT)),
             Fault("429-date", "too many requests; Retry-After as a date", _C, (_G, _O)),
             Fault("429-body", "too many requests; retry_after in the body only", _C, (_G,)),
             Fault("429-silent", "too many requests; no time to wait is given", _C, (_G, _O)),
             Fault("invalid-request", "a wrong request, refused with a 500", _C, (_G,)),
             Fault("no-model", "an unknown model, refused with a 503", _C, (_G,)),
             # Breakdowns.
-            Fault("500", "an internal error", _C, (_G, _O, _T, _L)),
-            Fault("502", "a proxy's page: bad gateway", _C, (_G, _O, _T, _L)),
-            Fault("503", "unavailable", _C, (_G, _O, _T, _L)),
+            Fault("500", "an internal error", _C, (_G, _O, *_ACCOUNT)),
+            Fault("502", "a proxy's page: bad gateway", _C, (_G, _O, *_ACCOUNT)),
+            Fault("503", "unavailable", _C, (_G, _O, *_ACCOUNT)),
             Fault("504", "a proxy's page: gateway time-out", _C, (_G, _O)),
             Fault("524", "a proxy's page: a time-out occurred", _C, (_G, _O)),
             # The connection.
-            Fault("drop", "the connection is closed without a response", _C, (_G, _O, _T, _L)),
+            Fault("drop", "the connection is closed without a response", _C, (_G, _O, *_ACCOUNT)),
             Fault("reset", "the connection is reset without a response", _C, (_G, _O)),
-            Fault("hang", "the response never comes", _C, (_G, _O, _T, _L)),
+            Fault("hang", "the response never comes", _C, (_G, _O, *_ACCOUNT)),
             Fault("torn-head", "the response breaks off inside its head", _C, (_G, _O)),
-            Fault("torn", "the body breaks off half-way, after the id", _C, (_G, _O, _T, _L)),
+            Fault("torn", "the body breaks off half-way, after the id", _C, (_G, _O, *_ACCOUNT)),
             Fault("torn-early", "the body breaks off inside the id", _C, (_G, _O)),
             Fault("stalled", "the body stops half-way, after the id, and never continues", _C, (_G, _O)),
             # Responses that make no sense.
-            Fault("garbage", "bytes that are not JSON", _C, (_G, _T, _L)),
-            Fault("html", "a web page with status 200", _C, (_G, _T, _L)),
-            Fault("list", "JSON of the wrong shape", _C, (_G, _T, _L)),
+            Fault("garbage", "bytes that are not JSON", _C, (_G, *_ACCOUNT)),
+            Fault("html", "a web page with status 200", _C, (_G, *_ACCOUNT)),
+            Fault("list", "JSON of the wrong shape", _C, (_G, *_ACCOUNT)),
             Fault("no-id", "a prediction without its id", _C, (_G,)),
-            Fault("redirect", "a redirect to another path; a key sent there is a leak", _C, (_G, _O, _T, _L)),
+            Fault("redirect", "a redirect to another path; a key sent there is a leak", _C, (_G, _O, *_ACCOUNT)),
             Fault("id-in-data", "the id alone, as data", _C),
             Fault("id-in-task", "the id alone, as task_id", _C),
             Fault("wrong-id", "a response about another prediction", _G),
@@ -96,17 +99,29 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             Fault("truncated-output", "half the image, with the length of the half", _O),
             Fault("octet-stream", "the image without its content type", _O),
             Fault("drip", "the image comes a byte at a time, one every ten seconds", _O),
-            # The rows of the account.
-            Fault("rows-missing", "every other row of the account's list of tasks is missing", _T, (_L,)),
+            # The account.
+            Fault("slow", "the response comes after ten seconds", _B, (_A, _U, _T, _L)),
+            Fault("huge", "the response has 50 megabytes", _A, (_B, _U, _T, _L)),
+            Fault("text-amounts", "the amounts are texts", _A, (_B, _U)),
+            Fault("negative-amounts", "the amounts are negative", _A, (_B, _U)),
+            Fault("nan-amounts", "the amounts are NaN", _A, (_B, _U)),
+            Fault("no-amounts", "the amounts are missing", _A, (_B, _U)),
+            Fault("euros", "the prices of the catalogue are in another currency", _A),
+            Fault("twice", "each model stands in the catalogue twice, with two prices", _A),
+            Fault("short-pages", "a page of the catalogue has four models, whatever was asked for", _A),
+            Fault("rows-missing", "every other row of the account's list of tasks is missing", _T, (_L, _A)),
             Fault("late-rows", "rows of the last half minute are missing in the list of tasks", _T, (_L,)),
-            Fault("ids-cut", "the ids in the list of tasks are cut", _T, (_L,)),
+            Fault("ids-cut", "the ids in the list of tasks are cut", _T, (_L, _A)),
             Fault("flat-rows", "the rows stand in data itself, without their total", _T, (_L,)),
         )
     }
 )
 """Every fault by name."""
 OF_ROWS = frozenset({"rows-missing", "late-rows", "ids-cut", "flat-rows"})
-"""The faults that change the rows, and not the response."""
+OF_RECORDS = frozenset({"euros", "twice", "short-pages"})
+"""The faults that change the rows of a list, or the records of the catalogue, and not the response."""
+OF_AMOUNTS = frozenset({"text-amounts", "negative-amounts", "nan-amounts", "no-amounts"})
+"""The faults that change the amounts alone."""
 
 
 @attrs.define(kw_only=True)

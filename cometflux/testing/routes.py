@@ -3,17 +3,18 @@
 import asyncio
 import base64
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
 from aiohttp import web
 
-from cometflux.testing import account_lists, faults, response_bodies
+from cometflux.testing import faults, response_bodies
+from cometflux.testing.account_routes import AccountRoutes
 from cometflux.testing.fake_predictions import FakePrediction
 from cometflux.testing.fault_responses import ELSEWHERE, Ordinary, dump, foreign_page, json_response, misbehave
 from cometflux.testing.input_validation import Refusal, check_input, read_body
-from cometflux.testing.state import ACCOUNT, State
+from cometflux.testing.state import ACCOUNT, BILLING, PUBLIC, State
 
 BASE = "/replicate/v1"
 """The path prefix of the API."""
@@ -40,8 +41,7 @@ class Routes:
                 web.get(BASE + "/predictions/{id}", self._get, allow_head=False),
                 web.post(BASE + "/predictions/{id}/cancel", self._cancel),
                 web.get("/outputs/{id}/{file}", self._output, allow_head=False),
-                web.get(ACCOUNT + "task/self", self._tasks, allow_head=False),
-                web.get(ACCOUNT + "log/self", self._log, allow_head=False),
+                *AccountRoutes(self._state).routes(),
                 web.get("/bills", self._bills),
                 web.get(BASE + "/bills", self._bills),
             ]
@@ -56,9 +56,12 @@ class Routes:
         if is_api and not is_authorised:
             body = response_bodies.problem(401, "You did not pass a valid authentication token", "Unauthenticated")
             return json_response(body, 401)
-        if request.path.startswith(ACCOUNT) and not is_authorised:
+        if request.path.startswith(BILLING) and not is_authorised:
+            return json_response(response_bodies.gateway_error("Invalid token"), 401)
+        is_public = request.path.startswith(("/outputs/", ELSEWHERE, *PUBLIC))
+        if request.path.startswith(ACCOUNT) and not is_public and not is_authorised:
             return json_response({"success": False, "message": "the access token is not valid"}, 401)
-        if not is_api and "Authorization" in request.headers and request.path.startswith(("/outputs/", ELSEWHERE)):
+        if is_public and "Authorization" in request.headers:
             self._state.leaks.append(request.path)
         try:
             return await handler(request)
@@ -162,25 +165,6 @@ class Routes:
             return await misbehave(fault.name, request, ordinary, self._state.closing)
         headers = {"Cache-Control": "public,max-age=3600"}
         return web.Response(body=picture, content_type=_kind(run), headers=headers)
-
-    async def _tasks(self, request: web.Request) -> web.StreamResponse:
-        rows = account_lists.task_rows([*self._state.runs.values()], self._state.now(), self._state.epoch)
-        return await self._list(request, faults.TASKS, rows)
-
-    async def _log(self, request: web.Request) -> web.StreamResponse:
-        state = self._state
-        rows = account_lists.log_rows([*state.runs.values()], state.now(), state.epoch, refunds=state.settings.refunds)
-        return await self._list(request, faults.LOG, rows)
-
-    async def _list(self, request: web.Request, place: str, rows: Iterator[dict[str, Any]]) -> web.StreamResponse:
-        fault = self._state.faults.take(place, "")
-        selected = account_lists.select(rows, request.query)
-        name = None if fault is None else fault.name
-        now = self._state.epoch + self._state.now()
-        body = account_lists.page_of(selected, request.query, name, now)
-        if name is None or name in faults.OF_ROWS:
-            return json_response(body)
-        return await misbehave(name, request, Ordinary(status=200, body=dump(body)), self._state.closing)
 
     async def _bills(self, _: web.Request) -> web.StreamResponse:
         return json_response([attrs.asdict(bill) for bill in self._state.bills])

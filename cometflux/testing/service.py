@@ -129,6 +129,19 @@ class LocalService:
     def refunds(self, refunds: bool) -> None:
         self._state.settings = attrs.evolve(self._state.settings, refunds=refunds)
 
+    @property
+    def credit(self) -> float:
+        """The dollars that were paid in. It can be set at any time, from any thread.
+
+        The balance is the credit less the bills. The service goes on if it is negative. From 100,000,000 on, the
+        routes of the key mean "no limit".
+        """
+        return self._state.settings.credit
+
+    @credit.setter
+    def credit(self, credit: float) -> None:
+        self._state.settings = attrs.evolve(self._state.settings, credit=credit)
+
     def offer(self, schema: "ModelSchema") -> None:
         """Offer another model, by its published schema. Can be called at any time, from any thread."""
         self._state.schemas[schema.model] = schema
@@ -169,7 +182,8 @@ class LocalService:
             times: how often it happens; ignored if a rate is given.
             after: for a submission: whether it is accepted and billed before its response fails.
             rate: the share of requests that it happens to, from 0 to 1; it is never used up.
-            on: the place, instead of the fault's default: ``create``, ``get``, ``output``, ``tasks`` or ``log``.
+            on: the place, instead of the fault's default: ``create``, ``get``, ``output``, ``tasks``, ``log``,
+                ``catalogue``, ``billing`` or ``user``.
             prompt: a part of the prompt of the requests that it happens to; None for all requests.
 
         Raises:

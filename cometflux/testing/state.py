@@ -13,20 +13,25 @@ import attrs
 from aiohttp import web
 
 from cometflux.number_checks import is_number
-from cometflux.testing.account_lists import quota_of
 from cometflux.testing.artwork import draw, frame
 from cometflux.testing.bills import Bill, SeenRequest
 from cometflux.testing.clock import Clock
 from cometflux.testing.errors import ArgumentError
 from cometflux.testing.fake_predictions import FakePrediction, derive_seed, make_id
 from cometflux.testing.faults import PREDICTION, FaultQueue, prompt_of
+from cometflux.testing.price_list import quota_of
 
 if TYPE_CHECKING:
     from cometflux.flux import ModelSchema
     from cometflux.models.model import Known
 
 ACCOUNT = "/api/"
-"""The path prefix of the account's routes, which need the access token."""
+"""The path prefix of the account's routes, which need the access token unless they are public."""
+CATALOGUE = ACCOUNT + "models"
+PUBLIC = (CATALOGUE, ACCOUNT + "model/")
+"""The path prefixes of the routes that need nothing. A key or token sent there is a leak."""
+BILLING = "/v1/dashboard/billing/"
+"""The path prefix of the routes that tell the balance of a key."""
 _MOST_REQUESTS = 100_000
 _MOST_PICTURES = 16
 
@@ -43,6 +48,7 @@ class ServiceSettings:
     wrapped: bool = False
     access_token: str = "local-access-token"  # noqa: S105 - of the service on this machine
     refunds: bool = False
+    credit: float = 1000.0
 
     def __attrs_post_init__(self) -> None:
         if not self.key:
@@ -53,6 +59,8 @@ class ServiceSettings:
             raise ArgumentError("pixels", self.pixels, "must be a number from 64 to 16000000")
         if not self.lifetime >= 0:
             raise ArgumentError("lifetime", self.lifetime, "must be a number of seconds from 0")
+        if not is_number(self.credit, 0):
+            raise ArgumentError("credit", self.credit, "must be a number of dollars from 0")
 
 
 class State:
@@ -142,6 +150,11 @@ class State:
         self.runs[run.id] = run
         self.bills.append(Bill(id=run.id, model=model, input=given, at=now, quota=quota_of(model)))
         return run
+
+    def spent(self) -> int:
+        """Return what all bills cost together, less the refunds, in quota."""
+        now, refunds = self.now(), self.settings.refunds
+        return sum(quota_of(run.model) for run in self.runs.values() if not (refunds and run.status(now) == "failed"))
 
     async def picture(self, run: FakePrediction, number: int) -> bytes:
         """Return a picture. It is drawn on its first request, in a thread."""
