@@ -8,8 +8,9 @@ import attrs
 
 from cometflux.errors import ConfigError
 from cometflux.export.forms import FORMS, SHARD, Settings
-from cometflux.export.pictures import PICKS, Caption, read_pictures
+from cometflux.export.pictures import Caption, read_pictures
 from cometflux.number_checks import check_count
+from cometflux.storage.picks import PICKS
 
 __all__ = ["FORMS", "PICKS", "Exported", "export_folder"]
 

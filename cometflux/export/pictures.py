@@ -1,22 +1,17 @@
 """The saved pictures of a folder with what is known of each, as rows that have the same columns."""
 
-import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from cometflux.errors import AnswerError, ConfigError
+from cometflux.errors import ConfigError
 from cometflux.journal.manifest import line_of
 from cometflux.journal.reader import Journal
-from cometflux.protocol import decoding
-from cometflux.regular_files import read_regular
+from cometflux.storage.picks import read_picks
 
-PICKS = "picks.jsonl"
-"""The file that marks pictures, on a line each: ``{"file": …, "mark": "star"}``, or ``reject``, or ``none``."""
-_MOST_PICKS = 64 * 2**20
 _FACTS = ("index", "key", "model", "prompt", "seed", "prediction_id", "created_at")
 _RESERVED = ("file_name", "text", "image", *_FACTS)
 
@@ -99,41 +94,3 @@ def _read(reader: Callable[[Any], Value], value: Any) -> Value:
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
-
-
-# ── picks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def read_picks(folder: Path, known: set[str]) -> set[str]:
-    """Read the names of the pictures that are marked with a star; the last mark of a picture counts.
-
-    Raises:
-        ConfigError: there is no such file, it cannot be read, or it names a picture that is not in *known*.
-    """
-    path = folder / PICKS
-    try:
-        data = read_regular(path, _MOST_PICKS)
-    except OSError as error:
-        words = error.strerror or str(error)
-        raise ConfigError(f"{str(path)!r} cannot be read ({words}); choose pictures in the gallery first") from error
-    marks = dict(_marks(path, data))
-    if others := [name for name in marks if name not in known]:
-        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        raise ConfigError(f"{str(path)!r} names {others[0]!r}{more}, which this folder has not saved")
-    chosen = {name for name, mark in marks.items() if mark == "star"}
-    if not chosen:
-        raise ConfigError(f"{str(path)!r} marks no picture with a star")
-    return chosen
-
-
-def _marks(path: Path, data: bytes) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        with contextlib.suppress(AnswerError):
-            match decoding.load_json(line):
-                case {"file": str(name), "mark": "star" | "reject" | "none" as mark}:
-                    yield name, mark
-                    continue
-        allowed = '{"file": "…", "mark": "star"}, or "reject", or "none"'
-        raise ConfigError(f"{str(path)!r}, line {number}: must be {allowed}")
