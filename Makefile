@@ -30,7 +30,7 @@ HERE = $(strip $(foreach each,$(PYTHONS),$(if $(call find,$(each)),$(each))))
 
 RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annotate --python .make/uv/bin/python --all-extras
 
-.PHONY: help demo test test-hard lint types docs check bench bench-peers audit test-floors test-backoff3 test-readers test-pythons lanes
+.PHONY: help demo test test-hard lint types docs check bench bench-peers audit test-floors test-backoff3 test-readers test-judges test-pythons lanes
 .PHONY: $(PYTHONS:%=test-%)
 
 help: ## show this list
@@ -85,6 +85,9 @@ test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backof
 test-readers: .make/readers/ready ## read what is exported with the packages it is for
 	@.make/readers/bin/python -m pytest -q -n 0 tests/labs/test_export_readers.py
 
+test-judges: .make/test/ready ## let other programs check the local service: the vendor's own, Replicate's, Prism
+	@.make/test/bin/python -m pytest -q -n auto tests/labs/test_judges.py
+
 test-pythons: ## run the tests on each Python from 3.11 on that is here
 	@$(foreach each,$(filter-out $(HERE),$(PYTHONS)),echo "$(each): not on this machine, not tested";)
 	@$(if $(HERE),$(MAKE) --no-print-directory --keep-going $(HERE:%=test-%),exit 1)
@@ -95,7 +98,7 @@ $(PYTHONS:%=test-%): test-%:
 	@.make/$*/bin/python -m pytest -q -n auto -m "not hard"
 
 lanes: ## audit, and the tests with other versions of everything; takes long
-	@$(MAKE) --no-print-directory --keep-going audit test-floors test-backoff3 test-readers test-pythons
+	@$(MAKE) --no-print-directory --keep-going audit test-floors test-backoff3 test-readers test-judges test-pythons
 
 .make/%/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("cometflux needs Python 3.11 or newer; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % sys.version_info[:2])'

@@ -38,25 +38,61 @@ def backend():
 # ── the vendor's command line ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("command", "name"), [("tasks", "task_id"), ("logs", "response_id")])
-async def test_the_vendor_s_command_line_lists_what_was_billed(backend, tmp_path, command, name):
+@pytest.fixture
+def vendor(backend, tmp_path):
+    """Return a function that runs the vendor's command line with --json, and returns what it prints."""
     python = installed_tools.python_with("cometapi-cli==0.3.10")
-    backend.fail("drop", after=True)
-    async with open_session(api_key=backend.key, base_url=backend.url) as session:
-        async for _ in session.generate(["a boat", "a tug"]):
-            pass
     # Its configuration file would win over the environment.
     secrets = {"HOME": str(tmp_path), "COMETAPI_KEY": backend.key, "COMETAPI_ACCESS_TOKEN": backend.access_token}
-    run = await asyncio.to_thread(
-        subprocess.run,
-        [python, HERE / "judge_cometapi.py", backend.origin, command, "--json"],
-        env=os.environ | secrets,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert 0 == run.returncode, run.stderr + run.stdout
-    assert {bill.id for bill in backend.bills} == {row[name] for row in json.loads(run.stdout)}
+
+    def run(*arguments):
+        command = [python, HERE / "judge_cometapi.py", backend.origin, *arguments, "--json"]
+        run = subprocess.run(command, env=os.environ | secrets, capture_output=True, text=True, timeout=60)
+        assert 0 == run.returncode, run.stderr + run.stdout
+        return json.loads(run.stdout)
+
+    return run
+
+
+async def buy_two(service):
+    service.fail("drop", after=True)
+    async with open_session(api_key=service.key, base_url=service.url) as session:
+        async for _ in session.generate(["a boat", "a tug"]):
+            pass
+
+
+@pytest.mark.parametrize(("command", "name"), [("tasks", "task_id"), ("logs", "response_id")])
+async def test_the_vendor_s_command_line_lists_what_was_billed(backend, vendor, command, name):
+    await buy_two(backend)
+    rows = await asyncio.to_thread(vendor, command)
+    assert {bill.id for bill in backend.bills} == {row[name] for row in rows}
+
+
+@pytest.mark.hard
+def test_the_vendor_s_command_line_lists_the_models_with_their_prices(vendor):
+    rows = {row["id"]: row for row in vendor("models", "--type", "image")}
+    assert set(flux.MODELS) == set(rows)
+    assert "$0.24/request" == rows["black-forest-labs/flux-2-flex"]["pricing"]
+    assert {"create"} == {row["endpoints"] for row in rows.values()}
+    found = vendor("model", "info", "black-forest-labs/flux-1.1-pro")
+    assert ("black-forest-labs/flux-1.1-pro", 0.8) == (found["id"], found["pricing"]["ratio"])
+
+
+@pytest.mark.hard
+@pytest.mark.parametrize("source", ["account", "key"])
+async def test_the_vendor_s_command_line_tells_the_balance(backend, vendor, source):
+    backend.credit = 5
+    await buy_two(backend)
+    spent = sum(bill.quota for bill in backend.bills) / 500_000
+    told = await asyncio.to_thread(vendor, "balance", "--source", source)
+    assert pytest.approx((5 - spent, spent)) == (told["balance"], told["used"])
+    assert {"account": "user", "key": "billing"}[source] == told["source"]
+
+
+@pytest.mark.hard
+def test_the_vendor_s_command_line_takes_a_hundred_million_for_no_limit(backend, vendor):
+    backend.credit = 100_000_000
+    assert -1 == vendor("balance", "--source", "key")["balance"]
 
 
 # ── clients of the service underneath ────────────────────────────────────────────────────────────────────────────────
