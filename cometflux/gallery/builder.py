@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from cometflux.journal.record import JobRecord
 from cometflux.journal.states import DROPPED
 from cometflux.plain_text import log as _log
 from cometflux.regular_files import IrregularFileError, open_regular
-from cometflux.storage import atomic
+from cometflux.storage import atomic, picks
 
 PAGE = "index.html"
 """The page's file name."""
@@ -32,6 +32,17 @@ class Written:
     path: Path
     notes: tuple[str, ...] = ()
     """One sentence for each damaged file."""
+
+
+@attrs.frozen(kw_only=True)
+class Served:
+    """A page for a server, which keeps the marks of its pictures."""
+
+    data: bytes
+    files: frozenset[str]
+    """The names of the files that the page shows."""
+    names: frozenset[str]
+    """The names of all pictures; these can be marked."""
 
 
 @attrs.define
@@ -59,6 +70,8 @@ class Gallery:
         self._jobs: dict[str, _Known] = {}
         self._serial = 0
         self._is_running = False
+        self._batch = ""
+        """The journal's name; empty if there is no journal."""
         self._place: str | None = None
         """The URL in an object store that the pictures go to; None if they go to the folder."""
         self._others: dict[tuple[str, ...], Entry] = {}
@@ -87,12 +100,32 @@ class Gallery:
             written = self._write()
         return written
 
+    def render(self) -> Served:
+        """Make the page for a server. Writes nothing.
+
+        Raises:
+            ConfigError: there is nothing to show, or the extra is missing.
+            JournalError: the journal cannot be read, and there is nothing else to show.
+        """
+        entries = self._read()
+        pictures = [picture for entry in entries for picture in entry.card.pictures]
+        return Served(
+            data=self._page(entries, is_served=True),
+            files=frozenset(picture.name for picture in pictures if picture.is_here),
+            names=_names(entries),
+        )
+
     def log(self, notes: Sequence[str]) -> None:
         """Log each note as a warning."""
         for note in notes:
             _log.warning("%s", note)
 
     def _write(self) -> Written:
+        path = self.folder / PAGE
+        _replace(path, self._page(self._read(), is_served=False))
+        return Written(path=path, notes=tuple(self._notes))
+
+    def _read(self) -> list[Entry]:
         self._notes = []
         self._scan.look()
         self._read_journal()
@@ -101,24 +134,35 @@ class Gallery:
             raise ConfigError(
                 f"there is nothing to show in {str(self.folder)!r}: no job in a journal, and no picture with its record"
             )
+        return entries
+
+    def _page(self, entries: Sequence[Entry], *, is_served: bool) -> bytes:
         facts = Facts(
             title=self.folder.resolve().name or "pictures",
             command_folder=shlex.quote(f"./{self.folder}" if str(self.folder).startswith("-") else str(self.folder)),
             written=datetime.now(UTC).isoformat(timespec="seconds"),
             is_running=self._is_running,
             refresh=self.refresh,
+            marks=self._marks(entries),
+            batch=self._batch,
+            is_served=is_served,
             notes=self._notes,
         )
-        path = self.folder / PAGE
-        _replace(path, page.make_page(entries, facts))
-        return Written(path=path, notes=tuple(self._notes))
+        return page.make_page(entries, facts)
+
+    def _marks(self, entries: Sequence[Entry]) -> Mapping[str, str]:
+        try:
+            return picks.read_marks(self.folder, _names(entries))
+        except ConfigError as error:
+            self._notes.append(f"{error.message}; no mark is shown")
+            return {}
 
     # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _read_journal(self) -> None:
         if not os.path.lexists(self.folder / FILE_NAME):
             self._jobs.clear()
-            self._is_running = False
+            self._is_running, self._batch = False, ""
             return
         try:
             with Journal(self.folder / FILE_NAME) as journal:
@@ -129,12 +173,12 @@ class Gallery:
                 raise
             self._notes.append(f"{error.message}; only the pictures and their records are shown")
             self._jobs.clear()
-            self._serial, self._is_running = 0, False
+            self._serial, self._is_running, self._batch = 0, False, ""
 
     def _take(self, journal: Journal) -> None:
         """Update the known jobs with the journal's changes since the last read."""
         is_running, serial = journal.is_running, journal.serial
-        self._place = journal.place
+        self._place, self._batch = journal.place, journal.name
         since = self._serial if serial >= self._serial else 0
         for record in journal.changes(since):
             if record.state_name == DROPPED:
@@ -150,13 +194,14 @@ class Gallery:
     def _know(self, record: JobRecord, *, is_running: bool) -> _Known:
         names = tuple(file.name for file in record.files)
         presence = self._scan.presence(names)
-        pictures = [self._scan.picture(self._where(*each)) for each in zip(names, presence, strict=True)]
+        pictures = [self._picture(*each) for each in zip(names, presence, strict=True)]
         card = card_of_record(record, pictures, is_running=is_running)
         return _Known(record, names, presence, page.make_entry(card))
 
-    def _where(self, name: str, is_here: bool) -> str:
-        """Return a picture's URL if it is in an object store and not in this folder, else its file name."""
-        return name if self._place is None or is_here else f"{self._place}/{name}"
+    def _picture(self, name: str, is_here: bool) -> Picture:
+        if self._place is None or is_here:
+            return self._scan.picture(name)
+        return attrs.evolve(self._scan.picture(f"{self._place}/{name}"), file=name)
 
     def _runs(self) -> bool:
         with contextlib.suppress(CometfluxError), Journal(self.folder / FILE_NAME) as journal:
@@ -198,6 +243,11 @@ class Gallery:
         if key not in self._others:
             self._others[key] = page.make_entry(_card(pictures, group, identity))
         return self._others[key]
+
+
+def _names(entries: Sequence[Entry]) -> frozenset[str]:
+    """Return the names of all pictures, as ``picks.jsonl`` has them."""
+    return frozenset(picture.file or picture.name for entry in entries for picture in entry.card.pictures)
 
 
 def _order(entry: Entry) -> tuple[bool, int, str]:

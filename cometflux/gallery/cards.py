@@ -23,6 +23,8 @@ class Picture:
 
     name: str
     """Its file name, or its URL if it is in an object store."""
+    file: str | None = None
+    """Its name in ``picks.jsonl``; None if that is its *name*."""
     address: str | None = None
     """The URL for ``href`` and ``src``, already quoted; None if the page cannot link to the picture."""
     size: tuple[int, int] | None = None

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,12 @@ class Facts:
     is_running: bool
     refresh: float
     """How many seconds a browser waits before it reloads the page of a running batch."""
+    marks: Mapping[str, str] = attrs.field(factory=dict)
+    """The marks of the pictures by their names, as the folder has them."""
+    batch: str = ""
+    """The journal's name, under which a browser keeps marks; empty if there is no journal."""
+    is_served: bool = False
+    """Whether a server keeps the marks, and not the browser."""
     notes: Sequence[str] = ()
 
 
@@ -77,11 +83,12 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
     text = _environment().get_template("page.html").render(
         facts=facts,
         generator=GENERATOR,
-        policy=_policy(style, script),
+        policy=_policy(style, script, is_served=facts.is_served),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         cards=Markup("".join(entry.html for entry in entries)),  # noqa: S704 - escaped by make_entry
         data=Markup(",\n".join(entry.data for entry in entries)),  # noqa: S704 - escaped by _json
+        marks=Markup(_json(dict(facts.marks))),  # noqa: S704 - escaped by _json
         states=Markup(_json(_words(statuses))),  # noqa: S704 - escaped by _json
         statuses=[(each, statuses[each.name]) for each in STATE_LABELS.values() if statuses[each.name]],
         models=[(model, _short(model), count) for model, count in models.most_common()],
@@ -127,8 +134,11 @@ def _part(name: str) -> str:
 # ── the security policy ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _policy(style: str, script: str) -> str:
-    """Return a Content-Security-Policy that allows only this style, this script and the folder's pictures."""
+def _policy(style: str, script: str, *, is_served: bool) -> str:
+    """Return a Content-Security-Policy that allows only this style, this script and the folder's pictures.
+
+    A page that is served may also send marks to its server.
+    """
     rules = {
         "default-src": "'none'",
         "img-src": "'self' data: file:",
@@ -137,6 +147,7 @@ def _policy(style: str, script: str) -> str:
         "base-uri": "'none'",
         "form-action": "'none'",
         "require-trusted-types-for": "'script'",
+        **({"connect-src": "'self'"} if is_served else {}),
     }
     return "; ".join(f"{name} {value}" for name, value in rules.items())
 
@@ -207,6 +218,7 @@ def _data(card: Card) -> str:
 def _told(picture: Picture) -> dict[str, Any]:
     told = {
         "name": picture.name,
+        "file": picture.file,
         "address": picture.address,
         "size": picture.size,
         "here": picture.is_here or None,

@@ -96,6 +96,11 @@ class Journal:
         self._database.close()
 
     @property
+    def name(self) -> str:
+        """A name that no other journal has."""
+        return self._read_header().journal
+
+    @property
     def is_running(self) -> bool:
         """Whether a process works with it at this moment."""
         return is_locked(self.path)

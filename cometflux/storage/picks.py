@@ -35,7 +35,7 @@ Marks = Mapping[str, Mark]
 
 
 def parse_marks(data: bytes, name: str) -> dict[str, Mark]:
-    """Read the marks out of *data*; *name* is the file's, for errors.
+    """Read the marks out of *data*, also those that take a mark back; *name* is the file's, for errors.
 
     Raises:
         ConfigError: a line is not a mark, or the last one is cut off.
@@ -51,7 +51,7 @@ def parse_marks(data: bytes, name: str) -> dict[str, Mark]:
             words = "is cut off; copy the file once more, or remove this line" if is_cut else f"must be {_ALLOWED}"
             raise ConfigError(f"{name!r}, line {number}: {words}")
         marks.update([found])
-    return merge(marks, {})
+    return marks
 
 
 def parse_mark(data: bytes) -> tuple[str, Mark] | None:
@@ -109,7 +109,7 @@ def _read(folder: Path, known: Container[str]) -> dict[str, Mark] | None:
         return None
     except OSError as error:
         raise ConfigError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
-    marks = parse_marks(data, str(path))
+    marks = merge({}, parse_marks(data, str(path)))
     if others := [file for file in marks if file not in known]:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise ConfigError(f"{str(path)!r} names {others[0]!r}{more}, which this folder has not saved")

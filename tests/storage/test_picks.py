@@ -20,7 +20,7 @@ STAR_A = b'{"file": "a.png", "mark": "star"}'
         pytest.param(STAR_A, {"a.png": "star"}, id="no line break at the end"),
         pytest.param(STAR_A + b'\r\n\r\n{"mark":"reject","file":"b.png"}\r\n', {"a.png": "star", "b.png": "reject"}),
         pytest.param(STAR_A + b'\n{"file": "a.png", "mark": "reject"}\n', {"a.png": "reject"}, id="the last line wins"),
-        pytest.param(STAR_A + b'\n{"file": "a.png", "mark": "none"}\n', {}, id="taken back"),
+        pytest.param(STAR_A + b'\n{"file": "a.png", "mark": "none"}\n', {"a.png": "none"}, id="taken back"),
         pytest.param(b"\xef\xbb\xbf" + STAR_A, {"a.png": "star"}, id="a byte order mark"),
     ],
 )
