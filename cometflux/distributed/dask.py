@@ -5,6 +5,7 @@ page is carried out once for each time the pool sends it.
 """
 
 import asyncio
+import logging
 import signal
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from cometflux.distributed.pool import EngineLostError
 from cometflux.distributed.workbench import carry_out
 from cometflux.errors import ConfigError, needs_extra
 from cometflux.transport.deadlines import finish
+
+_log = logging.getLogger("cometflux.distributed")
 
 CONNECT = 15.0
 """How long to wait for a scheduler, in seconds."""
@@ -50,6 +53,7 @@ class DaskEngine:
                 raise ConfigError(setting="savers", given=cluster, allowed=_ALLOWED)
         self._cluster: Any = None
         self._client: Any = None
+        self._is_usable: dict[str, bool] = {}
 
     async def open(self) -> None:
         """Connect to the scheduler, or start a cluster of processes; see `Engine.open`."""
@@ -99,9 +103,24 @@ class DaskEngine:
         self._check()
         try:
             async with asyncio.timeout(CONNECT):
-                return dict(await self._client.nthreads())
+                threads = dict(await self._client.nthreads())
+                await self._try_out([name for name in threads if name not in self._is_usable])
         except Exception as error:
             raise EngineLostError(f"the Dask scheduler is lost ({type(error).__name__})") from error
+        return {name: count for name, count in threads.items() if self._is_usable[name]}
+
+    async def _try_out(self, names: list[str]) -> None:
+        """Find out which workers have this package. Dask ends a worker that gets a task which it cannot load."""
+        if not names:
+            return
+        for name, error in (await self._client.run(_load, workers=names, on_error="return")).items():
+            self._is_usable[name] = error is None
+            if error is not None:
+                reason = str(error) or type(error).__name__
+                _log.warning("the worker %s cannot run cometflux and is not used: %s", name, reason)
+        for name in names:
+            # It has gone meanwhile; if it comes back, it is tried out then.
+            self._is_usable.setdefault(name, False)
 
     async def carry_out(self, page: bytes, worker: str) -> bytes:
         """Carry out a page as one task; see `Engine.carry_out`."""
@@ -134,6 +153,10 @@ class DaskEngine:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+
+def _load() -> None:
+    """Do nothing. A worker must load this package to get here."""
 
 
 def _retrieve(answer: "asyncio.Future[Any]") -> None:

@@ -22,7 +22,7 @@ from cometflux.events import Attempt
 from cometflux.storage.backend import RefusedError
 from cometflux.storage.destination import Destination
 
-_log = logging.getLogger("cometflux")
+_log = logging.getLogger("cometflux.distributed")
 
 ROLL_CALL = 1.0
 """How often to look which workers are there, in seconds."""

@@ -8,11 +8,13 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from bill_checks import check_bills
@@ -20,6 +22,7 @@ from canary import CANARY
 from dask_cluster import Cluster, memory_of
 from s3_server import NAME, SECRET, Bucket
 
+import cometflux
 from cometflux import Journal
 from cometflux.testing import LocalService
 
@@ -155,6 +158,7 @@ def test_killed_workers_cost_nothing(tmp_path, seed):
             time.sleep(batch.chance.uniform(0, 0.3))
             batch.cluster.kill_worker(batch.chance.choice(batch.cluster.workers))
         assert 0 == batch.wait(), batch.said
+        assert "is gone; its images are saved elsewhere" in batch.said
         batch.check_end()
         assert batch.jobs == len(batch.service.bills)
 
@@ -167,6 +171,7 @@ def test_a_killed_scheduler_does_not_even_end_the_run(tmp_path, seed):
         assert batch.bills_reach(batch.chance.randint(5, 120)), (tmp_path / "err").read_text()
         batch.cluster.kill_scheduler()
         assert 0 == batch.wait(), batch.said
+        assert "this process saves the images" in batch.said
         batch.check_end()
         assert batch.jobs == len(batch.service.bills)
 
@@ -217,3 +222,59 @@ def test_a_worker_without_credentials_stops_the_batch_before_anything_is_sent(tm
         assert 3 == batch.run(), batch.said
         assert "cannot save" in batch.said
         assert [] == batch.service.bills
+
+
+def _other_version(folder):
+    """Lay a copy of the package that says another version."""
+    copy = shutil.copytree(Path(cometflux.__file__).parent, folder / "cometflux")
+    start = copy / "__init__.py"
+    start.write_text(start.read_text().replace(f'"{cometflux.__version__}"', '"0.0.9"'))
+
+
+def _no_package(folder):
+    (folder / "cometflux.py").write_text("raise ModuleNotFoundError('No module named cometflux')")
+
+
+def _no_obstore(folder):
+    (folder / "obstore.py").write_text("raise ModuleNotFoundError('No module named obstore', name='obstore')")
+
+
+@pytest.mark.hard
+@pytest.mark.parametrize(
+    ("lay", "reason"),
+    [
+        (_other_version, f"it has cometflux 0.0.9, and the driver has {cometflux.__version__}"),
+        (_no_obstore, 'saving to s3:// needs an extra: pip install "cometflux[store]"'),
+    ],
+    ids=["of another version", "without obstore"],
+)
+def test_a_worker_that_cannot_carry_out_orders_stops_the_batch_before_anything_is_sent(lay, reason, tmp_path):
+    with _batch_of_odd_workers(tmp_path, lay) as batch:
+        assert 3 == batch.run(), batch.said
+        assert reason in batch.said
+        assert [] == batch.service.bills
+
+
+@pytest.mark.hard
+def test_a_worker_without_the_package_is_not_used_and_the_driver_saves(tmp_path):
+    """Dask would end it with the first task, and the next one after it."""
+    with _batch_of_odd_workers(tmp_path, _no_package) as batch:
+        assert 0 == batch.run(), batch.said
+        assert "cannot run cometflux and is not used: " in batch.said
+        assert "No module named cometflux" in batch.said
+        assert "note: no worker is there yet; this process saves the images until one is" in batch.said
+        batch.check_end()
+        assert batch.cluster.workers[0].poll() is None
+
+
+@contextlib.contextmanager
+def _batch_of_odd_workers(folder, lay):
+    first = folder / "first"
+    first.mkdir()
+    lay(first)
+    with ClusterBatch(folder, 5, workers=0) as batch:
+        path = {"PYTHONPATH": os.pathsep.join([str(first), *sys.path])}
+        batch.cluster.environment = batch.bucket.environment | path
+        batch.cluster.start_worker()
+        batch.cluster.wait_for_worker()
+        yield batch

@@ -117,7 +117,7 @@ def _outset(settings: RunOptions, notes: Sequence[str]) -> "Iterator[tuple[Scree
     for note in notes:
         screen.say(f"note: {note}")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_quiet_logs())
+        stack.enter_context(_few_logs(screen))
         yield screen, stack
 
 
@@ -131,18 +131,34 @@ def _find_service(
     return read_base_url(settings.base_url or own), read_key()
 
 
+class _Notes(logging.Handler):
+    """Prints warnings as notes, so that they do not break the progress bar."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._screen.say(f"note: {record.getMessage()}")
+
+
 @contextlib.contextmanager
-def _quiet_logs() -> "Iterator[None]":
-    """Log only defects, because the command prints everything else itself."""
-    log = logging.getLogger("cometflux")
+def _few_logs(screen: Screen) -> "Iterator[None]":
+    """Log only defects, because the command prints everything else itself, and tell what becomes of the workers."""
+    log, workers = logging.getLogger("cometflux"), logging.getLogger("cometflux.distributed")
     if log.handlers:
         yield
         return
-    handler, before = logging.StreamHandler(), log.level
-    log.addHandler(handler)
-    log.setLevel(logging.ERROR)
+    added = ((log, logging.StreamHandler(), logging.ERROR), (workers, _Notes(screen), logging.WARNING))
+    before = [(each, each.level) for each, _, _ in added]
+    added[0][1].setLevel(logging.ERROR)
+    for each, handler, level in added:
+        each.addHandler(handler)
+        each.setLevel(level)
     try:
         yield
     finally:
-        log.removeHandler(handler)
-        log.setLevel(before)
+        for each, handler, _ in added:
+            each.removeHandler(handler)
+        for each, level in before:
+            each.setLevel(level)
