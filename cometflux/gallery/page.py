@@ -27,6 +27,8 @@ GENERATOR = "cometflux gallery"
 _NARROWEST, _WIDEST = 66, 240
 """Limits of a tile's width, in hundredths of its height."""
 _MOST_SHOWN = 4
+_SCRIPT = ("data", "list", "search", "dialog", "keys", "reload", "start")
+"""The files of the script, in the order in which they run."""
 _ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
 
 
@@ -77,7 +79,7 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
     from markupsafe import Markup
 
     style = _part("style.css") + _ratios(entries)
-    script = _part("script.js")
+    script = _script()
     statuses = Counter(entry.card.status for entry in entries)
     models = Counter(entry.card.model for entry in entries if entry.card.model)
     text = _environment().get_template("page.html").render(
@@ -129,6 +131,13 @@ def _cards() -> Any:
 @functools.cache
 def _part(name: str) -> str:
     return (files("cometflux.gallery") / "parts" / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _script() -> str:
+    """Return the files of the script as one, in a scope of their own."""
+    text = "\n".join(_part(f"script/{name}.js") for name in _SCRIPT)
+    return f'"use strict";\n(() => {{\n{text}}})();\n'
 
 
 # ── the security policy ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,33 @@
+// The jobs of the page, and the places where other files of the script join in.
+
+const $ = (id) => document.getElementById(id);
+const data = JSON.parse($("data").textContent);
+const states = JSON.parse($("states").textContent);
+const list = $("cards");
+const cards = Array.from(list.children, (element, place) => {
+  const about = data[place];
+  const prompt = stringOf(about, "prompt");
+  return {
+    ...about, element, place, prompt,
+    mark: element.dataset.id,
+    opener: element.firstElementChild,
+    text: `${prompt}\n${about.key ?? ""}`.toLowerCase(),
+  };
+});
+const byMark = new Map(cards.map((card) => [card.mark, card]));
+const view = $("view");
+const wanted = { query: "", status: new Set(), model: new Set(), sort: "order" };
+let order = cards;
+let shown = cards;
+
+function stringOf(about, name) {
+  const found = (about.input ?? []).find(([each]) => each === name);
+  return found && found[1].startsWith('"') ? JSON.parse(found[1]) : "";
+}
+
+// A card is shown if each test returns true for it.
+const tests = [];
+// Called with {card, picture} when the dialog shows a picture.
+const onShow = [];
+// Called with a keydown event and the card that it concerns, if any; the first that returns true has taken the key.
+const onKey = [];

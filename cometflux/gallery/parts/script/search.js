@@ -1,0 +1,39 @@
+// The search and the filters.
+
+function press(chip, set, value) {
+  const isWanted = !set.has(value);
+  if (isWanted) set.add(value);
+  else set.delete(value);
+  chip.setAttribute("aria-pressed", String(isWanted));
+}
+
+for (const chip of document.querySelectorAll(".chip")) {
+  const { status, model } = chip.dataset;
+  chip.addEventListener("click", () => {
+    press(chip, status ? wanted.status : wanted.model, status ?? model);
+    filter();
+  });
+}
+let typed = 0;
+$("search").addEventListener("input", () => {
+  clearTimeout(typed);
+  // In a large set, search when the typing pauses, not at every letter.
+  typed = setTimeout(() => {
+    wanted.query = $("search").value.trim().toLowerCase();
+    filter();
+  }, cards.length / 40);
+});
+$("sort").addEventListener("change", () => {
+  wanted.sort = $("sort").value;
+  arrange();
+  filter();
+});
+$("clear").addEventListener("click", () => {
+  $("search").value = wanted.query = "";
+  wanted.status.clear();
+  wanted.model.clear();
+  for (const chip of document.querySelectorAll(".chip")) chip.setAttribute("aria-pressed", "false");
+  filter();
+  $("search").focus();
+});
+document.querySelector("form.tools").addEventListener("submit", (event) => event.preventDefault());
