@@ -94,8 +94,8 @@ COMMANDS = (
         "gallery",
         "gallery:gallery",
         "Make a page of a folder's pictures, and print its path.",
-        "FOLDER",
-        "Example:\n  cometflux gallery prompts-images",
+        "FOLDER [OPTIONS]",
+        "Examples:\n  cometflux gallery prompts-images\n  cometflux gallery prompts-images --serve",
     ),
     _Command(
         "export",

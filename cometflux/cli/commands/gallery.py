@@ -1,15 +1,47 @@
 """A page of the images of a folder."""
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from cometflux.cli.errors import UsageError
+from cometflux.cli.options import converters
+from cometflux.cli.options.groups import OPTIONS
+from cometflux.cli.options.parameters import switch
 from cometflux.cli.options.shared import Folder
 from cometflux.cli.terminal.screen import Screen
 
 
-def gallery(folder: Folder, /) -> None:
+def gallery(
+    folder: Folder,
+    /,
+    *,
+    serve: Annotated[bool, switch("Serve it on this machine; marks go to picks.jsonl at once.", group=OPTIONS)] = False,
+    port: Annotated[
+        int | None,
+        Parameter(
+            metavar="P",
+            group=OPTIONS,
+            converter=converters.whole(0, 65535),
+            help="With --serve: the port. [default: any that is free]",
+        ),
+    ] = None,
+) -> None:
     """Make a page of a folder's pictures, and print its path.
 
     One file, index.html, that needs no network: with the prompt, parameters and
     fate of each job. Also while a batch runs; nothing else is changed.
+
+    With --serve the page is not written: its URL is printed, and the stars and
+    rejects that you give are written into the folder until Ctrl-C.
     """
+    if serve:
+        from cometflux.cli.gallery.serve import serve_gallery
+
+        serve_gallery(Screen(), folder, port or 0)
+        return
+    if port is not None:
+        raise UsageError("--port goes with --serve")
     from cometflux.cli.batch.keep_gallery import show_gallery
 
     show_gallery(Screen(), folder)
