@@ -84,6 +84,13 @@ COMMANDS = (
         "  cometflux unknown prompts-images --adopt boat=xyz123 --abandon fox",
     ),
     _Command(
+        "failures",
+        "failures:failures",
+        "Write what did not succeed as a prompt file, to be edited.",
+        "FOLDER [OPTIONS]",
+        "Example:\n  cometflux failures prompts-images --out again.csv",
+    ),
+    _Command(
         "costs",
         "costs:costs",
         "Print what a batch really cost, from the account.",
@@ -175,17 +182,15 @@ def make_app(*, is_list: bool = False) -> App:
     app = App(
         name="cometflux",
         version=__version__,
-        help=(
-            "Pictures from prompts with the FLUX models of CometAPI, never paid for twice.\n"
-            'For example, for free:  cometflux generate "a lighthouse in the rain" --local'
-        ),
+        # One line less than a screen of 24 lines, with the list of commands.
+        help="Pictures from prompts with the FLUX models of CometAPI, never paid for twice.",
         help_format="plaintext",
         result_action="return_value",
         print_error=False,
         exit_on_error=False,
         suppress_keyboard_interrupt=False,
         help_flags=FLAGS,
-        usage="Usage: cometflux COMMAND",
+        usage='Usage: cometflux COMMAND, for free:  cometflux generate "a lighthouse" --local',
         group_parameters=OPTIONS,
         group_arguments=_ARGUMENTS,
         config=fill,

@@ -319,6 +319,8 @@ class Planner:
         cells: dict[str, Any] = {}
         used, folder = self.source.used, self._folder
         for name, value in row.values.items():
+            if name == "why":
+                continue
             is_prompt = name == "prompt" or name in used
             if isinstance(value, str) and (fault := validation.find_no_value(name, value, is_prompt=is_prompt)):
                 self._faults.add(Fault(fault, row.places.get(name, row.line)))

@@ -8,8 +8,8 @@ import attrs
 
 from cometflux.sources.errors import Fault
 
-RESERVED = ("prompt", "model", "key")
-"""The columns that are not parameters of a model."""
+RESERVED = ("prompt", "model", "key", "why")
+"""The columns that are not parameters of a model. ``why`` is for the reader of a list of failures: no job takes it."""
 
 
 class Format(StrEnum):

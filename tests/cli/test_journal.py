@@ -420,7 +420,9 @@ def test_status_as_json_has_always_the_same_keys(service, capsys):
     assert expected == json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("line", ["status .", "unknown .", "resume .", "status nowhere", "resume nowhere"])
+@pytest.mark.parametrize(
+    "line", ["status .", "unknown .", "resume .", "status nowhere", "resume nowhere", "failures ."]
+)
 def test_a_folder_without_a_journal_is_one_line_and_exit_code_3(line, service, folder, capsys):
     run(line, 3)
     out, err = capsys.readouterr()

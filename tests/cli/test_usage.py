@@ -162,7 +162,7 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ),
         (
             "nonsense",
-            'Unknown command "nonsense". Available commands: generate, batch, resume, status, unknown, costs, ',
+            'Unknown command "nonsense". Available commands: generate, batch, resume, status, unknown, failures, ',
         ),
         ("genrate fox", 'Unknown command "genrate". Did you mean "generate"? '),
         ("config shwo", 'Unknown command "shwo". Did you mean "show"? '),

@@ -52,6 +52,7 @@ _INSTEAD = {
     "prompt": "give the prompt as an argument, or in the prompt file",
     "model": "give the model with --model",
     "key": "give keys in a column of the prompt file",
+    "why": "it is a column for notes, and no parameter",
 }
 
 

@@ -114,7 +114,7 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a row that is written as a request body, ``{"input": {…}}``."""
     beside = {name: value for name, value in values.items() if name != "input"}
     for name in beside:
-        if name not in ("model", "key"):
+        if name not in ("model", "key", "why"):
             raise ValueError(f"{name!r} stands beside 'input'; put it into 'input', where the parameters are")
     for name in ("model", "key"):
         if name in values["input"]:

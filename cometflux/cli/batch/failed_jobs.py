@@ -1,0 +1,80 @@
+"""Write the jobs of a folder that did not succeed as a prompt file, to be edited and made again."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from cometflux.cli.batch.unknown_jobs import JobNames
+from cometflux.cli.errors import UsageError
+from cometflux.cli.terminal.screen import Screen
+from cometflux.errors import ConfigError, PredictionError
+from cometflux.journal.outcome import outcome_of
+from cometflux.journal.reader import Journal
+from cometflux.journal.record import JobRecord
+from cometflux.plain_text import by_number, count_of
+from cometflux.sources.formats.written_rows import RowWriter, UnwritableError, WrittenRow
+from cometflux.sources.rows import Format
+from cometflux.storage import atomic
+
+FAILED = ("failed", "canceled", "expired", "rejected", "not_sent")
+"""The states of the jobs that have ended without a picture, and may be made again."""
+
+
+def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None) -> None:
+    """Write the failures of *folder* to *out*, or to stdout.
+
+    Raises:
+        ConfigError: *folder* has no journal, or *out* cannot be written.
+        JournalError: the journal cannot be read.
+        UsageError: *out* is there already, or no row of this format can hold a job.
+    """
+    if out is not None and out.exists():
+        raise UsageError(f"{out} is there already, and is not replaced; give another name")
+    with Journal(folder) as journal:
+        names = JobNames(journal.records(), is_failure)
+        unknown = journal.status()["unknown"]
+    rows = RowWriter(form, Path() if out is None else out.parent)
+    left_out = list(_add(rows, names))
+    if len(rows):
+        _write(rows.text().encode("utf-8", "replace"), out)
+        screen.say(f"{count_of(len(rows), 'job')} of {folder} did not succeed")
+    elif not left_out:
+        screen.say(f"no job of {folder} failed, was refused or expired")
+    for line in left_out:
+        screen.warn(f"left out: {line}")
+    if unknown:
+        screen.say(f"{count_of(unknown, 'job')} {by_number(unknown, 'is', 'are')} unknown, and may be billed: left out")
+
+
+def is_failure(record: JobRecord) -> bool:
+    """Whether the job has ended without a picture, and may be made again: no unknown submission was given up for it."""
+    return record.state_name in FAILED and not record.is_abandoned
+
+
+def reason_of(record: JobRecord) -> str:
+    """Return why the job has no picture."""
+    error = outcome_of(record).error
+    said = error.prediction.error if isinstance(error, PredictionError) else None
+    return f"{record.state_name.replace('_', ' ')}: {said or error}"
+
+
+def _add(rows: RowWriter, names: JobNames) -> Iterator[str]:
+    """Add the rows, and yield why one cannot be written."""
+    for record in names.jobs.values():
+        name = names.of(record)
+        try:
+            rows.add(WrittenRow(key=name, why=reason_of(record), model=record.model, input=record.input))
+        except UnwritableError as error:
+            yield f"{name}: {error}"
+
+
+def _write(data: bytes, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        return
+    try:
+        if not atomic.write_new(out, data):
+            raise UsageError(f"{out} is there already, and is not replaced; give another name")
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written ({error.strerror})") from error

@@ -1,0 +1,47 @@
+"""Write what did not succeed as a prompt file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from cometflux.cli.options import converters
+from cometflux.cli.options.groups import OPTIONS
+from cometflux.cli.options.shared import Folder
+from cometflux.cli.terminal.screen import Screen
+
+
+def failures(
+    folder: Folder,
+    /,
+    *,
+    form: Annotated[
+        Literal["csv", "jsonl"] | None,
+        Parameter(name="--as", metavar="FORM", group=OPTIONS, show_choices=False, help="csv or jsonl. [default: csv]"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        Parameter(
+            metavar="FILE",
+            group=OPTIONS,
+            converter=converters.picture,
+            show_default=False,
+            help="A new file. [default: stdout]",
+        ),
+    ] = None,
+) -> None:
+    """Write what did not succeed as a prompt file, to be edited.
+
+    One row for each job that failed, was canceled, refused or not sent, or expired,
+    with its key, and why. Unknown jobs may be billed, and are left out: see
+    `cometflux unknown`.
+
+    For example:
+      cometflux failures prompts-images --out again.csv
+    """
+    from cometflux.cli.batch.failed_jobs import write_failures
+    from cometflux.sources.rows import SUFFIXES, Format
+
+    named = None if out is None else SUFFIXES.get(out.suffix.lower())
+    chosen = named if form is None and named is Format.JSONL else Format(form or "csv")
+    write_failures(Screen(), folder, chosen, out)
