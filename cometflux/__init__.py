@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cometflux.polling.policy import PollPolicy
     from cometflux.predictions import Prediction, Status
     from cometflux.session.batch import Batch
+    from cometflux.session.fetch_prices import fetch_prices
     from cometflux.session.open import open_session
     from cometflux.session.session import Session
     from cometflux.storage.object_store import open_store
@@ -37,6 +38,7 @@ __all__ = [
     "Status",
     "errors",
     "events",
+    "fetch_prices",
     "flux",
     "open_session",
     "open_store",
@@ -56,6 +58,7 @@ _HOMES = {
     "Status": "predictions",
     "errors": None,
     "events": None,
+    "fetch_prices": "session.fetch_prices",
     "flux": None,
     "open_session": "session.open",
     "open_store": "storage.object_store",

@@ -25,7 +25,7 @@ PURE = {
     *("images/*", "protocol/*", "polling/*", "pacing/*", "provenance/*"),
     *("transport/addresses", "transport/progress", "transport/redaction", "transport/timeouts", "engine/shares"),
     *("storage/file_names", "storage/object_store_errors", "journal/codec"),
-    *("account/settling", "account/usage", "account/prices", "account/routes"),
+    *("account/settling", "account/usage", "account/prices", "account/routes", "account/catalogue_reader"),
     *("journal/states", "journal/attempts", "journal/live_record", "journal/record", "journal/outcome"),
 }
 IMPURE = {

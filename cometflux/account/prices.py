@@ -18,6 +18,7 @@ from cometflux.number_checks import is_whole
 MICROS = 1_000_000
 """Micros of one dollar."""
 _MOST_DOLLARS = 1_000_000_000
+_TEXT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 _MODEL = re.compile(r"[^/\s]+/[^/\s]+")
 _UNITS = ("per_request", "per_image")
 
@@ -27,6 +28,12 @@ class Basis(StrEnum):
 
     GIVEN = "given"
     """Given for this run or session."""
+    OWN_TABLE = "own table"
+    """From a table in the configuration."""
+    CATALOGUE = "catalogue as given"
+    """From the service's public catalogue."""
+    CATALOGUE_RATIO = "catalogue with ratio"
+    """From the service's public catalogue, where the price times the model's ratio is higher than the price."""
 
 
 @attrs.frozen(kw_only=True)
@@ -104,6 +111,17 @@ def exactly(value: float | Decimal) -> Decimal:
     return Decimal(float.__repr__(value)) if isinstance(value, float) else Decimal(value)
 
 
+def parse_dollars(text: str) -> int:
+    """Convert a text such as ``0.04`` to micros.
+
+    Raises:
+        ValueError: it is something else. The message says what it must be.
+    """
+    if not _TEXT.fullmatch(text):
+        raise ValueError("must be a number of dollars, such as 0.04, without a currency and with at most six decimals")
+    return read_dollars(Decimal(text))
+
+
 def check_budget(name: str, value: object) -> int:
     """Convert a budget in dollars to micros.
 
@@ -119,7 +137,7 @@ def check_budget(name: str, value: object) -> int:
     return micros
 
 
-def read_prices(name: str, given: object) -> dict[str, Price]:
+def read_prices(name: str, given: object, basis: Basis = Basis.GIVEN) -> dict[str, Price]:
     """Read a table of prices: from a model's name to dollars a request, or to ``{"per_image": dollars}``.
 
     Raises:
@@ -132,23 +150,25 @@ def read_prices(name: str, given: object) -> dict[str, Price]:
         model = _model_of(name, called)
         if model in prices:
             raise ConfigError(setting=name, given=called, allowed="this model has two prices; give one")
-        prices[model] = read_price(f"{name}[{called!r}]", value)
+        prices[model] = read_price(f"{name}[{called!r}]", value, basis)
     return prices
 
 
-def read_price(name: str, value: object) -> Price:
+def read_price(name: str, value: object, basis: Basis = Basis.GIVEN) -> Price:
     """Read one price of such a table.
 
     Raises:
         ConfigError: it is no price.
     """
+    if isinstance(value, Price):
+        return value
     unit, dollars = "per_request", value
     if isinstance(value, Mapping):
         if len(value) != 1 or (unit := next(iter(value))) not in _UNITS:
             raise ConfigError(setting=name, given=value, allowed=f"must have one of {' and '.join(_UNITS)}")
         dollars = value[unit]
     try:
-        return Price(micros=read_dollars(dollars), is_per_image=unit == "per_image")
+        return Price(micros=read_dollars(dollars), is_per_image=unit == "per_image", basis=basis)
     except ValueError as error:
         raise ConfigError(setting=name, given=dollars, allowed=str(error)) from None
 

@@ -1,6 +1,8 @@
 """The routes of the account, which are beside the API's own below one root."""
 
 _API = "/replicate/v1"
+CATALOGUE = "/api/models"
+"""The public catalogue of models. It needs no key."""
 TASKS = "/api/task/self"
 """The account's tasks. It needs the access token, as the log."""
 LOG = "/api/log/self"

@@ -1,6 +1,7 @@
 """The HTTP routes of the account: its catalogue, balance, list of tasks, and log."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -88,7 +89,9 @@ class AccountRoutes:
         elif name == "huge":
             body = {**body, "padding": "x" * _HUGE}
         elif name == "slow":
-            await asyncio.sleep(_SLOW)
+            # The service may stop meanwhile.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._state.closing.wait(), _SLOW)
         elif name is not None and name not in faults.OF_ROWS | faults.OF_RECORDS:
             return await misbehave(name, request, Ordinary(status=200, body=dump(body)), self._state.closing)
         return json_response(body)

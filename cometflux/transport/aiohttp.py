@@ -51,7 +51,7 @@ class AiohttpTransport:
     """The transport over aiohttp.
 
     Args:
-        key: the API key. It is sent to *base_url* only, and never shown.
+        key: the API key. It is sent to *base_url* only, and never shown; None to send no key.
         base_url: the URL of the API, without a slash at the end.
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` with your certificates; None for the default ones.
@@ -65,7 +65,7 @@ class AiohttpTransport:
 
     def __init__(
         self,
-        key: str,
+        key: str | None,
         base_url: str,
         *,
         proxy: str | None = None,
@@ -78,8 +78,8 @@ class AiohttpTransport:
             allowed = "must be an ssl.SSLContext, as ssl.create_default_context makes one"
             raise ConfigError(setting="ssl", given=ssl, allowed=allowed)
         # Passed with each request: aiohttp would also send a session's own headers to a proxy.
-        self._headers = {"Authorization": f"Bearer {key}"}
-        self._secrets = Secrets(key, proxy)
+        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._secrets = Secrets(key or "", proxy)
         self._hide = self._secrets.hide
         self._base_url = base_url
         self._proxy = proxy
