@@ -25,8 +25,10 @@ function stringOf(about, name) {
   return found && found[1].startsWith('"') ? JSON.parse(found[1]) : "";
 }
 
-// A card is shown if each test returns true for it.
-const tests = [];
+// A card is shown if each lets it: {test(card), isOn(), clear()}.
+const filters = [];
+// What outlives a reload of the page: {name, keep(), restore(kept)}.
+const keepers = [];
 // Called with {card, picture} when the dialog shows a picture.
 const onShow = [];
 // Called with a keydown event and the card that it concerns, if any; the first that returns true has taken the key.

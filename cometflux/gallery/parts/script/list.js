@@ -10,7 +10,7 @@ const sorts = {
 function matches(card) {
   if (wanted.status.size && !wanted.status.has(card.status)) return false;
   if (wanted.model.size && !wanted.model.has(card.model)) return false;
-  if (!tests.every((test) => test(card))) return false;
+  if (!filters.every((each) => each.test(card))) return false;
   return wanted.query.split(/\s+/).every((word) => card.text.includes(word));
 }
 
@@ -38,5 +38,5 @@ function filter() {
   else turnOver();
   const all = shown.length === cards.length;
   $("shown").textContent = all ? `${cards.length} shown` : `${shown.length} of ${cards.length} shown`;
-  $("clear").hidden = !(wanted.query || wanted.status.size || wanted.model.size);
+  $("clear").hidden = !(wanted.query || wanted.status.size || wanted.model.size || filters.some((each) => each.isOn()));
 }

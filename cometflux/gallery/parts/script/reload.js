@@ -27,6 +27,7 @@ function keep() {
     anchor: anchor(),
     focused: focused(),
     paused,
+    others: Object.fromEntries(keepers.map((each) => [each.name, each.keep()])),
   }, "");
 }
 
@@ -40,6 +41,7 @@ function restore(kept) {
       press(chip, status ? wanted.status : wanted.model, status ?? model);
     }
   }
+  for (const each of keepers) each.restore(kept.others?.[each.name]);
   if (wanted.sort !== "order") arrange();
   filter();
   paused = kept.paused;

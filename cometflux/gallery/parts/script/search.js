@@ -32,6 +32,7 @@ $("clear").addEventListener("click", () => {
   $("search").value = wanted.query = "";
   wanted.status.clear();
   wanted.model.clear();
+  for (const each of filters) each.clear();
   for (const chip of document.querySelectorAll(".chip")) chip.setAttribute("aria-pressed", "false");
   filter();
   $("search").focus();
