@@ -41,6 +41,7 @@ from typing import Any, ClassVar
 import attrs
 
 from cometflux.locations import StoredFile
+from cometflux.plain_text import shorten
 from cometflux.predictions import Prediction
 
 
@@ -151,7 +152,7 @@ class ConfigError(CometfluxError):
     @property
     def shown(self) -> str:
         """The refused value, shortened."""
-        return repr(self.given) if isinstance(self.given, bytes) else _shorten(self.given, 1000)
+        return repr(self.given) if isinstance(self.given, bytes) else shorten(self.given, 1000)
 
 
 class MissingExtraError(ConfigError, ModuleNotFoundError):
@@ -204,12 +205,12 @@ class InputError(CometfluxError):
         self.kind = kind
 
     def __repr__(self) -> str:
-        return f"InputError({self.field!r}, {_shorten(self.given)}, {self.allowed!r})"
+        return f"InputError({self.field!r}, {shorten(self.given)}, {self.allowed!r})"
 
     @property
     def problem(self) -> str:
         """The field, the refused value and the allowed values."""
-        return f"{self.field}: {_shorten(self.given)} was given; {self.allowed}"
+        return f"{self.field}: {shorten(self.given)} was given; {self.allowed}"
 
     def under(self, field: str) -> "InputError":
         """Return the same error for the name that a face gives to the field."""
@@ -345,17 +346,7 @@ class PredictionFailedError(PredictionError):
     @property
     def is_transient(self) -> bool:
         """Whether a retry of the same job may succeed; False for moderation and for unknown reasons."""
-        words = (self.prediction.error or "").lower()
-        return any(phrase in words for phrase in _TRANSIENT)
-
-
-# Texts seen in public reports of Replicate's runs; the codes after them vary.
-_TRANSIENT = (
-    "prediction interrupted; please retry",
-    "director: unexpected error",
-    "service is temporarily unavailable",
-    "please try again later",
-)
+        return self.prediction.failed_transiently
 
 
 class PredictionCanceledError(PredictionError):
@@ -437,19 +428,3 @@ class JournalLockedError(JournalError):
 
 class JournalMismatchError(JournalError):
     """The journal belongs to a newer version of this package, another base URL or another key."""
-
-
-def _shorten(value: object, most: int = 80) -> str:
-    if isinstance(value, bytes):
-        return f"a value of {len(value)} byte{'s' * (len(value) != 1)}"
-    if value is attrs.NOTHING:
-        return "nothing"
-    if isinstance(value, Path):
-        # The end of a path tells most.
-        text = repr(str(value))
-        return text if len(text) <= most else f"'…{text[2 - most :]}"
-    try:
-        text = repr(value)
-    except ValueError:  # an integer too long for Python to print
-        return f"a value of type {type(value).__name__}"
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -3,7 +3,10 @@
 import logging
 import re
 import traceback
+from pathlib import Path
 from typing import Any
+
+import attrs
 
 # C0 and C1 controls, line separators, marks that change the writing direction, lone surrogates.
 _UNSAFE = re.compile(
@@ -34,6 +37,23 @@ def count_of(number: int, thing: str, plural: str = "") -> str:
 def by_number(number: int, one: str, many: str) -> str:
     """Return *one* for 1 and *many* for any other number."""
     return one if number == 1 else many
+
+
+def shorten(value: object, most: int = 80) -> str:
+    """Return a value as Python writes it, in at most *most* characters; of bytes only their number."""
+    if isinstance(value, bytes):
+        return f"a value of {count_of(len(value), 'byte')}"
+    if value is attrs.NOTHING:
+        return "nothing"
+    if isinstance(value, Path):
+        # The end of a path tells most.
+        text = repr(str(value))
+        return text if len(text) <= most else f"'…{text[2 - most :]}"
+    try:
+        text = repr(value)
+    except ValueError:  # an integer too long for Python to print
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _make_plain(record: logging.LogRecord) -> bool:

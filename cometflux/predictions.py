@@ -74,3 +74,18 @@ class Prediction:
     def is_expired(self) -> bool:
         """Whether it succeeded, and the service has removed its output."""
         return self.status is Status.SUCCEEDED and not self.output and self.data_removed is True
+
+    @property
+    def failed_transiently(self) -> bool:
+        """Whether the service's words say that another run may succeed; False for moderation and unknown reasons."""
+        words = (self.error or "").lower()
+        return any(phrase in words for phrase in _TRANSIENT)
+
+
+# Texts seen in public reports of Replicate's runs; the codes after them vary.
+_TRANSIENT = (
+    "prediction interrupted; please retry",
+    "director: unexpected error",
+    "service is temporarily unavailable",
+    "please try again later",
+)

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cometflux"
 ORDER = [
-    *("predictions", "locations", "errors", "number_checks", "plain_text", "regular_files", "models", "flux"),
+    *("predictions", "locations", "plain_text", "errors", "number_checks", "regular_files", "models", "flux"),
     *("jobs", "outcomes", "events"),
     *("images", "protocol", "polling", "pacing", "transport", "provenance", "storage", "journal"),
     *("account", "engine", "session", "notebook", "telemetry", "__init__"),

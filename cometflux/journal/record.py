@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import attrs
 
-from cometflux.errors import CometfluxError, Money, PredictionFailedError, UnknownSubmissionError
+from cometflux.errors import CometfluxError, Money, UnknownSubmissionError
 from cometflux.journal.attempts import NO_ANSWER, Attempt, Charge, Evidence, SavedFile, evidence_of
 from cometflux.journal.states import DROPPED, SENDING, NextStep, State
 from cometflux.outcomes import OutcomeKind
@@ -130,7 +130,7 @@ class JobRecord:
 
     def may_retry_failed(self, retry_failed: int) -> bool:
         """Whether to submit the job again after its prediction failed for a transient reason."""
-        is_transient = self.prediction is not None and PredictionFailedError(self.prediction).is_transient
+        is_transient = self.prediction is not None and self.prediction.failed_transiently
         return self.kind is OutcomeKind.FAILED and is_transient and self.failures < retry_failed
 
     @property
