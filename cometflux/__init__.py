@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cometflux.pacing.retry import RetryPolicy
     from cometflux.polling.policy import PollPolicy
     from cometflux.predictions import Prediction, Status
+    from cometflux.session.fetch_balance import fetch_balance
     from cometflux.session.batch import Batch
     from cometflux.session.fetch_prices import fetch_prices
     from cometflux.session.open import open_session
@@ -38,6 +39,7 @@ __all__ = [
     "Status",
     "errors",
     "events",
+    "fetch_balance",
     "fetch_prices",
     "flux",
     "open_session",
@@ -58,6 +60,7 @@ _HOMES = {
     "Status": "predictions",
     "errors": None,
     "events": None,
+    "fetch_balance": "session.fetch_balance",
     "fetch_prices": "session.fetch_prices",
     "flux": None,
     "open_session": "session.open",

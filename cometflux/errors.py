@@ -311,7 +311,7 @@ class AnswerError(CometfluxError):
 
 
 class AccountError(CometfluxError):
-    """The account's list of tasks or its log cannot be read. This concerns no job."""
+    """The account's list of tasks, its log or its balance cannot be read. This concerns no job."""
 
     tells_money = False
 

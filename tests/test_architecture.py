@@ -26,6 +26,7 @@ PURE = {
     *("transport/addresses", "transport/progress", "transport/redaction", "transport/timeouts", "engine/shares"),
     *("storage/file_names", "storage/object_store_errors", "journal/codec"),
     *("account/settling", "account/usage", "account/prices", "account/routes", "account/catalogue_reader"),
+    "account/balance",
     *("journal/states", "journal/attempts", "journal/live_record", "journal/record", "journal/outcome"),
 }
 IMPURE = {

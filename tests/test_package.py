@@ -12,6 +12,7 @@ import cometflux
 PUBLIC = [
     *("open_session", "Session", "Batch", "Client", "Job", "Outcome", "Prediction", "Status", "flux"),
     *("PollPolicy", "RetryPolicy", "CometfluxError", "errors", "events", "Journal", "open_store", "fetch_prices"),
+    "fetch_balance",
 ]
 MODULES = [
     module.name for module in pkgutil.walk_packages(cometflux.__path__, "cometflux.") if "__main__" not in module.name

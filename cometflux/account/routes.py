@@ -6,6 +6,11 @@ CATALOGUE = "/api/models"
 TASKS = "/api/task/self"
 """The account's tasks. It needs the access token, as the log."""
 LOG = "/api/log/self"
+USER = "/api/user/self"
+"""The account's owner, with the balance of the account. It needs the access token, too."""
+SUBSCRIPTION = "/v1/dashboard/billing/subscription"
+"""The limit of the API key, which this route and the next need."""
+USAGE = "/v1/dashboard/billing/usage"
 
 
 def find_root(base_url: str) -> str | None:

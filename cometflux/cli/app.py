@@ -98,6 +98,13 @@ COMMANDS = (
         "Example:\n  cometflux costs prompts-images",
     ),
     _Command(
+        "balance",
+        "balance:balance",
+        "Print what can still be spent, as the account says.",
+        "[OPTIONS]",
+        "Example:\n  cometflux balance",
+    ),
+    _Command(
         "gallery",
         "gallery:gallery",
         "Make a page of a folder's pictures, and print its path.",
@@ -182,15 +189,18 @@ def make_app(*, is_list: bool = False) -> App:
     app = App(
         name="cometflux",
         version=__version__,
-        # One line less than a screen of 24 lines, with the list of commands.
-        help="Pictures from prompts with the FLUX models of CometAPI, never paid for twice.",
+        # With the list of commands it has to fit a screen of 24 lines, so the usage has no line of its own.
+        help=(
+            "Pictures from prompts with the FLUX models of CometAPI, never paid for twice.\n"
+            'Usage: cometflux COMMAND; for free:  cometflux generate "a lighthouse" --local'
+        ),
         help_format="plaintext",
         result_action="return_value",
         print_error=False,
         exit_on_error=False,
         suppress_keyboard_interrupt=False,
         help_flags=FLAGS,
-        usage='Usage: cometflux COMMAND, for free:  cometflux generate "a lighthouse" --local',
+        usage="",
         group_parameters=OPTIONS,
         group_arguments=_ARGUMENTS,
         config=fill,

@@ -5,7 +5,7 @@ import logging
 import pytest
 from canary import CANARY, shown
 
-from cometflux import CometfluxError, Session, open_session
+from cometflux import CometfluxError, Session, fetch_balance, open_session
 from cometflux.testing import LocalService
 
 
@@ -53,3 +53,21 @@ def test_a_session_does_not_show_the_key_it_was_made_with(monkeypatch):
     assert isinstance(session, Session)
     assert CANARY not in repr(session)
     assert CANARY not in repr(vars(session))
+
+
+@pytest.mark.parametrize(
+    "fault", ["401", "404", "500", "drop", "torn", "html", "redirect", "text-amounts", "huge", None]
+)
+async def test_the_key_shows_in_no_error_or_log_of_the_balance(canary_service, caplog, fault):
+    caplog.set_level(logging.DEBUG)
+    if fault:
+        canary_service.fail(fault, on="billing")
+    seen = []
+    try:
+        seen.append(repr(await fetch_balance(api_key=CANARY, base_url=canary_service.url)))
+    except CometfluxError as error:
+        seen += shown(error)
+    seen += [f"{record.getMessage()} {record.__dict__}" for record in caplog.records]
+    assert CANARY not in "\n".join(seen)
+    assert [] == canary_service.leaks
+    assert {True} == {request.authorised for request in canary_service.requests}

@@ -10,6 +10,7 @@ import pytest
 from canary import shown
 from socket_server import Peer, http
 
+from cometflux import fetch_balance
 from cometflux.account.lists import AccountLists, root_of
 from cometflux.cli import main
 from cometflux.errors import AccountError
@@ -52,15 +53,19 @@ def test_the_token_shows_in_no_file_journal_log_or_output(batch, tmp_path, capsy
     if fault:
         batch.fail(fault, on="tasks", rate=1.0)
         batch.fail(fault, on="log", rate=1.0)
+        batch.fail(fault, on="user", rate=1.0)
+        batch.fail(fault, on="billing", rate=0.5)
     for line in (["unknown", "a-images", "--settle"], ["unknown", "a-images"], ["resume", "a-images"]):
         main(line)
     for line in (["costs", "a-images"], ["costs", "a-images", "--json"], ["gallery", "a-images"], ["config", "show"]):
+        main(line)
+    for line in (["balance"], ["balance", "--json"]):
         main(line)
     seen = everything(tmp_path, capsys, caplog)
     assert [] == [spelling for spelling in SPELLINGS if spelling in seen]
     assert [] == batch.leaks
     asked = {request.path for request in batch.requests if request.authorised and request.path.startswith("/api/")}
-    assert asked <= {"/api/task/self", "/api/log/self"}
+    assert asked <= {"/api/task/self", "/api/log/self", "/api/user/self"}
     assert all("canary" not in request.path for request in batch.requests)
 
 
@@ -69,7 +74,6 @@ def test_the_token_shows_in_no_file_journal_log_or_output(batch, tmp_path, capsy
     [TOKEN, json.dumps(TOKEN)[1:-1].replace("/", "\\/"), "token%2Bcanary%2F2424242424", "token&#43;canary/2424242424"],
 )
 async def test_a_token_that_the_account_repeats_is_hidden_in_every_spelling(echo):
-
     body = b'{"success": false, "message": "no right for ' + echo.encode() + b'"}'
     async with Peer(lambda _: http(200, body)) as peer:
         base = f"{peer.url}/replicate/v1"
@@ -81,8 +85,20 @@ async def test_a_token_that_the_account_repeats_is_hidden_in_every_spelling(echo
     assert "2424242424" not in "\n".join(shown(caught.value))
 
 
+async def test_a_balance_that_repeats_the_secrets_it_was_asked_with_hides_them():
+    def repeat(request):
+        return http(200, json.dumps({"error": {"message": f"no right for {request['headers']}"}}).encode())
+
+    async with Peer(repeat) as peer:
+        with pytest.raises(AccountError) as caught:
+            await fetch_balance(api_key=f"sk-{TOKEN}", access_token=TOKEN, base_url=f"{peer.url}/replicate/v1")
+        assert {TOKEN, f"sk-{TOKEN}"} == {each["headers"]["authorization"].split()[1] for each in peer.requests}
+    assert "no right for" in str(caught.value)
+    assert "2424242424" not in "\n".join(shown(caught.value))
+
+
 def test_no_option_takes_the_token_so_no_list_of_processes_shows_it(batch):
-    for command in ("unknown", "costs", "batch", "generate", "resume"):
+    for command in ("unknown", "costs", "balance", "batch", "generate", "resume"):
         run = [sys.executable, "-m", "cometflux.cli", command, "--help"]
         text = subprocess.run(run, capture_output=True, text=True, check=True).stdout
         assert "--access-token" not in text

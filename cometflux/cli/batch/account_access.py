@@ -15,6 +15,18 @@ from cometflux.session.settings import read_access_token, read_base_url, read_ke
 from cometflux.transport.aiohttp import AiohttpTransport
 
 
+def read_own_key() -> str:
+    """Find the key for a command without ``--local``, which the usual hint names.
+
+    Raises:
+        ConfigError: there is no key, or it cannot be sent.
+    """
+    try:
+        return read_key()
+    except ConfigError as error:
+        raise ConfigError(error.problem, hint="set COMETAPI_KEY" if error.setting else None) from error
+
+
 @attrs.frozen(kw_only=True)
 class AccountAccess:
     """The way to the account of a folder's predictions."""
@@ -38,11 +50,7 @@ class AccountAccess:
                 raise JournalError(f"the folder {str(folder)!r} was made with --local, and its service has ended")
         base_url = read_base_url(settings.base_url or own_base_url(folder, settings, new_key=False))
         read_proxy(settings.proxy)
-        try:
-            key = read_key()
-        except ConfigError as error:
-            # The usual hint is --local, which these commands do not have.
-            raise ConfigError(error.problem, hint="set COMETAPI_KEY" if error.setting else None) from error
+        key = read_own_key()
         token = read_access_token(None, key)
         if token is None:
             hint = "set COMETAPI_ACCESS_TOKEN; the token is in the personal settings of the console"
