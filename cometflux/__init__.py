@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from cometflux.pacing.retry import RetryPolicy
     from cometflux.polling.policy import PollPolicy
     from cometflux.predictions import Prediction, Status
-    from cometflux.session.fetch_balance import fetch_balance
     from cometflux.session.batch import Batch
+    from cometflux.session.fetch_balance import fetch_balance
     from cometflux.session.fetch_prices import fetch_prices
     from cometflux.session.open import open_session
     from cometflux.session.session import Session
