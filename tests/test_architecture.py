@@ -27,7 +27,7 @@ PURE = {
     *("storage/file_names", "storage/object_store_errors", "journal/codec"),
     *("account/settling", "account/usage", "account/prices", "account/routes", "account/catalogue_reader"),
     "account/balance",
-    *("journal/states", "journal/attempts", "journal/live_record", "journal/record", "journal/outcome"),
+    *("journal/states", "journal/attempts", "journal/live_record", "journal/record", "journal/redo", "journal/outcome"),
 }
 IMPURE = {
     *("images/reference_files", "pacing/admission", "pacing/limiter", "pacing/retry"),

@@ -27,7 +27,8 @@ def doubts_of(records: Iterable[JobRecord]) -> list[Doubt]:
 
 def doubt_of(record: JobRecord) -> Doubt | None:
     """Return the unknown submissions of a job; None if it has none."""
-    times = [each.began for each in record.earlier if each.is_unknown]
+    # The account proves nothing of an attempt at another input: the input is the proof.
+    times = [each.began for each in record.earlier if each.is_unknown and not each.plan]
     if is_unknown(record):
         times.append(record.began)
     if not times:

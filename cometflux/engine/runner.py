@@ -404,7 +404,7 @@ class JobRunner:
 
 def _earlier_attempt(record: LiveRecord) -> JobRecord | None:
     """Return the record after its last paid attempt; None if there is none."""
-    if record.state is State.PLANNED and record.earlier:
+    if record.state is State.PLANNED and record.is_retry:
         return record.snapshot().back_to_previous_attempt()
     is_paid = record.state is State.ENDED and record.kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN)
     return record if is_paid else None

@@ -79,7 +79,10 @@ NO_ANSWER = Evidence(
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """An earlier purchase of the same job: it failed, or it is unknown whether the service accepted it."""
+    """An earlier attempt at the same job: it failed, or it is unknown whether the service accepted it.
+
+    If somebody asked for the job again, it may have ended in any way.
+    """
 
     number: int
     began: float | None = None
@@ -90,6 +93,15 @@ class Attempt:
     prediction: Prediction | None = None
     """The service's last response about it, if it failed."""
     evidence: Evidence | None = None
+    files: tuple[SavedFile, ...] = ()
+    """The images that it has left on the disk."""
+    plan: str = ""
+    """The plan of the job at that time, as `codec.dump_plan` writes it; empty if the job has it still."""
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it was, or may have been, paid for."""
+        return self.kind not in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED)
 
     @property
     def is_unknown(self) -> bool:

@@ -11,6 +11,7 @@ import attrs
 from cometflux.journal import codec
 from cometflux.journal.plan import PlannedRow
 from cometflux.journal.record import JobRecord
+from cometflux.journal.redo import was_planned_as
 from cometflux.journal.respelling import respelled
 from cometflux.journal.states import DROPPED
 
@@ -80,7 +81,7 @@ def known_ids(database: sqlite3.Connection) -> frozenset[str]:
     # SQLite reads what is needed of a row in a fraction of the time that a whole record takes.
     last = "SELECT json_extract(progress, '$.prediction_id') FROM jobs WHERE bought AND json_valid(progress)"
     before = """SELECT json_extract(each.value, '$.prediction_id') FROM jobs, json_each(progress, '$.earlier') AS each
-    WHERE bought > 1 AND json_valid(progress)"""
+    WHERE bought AND instr(progress, '"earlier":') AND json_valid(progress)"""
     return frozenset(
         found for query in (last, before) for (found,) in database.execute(query) if isinstance(found, str)
     )
@@ -188,12 +189,15 @@ def conflicts(database: sqlite3.Connection, rows: Iterable[PlannedRow]) -> Itera
         known = _find_plans(database, page)
         unlike = {row.identity: row for row in page if row.identity in known and known[row.identity].row != row}
         for identity, record in find(database, unlike).items():
-            if unlike[identity].to_record().fingerprint != record.fingerprint:
+            fingerprint = unlike[identity].to_record().fingerprint
+            if fingerprint != record.fingerprint and not was_planned_as(record, fingerprint):
                 yield unlike[identity]
 
 
 def _planned_again(known: JobRecord, record: JobRecord) -> JobRecord:
     """Give a job its place of today, and keep its progress. One that asks for something else stays as it is."""
+    if was_planned_as(known, record.fingerprint):
+        return attrs.evolve(known, index=record.index)
     if known.fingerprint != record.fingerprint:
         return known
     return attrs.evolve(
@@ -231,11 +235,21 @@ def respell(database: sqlite3.Connection) -> None:
 
 def purchases(database: sqlite3.Connection) -> list[tuple[str, dict[str, Any], int]]:
     """Return what was, or may have been, paid for: a model, the number of images if one was given, and how often."""
+    # Of a job that had another plan before, each attempt is counted under the plan of its time.
+    before = f"""SELECT 1, json_extract(each.value, '$.plan') FROM jobs, json_each(progress, '$.earlier') AS each
+    WHERE {_HAD_OTHER_PLANS} AND json_extract(each.value, '$.plan') <> ''
+    AND json_extract(each.value, '$.kind') NOT IN ('not_sent', 'rejected')"""  # noqa: S608
+    now = f"""bought - CASE WHEN {_HAD_OTHER_PLANS} THEN
+    (SELECT count(*) FROM ({before.replace("FROM jobs, ", "FROM ")})) ELSE 0 END"""  # noqa: S608
     # A damaged plan is reported when its job is read; here its model has no name.
-    plans = "SELECT bought, CASE WHEN json_valid(plan) THEN plan ELSE '{}' END AS plan FROM jobs WHERE bought"
+    plans = f"""SELECT {now} AS bought, CASE WHEN json_valid(plan) THEN plan ELSE '{{}}' END AS plan
+    FROM jobs WHERE bought UNION ALL {before}"""  # noqa: S608
     what = "coalesce(json_extract(plan, '$.model'), ''), json_extract(plan, '$.input.num_outputs')"
-    found = database.execute(f"SELECT {what}, sum(bought) FROM ({plans}) GROUP BY 1, 2")  # noqa: S608
+    found = database.execute(f"SELECT {what}, sum(bought) FROM ({plans}) GROUP BY 1, 2 HAVING sum(bought)")  # noqa: S608
     return [(str(model), {} if images is None else {"num_outputs": images}, bought) for model, images, bought in found]
+
+
+_HAD_OTHER_PLANS = """bought AND instr(progress, '"plan":') AND json_valid(progress)"""
 
 
 def pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:

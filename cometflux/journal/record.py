@@ -7,6 +7,7 @@ The states of a record, and where a process can die::
        └──── withdrawn ──────┘ refused, or not sent  └─ detached: polled again when the batch is run again
 
 If a later process finds a record in ``intent``, it is unknown whether the service accepted that submission.
+`redone` leads from ``ended`` to ``planned``, because somebody asks for the job again; see ``docs/money.md``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,7 +66,9 @@ class JobRecord:
     unsent: int = 0
     """How many submissions provably never left."""
     earlier: tuple[Attempt, ...] = ()
-    """The purchases before the last one."""
+    """The attempts before the last one."""
+    redone: int = 0
+    """How many of those were over when somebody last asked for the job again: nothing goes back to them."""
     is_abandoned: bool = False
     """Whether its unknown submission was given up by hand."""
     is_dropped: bool = False
@@ -95,8 +98,18 @@ class JobRecord:
     @property
     def bought(self) -> int:
         """How many predictions were, or may have been, paid for with this job."""
-        is_free = self.state is State.PLANNED or self.kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED)
-        return len(self.earlier) + (not is_free)
+        before = sum(each.is_paid for each in self.earlier) if self.earlier else 0
+        return before + (not self._is_free)
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether nothing was paid for with the last attempt."""
+        return self.state is State.PLANNED or self.kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED)
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether the last attempt is a retry: if nothing comes of it, the attempt before it counts."""
+        return len(self.earlier) > self.redone
 
     def next_step(self, retry_failed: int = 0) -> NextStep:
         """Return the next step of a later process. A failed job is submitted again up to *retry_failed* times."""
@@ -120,8 +133,8 @@ class JobRecord:
 
     @property
     def failures(self) -> int:
-        """How many earlier predictions of this job have failed."""
-        return sum(each.kind is OutcomeKind.FAILED for each in self.earlier)
+        """How many earlier predictions of this job have failed since somebody last asked for it."""
+        return sum(each.kind is OutcomeKind.FAILED for each in self.earlier[self.redone :])
 
     @property
     def unknown_count(self) -> int:
@@ -199,7 +212,7 @@ class JobRecord:
             refused=self.refused + is_refused,
             unsent=self.unsent + (error is not None and not is_refused),
         )
-        return closed.back_to_previous_attempt() if self.earlier else closed
+        return closed.back_to_previous_attempt() if self.is_retry else closed
 
     def accepted(self, prediction: Prediction, now: float) -> Self:
         """Note the id."""
@@ -266,7 +279,8 @@ class JobRecord:
         ids = list(prediction_ids)
         last = None if self.prediction_id else ids.pop()
         earlier = tuple(
-            attrs.evolve(each, prediction_id=ids.pop()) if ids and each.is_unknown else each for each in self.earlier
+            attrs.evolve(each, prediction_id=ids.pop()) if ids and each.is_unknown and not each.plan else each
+            for each in self.earlier
         )
         known = self._with(earlier=earlier)
         return known if last is None else known.adopted(last)
@@ -307,17 +321,39 @@ class JobRecord:
         """Plan the job again; keep a purchase, if there is one, among the earlier attempts."""
         if self.state is State.PLANNED and self.kind is None and not self.is_dropped:
             return self
-        if not self.bought - len(self.earlier):
+        if self._is_free:
             return self._with(state=State.PLANNED, kind=None, evidence=None)
-        spent = Attempt(
+        return self._after(self._as_attempt(self.kind or OutcomeKind.UNKNOWN))
+
+    def redo(self, plan: str = "") -> Self:
+        """Plan the job again because somebody asks for it. Every attempt stays, also one that nothing was paid for.
+
+        *plan* is the job's plan if another replaces it now, as `codec.dump_plan` writes it. A job that is planned and
+        keeps its plan is unchanged.
+        """
+        if self.state is State.PLANNED:
+            if not plan:
+                return self
+            kind = OutcomeKind.NOT_SENT
+        else:
+            kind = self.kind or OutcomeKind.UNKNOWN
+        return self._after(self._as_attempt(kind, plan), redone=len(self.earlier) + 1)
+
+    def _as_attempt(self, kind: OutcomeKind, plan: str = "") -> Attempt:
+        return Attempt(
             number=self.attempt,
             began=self.began,
             answered=self.answered,
-            kind=self.kind or OutcomeKind.UNKNOWN,
+            kind=kind,
             prediction_id=self.prediction_id,
             prediction=self.prediction,
             evidence=self.evidence,
+            files=self.files,
+            plan=plan,
         )
+
+    def _after(self, spent: Attempt, **changes: Any) -> Self:
+        """Plan the job again after the attempt *spent*."""
         return self._with(
             state=State.PLANNED,
             kind=None,
@@ -331,6 +367,7 @@ class JobRecord:
             is_whole=False,
             is_abandoned=False,
             earlier=(*self.earlier, spent),
+            **changes,
         )
 
 

@@ -138,7 +138,15 @@ class Way(RuleBasedStateMachine):
         self.move(self.record.ready_for_retry())
         assert ("waiting", True) == (self.record.state_name.replace(DROPPED, "waiting"), self.stands(State.PLANNED))
 
-    @precondition(lambda self: self.stands(State.PLANNED) and self.record.earlier)
+    @precondition(lambda self: self.stands(State.ENDED, State.PLANNED))
+    @rule(plan=st.sampled_from(["", '{"fingerprint": "f"}']))
+    def redo(self, plan):
+        self.move(self.record.redo(plan))
+        assert (NextStep.SUBMIT, self.before.bought) == (self.record.next_step(), self.record.bought)
+        assert self.before.prediction_ids == self.record.prediction_ids
+        assert not self.record.is_retry or self.before == self.record
+
+    @precondition(lambda self: self.stands(State.PLANNED) and self.record.is_retry)
     @rule()
     def back_to_previous_attempt(self):
         self.move(self.record.back_to_previous_attempt(), may_fall=True)
@@ -177,7 +185,7 @@ class Way(RuleBasedStateMachine):
 
     @invariant()
     def what_is_bought_or_may_be_is_never_submitted_as_if_new(self):
-        is_open = self.record.bought > len(self.record.earlier)
+        is_open = self.record.bought > sum(each.is_paid for each in self.record.earlier)
         assert not (is_open and self.record.next_step() is NextStep.SUBMIT)
 
 
@@ -253,6 +261,7 @@ PREDICTIONS = st.builds(
 EVIDENCE = st.builds(
     Evidence, type=TEXTS, message=TEXTS, evidence=maybe(TEXTS), status=maybe(st.integers(0, 999)), fault=maybe(TEXTS)
 )
+FILES = st.lists(st.builds(SavedFile, name=TEXTS, size=st.integers(0, 2**40), digest=TEXTS), max_size=2).map(tuple)
 TIMES = maybe(st.floats(allow_nan=False))
 ATTEMPTS = st.builds(
     Attempt,
@@ -262,6 +271,8 @@ ATTEMPTS = st.builds(
     kind=st.sampled_from(OutcomeKind),
     prediction_id=maybe(TEXTS),
     evidence=maybe(EVIDENCE),
+    files=FILES,
+    plan=TEXTS,
 )
 CHARGES = st.builds(
     Charge,
@@ -289,11 +300,12 @@ RECORDS = st.builds(
     prediction_id=maybe(TEXTS),
     prediction=maybe(PREDICTIONS),
     evidence=maybe(EVIDENCE),
-    files=st.lists(st.builds(SavedFile, name=TEXTS, size=st.integers(0, 2**40), digest=TEXTS), max_size=2).map(tuple),
+    files=FILES,
     is_whole=st.booleans(),
     refused=st.integers(0, 9),
     unsent=st.integers(0, 9),
     earlier=st.lists(ATTEMPTS, max_size=2).map(tuple),
+    redone=st.integers(0, 2),
     is_abandoned=st.booleans(),
     is_dropped=st.booleans(),
     charges=st.lists(CHARGES, max_size=2).map(tuple),
