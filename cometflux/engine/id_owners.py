@@ -1,9 +1,10 @@
 """Which job each prediction's id belongs to. An id belongs to one job; a cache or a confused gateway repeats it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from cometflux.engine.tracked_job import TrackedJob
+from cometflux.errors import UnknownSubmissionError
 from cometflux.predictions import Prediction
 
 
@@ -18,6 +19,24 @@ class IdOwners:
     def spend(self, ids: Iterable[str]) -> None:
         """Note ids of earlier runs."""
         self._spent.update(map(hash, ids))
+
+    def claim(self, prediction: Prediction, tracked: TrackedJob, pending: Container[TrackedJob]) -> TrackedJob | None:
+        """Take the id of a response as that of *tracked*; return the job that loses it, None if none does.
+
+        If another job has the id, the first one keeps it, unless that is *pending* and the echoed input proves that the
+        id is that of *tracked*.
+
+        Raises:
+            UnknownSubmissionError: the id is another job's; this one may have been accepted under an id of its own.
+        """
+        other = self._owners.get(prediction.id)
+        if other is tracked:
+            return None
+        is_free = other is None and hash(prediction.id) not in self._spent
+        if not is_free and (other is None or other not in pending or not _proves(prediction, tracked, other)):
+            raise shared_id(prediction)
+        self._owners[prediction.id] = tracked
+        return other
 
     def take(self, prediction_id: str, tracked: TrackedJob) -> None:
         """Note that a prediction is that of *tracked*."""
@@ -40,7 +59,13 @@ class IdOwners:
         return hash(prediction_id) in self._spent
 
 
-def proves(prediction: Prediction, tracked: TrackedJob, other: TrackedJob) -> bool:
+def shared_id(prediction: Prediction) -> UnknownSubmissionError:
+    """Return the error of a job whose id is another job's."""
+    message = "the service answered with the id of another job's prediction"
+    return UnknownSubmissionError(message, "the id of another job", prediction_id=prediction.id)
+
+
+def _proves(prediction: Prediction, tracked: TrackedJob, other: TrackedJob) -> bool:
     """Whether the input that the service echoed is that of *tracked*, and is not that of the *other* job."""
     echo = prediction.input
     return _fits(echo, tracked.job.input) and not _fits(echo, other.job.input)

@@ -8,14 +8,11 @@ from cometflux.plain_text import log as _log
 
 
 class Latch:
-    """Open until the session stops submitting, or is closed.
+    """Open until the session stops submitting, or is closed."""
 
-    Args:
-        on_stop: called once, with the first cause.
-    """
-
-    def __init__(self, on_stop: Callable[[CometfluxError], None]) -> None:
-        self._on_stop = on_stop
+    def __init__(self) -> None:
+        self.on_stop: Callable[[CometfluxError], None] | None = None
+        """Called once, with the first cause; None before the session is made."""
         self.cause: CometfluxError | None = None
         """Why the session stopped submitting; None while it has not."""
         self.is_closed = False
@@ -36,7 +33,8 @@ class Latch:
         if self.cause is None:
             _log.info("the session sends nothing more: %s", cause)
             self.cause = cause
-            self._on_stop(cause)
+            assert self.on_stop is not None
+            self.on_stop(cause)
 
     @property
     def reason(self) -> CometfluxError | None:

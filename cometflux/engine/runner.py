@@ -14,11 +14,11 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from cometflux.engine.job_images import JobImages
 from cometflux.engine.latch import Latch
 from cometflux.engine.poller import Poller
 from cometflux.engine.runtime import Runtime
-from cometflux.engine.saver import find_saved
-from cometflux.engine.savers import SaveOrder, Savers
+from cometflux.engine.savers import Savers
 from cometflux.engine.submitter import Submitter
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
@@ -32,7 +32,6 @@ from cometflux.errors import (
 )
 from cometflux.images import reference_files
 from cometflux.images.formats import Image
-from cometflux.jobs import Job
 from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.record import JobRecord
@@ -41,8 +40,6 @@ from cometflux.outcomes import OutcomeKind, kind_of_loss, verdict
 from cometflux.plain_text import log as _log
 from cometflux.polling import completion
 from cometflux.predictions import Prediction
-from cometflux.provenance import sidecar
-from cometflux.storage import file_names
 from cometflux.storage.destination import Destination
 
 UNSAVED = "the session was closed before the images were saved"
@@ -76,7 +73,7 @@ class JobRunner:
         self._tracker = tracker
         self._submitter = submitter
         self._poller = poller
-        self._savers = savers
+        self._images = JobImages(tracker, savers)
         self._slots = slots
         self._latch = latch
         self._runtime = runtime
@@ -262,13 +259,10 @@ class JobRunner:
 
     async def _look_for_id(self, tracked: TrackedJob, error: UnknownSubmissionError) -> None:
         """Look for the id in a saved image: a disk may have taken the image and not the journal's last change."""
-        submission = self._tracker.submission_of(tracked.record)
-        if error.prediction_id is not None or tracked.place is None or submission is None:
+        if error.prediction_id is not None or tracked.place is None:
             return
-        # By the index of the run that submitted it: under today's index another job's image may be saved.
         try:
-            for stem in _stems(tracked.record.index, tracked.job):
-                error.prediction_id = error.prediction_id or await tracked.place.find_id(stem, submission)
+            error.prediction_id = await self._images.find_id(tracked, tracked.place)
         except OutputError as refused:
             # It may be there, so nobody is to submit it again meanwhile.
             self._latch.stop(refused)
@@ -291,7 +285,7 @@ class JobRunner:
         files: tuple[Image, ...] | None = () if prediction.output else None
         try:
             if tracked.place is not None:
-                files = await _look_for_files(tracked.place, tracked)
+                files = await self._images.find(tracked, tracked.place)
         except OutputError as error:
             # They may be there, and the journal goes on to say so.
             self._latch.stop(error)
@@ -342,18 +336,7 @@ class JobRunner:
         files: tuple[Image, ...] = ()
         error: OutputError | None = OutputError(UNSAVED)
         try:
-            submission = self._tracker.submission_of(tracked.record)
-            record = sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index, submission)
-            stem, *earlier = _stems(tracked.index, tracked.job)
-            order = SaveOrder(
-                prediction=prediction,
-                place=place,
-                stem=stem,
-                record=record,
-                earlier_stems=tuple(earlier),
-                is_new=tracked.created_id == prediction.id,
-            )
-            saved = await self._savers.save(order, tracked.attempts)
+            saved = await self._images.save(tracked, prediction, place)
             files, error = saved.files, saved.error
             if error is not None and error.is_disk:
                 # What cannot be kept must not be submitted.
@@ -408,27 +391,6 @@ def _earlier_attempt(record: LiveRecord) -> JobRecord | None:
         return record.snapshot().back_to_previous_attempt()
     is_paid = record.state is State.ENDED and record.kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN)
     return record if is_paid else None
-
-
-async def _look_for_files(place: Destination, tracked: TrackedJob) -> tuple[Image, ...] | None:
-    """Find the images of a prediction that succeeded: by the journal, else by the name that a crash left them."""
-    record = tracked.record
-    assert record.prediction_id is not None
-    if record.is_whole:
-        kept = await place.check_files([(each.name, each.size, each.digest) for each in record.files])
-        if kept is not None:
-            return kept
-    count = len(record.last_prediction.output)
-    # The caller may have saved them, and the process ended before the journal knew.
-    stems = (*_stems(tracked.index, tracked.job), file_names.id_stem(record.prediction_id))
-    found = await find_saved(place, stems, record.prediction_id, count)
-    whole = tuple(image for image in found if image is not None)
-    return whole if count and len(whole) == count else None
-
-
-def _stems(index: int, job: Job) -> tuple[str, ...]:
-    """Return the names that the files of a job may have: the first for new files, the others by earlier releases."""
-    return file_names.file_stem(index, job), *file_names.earlier_stems(index, job)
 
 
 def unforeseen(error: BaseException, tracked: TrackedJob) -> CometfluxError:

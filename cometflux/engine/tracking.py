@@ -10,10 +10,10 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from cometflux.engine.id_owners import IdOwners, proves
+from cometflux.engine.id_owners import IdOwners, shared_id
 from cometflux.engine.identity import LARGE, JobIdentities
 from cometflux.engine.notifier import Notifier
 from cometflux.engine.prediction_ends import End, PredictionEnds
@@ -46,9 +46,13 @@ class JobTracker:
         self._journal = journal
         self._limit = limit
         self._notifier = notifier
-        self._waiting: dict[TrackedJob, None] = {}
-        self._pending: dict[TrackedJob, None] = {}
-        self._saving: dict[TrackedJob, None] = {}
+        # Dictionaries as sets that keep their order.
+        self.waiting: dict[TrackedJob, None] = {}
+        """The jobs that the service does not have yet."""
+        self.pending: dict[TrackedJob, None] = {}
+        """The jobs that the service has and that are not over here."""
+        self.saving: dict[TrackedJob, None] = {}
+        """The jobs whose predictions succeeded and whose images are not saved yet."""
         self._ended: Counter[OutcomeKind] = Counter()
         self._count = 0
         self._ids = IdOwners()
@@ -98,7 +102,7 @@ class JobTracker:
         # Without a journal every job is new.
         tracked.is_claimed = not self._journal.keeps
         self._count += 1
-        self._waiting[tracked] = None
+        self.waiting[tracked] = None
         self._notifier.submitted(tracked)
         return tracked
 
@@ -168,19 +172,11 @@ class JobTracker:
         Raises:
             UnknownSubmissionError: the id is another job's; this one may have been accepted under an id of its own.
         """
-        other = self._ids.owner(prediction.id)
-        if other is None and not self._ids.is_spent(prediction.id):
-            self._ids.take(prediction.id, tracked)
-            return
-        if other is tracked:
-            return
-        error = UnknownSubmissionError(_SHARED, "the id of another job", prediction_id=prediction.id)
-        if other is None or other not in self._pending or not proves(prediction, tracked, other):
-            raise error
-        self._ids.take(prediction.id, tracked)
-        other.prediction = None
-        assert self.on_disowned is not None
-        self.on_disowned(other, error)
+        loser = self._ids.claim(prediction, tracked, self.pending)
+        if loser is not None:
+            loser.prediction = None
+            assert self.on_disowned is not None
+            self.on_disowned(loser, shared_id(prediction))
 
     def knows(self, prediction_id: str) -> bool:
         """Whether a prediction belongs to a job of this session, or of an earlier run."""
@@ -214,18 +210,18 @@ class JobTracker:
 
     def pend(self, tracked: TrackedJob, prediction: Prediction) -> None:
         """Note that the service has the job, and that its prediction is to be polled."""
-        del self._waiting[tracked]
+        del self.waiting[tracked]
         # The task that submitted it is all but over, and need not be kept as long as the prediction runs.
         tracked.task = None
         tracked.prediction = prediction
         self._ids.take(prediction.id, tracked)
-        self._pending[tracked] = None
+        self.pending[tracked] = None
         self.changed.set()
         self._notifier.accepted(tracked, prediction.id, self._limit.estimate(tracked.job)[0])
 
     def retry(self, tracked: TrackedJob, prediction: Prediction, error: CometfluxError) -> None:
         """Note that a prediction failed for a transient reason, and that the job is to be submitted once more."""
-        del self._pending[tracked]
+        del self.pending[tracked]
         self._ends.tell(tracked, error)
         tracked.record.ended(OutcomeKind.FAILED, prediction, None)
         self._note(tracked)
@@ -233,15 +229,15 @@ class JobTracker:
         tracked.prediction = None
         tracked.resumed = False
         tracked.last_error = error
-        self._waiting[tracked] = None
+        self.waiting[tracked] = None
 
     def conclude(self, tracked: TrackedJob, prediction: Prediction) -> None:
         """Note that a prediction succeeded, and that its images are to be saved."""
-        del self._pending[tracked]
+        del self.pending[tracked]
         tracked.prediction = prediction
         tracked.record.ended(OutcomeKind.SUCCEEDED, prediction, None)
         self._note(tracked)
-        self._saving[tracked] = None
+        self.saving[tracked] = None
         self._ends.tell(tracked, prediction)
 
     def report_saved(self, tracked: TrackedJob, files: tuple[Image, ...]) -> None:
@@ -268,7 +264,7 @@ class JobTracker:
             self._record_end(tracked, kind, error, files)
         self.identities.release(tracked)
         self._ids.release(tracked)
-        for jobs in (self._waiting, self._pending, self._saving):
+        for jobs in (self.waiting, self.pending, self.saving):
             jobs.pop(tracked, None)
         self._ended[kind] += 1
         if error is not None:
@@ -329,11 +325,9 @@ class JobTracker:
     def end_of(self, tracked: TrackedJob) -> "asyncio.Future[End]":
         """Return the end of a job's prediction, whether its images are saved or not; see `PredictionEnds.of`."""
         end = self._ends.of(tracked)
-        if tracked in self._saving:
+        if tracked in self.saving:
             self._ends.tell(tracked, tracked.prediction)
         return end
-
-    # ── images that the caller saves ─────────────────────────────────────────────────────────────────────────────────
 
     async def find(self, prediction_id: str) -> JobRecord | None:
         """Return the journal's record of a prediction; None if it has none, or cannot be read."""
@@ -349,24 +343,6 @@ class JobTracker:
             # The images expire; how they were made is in the journal.
             _log.error("the journal could not be read for prediction %s: %s", prediction_id, error.message)
             return None
-
-    async def note_saved(self, prediction: Prediction, files: Sequence[Image]) -> None:
-        """Write that the caller saved the images of a prediction where the journal expects them.
-
-        A job on its way says itself what is saved.
-        """
-        record = await self.find(prediction.id)
-        # From here to the write nothing is awaited, so no job can have changed the record.
-        if record is None or self.identities.is_under_way(record.identity):
-            return
-        noted = record.saved_by_caller(prediction, _saved_files(files))
-        if noted == record:
-            return
-        try:
-            await self._journal.answer(noted, is_new=False)
-        except JournalError as error:
-            text = "the journal could not take in that the images of prediction %s are saved: %s"
-            _log.error(text, prediction.id, error.message)
 
     # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -385,26 +361,6 @@ class JobTracker:
     # ── the accounts ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
-    def count_waiting(self) -> int:
-        """How many jobs the service does not have yet."""
-        return len(self._waiting)
-
-    @property
-    def waiting(self) -> tuple[TrackedJob, ...]:
-        """The jobs that the service does not have yet."""
-        return tuple(self._waiting)
-
-    @property
-    def pending(self) -> tuple[TrackedJob, ...]:
-        """The jobs that the service has and that are not over here."""
-        return tuple(self._pending)
-
-    @property
-    def saving(self) -> tuple[TrackedJob, ...]:
-        """The jobs whose predictions succeeded and whose images are not saved yet."""
-        return tuple(self._saving)
-
-    @property
     def accounting(self) -> dict[str, int]:
         """How many jobs there are in all, waiting, pending, saving, and of each kind of end.
 
@@ -413,16 +369,15 @@ class JobTracker:
         kinds = {kind.value: self._ended[kind] for kind in OutcomeKind}
         return {
             "all": self._count,
-            "waiting": len(self._waiting),
-            "pending": len(self._pending),
-            "saving": len(self._saving),
+            "waiting": len(self.waiting),
+            "pending": len(self.pending),
+            "saving": len(self.saving),
             **kinds,
         }
 
 
 _LARGEST_ECHO = 32 * 1024 * 1024
 """The size that the input of a job may have of which only the id is known, in bytes; each response repeats it."""
-_SHARED = "the service answered with the id of another job's prediction"
 
 
 async def _digest(body: bytes) -> str:
@@ -447,8 +402,9 @@ def _conclude(tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | No
         return
     record.ended(kind, tracked.prediction, error)
     if kind is OutcomeKind.SUCCEEDED and tracked.place is not None:
-        record.saved(_saved_files(files), error)
+        record.saved(saved_files(files), error)
 
 
-def _saved_files(files: Iterable[Image]) -> tuple[SavedFile, ...]:
+def saved_files(files: Iterable[Image]) -> tuple[SavedFile, ...]:
+    """Describe images as the journal keeps them."""
     return tuple(SavedFile(name=f.path.name, size=f.size, digest=f.digest) for f in files)

@@ -167,9 +167,9 @@ class Closing:
         if self._timer is not None:
             self._timer.cancel()
         await self._runtime.end_tasks(self._waiters, _FAREWELL)
-        for tracked in self._tracker.saving:
+        for tracked in tuple(self._tracker.saving):
             self._runner.end(tracked, OutcomeKind.SUCCEEDED, OutputError(UNSAVED))
-        for tracked in self._tracker.pending:
+        for tracked in tuple(self._tracker.pending):
             self._runner.lose(
                 tracked, SessionClosedError("the session was closed before the prediction ended", money=Money.ACCEPTED)
             )

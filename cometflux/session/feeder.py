@@ -1,11 +1,14 @@
-"""Draws the jobs of a batch, no further ahead than there are slots and room for their outcomes."""
+"""Draws the jobs of batches, no further ahead than there are slots and room for their outcomes."""
 
 import asyncio
+import weakref
 
 from cometflux.engine.runner import JobRunner
+from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import Savers
 from cometflux.engine.submitter import MOST_POSTS
 from cometflux.engine.tracking import JobTracker
+from cometflux.errors import CometfluxError, SessionClosedError, SessionStoppedError
 from cometflux.session.batch import BatchState
 from cometflux.storage.destination import Destination
 
@@ -14,22 +17,80 @@ _MOST_WAITING = 3 * MOST_POSTS // 2
 
 
 class Feeder:
-    """Draws jobs, and sets each on its way.
+    """Draws the jobs of each batch in a task of its own, and sets each job on its way.
 
     Args:
         tracker: takes the jobs in.
         runner: runs them.
         savers: save their images.
         slots: one for each job that is submitted or pending.
+        runtime: starts the tasks.
     """
 
-    def __init__(self, tracker: JobTracker, runner: JobRunner, savers: Savers, slots: asyncio.Semaphore) -> None:
+    def __init__(
+        self, tracker: JobTracker, runner: JobRunner, savers: Savers, slots: asyncio.Semaphore, runtime: Runtime
+    ) -> None:
         self._tracker = tracker
         self._runner = runner
         self._savers = savers
         self._slots = slots
+        self._runtime = runtime
+        self._batches: weakref.WeakSet[BatchState] = weakref.WeakSet()
+        self._tasks: dict[BatchState, asyncio.Task[None]] = {}
+        self.has_unfinished = False
+        """Whether the journal has jobs that are paid for and not finished."""
 
-    async def feed(self, batch: BatchState, place: Destination | None) -> None:
+    def start(self, batch: BatchState, place: Destination | None) -> None:
+        """Begin to draw *batch*; its images go to *place*."""
+        self._batches.add(batch)
+        self._tasks[batch] = self._runtime.spawn(self._feed(batch, place))
+
+    def leave(self, batch: BatchState) -> None:
+        """Stop drawing because the caller has left, and give up the jobs that were not submitted."""
+        self._close(batch)
+        self._give_up(batch)
+
+    def stop(self, cause: CometfluxError) -> None:
+        """End every batch with *cause*, after its last outcome."""
+        for batch in tuple(self._batches):
+            if self.has_unfinished and batch.is_finite:
+                # Some of its jobs may be paid for by earlier runs, and are polled and saved.
+                batch.note(SessionStoppedError(cause))
+            else:
+                self._close(batch, SessionStoppedError(cause))
+        self._give_up()
+
+    def give_up_all(self) -> None:
+        """End every batch because the session is closed, and give up the jobs that were not submitted."""
+        for batch in tuple(self._batches):
+            self._close(batch, SessionClosedError("the session was closed before the batch was over"))
+        self._give_up()
+
+    def _close(self, batch: BatchState, error: CometfluxError | None = None) -> None:
+        batch.close(error)
+        task = self._tasks.pop(batch, None)
+        if task is not None:
+            task.cancel()
+
+    def _give_up(self, batch: BatchState | None = None) -> None:
+        """Give up the jobs of *batch*, or of all, that were not submitted."""
+        for tracked in tuple(self._tracker.waiting):
+            if batch is None or tracked.deliver == batch.deliver:
+                self._runner.give_up(tracked)
+
+    async def _feed(self, batch: BatchState, place: Destination | None) -> None:
+        error: BaseException | None = None
+        try:
+            await self._draw(batch, place)
+        except BaseException as raised:  # noqa: BLE001 - the caller's iterable may raise anything, and it is handed on
+            # Closing a batch cancels this task.
+            error = None if batch.is_closed else raised
+        self._tasks.pop(batch, None)
+        batch.close(error)
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            self._runtime.exit(error)
+
+    async def _draw(self, batch: BatchState, place: Destination | None) -> None:
         """Draw every job of *batch*; its images go to *place*.
 
         Raises:
@@ -58,7 +119,7 @@ class Feeder:
     async def _wait_for_turn(self) -> None:
         """Wait until few jobs wait to be submitted, and a slot is free."""
         # With thousands of slots, a task for each job would be memory.
-        while self._tracker.count_waiting >= _MOST_WAITING:
+        while len(self._tracker.waiting) >= _MOST_WAITING:
             self._tracker.changed.clear()
             await self._tracker.changed.wait()
         # Wait for a free slot but do not hold it: the caller's iterable may be slow.

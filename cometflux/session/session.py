@@ -4,7 +4,6 @@ A session owns everything that runs: the task of a job is the session's, not tha
 """
 
 import asyncio
-import weakref
 from collections.abc import AsyncIterable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from cometflux.account.settler import AccountSettler
+from cometflux.engine.caller_saves import CallerSaves
 from cometflux.engine.follower import Follower
 from cometflux.engine.latch import Latch
 from cometflux.engine.notifier import Notifier
@@ -20,22 +20,15 @@ from cometflux.engine.purchase_limit import PurchaseLimit
 from cometflux.engine.runner import JobRunner
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.saver import Saver
-from cometflux.engine.savers import SaveOrder, Savers
+from cometflux.engine.savers import Savers
 from cometflux.engine.submitter import MOST_POSTS, Submitter
 from cometflux.engine.tracking import JobTracker
 from cometflux.engine.unknown_policy import OnUnknown, UnknownPolicy
-from cometflux.errors import (
-    CometfluxError,
-    ConfigError,
-    SessionClosedError,
-    SessionStoppedError,
-)
+from cometflux.errors import ConfigError, SessionClosedError
 from cometflux.events import Observer
 from cometflux.jobs import Job
 from cometflux.journal.background import BackgroundWriter
 from cometflux.journal.base import JournalBackend, NoJournal, Opened
-from cometflux.journal.plan import job_of_record
-from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
 from cometflux.number_checks import check_count, check_limit, check_seconds
@@ -45,14 +38,12 @@ from cometflux.pacing.retry import Retries, RetryPolicy
 from cometflux.polling.policy import PollPolicy
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request, check_id
-from cometflux.provenance import sidecar
 from cometflux.session import one_job
 from cometflux.session.argument_checks import check_embed, check_prediction, check_transport, check_type
 from cometflux.session.batch import Batch, BatchState
 from cometflux.session.closing import Closing
 from cometflux.session.feeder import Feeder
-from cometflux.storage import file_names
-from cometflux.storage.destination import Destination, find_destination, is_at
+from cometflux.storage.destination import find_destination
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import Store
 from cometflux.transport.base import Transport
@@ -137,7 +128,7 @@ class Session:
         self._transport = transport
         self._max_pending = max_pending
         self._runtime = runtime = Runtime()
-        self._latch = latch = Latch(self._stop_drawing)
+        self._latch = latch = Latch()
         notifier = Notifier(on_event, runtime.exit)
         retries = Retries(runtime.now, retry_policy)
         self._creates = Pacer(MOST_POSTS, creates_per_minute)
@@ -145,9 +136,11 @@ class Session:
         self._creates.mate, self._polls.mate = self._polls, self._creates
         self._client = client = Client(transport, self._apply_quota)
         limit = PurchaseLimit(max_predictions, max_cost, prices)
-        self._tracker = JobTracker(_open_journal(journal, latch), limit, notifier)
+        backend = _open_journal(journal, latch)
+        self._tracker = JobTracker(backend, limit, notifier)
         self._opened = Opened()
         self._saver = Saver(client, retries.policy, retries, embeds=embed)
+        self._caller_saves = CallerSaves(self._tracker, backend, self._saver)
         self._savers = savers = self._saver if savers is None else savers
         limiter = AdmissionQueue(self._creates, runtime.now, runtime.call_at, notifier.throttled)
         unknowns = UnknownPolicy(on_unknown, max_resends, settler)
@@ -156,13 +149,12 @@ class Session:
         slots = asyncio.Semaphore(max_pending)
         self._runner = JobRunner(self._tracker, submitter, self._poller, savers, slots, latch, runtime, retry_failed)
         self._follower = Follower(self._tracker, self._runner, self._poller, latch, runtime)
-        self._feeder = Feeder(self._tracker, self._runner, savers, slots)
-        self._batches: weakref.WeakSet[BatchState] = weakref.WeakSet()
-        self._feeding: dict[BatchState, asyncio.Task[None]] = {}
-        self._closing = closing = Closing(
-            self._tracker, self._runner, latch, runtime, transport, savers, grace, self._give_up_all
+        self._feeder = feeder = Feeder(self._tracker, self._runner, savers, slots, runtime)
+        latch.on_stop = feeder.stop
+        self._closing = Closing(
+            self._tracker, self._runner, latch, runtime, transport, savers, grace, feeder.give_up_all
         )
-        runtime.on_exit = closing.interrupt
+        runtime.on_exit = self._closing.interrupt
 
     # ── the public face ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -261,10 +253,9 @@ class Session:
 
         def start(batch: BatchState) -> None:
             self._check_usable()
-            self._batches.add(batch)
-            self._feeding[batch] = self._runtime.spawn(self._feed(batch, place))
+            self._feeder.start(batch, place)
 
-        return Batch(BatchState(jobs, self._max_pending), start, self._leave)
+        return Batch(BatchState(jobs, self._max_pending), start, self._feeder.leave)
 
     async def download(self, prediction: Prediction) -> tuple[bytes, ...]:
         """Fetch the images of a prediction, in the order of its output.
@@ -300,22 +291,10 @@ class Session:
         self._check_usable(sends=False)
         check_prediction(prediction)
         place = find_destination("folder", folder)
-        stem = file_names.id_stem(prediction.id) if name is None else file_names.check_stem(name)
-        known = await self._tracker.find(prediction.id)
-        record = sidecar.record_of(prediction, None, None, None) if known is None else self._describe(prediction, known)
-        is_expected = known is not None and await is_at(place, self._opened.place)
-        is_named = name is not None
-        order = SaveOrder(prediction=prediction, place=place, stem=stem, record=record, is_named=is_named)
-        saved = await self._saver.save(order)
+        saved = await self._caller_saves.save(prediction, place, name, self._opened.place)
         if saved.error is not None:
             raise saved.error
-        if is_expected:
-            await self._tracker.note_saved(prediction, saved.files)
         return tuple(image.path for image in saved.files)
-
-    def _describe(self, prediction: Prediction, known: JobRecord) -> dict[str, Any]:
-        submission = self._tracker.submission_of(known)
-        return sidecar.record_of(prediction, job_of_record(known).job, known.key, known.index, submission)
 
     @property
     def client(self) -> Client:
@@ -346,6 +325,7 @@ class Session:
         self._closing.enter()
         try:
             self._opened = await self._tracker.open()
+            self._feeder.has_unfinished = self._opened.has_unfinished
             if self._latch.is_closed:
                 await self._tracker.aclose()
                 raise SessionClosedError("the session was closed while it was opened")
@@ -379,11 +359,6 @@ class Session:
         """Wait no longer, if the session is closing: what is in flight ends as ``unknown``."""
         self._closing.end_grace()
 
-    def _give_up_all(self) -> None:
-        for batch in tuple(self._batches):
-            self._close_batch(batch, SessionClosedError("the session was closed before the batch was over"))
-        self._give_up_waiting()
-
     def _check_usable(self, *, sends: bool = True) -> None:
         loop = self._runtime.loop
         if self._latch.is_forked and (reason := self._latch.reason) is not None:
@@ -402,47 +377,6 @@ class Session:
         if self._runtime.loop is not None:
             pacer = self._creates if request.body is not None else self._polls
             pacer.apply_quota(*quota, self._runtime.now())
-
-    # ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _feed(self, batch: BatchState, place: Destination | None) -> None:
-        error: BaseException | None = None
-        try:
-            await self._feeder.feed(batch, place)
-        except BaseException as raised:  # noqa: BLE001 - the caller's iterable may raise anything, and it is handed on
-            # Closing a batch cancels this task.
-            error = None if batch.is_closed else raised
-        self._feeding.pop(batch, None)
-        batch.close(error)
-        if isinstance(error, SystemExit | KeyboardInterrupt):
-            self._runtime.exit(error)
-
-    def _leave(self, batch: BatchState) -> None:
-        """Stop drawing because the caller has left, and give up the jobs that were not submitted."""
-        self._close_batch(batch)
-        self._give_up_waiting(batch)
-
-    def _close_batch(self, batch: BatchState, error: CometfluxError | None = None) -> None:
-        batch.close(error)
-        feeding = self._feeding.pop(batch, None)
-        if feeding is not None:
-            feeding.cancel()
-
-    def _give_up_waiting(self, batch: BatchState | None = None) -> None:
-        """Give up the jobs of *batch*, or of all, that were not submitted."""
-        for tracked in self._tracker.waiting:
-            if batch is None or tracked.deliver == batch.deliver:
-                self._runner.give_up(tracked)
-
-    def _stop_drawing(self, cause: CometfluxError) -> None:
-        """End every batch with *cause*, after its last outcome."""
-        for batch in tuple(self._batches):
-            if self._opened.has_unfinished and batch.is_finite:
-                # Some of its jobs may be paid for by earlier runs, and are polled and saved.
-                batch.note(SessionStoppedError(cause))
-            else:
-                self._close_batch(batch, SessionStoppedError(cause))
-        self._give_up_waiting()
 
 
 def _open_journal(journal: str | Path | JournalWriter | None, latch: Latch) -> JournalBackend:

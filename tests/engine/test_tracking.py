@@ -181,11 +181,11 @@ def test_a_jobs_own_key_is_kept():
 def test_a_job_is_waiting_then_pending_then_neither():
     tracker = new_tracker()
     tracked = tracker.enter(JOB, ignore)
-    assert ((tracked,), (), None) == (tracker.waiting, tracker.pending, tracked.prediction_id)
+    assert ([tracked], [], None) == ([*tracker.waiting], [*tracker.pending], tracked.prediction_id)
     tracker.pend(tracked, prediction(Status.STARTING))
-    assert ((), (tracked,), "p1") == (tracker.waiting, tracker.pending, tracked.prediction_id)
+    assert ([], [tracked], "p1") == ([*tracker.waiting], [*tracker.pending], tracked.prediction_id)
     ending(tracker, tracked, OutcomeKind.SUCCEEDED, None)
-    assert ((), (), True) == (tracker.waiting, tracker.pending, tracked.is_over)
+    assert ([], [], True) == ([*tracker.waiting], [*tracker.pending], tracked.is_over)
 
 
 def test_a_job_is_accepted_once():
@@ -290,8 +290,8 @@ class TrackerMachine(RuleBasedStateMachine):
         assert (len(self.waiting), len(self.pending)) == (accounting.pop("waiting"), accounting.pop("pending"))
         assert len(self.saving) == accounting.pop("saving")
         assert {str(kind): self.kinds[kind] for kind in OutcomeKind} == accounting
-        assert (tuple(self.waiting), tuple(self.pending)) == (self.tracker.waiting, self.tracker.pending)
-        assert tuple(self.saving) == self.tracker.saving
+        assert ([*self.waiting], [*self.pending]) == ([*self.tracker.waiting], [*self.tracker.pending])
+        assert [*self.saving] == [*self.tracker.saving]
 
 
 TestTracker = TrackerMachine.TestCase

@@ -1,0 +1,78 @@
+"""The images of one job: how they are saved, and where an earlier run may have saved them."""
+
+from cometflux.engine.saver import find_saved
+from cometflux.engine.savers import SaveOrder, SaveResult, Savers
+from cometflux.engine.tracked_job import TrackedJob
+from cometflux.engine.tracking import JobTracker
+from cometflux.images.formats import Image
+from cometflux.jobs import Job
+from cometflux.predictions import Prediction
+from cometflux.provenance import sidecar
+from cometflux.storage import file_names
+from cometflux.storage.destination import Destination
+
+
+class JobImages:
+    """Saves the images of jobs, and finds those that are saved.
+
+    Args:
+        tracker: says what proves that an image is a job's.
+        savers: fetch and write images.
+    """
+
+    def __init__(self, tracker: JobTracker, savers: Savers) -> None:
+        self._tracker = tracker
+        self._savers = savers
+
+    async def save(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> SaveResult:
+        """Save the images of a prediction that succeeded."""
+        submission = self._tracker.submission_of(tracked.record)
+        stem, *earlier = _stems(tracked.index, tracked.job)
+        order = SaveOrder(
+            prediction=prediction,
+            place=place,
+            stem=stem,
+            record=sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index, submission),
+            earlier_stems=tuple(earlier),
+            is_new=tracked.created_id == prediction.id,
+        )
+        return await self._savers.save(order, tracked.attempts)
+
+    async def find(self, tracked: TrackedJob, place: Destination) -> tuple[Image, ...] | None:
+        """Find the saved images of a prediction by the journal, else by their names; None unless all are there.
+
+        Raises:
+            OutputError: *place* cannot be looked at, so nobody knows.
+        """
+        record = tracked.record
+        assert record.prediction_id is not None
+        if record.is_whole:
+            kept = await place.check_files([(each.name, each.size, each.digest) for each in record.files])
+            if kept is not None:
+                return kept
+        count = len(record.last_prediction.output)
+        # The caller may have saved them, and the process ended before the journal knew.
+        stems = (*_stems(tracked.index, tracked.job), file_names.id_stem(record.prediction_id))
+        found = await find_saved(place, stems, record.prediction_id, count)
+        whole = tuple(image for image in found if image is not None)
+        return whole if count and len(whole) == count else None
+
+    async def find_id(self, tracked: TrackedJob, place: Destination) -> str | None:
+        """Find the prediction of which an image was saved for the job's last submission; None if there is none.
+
+        Raises:
+            OutputError: *place* cannot be looked at, so nobody knows.
+        """
+        submission = self._tracker.submission_of(tracked.record)
+        if submission is None:
+            return None
+        # By the index of the run that submitted it: under today's index another job's image may be saved.
+        for stem in _stems(tracked.record.index, tracked.job):
+            if (found := await place.find_id(stem, submission)) is not None:
+                return found
+        return None
+
+
+def _stems(index: int, job: Job) -> tuple[str, ...]:
+    """Return the names that the files of a job may have: the first for new files, the others by earlier releases."""
+    return file_names.file_stem(index, job), *file_names.earlier_stems(index, job)
