@@ -8,6 +8,7 @@ from typing import Any
 from cometflux.account.prices import Prices, check_budget, read_prices, show_dollars, to_dollars
 from cometflux.errors import ConfigError, InputError, LimitError
 from cometflux.jobs import Job
+from cometflux.journal.attempts import Estimate
 from cometflux.journal.base import Opened
 from cometflux.number_checks import check_count
 from cometflux.plain_text import count_of
@@ -100,6 +101,11 @@ class PurchaseLimit:
         """Return what so many predictions of *job* cost in dollars, and the basis; None and None without a price."""
         price = self._prices.get(job.model) if self._prices else None
         return (None, None) if price is None else (to_dollars(price.of(job.input) * times), str(price.basis))
+
+    def estimate_once(self, job: Job) -> Estimate | None:
+        """Return what one prediction of *job* costs, as the journal keeps it; None without a price."""
+        price = self._prices.get(job.model) if self._prices else None
+        return None if price is None else Estimate(micros=price.of(job.input), basis=str(price.basis))
 
     def _is_full(self, count: int, cost: int) -> bool:
         """Whether the limits have no room for one prediction, beside *count* others that all together cost *cost*."""

@@ -129,7 +129,7 @@ class JobTracker:
             JournalError: the disk refused; nothing may leave.
         """
         digest = await _digest(body) if self._journal.keeps else ""
-        tracked.record.sending(time.time(), digest, input_size)
+        tracked.record.sending(time.time(), digest, input_size, self._limit.estimate_once(tracked.job))
         await self._journal.intent(tracked.record, is_new=not tracked.is_written)
         tracked.is_written = True
 

@@ -1,4 +1,4 @@
-"""The parts of a record: a saved image, the evidence of an error, an earlier attempt, and a charge."""
+"""The parts of a record: a saved image, the evidence of an error, an earlier attempt, an estimate and a charge."""
 
 import attrs
 
@@ -49,6 +49,16 @@ class Evidence:
 
 
 @attrs.frozen(kw_only=True)
+class Estimate:
+    """What one prediction costs by a price that was known when it was submitted. It is never a bill."""
+
+    micros: int
+    """In millionths of a dollar."""
+    basis: str
+    """Where the price came from: see `cometflux.account.prices.Basis`."""
+
+
+@attrs.frozen(kw_only=True)
 class Charge:
     """What the account says was charged for one prediction. 500,000 quota are one dollar."""
 
@@ -93,6 +103,7 @@ class Attempt:
     prediction: Prediction | None = None
     """The service's last response about it, if it failed."""
     evidence: Evidence | None = None
+    estimate: Estimate | None = None
     files: tuple[SavedFile, ...] = ()
     """The images that it has left on the disk."""
     plan: str = ""

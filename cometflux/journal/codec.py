@@ -12,7 +12,7 @@ import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from cometflux.images import summaries
-from cometflux.journal.attempts import Attempt, Charge, Evidence, SavedFile
+from cometflux.journal.attempts import Attempt, Charge, Estimate, Evidence, SavedFile
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
 from cometflux.outcomes import OutcomeKind
@@ -167,7 +167,7 @@ def _converter() -> cattrs.Converter:
         lambda kind: kind == Mapping[str, Any], lambda value, _: converter.expect(value, dict)
     )
     plan: Any = {name: override(omit=True) for name in _PLAN}
-    for part in (SavedFile, Evidence, Attempt, Charge):
+    for part in (SavedFile, Evidence, Estimate, Attempt, Charge):
         records.register_unstructure_hook(part, make_dict_unstructure_fn(part, records, _cattrs_omit_if_default=True))
     records.register_unstructure_hook(
         JobRecord, make_dict_unstructure_fn(JobRecord, records, _cattrs_omit_if_default=True, **plan)

@@ -17,7 +17,7 @@ from typing import Any, Self
 import attrs
 
 from cometflux.errors import CometfluxError, Money, UnknownSubmissionError
-from cometflux.journal.attempts import NO_ANSWER, Attempt, Charge, Evidence, SavedFile, evidence_of
+from cometflux.journal.attempts import NO_ANSWER, Attempt, Charge, Estimate, Evidence, SavedFile, evidence_of
 from cometflux.journal.states import DROPPED, SENDING, NextStep, State
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
@@ -53,6 +53,8 @@ class JobRecord:
     """SHA-256 of the body that was sent."""
     input_size: int = 0
     """About how many bytes the input has, which each answer repeats."""
+    estimate: Estimate | None = None
+    """What the last submission costs; None if no price was known."""
     prediction_id: str | None = None
     prediction: Prediction | None = None
     """The service's last answer, without input and logs; None before the end."""
@@ -110,6 +112,12 @@ class JobRecord:
     def is_retry(self) -> bool:
         """Whether the last attempt is a retry: if nothing comes of it, the attempt before it counts."""
         return len(self.earlier) > self.redone
+
+    @property
+    def estimates(self) -> tuple[Estimate | None, ...]:
+        """What each of the predictions costs that `bought` counts; None for those without a price."""
+        before = (each.estimate for each in self.earlier if each.is_paid)
+        return (*before,) if self._is_free else (*before, self.estimate)
 
     def next_step(self, retry_failed: int = 0) -> NextStep:
         """Return the next step of a later process. A failed job is submitted again up to *retry_failed* times."""
@@ -184,7 +192,7 @@ class JobRecord:
         """Note about how many bytes the input may have, for a job that is known by its prediction's id only."""
         return self._with(input_size=input_size)
 
-    def sending(self, now: float, body: str, input_size: int) -> Self:
+    def sending(self, now: float, body: str, input_size: int, estimate: Estimate | None = None) -> Self:
         """Begin a submission. *now* is the wall clock, *body* the digest of what is sent."""
         ready = self.ready_for_retry()
         return ready._with(
@@ -193,6 +201,7 @@ class JobRecord:
             began=now,
             body=body,
             input_size=input_size,
+            estimate=estimate,
             is_dropped=False,
         )
 
@@ -262,6 +271,7 @@ class JobRecord:
             prediction_id=last.prediction_id,
             prediction=last.prediction,
             evidence=last.evidence,
+            estimate=last.estimate,
             earlier=self.earlier[:-1],
         )
 
@@ -350,6 +360,7 @@ class JobRecord:
             evidence=self.evidence,
             files=self.files,
             plan=plan,
+            estimate=self.estimate,
         )
 
     def _after(self, spent: Attempt, **changes: Any) -> Self:
@@ -360,6 +371,7 @@ class JobRecord:
             began=None,
             answered=None,
             body=None,
+            estimate=None,
             prediction_id=None,
             prediction=None,
             evidence=None,

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from cometflux import Job, flux, open_session
+from cometflux import Job, Journal, flux, open_session
 from cometflux.errors import ConfigError, InputError, LimitError, SessionStoppedError
 from cometflux.events import Accepted, Ended
 from cometflux.outcomes import OutcomeKind
@@ -149,3 +149,50 @@ async def test_an_outcome_of_an_earlier_run_has_its_estimate(service, opened, tm
             (outcome,) = await outcomes_of(session.generate(["one"], save_to=tmp_path))
         assert Decimal("0.10") == outcome.estimated_cost
     assert outcome.resumed
+
+
+# ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def estimates(folder):
+    """Return what the journal says that the predictions of each job cost, in cents."""
+    with Journal(folder) as journal:
+        return {
+            record.input["prompt"]: [each and (each.micros // 10_000, each.basis) for each in record.estimates]
+            for record in journal.records()
+        }
+
+
+async def test_the_journal_keeps_the_estimate_of_each_prediction_that_may_be_charged(service, opened, tmp_path):
+    service.fail("422", prompt="refused")
+    service.fail("drop", after=True, prompt="lost")
+    service.fail("failed-transient", prompt="again")
+    jobs = ["one", "refused", "lost", "again", flux.Dev(prompt="two", num_outputs=2), flux.Pro11(prompt="no price")]
+    async with opened(retry_failed=1) as session:
+        await outcomes_of(session.generate(jobs))
+    schnell, two = (10, "given"), (60, "given")
+    assert {
+        "one": [schnell],
+        "refused": [],
+        "lost": [schnell],
+        "again": [schnell, schnell],
+        "two": [two],
+        "no price": [None],
+    } == estimates(tmp_path)
+
+
+async def test_an_estimate_stays_that_of_the_submission_when_prices_change(service, opened, tmp_path):
+    service.fail("drop", after=True)
+    async with opened() as session:
+        await outcomes_of(session.generate(["one"]))
+    async with opened(prices={"flux-schnell": 0.2}, on_unknown="resend", max_resends=1) as session:
+        await outcomes_of(session.generate(["one"]))
+    assert {"one": [(10, "given"), (20, "given")]} == estimates(tmp_path)
+
+
+async def test_without_prices_the_journal_has_no_word_of_them(service, opened, tmp_path):
+    async with opened(prices=None) as session:
+        await outcomes_of(session.generate(["one"]))
+    assert {"one": [None]} == estimates(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as database:
+        assert "estimate" not in str(database.execute("SELECT * FROM jobs").fetchall())

@@ -15,7 +15,7 @@ from cometflux.errors import ConnectError, InputError, OutputError, PatienceErro
 from cometflux.images import reference_files
 from cometflux.jobs import Job
 from cometflux.journal import codec
-from cometflux.journal.attempts import Attempt, Charge, Evidence, SavedFile
+from cometflux.journal.attempts import Attempt, Charge, Estimate, Evidence, SavedFile
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, NextStep, State
 from cometflux.outcomes import OutcomeKind
@@ -263,6 +263,7 @@ EVIDENCE = st.builds(
 )
 FILES = st.lists(st.builds(SavedFile, name=TEXTS, size=st.integers(0, 2**40), digest=TEXTS), max_size=2).map(tuple)
 TIMES = maybe(st.floats(allow_nan=False))
+ESTIMATES = st.builds(Estimate, micros=st.integers(0, 10**15), basis=TEXTS)
 ATTEMPTS = st.builds(
     Attempt,
     number=st.integers(0, 9),
@@ -271,6 +272,7 @@ ATTEMPTS = st.builds(
     kind=st.sampled_from(OutcomeKind),
     prediction_id=maybe(TEXTS),
     evidence=maybe(EVIDENCE),
+    estimate=maybe(ESTIMATES),
     files=FILES,
     plan=TEXTS,
 )
@@ -300,6 +302,7 @@ RECORDS = st.builds(
     prediction_id=maybe(TEXTS),
     prediction=maybe(PREDICTIONS),
     evidence=maybe(EVIDENCE),
+    estimate=maybe(ESTIMATES),
     files=FILES,
     is_whole=st.booleans(),
     refused=st.integers(0, 9),
