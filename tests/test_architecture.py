@@ -42,7 +42,6 @@ MODULE_OWNERS = {
     "backoff": {"pacing/retry"},
     "sqlite3": {"journal/database", "journal/reader", "journal/job_rows", "journal/writer"},
     "obstore": {"storage/object_store"},
-    "piexif": {"provenance/exif"},
     "opentelemetry": {"telemetry"},
     "tqdm": {"notebook"},
     "IPython": {"notebook"},

@@ -75,6 +75,8 @@ class SavedFile:
     """In bytes."""
     digest: str
     """The SHA-256 of its bytes, in hexadecimal."""
+    mark: str | None
+    """``signed``, ``marked`` or ``bare``; None if that was not looked at."""
 
 
 @attrs.frozen(kw_only=True)
@@ -217,8 +219,10 @@ def _result(found: Any) -> Result:
 
 def _file(found: Any) -> SavedFile:
     match found:
-        case {"name": str(name), "size": int(size), "digest": str(digest)} if name and "/" not in name:
-            return SavedFile(name=name, size=size, digest=digest)
+        case {"name": str(name), "size": int(size), "digest": str(digest), "mark": str(mark) | (None as mark)} if (
+            name and "/" not in name
+        ):
+            return SavedFile(name=name, size=size, digest=digest, mark=mark)
         case _:
             raise ValueError("not a file")
 

@@ -315,7 +315,7 @@ def _order(order: SaveOrder) -> orders.Order:
 
 def _deliver(waiting: _Waiting, result: orders.Result) -> None:
     place, prediction_id = waiting.order.place, waiting.order.prediction.id
-    files = tuple(place.at(each.name, each.size, each.digest) for each in result.files)
+    files = tuple(attrs.evolve(place.at(each.name, each.size, each.digest), mark=each.mark) for each in result.files)
     error = None if result.fault is None else result.fault.as_error(prediction_id)
     if waiting.attempts is not None:
         waiting.attempts += [each.as_attempt() for each in result.exchanges]

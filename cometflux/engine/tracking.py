@@ -407,4 +407,4 @@ def _conclude(tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | No
 
 def saved_files(files: Iterable[Image]) -> tuple[SavedFile, ...]:
     """Describe images as the journal keeps them."""
-    return tuple(SavedFile(name=f.path.name, size=f.size, digest=f.digest) for f in files)
+    return tuple(SavedFile(name=f.path.name, size=f.size, digest=f.digest, mark=f.mark) for f in files)

@@ -22,6 +22,8 @@ class ImageFile:
     """In bytes."""
     digest: str
     """The SHA-256 of its bytes, in hexadecimal."""
+    mark: str | None = attrs.field(default=None, eq=False)
+    """``signed``, ``marked`` or ``bare``: what it says about where it comes from. None if that was not looked at."""
 
     @classmethod
     def of(cls, path: Path, data: bytes) -> Self:

@@ -17,6 +17,8 @@ class SavedFile:
     """In bytes."""
     digest: str
     """SHA-256, in hexadecimal digits."""
+    mark: str | None = None
+    """``signed``, ``marked`` or ``bare``; None in the records of version 0.1."""
 
 
 @attrs.frozen(kw_only=True)

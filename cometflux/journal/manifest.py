@@ -74,7 +74,7 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
         "money": outcome.money.value,
         "resumed": record.bought > 0,
         "images": [
-            {"file": name, "bytes": file.size, "sha256": file.digest}
+            {"file": name, "bytes": file.size, "sha256": file.digest, "mark": file.mark}
             for name, file in zip(outcome.files, record.files, strict=True)
         ],
         "input": portable_input(job.input),

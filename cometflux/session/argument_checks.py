@@ -1,15 +1,7 @@
 """Checks of what a caller gives to a session."""
 
-from cometflux.errors import ConfigError, InputError, MissingExtraError
+from cometflux.errors import ConfigError, InputError
 from cometflux.predictions import Prediction
-from cometflux.provenance import exif
-
-
-def check_embed(embed: object) -> None:
-    """Refuse a value that is not a bool, and True if the extra is missing."""
-    check_flag("embed", embed)
-    if embed and not exif.is_available():
-        raise MissingExtraError("embed=True", "images", setting="embed")
 
 
 def check_flag(name: str, value: object) -> None:

@@ -79,7 +79,7 @@ def open_session(
         prices: dollars a request by model: ``{"flux-dev": 0.025}``, or ``{"flux-dev": {"per_image": 0.025}}``. They
             are estimates; no price is fetched.
         retry_failed: how often to submit a job again if its prediction failed for a transient reason.
-        embed: whether each saved image holds its record itself; needs the extra ``images``.
+        embed: whether each saved image holds its record itself.
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` with your certificates; None for the usual ones.
         largest_output: maximum size of one output, in bytes; a larger one is not saved. Outputs that come as data URIs
@@ -91,7 +91,7 @@ def open_session(
             the environment. It is not the API key, and is sent to the account's routes only.
 
     Raises:
-        ConfigError: there is no key, a setting is unusable, or *embed* lacks its extra.
+        ConfigError: there is no key, or a setting is unusable.
     """
     key = read_key(api_key)
     base = read_base_url(base_url)

@@ -39,7 +39,7 @@ from cometflux.polling.policy import PollPolicy
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request, check_id
 from cometflux.session import one_job
-from cometflux.session.argument_checks import check_embed, check_prediction, check_transport, check_type
+from cometflux.session.argument_checks import check_flag, check_prediction, check_transport, check_type
 from cometflux.session.batch import Batch, BatchState
 from cometflux.session.closing import Closing
 from cometflux.session.feeder import Feeder
@@ -89,7 +89,7 @@ class Session:
         grace: seconds that closing waits for submissions in flight and for images to be saved.
 
     Raises:
-        ConfigError: an argument is out of range, or *embed* lacks its extra.
+        ConfigError: an argument is out of range.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Session:
         check_count("max_pending", max_pending, 1)
         check_count("retry_failed", retry_failed, 0)
         check_seconds("grace", grace)
-        check_embed(embed)
+        check_flag("embed", embed)
         check_limit("creates_per_minute", creates_per_minute)
         check_limit("polls_per_minute", polls_per_minute)
         check_type("poll_policy", poll_policy, PollPolicy)

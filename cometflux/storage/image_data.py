@@ -10,6 +10,7 @@ from cometflux.errors import OutputError
 from cometflux.images import formats
 from cometflux.provenance import embed
 from cometflux.provenance.sidecar import prediction_id_in
+from cometflux.provenance.xmp import GENERATED
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
 MOST_EMBEDDED = 2 * 1024 * 1024
@@ -42,19 +43,27 @@ class Version:
     data: bytes
     size: int
     digest: str
+    mark: embed.Mark
+    """What the image says about where it comes from."""
     note: Mapping[str, Any] = attrs.field(factory=dict)
-    """Further lines for the record: whether the image holds it, too."""
+    """Whether the image holds the record, too; empty if that was not wanted."""
 
     @classmethod
     def of(cls, data: bytes, note: Mapping[str, Any] | None = None) -> "Version":
         """Take *data* as they are."""
-        return cls(data=data, size=len(data), digest=hashlib.sha256(data).hexdigest(), note=note or {})
+        digest = hashlib.sha256(data).hexdigest()
+        return cls(data=data, size=len(data), digest=digest, mark=embed.mark_of(data), note=note or {})
 
     @classmethod
     def holding(cls, data: bytes, record: Mapping[str, Any]) -> "Version":
         """Embed *record* in *data*, if that can be done."""
         embedded = embed.embed(data, record)
         return cls.of(embedded.data, embedded.note)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Further lines for the record."""
+        return {"digital_source_type": GENERATED, "mark": self.mark, **self.note}
 
     def is_described(self, name: str, record: Mapping[str, Any]) -> bool:
         """Whether *record* is the record of just these bytes under *name*."""

@@ -95,7 +95,7 @@ class SavedImages(Generic[Kept]):
         placed = await self._place_image(name, output)
         if placed is None:
             return None
-        image = self._backend.at(name, placed.size, placed.digest)
+        image = attrs.evolve(self._backend.at(name, placed.size, placed.digest), mark=placed.mark)
         return image if await self._place_record(image, placed, output) else None
 
     async def _place_image(self, name: str, output: _Output) -> Version | None:
@@ -140,7 +140,7 @@ class SavedImages(Generic[Kept]):
         name = _record_name(image.path.name)
         heading = image_data.heading(image.path.name, image.size, image.digest)
         try:
-            text = f"{encoding.dump_readable({**heading, **output.record, **placed.note})}\n".encode()
+            text = f"{encoding.dump_readable({**heading, **output.record, **placed.facts})}\n".encode()
             is_new = await self._backend.put_new(name, text, output.record_puts)
             return is_new or _is_of(await self._load(name), output.owner)
         except (RefusedError, UnicodeEncodeError) as error:
@@ -237,7 +237,9 @@ class SavedImages(Generic[Kept]):
         """Find the image under *name* that *record* describes."""
         match record:
             case {"file": str(file), "bytes": int(size), "sha256": str(digest)} if file.rpartition(".")[0] == name:
-                return await self._find_file(file, size, digest)
+                found = await self._find_file(file, size, digest)
+                mark = record.get("mark")
+                return attrs.evolve(found, mark=mark) if found is not None and isinstance(mark, str) else found
             case _:
                 return None
 

@@ -127,19 +127,6 @@ def test_what_has_no_room_for_its_record_is_told(service, capsys):
     assert "hold no record" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("line", ["generate fox", "batch a.csv", "resume a-images"])
-def test_a_missing_extra_is_told_before_anything_is_bought(line, service, capsys, monkeypatch):
-    write("a fox,")
-    if line.startswith("resume"):
-        run("batch a.csv --limit 0", 4)
-    capsys.readouterr()
-    # What Python itself leaves there where a package is not to be found.
-    monkeypatch.setitem(sys.modules, "piexif", None)
-    run(f"{line} --embed", 3)
-    assert 'error: --embed needs an extra: pip install "cometflux[images]"\n' == capsys.readouterr().err
-    assert [] == service.bills
-
-
 # ── the manifest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -14,7 +14,7 @@ PAGE = orders.Page(
 ANSWER = orders.Answer(
     results=(
         orders.Result(
-            files=(orders.SavedFile(name="a.png", size=3, digest="ab"),),
+            files=(orders.SavedFile(name="a.png", size=3, digest="ab", mark="bare"),),
             fault=orders.Fault.of(OutputError("one is missing", is_transient=True)),
             exchanges=(orders.Exchange(started=1.5, seconds=0.25, fault=orders.Fault(message="slow")),),
         ),
@@ -39,9 +39,10 @@ def test_bytes_that_are_not_a_page_are_refused(data):
 
 
 BROKEN_FILES = [
-    '{"name": "../a.png", "size": 1, "digest": "x"}',
-    '{"name": "", "size": 1, "digest": "x"}',
-    '{"name": "a.png", "size": "1", "digest": "x"}',
+    '{"name": "../a.png", "size": 1, "digest": "x", "mark": null}',
+    '{"name": "", "size": 1, "digest": "x", "mark": null}',
+    '{"name": "a.png", "size": "1", "digest": "x", "mark": null}',
+    '{"name": "a.png", "size": 1, "digest": "x", "mark": 3}',
     '{"name": "a.png"}',
     "7",
 ]

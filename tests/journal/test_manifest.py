@@ -126,7 +126,7 @@ def test_a_job_is_told_as_what_it_is_wherever_it_stands(place, kind, money, erro
 
 def test_a_line_has_what_makes_a_data_set(tmp_path):
     writer, (record,) = plan(tmp_path, job(seed=7, num_outputs=2))
-    files = tuple(SavedFile(name=f"x-{n}.webp", size=n, digest=f"{n}" * 64) for n in (1, 2))
+    files = tuple(SavedFile(name=f"x-{n}.webp", size=n, digest=f"{n}" * 64, mark="bare") for n in (1, 2))
     said = finished(record, version="hidden", metrics={"predict_time": 1.5})
     done = record.sending(1_700_000_000.0, "b", 1).accepted(said, 1.0).ended(OutcomeKind.SUCCEEDED, said, None)
     writer.commit((), [done.saved(files, None)])
@@ -137,8 +137,8 @@ def test_a_line_has_what_makes_a_data_set(tmp_path):
         "files": ["x-1.webp", "x-2.webp"],
         "expected": 2,
         "images": [
-            {"file": "x-1.webp", "bytes": 1, "sha256": "1" * 64},
-            {"file": "x-2.webp", "bytes": 2, "sha256": "2" * 64},
+            {"file": "x-1.webp", "bytes": 1, "sha256": "1" * 64, "mark": "bare"},
+            {"file": "x-2.webp", "bytes": 2, "sha256": "2" * 64, "mark": "bare"},
         ],
         "input": {"prompt": "a boat", "seed": 7, "num_outputs": 2},
         "seed": 7,
@@ -178,7 +178,7 @@ def test_images_in_an_object_store_are_told_by_their_urls(tmp_path):
     write_manifest(tmp_path)
     (line,) = lines(tmp_path)
     url = "s3://bucket/tour/x.webp"
-    assert ([url], [{"file": url, "bytes": 1, "sha256": "1" * 64}]) == (line["files"], line["images"])
+    assert ([url], [{"file": url, "bytes": 1, "sha256": "1" * 64, "mark": None}]) == (line["files"], line["images"])
 
 
 def test_no_path_of_this_machine_is_in_it(tmp_path):

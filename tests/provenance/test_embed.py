@@ -2,20 +2,25 @@
 
 import functools
 import io
+import json
 import random
+import shutil
 import struct
+import subprocess
 import tracemalloc
 import zlib
+from pathlib import Path
+from xml.etree import ElementTree
 
-import piexif
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
+from PIL.PngImagePlugin import PngInfo
 
 from cometflux.images import formats
-from cometflux.provenance import exif
-from cometflux.provenance.embed import embed, extract, is_same_picture
+from cometflux.provenance import xmp
+from cometflux.provenance.embed import Mark, embed, extract, is_same_picture, mark_of
 from cometflux.provenance.portable import portable_record
 
 PROMPTS = {
@@ -114,32 +119,10 @@ def test_an_animation_stays_whole(kind, mode):
     check(moving(kind, mode))
 
 
-def test_the_header_of_an_extended_webp_announces_the_block_and_keeps_its_other_flags():
-    animated, transparent, has_exif = 0x02, 0x10, 0x08
-    assert animated | transparent | has_exif == check(moving("WEBP"))[20]
-
-
-def test_a_webp_that_asks_to_be_scaled_is_left_as_it_is():
-    data = bytearray(picture("WEBP"))
-    # The two bits above a width say how to scale it; piexif takes them for part of the width.
-    data[27] |= 0x40
-    Image.open(io.BytesIO(data)).load()
-    refused(bytes(data), "its structure is unusual, and embedding could have damaged it")
-
-
 @pytest.mark.parametrize("size", [(16383, 1), (1, 16383)], ids=str)
 @pytest.mark.parametrize("lossless", [True, False])
 def test_the_largest_webp_keeps_its_size(size, lossless):
     check(picture("WEBP", size=size, lossless=lossless))
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_profile_and_resolution_stay(kind):
-    data = picture(kind, icc_profile=b"a profile" * 20, dpi=(300, 300), xmp=b"<x:xmpmeta/>")
-    grown = check(data)
-    assert data.count(b"<x:xmpmeta/>") == grown.count(b"<x:xmpmeta/>")
-    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(grown)) as after:
-        assert before.info.get("dpi") == after.info.get("dpi")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
@@ -148,121 +131,146 @@ def test_bytes_after_the_end_stay_there(kind):
     assert check(picture(kind) + tail).endswith(tail)
 
 
-def test_readers_of_pngs_find_the_record_and_the_prompt_under_its_standard_name():
-    with Image.open(io.BytesIO(check(picture(), prompt="ein Boot — 船"))) as image:
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_profile_resolution_and_exif_stay(kind):
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    data = picture(kind, icc_profile=b"a profile" * 20, dpi=(300, 300), exif=exif.tobytes())
+    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(check(data))) as after:
+        assert before.info.get("dpi") == after.info.get("dpi")
+        assert before.info["exif"] == after.info["exif"]
+
+
+def test_the_header_of_an_extended_webp_announces_the_packet_and_keeps_its_other_flags():
+    animated, transparent, has_xmp = 0x02, 0x10, 0x04
+    assert animated | transparent | has_xmp == check(moving("WEBP"))[20]
+
+
+# ── what others read ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_readers_of_xmp_find_the_marks_of_iptc_and_the_record(kind):
+    with Image.open(io.BytesIO(check(picture(kind), prompt="ein <Boot> & 船"))) as image:
         # Without the pixels having been read.
-        assert "ein Boot — 船" == image.info["Description"]
-        assert '"ein Boot — 船"' in image.info["cometflux"]
+        root = ElementTree.fromstring(image.info["xmp"])
+    packet = {element.tag.rpartition("}")[2]: element.text for element in root.iter()}
+    assert "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia" == packet["DigitalSourceType"]
+    assert ("m/x", "ein <Boot> & 船") == (packet["AISystemUsed"], packet["AIPromptInformation"])
+    assert "ein <Boot> & 船" == json.loads(packet["Record"])["input"]["prompt"]
 
 
-def test_a_description_that_is_there_stays_the_only_one():
-    data = picture()
-    chunk = b"tEXtDescription\0mine"
-    data = data[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
-    assert 1 == check(data).count(b"Description\0")
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-@pytest.mark.parametrize(
-    ("prompt", "head", "code"), [("a boat", b"ASCII\0\0\0", "ascii"), ("船", b"UNICODE\0", "utf-16-be")], ids=ascii
-)
-def test_readers_of_exif_find_the_record_as_the_user_comment(kind, prompt, head, code):
-    with Image.open(io.BytesIO(check(picture(kind), prompt=prompt))) as image:
-        comment = bytes(image.getexif().get_ifd(0x8769)[0x9286])
-    assert head == comment[:8]
-    assert f'{{"cometflux": {{"key": "a", "index": 3, "model": "m/x", "input": {{"prompt": "{prompt}"' in comment[
-        8:
-    ].decode(code)
-
-
-# ── EXIF that is there already ───────────────────────────────────────────────────────────────────────────────────────
-
-FIELDS = {
-    "0th": {0x010E: b"a caption", 0x010F: b"a maker", 0x011A: (72, 1)},
-    "Exif": {0x927C: b"notes of a maker, with places in them" * 3, 0x9003: b"2026:01:02 03:04:05"},
-    "GPS": {1: b"N", 2: ((48, 1), (8, 1), (0, 1))},
-}
-
-
-PLACES = {0x8769, 0x8825}
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-@pytest.mark.parametrize("parts", [("0th",), ("Exif",), ("GPS",), ("0th", "Exif", "GPS")], ids="+".join)
-def test_the_fields_of_a_picture_stay(kind, parts):
-    block = piexif.dump({part: FIELDS[part] for part in parts})
-    before, after = piexif.load(block), piexif.load(check(picture(kind, exif=block)))
-    for part in ("0th", "Exif", "GPS"):
-        assert [] == [tag for tag in before[part] if tag not in PLACES and before[part][tag] != after[part][tag]]
-    assert {0x9286, 0x8769} >= {
-        tag for part in before if part in FIELDS for tag in after[part].keys() - before[part].keys()
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_exiftool_reads_the_packet_and_may_write_it_anew(kind, tmp_path):
+    path = tmp_path / f"boat.{kind.lower()}"
+    told = record("a boat, for exiftool", seed=7) | {"tags": {"prompt_writer": "Ada"}}
+    told["prediction"]["version"] = "v7"
+    path.write_bytes(check(picture(kind), told))
+    read = subprocess.run(["exiftool", "-j", "-XMP:all", path], capture_output=True, check=True)
+    (found,) = json.loads(read.stdout)
+    wanted = {
+        "DigitalSourceType": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+        "AISystemUsed": "m/x",
+        "AISystemVersionUsed": "v7",
+        "AIPromptInformation": "a boat, for exiftool",
+        "AIPromptWriterName": "Ada",
     }
+    assert wanted.items() <= found.items()
+    subprocess.run(["exiftool", "-q", "-overwrite_original", "-XMP-dc:Title=mine", path], check=True)
+    assert b"mine" in path.read_bytes()
+    assert portable_record(told) == extract(path.read_bytes())
+    assert Mark.MARKED == mark_of(path.read_bytes())
 
 
-def little_endian(entries):
-    """A block in the other order of bytes, with tags that piexif does not know."""
-    lines = b"".join(
-        struct.pack("<HHI", tag, 4, 1) + struct.pack("<I", value) for tag, value in sorted(entries.items())
-    )
-    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + lines + b"\0\0\0\0"
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
+def test_a_packet_is_xml_and_gives_the_record_back(prompt):
+    packet = xmp.write_packet(record(prompt), prompt)
+    ElementTree.fromstring(packet)
+    assert record(prompt) == json.loads(xmp.find_record(packet))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-@pytest.mark.parametrize("prompt", ["a boat", "船"], ids=ascii)
-def test_fields_that_nobody_knows_stay_in_either_order_of_bytes(kind, prompt):
-    data = check(picture(kind, exif=exif.HEAD + little_endian({0xC001: 5, 0xFDE8: 6})), prompt=prompt)
-    with Image.open(io.BytesIO(data)) as image:
-        assert {0xC001: 5, 0xFDE8: 6} == {tag: value for tag, value in image.getexif().items() if tag != 0x8769}
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_packets_of_others_hold_no_record(data):
+    packet = xmp.write_packet(record())
+    assert xmp.find_record(data) is None
+    assert xmp.find_record(packet[:300] + data) is None
 
 
-def test_a_comment_comes_after_its_directory():
-    block = exif.make("a text")
-    with Image.open(io.BytesIO(picture("JPEG", exif=exif.HEAD + block))) as image:
-        assert {0x9286: b"ASCII\0\0\0a text"} == image.getexif().get_ifd(0x8769)
-    # Behind the last entry stands that there is no other directory.
-    assert b"\0\0\0\0" == block[block.index(b"\x92\x86\0\x07") + 12 :][:4]
-
-
-@given(st.dictionaries(st.integers(0x0100, 0xFFFF).filter(lambda tag: tag != 0x8769), st.integers(0, 2**32 - 1)))
-def test_a_block_only_grows_at_its_end(entries):
-    block = little_endian(entries)
-    grown = exif.add(block, "an odd text")
-    assert block[:4] + block[8:] == grown[:4] + grown[8 : len(block)]
-    assert "an odd text" == exif.find_comment(grown)
-    # Directories stand at even places, and their tags in order.
-    (place,) = struct.unpack_from("<I", grown, 4)
-    tags = [struct.unpack_from("<H", grown, place + 2 + 12 * n)[0] for n in range(len(entries) + 1)]
-    assert 0 == place % 2
-    assert sorted([*entries, 0x8769]) == tags
-    with pytest.raises(exif.UnsuitableError):
-        exif.add(grown, "another")
-
-
-@given(
-    st.binary(max_size=80)
-    | st.builds(lambda data, cut: little_endian({1: 2, 3: 4})[:cut] + data, st.binary(), st.integers(0, 40))
+@pytest.mark.parametrize(
+    "harm",
+    [
+        b'<!DOCTYPE x [<!ENTITY a "b">]>',
+        b"<a>" * 200_000,
+        b'<?xml version="1.0" encoding="nobody-knows"?>',
+    ],
+    ids=["a document type", "without end", "an encoding that nobody knows"],
 )
-def test_any_block_gets_the_comment_or_is_refused(block):
-    assert exif.find_comment(block) is None or b"ASCII" in block or b"UNICODE" in block
-    try:
-        grown = exif.add(block, "a text")
-    except exif.UnsuitableError:
-        return
-    assert "a text" == exif.find_comment(grown)
+def test_a_packet_that_is_made_to_harm_holds_no_record(harm):
+    assert xmp.find_record(harm + xmp.write_packet(record())) is None
+
+
+def with_xmp(kind, packet):
+    if kind == "PNG":
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", packet.decode())
+        return picture(kind, pnginfo=info)
+    return picture(kind, xmp=packet)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_an_image_with_xmp_of_its_own_is_left_as_it_is(kind):
+    refused(with_xmp(kind, b"<x:xmpmeta/>"), "it has XMP of its own")
+
+
+# ── records in the form of version 0.1 ───────────────────────────────────────────────────────────────────────────────
+
+OLD = Path(__file__).parent / "version_0_1"
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+def test_a_record_of_version_0_1_is_read(ending):
+    plain, held = ((OLD / f"{name}.{ending}").read_bytes() for name in ("plain", "boat"))
+    assert "a boat — 船" == extract(held)["input"]["prompt"]
+    assert is_same_picture(plain, held)
+    assert extract(plain) is None
+    refused(held, "it has a record already")
+    # Every later picture has its record in the new place only.
+    assert extract(check(plain))["prediction"]["id"] == "p1"
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+def test_a_damaged_record_of_version_0_1_is_no_record(ending):
+    held = bytearray((OLD / f"boat.{ending}").read_bytes())
+    for place in range(len(held)):
+        before, held[place] = held[place], 0xFF
+        assert extract(bytes(held)) is None or isinstance(extract(bytes(held)), dict)
+        held[place] = before
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-def test_a_comment_of_somebody_elses_is_left_alone(kind):
-    block = piexif.dump({"Exif": {0x9286: b"ASCII\0\0\0mine"}})
-    refused(picture(kind, exif=block), "its EXIF block has a comment already")
+def test_a_comment_of_somebody_elses_is_no_record(kind):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0mine"
+    data = picture(kind, exif=exif.tobytes())
+    assert extract(data) is None
+    check(data)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-@pytest.mark.parametrize("head", [b"XX", b"MM\1", b"MM\0*\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff"], ids=repr)
-def test_a_damaged_block_is_left_as_it_is(kind, head):
-    data = picture(kind, exif=piexif.dump({"0th": FIELDS["0th"]}))
-    place = data.index(b"MM\0*")
-    refused(data[:place] + head + data[place + len(head) :], "its EXIF block is damaged")
+# ── marks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_an_image_is_signed_or_marked_or_bare(kind):
+    assert Mark.BARE == mark_of(picture(kind))
+    assert Mark.MARKED == mark_of(check(picture(kind)))
+    assert Mark.SIGNED == mark_of(signed(kind))
+    assert Mark.BARE == mark_of(with_xmp(kind, b"<x:xmpmeta/>"))
+
+
+@given(st.binary(max_size=60), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBP"]))
+def test_any_bytes_have_a_mark(data, head):
+    assert Mark.BARE == mark_of(head + data)
 
 
 # ── JPEG ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -281,27 +289,6 @@ def test_the_jfif_header_stays_at_the_beginning():
 def test_a_jpeg_without_a_jfif_header_takes_a_record():
     data = picture("JPEG")
     check(data[:2] + data[20:])
-
-
-def test_several_segments_of_one_kind_stay_in_their_order():
-    data = picture("JPEG")
-    xmp, more = (
-        segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>"),
-        segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0"),
-    )
-    assert xmp + more + data[20:] == check(data[:20] + xmp + more + data[20:])[-len(xmp + more + data[20:]) :]
-
-
-def test_exif_between_other_segments_is_the_only_one_afterwards():
-    data = picture("JPEG")
-    xmp = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>")
-    mine = segment(0xE1, exif.HEAD + little_endian({0xC001: 5}))
-    assert 1 == check(data[:20] + xmp + mine + xmp + data[20:]).count(exif.HEAD)
-
-
-def test_a_jpeg_with_several_exif_blocks_is_left_as_it_is():
-    data, mine = picture("JPEG"), segment(0xE1, exif.HEAD + little_endian({0xC001: 5}))
-    refused(data[:20] + mine + mine + data[20:], "it has several EXIF blocks")
 
 
 @pytest.mark.parametrize(
@@ -465,6 +452,13 @@ def grown_by(kind, amount, size):
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
 
+def old_block(text):
+    """An EXIF block as version 0.1 wrote it."""
+    main = struct.pack(">HHHIII", 1, 0x8769, 4, 1, 26, 0)
+    exif = struct.pack(">HHHIII", 1, 0x9286, 7, len(text) + 8, 44, 0)
+    return b"MM\0*\0\0\0\x08" + main + exif + b"ASCII\0\0\0" + text
+
+
 def text_of(kind, size):
     """A picture with a record of ours that has *size* bytes of JSON, in a form that takes much memory."""
     text = b'{"cometflux":[' + b"{}," * (size // 3) + b"{}]}"
@@ -474,7 +468,7 @@ def text_of(kind, size):
             chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
             return picture()[:33] + chunk + picture()[33:]
         case "WEBP":
-            block = exif.make(text.decode())
+            block = old_block(text)
             body = picture(kind)[12:] + struct.pack("<4sI", b"EXIF", len(block)) + block + b"\0" * (len(block) % 2)
             return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
@@ -500,6 +494,12 @@ def test_an_image_of_more_than_32_mib_takes_none_and_costs_no_memory(kind, size)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_an_image_of_more_than_a_hundred_thousand_parts_takes_none(kind):
     refused(grown_by(kind, 100_001, 0), "it has more than 100000 parts")
+
+
+def test_a_block_of_the_old_form_is_read():
+    text = b'{"cometflux": {"model": "m", "input": {}, "prediction": {"id": "p1"}}}'
+    body = picture("WEBP")[12:] + struct.pack("<4sI", b"EXIF", len(old_block(text))) + old_block(text)
+    assert extract(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])

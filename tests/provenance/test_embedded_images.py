@@ -1,6 +1,5 @@
 """Images with embedded records, from the session to the disk: nothing is submitted or saved twice because of them."""
 
-import asyncio
 import hashlib
 import io
 import json
@@ -74,7 +73,9 @@ def test_the_sidecar_has_the_size_and_digest_of_the_file_as_written(kind, tmp_pa
     assert data != written
     assert is_same_picture(data, written)
     assert (len(written), hashlib.sha256(written).hexdigest()) == (image.size, image.digest)
-    assert {"bytes": image.size, "sha256": image.digest, "embedded": True}.items() <= told(image.path).items()
+    facts = {"bytes": image.size, "sha256": image.digest, "embedded": True, "mark": "marked"}
+    assert facts.items() <= told(image.path).items()
+    assert "marked" == image.mark
     assert (image,) == find_saved(tmp_path, "a", "p1", 1)
 
 
@@ -88,6 +89,8 @@ def test_without_embedding_nothing_is_said_of_it(tmp_path):
     image = write_output(tmp_path, "a", picture(), RECORD)
     assert picture() == image.path.read_bytes()
     assert "embedded" not in told(image.path)
+    assert "bare" == image.mark == told(image.path)["mark"]
+    assert told(image.path)["digital_source_type"].endswith("/trainedAlgorithmicMedia")
 
 
 @pytest.mark.parametrize(
@@ -358,23 +361,6 @@ def killed_when(command, is_time, later):
 def test_a_setting_that_is_none_is_refused(embed, opened):
     with pytest.raises(ConfigError, match=r"embed=.*: must be True or False"):
         opened(embed=embed)
-
-
-def test_a_missing_extra_is_reported_before_anything_is_submitted(opened, service, monkeypatch):
-    # What Python itself leaves there where a package is not to be found.
-    monkeypatch.setitem(sys.modules, "piexif", None)
-    with pytest.raises(ConfigError) as caught:
-        opened(embed=True)
-    assert 'embed=True needs an extra: pip install "cometflux[images]"' == str(caught.value)
-    assert [] == service.bills
-    asyncio.run(opened().aclose())
-
-
-def test_if_the_extra_goes_missing_meanwhile_the_image_is_saved_as_it_came(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "piexif", None)
-    image = write_output(tmp_path, "a", picture("JPEG"), RECORD, embeds=True)
-    assert picture("JPEG") == image.path.read_bytes()
-    assert "embedding broke (ModuleNotFoundError" in told(image.path)["not_embedded"]
 
 
 def test_find_each_takes_only_whole_ones(tmp_path):

@@ -566,6 +566,8 @@ def test_a_record_tells_how_the_image_was_made(tmp_path):
         "file": "a.png",
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
+        "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+        "mark": "bare",
         "key": "k1",
         "index": 3,
         "model": MODEL,

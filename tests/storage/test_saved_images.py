@@ -13,6 +13,7 @@ from s3_server import NAME, Bucket
 from cometflux.errors import OutputError
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction, Status
+from cometflux.provenance import xmp
 from cometflux.provenance.embed import embed, extract
 from cometflux.provenance.sidecar import Submission, record_of
 from cometflux.storage.folder import Folder
@@ -115,7 +116,9 @@ async def test_an_image_is_saved_as_it_came_with_a_record_next_to_it(kind, endin
     image = await place.images.write("boat", data, record())
     assert (f"boat.{ending}", len(data), hashlib.sha256(data).hexdigest()) == noted(image)
     assert data == place.read(f"boat.{ending}")
-    assert {"file": f"boat.{ending}", "bytes": image.size, "sha256": image.digest, **record()} == record_in(place)
+    facts = {"digital_source_type": xmp.GENERATED, "mark": "bare"}
+    heading = {"file": f"boat.{ending}", "bytes": image.size, "sha256": image.digest}
+    assert {**heading, **facts, **record()} == record_in(place)
     assert sorted([f"boat.{ending}", "boat.json"]) == place.names()
 
 
