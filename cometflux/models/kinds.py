@@ -99,17 +99,35 @@ class ParameterKind(ABC):
 
 
 @attrs.frozen
-class TextKind(ParameterKind):
-    """A text that is not blank."""
+class StringKind(ParameterKind):
+    """Any text, also an empty one."""
 
-    name = "text"
-    phrase = "a text that is not blank"
+    name = "string"
+    phrase = "a text"
     summary = "text"
 
     @property
     def json_schema(self) -> dict[str, Any]:
         """A string."""
         return {"type": "string"}
+
+    def check(self, field: str, value: object) -> None:
+        """Refuse a value that is not a text."""
+        if not isinstance(value, str):
+            raise self.refusal(field, value)
+        check_encodable(field, value)
+
+    def read_text(self, field: str, text: str, folder: Path) -> str:
+        """Take the text as it is."""
+        return str(text)
+
+
+@attrs.frozen
+class TextKind(StringKind):
+    """A text that is not blank."""
+
+    name = "text"
+    phrase = "a text that is not blank"
 
     def check(self, field: str, value: object) -> None:
         """Refuse a value that is not a text, or has no visible character."""

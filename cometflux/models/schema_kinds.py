@@ -7,33 +7,9 @@ from typing import Any
 import attrs
 
 from cometflux.errors import InputError
-from cometflux.models.kinds import ParameterKind, check_encodable, guess
+from cometflux.models.kinds import ParameterKind, guess
 from cometflux.models.spelling import whole
 from cometflux.models.words import listed
-
-
-@attrs.frozen
-class StringKind(ParameterKind):
-    """Any text, also an empty one."""
-
-    name = "string"
-    phrase = "a text"
-    summary = "text"
-
-    @property
-    def json_schema(self) -> dict[str, Any]:
-        """A string."""
-        return {"type": "string"}
-
-    def check(self, field: str, value: object) -> None:
-        """Refuse a value that is not a text."""
-        if not isinstance(value, str):
-            raise self.refusal(field, value)
-        check_encodable(field, value)
-
-    def read_text(self, field: str, text: str, folder: Path) -> str:
-        """Take the text as it is."""
-        return str(text)
 
 
 @attrs.frozen

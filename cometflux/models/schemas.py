@@ -11,9 +11,9 @@ import attrs
 
 from cometflux.errors import ConfigError, InputError
 from cometflux.models.image_kinds import ANY_NUMBER, ImageKind, ImagesKind
-from cometflux.models.kinds import BooleanKind, ChoiceKind, IntegerKind, NumberKind, ParameterKind, TextKind
+from cometflux.models.kinds import BooleanKind, ChoiceKind, IntegerKind, NumberKind, ParameterKind, StringKind, TextKind
 from cometflux.models.parameters import Parameter
-from cometflux.models.schema_kinds import AnyKind, ListKind, NumberChoiceKind, StringKind
+from cometflux.models.schema_kinds import AnyKind, ListKind, NumberChoiceKind
 from cometflux.models.spelling import whole
 from cometflux.models.words import listed
 

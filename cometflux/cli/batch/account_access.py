@@ -1,5 +1,7 @@
 """What a command needs to read the account of a folder's predictions: the address, the key and the access token."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -58,8 +60,9 @@ class AccountAccess:
         root_of(base_url)
         return cls(folder=folder, base_url=base_url, key=key, token=token, settings=settings)
 
-    def open_journal(self) -> JournalWriter:
-        """Open the folder's journal to write to it, if it belongs to this address and key. The caller closes it.
+    @contextmanager
+    def open_journal(self) -> Iterator[tuple[JournalWriter, Journal]]:
+        """Open the folder's journal to write to it and to read it, if it belongs to this address and key.
 
         Raises:
             JournalError: the journal cannot be used, belongs to another address or key, or a batch is using it.
@@ -67,7 +70,11 @@ class AccountAccess:
         account = account_of(self.base_url, self.key, self.settings, may_change_key=False)
         writer = JournalWriter(self.folder / FILE_NAME, account)
         writer.open()
-        return writer
+        try:
+            with Journal(self.folder) as journal:
+                yield writer, journal
+        finally:
+            writer.close()
 
     def lists(self) -> AccountLists:
         """Make the account's lists. The caller closes them."""

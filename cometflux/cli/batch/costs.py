@@ -22,7 +22,6 @@ from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen
 from cometflux.journal.attempts import Charge
-from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
@@ -43,15 +42,11 @@ def show_costs(screen: Screen, folder: Path, settings: RunOptions, *, as_json: b
         AccountError: the account's lists cannot be fetched or read.
     """
     access = AccountAccess.of(folder, settings)
-    writer = access.open_journal()
-    try:
-        with Journal(folder) as journal:
-            names, start = _names(journal.records())
-            charges = run_work(_fetch(access, names, start)) if names else Charges(by_id={})
-            _note(writer, journal.records(), charges.by_id)
-            costs = Costs.of(journal.records(), charges.notes)
-    finally:
-        writer.close()
+    with access.open_journal() as (writer, journal):
+        names, start = _names(journal.records())
+        charges = run_work(_fetch(access, names, start)) if names else Charges(by_id={})
+        _note(writer, journal.records(), charges.by_id)
+        costs = Costs.of(journal.records(), charges.notes)
     if as_json:
         screen.data(escape_json(json.dumps(costs.described(), ensure_ascii=False, allow_nan=False)))
         return

@@ -15,7 +15,6 @@ from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.screen import Screen
-from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.plain_text import by_number, count_of, escape_json
 from cometflux.transport.client import Client
@@ -34,19 +33,15 @@ def settle_with_account(
         AccountError: the account's list cannot be fetched or read.
     """
     access = AccountAccess.of(folder, settings)
-    writer = access.open_journal()
-    try:
-        with Journal(folder) as journal:
-            names = JobNames(journal.records(), lambda record: doubt_of(record) is not None)
-            known = known_ids(journal.records())
+    with access.open_journal() as (writer, journal):
+        names = JobNames(journal.records(), lambda record: doubt_of(record) is not None)
+        known = known_ids(journal.records())
         doubts = [doubt for record in names.jobs.values() if (doubt := doubt_of(record)) is not None]
         verdicts = run_work(_decide(access, doubts, known)) if doubts else []
         settled = [
             _settled(names, names.jobs[each.identity], each, resends_missing=resends_missing) for each in verdicts
         ]
         writer.commit((), [each.after for each in settled if each.after != names.jobs[each.after.identity]])
-    finally:
-        writer.close()
     left = sum(is_unknown(each.after) for each in settled)
     if as_json:
         for each in settled:
