@@ -10,7 +10,9 @@ from cometflux.images import reference_files, summaries
 from cometflux.jobs import Job
 from cometflux.journal.base import JournalBackend
 from cometflux.journal.live_record import LiveRecord
+from cometflux.journal.plan import job_of_record
 from cometflux.journal.record import identify
+from cometflux.journal.redo import redone, was_planned_as
 from cometflux.protocol import encoding
 
 LARGE = 512 * 1024
@@ -90,13 +92,22 @@ class JobIdentities:
             tracked.over = asyncio.Event()
             self._under_way[identity] = tracked
         found = await self._journal.claim(identity)
-        if found is not None and tracked.record.fingerprint not in ("", found.fingerprint):
+        is_changed = found is not None and tracked.record.fingerprint not in ("", found.fingerprint)
+        is_redone = found is not None and tracked.redo is not None and tracked.redo.means(found, tracked.key)
+        if found is not None and is_redone:
+            # Written with the intent. A process that dies before that leaves the job as it was.
+            found = redone(found, tracked.record if is_changed else None)
+        elif found is not None and is_changed and was_planned_as(found, tracked.record.fingerprint):
+            # Somebody has asked for it with another input since.
+            tracked.job = job_of_record(found).job
+        elif is_changed:
             message = "the journal has this key for another input; give a changed job a new key"
             raise InputError("key", tracked.key, message)
         if tracked.unreadable is not None and (found is None or not found.bought):
             raise tracked.unreadable
         tracked.is_claimed = True
-        tracked.is_written = found is not None
+        # A plan that has changed is written, too.
+        tracked.is_written = found is not None and not (is_redone and is_changed)
         if found is not None:
             tracked.record = LiveRecord.of(found)
         return found is not None

@@ -7,6 +7,7 @@ from cometflux.errors import CometfluxError, InputError
 from cometflux.events import Attempt
 from cometflux.jobs import Job
 from cometflux.journal.live_record import LiveRecord
+from cometflux.journal.redo import Redo
 from cometflux.journal.states import State
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction
@@ -29,7 +30,7 @@ class TrackedJob:
             "is_given_up",
         ),
         *("is_over", "is_written", "job", "key", "last_error", "over", "patience", "place", "prediction", "record"),
-        *("resumed", "task", "unreadable"),
+        *("redo", "resumed", "task", "unreadable"),
     )
 
     def __init__(
@@ -43,6 +44,8 @@ class TrackedJob:
         """The destination of its images, which is only handed on here; None to save none."""
         self.patience = patience
         """Seconds to poll its prediction altogether; None for the policy's."""
+        self.redo: Redo | None = None
+        """The jobs of its batch to make again although they are over; None for none."""
         self.record = LiveRecord(identity="", index=index, key=key, model=job.model, input=job.input, fingerprint="")
         """The one book of the job: every transition changes it."""
         self.prediction: Prediction | None = None

@@ -65,6 +65,11 @@ class JobTracker:
         self.changed = asyncio.Event()
         """Set when a job was claimed, was accepted, or ended."""
 
+    @property
+    def keeps(self) -> bool:
+        """Whether a later process will find the jobs."""
+        return self._journal.keeps
+
     async def open(self) -> Opened:
         """Open the journal, and return its state.
 

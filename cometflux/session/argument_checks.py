@@ -1,6 +1,10 @@
 """Checks of what a caller gives to a session."""
 
+from collections.abc import Iterable
+
 from cometflux.errors import ConfigError, InputError
+from cometflux.journal.redo import REDONE_STATES, Redo
+from cometflux.journal.states import STATE_NAMES
 from cometflux.predictions import Prediction
 
 
@@ -8,6 +12,20 @@ def check_flag(name: str, value: object) -> None:
     """Refuse a value that is not True or False."""
     if not isinstance(value, bool):
         raise ConfigError(setting=name, given=value, allowed="must be True or False")
+
+
+def check_redo(names: object, *, has_journal: bool) -> Redo | None:
+    """Return the jobs to make again; refuse anything but states and keys, and a state whose jobs are not made again."""
+    states = ", ".join(REDONE_STATES)
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ConfigError(setting="redo", given=names, allowed=f"must be a set of states ({states}) and keys")
+    wanted = [*names]
+    for name in wanted:
+        if not isinstance(name, str) or (name in STATE_NAMES and name not in REDONE_STATES):
+            raise ConfigError(setting="redo", given=name, allowed=f"must be a key, or one of {states}")
+    if wanted and not has_journal:
+        raise ConfigError(setting="redo", allowed="needs a journal, which knows the jobs that are over")
+    return Redo(frozenset(wanted)) if wanted else None
 
 
 def check_transport(transport: object) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from cometflux.errors import InputError
 from cometflux.jobs import Job, PlannedJob
 from cometflux.journal.marks import Marks, mark_of
+from cometflux.journal.redo import Redo
 from cometflux.outcomes import Outcome
 
 _END = object()
@@ -22,7 +23,9 @@ _END = object()
 class BatchState:
     """The session's state of one batch."""
 
-    def __init__(self, jobs: object, slots: int) -> None:
+    def __init__(self, jobs: object, slots: int, redo: Redo | None = None) -> None:
+        self.redo = redo
+        """The jobs to make again although they are over; None for none."""
         self._next = _drawer(jobs)
         # As many outcomes may wait to be taken as there are slots, apart from the slots themselves.
         self._most = 2 * slots

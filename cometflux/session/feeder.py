@@ -114,6 +114,7 @@ class Feeder:
                 identity=drawn.identity,
                 fingerprint=drawn.fingerprint,
             )
+            tracked.redo = batch.redo
             await self._runner.start(tracked, batch.count_alike)
 
     async def _wait_for_turn(self) -> None:

@@ -39,7 +39,7 @@ from cometflux.polling.policy import PollPolicy
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request, check_id
 from cometflux.session import one_job
-from cometflux.session.argument_checks import check_flag, check_prediction, check_transport, check_type
+from cometflux.session.argument_checks import check_flag, check_prediction, check_redo, check_transport, check_type
 from cometflux.session.batch import Batch, BatchState
 from cometflux.session.closing import Closing
 from cometflux.session.feeder import Feeder
@@ -233,6 +233,7 @@ class Session:
         jobs: Iterable[Job | object] | AsyncIterable[Job | object],
         *,
         save_to: str | Path | Store | Folder | None = None,
+        redo: Iterable[str] = (),
     ) -> Batch:
         """Run many jobs; iterate over the result for their outcomes, as they end, in any order.
 
@@ -240,22 +241,26 @@ class Session:
 
         Args:
             jobs: any iterable or async iterable of `flux` objects, `Job` objects or prompts.
+            redo: the jobs to submit, and pay for, again although the journal says that they are over: states, of
+                ``failed``, ``canceled``, ``expired`` and ``rejected``, and keys. Their input may have changed. By its
+                key, also a saved or an unknown job is submitted again, each time that its key is given.
             save_to: the folder for the images, created if it is missing; or a place in an object store, as a URL
                 (``s3://bucket/prefix``, ``gs://``, ``az://``) or made by `open_store`; None to save nothing. No
                 existing file is replaced.
 
         Raises:
             InputError: *jobs* is not an iterable of jobs.
-            ConfigError: *save_to* is neither a path nor such a URL.
+            ConfigError: *save_to* is neither a path nor such a URL, or *redo* is wrong or there is no journal.
         """
         self._check_usable()
+        wanted = check_redo(redo, has_journal=self._tracker.keeps)
         place = None if save_to is None else find_destination("save_to", save_to)
 
         def start(batch: BatchState) -> None:
             self._check_usable()
             self._feeder.start(batch, place)
 
-        return Batch(BatchState(jobs, self._max_pending), start, self._feeder.leave)
+        return Batch(BatchState(jobs, self._max_pending, wanted), start, self._feeder.leave)
 
     async def download(self, prediction: Prediction) -> tuple[bytes, ...]:
         """Fetch the images of a prediction, in the order of its output.

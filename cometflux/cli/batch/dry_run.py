@@ -24,6 +24,7 @@ from cometflux.journal.job_rows import pages
 from cometflux.journal.plan import PlannedRow
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
+from cometflux.journal.redo import was_planned_as
 from cometflux.journal.respelling import respelled
 from cometflux.journal.states import NextStep
 from cometflux.models.docs import slug
@@ -172,9 +173,10 @@ def _count_rows(
         known = find([row.identity for row in page])
         for row in page:
             planned, found = row.to_job(), known.get(row.identity)
-            if found is not None and found.fingerprint != planned.fingerprint:
+            fingerprint = planned.fingerprint or ""
+            if found is not None and found.fingerprint != fingerprint and not was_planned_as(found, fingerprint):
                 yield row
-            _count(offer, planned.job, found, settings)
+            _count(offer, found or planned.job, found, settings)
 
 
 def _finder_by_name_of_today(journal: Journal) -> _Find:
