@@ -13,7 +13,7 @@ from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.models.model import check_values, find_known, is_model, unknown_note
 from cometflux.models.schemas import ModelSchema
-from cometflux.models.spelling import is_plain, plain
+from cometflux.models.spelling import PLAIN_TYPES, plain
 from cometflux.models.words import question
 from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
@@ -156,7 +156,7 @@ def _copied(value: Any, depth: int = 0) -> Any:
         case list() | tuple():
             return [_copied(part, depth + 1) for part in value]
         case _:
-            return value if is_plain(value) else plain(value)
+            return value if type(value) in PLAIN_TYPES else plain(value)
 
 
 def _meant(model: object) -> str | None:

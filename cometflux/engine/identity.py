@@ -43,9 +43,10 @@ class JobIdentities:
         job = tracked.job
         if not self._journal.keeps or tracked.record.identity:
             return
-        kept = reference_files.absolute(job.input) if reference_files.holds_files(job.input) else job.input
+        has_files = reference_files.holds_files(job.input)
+        kept = reference_files.absolute(job.input) if has_files else job.input
         try:
-            fingerprint = await self._fingerprint(job)
+            fingerprint = await self._fingerprint(job, has_files=has_files)
         except InputError as error:
             # A prediction that was paid for under a key is found even if a file of its input is gone.
             if job.key is None:
@@ -60,13 +61,13 @@ class JobIdentities:
             InputError: one has changed.
         """
         known = tracked.record.fingerprint
-        if known and await self._fingerprint(ready) != known:
+        if known and await self._fingerprint(ready, has_files=False) != known:
             message = "a file that it names has changed since the job was planned"
             raise InputError("input", tracked.job.prompt, message)
 
-    async def _fingerprint(self, job: Job) -> str:
+    async def _fingerprint(self, job: Job, *, has_files: bool) -> str:
         """Digest what *job* asks for, with each image as its own digest."""
-        if reference_files.holds_files(job.input) or summaries.measure(job.input) > LARGE:
+        if has_files or summaries.measure(job.input) > LARGE:
             described = await asyncio.to_thread(reference_files.describe_input, job.input, self._files)
         else:
             described = summaries.describe_input(job.input)

@@ -45,7 +45,8 @@ class Latch:
             return SessionClosedError("the session belongs to the process that entered it; open one in each process")
         return SessionClosedError("the session was closed first") if self.is_closed else None
 
-    def check(self) -> None:
-        """Raise the reason why nothing may be submitted, if there is one."""
-        if (self.cause is not None or self.is_closed or self.is_forked) and (reason := self.reason) is not None:
+    def check(self, *, sends: bool = True) -> None:
+        """Raise the reason why nothing may be submitted, if there is one; without *sends*, why nothing can be done."""
+        is_stopped = self.is_forked or (sends and (self.cause is not None or self.is_closed))
+        if is_stopped and (reason := self.reason) is not None:
             raise reason

@@ -94,18 +94,19 @@ class Poller:
         self._wake = asyncio.Event()
         self._wakes_at = math.inf
 
-    def add(self, tracked: TrackedJob, *, age: float | None = None, is_near_end: bool = False) -> None:
+    def add(self, tracked: TrackedJob, *, age: float | None = None) -> None:
         """Begin to poll an accepted job: at once if its *age* in seconds is given, since it may long be over.
 
-        *is_near_end* says that ``tracked.prediction`` shows an end that a poll is to confirm, at once, too.
+        Without it, ``tracked.prediction`` is a new response. An end that it shows is to be confirmed by a poll at once.
         """
         now = self._runtime.now()
-        age = 0.0 if is_near_end and age is None else age
+        assert tracked.prediction is not None
+        is_near_end = age is None and not completion.runs(tracked.prediction)
+        age = 0.0 if is_near_end else age
         poll = self._schedule.add(tracked, now, tracked.patience, model=tracked.job.model, age=age)
         poll.lost = self._standstill.seconds
         poll.is_placed = not tracked.is_stranger
         if is_near_end:
-            assert tracked.prediction is not None
             seen = completion.read_end(tracked.prediction, self._runtime.time_run())
             poll.unsettled = seen if isinstance(seen, Unsettled) else Unsettled(self._runtime.time_run())
         self._look()

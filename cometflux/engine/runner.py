@@ -186,13 +186,14 @@ class JobRunner:
         if completion.is_settled(prediction):
             self.conclude(tracked, prediction)
         else:
-            self._poller.add(tracked, is_near_end=not completion.runs(prediction))
+            self._poller.add(tracked)
 
     # ── known from an earlier run ────────────────────────────────────────────────────────────────────────────────────
 
     async def _resume(self, tracked: TrackedJob) -> bool:
         """Go on from the job's record in the journal; return whether there is nothing to submit."""
-        await self._tracker.identities.identify(tracked, None)
+        if not tracked.record.identity:
+            await self._tracker.identities.identify(tracked, None)
         if self._tracker.identities.is_under_way(tracked.record.identity):
             # The identical job may be waiting for this slot.
             self._free_slot(tracked)
@@ -334,7 +335,7 @@ class JobRunner:
 
     async def _save(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> None:
         files: tuple[Image, ...] = ()
-        error: OutputError | None = OutputError(UNSAVED)
+        error: OutputError | None = None
         try:
             saved = await self._images.save(tracked, prediction, place)
             files, error = saved.files, saved.error
@@ -343,6 +344,7 @@ class JobRunner:
                 self._latch.stop(error)
             self._tracker.report_saved(tracked, files)
         except BaseException as broken:  # noqa: BLE001 - the job ends, whatever broke
+            error = OutputError(UNSAVED)
             self._runtime.outlive(broken)
             _log.error("saving broke", exc_info=broken)
             error = OutputError(f"saving broke ({type(broken).__name__}: {broken})")

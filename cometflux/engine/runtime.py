@@ -17,22 +17,16 @@ class Runtime:
         """Ends the session in order, because a callback asked to exit; None before the session is made."""
         self.standstill = Standstill()
         """How long the process stood still, as far as the timers of the session show."""
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop | None:
+        self.loop: asyncio.AbstractEventLoop | None = None
         """The loop; None before `enter`."""
-        return self._loop
+        self.now: Callable[[], float] = _no_time
+        """Returns the loop's time, in seconds."""
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def enter(self) -> None:
         """Belong to the running loop from now on."""
-        self._loop = asyncio.get_running_loop()
-
-    def now(self) -> float:
-        """Return the loop's time, in seconds."""
-        assert self._loop is not None
-        return self._loop.time()
+        self.loop = loop = asyncio.get_running_loop()
+        self.now = loop.time
 
     def time_run(self) -> float:
         """Return the loop's time without the seconds in which the process stood still."""
@@ -40,8 +34,8 @@ class Runtime:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Call *callback* at a time of the loop's clock."""
-        assert self._loop is not None
-        return self._loop.call_at(when, self._call, when, callback)
+        assert self.loop is not None
+        return self.loop.call_at(when, self._call, when, callback)
 
     def _call(self, when: float, callback: Callable[[], None]) -> None:
         self.standstill.note(when, self.now())
@@ -70,8 +64,8 @@ class Runtime:
 
     def spawn_listed(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run *work* as a task that asyncio lists, so that it is cancelled when the program ends."""
-        assert self._loop is not None
-        return self._loop.create_task(work)
+        assert self.loop is not None
+        return self.loop.create_task(work)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -109,3 +103,7 @@ class Runtime:
             _, left = await asyncio.wait(tasks, timeout=patience)
             if left:
                 _log.error("%d tasks of the session do not end though they were cancelled", len(left))
+
+
+def _no_time() -> float:
+    raise RuntimeError("the session was not entered")

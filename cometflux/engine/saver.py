@@ -121,7 +121,8 @@ class Saver:
         place = await self._take_place(url)
         # Held until the image is written, so that a slow disk does not fill the memory.
         try:
-            data = await timed("download", self._client.download(url), attempts)
+            exchange = self._client.download(url)
+            data = await (exchange if attempts is None else timed("download", exchange, attempts))
             self._places.note_arrival(place)
             return await self._write(order, name, data)
         finally:

@@ -122,7 +122,7 @@ class Submitter:
         retry_after: float | None = None
         try:
             # Before the ticket: a pause that begins meanwhile is waited for by all.
-            await self._tracker.reserve(tracked)
+            await self._tracker.limit.reserve(tracked, tracked.job)
             ticket = await self._limiter.acquire()
             self._check_wanted(tracked)
             await self._tracker.begin(tracked, request.body or b"", input_size)
@@ -152,7 +152,9 @@ class Submitter:
         tracked.last_error = None
         number = self._breaker.number()
         try:
-            prediction = await timed("submit", self._client.submit(request), tracked.attempts)
+            exchange = self._client.submit(request)
+            attempts = tracked.attempts
+            prediction = await (exchange if attempts is None else timed("submit", exchange, attempts))
             self._tracker.own(tracked, prediction)
             tracked.created_id = prediction.id
             return prediction

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cometflux.engine.id_owners import IdOwners, shared_id
@@ -44,7 +44,8 @@ class JobTracker:
 
     def __init__(self, journal: JournalBackend, limit: PurchaseLimit, notifier: Notifier) -> None:
         self._journal = journal
-        self._limit = limit
+        self.limit = limit
+        """How many predictions may be paid for; settled by the transitions here."""
         self._notifier = notifier
         # Dictionaries as sets that keep their order.
         self.waiting: dict[TrackedJob, None] = {}
@@ -77,8 +78,8 @@ class JobTracker:
             JournalError: it is in use, belongs to another account, is damaged, or cannot be written.
             ConfigError: it has predictions of a model without a price, and a maximum cost is set.
         """
-        opened = await self._journal.open(counts_cost=self._limit.has_budget)
-        self._limit.count(opened)
+        opened = await self._journal.open(counts_cost=self.limit.has_budget)
+        self.limit.count(opened)
         self._journal_name = opened.journal
         self._ids.spend(opened.ids)
         return opened
@@ -119,14 +120,6 @@ class JobTracker:
 
     # ── one submission ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def reserve(self, tracked: TrackedJob) -> Awaitable[None]:
-        """Wait until one more prediction may be paid for, and keep that place until the submission is closed.
-
-        Raises:
-            LimitError: a limit is used up.
-        """
-        return self._limit.reserve(tracked, tracked.job)
-
     async def begin(self, tracked: TrackedJob, body: bytes, input_size: int) -> None:
         """Write the intent: when this returns, the submission may leave.
 
@@ -134,7 +127,7 @@ class JobTracker:
             JournalError: the disk refused; nothing may leave.
         """
         digest = await _digest(body) if self._journal.keeps else ""
-        tracked.record.sending(time.time(), digest, input_size, self._limit.estimate_once(tracked.job))
+        tracked.record.sending(time.time(), digest, input_size, self.limit.estimate_once(tracked.job))
         await self._journal.intent(tracked.record, is_new=not tracked.is_written)
         tracked.is_written = True
 
@@ -157,14 +150,14 @@ class JobTracker:
 
     def withdraw(self, tracked: TrackedJob, error: CometfluxError | None) -> None:
         """Close a submission that was refused, or provably never left."""
-        self._limit.settle(tracked, is_bought=False)
+        self.limit.settle(tracked, is_bought=False)
         if tracked.is_in_flight:
             tracked.record.withdrawn(error)
             self._note(tracked)
 
     def mark_unknown(self, tracked: TrackedJob, error: CometfluxError) -> None:
         """Close a submission that may have been accepted; it counts as paid for."""
-        self._limit.settle(tracked, is_bought=True)
+        self.limit.settle(tracked, is_bought=True)
         tracked.record.ended(OutcomeKind.UNKNOWN, None, error)
         self._note(tracked)
 
@@ -201,7 +194,7 @@ class JobTracker:
         """Write a prediction's id. If the disk refuses, the prediction is still polled and saved."""
         # First, so that a cancellation at any later moment finds the id.
         tracked.prediction = prediction
-        self._limit.settle(tracked, is_bought=True)
+        self.limit.settle(tracked, is_bought=True)
         tracked.record.accepted(prediction, time.time())
         try:
             await self._journal.answer(tracked.record, is_new=not tracked.is_written)
@@ -222,7 +215,8 @@ class JobTracker:
         self._ids.take(prediction.id, tracked)
         self.pending[tracked] = None
         self.changed.set()
-        self._notifier.accepted(tracked, prediction.id, self._limit.estimate(tracked.job)[0])
+        if self._notifier.is_on:
+            self._notifier.accepted(tracked, prediction.id, self.limit.estimate(tracked.job)[0])
 
     def retry(self, tracked: TrackedJob, prediction: Prediction, error: CometfluxError) -> None:
         """Note that a prediction failed for a transient reason, and that the job is to be submitted once more."""
@@ -264,7 +258,7 @@ class JobTracker:
         """
         assert not tracked.is_over, "a job ends once"
         tracked.is_over = True
-        self._limit.settle(tracked, is_bought=tracked.is_in_flight)
+        self.limit.settle(tracked, is_bought=tracked.is_in_flight)
         if tracked.is_claimed and not is_recorded and not _waits_for_the_next_run(kind, error):
             self._record_end(tracked, kind, error, files)
         self.identities.release(tracked)
@@ -277,7 +271,7 @@ class JobTracker:
             error.prediction_id = error.prediction_id or tracked.prediction_id
         self.changed.set()
         self._ends.tell(tracked, error or tracked.prediction)
-        cost, basis = self._limit.estimate(tracked.job, tracked.record.bought)
+        cost, basis = self.limit.estimate(tracked.job, tracked.record.bought)
         self._notifier.ended(tracked, kind, error, cost)
         tracked.deliver(
             Outcome(

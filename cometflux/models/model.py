@@ -11,7 +11,7 @@ import attrs
 from cometflux.errors import InputError
 from cometflux.models.parameters import PARAMETER, PROMPT, RULE, Parameter, Rule
 from cometflux.models.schemas import ModelSchema
-from cometflux.models.spelling import is_plain, plain
+from cometflux.models.spelling import PLAIN_TYPES, plain
 from cometflux.models.words import closest, listed, question
 
 IGNORED = "the service would ignore it, and the picture would still be paid"
@@ -41,10 +41,10 @@ class Flux:
         kind = type(self)
         for name, parameter in _by_name(kind).items():
             value = getattr(self, name)
-            if not is_plain(value) and (number := plain(value)) is not value:
+            if type(value) not in PLAIN_TYPES and (number := plain(value)) is not value:
                 object.__setattr__(self, name, value := number)
             if value is not None or parameter.required:
-                parameter.check(value)
+                parameter.kind.check(name, value)
         for name, rule in _RULES[kind].items():
             rule(self, name, getattr(self, name))
 

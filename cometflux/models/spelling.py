@@ -100,9 +100,5 @@ def plain(value: Any) -> Any:
     return value.item() if kind in ("i", "u", "b") else value
 
 
-def is_plain(value: Any) -> bool:
-    """Whether a value is of a type of Python itself, so that `plain` has nothing to do."""
-    return type(value) in _PLAIN
-
-
-_PLAIN = frozenset({str, int, float, bool, tuple, list, dict, bytes, type(None)})
+PLAIN_TYPES = frozenset({str, int, float, bool, tuple, list, dict, bytes, type(None)})
+"""Types of Python itself: `plain` has nothing to do for their values."""

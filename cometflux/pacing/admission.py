@@ -5,7 +5,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from cometflux.pacing.limiter import Ending, Ticket
+from cometflux.pacing.limiter import Clock, Ending, Ticket
 from cometflux.pacing.pacer import Pacer
 
 
@@ -14,28 +14,20 @@ class AdmissionQueue:
 
     Args:
         pacer: when the next request may leave.
-        clock: the loop's clock, in seconds.
-        call_at: calls a function at a time of that clock.
+        clock: the loop's clock.
         on_pause: called with the seconds of each new pause, and with None for a refusal that is part of an older one.
     """
 
-    def __init__(
-        self,
-        pacer: Pacer,
-        clock: Callable[[], float],
-        call_at: Callable[[float, Callable[[], None]], asyncio.TimerHandle],
-        on_pause: Callable[[float | None], None],
-    ) -> None:
+    def __init__(self, pacer: Pacer, clock: Clock, on_pause: Callable[[float | None], None]) -> None:
         self._pacer = pacer
         self._clock = clock
-        self._call_at = call_at
         self._on_pause = on_pause
         self._line: deque[asyncio.Future[float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     async def acquire(self) -> Ticket:
         """Wait until a request may leave; it counts as in flight until `report` is called."""
-        now = self._clock()
+        now = self._clock.now()
         if not self._line and self._pacer.opens(now) <= now:
             return Ticket(self._pacer.enter(now))
         place: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -51,7 +43,7 @@ class AdmissionQueue:
 
     def report(self, ticket: Ticket, ending: Ending, retry_after: float | None = None) -> None:
         """Give a ticket back, and let the next request leave if it may."""
-        pause = self._pacer.report(ticket.sent, self._clock(), ending, retry_after)
+        pause = self._pacer.report(ticket.sent, self._clock.now(), ending, retry_after)
         if ending == "refused":
             self._on_pause(pause)
         if self._line:
@@ -59,7 +51,7 @@ class AdmissionQueue:
 
     def hold(self, seconds: float) -> None:
         """Let nothing leave for some seconds, polls included."""
-        now = self._clock()
+        now = self._clock.now()
         self._pacer.hold_both(now + seconds, now)
 
     def _let_through(self) -> None:
@@ -68,7 +60,7 @@ class AdmissionQueue:
             if line[0].cancelled():
                 line.popleft()
                 continue
-            now = self._clock()
+            now = self._clock.now()
             opens = self._pacer.opens(now)
             if opens > now:
                 self._look_again(opens)
@@ -78,4 +70,4 @@ class AdmissionQueue:
     def _look_again(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if at == math.inf else self._call_at(at, self._let_through)
+        self._timer = None if at == math.inf else self._clock.call_at(at, self._let_through)

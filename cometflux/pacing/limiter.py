@@ -1,5 +1,7 @@
 """The interface of the rate limit that submissions keep. A session has its own; another engine may share one."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 Ending = Literal["accepted", "refused", "other", "unused"]
@@ -11,6 +13,17 @@ class Ticket(NamedTuple):
 
     sent: float
     """The moment by which the limiter knows the request."""
+
+
+class Clock(Protocol):
+    """The clock of a loop, and its timers."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """Returns the time, in seconds."""
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call *callback* at a time of this clock."""
 
 
 class Limiter(Protocol):

@@ -21,6 +21,7 @@ from cometflux.errors import (
     RejectedError,
 )
 from cometflux.number_checks import count_from, seconds_up_to
+from cometflux.pacing.limiter import Clock
 from cometflux.pacing.retry_budget import RetryBudget
 from cometflux.protocol.requests import Request
 from cometflux.protocol.responses import is_transient
@@ -55,11 +56,11 @@ class Retries:
     """The retry policy of a session, and how much retrying there may be in it altogether; see `RetryBudget`.
 
     Args:
-        clock: the loop's clock, in seconds.
+        clock: the loop's clock.
         policy: how to retry.
     """
 
-    def __init__(self, clock: Callable[[], float], policy: RetryPolicy | None = None) -> None:
+    def __init__(self, clock: Clock, policy: RetryPolicy | None = None) -> None:
         self.policy = policy or RetryPolicy()
         """How to retry one request."""
         self._clock = clock
@@ -67,11 +68,11 @@ class Retries:
 
     def first(self) -> None:
         """Note a first try."""
-        self._extras.first(self._clock())
+        self._extras.first(self._clock.now())
 
     def take(self) -> float:
         """Take room for one repetition; return 0.0, or after how many seconds to ask again."""
-        return self._extras.take(self._clock())
+        return self._extras.take(self._clock.now())
 
 
 P = ParamSpec("P")

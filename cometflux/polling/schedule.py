@@ -86,7 +86,8 @@ class Schedule:
         self._heap: list[tuple[float, int, PendingPoll]] = []
         self._count = 0
         self._demand = 0.0
-        self._pending = 0
+        self.pending = 0
+        """How many predictions are polled."""
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -106,7 +107,7 @@ class Schedule:
         timetable = self._timetable(model)
         ends = now + (self._policy.patience if patience is None else patience)
         poll = PendingPoll(subject, timetable, now - max(age or 0.0, 0.0), ends)
-        self._pending += 1
+        self.pending += 1
         first = timetable.first() if age is None else 0.0
         self._set_rate(poll, first or self._policy.clamp(UNLEARNED))
         self._plan(poll, now + first)
@@ -186,8 +187,8 @@ class Schedule:
 
     def drop(self, poll: PendingPoll) -> None:
         """Stop counting a prediction that is not polled any more."""
-        self._pending -= 1
-        self._demand = max(self._demand - poll.rate, 0.0) if self._pending else 0.0
+        self.pending -= 1
+        self._demand = max(self._demand - poll.rate, 0.0) if self.pending else 0.0
         poll.rate = 0.0
 
     def _set_rate(self, poll: PendingPoll, gap: float) -> None:
@@ -207,11 +208,6 @@ class Schedule:
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])
         return due
-
-    @property
-    def pending(self) -> int:
-        """How many predictions are polled."""
-        return self._pending
 
     @property
     def next_due(self) -> float | None:

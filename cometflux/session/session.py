@@ -130,7 +130,7 @@ class Session:
         self._runtime = runtime = Runtime()
         self._latch = latch = Latch()
         notifier = Notifier(on_event, runtime.exit)
-        retries = Retries(runtime.now, retry_policy)
+        retries = Retries(runtime, retry_policy)
         self._creates = Pacer(MOST_POSTS, creates_per_minute)
         self._polls = Pacer(MOST_POLLS, polls_per_minute)
         self._creates.mate, self._polls.mate = self._polls, self._creates
@@ -142,7 +142,7 @@ class Session:
         self._saver = Saver(client, retries.policy, retries, embeds=embed)
         self._caller_saves = CallerSaves(self._tracker, backend, self._saver)
         self._savers = savers = self._saver if savers is None else savers
-        limiter = AdmissionQueue(self._creates, runtime.now, runtime.call_at, notifier.throttled)
+        limiter = AdmissionQueue(self._creates, runtime, notifier.throttled)
         unknowns = UnknownPolicy(on_unknown, max_resends, settler)
         submitter = Submitter(client, savers, self._tracker, limiter, unknowns, retries, latch, runtime)
         self._poller = Poller(client, poll_policy or PollPolicy(), retries, self._polls, runtime, notifier)
@@ -365,17 +365,13 @@ class Session:
         self._closing.end_grace()
 
     def _check_usable(self, *, sends: bool = True) -> None:
-        loop = self._runtime.loop
-        if self._latch.is_forked and (reason := self._latch.reason) is not None:
-            raise reason
-        if loop is None:
+        if self._runtime.loop is None:
             raise SessionClosedError("the session is not open yet: enter it with 'async with'")
         if self._latch.is_closed:
             raise SessionClosedError("the session is closed")
-        if asyncio.get_running_loop() is not loop:
+        self._latch.check(sends=sends)
+        if asyncio.get_running_loop() is not self._runtime.loop:
             raise ConfigError("a session belongs to the event loop that entered it")
-        if sends:
-            self._latch.check()
 
     def _apply_quota(self, request: Request, quota: tuple[float, float]) -> None:
         """Slow down by what a response says of the requests that remain."""

@@ -131,12 +131,8 @@ T = TypeVar("T")
 Verb = Literal["submit", "download"]
 
 
-def timed(verb: Verb, exchange: Awaitable[T], attempts: list[Attempt] | None) -> Awaitable[T]:
-    """Record in *attempts* how long an exchange takes. If *attempts* is None, return the exchange unchanged."""
-    return exchange if attempts is None else _timed(verb, exchange, attempts)
-
-
-async def _timed(verb: Verb, exchange: Awaitable[T], attempts: list[Attempt]) -> T:
+async def timed(verb: Verb, exchange: Awaitable[T], attempts: list[Attempt]) -> T:
+    """Record in *attempts* how long an exchange takes."""
     started, began = time.time(), time.monotonic()
     error = None
     try:

@@ -4,14 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cometflux.engine.runtime import Runtime
 from cometflux.pacing.admission import AdmissionQueue
 from cometflux.pacing.limiter import Ticket
 from cometflux.pacing.pacer import FIRST_WINDOW, Pacer
 
 
 def opened(pacer):
-    loop = asyncio.get_running_loop()
-    return AdmissionQueue(pacer, loop.time, loop.call_at, lambda _: None)
+    runtime = Runtime()
+    runtime.enter()
+    return AdmissionQueue(pacer, runtime, lambda _: None)
 
 
 async def turns():

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from cometflux.engine.runtime import Runtime
 from cometflux.errors import (
     AnswerError,
     CometfluxError,
@@ -197,7 +198,9 @@ def test_what_is_in_range_is_taken():
 
 
 def budget():
-    return Retries(asyncio.get_running_loop().time)
+    runtime = Runtime()
+    runtime.enter()
+    return Retries(runtime)
 
 
 POLICY = RetryPolicy(tries=2, wait=0.1)
