@@ -3,26 +3,30 @@
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
 from cometflux.errors import CometfluxError, ConfigError, JournalError
 from cometflux.gallery import page
-from cometflux.gallery.cards import Card, Picture, card_of_picture, card_of_record, card_of_sidecars
-from cometflux.gallery.folder_scan import DamagedFile, FolderScan, Sidecar
-from cometflux.gallery.page import Entry, Facts
+from cometflux.gallery.contents import Contents, contents_of
+from cometflux.gallery.folder_scan import FolderScan
+from cometflux.gallery.page import Entry, Facts, Place
 from cometflux.journal.reader import FILE_NAME, Journal
-from cometflux.journal.record import JobRecord
-from cometflux.journal.states import DROPPED
 from cometflux.plain_text import log as _log
 from cometflux.regular_files import IrregularFileError, open_regular
 from cometflux.storage import atomic, picks
 
 PAGE = "index.html"
-"""The page's file name."""
+"""The first page's file name."""
+JOBS_PER_PAGE = 10_000
+"""A folder with more jobs has several pages."""
+_MOST_PAGES = 2
+"""The entries of so many pages are kept in memory: those that change while a batch runs."""
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -45,14 +49,22 @@ class Served:
     """The names of all pictures; these can be marked."""
 
 
-@attrs.define
-class _Known:
-    """A job of the journal, and its entry in the page."""
+@attrs.frozen
+class _Made:
+    """The entry of a job, and the version of the job that it shows."""
 
-    record: JobRecord
-    names: tuple[str, ...]
+    version: Hashable
     presence: tuple[bool, ...]
     entry: Entry
+
+
+@attrs.frozen
+class _Seen:
+    """What a page that was written depends on."""
+
+    version: int
+    missing: frozenset[str]
+    """The files that it misses."""
 
 
 class Gallery:
@@ -66,16 +78,15 @@ class Gallery:
         self.folder = Path(folder)
         self.refresh = 2.0
         """How many seconds a browser waits before it reloads the page of a running batch."""
+        self.jobs_per_page = JOBS_PER_PAGE
         self._scan = FolderScan(self.folder)
-        self._jobs: dict[str, _Known] = {}
-        self._serial = 0
+        self._entries: dict[int, dict[Hashable, _Made]] = {}
+        """The entries of the last pages that were made, by the number of the page."""
+        self._look: Hashable = None
+        """What all entries depend on."""
+        self._written: dict[int, _Seen] = {}
+        """The pages that were written, by their numbers, if there are several."""
         self._is_running = False
-        self._batch = ""
-        """The journal's name; empty if there is no journal."""
-        self._place: str | None = None
-        """The URL in an object store that the pictures go to; None if they go to the folder."""
-        self._others: dict[tuple[str, ...], Entry] = {}
-        self._notes: list[str] = []
 
     def check(self) -> None:
         """Check that a page can be written here.
@@ -100,165 +111,188 @@ class Gallery:
             written = self._write()
         return written
 
-    def render(self) -> Served:
-        """Make the page for a server. Writes nothing.
+    def render(self, number: int = 1) -> Served:
+        """Make page *number* for a server; the last page if there are fewer. Writes nothing.
 
         Raises:
             ConfigError: there is nothing to show, or the extra is missing.
             JournalError: the journal cannot be read, and there is nothing else to show.
         """
-        entries = self._read()
-        pictures = [picture for entry in entries for picture in entry.card.pictures]
-        return Served(
-            data=self._page(entries, is_served=True),
-            files=frozenset(picture.name for picture in pictures if picture.is_here),
-            names=_names(entries),
-        )
+        page.check_extra()
+        return self._over_contents(lambda contents: self._serve(contents, number))
 
     def log(self, notes: Sequence[str]) -> None:
         """Log each note as a warning."""
         for note in notes:
             _log.warning("%s", note)
 
-    def _write(self) -> Written:
-        path = self.folder / PAGE
-        _replace(path, self._page(self._read(), is_served=False))
-        return Written(path=path, notes=tuple(self._notes))
+    # ── the jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _read(self) -> list[Entry]:
-        self._notes = []
+    def _over_contents(self, work: Callable[[Contents], T]) -> T:
+        """Call *work* with the jobs, while the journal is open; without its jobs if it cannot be read."""
         self._scan.look()
-        self._read_journal()
-        entries = [*self._of_journal(), *self._of_sidecars()]
-        if not entries:
+        path = self.folder / FILE_NAME
+        if not os.path.lexists(path):
+            return self._over(None, work)
+        try:
+            journal = Journal(path)
+        except (ConfigError, JournalError) as error:
+            return self._without_journal(error, work)
+        with journal:
+            try:
+                return self._over(journal, work)
+            except JournalError as error:
+                return self._without_journal(error, work)
+
+    def _without_journal(self, error: CometfluxError, work: Callable[[Contents], T]) -> T:
+        """Show the records next to the pictures, if there are any; else raise *error*."""
+        contents = contents_of(self._scan, None)
+        if not len(contents):
+            raise error
+        note = f"{error.message}; only the pictures and their records are shown"
+        return self._over(None, work, note)
+
+    def _over(self, journal: Journal | None, work: Callable[[Contents], T], *notes: str) -> T:
+        contents = contents_of(self._scan, journal)
+        if not len(contents):
             raise ConfigError(
                 f"there is nothing to show in {str(self.folder)!r}: no job in a journal, and no picture with its record"
             )
-        return entries
+        self._is_running = contents.is_running
+        look = (contents.is_running, contents.differing, contents.batch)
+        if look != self._look:
+            self._entries.clear()
+            self._look = look
+        return work(attrs.evolve(contents, notes=(*notes, *contents.notes)))
 
-    def _page(self, entries: Sequence[Entry], *, is_served: bool) -> bytes:
+    # ── the pages ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _write(self) -> Written:
+        return self._over_contents(self._write_pages)
+
+    def _write_pages(self, contents: Contents) -> Written:
+        marks, notes = self._marks(contents)
+        contents = attrs.evolve(contents, notes=(*contents.notes, *notes))
+        pages = _page_count(len(contents), self.jobs_per_page)
+        for number in range(1, pages + 1):
+            _check_place(self.folder / page_name(number))
+        # The first page is the last one written: it links only to pages that are there.
+        for number in range(pages, 0, -1):
+            place = self._place(number, contents)
+            versions = contents.versions(place.start, place.stop)
+            seen = hash((self._look, place, *versions.items(), *marks.items(), contents.notes, contents.unknown > 0))
+            if pages > 1 and self._is_written(number, seen):
+                continue
+            entries = self._entries_of(number, versions, contents)
+            _replace(self.folder / page_name(number), self._page(entries, place, contents, marks, is_served=False))
+            missing = frozenset(name for entry in entries for name in entry.names if name not in self._scan.files)
+            self._written[number] = _Seen(seen, missing)
+        self._remove_pages_after(pages)
+        return Written(path=self.folder / PAGE, notes=contents.notes)
+
+    def _serve(self, contents: Contents, number: int) -> Served:
+        marks, notes = self._marks(contents)
+        contents = attrs.evolve(contents, notes=(*contents.notes, *notes))
+        number = min(number, _page_count(len(contents), self.jobs_per_page))
+        place = self._place(number, contents)
+        entries = self._entries_of(number, contents.versions(place.start, place.stop), contents)
+        names = contents.names()
+        return Served(
+            data=self._page(entries, place, contents, marks, is_served=True),
+            files=frozenset(name for name in names if self._scan.files.get(name)),
+            names=names,
+        )
+
+    def _is_written(self, number: int, version: int) -> bool:
+        """Whether the page is there and would be made as it was."""
+        seen = self._written.get(number)
+        return (
+            seen is not None
+            and seen.version == version
+            and page_name(number) in self._scan.files
+            and not self._scan.has_lost_files
+            and not any(name in self._scan.files for name in seen.missing)
+        )
+
+    def _place(self, number: int, contents: Contents) -> Place:
+        total, most = len(contents), self.jobs_per_page
+        start = (number - 1) * most
+        return Place(number=number, start=start, stop=min(start + most, total), total=total, most=most)
+
+    def _entries_of(self, number: int, versions: Mapping[Hashable, Hashable], contents: Contents) -> list[Entry]:
+        """Make the entries of a page; those that were made before and have not changed are not made again."""
+        made = {
+            key: known
+            for key, known in self._entries.pop(number, {}).items()
+            if key in versions
+            and known.version == versions[key]
+            and known.presence == self._scan.presence(known.entry.names)
+        }
+        for key, card in contents.cards([key for key in versions if key not in made]):
+            entry = page.make_entry(card, contents.differing)
+            made[key] = _Made(versions[key], self._scan.presence(entry.names), entry)
+        self._entries[number] = made
+        if len(self._entries) > _MOST_PAGES:
+            del self._entries[next(iter(self._entries))]
+        # A job that was dropped meanwhile is not there.
+        return [made[key].entry for key in versions if key in made]
+
+    def _page(
+        self, entries: Sequence[Entry], place: Place, contents: Contents, marks: Mapping[str, str], *, is_served: bool
+    ) -> bytes:
         facts = Facts(
             title=self.folder.resolve().name or "pictures",
             command_folder=shlex.quote(f"./{self.folder}" if str(self.folder).startswith("-") else str(self.folder)),
             written=datetime.now(UTC).isoformat(timespec="seconds"),
-            is_running=self._is_running,
+            is_running=contents.is_running,
             refresh=self.refresh,
-            marks=self._marks(entries),
-            batch=self._batch,
+            place=place,
+            differing=contents.differing,
+            has_unknown=contents.unknown > 0,
+            marks=_marks_on(entries, marks),
+            batch=contents.batch,
             is_served=is_served,
-            notes=self._notes,
+            notes=contents.notes,
         )
         return page.make_page(entries, facts)
 
-    def _marks(self, entries: Sequence[Entry]) -> Mapping[str, str]:
+    def _marks(self, contents: Contents) -> tuple[Mapping[str, str], tuple[str, ...]]:
+        """Read the marks of the pictures, and a note if they are damaged."""
+        if picks.PICKS not in self._scan.files:
+            return {}, ()
         try:
-            return picks.read_marks(self.folder, _names(entries))
+            return picks.read_marks(self.folder, contents.names()), ()
         except ConfigError as error:
-            self._notes.append(f"{error.message}; no mark is shown")
-            return {}
-
-    # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _read_journal(self) -> None:
-        if not os.path.lexists(self.folder / FILE_NAME):
-            self._jobs.clear()
-            self._is_running, self._batch = False, ""
-            return
-        try:
-            with Journal(self.folder / FILE_NAME) as journal:
-                self._take(journal)
-        except (ConfigError, JournalError) as error:
-            # The records next to the pictures can still be shown, if there are any.
-            if not any(self._scan.sidecars()):
-                raise
-            self._notes.append(f"{error.message}; only the pictures and their records are shown")
-            self._jobs.clear()
-            self._serial, self._is_running, self._batch = 0, False, ""
-
-    def _take(self, journal: Journal) -> None:
-        """Update the known jobs with the journal's changes since the last read."""
-        is_running, serial = journal.is_running, journal.serial
-        self._place, self._batch = journal.place, journal.name
-        since = self._serial if serial >= self._serial else 0
-        for record in journal.changes(since):
-            if record.state_name == DROPPED:
-                self._jobs.pop(record.identity, None)
-            else:
-                self._jobs[record.identity] = self._know(record, is_running=is_running)
-        stale = is_running != self._is_running
-        for identity, known in self._jobs.items():
-            if stale or known.presence != self._scan.presence(known.names):
-                self._jobs[identity] = self._know(known.record, is_running=is_running)
-        self._serial, self._is_running = serial, is_running
-
-    def _know(self, record: JobRecord, *, is_running: bool) -> _Known:
-        names = tuple(file.name for file in record.files)
-        presence = self._scan.presence(names)
-        pictures = [self._picture(*each) for each in zip(names, presence, strict=True)]
-        card = card_of_record(record, pictures, is_running=is_running)
-        return _Known(record, names, presence, page.make_entry(card))
-
-    def _picture(self, name: str, is_here: bool) -> Picture:
-        if self._place is None or is_here:
-            return self._scan.picture(name)
-        return attrs.evolve(self._scan.picture(f"{self._place}/{name}"), file=name)
+            return {}, (f"{error.message}; no mark is shown",)
 
     def _runs(self) -> bool:
         with contextlib.suppress(CometfluxError), Journal(self.folder / FILE_NAME) as journal:
             return journal.is_running
         return False
 
-    def _of_journal(self) -> Iterator[Entry]:
-        for known in sorted(self._jobs.values(), key=lambda known: known.record.index):
-            yield known.entry
-
-    # ── the records next to the pictures ─────────────────────────────────────────────────────────────────────────────
-
-    def _of_sidecars(self) -> Iterator[Entry]:
-        """Yield an entry for each prediction that the journal does not know, in batch order."""
-        stems = {name.rpartition(".")[0] for known in self._jobs.values() for name in known.names}
-        ids = {known.record.prediction_id for known in self._jobs.values()} - {None}
-        groups: dict[str, list[Sidecar]] = {}
-        cards: list[Entry] = []
-        for sidecar in self._scan.sidecars(stems):
-            if isinstance(sidecar, DamagedFile):
-                fault = self._scan.picture(sidecar.name).fault
-                how = "is shown without its details" if fault is None else f"cannot be shown either ({fault})"
-                self._notes.append(f"{sidecar.sidecar} {sidecar.fault}: {sidecar.name} {how}")
-                cards.append(self._other((sidecar.name,), []))
-                continue
-            prediction_id = sidecar.record["prediction"].get("id")
-            if prediction_id not in ids:
-                # Without an id, two pictures cannot be known to belong to one prediction.
-                group = f"id:{prediction_id}" if isinstance(prediction_id, str) else f"file:{sidecar.name}"
-                groups.setdefault(group, []).append(sidecar)
-        cards += [
-            self._other(tuple(each.name for each in group), group, identity) for identity, group in groups.items()
-        ]
-        yield from sorted(cards, key=_order)
-
-    def _other(self, names: tuple[str, ...], group: list[Sidecar], identity: str = "") -> Entry:
-        pictures = [self._scan.picture(name) for name in names]
-        key = (*names, *(str(picture.fault) for picture in pictures))
-        if key not in self._others:
-            self._others[key] = page.make_entry(_card(pictures, group, identity))
-        return self._others[key]
+    def _remove_pages_after(self, number: int) -> None:
+        """Remove the pages of an earlier version that had more of them."""
+        while page_name(number := number + 1) in self._scan.files:
+            self._written.pop(number, None)
+            path = self.folder / page_name(number)
+            with contextlib.suppress(ConfigError, OSError):
+                _check_place(path)
+                path.unlink()
 
 
-def _names(entries: Sequence[Entry]) -> frozenset[str]:
-    """Return the names of all pictures, as ``picks.jsonl`` has them."""
-    return frozenset(picture.file or picture.name for entry in entries for picture in entry.card.pictures)
+def page_name(number: int) -> str:
+    """Return the file name of a page; 1 is the first."""
+    return PAGE if number == 1 else f"index-{number}.html"
 
 
-def _order(entry: Entry) -> tuple[bool, int, str]:
-    card = entry.card
-    return card.index is None, card.index or 0, card.pictures[0].name
+def _page_count(jobs: int, most: int) -> int:
+    return -(-jobs // most)
 
 
-def _card(pictures: list[Picture], group: list[Sidecar], identity: str) -> Card:
-    return (
-        card_of_sidecars([each.record for each in group], pictures, identity) if group else card_of_picture(pictures[0])
-    )
+def _marks_on(entries: Iterable[Entry], marks: Mapping[str, str]) -> Mapping[str, str]:
+    if not marks:
+        return marks
+    return {name: marks[name] for entry in entries for name in entry.names if name in marks}
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,7 @@
 """Scan a folder for pictures and their records. Each file is read once, and links are not followed."""
 
 import os
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -14,6 +14,8 @@ from cometflux.gallery.image_size import read_size
 from cometflux.provenance.sidecar import LARGEST_RECORD, load_record
 from cometflux.regular_files import open_regular, read_regular
 
+_MOST_KEPT = 10_000
+"""How many records are kept in memory at most."""
 _ENDINGS = (".png", ".jpg", ".webp", ".gif")
 
 
@@ -46,13 +48,15 @@ class FolderScan:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files: dict[str, bool] = {}
+        self.files: dict[str, bool] = {}
         """Each name in the folder, and whether it is a regular file rather than a link or a folder."""
+        self.has_lost_files = False
+        """Whether a file that was there at the look before is gone."""
         self._sizes: dict[str, tuple[int, int] | None] = {}
         self._faults: dict[str, str] = {}
         """Why a picture's file cannot be read, by its name."""
-        self._sidecars: dict[str, Sidecar | DamagedFile | None] = {}
-        """By file name; None if the file is not a picture's record."""
+        self._records: dict[str, Sidecar | DamagedFile | None] = {}
+        """The first ones that were read, by file name; None if the file is not a picture's record."""
 
     def look(self) -> None:
         """List the folder again.
@@ -60,22 +64,25 @@ class FolderScan:
         Raises:
             ConfigError: the folder does not exist, is a file, or cannot be read.
         """
+        before = self.files
         try:
             with os.scandir(self.folder) as entries:
-                self._files = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+                self.files = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
         except FileNotFoundError as error:
             raise ConfigError(f"there is no folder {str(self.folder)!r}") from error
         except NotADirectoryError as error:
             raise ConfigError(f"{str(self.folder)!r} is a file, not a folder") from error
         except OSError as error:
             raise ConfigError(f"the folder {str(self.folder)!r} cannot be read: {error.strerror}") from error
-        for name in self._sizes.keys() - self._files.keys():
-            del self._sizes[name]
-            self._faults.pop(name, None)
+        self.has_lost_files = any(name not in self.files for name in before)
+        if self.has_lost_files:
+            for name in self._sizes.keys() - self.files.keys():
+                del self._sizes[name]
+                self._faults.pop(name, None)
 
     def presence(self, names: tuple[str, ...]) -> tuple[bool, ...]:
         """Return for each name whether the folder has a file of that name."""
-        return tuple(self._files.get(name, False) for name in names)
+        return tuple(self.files.get(name, False) for name in names)
 
     def picture(self, name: str) -> Picture:
         """Return the picture called *name*, with a fault if it cannot be shown. A URL is returned as a link."""
@@ -83,9 +90,9 @@ class FolderScan:
             return Picture(name=name, address=_web_address(name))
         if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
             return Picture(name=name, fault="its name points outside the folder")
-        if name not in self._files:
+        if name not in self.files:
             return Picture(name=name, fault="its file is missing")
-        if not self._files[name]:
+        if not self.files[name]:
             return Picture(name=name, fault="it is a link, a folder or a pipe, not a file")
         size = self._size(name)
         if name in self._faults:
@@ -104,16 +111,14 @@ class FolderScan:
                 self._faults[name] = f"its file cannot be read: {error.strerror}"
         return self._sizes[name]
 
-    def sidecars(self, known: Container[str] = ()) -> Iterator[Sidecar | DamagedFile]:
-        """Yield the pictures' records in the order of their names. Skip the *known* stems."""
-        for name in sorted(self._files):
-            if not name.endswith(".json") or name.removesuffix(".json") in known:
-                continue
-            if name not in self._sidecars:
-                self._sidecars[name] = self._read(name)
-            found = self._sidecars[name]
-            if found is not None:
-                yield found
+    def record(self, name: str) -> Sidecar | DamagedFile | None:
+        """Read a picture's record; None if the file is not one. *name* is a file's name that ends in ``.json``."""
+        if name not in self._records:
+            found = self._read(name)
+            if len(self._records) >= _MOST_KEPT:
+                return found
+            self._records[name] = found
+        return self._records[name]
 
     def _read(self, name: str) -> Sidecar | DamagedFile | None:
         stem = name.removesuffix(".json")
@@ -123,7 +128,7 @@ class FolderScan:
             is_damaged = isinstance(error, ValueError)
             fault = "is damaged" if is_damaged else f"cannot be read ({getattr(error, 'strerror', None) or error})"
             beside = (f"{stem}{ending}" for ending in _ENDINGS)
-            return next((DamagedFile(each, name, fault) for each in beside if each in self._files), None)
+            return next((DamagedFile(each, name, fault) for each in beside if each in self.files), None)
         match record:
             case {"file": str(file_name), "prediction": dict()} if _is_beside(file_name, stem):
                 return Sidecar(file_name, record)

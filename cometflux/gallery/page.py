@@ -27,19 +27,50 @@ GENERATOR = "cometflux gallery"
 _NARROWEST, _WIDEST = 66, 240
 """Limits of a tile's width, in hundredths of its height."""
 _MOST_SHOWN = 4
+_MOST_TOLD = 8
+"""How many parameters stand on a card at most."""
+_LONGEST_VALUE = 60
 _SCRIPT = ("data", "list", "search", "dialog", "keys", "reload", "start")
 """The files of the script, in the order in which they run."""
 _ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Entry:
     """A job's part of the page."""
 
-    card: Card
     html: str
     data: str
     """The job's data for the script, as JSON."""
+    status: str
+    model: str | None
+    tile: int
+    """The tile's width in hundredths of its height."""
+    pictures: int
+    """How many pictures can be shown or are kept elsewhere."""
+    names: tuple[str, ...]
+    """The names of its pictures in the folder, and in ``picks.jsonl``; also of pictures that are not there."""
+
+
+@attrs.frozen(kw_only=True)
+class Place:
+    """The place of a page among the pages of a folder."""
+
+    number: int
+    """Its number, from 1."""
+    start: int
+    """How many jobs are on the pages before it."""
+    stop: int
+    """How many jobs are on it and on the pages before it."""
+    total: int
+    """How many jobs the folder has."""
+    most: int
+    """How many jobs a page has at most."""
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return -(-self.total // self.most)
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +85,11 @@ class Facts:
     is_running: bool
     refresh: float
     """How many seconds a browser waits before it reloads the page of a running batch."""
+    place: Place
+    differing: tuple[str, ...] = ()
+    """The names of the parameters that differ among the folder's jobs."""
+    has_unknown: bool = False
+    """Whether the folder has a job that may be billed, without a proof."""
     marks: Mapping[str, str] = attrs.field(factory=dict)
     """The marks of the pictures by their names, as the folder has them."""
     batch: str = ""
@@ -63,11 +99,29 @@ class Facts:
     notes: Sequence[str] = ()
 
 
-def make_entry(card: Card) -> Entry:
-    """Render a job's part of the page."""
+def make_entry(card: Card, differing: Sequence[str] = ()) -> Entry:
+    """Render a job's part of the page. It shows the values of the *differing* parameters."""
     shown = card.pictures[:_MOST_SHOWN]
-    html = _cards().card(card, _short(card.model), _duration(card.seconds), _tile(card), shown, _mark(card.identity))
-    return Entry(card, str(html).strip(), _data(card))
+    tile = _tile(card)
+    given = dict(card.parameters)
+    values = [(name, _value(given[name])) for name in told_names(differing) if name in given]
+    html = _cards().card(
+        card, _short(card.model), _duration(card.seconds), tile, shown, _mark(card.identity), values=values
+    )
+    return Entry(
+        html=str(html).strip(),
+        data=_data(card),
+        status=card.status,
+        model=card.model,
+        tile=tile,
+        pictures=sum(picture.fault is None for picture in card.pictures),
+        names=tuple(picture.file or picture.name for picture in card.pictures),
+    )
+
+
+def told_names(differing: Sequence[str]) -> list[str]:
+    """Return the parameters whose values stand on each card; prompt and seed have places of their own."""
+    return [name for name in differing if name not in ("prompt", "seed")][:_MOST_TOLD]
 
 
 def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
@@ -78,10 +132,10 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
     """
     from markupsafe import Markup
 
-    style = _part("style.css") + _ratios(entries)
+    style = _part("style.css") + _ratios(entries) + f":root{{--told:{len(told_names(facts.differing))}}}\n"
     script = _script()
-    statuses = Counter(entry.card.status for entry in entries)
-    models = Counter(entry.card.model for entry in entries if entry.card.model)
+    statuses = Counter(entry.status for entry in entries)
+    models = Counter(entry.model for entry in entries if entry.model)
     text = _environment().get_template("page.html").render(
         facts=facts,
         generator=GENERATOR,
@@ -95,7 +149,8 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
         statuses=[(each, statuses[each.name]) for each in STATE_LABELS.values() if statuses[each.name]],
         models=[(model, _short(model), count) for model, count in models.most_common()],
         total=len(entries),
-        pictures=sum(picture.fault is None for entry in entries for picture in entry.card.pictures),
+        differing=Markup(_json(facts.differing)),  # noqa: S704 - escaped by _json
+        pictures=sum(entry.pictures for entry in entries),
     )  # fmt: skip
     # A file name that is not valid UTF-8 holds lone surrogates, which cannot be encoded.
     return text.encode("utf-8", "replace")
@@ -178,6 +233,12 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
+def _value(text: str) -> str:
+    """Return a parameter's value for a card, from its JSON."""
+    shown = json.loads(text) if text.startswith('"') else text
+    return shown if len(shown) <= _LONGEST_VALUE else f"{shown[:_LONGEST_VALUE]}…"
+
+
 def _tile(card: Card) -> int:
     """Return the tile's width in hundredths of its height; the class ``r<width>`` gives the tile this shape."""
     sizes = [picture.size for picture in card.pictures if picture.size]
@@ -188,7 +249,7 @@ def _tile(card: Card) -> int:
 
 def _ratios(entries: Iterable[Entry]) -> str:
     """Return a CSS class for each shape in use, because the page's policy forbids inline styles."""
-    shapes = sorted({_tile(entry.card) for entry in entries})
+    shapes = sorted({entry.tile for entry in entries})
     return "".join(f".r{each}{{--r:{each / 100:g}}}\n" for each in shapes)
 
 

@@ -58,8 +58,43 @@ def find(database: sqlite3.Connection, identities: Iterable[str]) -> dict[str, J
     return found
 
 
-def _marks(values: Sequence[str]) -> str:
+def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
+
+
+def order(database: sqlite3.Connection) -> Iterator[tuple[int, int]]:
+    """Yield the row number of each planned job, and the serial number of its last change, in the batch's order."""
+    return database.execute("SELECT number, serial FROM jobs WHERE standing <> ? ORDER BY place, number", (DROPPED,))
+
+
+def read_rows(database: sqlite3.Connection, numbers: Iterable[int]) -> Iterator[tuple[int, JobRecord]]:
+    """Yield the records at these row numbers; those that are planned no longer are left out.
+
+    Raises:
+        ValueError: one is not what was written.
+    """
+    for page in pages(numbers):
+        query = f"SELECT number, {COLUMNS} FROM jobs WHERE number IN ({_marks(page)}) AND standing <> ?"  # noqa: S608
+        for number, *row in database.execute(query, (*page, DROPPED)).fetchall():
+            yield number, to_record(row)
+
+
+def file_names(database: sqlite3.Connection) -> Iterator[str]:
+    """Yield the names of all saved files."""
+    # A damaged row is reported when its job is read.
+    query = """SELECT json_extract(file.value, '$.name') FROM jobs, json_each(progress, '$.files') AS file
+    WHERE json_valid(progress) AND file.type = 'object'"""
+    return (name for (name,) in database.execute(query) if isinstance(name, str))
+
+
+def differing(database: sqlite3.Connection) -> list[str]:
+    """Return the names of the parameters that differ among the planned jobs, in the order of the inputs."""
+    query = f"""WITH planned AS (SELECT number, plan FROM jobs WHERE standing <> '{DROPPED}' AND json_valid(plan))
+    SELECT given.key FROM planned, json_each(plan, '$.input') AS given GROUP BY given.key
+    HAVING count(*) < (SELECT count(*) FROM planned) OR min(given.value) <> max(given.value)
+        OR min(given.type) <> max(given.type) OR count(given.value) NOT IN (0, count(*))
+    ORDER BY min(number), min(given.id)"""  # noqa: S608 - ours
+    return [str(name) for (name,) in database.execute(query)]
 
 
 def find_prediction(database: sqlite3.Connection, prediction_id: str) -> JobRecord | None:
@@ -76,15 +111,19 @@ def find_prediction(database: sqlite3.Connection, prediction_id: str) -> JobReco
     return None if row is None else to_record(row)
 
 
+def last_ids(database: sqlite3.Connection) -> frozenset[str]:
+    """Return the id of each job's last prediction, without the ids that are only suspected."""
+    # SQLite reads what is needed of a row in a fraction of the time that a whole record takes.
+    query = "SELECT json_extract(progress, '$.prediction_id') FROM jobs WHERE bought AND json_valid(progress)"
+    return frozenset(found for (found,) in database.execute(query) if isinstance(found, str))
+
+
 def known_ids(database: sqlite3.Connection) -> frozenset[str]:
     """Return the ids of all predictions, without the ids that are only suspected."""
-    # SQLite reads what is needed of a row in a fraction of the time that a whole record takes.
-    last = "SELECT json_extract(progress, '$.prediction_id') FROM jobs WHERE bought AND json_valid(progress)"
-    before = """SELECT json_extract(each.value, '$.prediction_id') FROM jobs, json_each(progress, '$.earlier') AS each
+    query = """SELECT json_extract(each.value, '$.prediction_id') FROM jobs, json_each(progress, '$.earlier') AS each
     WHERE bought AND instr(progress, '"earlier":') AND json_valid(progress)"""
-    return frozenset(
-        found for query in (last, before) for (found,) in database.execute(query) if isinstance(found, str)
-    )
+    before = (found for (found,) in database.execute(query) if isinstance(found, str))
+    return last_ids(database).union(before)
 
 
 def write(database: sqlite3.Connection, added: Sequence[JobRecord], changed: Sequence[JobRecord] = ()) -> int:

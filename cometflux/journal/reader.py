@@ -10,7 +10,17 @@ from typing import Any, Self
 from cometflux.errors import ConfigError, JournalError
 from cometflux.journal.database import check, explain, is_of_today, open_reader, read_header, translating_errors
 from cometflux.journal.header import JournalHeader
-from cometflux.journal.job_rows import COLUMNS, PAGE, find, to_record
+from cometflux.journal.job_rows import (
+    COLUMNS,
+    PAGE,
+    differing,
+    file_names,
+    find,
+    last_ids,
+    order,
+    read_rows,
+    to_record,
+)
 from cometflux.journal.lock import LockFile, is_locked
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, visible_name
@@ -193,6 +203,31 @@ class Journal:
         """
         with translating_errors(self.path):
             return find(self._database, identities)
+
+    def order(self) -> Iterator[tuple[int, int]]:
+        """Yield the row number of each planned job, and the serial number of its last change, in the batch's order."""
+        with translating_errors(self.path):
+            yield from order(self._database)
+
+    def read(self, numbers: Iterable[int]) -> Iterator[tuple[int, JobRecord]]:
+        """Yield the jobs at these row numbers, which `order` returned; those planned no longer are left out."""
+        with translating_errors(self.path):
+            yield from read_rows(self._database, numbers)
+
+    def file_names(self) -> Iterator[str]:
+        """Yield the names of all saved files."""
+        with translating_errors(self.path):
+            yield from file_names(self._database)
+
+    def prediction_ids(self) -> frozenset[str]:
+        """Return the id of each job's last prediction."""
+        with translating_errors(self.path):
+            return last_ids(self._database)
+
+    def differing_parameters(self) -> list[str]:
+        """Return the names of the parameters that differ among the planned jobs, in the order of the inputs."""
+        with translating_errors(self.path):
+            return differing(self._database)
 
     def changes(self, since: int = 0) -> Iterator[JobRecord]:
         """Yield the jobs written after the first *since* changes, including those that are planned no longer.

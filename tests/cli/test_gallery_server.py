@@ -272,3 +272,12 @@ async def test_pictures_that_come_while_it_serves_are_on_the_next_page(server, f
     assert 404 == (await send(server, f"/{TOKEN}/00003-1.png"))[0]
     assert b"00003-1.png" in (await send(server, f"/{TOKEN}/"))[2]
     assert 200 == (await send(server, f"/{TOKEN}/00003-1.png"))[0]
+
+
+async def test_each_page_of_a_large_folder_is_served_under_its_name(server, foxes):
+    server._gallery.jobs_per_page = 2
+    for name, told in (("", b"Jobs 1 to 2 of 3."), ("index.html", b"Jobs 1 to 2"), ("index-2.html", b"Jobs 3 to 3")):
+        status, _, body = await send(server, f"/{TOKEN}/{name}")
+        assert (200, True) == (status, told in body)
+    # The pictures of the other pages are served, too.
+    assert 200 == (await send(server, f"/{TOKEN}/00000-1.png"))[0]

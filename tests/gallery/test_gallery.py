@@ -313,7 +313,7 @@ def test_a_hostile_text_stays_text_wherever_it_stands(tmp_path):
     # Nothing of it is an element, and no comment or script is closed or opened by it.
     assert "<img src=x" not in text
     assert "<!--" not in text
-    assert text.count("<script") == text.count("</script") == 4
+    assert text.count("<script") == text.count("</script") == 5
     assert "<title>&lt;b&gt;&amp;&#39;&#34;images</title>" in text
     (prompt,) = re.findall(r'class="prompt" dir="auto">(.*?)</span>', text, re.DOTALL)
     assert HOSTILE == html.unescape(prompt)
@@ -361,14 +361,13 @@ def test_what_has_not_changed_is_not_made_again(tmp_path):
     job_states.write(tmp_path, *records)
     gallery = Gallery(tmp_path)
     gallery.write()
-    before = {identity: known.entry for identity, known in gallery._jobs.items()}
+    before = {number: made.entry for number, made in gallery._entries[1].items()}
     writer = JournalWriter(tmp_path)
     writer.open()
     writer.commit((), [job_states.accept(records[2])])
     writer.close()
     gallery.write()
-    changed = [identity for identity, known in gallery._jobs.items() if known.entry is not before[identity]]
-    assert [records[2].identity] == changed
+    assert [3] == [number for number, made in gallery._entries[1].items() if made.entry is not before[number]]
     assert ["waiting", "waiting", "pending", "waiting"] == [each["status"] for each in read(tmp_path / "index.html")[1]]
 
 

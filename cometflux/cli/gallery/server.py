@@ -52,6 +52,8 @@ class GalleryServer:
         self._writing = asyncio.Lock()
         app = web.Application(middlewares=[self._check], client_max_size=_LARGEST)
         app.router.add_get("/{token}/", self._send_page)
+        app.router.add_get("/{token}/index.html", self._send_page)
+        app.router.add_get(r"/{token}/index-{number:[1-9]\d{0,6}}.html", self._send_page)
         app.router.add_get("/{token}/marks", self._send_marks)
         app.router.add_post("/{token}/marks", self._take_marks)
         app.router.add_get("/{token}/{name:.+}", self._send_picture)
@@ -103,13 +105,13 @@ class GalleryServer:
 
     # ── the page and its pictures ────────────────────────────────────────────────────────────────────────────────────
 
-    async def _read(self) -> Served:
+    async def _read(self, number: int = 1) -> Served:
         async with self._reading:
-            self._page = await asyncio.to_thread(self._gallery.render)
+            self._page = await asyncio.to_thread(self._gallery.render, number)
             return self._page
 
-    async def _send_page(self, _: web.Request) -> web.Response:
-        page = await self._read()
+    async def _send_page(self, request: web.Request) -> web.Response:
+        page = await self._read(int(request.match_info.get("number", 1)))
         return web.Response(body=page.data, content_type="text/html", charset="utf-8")
 
     async def _send_picture(self, request: web.Request) -> web.StreamResponse:

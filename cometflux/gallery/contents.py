@@ -1,0 +1,122 @@
+"""The jobs and pictures that a folder's page shows, in their order, read a page at a time."""
+
+from array import array
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import attrs
+
+from cometflux.gallery.cards import Card, Picture, card_of_record
+from cometflux.gallery.folder_scan import FolderScan
+from cometflux.gallery.loose_pictures import LoosePictures
+from cometflux.journal.reader import Journal
+
+
+class Source(Protocol):
+    """Jobs in their order, each with a key and with a version that changes when the job does."""
+
+    def __len__(self) -> int: ...
+
+    def versions(self, start: int, stop: int) -> dict[Hashable, Hashable]:
+        """Return the keys of the jobs from *start* to *stop*, each with its version."""
+
+    def cards(self, keys: Iterable[Hashable]) -> Iterator[tuple[Hashable, Card]]:
+        """Yield the cards of the jobs with these keys, in any order."""
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of all pictures."""
+
+
+class JournalJobs:
+    """The jobs of a journal that is open. Of each job only its place is kept in memory."""
+
+    def __init__(self, journal: Journal, scan: FolderScan) -> None:
+        self._journal = journal
+        self._scan = scan
+        self._place = journal.place
+        self.is_running = journal.is_running
+        self.numbers, self._serials = array("q"), array("q")
+        """The place of each job in the journal, and the serial number of its last change."""
+        for number, serial in journal.order():
+            self.numbers.append(number)
+            self._serials.append(serial)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def versions(self, start: int, stop: int) -> dict[Hashable, Hashable]:
+        """See `Source.versions`."""
+        return dict(zip(self.numbers[start:stop], self._serials[start:stop], strict=True))
+
+    def cards(self, keys: Iterable[Hashable]) -> Iterator[tuple[Hashable, Card]]:
+        """See `Source.cards`."""
+        for number, record in self._journal.read(key for key in keys if isinstance(key, int)):
+            pictures = [self._picture(file.name) for file in record.files]
+            yield number, card_of_record(record, pictures, is_running=self.is_running)
+
+    def names(self) -> Iterator[str]:
+        """See `Source.names`."""
+        return self._journal.file_names()
+
+    def _picture(self, name: str) -> Picture:
+        if self._place is None or name in self._scan.files:
+            return self._scan.picture(name)
+        return attrs.evolve(self._scan.picture(f"{self._place}/{name}"), file=name)
+
+
+@attrs.frozen(kw_only=True)
+class Contents:
+    """Everything that the page of a folder shows."""
+
+    sources: Sequence[Source]
+    differing: tuple[str, ...]
+    """The names of the parameters that differ among the jobs."""
+    unknown: int = 0
+    """How many jobs may be billed, without a proof."""
+    is_running: bool = False
+    batch: str = ""
+    """The journal's name; empty if there is no journal."""
+    notes: tuple[str, ...] = ()
+    """One sentence for each damaged file."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sources))
+
+    def versions(self, start: int, stop: int) -> dict[Hashable, Hashable]:
+        """See `Source.versions`."""
+        found: dict[Hashable, Hashable] = {}
+        for source in self.sources:
+            found |= source.versions(max(start, 0), max(stop, 0))
+            start, stop = start - len(source), stop - len(source)
+        return found
+
+    def cards(self, keys: Sequence[Hashable]) -> Iterator[tuple[Hashable, Card]]:
+        """See `Source.cards`."""
+        for source in self.sources:
+            yield from source.cards(keys)
+
+    def names(self) -> frozenset[str]:
+        """Return the names of all pictures, as ``picks.jsonl`` has them."""
+        return frozenset(name for source in self.sources for name in source.names())
+
+
+def contents_of(scan: FolderScan, journal: Journal | None) -> Contents:
+    """Look at all jobs of a folder. Reads them, but keeps only their places.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    if journal is None:
+        loose = LoosePictures(scan)
+        return Contents(sources=[loose], differing=tuple(loose.differing), notes=tuple(loose.notes))
+    jobs = JournalJobs(journal, scan)
+    first = next((record.input for _, record in journal.read(jobs.numbers[:1])), None)
+    loose = LoosePictures(scan, journal, first)
+    return Contents(
+        sources=[jobs, loose],
+        differing=tuple(dict.fromkeys([*journal.differing_parameters(), *loose.differing])),
+        unknown=journal.status()["unknown"],
+        is_running=jobs.is_running,
+        batch=journal.name,
+        notes=tuple(loose.notes),
+    )
