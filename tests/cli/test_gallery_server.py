@@ -151,7 +151,7 @@ async def test_the_page_and_its_pictures_are_served(server, foxes):
 @pytest.mark.parametrize(
     "name",
     [
-        *("journal.sqlite3", "journal.sqlite3-wal", "picks.jsonl", "00000-1.json", "secret.png", "index.html"),
+        *("journal.sqlite3", "journal.sqlite3-wal", "picks.jsonl", "00000-1.json", "secret.png", "index-x.html"),
         *("../secret.png", "..%2fsecret.png", "%2e%2e/secret.png", "..\\secret.png", "./00000-1.png/../../secret.png"),
         *("/etc/passwd", "%2fetc%2fpasswd", "00000-1.png%00.png", "link.png", "folder.png/00000-1.png", "%ff.png"),
     ],
