@@ -11,6 +11,7 @@ from typing import Any
 from cometflux import flux
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job, position_key
+from cometflux.journal.costs import describe_costs
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
@@ -85,6 +86,7 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
         "created_at": said and said.created_at,
         "started_at": said and said.started_at,
         "completed_at": said and said.completed_at,
+        **describe_costs(record),
     }
 
 

@@ -1,12 +1,13 @@
 """What a batch really cost: the account's charges and refunds, in the journal and printed."""
 
+import asyncio
 import json
 import shlex
 from pathlib import Path
 
 import pytest
 
-from cometflux import Journal
+from cometflux import Journal, flux, open_session
 from cometflux.account.usage import dollars
 from cometflux.cli import main
 
@@ -165,3 +166,56 @@ def test_without_an_access_token_nothing_is_asked(account, capsys, monkeypatch):
     monkeypatch.delenv("COMETAPI_ACCESS_TOKEN")
     run("costs a-images", 3)
     assert "there is no access token; set COMETAPI_ACCESS_TOKEN" in capsys.readouterr().err
+
+
+# ── the estimate beside the charge ───────────────────────────────────────────────────────────────────────────────────
+
+
+def buy(*jobs):
+    """Buy with a price for one of the models."""
+
+    async def work():
+        async with open_session(journal="a-images", prices={"flux-schnell": 0.04}) as session:
+            async for _ in session.generate(jobs, save_to="a-images"):
+                pass
+
+    asyncio.run(work())
+
+
+def test_the_estimate_stands_beside_the_charge_and_is_never_added_to_it(account, capsys):
+    buy("a fox", "an owl")
+    found = costs(capsys)
+    assert ("$0.08", 80_000, {"given": 2}, 0) == tuple(
+        found[name] for name in ("estimated", "estimated_micros", "bases", "without_price")
+    )
+    assert (billed(account), dollars(billed(account))) == (found["charged_quota"], found["charged"])
+    run("costs a-images")
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert ["predictions 2", "by estimate (given) $0.08", f"charged {dollars(billed(account))}"] == rows[:3]
+
+
+def test_predictions_without_a_price_are_counted_and_an_unknown_one_is_in_the_estimate(account, capsys):
+    account.fail("drop", after=True)
+    buy("a fox", flux.Dev(prompt="an owl"))
+    found = costs(capsys)
+    assert (1, 1, 40_000, 1) == tuple(
+        found[name] for name in ("predictions", "unknown", "estimated_micros", "without_price")
+    )
+    run("costs a-images")
+    assert "without an estimate 1" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_manifest_has_estimates_and_from_then_on_charges(account, capsys):
+    buy("a fox")
+    costs(capsys)
+    (line,) = [json.loads(text) for text in Path("a-images/manifest.jsonl").read_text().splitlines()]
+    charged = dollars(billed(account)).removeprefix("$")
+    assert ("0.04", "given", charged, "0.00") == tuple(
+        line[name] for name in ("estimated_cost", "cost_basis", "charged", "refunded")
+    )
+
+
+def test_without_any_price_no_estimate_is_printed(account, capsys):
+    batch("a fox")
+    run("costs a-images")
+    assert "estimate" not in capsys.readouterr().out

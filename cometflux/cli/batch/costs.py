@@ -12,9 +12,11 @@ import attrs
 from rich.table import Table
 
 from cometflux.account.charges import Charges, fetch_charges
+from cometflux.account.prices import show_dollars
 from cometflux.account.settle import is_unknown
 from cometflux.account.usage import Charged, dollars
 from cometflux.cli.batch.account_access import AccountAccess
+from cometflux.cli.batch.keep_manifest import renew_manifest
 from cometflux.cli.batch.known_prediction import run_work
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.options.shared import RunOptions
@@ -22,6 +24,7 @@ from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen
 from cometflux.journal.attempts import Charge
+from cometflux.journal.costs import CostSum
 from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
@@ -47,6 +50,7 @@ def show_costs(screen: Screen, folder: Path, settings: RunOptions, *, as_json: b
         charges = run_work(_fetch(access, names, start)) if names else Charges(by_id={})
         _note(writer, journal.records(), charges.by_id)
         costs = Costs.of(journal.records(), charges.notes)
+    renew_manifest(screen, folder)
     if as_json:
         screen.data(escape_json(json.dumps(costs.described(), ensure_ascii=False, allow_nan=False)))
         return
@@ -109,6 +113,7 @@ class Costs:
     """The charges of a folder's predictions, as the journal has them."""
 
     predictions: int
+    sums: CostSum
     charged: int
     """In quota, as `refunded`."""
     refunded: int
@@ -123,9 +128,11 @@ class Costs:
     def of(cls, records: Iterable[JobRecord], notes: Sequence[str]) -> "Costs":
         """Add up what the journal has."""
         predictions = charged = refunded = unknown = 0
+        sums = CostSum()
         sources: Counter[str] = Counter()
         failed: list[Mapping[str, Any]] = []
         for record in records:
+            sums.add(record)
             predictions += len(record.prediction_ids)
             unknown += is_unknown(record)
             endings = {record.prediction_id: record.kind, **{each.prediction_id: each.kind for each in record.earlier}}
@@ -145,6 +152,7 @@ class Costs:
                     )
         return cls(
             predictions=predictions,
+            sums=sums,
             charged=charged,
             refunded=refunded,
             sources=sources,
@@ -159,10 +167,14 @@ class Costs:
         return self.predictions - sum(self.sources.values())
 
     def described(self) -> dict[str, Any]:
-        """Return the costs for JSON; amounts in quota, 500,000 of which are one dollar, and in dollars."""
+        """Return the costs for JSON. An estimate is also told in millionths of a dollar, and a charge in quota."""
         amounts = {"charged": self.charged, "refunded": self.refunded, "net": self.charged - self.refunded}
         return {
             "predictions": self.predictions,
+            "estimated": show_dollars(self.sums.estimated),
+            "estimated_micros": self.sums.estimated,
+            "bases": dict(self.sums.bases),
+            "without_price": self.sums.without_price,
             **{f"{name}_quota": amount for name, amount in amounts.items()},
             **{name: dollars(amount) for name, amount in amounts.items()},
             "sources": dict(self.sources),
@@ -178,6 +190,10 @@ class Costs:
         table.add_column()
         table.add_column(justify="right")
         table.add_row("predictions", str(self.predictions))
+        if self.sums.bases:
+            table.add_row(f"by estimate ({', '.join(self.sums.bases)})", show_dollars(self.sums.estimated))
+        if self.sums.bases and self.sums.without_price:
+            table.add_row("without an estimate", str(self.sums.without_price))
         if self.missing:
             table.add_row("without a charge in the account", str(self.missing))
         table.add_row("charged", dollars(self.charged))

@@ -18,12 +18,13 @@ def with_manifest(screen: Screen, folder: Path, run: Callable[[], int]) -> int:
     try:
         code = run()
     except BaseException:
-        _write(screen, folder)
+        renew_manifest(screen, folder)
         raise
-    return code if _write(screen, folder) else code or ExitCode.CONFIGURATION
+    return code if renew_manifest(screen, folder) else code or ExitCode.CONFIGURATION
 
 
-def _write(screen: Screen, folder: Path) -> bool:
+def renew_manifest(screen: Screen, folder: Path) -> bool:
+    """Write the manifest of *folder*, and return whether that succeeded. If not, print a note."""
     try:
         with signals.ignored():
             path = write_manifest(folder)

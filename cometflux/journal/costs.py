@@ -1,0 +1,63 @@
+"""What predictions cost by estimate, and what the account charged for them. The two are never added to each other."""
+
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from cometflux.journal.record import JobRecord
+
+_MICROS_OF_QUOTA = 2
+"""500,000 quota are one dollar."""
+
+
+@attrs.define
+class CostSum:
+    """The costs of some jobs, all their predictions included that are, or may be, paid for."""
+
+    estimated: int = 0
+    """In millionths of a dollar, as all amounts here."""
+    bases: Counter[str] = attrs.field(factory=Counter)
+    """Where the prices came from, and for how many predictions."""
+    without_price: int = 0
+    """How many predictions had no price when they were submitted."""
+    charged: int = 0
+    """What the account showed when it was read, without the refunds."""
+    refunded: int = 0
+    charges: int = 0
+    """For how many predictions the account showed a charge."""
+
+    def add(self, record: JobRecord) -> None:
+        """Add the predictions of a job."""
+        for estimate in record.estimates:
+            if estimate is None:
+                self.without_price += 1
+            else:
+                self.estimated += estimate.micros
+                self.bases[estimate.basis] += 1
+        for charge in record.charges:
+            self.charged += charge.quota * _MICROS_OF_QUOTA
+            self.refunded += charge.refunded * _MICROS_OF_QUOTA
+            self.charges += 1
+
+
+def describe_costs(record: JobRecord) -> dict[str, Any]:
+    """Return what a job cost, for JSON: dollars as text, because a JSON number may lose digits.
+
+    An estimate is there only if every prediction had a price, and a charge only if the account was read.
+    """
+    costs = CostSum()
+    costs.add(record)
+    is_estimated = costs.bases and not costs.without_price
+    return {
+        "estimated_cost": _dollars(costs.estimated) if is_estimated else None,
+        "cost_basis": ", ".join(costs.bases) if is_estimated else None,
+        "charged": _dollars(costs.charged) if costs.charges else None,
+        "refunded": _dollars(costs.refunded) if costs.charges else None,
+    }
+
+
+def _dollars(micros: int) -> str:
+    exact = Decimal(micros).scaleb(-6)
+    return f"{exact.quantize(Decimal('0.01')) if micros % 10_000 == 0 else exact.normalize():f}"
