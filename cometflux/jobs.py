@@ -3,7 +3,7 @@
 import contextlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeGuard
 
@@ -21,6 +21,28 @@ from cometflux.predictions import Prediction
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 _DEEPEST = 32
+
+
+class Tags(Mapping[str, str]):
+    """The caller's own facts about a job, such as a product's number. They cannot be changed."""
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+
+NO_TAGS = Tags()
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +71,11 @@ class Job:
 
     schema: ModelSchema | None = attrs.field(default=None, repr=False, eq=False)
     """The model's published schema, to check the input by; `cometflux.sources.read_schema` reads one. May be None."""
+    tags: Mapping[str, str] = NO_TAGS
+    """The caller's own facts, which go into the journal, the JSON record, manifest and gallery, and are not sent.
+
+    They do not belong to the job's identity: with other tags it is the same job.
+    """
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.model, str) or not _MODEL.fullmatch(self.model) or ".." in self.model:
@@ -60,6 +87,7 @@ class Job:
             _check_schema(self.schema, self.model)
         if not isinstance(self.input, Mapping):
             raise InputError("input", self.input, "must be a mapping from parameter to value")
+        object.__setattr__(self, "tags", _checked_tags(self.tags))
         # A deep copy: the caller may change a list later.
         object.__setattr__(self, "input", _copied(self.input))
         for name, value in self.input.items():
@@ -114,6 +142,7 @@ class Job:
         *,
         validate: bool = True,
         schema: ModelSchema | None = None,
+        tags: Mapping[str, str] = NO_TAGS,
     ) -> Self:
         """Make a job of values that were checked already, and that nobody else changes. Checks and copies nothing."""
         job = cls.__new__(cls)
@@ -122,6 +151,7 @@ class Job:
         _set(job, "key", key)
         _set(job, "validate", validate)
         _set(job, "schema", schema)
+        _set(job, "tags", tags)
         return job
 
     @property
@@ -181,6 +211,17 @@ def _check_schema(schema: object, model: str) -> None:
         raise InputError("schema", schema, "must be a ModelSchema, which cometflux.sources.read_schema returns")
     if schema.model != model:
         raise InputError("schema", schema.model, f"must be the schema of {model}")
+
+
+def _checked_tags(tags: object) -> Tags:
+    if not isinstance(tags, Mapping):
+        raise InputError("tags", tags, "must be a mapping from text to text")
+    for name, text in tags.items():
+        if not isinstance(name, str) or not name.strip() or not isinstance(text, str):
+            raise InputError("tags", {name: text}, "must be a mapping from text to text")
+        _check_encodable("tags", name)
+        _check_encodable("tags", text)
+    return tags if isinstance(tags, Tags) else Tags(tags)
 
 
 def check_key(key: object) -> None:
@@ -254,3 +295,5 @@ class PlannedJob:
     """The journal's name for the job; None to derive it from the job."""
     fingerprint: str | None = None
     """A digest of the model and the input; None without an identity."""
+    name: str | None = None
+    """The name of its files without their ending, relative to the folder; None to name them by index and prompt."""

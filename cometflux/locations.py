@@ -63,7 +63,7 @@ class StoredFile:
 
     location: Location
     name: str
-    """The last part of its URL."""
+    """Its name in its place, which may have slashes."""
 
     def __str__(self) -> str:
         return f"{self.location}/{self.name}"
@@ -83,6 +83,11 @@ class StoredImage:
     """The SHA-256 of its bytes, in hexadecimal."""
     mark: str | None = attrs.field(default=None, eq=False)
     """``signed``, ``marked`` or ``bare``: what it says about where it comes from. None if that was not looked at."""
+
+    @property
+    def name(self) -> str:
+        """Its name in its place."""
+        return self.path.name
 
 
 def is_url(text: str) -> bool:

@@ -11,6 +11,7 @@ import attrs
 from cometflux.errors import AnswerError, CometfluxError, OutputError
 from cometflux.events import Attempt
 from cometflux.protocol import decoding, encoding
+from cometflux.storage.file_names import is_inside
 
 
 @attrs.frozen(kw_only=True)
@@ -220,7 +221,7 @@ def _result(found: Any) -> Result:
 def _file(found: Any) -> SavedFile:
     match found:
         case {"name": str(name), "size": int(size), "digest": str(digest), "mark": str(mark) | (None as mark)} if (
-            name and "/" not in name
+            is_inside(name)
         ):
             return SavedFile(name=name, size=size, digest=digest, mark=mark)
         case _:

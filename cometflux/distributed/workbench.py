@@ -102,7 +102,7 @@ class Workbench:
         saved = await self._saver.save(wanted, attempts)
         return orders.Result(
             files=tuple(
-                orders.SavedFile(name=image.path.name, size=image.size, digest=image.digest, mark=image.mark)
+                orders.SavedFile(name=image.name, size=image.size, digest=image.digest, mark=image.mark)
                 for image in saved.files
             ),
             fault=None if saved.error is None else orders.Fault.of(saved.error),

@@ -5,7 +5,6 @@ from cometflux.engine.savers import SaveOrder, SaveResult, Savers
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.images.formats import Image
-from cometflux.jobs import Job
 from cometflux.predictions import Prediction
 from cometflux.provenance import sidecar
 from cometflux.storage import file_names
@@ -27,7 +26,7 @@ class JobImages:
     async def save(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> SaveResult:
         """Save the images of a prediction that succeeded."""
         submission = self._tracker.submission_of(tracked.record)
-        stem, *earlier = _stems(tracked.index, tracked.job)
+        stem, *earlier = _stems(tracked, tracked.index)
         order = SaveOrder(
             prediction=prediction,
             place=place,
@@ -52,7 +51,7 @@ class JobImages:
                 return kept
         count = len(record.last_prediction.output)
         # The caller may have saved them, and the process ended before the journal knew.
-        stems = (*_stems(tracked.index, tracked.job), file_names.id_stem(record.prediction_id))
+        stems = (*_stems(tracked, tracked.index), file_names.id_stem(record.prediction_id))
         found = await find_saved(place, stems, record.prediction_id, count)
         whole = tuple(image for image in found if image is not None)
         return whole if count and len(whole) == count else None
@@ -67,12 +66,14 @@ class JobImages:
         if submission is None:
             return None
         # By the index of the run that submitted it: under today's index another job's image may be saved.
-        for stem in _stems(tracked.record.index, tracked.job):
+        for stem in _stems(tracked, tracked.record.index):
             if (found := await place.find_id(stem, submission)) is not None:
                 return found
         return None
 
 
-def _stems(index: int, job: Job) -> tuple[str, ...]:
+def _stems(tracked: TrackedJob, index: int) -> tuple[str, ...]:
     """Return the names that the files of a job may have: the first for new files, the others by earlier releases."""
-    return file_names.file_stem(index, job), *file_names.earlier_stems(index, job)
+    if tracked.record.name is not None:
+        return (tracked.record.name,)
+    return file_names.file_stem(index, tracked.job), *file_names.earlier_stems(index, tracked.job)

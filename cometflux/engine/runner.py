@@ -161,6 +161,10 @@ class JobRunner:
 
     async def _submit(self, tracked: TrackedJob) -> None:
         await self._take_slot(tracked)
+        name = tracked.record.name
+        if tracked.place is not None and name is not None and "/" in name:
+            # Else a picture that is paid for might not be kept.
+            await tracked.place.make_folder(name)
         job = await reference_files.read_images(tracked.job)
         if job is not tracked.job:
             # Only a file can change between two looks.

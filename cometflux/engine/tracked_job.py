@@ -46,7 +46,9 @@ class TrackedJob:
         """Seconds to poll its prediction altogether; None for the policy's."""
         self.redo: Redo | None = None
         """The jobs of its batch to make again although they are over; None for none."""
-        self.record = LiveRecord(identity="", index=index, key=key, model=job.model, input=job.input, fingerprint="")
+        self.record = LiveRecord(
+            identity="", index=index, key=key, model=job.model, input=job.input, fingerprint="", tags=job.tags
+        )
         """The one book of the job: every transition changes it."""
         self.prediction: Prediction | None = None
         """The service's last response about its prediction; None before there is an id."""

@@ -98,6 +98,7 @@ class JobTracker:
         patience: float | None = None,
         identity: str | None = None,
         fingerprint: str | None = None,
+        name: str | None = None,
     ) -> TrackedJob:
         """Take a job in. Without an *index* of its batch it gets its place among all jobs of the session."""
         index = self._count if index is None else index
@@ -105,6 +106,8 @@ class JobTracker:
         tracked = TrackedJob(job, deliver, index=index, key=key, place=place, patience=patience)
         if identity is not None:
             tracked.record.named(identity, fingerprint or "", job.input)
+        if name is not None:
+            tracked.record.with_files(name)
         # Without a journal every job is new.
         tracked.is_claimed = not self._journal.keeps
         self._count += 1
@@ -406,4 +409,4 @@ def _conclude(tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | No
 
 def saved_files(files: Iterable[Image]) -> tuple[SavedFile, ...]:
     """Describe images as the journal keeps them."""
-    return tuple(SavedFile(name=f.path.name, size=f.size, digest=f.digest, mark=f.mark) for f in files)
+    return tuple(SavedFile(name=f.name, size=f.size, digest=f.digest, mark=f.mark) for f in files)

@@ -55,8 +55,8 @@ def write_webdataset(pictures: Sequence[Picture], to: Path, settings: Settings) 
         with tarfile.open(to / f"{number:06}.tar", "x", format=tarfile.PAX_FORMAT) as tar:
             for picture in shard:
                 # A name ends at its first dot for those who read it.
-                stem = picture.path.stem.replace(".", "_")
-                columns = _dump({**picture.fields, "file_name": picture.path.name})
+                stem = picture.name.removesuffix(picture.path.suffix).replace(".", "_")
+                columns = _dump({**picture.fields, "file_name": picture.name})
                 for ending, data in (
                     (picture.path.suffix, picture.path.read_bytes()),
                     (".txt", picture.text.encode()),
@@ -100,7 +100,7 @@ def write_parquet(pictures: Sequence[Picture], to: Path, settings: Settings) -> 
 
 def _parquet_row(picture: Picture, *, is_path: bool) -> dict[str, Any]:
     path = picture.path
-    image: Any = str(path.absolute()) if is_path else {"bytes": path.read_bytes(), "path": path.name}
+    image: Any = str(path.absolute()) if is_path else {"bytes": path.read_bytes(), "path": picture.name}
     return {"image": image, "text": picture.text, **picture.fields}
 
 
@@ -120,8 +120,9 @@ def _features(types: Mapping[str, str]) -> dict[str, Any]:
 def _placed(pictures: Sequence[Picture], to: Path, settings: Settings) -> Iterator[tuple[Picture, str]]:
     """Put each picture into the folder; yield it with its name there."""
     for picture in pictures:
-        name = picture.path.name
+        name = picture.name
         try:
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
             if settings.links:
                 os.link(picture.path, to / name)
             else:

@@ -24,6 +24,8 @@ class Picture:
     """A saved picture."""
 
     path: Path
+    name: str
+    """Its name in the folder: relative, with ``/`` between the parts."""
     fields: Mapping[str, Value]
     """What is known of it; every picture of an export has the same names."""
     text: str
@@ -53,15 +55,15 @@ def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) ->
     for (name, _), fields in zip(rows, values, strict=True):
         if (folder / name).is_file():
             text = str(fields.get("prompt") or "") if caption is None else caption(fields)
-            there.append(Picture(path=folder / name, fields=fields, text=text))
+            there.append(Picture(path=folder / name, name=name, fields=fields, text=text))
         else:
             missing.append(name)
     return there, missing
 
 
 def _fields(line: Mapping[str, Any]) -> dict[str, Any]:
-    inputs = {name: value for name, value in line["input"].items() if name not in _RESERVED}
-    return {**{name: line[name] for name in _FACTS}, **inputs}
+    own = {name: value for name, value in {**line["tags"], **line["input"]}.items() if name not in _RESERVED}
+    return {**{name: line[name] for name in _FACTS}, **own}
 
 
 # ── columns ──────────────────────────────────────────────────────────────────────────────────────────────────────────

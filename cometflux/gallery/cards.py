@@ -50,6 +50,8 @@ class Card:
     """Whether the job was paid for, in a sentence."""
     parameters: tuple[tuple[str, str], ...] = ()
     """The input: each name with its value as JSON."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """The caller's own facts about the job: each name with its text."""
     prompt: str = ""
     seed: str = ""
     pictures: tuple[Picture, ...] = ()
@@ -84,6 +86,7 @@ def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running
         model=record.model,
         status=status,
         money=ABANDONED if record.is_abandoned else STATE_LABELS[status].money,
+        tags=tuple(record.tags.items()),
         pictures=tuple(pictures),
         prediction_id=record.prediction_id,
         error=_error_text(record, status),
@@ -110,6 +113,7 @@ def card_of_sidecars(sidecars: Sequence[Mapping[str, Any]], pictures: Sequence[P
         model=_text(known.get("model")),
         status=status,
         money=STATE_LABELS[status].money,
+        tags=tuple((name, text) for name, text in _mapping(known.get("tags")).items() if isinstance(text, str)),
         pictures=tuple(pictures),
         prediction_id=_text(prediction.get("id")),
         seconds=_span(dict(times), _mapping(prediction.get("metrics"))),

@@ -1,5 +1,6 @@
 """Scan a folder for pictures and their records. Each file is read once, and links are not followed."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,15 @@ import attrs
 from cometflux.errors import ConfigError
 from cometflux.gallery.cards import Picture
 from cometflux.gallery.image_size import read_size
+from cometflux.journal.reader import FILE_NAME
 from cometflux.provenance.sidecar import LARGEST_RECORD, load_record
 from cometflux.regular_files import open_regular, read_regular
+from cometflux.storage.file_names import is_inside
 
 _MOST_KEPT = 10_000
 """How many records are kept in memory at most."""
+_DEEPEST = 16
+"""Levels of subfolders that are scanned."""
 _ENDINGS = (".png", ".jpg", ".webp", ".gif")
 
 
@@ -43,13 +48,13 @@ class FolderScan:
     """The files of a folder, scanned again for each version of the page.
 
     Args:
-        folder: the folder to scan; subfolders are not scanned.
+        folder: the folder to scan, with its subfolders, except hidden ones and those that have a journal of their own.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: dict[str, bool] = {}
-        """Each name in the folder, and whether it is a regular file rather than a link or a folder."""
+        """Each relative name, with ``/`` between its parts, and whether it is a file rather than a link or a folder."""
         self.has_lost_files = False
         """Whether a file that was there at the look before is gone."""
         self._sizes: dict[str, tuple[int, int] | None] = {}
@@ -66,8 +71,7 @@ class FolderScan:
         """
         before = self.files
         try:
-            with os.scandir(self.folder) as entries:
-                self.files = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+            self.files = _list(self.folder)
         except FileNotFoundError as error:
             raise ConfigError(f"there is no folder {str(self.folder)!r}") from error
         except NotADirectoryError as error:
@@ -88,7 +92,7 @@ class FolderScan:
         """Return the picture called *name*, with a fault if it cannot be shown. A URL is returned as a link."""
         if "://" in name:
             return Picture(name=name, address=_web_address(name))
-        if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+        if not is_inside(name) or "\0" in name:
             return Picture(name=name, fault="its name points outside the folder")
         if name not in self.files:
             return Picture(name=name, fault="its file is missing")
@@ -98,7 +102,7 @@ class FolderScan:
         if name in self._faults:
             return Picture(name=name, fault=self._faults[name])
         # Without "./", a browser would read a name with a colon as a URL scheme.
-        address = f"./{quote(os.fsencode(name), safe='')}"
+        address = f"./{quote(os.fsencode(name), safe='/')}"
         return Picture(name=name, address=address, size=size, is_here=True)
 
     def _size(self, name: str) -> tuple[int, int] | None:
@@ -130,13 +134,26 @@ class FolderScan:
             beside = (f"{stem}{ending}" for ending in _ENDINGS)
             return next((DamagedFile(each, name, fault) for each in beside if each in self.files), None)
         match record:
-            case {"file": str(file_name), "prediction": dict()} if _is_beside(file_name, stem):
+            case {"file": str(file_name), "prediction": dict()} if "://" in file_name:
                 return Sidecar(file_name, record)
+            case {"file": str(file_name), "prediction": dict()}:
+                there = f"{stem.rpartition('/')[0]}/{file_name}" if "/" in stem else file_name
+                return Sidecar(there, record) if there.rpartition(".")[0] == stem else None
         return None
 
 
-def _is_beside(file_name: str, stem: str) -> bool:
-    return "://" in file_name or file_name.rpartition(".")[0] == stem
+def _list(folder: Path, start: str = "", depth: int = _DEEPEST) -> dict[str, bool]:
+    """List the files of a folder and its subfolders; a link is listed and not followed."""
+    found: dict[str, bool] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = start + entry.name
+            found[name] = entry.is_file(follow_symlinks=False)
+            if not found[name] and depth and entry.name[0] != "." and entry.is_dir(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    below = _list(Path(entry.path), f"{name}/", depth - 1)
+                    found |= {} if f"{name}/{FILE_NAME}" in below else below
+    return found
 
 
 def _web_address(name: str) -> str | None:

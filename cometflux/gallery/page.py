@@ -280,6 +280,7 @@ def _data(card: Card) -> str:
         "when": card.when,
         "attempts": card.attempts if card.attempts > 1 else None,
         "input": card.parameters,
+        "tags": card.tags,
         "pictures": [_told(picture) for picture in card.pictures],
     }
     return _json({name: value for name, value in told.items() if value not in (None, "", ())})

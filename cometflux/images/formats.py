@@ -24,6 +24,12 @@ class ImageFile:
     """The SHA-256 of its bytes, in hexadecimal."""
     mark: str | None = attrs.field(default=None, eq=False)
     """``signed``, ``marked`` or ``bare``: what it says about where it comes from. None if that was not looked at."""
+    name: str = attrs.field(eq=False, repr=False)
+    """Its name in its place: relative, with ``/`` between the parts."""
+
+    @name.default
+    def _last_part(self) -> str:
+        return self.path.name
 
     @classmethod
     def of(cls, path: Path, data: bytes) -> Self:

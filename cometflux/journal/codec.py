@@ -12,6 +12,7 @@ import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from cometflux.images import summaries
+from cometflux.jobs import NO_TAGS, Tags
 from cometflux.journal.attempts import Attempt, Charge, Estimate, Evidence, SavedFile
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
@@ -19,7 +20,7 @@ from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction
 from cometflux.protocol import converter, decoding, encoding
 
-_PLAN = ("identity", "index", "key", "model", "input", "fingerprint", "source")
+_PLAN = ("identity", "index", "key", "model", "input", "fingerprint", "source", "name", "tags")
 
 
 def dump_plan(record: JobRecord) -> str:
@@ -30,21 +31,38 @@ def dump_plan(record: JobRecord) -> str:
         fingerprint=record.fingerprint,
         input=record.input,
         source=record.source,
+        name=record.name,
+        tags=record.tags,
     )
 
 
-def dump_plan_of(*, key: str, model: str, fingerprint: str, input: Mapping[str, Any], source: str = "") -> str:  # noqa: A002 - the field
+def dump_plan_of(
+    *,
+    key: str,
+    model: str,
+    fingerprint: str,
+    input: Mapping[str, Any],  # noqa: A002 - the field
+    source: str = "",
+    name: str | None = None,
+    tags: Mapping[str, str] = NO_TAGS,
+) -> str:
     """Convert the parts of a plan, as `dump_plan` does."""
     plan = {"key": key, "model": model, "fingerprint": fingerprint, "input": _write_input(input)}
     if source:
         plan["source"] = source
+    if name is not None:
+        plan["name"] = name
+    if tags:
+        plan["tags"] = dict(tags)
     return _dump_compact(plan)
 
 
 def load_plan(plan: str) -> dict[str, Any]:
-    """Read the plan of a job that was written by this process: its key, model, input and fingerprint."""
-    known: dict[str, Any] = _decode(plan)
+    """Read the plan of a job that was written by this process, with ``name`` and ``tags``."""
+    known: dict[str, Any] = {"name": None, "tags": NO_TAGS, **_decode(plan)}
     known["input"] = _read_input(known["input"])
+    if known["tags"]:
+        known["tags"] = Tags(known["tags"])
     return known
 
 
@@ -152,6 +170,12 @@ def _read_input(value: Any) -> Any:
             return value
 
 
+def _read_tags(value: Any) -> Tags:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise TypeError("tags are texts")
+    return Tags(value)
+
+
 @functools.cache
 def _converter() -> cattrs.Converter:
     """Make what turns records into plain values and back; at the first record, since there may be no journal."""
@@ -163,6 +187,7 @@ def _converter() -> cattrs.Converter:
         records.register_structure_hook(words, lambda value, words: words(value))
     records.register_structure_hook(Prediction, lambda value, _: decoding.from_plain(value))
     records.register_unstructure_hook(Prediction, decoding.to_plain)
+    records.register_structure_hook_func(lambda kind: kind == Mapping[str, str], lambda value, _: _read_tags(value))
     records.register_structure_hook_func(
         lambda kind: kind == Mapping[str, Any], lambda value, _: converter.expect(value, dict)
     )

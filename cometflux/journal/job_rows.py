@@ -234,13 +234,23 @@ def conflicts(database: sqlite3.Connection, rows: Iterable[PlannedRow]) -> Itera
 
 
 def _planned_again(known: JobRecord, record: JobRecord) -> JobRecord:
-    """Give a job its place of today, and keep its progress. One that asks for something else stays as it is."""
+    """Give a job its place of today, and keep its progress. One that asks for something else stays as it is.
+
+    Once something was sent for it, its files keep their name.
+    """
     if was_planned_as(known, record.fingerprint):
         return attrs.evolve(known, index=record.index)
     if known.fingerprint != record.fingerprint:
         return known
     return attrs.evolve(
-        known, index=record.index, key=record.key, input=record.input, source=record.source, is_dropped=False
+        known,
+        index=record.index,
+        key=record.key,
+        input=record.input,
+        source=record.source,
+        name=known.name if known.attempt else record.name,
+        tags=record.tags,
+        is_dropped=False,
     )
 
 

@@ -58,7 +58,8 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
     If the images are in an object store, *place* is its URL, and the images are named by their URLs.
     """
     # Nothing is sent for it, so it is not checked.
-    job = Job.checked(record.model, record.input, record.key if record.identity.startswith("key:") else None)
+    key = record.key if record.identity.startswith("key:") else None
+    job = Job.checked(record.model, record.input, key, tags=record.tags)
     outcome = outcome_of(record, place)
     said = record.prediction
     return {
@@ -79,6 +80,7 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
             for name, file in zip(outcome.files, record.files, strict=True)
         ],
         "input": portable_input(job.input),
+        "tags": dict(record.tags),
         "seed": _seed(record, folder),
         "version": said and said.version,
         "metrics": dict(said.metrics) if said else {},

@@ -1,6 +1,6 @@
 """A whole batch, written down before the first of it is sent; and read again by a run that has no prompt file."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from cometflux.errors import InputError
@@ -38,14 +38,23 @@ class PlannedRow(NamedTuple):
         """
         known = codec.load_plan(self.plan)
         key = known["key"] if self.identity.startswith("key:") else None
-        job = Job.checked(known["model"], known["input"], key, validate=validate)
-        return PlannedJob(job=job, index=self.position, identity=self.identity, fingerprint=known["fingerprint"])
+        job = Job.checked(known["model"], known["input"], key, validate=validate, tags=known["tags"])
+        return PlannedJob(
+            job=job,
+            index=self.position,
+            identity=self.identity,
+            fingerprint=known["fingerprint"],
+            name=known["name"],
+        )
 
 
-def plan_jobs(jobs: Iterable[Job], source: str = "") -> Iterator[PlannedRow]:
+def plan_jobs(
+    jobs: Iterable[Job], source: str = "", name_of: Callable[[int, Job], str | None] | None = None
+) -> Iterator[PlannedRow]:
     """Make a row of each job, in their order. Reads the files in their inputs; blocks.
 
-    *source* is the name of their prompt file; empty if there is none.
+    *source* is the name of their prompt file; empty if there is none. *name_of* names the files of a job by its index;
+    None to name them by index and prompt.
 
     Raises:
         InputError: a file cannot be read, or is not an image.
@@ -66,6 +75,8 @@ def plan_jobs(jobs: Iterable[Job], source: str = "") -> Iterator[PlannedRow]:
             fingerprint=fingerprint,
             input=values if is_flat else reference_files.absolute(values),
             source=source,
+            name=None if name_of is None else name_of(index, job),
+            tags=job.tags,
         )
         yield PlannedRow(identify(job.key, fingerprint, number), index, plan)
 
@@ -73,8 +84,14 @@ def plan_jobs(jobs: Iterable[Job], source: str = "") -> Iterator[PlannedRow]:
 def job_of_record(record: JobRecord) -> PlannedJob:
     """Make the job of a record again, with its place and its identity; iterate over such to run them."""
     is_named = record.identity.startswith("key:")
-    job = _job(record, key=record.key if is_named else None)
-    return PlannedJob(job=job, index=record.index, identity=record.identity, fingerprint=record.fingerprint)
+    job = _job(record, key=record.key if is_named else None, tags=record.tags)
+    return PlannedJob(
+        job=job,
+        index=record.index,
+        identity=record.identity,
+        fingerprint=record.fingerprint,
+        name=record.name,
+    )
 
 
 def _job(record: JobRecord, **options: Any) -> Job:

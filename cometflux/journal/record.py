@@ -17,6 +17,7 @@ from typing import Any, Self
 import attrs
 
 from cometflux.errors import CometfluxError, Money, UnknownSubmissionError
+from cometflux.jobs import NO_TAGS
 from cometflux.journal.attempts import NO_ANSWER, Attempt, Charge, Estimate, Evidence, SavedFile, evidence_of
 from cometflux.journal.states import DROPPED, SENDING, NextStep, State
 from cometflux.outcomes import OutcomeKind
@@ -39,6 +40,10 @@ class JobRecord:
     """Digest of the job's model and input."""
     source: str = ""
     """The name of the prompt file that planned the job last; empty if there was none, or if an older version did."""
+    name: str | None = None
+    """The name of its files, relative and without an ending; None to name them by index and prompt."""
+    tags: Mapping[str, str] = NO_TAGS
+    """The tags of the job."""
 
     state: State = State.PLANNED
     kind: OutcomeKind | None = None
@@ -188,6 +193,10 @@ class JobRecord:
         """Note what makes the job the same in a later run, and its input as the journal keeps it."""
         return self._with(identity=identity, fingerprint=fingerprint, input=input)
 
+    def with_files(self, name: str) -> Self:
+        """Note the name of its files."""
+        return self._with(name=name)
+
     def echoing(self, input_size: int) -> Self:
         """Note about how many bytes the input may have, for a job that is known by its prediction's id only."""
         return self._with(input_size=input_size)
@@ -325,6 +334,8 @@ class JobRecord:
             model=self.model,
             input=self.input,
             fingerprint=self.fingerprint,
+            name=self.name,
+            tags=self.tags,
         )
 
     def ready_for_retry(self) -> Self:

@@ -21,6 +21,8 @@ def portable_record(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept = {name: record.get(name) for name in _KEPT}
     kept["input"] = portable_input(kept["input"] or {})
+    if record.get("tags"):
+        kept["tags"] = dict(record["tags"])
     kept["prediction"] = dict(kept["prediction"] or {})
     text = encoding.dump_line(kept).encode("utf-8", "replace")
     value = decoding.load_json(text)

@@ -94,8 +94,9 @@ def record_of(
     """Return the record of how an image was made. Reference images are given as paths, URLs or digests.
 
     Without the *job*, the record has the model and input that the service echoed. Without a journal there is no
-    *submission*.
+    *submission*. ``tags`` are there if the job has some.
     """
+    tags = {"tags": dict(job.tags)} if job and job.tags else {}
     proof = {} if submission is None else {"submission": attrs.asdict(submission)}
     return {
         "key": key,
@@ -112,5 +113,6 @@ def record_of(
             "metrics": prediction.metrics,
             "logs": prediction.logs,
         },
+        **tags,
         **proof,
     }

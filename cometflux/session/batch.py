@@ -11,11 +11,15 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mappin
 from types import TracebackType
 from typing import Any, Self
 
+import attrs
+
 from cometflux.errors import InputError
 from cometflux.jobs import Job, PlannedJob
 from cometflux.journal.marks import Marks, mark_of
+from cometflux.journal.name_marks import NameMarks
 from cometflux.journal.redo import Redo
 from cometflux.outcomes import Outcome
+from cometflux.storage.naming import NameTemplate
 
 _END = object()
 
@@ -23,10 +27,12 @@ _END = object()
 class BatchState:
     """The session's state of one batch."""
 
-    def __init__(self, jobs: object, slots: int, redo: Redo | None = None) -> None:
+    def __init__(self, jobs: object, slots: int, redo: Redo | None = None, names: NameTemplate | None = None) -> None:
         self.redo = redo
         """The jobs to make again although they are over; None for none."""
         self._next = _drawer(jobs)
+        self._names = names
+        self._taken_names = NameMarks()
         # As many outcomes may wait to be taken as there are slots, apart from the slots themselves.
         self._most = 2 * slots
         # Kept for each job drawn, so kept small.
@@ -57,7 +63,7 @@ class BatchState:
 
         Raises:
             Exception: whatever the caller's iterable raises.
-            InputError: the item is not a job, or its key was drawn before.
+            InputError: the item is not a job, or its key or its name was drawn before.
         """
         item = await self._next()
         # An iterable that swallows its cancellation may still hand something out.
@@ -67,9 +73,17 @@ class BatchState:
         job = drawn.job
         if job.key is not None and self._keys.count(mark_of(job.key)) > 1:
             raise InputError("key", job.key, "an earlier job of this batch has this key")
+        if self._names is not None and drawn.name is None:
+            drawn = attrs.evolve(drawn, name=self._name(drawn, self._names))
         self.drawn += 1
         self._unfinished += 1
         return drawn
+
+    def _name(self, drawn: PlannedJob, names: NameTemplate) -> str:
+        name = names.fill(drawn.index, drawn.job)
+        if self._taken_names.add(name, drawn.job.input, self.drawn) is not None:
+            raise InputError("name", name, "an earlier job of this batch has this name")
+        return name
 
     def count_alike(self, fingerprint: str) -> int:
         """Return how many jobs that ask for the same have been drawn, with this one."""

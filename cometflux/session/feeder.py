@@ -113,6 +113,7 @@ class Feeder:
                 place=place,
                 identity=drawn.identity,
                 fingerprint=drawn.fingerprint,
+                name=drawn.name,
             )
             tracked.redo = batch.redo
             await self._runner.start(tracked, batch.count_alike)

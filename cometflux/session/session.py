@@ -45,6 +45,7 @@ from cometflux.session.closing import Closing
 from cometflux.session.feeder import Feeder
 from cometflux.storage.destination import find_destination
 from cometflux.storage.folder import Folder
+from cometflux.storage.naming import find_names
 from cometflux.storage.object_store import Store
 from cometflux.transport.base import Transport
 from cometflux.transport.client import Client
@@ -234,6 +235,7 @@ class Session:
         *,
         save_to: str | Path | Store | Folder | None = None,
         redo: Iterable[str] = (),
+        name: str | None = None,
     ) -> Batch:
         """Run many jobs; iterate over the result for their outcomes, as they end, in any order.
 
@@ -247,20 +249,25 @@ class Session:
             save_to: the folder for the images, created if it is missing; or a place in an object store, as a URL
                 (``s3://bucket/prefix``, ``gs://``, ``az://``) or made by `open_store`; None to save nothing. No
                 existing file is replaced.
+            name: the template of the files' names, as ``"{model}/{seed}"``: ``index``, ``key``, ``model``, ``slug``,
+                and the names of parameters and tags. A job that the journal knows keeps its name. None for
+                ``"{index:05d}-{slug}"``.
 
         Raises:
-            InputError: *jobs* is not an iterable of jobs.
+            InputError: *jobs* is not an iterable of jobs, or *name* is not such a template. A name that is unsafe, or
+                taken by an earlier job, ends the batch when its job is drawn; nothing is sent for it.
             ConfigError: *save_to* is neither a path nor such a URL, or *redo* is wrong or there is no journal.
         """
         self._check_usable()
         wanted = check_redo(redo, has_journal=self._tracker.keeps)
         place = None if save_to is None else find_destination("save_to", save_to)
+        names = find_names(name)
 
         def start(batch: BatchState) -> None:
             self._check_usable()
             self._feeder.start(batch, place)
 
-        return Batch(BatchState(jobs, self._max_pending, wanted), start, self._feeder.leave)
+        return Batch(BatchState(jobs, self._max_pending, wanted, names), start, self._feeder.leave)
 
     async def download(self, prediction: Prediction) -> tuple[bytes, ...]:
         """Fetch the images of a prediction, in the order of its output.

@@ -84,6 +84,8 @@ class Source:
     """The names of the columns, in order; empty for formats without columns."""
     used: frozenset[str] = frozenset()
     """The names that a template has used. They do not have to be parameters."""
+    kept: frozenset[str] = frozenset()
+    """The names of columns that are carried along as tags. They do not have to be parameters."""
     unit: str = "line"
     """The unit of the rows' lines: ``line`` or ``row``."""
     header: int | None = 1

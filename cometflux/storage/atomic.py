@@ -16,16 +16,19 @@ TEMPORARY_NAME = r"\.cometflux-[0-9a-f]{16}"
 """The name of a temporary file: a later run removes it if this one is killed."""
 
 
-def write_new(path: Path, data: bytes, tries: int = 3) -> bool:
-    """Write a file so that it is there whole or not at all; False if its name is taken."""
+def write_new(path: Path, data: bytes, folder: Path | None = None, tries: int = 3) -> bool:
+    """Write a file so that it is there whole or not at all; False if its name is taken.
+
+    Its temporary file is in *folder*, which later runs sweep; None for the folder of *path*.
+    """
     try:
-        with temporary_file(path.parent, data) as temporary:
+        with temporary_file(folder or path.parent, data) as temporary:
             return link(temporary, path)
     except FileNotFoundError:
         # A run that starts beside this one may have swept the temporary file away.
         if tries == 1:
             raise
-        return write_new(path, data, tries - 1)
+        return write_new(path, data, folder, tries - 1)
 
 
 def replace(path: Path, data: bytes, tries: int = 3) -> None:

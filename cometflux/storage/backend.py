@@ -62,7 +62,9 @@ class Puts:
 
 
 class Backend(Protocol[Kept_co]):
-    """A place for files, each with a name of one part; ``str()`` of it names the place in an error message.
+    """A place for files, each with a name that may have folders in it, as in ``a/b.png``.
+
+    ``str()`` of it names the place in an error message.
 
     Every verb raises `RefusedError` if nobody can say what is there, or if a file cannot be written.
     """
@@ -89,8 +91,11 @@ class Backend(Protocol[Kept_co]):
     def at(self, name: str, size: int, digest: str) -> Kept_co:
         """Make the description of an image in this place, without a look at it."""
 
-    async def make_durable(self) -> None:
-        """Make the names in this place durable; a run that was killed may have left a name that is not durable."""
+    def name_of(self, path: Any) -> str:
+        """Return the name in this place of a file that `at` described."""
+
+    async def make_durable(self, name: str) -> None:
+        """Make the name of a file durable; a run that was killed may have left one that is not."""
 
     async def is_taken(self, stem: str) -> bool:
         """Whether an image without a record is known to be under *stem*."""

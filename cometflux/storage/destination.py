@@ -22,6 +22,13 @@ class Destination(Protocol):
     async def prepare(self) -> None:
         """Prove that it can be written to, before money is spent on what goes there."""
 
+    async def make_folder(self, name: str) -> None:
+        """Make the folders of the file *name* below this place, before money is spent on what goes there.
+
+        Raises:
+            ConfigError: they cannot be made, or a link or a file is in their place.
+        """
+
     async def write(
         self, stem: str, data: bytes, record: Mapping[str, Any], *, is_named: bool = False, embeds: bool = False
     ) -> Image:

@@ -15,8 +15,13 @@ def file_stem(index: int, job: Job) -> str:
     From 100,000 on a letter comes before the index, another one for each number of digits: names sort as the batch.
     """
     letter = "" if index < 100_000 else chr(ord("a") + len(str(index)) - 6)
-    prompt = job.prompt or ""
-    return letter + _joined(index, prompt if prompt.isascii() else _readable(prompt))
+    slug = slug_of(job.prompt or "")
+    return f"{letter}{index:05d}-{slug}" if slug else f"{letter}{index:05d}"
+
+
+def slug_of(prompt: str) -> str:
+    """Return the beginning of a prompt as a part of a file name; empty if it has no letter and no digit."""
+    return _slug(prompt if prompt.isascii() else _readable(prompt))
 
 
 def earlier_stems(index: int, job: Job) -> tuple[str, ...]:
@@ -60,6 +65,11 @@ def check_stem(name: str) -> str:
     return name
 
 
+def is_inside(name: str) -> bool:
+    """Whether *name* is a relative path, with ``/`` between its parts, that does not leave its folder."""
+    return "\\" not in name and not {"", ".", ".."} & {*name.split("/")}
+
+
 _STEM = r"""[^<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]+"""
 _DEVICE = r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)"
 
@@ -73,9 +83,13 @@ _SEPARATORS = re.compile(r"[\0-/:-`{-\x7f]+")
 
 
 def _joined(index: int, text: str) -> str:
-    words = unicodedata.normalize("NFC", _SEPARATORS.sub(" ", text.lower())).split(" ")
-    slug = _cut("-".join(filter(None, words)))
+    slug = _slug(text)
     return f"{index:05d}-{slug}" if slug else f"{index:05d}"
+
+
+def _slug(text: str) -> str:
+    words = unicodedata.normalize("NFC", _SEPARATORS.sub(" ", text.lower())).split(" ")
+    return _cut("-".join(filter(None, words)))
 
 
 def _cut(slug: str) -> str:

@@ -6,6 +6,7 @@ replaced.
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -102,15 +103,40 @@ class FolderFiles:
         try:
             if not os.path.isdir(self._folder):  # noqa: PTH112 - Path.is_dir is slower, and this is done for each file
                 self._folder.mkdir(parents=True, exist_ok=True)
+            if "/" in name:
+                self.make_folder(name)
             if os.path.lexists(path):
                 return False
             puts.add(len(data))
-            if not atomic.write_new(path, data):
+            if not atomic.write_new(path, data, self._folder):
                 return False
-            atomic.sync_folder(self._folder)
+            atomic.sync_folder(path.parent)
         except (OSError, ValueError) as error:
             raise self._refusal(error) from error
         return True
+
+    def make_folder(self, name: str) -> None:
+        """Make the folders of the file *name* below this one, if they are missing.
+
+        Raises:
+            OSError: one is a link, which may lead anywhere, or a file; or it cannot be made.
+        """
+        at = self._folder
+        for part in name.split("/")[:-1]:
+            above, at = at, at / part
+            if at.is_symlink():
+                raise OSError(errno.ELOOP, f"{str(at)!r} is a link, not a folder")
+            try:
+                at.mkdir()
+            except FileExistsError:
+                if not at.is_dir():
+                    raise NotADirectoryError(errno.ENOTDIR, f"{str(at)!r} is a file, not a folder") from None
+            else:
+                atomic.sync_folder(above)
+
+    def name_of(self, path: Path) -> str:
+        """Return the name of a file in this folder."""
+        return path.relative_to(self._folder).as_posix()
 
     async def stat(self, name: str) -> FileFacts | None:
         """Return the facts about a file; the time is rounded up, since some file systems round it down."""
@@ -135,18 +161,18 @@ class FolderFiles:
             with open_regular(path) as file:
                 if os.fstat(file.fileno()).st_size != size:
                     return None
-                return ImageFile(path=path, size=size, digest=hashlib.file_digest(file, "sha256").hexdigest())
+                return self.at(name, size, hashlib.file_digest(file, "sha256").hexdigest())
         except (OSError, ValueError):
             return None
 
     def at(self, name: str, size: int, digest: str) -> ImageFile:
         """Make the description of an image in this folder."""
-        return ImageFile(path=self._folder / name, size=size, digest=digest)
+        return ImageFile(path=self._folder / name, size=size, digest=digest, name=name)
 
-    async def make_durable(self) -> None:
-        """Sync the folder."""
+    async def make_durable(self, name: str) -> None:
+        """Sync the folder of a file."""
         try:
-            atomic.sync_folder(self._folder)
+            atomic.sync_folder((self._folder / name).parent)
         except (OSError, ValueError) as error:
             raise self._refusal(error) from error
 
@@ -187,6 +213,13 @@ class Folder:
     async def prepare(self) -> None:
         """See `prepare_folder`."""
         await asyncio.to_thread(prepare_folder, self.path)
+
+    async def make_folder(self, name: str) -> None:
+        """See `Destination.make_folder`."""
+        try:
+            await asyncio.to_thread(self._files.make_folder, name)
+        except OSError as error:
+            raise ConfigError(f"the folder of {name!r} cannot be made: {_words(error)}") from error
 
     async def put_note(self, name: str, data: bytes) -> bool:
         """See `Destination.put_note`."""

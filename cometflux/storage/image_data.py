@@ -32,8 +32,8 @@ def check_image(data: bytes) -> str:
 
 
 def heading(name: str, size: int, digest: str) -> dict[str, Any]:
-    """Return the first lines of an image's record: by them the image is known again."""
-    return {"file": name, "bytes": size, "sha256": digest}
+    """Return the first lines of an image's record: by them the image is known again. It names the file beside it."""
+    return {"file": name.rpartition("/")[2], "bytes": size, "sha256": digest}
 
 
 @attrs.frozen(kw_only=True)

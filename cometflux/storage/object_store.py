@@ -119,6 +119,9 @@ class Store(SavedImages[StoredImage]):
             words = str(refusal)
         raise ConfigError(f"{self} cannot be written to: {words}")
 
+    async def make_folder(self, name: str) -> None:
+        """Do nothing: an object store has no folders."""
+
     async def put_note(self, name: str, data: bytes) -> bool:
         """See `Destination.put_note`."""
         return await self._files.put_new(name, data, Puts())
@@ -223,7 +226,11 @@ class _StoreFiles:
         """Make the description of an image in this place."""
         return StoredImage(path=StoredFile(location=self._location, name=name), size=size, digest=digest)
 
-    async def make_durable(self) -> None:
+    def name_of(self, path: StoredFile) -> str:
+        """Return the name of an object in this place."""
+        return path.name
+
+    async def make_durable(self, name: str) -> None:
         """Do nothing: an object is durable when its put is answered."""
 
     async def is_taken(self, stem: str) -> bool:

@@ -16,7 +16,6 @@ does that in a thread: one hop for a picture, however many verbs it takes.
 
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import PurePath
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import attrs
@@ -108,7 +107,7 @@ class SavedImages(Generic[Kept]):
         is_there = await self._find_file(name, new.size, new.digest) is not None
         placed = new if is_there else await self._place_left(name, output, record)
         if placed is not None:
-            await self._backend.make_durable()
+            await self._backend.make_durable(name)
         return placed
 
     async def _put(self, name: str, version: Version, puts: Puts) -> bool:
@@ -137,14 +136,14 @@ class SavedImages(Generic[Kept]):
 
     async def _place_record(self, image: Kept, placed: Version, output: _Output) -> bool:
         """Have a record next to the image; False if another one has been put there meanwhile."""
-        name = _record_name(image.path.name)
-        heading = image_data.heading(image.path.name, image.size, image.digest)
+        name = _record_name(image.name)
+        heading = image_data.heading(image.name, image.size, image.digest)
         try:
             text = f"{encoding.dump_readable({**heading, **output.record, **placed.facts})}\n".encode()
             is_new = await self._backend.put_new(name, text, output.record_puts)
             return is_new or _is_of(await self._load(name), output.owner)
         except (RefusedError, UnicodeEncodeError) as error:
-            message = f"{image.path.name} is saved, but not the record beside it: {error}"
+            message = f"{image.name} is saved, but not the record beside it: {error}"
             raise OutputError(message, path=image.path, is_disk=True) from error
 
     def at(self, name: str, size: int, digest: str) -> Kept:
@@ -154,8 +153,9 @@ class SavedImages(Generic[Kept]):
     async def describe(self, path: Any) -> Kept | None:
         """Describe an image that has been written here; None if it cannot be looked at."""
         with contextlib.suppress(RefusedError):
-            facts = await self._backend.stat(path.name)
-            return None if facts is None else await self._backend.describe(path.name, facts.size)
+            name = self._backend.name_of(path)
+            facts = await self._backend.stat(name)
+            return None if facts is None else await self._backend.describe(name, facts.size)
         return None
 
     # ── finding again ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,7 +180,7 @@ class SavedImages(Generic[Kept]):
                 return None
             if _is_of(record, prediction_id) and (image := await self._recorded(name, record)) is not None:
                 with contextlib.suppress(RefusedError):
-                    await self._backend.make_durable()
+                    await self._backend.make_durable(image.name)
                 return image
         return None
 
@@ -208,12 +208,12 @@ class SavedImages(Generic[Kept]):
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[Kept, ...] | None:
         """Check the images that an earlier run saved, each given as its name, size and digest.
 
-        None unless every one is there, directly in this place, unchanged.
+        None unless every one is there, in this place, unchanged.
 
         Raises:
             OutputError: the place cannot be looked at, so nobody knows.
         """
-        if any(name != PurePath(name).name for name, _, _ in files):
+        if not all(file_names.is_inside(name) for name, _, _ in files):
             return None
         found = []
         try:
@@ -236,8 +236,10 @@ class SavedImages(Generic[Kept]):
     async def _recorded(self, name: str, record: Any) -> Kept | None:
         """Find the image under *name* that *record* describes."""
         match record:
-            case {"file": str(file), "bytes": int(size), "sha256": str(digest)} if file.rpartition(".")[0] == name:
-                found = await self._find_file(file, size, digest)
+            case {"file": str(file), "bytes": int(size), "sha256": str(digest)}:
+                # The record names the file beside it.
+                there = f"{name.rpartition('/')[0]}/{file}" if "/" in name else file
+                found = await self._find_file(there, size, digest) if there.rpartition(".")[0] == name else None
                 mark = record.get("mark")
                 return attrs.evolve(found, mark=mark) if found is not None and isinstance(mark, str) else found
             case _:

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 from s3_server import KEY_ID, NAME, SECRET, Bucket
@@ -241,3 +242,15 @@ def test_a_local_batch_that_cannot_look_says_so(bucket, prompts, capsys):
     err = capsys.readouterr().err
     assert f"error: what is in {PLACE} could not be looked at: access is denied" in err
     assert "paid for" not in err, "it is of no one prediction"
+
+
+def test_names_with_folders_are_parts_of_the_objects_names(bucket, service, folder):
+    Path("a.csv").write_text("prompt,seed\na fox,1\nan owl,2\n")
+    line = f"batch a.csv --out s3://{NAME}/tour --name {{slug}}/{{seed}}"
+    run(line)
+    assert ["tour/a-fox/1.webp", "tour/an-owl/2.webp"] == pictures(bucket)
+    bucket.requests.clear()
+    run(line)
+    assert (2, 0) == (len(service.bills), bucket.count("PUT", ".webp"))
+    lines = [json.loads(line) for line in Path("a-images/manifest.jsonl").read_text().splitlines()]
+    assert [f"s3://{NAME}/tour/a-fox/1.webp"] == lines[0]["files"]

@@ -7,10 +7,15 @@ import attrs
 
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.screen import Screen
+from cometflux.errors import InputError
 from cometflux.jobs import Job
 from cometflux.journal.draft import Draft
+from cometflux.journal.name_marks import NameMarks
 from cometflux.journal.plan import plan_jobs
+from cometflux.sources import validation
+from cometflux.sources.errors import Fault, FaultList, SourceError
 from cometflux.sources.planner import Planner, copies
+from cometflux.storage.naming import UnknownFieldError, find_names
 
 if TYPE_CHECKING:
     from cometflux.distributed.parts import Part
@@ -34,27 +39,73 @@ class BatchPlan:
         return len(self.draft)
 
 
-def draft_batch(planner: Planner, settings: RunOptions, part: "Part | None" = None) -> BatchPlan:
+def draft_batch(
+    planner: Planner, settings: RunOptions, part: "Part | None" = None, name: str | None = None
+) -> BatchPlan:
     """Check every row, and draft the copies of its job; of a *part* only those that are in it.
+
+    *name* is the template of the files' names; None to name them by index and prompt.
 
     A terminal shows how many rows were checked.
 
     Raises:
-        SourceError: the source has mistakes; the error lists all of them.
+        SourceError: the source has mistakes; the error lists all of them. Or names of files are wrong.
         InputError: an image file cannot be read any more.
         ConfigError: the draft does not fit into the folder for temporary files.
     """
     draft = Draft()
     lines: list[int | None] = []
+    names = _Names(planner, name, lines)
     with Screen(settings.voice).checking(planner.source.name) as show:
         jobs = _copies(planner, lines, show)
-        for row in plan_jobs(jobs, planner.source.name):
+        for row in plan_jobs(jobs, planner.source.name, None if name is None else names.name_of):
             if part is None or part.has(row.identity):
                 draft.add(row, lines[-1])
     source = planner.source
+    names.check()
     return BatchPlan(
         draft=draft, name=source.name, unit=source.unit, notes=planner.notes, validate=planner.defaults.validate
     )
+
+
+class _Names:
+    """Names the files of jobs, and collects the mistakes. *lines* has the line of the job that is being named."""
+
+    def __init__(self, planner: Planner, text: str | None, lines: list[int | None]) -> None:
+        try:
+            self._template = find_names(text, planner.source.kept)
+        except InputError as error:
+            raise SourceError(validation.describe(error.under("--name"))) from error
+        self._source = planner.source
+        self._lines = lines
+        self._marks = NameMarks()
+        self._faults = FaultList()
+
+    def name_of(self, index: int, job: Job) -> str | None:
+        """Return the name of a job's files; None to name them by index and prompt, or if there is a mistake."""
+        if self._template is None:
+            return None
+        line = self._lines[-1]
+        try:
+            name = self._template.fill(index, job)
+        except InputError as error:
+            # A field that no job has is reported once.
+            at = None if isinstance(error, UnknownFieldError) else line
+            self._faults.add(Fault(validation.describe(error.under("--name")), at))
+            return None
+        if (other := self._marks.add(name, job.input, index if line is None else line)) is not None:
+            where = "another job" if other == line else f"{self._source.unit} {other}"
+            self._faults.add(Fault(f"--name: {where} has the name {name!r}, too; add {{index}} to it", line))
+        return name
+
+    def check(self) -> None:
+        """Raise if there are mistakes.
+
+        Raises:
+            SourceError: names are not safe, or two jobs have one.
+        """
+        if self._faults.count:
+            raise self._faults.error(self._source.name, self._source.unit)
 
 
 def _copies(planner: Planner, lines: list[int | None], show: Callable[[int, float | None], None]) -> Iterator[Job]:

@@ -91,7 +91,7 @@ def _name_in(folder: Path, prediction_id: str) -> str | None:
     with Journal(folder) as journal:
         for record in journal.records():
             if record.prediction_id == prediction_id:
-                return file_names.file_stem(record.index, job_of_record(record).job)
+                return record.name or file_names.file_stem(record.index, job_of_record(record).job)
     return None
 
 

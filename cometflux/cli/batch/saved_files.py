@@ -31,7 +31,7 @@ class UnembeddedCount:
 def count_late(folder: Path, ids: Container[str]) -> Counter[str]:
     """Count the images in *folder* of each prediction in *ids*, by the records next to them."""
     found: Counter[str] = Counter()
-    for path in folder.glob("*.json"):
+    for path in folder.rglob("*.json"):
         prediction_id = sidecar.prediction_id_in(sidecar.read_sidecar(path))
         if prediction_id and prediction_id in ids:
             found[prediction_id] += 1

@@ -65,6 +65,15 @@ def batch(
     templates: TemplateOptions = TemplateOptions(),  # noqa: B008 - frozen
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
+    name: Annotated[
+        str | None,
+        Parameter(
+            metavar="TEXT",
+            group=FURTHER,
+            converter=converters.text,
+            help='The files\' names, as "{model}/{seed}". [default: "{index:05d}-{slug}"]',
+        ),
+    ] = None,
     replace: Annotated[
         bool, switch("Drop the jobs of the folder that are not in FILE and were not sent.", group=FURTHER)
     ] = False,
@@ -109,7 +118,7 @@ def batch(
         source = prompting.apply(read)
         base = Path() if is_stdin else Path(file).parent
         planner = planner_from_options(source, base, making, given, settings.schemas)
-        plan = draft_batch(planner, settings, part)
+        plan = draft_batch(planner, settings, part, name)
         place = out if isinstance(out, str) else None
         if (code := offer_batch(plan, settings, consent, folder, place)) is not None:
             return code

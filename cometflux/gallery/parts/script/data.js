@@ -7,11 +7,12 @@ const list = $("cards");
 const cards = Array.from(list.children, (element, place) => {
   const about = data[place];
   const prompt = stringOf(about, "prompt");
+  const tags = (about.tags ?? []).map((tag) => tag.join(" "));
   return {
     ...about, element, place, prompt,
     mark: element.dataset.id,
     opener: element.firstElementChild,
-    text: `${prompt}\n${about.key ?? ""}`.toLowerCase(),
+    text: [prompt, about.key ?? "", ...tags].join("\n").toLowerCase(),
   };
 });
 const byMark = new Map(cards.map((card) => [card.mark, card]));

@@ -104,7 +104,8 @@ function show(step) {
   $("view-money").textContent = card.money ?? state.money;
   advise(state);
   define($("view-facts"), factsOf(card, picture));
-  define($("view-input"), (card.input ?? []).filter(([name]) => name !== "prompt").map(([name, value]) => [name, shownValue(value)]));
+  const given = (card.input ?? []).filter(([name]) => name !== "prompt").map(([name, value]) => [name, shownValue(value)]);
+  define($("view-input"), [...given, ...(card.tags ?? [])]);
   $("copy-prompt").hidden = !card.prompt;
   $("original").hidden = !picture?.address;
   if (picture?.address) $("original").href = picture.address;
