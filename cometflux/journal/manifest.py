@@ -11,10 +11,12 @@ from typing import Any
 from cometflux import flux
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job, position_key
+from cometflux.journal import codec
+from cometflux.journal.attempts import Attempt
 from cometflux.journal.costs import describe_costs
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
-from cometflux.journal.record import JobRecord
+from cometflux.journal.record import JobRecord, moment
 from cometflux.protocol import encoding
 from cometflux.provenance import sidecar
 from cometflux.provenance.portable import portable_input
@@ -89,6 +91,24 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
         "started_at": said and said.started_at,
         "completed_at": said and said.completed_at,
         **describe_costs(record),
+        "earlier": [_describe(each, place) for each in record.earlier],
+    }
+
+
+def _describe(attempt: Attempt, place: str | None) -> dict[str, Any]:
+    """Describe an attempt before the last one: a retry, or a job that was asked for again."""
+    start = "" if place is None else f"{place}/"
+    said = attempt.prediction and attempt.prediction.error
+    before = codec.load_plan(attempt.plan) if attempt.plan else {}
+    return {
+        "kind": attempt.kind.value,
+        "prediction_id": attempt.prediction_id,
+        "error": said or (attempt.evidence and attempt.evidence.message),
+        "submitted_at": moment(attempt.began),
+        "files": [f"{start}{file.name}" for file in attempt.files],
+        # None if they are those of today.
+        "model": before.get("model"),
+        "input": portable_input(before["input"]) if before else None,
     }
 
 

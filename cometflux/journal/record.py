@@ -162,12 +162,12 @@ class JobRecord:
     @property
     def began_at(self) -> datetime | None:
         """The time of `began`; None if it is unknown, or no date can be written for it."""
-        return _moment(self.began)
+        return moment(self.began)
 
     @property
     def answered_at(self) -> datetime | None:
         """The time of `answered`; None if it is unknown, or no date can be written for it."""
-        return _moment(self.answered)
+        return moment(self.answered)
 
     @property
     def last_prediction(self) -> Prediction:
@@ -406,5 +406,6 @@ _LAST = 253_370_764_800
 """The beginning of the year 9999 in seconds since 1970. Later times leave the calendar in some time zones."""
 
 
-def _moment(seconds: float | None) -> datetime | None:
+def moment(seconds: float | None) -> datetime | None:
+    """Return a time in seconds since 1970 as a date; None if it is unknown, or no date can be written for it."""
     return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 <= seconds < _LAST else None

@@ -69,7 +69,7 @@ def test_a_dry_run_shows_by_model_what_would_be_bought(capsys, folder):
 def test_a_dry_run_as_json_is_one_object(capsys):
     dev = {"model": "black-forest-labs/flux-dev", "jobs": 1, "images": 3, "predictions": 1, "new_images": 3}
     total = {"jobs": 1, "images": 3, "predictions": 1, "new_images": 3}
-    expected = {**total, "to_buy": 1, "limit": None, "bought": 0, "journal": None, "models": [dev]}
+    expected = {**total, "to_buy": 1, "limit": None, "bought": 0, "again": 0, "journal": None, "models": [dev]}
     assert expected == counted(capsys, "generate", "a fox", "--model", "dev", "--num-outputs", "3")
 
 

@@ -14,6 +14,7 @@ from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.journal_status import summary
 from cometflux.cli.batch.open_journal import check_maker
 from cometflux.cli.batch.plan_journal import check_keys
+from cometflux.cli.batch.redo import RedoWish
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.shared import ConsentOptions, RunOptions
 from cometflux.cli.terminal.console import make_console
@@ -29,7 +30,7 @@ from cometflux.journal.respelling import respelled
 from cometflux.journal.states import NextStep
 from cometflux.models.docs import slug
 from cometflux.number_checks import is_whole
-from cometflux.plain_text import count_of, plain
+from cometflux.plain_text import by_number, count_of, plain
 from cometflux.session.settings import read_key
 from cometflux.sources.planner import Plan
 from cometflux.storage.object_store import open_store
@@ -72,6 +73,8 @@ class PurchaseEstimate:
     """By model."""
     bought: int = 0
     """How many predictions of the journal were charged or may have been."""
+    again: int = 0
+    """How many of the jobs are over, and are asked for again."""
     status: dict[str, int] | None = None
     """The journal's counts by state; None without a journal."""
 
@@ -126,10 +129,14 @@ def offer_batch(
     return _decide(lambda: _weigh(plan, settings, folder), len(plan), plan.notes, settings, consent)
 
 
-def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path) -> int | None:
+def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path, redo: RedoWish) -> int | None:
     """Print the estimate for the rest of a folder, or ask for consent. Returns the exit code, or None to run it.
 
+    For jobs that *redo* asks for again, a person is always asked.
+
     Raises:
+        UsageError: *redo* names no job of the folder, or one that cannot be made again.
+        SourceError: the file of changed rows has mistakes.
         ConfigError: the folder has no journal, or the API key is missing.
         JournalError: the journal cannot be read, or ``--local`` was used for only one of the folder's runs.
     """
@@ -138,7 +145,10 @@ def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path) -> i
         with Journal(folder) as journal:
             check_maker(journal, folder, settings)
             offer = _of_journal(journal, settings)
-            for record in journal.records():
+            again = redo.find(journal)
+            offer.again = len(again)
+            for known in journal.records():
+                record = again.get(known.identity, known)
                 _count(offer, record, record, settings)
             return offer
 
@@ -232,7 +242,7 @@ def _decide(
     if settings.local or consent.yes or not _is_watched() or (most is not None and most <= consent.confirm_above):
         return None
     offer = make()
-    if offer.predictions <= consent.confirm_above:
+    if offer.predictions <= (0 if offer.again else consent.confirm_above):
         return None
     # Check the key before asking, so that consent is not followed by an error.
     read_key()
@@ -264,6 +274,7 @@ def _plain_values(offer: PurchaseEstimate) -> dict[str, Any]:
         "to_buy": offer.predictions,
         "limit": offer.limit,
         "bought": offer.bought,
+        "again": offer.again,
         "journal": offer.status,
         "models": models,
     }
@@ -287,6 +298,10 @@ def _lines(offer: PurchaseEstimate, settings: RunOptions) -> list[str]:
     lines = [] if offer.status is None else [f"the journal has: {summary(offer.status)}"]
     if offer.predictions < offer.total.predictions:
         lines.append(f"--limit {offer.limit} lets {offer.predictions} of them be bought: {offer.bought} are already")
+    if offer.again:
+        lines.append(
+            f"{count_of(offer.again, 'job')} that {by_number(offer.again, 'is', 'are')} over would be made again"
+        )
     if offer.retries:
         lines.append(f"each that fails for a transient reason may be bought again, up to {offer.retries} times")
     bought = "nothing would be paid, with --local" if settings.local else _would_be(offer.predictions)
@@ -301,7 +316,8 @@ def _ask(offer: PurchaseEstimate) -> bool:
     screen = Screen()
     screen.show(_table(offer))
     retries = f", and again up to {offer.retries} times what fails" if offer.retries else ""
-    screen.console.print(f"buy {offer.predictions} predictions{retries}? [y/N] ", end="")
+    again = f" ({count_of(offer.again, 'job')} again)" if offer.again else ""
+    screen.console.print(f"buy {count_of(offer.predictions, 'prediction')}{again}{retries}? [y/N] ", end="")
     answer = ""
     try:
         answer = sys.stdin.readline()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.errors import UsageError
+from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError, PredictionError
 from cometflux.journal.outcome import outcome_of
@@ -38,6 +39,9 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
     if len(rows):
         _write(rows.text().encode("utf-8", "replace"), out)
         screen.say(f"{count_of(len(rows), 'job')} of {folder} did not succeed")
+        if out is not None:
+            screen.say("to make them again, as they are or changed:")
+            screen.say(f"  {join(['cometflux', 'resume', argument(folder), '--redo-from', argument(out)])}")
     elif not left_out:
         screen.say(f"no job of {folder} failed, was refused or expired")
     for line in left_out:

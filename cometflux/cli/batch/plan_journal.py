@@ -12,6 +12,7 @@ import attrs
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.journal_status import count_states, has_claims, summary
 from cometflux.cli.batch.open_journal import open_journal
+from cometflux.cli.batch.redo import NOTHING, RedoWish, again_note
 from cometflux.cli.batch.undrawn import picture_place, undrawn_outcome
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import RunOptions
@@ -94,19 +95,27 @@ def _claim(part: "Part", shared: str | Path, journal: str) -> None:
     asyncio.run(claim_part(place, part, journal))
 
 
-def plan_rest(writer: JournalWriter, settings: RunOptions) -> tuple[BatchWork, list[str]]:
-    """Open the journal of a folder; return its jobs, and the notes for the user.
+def plan_rest(writer: JournalWriter, settings: RunOptions, redo: RedoWish = NOTHING) -> tuple[BatchWork, list[str]]:
+    """Open the journal of a folder, and plan the jobs again that are asked for; return all jobs, and the notes.
 
     Raises:
+        UsageError: *redo* names no job of the folder, or one that cannot be made again.
+        SourceError: the file of changed rows has mistakes.
         JournalError: the journal cannot be used.
     """
     with contextlib.ExitStack() as stack:
         open_journal(writer, settings)
         stack.callback(writer.close)
+        with Journal(writer.path) as journal:
+            again = redo.find(journal)
+        if again:
+            # All together, so that a run that is killed now goes on with all of them.
+            writer.commit([*again.values()])
         status = count_states(writer)
         stack.pop_all()
     work = BatchWork(writer, status["planned"], _all_most_urgent_first(writer))
-    return work, [f"going on with {writer.path.parent}: {summary(status)}"]
+    notes = [again_note(again)] if redo else []
+    return work, [*notes, f"going on with {writer.path.parent}: {summary(status)}"]
 
 
 def _take_place(writer: JournalWriter, place: str | None) -> None:

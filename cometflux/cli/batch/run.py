@@ -11,6 +11,7 @@ from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.keep_manifest import with_manifest
 from cometflux.cli.batch.open_journal import account_of, own_base_url, own_place
 from cometflux.cli.batch.plan_journal import plan_batch, plan_rest
+from cometflux.cli.batch.redo import RedoWish
 from cometflux.cli.batch.run_end import PromptWork
 from cometflux.cli.batch.run_locally import local_service
 from cometflux.cli.errors import UsageError
@@ -79,11 +80,11 @@ def run_batch(
             return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
 
 
-def run_resume(folder: Path, settings: RunOptions, *, new_key: bool) -> int:
-    """Run the unfinished jobs of the journal in *folder*, and return the exit code.
+def run_resume(folder: Path, settings: RunOptions, redo: RedoWish, *, new_key: bool) -> int:
+    """Run the unfinished jobs of the journal in *folder*, and those that *redo* asks for; return the exit code.
 
     Raises:
-        UsageError: there is no stdout to print JSON to.
+        UsageError: there is no stdout to print JSON to, or *redo* is wrong.
         ConfigError: there is no journal, and as for `run_batch`.
         JournalError: the journal cannot be used; nothing was sent.
         MissingExtraError: ``--local`` cannot draw.
@@ -97,7 +98,7 @@ def run_resume(folder: Path, settings: RunOptions, *, new_key: bool) -> int:
         run = BatchRun(settings, place or writer.path.parent, screen, base_url, key, writer)
         prepare_folder(writer.path.parent)
         with _gallery_of(writer.path.parent, screen, is_wanted=settings.gallery):
-            work, notes = plan_rest(writer, settings)
+            work, notes = plan_rest(writer, settings, redo)
             return with_manifest(screen, writer.path.parent, lambda: run.finish(work, stack, notes))
 
 

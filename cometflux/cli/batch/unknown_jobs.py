@@ -76,6 +76,11 @@ class JobNames:
             if is_meant(record):
                 self.jobs[record.identity] = record
 
+    @property
+    def keys(self) -> Iterable[str]:
+        """The keys of all jobs, without digests."""
+        return self._marks
+
     def of(self, record: JobRecord) -> str:
         """Return the job's shortest unique name."""
         key = shown_key(record)

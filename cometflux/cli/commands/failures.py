@@ -24,7 +24,7 @@ def failures(
         Parameter(
             metavar="FILE",
             group=OPTIONS,
-            converter=converters.picture,
+            converter=converters.prompt_file,
             show_default=False,
             help="A new file. [default: stdout]",
         ),

@@ -1,9 +1,16 @@
 """Resume a batch from its folder."""
 
+from pathlib import Path
+from typing import Annotated
+
 import attrs
+from cyclopts import Parameter
 
 from cometflux.cli.batch.interruption import nothing_sent
+from cometflux.cli.options import converters
+from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.machines import SaverOptions
+from cometflux.cli.options.parameters import repeatable
 from cometflux.cli.options.shared import (
     ConsentOptions,
     Folder,
@@ -21,6 +28,20 @@ def resume(
     *,
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
+    redo: Annotated[
+        tuple[str, ...],
+        repeatable("WHAT", "Make again: failed, canceled, expired, rejected, or a KEY.", group=OPTIONS),
+    ] = (),
+    redo_from: Annotated[
+        Path | None,
+        Parameter(
+            metavar="FILE",
+            group=OPTIONS,
+            converter=converters.prompt_file,
+            show_default=False,
+            help="Make the jobs of its rows again, by their keys; rows may be changed.",
+        ),
+    ] = None,
     schema: Schemas = (),
     machines: SaverOptions = SaverOptions(),  # noqa: B008 - frozen
     new_key: NewKey = False,
@@ -29,20 +50,24 @@ def resume(
     """Resume a batch from its folder, without its prompt file.
 
     Saves the predictions that are paid for, submits the other jobs, and pays for
-    no job twice. The journal has the address of the API; --base-url overrides it.
+    no job twice, unless you ask for it with --redo: its attempts before stay counted.
+    The journal has the address of the API; --base-url overrides it.
 
     For example:
       cometflux resume prompts-images
+      cometflux resume prompts-images --redo failed,canceled --redo boat
       cometflux resume prompts-images --limit 100 --retry-failed 1
     """
     settings = attrs.evolve(settings, gallery=gallery, savers=machines.savers)
     check_exclusive(settings)
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.dry_run import offer_rest
+        from cometflux.cli.batch.redo import read_wish
         from cometflux.cli.batch.run import run_resume
         from cometflux.sources.schema_files import read_schemas
 
         settings = attrs.evolve(settings, schemas=read_schemas(schema))
-        if (code := offer_rest(settings, consent, folder)) is not None:
+        wish = read_wish(redo, redo_from, settings.schemas)
+        if (code := offer_rest(settings, consent, folder, wish)) is not None:
             return code
-        return run_resume(folder, settings, new_key=new_key)
+        return run_resume(folder, settings, wish, new_key=new_key)

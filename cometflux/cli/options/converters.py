@@ -63,6 +63,11 @@ def picture(_: Any, tokens: Sequence[Token]) -> Path:
     return _path(_, tokens, "fetch it first, and give the file")
 
 
+def prompt_file(_: Any, tokens: Sequence[Token]) -> Path:
+    """Read the path of a prompt file."""
+    return _path(_, tokens, "give a file on this machine")
+
+
 def _path(_: Any, tokens: Sequence[Token], advice: str) -> Path:
     given = text(_, tokens)
     if is_url(given) or is_flattened(Path(given).parts):
