@@ -238,10 +238,8 @@ def _planned_again(known: JobRecord, record: JobRecord) -> JobRecord:
 
     Once something was sent for it, its files keep their name.
     """
-    if was_planned_as(known, record.fingerprint):
-        return attrs.evolve(known, index=record.index)
     if known.fingerprint != record.fingerprint:
-        return known
+        return attrs.evolve(known, index=record.index) if was_planned_as(known, record.fingerprint) else known
     return attrs.evolve(
         known,
         index=record.index,
