@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shlex
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -249,7 +249,7 @@ class Gallery:
             place=place,
             differing=contents.differing,
             has_unknown=contents.unknown > 0,
-            marks=_marks_on(entries, marks),
+            marks=marks,
             batch=contents.batch,
             is_served=is_served,
             notes=contents.notes,
@@ -287,12 +287,6 @@ def page_name(number: int) -> str:
 
 def _page_count(jobs: int, most: int) -> int:
     return -(-jobs // most)
-
-
-def _marks_on(entries: Iterable[Entry], marks: Mapping[str, str]) -> Mapping[str, str]:
-    if not marks:
-        return marks
-    return {name: marks[name] for entry in entries for name in entry.names if name in marks}
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────────

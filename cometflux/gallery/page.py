@@ -30,7 +30,7 @@ _MOST_SHOWN = 4
 _MOST_TOLD = 8
 """How many parameters stand on a card at most."""
 _LONGEST_VALUE = 60
-_SCRIPT = ("data", "list", "search", "dialog", "keys", "reload", "start")
+_SCRIPT = ("data", "list", "search", "dialog", "picks", "serve", "choose", "keys", "reload", "start")
 """The files of the script, in the order in which they run."""
 _ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
 
@@ -91,7 +91,7 @@ class Facts:
     has_unknown: bool = False
     """Whether the folder has a job that may be billed, without a proof."""
     marks: Mapping[str, str] = attrs.field(factory=dict)
-    """The marks of the pictures by their names, as the folder has them."""
+    """The marks of all the folder's pictures by their names: what is downloaded is about all pages."""
     batch: str = ""
     """The journal's name, under which a browser keeps marks; empty if there is no journal."""
     is_served: bool = False
@@ -132,7 +132,8 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
     """
     from markupsafe import Markup
 
-    style = _part("style.css") + _ratios(entries) + f":root{{--told:{len(told_names(facts.differing))}}}\n"
+    style = _part("style.css") + _part("choose.css") + _ratios(entries)
+    style += f":root{{--told:{len(told_names(facts.differing))}}}\n"
     script = _script()
     statuses = Counter(entry.status for entry in entries)
     models = Counter(entry.model for entry in entries if entry.model)
