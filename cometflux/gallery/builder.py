@@ -180,7 +180,8 @@ class Gallery:
         for number in range(pages, 0, -1):
             place = self._place(number, contents)
             versions = contents.versions(place.start, place.stop)
-            seen = hash((self._look, place, *versions.items(), *marks.items(), contents.notes, contents.unknown > 0))
+            rest = (contents.notes, contents.unknown > 0, contents.costs)
+            seen = hash((self._look, place, *versions.items(), *marks.items(), *rest))
             if pages > 1 and self._is_written(number, seen):
                 continue
             entries = self._entries_of(number, versions, contents)
@@ -249,6 +250,7 @@ class Gallery:
             place=place,
             differing=contents.differing,
             has_unknown=contents.unknown > 0,
+            costs=contents.costs,
             marks=marks,
             batch=contents.batch,
             is_served=is_served,

@@ -7,10 +7,12 @@ from typing import Any
 
 import attrs
 
+from cometflux.account.prices import show_dollars
 from cometflux.errors import PredictionError
 from cometflux.gallery.job_states import ABANDONED, STATE_LABELS
 from cometflux.images import summaries
 from cometflux.jobs import position_key
+from cometflux.journal.costs import CostSum
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import visible_name
@@ -66,6 +68,10 @@ class Card:
     """The latest of `times`; empty if they are all unknown."""
     attempts: int = 1
     """How many submissions were started."""
+    costs: tuple[tuple[str, str], ...] = ()
+    """The estimated cost and the charge, each under its name; empty if neither is known."""
+    cost: str = ""
+    """The charge, else the estimate; it says which of them it is."""
 
 
 def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running: bool) -> Card:
@@ -78,6 +84,8 @@ def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running
         *_service_times(prediction),
     )
     is_named = record.identity.startswith("key:")
+    costs = CostSum()
+    costs.add(record)
     return _card(
         summaries.describe_input(record.input),
         identity=record.identity,
@@ -94,6 +102,8 @@ def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running
         times=times,
         when=max((each for _, each in times), default=""),
         attempts=record.attempt,
+        costs=told_costs(costs),
+        cost=_short(costs),
     )
 
 
@@ -158,6 +168,28 @@ def _error_text(record: JobRecord, status: str) -> str | None:
 
 _LONGEST = 1e6
 """Most seconds that a prediction can take; a larger figure is ignored as wrong."""
+
+# ── money ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def told_costs(costs: CostSum) -> tuple[tuple[str, str], ...]:
+    """Return the estimate with its basis, and the charge: each under its name, and only if it is known."""
+    told: list[tuple[str, str]] = []
+    if costs.bases:
+        rest = f", {costs.without_price} more without a price" if costs.without_price else ""
+        told.append(("by estimate", f"{show_dollars(costs.estimated)} ({', '.join(costs.bases)}{rest})"))
+    if costs.charges:
+        told.append(("charged", show_dollars(costs.charged - costs.refunded)))
+    if costs.refunded:
+        told.append(("refunded", show_dollars(costs.refunded)))
+    return tuple(told)
+
+
+def _short(costs: CostSum) -> str:
+    if costs.charges:
+        return f"{show_dollars(costs.charged - costs.refunded)} charged"
+    return f"{show_dollars(costs.estimated)} by estimate" if costs.bases and not costs.without_price else ""
+
 
 # ── times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import attrs
 
-from cometflux.gallery.cards import Card, Picture, card_of_record
+from cometflux.gallery.cards import Card, Picture, card_of_record, told_costs
 from cometflux.gallery.folder_scan import FolderScan
 from cometflux.gallery.loose_pictures import LoosePictures
 from cometflux.journal.reader import Journal
@@ -73,6 +73,8 @@ class Contents:
     """The names of the parameters that differ among the jobs."""
     unknown: int = 0
     """How many jobs may be billed, without a proof."""
+    costs: tuple[tuple[str, str], ...] = ()
+    """What all jobs cost: see `told_costs`."""
     is_running: bool = False
     batch: str = ""
     """The journal's name; empty if there is no journal."""
@@ -116,6 +118,7 @@ def contents_of(scan: FolderScan, journal: Journal | None) -> Contents:
         sources=[jobs, loose],
         differing=tuple(dict.fromkeys([*journal.differing_parameters(), *loose.differing])),
         unknown=journal.status()["unknown"],
+        costs=told_costs(journal.costs()),
         is_running=jobs.is_running,
         batch=journal.name,
         notes=tuple(loose.notes),

@@ -90,6 +90,8 @@ class Facts:
     """The names of the parameters that differ among the folder's jobs."""
     has_unknown: bool = False
     """Whether the folder has a job that may be billed, without a proof."""
+    costs: tuple[tuple[str, str], ...] = ()
+    """What all jobs of the folder cost, each amount under its name."""
     marks: Mapping[str, str] = attrs.field(factory=dict)
     """The marks of all the folder's pictures by their names: what is downloaded is about all pages."""
     batch: str = ""
@@ -280,6 +282,7 @@ def _data(card: Card) -> str:
         "times": card.times,
         "when": card.when,
         "attempts": card.attempts if card.attempts > 1 else None,
+        "costs": card.costs,
         "input": card.parameters,
         "tags": card.tags,
         "pictures": [_told(picture) for picture in card.pictures],

@@ -32,14 +32,25 @@ class CostSum:
         """Add the predictions of a job."""
         for estimate in record.estimates:
             if estimate is None:
-                self.without_price += 1
+                self.add_estimates(None, 0, 1)
             else:
-                self.estimated += estimate.micros
-                self.bases[estimate.basis] += 1
+                self.add_estimates(estimate.basis, estimate.micros, 1)
         for charge in record.charges:
-            self.charged += charge.quota * _MICROS_OF_QUOTA
-            self.refunded += charge.refunded * _MICROS_OF_QUOTA
-            self.charges += 1
+            self.add_charges(charge.quota, charge.refunded, 1)
+
+    def add_estimates(self, basis: str | None, micros: int, count: int) -> None:
+        """Add so many predictions with the same basis, which cost *micros* together; None for those without a price."""
+        if basis is None:
+            self.without_price += count
+        else:
+            self.estimated += micros
+            self.bases[basis] += count
+
+    def add_charges(self, quota: int, refunded: int, count: int) -> None:
+        """Add the charges of so many predictions."""
+        self.charged += quota * _MICROS_OF_QUOTA
+        self.refunded += refunded * _MICROS_OF_QUOTA
+        self.charges += count
 
 
 def describe_costs(record: JobRecord) -> dict[str, Any]:

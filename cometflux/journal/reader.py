@@ -8,11 +8,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from cometflux.errors import ConfigError, JournalError
+from cometflux.journal.costs import CostSum
 from cometflux.journal.database import check, explain, is_of_today, open_reader, read_header, translating_errors
 from cometflux.journal.header import JournalHeader
 from cometflux.journal.job_rows import (
     COLUMNS,
     PAGE,
+    cost_sum,
     differing,
     file_names,
     find,
@@ -223,6 +225,11 @@ class Journal:
         """Return the id of each job's last prediction."""
         with translating_errors(self.path):
             return last_ids(self._database)
+
+    def costs(self) -> CostSum:
+        """Add up what all predictions cost by estimate, and the charges that the account showed."""
+        with translating_errors(self.path):
+            return cost_sum(self._database)
 
     def differing_parameters(self) -> list[str]:
         """Return the names of the parameters that differ among the planned jobs, in the order of the inputs."""

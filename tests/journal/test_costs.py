@@ -1,18 +1,45 @@
 """What jobs cost, as the journal has it: the estimate and the charge are told apart."""
 
 import json
+import tempfile
+from pathlib import Path
 
+import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cometflux import Journal
 from cometflux.journal.attempts import Charge, Estimate
 from cometflux.journal.costs import CostSum, describe_costs
 from cometflux.journal.record import JobRecord
+from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
 
 NEW = JobRecord(identity="key:a", index=0, key="a", model="o/m", input={}, fingerprint="f")
 GIVEN, CATALOGUE = Estimate(micros=40_000, basis="given"), Estimate(micros=3_500, basis="catalogue as given")
 FAILED = Prediction(id="p1", status=Status.FAILED, error="Prediction interrupted; please retry")
+ESTIMATES = st.sampled_from([None, GIVEN, CATALOGUE])
+CHARGES = st.builds(Charge, prediction_id=st.sampled_from(["p1", "p2"]), quota=st.integers(0, 10**9))
+WAYS = {
+    "planned": lambda record: record,
+    "sending": lambda record: record,
+    "accepted": lambda record: record.accepted(Prediction(id="p1", status=Status.STARTING), 2.0),
+    **{
+        kind.value: lambda record, kind=kind: record.ended(kind, FAILED, None)
+        for kind in OutcomeKind
+        if kind is not OutcomeKind.DETACHED
+    },
+}
+
+
+@st.composite
+def records_of_any_kind(draw):
+    record = NEW
+    for way in draw(st.lists(st.sampled_from(sorted(WAYS)), max_size=3)):
+        record = WAYS[way](record if way == "planned" else record.sending(1.0, "b", 1, draw(ESTIMATES)))
+    return record.charged(draw(st.lists(CHARGES, max_size=2))) if record.bought else record
 
 
 def accepted(estimate, number=1):
@@ -59,3 +86,18 @@ def test_costs_of_several_jobs_are_added():
         costs.add(record.charged([Charge(prediction_id="p1", quota=16_000)]) if record.prediction_id else record)
     assert (83_500, {"given": 2, "catalogue as given": 1}, 1) == (costs.estimated, costs.bases, costs.without_price)
     assert (96_000, 0, 3) == (costs.charged, costs.refunded, costs.charges)
+
+
+@given(st.lists(records_of_any_kind(), max_size=6))
+def test_a_journal_adds_up_what_its_records_say(records):
+    costs = CostSum()
+    named = [attrs.evolve(record, identity=f"key:{number}") for number, record in enumerate(records)]
+    for record in named:
+        costs.add(record)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = JournalWriter(Path(folder))
+        writer.open()
+        writer.commit(named)
+        writer.close()
+        with Journal(folder) as journal:
+            assert costs == journal.costs()

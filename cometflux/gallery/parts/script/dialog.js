@@ -73,6 +73,7 @@ function factsOf(card, picture) {
     ["Size", picture?.size?.join(" × ")],
     ["At the service", card.seconds === undefined ? undefined : `${card.seconds.toFixed(2)} s`],
     ["Attempts", card.attempts && String(card.attempts)],
+    ...(card.costs ?? []).map(([name, amount]) => [name[0].toUpperCase() + name.slice(1), amount]),
     ...(card.times ?? []).map(([name, time]) => [atService[name], moment(time)]),
   ].filter(([, value]) => value);
 }
