@@ -15,8 +15,10 @@ from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import plain
 from cometflux.number_checks import check_count
 from cometflux.plain_text import log as _log
+from cometflux.sources.columns import Columns
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.arrow import is_table, read_table
+from cometflux.sources.formats.csv_tables import read_delimiter
 from cometflux.sources.formats.open_file import format_of, read_path
 from cometflux.sources.planner import Constant, Defaults, Planner
 from cometflux.sources.rows import Format, Most, Source
@@ -35,6 +37,10 @@ def read_jobs(
     max_jobs: int = 10_000,
     comments: bool = False,
     schemas: Iterable[ModelSchema] = (),
+    key_column: str | None = None,
+    keep: Iterable[str] = (),
+    reference_column: str = "reference",
+    delimiter: str | None = None,
     **parameters: Any,
 ) -> tuple[Job, ...]:
     """Read jobs from a dataframe or a file, and check all of them before any is returned.
@@ -52,13 +58,21 @@ def read_jobs(
         max_jobs: the maximum number of jobs that a sweep may make.
         comments: whether to leave out the lines of a text file that begin with ``#``.
         schemas: the schemas of models that are not in `cometflux.flux`, from `read_schema`.
+        key_column: the column that holds the keys; None for ``key``.
+        keep: columns that become the `Job.tags` of their jobs. They do not have to be parameters.
+        reference_column: the column whose image each row's model takes as its own reference image, whatever its
+            parameter is called.
+        delimiter: the character between the cells of a ``.csv`` or ``.tsv`` file; None to see it from the header.
         **parameters: parameters of the model, for rows that do not set them.
 
     Raises:
         SourceError: the source has mistakes; the error lists all of them, each with its line or row.
         ConfigError: an extra is missing, or an argument has a wrong type or value.
     """
-    options = _Options(model, template, format, folder, max_jobs, comments, schemas)
+    columns = _columns(key_column, keep, reference_column)
+    options = _Options(
+        model, template, format, folder, max_jobs, comments, schemas, columns, reference_column, delimiter
+    )
     plan = _prepare(source, options, parameters).plan()
     _tell(plan.notes)
     return plan.jobs
@@ -74,6 +88,10 @@ def stream_jobs(
     max_jobs: int = 10_000,
     comments: bool = False,
     schemas: Iterable[ModelSchema] = (),
+    key_column: str | None = None,
+    keep: Iterable[str] = (),
+    reference_column: str = "reference",
+    delimiter: str | None = None,
     **parameters: Any,
 ) -> "JobStream":
     """Check all jobs of a dataframe or a file as `read_jobs` does, and keep them in a temporary file.
@@ -91,6 +109,10 @@ def stream_jobs(
         max_jobs: see `read_jobs`.
         comments: see `read_jobs`.
         schemas: see `read_jobs`.
+        key_column: see `read_jobs`.
+        keep: see `read_jobs`.
+        reference_column: see `read_jobs`.
+        delimiter: see `read_jobs`.
         **parameters: see `read_jobs`.
 
     Raises:
@@ -99,7 +121,10 @@ def stream_jobs(
             for temporary files.
         InputError: an image file cannot be read any more.
     """
-    options = _Options(model, template, format, folder, max_jobs, comments, schemas)
+    columns = _columns(key_column, keep, reference_column)
+    options = _Options(
+        model, template, format, folder, max_jobs, comments, schemas, columns, reference_column, delimiter
+    )
     planner = _prepare(source, options, parameters)
     draft = Draft()
     for row in plan_jobs(job for job, _ in planner.jobs()):
@@ -132,17 +157,28 @@ class _Options:
     max_jobs: int
     comments: object
     schemas: Iterable[ModelSchema]
+    columns: Columns
+    reference_column: str
+    delimiter: str | None
 
 
 def _prepare(source: Any, options: _Options, parameters: Mapping[str, Any]) -> Planner:
     prompting = Prompting(template=_text("template", options.template))
     comments = _flag("comments", options.comments)
-    read = _read(source, _format(options.format), prompting, _most(options.max_jobs), comments=comments)
+    read = _read(
+        source,
+        _format(options.format),
+        prompting,
+        _most(options.max_jobs),
+        comments=comments,
+        delimiter=_delimiter(options.delimiter),
+    )
     constants = {name: Constant(label=name, value=plain(value)) for name, value in parameters.items()}
     folder = options.folder
     base = Path(folder) if folder is not None else Path() if is_table(source) else Path(source).parent
     schemas = {each.model: each for each in options.schemas}
-    return Planner(prompting.apply(read), Defaults(model=options.model, constants=constants, schemas=schemas), base)
+    defaults = Defaults(model=options.model, constants=constants, schemas=schemas, reference=options.reference_column)
+    return Planner(prompting.apply(options.columns.apply(read)), defaults, base)
 
 
 def _tell(notes: Iterable[str]) -> None:
@@ -150,14 +186,23 @@ def _tell(notes: Iterable[str]) -> None:
         _log.warning("%s", note)
 
 
-def _read(source: Any, written: Format | None, prompting: Prompting, most: Most, *, comments: bool) -> Source:
+def _read(
+    source: Any,
+    written: Format | None,
+    prompting: Prompting,
+    most: Most,
+    *,
+    comments: bool,
+    delimiter: str | None,
+) -> Source:
     if is_table(source):
         return read_table(source, needs_prompt=not prompting.is_given)
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise SourceError(_wrong_source(source))
     path = Path(source)
     written = format_of(path, written, "pass format=")
-    return read_path(path, written, needs_prompt=not prompting.is_given, most=most, comments=comments)
+    needs_prompt = not prompting.is_given
+    return read_path(path, written, needs_prompt=needs_prompt, most=most, comments=comments, delimiter=delimiter)
 
 
 def _wrong_source(source: object) -> str:
@@ -171,6 +216,23 @@ def _text(name: str, value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise ConfigError(setting=name, given=value, allowed="must be a string")
+
+
+def _columns(key: object, keep: object, reference: object) -> Columns:
+    if isinstance(keep, str) or not isinstance(keep, Iterable):
+        raise ConfigError(setting="keep", given=keep, allowed="must be the names of columns, in a list")
+    if not isinstance(reference, str):
+        raise ConfigError(setting="reference_column", given=reference, allowed="must be a string")
+    names = [_text("keep", name) for name in keep]
+    return Columns(key=_text("key_column", key), keep=tuple(filter(None, names)))
+
+
+def _delimiter(value: object) -> str | None:
+    text = _text("delimiter", value)
+    try:
+        return None if text is None else read_delimiter(text)
+    except ValueError as error:
+        raise ConfigError(setting="delimiter", given=value, allowed="must be one character, such as ;") from error
 
 
 def _flag(name: str, value: object) -> bool:

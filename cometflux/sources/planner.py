@@ -15,7 +15,7 @@ import attrs
 from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.images.orientation import turned_note
-from cometflux.jobs import Job, check_key
+from cometflux.jobs import NO_TAGS, Job, Tags, check_key
 from cometflux.journal.marks import Repeats
 from cometflux.models.model import check_together, unknown_note
 from cometflux.models.schemas import ModelSchema
@@ -62,6 +62,10 @@ class Defaults:
     """Whether a request body with a parameter that the model does not have is a mistake."""
     validate: bool = True
     """Whether to check the inputs of known models."""
+    reference: str = "reference"
+    """The column whose image each model takes as its own reference image."""
+    keep_label: str = 'keep=["{}"]'
+    """How a column is carried along, with ``{}`` for its name."""
     schemas: Mapping[str, ModelSchema] = {}
     """The schemas of models, by full name. They also replace the classes of models of these names."""
 
@@ -96,7 +100,9 @@ def _copy(job: Job, number: int) -> Job:
     seed = job.input.get("seed")
     changed = {"seed": seed + number} if isinstance(seed, int) and not isinstance(seed, bool) else {}
     key = job.key and f"{job.key}-{number + 1}"
-    return Job.checked(job.model, {**job.input, **changed}, key, validate=job.validate, schema=job.schema)
+    return Job.checked(
+        job.model, {**job.input, **changed}, key, validate=job.validate, schema=job.schema, tags=job.tags
+    )
 
 
 @attrs.frozen
@@ -218,7 +224,11 @@ class Planner:
 
     def _check_columns(self) -> None:
         """Report each column that no row uses once, and the cells of the other columns one by one."""
-        unused = {} if "*" in self._taken else validation.find_unused_columns(self.source, self._taken)
+        unused = (
+            {}
+            if "*" in self._taken
+            else validation.find_unused_columns(self.source, self._taken, self.defaults.keep_label)
+        )
         for fault in unused.values():
             self._faults.add(fault)
         for name, faults in self._strange.items():
@@ -295,7 +305,14 @@ class Planner:
         schema = rows.model if isinstance(rows.model, ModelSchema) else None
         try:
             if isinstance(rows.model, str) or self.defaults.count > 1 or not given.keys() <= rows.parameters.keys():
-                job = Job(model=rows.name, input=given, key=key, validate=self.defaults.validate, schema=schema)
+                job = Job(
+                    model=rows.name,
+                    input=given,
+                    key=key,
+                    validate=self.defaults.validate,
+                    schema=schema,
+                    tags=row.tags,
+                )
                 if self.defaults.count > 1:
                     # Checks the last copy, which has the largest seed.
                     attrs.evolve(_copy(job, self.defaults.count - 1))
@@ -305,7 +322,8 @@ class Planner:
         except InputError as error:
             self._note(row, error.under(self._label_of(error.field, row, cells)))
             return None
-        return Job.checked(rows.name, _unshared(given, rows.constants), key, schema=schema)
+        tags = Tags(row.tags) if row.tags else NO_TAGS
+        return Job.checked(rows.name, _unshared(given, rows.constants), key, schema=schema, tags=tags)
 
     def _label_of(self, field: str, row: Row, cells: Mapping[str, Any]) -> str:
         """Return the user's name for a field: the option's, if the value is not from the row."""
@@ -318,7 +336,8 @@ class Planner:
     def _read_cells(self, row: Row, rows: _ModelRows) -> dict[str, Any]:
         cells: dict[str, Any] = {}
         used, folder = self.source.used, self._folder
-        for name, value in row.values.items():
+        extra = used | self.source.kept
+        for name, value in self._with_reference(row, rows).items():
             if name == "why":
                 continue
             is_prompt = name == "prompt" or name in used
@@ -328,8 +347,8 @@ class Planner:
             if name in ("model", "key"):
                 continue
             parameter = rows.parameters.get(name)
-            if name in used and name != "prompt" and validation.find_parameter(rows.model, name) is None:
-                # Only for the template. A model that is not known does not get it as a parameter.
+            if name in extra and name != "prompt" and validation.find_parameter(rows.model, name) is None:
+                # Only for the template, or carried along. A model that is not known does not get it as a parameter.
                 continue
             try:
                 if parameter is None or parameter.kind.most_images or isinstance(value, list):
@@ -343,7 +362,27 @@ class Planner:
                 self._note_cell(row, name, error, is_known=parameter is not None)
         return cells
 
+    def _with_reference(self, row: Row, rows: _ModelRows) -> Mapping[str, Any]:
+        """Return the values of a row, the reference image under the name by which the model takes it."""
+        name = self.defaults.reference
+        if name not in row.values or row.is_body or validation.find_parameter(rows.model, name) is not None:
+            return row.values
+        try:
+            target = validation.reference_of(rows.model)
+        except ValueError as error:
+            self._faults.add(Fault(f"{name}: {error}", row.places.get(name, row.line)))
+            return {other: value for other, value in row.values.items() if other != name}
+        self._taken[name] = None
+        if target in row.values:
+            fault = f"{name}: this row has {target}, too, which is the same; leave one of them empty"
+            self._faults.add(Fault(fault, row.places.get(name, row.line)))
+        return {target if other == name else other: value for other, value in row.values.items()}
+
     def _note_cell(self, row: Row, name: str, error: InputError, *, is_known: bool) -> None:
+        if not is_known and not row.is_body and name not in self._columns and name not in self._taken:
+            text = validation.also(validation.describe(error), self.defaults.keep_label.format(name))
+            self._faults.add(Fault(text, row.places.get(error.field, row.line)))
+            return
         if is_known or name not in self._columns or name in self._taken:
             self._note(row, error)
             return

@@ -66,6 +66,8 @@ class Row:
     """Whether the values are a request body, whose parameters may be unknown to the model."""
     places: Mapping[str, int] = {}
     """The lines of values that are on a line of their own."""
+    tags: Mapping[str, str] = {}
+    """The values that are carried along with the job."""
 
 
 Entry: TypeAlias = Row | Fault

@@ -46,18 +46,26 @@ def find_parameter(model: Model, name: str) -> flux.Parameter | None:
 # ── columns ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def find_unused_columns(source: Source, taken: Mapping[str, None]) -> dict[str, Fault]:
-    """Return a fault for each column that neither a model, in *taken*, nor a template uses."""
-    known = {*taken, *RESERVED, *source.used}
-    return {name: _unused_column(source, name, taken) for name in source.columns if name not in known}
+def find_unused_columns(source: Source, taken: Mapping[str, None], keep: str) -> dict[str, Fault]:
+    """Return a fault for each column that neither a model, in *taken*, nor a template uses, and that is not kept.
+
+    *keep* tells how a column is kept, with ``{}`` for its name.
+    """
+    known = {*taken, *RESERVED, *source.used, *source.kept}
+    return {name: _unused_column(source, name, taken, keep) for name in source.columns if name not in known}
 
 
-def _unused_column(source: Source, name: str, taken: Mapping[str, None]) -> Fault:
+def _unused_column(source: Source, name: str, taken: Mapping[str, None], keep: str) -> Fault:
     if name in source.places:
         hint = _hint(name, taken, f"write {{{name}}} in the prompt, or take it out")
-        return Fault(f"nothing uses {name!r}{hint}", source.places[name])
+        return Fault(f"nothing uses {name!r}{also(hint, keep.format(name))}", source.places[name])
     hint = _hint(name, taken, f"take it out of the {'table' if source.header is None else 'file'}")
-    return Fault(f"no row can use the column {name!r}{hint}", source.header)
+    return Fault(f"no row can use the column {name!r}{also(hint, keep.format(name))}", source.header)
+
+
+def also(hint: str, keep: str) -> str:
+    """Add to a hint how a column is kept."""
+    return f"{hint}{'' if hint.endswith('?') else ';'} {keep} carries it along"
 
 
 def _hint(name: str, taken: Mapping[str, None], otherwise: str) -> str:
@@ -82,6 +90,29 @@ def misspells_prompt(row: Row, model: Known) -> bool:
     """Whether a column that the model does not have is spelled like ``prompt``. Its own fault is enough then."""
     strangers = [name.lower() for name in row.values if name not in parameters_of(model)]
     return closest("prompt", strangers) is not None
+
+
+_REFERENCES = ("input_image", "input_images", "image", "image_prompt")
+
+
+def reference_of(model: Model) -> str:
+    """Return the parameter by which a model takes a reference image.
+
+    Raises:
+        ValueError: it takes none, or it is not known which.
+    """
+    if isinstance(model, str):
+        raise ValueError(f"{model} is not a known model; name the column as its parameter is named")
+    images = [name for name, each in parameters_of(model).items() if each.kind.most_images]
+    found = next((name for name in _REFERENCES if name in images), None)
+    if found is not None or len(images) == 1:
+        return found or images[0]
+    slug = model.model.rpartition("/")[2]
+    raise ValueError(
+        f"{slug} takes several kinds of images; name one: {', '.join(images)}"
+        if images
+        else f"{slug} takes no reference image; leave the cell empty"
+    )
 
 
 # ── cells ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -174,3 +174,38 @@ def test_a_picture_that_has_the_name_already_is_never_replaced(service):
     run('batch a.csv --out out --name "{slug}/{seed}"')
     assert ["a-fox/1+1.webp", "a-fox/1.webp"] == pictures()
     assert b"mine" == Path("out/a-fox/1.webp").read_bytes()
+
+
+# Columns that are carried along.
+
+
+def test_kept_columns_are_in_record_journal_manifest_page_and_export(service):
+    write("prompt,sku,notes\na shoe,S-1,<b>red sole</b>\na boot,S-2,\n")
+    run("batch a.csv --out out --key-column sku --keep sku,notes --name {sku}")
+    assert ["S-1.webp", "S-2.webp"] == pictures()
+    tags = {"sku": "S-1", "notes": "<b>red sole</b>"}
+    assert tags == json.loads(Path("out/S-1.json").read_text())["tags"]
+    first, second = [json.loads(line) for line in Path("out/manifest.jsonl").read_text().splitlines()]
+    assert ("S-1", tags, {"sku": "S-2"}) == (first["key"], first["tags"], second["tags"])
+    run("gallery out")
+    data = Path("out/index.html").read_text().partition('id="data">')[2].partition("</script>")[0]
+    assert [["sku", "S-1"], ["notes", "<b>red sole</b>"]] == json.loads(data)[0]["tags"]
+    run('export out --to set --caption "{sku}: {prompt}"')
+    rows = [json.loads(line) for line in Path("set/metadata.jsonl").read_text().splitlines()]
+    assert ["S-1: a shoe", "S-2: a boot"] == [row["text"] for row in rows]
+    assert ["<b>red sole</b>", None] == [row["notes"] for row in rows]
+
+
+def test_the_error_of_an_unknown_column_names_both_options(service, capsys):
+    write("prompt,sku\na shoe,S-1\n")
+    run("batch a.csv --out out", code=2)
+    expected = "a.csv, line 1: no row can use the column 'sku'; take it out of the file; --keep sku carries it along"
+    assert expected in capsys.readouterr().err
+
+
+def test_a_delimiter_of_the_command_is_one_character(service, capsys):
+    write("prompt|seed\na shoe|1\n")
+    run("batch a.csv --out out --delimiter '||'", code=2)
+    assert "--delimiter: '||' was given; must be one character" in capsys.readouterr().err
+    run("batch a.csv --out out --delimiter '|'")
+    assert 1 == len(service.bills)

@@ -35,7 +35,11 @@ def command(line, *more):
             "a.csv, line 2: the row has 1 cell and the header 2; leave a cell empty, but keep its separator",
         ),
         ("a.csv", b'prompt\n"a\n', "a.csv, line 2: a quote is never closed"),
-        ("a.csv", b"prompt,sed\na,1\n", "a.csv, line 1: no row can use the column 'sed'; did you mean 'seed'?"),
+        (
+            "a.csv",
+            b"prompt,sed\na,1\n",
+            "a.csv, line 1: no row can use the column 'sed'; did you mean 'seed'? --keep sed carries it along",
+        ),
         ("a.csv", b"prompt,go_fast\na,maybe\n", "a.csv, line 2: go_fast: 'maybe' was given; must be true or false"),
         (
             "a.csv",

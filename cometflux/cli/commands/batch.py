@@ -23,6 +23,7 @@ from cometflux.cli.options.shared import (
     TemplateOptions,
     check_exclusive,
 )
+from cometflux.cli.options.tables import TableOptions
 from cometflux.sources.rows import Format, Most
 
 
@@ -65,6 +66,7 @@ def batch(
     templates: TemplateOptions = TemplateOptions(),  # noqa: B008 - frozen
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
+    table: TableOptions = TableOptions(),  # noqa: B008 - frozen
     name: Annotated[
         str | None,
         Parameter(
@@ -114,10 +116,17 @@ def batch(
         settings = attrs.evolve(settings, schemas=read_schemas(schema, making.model))
         prompting = templates.prompting()
         most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")
-        read = read_file(file, format, needs_prompt=not prompting.is_given, most=most, comments=comments)
-        source = prompting.apply(read)
+        read = read_file(
+            file,
+            format,
+            needs_prompt=not prompting.is_given,
+            most=most,
+            comments=comments,
+            delimiter=table.delimiter,
+        )
+        source = prompting.apply(table.columns().apply(read))
         base = Path() if is_stdin else Path(file).parent
-        planner = planner_from_options(source, base, making, given, settings.schemas)
+        planner = planner_from_options(source, base, making, given, settings.schemas, table.reference_column)
         plan = draft_batch(planner, settings, part, name)
         place = out if isinstance(out, str) else None
         if (code := offer_batch(plan, settings, consent, folder, place)) is not None:

@@ -37,6 +37,17 @@ def text(_: Any, tokens: Sequence[Token]) -> str:
     return tokens[0].value
 
 
+def delimiter(_: Any, tokens: Sequence[Token]) -> str:
+    """Read the delimiter of a table."""
+    # As in prediction_id.
+    from cometflux.sources.formats.csv_tables import read_delimiter
+
+    try:
+        return read_delimiter(tokens[0].value)
+    except ValueError as error:
+        raise UsageError(f"--delimiter: {error}") from error
+
+
 def as_written(_: Any, tokens: Sequence[Token]) -> str:
     """Return a value unchanged."""
     return tokens[0].value

@@ -27,6 +27,7 @@ class CommandLineInput:
     strict: bool = False
     validate: bool = True
     schemas: Mapping[str, ModelSchema] = {}
+    reference: str = "reference"
 
     def merged(self) -> dict[str, tuple[str, str | list[str]]]:
         """Return the option and the text of each parameter.
@@ -75,6 +76,8 @@ def make_planner(source: Source, given: CommandLineInput, folder: Path) -> Plann
         strict=given.strict,
         validate=given.validate,
         schemas=given.schemas,
+        reference=given.reference,
+        keep_label="--keep {}",
     )
     return Planner(source, defaults, folder)
 
@@ -85,6 +88,7 @@ def planner_from_options(
     making: ImageOptions,
     given: Mapping[str, Any],
     schemas: Mapping[str, ModelSchema],
+    reference: str = "reference",
 ) -> Planner:
     """Prepare to make the jobs of *source* as the options of the command say.
 
@@ -104,5 +108,6 @@ def planner_from_options(
         strict=making.strict,
         validate=not making.no_validate,
         schemas=schemas,
+        reference=reference,
     )
     return make_planner(source, written, folder)

@@ -19,7 +19,13 @@ _MOST = Most()
 
 
 def read_file(
-    file: str, given: Format | None, *, needs_prompt: bool = True, most: Most = _MOST, comments: bool = False
+    file: str,
+    given: Format | None,
+    *,
+    needs_prompt: bool = True,
+    most: Most = _MOST,
+    comments: bool = False,
+    delimiter: str | None = None,
 ) -> Source:
     """Read a prompt file, or stdin if *file* is ``-``; with *comments*, leave out lines that begin with ``#``.
 
@@ -28,11 +34,14 @@ def read_file(
         SourceError: the file cannot be read, or does not have the given format. Its rows raise it too.
     """
     if file == "-":
-        return _read_stdin(given or Format.TEXT, needs_prompt=needs_prompt, most=most, comments=comments)
+        written = given or Format.TEXT
+        return _read_stdin(written, needs_prompt=needs_prompt, most=most, comments=comments, delimiter=delimiter)
     if not file.strip():
         raise UsageError("the name of the prompt file is blank; give a file, or - for stdin")
     written_as = format_of(Path(file), given, "give --format")
-    return read_path(Path(file), written_as, needs_prompt=needs_prompt, most=most, comments=comments)
+    return read_path(
+        Path(file), written_as, needs_prompt=needs_prompt, most=most, comments=comments, delimiter=delimiter
+    )
 
 
 def _read_stdin(written: Format, **options: Any) -> Source:

@@ -18,16 +18,31 @@ from cometflux.sources.rows import Entry, Row
 _LARGEST_CELL = 2**31 - 1
 
 
+def read_delimiter(text: str) -> str:
+    """Return a delimiter: one character that is not part of words; ``tab`` means a tab.
+
+    Raises:
+        ValueError: it cannot separate cells.
+    """
+    mark = "\t" if text in ("tab", "\\t") else text
+    if len(mark) != 1 or mark.isalnum() or mark in '"\r\n\0':
+        raise ValueError(f"{text!r} was given; must be one character, such as ; or tab")
+    return mark
+
+
 def read_table(
-    lines: Iterator[str], name: str, delimiter: str, *, needs_prompt: bool = True
+    lines: Iterator[str], name: str, delimiter: str, *, needs_prompt: bool = True, is_given: bool = False
 ) -> tuple[tuple[str, ...], Iterator[Entry]]:
     """Read the header of a table; return its columns, and its rows, which are read when they are taken.
+
+    Unless the *delimiter* is given by the user, the header may show another one.
 
     Raises:
         SourceError: the header is not usable.
     """
     head = take_head(lines)
-    delimiter = _find_delimiter(head, delimiter)
+    if not is_given:
+        delimiter = _find_delimiter(head, delimiter)
     records = _records(head, lines, delimiter)
     line, header = next(records, (1, []))
     if isinstance(header, Fault):
@@ -126,6 +141,10 @@ def _no_prompt(columns: tuple[str, ...], delimiter: str) -> str:
     if len(columns) == 1 and delimiter == "\t" and (other := re.search("[,;]", columns[0])):
         word = "commas" if other[0] == "," else "semicolons"
         return f"{missing}; it seems to be separated by {word} (name it .csv)"
+    for mark in ";\t|,":
+        if mark != delimiter and any(cell.strip(' "') == "prompt" for cell in delimiter.join(columns).split(mark)):
+            shown, word = ("tab", "tabs") if mark == "\t" else (f"'{mark}'", f"{mark!r}")
+            return f"{missing}; it seems to be separated by {word}: set the delimiter, as in --delimiter {shown}"
     close = next((name for name in columns if name.lower() in {"prompt", "prompts", "text"}), None)
     if close:
         return f"{missing}; rename {close!r}"

@@ -33,7 +33,13 @@ def format_of(path: Path, given: Format | None, otherwise: str) -> Format | None
 
 
 def read_path(
-    path: Path, written: Format | None, *, needs_prompt: bool = True, most: Most = _MOST, comments: bool = False
+    path: Path,
+    written: Format | None,
+    *,
+    needs_prompt: bool = True,
+    most: Most = _MOST,
+    comments: bool = False,
+    delimiter: str | None = None,
 ) -> Source:
     """Read a prompt file. It stays open until its rows are taken, or dropped.
 
@@ -45,7 +51,13 @@ def read_path(
     def read() -> Iterator[Any]:
         with _explained(str(path)), _open(path) as file:
             source = read_file(
-                file, written or Format.TEXT, str(path), needs_prompt=needs_prompt, most=most, comments=comments
+                file,
+                written or Format.TEXT,
+                str(path),
+                needs_prompt=needs_prompt,
+                most=most,
+                comments=comments,
+                delimiter=delimiter,
             )
             size = os.fstat(file.fileno()).st_size
             yield attrs.evolve(source, share=(lambda: file.tell() / size) if size else None)
@@ -80,7 +92,14 @@ def _open(path: Path) -> BinaryIO:
 
 
 def read_file(
-    file: BinaryIO, written: Format, name: str, *, needs_prompt: bool = True, most: Most = _MOST, comments: bool = False
+    file: BinaryIO,
+    written: Format,
+    name: str,
+    *,
+    needs_prompt: bool = True,
+    most: Most = _MOST,
+    comments: bool = False,
+    delimiter: str | None = None,
 ) -> Source:
     """Read prompts from an open file.
 
@@ -89,6 +108,8 @@ def read_file(
         ConfigError: an extra is missing.
         OSError: the file cannot be read.
     """
+    if delimiter is not None and written not in (Format.CSV, Format.TSV):
+        raise SourceError("only a csv or tsv file has a delimiter; leave it out, or give the format csv", name)
     match written:
         case Format.YAML:
             from cometflux.sources.sweeps.sweep_file import read_sweep
@@ -100,4 +121,4 @@ def read_file(
             # Its table of contents is at its end.
             file = file if file.seekable() else io.BytesIO(read_whole(file, name))
             return read_parquet(file, name, needs_prompt=needs_prompt)
-    return read_text(file, written, name, needs_prompt=needs_prompt, comments=comments)
+    return read_text(file, written, name, needs_prompt=needs_prompt, comments=comments, delimiter=delimiter)

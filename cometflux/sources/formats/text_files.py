@@ -19,11 +19,18 @@ from cometflux.sources.rows import RESERVED, Entry, Format, Row, Source
 
 
 def read_text(
-    file: BinaryIO, written: Format, name: str, *, needs_prompt: bool = True, comments: bool = False
+    file: BinaryIO,
+    written: Format,
+    name: str,
+    *,
+    needs_prompt: bool = True,
+    comments: bool = False,
+    delimiter: str | None = None,
 ) -> Source:
     """Read a prompt file. Its rows are read when they are taken.
 
-    A table must have a column ``prompt`` if *needs_prompt*. With *comments*, the lines of a text file that begin with
+    A table must have a column ``prompt`` if *needs_prompt*. Its cells are separated by *delimiter*, or if that is None,
+    as the format and the header say. With *comments*, the lines of a text file that begin with
     ``#`` are left out.
 
     Raises:
@@ -32,8 +39,10 @@ def read_text(
     lines = read_lines(file, name)
     match written:
         case Format.CSV | Format.TSV:
-            delimiter = "," if written is Format.CSV else "\t"
-            columns, rows = read_table(lines, name, delimiter, needs_prompt=needs_prompt)
+            usual = "," if written is Format.CSV else "\t"
+            columns, rows = read_table(
+                lines, name, delimiter or usual, needs_prompt=needs_prompt, is_given=delimiter is not None
+            )
             return Source(name=name, rows=rows, columns=columns)
         case Format.JSONL:
             return Source(name=name, rows=_read_jsonl(lines))

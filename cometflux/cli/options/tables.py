@@ -1,0 +1,54 @@
+"""The options that say how the columns of a prompt file are read."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import attrs
+from cyclopts import Parameter
+
+from cometflux.cli.options import converters
+from cometflux.cli.options.groups import FURTHER
+from cometflux.cli.options.parameters import repeatable
+
+if TYPE_CHECKING:
+    from cometflux.sources.columns import Columns
+
+
+@Parameter(name="*", group=FURTHER)
+@attrs.frozen(kw_only=True)
+class TableOptions:
+    """How the columns of a prompt file are read."""
+
+    key_column: Annotated[
+        str | None,
+        Parameter(
+            metavar="COLUMN", converter=converters.text, show_default=False, help="The column with the keys, not key."
+        ),
+    ] = None
+    keep: Annotated[
+        tuple[str, ...],
+        repeatable("COLUMNS", "Columns to carry along, as sku,notes, into records and gallery.", group=FURTHER),
+    ] = ()
+    reference_column: Annotated[
+        str,
+        Parameter(
+            metavar="COLUMN",
+            converter=converters.text,
+            help="The column whose image each model takes as its own reference image.",
+        ),
+    ] = "reference"
+    delimiter: Annotated[
+        str | None,
+        Parameter(metavar="CHAR", converter=converters.delimiter, help="Between the cells of a table; tab for a tab."),
+    ] = None
+
+    def columns(self) -> "Columns":
+        """Return what is said of columns, with the names of the options for error messages."""
+        from cometflux.sources.columns import Columns
+
+        kept = [name.strip() for text in self.keep for name in text.split(",")]
+        return Columns(
+            key=self.key_column,
+            keep=tuple(dict.fromkeys(filter(None, kept))),
+            key_label="--key-column",
+            keep_label="--keep",
+        )
