@@ -27,6 +27,7 @@ PURE = {
     *("storage/file_names", "storage/object_store_errors", "journal/codec"),
     *("account/settling", "account/usage", "account/prices", "account/routes", "account/catalogue_reader"),
     "account/balance",
+    "account/cost_words",
     *("journal/states", "journal/attempts", "journal/live_record", "journal/record", "journal/redo", "journal/outcome"),
 }
 IMPURE = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from cometflux.account.prices import show_dollars
+from cometflux.account.cost_words import shortest, told_costs
 from cometflux.errors import PredictionError
 from cometflux.gallery.job_states import ABANDONED, STATE_LABELS
 from cometflux.images import summaries
@@ -103,7 +103,7 @@ def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running
         when=max((each for _, each in times), default=""),
         attempts=record.attempt,
         costs=told_costs(costs),
-        cost=_short(costs),
+        cost=shortest(costs),
     )
 
 
@@ -168,28 +168,6 @@ def _error_text(record: JobRecord, status: str) -> str | None:
 
 _LONGEST = 1e6
 """Most seconds that a prediction can take; a larger figure is ignored as wrong."""
-
-# ── money ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def told_costs(costs: CostSum) -> tuple[tuple[str, str], ...]:
-    """Return the estimate with its basis, and the charge: each under its name, and only if it is known."""
-    told: list[tuple[str, str]] = []
-    if costs.bases:
-        rest = f", {costs.without_price} more without a price" if costs.without_price else ""
-        told.append(("by estimate", f"{show_dollars(costs.estimated)} ({', '.join(costs.bases)}{rest})"))
-    if costs.charges:
-        told.append(("charged", show_dollars(costs.charged - costs.refunded)))
-    if costs.refunded:
-        told.append(("refunded", show_dollars(costs.refunded)))
-    return tuple(told)
-
-
-def _short(costs: CostSum) -> str:
-    if costs.charges:
-        return f"{show_dollars(costs.charged - costs.refunded)} charged"
-    return f"{show_dollars(costs.estimated)} by estimate" if costs.bases and not costs.without_price else ""
-
 
 # ── times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

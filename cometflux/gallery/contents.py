@@ -6,7 +6,8 @@ from typing import Protocol
 
 import attrs
 
-from cometflux.gallery.cards import Card, Picture, card_of_record, told_costs
+from cometflux.account.cost_words import told_costs
+from cometflux.gallery.cards import Card, Picture, card_of_record
 from cometflux.gallery.folder_scan import FolderScan
 from cometflux.gallery.loose_pictures import LoosePictures
 from cometflux.journal.reader import Journal

@@ -53,6 +53,15 @@ class CostSum:
         self.charges += count
 
 
+def describe_estimate(costs: CostSum) -> dict[str, Any]:
+    """Return the sum of the estimates, for JSON, and how many predictions are not in it."""
+    return {
+        "estimated_cost": _dollars(costs.estimated) if costs.bases else None,
+        "cost_basis": ", ".join(costs.bases) or None,
+        "without_price": costs.without_price,
+    }
+
+
 def describe_costs(record: JobRecord) -> dict[str, Any]:
     """Return what a job cost, for JSON: dollars as text, because a JSON number may lose digits.
 

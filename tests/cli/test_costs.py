@@ -215,6 +215,26 @@ def test_the_manifest_has_estimates_and_from_then_on_charges(account, capsys):
     )
 
 
+def report():
+    values = json.loads(Path("a-images/report.json").read_text())
+    return tuple(values[name] for name in ("estimated_cost", "cost_basis", "without_price"))
+
+
+def test_the_report_has_the_estimate_of_all_runs_and_the_end_tells_it(account, capsys):
+    account.fail("drop", after=True)
+    buy("a fox", "an owl", flux.Dev(prompt="a hen"))
+    run("resume a-images", 5)
+    assert ("0.08", "given", 1) == report()
+    told = " ".join(capsys.readouterr().err.split())
+    assert "by estimate, earlier runs included $0.08 (given, 1 more without a price)" in told
+
+
+def test_without_prices_the_report_says_so(account, capsys):
+    batch("a fox")
+    assert (None, None, 1) == report()
+    assert "estimate" not in capsys.readouterr().err
+
+
 def test_without_any_price_no_estimate_is_printed(account, capsys):
     batch("a fox")
     run("costs a-images")

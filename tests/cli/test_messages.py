@@ -28,7 +28,8 @@ pytestmark = pytest.mark.usefixtures("folder")
 REPORT_KEYS = [
     *("began_at", "ended_at", "elapsed", "created", "delivered", "resumed", "unsaved", "outcomes", "pictures", "bytes"),
     *("retries", "throttles", "polls", "failed_polls", "time_at_service", "detection_delay"),
-    *("jobs", "exit_code", "interrupted", "ended_by", "journal", "problems"),
+    *("jobs", "exit_code", "interrupted", "ended_by", "journal", "estimated_cost", "cost_basis", "without_price"),
+    "problems",
 ]
 JOB = Job(model="black-forest-labs/flux-schnell", input={"prompt": "a fox"})
 START = datetime(2026, 1, 1, tzinfo=UTC)

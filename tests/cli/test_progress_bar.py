@@ -1,5 +1,7 @@
 """The live lines: what they count, how they fit, and what they say only when it is known."""
 
+from decimal import Decimal
+
 import pytest
 
 from cometflux.cli.terminal.progress_bar import CheckBar, ProgressBar
@@ -56,6 +58,15 @@ def test_it_does_not_wait_for_what_failed_and_is_bought_again(clock):
     bar(Retried(key="1", index=0, error=PredictionFailedError(Prediction(id="1", status=Status.FAILED))))
     accept(bar, "2")
     assert words(bar)[1].startswith("1 pending, ")
+
+
+def test_what_the_accepted_predictions_cost_is_told_as_an_estimate_and_without_prices_not_at_all(clock):
+    bar = ProgressBar(3, clock)
+    for name, resumed in (("a", False), ("b", False), ("c", True)):
+        cost = Decimal("0.04")
+        bar(Accepted(key=name, index=0, prediction_id=name, resumed=resumed, estimated_cost=cost))
+    assert "3 pending, 0 succeeded, $0.08 by estimate" == words(bar)[1]
+    assert "3 pending, 0 succeeded" == words(bar, 40)[1]
 
 
 def test_what_is_unknown_is_told_apart_from_what_failed(clock):

@@ -39,6 +39,8 @@ KEYS = [
     "error",
     "money",
     "resumed",
+    "estimated_cost",
+    "cost_basis",
 ]
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -164,6 +166,8 @@ def test_json_is_one_record_per_outcome_with_the_same_keys_always(service, capsy
         "error": None,
         "money": "accepted",
         "resumed": False,
+        "estimated_cost": None,
+        "cost_basis": None,
     } == succeeded
 
 

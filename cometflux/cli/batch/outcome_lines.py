@@ -29,6 +29,9 @@ def json_line(outcome: Outcome) -> str:
         "error": None if error is None else str(error),
         "money": Money.ACCEPTED.value if error is None else error.money.value,
         "resumed": outcome.resumed,
+        # As text, because a JSON number may lose digits.
+        "estimated_cost": None if outcome.estimated_cost is None else str(outcome.estimated_cost),
+        "cost_basis": outcome.cost_basis,
     }
     return escape_json(json.dumps(values, ensure_ascii=False, allow_nan=False))
 

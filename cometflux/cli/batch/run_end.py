@@ -27,6 +27,8 @@ from cometflux.errors import (
     SessionStoppedError,
 )
 from cometflux.jobs import Job, position_key
+from cometflux.journal.costs import CostSum, describe_estimate
+from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import Outcome
 
@@ -82,6 +84,7 @@ class RunEnd:
     def _tell_end(self, work: BatchWork | PromptWork) -> int:
         """Print how the jobs ended, and return the exit code."""
         status = self._read_status()
+        self.summary.costs = self._read_costs()
         # Ids that are not in the journal must be printed here.
         self.summary.is_kept = status is not None and not isinstance(self._cause(), JournalError)
         if status is not None and status["planned"] != work.total:
@@ -125,6 +128,13 @@ class RunEnd:
             self.end = self.end or error
             return None
 
+    def _read_costs(self) -> CostSum:
+        """Add up the estimates of all predictions of the folder; without a journal, of the outcomes."""
+        if self.writer is not None:
+            with contextlib.suppress(CometfluxError), Journal(self.writer.path) as journal:
+                return journal.costs()
+        return self.summary.figures.costs
+
     def _tell_rest(self, work: BatchWork | PromptWork) -> None:
         if self.is_stopping:
             self.summary.look_again()
@@ -147,6 +157,7 @@ class RunEnd:
         values = self.summary.figures.summary()
         values |= {"jobs": work.total, "exit_code": code, "interrupted": self.is_stopping}
         values |= {"ended_by": None if self.end is None else self.end.message, "journal": status}
+        values |= describe_estimate(self.summary.costs)
         values["problems"] = self.summary.problems.of_jobs
         if self.screen.voice.is_log:
             self.screen.log("report", values)

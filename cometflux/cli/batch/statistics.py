@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cometflux.account.prices import MICROS
 from cometflux.events import Accepted, Event, Polled, Retried, Saved, Throttled
+from cometflux.journal.costs import CostSum
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Status
 from cometflux.storage import atomic
@@ -28,6 +30,8 @@ class RunStatistics:
         self.created = self.delivered = self.resumed = self.unsaved = 0
         self.pictures = self.bytes = 0
         self.polls = self.failed_polls = self.retries = self.throttles = 0
+        self.costs = CostSum()
+        """What the jobs of the outcomes cost by estimate, earlier runs and unknown submissions included."""
         self.times = array("d")
         """How many seconds each prediction took at the service, by the service's clock."""
         self._accepted: dict[str, float] = {}
@@ -68,6 +72,8 @@ class RunStatistics:
         self.resumed += outcome.resumed
         self.delivered += outcome.ok
         self.unsaved += outcome.kind is OutcomeKind.SUCCEEDED and not outcome.ok
+        if outcome.estimated_cost:
+            self.costs.add_estimates(outcome.cost_basis, int(outcome.estimated_cost * MICROS), 1)
         prediction = outcome.prediction
         if prediction is None:
             return

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from cometflux.account.cost_words import told_costs
 from cometflux.cli.batch.outcome_lines import KIND_WORDS
 from cometflux.cli.batch.problems import RunProblems
 from cometflux.cli.batch.saved_files import count_late
@@ -21,6 +22,7 @@ from cometflux.errors import (
     UnknownSubmissionError,
 )
 from cometflux.events import Accepted, Ended, Event, Retried, Saved, Throttled
+from cometflux.journal.costs import CostSum
 from cometflux.journal.manifest import expected
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.plain_text import by_number, count_of, plain
@@ -67,6 +69,8 @@ class RunSummary:
         """Whether the disk refused an image, so that it would refuse the next one too."""
         self.began = time.monotonic()
         self.figures = RunStatistics()
+        self.costs = CostSum()
+        """What all predictions of the folder cost by estimate, those of earlier runs included."""
         self.bought = 0
         """How many predictions the service has certainly accepted."""
         self.owed: dict[str, None] = {}
@@ -171,6 +175,8 @@ class RunSummary:
         if self.resumed:
             table.add_row("from earlier runs", str(self.resumed))
         table.add_row("bought", str(self.bought))
+        for name, amount in told_costs(self.costs)[:1] if self.costs.bases else ():
+            table.add_row(f"{name}, earlier runs included" if self.resumed else name, plain(amount))
         # If everything was saved by earlier runs, a count of 0 would look like a failure.
         if self.pictures or not self.earlier:
             table.add_row("pictures", str(self.pictures))

@@ -4,6 +4,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 from rich.text import Text
 
@@ -41,6 +42,8 @@ class ProgressBar:
         self._succeeded = 0
         self._failed = 0
         self._unknown = 0
+        self._cost = Decimal(0)
+        """What the accepted predictions cost by estimate, in dollars."""
         self._recent: deque[float] = deque(maxlen=_RECENT)
 
     def __call__(self, event: Event) -> None:
@@ -51,9 +54,10 @@ class ProgressBar:
                 if status is Status.SUCCEEDED and prediction_id in self._pending:
                     self._pending.remove(prediction_id)
                     self._saving.add(prediction_id)
-            case Accepted(prediction_id=prediction_id):
+            case Accepted(prediction_id=prediction_id, resumed=resumed, estimated_cost=cost):
                 self._accepted += 1
                 self._pending.add(prediction_id)
+                self._cost += 0 if resumed or cost is None else cost
             case Ended():
                 self._end(event)
             case Retried(error=error):
@@ -117,6 +121,7 @@ class ProgressBar:
             (1, self._failed, Text(f"{self._failed} failed", "red")),
             (2, True, Text(f"{len(self._pending)} pending")),
             (4, True, Text(f"{self._succeeded} succeeded", "green")),
+            (7, self._cost, Text(f"${self._cost:f} by estimate")),
             (3, self._saving, Text(f"{len(self._saving)} saving")),
             (6, self._throttles, Text(f"{self._throttles} x 429", "yellow")),
             (5, self._polls, Text(f"{self._polls / max(self._accepted, 1):.1f} polls each")),
@@ -156,7 +161,7 @@ class CheckBar:
         return [_fitted(words, "  ", width)]
 
 
-_ORDER = (2, 3, 4, 1, 0, 5, 6)
+_ORDER = (2, 3, 4, 1, 0, 7, 5, 6)
 """The order of the counts on the line: as a job passes through the states."""
 
 
