@@ -12,6 +12,7 @@ from cometflux.cli.app import app
 from cometflux.cli.batch.statistics import RunStatistics
 from cometflux.cli.commands.reference_page import renewed
 from cometflux.cli.config.read_settings import SETTINGS
+from cometflux.journal.costs import CostSum, describe_estimate
 from cometflux.outcomes import OutcomeKind
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -53,7 +54,8 @@ def test_a_page_without_its_marks_is_not_overwritten():
 
 def test_every_key_of_the_report_is_explained():
     told = section("The report")
-    keys = {*RunStatistics().summary(), "jobs", "exit_code", "interrupted", "ended_by", "journal", "problems"}
+    keys = {*RunStatistics().summary(), *describe_estimate(CostSum())}
+    keys |= {"jobs", "exit_code", "interrupted", "ended_by", "journal", "problems"}
     explained = {
         key for row in re.findall(r"^\| (`[^|]+) \|", told, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)
     }
