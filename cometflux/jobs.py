@@ -11,6 +11,7 @@ import attrs
 
 from cometflux import flux
 from cometflux.errors import InputError
+from cometflux.models.kinds import prompt_text
 from cometflux.models.model import check_values, find_known, is_model, unknown_note
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import PLAIN_TYPES, plain
@@ -90,6 +91,9 @@ class Job:
         object.__setattr__(self, "tags", _checked_tags(self.tags))
         # A deep copy: the caller may change a list later.
         object.__setattr__(self, "input", _copied(self.input))
+        prompt = self.input.get("prompt")
+        if isinstance(prompt, Mapping) and find_known(self.model, self.schema) is not None:
+            object.__setattr__(self, "input", {**self.input, "prompt": prompt_text(prompt)})
         for name, value in self.input.items():
             if not isinstance(name, str) or not _is_utf8(name):
                 raise InputError("input", name, "the name of a parameter must be text that UTF-8 can encode")

@@ -312,3 +312,35 @@ def test_a_changed_copy_is_checked_again():
 def test_the_kinds_of_end_are_these():
     names = "succeeded failed canceled expired detached not_sent rejected unknown"
     assert names.split() == [str(kind) for kind in OutcomeKind]
+
+
+SCENE = {"scene": "a café", "objects": [{"color": "#ff0000", "count": 2}]}
+WRITTEN = '{"scene": "a café", "objects": [{"color": "#ff0000", "count": 2}]}'
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: Job.of(flux.Flux2Pro(prompt=SCENE)), id="a typed object"),
+        pytest.param(lambda: Job(model="black-forest-labs/flux-2-pro", input={"prompt": SCENE}), id="a job"),
+        pytest.param(
+            lambda: Job(model="black-forest-labs/flux-2-pro", input={"prompt": SCENE}, validate=False), id="unchecked"
+        ),
+    ],
+)
+def test_a_prompt_that_is_an_object_is_its_json_text(make):
+    assert WRITTEN == make().prompt
+
+
+def test_an_unknown_model_gets_the_object_itself():
+    assert SCENE == Job(model="some/body", input={"prompt": SCENE}).input["prompt"]
+
+
+@pytest.mark.parametrize("wrong", [{}, {"a": float("nan")}, {"a": object()}, {1: "a"}, {"a": b"bytes"}])
+def test_an_object_that_json_cannot_hold_is_refused(wrong):
+    for make in (
+        lambda: flux.Flux2Pro(prompt=wrong),
+        lambda: Job(model="black-forest-labs/flux-2-pro", input={"prompt": wrong}),
+    ):
+        with pytest.raises(InputError, match="prompt"):
+            make()

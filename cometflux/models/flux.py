@@ -8,6 +8,7 @@ import attrs
 
 from cometflux.errors import InputError
 from cometflux.models.image_kinds import Image
+from cometflux.models.kinds import prompt_text
 from cometflux.models.model import IGNORED, Flux, register
 from cometflux.models.parameters import PROMPT, choice, flag, image, images, number, whole
 
@@ -50,7 +51,7 @@ def _stricter_with_image(instance: Any, name: str, value: Any) -> None:
 # Never instantiated: it only provides the fields.
 @attrs.frozen(kw_only=True, init=False)
 class _OpenWeights(Flux):
-    prompt: str = attrs.field(metadata=PROMPT)
+    prompt: str = attrs.field(metadata=PROMPT, converter=prompt_text)
     """Description of the image. Required.
 
     flux-schnell reads the first 256 tokens and flux-dev the first 512; the rest is cut off silently.
@@ -173,7 +174,7 @@ class Pro11Ultra(Flux):
 
 @attrs.frozen(kw_only=True)
 class _Kontext(Flux):
-    prompt: str = attrs.field(metadata=PROMPT)
+    prompt: str = attrs.field(metadata=PROMPT, converter=prompt_text)
     """Description of the image, or of the change to input_image. Required."""
     input_image: Image | None = image()
     """The one image to edit (jpeg, png, gif or webp). For several, use a flux-2 model."""

@@ -140,8 +140,38 @@ class TextKind(StringKind):
         return tidy(text)
 
     def read_json(self, field: str, value: Any, folder: Path) -> Any:
-        """Take a text in its one spelling."""
+        """Take a text in its one spelling; an object becomes its JSON text, as models of FLUX.2 read it."""
+        if isinstance(value, Mapping):
+            value = prompt_text(value, field)
         return tidy(value) if isinstance(value, str) else value
+
+
+def prompt_text(value: Any, field: str = "prompt") -> Any:
+    """Return the JSON text of a prompt that is an object; every other value as it is.
+
+    Raises:
+        InputError: the object has values that JSON does not have, or is nested too deeply.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    import json  # here, because few prompts are objects
+
+    try:
+        return json.dumps(_plain_object(value), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(field, value, "must be a text, or an object of texts, numbers, lists and objects") from error
+
+
+def _plain_object(value: Any) -> Any:
+    match value:
+        case Mapping():
+            if not value or not all(isinstance(name, str) for name in value):
+                raise TypeError("the names of an object are texts")
+            return {name: _plain_object(part) for name, part in value.items()}
+        case list() | tuple():
+            return [_plain_object(part) for part in value]
+        case _:
+            return value
 
 
 def check_encodable(field: str, value: str) -> None:

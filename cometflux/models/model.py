@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 import attrs
 
 from cometflux.errors import InputError
+from cometflux.models.kinds import prompt_text
 from cometflux.models.parameters import PARAMETER, PROMPT, RULE, Parameter, Rule
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import PLAIN_TYPES, plain
@@ -24,7 +25,7 @@ class Flux:
     model: ClassVar[str]
     """The service's name for the model, ``owner/name``."""
 
-    prompt: str = attrs.field(metadata=PROMPT)
+    prompt: str = attrs.field(metadata=PROMPT, converter=prompt_text)
     """Description of the image. Required."""
 
     def __new__(cls, *args: object, **given: object) -> Self:

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cometflux.models.spelling import is_blank
+from cometflux.sources import read_jobs
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.open_file import read_file
 from cometflux.sources.formats.text_files import read_text
@@ -332,3 +333,16 @@ def test_prompts_survive_a_round_trip_through_a_table(prompts):
     quoted = [prompt.replace('"', '""') for prompt in prompts]
     text = "prompt\n" + "".join(f'"{prompt}"\n' for prompt in quoted)
     assert prompts == [row.values["prompt"] for row in read(text).rows]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param('{"model": "2-pro", "prompt": {"scene": "a fox", "n": [1]}}', id="flat"),
+        pytest.param('{"model": "2-pro", "input": {"prompt": {"scene": "a fox", "n": [1]}}}', id="a body"),
+    ],
+)
+def test_a_prompt_of_json_lines_may_be_an_object_and_is_sent_as_its_text(line, tmp_path):
+    (tmp_path / "a.jsonl").write_text(line)
+    (job,) = read_jobs(tmp_path / "a.jsonl")
+    assert '{"scene": "a fox", "n": [1]}' == job.prompt

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -377,3 +378,64 @@ def test_a_matrix_in_a_file_is_multiplied_as_it_is_in_python(axes):
     text = f"prompt: x{names}\n" + (f"matrix:\n{lines}" if axes else "")
     expected = ["x" + "".join(map(str, each.values())) for each, _ in multiply(axes, [], []).combinations] or ["x"]
     assert expected == [job.prompt for job in plan(text)]
+
+
+# Lists side by side, and prompts that are objects.
+
+
+def test_lists_side_by_side_are_taken_together_and_multiplied_with_the_others():
+    text = "prompt: a {animal}\nmatrix:\n  guidance: [2, 3]\nmodel: dev\nzip:\n  animal: [fox, owl]\n  seed: [1, 1]\n"
+    expected = [("a fox", 1, 2), ("a fox", 1, 3), ("a owl", 1, 2), ("a owl", 1, 3)]
+    assert expected == [(each["prompt"], each["seed"], each["guidance"]) for each in inputs(text)]
+
+
+def test_lists_side_by_side_need_no_matrix_and_can_be_included_and_excluded():
+    text = "zip:\n  prompt: [a, b, c]\n  seed: [1, 2, 3]\nexclude:\n  - seed: 2\n"
+    text += "include:\n  - {seed: 3, megapixels: '1'}\n"
+    assert [{"prompt": "a", "seed": 1}, {"prompt": "c", "seed": 3, "megapixels": "1"}] == inputs(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("prompt: a\nzip:\n  seed: [1, 2]\n  guidance: [1]\n", "line 2: zip: its lists must have one length, and seed"),
+        ("prompt: a\nzip:\n  seed: 1\n", "line 3: seed: expected a list, as in seed: [a, b], not one value"),
+        ("prompt: a\nzip: [1]\n", "line 2: zip holds lists side by side, as in seed: [1, 2]"),
+        ("prompt: a\nzip:\n  seed: [1]\nmatrix:\n  seed: [2]\n", "line 3: 'seed' appears both in zip and outside it"),
+        ("prompt: a\nzip:\n  prompt: [b]\n", "line 3: 'prompt' appears both in zip and outside it"),
+        ("zip:\n  prompt: [a, a]\n  seed: [1, 1]\n", "line 2: zip: these values appear twice together"),
+        ("zip:\n  prompts: [a]\n", "line 2: in zip, the name is 'prompt'"),
+    ],
+)
+def test_lists_side_by_side_that_are_wrong_are_reported_with_their_line(text, expected):
+    (line,) = complaints(text)
+    assert line.startswith(f"sweep.yaml, {expected}")
+
+
+@given(st.lists(st.integers(1, 3), max_size=3), st.integers(0, 3), st.integers(1, 2))
+def test_the_count_of_a_sweep_is_the_number_of_its_combinations(sizes, rows, lists):
+    axes = {f"a{number}": list(range(size)) for number, size in enumerate(sizes)}
+    beside = {f"b{number}": list(range(rows)) for number in range(lists)} if rows else {}
+    assert count(axes, beside) == len(multiply(axes, [], [], beside).combinations)
+
+
+OBJECT = 'prompt:\n  scene: a {animal} at dusk\n  camera: {lens: 35, is_macro: false}\n  colors: ["#ff0000", teal]\n'
+
+
+def test_a_prompt_may_be_an_object_whose_texts_are_templates():
+    first, second = inputs(f"{OBJECT}matrix:\n  animal: [fox, 'big \"red\" owl']\nmodel: 2-pro\n")
+    assert (
+        '{"scene": "a fox at dusk", "camera": {"lens": 35, "is_macro": false}, "colors": ["#ff0000", "teal"]}'
+        == first["prompt"]
+    )
+    assert 'a big "red" owl at dusk' == json.loads(second["prompt"])["scene"]
+
+
+def test_a_list_of_prompts_may_have_objects():
+    text = "prompts:\n  - {scene: a fox}\n  - plain\nmodel: 2-pro\n"
+    assert ['{"scene": "a fox"}', "plain"] == [each["prompt"] for each in inputs(text)]
+
+
+def test_a_template_without_its_quotes_is_not_an_object():
+    (line,) = complaints("prompt: {animal}\nmatrix:\n  animal: [fox]\n")
+    assert "put a text that begins with a brace in quotes" in line

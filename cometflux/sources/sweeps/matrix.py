@@ -5,7 +5,7 @@ This module does not know files or models: values only have to be comparable.
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -27,24 +27,44 @@ class Product:
     """The indices of the entries of *exclude* that match nothing."""
 
 
-def count(axes: Mapping[str, Sequence[Any]]) -> int:
-    """Return the number of combinations of the axes, without making any."""
-    return math.prod(len(values) for values in axes.values()) if axes else 0
+Lists = Mapping[str, Sequence[Any]]
+_NO_LISTS: Lists = {}
+
+
+def count(axes: Lists, beside: Lists = _NO_LISTS) -> int:
+    """Return the number of combinations, without making any."""
+    rows = [len(values) for values in beside.values()][:1]
+    return math.prod([*rows, *(len(values) for values in axes.values())]) if axes or rows else 0
 
 
 def multiply(
-    axes: Mapping[str, Sequence[Any]], exclude: Sequence[Mapping[str, Any]], include: Sequence[Mapping[str, Any]]
+    axes: Lists,
+    exclude: Sequence[Mapping[str, Any]],
+    include: Sequence[Mapping[str, Any]],
+    beside: Lists = _NO_LISTS,
 ) -> Product:
     """Multiply the axes, remove the combinations that match an entry of *exclude*, then apply *include*.
+
+    The lists *beside* each other, which have one length, are an axis together: the first of each, the second of each
+    and so on. That axis changes slowest.
 
     An entry of *include* adds its values to each combination whose axis values it matches. An entry that matches
     none becomes a new combination. An entry never overwrites axis values, but may overwrite those of earlier entries.
     """
-    made = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())] if axes else []
+    made = [*_combined(axes, beside)]
     hits = [[_agrees(entry, each) for entry in exclude] for each in made]
     kept = [each for each, hit in zip(made, hits, strict=True) if not any(hit)]
     idle = tuple(number for number in range(len(exclude)) if not any(hit[number] for hit in hits))
-    return Product(combinations=(*_included(axes, kept, include),), idle=idle)
+    return Product(combinations=(*_included({**beside, **axes}, kept, include),), idle=idle)
+
+
+def _combined(axes: Lists, beside: Lists) -> Iterator[Combination]:
+    if not axes and not beside:
+        return
+    rows = zip(*beside.values(), strict=True) if beside else [()]
+    for row in rows:
+        for values in itertools.product(*axes.values()):
+            yield dict(zip((*beside, *axes), (*row, *values), strict=True))
 
 
 def _included(

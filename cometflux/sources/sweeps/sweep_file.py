@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from cometflux.models.kinds import guess, prompt_text
 from cometflux.plain_text import by_number, count_of
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats import yaml_documents
@@ -16,7 +17,7 @@ from cometflux.sources.formats.text_lines import read_lines
 from cometflux.sources.formats.yaml_documents import read_document
 from cometflux.sources.rows import Most, Row, Source
 from cometflux.sources.sweeps import matrix
-from cometflux.sources.sweeps.syntax import Cell, Cells, Sweep, read_words
+from cometflux.sources.sweeps.syntax import Cell, Cells, PromptObject, Sweep, read_words
 from cometflux.sources.templates.braces import Template, TemplateError
 
 
@@ -63,9 +64,10 @@ def _check(sweep: Sweep, name: str) -> None:
 
 
 def _check_size(sweep: Sweep, name: str, most: Most) -> None:
-    number = matrix.count(sweep.axes)
+    number = matrix.count(sweep.axes, sweep.beside)
     if number * most.copies > most.jobs:
-        factors = " x ".join(str(len(cells)) for cells in sweep.axes.values())
+        rows = [len(cells) for cells in sweep.beside.values()][:1]
+        factors = " x ".join(map(str, [*rows, *map(len, sweep.axes.values())]))
         copies = f", each {most.copies} times" if most.copies > 1 else ""
         raise SourceError(
             [Fault(f"it makes {count_of(number, 'job')} ({factors}){copies}; {_at_most(most)}", None)], name
@@ -84,10 +86,10 @@ def _at_most(most: Most) -> str:
 def _multiply(sweep: Sweep, name: str) -> list[tuple[Cells, int | None]]:
     """Return the combinations with the constants, each with the line of the *include* entry that made it, or None."""
     exclude, include = ([entry for entry, _ in entries] for entries in (sweep.exclude, sweep.include))
-    product = matrix.multiply(sweep.axes, exclude, include)
+    product = matrix.multiply(sweep.axes, exclude, include, sweep.beside)
     for number in product.idle:
         sweep.notes.append(f"{name}, line {sweep.exclude[number][1]}: this entry of exclude matches nothing")
-    if not sweep.axes and not include:
+    if not sweep.lists and not include:
         return [(dict(sweep.constants), None)]
     if not product.combinations:
         raise SourceError("exclude removes every combination, so no job is left", name)
@@ -135,14 +137,33 @@ class _Templates:
 
     def fill(self, name: str, cell: Cell, values: dict[str, Any], line: int | None) -> str | None:
         """Fill in a template. A fault is reported at *line*, if given, because that entry made the combination."""
-        template = self._template(name, cell)
-        if template is None:
-            return None
         try:
-            return template.fill(_template_values(values))
+            if isinstance(cell.value, PromptObject):
+                known = _template_values(values)
+                return str(prompt_text(self._filled(guess(cell.value.text), known)))
+            template = self._template(name, cell)
+            return None if template is None else template.fill(_template_values(values))
         except TemplateError as error:
             self.sweep.faults.append(Fault(f"{name}: {error}", line or cell.line))
             return None
+
+    def _filled(self, value: Any, known: dict[str, Any]) -> Any:
+        """Fill in each text of an object.
+
+        Raises:
+            TemplateError: a text is not a template, or cannot be filled.
+        """
+        match value:
+            case str():
+                template = Template.parse(value)
+                self.sweep.used.update(template.names)
+                return template.fill(known)
+            case dict():
+                return {name: self._filled(part, known) for name, part in value.items()}
+            case list():
+                return [self._filled(part, known) for part in value]
+            case _:
+                return value
 
     def _template(self, name: str, cell: Cell) -> Template | None:
         if not isinstance(cell.value, str):
