@@ -2,13 +2,13 @@
 
 import json
 import shlex
-import time
 from pathlib import Path
 
 import command_process
 import job_states
 import pytest
-from chromium import Sight, chromium
+from chromium import chromium
+from gallery_sight import badges, looking, press, wait_for, write_foxes
 
 from cometflux.cli import main
 from cometflux.gallery import Gallery, write_gallery
@@ -26,22 +26,8 @@ def browser():
 
 @pytest.fixture
 def look(browser):
-    """Open pages, and check at the end that there were no errors, and no requests but to the page's own place."""
-    sights = []
-
-    def look(address, **options):
-        sight = Sight(browser, **options)
-        sights.append(sight)
-        sight.home = address if isinstance(address, str) else address.resolve().parent.as_uri()
-        sight.page.goto(address if isinstance(address, str) else address.resolve().as_uri())
-        return sight
-
-    yield look
-    for sight in sights:
-        sight.close()
-        assert [] == sight.complaints
-        own = (sight.home, "data:", "blob:")
-        assert [] == [url for url in sight.requests if not url.startswith(own)]
+    with looking(browser) as look:
+        yield look
 
 
 @pytest.fixture
@@ -56,32 +42,6 @@ def served(tmp_path):
 
     yield served
     command_process.kill_all()
-
-
-def write_foxes(folder, number=6, **given):
-    """Write a batch of saved pictures."""
-    records = [job_states.plan(n, f"fox {n}", key=f"key-{n}", seed=n, **given) for n in range(number)]
-    pictures = [job_states.picture((48, 32), (40 * n % 255, 90, 160)) for n in range(number)]
-    saved = [job_states.succeed(each, folder, pictures[each.index]) for each in records]
-    job_states.write(folder, *saved)
-    return write_gallery(folder)
-
-
-def wait_for(sight, condition):
-    give_up = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < give_up, "it did not come about"
-        sight.page.wait_for_timeout(30)
-
-
-def press(page, *keys):
-    for key in keys:
-        page.keyboard.press(key)
-
-
-def badges(page):
-    """Return the mark of each card."""
-    return [each.get_attribute("data-pick") for each in page.locator("#cards > li").all()]
 
 
 def shown(page):
@@ -143,7 +103,7 @@ def test_the_keys_are_listed_under_a_question_mark(tmp_path, look):
     press(page, "?")
     dialog = page.get_by_role("dialog", name="Keys")
     assert dialog.is_visible()
-    assert {"1", "0", "x"} <= set(dialog.locator("kbd").all_text_contents())
+    assert {"1", "0", "x", "s", "c", "f"} <= set(dialog.locator("kbd").all_text_contents())
     press(page, "1", "Escape")
     assert not dialog.is_visible()
     page.get_by_role("button", name="Keys").click()

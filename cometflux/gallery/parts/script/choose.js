@@ -1,5 +1,6 @@
 // Stars and rejects by key, by mouse and by touch.
 
+const wishes = { 1: "star", 0: "none", x: "reject" };
 const words = { star: "starred", reject: "rejected", none: "not marked" };
 const only = { star: false, kept: false };
 let isStale = false; // whether the filters must run again when the dialog closes
@@ -40,7 +41,7 @@ function count() {
 }
 
 function announce(text) {
-  const region = view.open ? $("said") : $("said-picks");
+  const region = $(comparison.open ? "said-compare" : view.open ? "said" : "said-picks");
   // The same text again would not be read out.
   region.textContent = region.textContent === text ? `${text}\u00a0` : text;
 }
@@ -149,7 +150,8 @@ picker.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   const card = byMark.get(picker.parentElement?.dataset.id);
   if (!button || !card) return;
-  toggle(card, card.pictures, button.className);
+  if (button.className === "select") select(card, card.pictures.map((_, number) => number).slice(0, MOST));
+  else toggle(card, card.pictures, button.className);
   if (picker.parentElement) showPicker(card);
 });
 
@@ -178,13 +180,12 @@ view.addEventListener("close", () => { if (isStale) filterAgain(); });
 const isTyping = (event) => /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
 
 onKey.push((event, card) => {
-  if ($("keys").open) return true;
   if (isTyping(event)) return false;
   if (event.key === "?") {
     $("keys").showModal();
     return true;
   }
-  const wish = { 1: "star", 0: "none", x: "reject" }[event.key.toLowerCase()];
+  const wish = wishes[event.key.toLowerCase()];
   if (!wish || !card) return false;
   event.preventDefault();
   mark(card, open ? [open.card.pictures[open.picture]].filter(Boolean) : card.pictures, wish);

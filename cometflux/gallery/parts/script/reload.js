@@ -79,7 +79,7 @@ function isBusy() {
   const isSelecting = selection && !selection.isCollapsed && document.activeElement !== $("search");
   const isReading = open && states[open.card.status].is_settled;
   const quiet = document.activeElement === $("search") ? 10000 : 1000;
-  return document.hidden || paused || isSelecting || isReading || performance.now() - touched < quiet;
+  return keepers.some((each) => each.isBusy?.()) || document.hidden || paused || isSelecting || isReading || performance.now() - touched < quiet;
 }
 
 function follow(refresh) {
