@@ -18,7 +18,6 @@ from cometflux.number_checks import is_whole
 MICROS = 1_000_000
 """Micros of one dollar."""
 _MOST_DOLLARS = 1_000_000_000
-_TEXT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 _MODEL = re.compile(r"[^/\s]+/[^/\s]+")
 _UNITS = ("per_request", "per_image")
 
@@ -109,17 +108,6 @@ def read_dollars(value: object) -> int:
 def exactly(value: float | Decimal) -> Decimal:
     """Convert a number to the decimal number that it was written as."""
     return Decimal(float.__repr__(value)) if isinstance(value, float) else Decimal(value)
-
-
-def parse_dollars(text: str) -> int:
-    """Convert a text such as ``0.04`` to micros.
-
-    Raises:
-        ValueError: it is something else. The message says what it must be.
-    """
-    if not _TEXT.fullmatch(text):
-        raise ValueError("must be a number of dollars, such as 0.04, without a currency and with at most six decimals")
-    return read_dollars(Decimal(text))
 
 
 def check_budget(name: str, value: object) -> int:

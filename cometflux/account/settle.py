@@ -20,11 +20,6 @@ _TRIES = 3
 _PAUSE = 2.0
 
 
-def doubts_of(records: Iterable[JobRecord]) -> list[Doubt]:
-    """Return the jobs with submissions that may have been accepted, earlier attempts of known jobs included."""
-    return [doubt for record in records if (doubt := doubt_of(record)) is not None]
-
-
 def doubt_of(record: JobRecord) -> Doubt | None:
     """Return the unknown submissions of a job; None if it has none."""
     # The account proves nothing of an attempt at another input: the input is the proof.

@@ -346,7 +346,7 @@ class JobRunner:
             if error is not None and error.is_disk:
                 # What cannot be kept must not be submitted.
                 self._latch.stop(error)
-            self._tracker.report_saved(tracked, files)
+            self._tracker.notifier.saved(tracked, files)
         except BaseException as broken:  # noqa: BLE001 - the job ends, whatever broke
             error = OutputError(UNSAVED)
             self._runtime.outlive(broken)

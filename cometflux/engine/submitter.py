@@ -148,7 +148,7 @@ class Submitter:
         """Send the POST and read its response. The intent is durable; nothing may come between it and this."""
         # Not before: a retry that is only planned may never be sent.
         if isinstance(tracked.last_error, ConnectError | PredictionError | UnknownSubmissionError):
-            self._tracker.report_retry(tracked, tracked.last_error)
+            self._tracker.notifier.retried(tracked, tracked.last_error)
         tracked.last_error = None
         number = self._breaker.number()
         try:

@@ -46,7 +46,8 @@ class JobTracker:
         self._journal = journal
         self.limit = limit
         """How many predictions may be paid for; settled by the transitions here."""
-        self._notifier = notifier
+        self.notifier = notifier
+        """Reports the transitions to the caller's observer."""
         # Dictionaries as sets that keep their order.
         self.waiting: dict[TrackedJob, None] = {}
         """The jobs that the service does not have yet."""
@@ -112,7 +113,7 @@ class JobTracker:
         tracked.is_claimed = not self._journal.keeps
         self._count += 1
         self.waiting[tracked] = None
-        self._notifier.submitted(tracked)
+        self.notifier.submitted(tracked)
         return tracked
 
     async def claim(self, tracked: TrackedJob) -> bool:
@@ -189,10 +190,6 @@ class JobTracker:
             return None
         return Submission(journal=self._journal_name, job=record.identity, attempt=record.attempt, body=record.body)
 
-    def report_retry(self, tracked: TrackedJob, error: CometfluxError) -> None:
-        """Report that the job is submitted once more, because of *error*."""
-        self._notifier.retried(tracked, error)
-
     async def accept(self, tracked: TrackedJob, prediction: Prediction) -> None:
         """Write a prediction's id. If the disk refuses, the prediction is still polled and saved."""
         # First, so that a cancellation at any later moment finds the id.
@@ -218,8 +215,8 @@ class JobTracker:
         self._ids.take(prediction.id, tracked)
         self.pending[tracked] = None
         self.changed.set()
-        if self._notifier.is_on:
-            self._notifier.accepted(tracked, prediction.id, self.limit.estimate(tracked.job)[0])
+        if self.notifier.is_on:
+            self.notifier.accepted(tracked, prediction.id, self.limit.estimate(tracked.job)[0])
 
     def retry(self, tracked: TrackedJob, prediction: Prediction, error: CometfluxError) -> None:
         """Note that a prediction failed for a transient reason, and that the job is to be submitted once more."""
@@ -241,10 +238,6 @@ class JobTracker:
         self._note(tracked)
         self.saving[tracked] = None
         self._ends.tell(tracked, prediction)
-
-    def report_saved(self, tracked: TrackedJob, files: tuple[Image, ...]) -> None:
-        """Report the images that were saved, if there are any."""
-        self._notifier.saved(tracked, files)
 
     def end(
         self,
@@ -275,7 +268,7 @@ class JobTracker:
         self.changed.set()
         self._ends.tell(tracked, error or tracked.prediction)
         cost, basis = self.limit.estimate(tracked.job, tracked.record.bought)
-        self._notifier.ended(tracked, kind, error, cost)
+        self.notifier.ended(tracked, kind, error, cost)
         tracked.deliver(
             Outcome(
                 index=tracked.index,

@@ -103,6 +103,11 @@ class Lock:
         if fcntl is None:  # pragma: no cover - not on Windows
             raise ConfigError("a journal needs flock, which this operating system does not have")
         self.path = locate(journal)
+        self._journal = journal
+        self._files: dict[str, tuple[int, int]] = {}
+        """The device and the inode of the database and of its log, as they were when they were first written to."""
+        self._size = 0
+        """The size of the database in bytes. It never shrinks, unless somebody overwrites it."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         self._file: int | None = os.open(self.path, flags, 0o600)
         _held.add(self)
@@ -144,14 +149,33 @@ class Lock:
         with contextlib.suppress(OSError):
             self._write(LockFile(journal=journal, serial=serial, process=os.getpid()))
 
-    @property
-    def is_held(self) -> bool:
-        """Whether the lock is still held; not if somebody took the lock file away."""
-        if self._file is None:
-            return False
-        # Somebody who took the file away may have locked a new one of this name.
-        mine = os.fstat(self._file)
-        return file_identity(self.path) == (mine.st_dev, mine.st_ino)
+    def find_loss(self) -> JournalError | None:
+        """Return why a change that is written now may be lost; None if it is not.
+
+        Somebody may have taken away the lock file, or the journal's own files: a removed file takes what is written.
+        """
+        # Somebody who took the lock file away may have locked a new one of this name.
+        lock = None if self._file is None else os.fstat(self._file)
+        if lock is None or (found := _status(self.path)) is None or _identity(found) != _identity(lock):
+            return JournalError(f"the lock file {str(self.path)!r} was taken away while the journal was in use")
+        real = os.path.realpath(self._journal)
+        for path in (real, f"{real}-wal"):
+            found = _status(path)
+            if found is None and path != real and path not in self._files:
+                # The disk refused to make the log; SQLite says why.
+                continue
+            if found is None or not self._is_known(path, found, has_least_size=path == real):
+                message = f"the journal {str(self._journal)!r} was removed, moved or replaced while it was in use"
+                return JournalError(f"{message} ({Path(path).name}); bring it back, and run again")
+        return None
+
+    def _is_known(self, path: str, found: os.stat_result, *, has_least_size: bool) -> bool:
+        """Whether a file of the journal is the one that was written to first, and was not overwritten."""
+        least = self._size
+        if has_least_size:
+            self._size = max(least, found.st_size)
+        is_whole = not has_least_size or found.st_size >= least
+        return is_whole and self._files.setdefault(path, _identity(found)) == _identity(found)
 
     def _write(self, note: LockFile) -> None:
         assert self._file is not None
@@ -206,12 +230,16 @@ def _flock(file: int, kind: int) -> bool:
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
-def file_identity(path: Path) -> tuple[int, int] | None:
-    """Return the device and the inode of a file; None if there is no file of that name."""
+def _status(path: Path | str) -> os.stat_result | None:
+    """Look at a file, not at what a link leads to; None if there is no file of that name."""
     try:
-        found = path.lstat()
+        return os.lstat(path)
     except OSError:
         return None
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    """Return the device and the inode of a file."""
     return found.st_dev, found.st_ino
 
 

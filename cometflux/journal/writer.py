@@ -28,7 +28,7 @@ from cometflux.journal.database import (
     write_header,
 )
 from cometflux.journal.header import Account, JournalHeader
-from cometflux.journal.lock import Lock, file_identity
+from cometflux.journal.lock import Lock
 from cometflux.journal.plan import PlannedRow
 from cometflux.journal.reader import Journal, locate
 from cometflux.journal.record import JobRecord
@@ -65,10 +65,6 @@ class JournalWriter:
         self._journal = ""
         """The journal's own name."""
         self._is_taken = False
-        self._files: dict[Path, tuple[int, int]] = {}
-        """The device and the inode of the database and of its log, as they were when they were first written to."""
-        self._size = 0
-        """The size of the database in bytes. It never shrinks, unless somebody overwrites it."""
         self._serial: int | None = None
         """The serial number of the last change that was made here; None if it is not known."""
         self._has_company = False
@@ -102,8 +98,6 @@ class JournalWriter:
             self._database = self._connect(self.path, isolation_level=None, check_same_thread=False)
             stack.callback(self._forget)
             self._process = os.getpid()
-            self._files.clear()
-            self._size = 0
             self._serial, self._has_company = None, False
             self._set_up(known or JournalHeader(journal=os.urandom(8).hex()), is_new=known is None)
             stack.pop_all()
@@ -209,8 +203,7 @@ class JournalWriter:
     def _find_refusal(self, database: sqlite3.Connection) -> JournalError | None:
         """Return why nothing may be sent because of a change that is written here; None if it may.
 
-        Somebody may have taken away the lock file or the journal's own files: what is written to a removed file is
-        lost. And on some network file systems the lock keeps nobody out.
+        What is written may be lost. And on some network file systems the lock keeps nobody out.
         """
         assert self._lock is not None
         if self._serial is not None:
@@ -219,20 +212,7 @@ class JournalWriter:
         if self._has_company:
             message = f"another process writes to the journal {str(self.path)!r}, although this one has its lock"
             return JournalLockedError(f"{message}: use a folder of a local disk", path=self.path)
-        if not self._lock.is_held:
-            return JournalError(f"the lock file {str(self._lock.path)!r} was taken away while the journal was in use")
-        real = Path(os.path.realpath(self.path))
-        size = real.stat().st_size if real.exists() else 0
-        self._size = max(self._size, size)
-        for path in (real, real.with_name(f"{real.name}-wal")):
-            found = file_identity(path)
-            if found is None and path != real and path not in self._files:
-                # The disk refused to make the log; SQLite says why.
-                continue
-            if found is None or self._files.setdefault(path, found) != found or size < self._size:
-                message = f"the journal {str(self.path)!r} was removed, moved or replaced while it was in use"
-                return JournalError(f"{message} ({path.name}); bring it back, and run again")
-        return None
+        return self._lock.find_loss()
 
     def commit(self, added: Sequence[JobRecord], changed: Sequence[JobRecord] = ()) -> None:
         """Write records, all of them or none, and return when they are on disk.

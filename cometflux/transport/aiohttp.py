@@ -176,11 +176,7 @@ class AiohttpTransport:
         if (coding := headers.get("content-encoding")) is not None:
             body, broken = decompress(body, coding, LARGEST_RESPONSE + request.echo)
             cut = cut or broken
-        body = self._secrets.hide_in_body(body)
-        shown = "\n".join(headers.values())
-        if self._hide(shown) != shown:
-            # If a header occurs more than once, the first one counts, as in the original.
-            headers = {name.lower(): self._hide(value) for name, value in reversed([*headers.items()])}
+        headers, body = self._secrets.hide_in_response(headers, body)
         return Response(status=exchange.status, headers=headers, body=body, cut=cut, fault=exchange.fault)
 
     async def download(self, url: str) -> bytes:

@@ -8,7 +8,7 @@ and the key is hidden at the place that it came from.
 import base64
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import unquote, urlsplit
 
 _SHORTEST_SECRET = 8
@@ -197,6 +197,14 @@ class Secrets:
     def hide(self, text: str) -> str:
         """Return *text* with each secret replaced."""
         return self.hide_in_body(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+    def hide_in_response(self, headers: Mapping[str, str], body: bytes) -> tuple[Mapping[str, str], bytes]:
+        """Return the headers and the body of a response with each secret replaced."""
+        shown = "\n".join(headers.values()).encode("utf-8", "surrogatepass")
+        if self.hide_in_body(shown) != shown:
+            # If a header occurs more than once, the first one counts, as in the original.
+            headers = {name.lower(): self.hide(value) for name, value in reversed([*headers.items()])}
+        return headers, self.hide_in_body(body)
 
     def hide_in_body(self, body: bytes) -> bytes:
         """Return *body* with each secret replaced, and the start of one at its end."""
