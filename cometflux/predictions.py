@@ -81,7 +81,14 @@ class Prediction:
         words = (self.error or "").lower()
         return any(phrase in words for phrase in _TRANSIENT)
 
+    @property
+    def was_withheld(self) -> bool:
+        """Whether the service's words say that a check of its content withheld the images; another seed may pass it."""
+        words = (self.error or "").lower()
+        return any(phrase in words for phrase in _WITHHELD)
 
+
+_WITHHELD = ("flagged as sensitive", "nsfw content")
 # Texts seen in public reports of Replicate's runs; the codes after them vary.
 _TRANSIENT = (
     "prediction interrupted; please retry",

@@ -8,6 +8,7 @@ from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import InputError
 from cometflux.images import reference_files, summaries
 from cometflux.jobs import Job
+from cometflux.journal import codec
 from cometflux.journal.base import JournalBackend
 from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.plan import job_of_record
@@ -72,6 +73,21 @@ class JobIdentities:
         else:
             described = summaries.describe_input(job.input)
         return encoding.fingerprint(job.model, described)
+
+    async def replan(self, tracked: TrackedJob, job: Job) -> None:
+        """Plan a failed job again with another input. That is written with the intent; until then the job is failed.
+
+        Raises:
+            InputError: a file in its input cannot be read.
+        """
+        kept, fingerprint = job.input, ""
+        if self._journal.keeps:
+            has_files = reference_files.holds_files(job.input)
+            kept = reference_files.absolute(job.input) if has_files else job.input
+            fingerprint = await self._fingerprint(job, has_files=has_files)
+        tracked.record.reseeded(codec.dump_plan(tracked.record), kept, fingerprint)
+        tracked.job = job
+        tracked.is_written = False
 
     def is_under_way(self, identity: str) -> bool:
         """Whether a job of this *identity* is on its way in this session."""

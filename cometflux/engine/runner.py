@@ -14,6 +14,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from cometflux.engine.failure_policy import FailurePolicy, with_new_seed
 from cometflux.engine.job_images import JobImages
 from cometflux.engine.latch import Latch
 from cometflux.engine.poller import Poller
@@ -56,7 +57,7 @@ class JobRunner:
         slots: one for each job that is submitted or pending.
         latch: says whether anything may be submitted.
         runtime: starts the tasks.
-        retry_failed: how often to submit a job again if its prediction failed for a transient reason.
+        failures: how often to submit a job again if its prediction failed.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class JobRunner:
         slots: asyncio.Semaphore,
         latch: Latch,
         runtime: Runtime,
-        retry_failed: int,
+        failures: FailurePolicy,
     ) -> None:
         self._tracker = tracker
         self._submitter = submitter
@@ -77,7 +78,7 @@ class JobRunner:
         self._slots = slots
         self._latch = latch
         self._runtime = runtime
-        self._retry_failed = retry_failed
+        self._failures = failures
         tracker.on_disowned = self.lose
 
     # ── to the service ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,6 +166,10 @@ class JobRunner:
         if tracked.place is not None and name is not None and "/" in name:
             # Else a picture that is paid for might not be kept.
             await tracked.place.make_folder(name)
+        if self._failures.reseed:
+            self._failures.check(tracked.job)
+            if tracked.record.may_reseed(self._failures.reseed):
+                await self._tracker.identities.replan(tracked, with_new_seed(tracked.job))
         job = await reference_files.read_images(tracked.job)
         if job is not tracked.job:
             # Only a file can change between two looks.
@@ -202,7 +207,8 @@ class JobRunner:
             # The identical job may be waiting for this slot.
             self._free_slot(tracked)
         is_known = await self._tracker.claim(tracked)
-        match tracked.record.next_step(self._retry_failed) if is_known else NextStep.SUBMIT:
+        again = self._failures
+        match tracked.record.next_step(again.retry_failed, again.reseed) if is_known else NextStep.SUBMIT:
             case NextStep.SUBMIT:
                 if tracked.is_given_up or self._latch.reason is not None:
                     raise self._reason_not_sent()
@@ -320,7 +326,7 @@ class JobRunner:
         if answered is None and prediction.created_at is not None:
             answered = prediction.created_at.timestamp()
         kind, error = verdict(prediction, 0.0 if answered is None else time.time() - answered)
-        if error is not None and self._may_retry(tracked, error):
+        if error is not None and kind is OutcomeKind.FAILED and self._may_submit_again(tracked, prediction):
             self._tracker.retry(tracked, prediction, error)
             self.launch(tracked)
             return
@@ -332,10 +338,10 @@ class JobRunner:
             tracked.prediction = prediction
             self.end(tracked, kind, error)
 
-    def _may_retry(self, tracked: TrackedJob, error: CometfluxError) -> bool:
-        is_transient = getattr(error, "is_transient", False)
-        is_wanted = not tracked.is_given_up and self._latch.reason is None
-        return is_transient and is_wanted and tracked.record.failures < self._retry_failed
+    def _may_submit_again(self, tracked: TrackedJob, prediction: Prediction) -> bool:
+        if tracked.is_given_up or self._latch.reason is not None:
+            return False
+        return self._failures.may_submit_again(tracked.record.snapshot().ended(OutcomeKind.FAILED, prediction, None))
 
     async def _save(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> None:
         files: tuple[Image, ...] = ()
@@ -393,7 +399,7 @@ class JobRunner:
 
 def _earlier_attempt(record: LiveRecord) -> JobRecord | None:
     """Return the record after its last paid attempt; None if there is none."""
-    if record.state is State.PLANNED and record.is_retry:
+    if record.state is State.PLANNED and (record.is_retry or record.reseeds):
         return record.snapshot().back_to_previous_attempt()
     is_paid = record.state is State.ENDED and record.kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN)
     return record if is_paid else None

@@ -76,6 +76,8 @@ class JobRecord:
     """The attempts before the last one."""
     redone: int = 0
     """How many of those were over when somebody last asked for the job again: nothing goes back to them."""
+    reseeds: int = 0
+    """How often the job got another seed since then, because the service withheld its images."""
     is_abandoned: bool = False
     """Whether its unknown submission was given up by hand."""
     is_dropped: bool = False
@@ -124,8 +126,11 @@ class JobRecord:
         before = (each.estimate for each in self.earlier if each.is_paid)
         return (*before,) if self._is_free else (*before, self.estimate)
 
-    def next_step(self, retry_failed: int = 0) -> NextStep:
-        """Return the next step of a later process. A failed job is submitted again up to *retry_failed* times."""
+    def next_step(self, retry_failed: int = 0, reseed: int = 0) -> NextStep:
+        """Return the next step of a later process.
+
+        A failed job is submitted again up to *retry_failed* times, or with another seed up to *reseed* times.
+        """
         match self.state:
             case State.PLANNED:
                 return NextStep.SUBMIT
@@ -140,7 +145,7 @@ class JobRecord:
                 return NextStep.REPORT if self.is_abandoned else NextStep.DECIDE
             case OutcomeKind.SUCCEEDED:
                 return NextStep.SAVE
-            case OutcomeKind.FAILED if self.may_retry_failed(retry_failed):
+            case OutcomeKind.FAILED if self.may_retry_failed(retry_failed) or self.may_reseed(reseed):
                 return NextStep.SUBMIT
         return NextStep.REPORT
 
@@ -158,6 +163,11 @@ class JobRecord:
         """Whether to submit the job again after its prediction failed for a transient reason."""
         is_transient = self.prediction is not None and self.prediction.failed_transiently
         return self.kind is OutcomeKind.FAILED and is_transient and self.failures < retry_failed
+
+    def may_reseed(self, reseed: int) -> bool:
+        """Whether to submit the job with another seed after the service withheld its images."""
+        is_withheld = self.prediction is not None and self.prediction.was_withheld
+        return self.kind is OutcomeKind.FAILED and is_withheld and self.reseeds < reseed
 
     @property
     def began_at(self) -> datetime | None:
@@ -358,7 +368,12 @@ class JobRecord:
             kind = OutcomeKind.NOT_SENT
         else:
             kind = self.kind or OutcomeKind.UNKNOWN
-        return self._after(self._as_attempt(kind, plan), redone=len(self.earlier) + 1)
+        return self._after(self._as_attempt(kind, plan), redone=len(self.earlier) + 1, reseeds=0)
+
+    def reseeded(self, plan: str, input: Mapping[str, Any], fingerprint: str) -> Self:  # noqa: A002 - the field
+        """Plan a failed job again with *input*, which has another seed; *plan* is the plan before, as for `redo`."""
+        reseeds = self.reseeds + 1
+        return self.redo(plan)._with(input=input, fingerprint=fingerprint, reseeds=reseeds)
 
     def _as_attempt(self, kind: OutcomeKind, plan: str = "") -> Attempt:
         return Attempt(

@@ -50,6 +50,7 @@ def open_session(
     max_cost: float | Decimal | None = None,
     prices: Mapping[str, Any] | None = None,
     retry_failed: int = 0,
+    reseed: int = 0,
     embed: bool = False,
     proxy: str | None = None,
     ssl: Any = None,
@@ -79,6 +80,7 @@ def open_session(
         prices: dollars a request by model: ``{"flux-dev": 0.025}``, or ``{"flux-dev": {"per_image": 0.025}}``. They
             are estimates; no price is fetched.
         retry_failed: how often to submit a job again if its prediction failed for a transient reason.
+        reseed: how often to submit a job again with another seed if the service withheld its images; see `Session`.
         embed: whether each saved image holds its record itself.
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` with your certificates; None for the usual ones.
@@ -130,6 +132,7 @@ def open_session(
         max_cost=max_cost,
         prices=prices,
         retry_failed=retry_failed,
+        reseed=reseed,
         embed=embed,
         savers=savers,
         settler=settler,

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from cometflux.account.settler import AccountSettler
 from cometflux.engine.caller_saves import CallerSaves
+from cometflux.engine.failure_policy import FailurePolicy
 from cometflux.engine.follower import Follower
 from cometflux.engine.latch import Latch
 from cometflux.engine.notifier import Notifier
@@ -82,6 +83,9 @@ class Session:
         prices: dollars a request by model, or ``{"per_image": dollars}``; None for none. Nothing is fetched for it.
         retry_failed: how often to submit a job again if its prediction failed for a transient reason, such as an
             interruption at the service; never after a refusal of its content.
+        reseed: how often to submit a job again with another seed if the service withheld its images because of their
+            content, over all runs with one journal. Each of them is paid for. The seed is in the outcome's job. A job
+            whose model is not known to take a seed, and that has none, is not submitted.
         embed: whether each saved image holds its record itself, as well as the JSON file next to it; see
             `cometflux.provenance.read`. The pixels are not changed.
         savers: save the outputs, as on the workers of a cluster; opened and closed with the session. None to save them
@@ -110,6 +114,7 @@ class Session:
         max_cost: float | Decimal | None = None,
         prices: Mapping[str, Any] | None = None,
         retry_failed: int = 0,
+        reseed: int = 0,
         embed: bool = False,
         savers: Savers | None = None,
         settler: AccountSettler | None = None,
@@ -117,7 +122,7 @@ class Session:
     ) -> None:
         check_transport(transport)
         check_count("max_pending", max_pending, 1)
-        check_count("retry_failed", retry_failed, 0)
+        failures = FailurePolicy(retry_failed=retry_failed, reseed=reseed)
         check_seconds("grace", grace)
         check_flag("embed", embed)
         check_limit("creates_per_minute", creates_per_minute)
@@ -148,7 +153,7 @@ class Session:
         submitter = Submitter(client, savers, self._tracker, limiter, unknowns, retries, latch, runtime)
         self._poller = Poller(client, poll_policy or PollPolicy(), retries, self._polls, runtime, notifier)
         slots = asyncio.Semaphore(max_pending)
-        self._runner = JobRunner(self._tracker, submitter, self._poller, savers, slots, latch, runtime, retry_failed)
+        self._runner = JobRunner(self._tracker, submitter, self._poller, savers, slots, latch, runtime, failures)
         self._follower = Follower(self._tracker, self._runner, self._poller, latch, runtime)
         self._feeder = feeder = Feeder(self._tracker, self._runner, savers, slots, runtime)
         latch.on_stop = feeder.stop

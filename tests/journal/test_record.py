@@ -309,6 +309,7 @@ RECORDS = st.builds(
     unsent=st.integers(0, 9),
     earlier=st.lists(ATTEMPTS, max_size=2).map(tuple),
     redone=st.integers(0, 2),
+    reseeds=st.integers(0, 2),
     is_abandoned=st.booleans(),
     is_dropped=st.booleans(),
     charges=st.lists(CHARGES, max_size=2).map(tuple),
