@@ -48,6 +48,7 @@ class BatchRun(RunEnd):
             journal=writer,
             max_predictions=settings.limit,
             retry_failed=settings.retry_failed,
+            reseed=settings.reseed,
             embed=settings.embed,
             savers=settings.savers,
             on_event=self._watch,

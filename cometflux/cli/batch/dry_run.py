@@ -69,6 +69,8 @@ class PurchaseEstimate:
     """The maximum number of paid predictions; None for no limit."""
     retries: int
     """How often a job that fails for a transient reason may be submitted, and charged, again."""
+    reseeds: int
+    """How often a job whose images are withheld may be submitted, and charged, again with another seed."""
     shares: dict[str, Share] = attrs.field(factory=dict)
     """By model."""
     bought: int = 0
@@ -201,7 +203,7 @@ def _finder_by_name_of_today(journal: Journal) -> _Find:
 
 
 def _count(offer: PurchaseEstimate, job: Job | JobRecord, known: JobRecord | None, settings: RunOptions) -> None:
-    is_new = known is None or known.next_step(settings.retry_failed) is NextStep.SUBMIT
+    is_new = known is None or known.next_step(settings.retry_failed, settings.reseed) is NextStep.SUBMIT
     offer.add(job.model, _images(job.model, job.input), is_new=is_new)
 
 
@@ -213,7 +215,7 @@ def _of_journal(journal: Journal, settings: RunOptions) -> PurchaseEstimate:
 
 
 def _empty(settings: RunOptions) -> PurchaseEstimate:
-    return PurchaseEstimate(limit=settings.limit, retries=settings.retry_failed)
+    return PurchaseEstimate(limit=settings.limit, retries=settings.retry_failed, reseeds=settings.reseed)
 
 
 def _images(model: str, given: Any) -> int | None:
@@ -304,6 +306,8 @@ def _lines(offer: PurchaseEstimate, settings: RunOptions) -> list[str]:
         )
     if offer.retries:
         lines.append(f"each that fails for a transient reason may be bought again, up to {offer.retries} times")
+    if offer.reseeds:
+        lines.append(f"each that is withheld may be bought again with a new seed, up to {offer.reseeds} times")
     bought = "nothing would be paid, with --local" if settings.local else _would_be(offer.predictions)
     return [*lines, f"{bought}; this was a dry run"]
 
@@ -315,7 +319,8 @@ def _would_be(predictions: int) -> str:
 def _ask(offer: PurchaseEstimate) -> bool:
     screen = Screen()
     screen.show(_table(offer))
-    retries = f", and again up to {offer.retries} times what fails" if offer.retries else ""
+    most = offer.retries + offer.reseeds
+    retries = f", and again up to {most} times what fails" if most else ""
     again = f" ({count_of(offer.again, 'job')} again)" if offer.again else ""
     screen.console.print(f"buy {count_of(offer.predictions, 'prediction')}{again}{retries}? [y/N] ", end="")
     answer = ""

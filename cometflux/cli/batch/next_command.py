@@ -57,6 +57,7 @@ def resume_line(folder: Path, settings: RunOptions, *, limit: int | None = None)
         "--proxy": None if "@" in (settings.proxy or "") else settings.proxy,
         "--limit": settings.limit if limit is None else limit,
         "--retry-failed": settings.retry_failed or None,
+        "--reseed": settings.reseed or None,
         "--max-pending": settings.max_pending if settings.max_pending != MAX_PENDING else None,
         "--creates-per-minute": settings.creates_per_minute,
         "--polls-per-minute": settings.polls_per_minute,

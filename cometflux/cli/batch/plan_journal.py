@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from cometflux.cli.batch.check_seeds import check_seeds
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.journal_status import count_states, has_claims, summary
 from cometflux.cli.batch.open_journal import open_journal
@@ -108,6 +109,8 @@ def plan_rest(writer: JournalWriter, settings: RunOptions, redo: RedoWish = NOTH
         stack.callback(writer.close)
         with Journal(writer.path) as journal:
             again = redo.find(journal)
+            if settings.reseed:
+                check_seeds((job_of_record(again.get(each.identity, each)).job for each in _to_send(journal)), settings)
         if again:
             # All together, so that a run that is killed now goes on with all of them.
             writer.commit([*again.values()])
@@ -201,6 +204,11 @@ def _find_urgent(writer: JournalWriter) -> dict[str, JobRecord]:
         if not has_claims(journal.status()):
             return {}
         return {record.identity: record for record in journal.records(*_AT_THE_SERVICE)}
+
+
+def _to_send(journal: Journal) -> Iterator[JobRecord]:
+    """Yield the jobs that may be submitted."""
+    return (record for record in journal.records() if record.state_name != "saved")
 
 
 def _read(writer: JournalWriter) -> Iterator[JobRecord]:

@@ -106,6 +106,7 @@ def batch(
     if part is not None:
         folder /= part.folder
     with nothing_sent(settings, folder):
+        from cometflux.cli.batch.check_seeds import check_seeds
         from cometflux.cli.batch.draft_plan import draft_batch
         from cometflux.cli.batch.dry_run import offer_batch
         from cometflux.cli.batch.run import run_batch
@@ -128,6 +129,7 @@ def batch(
         base = Path() if is_stdin else Path(file).parent
         planner = planner_from_options(source, base, making, given, settings.schemas, table.reference_column)
         plan = draft_batch(planner, settings, part, name)
+        check_seeds((row.to_job().job for row in plan.draft), settings)
         place = out if isinstance(out, str) else None
         if (code := offer_batch(plan, settings, consent, folder, place)) is not None:
             return code

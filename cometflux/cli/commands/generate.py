@@ -41,6 +41,7 @@ def generate(
     check_exclusive(settings)
     source = Source(rows=tuple(Row(values={"prompt": prompt}) for prompt in prompts))
     with nothing_sent(settings):
+        from cometflux.cli.batch.check_seeds import check_seeds
         from cometflux.cli.batch.dry_run import offer_prompts
         from cometflux.cli.batch.run import run_prompts
         from cometflux.cli.prompts.prompt_plan import planner_from_options
@@ -48,6 +49,7 @@ def generate(
 
         settings = attrs.evolve(settings, schemas=read_schemas(schema, making.model))
         plan = planner_from_options(source, Path(), making, given, settings.schemas).plan()
+        check_seeds(plan.jobs, settings)
         if (code := offer_prompts(plan, settings, consent)) is not None:
             return code
         return run_prompts(plan, settings, out)

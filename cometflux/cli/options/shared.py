@@ -52,6 +52,16 @@ class RunOptions:
             help="Buy again up to N times what failed for a transient reason.",
         ),
     ] = 0
+    reseed: Annotated[
+        int,
+        Parameter(
+            metavar="N",
+            group=FURTHER,
+            converter=converters.whole(0),
+            show_default=False,
+            help="Buy again up to N times, with a new seed, what was withheld for its content.",
+        ),
+    ] = 0
     embed: Annotated[
         bool,
         switch("Also write into each picture how it was made."),
