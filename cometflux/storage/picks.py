@@ -76,8 +76,12 @@ def dump_marks(marks: Marks) -> bytes:
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_marks(folder: Path, known: Container[str]) -> dict[str, Mark]:
-    """Read the marks of a folder; empty if it has no such file. *known* has the names of its pictures. Blocks.
+def read_marks(folder: Path, known: Container[str] | None) -> dict[str, Mark]:
+    """Read the marks of a folder; empty if it has no such file. Blocks.
+
+    Args:
+        folder: the folder with the pictures.
+        known: the names of its pictures; None if the names in the file are not checked.
 
     Raises:
         ConfigError: the file cannot be read, a line is wrong, or it names a picture that is not in *known*.
@@ -101,7 +105,7 @@ def read_picks(folder: Path, known: Container[str]) -> set[str]:
     return chosen
 
 
-def _read(folder: Path, known: Container[str]) -> dict[str, Mark] | None:
+def _read(folder: Path, known: Container[str] | None) -> dict[str, Mark] | None:
     path = folder / PICKS
     try:
         data = read_regular(path, _MOST_BYTES)
@@ -110,7 +114,7 @@ def _read(folder: Path, known: Container[str]) -> dict[str, Mark] | None:
     except OSError as error:
         raise ConfigError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
     marks = merge({}, parse_marks(data, str(path)))
-    if others := [file for file in marks if file not in known]:
+    if known is not None and (others := [file for file in marks if file not in known]):
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise ConfigError(f"{str(path)!r} names {others[0]!r}{more}, which this folder has not saved")
     return marks

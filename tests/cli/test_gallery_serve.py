@@ -90,3 +90,23 @@ def test_what_cannot_be_served_is_one_clear_error(foxes, capsys, arguments, code
     out, err = capsys.readouterr()
     assert ("", 1) == (out, len(err.splitlines()))
     assert told in err
+
+
+@pytest.mark.parametrize(
+    ("marks", "told"),
+    [
+        (None, None),
+        ("", None),
+        ('{"file": "00000-1.png", "mark": "star"}\n', "1 starred, 0 rejected in picks.jsonl"),
+        ("{torn", "'out/picks.jsonl', line 1: is cut off; copy the file once more, or remove this line"),
+    ],
+)
+def test_status_tells_how_many_pictures_are_marked(foxes, capsys, marks, told):
+    if marks is not None:
+        Path("out/picks.jsonl").write_text(marks)
+    assert 0 == main(["status", "out"])
+    lines = capsys.readouterr().out.splitlines()
+    assert ([told] if told else []) == [line for line in lines if "picks" in line]
+    assert "no batch is running on it" == lines[-1]
+    assert 0 == main(["status", "out", "--json"])
+    assert "picks" not in capsys.readouterr().out

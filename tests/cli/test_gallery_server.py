@@ -167,10 +167,11 @@ async def test_nothing_else_leaves_the_folder(server, foxes, name):
     assert b"secret" != body
 
 
-async def test_a_file_that_is_a_link_by_now_is_not_followed(server, foxes):
+@pytest.mark.parametrize("to", ["../secret.png", "journal.sqlite3"], ids=["out of the folder", "in the folder"])
+async def test_a_file_that_is_a_link_by_now_is_not_followed(server, foxes, to):
     (foxes.parent / "secret.png").write_bytes(b"secret")
     (foxes / "00000-1.png").unlink()
-    (foxes / "00000-1.png").symlink_to(foxes.parent / "secret.png")
+    (foxes / "00000-1.png").symlink_to(foxes / to)
     assert 404 == (await send(server, f"/{TOKEN}/00000-1.png"))[0]
 
 
@@ -184,6 +185,23 @@ async def test_a_file_that_a_journal_calls_a_picture_is_served_only_if_it_is_nam
         assert 200 == (await send(server, f"/{TOKEN}/"))[0]
         for name in ("x.html", "x.svg"):
             assert 404 == (await send(server, f"/{TOKEN}/{name}"))[0]
+
+
+async def test_a_picture_in_a_subfolder_is_served_and_marked_unless_the_subfolder_is_a_link(tmp_path):
+    for name in ("inside", "foxes/dev"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "foxes/linked").symlink_to(tmp_path / "inside")
+    names = ["dev/1.png", "linked/1.png"]
+    for name in names:
+        (tmp_path / "foxes" / name).write_bytes(job_states.picture())
+    saved = job_states.succeed(job_states.plan(0), tmp_path / "foxes")
+    files = tuple(job_states.SavedFile(name=name, size=1, digest="") for name in names)
+    job_states.write(tmp_path / "foxes", saved.saved(files, None))
+    async with GalleryServer(tmp_path / "foxes", TOKEN) as server:
+        assert 200 == (await send(server, f"/{TOKEN}/"))[0]
+        assert [200, 404] == [(await send(server, f"/{TOKEN}/{name.replace('/', '%2F')}"))[0] for name in names]
+        assert 204 == (await send(server, f"/{TOKEN}/marks", "POST", line(names[0], "star")))[0]
+    assert {"file": names[0], "mark": "star"} == json.loads(marks(tmp_path / "foxes"))
 
 
 async def test_odd_names_of_files_are_served(tmp_path):

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.table import Table
@@ -12,7 +12,10 @@ from rich.table import Table
 from cometflux.cli.batch.journal_status import summary
 from cometflux.cli.options.shared import Folder, JsonObject
 from cometflux.cli.terminal.console import make_console
+from cometflux.errors import ConfigError
 from cometflux.journal.reader import FILE_NAME, Journal
+from cometflux.plain_text import plain
+from cometflux.storage.picks import PICKS, Mark, read_marks
 
 
 def status(folder: Folder, /, *, json: JsonObject = False) -> None:
@@ -25,6 +28,17 @@ def _part_folders(folder: Path) -> list[Path]:
     found = {path: re.fullmatch(r"part-(\d+)-of-\d+", path.name) for path in folder.glob("part-*-of-*")}
     parts = {path: int(name[1]) for path, name in found.items() if name and (path / FILE_NAME).exists()}
     return sorted(parts, key=parts.__getitem__)
+
+
+def _marks(folder: Path) -> Iterator[str]:
+    """Yield how many pictures are marked; a file of marks that is wrong is no reason to print nothing."""
+    try:
+        counts = Counter(read_marks(folder, None).values())
+    except ConfigError as error:
+        yield plain(error.message)
+        return
+    if counts:
+        yield f"{counts[Mark.STAR]} starred, {counts[Mark.REJECT]} rejected in {PICKS}"
 
 
 _ALWAYS = ("planned", "saved")
@@ -65,4 +79,6 @@ def show_status(folder: Path, *, as_json: bool) -> None:
     console.print(table)
     for name, its_counts in {**by_file, **by_part}.items():
         console.print(f"{name or 'without a file'}: {summary(its_counts)}")
+    for line in _marks(folder):
+        console.print(line, markup=False, soft_wrap=True)
     console.print("a batch is running on it" if is_running else "no batch is running on it")
