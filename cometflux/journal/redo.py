@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from cometflux.jobs import Tags
 from cometflux.journal import codec
 from cometflux.journal.record import JobRecord
 
@@ -49,7 +50,12 @@ def redone(record: JobRecord, new: JobRecord | None = None) -> JobRecord:
         return record.redo()
     planned = record.redo(codec.dump_plan(record))
     return attrs.evolve(
-        planned, model=new.model, input=new.input, fingerprint=new.fingerprint, source=new.source or record.source
+        planned,
+        model=new.model,
+        input=new.input,
+        fingerprint=new.fingerprint,
+        source=new.source or record.source,
+        tags=Tags({**record.tags, **new.tags}) if new.tags else record.tags,
     )
 
 

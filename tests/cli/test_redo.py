@@ -254,6 +254,34 @@ def test_an_unknown_job_is_made_again_by_its_key_or_by_a_changed_row_only(servic
     assert 2 == len(service.bills)
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_the_columns_that_the_batch_carried_along_may_stand_in_the_file(form, service, capsys):
+    Path("a.csv").write_text("prompt,key,sku,note\na fox,fox,7,soft\n")
+    service.fail("failed")
+    run("batch a.csv --keep sku --keep note", 1)
+    text = "prompt,key,sku\na red fox,fox,8\n"
+    Path(f"again.{form}").write_text(text if form == "csv" else '{"prompt": "a red fox", "key": "fox", "sku": "8"}')
+    run(f"resume a-images --redo-from again.{form}")
+    fox = records()["fox"]
+    assert ({"prompt": "a red fox"}, {"sku": "8", "note": "soft"}) == (fox.input, dict(fox.tags))
+
+
+def test_a_job_that_has_a_name_of_its_own_is_made_again_next_to_the_first_picture(service):
+    Path("a.csv").write_text("prompt,key\na fox,fox\n")
+    run("batch a.csv --name {key}")
+    run("resume a-images --redo fox")
+    assert 2 == len([path for path in Path("a-images").glob("fox*") if path.suffix != ".json"])
+    assert 2 == len(service.bills)
+
+
+def test_a_folder_of_the_local_service_is_made_again_there(capsys):
+    Path("a.csv").write_text("prompt,key\na fox,fox\n")
+    run("batch a.csv --local")
+    run("resume a-images --local --redo fox")
+    assert "making 1 job again; 1 earlier prediction stays counted\n" in capsys.readouterr().err
+    run("resume a-images --redo fox", 3)
+
+
 def test_a_file_that_is_not_there_is_one_error(night, capsys):
     run("resume a-images --redo-from none.csv", 2)
     assert re.search("none.csv: there is no such file", capsys.readouterr().err)

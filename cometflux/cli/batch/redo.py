@@ -17,6 +17,7 @@ from cometflux.journal.redo import REDONE_STATES, has_state, is_under_way, redon
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.words import closest, question
 from cometflux.plain_text import by_number, count_of
+from cometflux.sources.columns import Columns
 from cometflux.sources.errors import Fault
 from cometflux.sources.formats.open_file import format_of, read_path
 from cometflux.sources.planner import Defaults, Planner
@@ -156,8 +157,11 @@ def _by_row(
         SourceError: a row is wrong in itself, or has no job in the folder; the error lists all of them.
     """
     known: dict[str, JobRecord] = {}
-    rows = attrs.evolve(source, rows=_matched(source, jobs, known))
-    planner = Planner(rows, Defaults(schemas=schemas), folder)
+    matched = attrs.evolve(source, rows=[*_matched(source, jobs, known)])
+    # Columns that the batch carried along are not parameters here either.
+    named = {*source.columns, *(name for row in matched.rows if isinstance(row, Row) for name in row.values)}
+    tags = dict.fromkeys(name for record in known.values() for name in record.tags if name in named)
+    planner = Planner(Columns(keep=(*tags,)).apply(matched), Defaults(schemas=schemas, keep_label=""), folder)
     found = [job for job, _ in planner.jobs()]
     for job, row in zip(found, plan_jobs(found, source.name), strict=True):
         assert job.key is not None
