@@ -8,11 +8,13 @@ from cometflux.engine.tracking import JobTracker
 from cometflux.jobs import Job
 from cometflux.outcomes import Outcome
 from cometflux.plain_text import log as _log
-from cometflux.predictions import Prediction
+from cometflux.storage.destination import Destination
 
 
-async def run(tracker: JobTracker, runner: JobRunner, job: Job, patience: float | None) -> Prediction:
-    """Submit *job* and wait for its prediction; see `Session.run`."""
+async def run(
+    tracker: JobTracker, runner: JobRunner, job: Job, patience: float | None, place: Destination | None
+) -> Outcome:
+    """Submit *job* and wait for its end, and for its images if they go to a *place*; see `Session.run`."""
     ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def deliver(outcome: Outcome) -> None:
@@ -22,10 +24,10 @@ async def run(tracker: JobTracker, runner: JobRunner, job: Job, patience: float 
             # The caller has left, and nobody else gets this outcome.
             _log.warning("prediction %s, whose caller has left, is over: %s", outcome.prediction.id, outcome.kind)
 
-    tracked = tracker.enter(job, deliver, patience=patience)
+    tracked = tracker.enter(job, deliver, patience=patience, place=place)
     runner.launch(tracked)
     try:
-        return (await ended).result()
+        return await ended
     except asyncio.CancelledError as cancellation:
         _leave(runner, tracked, cancellation)
         raise

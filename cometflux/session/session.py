@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from cometflux.account.settler import AccountSettler
 from cometflux.engine.caller_saves import CallerSaves
@@ -33,6 +33,7 @@ from cometflux.journal.base import JournalBackend, NoJournal, Opened
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
 from cometflux.number_checks import check_count, check_limit, check_seconds
+from cometflux.outcomes import Outcome
 from cometflux.pacing.admission import AdmissionQueue
 from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, RetryPolicy
@@ -164,8 +165,22 @@ class Session:
 
     # ── the public face ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def run(self, job: Job | object, *, patience: float | None = None) -> Prediction:
-        """Submit one job and wait for its prediction.
+    @overload
+    async def run(self, job: Job | object, *, patience: float | None = None) -> Prediction: ...
+
+    @overload
+    async def run(
+        self, job: Job | object, *, patience: float | None = None, save_to: str | Path | Store | Folder
+    ) -> Outcome: ...
+
+    async def run(
+        self,
+        job: Job | object,
+        *,
+        patience: float | None = None,
+        save_to: str | Path | Store | Folder | None = None,
+    ) -> Prediction | Outcome:
+        """Submit one job, and wait for its prediction; with *save_to*, also for its images, and return the outcome.
 
         If this is cancelled, or a timeout around it ends, a job that was not sent is given up. A job that was sent is
         still followed to its end by the session: the exception has a note with its id, it stays in `pending` until
@@ -174,17 +189,29 @@ class Session:
         Args:
             job: a `flux` object, a `Job`, or a prompt for `flux.Schnell`.
             patience: seconds to poll it altogether; None for the poll policy's.
+            save_to: the folder for the images, as for `generate`; None to save nothing. `Outcome.files` has their
+                paths. With a journal, no later run fetches them, and a job with a key that is saved is returned as
+                `Outcome.resumed`.
 
         Raises:
             InputError: the job is wrong; nothing was sent.
+            ConfigError: *save_to* is not a place, or cannot be written to; nothing was sent.
             PredictionError: it ended without an image.
+            OutputError: an image cannot be saved; the prediction stays paid and known.
             PatienceError: it was not over in time; it continues at the service.
             CometfluxError: it was not sent, was refused, or may have been accepted; ``money`` says which.
         """
         self._check_usable()
         if patience is not None:
             check_seconds("patience", patience)
-        return await one_job.run(self._tracker, self._runner, Job.of(job), patience)
+        job = Job.of(job)
+        place = None if save_to is None else find_destination("save_to", save_to)
+        if place is not None:
+            await self._savers.prove(place)
+            self._check_usable()
+        outcome = await one_job.run(self._tracker, self._runner, job, patience, place)
+        prediction = outcome.result()
+        return prediction if place is None else outcome
 
     async def submit(self, job: Job | object, *, key: str | None = None) -> str:
         """Submit one job, and return its prediction's id as soon as the id is durable.
