@@ -1,5 +1,6 @@
 """What would be bought is shown by --dry-run and asked about on a terminal; nothing is written or sent before."""
 
+import itertools
 import json
 import os
 import pty
@@ -11,9 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from old_journals import make_old
 
 from cometflux.cli import main
+from cometflux.cli.batch.draft_plan import spread
 from cometflux.sources.formats import text_lines
 
 SWEEP = "prompt: a {animal}\nmatrix:\n  animal: [fox, owl]\n  model: [dev, schnell]\n  num_outputs: [1, 2]\n"
@@ -345,3 +349,68 @@ def test_what_an_older_journal_has_in_another_spelling_is_not_counted_as_new(fol
     make_old(folder / "rows-images")
     capsys.readouterr()
     assert 0 == counted(capsys, "batch rows.jsonl")["predictions"]
+
+
+# A sample.
+
+
+@pytest.fixture
+def ten(folder):
+    (folder / "ten.txt").write_text("".join(f"prompt {number}\n" for number in range(10)))
+
+
+def prompts_of(service):
+    return sorted(int(bill.input["prompt"].split()[1]) for bill in service.bills)
+
+
+def test_without_a_terminal_only_the_sample_is_made_and_the_command_for_the_rest_is_told(ten, service, capsys):
+    assert 0 == command("batch", "ten.txt", "--sample", "3")
+    assert [0, 5, 9] == prompts_of(service)
+    out, err = capsys.readouterr()
+    assert 3 == len(out.splitlines())
+    assert "the sample is over: 3 jobs of 10; to see the pictures together: cometflux gallery ten-images" in err
+    assert "cometflux resume ten-images" in err
+    assert 0 == command("resume", "ten-images")
+    assert [*range(10)] == prompts_of(service)
+
+
+@pytest.mark.parametrize(("answer", "bought"), [("y\n", [*range(10)]), ("n\n", [0, 9])])
+def test_at_a_terminal_the_sample_is_made_and_then_the_others_if_told_so(answer, bought, ten, service):
+    found, text = answered(answer, "batch", "ten.txt", "--sample", "2")
+    assert 0 == found, text
+    assert "buy 8 predictions? [y/N]" in text
+    assert bought == prompts_of(service)
+
+
+def test_a_sample_is_bought_once_and_goes_on_if_nobody_is_to_be_asked(ten, service):
+    assert 0 == command("batch", "ten.txt", "--sample", "3")
+    assert 0 == command("batch", "ten.txt", "--sample", "3")
+    assert [0, 5, 9] == prompts_of(service)
+    assert 0 == command("batch", "ten.txt", "--sample", "3", "--yes")
+    assert [*range(10)] == prompts_of(service)
+
+
+def test_a_sample_of_more_jobs_than_there_are_is_the_whole(ten, service, capsys):
+    assert 0 == command("batch", "ten.txt", "--sample", "20")
+    assert [*range(10)] == prompts_of(service)
+    assert "resume" not in capsys.readouterr().err
+
+
+def test_a_sample_that_is_not_whole_does_not_go_on(ten, service):
+    assert 4 == command("batch", "ten.txt", "--sample", "3", "--yes", "--limit", "2")
+    assert 2 == len(service.bills)
+
+
+def test_ctrl_c_at_the_question_does_not_say_that_nothing_was_sent(ten, service):
+    found, text = answered(signal.SIGINT, "batch", "ten.txt", "--sample", "2")
+    assert (130, False) == (found, "nothing was sent" in text), text
+    assert [0, 9] == prompts_of(service)
+
+
+@given(st.integers(1, 500), st.integers(1, 60))
+def test_a_sample_is_spread_from_the_first_to_the_last(total, count):
+    chosen = sorted(spread(total, count))
+    assert min(total, count) == len(chosen)
+    assert (0, total - 1) == (chosen[0], chosen[-1] if count > 1 else total - 1)
+    gaps = {after - before for before, after in itertools.pairwise(chosen)}
+    assert not gaps or max(gaps) - min(gaps) <= 1

@@ -39,6 +39,15 @@ class BatchPlan:
         return len(self.draft)
 
 
+def spread(total: int, count: int) -> frozenset[int]:
+    """Return *count* numbers from 0 to below *total* at equal distances, the first and the last among them."""
+    if count >= total:
+        return frozenset(range(total))
+    if count == 1:
+        return frozenset({0})
+    return frozenset((number * (total - 1) + (count - 1) // 2) // (count - 1) for number in range(count))
+
+
 def draft_batch(
     planner: Planner, settings: RunOptions, part: "Part | None" = None, name: str | None = None
 ) -> BatchPlan:

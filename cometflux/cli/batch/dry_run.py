@@ -128,7 +128,28 @@ def offer_batch(
     """
     if place is not None:
         open_store(place)
-    return _decide(lambda: _weigh(plan, settings, folder), len(plan), plan.notes, settings, consent)
+    sample = len(plan) if consent.sample is None else min(consent.sample, len(plan))
+
+    def make() -> PurchaseEstimate:
+        offer = _weigh(plan, settings, folder)
+        if sample < len(plan) and not consent.dry_run:
+            most = offer.bought + sample
+            offer.limit = most if offer.limit is None else min(offer.limit, most)
+        return offer
+
+    return _decide(make, sample, plan.notes, settings, consent)
+
+
+def offer_others(plan: BatchPlan, settings: RunOptions, consent: ConsentOptions, folder: Path) -> bool:
+    """Ask whether to make the jobs of a prompt file that are not made yet; without a terminal only ``--yes`` says so.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    offer = _weigh(plan, settings, folder)
+    if not offer.predictions:
+        return False
+    return consent.yes or (_is_watched() and _ask(offer))
 
 
 def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path, redo: RedoWish) -> int | None:

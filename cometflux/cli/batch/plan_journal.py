@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from cometflux.cli.batch.check_seeds import check_seeds
-from cometflux.cli.batch.draft_plan import BatchPlan
+from cometflux.cli.batch.draft_plan import BatchPlan, spread
 from cometflux.cli.batch.journal_status import count_states, has_claims, summary
 from cometflux.cli.batch.open_journal import open_journal
 from cometflux.cli.batch.redo import NOTHING, RedoWish, again_note
@@ -62,12 +62,13 @@ def plan_batch(
     *,
     replaces: bool = False,
     part: "Part | None" = None,
+    sample: int | None = None,
 ) -> tuple[BatchWork, list[str]]:
     """Open the journal and write every job of *plan* to it; return the jobs, and the notes for the user.
 
     If the images go to *place*, not to the journal's folder, the journal records that first. If the plan *replaces*
     earlier plans, other jobs for which nothing was sent are dropped. A *part* is claimed for this journal first, in the
-    place that all parts share.
+    place that all parts share. With a *sample*, only so many of the jobs that may not be paid for yet are returned.
 
     Raises:
         SourceError: the journal has the same keys for other inputs.
@@ -86,7 +87,14 @@ def plan_batch(
         new, unsent = writer.plan(plan.draft, replaces=replaces)
         notes = list(_notes(writer, before, len(plan), new, unsent, replaces)) if before else []
         stack.pop_all()
-    return BatchWork(writer, len(plan), _most_urgent_first(writer, plan)), notes
+    urgent = _urgent_of(writer, plan)
+    if sample is None:
+        return BatchWork(writer, len(plan), _most_urgent_first(urgent, plan)), notes
+    chosen = spread(len(plan), sample)
+    rows = [row.identity for number, row in enumerate(plan.draft) if number in chosen]
+    wanted = {identity for identity in rows if identity not in urgent}
+    jobs = (job for job in _most_urgent_first(urgent, plan) if job.identity in urgent or job.identity in wanted)
+    return BatchWork(writer, len(urgent) + len(wanted), jobs), notes
 
 
 def _claim(part: "Part", shared: str | Path, journal: str) -> None:
@@ -181,13 +189,18 @@ def _be(number: int) -> str:
     return by_number(number, "is", "are")
 
 
-def _most_urgent_first(writer: JournalWriter, plan: BatchPlan) -> Iterator[PlannedJob]:
-    """Yield the jobs that may be at the service first, because it keeps outputs for about an hour."""
+def _urgent_of(writer: JournalWriter, plan: BatchPlan) -> dict[str, JobRecord]:
+    """Return the jobs of the plan that may be at the service."""
     urgent = _find_urgent(writer)
     if urgent:
         # The others are not in this plan.
         ours = {row.identity for row in plan.draft if row.identity in urgent}
         urgent = {identity: record for identity, record in urgent.items() if identity in ours}
+    return urgent
+
+
+def _most_urgent_first(urgent: Mapping[str, JobRecord], plan: BatchPlan) -> Iterator[PlannedJob]:
+    """Yield the *urgent* jobs first, because the service keeps outputs for about an hour."""
     rest = (row.to_job(validate=plan.validate) for row in plan.draft if row.identity not in urgent)
     return chain(map(job_of_record, urgent.values()), rest)
 

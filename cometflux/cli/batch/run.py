@@ -54,11 +54,13 @@ def run_batch(
     new_key: bool,
     replaces: bool = False,
     part: "Part | None" = None,
+    sample: int | None = None,
 ) -> int:
     """Write every job of *plan* to the journal of *folder*, run the unfinished jobs, and return the exit code.
 
     The images go to the same folder, or to *place*, which the journal then records. *replaces* says that other jobs of
-    the folder for which nothing was sent are dropped. *part* is the part that *plan* is; None if it is all jobs.
+    the folder for which nothing was sent are dropped. *part* is the part that *plan* is; None if it is all jobs. All
+    jobs are planned; of those that are not paid for only a *sample* of so many is run, None for all.
 
     Raises:
         UsageError: as for `run_prompts`, or the journal has a key for another input.
@@ -76,7 +78,7 @@ def run_batch(
             open_store(place)
         prepare_folder(folder)
         with _gallery_of(folder, screen, is_wanted=settings.gallery):
-            work, notes = plan_batch(writer, plan, settings, place, replaces=replaces, part=part)
+            work, notes = plan_batch(writer, plan, settings, place, replaces=replaces, part=part, sample=sample)
             return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
 
 

@@ -1,5 +1,6 @@
 """The images of a prompt file."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ from cyclopts import Parameter
 
 from cometflux.cli.batch.interruption import nothing_sent
 from cometflux.cli.errors import UsageError
+from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER, OPTIONS
 from cometflux.cli.options.image_options import ImageOptions, with_model_parameters
@@ -76,6 +78,15 @@ def batch(
             help='The files\' names, as "{model}/{seed}". [default: "{index:05d}-{slug}"]',
         ),
     ] = None,
+    sample: Annotated[
+        int | None,
+        Parameter(
+            metavar="N",
+            group=FURTHER,
+            converter=converters.whole(1),
+            help="Make N jobs spread over FILE first, and ask before the others.",
+        ),
+    ] = None,
     replace: Annotated[
         bool, switch("Drop the jobs of the folder that are not in FILE and were not sent.", group=FURTHER)
     ] = False,
@@ -110,6 +121,7 @@ def batch(
         from cometflux.cli.batch.draft_plan import draft_batch
         from cometflux.cli.batch.dry_run import offer_batch
         from cometflux.cli.batch.run import run_batch
+        from cometflux.cli.batch.sample import goes_on
         from cometflux.cli.prompts.prompt_plan import planner_from_options
         from cometflux.cli.prompts.read_file import read_file
         from cometflux.sources.schema_files import read_schemas
@@ -131,6 +143,12 @@ def batch(
         plan = draft_batch(planner, settings, part, name)
         check_seeds((row.to_job().job for row in plan.draft), settings)
         place = out if isinstance(out, str) else None
+        consent = attrs.evolve(consent, sample=sample)
         if (code := offer_batch(plan, settings, consent, folder, place)) is not None:
             return code
-        return run_batch(plan, settings, folder, place=place, new_key=new_key, replaces=replace, part=part)
+        run = partial(run_batch, plan, settings, folder, place=place, new_key=new_key, replaces=replace, part=part)
+        code = run(sample=sample)
+    # Something was sent by now.
+    if sample is None or code != ExitCode.OK or not goes_on(plan, settings, consent, folder):
+        return code
+    return run()

@@ -157,6 +157,8 @@ class ConsentOptions:
         Parameter(metavar="N", group=FURTHER, converter=converters.whole(0), help="At a terminal, ask above N."),
     ] = CONFIRM_ABOVE
     yes: Annotated[bool, switch("Do not ask.")] = False
+    sample: Annotated[int | None, Parameter(parse=False)] = None
+    """How many jobs to make before the others, and to ask then. Only ``batch`` has an option for it."""
 
 
 Schemas = Annotated[
