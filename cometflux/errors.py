@@ -391,7 +391,7 @@ class OutputError(CometfluxError):
 
 
 class LimitError(CometfluxError):
-    """The limit ``max_predictions`` or ``max_cost`` is reached."""
+    """A limit is reached; ``setting`` names it: ``max_predictions`` or ``max_cost``."""
 
 
 class SessionStoppedError(CometfluxError):

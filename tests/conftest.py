@@ -36,6 +36,7 @@ def _nobodys_configuration(tmp_path_factory):
     """What the person who runs the tests has configured is none of theirs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         for name in [name for name in os.environ if name.startswith("COMETFLUX_")]:
             patch.delenv(name)
         yield

@@ -18,6 +18,7 @@ from cometflux.number_checks import is_whole
 MICROS = 1_000_000
 """Micros of one dollar."""
 _MOST_DOLLARS = 1_000_000_000
+_TEXT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 _MODEL = re.compile(r"[^/\s]+/[^/\s]+")
 _UNITS = ("per_request", "per_image")
 
@@ -48,8 +49,13 @@ class Price:
         """Return the micros of one request with this input."""
         return self.micros * (images_of(given) if self.is_per_image else 1)
 
+    @property
+    def dollars(self) -> str:
+        """The price without its basis: ``$0.04 a request``."""
+        return f"{show_dollars(self.micros)} {'an image' if self.is_per_image else 'a request'}"
+
     def __str__(self) -> str:
-        return f"{show_dollars(self.micros)} {'an image' if self.is_per_image else 'a request'} ({self.basis})"
+        return f"{self.dollars} ({self.basis})"
 
 
 def images_of(given: Mapping[str, Any]) -> int:
@@ -108,6 +114,17 @@ def read_dollars(value: object) -> int:
 def exactly(value: float | Decimal) -> Decimal:
     """Convert a number to the decimal number that it was written as."""
     return Decimal(float.__repr__(value)) if isinstance(value, float) else Decimal(value)
+
+
+def parse_dollars(text: str) -> int:
+    """Convert a text such as ``0.04`` to micros.
+
+    Raises:
+        ValueError: it is something else. The message says what it must be.
+    """
+    if not _TEXT.fullmatch(text):
+        raise ValueError("must be a number of dollars, such as 0.04, without a currency and with at most six decimals")
+    return read_dollars(Decimal(text))
 
 
 def check_budget(name: str, value: object) -> int:

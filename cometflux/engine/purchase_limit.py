@@ -80,7 +80,7 @@ class PurchaseLimit:
         # A submission in flight may still fail and free its share, so wait for it to finish.
         while self._is_full(len(self._reserved), self._cost_reserved + cost):
             if self._is_full(0, cost):
-                raise LimitError(self._reason(cost))
+                raise self._error(cost)
             self._has_changed.clear()
             await self._has_changed.wait()
         self._reserved[place] = cost
@@ -113,11 +113,11 @@ class PurchaseLimit:
             return True
         return self._max_cost is not None and self._cost + cost > self._max_cost
 
-    def _reason(self, cost: int) -> str:
+    def _error(self, cost: int) -> LimitError:
         if self._most is not None and self.bought >= self._most:
-            return f"the limit of {count_of(self._most, 'prediction')} is reached"
+            reason = f"the limit of {count_of(self._most, 'prediction')} is reached"
+            return LimitError(reason, setting="max_predictions")
         assert self._max_cost is not None
         spent, most, next_one = map(show_dollars, (self._cost, self._max_cost, cost))
-        return (
-            f"the limit of {most} is reached: by estimate {spent} are spent, and the next prediction costs {next_one}"
-        )
+        reason = f"by estimate {spent} are spent, and the next prediction costs {next_one}"
+        return LimitError(f"the limit of {most} is reached: {reason}", setting="max_cost")

@@ -20,6 +20,7 @@ from cometflux.journal.job_rows import (
     find,
     last_ids,
     order,
+    purchases,
     read_rows,
     to_record,
 )
@@ -135,6 +136,20 @@ class Journal:
             if not isinstance(bought, int):
                 raise ValueError("the number of predictions bought is not what was written")
             return bought
+
+    @property
+    def purchases(self) -> list[tuple[str, dict[str, Any], int]]:
+        """The predictions that are, or may be, paid for, as `Opened.purchases` has them."""
+        with translating_errors(self.path):
+            return purchases(self._database)
+
+    @property
+    def models(self) -> set[str]:
+        """The models of its jobs."""
+        # A damaged plan is reported when its job is read.
+        query = "SELECT DISTINCT json_extract(plan, '$.model') FROM jobs WHERE standing <> ? AND json_valid(plan)"
+        with translating_errors(self.path):
+            return {model for (model,) in self._database.execute(query, (DROPPED,)) if isinstance(model, str)}
 
     @property
     def has_names_of_today(self) -> bool:

@@ -87,7 +87,11 @@ def test_an_option_beats_the_environment_that_the_project_that_the_user_that_the
     ] == places
     main(["generate", "a fox"])
     main(["generate", "a fox", "--model", "flux-2-dev"])
-    assert ["flux-2-pro", "flux-2-dev"] == [model_of(request) for request in service.requests]
+    assert ["flux-2-pro", "flux-2-dev"] == [model_of(request) for request in posts(service)]
+
+
+def posts(service):
+    return [request for request in service.requests if request.method == "POST"]
 
 
 def model_of(request):
@@ -133,7 +137,7 @@ def test_a_user_s_file_may_say_where_the_key_goes(user, service, capsys, monkeyp
     monkeypatch.delenv("COMETFLUX_BASE_URL")
     user.write_text(f'base_url = "{service.url}"\n')
     main(["generate", "a fox"])
-    assert 1 == len(service.requests)
+    assert 1 == len(posts(service))
     capsys.readouterr()
     assert (service.url, "user", "~/config/cometflux/config.toml, line 1") == shown(capsys)["base_url"]
 
@@ -166,7 +170,7 @@ def test_a_limit_that_a_project_would_raise_holds_and_that_is_told(project, user
     assert re.search(
         r"limit +0 +~/config/cometflux/config.toml, line 1; cometflux.toml, line 1 says 1000", read(capsys)
     )
-    assert [] == service.requests
+    assert [] == posts(service)
 
 
 def read(capsys):
@@ -176,7 +180,7 @@ def read(capsys):
 def test_an_option_raises_a_limit(user, service):
     user.write_text("limit = 0\n")
     assert 1 == main(["generate", "a fox", "--limit", "2"])
-    assert 1 == len(service.requests)
+    assert 1 == len(posts(service))
 
 
 # The key.
@@ -361,3 +365,18 @@ def test_the_paths_are_told_whether_there_is_a_file_or_not(project, user, capsys
 def test_without_its_package_the_configuration_says_what_to_install(capsys, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "platformdirs", None)
     assert 'error: the configuration needs an extra: pip install "cometflux[cli]"\n' == refusal(capsys)
+
+
+def test_the_prices_of_both_files_are_shown_with_their_place(project, user, capsys):
+    user.write_text("[prices]\ndev = 0.03\nflux-pro = {per_image = 0.000001}\n")
+    (project / "cometflux.toml").write_text('[prices]\n"me/own" = 2\ndev = 0.01\n')
+    values = shown(capsys)
+    place = "~/config/cometflux/config.toml, line 1"
+    assert ({"per_request": 0.03}, "user", place) == values["prices.flux-dev"]
+    assert ({"per_image": 0.000001}, "user", place) == values["prices.flux-pro"]
+    assert ({"per_request": 2.0}, "project", "cometflux.toml") == values["prices.me/own"]
+    assert 0 == main(["config", "show"])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "prices.flux-pro $0.000001 an image ~/config/cometflux/config.toml, line 1" in lines
+    (line,) = [line for line in lines if "flux-dev" in line and "prices" in line]
+    assert line.startswith("prices.flux-dev $0.03 a request ~/config/cometflux/config.toml, line 1; it stays $0.03")

@@ -229,13 +229,19 @@ def test_the_report_has_the_estimate_of_all_runs_and_the_end_tells_it(account, c
     assert "by estimate, earlier runs included $0.08 (given, 1 more without a price)" in told
 
 
-def test_without_prices_the_report_says_so(account, capsys):
+@pytest.fixture
+def no_catalogue(account, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    account.fail("404", on="catalogue", rate=1.0)
+
+
+def test_without_prices_the_report_says_so(account, no_catalogue, capsys):
     batch("a fox")
     assert (None, None, 1) == report()
     assert "estimate" not in capsys.readouterr().err
 
 
-def test_without_any_price_no_estimate_is_printed(account, capsys):
+def test_without_any_price_no_estimate_is_printed(account, no_catalogue, capsys):
     batch("a fox")
     run("costs a-images")
     assert "estimate" not in capsys.readouterr().out

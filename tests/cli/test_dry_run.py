@@ -65,15 +65,16 @@ def test_a_dry_run_shows_by_model_what_would_be_bought(capsys, folder):
         ["flux-dev", "8", "12", "8", "12"],
         ["flux-schnell", "8", "12", "8", "12"],
         ["together", "16", "24", "16", "24"],
-        ["16", "predictions", "would", "be", "bought;", "this", "was", "a", "dry", "run"],
-    ] == lines
+    ] == lines[:4]
     assert ["a.txt", "a.yaml"] == sorted(path.name for path in folder.iterdir()), "nothing is written"
 
 
-def test_a_dry_run_as_json_is_one_object(capsys):
-    dev = {"model": "black-forest-labs/flux-dev", "jobs": 1, "images": 3, "predictions": 1, "new_images": 3}
-    total = {"jobs": 1, "images": 3, "predictions": 1, "new_images": 3}
-    expected = {**total, "to_buy": 1, "limit": None, "bought": 0, "again": 0, "journal": None, "models": [dev]}
+def test_a_dry_run_as_json_is_one_object(capsys, folder):
+    total = {"jobs": 1, "images": 3, "predictions": 1, "new_images": 3, "cost": "0.09", "unpriced": 0}
+    dev = {"model": "black-forest-labs/flux-dev", **total, "price": "0.03", "unit": "image", "basis": "own table"}
+    expected = {**total, "to_buy": 1, "limit": None, "bought": 0, "max_cost": None, "spent": "0.00"}
+    expected |= {"again": 0, "journal": None, "models": [dev], "notes": []}
+    (folder / "cometflux.toml").write_text("[prices]\ndev = {per_image = 0.03}\n")
     assert expected == counted(capsys, "generate", "a fox", "--model", "dev", "--num-outputs", "3")
 
 
@@ -105,9 +106,7 @@ def test_a_dry_run_of_resume_knows_what_is_left(capsys, service):
 
 def test_a_limit_is_told(capsys):
     out = shown(capsys, "batch a.txt --dry-run --limit 2")
-    assert (
-        "--limit 2 lets 2 of them be bought: 0 are already\n2 predictions would be bought; this was a dry run\n" in out
-    )
+    assert "--limit 2 lets 2 of them be bought: 0 are already\n" in out
 
 
 def test_a_dry_run_refuses_what_the_run_would_refuse(capsys, service, folder):
@@ -148,6 +147,69 @@ def test_the_notes_of_a_dry_run_obey_the_voice(capsys):
     assert ["note"] == [json.loads(each)["event"] for each in capsys.readouterr().err.splitlines()]
     assert 0 == command(line, "--quiet")
     assert "" == capsys.readouterr().err
+
+
+# Dollars.
+
+
+def words(text):
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+
+
+def test_a_dry_run_shows_the_estimate_of_each_model_its_basis_and_the_part_without_a_price(service, folder, capsys):
+    (folder / "a.csv").write_text("prompt,model\na,dev\nb,dev\nc,schnell\nd,me/own\ne,pro\n")
+    lines = words(shown(capsys, "batch a.csv --dry-run --price me/own=1.5 --max-cost 3 --price pro=0"))
+    assert [
+        "model price basis predictions to buy estimate",
+        "flux-dev $0.025 a request catalogue as given 2 $0.05",
+        "flux-schnell $0.003 a request catalogue as given 1 $0.003",
+        "own $1.50 a request given 1 $1.50",
+        "flux-pro $0.00 a request given 1 $0.00",
+        "together 5 $1.553",
+        "--max-cost 3.00 is enough: by estimate $0.00 of $3.00 are spent already",
+        "5 predictions would be bought ($1.553 by estimate); this was a dry run",
+    ] == lines[-8:]
+    lines = words(shown(capsys, "batch a.csv --dry-run --limit 2"))
+    assert [
+        "own no price known - 1 ?",
+        "flux-pro $0.055 a request catalogue as given 1 $0.055",
+        "together 5 $0.108 + ?",
+        "--limit 2 lets 2 of them be bought: 0 are already",
+        "1 of 5 predictions has no price, and is not in the sum",
+        "2 predictions would be bought (at most $0.108 by estimate, 1 without a price); this was a dry run",
+    ] == lines[-6:]
+    assert [] == service.bills
+
+
+def test_a_budget_that_the_batch_would_pass_is_told_with_what_is_spent(service, capsys):
+    assert 4 == command("batch a.txt --model dev --limit 1")
+    lines = words(shown(capsys, "batch a.txt --model dev --dry-run --max-cost 0.05"))
+    told = "--max-cost 0.05 stops the run before it is passed: by estimate $0.025 of $0.05 are spent already"
+    assert told in lines
+    assert "2 predictions would be bought ($0.05 by estimate); this was a dry run" == lines[-1]
+    found = counted(capsys, "resume a-images --max-cost 0.05")
+    assert ("0.05", "0.05", "0.025", 0) == tuple(found[name] for name in ("cost", "max_cost", "spent", "unpriced"))
+
+
+@pytest.mark.parametrize("fault", ["html", "drop", "garbage", "euros", "huge", "negative-amounts", "twice"])
+def test_a_doubtful_catalogue_is_one_note_in_a_dry_run(fault, service, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    service.fail(fault, on="catalogue", rate=1.0)
+    lines = words(shown(capsys, "batch a.txt --dry-run"))
+    (note,) = [line for line in lines if line.startswith("note: ")]
+    assert "price" in note
+    assert fault == "twice" or "3 predictions would be bought (no price known); this was a dry run" == lines[-1]
+
+
+def test_without_a_catalogue_a_dry_run_says_so(capsys):
+    lines = words(shown(capsys, "generate fox --dry-run"))
+    assert "flux-schnell no price known - 1 ?" in lines
+    assert any(line.startswith("note: the price catalogue cannot be read: nothing could be sent") for line in lines)
+
+
+def test_a_dry_run_with_local_speaks_of_dollars_only_by_prices_of_ones_own(capsys):
+    assert "price" not in shown(capsys, "generate fox --dry-run --local")
+    assert "$2.00" in shown(capsys, "generate fox --dry-run --local --price schnell=2")
 
 
 # Sweeps, templates and Parquet from the shell.
@@ -305,7 +367,7 @@ def test_whatever_is_no_yes_buys_nothing(answer, code, says, service, folder):
 def test_a_yes_buys_and_the_question_says_how_many(service):
     code, text = answered("y\n", "batch", "a.txt", "--confirm-above", "2", "--retry-failed", "1")
     assert (0, 3) == (code, len(service.bills))
-    assert "buy 3 predictions, and again up to 1 times what fails? [y/N] " in text
+    assert "buy 3 predictions ($0.009 by estimate), and again up to 1 times what fails? [y/N] " in text
 
 
 def test_without_a_key_the_question_is_not_asked():

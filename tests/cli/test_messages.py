@@ -215,7 +215,9 @@ def test_the_closing_table_tells_how_it_went_of_many_and_is_short_for_few(servic
     assert re.search(r"noticed \d\.\d\d s after the end, 95 % of them within \d\.\d\d s\n", err)
     assert 0 == main(["generate", "a fox"])
     err = capsys.readouterr().err
-    assert ["succeeded", "bought", "pictures", "elapsed", "1"] == [line.split()[0] for line in err.splitlines() if line]
+    assert ["succeeded", "bought", "by", "pictures", "elapsed", "1"] == [
+        line.split()[0] for line in err.splitlines() if line
+    ]
 
 
 # The log.

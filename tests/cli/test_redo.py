@@ -147,7 +147,7 @@ def test_a_person_is_asked_before_a_few_jobs_are_made_again(night, watched, caps
     watched.append("n\n")
     run("resume a-images --redo failed", 2)
     err = capsys.readouterr().err
-    assert "buy 3 predictions (2 jobs again)? [y/N]" in err
+    assert "buy 3 predictions (2 jobs again, $0.009 by estimate)? [y/N]" in err
     assert "not confirmed; nothing was sent\n" in err
     assert "failed" == states()["fox"]
     watched.append("y\n")
@@ -161,7 +161,7 @@ def test_a_dry_run_counts_what_would_be_made_again(night, capsys):
     run("resume a-images --redo failed --dry-run")
     out = capsys.readouterr().out
     assert "2 jobs that are over would be made again\n" in out
-    assert "3 predictions would be bought; this was a dry run\n" in out
+    assert "3 predictions would be bought ($0.009 by estimate); this was a dry run\n" in out
     assert "failed" == states()["fox"]
     run("resume a-images --redo failed --dry-run --json")
     told = json.loads(capsys.readouterr().out)

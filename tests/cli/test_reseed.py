@@ -37,7 +37,7 @@ def test_resume_tries_again_what_a_run_left_and_the_manifest_has_each_seed(servi
     run("resume a-images --reseed 1 --dry-run")
     out = capsys.readouterr().out
     assert "each that is withheld may be bought again with a new seed, up to 1 times\n" in out
-    assert "1 prediction would be bought; this was a dry run\n" in out
+    assert "1 prediction would be bought ($0.003 by estimate); this was a dry run\n" in out
     run("resume a-images --reseed 1")
     fox, owl = map(json.loads, Path("a-images/manifest.jsonl").read_text().splitlines())
     assert [1, service.bills[-1].input["seed"]] == [fox["earlier"][0]["input"]["seed"], fox["seed"]]

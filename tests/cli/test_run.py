@@ -79,7 +79,9 @@ def test_generate_prints_the_paths_and_says_last_where_the_pictures_are(service,
     assert pictures("images") == sorted(out.splitlines())
     assert 4 == len(out.splitlines())
     assert "4 pictures in images" == err.splitlines()[-1]
-    assert re.search(r"succeeded +2\nbought +2\npictures +4\nelapsed +[0-9.]+ s\n", err)
+    assert re.search(
+        r"succeeded +2\nbought +2\nby estimate +\$0.006 \(catalogue as given\)\npictures +4\nelapsed +[0-9.]+ s\n", err
+    )
     assert "\x1b" not in out + err
 
 
@@ -166,8 +168,8 @@ def test_json_is_one_record_per_outcome_with_the_same_keys_always(service, capsy
         "error": None,
         "money": "accepted",
         "resumed": False,
-        "estimated_cost": None,
-        "cost_basis": None,
+        "estimated_cost": "0.003",
+        "cost_basis": "catalogue as given",
     } == succeeded
 
 

@@ -47,6 +47,8 @@ class BatchRun(RunEnd):
             proxy=settings.proxy,
             journal=writer,
             max_predictions=settings.limit,
+            max_cost=settings.max_cost,
+            prices=settings.prices.prices,
             retry_failed=settings.retry_failed,
             reseed=settings.reseed,
             embed=settings.embed,

@@ -32,6 +32,8 @@ class BatchPlan:
     """The unit of its lines: ``line`` or ``row``."""
     notes: tuple[str, ...]
     """Warnings for the user, to be shown before the run starts."""
+    models: frozenset[str] = frozenset()
+    """The models of its jobs."""
     validate: bool = True
     """Whether the inputs of known models are checked."""
 
@@ -64,16 +66,22 @@ def draft_batch(
     """
     draft = Draft()
     lines: list[int | None] = []
+    models = set[str]()
     names = _Names(planner, name, lines)
     with Screen(settings.voice).checking(planner.source.name) as show:
-        jobs = _copies(planner, lines, show)
+        jobs = _copies(planner, lines, models, show)
         for row in plan_jobs(jobs, planner.source.name, None if name is None else names.name_of):
             if part is None or part.has(row.identity):
                 draft.add(row, lines[-1])
     source = planner.source
     names.check()
     return BatchPlan(
-        draft=draft, name=source.name, unit=source.unit, notes=planner.notes, validate=planner.defaults.validate
+        draft=draft,
+        name=source.name,
+        unit=source.unit,
+        notes=planner.notes,
+        models=frozenset(models),
+        validate=planner.defaults.validate,
     )
 
 
@@ -117,10 +125,13 @@ class _Names:
             raise self._faults.error(self._source.name, self._source.unit)
 
 
-def _copies(planner: Planner, lines: list[int | None], show: Callable[[int, float | None], None]) -> Iterator[Job]:
-    """Yield the copies of each job; *lines* has the line of the last one."""
+def _copies(
+    planner: Planner, lines: list[int | None], models: set[str], show: Callable[[int, float | None], None]
+) -> Iterator[Job]:
+    """Yield the copies of each job; *lines* has the line of the last one, and *models* the models of all."""
     for number, (job, line) in enumerate(planner.jobs(), 1):
         lines[:] = [line]
+        models.add(job.model)
         if not number % 1000:
             share = planner.source.share
             show(number, share and share())

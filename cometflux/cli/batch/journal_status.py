@@ -1,7 +1,11 @@
 """Count the jobs of a journal by state, and summarize the progress of a batch."""
 
+import contextlib
 from collections.abc import Mapping
+from decimal import ROUND_CEILING, Decimal
 
+from cometflux.account.prices import Prices
+from cometflux.errors import CometfluxError
 from cometflux.journal.reader import Journal
 from cometflux.journal.states import SENDING
 from cometflux.journal.writer import JournalWriter
@@ -15,6 +19,7 @@ _PARTS = {
     "ended without a picture": ("failed", "canceled", "expired"),
     "to do": TO_BUY,
 }
+_CENT = Decimal("0.01")
 _UNFINISHED = ("unsaved", "pending", "detached", *TO_BUY)
 
 
@@ -49,14 +54,26 @@ def has_claims(status: Mapping[str, int]) -> bool:
 
 
 def enough(writer: JournalWriter, limit: int) -> int:
-    """Return a limit that is enough for all remaining jobs, and not below *limit*, the present one.
-
-    Raises:
-        JournalError: the journal cannot be read.
-    """
+    """Return a limit that is enough for all remaining jobs, and above *limit*, the present one."""
     bought = left = 0
-    with Journal(writer.path) as journal:
+    with contextlib.suppress(CometfluxError), Journal(writer.path) as journal:
         for record in journal.records():
             bought += record.bought
             left += record.state_name in TO_BUY
-    return max(limit, bought) + max(left, 1)
+        return max(limit, bought) + max(left, 1)
+    return limit + max(limit, 1)
+
+
+def enough_dollars(writer: JournalWriter, prices: Prices, limit: Decimal) -> Decimal:
+    """Return whole cents that are enough for all remaining jobs by *prices*, and more than *limit*, the present one."""
+    micros = 0
+    with contextlib.suppress(CometfluxError), Journal(writer.path) as journal:
+        for record in journal.records():
+            times = record.bought + (record.state_name in TO_BUY)
+            micros += times * (prices.cost(record.model, record.input) or 0)
+        return max(_in_cents(Decimal(micros).scaleb(-6)), _in_cents(limit) + _CENT)
+    return limit * 2
+
+
+def _in_cents(dollars: Decimal) -> Decimal:
+    return dollars.quantize(_CENT, ROUND_CEILING)

@@ -23,7 +23,11 @@ def tell_claims(screen: Screen, folder: Path, settings: RunOptions) -> None:
 
 
 def tell_next(
-    screen: Screen, folder: Path, settings: RunOptions, status: dict[str, int] | None, limit: int | None = None
+    screen: Screen,
+    folder: Path,
+    settings: RunOptions,
+    status: dict[str, int] | None,
+    raised: RunOptions | None = None,
 ) -> None:
     """Print how many jobs of the folder are done, and the commands to paste: to settle unknown jobs, and to resume.
 
@@ -32,7 +36,7 @@ def tell_next(
         folder: the folder of the journal.
         settings: the settings of this run.
         status: the number of jobs by state; None if the journal cannot be read.
-        limit: a limit with which the batch can resume; None if no limit ended this run.
+        raised: the settings with a limit with which the batch can resume; None if no limit ended this run.
     """
     left = status is None or is_unfinished(status)
     unknown = 0 if status is None else status["unknown"]
@@ -41,13 +45,13 @@ def tell_next(
     if unknown and not settings.local:
         screen.say("to see what is unknown, and to settle it:")
         screen.say(f"  {join(['cometflux', 'unknown', argument(folder)])}")
-    if left or limit is not None or (unknown and settings.local):
-        screen.say("to go on:" if limit is None else "to go on, raise the limit, as in:")
-        screen.say(f"  {resume_line(folder, settings, limit=limit)}")
+    if left or raised is not None or (unknown and settings.local):
+        screen.say("to go on:" if raised is None else "to go on, raise the limit, as in:")
+        screen.say(f"  {resume_line(folder, raised or settings)}")
 
 
-def resume_line(folder: Path, settings: RunOptions, *, limit: int | None = None) -> str:
-    """Return the command that resumes *folder*, quoted for a shell; *limit* replaces the limit of *settings*."""
+def resume_line(folder: Path, settings: RunOptions) -> str:
+    """Return the command that resumes *folder*, quoted for a shell."""
     words = ["cometflux", "resume", argument(folder)]
     for name in ("local", "embed", "gallery"):
         words += [f"--{name}"] if getattr(settings, name) else []
@@ -55,7 +59,8 @@ def resume_line(folder: Path, settings: RunOptions, *, limit: int | None = None)
         "--base-url": settings.base_url,
         # A proxy with a password is not shown.
         "--proxy": None if "@" in (settings.proxy or "") else settings.proxy,
-        "--limit": settings.limit if limit is None else limit,
+        "--limit": settings.limit,
+        "--max-cost": settings.max_cost,
         "--retry-failed": settings.retry_failed or None,
         "--reseed": settings.reseed or None,
         "--max-pending": settings.max_pending if settings.max_pending != MAX_PENDING else None,
@@ -64,4 +69,6 @@ def resume_line(folder: Path, settings: RunOptions, *, limit: int | None = None)
     }
     for name, value in options.items():
         words += [] if value is None else [name, str(value)]
+    for price in settings.price:
+        words += ["--price", price]
     return join(words)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from cometflux.cli.batch.journal_status import count_states, enough
+from cometflux.cli.batch.journal_status import count_states, enough, enough_dollars
 from cometflux.cli.batch.next_command import tell_next
 from cometflux.cli.batch.outcome_lines import json_line, text_line
 from cometflux.cli.batch.plan_journal import BatchWork
@@ -190,16 +190,16 @@ class RunEnd:
     def _tell_next(self, status: dict[str, int] | None) -> None:
         if self.writer is not None:
             folder = self.writer.path.parent
-            tell_next(self.screen, folder, self.settings, status, self._higher_limit())
+            tell_next(self.screen, folder, self.settings, status, self._raised())
 
-    def _higher_limit(self) -> int | None:
-        """Return a limit with which the batch can resume; None if no limit ended it."""
-        if self.writer is None or self.settings.limit is None or not isinstance(self._cause(), LimitError):
+    def _raised(self) -> RunOptions | None:
+        """Return the settings with a limit with which the batch can resume; None if no limit ended it."""
+        cause, limit, most = self._cause(), self.settings.limit, self.settings.max_cost
+        if self.writer is None or not isinstance(cause, LimitError):
             return None
-        try:
-            return enough(self.writer, self.settings.limit)
-        except CometfluxError:
-            return self.settings.limit + max(self.settings.limit, 1)
+        if cause.setting == "max_cost" and most is not None:
+            return attrs.evolve(self.settings, max_cost=enough_dollars(self.writer, self.settings.prices.prices, most))
+        return None if limit is None else attrs.evolve(self.settings, limit=enough(self.writer, limit))
 
     def _cause(self) -> CometfluxError | None:
         return self.end.cause if isinstance(self.end, SessionStoppedError) else self.end

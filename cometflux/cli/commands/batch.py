@@ -120,6 +120,7 @@ def batch(
         from cometflux.cli.batch.check_seeds import check_seeds
         from cometflux.cli.batch.draft_plan import draft_batch
         from cometflux.cli.batch.dry_run import offer_batch
+        from cometflux.cli.batch.find_prices import check_prices, with_prices
         from cometflux.cli.batch.run import run_batch
         from cometflux.cli.batch.sample import goes_on
         from cometflux.cli.prompts.prompt_plan import planner_from_options
@@ -142,6 +143,8 @@ def batch(
         planner = planner_from_options(source, base, making, given, settings.schemas, table.reference_column)
         plan = draft_batch(planner, settings, part, name)
         check_seeds((row.to_job().job for row in plan.draft), settings)
+        settings = with_prices(settings, folder, is_dry=consent.dry_run)
+        check_prices(settings, plan.models, folder)
         place = out if isinstance(out, str) else None
         consent = attrs.evolve(consent, sample=sample)
         if (code := offer_batch(plan, settings, consent, folder, place)) is not None:

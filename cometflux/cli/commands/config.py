@@ -4,16 +4,21 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+import attrs
 from cyclopts import App
 from rich.table import Table
 from rich.text import Text
 
+from cometflux.account.prices import Price, to_dollars
 from cometflux.cli.config.files import project_file, user_file
-from cometflux.cli.config.read_settings import SettingValue, read_configuration
+from cometflux.cli.config.price_tables import PriceTables
+from cometflux.cli.config.read_settings import SettingValue, read_configuration, read_price_tables
 from cometflux.cli.options import help_format
 from cometflux.cli.options.groups import OPTIONS
+from cometflux.cli.options.known_prices import merge_prices, short_name
 from cometflux.cli.options.shared import JsonObject
 from cometflux.cli.terminal.console import make_wide_console
 from cometflux.plain_text import escape_json, plain
@@ -57,8 +62,10 @@ def show_configuration(*, as_json: bool) -> None:
         ConfigurationError: the configuration is wrong.
     """
     values = read_configuration()
+    prices = [*_prices(read_price_tables())]
     if as_json:
         shown = {name: _describe(value) for name, value in values.items()}
+        shown |= {each.name: each.describe() for each in prices}
         sys.stdout.write(
             f"{escape_json(json.dumps({**shown, 'api_key': _describe_key()}, ensure_ascii=False, allow_nan=False))}\n"
         )
@@ -69,6 +76,9 @@ def show_configuration(*, as_json: bool) -> None:
     for name, value in values.items():
         place = value.place or "default"
         table.add_row(name, Text(plain(_word(value))), Text(plain(f"{place}; {value.note}" if value.note else place)))
+    for each in prices:
+        where = f"{each.place}; {each.note}" if each.note else each.place
+        table.add_row(Text(plain(each.name)), each.price.dollars, Text(plain(where)))
     key = _describe_key()
     table.add_row("api_key", "set" if key["is_set"] else "not set", key["place"] or f"set {_KEYS[0]}, or use --local")
     make_wide_console().print(table)
@@ -88,6 +98,38 @@ def show_paths() -> None:
 def _describe(value: SettingValue) -> dict[str, Any]:
     shown_value = _shown(value)
     return {"value": shown_value, "source": value.source, "place": value.place or None, "note": value.note or None}
+
+
+@attrs.frozen(kw_only=True)
+class _OwnPrice:
+    """A price in a file."""
+
+    name: str
+    price: Price
+    source: str
+    place: str
+    note: str | None
+    """Says which price of another file was ignored."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        unit = "per_image" if self.price.is_per_image else "per_request"
+        value = {unit: float(to_dollars(self.price.micros))}
+        return {"value": value, "source": self.source, "place": self.place, "note": self.note}
+
+
+def _prices(tables: PriceTables) -> Iterator[_OwnPrice]:
+    """Yield the prices of both files."""
+    known, ignored = merge_prices({}, tables.user, tables.project, {}, tables.project_place)
+    for model, price in sorted(known.items()):
+        is_own = tables.user.get(model) is price
+        yield _OwnPrice(
+            name=f"prices.{short_name(model)}",
+            price=price,
+            source="user" if is_own else "project",
+            place=tables.user_place if is_own else tables.project_place,
+            note=ignored.get(model),
+        )
 
 
 def _describe_key() -> dict[str, Any]:

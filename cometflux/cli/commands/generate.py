@@ -43,6 +43,7 @@ def generate(
     with nothing_sent(settings):
         from cometflux.cli.batch.check_seeds import check_seeds
         from cometflux.cli.batch.dry_run import offer_prompts
+        from cometflux.cli.batch.find_prices import check_prices, with_prices
         from cometflux.cli.batch.run import run_prompts
         from cometflux.cli.prompts.prompt_plan import planner_from_options
         from cometflux.sources.schema_files import read_schemas
@@ -50,6 +51,8 @@ def generate(
         settings = attrs.evolve(settings, schemas=read_schemas(schema, making.model))
         plan = planner_from_options(source, Path(), making, given, settings.schemas).plan()
         check_seeds(plan.jobs, settings)
+        settings = with_prices(settings, is_dry=consent.dry_run)
+        check_prices(settings, {job.model for job in plan})
         if (code := offer_prompts(plan, settings, consent)) is not None:
             return code
         return run_prompts(plan, settings, out)

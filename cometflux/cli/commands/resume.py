@@ -1,5 +1,6 @@
 """Resume a batch from its folder."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -62,12 +63,17 @@ def resume(
     check_exclusive(settings)
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.dry_run import offer_rest
+        from cometflux.cli.batch.find_prices import check_prices, with_prices
+        from cometflux.cli.batch.open_journal import own_base_url
         from cometflux.cli.batch.redo import read_wish
         from cometflux.cli.batch.run import run_resume
         from cometflux.sources.schema_files import read_schemas
 
         settings = attrs.evolve(settings, schemas=read_schemas(schema))
         wish = read_wish(redo, redo_from, settings.schemas)
+        own_url = partial(own_base_url, folder, settings, new_key=new_key)
+        settings = with_prices(settings, folder, own_url=own_url, is_dry=consent.dry_run)
+        check_prices(settings, None, folder)
         if (code := offer_rest(settings, consent, folder, wish)) is not None:
             return code
         return run_resume(folder, settings, wish, new_key=new_key)

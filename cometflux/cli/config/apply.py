@@ -16,7 +16,7 @@ def fill(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> No
         ConfigurationError: the configuration is wrong.
     """
     # Imported here, so that --help stays fast.
-    from cometflux.cli.config.read_settings import SETTINGS, notes, read_configuration
+    from cometflux.cli.config.read_settings import SETTINGS, notes, read_configuration, read_price_tables
 
     by_option = {each.name: each for each in arguments}
     if not any(setting.option in by_option for setting in SETTINGS):
@@ -36,7 +36,8 @@ def fill(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> No
         ):
             argument.append(Token(keyword=found.place, value=str(found.value), source=found.place))
     screen = Screen(Verbosity(is_quiet=_is_given(by_option, "--quiet"), is_log=_is_given(by_option, "--log-json")))
-    for note in notes(used):
+    tables = read_price_tables() if "--price" in by_option else None
+    for note in notes(used, tables):
         screen.say(f"note: {note}")
 
 

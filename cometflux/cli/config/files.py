@@ -8,6 +8,7 @@ from cometflux.errors import needs_extra
 
 _PROJECT_FILE = "cometflux.toml"
 _USER_FILE = "config.toml"
+_CATALOGUE_FILE = "catalogue.json"
 NO_FOLDER = "the current folder no longer exists; change to another one and run the command there"
 
 
@@ -34,6 +35,17 @@ def user_file() -> Path | None:
         return None
     # Older versions return a relative path, which would lead into a folder of somebody else.
     return folder / _USER_FILE if folder.is_absolute() else None
+
+
+def kept_catalogue_file() -> Path | None:
+    """Return the path of the file that keeps the prices of the catalogue; None if no home folder is known."""
+    try:
+        from platformdirs import user_cache_path
+
+        folder = user_cache_path("cometflux", appauthor=False)
+    except (ImportError, RuntimeError):
+        return None
+    return folder / _CATALOGUE_FILE if folder.is_absolute() else None
 
 
 def project_file() -> Path | None:

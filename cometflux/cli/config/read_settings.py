@@ -15,7 +15,9 @@ import attrs
 
 from cometflux import flux
 from cometflux.cli.config.files import project_file, shown, user_file
+from cometflux.cli.config.price_tables import TABLE, PriceTables, fault_of, read_table
 from cometflux.cli.errors import ConfigurationError
+from cometflux.cli.options.known_prices import short_name
 from cometflux.cli.options.names import option_of
 from cometflux.cli.options.shared import CONFIRM_ABOVE, MAX_PENDING, MODEL
 from cometflux.errors import ConfigError, InputError
@@ -141,11 +143,31 @@ def read_configuration() -> dict[str, SettingValue]:
         ConfigurationError: a file or a variable is wrong; it lists all faults.
         MissingExtraError: as for `user_file`.
     """
-    project, user = project_file(), user_file()
-    users = _read_file(user, is_project=False) if user else {}
-    projects = _read_file(project, is_project=True) if project else {}
+    users, projects = _read_files()
     given = _read_environment()
     return {each.name: _settle(each, given, projects, users) for each in SETTINGS}
+
+
+def read_price_tables() -> PriceTables:
+    """Return the tables of prices.
+
+    Raises:
+        ConfigurationError, MissingExtraError: as for `read_configuration`.
+    """
+    user, project = (found.get(TABLE, _Found({}, "")) for found in _read_files())
+    return PriceTables(
+        user=read_table(user.value),
+        user_place=user.place,
+        project=read_table(project.value),
+        project_place=project.place.partition(", line")[0],
+    )
+
+
+def _read_files() -> tuple[dict[str, _Found], dict[str, _Found]]:
+    """Read the user's file and the project's."""
+    project, user = project_file(), user_file()
+    users = _read_file(user, is_project=False) if user else {}
+    return users, _read_file(project, is_project=True) if project else {}
 
 
 def _settle(
@@ -260,6 +282,8 @@ def _as_line(at: "re.Match[str] | None") -> int | None:
 
 
 def _fault(key: str, value: Any) -> str | None:
+    if key == TABLE:
+        return fault_of(value)
     setting = _BY_NAME.get(key)
     if setting is None:
         if _KEY_NAMES.fullmatch(key):
@@ -273,7 +297,8 @@ def _fault(key: str, value: Any) -> str | None:
 
 
 def _meant(key: str) -> str:
-    return question(closest(key.replace("-", "_"), _BY_NAME), str) or f"there are {', '.join(_BY_NAME)}"
+    names = [*_BY_NAME, TABLE]
+    return question(closest(key.replace("-", "_"), names), str) or f"there are {', '.join(names)}"
 
 
 def _brief(value: Any) -> str:
@@ -308,12 +333,15 @@ def _place(name: str, line: int | None) -> str:
     return name if line is None else f"{name}, line {line}"
 
 
-def notes(values: Mapping[str, SettingValue]) -> Iterator[str]:
+def notes(values: Mapping[str, SettingValue], tables: PriceTables | None = None) -> Iterator[str]:
     """Yield notes on the project's settings and on the ignored ones, because somebody else may have made the file."""
     said = [f"{each.setting.name} = {each.value}" for each in values.values() if each.source == "project"]
     if said:
         place = next(each.place for each in values.values() if each.source == "project").partition(", line")[0]
         yield f"{place} sets {', '.join(said)}"
+    if tables is not None and tables.project:
+        prices = ", ".join(f"{short_name(model)} {price.dollars}" for model, price in tables.project.items())
+        yield f"{tables.project_place} sets prices: {prices}"
     for each in values.values():
         if each.note:
             yield f"{each.setting.name} stays {'without' if each.value is None else each.value}: {each.note}"

@@ -1,6 +1,7 @@
 """Convert option values strictly: whole numbers without rounding, and texts that are not blank."""
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,21 @@ def whole(least: int, most: int | None = None) -> Callable[[Any, Sequence[Token]
         return int(text)
 
     return read
+
+
+def budget(_: Any, tokens: Sequence[Token]) -> Decimal:
+    """Read a number of dollars above 0."""
+    # Imported here, so that --help stays fast.
+    from cometflux.account.prices import parse_dollars, to_dollars
+
+    given = tokens[0].value
+    try:
+        micros = parse_dollars(given)
+    except ValueError as error:
+        raise UsageError(f"{tokens[0].keyword}: {given!r} was given; {error}") from error
+    if not micros:
+        raise UsageError(f"{tokens[0].keyword}: {given!r} was given; must be a number of dollars above 0")
+    return to_dollars(micros)
 
 
 def text(_: Any, tokens: Sequence[Token]) -> str:

@@ -1,6 +1,7 @@
 """The options that several commands share."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from cyclopts import Parameter
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER, OPTIONS
+from cometflux.cli.options.known_prices import KnownPrices
 from cometflux.cli.options.parameters import repeatable, switch
 from cometflux.cli.terminal.screen import Verbosity
 from cometflux.models.schemas import ModelSchema
@@ -42,6 +44,18 @@ class RunOptions:
             help="Most predictions to buy, together with those in the folder's journal.",
         ),
     ] = None
+    max_cost: Annotated[
+        Decimal | None,
+        Parameter(
+            metavar="DOLLARS",
+            converter=converters.budget,
+            help="Most dollars to spend by estimate, as --limit counts.",
+        ),
+    ] = None
+    price: Annotated[
+        tuple[str, ...],
+        repeatable("MODEL=DOLLARS", "The price of a request to a model, for estimates; repeatable.", group=FURTHER),
+    ] = ()
     retry_failed: Annotated[
         int,
         Parameter(
@@ -119,6 +133,8 @@ class RunOptions:
     """Where the pictures are saved, as for `open_session`. As for `gallery`, not every command has options for it."""
     schemas: Annotated[Mapping[str, ModelSchema], Parameter(parse=False)] = attrs.field(factory=dict)
     """The schemas of models, which ``--local`` offers. As for `gallery`, not every command has options for it."""
+    prices: Annotated[KnownPrices, Parameter(parse=False)] = attrs.field(factory=KnownPrices)
+    """The prices that are known, for a budget and for estimates."""
 
     @property
     def voice(self) -> Verbosity:
