@@ -16,6 +16,7 @@ from cometflux.models.model import check_values, find_known, is_model, unknown_n
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import PLAIN_TYPES, plain
 from cometflux.models.words import question
+from cometflux.plain_text import is_utf8
 from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
 
@@ -95,7 +96,7 @@ class Job:
         if isinstance(prompt, Mapping) and find_known(self.model, self.schema) is not None:
             object.__setattr__(self, "input", {**self.input, "prompt": prompt_text(prompt)})
         for name, value in self.input.items():
-            if not isinstance(name, str) or not _is_utf8(name):
+            if not isinstance(name, str) or not is_utf8(name):
                 raise InputError("input", name, "the name of a parameter must be text that UTF-8 can encode")
             _check_encodable(name if len(name) <= 64 else "input", value)
         if self.validate:
@@ -257,7 +258,7 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
             if value.bit_length() > 14_000:
                 raise InputError(field, value, "the number is too large to be sent")
         case str():
-            if not _is_utf8(value):
+            if not is_utf8(value):
                 raise InputError(field, value, "the text holds half a surrogate pair and cannot be sent as UTF-8")
         case float():
             if not math.isfinite(value):
@@ -273,14 +274,6 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
                 _check_encodable(field, part, depth + 1)
         case _:
             raise InputError(field, value, "must be text, a number, a boolean, a list, a mapping, a Path or bytes")
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def position_key(index: int) -> str:

@@ -39,6 +39,15 @@ def by_number(number: int, one: str, many: str) -> str:
     return one if number == 1 else many
 
 
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can encode a text: it holds no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def shorten(value: object, most: int = 80) -> str:
     """Return a value as Python writes it, in at most *most* characters; of bytes only their number."""
     if isinstance(value, bytes):

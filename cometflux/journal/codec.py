@@ -17,6 +17,7 @@ from cometflux.journal.attempts import Attempt, Charge, Estimate, Evidence, Save
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
 from cometflux.outcomes import OutcomeKind
+from cometflux.plain_text import is_utf8
 from cometflux.predictions import Prediction
 from cometflux.protocol import converter, decoding, encoding
 
@@ -106,15 +107,7 @@ _decode = json.JSONDecoder(parse_constant=str).decode
 def _dump_compact(value: Any) -> str:
     text = _encode(value)
     # Half of a pair of surrogates, as in the name of a file that is no text, cannot be stored as it is.
-    return text if _is_storable(text) else json.dumps(encoding.finite(value), allow_nan=False, separators=(",", ":"))
-
-
-def _is_storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text if is_utf8(text) else json.dumps(encoding.finite(value), allow_nan=False, separators=(",", ":"))
 
 
 def load_record(identity: str, index: int, plan: str, progress: str) -> JobRecord:

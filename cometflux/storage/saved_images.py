@@ -283,5 +283,7 @@ def _is_of(record: Any, owner: str | None) -> bool:
 
 def _is_spelt_otherwise(mine: Sequence[str], others: Sequence[str]) -> bool:
     """Whether a name is there already in another spelling."""
+    if not others:
+        return False
     known = {file_names.fold(name): name for name in mine}
     return any(known.get(file_names.fold(other), other) != other for other in others)
