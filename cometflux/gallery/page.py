@@ -30,7 +30,10 @@ _MOST_SHOWN = 4
 _MOST_TOLD = 8
 """How many parameters stand on a card at most."""
 _LONGEST_VALUE = 60
-_SCRIPT = ("data", "list", "search", "dialog", "picks", "serve", "choose", "zoom", "compare", "keys", "reload", "start")
+_SCRIPT = (
+    *("data", "list", "search", "dialog", "picks", "serve", "choose", "zoom", "compare", "keys"),
+    *("parameters", "grid", "link", "reload", "start"),
+)
 """The files of the script, in the order in which they run."""
 _ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
 

@@ -28,6 +28,8 @@ function stringOf(about, name) {
 
 // A card is shown if each lets it: {test(card), isOn(), clear()}.
 const filters = [];
+// Called when other cards are shown than before, or in another order.
+const onFilter = [];
 // What outlives a reload of the page: {name, keep(), restore(kept)}.
 const keepers = [];
 // Called with {card, picture} when the dialog shows a picture.

@@ -78,10 +78,6 @@ function factsOf(card, picture) {
   ].filter(([, value]) => value);
 }
 
-function shownValue(text) {
-  return text.startsWith('"') ? JSON.parse(text) : text;
-}
-
 function advise(state) {
   const advice = $("view-advice");
   advice.replaceChildren();
@@ -105,7 +101,7 @@ function show(step) {
   $("view-money").textContent = card.money ?? state.money;
   advise(state);
   define($("view-facts"), factsOf(card, picture));
-  const given = (card.input ?? []).filter(([name]) => name !== "prompt").map(([name, value]) => [name, shownValue(value)]);
+  const given = (card.input ?? []).filter(([name]) => name !== "prompt").map(([name, value]) => [name, plainValue(value)]);
   define($("view-input"), [...given, ...(card.tags ?? [])]);
   $("copy-prompt").hidden = !card.prompt;
   $("original").hidden = !picture?.address;
@@ -153,12 +149,14 @@ function parameters(card) {
   return `{${pairs.join(", ")}}`;
 }
 
-list.addEventListener("click", (event) => {
+function openCard(event) {
   const opener = event.target.closest(".card");
   if (!opener || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   show({ card: byMark.get(opener.parentElement.dataset.id), picture: 0 });
-});
+}
+
+list.addEventListener("click", openCard);
 $("before").addEventListener("click", () => turn(-1));
 $("after").addEventListener("click", () => turn(1));
 $("close").addEventListener("click", () => view.close());
@@ -172,6 +170,7 @@ view.addEventListener("close", () => {
   open = null;
   $("figure").replaceChildren();
   if (card.element.hidden) return;
-  card.opener.focus({ preventScroll: true });
-  card.opener.scrollIntoView({ block: "nearest" });
+  const opener = openerOf(card);
+  opener?.focus({ preventScroll: true });
+  opener?.scrollIntoView({ block: "nearest", inline: "nearest" });
 });

@@ -11,7 +11,7 @@ function matches(card) {
   if (wanted.status.size && !wanted.status.has(card.status)) return false;
   if (wanted.model.size && !wanted.model.has(card.model)) return false;
   if (!filters.every((each) => each.test(card))) return false;
-  return wanted.query.split(/\s+/).every((word) => card.text.includes(word));
+  return isFound(card);
 }
 
 // One change to the whole list costs the browser far less than thousands of changes to its items.
@@ -39,4 +39,5 @@ function filter() {
   const all = shown.length === cards.length;
   $("shown").textContent = all ? `${cards.length} shown` : `${shown.length} of ${cards.length} shown`;
   $("clear").hidden = !(wanted.query || wanted.status.size || wanted.model.size || filters.some((each) => each.isOn()));
+  for (const each of onFilter) each();
 }

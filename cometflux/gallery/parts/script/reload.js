@@ -34,8 +34,8 @@ function keep() {
 function restore(kept) {
   $("search").value = kept.query;
   wanted.query = kept.query.trim().toLowerCase();
-  $("sort").value = wanted.sort = kept.sort;
-  for (const chip of document.querySelectorAll(".chip")) {
+  $("sort").value = wanted.sort = kept.sort in sorts ? kept.sort : "order";
+  for (const chip of document.querySelectorAll("[data-status].chip, [data-model].chip")) {
     const { status, model } = chip.dataset;
     if (kept.status.includes(status) || kept.model.includes(model)) {
       press(chip, status ? wanted.status : wanted.model, status ?? model);

@@ -7,7 +7,7 @@ function press(chip, set, value) {
   chip.setAttribute("aria-pressed", String(isWanted));
 }
 
-for (const chip of document.querySelectorAll(".chip")) {
+for (const chip of document.querySelectorAll("[data-status].chip, [data-model].chip")) {
   const { status, model } = chip.dataset;
   chip.addEventListener("click", () => {
     press(chip, status ? wanted.status : wanted.model, status ?? model);
@@ -33,7 +33,7 @@ $("clear").addEventListener("click", () => {
   wanted.status.clear();
   wanted.model.clear();
   for (const each of filters) each.clear();
-  for (const chip of document.querySelectorAll(".chip")) chip.setAttribute("aria-pressed", "false");
+  for (const chip of document.querySelectorAll(".chips .chip")) chip.setAttribute("aria-pressed", "false");
   filter();
   $("search").focus();
 });

@@ -9,4 +9,5 @@ if (history.state?.query !== undefined) {
 } else {
   filter();
 }
+openLinked();
 if (document.body.dataset.refresh) addEventListener("load", () => follow(Number(document.body.dataset.refresh)));
