@@ -332,6 +332,17 @@ def test_the_page_may_do_nothing_but_run_its_own_script_and_show_its_own_picture
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
 
 
+def test_no_two_files_of_the_script_have_a_name_in_common():
+    names = [
+        name
+        for part in page._SCRIPT
+        for name in re.findall(
+            r"^(?:async )?(?:function|const|let) (\w+)", page._part(f"script/{part}.js"), re.MULTILINE
+        )
+    ]
+    assert [] == sorted({name for name in names if names.count(name) > 1})
+
+
 # What a browser makes of it; test_gallery_browser.py goes on.
 
 

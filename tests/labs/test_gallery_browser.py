@@ -213,7 +213,7 @@ def test_what_has_the_focus_can_be_seen_and_tab_reaches_everything(tmp_path, loo
         if here is None:
             break
         seen.append(here)
-    assert 14 == len(seen)
+    assert 16 == len(seen)
     assert [] == [each for each in seen if each[1] == "none" or each[2] < 2]
 
 

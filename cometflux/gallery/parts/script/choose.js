@@ -101,7 +101,7 @@ function filterAgain() {
   const place = places.indexOf(focused);
   const left = new Set(shown);
   const next = places.slice(place).find((card) => left.has(card)) ?? places.slice(0, place).findLast((card) => left.has(card));
-  next?.opener.focus();
+  if (next) openerOf(next)?.focus();
 }
 
 onPicks.push((files) => {

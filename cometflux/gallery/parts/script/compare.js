@@ -69,7 +69,7 @@ function differences() {
   const inputs = selected.map(({ card }) => new Map([["model", JSON.stringify(card.model ?? "")], ...(card.input ?? [])]));
   const names = [...new Set(inputs.flatMap((each) => [...each.keys()]))];
   const differing = names.filter((name) => new Set(inputs.map((each) => each.get(name))).size > 1);
-  return inputs.map((input) => differing.filter((name) => input.has(name)).map((name) => [name, shownValue(input.get(name))]));
+  return inputs.map((input) => differing.filter((name) => input.has(name)).map((name) => [name, plainValue(input.get(name))]));
 }
 
 function paneOf({ card, picture }, place, differing) {

@@ -29,7 +29,7 @@ function axisLabel(name, value) {
 }
 
 function openerOf(card) {
-  return axes ? inGrid.get(card) : card.opener;
+  return axes ? inGrid.get(card) : card?.opener;
 }
 
 function headOf(name, value, scope) {
@@ -42,7 +42,7 @@ function headOf(name, value, scope) {
   return head;
 }
 
-function nameOf(card) {
+function nameInGrid(card) {
   const values = [axes.x, axes.y].filter(Boolean).map((name) => `${name} ${axisLabel(name, axisValue(card, name))}`);
   return [card.prompt || card.key || "without a prompt", ...values, states[card.status].label].join(", ");
 }
@@ -54,7 +54,7 @@ function pieceOf(card) {
   const opener = element(picture?.address ? "a" : "button", undefined, "card");
   if (picture?.address) opener.href = picture.address;
   else opener.type = "button";
-  opener.setAttribute("aria-label", nameOf(card));
+  opener.setAttribute("aria-label", nameInGrid(card));
   if (card.element.querySelector("img")) {
     const image = card.element.querySelector("img").cloneNode();
     image.loading = "lazy";
@@ -80,7 +80,7 @@ function cellOf(found, mark) {
     more.addEventListener("click", () => {
       openedCells.add(mark);
       const next = found[most];
-      draw();
+      drawGrid();
       openerOf(next).focus();
     });
     cell.append(stack, more);
@@ -96,7 +96,7 @@ function group(found, name) {
   return new Map([...groups].filter(([, each]) => each.length));
 }
 
-function draw() {
+function drawGrid() {
   const { x, y } = axes;
   inGrid = new Map();
   const columns = [...group(shown, x).keys()];
@@ -175,7 +175,7 @@ onKey.push((event, card) => {
   return Boolean(next) || event.key in onward;
 });
 
-onFilter.push(() => { if (axes) draw(); });
+onFilter.push(() => { if (axes) drawGrid(); });
 keepers.push({
   name: "grid",
   keep: () => axes,

@@ -58,6 +58,7 @@ function restore(kept) {
 
 // Show the cards that were in view before the reload at once, with the first paint.
 function showAtOnce() {
+  if (axes) return;
   for (const card of shown) {
     const box = card.opener.getBoundingClientRect();
     if (box.top > innerHeight) return;
@@ -68,7 +69,7 @@ function showAtOnce() {
 
 function refocus(kept) {
   if (!kept) return;
-  const found = (kept.id && $(kept.id)) || (kept.css && document.querySelector(kept.css)) || byMark.get(kept.mark)?.opener;
+  const found = (kept.id && $(kept.id)) || (kept.css && document.querySelector(kept.css)) || (kept.mark && openerOf(byMark.get(kept.mark)));
   found?.focus({ preventScroll: true });
   touched = performance.now();
   if (kept.id === "search" && kept.selectionStart !== null) found.setSelectionRange(kept.selectionStart, kept.selectionEnd);
