@@ -1,0 +1,103 @@
+"""Look at the saved pictures of a run in a thread of its own, and tell which of them a person should look at."""
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cometflux.errors import JournalError
+from cometflux.events import Event, Saved
+from cometflux.images.formats import LARGEST_OUTPUT
+from cometflux.images.looks import Flaw, Look, check_extra, find_near, look_at
+from cometflux.journal.looks_file import FILE_NAME, read_looks, write_looks
+from cometflux.journal.writer import JournalWriter
+from cometflux.plain_text import by_number, count_of
+from cometflux.regular_files import read_regular
+
+
+class PictureLooks:
+    """Looks at each picture once, also over several runs into one folder.
+
+    Args:
+        folder: the folder of the pictures and their journal.
+
+    Raises:
+        MissingExtraError: Pillow is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        check_extra("--look")
+        self._folder = folder
+        self._looks = read_looks(folder)
+        self._before = len(self._looks)
+        self._names: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._is_over = False
+        self._thread = threading.Thread(target=self._work, name="looks", daemon=True)
+        self._thread.start()
+
+    def watch(self, event: Event) -> None:
+        """Look at the pictures that are saved."""
+        if isinstance(event, Saved):
+            for path in event.files:
+                if isinstance(path, Path):
+                    self._names.put(path.name)
+
+    def finish(self, writer: JournalWriter, *, is_stopping: bool) -> None:
+        """Look at all pictures of the journal that are not looked at yet, and keep the looks.
+
+        If the run *is_stopping*, the rest is left for the next run.
+
+        Raises:
+            OSError: the looks cannot be written.
+        """
+        if not is_stopping:
+            self._add_earlier(writer)
+        self._is_over = is_stopping
+        self._names.put(None)
+        self._thread.join()
+        if len(self._looks) != self._before:
+            write_looks(self._folder, self._looks)
+
+    def _add_earlier(self, writer: JournalWriter) -> None:
+        try:
+            for record in writer.records("saved"):
+                for file in record.files:
+                    self._names.put(file.name)
+        except JournalError:
+            # The end of the run tells of the journal.
+            return
+
+    def _work(self) -> None:
+        while (name := self._names.get()) is not None:
+            if self._is_over or name in self._looks:
+                continue
+            try:
+                data = read_regular(self._folder / name, LARGEST_OUTPUT)
+            except (OSError, ValueError):
+                # It has been removed, and there is nothing to look at.
+                continue
+            self._looks[name] = look_at(data)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the pictures to look at, for the report."""
+        return {
+            "flawed": {name: look.flaw for name, look in self._looks.items() if look.flaw is not None},
+            "near": find_near(self._looks.items()),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for people, if there is something to look at."""
+        facts = self.facts()
+        flaws = Counter(facts["flawed"].values())
+        words = [f"{flaws[flaw]} {_WORDS[flaw]}" for flaw in Flaw if flaws[flaw]]
+        if near := len(facts["near"]):
+            words.append(f"{near} nearly equal to another one")
+        if words:
+            count = sum(flaws.values()) + near
+            yield f"note: {count_of(count, 'picture')} to look at: {', '.join(words)}; report.json names {by_number(count, 'it', 'them')}"
+
+
+_WORDS = {Flaw.BLACK: "almost black", Flaw.BLANK: "of one colour", Flaw.DAMAGED: "that cannot be decoded"}
+__all__ = ["FILE_NAME", "Look", "PictureLooks"]
