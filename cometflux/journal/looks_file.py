@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from cometflux.images.looks import Flaw, Look
-from cometflux.protocol import decoding, encoding
+from cometflux.images.looks import Flaw, Look, find_near
+from cometflux.protocol import encoding
+from cometflux.provenance.sidecar import load_record
 from cometflux.regular_files import read_regular
 from cometflux.storage import atomic
 
@@ -23,9 +25,16 @@ def read_looks(folder: Path) -> dict[str, Look]:
     return dict(found for line in lines if line and (found := _read(line)) is not None)
 
 
+def read_facts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the flaw of each picture that was looked at, and the name of an earlier one that it nearly equals."""
+    looks = read_looks(folder)
+    near = find_near(looks.items())
+    return {name: {"flaw": look.flaw, "near": near.get(name)} for name, look in looks.items()}
+
+
 def _read(line: bytes) -> tuple[str, Look] | None:
     try:
-        match decoding.load_json(line):
+        match load_record(line):
             case {"file": str(name), "flaw": (str() | None) as flaw, "hash": str(code)} if _HASH.fullmatch(code):
                 return name, Look(flaw=None if flaw is None else Flaw(flaw), hash=int(code, 16))
     except ValueError:

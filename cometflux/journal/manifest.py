@@ -4,7 +4,7 @@ It is made from the journal, so it also has the jobs of earlier runs and those w
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from cometflux.jobs import Job, position_key
 from cometflux.journal import codec
 from cometflux.journal.attempts import Attempt
 from cometflux.journal.costs import describe_costs
+from cometflux.journal.looks_file import read_facts
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord, moment
@@ -26,6 +27,7 @@ FILE_NAME = "manifest.jsonl"
 """The file name of a manifest."""
 _MARK = re.compile(rb'\{"index": \d+, "key": "(?:[^"\\]|\\.)*", "kind": "')
 """How each manifest of this package begins."""
+NO_LOOKS: Mapping[str, Mapping[str, Any]] = {}
 _SEED = re.compile(r"\bseed\b\D{0,3}(\d{1,20})\b", re.IGNORECASE)
 
 
@@ -48,16 +50,20 @@ def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Pat
         try:
             place = opened.place
             path = free_name(folder / FILE_NAME, _MARK)
-            return _replace(path, (line_of(record, folder, place) for record in opened.records()))
+            looks = read_facts(folder)
+            return _replace(path, (line_of(record, folder, place, looks) for record in opened.records()))
         except (OSError, ValueError) as error:
             words = getattr(error, "strerror", None) or str(error)
             raise ConfigError(f"{str(folder / FILE_NAME)!r} could not be written: {words}") from error
 
 
-def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[str, Any]:
+def line_of(
+    record: JobRecord, folder: Path, place: str | None = None, looks: Mapping[str, Mapping[str, Any]] = NO_LOOKS
+) -> dict[str, Any]:
     """Return the line of one job: as ``--json`` prints it and as a dataset needs it. May read *folder*; blocks.
 
-    If the images are in an object store, *place* is its URL, and the images are named by their URLs.
+    If the images are in an object store, *place* is its URL, and the images are named by their URLs. *looks* are those
+    of `read_facts`.
     """
     # Nothing is sent for it, so it is not checked.
     key = record.key if record.identity.startswith("key:") else None
@@ -78,7 +84,7 @@ def line_of(record: JobRecord, folder: Path, place: str | None = None) -> dict[s
         "money": outcome.money.value,
         "resumed": record.bought > 0,
         "images": [
-            {"file": name, "bytes": file.size, "sha256": file.digest, "mark": file.mark}
+            {"file": name, "bytes": file.size, "sha256": file.digest, "mark": file.mark, **looks.get(name, {})}
             for name, file in zip(outcome.files, record.files, strict=True)
         ],
         "input": portable_input(job.input),

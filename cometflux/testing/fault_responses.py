@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import socket
 import struct
@@ -239,6 +240,15 @@ async def _halve(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.R
     return web.Response(body=body, content_type=ordinary.content_type)
 
 
+async def _blacken(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
+    from PIL import Image
+
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(ordinary.body)) as image:
+        Image.new("RGB", image.size).save(file, image.format)
+    return web.Response(body=file.getvalue(), content_type=ordinary.content_type)
+
+
 async def _untype(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
     return web.Response(body=ordinary.body, content_type="application/octet-stream")
 
@@ -261,5 +271,6 @@ _SPECIAL: Mapping[str, Callable[[web.Request, Ordinary, asyncio.Event], Awaitabl
     "redirect": _redirect,
     "truncated-output": _halve,
     "octet-stream": _untype,
+    "black": _blacken,
     "drip": _drip,
 }

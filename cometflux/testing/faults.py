@@ -98,6 +98,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             Fault("not-an-image", "a web page with status 200 instead of the image", _O),
             Fault("truncated-output", "half the image, with the length of the half", _O),
             Fault("octet-stream", "the image without its content type", _O),
+            Fault("black", "a black image in place of the image", _O),
             Fault("drip", "the image comes a byte at a time, one every ten seconds", _O),
             # The account.
             Fault("slow", "the response comes after ten seconds", _B, (_A, _U, _T, _L)),

@@ -6,8 +6,10 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cometflux.cli.batch.picture_looks import PictureLooks
 from cometflux.cli.batch.plan_journal import BatchWork
 from cometflux.cli.batch.run_end import PromptWork, RunEnd
+from cometflux.cli.errors import UsageError
 from cometflux.cli.exit_codes import code_of_interrupt
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal import signals
@@ -38,6 +40,10 @@ class BatchRun(RunEnd):
     ) -> None:
         super().__init__(settings, out, screen, writer)
         self.bar: Callable[[Event], None] | None = None
+        if settings.look:
+            if isinstance(out, str):
+                raise UsageError("--look looks at pictures in a folder; leave it out for an object store")
+            self.looks = PictureLooks(out)
         self.session = open_session(
             base_url=base_url,
             api_key=key,
@@ -148,6 +154,8 @@ class BatchRun(RunEnd):
 
     def _watch(self, event: Event) -> None:
         self.summary.watch(event)
+        if self.looks is not None:
+            self.looks.watch(event)
         if self.bar is not None:
             self.bar(event)
         if self.screen.voice.is_log:

@@ -1,5 +1,6 @@
 """Look at the saved pictures of a run in a thread of its own, and tell which of them a person should look at."""
 
+import contextlib
 import queue
 import threading
 from collections import Counter
@@ -7,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cometflux.errors import JournalError
+from cometflux.errors import CometfluxError
 from cometflux.events import Event, Saved
 from cometflux.images.formats import LARGEST_OUTPUT
-from cometflux.images.looks import Flaw, Look, check_extra, find_near, look_at
-from cometflux.journal.looks_file import FILE_NAME, read_looks, write_looks
-from cometflux.journal.writer import JournalWriter
+from cometflux.images.looks import Flaw, check_extra, find_near, look_at
+from cometflux.journal.looks_file import read_looks, write_looks
+from cometflux.journal.reader import Journal
 from cometflux.plain_text import by_number, count_of
 from cometflux.regular_files import read_regular
 
@@ -42,10 +43,10 @@ class PictureLooks:
         if isinstance(event, Saved):
             for path in event.files:
                 if isinstance(path, Path):
-                    self._names.put(path.name)
+                    self._names.put(path.relative_to(self._folder).as_posix())
 
-    def finish(self, writer: JournalWriter, *, is_stopping: bool) -> None:
-        """Look at all pictures of the journal that are not looked at yet, and keep the looks.
+    def finish(self, *, is_stopping: bool) -> None:
+        """Look at all pictures of the folder's journal that are not looked at yet, and keep the looks.
 
         If the run *is_stopping*, the rest is left for the next run.
 
@@ -53,21 +54,19 @@ class PictureLooks:
             OSError: the looks cannot be written.
         """
         if not is_stopping:
-            self._add_earlier(writer)
+            self._add_earlier()
         self._is_over = is_stopping
         self._names.put(None)
         self._thread.join()
         if len(self._looks) != self._before:
             write_looks(self._folder, self._looks)
 
-    def _add_earlier(self, writer: JournalWriter) -> None:
-        try:
-            for record in writer.records("saved"):
+    def _add_earlier(self) -> None:
+        # The end of the run tells of a journal that cannot be read.
+        with contextlib.suppress(CometfluxError), Journal(self._folder) as journal:
+            for record in journal.records("saved"):
                 for file in record.files:
                     self._names.put(file.name)
-        except JournalError:
-            # The end of the run tells of the journal.
-            return
 
     def _work(self) -> None:
         while (name := self._names.get()) is not None:
@@ -82,9 +81,11 @@ class PictureLooks:
 
     def facts(self) -> dict[str, Any]:
         """Return the pictures to look at, for the report."""
+        # A copy, because after Ctrl-C the thread may still be at work.
+        looks = dict(self._looks)
         return {
-            "flawed": {name: look.flaw for name, look in self._looks.items() if look.flaw is not None},
-            "near": find_near(self._looks.items()),
+            "flawed": {name: look.flaw for name, look in looks.items() if look.flaw is not None},
+            "near": find_near(looks.items()),
         }
 
     def lines(self) -> Iterator[str]:
@@ -96,8 +97,8 @@ class PictureLooks:
             words.append(f"{near} nearly equal to another one")
         if words:
             count = sum(flaws.values()) + near
-            yield f"note: {count_of(count, 'picture')} to look at: {', '.join(words)}; report.json names {by_number(count, 'it', 'them')}"
+            named = by_number(count, "it", "them")
+            yield f"note: {count_of(count, 'picture')} to look at: {', '.join(words)}; report.json names {named}"
 
 
 _WORDS = {Flaw.BLACK: "almost black", Flaw.BLANK: "of one colour", Flaw.DAMAGED: "that cannot be decoded"}
-__all__ = ["FILE_NAME", "Look", "PictureLooks"]

@@ -10,6 +10,7 @@ import attrs
 from cometflux.cli.batch.journal_status import count_states, enough, enough_dollars
 from cometflux.cli.batch.next_command import tell_next
 from cometflux.cli.batch.outcome_lines import json_line, text_line
+from cometflux.cli.batch.picture_looks import PictureLooks
 from cometflux.cli.batch.plan_journal import BatchWork
 from cometflux.cli.batch.saved_files import UnembeddedCount
 from cometflux.cli.batch.statistics import REPORT_NAME, write_report
@@ -61,6 +62,8 @@ class RunEnd:
         self.writer = writer
         self.summary = RunSummary(out, is_kept=writer is not None)
         self.unembedded = UnembeddedCount()
+        self.looks: PictureLooks | None = None
+        """Looks at the pictures; None unless that is wanted."""
         self.end: CometfluxError | None = None
         """The error that ended the batch early; None unless one did."""
         self.interrupted_by: signal.Signals | None = None
@@ -91,13 +94,15 @@ class RunEnd:
             self.summary.whose = " of this file"
         has_begun = bool(self.summary.kinds)
         try:
+            if self.looks is not None:
+                self._finish_looks(self.looks)
             self._tell_rest(work)
             # Data that somebody reads comes before the closing lines.
             self.screen.drain(_READING)
             if has_begun:
                 self._tell_tables()
             self._tell_reasons()
-            for line in self.unembedded.lines():
+            for line in (*self.unembedded.lines(), *(() if self.looks is None else self.looks.lines())):
                 self.screen.say(line)
             self._tell_lines(has_begun=has_begun)
         except KeyboardInterrupt as stop:
@@ -111,6 +116,12 @@ class RunEnd:
         except KeyboardInterrupt as stop:
             return code_of_interrupt(stop)
         return self._exit_code(status)
+
+    def _finish_looks(self, looks: PictureLooks) -> None:
+        try:
+            looks.finish(is_stopping=self.is_stopping)
+        except OSError as error:
+            self.screen.say(f"note: what the pictures look like cannot be kept: {error.strerror}")
 
     def _wait_for_reader(self) -> None:
         if self.presses > 1 or self.screen.drain(_READING):
@@ -158,6 +169,8 @@ class RunEnd:
         values |= {"jobs": work.total, "exit_code": code, "interrupted": self.is_stopping}
         values |= {"ended_by": None if self.end is None else self.end.message, "journal": status}
         values |= describe_estimate(self.summary.costs)
+        if self.looks is not None:
+            values["looks"] = self.looks.facts()
         values["problems"] = self.summary.problems.of_jobs
         if self.screen.voice.is_log:
             self.screen.log("report", values)

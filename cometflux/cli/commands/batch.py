@@ -19,6 +19,7 @@ from cometflux.cli.options.shared import (
     ConsentOptions,
     JournalFolder,
     KeepGallery,
+    LookAt,
     NewKey,
     RunOptions,
     Schemas,
@@ -94,6 +95,7 @@ def batch(
     part: PartOption = None,
     new_key: NewKey = False,
     gallery: KeepGallery = False,
+    look: LookAt = False,
     **given: str | list[str] | None,
 ) -> int:
     """Make the pictures of a prompt file, one row each.
@@ -106,7 +108,7 @@ def batch(
       cometflux batch sweep.yaml --dry-run
       cometflux batch animals.csv --template "a {animal} in {place}"
     """
-    settings = attrs.evolve(settings, gallery=gallery, savers=machines.savers)
+    settings = attrs.evolve(settings, gallery=gallery, look=look, savers=machines.savers)
     check_exclusive(settings)
     file = str(file)
     is_stdin = file == "-"

@@ -16,6 +16,7 @@ from cometflux.cli.options.shared import (
     ConsentOptions,
     Folder,
     KeepGallery,
+    LookAt,
     NewKey,
     RunOptions,
     Schemas,
@@ -47,6 +48,7 @@ def resume(
     machines: SaverOptions = SaverOptions(),  # noqa: B008 - frozen
     new_key: NewKey = False,
     gallery: KeepGallery = False,
+    look: LookAt = False,
 ) -> int:
     """Resume a batch from its folder, without its prompt file.
 
@@ -59,7 +61,7 @@ def resume(
       cometflux resume prompts-images --redo failed,canceled --redo boat
       cometflux resume prompts-images --limit 100 --retry-failed 1
     """
-    settings = attrs.evolve(settings, gallery=gallery, savers=machines.savers)
+    settings = attrs.evolve(settings, gallery=gallery, look=look, savers=machines.savers)
     check_exclusive(settings)
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.dry_run import offer_rest

@@ -129,6 +129,8 @@ class RunOptions:
 
     gallery: Annotated[bool, Parameter(parse=False)] = False
     """Whether to keep a page of the pictures. Only commands on a folder with a journal have this option."""
+    look: Annotated[bool, Parameter(parse=False)] = False
+    """Whether to look at the pictures. As for `gallery`."""
     savers: Annotated[str | int | None, Parameter(parse=False)] = None
     """Where the pictures are saved, as for `open_session`. As for `gallery`, not every command has options for it."""
     schemas: Annotated[Mapping[str, ModelSchema], Parameter(parse=False)] = attrs.field(factory=dict)
@@ -212,6 +214,10 @@ JournalFolder = Annotated[
 KeepGallery = Annotated[
     bool,
     switch("Keep a page of the pictures in the folder, index.html.", group=OPTIONS),
+]
+LookAt = Annotated[
+    bool,
+    switch("Name the pictures that are black, blank, damaged or nearly equal.", group=FURTHER),
 ]
 JsonObject = Annotated[bool, switch("Print one JSON object.")]
 JsonLines = Annotated[bool, switch("One JSON object per line.")]

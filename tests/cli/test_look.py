@@ -1,0 +1,81 @@
+"""Pictures that a person should look at, named by the command."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from cometflux.cli import main
+
+pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
+
+
+def run(line, code=0):
+    assert code == main(shlex.split(line))
+
+
+def write(*prompts):
+    Path("a.jsonl").write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
+
+
+def looks():
+    manifest = map(json.loads, Path("a-images/manifest.jsonl").read_text().splitlines())
+    return {image["file"]: (image.get("flaw"), image.get("near")) for line in manifest for image in line["images"]}
+
+
+def test_two_equal_pictures_are_named_in_report_and_manifest(service, capsys):
+    boat = {"prompt": "a boat", "seed": 7}
+    write({**boat, "key": "one"}, {**boat, "key": "two"}, {"prompt": "an owl", "seed": 8, "key": "owl"})
+    run("batch a.jsonl --look --max-pending 1 --name '{key}'")
+    assert (
+        "note: 1 picture to look at: 1 nearly equal to another one; report.json names it\n" in capsys.readouterr().err
+    )
+    assert {"flawed": {}, "near": {"two.webp": "one.webp"}} == json.loads(Path("a-images/report.json").read_text())[
+        "looks"
+    ]
+    assert {"one.webp": (None, None), "two.webp": (None, "one.webp"), "owl.webp": (None, None)} == looks()
+
+
+def test_a_black_picture_is_named(service, capsys):
+    write({"prompt": "a boat", "key": "boat"}, {"prompt": "an owl", "key": "owl"})
+    service.fail("black", on="output")
+    run("batch a.jsonl --look --max-pending 1 --name '{key}'")
+    assert "note: 1 picture to look at: 1 almost black; report.json names it\n" in capsys.readouterr().err
+    assert {"boat.webp": ("black", None), "owl.webp": (None, None)} == looks()
+
+
+def test_pictures_of_an_earlier_run_are_looked_at_once(service, capsys, monkeypatch):
+    write({"prompt": "a boat", "key": "boat"})
+    service.fail("black", on="output")
+    run("batch a.jsonl")
+    assert "to look at" not in capsys.readouterr().err
+    run("resume a-images --look")
+    assert "1 almost black" in capsys.readouterr().err
+    kept = Path("a-images/looks.jsonl").read_text()
+    # A picture that was looked at is not decoded again.
+    monkeypatch.setattr("cometflux.cli.batch.picture_looks.look_at", None)
+    run("resume a-images --look")
+    assert "1 almost black" in capsys.readouterr().err
+    assert kept == Path("a-images/looks.jsonl").read_text()
+    assert 1 == len(service.bills)
+
+
+@pytest.mark.parametrize("left", ["", "no json\n", '{"file": 3}\n', '{"file": "a", "flaw": "odd", "hash": "0"}\n'])
+def test_a_file_of_looks_that_cannot_be_read_is_written_anew(left, service):
+    write({"prompt": "a boat", "key": "boat"})
+    Path("a-images").mkdir()
+    Path("a-images/looks.jsonl").write_text(left)
+    run("batch a.jsonl --look --name '{key}'")
+    assert {"boat.webp": (None, None)} == looks()
+
+
+def test_a_missing_extra_and_an_object_store_are_refused_before_anything_is_bought(service, capsys, monkeypatch):
+    write({"prompt": "a boat"})
+    run("batch a.jsonl --look --out s3://bucket/a --journal j", 2)
+    assert "--look looks at pictures in a folder" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    run("batch a.jsonl --look", 3)
+    assert '--look needs an extra: pip install "cometflux[images]"' in capsys.readouterr().err
+    assert [] == service.bills
