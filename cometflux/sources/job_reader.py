@@ -23,6 +23,7 @@ from cometflux.sources.formats.open_file import format_of, read_path
 from cometflux.sources.planner import Constant, Defaults, Planner
 from cometflux.sources.rows import Format, Most, Source
 from cometflux.sources.templates.prompting import Prompting
+from cometflux.sources.templates.wildcard_lists import Wildcards
 
 _FORMATS = ", ".join(repr(each.value) for each in Format)
 
@@ -41,6 +42,8 @@ def read_jobs(
     keep: Iterable[str] = (),
     reference_column: str = "reference",
     delimiter: str | None = None,
+    wildcards: str | os.PathLike[str] | None = None,
+    wildcard_seed: int | None = None,
     **parameters: Any,
 ) -> tuple[Job, ...]:
     """Read jobs from a dataframe or a file, and check all of them before any is returned.
@@ -63,6 +66,8 @@ def read_jobs(
         reference_column: the column whose image each row's model takes as its own reference image, whatever its
             parameter is called.
         delimiter: the character between the cells of a ``.csv`` or ``.tsv`` file; None to see it from the header.
+        wildcards: the folder of the lists for wildcards in prompts; None if there are none.
+        wildcard_seed: the seed of the choices; None for 0. Without it and *wildcards* braces stay as they are.
         **parameters: parameters of the model, for rows that do not set them.
 
     Raises:
@@ -71,7 +76,17 @@ def read_jobs(
     """
     columns = _columns(key_column, keep, reference_column)
     options = _Options(
-        model, template, format, folder, max_jobs, comments, schemas, columns, reference_column, delimiter
+        model,
+        template,
+        format,
+        folder,
+        max_jobs,
+        comments,
+        schemas,
+        columns,
+        reference_column,
+        delimiter,
+        _wildcards(wildcards, wildcard_seed),
     )
     plan = _prepare(source, options, parameters).plan()
     _tell(plan.notes)
@@ -92,6 +107,8 @@ def stream_jobs(
     keep: Iterable[str] = (),
     reference_column: str = "reference",
     delimiter: str | None = None,
+    wildcards: str | os.PathLike[str] | None = None,
+    wildcard_seed: int | None = None,
     **parameters: Any,
 ) -> "JobStream":
     """Check all jobs of a dataframe or a file as `read_jobs` does, and keep them in a temporary file.
@@ -113,6 +130,8 @@ def stream_jobs(
         keep: see `read_jobs`.
         reference_column: see `read_jobs`.
         delimiter: see `read_jobs`.
+        wildcards: see `read_jobs`.
+        wildcard_seed: see `read_jobs`.
         **parameters: see `read_jobs`.
 
     Raises:
@@ -123,7 +142,17 @@ def stream_jobs(
     """
     columns = _columns(key_column, keep, reference_column)
     options = _Options(
-        model, template, format, folder, max_jobs, comments, schemas, columns, reference_column, delimiter
+        model,
+        template,
+        format,
+        folder,
+        max_jobs,
+        comments,
+        schemas,
+        columns,
+        reference_column,
+        delimiter,
+        _wildcards(wildcards, wildcard_seed),
     )
     planner = _prepare(source, options, parameters)
     draft = Draft()
@@ -160,10 +189,12 @@ class _Options:
     columns: Columns
     reference_column: str
     delimiter: str | None
+    wildcards: Wildcards | None
 
 
 def _prepare(source: Any, options: _Options, parameters: Mapping[str, Any]) -> Planner:
-    prompting = Prompting(template=_text("template", options.template))
+    wildcards = options.wildcards
+    prompting = Prompting(template=_text("template", options.template), has_wildcards=wildcards is not None)
     comments = _flag("comments", options.comments)
     read = _read(
         source,
@@ -178,7 +209,8 @@ def _prepare(source: Any, options: _Options, parameters: Mapping[str, Any]) -> P
     base = Path(folder) if folder is not None else Path() if is_table(source) else Path(source).parent
     schemas = {each.model: each for each in options.schemas}
     defaults = Defaults(model=options.model, constants=constants, schemas=schemas, reference=options.reference_column)
-    return Planner(prompting.apply(options.columns.apply(read)), defaults, base)
+    made = prompting.apply(options.columns.apply(read))
+    return Planner(made if wildcards is None else wildcards.apply(made), defaults, base)
 
 
 def _tell(notes: Iterable[str]) -> None:
@@ -202,7 +234,15 @@ def _read(
     path = Path(source)
     written = format_of(path, written, "pass format=")
     needs_prompt = not prompting.is_given
-    return read_path(path, written, needs_prompt=needs_prompt, most=most, comments=comments, delimiter=delimiter)
+    return read_path(
+        path,
+        written,
+        needs_prompt=needs_prompt,
+        most=most,
+        comments=comments,
+        delimiter=delimiter,
+        has_wildcards=prompting.has_wildcards,
+    )
 
 
 def _wrong_source(source: object) -> str:
@@ -225,6 +265,16 @@ def _columns(key: object, keep: object, reference: object) -> Columns:
         raise ConfigError(setting="reference_column", given=reference, allowed="must be a string")
     names = [_text("keep", name) for name in keep]
     return Columns(key=_text("key_column", key), keep=tuple(filter(None, names)))
+
+
+def _wildcards(folder: object, seed: int | None) -> Wildcards | None:
+    if folder is None and seed is None:
+        return None
+    if seed is not None:
+        check_count("wildcard_seed", seed, 0)
+    if folder is not None and not (isinstance(folder, str | os.PathLike) and Path(folder).is_dir()):
+        raise ConfigError(setting="wildcards", given=folder, allowed="must be the folder of the lists")
+    return Wildcards(folder=None if folder is None else Path(folder), seed=seed or 0)
 
 
 def _delimiter(value: object) -> str | None:

@@ -27,6 +27,7 @@ from cometflux.cli.options.shared import (
     check_exclusive,
 )
 from cometflux.cli.options.tables import TableOptions
+from cometflux.cli.options.wildcards import WildcardOptions
 from cometflux.sources.rows import Format, Most
 
 
@@ -70,6 +71,7 @@ def batch(
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
     table: TableOptions = TableOptions(),  # noqa: B008 - frozen
+    wild: WildcardOptions = WildcardOptions(),  # noqa: B008 - frozen
     name: Annotated[
         str | None,
         Parameter(
@@ -125,12 +127,14 @@ def batch(
         from cometflux.cli.batch.find_prices import check_prices, with_prices
         from cometflux.cli.batch.run import run_batch
         from cometflux.cli.batch.sample import goes_on
+        from cometflux.cli.prompts.expanded_rows import print_rows
         from cometflux.cli.prompts.prompt_plan import planner_from_options
         from cometflux.cli.prompts.read_file import read_file
         from cometflux.sources.schema_files import read_schemas
 
         settings = attrs.evolve(settings, schemas=read_schemas(schema, making.model))
-        prompting = templates.prompting()
+        wildcards = wild.chosen()
+        prompting = attrs.evolve(templates.prompting(), has_wildcards=wildcards is not None)
         most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")
         read = read_file(
             file,
@@ -139,11 +143,16 @@ def batch(
             most=most,
             comments=comments,
             delimiter=table.delimiter,
+            has_wildcards=wildcards is not None,
         )
         source = prompting.apply(table.columns().apply(read))
+        source = source if wildcards is None else wildcards.apply(source)
         base = Path() if is_stdin else Path(file).parent
         planner = planner_from_options(source, base, making, given, settings.schemas, table.reference_column)
         plan = draft_batch(planner, settings, part, name)
+        if wild.expand:
+            print_rows(plan, settings.voice)
+            return ExitCode.OK
         check_seeds((row.to_job().job for row in plan.draft), settings)
         settings = with_prices(settings, folder, is_dry=consent.dry_run)
         check_prices(settings, plan.models, folder)

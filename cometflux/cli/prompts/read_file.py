@@ -26,6 +26,7 @@ def read_file(
     most: Most = _MOST,
     comments: bool = False,
     delimiter: str | None = None,
+    has_wildcards: bool = False,
 ) -> Source:
     """Read a prompt file, or stdin if *file* is ``-``; with *comments*, leave out lines that begin with ``#``.
 
@@ -35,12 +36,25 @@ def read_file(
     """
     if file == "-":
         written = given or Format.TEXT
-        return _read_stdin(written, needs_prompt=needs_prompt, most=most, comments=comments, delimiter=delimiter)
+        return _read_stdin(
+            written,
+            needs_prompt=needs_prompt,
+            most=most,
+            comments=comments,
+            delimiter=delimiter,
+            has_wildcards=has_wildcards,
+        )
     if not file.strip():
         raise UsageError("the name of the prompt file is blank; give a file, or - for stdin")
     written_as = format_of(Path(file), given, "give --format")
     return read_path(
-        Path(file), written_as, needs_prompt=needs_prompt, most=most, comments=comments, delimiter=delimiter
+        Path(file),
+        written_as,
+        needs_prompt=needs_prompt,
+        most=most,
+        comments=comments,
+        delimiter=delimiter,
+        has_wildcards=has_wildcards,
     )
 
 

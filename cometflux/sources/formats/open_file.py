@@ -40,6 +40,7 @@ def read_path(
     most: Most = _MOST,
     comments: bool = False,
     delimiter: str | None = None,
+    has_wildcards: bool = False,
 ) -> Source:
     """Read a prompt file. It stays open until its rows are taken, or dropped.
 
@@ -58,6 +59,7 @@ def read_path(
                 most=most,
                 comments=comments,
                 delimiter=delimiter,
+                has_wildcards=has_wildcards,
             )
             size = os.fstat(file.fileno()).st_size
             yield attrs.evolve(source, share=(lambda: file.tell() / size) if size else None)
@@ -100,6 +102,7 @@ def read_file(
     most: Most = _MOST,
     comments: bool = False,
     delimiter: str | None = None,
+    has_wildcards: bool = False,
 ) -> Source:
     """Read prompts from an open file.
 
@@ -114,7 +117,9 @@ def read_file(
         case Format.YAML:
             from cometflux.sources.sweeps.sweep_file import read_sweep
 
-            return read_sweep(read_whole(file, name), name, most, needs_prompt=needs_prompt)
+            return read_sweep(
+                read_whole(file, name), name, most, needs_prompt=needs_prompt, has_wildcards=has_wildcards
+            )
         case Format.PARQUET:
             from cometflux.sources.formats.arrow import read_parquet
 

@@ -21,8 +21,8 @@ from cometflux.sources.sweeps.syntax import Cell, Cells, PromptObject, Sweep, re
 from cometflux.sources.templates.braces import Template, TemplateError
 
 
-def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True) -> Source:
-    """Read a sweep and make a row for each combination.
+def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True, has_wildcards: bool = False) -> Source:
+    """Read a sweep and make a row for each combination. If it *has_wildcards*, they stay in the prompts.
 
     Raises:
         SourceError: the sweep has mistakes, or makes too many jobs.
@@ -39,7 +39,7 @@ def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True)
         raise SourceError(f"it makes {len(found) * most.copies} jobs; {_at_most(most)}", name)
     if needs_prompt and not any("prompt" in cells for cells, _ in found):
         raise SourceError("it has no prompt; add one, as in prompt: a fox", name)
-    rows = _rows(sweep, found)
+    rows = _rows(sweep, found, has_wildcards=has_wildcards)
     _check(sweep, name)
     places = {each: cell.line for cells, _ in reversed(found) for each, cell in cells.items()}
     return Source(
@@ -102,8 +102,8 @@ def _multiply(sweep: Sweep, name: str) -> list[tuple[Cells, int | None]]:
 # ── the rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _rows(sweep: Sweep, found: Sequence[tuple[Cells, int | None]]) -> list[Row]:
-    templates = _Templates(sweep)
+def _rows(sweep: Sweep, found: Sequence[tuple[Cells, int | None]], *, has_wildcards: bool) -> list[Row]:
+    templates = _Templates(sweep, has_wildcards=has_wildcards)
     rows = []
     for cells, line in found:
         values = _values(cells)
@@ -133,6 +133,7 @@ class _Templates:
     """The templates of prompts and keys. Each is parsed once, so its mistakes are reported once, on their own line."""
 
     sweep: Sweep
+    has_wildcards: bool
     read: dict[tuple[str, int], Template | None] = attrs.field(factory=dict)
 
     def fill(self, name: str, cell: Cell, values: dict[str, Any], line: int | None) -> str | None:
@@ -155,7 +156,7 @@ class _Templates:
         """
         match value:
             case str():
-                template = Template.parse(value)
+                template = Template.parse(value, has_wildcards=self.has_wildcards)
                 self.sweep.used.update(template.names)
                 return template.fill(known)
             case dict():
@@ -176,7 +177,7 @@ class _Templates:
 
     def _parsed(self, name: str, text: str, first: int) -> Template | None:
         try:
-            template = Template.parse(text)
+            template = Template.parse(text, has_wildcards=self.has_wildcards and name == "prompt")
         except TemplateError as error:
             self.sweep.faults.append(Fault(f"{name}: {error}", first + error.line - 1))
             return None

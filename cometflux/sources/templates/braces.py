@@ -17,6 +17,7 @@ LONGEST = 100_000
 """The maximum length of a filled template, in characters."""
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
+_SINGLE = re.compile(r"\{[^{}]*\}|[{}]")
 _DOUBLED = re.compile(r"(?<!\{)\{\{\s*([^{}]*?)\s*\}\}(?!\})")
 # A column name of a table: words with hyphens or spaces between them.
 _NAME = re.compile(r"[^\W\d]\w*(?:[ -]+\w+)*")
@@ -51,17 +52,17 @@ class Template:
     """The texts in double braces, which may be names in the syntax of other templates."""
 
     @classmethod
-    def parse(cls, text: str) -> "Template":
-        """Parse a template.
+    def parse(cls, text: str, *, has_wildcards: bool = False) -> "Template":
+        """Parse a template. If it *has_wildcards*, as ``{red|blue}``, all braces but those of names stay in the text.
 
         Raises:
             TemplateError: a brace is unmatched, or a pair of braces contains something other than a name.
         """
         parts: list[str | Slot] = []
         end = 0
-        for found in _TOKEN.finditer(text):
+        for found in (_SINGLE if has_wildcards else _TOKEN).finditer(text):
             try:
-                parts += [text[end : found.start()], _part(found[0])]
+                parts += [text[end : found.start()], _part(found[0], has_wildcards=has_wildcards)]
             except ValueError as error:
                 raise TemplateError(str(error), text.count("\n", 0, found.start()) + 1) from None
             end = found.end()
@@ -87,7 +88,9 @@ class Template:
         return "".join(parts)
 
 
-def _part(token: str) -> str | Slot:
+def _part(token: str, *, has_wildcards: bool) -> str | Slot:
+    if has_wildcards:
+        return Slot(name) if _NAME.fullmatch(name := token[1:-1].strip()) else token
     if token in ("{{", "}}"):
         return token[0]
     if len(token) == 1:
@@ -95,7 +98,8 @@ def _part(token: str) -> str | Slot:
     name = token[1:-1].strip()
     if not _NAME.fullmatch(name):
         shown = token if len(token) <= 40 else f"{token[:39]}…"
-        raise ValueError(f"{shown} is not a column name; write {{{{ and }}}} for literal braces")
+        hint = "; --wildcards makes a choice of it" if "|" in name else ""
+        raise ValueError(f"{shown} is not a column name; write {{{{ and }}}} for literal braces{hint}")
     return Slot(name)
 
 

@@ -15,6 +15,8 @@ class Prompting:
     template: str | None = None
     """The text of the template, with plain names in braces. None if the table has its own prompts."""
     template_label: str = "template"
+    has_wildcards: bool = False
+    """Whether braces other than those of names stay in the prompts, because wildcards are expanded afterwards."""
 
     @property
     def is_given(self) -> bool:
@@ -30,15 +32,14 @@ class Prompting:
         if self.template is None:
             return source
         try:
-            return _apply(source, self.template)
+            return _apply(source, Template.parse(self.template, has_wildcards=self.has_wildcards))
         except TemplateError as error:
             label = self.template_label
             where = label if error.line == 1 else f"{label}, line {error.line}"
             raise SourceError(f"{where}: {error}") from error
 
 
-def _apply(source: Source, text: str) -> Source:
-    template = Template.parse(text)
+def _apply(source: Source, template: Template) -> Source:
     absent = [name for name in template.names if source.columns and name not in source.columns]
     if absent:
         faults = [Fault(missing(name, source.columns), source.header) for name in absent]

@@ -1,0 +1,44 @@
+"""Print the rows of a batch as a prompt file of JSON lines, as they are after templates and wildcards."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cometflux.cli.batch.draft_plan import BatchPlan
+from cometflux.cli.terminal.screen import Screen, Verbosity
+from cometflux.jobs import Job
+from cometflux.protocol import encoding
+from cometflux.sources.templates.wildcard_lists import SEED_TAG
+
+
+def print_rows(plan: BatchPlan, voice: Verbosity) -> None:
+    """Print a line for each job of *plan*; read as a prompt file, they are the same jobs."""
+    kept: dict[str, None] = {}
+    for row in plan.draft:
+        job = row.to_job().job
+        tags = {name: text for name, text in job.tags.items() if name != SEED_TAG}
+        kept |= dict.fromkeys(tags)
+        sys.stdout.write(f"{encoding.dump_line(_row(job, tags))}\n")
+    screen = Screen(voice)
+    for note in plan.notes:
+        screen.say(f"note: {note}")
+    if kept:
+        screen.say(f"note: these rows are read with --keep {','.join(kept)}")
+
+
+def _row(job: Job, tags: Mapping[str, str]) -> dict[str, Any]:
+    named = {"model": job.model} | ({} if job.key is None else {"key": job.key})
+    given = {name: _plain(value) for name, value in job.input.items()}
+    # A body may have parameters that the model does not have, and no tags.
+    return {**named, **given, **tags} if tags else {**named, "input": given}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Path():
+            return str(value)
+        case list() | tuple():
+            return [_plain(part) for part in value]
+        case _:
+            return value
