@@ -74,7 +74,7 @@ def offer_others(plan: BatchPlan, settings: RunOptions, consent: ConsentOptions,
     offer = _weigh(plan, settings, folder)
     if not offer.predictions:
         return False
-    return consent.yes or (_is_watched() and _ask(offer))
+    return consent.yes or (_is_watched() and ask(offer))
 
 
 def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path, redo: RedoWish) -> int | None:
