@@ -19,6 +19,7 @@ from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import SaveOrder, SaveResult, Savers
 from cometflux.errors import AnswerError, ConfigError
 from cometflux.events import Attempt
+from cometflux.number_checks import is_whole
 from cometflux.storage.backend import RefusedError
 from cometflux.storage.destination import Destination
 
@@ -94,6 +95,9 @@ class SaverPool:
         self._has_room = asyncio.Event()
         self._sending: dict[PageUnderWay[_Waiting], asyncio.Task[None]] = {}
         self._is_lost = False
+        self._saving: set[Ticket[_Waiting]] = set()
+        self._is_broken = False
+        """Whether the queue failed, by a defect. This process then saves every image."""
 
     # ── opening and closing ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -107,7 +111,7 @@ class SaverPool:
         self._runtime.enter()
         try:
             await self._engine.open()
-            self._queue.set_workers(await self._engine.workers())
+            self._queue.set_workers(_checked(await self._engine.workers()))
         except BaseException as error:
             await self._engine.aclose()
             if isinstance(error, EngineLostError):
@@ -167,7 +171,7 @@ class SaverPool:
         return self._own.is_behind or not self._has_room.is_set()
 
     def _note_room(self) -> None:
-        if self._queue.has_workers and len(self._queue) >= self._queue.capacity:
+        if not self._is_broken and self._queue.has_workers and len(self._queue) >= self._queue.capacity:
             self._has_room.clear()
         else:
             self._has_room.set()
@@ -180,22 +184,34 @@ class SaverPool:
 
     async def save(self, order: SaveOrder, attempts: list[Attempt] | None = None) -> SaveResult:
         """Save on a worker; see `Savers.save`."""
-        if not order.prediction.output or any(url[:5].lower() == "data:" for url in order.prediction.output):
-            # The image itself is here already.
+        is_here = not order.prediction.output or any(url[:5].lower() == "data:" for url in order.prediction.output)
+        if is_here or self._is_broken:
             return await self._own.save(order, attempts)
         waiting = _Waiting(order, attempts, asyncio.get_running_loop().create_future())
         ticket = Ticket(waiting, order.place, self._runtime.now())
         self._queue.join(ticket)
+        self._saving.add(ticket)
         self._changed.set()
         try:
             return await waiting.result
         finally:
+            self._saving.discard(ticket)
             self._queue.leave(ticket)
             self._note_room()
 
     # ── the queue ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _dispatch(self) -> None:
+        try:
+            await self._keep_sending()
+        except Exception:  # noqa: BLE001 - a defect here must not keep paid images from being saved
+            _log.exception("the queue of the workers broke; this process saves the images")
+            self._is_broken = True
+            self._note_room()
+            for ticket in self._saving:
+                self._runtime.spawn(self._save_here(ticket))
+
+    async def _keep_sending(self) -> None:
         while True:
             self._changed.clear()
             now = self._runtime.now()
@@ -280,7 +296,7 @@ class SaverPool:
             try:
                 if self._is_lost:
                     await self._engine.open()
-                self._note_workers(await self._engine.workers())
+                self._note_workers(_checked(await self._engine.workers()))
                 self._is_lost = False
             except Exception as error:  # noqa: BLE001 - as in `open`; the next look may find the workers
                 if not self._is_lost:
@@ -300,6 +316,19 @@ class SaverPool:
         elif not had_workers and self._queue.has_workers:
             _log.warning("workers are there; they save the images")
         self._changed.set()
+
+
+def _checked(workers: object) -> dict[str, int]:
+    """Return the workers of an engine, which may be one's own.
+
+    Raises:
+        ConfigError: they are not names with a number each.
+    """
+    if isinstance(workers, Mapping):
+        found = dict(workers)
+        if all(isinstance(name, str) and is_whole(width, 1) for name, width in found.items()):
+            return found
+    raise ConfigError(f"the engine's workers must be a mapping from names to numbers of pages, not {workers!r:.80}")
 
 
 def _order(order: SaveOrder) -> orders.Order:

@@ -9,7 +9,7 @@ import pytest
 import cometflux
 from cometflux import open_session
 from cometflux.distributed import EngineLostError, WorkSettings, orders, workbench
-from cometflux.distributed.order_queue import MOST_REFUSALS, OVERDUE, PAGE
+from cometflux.distributed.order_queue import MOST_REFUSALS, OVERDUE, PAGE, OrderQueue
 from cometflux.distributed.pool import REOPEN, ROLL_CALL
 from cometflux.errors import ConfigError
 
@@ -182,6 +182,22 @@ async def test_an_engine_that_breaks_at_the_start_is_one_sentence_and_nothing_is
     with pytest.raises(ConfigError, match="the workers cannot be used: no cluster here"):
         await make(opened(), tmp_path)
     assert [] == service.bills
+
+
+@pytest.mark.parametrize("workers", [None, ["tcp://a:1"], {"tcp://a:1": "two"}, {"tcp://a:1": 0}, {3: 1}], ids=str)
+async def test_workers_that_are_not_names_with_numbers_are_refused(workers, opened, engine, service, tmp_path):
+    engine.here = workers
+    with pytest.raises(ConfigError, match="must be a mapping from names to numbers of pages"):
+        await make(opened(), tmp_path)
+    assert [] == service.bills
+
+
+async def test_if_the_queue_breaks_the_driver_saves_and_says_so(opened, service, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(OrderQueue, "take_page", lambda *_: 1 / 0)
+    outcomes = await make(opened(), tmp_path, 40)
+    assert all(outcome.ok for outcome in outcomes)
+    assert 1 == caplog.text.count("the queue of the workers broke; this process saves the images")
+    assert 40 == len(service.bills) == len(list(tmp_path.glob("*.webp")))
 
 
 async def test_an_engine_that_breaks_later_leaves_the_saving_to_the_driver_until_it_is_back(
