@@ -440,7 +440,7 @@ def test_without_a_terminal_only_the_sample_is_made_and_the_command_for_the_rest
 def test_at_a_terminal_the_sample_is_made_and_then_the_others_if_told_so(answer, bought, ten, service):
     found, text = answered(answer, "batch", "ten.txt", "--sample", "2")
     assert 0 == found, text
-    assert "buy 8 predictions (" in text
+    assert "buy 8 predictions ($0.024 by estimate)? [y/N]" in text
     assert bought == prompts_of(service)
 
 

@@ -74,7 +74,7 @@ def offer_others(plan: BatchPlan, settings: RunOptions, consent: ConsentOptions,
     offer = _weigh(plan, settings, folder)
     if not offer.predictions:
         return False
-    return consent.yes or (_is_watched() and ask(offer))
+    return consent.yes or (_is_watched() and ask(offer, settings))
 
 
 def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path, redo: RedoWish) -> int | None:
@@ -195,7 +195,7 @@ def _decide(
         return None
     # Check the key before asking, so that consent is not followed by an error.
     read_key()
-    if ask(offer):
+    if ask(offer, settings):
         return None
     Screen(settings.voice).warn("not confirmed; nothing was sent")
     return ExitCode.USAGE

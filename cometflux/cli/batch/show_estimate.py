@@ -141,17 +141,21 @@ def _would_be(offer: PurchaseEstimate) -> str:
     return f"{count_of(offer.predictions, 'prediction')} would be bought{cost}"
 
 
-def ask(offer: PurchaseEstimate) -> bool:
+def ask(offer: PurchaseEstimate, settings: RunOptions) -> bool:
     """Print the estimate on the terminal, and return whether the user confirms it."""
     screen = Screen()
     screen.show(_table(offer))
-    screen.show(_cost_table(offer))
-    for line in _cost_lines(offer):
-        screen.say(line)
+    cost = ""
+    if _has_cost(offer, settings):
+        screen.show(_cost_table(offer))
+        for line in _cost_lines(offer):
+            screen.say(line)
+        cost = _sum_of(offer)
     most = offer.retries + offer.reseeds
     retries = f", and again up to {most} times what fails" if most else ""
-    again = f"{count_of(offer.again, 'job')} again, " if offer.again else ""
-    wanted = f"{count_of(offer.predictions, 'prediction')} ({again}{_sum_of(offer)}){retries}"
+    again = f"{count_of(offer.again, 'job')} again" if offer.again else ""
+    details = ", ".join(filter(None, (again, cost)))
+    wanted = f"{count_of(offer.predictions, 'prediction')}{f' ({details})' if details else ''}{retries}"
     screen.console.print(f"buy {wanted}? [y/N] ", end="", soft_wrap=True)
     answer = ""
     try:
