@@ -98,3 +98,37 @@ def test_two_places_for_saving_exclude_each_other(service, capsys):
     run("batch a.txt --workers 2 --cluster tcp://127.0.0.1:9", 2)
     assert "--cluster and --workers exclude each other" in capsys.readouterr().err
     assert [] == service.bills
+
+
+@pytest.mark.usefixtures("prompt_file")
+def test_costs_adds_up_the_parts_and_names_each(service, capsys, monkeypatch):
+    monkeypatch.setenv("COMETAPI_ACCESS_TOKEN", service.access_token)
+    for number in (1, 2, 3):
+        run(f"batch a.txt --out tour --part {number}/3")
+    capsys.readouterr()
+    run("costs tour --json")
+    found = json.loads(capsys.readouterr().out)
+    total = sum(bill.quota for bill in service.bills)
+    assert (12, total, 0) == (found["predictions"], found["net_quota"], found["without_charge"])
+    assert 3 == len(found["parts"])
+    assert total == sum(part["net_quota"] for part in found["parts"].values())
+    run("costs tour")
+    assert 3 == capsys.readouterr().err.count("-of-3: ")
+
+
+@pytest.mark.usefixtures("prompt_file")
+def test_the_unknown_jobs_of_all_parts_are_listed_and_settled(service, capsys, monkeypatch):
+    monkeypatch.setenv("COMETAPI_ACCESS_TOKEN", service.access_token)
+    for number in (1, 2):
+        service.fail("drop", after=True)
+        run(f"batch a.txt --out tour --part {number}/2 --max-pending 1", 5)
+    capsys.readouterr()
+    run("unknown tour --json")
+    keys = [json.loads(line)["key"] for line in capsys.readouterr().out.splitlines()]
+    assert 2 == len(set(keys))
+    run(f"unknown tour --abandon '{keys[0]}'", 2)
+    assert "tour holds parts; give the folder of the part that has the job" in capsys.readouterr().err
+    run("unknown tour --settle")
+    for number in (1, 2):
+        run(f"resume tour/part-{number}-of-2")
+    assert sorted(PROMPTS) == prompts(service)

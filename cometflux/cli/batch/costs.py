@@ -4,7 +4,8 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cometflux.account.usage import Charged, dollars
 from cometflux.cli.batch.account_access import AccountAccess
 from cometflux.cli.batch.keep_manifest import renew_manifest
 from cometflux.cli.batch.known_prediction import run_work
+from cometflux.cli.batch.part_folders import part_folders
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.console import make_console
@@ -25,6 +27,7 @@ from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen
 from cometflux.journal.attempts import Charge
 from cometflux.journal.costs import CostSum
+from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
@@ -44,22 +47,39 @@ def show_costs(screen: Screen, folder: Path, settings: RunOptions, *, as_json: b
         JournalError: the journal cannot be used, or a batch is using it.
         AccountError: the account's lists cannot be fetched or read.
     """
-    access = AccountAccess.of(folder, settings)
-    with access.open_journal() as (writer, journal):
-        names, start = _names(journal.records())
-        charges = run_work(_fetch(access, names, start)) if names else Charges(by_id={})
-        _note(writer, journal.records(), charges.by_id)
-        costs = Costs.of(journal.records(), charges.notes)
-    renew_manifest(screen, folder)
+    parts = part_folders(folder)
+    notes = {each: _renew(screen, each, settings) for each in parts or [folder]}
+    by_folder = {each: _costs_of([each], said) for each, said in notes.items()}
+    costs = _costs_of(notes, list(dict.fromkeys(chain.from_iterable(notes.values())))) if parts else by_folder[folder]
     if as_json:
-        screen.data(escape_json(json.dumps(costs.described(), ensure_ascii=False, allow_nan=False)))
+        by_part = {"parts": {each.name: by_folder[each].described() for each in parts}} if parts else {}
+        screen.data(escape_json(json.dumps({**costs.described(), **by_part}, ensure_ascii=False, allow_nan=False)))
         return
     costs.print()
+    for each in parts:
+        screen.say(f"{each.name}: {by_folder[each].line()}")
     for note in costs.notes:
         screen.say(note)
     if costs.unknown:
         screen.say(f"{count_of(costs.unknown, 'unknown job')} may be charged, too; to find out:")
         screen.say(f"  {join(['cometflux', 'unknown', argument(folder), '--settle'])}")
+
+
+def _renew(screen: Screen, folder: Path, settings: RunOptions) -> Sequence[str]:
+    """Write the charges of the account into a folder's journal and manifest; return the account's notes."""
+    access = AccountAccess.of(folder, settings)
+    with access.open_journal() as (writer, journal):
+        names, start = _names(journal.records())
+        charges = run_work(_fetch(access, names, start)) if names else Charges(by_id={})
+        _note(writer, journal.records(), charges.by_id)
+    renew_manifest(screen, folder)
+    return charges.notes
+
+
+def _costs_of(folders: Iterable[Path], notes: Sequence[str]) -> "Costs":
+    with ExitStack() as stack:
+        journals = [stack.enter_context(Journal(each)) for each in folders]
+        return Costs.of(chain.from_iterable(journal.records() for journal in journals), notes)
 
 
 def _names(records: Iterable[JobRecord]) -> tuple[dict[str, str], float]:
@@ -183,6 +203,10 @@ class Costs:
             "failed_and_charged": list(self.failed),
             "notes": list(self.notes),
         }
+
+    def line(self) -> str:
+        """Return the costs in a few words."""
+        return f"{count_of(self.predictions, 'prediction')}, charged {dollars(self.charged - self.refunded)} in the end"
 
     def print(self) -> None:
         """Print the costs for people."""

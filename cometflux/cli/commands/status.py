@@ -1,7 +1,6 @@
 """Print the progress of a batch from its journal, even while the batch runs."""
 
 import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -10,10 +9,11 @@ from pathlib import Path
 from rich.table import Table
 
 from cometflux.cli.batch.journal_status import summary
+from cometflux.cli.batch.part_folders import part_folders
 from cometflux.cli.options.shared import Folder, JsonObject
 from cometflux.cli.terminal.console import make_console
 from cometflux.errors import ConfigError
-from cometflux.journal.reader import FILE_NAME, Journal
+from cometflux.journal.reader import Journal
 from cometflux.plain_text import plain
 from cometflux.storage.picks import PICKS, Mark, read_marks
 
@@ -21,13 +21,6 @@ from cometflux.storage.picks import PICKS, Mark, read_marks
 def status(folder: Folder, /, *, json: JsonObject = False) -> None:
     """Print how far a batch is, also while it runs."""
     show_status(folder, as_json=json)
-
-
-def _part_folders(folder: Path) -> list[Path]:
-    """Find the folders of the parts that ``batch --part`` made in *folder*."""
-    found = {path: re.fullmatch(r"part-(\d+)-of-\d+", path.name) for path in folder.glob("part-*-of-*")}
-    parts = {path: int(name[1]) for path, name in found.items() if name and (path / FILE_NAME).exists()}
-    return sorted(parts, key=parts.__getitem__)
 
 
 def _marks(folder: Path) -> Iterator[str]:
@@ -51,7 +44,7 @@ def show_status(folder: Path, *, as_json: bool) -> None:
         ConfigError: *folder* has no journal.
         JournalError: the journal cannot be read.
     """
-    parts = [] if (folder / FILE_NAME).exists() else _part_folders(folder)
+    parts = part_folders(folder)
     counts: Counter[str] = Counter()
     by_file: dict[str, Mapping[str, int]] = {}
     by_part: dict[str, Mapping[str, int]] = {}

@@ -41,6 +41,7 @@ def unknown(
     account's own list decides: a task whose input is the job's is adopted, and
     nothing else is.
     """
+    from cometflux.cli.batch.part_folders import part_folders
     from cometflux.cli.batch.settle import Resolutions, settle_by_hand
     from cometflux.cli.batch.unknown_jobs import show_unknown
 
@@ -49,13 +50,22 @@ def unknown(
         raise UsageError("--settle and --adopt, --abandon or --resend exclude each other; settle first")
     if resend_missing and not settle:
         raise UsageError("--resend-missing needs --settle, which looks in the account")
-    if settle:
-        from cometflux.cli.batch.settle_with_account import settle_with_account
+    parts = part_folders(folder)
+    if wishes and parts:
+        names = ", ".join(each.name for each in parts)
+        raise UsageError(f"{folder} holds parts; give the folder of the part that has the job: one of {names}")
+    code: int = ExitCode.OK
+    screen = Screen()
+    for each in parts or [folder]:
+        if parts:
+            screen.say(f"{each}:")
+        if settle:
+            from cometflux.cli.batch.settle_with_account import settle_with_account
 
-        settings = RunOptions(base_url=base_url, proxy=proxy)
-        return settle_with_account(Screen(), folder, settings, resends_missing=resend_missing, as_json=json)
-    if wishes:
-        settle_by_hand(Screen(), folder, wishes, as_json=json)
-    else:
-        show_unknown(Screen(), folder, as_json=json)
-    return ExitCode.OK
+            settings = RunOptions(base_url=base_url, proxy=proxy)
+            code = max(code, settle_with_account(screen, each, settings, resends_missing=resend_missing, as_json=json))
+        elif wishes:
+            settle_by_hand(screen, each, wishes, as_json=json)
+        else:
+            show_unknown(screen, each, as_json=json)
+    return code

@@ -1,0 +1,15 @@
+"""Find the folders of the parts that ``batch --part`` made."""
+
+import re
+from pathlib import Path
+
+from cometflux.journal.reader import FILE_NAME
+
+
+def part_folders(folder: Path) -> list[Path]:
+    """Return the folders of the parts in *folder*, in order; empty if *folder* has a journal of its own or no parts."""
+    if (folder / FILE_NAME).exists():
+        return []
+    found = {path: re.fullmatch(r"part-(\d+)-of-\d+", path.name) for path in folder.glob("part-*-of-*")}
+    parts = {path: int(name[1]) for path, name in found.items() if name and (path / FILE_NAME).exists()}
+    return sorted(parts, key=parts.__getitem__)
