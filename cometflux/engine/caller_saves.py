@@ -37,11 +37,16 @@ class CallerSaves:
         Raises:
             InputError: *name* is not the name of a file.
         """
-        stem = file_names.id_stem(prediction.id) if name is None else file_names.check_stem(name)
         known = await self._tracker.find(prediction.id)
+        # The name that the job has in its batch may have folders in it.
+        is_own = name is not None and known is not None and name == known.name
+        given = file_names.id_stem(prediction.id) if name is None else name
+        stem = given if name is None or is_own else file_names.check_stem(given)
         is_expected = known is not None and await is_at(place, expected)
         record = self._describe(prediction, known)
-        order = SaveOrder(prediction=prediction, place=place, stem=stem, record=record, is_named=name is not None)
+        order = SaveOrder(
+            prediction=prediction, place=place, stem=stem, record=record, is_named=not (name is None or is_own)
+        )
         saved = await self._saver.save(order)
         if is_expected and saved.error is None:
             await self._note(prediction, saved)

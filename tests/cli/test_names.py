@@ -209,3 +209,14 @@ def test_a_delimiter_of_the_command_is_one_character(service, capsys):
     assert "--delimiter: '||' was given; must be one character" in capsys.readouterr().err
     run("batch a.csv --out out --delimiter '|'")
     assert 1 == len(service.bills)
+
+
+def test_a_prediction_of_a_named_job_is_saved_by_its_id_under_its_name(service):
+    write("prompt,seed\na fox,1\n")
+    run('batch a.csv --out out --name "{slug}/{seed}"')
+    for path in [*Path("out/a-fox").iterdir()]:
+        path.unlink()
+    with Journal("out") as journal:
+        (record,) = journal.records()
+    run(f"save {record.prediction_id} --out out")
+    assert ["a-fox/1.webp"] == pictures()
