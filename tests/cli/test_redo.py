@@ -131,6 +131,19 @@ def test_a_key_may_contain_commas_and_a_job_may_have_none(service):
     assert ["a fox", "an owl"] == sorted(bills.prompts())
 
 
+def test_another_file_in_the_folder_leaves_what_is_to_be_made_again(night, capsys):
+    run("resume a-images --redo failed --limit 4", 4)
+    Path("b.csv").write_text("prompt,key\na crow,crow\n")
+    run("batch b.csv --out a-images")
+    assert "a-images: 2 of 6 saved, 1 ended without a picture, 3 to do\n" in capsys.readouterr().err
+    run("status a-images")
+    assert "a.csv: 1 of 5 saved, 1 ended without a picture, 3 to do\n" in capsys.readouterr().out
+    run("resume a-images", 1)
+    assert 4 == len(night)
+    err = capsys.readouterr().err
+    assert "to list what did not succeed, and to make it again:\n  cometflux failures a-images\n" in err
+
+
 # ── the question ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -45,6 +45,9 @@ def tell_next(
     if unknown and not settings.local:
         screen.say("to see what is unknown, and to settle it:")
         screen.say(f"  {join(['cometflux', 'unknown', argument(folder)])}")
+    if status is not None and any(status[name] for name in ("failed", "canceled", "expired")):
+        screen.say("to list what did not succeed, and to make it again:")
+        screen.say(f"  {join(['cometflux', 'failures', argument(folder)])}")
     if left or raised is not None or (unknown and settings.local):
         screen.say("to go on:" if raised is None else "to go on, raise the limit, as in:")
         screen.say(f"  {resume_line(folder, raised or settings)}")
