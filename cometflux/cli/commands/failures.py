@@ -35,9 +35,6 @@ def failures(
     One row for each job that failed, was canceled, refused or not sent, or expired,
     with its key, and why. Unknown jobs may be billed, and are left out: see
     `cometflux unknown`.
-
-    For example:
-      cometflux failures prompts-images --out again.csv
     """
     from cometflux.cli.batch.failed_jobs import write_failures
     from cometflux.sources.rows import SUFFIXES, Format
