@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import attrs
 
 from cometflux.account import routes
-from cometflux.account.catalogue_reader import Catalogue, CataloguePage, read_page, read_rows
+from cometflux.account.catalogue_reader import CataloguePage, read_page, read_rows
+from cometflux.account.prices import Catalogue
 from cometflux.errors import CometfluxError
 from cometflux.protocol.requests import Request
 from cometflux.transport.aiohttp import LARGEST_RESPONSE, AiohttpTransport

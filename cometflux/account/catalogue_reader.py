@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from cometflux.account.prices import MICROS, Basis, Price, exactly
+from cometflux.account.prices import MICROS, Basis, Catalogue, Price, exactly
 from cometflux.errors import AnswerError
 from cometflux.number_checks import is_whole
 from cometflux.plain_text import plain
@@ -22,18 +22,6 @@ _MOST_DOLLARS = 10_000
 """No request costs more."""
 _DOLLARS = {"", "usd", "$", "us$", "dollar", "dollars"}
 _LISTS = ("data", "models", "items", "list")
-
-
-@attrs.frozen(kw_only=True)
-class Catalogue:
-    """The prices of a catalogue."""
-
-    prices: Mapping[str, Price] = attrs.field(factory=dict)
-    """By model, ``owner/name``: as the Replicate-format routes name them."""
-    doubts: Mapping[str, str] = attrs.field(factory=dict)
-    """The models whose price is doubtful, and why; most of them have no price."""
-    note: str | None = None
-    """Why the catalogue, or a part of it, could not be read; None if it could."""
 
 
 @attrs.frozen(kw_only=True)

@@ -58,6 +58,18 @@ class Price:
         return f"{self.dollars} ({self.basis})"
 
 
+@attrs.frozen(kw_only=True)
+class Catalogue:
+    """The prices of a catalogue."""
+
+    prices: Mapping[str, Price] = attrs.field(factory=dict)
+    """By model, ``owner/name``: as the Replicate-format routes name them."""
+    doubts: Mapping[str, str] = attrs.field(factory=dict)
+    """The models whose price is doubtful, and why; most of them have no price."""
+    note: str | None = None
+    """Why the catalogue, or a part of it, could not be read; None if it could."""
+
+
 def images_of(given: Mapping[str, Any]) -> int:
     """Return how many images an input requests."""
     count = given.get("num_outputs", 1)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cometflux.account.catalogue_reader import Catalogue, read_page, read_rows
-from cometflux.account.prices import Basis, Price
+from cometflux.account.catalogue_reader import read_page, read_rows
+from cometflux.account.prices import Basis, Catalogue, Price
 
 FLEX = "black-forest-labs/flux-2-flex"
 

@@ -270,3 +270,31 @@ def test_predictions_that_are_paid_for_do_not_wait_for_the_catalogue(service, tm
         assert 1 == len(catalogue_requests(service))
     command("resume a-images --max-cost 1")
     assert 2 == len(catalogue_requests(service)), "a budget needs it"
+
+
+# ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def words(text):
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def test_models_tells_prices_and_their_basis_and_fetches_nothing(service, user, capsys):
+    for line in ("models", "models dev"):
+        assert 0 == command(line)
+        assert any(line.endswith("no price known") for line in words(capsys.readouterr().out))
+    assert 0 == command("generate fox")
+    user.write_text("[prices]\ndev = {per_image = 0.04}\n")
+    requests = len(service.requests)
+    capsys.readouterr()
+    assert 0 == command("models")
+    lines = words(capsys.readouterr().out)
+    assert "flux-dev flux.Dev 13 image 1 to 4 images $0.04 an image (own table)" in lines
+    assert any(line.endswith("$0.003 a request (catalogue as given)") for line in lines)
+    assert 0 == command("models schnell")
+    assert "$0.003 a request (catalogue as given)" in words(capsys.readouterr().out)
+    assert 0 == command("models --json")
+    records = {each["model"]: each for each in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert ("0.04", "image", "own table") == tuple(records[DEV][name] for name in ("price", "unit", "basis"))
+    assert ("0.003", "request") == tuple(records[SCHNELL][name] for name in ("price", "unit"))
+    assert requests == len(service.requests)

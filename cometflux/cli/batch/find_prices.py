@@ -13,14 +13,14 @@ from pathlib import Path
 import attrs
 
 from cometflux.account.catalogue import fetch_catalogue
-from cometflux.account.catalogue_reader import Catalogue
-from cometflux.account.prices import Price, parse_dollars, read_prices
+from cometflux.account.prices import Catalogue, Price, parse_dollars, read_prices
 from cometflux.account.routes import find_root
 from cometflux.cli.batch.journal_status import has_claims
 from cometflux.cli.batch.kept_catalogue import keep, read_kept
+from cometflux.cli.config.price_tables import join_prices
 from cometflux.cli.config.read_settings import read_price_tables
 from cometflux.cli.errors import UsageError
-from cometflux.cli.options.known_prices import KnownPrices, merge_prices, short_name
+from cometflux.cli.options.known_prices import short_name
 from cometflux.cli.options.shared import RunOptions
 from cometflux.errors import CometfluxError, ConfigError
 from cometflux.journal.reader import Journal
@@ -53,10 +53,7 @@ def with_prices(
     found = Catalogue()
     if not settings.local:
         found = _find_catalogue(settings, folder, own_url, is_needed=is_dry or settings.max_cost is not None)
-    prices, ignored = merge_prices(given, tables.user, tables.project, found.prices, tables.project_place)
-    own = {*given, *tables.user}
-    doubts = {model: why for model, why in found.doubts.items() if model not in own}
-    return attrs.evolve(settings, prices=KnownPrices(prices=prices, doubts={**doubts, **ignored}, note=found.note))
+    return attrs.evolve(settings, prices=join_prices(given, tables, found))
 
 
 def check_prices(settings: RunOptions, models: Iterable[str] | None, folder: Path | None = None) -> None:

@@ -4,8 +4,7 @@ import contextlib
 import json
 from typing import Any
 
-from cometflux.account.catalogue_reader import Catalogue
-from cometflux.account.prices import Basis, Price
+from cometflux.account.prices import Basis, Catalogue, Price
 from cometflux.cli.config.files import kept_catalogue_file
 from cometflux.number_checks import is_whole
 from cometflux.regular_files import read_regular

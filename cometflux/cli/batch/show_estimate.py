@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
-from cometflux.account.prices import Price, show_dollars, to_dollars
+from cometflux.account.prices import show_dollars, to_dollars
 from cometflux.cli.batch.journal_status import summary
 from cometflux.cli.batch.purchase_estimate import PurchaseEstimate, Share
+from cometflux.cli.options.known_prices import describe_price
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
@@ -32,7 +33,7 @@ def show_estimate(offer: PurchaseEstimate, settings: RunOptions) -> None:
 
 def _plain_values(offer: PurchaseEstimate) -> dict[str, Any]:
     models = [
-        {"model": model, **share.describe(), **_price_values(offer.price(model))}
+        {"model": model, **share.describe(), **describe_price(offer.price(model))}
         for model, share in offer.shares.items()
     ]
     return {
@@ -47,13 +48,6 @@ def _plain_values(offer: PurchaseEstimate) -> dict[str, Any]:
         "models": models,
         "notes": [*offer.known.notes(offer.shares)],
     }
-
-
-def _price_values(price: Price | None) -> dict[str, Any]:
-    if price is None:
-        return {"price": None, "unit": None, "basis": None}
-    unit = "image" if price.is_per_image else "request"
-    return {"price": str(to_dollars(price.micros)), "unit": unit, "basis": str(price.basis)}
 
 
 def _table(offer: PurchaseEstimate) -> Table:

@@ -1,7 +1,9 @@
 """Print the models and their parameters, for people or as JSON."""
 
+import contextlib
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +13,21 @@ from rich.table import Table
 from rich.text import Text
 
 from cometflux import flux
+from cometflux.account.prices import Catalogue, Prices
+from cometflux.account.routes import find_root
+from cometflux.cli.batch.kept_catalogue import read_kept
+from cometflux.cli.config.price_tables import join_prices
+from cometflux.cli.config.read_settings import read_configuration, read_price_tables
+from cometflux.cli.options.known_prices import describe_price
 from cometflux.cli.options.shared import JsonLines
 from cometflux.cli.terminal.console import make_wide_console
 from cometflux.cli.terminal.screen import Screen
+from cometflux.errors import ConfigError
 from cometflux.flux import Parameter
 from cometflux.models.docs import about, complete_model, parameter_texts, slug
 from cometflux.models.schemas import ModelSchema
 from cometflux.plain_text import plain
+from cometflux.session.settings import read_base_url
 
 
 def models(
@@ -31,7 +41,11 @@ def models(
     *,
     json: JsonLines = False,
 ) -> None:
-    """List the models, or the parameters of one."""
+    """List the models, or the parameters of one.
+
+    Prices are estimates: from [prices] in your configuration, else from the public
+    catalogue as the last run kept it. Nothing is fetched.
+    """
     if model is None:
         show_models(as_json=json)
     else:
@@ -40,15 +54,23 @@ def models(
 
 def show_models(*, as_json: bool) -> None:
     """Print the models."""
+    prices = _kept_prices()
     if as_json:
-        _print_json(_describe(model) for model in flux.MODELS.values())
+        _print_json({**_describe(model), **describe_price(prices.get(name))} for name, model in flux.MODELS.items())
         return
-    table = _table("model", "class", "parameters", "reference image", "output")
+    table = _table("model", "class", "parameters", "reference image", "output", "price")
     for model in flux.MODELS.values():
         told = _describe(model)
         names, most = told["parameters"], told["most_outputs"]
         output = "1 image" if most == 1 else f"1 to {most} images"
-        table.add_row(told["slug"], f"flux.{told['class']}", str(len(names)), told["image"] or "-", output)
+        table.add_row(
+            told["slug"],
+            f"flux.{told['class']}",
+            str(len(names)),
+            told["image"] or "-",
+            output,
+            _told(prices, model.model),
+        )
     _print(table)
 
 
@@ -66,12 +88,27 @@ def show_model(name: str, *, as_json: bool) -> None:
         return
     console = make_wide_console()
     named = "" if isinstance(model, ModelSchema) else f"\n{model.model}, flux.{model.__name__}"
-    console.print(Text(f"{plain(about(model))}{named}\n"))
+    console.print(Text(f"{plain(about(model))}{named}\n{_told(_kept_prices(), model.model)}\n"))
     table = _table("parameter", "takes", "default", "what it does")
     for each in flux.parameters(model):
         cells = each.name, each.kind.summary, _default(each), " ".join(texts.get(each.name, "").split())
         table.add_row(*(Text(plain(cell)) for cell in cells))
     console.print(table)
+
+
+def _kept_prices() -> Prices:
+    """Return the prices that are known without the network."""
+    values = read_configuration()
+    found = None
+    with contextlib.suppress(ConfigError):
+        root = find_root(read_base_url(values["base_url"].value))
+        found = None if root is None else read_kept(root, time.time())
+    return join_prices({}, read_price_tables(), found or Catalogue()).prices
+
+
+def _told(prices: Prices, model: str) -> str:
+    price = prices.get(model)
+    return "no price known" if price is None else str(price)
 
 
 def _read_schema(file: str) -> ModelSchema:

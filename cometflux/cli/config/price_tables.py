@@ -9,7 +9,8 @@ from typing import Any
 
 import attrs
 
-from cometflux.account.prices import Basis, Price, read_prices
+from cometflux.account.prices import Basis, Catalogue, Price, read_prices
+from cometflux.cli.options.known_prices import KnownPrices, merge_prices
 from cometflux.errors import ConfigError
 
 TABLE = "prices"
@@ -27,6 +28,14 @@ class PriceTables:
     project: Mapping[str, Price] = attrs.field(factory=dict)
     project_place: str = ""
     """The project's file, as messages name it."""
+
+
+def join_prices(given: Mapping[str, Price], tables: PriceTables, found: Catalogue) -> KnownPrices:
+    """Join the prices *given* in options, those of the files, and those of the catalogue."""
+    prices, ignored = merge_prices(given, tables.user, tables.project, found.prices, tables.project_place)
+    own = {*given, *tables.user}
+    doubts = {model: why for model, why in found.doubts.items() if model not in own}
+    return KnownPrices(prices=prices, doubts={**doubts, **ignored}, note=found.note)
 
 
 def read_table(value: object) -> dict[str, Price]:

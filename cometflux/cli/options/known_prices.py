@@ -6,7 +6,7 @@ from types import MappingProxyType
 import attrs
 
 from cometflux import flux
-from cometflux.account.prices import Price, Prices
+from cometflux.account.prices import Price, Prices, to_dollars
 from cometflux.models.docs import slug
 
 
@@ -31,6 +31,14 @@ class KnownPrices:
 def short_name(model: str) -> str:
     """Return the shortest name by which options and files know a model."""
     return slug(model) if model in flux.MODELS else model
+
+
+def describe_price(price: Price | None) -> dict[str, str | None]:
+    """Return a price as values for JSON: dollars as text, because a JSON number may lose digits."""
+    if price is None:
+        return {"price": None, "unit": None, "basis": None}
+    unit = "image" if price.is_per_image else "request"
+    return {"price": f"{to_dollars(price.micros):f}", "unit": unit, "basis": str(price.basis)}
 
 
 def merge_prices(
