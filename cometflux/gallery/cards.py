@@ -139,7 +139,7 @@ def card_of_picture(picture: Picture) -> Card:
 
 def _card(given: Mapping[str, Any], **facts: Any) -> Card:
     prompt, seed = given.get("prompt"), given.get("seed")
-    parameters = tuple((str(name), json.dumps(value, default=str, allow_nan=False)) for name, value in given.items())
+    parameters = tuple((str(name), _as_json(value)) for name, value in given.items())
     return Card(
         prompt=prompt if isinstance(prompt, str) else "",
         seed="" if seed is None else str(seed)[:40],
@@ -166,6 +166,7 @@ def _error_text(record: JobRecord, status: str) -> str | None:
     return error.message if error and is_noted else None
 
 
+_as_json = json.JSONEncoder(default=str, allow_nan=False, check_circular=False).encode
 _LONGEST = 1e6
 """Most seconds that a prediction can take; a larger figure is ignored as wrong."""
 

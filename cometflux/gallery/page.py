@@ -35,6 +35,7 @@ _SCRIPT = (
     *("parameters", "grid", "link", "reload", "start"),
 )
 """The files of the script, in the order in which they run."""
+_compact = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 _ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
 
 
@@ -269,7 +270,7 @@ def _mark(identity: str) -> str:
 
 def _json(value: Any) -> str:
     """Return ASCII JSON that is safe inside HTML: ``<``, ``>`` and ``&`` are escaped."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_ESCAPES)
+    return _compact(value).translate(_ESCAPES)
 
 
 def _data(card: Card) -> str:

@@ -251,25 +251,6 @@ class Journal:
         with translating_errors(self.path):
             return differing(self._database)
 
-    def changes(self, since: int = 0) -> Iterator[JobRecord]:
-        """Yield the jobs written after the first *since* changes, including those that are planned no longer.
-
-        Read `serial` first, and continue from it the next time. A job written meanwhile is then yielded again.
-        """
-        query = f"{_SELECT} WHERE number > ? AND serial > ? ORDER BY number LIMIT {PAGE}"
-        last = 0
-        while True:
-            with translating_errors(self.path):
-                page = self._database.execute(query, (last, since)).fetchall()
-                if [row[0] for row in page] != sorted({row[0] for row in page if row[0] > last}):
-                    # Else a damaged file could be read for ever.
-                    raise ValueError(f"the rows after {last} are not in their order")
-                records = [to_record(row) for _, *row in page]
-            if not page:
-                return
-            last = page[-1][0]
-            yield from records
-
     def _read_page(self, last: int) -> list[tuple[Any, ...]]:
         """Read the rows after the one with the number *last*."""
         query = f"{_SELECT} WHERE number > ? ORDER BY number LIMIT {PAGE}"
