@@ -31,6 +31,12 @@ def prompts(name, data, says, file="a.csv"):
     return Command(f"{file[2:]}: {name}", ("batch", file), f"{file}{says}", make=make)
 
 
+def table(name, data, options, says):
+    """A table that is fine but for the options."""
+    options = tuple(options.split("|"))
+    return Command(f"options: {name}", ("batch", "a.csv", *options), says, make=lambda: Path("a.csv").write_text(data))
+
+
 def lines(name, data, says):
     return prompts(name, data, says, "a.jsonl")
 
@@ -165,6 +171,22 @@ COMMANDS = [
     ),
     lines("half a character", '{"prompt": "a\\ud800"}\n', ", line 1: prompt: 'a\\ud800' was given"),
     # The file itself.
+    # Names, columns and wildcards.
+    table("a name of no field", "prompt\na\n", "--name|{sku}", "{sku} is not a field of the jobs"),
+    table("a name with an attribute", "prompt\na\n", "--name|{key.x}", "{key.x} is not a field"),
+    table("one name twice", "prompt\na\na\n", "--name|{slug}", "line 2 has the name 'a', too"),
+    table("an absolute name", "prompt\na\n", "--name|/tmp/{slug}", "must not begin with a slash"),
+    table("a name that leaves", "prompt\na\n", "--name|../{slug}", "must not have the part .."),
+    table("a name of a device", "prompt\na\n", "--name|nul", "Windows has a device of this one"),
+    table("a name of a drive", "prompt\na\n", "--name|c:{slug}", "must not have ':'"),
+    table("a key column that is missing", "prompt\na\n", "--key-column|sku", "there is no column 'sku'"),
+    table("a kept column that is missing", "prompt,sku\na,1\n", "--keep|skuu", "did you mean 'sku'?"),
+    table("a reference that is not taken", "prompt,reference\na,b.png\n", "--quiet", "takes no reference image"),
+    table("a delimiter of two characters", "prompt\na\n", "--delimiter|;;", "must be one character"),
+    table("a wildcard that is missing", "prompt\n__a__\n", "--wildcards|.", "there is no file 'a.txt'"),
+    table("a wildcard without a folder", "prompt\n__a__\n", "--wildcard-seed|1", "no folder of lists is given"),
+    table("a wildcard that is not closed", "prompt\n{a|b\n", "--wildcard-seed|1", "a brace is not closed"),
+    table("a sample of nothing", "prompt\na\n", "--sample|0", "must be a whole number from 1"),
     called("a file that is missing", "batch|nowhere.csv", "nowhere.csv: there is no such file"),
     called("a file without a name", "batch| ", "the name of the prompt file is blank"),
     called("a file below a file", "batch|/dev/null/a.csv", "the file cannot be read (Not a directory)"),

@@ -41,6 +41,7 @@ KEYS = [
     "resumed",
     "estimated_cost",
     "cost_basis",
+    "tags",
 ]
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -170,6 +171,7 @@ def test_json_is_one_record_per_outcome_with_the_same_keys_always(service, capsy
         "resumed": False,
         "estimated_cost": "0.003",
         "cost_basis": "catalogue as given",
+        "tags": {},
     } == succeeded
 
 

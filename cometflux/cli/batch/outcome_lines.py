@@ -32,6 +32,7 @@ def json_line(outcome: Outcome) -> str:
         # As text, because a JSON number may lose digits.
         "estimated_cost": None if outcome.estimated_cost is None else str(outcome.estimated_cost),
         "cost_basis": outcome.cost_basis,
+        "tags": dict(outcome.job.tags),
     }
     return escape_json(json.dumps(values, ensure_ascii=False, allow_nan=False))
 
