@@ -89,7 +89,7 @@ class JobRunner:
         *count* counts the jobs with the same fingerprint, in the order of drawing, so that every run distinguishes them
         in the same way.
         """
-        if not tracked.is_claimed and not await self._identify(tracked, count):
+        if not tracked.is_claimed and not await self.identify(tracked, count):
             return
         if not self._slots.locked():
             await self._slots.acquire()
@@ -102,7 +102,7 @@ class JobRunner:
         await admitted.wait()
         tracked.admitted = None
 
-    async def _identify(self, tracked: TrackedJob, count: Callable[[str], int]) -> bool:
+    async def identify(self, tracked: TrackedJob, count: Callable[[str], int]) -> bool:
         """Name a drawn job; return whether that was possible. If not, the job is over."""
         try:
             await self._tracker.identities.identify(tracked, count)
@@ -118,7 +118,7 @@ class JobRunner:
         """Run a job in a task of the session."""
         tracked.task = self._runtime.spawn(self._run(tracked))
         # Not in the coroutine itself: a task that is cancelled before its first step never enters it.
-        tracked.task.add_done_callback(lambda task: self._end_if_cancelled(task, tracked))
+        tracked.task.add_done_callback(lambda task: self.end_if_cancelled(task, tracked))
 
     def give_up(self, tracked: TrackedJob) -> None:
         """Stop a job that was not submitted, and submit nothing more for it. A submission that has left continues."""
@@ -128,7 +128,8 @@ class JobRunner:
         if tracked.task is not None and tracked.is_claimed and not is_open:
             tracked.task.cancel()
 
-    def _end_if_cancelled(self, task: "asyncio.Task[None]", tracked: TrackedJob) -> None:
+    def end_if_cancelled(self, task: "asyncio.Task[None]", tracked: TrackedJob) -> None:
+        """End a job whose task was cancelled; if the task was not, or the job is over, do nothing."""
         if not task.cancelled() or tracked.is_over:
             return
         if tracked.prediction is not None:

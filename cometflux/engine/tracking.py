@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from cometflux.engine.id_owners import IdOwners, shared_id
@@ -24,6 +24,7 @@ from cometflux.images.formats import Image
 from cometflux.jobs import Job, position_key
 from cometflux.journal.attempts import SavedFile
 from cometflux.journal.base import JournalBackend, Opened
+from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.plan import job_of_record
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
@@ -121,6 +122,20 @@ class JobTracker:
         is_known = await self.identities.claim(tracked)
         self.changed.set()
         return is_known
+
+    def find_each(self, identities: Sequence[str]) -> Awaitable[list[JobRecord | None]]:
+        """Look many jobs up in the journal in one turn, without claiming them.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        return self._journal.find_each(identities)
+
+    def take_record(self, tracked: TrackedJob, record: JobRecord) -> None:
+        """Go on from the journal's record of a job that an earlier run submitted."""
+        tracked.record = LiveRecord.of(record)
+        tracked.prediction = record.last_prediction
+        tracked.is_claimed = tracked.is_written = tracked.resumed = True
 
     # ── one submission ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -7,7 +7,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from cometflux.errors import JournalError
@@ -102,6 +102,14 @@ class BackgroundWriter:
             JournalError: it cannot be read.
         """
         return await self._hand_in(None, False, identity)
+
+    async def find_each(self, identities: Sequence[str]) -> list[JobRecord | None]:
+        """Return the journal's record of each job, as `find` does; None for a job of which it has none.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return await asyncio.gather(*[self._hand_in(None, False, identity) for identity in identities])
 
     async def find_prediction(self, prediction_id: str) -> JobRecord | None:
         """Return the record of the job whose last submission made this prediction; None if there is none.

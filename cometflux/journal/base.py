@@ -16,6 +16,8 @@ class Opened:
     """The number of its predictions that are, or may be, paid for."""
     was_empty: bool = True
     """Whether it had no jobs."""
+    has_saved: bool = False
+    """Whether images of a job are on the disk."""
     has_unfinished: bool = False
     """Whether a prediction is paid for and its images are not on the disk."""
     journal: str = attrs.field(default="", eq=False)
@@ -46,6 +48,9 @@ class JournalBackend(Protocol):
 
     async def claim(self, identity: str) -> JobRecord | None:
         """Return what an earlier run left of a job; None if the job is new."""
+
+    async def find_each(self, identities: Sequence[str]) -> list[JobRecord | None]:
+        """Return what `claim` would return of each job, in one turn, and claim none."""
 
     async def find_prediction(self, prediction_id: str) -> JobRecord | None:
         """Return the record of the job whose last submission made this prediction; None if there is none."""
@@ -87,6 +92,10 @@ class NoJournal:
 
     async def claim(self, identity: str) -> JobRecord | None:
         """Return None: every job is new."""
+
+    async def find_each(self, identities: Sequence[str]) -> list[JobRecord | None]:
+        """Return None for each: every job is new."""
+        return [None] * len(identities)
 
     async def find_prediction(self, prediction_id: str) -> JobRecord | None:
         """Return None: no prediction is known."""

@@ -149,6 +149,7 @@ class JournalWriter:
         return Opened(
             bought=sum(bought for _, bought in found),
             was_empty=not found,
+            has_saved=any(standing == "saved" for standing, _ in found),
             has_unfinished=any(standing in _UNFINISHED for standing, _ in found),
             journal=self._journal,
         )

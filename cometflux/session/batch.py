@@ -22,6 +22,7 @@ from cometflux.outcomes import Outcome
 from cometflux.storage.naming import NameTemplate
 
 _END = object()
+_MOST_AT_ONCE = 100
 
 
 class BatchState:
@@ -31,6 +32,7 @@ class BatchState:
         self.redo = redo
         """The jobs to make again although they are over; None for none."""
         self._next = _drawer(jobs)
+        self._is_async = isinstance(jobs, AsyncIterable)
         self._names = names
         self._taken_names = NameMarks()
         # As many outcomes may wait to be taken as there are slots, apart from the slots themselves.
@@ -57,6 +59,14 @@ class BatchState:
         while self._unfinished + len(self._outcomes) >= self._most:
             self._taken.clear()
             await self._taken.wait()
+
+    @property
+    def most_at_once(self) -> int:
+        """How many jobs may be drawn one after the other now. An async iterable may wait for outcomes between two."""
+        if self._is_async:
+            return 1
+        slots = self._most // 2
+        return min(slots - self._unfinished, self._most - self._unfinished - len(self._outcomes), _MOST_AT_ONCE)
 
     async def draw(self) -> PlannedJob | None:
         """Draw the next job; None if there are no more.

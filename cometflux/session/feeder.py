@@ -3,10 +3,12 @@
 import asyncio
 import weakref
 
+from cometflux.engine.page_starter import PageStarter
 from cometflux.engine.runner import JobRunner
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import Savers
 from cometflux.engine.submitter import MOST_POSTS
+from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import CometfluxError, SessionClosedError, SessionStoppedError
 from cometflux.session.batch import BatchState
@@ -37,6 +39,9 @@ class Feeder:
         self._runtime = runtime
         self._batches: weakref.WeakSet[BatchState] = weakref.WeakSet()
         self._tasks: dict[BatchState, asyncio.Task[None]] = {}
+        self._pages = PageStarter(tracker, runner, runtime)
+        self.has_saved = False
+        """Whether the journal has jobs that are saved, so that it is worth looking up many at once."""
         self.has_unfinished = False
         """Whether the journal has jobs that are paid for and not finished."""
 
@@ -99,24 +104,46 @@ class Feeder:
         """
         if place is not None:
             await self._savers.prove(place)
-        deliver = batch.deliver
         while True:
             await batch.room()
             await self._wait_for_turn()
-            drawn = await batch.draw()
-            if drawn is None:
+            most = batch.most_at_once if self.has_saved and place is not None else 1
+            if most > 1:
+                if await self._draw_page(batch, place, most) < most:
+                    return
+                continue
+            tracked = await self._draw_one(batch, place)
+            if tracked is None:
                 return
-            tracked = self._tracker.enter(
-                drawn.job,
-                deliver,
-                index=drawn.index,
-                place=place,
-                identity=drawn.identity,
-                fingerprint=drawn.fingerprint,
-                name=drawn.name,
-            )
-            tracked.redo = batch.redo
             await self._runner.start(tracked, batch.count_alike)
+
+    async def _draw_page(self, batch: BatchState, place: Destination | None, most: int) -> int:
+        """Draw up to *most* jobs, set them on their way together, and return how many there were."""
+        page: list[TrackedJob] = []
+        try:
+            while len(page) < most and (tracked := await self._draw_one(batch, place)) is not None:
+                page.append(tracked)
+        finally:
+            # Also if the caller's iterable raised: each job that was drawn ends.
+            if page:
+                await self._pages.start(page, batch.count_alike)
+        return len(page)
+
+    async def _draw_one(self, batch: BatchState, place: Destination | None) -> TrackedJob | None:
+        drawn = await batch.draw()
+        if drawn is None:
+            return None
+        tracked = self._tracker.enter(
+            drawn.job,
+            batch.deliver,
+            index=drawn.index,
+            place=place,
+            identity=drawn.identity,
+            fingerprint=drawn.fingerprint,
+            name=drawn.name,
+        )
+        tracked.redo = batch.redo
+        return tracked
 
     async def _wait_for_turn(self) -> None:
         """Wait until few jobs wait to be submitted, and a slot is free."""

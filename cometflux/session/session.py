@@ -370,6 +370,7 @@ class Session:
         try:
             self._opened = await self._tracker.open()
             self._feeder.has_unfinished = self._opened.has_unfinished
+            self._feeder.has_saved = self._opened.has_saved
             if self._latch.is_closed:
                 await self._tracker.aclose()
                 raise SessionClosedError("the session was closed while it was opened")

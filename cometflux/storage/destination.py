@@ -66,6 +66,9 @@ class Destination(Protocol):
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[Image, ...] | None:
         """Check the files that an earlier run saved; None unless all are there."""
 
+    async def check_each(self, jobs: Sequence[Sequence[tuple[str, int, str]]]) -> Sequence[tuple[Image, ...] | None]:
+        """Check the files of many jobs, those of each as `check_files` does."""
+
 
 async def is_at(place: Destination, known: str) -> bool:
     """Whether *place* is the *known* one: the path of a folder, or a URL."""

@@ -260,3 +260,9 @@ class Folder:
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[ImageFile, ...] | None:
         """See `SavedImages.check_files`."""
         return await asyncio.to_thread(blocking(self._images.check_files), files)
+
+    async def check_each(
+        self, jobs: Sequence[Sequence[tuple[str, int, str]]]
+    ) -> Sequence[tuple[ImageFile, ...] | None]:
+        """See `SavedImages.check_each`."""
+        return await asyncio.to_thread(blocking(self._images.check_each), jobs)

@@ -122,6 +122,10 @@ class Store(SavedImages[StoredImage]):
     async def make_folder(self, name: str) -> None:
         """Do nothing: an object store has no folders."""
 
+    async def check_each(self, jobs: Sequence[Sequence[tuple[str, int, str]]]) -> list[tuple[StoredImage, ...] | None]:
+        """See `SavedImages.check_each`; the requests are made side by side."""
+        return await asyncio.gather(*map(self.check_files, jobs))
+
     async def put_note(self, name: str, data: bytes) -> bool:
         """See `Destination.put_note`."""
         return await self._files.put_new(name, data, Puts())

@@ -205,6 +205,14 @@ class SavedImages(Generic[Kept]):
             raise self._unasked(refusal) from refusal
         return None
 
+    async def check_each(self, jobs: Sequence[Sequence[tuple[str, int, str]]]) -> list[tuple[Kept, ...] | None]:
+        """Check the images of many jobs, those of each as `check_files` does.
+
+        Raises:
+            OutputError: as for `check_files`.
+        """
+        return [await self.check_files(files) for files in jobs]
+
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[Kept, ...] | None:
         """Check the images that an earlier run saved, each given as its name, size and digest.
 

@@ -28,6 +28,7 @@ from cometflux.errors import (
     PredictionExpiredError,
     PredictionFailedError,
     RejectedError,
+    SessionClosedError,
     SessionStoppedError,
     UnknownSubmissionError,
 )
@@ -227,6 +228,82 @@ async def test_a_file_that_is_gone_from_the_service_as_well_is_told(service, tmp
         assert (OutcomeKind.EXPIRED, True) == (after.kind, after.resumed)
         assert isinstance(after.error, PredictionExpiredError)
         assert 1 == len(brief.bills)
+
+
+async def test_a_saved_job_needs_no_task_of_its_own(opened, tmp_path):
+    prompts = [f"boat {number}" for number in range(150)]
+    async with opened() as session:
+        await outcomes_of(session.generate(prompts, save_to=tmp_path))
+    made = []
+
+    def make(loop, work, **options):
+        made.append(work)
+        return asyncio.Task(work, loop=loop, **options)
+
+    asyncio.get_running_loop().set_task_factory(make)
+    async with opened() as session:
+        again = await outcomes_of(session.generate(prompts, save_to=tmp_path))
+    assert prompts == [outcome.job.prompt for outcome in again if outcome.ok and outcome.resumed]
+    assert len(made) < len(prompts) / 5
+
+
+async def test_saved_jobs_are_drawn_no_further_than_slots_and_outcomes_have_room(opened, tmp_path):
+    prompts, drawn, ahead = [f"boat {number}" for number in range(20)], [], []
+
+    def draw():
+        for prompt in prompts:
+            drawn.append(prompt)
+            yield prompt
+
+    async with opened(max_pending=4) as session:
+        await outcomes_of(session.generate(prompts, save_to=tmp_path))
+    async with opened(max_pending=4) as session:
+        async for _ in session.generate(draw(), save_to=tmp_path):
+            await asyncio.sleep(0.1)
+            ahead.append(len(drawn) - len(ahead))
+    assert max(ahead) <= 2 * 4 + 1
+
+
+async def test_the_jobs_drawn_before_the_iterable_raised_end(service, opened, tmp_path):
+    def draw():
+        yield from ["a", "b", "new"]
+        raise LookupError("no more")
+
+    async with opened() as session:
+        await outcomes_of(session.generate(["a", "b"], save_to=tmp_path))
+    ended = []
+    async with opened() as session:
+        with pytest.raises(LookupError):
+            async for outcome in session.generate(draw(), save_to=tmp_path):
+                ended.append((outcome.job.prompt, outcome.resumed, outcome.ok))
+    assert [("a", True, True), ("b", True, True), ("new", False, True)] == sorted(ended)
+    assert 3 == len(service.bills)
+
+
+@pytest.mark.parametrize("steps", range(0, 24, 2))
+async def test_a_session_that_is_closed_while_saved_jobs_are_looked_up_ends_each_once(
+    steps, service, opened, tmp_path, status
+):
+    prompts = [f"boat {number}" for number in range(6)]
+    async with opened() as session:
+        await outcomes_of(session.generate(prompts[:4], save_to=tmp_path))
+    ended = []
+
+    async def take(batch):
+        with contextlib.suppress(SessionClosedError):
+            async for outcome in batch:
+                ended.append(outcome)
+
+    async with opened() as session:
+        taking = asyncio.ensure_future(take(session.generate(prompts, save_to=tmp_path)))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await session.aclose()
+        await taking
+        assert session.accounting["all"] == len(ended) == len({outcome.index for outcome in ended})
+        assert all(outcome.ok and outcome.resumed for outcome in ended if outcome.index < 4)
+    assert 4 == status()["saved"]
+    assert len(service.bills) <= 6
 
 
 async def test_the_folder_may_be_moved(service, opened, tmp_path):

@@ -1,0 +1,91 @@
+"""Starts many drawn jobs at once: those that an earlier run saved end without a task and a slot for each."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+
+from cometflux.engine.runner import JobRunner
+from cometflux.engine.runtime import Runtime
+from cometflux.engine.tracked_job import TrackedJob
+from cometflux.engine.tracking import JobTracker
+from cometflux.images.formats import Image
+from cometflux.journal.record import JobRecord
+from cometflux.outcomes import OutcomeKind
+
+_Saved = tuple[JobRecord, tuple[Image, ...]]
+"""A job's record in the journal, and its images, which are all there."""
+
+
+class PageStarter:
+    """Looks a page of jobs up in one turn of the journal and one of the disk, and starts those that are not over.
+
+    Args:
+        tracker: has the journal.
+        runner: runs the jobs that are not saved, or of which that is not certain.
+        runtime: starts the task of a page.
+    """
+
+    def __init__(self, tracker: JobTracker, runner: JobRunner, runtime: Runtime) -> None:
+        self._tracker = tracker
+        self._runner = runner
+        self._runtime = runtime
+
+    async def start(self, page: Sequence[TrackedJob], count: Callable[[str], int]) -> None:
+        """Start the drawn jobs of a page; return when each has its slot, or does not need one.
+
+        If this is cancelled, the page is started all the same, since its jobs may be paid for. All have one place.
+        *count* is as for `JobRunner.start`.
+        """
+        task = self._runtime.spawn(self._start(page, count))
+        for tracked in page:
+            tracked.task = task
+        task.add_done_callback(lambda task: self._end_if_cancelled(task, page))
+        await asyncio.wait([task])
+
+    def _end_if_cancelled(self, task: "asyncio.Task[None]", page: Sequence[TrackedJob]) -> None:
+        for tracked in page:
+            if tracked.task is task:
+                self._runner.end_if_cancelled(task, tracked)
+
+    async def _start(self, page: Sequence[TrackedJob], count: Callable[[str], int]) -> None:
+        named = [tracked for tracked in page if await self._runner.identify(tracked, count)]
+        saved: dict[TrackedJob, _Saved] = {}
+        # If the journal or the place cannot be read, each job finds that out for itself.
+        with contextlib.suppress(Exception):
+            saved = await self._find_saved(named)
+        for tracked, (record, files) in saved.items():
+            if not self._tracker.identities.is_under_way(tracked.record.identity):
+                self._tracker.take_record(tracked, record)
+                self._runner.end(tracked, OutcomeKind.SUCCEEDED, None, files, is_recorded=True)
+        for tracked in named:
+            if not tracked.is_over:
+                await self._runner.start(tracked, count)
+
+    async def _find_saved(self, page: Sequence[TrackedJob]) -> dict[TrackedJob, _Saved]:
+        """Find the jobs that are saved, and whose images are all there, unchanged.
+
+        Raises:
+            JournalError: the journal cannot be read.
+            OutputError: the place cannot be looked at.
+        """
+        # A job that is to be made again goes the usual way.
+        asked = [tracked for tracked in page if tracked.place is not None and tracked.redo is None]
+        records = await self._tracker.find_each([tracked.record.identity for tracked in asked])
+        known = [
+            (tracked, record)
+            for tracked, record in zip(asked, records, strict=True)
+            if record is not None and _is_saved(tracked, record)
+        ]
+        if not known:
+            return {}
+        place = known[0][0].place
+        checked = await place.check_each([[(f.name, f.size, f.digest) for f in record.files] for _, record in known])
+        return {
+            tracked: (record, files)
+            for (tracked, record), files in zip(known, checked, strict=True)
+            if files is not None
+        }
+
+
+def _is_saved(tracked: TrackedJob, record: JobRecord) -> bool:
+    return record.state_name == "saved" and tracked.record.fingerprint in ("", record.fingerprint)
