@@ -11,17 +11,22 @@ from cometflux.gallery.builder import Gallery, Written
 __all__ = ["Gallery", "Written", "write_gallery"]
 
 
-def write_gallery(folder: str | Path) -> Path:
+def write_gallery(folder: str | Path, *, public_url: str | None = None) -> Path:
     """Write ``index.html`` into *folder*, and return its path. Blocks.
 
     The page shows the jobs of the folder's journal and the pictures that have a JSON record next to them. Damaged
     records are logged as warnings and left out.
 
+    Args:
+        folder: the folder.
+        public_url: an https URL under which everybody can see the pictures that are in an object store, such as
+            ``https://images.example.org/boats``. The page shows them from there; without it, the page names them.
+
     Raises:
         ConfigError: there is nothing to show, the page cannot be written, or the extra ``gallery`` is not installed.
         JournalError: the journal cannot be read, and there is nothing else to show.
     """
-    gallery = Gallery(folder)
+    gallery = Gallery(folder, public_url)
     written = gallery.write()
     gallery.log(written.notes)
     return written.path

@@ -15,6 +15,7 @@ from cometflux.gallery import page
 from cometflux.gallery.contents import Contents, contents_of
 from cometflux.gallery.folder_scan import FolderScan
 from cometflux.gallery.page import Entry, Facts, Place
+from cometflux.gallery.public_urls import PublicUrl
 from cometflux.journal.reader import FILE_NAME, Journal
 from cometflux.plain_text import log as _log
 from cometflux.regular_files import IrregularFileError, open_regular
@@ -72,10 +73,16 @@ class Gallery:
 
     Args:
         folder: the folder with the pictures; the page is written into it.
+        public_url: an https URL under which everybody can see the pictures that are in an object store; the page shows
+            them from there. None if there is no such URL: the page names them.
+
+    Raises:
+        ConfigError: *public_url* is not such a URL.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, public_url: str | None = None) -> None:
         self.folder = Path(folder)
+        self._public_url = None if public_url is None else PublicUrl.of(public_url)
         self.refresh = 2.0
         """How many seconds a browser waits before it reloads the page of a running batch."""
         self.jobs_per_page = JOBS_PER_PAGE
@@ -153,7 +160,7 @@ class Gallery:
         return self._over(None, work, note)
 
     def _over(self, journal: Journal | None, work: Callable[[Contents], T], *notes: str) -> T:
-        contents = contents_of(self._scan, journal)
+        contents = contents_of(self._scan, journal, self._public_url)
         if not len(contents):
             raise ConfigError(
                 f"there is nothing to show in {str(self.folder)!r}: no job in a journal, and no picture with its record"
@@ -229,12 +236,13 @@ class Gallery:
             and known.version == versions[key]
             and known.presence == self._scan.presence(known.entry.names)
         }
+        # Before others are made, so that no more are in memory at any time.
+        while len(self._entries) >= _MOST_PAGES:
+            del self._entries[next(iter(self._entries))]
         for key, card in contents.cards([key for key in versions if key not in made]):
             entry = page.make_entry(card, contents.differing)
             made[key] = _Made(versions[key], self._scan.presence(entry.names), entry)
         self._entries[number] = made
-        if len(self._entries) > _MOST_PAGES:
-            del self._entries[next(iter(self._entries))]
         # A job that was dropped meanwhile is not there.
         return [made[key].entry for key in versions if key in made]
 
@@ -254,6 +262,7 @@ class Gallery:
             marks=marks,
             batch=contents.batch,
             is_served=is_served,
+            origin=None if self._public_url is None else self._public_url.origin,
             notes=contents.notes,
         )
         return page.make_page(entries, facts)

@@ -32,7 +32,7 @@ class Picture:
     size: tuple[int, int] | None = None
     """Width and height; None if unknown."""
     is_here: bool = False
-    """Whether it is a file in the folder, so that the page can show it."""
+    """Whether the page can show it: it is a file in the folder, or its place has a public URL."""
     fault: str | None = None
     """Why it cannot be shown; None if it can, or if it is in an object store."""
 

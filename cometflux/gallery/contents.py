@@ -10,6 +10,7 @@ from cometflux.account.cost_words import told_costs
 from cometflux.gallery.cards import Card, Picture, card_of_record
 from cometflux.gallery.folder_scan import FolderScan
 from cometflux.gallery.loose_pictures import LoosePictures
+from cometflux.gallery.public_urls import PublicUrl
 from cometflux.journal.reader import Journal
 
 
@@ -31,8 +32,9 @@ class Source(Protocol):
 class JournalJobs:
     """The jobs of a journal that is open. Of each job only its place is kept in memory."""
 
-    def __init__(self, journal: Journal, scan: FolderScan) -> None:
+    def __init__(self, journal: Journal, scan: FolderScan, public_url: PublicUrl | None = None) -> None:
         self._journal = journal
+        self._public_url = public_url
         self._scan = scan
         self._place = journal.place
         self.is_running = journal.is_running
@@ -62,7 +64,10 @@ class JournalJobs:
     def _picture(self, name: str) -> Picture:
         if self._place is None or name in self._scan.files:
             return self._scan.picture(name)
-        return attrs.evolve(self._scan.picture(f"{self._place}/{name}"), file=name)
+        kept = attrs.evolve(self._scan.picture(f"{self._place}/{name}"), file=name)
+        if self._public_url is None:
+            return kept
+        return attrs.evolve(kept, address=self._public_url.address(name), is_here=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -103,7 +108,7 @@ class Contents:
         return frozenset(name for source in self.sources for name in source.names())
 
 
-def contents_of(scan: FolderScan, journal: Journal | None) -> Contents:
+def contents_of(scan: FolderScan, journal: Journal | None, public_url: PublicUrl | None = None) -> Contents:
     """Look at all jobs of a folder. Reads them, but keeps only their places.
 
     Raises:
@@ -112,7 +117,7 @@ def contents_of(scan: FolderScan, journal: Journal | None) -> Contents:
     if journal is None:
         loose = LoosePictures(scan)
         return Contents(sources=[loose], differing=tuple(loose.differing), notes=tuple(loose.notes))
-    jobs = JournalJobs(journal, scan)
+    jobs = JournalJobs(journal, scan, public_url)
     first = next((record.input for _, record in journal.read(jobs.numbers[:1])), None)
     loose = LoosePictures(scan, journal, first)
     return Contents(

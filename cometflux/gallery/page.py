@@ -102,6 +102,8 @@ class Facts:
     """The journal's name, under which a browser keeps marks; empty if there is no journal."""
     is_served: bool = False
     """Whether a server keeps the marks, and not the browser."""
+    origin: str | None = None
+    """The origin that has pictures, besides the folder; None if there is none."""
     notes: Sequence[str] = ()
 
 
@@ -146,7 +148,7 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
     text = _environment().get_template("page.html").render(
         facts=facts,
         generator=GENERATOR,
-        policy=_policy(style, script, is_served=facts.is_served),
+        policy=_policy(style, script, facts),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         cards=Markup("".join(entry.html for entry in entries)),  # noqa: S704 - escaped by make_entry
@@ -205,20 +207,20 @@ def _script() -> str:
 # ── the security policy ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _policy(style: str, script: str, *, is_served: bool) -> str:
+def _policy(style: str, script: str, facts: Facts) -> str:
     """Return a Content-Security-Policy that allows only this style, this script and the folder's pictures.
 
     A page that is served may also send marks to its server.
     """
     rules = {
         "default-src": "'none'",
-        "img-src": "'self' data: file:",
+        "img-src": " ".join(filter(None, ["'self' data: file:", facts.origin])),
         "style-src": _digest(style),
         "script-src": _digest(script),
         "base-uri": "'none'",
         "form-action": "'none'",
         "require-trusted-types-for": "'script'",
-        **({"connect-src": "'self'"} if is_served else {}),
+        **({"connect-src": "'self'"} if facts.is_served else {}),
     }
     return "; ".join(f"{name} {value}" for name, value in rules.items())
 

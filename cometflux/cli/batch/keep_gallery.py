@@ -17,14 +17,15 @@ _SHARE = 25.0
 """The pause before the next version is at least this many times the CPU time of the last one."""
 
 
-def show_gallery(screen: Screen, folder: Path) -> None:
+def show_gallery(screen: Screen, folder: Path, public_url: str | None = None) -> None:
     """Write the page of *folder*, and print its path.
 
     Raises:
-        ConfigError: there is nothing to show, the page cannot be written, or an extra is missing.
+        ConfigError: *public_url* is wrong, nothing is there to show, the page cannot be written, or an extra is
+            missing.
         JournalError: the journal cannot be read, and there is nothing else to show.
     """
-    written = Gallery(folder).write()
+    written = Gallery(folder, public_url).write()
     for note in written.notes:
         screen.say(f"note: {note}")
     screen.data(str(written.path))

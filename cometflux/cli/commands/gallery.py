@@ -26,6 +26,12 @@ def gallery(
             help="With --serve: the port. [default: any that is free]",
         ),
     ] = None,
+    public_url: Annotated[
+        str | None,
+        Parameter(
+            metavar="URL", group=OPTIONS, help="An https URL of the bucket's pictures; the page loads them from it."
+        ),
+    ] = None,
 ) -> None:
     """Make a page of a folder's pictures, and print its path.
 
@@ -36,6 +42,8 @@ def gallery(
     rejects that you give are written into the folder until Ctrl-C.
     """
     if serve:
+        if public_url is not None:
+            raise UsageError("--public-url does not go with --serve")
         from cometflux.cli.gallery.serve import serve_gallery
 
         serve_gallery(Screen(), folder, port or 0)
@@ -44,4 +52,4 @@ def gallery(
         raise UsageError("--port goes with --serve")
     from cometflux.cli.batch.keep_gallery import show_gallery
 
-    show_gallery(Screen(), folder)
+    show_gallery(Screen(), folder, public_url)
