@@ -160,7 +160,7 @@ def test_a_dry_run_shows_the_estimate_of_each_model_its_basis_and_the_part_witho
     (folder / "a.csv").write_text("prompt,model\na,dev\nb,dev\nc,schnell\nd,me/own\ne,pro\n")
     lines = words(shown(capsys, "batch a.csv --dry-run --price me/own=1.5 --max-cost 3 --price pro=0"))
     assert [
-        "model price basis predictions to buy estimate",
+        "model price basis to buy estimate",
         "flux-dev $0.025 a request catalogue as given 2 $0.05",
         "flux-schnell $0.003 a request catalogue as given 1 $0.003",
         "own $1.50 a request given 1 $1.50",

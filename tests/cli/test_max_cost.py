@@ -282,15 +282,16 @@ def words(text):
 def test_models_tells_prices_and_their_basis_and_fetches_nothing(service, user, capsys):
     for line in ("models", "models dev"):
         assert 0 == command(line)
-        assert any(line.endswith("no price known") for line in words(capsys.readouterr().out))
+        assert any(line.startswith("no price known") for line in words(capsys.readouterr().out))
     assert 0 == command("generate fox")
     user.write_text("[prices]\ndev = {per_image = 0.04}\n")
     requests = len(service.requests)
     capsys.readouterr()
     assert 0 == command("models")
     lines = words(capsys.readouterr().out)
-    assert "flux-dev flux.Dev 13 image 1 to 4 images $0.04 an image (own table)" in lines
-    assert any(line.endswith("$0.003 a request (catalogue as given)") for line in lines)
+    assert "flux-dev flux.Dev 13 image 1 to 4 $0.04 an image" in lines
+    assert "flux-schnell flux.Schnell 10 - 1 to 4 $0.003" in lines
+    assert "prices are estimates for a request, basis: catalogue as given; flux-dev own table" == lines[-1]
     assert 0 == command("models schnell")
     assert "$0.003 a request (catalogue as given)" in words(capsys.readouterr().out)
     assert 0 == command("models --json")

@@ -26,6 +26,7 @@ def show_estimate(offer: PurchaseEstimate, settings: RunOptions) -> None:
     console = make_console()
     console.print(_table(offer))
     if _has_cost(offer, settings):
+        console.print()
         console.print(_cost_table(offer))
     for line in _lines(offer, settings):
         console.print(line, soft_wrap=True)
@@ -70,10 +71,10 @@ def _has_cost(offer: PurchaseEstimate, settings: RunOptions) -> bool:
 
 
 def _cost_table(offer: PurchaseEstimate) -> Table:
-    table = Table(box=None, padding=(1, 2, 0, 0), collapse_padding=True)
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("model", "price", "basis"):
         table.add_column(name)
-    for name in ("predictions to buy", "estimate"):
+    for name in ("to buy", "estimate"):
         table.add_column(name, justify="right")
     shares = {model: share for model, share in offer.shares.items() if share.predictions}
     for model, share in shares.items():
@@ -141,6 +142,7 @@ def ask(offer: PurchaseEstimate, settings: RunOptions) -> bool:
     screen.show(_table(offer))
     cost = ""
     if _has_cost(offer, settings):
+        screen.say("")
         screen.show(_cost_table(offer))
         for line in _cost_lines(offer):
             screen.say(line)

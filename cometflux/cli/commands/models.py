@@ -4,6 +4,7 @@ import contextlib
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,20 +59,17 @@ def show_models(*, as_json: bool) -> None:
     if as_json:
         _print_json({**_describe(model), **describe_price(prices.get(name))} for name, model in flux.MODELS.items())
         return
-    table = _table("model", "class", "parameters", "reference image", "output", "price")
+    table = _table("model", "class", "parameters", "reference", "images", "price")
     for model in flux.MODELS.values():
         told = _describe(model)
         names, most = told["parameters"], told["most_outputs"]
-        output = "1 image" if most == 1 else f"1 to {most} images"
-        table.add_row(
-            told["slug"],
-            f"flux.{told['class']}",
-            str(len(names)),
-            told["image"] or "-",
-            output,
-            _told(prices, model.model),
-        )
-    _print(table)
+        images = "1" if most == 1 else f"1 to {most}"
+        price = prices.get(model.model)
+        cost = "-" if price is None else price.dollars.removesuffix(" a request")
+        table.add_row(told["slug"], f"flux.{told['class']}", str(len(names)), told["image"] or "-", images, cost)
+    console = make_wide_console()
+    console.print(table)
+    console.print(Text(f"\n{_told_bases(prices)}"))
 
 
 def show_model(name: str, *, as_json: bool) -> None:
@@ -104,6 +102,20 @@ def _kept_prices() -> Prices:
         root = find_root(read_base_url(values["base_url"].value))
         found = None if root is None else read_kept(root, time.time())
     return join_prices({}, read_price_tables(), found or Catalogue()).prices
+
+
+def _told_bases(prices: Prices) -> str:
+    """Say where the prices of the table come from, and for which models no price is known."""
+    bases = Counter(str(prices[model].basis) for model in flux.MODELS if model in prices)
+    if not bases:
+        return "no price known: a run, and --dry-run, fetch the catalogue of prices"
+    ((usual, _),) = bases.most_common(1)
+    others = [
+        f"{slug(model)} {prices[model].basis if model in prices else 'no price known'}"
+        for model in flux.MODELS
+        if model not in prices or str(prices[model].basis) != usual
+    ]
+    return f"prices are estimates for a request, basis: {'; '.join([usual, *others])}"
 
 
 def _told(prices: Prices, model: str) -> str:
@@ -173,10 +185,6 @@ def _table(*columns: str) -> Table:
             justify="right" if name == "parameters" else "left",
         )
     return table
-
-
-def _print(table: Table) -> None:
-    make_wide_console().print(table)
 
 
 def _print_json(records: Iterator[dict[str, Any]]) -> None:
