@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 from bill_checks import KilledBatch, is_unknown, no_kill
@@ -37,13 +38,29 @@ ROUNDS = 12
 OPEN = {"unknown", "waiting", "pending", "detached", "unsaved", "not_sent"}
 
 
+PRICE = Decimal("0.003")
+"""Of a prediction in the catalogue of the local service; its ratio makes the bill less."""
+
+
+def command_of(folder, jobs):
+    """Return the command that runs the batch of a prompt file, with a budget for half as many predictions again."""
+    table = folder.parent / "boats.txt"
+    table.write_text("".join(f"{number} paper boats\n" for number in range(jobs)))
+    budget = str(PRICE * (jobs + jobs // 2))
+    return [*("batch", str(table), "--out", str(folder)), *("--max-cost", budget, "--yes", "--quiet")]
+
+
 @pytest.fixture
-def batch(tmp_path, seed, jobs, monkeypatch):
+def batch(tmp_path, seed, jobs, program, monkeypatch):
+    folder = tmp_path / "boats"
+    folder.mkdir()
+    command = command_of(folder, jobs) if program == "command" else None
     monkeypatch.delenv("COMETAPI_API_KEY", raising=False)
     monkeypatch.setattr("cometflux.account.lists._WAITS", (0.01,) * 8)
     # Every response to a POST is over by then, so what is not listed was never accepted.
     monkeypatch.setattr("cometflux.account.settling.DELAY", 0.0)
-    with KilledBatch(tmp_path, jobs=jobs, seed=seed, faults=FAULTS) as batch:
+    line = command and [sys.executable, "-m", "cometflux.cli", *command]
+    with KilledBatch(folder, jobs=jobs, seed=seed, faults=FAULTS, command=line) as batch:
         monkeypatch.setenv("COMETAPI_KEY", batch.service.key)
         monkeypatch.setenv("COMETAPI_ACCESS_TOKEN", batch.service.access_token)
         monkeypatch.setenv("COMETFLUX_BASE_URL", batch.service.url)
@@ -51,11 +68,12 @@ def batch(tmp_path, seed, jobs, monkeypatch):
         yield batch
 
 
-HARD = [pytest.param(seed, 300, 8, marks=pytest.mark.hard) for seed in range(2, 8)]
+HARD = [pytest.param(seed, 300, 8, "session", marks=pytest.mark.hard) for seed in range(2, 8)]
+HARD += [pytest.param(seed, 200, 5, "command", marks=pytest.mark.hard) for seed in range(8, 14)]
 
 
-@pytest.mark.parametrize(("seed", "jobs", "kills"), [(1, 40, 2), *HARD])
-def test_the_account_settles_every_unknown_and_its_charges_are_the_bills(batch, seed, kills, capsys):
+@pytest.mark.parametrize(("seed", "jobs", "kills", "program"), [(1, 40, 2, "session"), *HARD])
+def test_the_account_settles_every_unknown_and_its_charges_are_the_bills(batch, seed, kills, program, capsys):
     for more in reversed(range(kills)):
         batch.run_until_struck(signal.SIGKILL, more)
     batch.run(no_kill())
@@ -63,7 +81,8 @@ def test_the_account_settles_every_unknown_and_its_charges_are_the_bills(batch, 
     assert in_doubt & {bill.input["prompt"] for bill in batch.service.bills}, "no response to a bill was lost"
     chance = random.Random(seed)
     kill_command(["unknown", str(batch.folder), "--settle"], chance)
-    settle(batch)
+    budget = () if program == "session" else ("--max-cost", str(PRICE * (batch.jobs + batch.jobs // 2)))
+    settle(batch, budget)
     kill_command(["costs", str(batch.folder)], chance)
 
     with Journal(batch.folder) as journal:
@@ -89,12 +108,12 @@ def test_the_account_settles_every_unknown_and_its_charges_are_the_bills(batch, 
     assert quotas == kept
 
 
-def settle(batch):
+def settle(batch, budget):
     """Settle and go on until nothing is open: what goes on may lose responses, too."""
     for number in range(ROUNDS):
         code = main(["unknown", str(batch.folder), "--settle", "--resend-missing"])
         assert code == 0, f"round {number}: a job stays unknown"
-        main(["resume", str(batch.folder), "--quiet"])
+        main(["resume", str(batch.folder), "--quiet", *budget])
         with Journal(batch.folder) as journal:
             status = journal.status()
         if not sum(status[name] for name in OPEN):

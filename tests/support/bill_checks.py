@@ -86,9 +86,10 @@ class KilledBatch:
         faults: the faults of the service.
         latency: the duration of a prediction, in seconds.
         place: a URL in an object store for the images; None for the folder.
+        command: the program that runs the batch, with its arguments; None for that of `batch_process`.
     """
 
-    def __init__(self, folder, *, jobs, seed=0, faults=FAULTS, latency=0.06, place=None):
+    def __init__(self, folder, *, jobs, seed=0, faults=FAULTS, latency=0.06, place=None, command=None):
         self.folder = folder
         self.jobs = jobs
         self.chance = random.Random(seed)
@@ -98,6 +99,7 @@ class KilledBatch:
         self._faults = faults
         self._seconds = latency
         self._place = [place] if place else []
+        self._command = command
 
     def __enter__(self):
         print(f"seed {self._seed}")
@@ -123,12 +125,13 @@ class KilledBatch:
 
         *script* is the program of the batch, and *before* a command that runs another one.
         """
+        usual = [
+            *(*before, sys.executable, script),
+            *(self.folder, self.service.url, self.service.key, str(self.jobs), *self._place),
+        ]
         self.strike = strike
         self.strike.process = subprocess.Popen(
-            [
-                *(*before, sys.executable, script),
-                *(self.folder, self.service.url, self.service.key, str(self.jobs), *self._place),
-            ],
+            self._command or usual,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
