@@ -36,6 +36,10 @@ class JournalHeader(NamedTuple):
     serial: int = 0
     """The number of changes that were written; the lock file has the same number."""
 
+    def is_of(self, base_url: str, key: str) -> bool:
+        """Whether the predictions belong to this service, and to this API key."""
+        return self.base_url == base_url and self.key_sum == _digest(self.key_salt, key)
+
     def signed(self, account: Account, path: Path, *, bought: int) -> Self:
         """Return the header with *account* in it, or itself if that is in it already.
 

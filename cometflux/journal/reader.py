@@ -123,6 +123,10 @@ class Journal:
         """The base URL of the service that has its predictions; None if nothing was written yet."""
         return self._read_header().base_url
 
+    def is_of(self, base_url: str, key: str) -> bool:
+        """Whether its predictions belong to this service, and to this API key."""
+        return self._read_header().is_of(base_url, key)
+
     @property
     def place(self) -> str | None:
         """The URL of its images' place in an object store; None if they are in its own folder."""

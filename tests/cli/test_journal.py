@@ -558,7 +558,7 @@ def test_a_second_ctrl_c_leaves_at_once_with_the_line_and_without_the_ids(servin
         write("a fox,", "an owl,")
         running = start("batch a.csv")
         give_up = time.monotonic() + 10
-        while len([request for request in service.requests if request.method == "GET"]) < 2:
+        while len([request for request in service.requests if "/predictions/" in request.path]) < 2:
             assert time.monotonic() < give_up
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)
@@ -606,7 +606,9 @@ def test_a_signal_while_the_journal_is_planned_leaves_it_free(number, code, serv
 
     def interrupted(draft):
         yield from rows(draft)
-        os.kill(os.getpid(), number)
+        # The estimate reads the draft before the journal does.
+        if Path("a-images").exists():
+            os.kill(os.getpid(), number)
 
     monkeypatch.setattr(Draft, "__iter__", interrupted)
     run("batch a.csv", code)

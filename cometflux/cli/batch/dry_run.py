@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 
+from cometflux.cli.batch.balance_check import find_shortage
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.open_journal import check_maker
 from cometflux.cli.batch.plan_journal import check_keys
@@ -55,6 +57,7 @@ def offer_batch(
         open_store(place)
     sample = len(plan) if consent.sample is None else min(consent.sample, len(plan))
 
+    @cache
     def make() -> PurchaseEstimate:
         offer = _weigh(plan, settings, folder)
         if sample < len(plan) and not consent.dry_run:
@@ -62,7 +65,7 @@ def offer_batch(
             offer.limit = most if offer.limit is None else min(offer.limit, most)
         return offer
 
-    return _decide(make, sample, plan.notes, settings, consent)
+    return _decide(make, sample, plan.notes, settings, consent, partial(find_shortage, make, settings, folder))
 
 
 def offer_others(plan: BatchPlan, settings: RunOptions, consent: ConsentOptions, folder: Path) -> bool:
@@ -77,10 +80,13 @@ def offer_others(plan: BatchPlan, settings: RunOptions, consent: ConsentOptions,
     return consent.yes or (_is_watched() and ask(offer, settings))
 
 
-def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path, redo: RedoWish) -> int | None:
+def offer_rest(
+    settings: RunOptions, consent: ConsentOptions, folder: Path, redo: RedoWish, own_url: Callable[[], str | None]
+) -> int | None:
     """Print the estimate for the rest of a folder, or ask for consent. Returns the exit code, or None to run it.
 
-    For jobs that *redo* asks for again, a person is always asked.
+    For jobs that *redo* asks for again, a person is always asked. *own_url* returns the address in the folder's
+    journal, if it may be used.
 
     Raises:
         UsageError: *redo* names no job of the folder, or one that cannot be made again.
@@ -89,6 +95,7 @@ def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path, redo
         JournalError: the journal cannot be read, or ``--local`` was used for only one of the folder's runs.
     """
 
+    @cache
     def make() -> PurchaseEstimate:
         with Journal(folder) as journal:
             check_maker(journal, folder, settings)
@@ -100,7 +107,7 @@ def offer_rest(settings: RunOptions, consent: ConsentOptions, folder: Path, redo
                 _count(offer, record, record, settings)
             return offer
 
-    return _decide(make, None, (), settings, consent)
+    return _decide(make, None, (), settings, consent, partial(find_shortage, make, settings, folder, own_url))
 
 
 def _weigh(plan: BatchPlan, settings: RunOptions, folder: Path) -> PurchaseEstimate:
@@ -181,6 +188,7 @@ def _decide(
     notes: Iterable[str],
     settings: RunOptions,
     consent: ConsentOptions,
+    compare: Callable[[], str | None] = lambda: None,
 ) -> int | None:
     if consent.dry_run:
         screen = Screen(settings.voice)
@@ -188,16 +196,23 @@ def _decide(
             screen.say(f"note: {note}")
         show_estimate(make(), settings)
         return ExitCode.OK
-    if settings.local or consent.yes or not _is_watched() or (most is not None and most <= consent.confirm_above):
+    if settings.local:
+        return None
+    shortage = compare()
+    is_small = most is not None and most <= consent.confirm_above
+    if shortage is None and (consent.yes or not _is_watched() or is_small):
         return None
     offer = make()
-    if offer.predictions <= (0 if offer.again else consent.confirm_above):
+    if shortage is None and offer.predictions <= (0 if offer.again else consent.confirm_above):
         return None
     # Check the key before asking, so that consent is not followed by an error.
     read_key()
-    if ask(offer, settings):
+    screen = Screen(settings.voice)
+    if shortage is not None:
+        screen.warn(shortage)
+    if consent.yes or (_is_watched() and ask(offer, settings)):
         return None
-    Screen(settings.voice).warn("not confirmed; nothing was sent")
+    screen.warn("not confirmed; nothing was sent" if _is_watched() else "nothing was sent; --yes sends it all the same")
     return ExitCode.USAGE
 
 

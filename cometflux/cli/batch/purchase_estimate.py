@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from cometflux import flux
-from cometflux.account.prices import Price, to_dollars
+from cometflux.account.prices import MICROS, Price, to_dollars
 from cometflux.cli.options.known_prices import KnownPrices
 from cometflux.number_checks import is_whole
 
@@ -103,6 +103,18 @@ class PurchaseEstimate:
         """How many predictions would be submitted within the limit."""
         wanted = self.total.predictions
         return wanted if self.limit is None else min(wanted, max(self.limit - self.bought, 0))
+
+    @property
+    def least_cost(self) -> int:
+        """The micros that the run costs at least, within its limits; predictions without a price cost nothing here."""
+        left, cost = self.predictions, 0
+        for share in sorted(self.shares.values(), key=lambda each: each.cost / max(each.predictions, 1)):
+            count = min(share.predictions, left)
+            cost += share.cost * count // max(share.predictions, 1)
+            left -= count
+        if self.max_cost is None:
+            return cost
+        return min(cost, max(int(self.max_cost * MICROS) - self.spent, 0))
 
     def price(self, model: str) -> Price | None:
         """Return the price of a model; None if it is not known."""

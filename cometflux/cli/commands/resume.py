@@ -76,6 +76,6 @@ def resume(
         own_url = partial(own_base_url, folder, settings, new_key=new_key)
         settings = with_prices(settings, folder, own_url=own_url, is_dry=consent.dry_run)
         check_prices(settings, None, folder)
-        if (code := offer_rest(settings, consent, folder, wish)) is not None:
+        if (code := offer_rest(settings, consent, folder, wish, own_url)) is not None:
             return code
         return run_resume(folder, settings, wish, new_key=new_key)
