@@ -148,7 +148,8 @@ def test_only_the_starred_or_only_those_not_rejected_are_shown(tmp_path, look):
 
 
 def test_a_picture_that_a_filter_hides_hands_the_focus_on(tmp_path, look):
-    page = look(write_foxes(tmp_path)).page
+    sight = look(write_foxes(tmp_path))
+    page = sight.page
     page.get_by_role("button", name="Not rejected").click()
     page.locator(".card").nth(1).focus()
     press(page, "x", "x")
@@ -162,7 +163,36 @@ def test_a_picture_that_a_filter_hides_hands_the_focus_on(tmp_path, look):
     press(page, "ArrowLeft")
     assert "fox 3" == page.locator("#view-prompt").text_content()
     press(page, "Escape")
-    assert ["fox 0", "fox 3"] == shown(page)
+    wait_for(sight, lambda: ["fox 0", "fox 3"] == shown(page))
+
+
+def test_a_sweep_is_chosen_in_the_grid_as_in_the_list(tmp_path, look):
+    axes = [(guidance, steps) for guidance in (2, 3) for steps in (20, 30, 40)]
+    records = [job_states.plan(n, "a fox", guidance=g, num_inference_steps=s) for n, (g, s) in enumerate(axes)]
+    job_states.write(tmp_path, *(job_states.succeed(each, tmp_path, job_states.picture()) for each in records))
+    page = look(write_gallery(tmp_path)).page
+    page.get_by_role("button", name="Grid").click()
+    pieces = page.locator(".piece")
+    pieces.first.locator(".card").focus()
+    press(page, "1", "s", "ArrowRight", "x", "s", "ArrowDown", "1")
+    marks = [each.get_attribute("data-pick") for each in pieces.all()]
+    assert 6 == len(marks)
+    assert {"star": 2, "reject": 1} == {mark: marks.count(mark) for mark in ("star", "reject")}
+    assert marks[:2] == ["star", "reject"]
+    assert 2 == page.locator("#grid").get_by_role("link", name="starred").count()
+    assert 2 == page.locator("#grid [data-selected]").count()
+    pieces.nth(2).hover()
+    page.locator("#picker .star").click()
+    assert "star" == pieces.nth(2).get_attribute("data-pick")
+    # A filter draws the grid again, and the focus goes on.
+    page.get_by_role("button", name="Not rejected").click()
+    assert 5 == pieces.count()
+    pieces.nth(1).locator(".card").focus()
+    press(page, "x", "1")
+    assert 4 == pieces.count()
+    assert page.evaluate("document.activeElement.closest('.piece').dataset.pick") == "star"
+    press(page, "c")
+    assert 2 == page.locator(".frame img").count()
 
 
 # ── kept ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -240,18 +270,19 @@ def test_what_is_downloaded_has_the_marks_of_all_pages_of_a_large_folder(tmp_pat
     (tmp_path / PICKS).write_text('{"file": "00005-1.png", "mark": "reject"}\n')
     gallery = Gallery(tmp_path)
     gallery.jobs_per_page = 3
-    page = look(gallery.write().path).page
+    sight = look(gallery.write().path)
+    page = sight.page
     page.locator(".card").first.focus()
     press(page, "1")
     page.get_by_role("link", name="Page 2").click()
-    assert [None, None, "reject"] == badges(page)
+    wait_for(sight, lambda: [None, None, "reject"] == badges(page))
     page.locator(".card").first.focus()
     press(page, "1")
     assert {"00000-1.png": "star", "00003-1.png": "star", "00005-1.png": "reject"} == lines(download(page))
     page.locator(".card").last.focus()
     press(page, "0")
     page.get_by_role("link", name="Page 1").click()
-    assert ["star", None, None] == badges(page)
+    wait_for(sight, lambda: ["star", None, None] == badges(page))
     assert {"00000-1.png": "star", "00003-1.png": "star"} == lines(download(page))
 
 
@@ -305,7 +336,7 @@ def test_marks_that_cannot_be_written_are_taken_back_with_the_reason(tmp_path, l
     sight.page.locator(".card").first.focus()
     press(sight.page, "1")
     wait_for(sight, lambda: "line 1" in (sight.page.locator("#lost").text_content() or ""))
-    assert [None] * 6 == badges(sight.page)
+    wait_for(sight, lambda: [None] * 6 == badges(sight.page))
     assert "{torn" == (tmp_path / PICKS).read_text()
     sight.complaints[:] = [each for each in sight.complaints if "409" not in each]
 

@@ -186,7 +186,7 @@ def test_a_link_to_a_job_opens_it_and_the_address_follows(sweep, look):
     address = page.url
     assert len("#0123456789ab") == len(address.removeprefix(sweep.as_uri()))
     page.keyboard.press("Escape")
-    assert sweep.as_uri() == page.url
+    page.wait_for_url(sweep.as_uri())
     page.goto("about:blank")
     page.goto(address)
     assert "4 of 12" == page.locator("#view-place").text_content()

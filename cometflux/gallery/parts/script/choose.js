@@ -14,18 +14,26 @@ function badge(mark, count, all) {
   return made;
 }
 
+// The elements that show the card: in the list, and in the grid if that is shown.
+function holdersOf(card) {
+  return [...new Set([card.element, openerOf(card)?.parentElement].filter(Boolean))];
+}
+
 function decorate(card) {
   const marks = card.pictures.map(pickOf);
   const count = (mark) => marks.filter((each) => each === mark).length;
   const pick = count("star") ? "star" : marks.length && count("reject") === marks.length ? "reject" : null;
-  if (pick) card.element.dataset.pick = pick;
-  else delete card.element.dataset.pick;
-  card.opener.querySelector(".picks")?.remove();
-  const found = ["star", "reject"].filter(count).map((mark) => badge(mark, count(mark), marks.length));
-  if (!found.length) return;
-  const badges = element("span", undefined, "picks");
-  badges.append(...found);
-  card.opener.querySelector(".tile").append(badges);
+  const found = ["star", "reject"].filter(count);
+  for (const holder of holdersOf(card)) {
+    if (pick) holder.dataset.pick = pick;
+    else delete holder.dataset.pick;
+    holder.querySelector(".picks")?.remove();
+    if (holder !== card.element) holder.firstElementChild.setAttribute("aria-label", [nameInGrid(card), ...found.map((each) => words[each])].join(", "));
+    if (!found.length) continue;
+    const badges = element("span", undefined, "picks");
+    badges.append(...found.map((mark) => badge(mark, count(mark), marks.length)));
+    (holder.querySelector(".tile") ?? holder.firstElementChild).append(badges);
+  }
 }
 
 // ── the bar ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -95,9 +103,9 @@ keepers.push({
 function filterAgain() {
   isStale = false;
   const places = shown;
-  const focused = byMark.get(document.activeElement?.closest?.("#cards > li")?.dataset.id);
+  const focused = byMark.get(document.activeElement?.closest?.("[data-id]")?.dataset.id);
   filter();
-  if (!focused || shown.includes(focused)) return;
+  if (!focused) return;
   const place = places.indexOf(focused);
   const left = new Set(shown);
   const next = places.slice(place).find((card) => left.has(card)) ?? places.slice(0, place).findLast((card) => left.has(card));
@@ -127,7 +135,8 @@ $("download").addEventListener("click", () => {
 
 const picker = $("picker");
 
-function showPicker(card) {
+function showPicker(holder) {
+  const card = byMark.get(holder?.dataset.id);
   if (!card?.pictures.length) {
     picker.remove();
     return;
@@ -136,23 +145,27 @@ function showPicker(card) {
   for (const wish of ["star", "reject"]) {
     picker.querySelector(`.${wish}`).setAttribute("aria-pressed", String(marks.every((each) => each === wish)));
   }
-  if (picker.parentElement !== card.element) card.element.append(picker);
+  if (picker.parentElement !== holder) holder.append(picker);
 }
 
 picker.remove();
 picker.hidden = false;
 // Touch has no hover: there the buttons in full size serve.
-list.addEventListener("pointerover", (event) => {
-  if (event.pointerType !== "touch") showPicker(byMark.get(event.target.closest("li")?.dataset.id));
-});
-list.addEventListener("pointerleave", () => picker.remove());
+for (const place of [list, $("grid")]) {
+  place.addEventListener("pointerover", (event) => {
+    if (event.pointerType !== "touch") showPicker(event.target.closest("[data-id]"));
+  });
+  place.addEventListener("pointerleave", () => picker.remove());
+}
+// The focus stays on the card.
+picker.addEventListener("mousedown", (event) => event.preventDefault());
 picker.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   const card = byMark.get(picker.parentElement?.dataset.id);
   if (!button || !card) return;
   if (button.className === "select") select(card, card.pictures.map((_, number) => number).slice(0, MOST));
   else toggle(card, card.pictures, button.className);
-  if (picker.parentElement) showPicker(card);
+  if (picker.isConnected) showPicker(picker.parentElement);
 });
 
 function toggle(card, pictures, wish) {
@@ -195,6 +208,12 @@ $("keys-open").addEventListener("click", () => $("keys").showModal());
 $("keys-close").addEventListener("click", () => $("keys").close());
 
 $("download").hidden = isServed;
-for (const card of cards) if (card.pictures.some((picture) => pickOf(picture) !== "none")) decorate(card);
+function decorateAll() {
+  for (const card of cards) if (card.pictures.some((picture) => pickOf(picture) !== "none")) decorate(card);
+}
+
+new ResizeObserver(() => {
+  document.documentElement.style.setProperty("--bar", `${$("choosing").offsetHeight}px`);
+}).observe($("choosing"));
 $("choosing").hidden = !cards.some((card) => card.pictures.length);
 count();

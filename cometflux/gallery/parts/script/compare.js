@@ -28,14 +28,17 @@ function select(card, numbers) {
 }
 
 function showSelected() {
-  for (const item of list.querySelectorAll("li[data-selected]")) delete item.dataset.selected;
-  selected.forEach(({ card }, place) => {
-    card.element.dataset.selected = [card.element.dataset.selected, place + 1].filter(Boolean).join(" ");
-  });
+  for (const holder of document.querySelectorAll("[data-selected]")) delete holder.dataset.selected;
+  for (const { card } of selected) numberSelected(card);
   for (const id of ["open-compare", "unselect"]) $(id).hidden = !selected.length;
   $("open-compare").lastElementChild.textContent = selected.length;
   $("open-compare").disabled = selected.length < 2;
   if (open) showIfSelected(open);
+}
+
+function numberSelected(card) {
+  const numbers = selected.flatMap((each, place) => each.card === card ? [place + 1] : []);
+  if (numbers.length) for (const holder of holdersOf(card)) holder.dataset.selected = numbers.join(" ");
 }
 
 function showIfSelected({ card, picture }) {

@@ -66,6 +66,8 @@ function pieceOf(card) {
   if (card.pictures.length > 1) opener.append(element("span", `+${card.pictures.length - 1}`, "more"));
   piece.append(opener);
   inGrid.set(card, opener);
+  decorate(card);
+  numberSelected(card);
   return piece;
 }
 

@@ -12,7 +12,10 @@ function send(changes) {
   underWay += 1;
   const body = changes.map(([file, mark]) => `${JSON.stringify({ file, mark })}\n`).join("");
   // One after another, so that the last mark of a picture is the last one that is written.
-  sending = sending.then(() => ask("POST", {}, body)).then(() => "", (error) => error.message).then((why) => {
+  sending = sending.then(() => ask("POST", {}, body)).then(() => {
+    change(inFolder, changes);
+    return "";
+  }, (error) => error.message).then((why) => {
     refused = why;
     underWay -= 1;
     tag = null;

@@ -3,6 +3,7 @@
 document.documentElement.classList.add("scripted");
 for (const time of document.querySelectorAll("footer time")) time.textContent = new Date(time.dateTime).toLocaleString();
 addEventListener("pagehide", keep);
+decorateAll();
 if (history.state?.query !== undefined) {
   history.scrollRestoration = "manual";
   restore(history.state);
