@@ -216,3 +216,6 @@ def test_the_grid_is_not_wider_than_the_window(width, sweep, look):
     page = look(sweep, viewport={"width": width, "height": 800})
     page.get_by_role("button", name="Grid").click()
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    # Nor is an axis so narrow that its words fall apart.
+    assert page.locator("thead .corner").bounding_box()["height"] < 120
+    assert page.locator("tbody th").first.bounding_box()["width"] >= 100
