@@ -43,10 +43,10 @@ PRICE = Decimal("0.003")
 
 
 def command_of(folder, jobs):
-    """Return the command that runs the batch of a prompt file, with a budget for half as many predictions again."""
+    """Return the command that runs the batch of a prompt file, with a budget for what kills leave unknown too."""
     table = folder.parent / "boats.txt"
     table.write_text("".join(f"{number} paper boats\n" for number in range(jobs)))
-    budget = str(PRICE * (jobs + jobs // 2))
+    budget = str(PRICE * 3 * jobs)
     return [*("batch", str(table), "--out", str(folder)), *("--max-cost", budget, "--yes", "--quiet")]
 
 
@@ -81,7 +81,7 @@ def test_the_account_settles_every_unknown_and_its_charges_are_the_bills(batch, 
     assert in_doubt & {bill.input["prompt"] for bill in batch.service.bills}, "no response to a bill was lost"
     chance = random.Random(seed)
     kill_command(["unknown", str(batch.folder), "--settle"], chance)
-    budget = () if program == "session" else ("--max-cost", str(PRICE * (batch.jobs + batch.jobs // 2)))
+    budget = () if program == "session" else ("--max-cost", str(PRICE * 3 * batch.jobs))
     settle(batch, budget)
     kill_command(["costs", str(batch.folder)], chance)
 
