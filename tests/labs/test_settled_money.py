@@ -106,6 +106,13 @@ def test_the_account_settles_every_unknown_and_its_charges_are_the_bills(batch, 
     with Journal(batch.folder) as journal:
         kept = {each.prediction_id: each.quota for record in journal.records() for each in record.charges}
     assert quotas == kept
+    if program == "command":
+        # A submission that the account does not have counts: nobody knew that when it was sent again.
+        bought = sum(record.bought for record in records)
+        with Journal(batch.folder) as journal:
+            estimated = journal.costs()
+        assert (bought, 0) == (sum(estimated.bases.values()), estimated.without_price)
+        assert PRICE * bought == Decimal(estimated.estimated) / 1_000_000 <= PRICE * 3 * batch.jobs
 
 
 def settle(batch, budget):
