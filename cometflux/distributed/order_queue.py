@@ -17,9 +17,9 @@ import attrs
 
 T = TypeVar("T")
 
-PAGE = 8
-"""Orders in one page at most."""
-PAUSE = 0.05
+PAGE = 16
+"""Orders in one page at most. A page costs the driver some milliseconds, however many orders it holds."""
+PAUSE = 0.1
 """How long an order waits for others to fill a page, in seconds."""
 OVERDUE = 60.0
 """How long a worker may take for a page, in seconds."""
@@ -131,6 +131,8 @@ class OrderQueue(Generic[T]):
 
     def take_page(self, now: float) -> PageUnderWay[T] | None:
         """Take the next page and its worker; None if no page is ready, or no worker is free."""
+        if not self._has_free_worker:
+            return None
         for first in self._waiting:
             worker = self._free_worker(first)
             if worker is None:
@@ -147,6 +149,10 @@ class OrderQueue(Generic[T]):
             self.workers[worker].pages += 1
             return page
         return None
+
+    @property
+    def _has_free_worker(self) -> bool:
+        return any(worker.pages < worker.width for worker in self.workers.values())
 
     def _free_worker(self, ticket: Ticket[T]) -> str | None:
         free = [
@@ -225,7 +231,8 @@ class OrderQueue(Generic[T]):
             times.append(now)
         if self._waiting:
             times.append(self._waiting[0].joined + OLD)
-        ready = (ticket for ticket in self._waiting if self._free_worker(ticket) is not None)
+        waiting = self._waiting if self._has_free_worker else ()
+        ready = (ticket for ticket in waiting if self._free_worker(ticket) is not None)
         if (first := next(ready, None)) is not None:
             times.append(max(now, first.joined + PAUSE))
         return min(times, default=None)
