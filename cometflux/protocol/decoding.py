@@ -236,10 +236,26 @@ def _read_status(word: Any) -> Status | None:
 def _build(
     parts: _Parts, prediction_id: str, status: Status, known_input: Mapping[str, Any] | None = None
 ) -> Prediction:
+    known, extra = _read_fields(parts.flat)
+    if known_input is not None and known.get("input") == known_input:
+        known["input"] = known_input
+    if parts.flat.get("id") not in (None, prediction_id):
+        extra["id"] = parts.flat["id"]
+    if parts.envelope:
+        extra["envelope"] = parts.envelope
+    output = _load_output(parts)
+    if not output and parts.flat.get("output"):
+        extra["output"] = parts.flat["output"]
+    error = _load_error(parts, status)
+    return Prediction(id=prediction_id, status=status, output=output, error=error, extra=extra, **known)
+
+
+def _read_fields(flat: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the lenient fields of a prediction; return those that are known, and all others as they came."""
     # Thousands may be pending, so equal values in their responses are kept once: the input, field names, the model.
     known: dict[str, Any] = {}
     extra: dict[str, Any] = {}
-    for name, value in parts.flat.items():
+    for name, value in flat.items():
         if type(value) is _PLAIN.get(name):
             known[name] = value
         elif name not in _FIELDS:
@@ -252,17 +268,7 @@ def _build(
     for name in _ALIKE:
         if name in known:
             known[name] = sys.intern(known[name])
-    if known_input is not None and known.get("input") == known_input:
-        known["input"] = known_input
-    if parts.flat.get("id") not in (None, prediction_id):
-        extra["id"] = parts.flat["id"]
-    if parts.envelope:
-        extra["envelope"] = parts.envelope
-    output = _load_output(parts)
-    if not output and parts.flat.get("output"):
-        extra["output"] = parts.flat["output"]
-    error = _load_error(parts, status)
-    return Prediction(id=prediction_id, status=status, output=output, error=error, extra=extra, **known)
+    return known, extra
 
 
 def _with_names_once(value: dict[str, Any]) -> dict[str, Any]:
@@ -338,9 +344,16 @@ def from_plain(value: Any) -> Prediction:
         ValueError, LookupError, AttributeError: *value* is something else.
     """
     extra = value.get("extra", {})
-    parts = _parts({**value, "extra": None}, {})
-    prediction = _build(parts, value["id"], parts.status or Status.UNRECOGNIZED)
-    return attrs.evolve(prediction, output=tuple(value.get("output", ())), extra=extra)
+    known, _ = _read_fields({**value, "extra": None})
+    error = value.get("error")
+    return Prediction(
+        id=value["id"],
+        status=_read_status(value.get("status")) or Status.UNRECOGNIZED,
+        output=tuple(value.get("output", ())),
+        error=load_words(error) if error else None,
+        extra=extra,
+        **known,
+    )
 
 
 def _excerpt(body: bytes) -> str:
