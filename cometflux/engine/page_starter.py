@@ -8,6 +8,7 @@ from cometflux.engine.runner import JobRunner
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
+from cometflux.errors import JournalError
 from cometflux.images.formats import Image
 from cometflux.journal.record import JobRecord
 from cometflux.outcomes import OutcomeKind
@@ -70,7 +71,7 @@ class PageStarter:
         """
         # A job that is to be made again goes the usual way.
         asked = [tracked for tracked in page if tracked.place is not None and tracked.redo is None]
-        records = await self._tracker.find_each([tracked.record.identity for tracked in asked])
+        records = await self._find_records([tracked.record.identity for tracked in asked])
         known = [
             (tracked, record)
             for tracked, record in zip(asked, records, strict=True)
@@ -85,6 +86,17 @@ class PageStarter:
             for (tracked, record), files in zip(known, checked, strict=True)
             if files is not None
         }
+
+    async def _find_records(self, identities: Sequence[str]) -> list[JobRecord | None]:
+        with contextlib.suppress(JournalError):
+            return await self._tracker.find_each(identities)
+        # A damaged row hides the others of its turn: they are found one by one.
+        return [await self._find_one(identity) for identity in identities]
+
+    async def _find_one(self, identity: str) -> JobRecord | None:
+        with contextlib.suppress(JournalError):
+            return (await self._tracker.find_each([identity]))[0]
+        return None
 
 
 def _is_saved(tracked: TrackedJob, record: JobRecord) -> bool:

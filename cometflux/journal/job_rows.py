@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import attrs
 
+from cometflux.jobs import PlannedJob
 from cometflux.journal import codec
 from cometflux.journal.costs import CostSum
-from cometflux.journal.plan import PlannedRow
+from cometflux.journal.plan import PlannedRow, job_of_record, job_of_saved
 from cometflux.journal.record import JobRecord
 from cometflux.journal.redo import was_planned_as
 from cometflux.journal.respelling import respelled
@@ -44,6 +45,17 @@ def to_record(row: Sequence[Any]) -> JobRecord:
     if (standing, bought) != (record.state_name, record.bought):
         raise ValueError(f"the row of {identity!r} is not what was written")
     return record
+
+
+def to_job(row: Sequence[Any]) -> PlannedJob:
+    """Make a job again from its `COLUMNS`. Of one that is saved, the progress is not read.
+
+    Raises:
+        ValueError: it is not what was written.
+        InputError: no job can be made of it.
+    """
+    saved = job_of_saved(PlannedRow(*row[:3])) if row[3] == "saved" else None
+    return saved or job_of_record(to_record(row))
 
 
 def find(database: sqlite3.Connection, identities: Iterable[str]) -> dict[str, JobRecord]:

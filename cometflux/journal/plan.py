@@ -100,3 +100,18 @@ def _job(record: JobRecord, **options: Any) -> Job:
     except InputError:
         # Checked when it was planned; what the service takes may have changed since.
         return Job(model=record.model, input=record.input, validate=False, **options)
+
+
+def job_of_saved(row: PlannedRow) -> PlannedJob | None:
+    """Make the job of a row that is saved again, without a check, since nothing is sent for it; quick.
+
+    Returns None if the row is not what was written.
+    """
+    try:
+        planned = row.to_job(validate=False)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    job, name = planned.job, planned.name
+    texts = (job.model, planned.fingerprint, "" if job.key is None else job.key, "" if name is None else name)
+    is_plain = type(planned.index) is int and type(job.input) is dict and {*map(type, texts)} == {str}
+    return planned if is_plain else None

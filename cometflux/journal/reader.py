@@ -2,12 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from cometflux.errors import ConfigError, JournalError
+from cometflux.jobs import PlannedJob
 from cometflux.journal.costs import CostSum
 from cometflux.journal.database import check, explain, is_of_today, open_reader, read_header, translating_errors
 from cometflux.journal.header import JournalHeader
@@ -22,6 +23,7 @@ from cometflux.journal.job_rows import (
     order,
     purchases,
     read_rows,
+    to_job,
     to_record,
 )
 from cometflux.journal.lock import LockFile, is_locked
@@ -206,15 +208,30 @@ class Journal:
 
         Jobs that were dropped because another plan replaced theirs are left out.
         """
+        for row in self._rows():
+            if row[3] in state_names if state_names else row[3] != DROPPED:
+                with translating_errors(self.path):
+                    record = to_record(row)
+                yield record
+
+    def jobs(self, *, without: Container[str] = ()) -> Iterator[PlannedJob]:
+        """Yield the jobs of the `records` as they were planned, but not those with the identities *without*.
+
+        The progress of those that are saved is not read, which is quick. Raises as `records` does.
+        """
+        for row in self._rows():
+            if row[3] != DROPPED and row[0] not in without:
+                with translating_errors(self.path):
+                    job = to_job(row)
+                yield job
+
+    def _rows(self) -> Iterator[Sequence[Any]]:
         last = 0
         # Page by page: a long read would keep the writer from tidying up.
         while page := self._read_page(last):
             last = page[-1][0]
             for _, *row in page:
-                if row[3] in state_names if state_names else row[3] != DROPPED:
-                    with translating_errors(self.path):
-                        record = to_record(row)
-                    yield record
+                yield row
 
     def find(self, identities: Iterable[str]) -> dict[str, JobRecord]:
         """Return the records of those *identities* that are in the journal, also of jobs that were dropped.

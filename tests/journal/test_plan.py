@@ -2,16 +2,21 @@
 
 import base64
 import contextlib
+import sqlite3
 from pathlib import Path
 
+import attrs
 import pytest
 
-from cometflux.errors import InputError
+from cometflux.errors import InputError, JournalError
 from cometflux.images import reference_files
 from cometflux.jobs import Job
 from cometflux.journal import plan
+from cometflux.journal.attempts import SavedFile
 from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter
+from cometflux.outcomes import OutcomeKind
+from cometflux.predictions import Prediction, Status
 from cometflux.protocol import encoding
 
 PNG = base64.b64decode(
@@ -50,6 +55,50 @@ def test_a_job_that_is_made_again_asks_for_the_same(tmp_path, monkeypatch):
         assert each.fingerprint == encoding.fingerprint(each.job.model, described)
     assert [tmp_path / "a.png"] == drawn[0].job.input["images"]
     assert jobs[1].input == drawn[1].job.input
+
+
+@pytest.fixture
+def two_jobs(tmp_path):
+    """A journal of two jobs, of which the first is saved."""
+    over = Prediction(id="p1", status=Status.SUCCEEDED)
+    picture = tmp_path / "a.png"
+    picture.write_bytes(PNG)
+    jobs = [job(key="one", images=[picture], seed=3), job()]
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        writer.open()
+        writer.plan(plan.plan_jobs(jobs, "a.csv", lambda index, _: f"boat-{index}"))
+        first = writer.find(["key:one"])["key:one"].sending(1.0, "body", 1).accepted(over, 2.0)
+        file = SavedFile(name="boat-0.png", size=1, digest="d")
+        writer.commit((), [first.ended(OutcomeKind.SUCCEEDED, over, None).saved((file,), None)])
+    return tmp_path
+
+
+def test_a_job_that_is_saved_is_made_again_as_the_others_are(two_jobs):
+    with Journal(two_jobs) as journal:
+        first, second = journal.jobs()
+        records = [*journal.records()]
+        left_out = [each.identity for each in journal.jobs(without={"key:one"})]
+    assert ["saved", "waiting"] == [record.state_name for record in records]
+    unchecked = attrs.evolve(first, job=attrs.evolve(first.job, validate=True))
+    assert [plan.job_of_record(record) for record in records] == [unchecked, second]
+    assert [second.identity] == left_out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "plan = 'damaged'",
+        "plan = '[]'",
+        "plan = json_remove(plan, '$.fingerprint')",
+        *(f"plan = json_set(plan, '$.{name}', 7)" for name in ("model", "key", "fingerprint", "input", "name", "tags")),
+        "place = 'first'",
+    ],
+)
+def test_a_plan_that_something_else_has_changed_is_refused_though_its_job_is_saved(change, two_jobs):
+    with contextlib.closing(sqlite3.connect(two_jobs / "journal.sqlite3")) as database, database:
+        database.execute(f"UPDATE jobs SET {change} WHERE identity = 'key:one'")
+    with Journal(two_jobs) as journal, pytest.raises(JournalError, match=r"the journal .* is damaged"):
+        list(journal.jobs())
 
 
 def test_a_file_that_cannot_be_read_is_told_before_anything_is_sent(tmp_path):

@@ -306,6 +306,21 @@ async def test_a_session_that_is_closed_while_saved_jobs_are_looked_up_ends_each
     assert len(service.bills) <= 6
 
 
+async def test_a_damaged_row_hides_no_other_job_that_is_saved(service, opened, tmp_path):
+    prompts = [f"boat {number}" for number in range(6)]
+    async with opened() as session:
+        await outcomes_of(session.generate(prompts, save_to=tmp_path))
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as database, database:
+        database.execute("UPDATE jobs SET progress = 'damaged' WHERE place = 3")
+    ended = []
+    async with opened() as session:
+        with pytest.raises(SessionStoppedError, match="damaged"):
+            async for outcome in session.generate(prompts, save_to=tmp_path):
+                ended.append((outcome.index, outcome.ok))
+    assert [(number, number != 3) for number in range(6)] == sorted(ended)
+    assert 6 == len(service.bills)
+
+
 async def test_the_folder_may_be_moved(service, opened, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     async with opened(journal=here / "journal.sqlite3") as session:

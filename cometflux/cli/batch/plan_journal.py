@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -207,8 +207,7 @@ def _most_urgent_first(urgent: Mapping[str, JobRecord], plan: BatchPlan) -> Iter
 
 def _all_most_urgent_first(writer: JournalWriter) -> Iterator[PlannedJob]:
     urgent = _find_urgent(writer)
-    rest = (record for record in _read(writer) if record.identity not in urgent)
-    return map(job_of_record, chain(urgent.values(), rest))
+    return chain(map(job_of_record, urgent.values()), _read(writer, urgent))
 
 
 def _find_urgent(writer: JournalWriter) -> dict[str, JobRecord]:
@@ -224,6 +223,6 @@ def _to_send(journal: Journal) -> Iterator[JobRecord]:
     return (record for record in journal.records() if record.state_name != "saved")
 
 
-def _read(writer: JournalWriter) -> Iterator[JobRecord]:
+def _read(writer: JournalWriter, without: Container[str]) -> Iterator[PlannedJob]:
     with Journal(writer.path) as journal:
-        yield from journal.records()
+        yield from journal.jobs(without=without)
