@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from cometflux.engine.runner import JobRunner
 from cometflux.engine.runtime import Runtime
@@ -12,9 +12,11 @@ from cometflux.errors import JournalError
 from cometflux.images.formats import Image
 from cometflux.journal.record import JobRecord
 from cometflux.outcomes import OutcomeKind
+from cometflux.storage.backend import Jobs
 
 _Saved = tuple[JobRecord, tuple[Image, ...]]
 """A job's record in the journal, and its images, which are all there."""
+Check = Callable[[Jobs], Awaitable[Sequence[tuple[Image, ...] | None]]]
 
 
 class PageStarter:
@@ -31,13 +33,13 @@ class PageStarter:
         self._runner = runner
         self._runtime = runtime
 
-    async def start(self, page: Sequence[TrackedJob], count: Callable[[str], int]) -> None:
+    async def start(self, page: Sequence[TrackedJob], count: Callable[[str], int], check: Check) -> None:
         """Start the drawn jobs of a page; return when each has its slot, or does not need one.
 
         If this is cancelled, the page is started all the same, since its jobs may be paid for. All have one place.
-        *count* is as for `JobRunner.start`.
+        *count* is as for `JobRunner.start`, and *check* is that place's `Destination.checker`.
         """
-        task = self._runtime.spawn(self._start(page, count))
+        task = self._runtime.spawn(self._start(page, count, check))
         for tracked in page:
             tracked.task = task
         task.add_done_callback(lambda task: self._end_if_cancelled(task, page))
@@ -48,12 +50,12 @@ class PageStarter:
             if tracked.task is task:
                 self._runner.end_if_cancelled(task, tracked)
 
-    async def _start(self, page: Sequence[TrackedJob], count: Callable[[str], int]) -> None:
+    async def _start(self, page: Sequence[TrackedJob], count: Callable[[str], int], check: Check) -> None:
         named = [tracked for tracked in page if await self._runner.identify(tracked, count)]
         saved: dict[TrackedJob, _Saved] = {}
         # If the journal or the place cannot be read, each job finds that out for itself.
         with contextlib.suppress(Exception):
-            saved = await self._find_saved(named)
+            saved = await self._find_saved(named, check)
         for tracked, (record, files) in saved.items():
             if not self._tracker.identities.is_under_way(tracked.record.identity):
                 self._tracker.take_record(tracked, record)
@@ -62,7 +64,7 @@ class PageStarter:
             if not tracked.is_over:
                 await self._runner.start(tracked, count)
 
-    async def _find_saved(self, page: Sequence[TrackedJob]) -> dict[TrackedJob, _Saved]:
+    async def _find_saved(self, page: Sequence[TrackedJob], check: Check) -> dict[TrackedJob, _Saved]:
         """Find the jobs that are saved, and whose images are all there, unchanged.
 
         Raises:
@@ -79,8 +81,7 @@ class PageStarter:
         ]
         if not known:
             return {}
-        place = known[0][0].place
-        checked = await place.check_each([[(f.name, f.size, f.digest) for f in record.files] for _, record in known])
+        checked = await check([[(f.name, f.size, f.digest) for f in record.files] for _, record in known])
         return {
             tracked: (record, files)
             for (tracked, record), files in zip(known, checked, strict=True)

@@ -3,7 +3,7 @@
 import asyncio
 import weakref
 
-from cometflux.engine.page_starter import PageStarter
+from cometflux.engine.page_starter import Check, PageStarter
 from cometflux.engine.runner import JobRunner
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import Savers
@@ -104,12 +104,13 @@ class Feeder:
         """
         if place is not None:
             await self._savers.prove(place)
+        check = None if place is None else place.checker()
         while True:
             await batch.room()
             await self._wait_for_turn()
-            most = batch.most_at_once if self.has_saved and place is not None else 1
-            if most > 1:
-                if await self._draw_page(batch, place, most) < most:
+            most = batch.most_at_once if self.has_saved else 1
+            if most > 1 and check is not None:
+                if await self._draw_page(batch, place, most, check) < most:
                     return
                 continue
             tracked = await self._draw_one(batch, place)
@@ -117,7 +118,7 @@ class Feeder:
                 return
             await self._runner.start(tracked, batch.count_alike)
 
-    async def _draw_page(self, batch: BatchState, place: Destination | None, most: int) -> int:
+    async def _draw_page(self, batch: BatchState, place: Destination | None, most: int, check: Check) -> int:
         """Draw up to *most* jobs, set them on their way together, and return how many there were."""
         page: list[TrackedJob] = []
         try:
@@ -126,7 +127,7 @@ class Feeder:
         finally:
             # Also if the caller's iterable raised: each job that was drawn ends.
             if page:
-                await self._pages.start(page, batch.count_alike)
+                await self._pages.start(page, batch.count_alike, check)
         return len(page)
 
     async def _draw_one(self, batch: BatchState, place: Destination | None) -> TrackedJob | None:

@@ -12,7 +12,8 @@ Kept = TypeVar("Kept", bound=ImageFile | StoredImage)
 Kept_co = TypeVar("Kept_co", bound=ImageFile | StoredImage, covariant=True)
 """How a place describes an image that is in it."""
 T = TypeVar("T")
-
+Jobs = Sequence[Sequence[tuple[str, int, str]]]
+"""The images of each of many jobs, as an earlier run saved them: the name, size and digest of each."""
 
 LARGEST_NOTE = 4096
 """Bytes that a small file of ours may have: a claim, or a proof."""

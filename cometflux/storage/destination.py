@@ -1,7 +1,7 @@
 """Where images go: a folder on the disk, or a place in an object store; to a session the two look alike."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ from cometflux.errors import ConfigError
 from cometflux.images.formats import Image
 from cometflux.locations import is_flattened, is_url
 from cometflux.provenance.sidecar import Submission
+from cometflux.storage.backend import Jobs
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import Store, open_store
 from cometflux.storage.paths import fix_path
@@ -66,8 +67,11 @@ class Destination(Protocol):
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[Image, ...] | None:
         """Check the files that an earlier run saved; None unless all are there."""
 
-    async def check_each(self, jobs: Sequence[Sequence[tuple[str, int, str]]]) -> Sequence[tuple[Image, ...] | None]:
-        """Check the files of many jobs, those of each as `check_files` does."""
+    def checker(self) -> Callable[[Jobs], Awaitable[Sequence[tuple[Image, ...] | None]]]:
+        """Return a function that checks the files of many jobs, those of each as `check_files` does.
+
+        It is for the jobs of one batch: what it has seen of this place it need not look at again.
+        """
 
 
 async def is_at(place: Destination, known: str) -> bool:

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from cometflux.images.formats import ImageFile
 from cometflux.provenance.sidecar import Submission
 from cometflux.regular_files import open_regular, read_regular
 from cometflux.storage import atomic, file_names
-from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Puts, RefusedError
+from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Jobs, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
 from cometflux.storage.saved_images import SavedImages, blocking
 
@@ -266,8 +266,10 @@ class Folder:
         """See `SavedImages.check_files`."""
         return await asyncio.to_thread(blocking(self._images.check_files), files)
 
-    async def check_each(
-        self, jobs: Sequence[Sequence[tuple[str, int, str]]]
-    ) -> Sequence[tuple[ImageFile, ...] | None]:
+    async def check_each(self, jobs: Jobs) -> Sequence[tuple[ImageFile, ...] | None]:
         """See `SavedImages.check_each`."""
         return await asyncio.to_thread(blocking(self._images.check_each), jobs)
+
+    def checker(self) -> Callable[[Jobs], Awaitable[Sequence[tuple[ImageFile, ...] | None]]]:
+        """See `Destination.checker`; each file is looked at."""
+        return self.check_each

@@ -24,7 +24,7 @@ from cometflux.errors import OutputError
 from cometflux.protocol import encoding
 from cometflux.provenance.sidecar import LARGEST_RECORD, Submission, load_record, prediction_id_in, submission_in
 from cometflux.storage import file_names, image_data
-from cometflux.storage.backend import Backend, Kept, Puts, RefusedError
+from cometflux.storage.backend import Backend, Jobs, Kept, Puts, RefusedError
 from cometflux.storage.image_data import MOST_EMBEDDED, Version
 
 P = ParamSpec("P")
@@ -205,7 +205,7 @@ class SavedImages(Generic[Kept]):
             raise self._unasked(refusal) from refusal
         return None
 
-    async def check_each(self, jobs: Sequence[Sequence[tuple[str, int, str]]]) -> list[tuple[Kept, ...] | None]:
+    async def check_each(self, jobs: Jobs) -> list[tuple[Kept, ...] | None]:
         """Check the images of many jobs, those of each as `check_files` does.
 
         Raises:

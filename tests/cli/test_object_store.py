@@ -254,3 +254,24 @@ def test_names_with_folders_are_parts_of_the_objects_names(bucket, service, fold
     assert (2, 0) == (len(service.bills), bucket.count("PUT", ".webp"))
     lines = [json.loads(line) for line in Path("a-images/manifest.jsonl").read_text().splitlines()]
     assert [f"s3://{NAME}/tour/a-fox/1.webp"] == lines[0]["files"]
+
+
+def test_a_batch_run_again_compares_digests_with_check_alone(bucket, service, folder, capsys):
+    (folder / "a.csv").write_text("prompt\n" + "".join(f"a fox {number}\n" for number in range(24)))
+    run(f"batch a.csv --out {PLACE}")
+    first = pictures(bucket)[0]
+    kept = bucket.read(first)
+    bucket.put(first, b"x" * len(kept), sha256="0" * 64)
+    for line in ("resume a-images", f"batch a.csv --out {PLACE}"):
+        capsys.readouterr()
+        bucket.requests.clear()
+        run(line)
+        assert f"nothing was left to do: 24 pictures in {PLACE}" == capsys.readouterr().err.splitlines()[-1]
+        assert 0 == bucket.count("HEAD", ".webp")
+    for line in ("resume a-images --check", f"batch a.csv --check --out {PLACE}"):
+        bucket.requests.clear()
+        run(line)
+        assert bucket.count("HEAD", ".webp") >= 24
+        assert 24 == len(service.bills)
+    # Nothing that is there is replaced, so the picture has another name now.
+    assert kept == bucket.read(first.replace(".webp", "+1.webp"))

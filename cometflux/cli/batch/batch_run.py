@@ -24,6 +24,7 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.session.batch import Batch
 from cometflux.session.open import open_session
 from cometflux.storage.folder import Folder
+from cometflux.storage.object_store import open_store
 
 
 class BatchRun(RunEnd):
@@ -104,7 +105,8 @@ class BatchRun(RunEnd):
         try:
             async with self.session:
                 # A path is printed as it was given.
-                place = Folder(self.out) if isinstance(self.out, Path) else self.out
+                out, check = self.out, self.settings.check
+                place = Folder(out) if isinstance(out, Path) else open_store(out, check=check)
                 batch = self.session.generate(work.jobs, save_to=place)
                 await self._follow(batch)
                 try:

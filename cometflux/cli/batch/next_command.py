@@ -56,7 +56,7 @@ def tell_next(
 def resume_line(folder: Path, settings: RunOptions) -> str:
     """Return the command that resumes *folder*, quoted for a shell."""
     words = ["cometflux", "resume", argument(folder)]
-    for name in ("local", "embed", "gallery", "look"):
+    for name in ("local", "embed", "gallery", "look", "check"):
         words += [f"--{name}"] if getattr(settings, name) else []
     options = {
         "--base-url": settings.base_url,

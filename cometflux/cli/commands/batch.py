@@ -16,6 +16,7 @@ from cometflux.cli.options.image_options import ImageOptions, with_model_paramet
 from cometflux.cli.options.machines import PartOption, SaverOptions
 from cometflux.cli.options.parameters import switch
 from cometflux.cli.options.shared import (
+    CheckEach,
     ConsentOptions,
     JournalFolder,
     KeepGallery,
@@ -98,6 +99,7 @@ def batch(
     new_key: NewKey = False,
     gallery: KeepGallery = False,
     look: LookAt = False,
+    check: CheckEach = False,
     **given: str | list[str] | None,
 ) -> int:
     """Make the pictures of a prompt file, one row each.
@@ -110,7 +112,7 @@ def batch(
       cometflux batch sweep.yaml --dry-run
       cometflux batch animals.csv --template "a {animal} in {place}"
     """
-    settings = attrs.evolve(settings, gallery=gallery, look=look, savers=machines.savers)
+    settings = attrs.evolve(settings, gallery=gallery, look=look, check=check, savers=machines.savers)
     check_exclusive(settings)
     file = str(file)
     is_stdin = file == "-"

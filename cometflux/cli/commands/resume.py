@@ -13,6 +13,7 @@ from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.machines import SaverOptions
 from cometflux.cli.options.parameters import repeatable
 from cometflux.cli.options.shared import (
+    CheckEach,
     ConsentOptions,
     Folder,
     KeepGallery,
@@ -49,6 +50,7 @@ def resume(
     new_key: NewKey = False,
     gallery: KeepGallery = False,
     look: LookAt = False,
+    check: CheckEach = False,
 ) -> int:
     """Resume a batch from its folder, without its prompt file.
 
@@ -61,7 +63,7 @@ def resume(
       cometflux resume prompts-images --redo failed,canceled --redo boat
       cometflux resume prompts-images --limit 100 --retry-failed 1
     """
-    settings = attrs.evolve(settings, gallery=gallery, look=look, savers=machines.savers)
+    settings = attrs.evolve(settings, gallery=gallery, look=look, check=check, savers=machines.savers)
     check_exclusive(settings)
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.dry_run import offer_rest

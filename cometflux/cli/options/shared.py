@@ -131,6 +131,8 @@ class RunOptions:
     """Whether to keep a page of the pictures. Only commands on a folder with a journal have this option."""
     look: Annotated[bool, Parameter(parse=False)] = False
     """Whether to look at the pictures. As for `gallery`."""
+    check: Annotated[bool, Parameter(parse=False)] = False
+    """Whether to request the head of each saved picture of an object store. As for `gallery`."""
     savers: Annotated[str | int | None, Parameter(parse=False)] = None
     """Where the pictures are saved, as for `open_session`. As for `gallery`, not every command has options for it."""
     schemas: Annotated[Mapping[str, ModelSchema], Parameter(parse=False)] = attrs.field(factory=dict)
@@ -218,6 +220,10 @@ KeepGallery = Annotated[
 LookAt = Annotated[
     bool,
     switch("Name the pictures that are black, blank, damaged or nearly equal.", group=FURTHER),
+]
+CheckEach = Annotated[
+    bool,
+    switch("In an object store, compare the SHA-256 of each saved picture, not only its name and size.", group=FURTHER),
 ]
 JsonObject = Annotated[bool, switch("Print one JSON object.")]
 JsonLines = Annotated[bool, switch("One JSON object per line.")]
