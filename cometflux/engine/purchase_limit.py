@@ -119,5 +119,5 @@ class PurchaseLimit:
             return LimitError(reason, setting="max_predictions")
         assert self._max_cost is not None
         spent, most, next_one = map(show_dollars, (self._cost, self._max_cost, cost))
-        reason = f"by estimate {spent} are spent, and the next prediction costs {next_one}"
-        return LimitError(f"the limit of {most} is reached: {reason}", setting="max_cost")
+        reason = f"by estimate {spent} is spent, and the prediction costs {next_one}"
+        return LimitError(f"the next prediction would exceed the limit of {most}: {reason}", setting="max_cost")

@@ -87,6 +87,8 @@ def _read_variation(value: Any) -> int:
 
 
 def _check_prompt(prompt: Any) -> None:
+    if isinstance(prompt, Mapping):
+        raise InputError("prompt", prompt, "must be a text")
     if isinstance(prompt, str) and len(prompt) > tools.LONGEST_PROMPT:
         allowed = f"must have at most {tools.LONGEST_PROMPT} characters, not {len(prompt)}"
         raise InputError("prompt", prompt, allowed)

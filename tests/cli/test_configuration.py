@@ -325,6 +325,7 @@ def test_a_blank_variable_is_unset_and_a_stranger_s_is_left_alone(user, capsys, 
 def test_commands_that_take_no_settings_do_not_mind_a_bad_file(project, capsys):
     (project / "cometflux.toml").write_text("limti = 1\n")
     assert 0 == main(["models"])
+    assert "your own prices are left out: cometflux.toml" in capsys.readouterr().out
     assert 0 == main(["generate", "--help"])
 
 

@@ -65,7 +65,7 @@ def test_nothing_is_written_if_nothing_failed(service, capsys):
     run("batch a.csv")
     capsys.readouterr()
     run("failures a-images --out again.csv")
-    assert ("", "no job of a-images failed, was refused or expired\n") == capsys.readouterr()
+    assert ("", "no job of a-images failed, expired, or was canceled, rejected or not sent\n") == capsys.readouterr()
     assert not Path("again.csv").exists()
 
 

@@ -29,7 +29,7 @@ def test_a_batch_stops_before_its_budget_is_passed_and_says_how_to_go_on(service
     assert 4 == command("batch a.txt --model dev --max-cost 0.06 --max-pending 1")
     assert 2 == len(service.bills)
     said = capsys.readouterr().err
-    assert "error: the limit of $0.06 is reached: by estimate $0.05 are spent, and the next prediction costs" in said
+    assert "error: the next prediction would exceed the limit of $0.06: by estimate $0.05 is spent, and" in said
     assert "to go on, raise the limit, as in:\n  cometflux resume a-images --max-cost 0.10 --max-pending 1\n" in said
     assert 4 == command("resume a-images --max-cost 0.09 --max-pending 1")
     assert 3 == len(service.bills)

@@ -43,7 +43,7 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
             screen.say("to make them again, as they are or changed:")
             screen.say(f"  {join(['cometflux', 'resume', argument(folder), '--redo-from', argument(out)])}")
     elif not left_out:
-        screen.say(f"no job of {folder} failed, was refused or expired")
+        screen.say(f"no job of {folder} failed, expired, or was canceled, rejected or not sent")
     for line in left_out:
         screen.warn(f"left out: {line}")
     if unknown:

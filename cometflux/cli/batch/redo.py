@@ -114,7 +114,7 @@ class _FolderJobs:
         """Return what there is, for a name that nothing has."""
         counts = [f"{len(each)} {name}" for name, each in self.states.items() if each]
         meant = question(closest(key, [*REDONE_STATES, *self._names.keys]))
-        there = f"the folder has {', '.join(counts) or 'no job that failed, was canceled or refused, or expired'}"
+        there = f"the folder has {', '.join(counts) or 'no job that failed, expired, or was canceled or rejected'}"
         return f"{there}; {meant}" if meant else there
 
 
@@ -206,6 +206,8 @@ def _lost(row: Row, source: Source, record: JobRecord) -> list[str]:
 
 def again_note(records: Mapping[str, JobRecord]) -> str:
     """Return the line on the jobs that are made again."""
+    if not records:
+        return "no job is made again"
     before = sum(record.bought for record in records.values())
     paid = f"; {count_of(before, 'earlier prediction')} {by_number(before, 'stays', 'stay')} counted" if before else ""
     return f"making {count_of(len(records), 'job')} again{paid}"

@@ -19,6 +19,7 @@ from cometflux.account.routes import find_root
 from cometflux.cli.batch.kept_catalogue import read_kept
 from cometflux.cli.config.price_tables import join_prices
 from cometflux.cli.config.read_settings import read_configuration, read_price_tables
+from cometflux.cli.errors import ConfigurationError
 from cometflux.cli.options.known_prices import describe_price
 from cometflux.cli.options.shared import JsonLines
 from cometflux.cli.terminal.console import make_wide_console
@@ -55,7 +56,7 @@ def models(
 
 def show_models(*, as_json: bool) -> None:
     """Print the models."""
-    prices = _kept_prices()
+    prices, note = _kept_prices()
     if as_json:
         _print_json({**_describe(model), **describe_price(prices.get(name))} for name, model in flux.MODELS.items())
         return
@@ -69,7 +70,7 @@ def show_models(*, as_json: bool) -> None:
         table.add_row(told["slug"], f"flux.{told['class']}", str(len(names)), told["image"] or "-", images, cost)
     console = make_wide_console()
     console.print(table)
-    console.print(Text(f"\n{_told_bases(prices)}"))
+    console.print(Text("\n".join(["", _told_bases(prices), *note])))
 
 
 def show_model(name: str, *, as_json: bool) -> None:
@@ -86,7 +87,7 @@ def show_model(name: str, *, as_json: bool) -> None:
         return
     console = make_wide_console()
     named = "" if isinstance(model, ModelSchema) else f"\n{model.model}, flux.{model.__name__}"
-    console.print(Text(f"{plain(about(model))}{named}\n{_told(_kept_prices(), model.model)}\n"))
+    console.print(Text(f"{plain(about(model))}{named}\n{_told(_kept_prices()[0], model.model)}\n"))
     table = _table("parameter", "takes", "default", "what it does")
     for each in flux.parameters(model):
         cells = each.name, each.kind.summary, _default(each), " ".join(texts.get(each.name, "").split())
@@ -94,14 +95,18 @@ def show_model(name: str, *, as_json: bool) -> None:
     console.print(table)
 
 
-def _kept_prices() -> Prices:
-    """Return the prices that are known without the network."""
-    values = read_configuration()
+def _kept_prices() -> tuple[Prices, list[str]]:
+    """Return the prices that are known without the network, and a line if a configuration cannot be read."""
+    try:
+        values, tables = read_configuration(), read_price_tables()
+    except (ConfigurationError, ConfigError) as error:
+        # The models are the same in any case.
+        return Prices(), [f"your own prices are left out: {plain(str(error))}"]
     found = None
     with contextlib.suppress(ConfigError):
         root = find_root(read_base_url(values["base_url"].value))
         found = None if root is None else read_kept(root, time.time())
-    return join_prices({}, read_price_tables(), found or Catalogue()).prices
+    return join_prices({}, tables, found or Catalogue()).prices, []
 
 
 def _told_bases(prices: Prices) -> str:
