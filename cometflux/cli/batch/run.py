@@ -147,12 +147,16 @@ class _Notes(logging.Handler):
 
 @contextlib.contextmanager
 def _few_logs(screen: Screen) -> "Iterator[None]":
-    """Log only defects, because the command prints everything else itself, and tell what becomes of the workers."""
-    log, workers = logging.getLogger("cometflux"), logging.getLogger("cometflux.distributed")
+    """Log only defects, because the command prints the rest itself, and print the notes on workers and places."""
+    log = logging.getLogger("cometflux")
     if log.handlers:
         yield
         return
-    added = ((log, logging.StreamHandler(), logging.ERROR), (workers, _Notes(screen), logging.WARNING))
+    noted = [logging.getLogger(f"cometflux.{name}") for name in ("distributed", "storage")]
+    added = (
+        (log, logging.StreamHandler(), logging.ERROR),
+        *((each, _Notes(screen), logging.WARNING) for each in noted),
+    )
     before = [(each, each.level) for each, _, _ in added]
     added[0][1].setLevel(logging.ERROR)
     for each, handler, level in added:

@@ -7,7 +7,7 @@ from cometflux.cli.terminal.screen import Screen
 def costs(folder: Folder, /, *, json: JsonObject = False, base_url: BaseUrl = None, proxy: Proxy = None) -> None:
     """Print what a batch really cost, from the account.
 
-    Asks the account's log for the predictions of the folder, and notes the charges
+    Looks the folder's predictions up in the account's log, and notes the charges
     and refunds in the journal. It needs COMETAPI_ACCESS_TOKEN, the access token of
     the account, which is not the API key.
     """

@@ -36,7 +36,7 @@ def gallery(
     """Make a page of a folder's pictures, and print its path.
 
     One file, index.html, that needs no network: with the prompt, parameters and
-    fate of each job. Also while a batch runs; nothing else is changed.
+    outcome of each job. Also while a batch runs; nothing else is changed.
 
     With --serve the page is not written: its URL is printed, and the stars and
     rejects that you give are written into the folder until Ctrl-C.

@@ -112,7 +112,7 @@ class RunOptions:
     verbose: Annotated[
         int,
         switch(
-            "Tell of each outcome as it comes; -vv tells of every event.",
+            "Print each outcome as it comes; -vv prints every event.",
             name=("--verbose", "-v"),
             group=FURTHER,
             count=True,
@@ -120,7 +120,7 @@ class RunOptions:
     ] = 0
     quiet: Annotated[
         bool,
-        switch("Tell nothing but errors, and what is paid and not saved.", name=("--quiet", "-q"), group=FURTHER),
+        switch("Print only errors, and paid predictions that are not saved.", name=("--quiet", "-q"), group=FURTHER),
     ] = False
     log_json: Annotated[
         bool,
