@@ -81,10 +81,11 @@ class Journal:
     def __init__(self, path: str | Path) -> None:
         self.path = locate(path)
         with translating_errors(self.path):
-            if not self.path.is_file():
-                if os.path.lexists(self.path):
-                    raise JournalError(f"there is no journal at {str(self.path)!r}: what is there is not a file")
+            # In this order: a journal that is begun just now is a file, or not there yet.
+            if not os.path.lexists(self.path):
                 raise ConfigError(f"there is no journal at {str(self.path)!r}", setting="journal")
+            if not self.path.is_file():
+                raise JournalError(f"there is no journal at {str(self.path)!r}: what is there is not a file")
             # Read before the rows are, so that whoever writes meanwhile makes no difference.
             note = LockFile.read(self.path)
             self._database = open_reader(self.path, note)

@@ -153,6 +153,9 @@ class FolderFiles:
         path = self._folder / name
         try:
             return read_regular(path, most)
+        except FileNotFoundError:
+            # Not looked at again: a file that appears at this moment would then count as something that cannot be read.
+            return None
         except (OSError, ValueError):
             return b"" if os.path.lexists(path) else None
 

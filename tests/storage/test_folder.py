@@ -27,7 +27,7 @@ from cometflux.protocol.decoding import load_prediction
 from cometflux.provenance.sidecar import record_of
 from cometflux.storage import file_names
 from cometflux.storage.destination import find_destination
-from cometflux.storage.folder import Folder, check_files, prepare_folder, sweep
+from cometflux.storage.folder import Folder, FolderFiles, check_files, prepare_folder, sweep
 from cometflux.storage.image_data import check_image
 from cometflux.testing import LocalService
 
@@ -342,6 +342,22 @@ def test_a_write_outlives_a_run_that_sweeps_beside_it(sweeps, tmp_path):
     Swept.sweeps = sweeps
     assert "a.png" == write_output(Swept(tmp_path), "a", picture(), record_for("p1")).path.name
     assert ["a.json", "a.png"] == names(tmp_path)
+
+
+class Appearing(type(Path())):
+    """A path at which another run writes a file right after this one has found nothing there."""
+
+    def stat(self, *, follow_symlinks=True):
+        try:
+            return super().stat(follow_symlinks=follow_symlinks)
+        except FileNotFoundError:
+            Path(self).write_bytes(b"whole")
+            raise
+
+
+async def test_a_file_that_appears_while_it_is_read_is_there_or_not_and_never_empty(tmp_path):
+    assert await FolderFiles(Appearing(tmp_path)).read("a.png", 100) is None
+    assert b"whole" == await FolderFiles(Appearing(tmp_path)).read("a.png", 100)
 
 
 # Every event is an operation on a file or folder; each child is killed before another one of them.
