@@ -31,7 +31,7 @@ PURE = {
     *("journal/states", "journal/attempts", "journal/live_record", "journal/record", "journal/redo", "journal/outcome"),
 }
 IMPURE = {
-    *("images/looks", "images/reference_files", "pacing/admission", "pacing/limiter", "pacing/retry"),
+    *("images/decode", "images/looks", "images/reference_files", "pacing/admission", "pacing/limiter", "pacing/retry"),
     *("provenance/read", "provenance/sidecar"),
 }
 """Exceptions to the folders in `PURE`."""

@@ -3,13 +3,13 @@
 An image is made small first, so that looking takes about as long as decoding. Nothing is removed because of a look.
 """
 
-import io
 from collections.abc import Iterable
 from enum import StrEnum
 
 import attrs
 
 from cometflux.errors import needs_extra
+from cometflux.images.decode import UndecodableError, opened
 
 NEAR = 4
 """Nearly equal images differ in at most so many of the 64 bits of their hashes."""
@@ -19,7 +19,6 @@ _DARK = 24
 """No part of an almost black image is lighter than this, of 255."""
 _EVEN = 6
 """No two parts of a blank image differ by more than this, of 255."""
-_MOST_PIXELS = 100_000_000
 _BAND = 13
 """Bits of one band of a hash. Of five bands at least one is equal if at most four bits differ."""
 
@@ -56,18 +55,14 @@ def check_extra(feature: str) -> None:
 
 def look_at(data: bytes) -> Look:
     """Look at an image, at the first frame of an animation. Blocks for some milliseconds a megapixel."""
-    from PIL import Image
+    from PIL.Image import Resampling
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                return Look(flaw=Flaw.DAMAGED, hash=0)
-            # A JPEG is decoded at an eighth of its size, or less.
-            image.draft("RGB", (2 * _SIDE, 2 * _SIDE))
+        with opened(data, (2 * _SIDE, 2 * _SIDE)) as image:
             flat = image if image.mode in ("L", "RGB") else image.convert("RGBA").convert("RGB")
-            small = flat.resize((_SIDE, _SIDE), Image.Resampling.BOX).convert("L")
-            grid = small.resize((9, 8), Image.Resampling.BOX).tobytes()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            small = flat.resize((_SIDE, _SIDE), Resampling.BOX).convert("L")
+            grid = small.resize((9, 8), Resampling.BOX).tobytes()
+    except UndecodableError:
         return Look(flaw=Flaw.DAMAGED, hash=0)
     darkest, lightest = min(small.tobytes()), max(small.tobytes())
     flaw = None

@@ -45,6 +45,11 @@ def test_a_picture_has_no_flaw(kind, mode):
     assert look_at(data_of(image.convert("RGB") if kind == "JPEG" else image, kind)).flaw is None
 
 
+def test_a_light_picture_of_16_bits_has_no_flaw():
+    shades = Image.linear_gradient("L").convert("I").point(lambda shade: 30_000 + 100 * shade)
+    assert look_at(data_of(shades.convert("I;16"))).flaw is None
+
+
 def test_a_dark_picture_with_a_light_in_it_is_not_black():
     image = Image.new("RGB", (800, 800))
     ImageDraw.Draw(image).ellipse((700, 700, 730, 730), (255, 240, 200))
