@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cometflux.storage.object_store import open_store
     from cometflux.transport.client import Client
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Batch",

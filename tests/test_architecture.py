@@ -14,7 +14,7 @@ ORDER = [
     *("account", "engine", "session", "notebook", "telemetry", "__init__"),
 ]
 """The rooms of the line: a file imports only rooms above its own, and files of its own room."""
-BESIDE = {"sources", "testing", "gallery", "export", "distributed", "mcp", "cli"}
+BESIDE = {"sources", "testing", "gallery", "export", "distributed", "mcp", "cli", "__main__"}
 """They import the line, and no file of the line imports them; only the command imports the others."""
 LAZY_DOORS = {("session/open", "distributed")}
 """The exceptions: imported inside a function, so that nothing of it is loaded unless it is used."""
@@ -139,7 +139,7 @@ def _misplaced(room, other, is_eager):
     if other == room != "__init__":
         return
     if room in BESIDE:
-        if other in BESIDE and room != "cli":
+        if other in BESIDE and room != "cli" and (room, other) != ("__main__", "cli"):
             yield f"{room} and {other} do not import each other"
     elif other in BESIDE or other not in ORDER:
         yield f"{other} has no place in the line"

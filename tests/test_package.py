@@ -97,7 +97,3 @@ def test_every_public_name_says_what_it_is(name):
 
 def test_every_public_name_can_be_looked_at_without_running_it():
     assert [] == [name for name in PUBLIC if not getattr(cometflux, name).__doc__]
-
-
-def test_the_version_is_the_one_that_is_built():
-    assert f'version = "{cometflux.__version__}"' in (Path(__file__).parents[1] / "pyproject.toml").read_text()
