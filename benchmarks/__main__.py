@@ -3,6 +3,7 @@
 from benchmarks import (
     cluster,
     cpu,
+    finished,
     growth,
     imports,
     instructions,
@@ -22,7 +23,7 @@ from benchmarks import (
 
 EACH = (
     *(schedules, makespan, limiters, pacing, cpu, instructions, ticks, memory, growth, imports),
-    *(transitions, stalls, journalled, lists, resuming, saving, cluster),
+    *(transitions, stalls, journalled, lists, finished, resuming, saving, cluster),
 )
 
 if __name__ == "__main__":

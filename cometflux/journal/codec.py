@@ -174,7 +174,7 @@ def _converter() -> cattrs.Converter:
     """Make what turns records into plain values and back; at the first record, since there may be no journal."""
     records = cattrs.Converter(detailed_validation=False)
     for kind in (str, bool, int):
-        records.register_structure_hook(kind, lambda value, kind: converter.expect(value, kind))
+        records.register_structure_hook(kind, converter.expect)
     records.register_structure_hook(float, lambda value, _: float(value))
     for words in (State, OutcomeKind):
         records.register_structure_hook(words, lambda value, words: words(value))

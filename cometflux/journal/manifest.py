@@ -175,7 +175,9 @@ def _copy(drawn: Path, path: Path, places: Iterable[_Place]) -> None:
 
 def _dump(values: dict[str, Any]) -> bytes:
     # What some readers take for the end of a line is escaped; half of a pair of surrogates is no text.
-    text = _LINE_END.sub(lambda found: f"\\u{ord(found[0]):04x}", encoding.dump_line(values))
+    text = encoding.dump_line(values)
+    if not text.isascii():
+        text = _LINE_END.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return f"{text}\n".encode("utf-8", "replace")
 
 

@@ -209,22 +209,20 @@ class Journal:
 
         Jobs that were dropped because another plan replaced theirs are left out.
         """
-        for row in self._rows():
-            if row[3] in state_names if state_names else row[3] != DROPPED:
-                with translating_errors(self.path):
-                    record = to_record(row)
-                yield record
+        with translating_errors(self.path):
+            for row in self._rows():
+                if row[3] in state_names if state_names else row[3] != DROPPED:
+                    yield to_record(row)
 
     def jobs(self, *, without: Container[str] = ()) -> Iterator[PlannedJob]:
         """Yield the jobs of the `records` as they were planned, but not those with the identities *without*.
 
         The progress of those that are saved is not read, which is quick. Raises as `records` does.
         """
-        for row in self._rows():
-            if row[3] != DROPPED and row[0] not in without:
-                with translating_errors(self.path):
-                    job = to_job(row)
-                yield job
+        with translating_errors(self.path):
+            for row in self._rows():
+                if row[3] != DROPPED and row[0] not in without:
+                    yield to_job(row)
 
     def _rows(self) -> Iterator[Sequence[Any]]:
         last = 0

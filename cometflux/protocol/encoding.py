@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,8 @@ def dump_line(value: Any) -> str:
 
 
 def _convert(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()  # most are
     converted = wire_converter().unstructure(value)
     if converted is value:
         raise TypeError(f"no JSON can be written for a {type(value).__name__}")

@@ -60,4 +60,6 @@ def _portable_text(text: str) -> str:
             # The part before an @ may hold a password, and the query may hold a signature.
             parts = urlsplit(text)
             return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    return PureWindowsPath(text).name if PureWindowsPath(text).is_absolute() else text
+    # Most texts are no path, and it takes long to read one as a path.
+    may_be_path = text[:1] == "\\" or (text[1:2] == ":" and text[0].isalpha())
+    return PureWindowsPath(text).name if may_be_path and PureWindowsPath(text).is_absolute() else text
