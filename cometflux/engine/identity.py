@@ -53,7 +53,9 @@ class JobIdentities:
             if job.key is None:
                 raise
             tracked.unreadable, fingerprint = error, ""
-        tracked.record.named(_identity(job, fingerprint, count), fingerprint, kept)
+        tracked.is_new = job.key is None and count is None
+        identity = f"run:{uuid4().hex}" if tracked.is_new else _identity(job, fingerprint, count)
+        tracked.record.named(identity, fingerprint, kept)
 
     async def check_unchanged(self, tracked: TrackedJob, ready: Job) -> None:
         """Prove that the files of a job, now read into *ready*, are those by which it is known.
@@ -108,7 +110,7 @@ class JobIdentities:
                 await other.over.wait()
             tracked.over = asyncio.Event()
             self._under_way[identity] = tracked
-        found = await self._journal.claim(identity)
+        found = None if tracked.is_new else await self._journal.claim(identity)
         is_changed = found is not None and tracked.record.fingerprint not in ("", found.fingerprint)
         is_redone = found is not None and tracked.redo is not None and tracked.redo.means(found, tracked.key)
         if found is not None and is_redone:
@@ -139,7 +141,6 @@ class JobIdentities:
 def _identity(job: Job, fingerprint: str, count: Callable[[str], int] | None) -> str:
     if job.key is not None:
         return identify(job.key, "", 1)
-    if count is None:
-        return f"run:{uuid4().hex}"
+    assert count is not None
     # Jobs with keys are not counted: their places among the others must not matter.
     return identify(None, fingerprint, count(fingerprint))

@@ -28,6 +28,7 @@ class TrackedJob:
             "is_claimed",
             "is_followed",
             "is_given_up",
+            "is_new",
         ),
         *("is_over", "is_written", "job", "key", "last_error", "over", "patience", "place", "prediction", "record"),
         *("redo", "resumed", "task", "unreadable"),
@@ -66,6 +67,8 @@ class TrackedJob:
         """Whether only its id was handed over: it is polled without a slot, and nothing is submitted for it."""
         self.is_written = False
         """Whether the journal has a record of it."""
+        self.is_new = False
+        """Whether its identity was made in this run, so that the journal cannot know it."""
         self.unreadable: InputError | None = None
         """Why a file of its input cannot be read; None if all can."""
         self.is_given_up = False

@@ -121,8 +121,6 @@ class BackgroundWriter:
 
     def _is_surely_new(self, identity: str) -> bool:
         """Whether the journal need not be read: it was empty, and no job of this identity was claimed since."""
-        if identity.startswith("run:"):
-            return True
         if self._claimed is None:
             return False
         # A new job that is taken for a known one is looked up, and that is all.

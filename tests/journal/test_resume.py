@@ -25,6 +25,7 @@ from cometflux.errors import (
     JournalMismatchError,
     LimitError,
     OutputError,
+    PatienceError,
     PredictionExpiredError,
     PredictionFailedError,
     RejectedError,
@@ -394,6 +395,25 @@ async def test_a_job_without_a_key_that_is_run_is_always_new(service, opened):
         await session.run("a")
         await session.run("a")
     assert 2 == len(service.bills)
+
+
+async def test_jobs_that_were_run_are_gone_on_with_from_the_journal_and_are_not_bought_again(
+    service, opened, tmp_path, status
+):
+    async with opened() as session:
+        await session.run("a", save_to=tmp_path)
+        await session.run("b")
+        service.latency = 300
+        with pytest.raises(PatienceError):
+            await session.run("c", patience=5)
+    assert {"planned": 3, "saved": 1, "unsaved": 1, "detached": 1} == status()
+    with Journal(tmp_path) as journal:
+        jobs = list(journal.jobs())
+    async with opened() as session:
+        outcomes = await outcomes_of(session.generate(jobs, save_to=tmp_path))
+    assert [(True, True, None)] * 3 == [(each.ok, each.resumed, each.error) for each in outcomes]
+    assert {"planned": 3, "saved": 3} == status()
+    assert 3 == len(service.bills)
 
 
 async def test_a_job_with_a_key_that_is_run_again_is_not_bought_again(service, opened):
