@@ -11,6 +11,7 @@ import pytest
 from docs_page import ROOT, Page
 from offline_site import find_requests
 from test_architecture import BESIDE, ORDER
+from waiting import PATIENCE
 
 from cometflux import errors, flux
 from cometflux.testing import FAULTS
@@ -35,7 +36,7 @@ def run(pages, folder):
     environment |= {"PYTHONPATH": str(ROOT), "PATH": os.pathsep.join(map(str, paths)), "HOME": str(folder.parent)}
     command = [sys.executable, "-W", "error", ROOT / "tests" / "support" / "docs_page.py", *pages]
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 

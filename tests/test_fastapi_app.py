@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 import uvicorn
+from waiting import PATIENCE, wait_until
 
 from cometflux.testing import LocalService
 
@@ -60,15 +61,14 @@ def serving(example):
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        while not server.started:
-            assert thread.is_alive(), "the application did not start"
-            time.sleep(0.005)
+        wait_until(lambda: server.started or not thread.is_alive())
+        assert server.started, "the application did not start"
         port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, trust_env=False) as client:
             yield client
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(PATIENCE)
     assert not thread.is_alive(), "the application did not end"
 
 
@@ -76,14 +76,6 @@ def serving(example):
 def client(example):
     with serving(example) as client:
         yield client
-
-
-def soon(condition):
-    """Wait until something is so."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.01)
 
 
 def saved():
@@ -128,7 +120,7 @@ def test_a_restart_forgets_nothing(local, example):
 def test_what_somebody_hung_up_on_is_saved_and_theirs_when_they_come_back(local, client):
     with pytest.raises(httpx.ReadTimeout):
         client.post("/pictures", json={"prompt": "a boat"}, timeout=IMPATIENT)
-    soon(lambda: saved())
+    wait_until(lambda: saved())
     assert 200 == client.post("/pictures", json={"prompt": "a boat"}).status_code
     assert 1 == len(local.bills)
 
@@ -166,7 +158,7 @@ def test_whoever_hangs_up_on_a_set_loses_nothing_that_was_bought(local, client):
     wishes = [{"prompt": f"boat {number}"} for number in range(8)]
     with client.stream("POST", "/sets", json=wishes) as answer:
         next(answer.iter_lines())
-    soon(lambda: len(saved()) == len(local.bills))
+    wait_until(lambda: len(saved()) == len(local.bills))
     bought = len(local.bills)
     answer = client.post("/sets", json=wishes)
     assert 8 == len(answer.text.splitlines()) == len(saved()) == len(local.bills)
@@ -265,7 +257,7 @@ def test_a_stop_waits_for_what_is_bought(local, example):
     with serving(example) as client:
         with pytest.raises(httpx.ReadTimeout):
             client.post("/pictures", json={"prompt": "a boat"}, timeout=IMPATIENT)
-        soon(lambda: local.bills)
+        wait_until(lambda: local.bills)
     assert 1 == len(local.bills) == len(saved())
 
 
@@ -280,7 +272,7 @@ def test_the_command_that_the_example_names_serves_and_stops(comet_service, tmp_
             assert 200 == httpx.post(f"{url}/pictures", json={"prompt": "a boat"}, trust_env=False).status_code
         finally:
             server.send_signal(signal.SIGTERM)
-            _, said = server.communicate(timeout=20)
+            _, said = server.communicate(timeout=PATIENCE)
     assert "Application shutdown complete" in said
     assert server.returncode in {0, -signal.SIGTERM}
     assert 1 == len(comet_service.bills)

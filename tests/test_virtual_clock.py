@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from virtual_clock import VirtualClockLoop
+from waiting import PATIENCE
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ async def test_an_hour_takes_no_time(now):
     before = time.monotonic()
     await asyncio.sleep(3600)
     assert 3600 == now()
-    assert 1 > time.monotonic() - before
+    assert PATIENCE > time.monotonic() - before
 
 
 async def test_timers_end_in_the_order_of_their_times(now):
@@ -128,7 +129,7 @@ async def test_a_kept_connection_does_not_make_time_run(slow_server, now):
         before = time.monotonic()
         await asyncio.sleep(1800)
         assert 1810 == now()
-    assert 5 > time.monotonic() - before
+    assert PATIENCE > time.monotonic() - before
 
 
 async def test_a_megabyte_over_a_real_socket_takes_no_virtual_time(now):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from cometflux.cli import main
 
@@ -76,7 +77,7 @@ def answer(text, *arguments):
         pass
     finally:
         os.close(ours)
-    return process.wait(30), shown
+    return process.wait(PATIENCE), shown
 
 
 @pytest.mark.parametrize(("text", "code", "bills"), [("n\n", 2, 0), ("y\n", 0, 4)])
@@ -138,7 +139,7 @@ def test_a_balance_is_fetched_once_before_the_first_submission_and_never_after_i
 
 
 def test_predictions_that_are_paid_for_do_not_wait_for_the_balance(service):
-    service.fail("drop", on="output", rate=1.0)
+    service.fail("output-404", rate=1.0)
     run()
     seen = len(balance_requests(service))
     assert 1 <= len(service.bills)

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from waiting import PATIENCE
 
 from cometflux import flux
 from cometflux.cli import main
@@ -48,7 +49,7 @@ def bash_offers(folder, path, lines):
         for line in lines
     )
     program = f"set -u; source {path}; COMPREPLY=()\n{asked}\n"
-    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert "" == done.stderr
     return [line.split() for line in done.stdout.splitlines()]
 
@@ -149,7 +150,7 @@ class Typist:
     def completes(self, text, rest):
         """Type *text* and the tab key; *rest* is to come. Then wipe the line away."""
         os.write(self.ours, f"{text}\t".encode())
-        shown, give_up = "", time.monotonic() + 15
+        shown, give_up = "", time.monotonic() + PATIENCE
         while rest not in shown.rpartition(text[-3:])[2] and time.monotonic() < give_up:
             shown += self.read(0.3)
         assert rest in shown.rpartition(text[-3:])[2], shown

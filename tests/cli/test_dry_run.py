@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from old_journals import make_old
+from waiting import PATIENCE
 
 from cometflux.cli import main
 from cometflux.cli.batch.draft_plan import spread
@@ -334,7 +335,7 @@ class Terminal:
             pass
         finally:
             os.close(self._ours)
-        return self._process.wait(30)
+        return self._process.wait(PATIENCE)
 
 
 QUESTION = "? [y/N] "

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import job_states
 import pytest
+from waiting import PATIENCE, wait_until
 
 from cometflux.cli import main
 from cometflux.cli.batch.keep_gallery import kept_gallery
@@ -29,13 +30,6 @@ def statuses(path="out/index.html"):
     text = Path(path).read_text(encoding="utf-8")
     (data,) = re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)
     return [each["status"] for each in json.loads(data)], "data-refresh=" in text
-
-
-def wait_until(condition):
-    give_up = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < give_up, "it did not come about"
-        time.sleep(0.02)
 
 
 # cometflux gallery
@@ -175,7 +169,7 @@ def test_the_page_is_kept_up_to_date_while_a_batch_runs_and_after_it_is_stopped(
             wait_until(look)
             assert 60 == len(statuses()[0])
             running.send_signal(signal.SIGINT)
-            _, err = running.communicate(timeout=40)
+            _, err = running.communicate(timeout=PATIENCE)
         finally:
             running.kill()
             running.wait()

@@ -10,6 +10,7 @@ from pathlib import Path
 import command_process
 import job_states
 import pytest
+from waiting import PATIENCE
 
 from cometflux.cli import main
 
@@ -37,7 +38,7 @@ def test_it_prints_its_url_and_serves_until_it_is_told_to_stop(foxes, number):
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(f"{url[:-3]}/")
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (0, "") == (process.returncode, out)
     first, last = err.splitlines()
     assert "until Ctrl-C" in first

@@ -10,12 +10,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import command_process
 import pytest
+from waiting import PATIENCE, rest_of, wait_until
 
 from cometflux import Journal
 from cometflux.cli import main
@@ -60,22 +60,13 @@ def start(line, **options):
 
 def wait_until_it_reads_stdin(running):
     """Wait until the process waits for a pipe; only stdin is one that it reads."""
-    give_up = time.monotonic() + 30
-    while "pipe_read" not in Path(f"/proc/{running.pid}/wchan").read_text():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
+    wait_until(lambda: "pipe_read" in Path(f"/proc/{running.pid}/wchan").read_text())
 
 
 def skip_if_ignored(number):
     """A process under nohup ignores SIGHUP, and so does the command."""
     if signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip(f"{number.name} is ignored here")
-
-
-def rest_of(running):
-    out, err = running.stdout.read(), running.stderr.read()
-    running.wait(10)
-    return out, err
 
 
 # Run again.
@@ -292,7 +283,7 @@ def test_the_line_that_goes_on_names_any_folder_as_bash_reads_it(name, service, 
     assert 4 == main(["batch", "a.csv", f"--out={folder}", "--limit", "0"])
     line = capsys.readouterr().err.splitlines()[-1]
     script = f"cometflux() {{ printf '%s\\0' \"$@\"; }}\n{line}"
-    read = subprocess.run(["/bin/bash", "-c", script], capture_output=True, timeout=20, check=True).stdout
+    read = subprocess.run(["/bin/bash", "-c", script], capture_output=True, timeout=PATIENCE, check=True).stdout
     expected = b"./" + name if name.startswith(b"-") else name
     assert [b"resume", expected, b"--limit", b"2", b""] == read.split(b"\0")
     assert line.isprintable()
@@ -397,14 +388,20 @@ def test_two_processes_cannot_work_on_one_folder_and_status_adds_up_meanwhile(sl
     write(*(f"fox {number}," for number in range(6)))
     running = start("batch a.csv --max-pending 2")
     running.stdout.readline()
+    # So that it is not over before the others have looked.
+    running.send_signal(signal.SIGSTOP)
     run("batch a.csv", 3)
     assert "is in use by another process" in capsys.readouterr().err
     run("unknown a-images --abandon x", 3)
     run("status a-images")
     assert "a batch is running on it" in capsys.readouterr().out
-    while running.poll() is None:
+    running.send_signal(signal.SIGCONT)
+
+    def is_over():
         assert 6 == status()["planned"]
-        time.sleep(0.05)
+        return running.poll() is not None
+
+    wait_until(is_over)
     assert 6 == len(slow.bills)
     run("status a-images")
     assert "planned  6\nsaved    6\nno batch is running on it\n" == capsys.readouterr().out
@@ -546,7 +543,7 @@ def test_the_line_that_is_printed_by_sigterm_finishes_the_batch_as_it_stands(slo
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COMETFLUX_BASE_URL": ""},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE,
         check=False,
     )
     assert (0, 16) == (done.returncode, len(slow.bills)), done.stderr
@@ -557,10 +554,7 @@ def test_a_second_ctrl_c_leaves_at_once_with_the_line_and_without_the_ids(servin
     with serving(latency=60, pixels=4096) as service:
         write("a fox,", "an owl,")
         running = start("batch a.csv")
-        give_up = time.monotonic() + 10
-        while len([request for request in service.requests if "/predictions/" in request.path]) < 2:
-            assert time.monotonic() < give_up
-            time.sleep(0.02)
+        wait_until(lambda: len({each.path for each in service.requests if "/predictions/" in each.path}) == 2)
         running.send_signal(signal.SIGINT)
         assert "stopping: " in running.stderr.readline()
         running.send_signal(signal.SIGINT)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import PATIENCE
 
 import cometflux
 from cometflux import flux
@@ -22,7 +23,7 @@ def _wide_terminal(monkeypatch):
 
 def python(program, *arguments):
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from waiting import PATIENCE
 
 from cometflux import flux
 from cometflux.cli import main
@@ -165,7 +166,7 @@ def test_after_ctrl_c_the_report_is_there_and_whole(service, folder):
     )
     running.stdout.readline()
     running.send_signal(signal.SIGINT)
-    running.communicate(timeout=30)
+    running.communicate(timeout=PATIENCE)
     values = report()
     assert 130 == running.returncode == values["exit_code"]
     assert (True, 300, len(service.bills)) == (values["interrupted"], values["jobs"], values["created"])
@@ -291,7 +292,7 @@ def test_a_log_that_nobody_reads_holds_up_nothing(service, folder):
     )
     os.close(writing)
     try:
-        assert 0 == running.wait(20)
+        assert 0 == running.wait(PATIENCE)
     finally:
         running.kill()
         os.close(reading)

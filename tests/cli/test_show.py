@@ -6,10 +6,10 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE, wait_until
 
 from cometflux.cli import main
 from cometflux.provenance.embed import extract
@@ -192,12 +192,9 @@ def test_an_interrupted_batch_has_one_too(monkeypatch, serving):
         monkeypatch.setenv("PYTHONPATH", ":".join(filter(None, sys.path)))
         running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            give_up = time.monotonic() + 20
-            while len(service.bills) < 8:
-                assert time.monotonic() < give_up
-                time.sleep(0.02)
+            wait_until(lambda: len(service.bills) >= 8)
             running.send_signal(signal.SIGINT)
-            assert 130 == running.wait(20)
+            assert 130 == running.wait(PATIENCE)
         finally:
             with contextlib.suppress(OSError):
                 running.kill()

@@ -204,7 +204,7 @@ def test_a_data_uri_that_many_rows_share_is_read_once(size):
             return False
         return True
 
-    expected, started = is_taken(), time.perf_counter()
+    expected, started = is_taken(), time.thread_time()
     assert (size > 100) is expected
     assert all(expected is is_taken() for _ in range(1000))
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2

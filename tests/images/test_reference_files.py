@@ -221,9 +221,9 @@ def test_a_file_that_many_jobs_name_is_read_once(tmp_path):
     path, known = aged(tmp_path / "a.png", data), Descriptions()
     expected = {"image": describe_bytes(data)}
     assert expected == describe_input({"image": path}, known)
-    started = time.perf_counter()
+    started = time.thread_time()
     assert all(expected == describe_input({"image": path}, known) for _ in range(10_000))
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["just written", "written long ago"])

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 
 import pytest
+from waiting import PATIENCE
 
 from cometflux.errors import JournalError
 from cometflux.journal.background import BackgroundWriter
@@ -28,7 +29,7 @@ class Disk:
         class Told(sqlite3.Connection):
             def execute(self, statement, *args):
                 if statement == "COMMIT":
-                    disk.leave.wait(10)
+                    disk.leave.wait(PATIENCE)
                     disk.commits += 1
                     if disk.failing:
                         raise sqlite3.OperationalError("disk I/O error")
@@ -257,7 +258,7 @@ class Slow(JournalWriter):
     def open(self):
         super().open()
         self.began.set()
-        self.leave.wait(10)
+        self.leave.wait(PATIENCE)
 
 
 async def reopened(folder):

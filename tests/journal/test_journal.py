@@ -16,6 +16,7 @@ from pathlib import Path
 import attrs
 import pytest
 from dying_process import dying, in_child
+from waiting import PATIENCE
 
 from cometflux.errors import ConfigError, JournalError, JournalLockedError, JournalMismatchError
 from cometflux.journal import lock
@@ -433,24 +434,27 @@ def test_what_a_dead_process_left_for_all_to_read_is_made_private(disk):
         assert {"0o600"} == {*modes(left.path.parent).values()}
 
 
-def test_a_second_writer_in_the_same_process_is_told_at_once_who_has_it(tmp_path):
+def test_a_second_writer_in_the_same_process_is_told_at_once_who_has_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "_PATIENCE", PATIENCE)
     with opened(tmp_path) as writer:
         began = time.perf_counter()
         for second in (JournalWriter(tmp_path), writer):
             with pytest.raises(JournalLockedError, match=rf"\(process {os.getpid()}\)"):
                 second.open()
-        assert time.perf_counter() - began < 0.5
+        assert time.perf_counter() - began < PATIENCE / 2
         writer.commit([new(0)])
     with opened(tmp_path):
         pass
 
 
-def test_a_second_writer_in_another_process_is_told_at_once_who_has_it(tmp_path):
+def test_a_second_writer_in_another_process_is_told_at_once_who_has_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "_PATIENCE", PATIENCE)
+
     def second():
         began = time.perf_counter()
         with pytest.raises(JournalLockedError, match=rf"\(process {os.getppid()}\)"):
             JournalWriter(tmp_path).open()
-        return int(time.perf_counter() - began > 0.5)
+        return int(time.perf_counter() - began > PATIENCE / 2)
 
     with opened(tmp_path):
         assert 0 == in_child(second)
@@ -974,9 +978,9 @@ def test_a_large_plan_takes_seconds_and_little_memory(tmp_path):
 
     with opened(tmp_path) as writer:
         for expected in ((10_000, 0), (0, 0)):
-            began = time.perf_counter()
+            began = time.thread_time()
             assert expected == writer.plan(rows(new(number) for number in range(10_000)))
-            assert time.perf_counter() - began < 10
+            assert time.thread_time() - began < 10
         tracemalloc.start()
         writer.plan(rows(new(number) for number in range(5_000, 10_000)))
         peak = tracemalloc.get_traced_memory()[1]

@@ -10,9 +10,11 @@ import re
 import shutil
 import sqlite3
 import threading
+import time
 
 import attrs
 import pytest
+from waiting import PATIENCE
 
 from cometflux import Job, Journal, RetryPolicy, Session, events, flux, open_session
 from cometflux.errors import (
@@ -98,7 +100,7 @@ class Held:
         class Connection(sqlite3.Connection):
             def execute(self, statement, *values):
                 if statement == "COMMIT":
-                    held.leave.wait(10)
+                    held.leave.wait(PATIENCE)
                     held.commits += 1
                     if held.commits in held.failing:
                         raise sqlite3.OperationalError("disk I/O error")
@@ -831,7 +833,7 @@ async def real_moment():
     """Wait for real: the virtual clock stands still while the journal's thread does."""
     for _ in range(50):
         await asyncio.sleep(0)
-        threading.Event().wait(0.001)
+        time.sleep(0.001)  # noqa: ASYNC251 - a moment for the thread
 
 
 async def test_a_job_given_up_while_its_intent_is_written_is_not_sent(service, tmp_path, status):

@@ -19,6 +19,7 @@ import traced_batch
 from bill_checks import KilledBatch, check_bills, is_unknown, no_kill
 from PIL import Image
 from strace import traced
+from waiting import PATIENCE
 
 from cometflux import CometfluxError, Journal, PollPolicy, open_session
 from cometflux.errors import ConfigError, JournalError, OutputError
@@ -410,7 +411,7 @@ def command(line, service, before=()):
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     return done.returncode, done.stderr

@@ -7,6 +7,7 @@ import time
 import job_states
 import pytest
 from chromium import Sight, chromium
+from waiting import PATIENCE
 
 from cometflux.gallery import Gallery, write_gallery
 from cometflux.journal.writer import JournalWriter
@@ -46,7 +47,7 @@ def shown(page):
 
 
 def wait_for(sight, condition):
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < give_up, "it did not come about"
         sight.page.wait_for_timeout(30)

@@ -9,6 +9,7 @@ import job_states
 import pytest
 from chromium import chromium
 from gallery_sight import badges, looking, press, wait_for, write_foxes
+from waiting import PATIENCE
 
 from cometflux.cli import main
 from cometflux.gallery import Gallery, write_gallery
@@ -318,7 +319,7 @@ def test_a_page_that_lost_its_server_says_so_and_shows_no_mark_that_is_not_writt
     press(page, "1")
     wait_for(sight, lambda: (tmp_path / PICKS).exists())
     process.terminate()
-    process.wait(timeout=20)
+    process.wait(PATIENCE)
     wait_for(sight, lambda: page.locator("#lost").is_visible())
     assert "no longer runs" in page.locator("#lost").text_content()
     assert f"cometflux gallery {shlex.quote(str(tmp_path))} --serve" in page.locator("#lost").text_content()

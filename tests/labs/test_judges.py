@@ -20,6 +20,7 @@ import installed_tools
 import openapi
 import pytest
 from PIL import Image
+from waiting import PATIENCE
 
 from cometflux import PollPolicy, flux, open_session
 from cometflux.outcomes import OutcomeKind
@@ -47,7 +48,7 @@ def vendor(backend, tmp_path):
 
     def run(*arguments):
         command = [python, HERE / "judge_cometapi.py", backend.origin, *arguments, "--json"]
-        run = subprocess.run(command, env=os.environ | secrets, capture_output=True, text=True, timeout=60)
+        run = subprocess.run(command, env=os.environ | secrets, capture_output=True, text=True, timeout=PATIENCE)
         assert 0 == run.returncode, run.stderr + run.stdout
         return json.loads(run.stdout)
 
@@ -107,7 +108,9 @@ class Client:
 
     def tell(self, service, case):
         command = [*self.command, service.url, service.key, case]
-        run = subprocess.run(command, env=os.environ | self.environment, capture_output=True, text=True, timeout=60)
+        run = subprocess.run(
+            command, env=os.environ | self.environment, capture_output=True, text=True, timeout=PATIENCE
+        )
         assert 0 == run.returncode, run.stderr
         return json.loads(run.stdout)
 
@@ -259,7 +262,7 @@ class Prism:
     def __exit__(self, *_):
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

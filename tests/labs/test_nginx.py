@@ -13,6 +13,7 @@ import time
 from collections import Counter
 
 import pytest
+from waiting import PATIENCE
 
 from cometflux import PollPolicy, Session, events, flux
 from cometflux.outcomes import OutcomeKind
@@ -101,7 +102,7 @@ class Nginx:
     def _stop(self):
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,7 +44,7 @@ class Terminal:
             start_new_session=True,
         )
         os.close(theirs)
-        shown, deadline = "", time.monotonic() + 90
+        shown, deadline = "", time.monotonic() + PATIENCE
         try:
             while time.monotonic() < deadline:
                 ready, _, _ = select.select([ours], [], [], 0.1)
@@ -57,7 +58,7 @@ class Terminal:
                 if stop_after and len(self.pictures()) >= stop_after:
                     process.send_signal(signal.SIGINT)
                     stop_after = None
-            return process.wait(30), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", shown)
+            return process.wait(PATIENCE), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", shown)
         finally:
             process.kill()
             process.wait()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from notebook_runs import execute
+from waiting import PATIENCE
 
 from cometflux.errors import ConfigError, SessionStoppedError
 from cometflux.notebook import Progress, make_bar, progress
@@ -223,7 +224,7 @@ def test_a_shell_in_a_terminal_is_not_a_notebook(comet_service, tmp_path):
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "IPython", "--no-banner", "--simple-prompt", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment)
     assert "[True]" == done.stdout.strip(), done.stderr
 
 

@@ -63,13 +63,13 @@ def test_a_bomb_stops_at_the_limit(coding):
     if coding == "gzip, gzip":
         bomb = gzip.compress(bomb)
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.thread_time()
     found, cut = decompress(bomb, coding, 1_000_000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (1_000_000, "it is larger than 1000000 bytes") == (len(found), cut)
     assert peak < 5_000_000
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_a_brotli_bomb_stops_at_the_limit_if_there_is_a_decoder():

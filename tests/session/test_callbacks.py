@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import PATIENCE
 
 from cometflux import Session, events
 from cometflux.errors import CometfluxError, SessionClosedError, UnknownSubmissionError
@@ -309,7 +310,7 @@ asyncio.run(main(*sys.argv[1:]))
 def test_a_forked_child_gets_one_sentence_and_submits_nothing(where, sentence):
     with LocalService.in_thread(pixels=256, latency=0.1) as service:
         command = [sys.executable, "-W", "ignore", "-c", FORK, service.key, service.url, where]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert (0, 2) == (done.returncode, len(service.bills)), done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr

@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from waiting import wait_until
 
 
 class Cluster:
@@ -45,11 +46,8 @@ class Cluster:
         port = self.port if port is None else port
         options = ("--port", str(port), "--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(told))
         self.scheduler = self._start("dask_scheduler", *options)
-        until = time.monotonic() + 30
-        while not (told.exists() and told.read_text().strip()):
-            assert time.monotonic() < until
-            assert self.scheduler.poll() is None
-            time.sleep(0.05)
+        wait_until(lambda: self.scheduler.poll() is not None or (told.exists() and told.read_text().strip()))
+        assert self.scheduler.poll() is None
         self.address = json.loads(told.read_text())["address"]
 
     def start_worker(self):
@@ -60,10 +58,7 @@ class Cluster:
 
     def wait_for_worker(self):
         """Wait until the scheduler knows of a worker."""
-        until = time.monotonic() + 30
-        while b"Register worker" not in (self._folder / "cluster.log").read_bytes():
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_until(lambda: b"Register worker" in (self._folder / "cluster.log").read_bytes())
 
     def kill_worker(self, process):
         """Kill a worker, and start another one in its place."""

@@ -5,6 +5,7 @@ import time
 
 import job_states
 from chromium import Sight
+from waiting import PATIENCE
 
 from cometflux.gallery import write_gallery
 
@@ -40,7 +41,7 @@ def write_foxes(folder, number=6, size=(48, 32), **given):
 
 def wait_for(sight, condition):
     """Wait until *condition* returns true."""
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < give_up, "it did not come about"
         sight.page.wait_for_timeout(30)

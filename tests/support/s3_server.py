@@ -16,6 +16,7 @@ from socket import SHUT_RDWR
 import attrs
 import obstore
 from obstore.store import S3Store
+from waiting import PATIENCE, wait_until
 
 NAME = "pictures"
 KEY_ID = "AKIACANARY00000000ID"
@@ -117,7 +118,7 @@ class Proxy(BaseHTTPRequestHandler):
         self.connection.shutdown(SHUT_RDWR)
 
     def _hand_on(self, body):
-        connection = http.client.HTTPConnection(*self.server.bucket.behind, timeout=30)
+        connection = http.client.HTTPConnection(*self.server.bucket.behind, timeout=PATIENCE)
         try:
             connection.request(self.command, self.path, body, dict(self.headers))
             answer = connection.getresponse()
@@ -213,16 +214,14 @@ class Bucket:
     def reset(self):
         """Delete everything, and create the bucket again."""
         # A put whose client has left may still be done.
-        until = time.monotonic() + 10.0
-        while self._under_way and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_until(lambda: not self._under_way)
         with self._lock:
             self._faults.clear()
         self.habits.clear()
         self.contradicts = None
         self.denied.clear()
         for method, path in (("POST", "/moto-api/reset"), ("PUT", f"/{NAME}")):
-            connection = http.client.HTTPConnection(*self.behind, timeout=30)
+            connection = http.client.HTTPConnection(*self.behind, timeout=PATIENCE)
             connection.request(method, path)
             assert connection.getresponse().status == 200
             connection.close()
@@ -280,10 +279,7 @@ class Bucket:
 
     def wait_for(self, count, method, part):
         """Wait until *count* requests of a kind were received."""
-        give_up = time.monotonic() + 10
-        while self.count(method, part) < count:
-            assert time.monotonic() < give_up, "it did not come about"
-            time.sleep(0.01)
+        wait_until(lambda: self.count(method, part) >= count)
 
     def remove(self, name):
         obstore.delete(self.store, name)

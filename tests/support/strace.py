@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+from waiting import PATIENCE
 
 
 @functools.cache
@@ -13,7 +14,7 @@ def why_not():
     if shutil.which("strace") is None:
         return "there is no strace on this machine"
     probe = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:retval=0", "true"]
-    done = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=PATIENCE)
     return f"strace may not trace here: {done.stderr.strip()}" if done.returncode else None
 
 

@@ -712,9 +712,11 @@ async def test_each_429_gives_its_wait_in_its_own_way(caller, service, name, hea
 
 async def test_a_429_can_give_a_date(caller, service):
     service.fail("429-date")
+    began = time.time()
     answer, _ = await caller.submit()
     until = parsedate_to_datetime(answer.headers["Retry-After"]).timestamp()
-    assert 0 < until - time.time() < 3
+    assert began < until
+    assert until - 3 < time.time()
 
 
 async def test_a_key_sent_to_a_redirect_is_recorded(caller, service):
@@ -880,8 +882,8 @@ async def test_it_stops_at_once_though_a_response_hangs(http, on, fault):
         hanging = asyncio.create_task(ask[on]())
         await asyncio.sleep(1)
         assert not hanging.done()
-        start = time.perf_counter()
-    assert time.perf_counter() - start < 0.5
+        start = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - start < 0.5
     with pytest.raises(LOST if fault == "hang" else aiohttp.ClientPayloadError):
         await hanging
 

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+from waiting import PATIENCE
+
 SCRIPT = """
 import asyncio, json, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
@@ -22,7 +24,7 @@ asyncio.run(main())
 
 def test_two_thousand_pending_fit_under_the_usual_limit_of_open_files(comet_service):
     command = [sys.executable, "-c", SCRIPT, comet_service.url, comet_service.key]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert "" == run.stderr
     assert {"succeeded": 2500} == json.loads(run.stdout)
     assert 2500 == len(comet_service.bills)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from socket_server import Peer, http
+from waiting import PATIENCE
 
 from cometflux.protocol.requests import Request
 from cometflux.transport.aiohttp import AiohttpTransport
@@ -31,7 +32,7 @@ async def test_an_error_of_a_look_up_is_raised():
 async def test_a_host_is_looked_up_while_the_threads_that_write_pictures_are_busy(way):
     loop, may_end = asyncio.get_running_loop(), threading.Event()
     loop.set_default_executor(ThreadPoolExecutor(1))
-    writing = loop.run_in_executor(None, may_end.wait, 30)
+    writing = loop.run_in_executor(None, may_end.wait, PATIENCE)
     async with Peer(lambda _: http(200, b'{"id":"abc"}')) as peer:
         transport = AiohttpTransport("sk-key", f"http://localhost:{peer.port}")
         exchange = {
@@ -50,11 +51,11 @@ async def test_a_host_is_looked_up_while_the_threads_that_write_pictures_are_bus
 
 def test_look_ups_that_hang_take_a_bounded_number_of_threads_which_end():
     threads, may_end = _Threads(3), threading.Event()
-    has_begun = threading.Barrier(4, timeout=30)
+    has_begun = threading.Barrier(4, timeout=PATIENCE)
 
     def hang():
         has_begun.wait()
-        return may_end.wait(30) and threading.current_thread()
+        return may_end.wait(PATIENCE) and threading.current_thread()
 
     def work():
         return threading.current_thread()
@@ -65,12 +66,12 @@ def test_look_ups_that_hang_take_a_bounded_number_of_threads_which_end():
     assert given_up.cancel()
     assert [False] * 10 == [future.done() and not future.cancelled() for future in futures]
     may_end.set()
-    used = {future.result(30) for future in futures if future is not given_up}
+    used = {future.result(PATIENCE) for future in futures if future is not given_up}
     assert len(used) <= 3
     for thread in used:
-        thread.join(30)
+        thread.join(PATIENCE)
     # A new thread serves what comes later.
-    assert threads.submit(work).result(30) not in used
+    assert threads.submit(work).result(PATIENCE) not in used
 
 
 SCRIPT = """
@@ -91,5 +92,5 @@ asyncio.run(main())
 
 
 def test_a_look_up_that_hangs_does_not_hold_up_the_end_of_the_program():
-    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=20, check=False)
+    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ("given up\n", "", 0) == (run.stdout, run.stderr, run.returncode)
