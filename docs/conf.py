@@ -48,7 +48,10 @@ nitpick_ignore_regex = [
     ("py:class", r"(?!cometflux\.).*"),
     ("py:obj", r"(asyncio|pathlib)\..*"),
     # What a caller never makes.
-    ("py:class", r"cometflux\.(journal\.writer\.JournalWriter|storage\.backend\.Kept)"),
+    ("py:class", r"cometflux\.(account\.settler\.AccountSettler|images\.formats\.ImageFile)"),
+    ("py:class", r"cometflux\.(jobs\.PlannedJob|journal\.draft\.Draft)"),
+    ("py:class", r"cometflux\.(journal\.writer\.JournalWriter|storage\.(destination\.Destination|folder\.Folder))"),
+    ("py:exc", r"CancelledError"),
 ]
 
 _PUBLIC = {

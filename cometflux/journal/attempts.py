@@ -109,7 +109,7 @@ class Attempt:
     files: tuple[SavedFile, ...] = ()
     """The images that it has left on the disk."""
     plan: str = ""
-    """The plan of the job at that time, as `codec.dump_plan` writes it; empty if the job has it still."""
+    """The plan of the job at that time, as ``codec.dump_plan`` writes it; empty if the job has it still."""
 
     @property
     def is_paid(self) -> bool:

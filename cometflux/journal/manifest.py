@@ -63,7 +63,7 @@ def line_of(
     """Return the line of one job: as ``--json`` prints it and as a dataset needs it. May read *folder*; blocks.
 
     If the images are in an object store, *place* is its URL, and the images are named by their URLs. *looks* are those
-    of `read_facts`.
+    of ``read_facts``.
     """
     # Nothing is sent for it, so it is not checked.
     key = record.key if record.identity.startswith("key:") else None

@@ -146,7 +146,7 @@ class Journal:
 
     @property
     def purchases(self) -> list[tuple[str, dict[str, Any], int]]:
-        """The predictions that are, or may be, paid for, as `Opened.purchases` has them."""
+        """The predictions that are, or may be, paid for, as ``Opened.purchases`` has them."""
         with translating_errors(self.path):
             return purchases(self._database)
 

@@ -7,7 +7,7 @@ The states of a record, and where a process can die::
        └──── withdrawn ──────┘ refused, or not sent  └─ detached: polled again when the batch is run again
 
 If a later process finds a record in ``intent``, it is unknown whether the service accepted that submission.
-`redone` leads from ``ended`` to ``planned``, because somebody asks for the job again; see ``docs/money.md``.
+``redone`` leads from ``ended`` to ``planned``, because somebody asks for the job again; see ``docs/money.md``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -359,7 +359,7 @@ class JobRecord:
     def redo(self, plan: str = "") -> Self:
         """Plan the job again because somebody asks for it. Every attempt stays, also one that nothing was paid for.
 
-        *plan* is the job's plan if another replaces it now, as `codec.dump_plan` writes it. A job that is planned and
+        *plan* is the job's plan if another replaces it now, as ``codec.dump_plan`` writes it. A job that is planned and
         keeps its plan is unchanged.
         """
         if self.state is State.PLANNED:

@@ -24,7 +24,7 @@ class SourceError(CometfluxError):
     """A source of prompts has mistakes, so nothing was sent.
 
     Args:
-        faults: the mistakes, at most the first `MOST_FAULTS`; a string is one fault without a line.
+        faults: the mistakes, at most the first ``MOST_FAULTS``; a string is one fault without a line.
         name: the name of the source; empty if it has none.
         unit: the unit of the faults' lines, ``line`` or ``row``.
         more: how many further mistakes there are.
