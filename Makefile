@@ -2,7 +2,7 @@
 # but Python, and makes it anew when pyproject.toml changes.
 
 PYTHON ?= python3
-CODE := cometflux tests benchmarks examples
+CODE := cometflux tests benchmarks examples hatch_build.py
 
 # What each environment holds.
 demo.needs := -e '.[cli,local]'
@@ -14,6 +14,7 @@ bench.needs := -e '.[cli,distributed,images,local,parquet]'
 bench-peers.needs := attrs trustme
 uv.needs := uv
 audit.needs := pip-audit
+release.needs := --group release
 floors.needs := $(test.needs) --constraint .make/floors.txt
 backoff3.needs := $(test.needs)
 # The fork has the same import name: it has to come in place of the other.
@@ -30,7 +31,7 @@ HERE = $(strip $(foreach each,$(PYTHONS),$(if $(call find,$(each)),$(each))))
 
 RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annotate --python .make/uv/bin/python --all-extras
 
-.PHONY: help demo test test-hard lint types docs check bench bench-peers audit test-floors test-backoff3 test-readers test-judges test-pythons lanes
+.PHONY: help dist release-check demo test test-hard lint types docs check bench bench-peers audit test-floors test-backoff3 test-readers test-judges test-pythons lanes
 .PHONY: $(PYTHONS:%=test-%)
 
 help: ## show this list
@@ -96,6 +97,36 @@ $(PYTHONS:%=test-%): test-%:
 	@$(if $(call find,$*),$(MAKE) --no-print-directory .make/$*/ready PYTHON="$(call find,$*)",echo "$*: not on this machine" >&2; exit 1)
 	@.make/$*/bin/python -VV
 	@.make/$*/bin/python -m pytest -q -n auto -m "not hard"
+
+# Two builds with one digest: the checkout's, and that of its commit, unpacked elsewhere. SOURCE_URL: see hatch_build.py.
+BUILD = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .make/release/bin/python -m build --no-isolation --outdir
+
+dist: .make/release/ready ## build wheel and sdist of this commit in dist/, twice, and compare
+	@[ -z "$$(git status --porcelain)" ] || { echo "commit your changes first: a release is built from a commit" >&2; exit 1; }
+	@rm -rf dist .make/commit .make/dist-again && mkdir -p .make/commit
+	@git archive HEAD | tar -x -C .make/commit
+	@$(BUILD) dist . >.make/dist.log || { cat .make/dist.log; exit 1; }
+	@$(BUILD) .make/dist-again .make/commit >.make/dist.log || { cat .make/dist.log; exit 1; }
+	@diff -r dist .make/dist-again
+	@.make/release/bin/python -m pip hash dist/*
+
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' cometflux/__init__.py)
+
+release-check: dist docs ## check all that a release consists of: packages, installed and run; site, SBOM, changes
+	@.make/release/bin/python -m twine check --strict dist/*
+	@.make/release/bin/check-wheel-contents dist/*.whl
+	@for package in dist/*.tar.gz dist/*.whl; do \
+	  echo "installing $$package into an empty environment, and making a set of pictures with it"; \
+	  rm -rf .make/installed .make/installed-demo && $(PYTHON) -m venv --without-pip .make/installed && mkdir .make/installed-demo && \
+	  .make/release/bin/python -m pip --python .make/installed/bin/python install --quiet "$$PWD/$$package[all]" && \
+	  (cd .make/installed-demo && ../installed/bin/cometflux batch ../../examples/prompts.csv --local --out pictures && \
+	  [ "$$(../installed/bin/python -m cometflux --version)" = "$(VERSION)" ]) || exit 1; \
+	done
+	@sed "s/^dynamic = .*/version = \"$(VERSION)\"/" pyproject.toml >.make/sbom-pyproject.toml
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .make/release/bin/cyclonedx-py environment --output-reproducible \
+	  --mc-type library --pyproject .make/sbom-pyproject.toml --output-file .make/sbom.cdx.json .make/installed/bin/python
+	@awk '/^## /{on = index($$0, "[" version "] - ")} on' version="$(VERSION)" CHANGELOG.md | grep .
+	@echo "checked: dist/, .make/docs-html/, .make/sbom.cdx.json"
 
 lanes: ## audit, and the tests with other versions of everything; takes long
 	@$(MAKE) --no-print-directory --keep-going audit test-floors test-backoff3 test-readers test-judges test-pythons
