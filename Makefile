@@ -119,13 +119,14 @@ release-check: dist docs ## check all that a release consists of: packages, inst
 	  echo "installing $$package into an empty environment, and making a set of pictures with it"; \
 	  rm -rf .make/installed .make/installed-demo && $(PYTHON) -m venv --without-pip .make/installed && mkdir .make/installed-demo && \
 	  .make/release/bin/python -m pip --python .make/installed/bin/python install --quiet "$$PWD/$$package[all]" && \
-	  (cd .make/installed-demo && ../installed/bin/cometflux batch ../../examples/prompts.csv --local --out pictures && \
+	  (cd .make/installed-demo && ../installed/bin/cometflux batch ../../examples/prompts.csv --local --out pictures >/dev/null && \
 	  [ "$$(../installed/bin/python -m cometflux --version)" = "$(VERSION)" ]) || exit 1; \
 	done
 	@sed "s/^dynamic = .*/version = \"$(VERSION)\"/" pyproject.toml >.make/sbom-pyproject.toml
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .make/release/bin/cyclonedx-py environment --output-reproducible \
 	  --mc-type library --pyproject .make/sbom-pyproject.toml --output-file .make/sbom.cdx.json .make/installed/bin/python
-	@awk '/^## /{on = index($$0, "[" version "] - ")} on' version="$(VERSION)" CHANGELOG.md | grep .
+	@awk '/^## /{on = index($$0, "[" version "] - ")} on {print; found = 1} END {exit !found}' \
+	  version="$(VERSION)" CHANGELOG.md
 	@echo "checked: dist/, .make/docs-html/, .make/sbom.cdx.json"
 
 lanes: ## audit, and the tests with other versions of everything; takes long

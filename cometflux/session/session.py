@@ -216,10 +216,10 @@ class Session:
     async def submit(self, job: Job | object, *, key: str | None = None) -> str:
         """Submit one job, and return its prediction's id as soon as the id is durable.
 
-        The session polls the prediction to its end: until then it is in `pending` and has a slot, so with ``max_pending``
-        others a submission waits for one of them. `follow` waits for the end, here or in another process. Closing the
-        session detaches the prediction, whose id the journal knows. It is not submitted again if it fails, whatever
-        *retry_failed* says, since its id would be another.
+        The session polls the prediction to its end: until then it is in `pending` and has a slot, so with
+        ``max_pending`` others a submission waits for one of them. `follow` waits for the end, here or in another
+        process. Closing the session detaches the prediction, whose id the journal knows. It is not submitted again if
+        it fails, whatever *retry_failed* says, since its id would be another.
 
         If this is cancelled, a job that was not sent is given up, as with `run`.
 
