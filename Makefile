@@ -20,7 +20,7 @@ backoff3.needs := $(test.needs)
 # The fork has the same import name: it has to come in place of the other.
 backoff3.then := .make/backoff3/bin/python -m pip uninstall --quiet --yes backoff && \
 	.make/backoff3/bin/python -m pip install --quiet 'python-backoff>=3,<4'
-readers.needs := $(test.needs) datasets webdataset
+readers.needs := -e '.[all,c2pa]' --group test datasets webdataset
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3.15
 $(foreach each,$(PYTHONS),$(eval $(each).needs := $(test.needs)))
 
@@ -83,8 +83,9 @@ test-floors: .make/floors/ready ## run the tests with the oldest allowed version
 test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backoff 3
 	@.make/backoff3/bin/python -m pytest -q -n auto -m "not hard"
 
-test-readers: .make/readers/ready ## read what is exported with the packages it is for
-	@.make/readers/bin/python -m pytest -q -n 0 tests/labs/test_export_readers.py
+test-readers: .make/readers/ready ## read what is exported and signed with the packages it is for
+	@.make/readers/bin/python -m pytest -q -n 0 tests/labs/test_export_readers.py \
+	  tests/provenance/test_signing.py tests/cli/test_signing.py
 
 test-judges: .make/test/ready ## let other programs check the local service: the vendor's own, Replicate's, Prism
 	@.make/test/bin/python -m pytest -q -n auto tests/labs/test_judges.py

@@ -32,7 +32,7 @@ PURE = {
 }
 IMPURE = {
     *("images/decode", "images/looks", "images/reference_files", "pacing/admission", "pacing/limiter", "pacing/retry"),
-    *("provenance/read", "provenance/sidecar"),
+    *("provenance/read", "provenance/sidecar", "provenance/signing"),
 }
 """Exceptions to the folders in `PURE`."""
 
@@ -45,6 +45,8 @@ MODULE_OWNERS = {
     "obstore": {"storage/object_store"},
     "opentelemetry": {"telemetry"},
     "tqdm": {"notebook"},
+    "c2pa": {"provenance/signing"},
+    "cryptography": {"provenance/signing"},
     "IPython": {"notebook"},
 }
 EFFECTS = {"asyncio", "concurrent", "os", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}

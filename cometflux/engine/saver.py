@@ -12,6 +12,7 @@ from cometflux.images.formats import Image
 from cometflux.pacing import retry
 from cometflux.pacing.retry import Retries, RetryPolicy, retrying
 from cometflux.protocol.requests import Request
+from cometflux.provenance.signing import Signer
 from cometflux.storage import file_names, image_data
 from cometflux.storage.destination import Destination
 from cometflux.transport.addresses import origin_of
@@ -29,13 +30,21 @@ class Saver:
         policy: how often to retry a transient fault.
         retries: the retry budget of the session; None for no limit.
         embeds: whether each image holds its record itself.
+        signer: signs each image; None for no signatures.
     """
 
     def __init__(
-        self, client: Client, policy: RetryPolicy, retries: Retries | None = None, *, embeds: bool = False
+        self,
+        client: Client,
+        policy: RetryPolicy,
+        retries: Retries | None = None,
+        *,
+        embeds: bool = False,
+        signer: Signer | None = None,
     ) -> None:
         self._client = client
         self._embeds = embeds
+        self._signer = signer
         self._places = DownloadPlaces()
         self._naming = asyncio.Lock()
         self._unsaved = 0
@@ -131,7 +140,9 @@ class Saver:
     async def _write(self, order: SaveOrder, name: str, data: bytes) -> Image:
         # Which spellings are there is looked at first: two that differ in nothing else go one behind the other.
         async with self._naming if order.is_named else contextlib.nullcontext():
-            return await order.place.write(name, data, order.record, is_named=order.is_named, embeds=self._embeds)
+            return await order.place.write(
+                name, data, order.record, is_named=order.is_named, embeds=self._embeds, signer=self._signer
+            )
 
     async def _take_place(self, url: str) -> Place:
         host = origin_of(url)

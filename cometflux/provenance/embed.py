@@ -21,8 +21,8 @@ from cometflux.provenance.sidecar import load_record
 _MOST = 1024 * 1024
 _LARGEST_PART = 8 * 1024 * 1024
 """More bytes than a packet or an EXIF block with a record of ours has."""
-_LARGEST_IMAGE = 32 * 1024 * 1024
-"""Embedding needs up to four times an image's size in memory."""
+LARGEST_IMAGE = 32 * 1024 * 1024
+"""Embedding and signing need up to four times an image's size in memory."""
 
 
 class Mark(StrEnum):
@@ -56,8 +56,8 @@ def embed(data: bytes, record: Mapping[str, Any]) -> Embedded:
     If there is no room for it, the logs are left out. Never raises.
     """
     try:
-        if len(data) > _LARGEST_IMAGE:
-            raise UnsuitableError(f"it is larger than {_LARGEST_IMAGE >> 20} MiB")
+        if len(data) > LARGEST_IMAGE:
+            raise UnsuitableError(f"it is larger than {LARGEST_IMAGE >> 20} MiB")
         if formats.media_type(data) is not None and not formats.is_whole(data):
             raise UnsuitableError("it is not complete")
         parts = image_parts.parts_of(data)
@@ -153,10 +153,18 @@ def mark_of(data: bytes) -> Mark:
 
 
 def is_same_picture(one: bytes, other: bytes) -> bool:
-    """Whether two images are the same except for the record in them."""
+    """Whether two images are the same except for the record and the signature in them."""
     try:
         return formats.media_type(one) == formats.media_type(other) and image_parts.same_parts(
             one
         ) == image_parts.same_parts(other)
     except ValueError:
         return False
+
+
+def is_signed_copy(signed: bytes, plain: bytes) -> bool:
+    """Whether *signed* is the image *plain*, which has no signature, with a signature added."""
+    if mark_of(signed) is not Mark.SIGNED or mark_of(plain) is Mark.SIGNED:
+        return False
+    kinds = {formats.media_type(signed), formats.media_type(plain)}
+    return len(kinds) == 1 and image_parts.same_parts(signed, (SIGNED,)) == image_parts.same_parts(plain, (SIGNED,))

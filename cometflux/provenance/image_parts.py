@@ -1,11 +1,11 @@
-"""The parts of PNG, JPEG and WebP files: find the XMP packet, add one, and compare what else is there. Pure.
+"""The parts of PNG, JPEG and WebP files: find the XMP packet, add one, and compare the other parts. Pure.
 
 The pixels are never decoded, and no other part is written anew but the header of a WebP, which says which parts follow.
 """
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from cometflux.images import formats
 
@@ -77,8 +77,8 @@ def insert(data: bytes, parts: list[Part], packet: bytes) -> bytes:
             return _insert_in_webp(data, parts, packet)
 
 
-def same_parts(data: bytes) -> bytes:
-    """Return all that embedding neither adds nor changes.
+def same_parts(data: bytes, added: Container[str] = (XMP, RECORD, SIGNED)) -> bytes:
+    """Return all of an image but the parts of the kinds *added*, which embedding and signing add.
 
     Raises:
         UnsuitableError: as `parts_of`.
@@ -89,7 +89,7 @@ def same_parts(data: bytes) -> bytes:
         pieces.append(_canvas(data))
         start = parts[0][2] if parts[0][0] == "VP8X" else parts[0][1]
     for kind, at, end in parts:
-        if kind in (XMP, RECORD):
+        if kind in added:
             pieces.append(data[start:at])
             start = end + end % 2 if is_webp else end
     return b"".join([*pieces, data[start:]])

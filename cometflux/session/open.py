@@ -23,6 +23,7 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.number_checks import check_count
 from cometflux.pacing.retry import RetryPolicy
 from cometflux.polling.policy import PollPolicy
+from cometflux.provenance.signing import Signer
 from cometflux.session.argument_checks import check_flag, check_type
 from cometflux.session.session import Session
 from cometflux.session.settings import read_access_token, read_base_url, read_key, read_proxy
@@ -52,6 +53,7 @@ def open_session(
     retry_failed: int = 0,
     reseed: int = 0,
     embed: bool = False,
+    sign: Signer | None = None,
     proxy: str | None = None,
     ssl: Any = None,
     largest_output: int = LARGEST_OUTPUT,
@@ -82,6 +84,8 @@ def open_session(
         retry_failed: how often to submit a job again if its prediction failed for a transient reason.
         reseed: how often to submit a job again with another seed if the service withheld its images; see `Session`.
         embed: whether each saved image holds its record itself.
+        sign: signs each saved image with your certificate, as C2PA content credentials; a `Signer` of
+            `cometflux.provenance.signing`. Excludes *savers*. An image that cannot be signed is saved without.
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` with your certificates; None for the usual ones.
         largest_output: maximum size of one output, in bytes; a larger one is not saved. Outputs that come as data URIs
@@ -134,6 +138,7 @@ def open_session(
         retry_failed=retry_failed,
         reseed=reseed,
         embed=embed,
+        sign=sign,
         savers=savers,
         settler=settler,
     )

@@ -40,6 +40,7 @@ from cometflux.pacing.retry import Retries, RetryPolicy
 from cometflux.polling.policy import PollPolicy
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request, check_id
+from cometflux.provenance.signing import Signer
 from cometflux.session import one_job
 from cometflux.session.argument_checks import check_flag, check_prediction, check_redo, check_transport, check_type
 from cometflux.session.batch import Batch, BatchState
@@ -89,6 +90,7 @@ class Session:
             whose model is not known to take a seed, and that has none, is not submitted.
         embed: whether each saved image holds its record itself, as well as the JSON file next to it; see
             `cometflux.provenance.read`. The pixels are not changed.
+        sign: signs each saved image with your certificate, in this process; None for no signatures.
         savers: save the outputs, as on the workers of a cluster; opened and closed with the session. None to save them
             in this process.
         settler: looks in the account, with ``settle``; `open_session` makes it.
@@ -117,6 +119,7 @@ class Session:
         retry_failed: int = 0,
         reseed: int = 0,
         embed: bool = False,
+        sign: Signer | None = None,
         savers: Savers | None = None,
         settler: AccountSettler | None = None,
         grace: float = 30.0,
@@ -126,6 +129,9 @@ class Session:
         failures = FailurePolicy(retry_failed=retry_failed, reseed=reseed)
         check_seconds("grace", grace)
         check_flag("embed", embed)
+        check_type("sign", sign, Signer)
+        if sign is not None and savers is not None:
+            raise ConfigError("sign and savers exclude each other: the private key stays in this process")
         check_limit("creates_per_minute", creates_per_minute)
         check_limit("polls_per_minute", polls_per_minute)
         check_type("poll_policy", poll_policy, PollPolicy)
@@ -146,7 +152,7 @@ class Session:
         backend = _open_journal(journal, latch)
         self._tracker = JobTracker(backend, limit, notifier)
         self._opened = Opened()
-        self._saver = Saver(client, retries.policy, retries, embeds=embed)
+        self._saver = Saver(client, retries.policy, retries, embeds=embed, signer=sign)
         self._caller_saves = CallerSaves(self._tracker, backend, self._saver)
         self._savers = savers = self._saver if savers is None else savers
         limiter = AdmissionQueue(self._creates, runtime, notifier.throttled)

@@ -9,6 +9,7 @@ from cometflux.errors import ConfigError
 from cometflux.images.formats import Image
 from cometflux.locations import is_flattened, is_url
 from cometflux.provenance.sidecar import Submission
+from cometflux.provenance.signing import Signer
 from cometflux.storage.backend import Jobs
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import Store, open_store
@@ -31,7 +32,14 @@ class Destination(Protocol):
         """
 
     async def write(
-        self, stem: str, data: bytes, record: Mapping[str, Any], *, is_named: bool = False, embeds: bool = False
+        self,
+        stem: str,
+        data: bytes,
+        record: Mapping[str, Any],
+        *,
+        is_named: bool = False,
+        embeds: bool = False,
+        signer: Signer | None = None,
     ) -> Image:
         """Save an output, and next to it a record of how it was made."""
 

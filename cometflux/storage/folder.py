@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from cometflux.errors import ConfigError
 from cometflux.images.formats import ImageFile
 from cometflux.provenance.sidecar import Submission
+from cometflux.provenance.signing import Signer
 from cometflux.regular_files import open_regular, read_regular
 from cometflux.storage import atomic, file_names
 from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Jobs, Puts, RefusedError
@@ -243,11 +244,18 @@ class Folder:
             await asyncio.to_thread((self.path / name).unlink)
 
     async def write(
-        self, stem: str, data: bytes, record: Mapping[str, Any], *, is_named: bool = False, embeds: bool = False
+        self,
+        stem: str,
+        data: bytes,
+        record: Mapping[str, Any],
+        *,
+        is_named: bool = False,
+        embeds: bool = False,
+        signer: Signer | None = None,
     ) -> ImageFile:
         """See `SavedImages.write`."""
         write = blocking(self._images.write)
-        return await asyncio.to_thread(write, stem, data, record, is_named=is_named, embeds=embeds)
+        return await asyncio.to_thread(write, stem, data, record, is_named=is_named, embeds=embeds, signer=signer)
 
     def at(self, name: str, size: int, digest: str) -> ImageFile:
         """See `SavedImages.at`."""

@@ -9,12 +9,14 @@ import attrs
 from cometflux.errors import OutputError
 from cometflux.images import formats
 from cometflux.provenance import embed
+from cometflux.provenance.embed import Mark
 from cometflux.provenance.sidecar import prediction_id_in
+from cometflux.provenance.signing import Signer
 from cometflux.provenance.xmp import GENERATED
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
 MOST_EMBEDDED = 2 * 1024 * 1024
-"""More bytes than an embedded record can add to an image."""
+"""More bytes than an embedded record and a signature can add to an image."""
 
 
 def check_image(data: bytes) -> str:
@@ -43,10 +45,10 @@ class Version:
     data: bytes
     size: int
     digest: str
-    mark: embed.Mark
+    mark: Mark
     """What the image says about where it comes from."""
     note: Mapping[str, Any] = attrs.field(factory=dict)
-    """Whether the image holds the record, too; empty if that was not wanted."""
+    """Whether the image holds the record, too, and why it is not signed; empty if neither was wanted."""
 
     @classmethod
     def of(cls, data: bytes, note: Mapping[str, Any] | None = None) -> "Version":
@@ -59,6 +61,13 @@ class Version:
         """Embed *record* in *data*, if that can be done."""
         embedded = embed.embed(data, record)
         return cls.of(embedded.data, embedded.note)
+
+    @classmethod
+    def signed(cls, data: bytes, record: Mapping[str, Any], signer: Signer, *, embeds: bool) -> "Version":
+        """Embed *record* in *data* if *embeds*, then sign them; each if it can be done."""
+        embedded = embed.embed(data, record) if embeds else None
+        signed = signer.sign(data if embedded is None else embedded.data, record.get("model"))
+        return cls.of(signed.data, {**(embedded.note if embedded else {}), **signed.note})
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -79,26 +88,37 @@ def recognise(
     """Take the bytes of a saved file for the output *data* of the prediction *owner*; None if they are not.
 
     Without its *record*, a file shows that it is this output by its bytes, or by the record that is embedded in it.
-    The service may report a prediction differently by now, and then the embedded record differs from *new*'s.
+    The service may report a prediction differently by now, and then the embedded record differs from *new*'s. A
+    signature differs each time.
     """
     embedded = embed.extract(found)
-    version = Version.of(found, _note(new, has_record=embedded is not None))
+    version = Version.of(found)
     if record is not None:
         is_ours = version.is_described(name, record)
     else:
-        is_ours = found == data or prediction_id_in(embedded) == owner
-    return version if is_ours and (found == data or embed.is_same_picture(found, data)) else None
+        is_ours = found == data or prediction_id_in(embedded) == owner or embed.is_signed_copy(found, data)
+    if not is_ours or not (found == data or embed.is_same_picture(found, data)):
+        return None
+    return attrs.evolve(version, note=_note(new, version, has_record=embedded is not None))
 
 
-def _note(new: Version, *, has_record: bool) -> Mapping[str, Any]:
+def _note(new: Version, found: Version, *, has_record: bool) -> Mapping[str, Any]:
+    note: dict[str, Any] = {}
+    # A run that does not embed says nothing about it, and so with signing.
     if has_record:
-        return {"embedded": True}
-    # A run that does not embed says nothing about it.
-    return {"embedded": False, "not_embedded": "a run that did not embed had saved it"} if new.note else {}
+        note["embedded"] = True
+    elif "embedded" in new.note:
+        note |= {"embedded": False, "not_embedded": "a run that did not embed had saved it"}
+    if found.mark is not Mark.SIGNED and (new.mark is Mark.SIGNED or "not_signed" in new.note):
+        note["not_signed"] = new.note.get("not_signed", "a run that did not sign had saved it")
+    return note
 
 
 def remake(name: str, data: bytes, record: Mapping[str, Any]) -> Version | None:
-    """Make the image that *record* describes from *data*: plain, or with the record embedded; None if it is neither."""
+    """Make the image that *record* describes from *data*: plain, or with the record embedded; None if it is neither.
+
+    A signed image cannot be made again: a new signature is another file, which gets another name.
+    """
     for version in (Version.of(data), Version.holding(data, record)):
         if version.is_described(name, record):
             return version

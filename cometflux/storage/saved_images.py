@@ -6,7 +6,9 @@ The rules:
 * Nothing that is there is ever replaced. A name that is taken gets ``+1``, ``+2`` and so on.
 * A free first name costs no look at it. After an image was refused once, each further name is looked at first.
 * An image is ours if its record names the prediction, or, after a run that was killed before it wrote the record, if
-  its bytes are those of this output, with or without its record embedded.
+  its bytes are those of this output, with or without its record embedded and a signature added.
+* A signed image that was removed is signed again, under another name: its record describes a file that cannot be made
+  again, and is not replaced.
 * A saved image is known again by its record: the prediction's id, the size and the digest.
 
 The algorithm is written once, as coroutines over the verbs of a `Backend`. Those of an object store wait for the
@@ -16,6 +18,7 @@ does that in a thread: one hop for a picture, however many verbs it takes.
 
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import attrs
@@ -23,6 +26,7 @@ import attrs
 from cometflux.errors import OutputError
 from cometflux.protocol import encoding
 from cometflux.provenance.sidecar import LARGEST_RECORD, Submission, load_record, prediction_id_in, submission_in
+from cometflux.provenance.signing import Signer
 from cometflux.storage import file_names, image_data
 from cometflux.storage.backend import Backend, Jobs, Kept, Puts, RefusedError
 from cometflux.storage.image_data import MOST_EMBEDDED, Version
@@ -53,7 +57,14 @@ class SavedImages(Generic[Kept]):
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def write(
-        self, stem: str, data: bytes, record: Mapping[str, Any], *, is_named: bool = False, embeds: bool = False
+        self,
+        stem: str,
+        data: bytes,
+        record: Mapping[str, Any],
+        *,
+        is_named: bool = False,
+        embeds: bool = False,
+        signer: Signer | None = None,
     ) -> Kept:
         """Save an output, and next to it a JSON record of how it was made.
 
@@ -67,13 +78,18 @@ class SavedImages(Generic[Kept]):
             is_named: the caller chose the stem. A name in another spelling, as in capitals, then counts as taken in a
                 folder. Call one at a time.
             embeds: whether to embed the record in the image as well. If that is impossible, the record says why.
+            signer: signs the image, with the record in it; None not to sign. If that is impossible, the record says
+                why.
 
         Raises:
             OutputError: the output is not a whole image, or the place refused; ``path`` is set if only the record is
                 missing.
         """
         extension = image_data.check_image(data)
-        new = await self._backend.compute(Version.holding, data, record) if embeds else Version.of(data)
+        if signer is not None:
+            new = await self._backend.compute(partial(Version.signed, embeds=embeds), data, record, signer)
+        else:
+            new = await self._backend.compute(Version.holding, data, record) if embeds else Version.of(data)
         output = _Output(data, new, record, prediction_id_in(record))
         try:
             others = await self._backend.find_spellings(stem) if is_named else ()

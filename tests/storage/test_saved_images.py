@@ -9,12 +9,13 @@ import attrs
 import pytest
 from PIL import Image
 from s3_server import NAME, Bucket
+from signing import PartSigner, add_signature
 
 from cometflux.errors import OutputError
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction, Status
 from cometflux.provenance import xmp
-from cometflux.provenance.embed import embed, extract
+from cometflux.provenance.embed import Mark, embed, extract, is_same_picture, is_signed_copy, mark_of
 from cometflux.provenance.sidecar import Submission, record_of
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import open_store
@@ -213,6 +214,118 @@ async def test_an_output_is_taken_though_the_service_reports_it_differently_now(
     assert image == await place.images.write("boat", PNG, record(logs="by now"), embeds=True)
     assert pairs("boat") == place.names()
     assert image.digest == record_in(place)["sha256"]
+
+
+# ── signed images ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+signing = {"not signed": None, "signed": PartSigner(), "cannot sign": PartSigner("the signer is ill")}
+embedding = pytest.mark.parametrize("embeds", [True, False], ids=["embedding", "not embedding"])
+
+
+@embedding
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+async def test_a_signed_image_is_the_same_picture_and_known_by_its_record(kind, embeds, place):
+    data = picture(kind=kind)
+    image = await place.images.write("boat", data, record(), embeds=embeds, signer=PartSigner())
+    saved = place.read(image.path.name)
+    assert is_same_picture(data, saved)
+    assert is_signed_copy(saved, embed(data, record()).data if embeds else data)
+    assert (Mark.SIGNED, Mark.SIGNED) == (image.mark, mark_of(saved))
+    assert {"sha256": hashlib.sha256(saved).hexdigest(), "mark": "signed"}.items() <= record_in(place).items()
+    assert "not_signed" not in record_in(place)
+    assert [image] == await place.images.find_each("boat", "p1", 1)
+
+
+@embedding
+@pytest.mark.parametrize("second", signing.values(), ids=[f"then {each}" for each in signing])
+@pytest.mark.parametrize("first", signing.values(), ids=[f"first {each}" for each in signing])
+@pytest.mark.parametrize("lost", [None, "boat.json"], ids=["whole", "without record"])
+async def test_an_output_is_known_again_whoever_signed_it(lost, first, second, embeds, place):
+    """The run was killed between the image and its record, or it was not."""
+    image = await place.images.write("boat", PNG, record(), embeds=embeds, signer=first)
+    saved = place.read("boat.png")
+    if lost:
+        place.remove(lost)
+    assert image == await place.images.write("boat", PNG, record(), embeds=embeds, signer=second)
+    assert pairs("boat") == place.names()
+    assert saved == place.read("boat.png")
+    assert {"sha256": image.digest, "mark": image.mark}.items() <= record_in(place).items()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        (None, PartSigner(), "a run that did not sign had saved it"),
+        (None, PartSigner("it is ill"), "it is ill"),
+        (PartSigner("it was ill"), None, None),
+        (PartSigner(), PartSigner("it is ill"), None),
+    ],
+)
+async def test_the_record_says_why_an_image_that_was_taken_is_not_signed(first, second, reason, place):
+    await place.images.write("boat", PNG, record(), signer=first)
+    place.remove("boat.json")
+    await place.images.write("boat", PNG, record(), signer=second)
+    assert reason == record_in(place).get("not_signed")
+
+
+async def test_an_image_that_cannot_be_signed_is_saved_with_the_reason(place):
+    image = await place.images.write("boat", PNG, record(), signer=PartSigner("the signer is ill"))
+    assert PNG == place.read("boat.png")
+    assert Mark.BARE == image.mark
+    assert {"mark": "bare", "not_signed": "the signer is ill"}.items() <= record_in(place).items()
+
+
+@embedding
+@pytest.mark.parametrize("lost", [[], ["boat+1.json"]], ids=["whole", "killed before the record"])
+async def test_a_removed_signed_image_is_signed_again_under_the_next_name(lost, embeds, place):
+    """Its record describes bytes that cannot be made again; it stays, and tells that an image was there."""
+    options = {"embeds": embeds, "signer": PartSigner()}
+    first = await place.images.write("boat", PNG, record(), **options)
+    place.remove("boat.png")
+    assert [None] == await place.images.find_each("boat", "p1", 1)
+    second = await place.images.write("boat", PNG, record(), **options)
+    assert ("boat+1.png", Mark.SIGNED) == (second.path.name, second.mark)
+    assert first.digest != second.digest
+    for name in lost:
+        place.remove(name)
+    assert second == await place.images.write("boat", PNG, record(), **options)
+    assert [second] == await place.images.find_each("boat", "p1", 1)
+    assert first.digest == record_in(place)["sha256"]
+    assert second.digest == record_in(place, "boat+1.json")["sha256"]
+    assert sorted(["boat.json", *pairs("boat+1")]) == place.names()
+
+
+async def test_an_output_that_is_signed_many_times_at_once_is_one_file(place):
+    several = [place.images.write("boat", PNG, record(), signer=PartSigner()) for _ in range(8)]
+    (image,) = set(await asyncio.gather(*several))
+    assert pairs("boat") == place.names()
+    assert image.digest == hashlib.sha256(place.read("boat.png")).hexdigest() == record_in(place)["sha256"]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param(add_signature(OTHER_PNG), id="another picture, signed"),
+        pytest.param(add_signature(embed(PNG, record("p0")).data), id="that of another prediction, signed"),
+        pytest.param(add_signature(PNG)[:-1], id="cut short"),
+    ],
+)
+async def test_a_signed_file_without_a_record_that_is_not_this_output_is_left_alone(left, place):
+    place.put("boat.png", left)
+    image = await place.images.write("boat", PNG, record(), signer=PartSigner())
+    assert "boat+1.png" == image.path.name
+    assert left == place.read("boat.png")
+
+
+async def test_an_output_that_came_signed_is_not_taken_for_one_that_lost_its_signature(place):
+    place.put("boat.png", PNG)
+    output = add_signature(PNG)
+    image = await place.images.write("boat", output, record())
+    assert "boat+1.png" == image.path.name
+    assert output == place.read("boat+1.png")
+
+
+# ── what is left alone ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("data", [PNG[:-1], PNG[:-1] + b"x", PNG + b"x"], ids=["cut", "changed", "longer"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from cometflux.cli.batch.picture_looks import PictureLooks
 from cometflux.cli.batch.plan_journal import BatchWork
 from cometflux.cli.batch.run_end import PromptWork, RunEnd
+from cometflux.cli.batch.signatures import make_signer
 from cometflux.cli.errors import UsageError
 from cometflux.cli.exit_codes import code_of_interrupt
 from cometflux.cli.options.shared import RunOptions
@@ -45,6 +46,7 @@ class BatchRun(RunEnd):
             if isinstance(out, str):
                 raise UsageError("--look looks at pictures in a folder; leave it out for an object store")
             self.looks = PictureLooks(out)
+        self.signer = make_signer(settings)
         self.session = open_session(
             base_url=base_url,
             api_key=key,
@@ -59,6 +61,7 @@ class BatchRun(RunEnd):
             retry_failed=settings.retry_failed,
             reseed=settings.reseed,
             embed=settings.embed,
+            sign=self.signer,
             savers=settings.savers,
             on_event=self._watch,
         )

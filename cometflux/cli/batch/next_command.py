@@ -62,6 +62,9 @@ def resume_line(folder: Path, settings: RunOptions) -> str:
         "--base-url": settings.base_url,
         # A proxy with a password is not shown.
         "--proxy": None if "@" in (settings.proxy or "") else settings.proxy,
+        "--sign": settings.sign and argument(settings.sign),
+        "--sign-key": settings.sign_key and argument(settings.sign_key),
+        "--sign-timestamp": settings.sign_timestamp,
         "--limit": settings.limit,
         "--max-cost": settings.max_cost,
         "--retry-failed": settings.retry_failed or None,

@@ -13,6 +13,7 @@ from cometflux.cli.batch.outcome_lines import json_line, text_line
 from cometflux.cli.batch.picture_looks import PictureLooks
 from cometflux.cli.batch.plan_journal import BatchWork
 from cometflux.cli.batch.saved_files import UnembeddedCount
+from cometflux.cli.batch.signatures import unsigned_lines
 from cometflux.cli.batch.statistics import REPORT_NAME, write_report
 from cometflux.cli.batch.summary import RunSummary
 from cometflux.cli.batch.undrawn import not_drawn
@@ -32,6 +33,7 @@ from cometflux.journal.costs import CostSum, describe_estimate
 from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import Outcome
+from cometflux.provenance.signing import Signer
 
 _READING = 0.5
 """How many seconds to wait for the reader of stdout before stderr continues."""
@@ -62,6 +64,8 @@ class RunEnd:
         self.writer = writer
         self.summary = RunSummary(out, is_kept=writer is not None)
         self.unembedded = UnembeddedCount()
+        self.signer: Signer | None = None
+        """Signs the pictures; None unless that is wanted."""
         self.looks: PictureLooks | None = None
         """Looks at the pictures; None unless that is wanted."""
         self.end: CometfluxError | None = None
@@ -102,7 +106,9 @@ class RunEnd:
             if has_begun:
                 self._tell_tables()
             self._tell_reasons()
-            for line in (*self.unembedded.lines(), *(() if self.looks is None else self.looks.lines())):
+            for line in (*self.unembedded.lines(), *unsigned_lines(self.signer)):
+                self.screen.say(line)
+            for line in () if self.looks is None else self.looks.lines():
                 self.screen.say(line)
             self._tell_lines(has_begun=has_begun)
         except KeyboardInterrupt as stop:

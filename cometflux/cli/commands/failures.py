@@ -24,7 +24,7 @@ def failures(
         Parameter(
             metavar="FILE",
             group=OPTIONS,
-            converter=converters.prompt_file,
+            converter=converters.file,
             show_default=False,
             help="A new file. [default: stdout]",
         ),

@@ -40,7 +40,7 @@ def resume(
         Parameter(
             metavar="FILE",
             group=OPTIONS,
-            converter=converters.prompt_file,
+            converter=converters.file,
             show_default=False,
             help="Make the jobs of its rows again, by their keys; rows may be changed.",
         ),

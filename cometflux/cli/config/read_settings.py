@@ -1,7 +1,7 @@
 """Read the settings: from the environment, else the project's file, else the user's file, else the default.
 
 A project's file belongs to a folder that somebody else may have made. So it must not set which server receives the key
-or how often a failed job is charged again, and it can only lower the user's limits.
+how often a failed job is charged again, or what signs the pictures, and it can only lower the user's limits.
 """
 
 import os
@@ -108,6 +108,14 @@ def _url(read: str) -> Callable[[str, Any], str | None]:
     return check
 
 
+def _path(name: str, value: Any) -> str | None:
+    return None if isinstance(value, str) and value.strip() else f"{name}: must be the path of a file, in quotes"
+
+
+def _text(name: str, value: Any) -> str | None:
+    return None if isinstance(value, str) and value.strip() else f"{name}: must be a URL, in quotes"
+
+
 def _refusal(name: str, value: Any, allowed: str) -> str:
     return f"{name}: {_brief(value)} was given; {allowed}"
 
@@ -123,6 +131,9 @@ SETTINGS = (
     Setting(name="max_jobs", check=_whole(1), default=Most().jobs, is_whole=True, is_cap=True),
     Setting(name="base_url", check=_url("read_base_url"), is_own=True),
     Setting(name="proxy", check=_url("read_proxy"), is_own=True),
+    Setting(name="sign", check=_path, is_own=True),
+    Setting(name="sign_key", check=_path, is_own=True),
+    Setting(name="sign_timestamp", check=_text, is_own=True),
 )
 _BY_NAME = {each.name: each for each in SETTINGS}
 
@@ -314,10 +325,13 @@ def _is_own(key: str) -> bool:
     return key in _BY_NAME and _BY_NAME[key].is_own
 
 
+_OWN = {"retry_failed": "what is bought again", "base_url": "where your key goes", "proxy": "where your key goes"}
+
+
 def _not_here(key: str) -> str:
     setting = _BY_NAME[key]
     own = user_file()
-    why = "what is bought again" if key == "retry_failed" else "where your key goes"
+    why = _OWN.get(key, "what signs your pictures")
     return (
         f"{key} is not for a project's file, which must not say {why}; "
         f"put it in {shown(own) if own else 'your own file'}, or use {setting.variable} or {setting.option}"

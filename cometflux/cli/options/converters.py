@@ -90,8 +90,8 @@ def picture(_: Any, tokens: Sequence[Token]) -> Path:
     return _path(_, tokens, "fetch it first, and give the file")
 
 
-def prompt_file(_: Any, tokens: Sequence[Token]) -> Path:
-    """Read the path of a prompt file."""
+def file(_: Any, tokens: Sequence[Token]) -> Path:
+    """Read the path of a file on this machine."""
     return _path(_, tokens, "give a file on this machine")
 
 

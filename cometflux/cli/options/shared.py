@@ -80,6 +80,30 @@ class RunOptions:
         bool,
         switch("Also write into each picture how it was made."),
     ] = False
+    sign: Annotated[
+        Path | None,
+        Parameter(
+            metavar="FILE",
+            group=FURTHER,
+            converter=converters.file,
+            help="Sign each picture (C2PA) with the certificate in this PEM file.",
+        ),
+    ] = None
+    sign_key: Annotated[
+        Path | None,
+        Parameter(
+            metavar="FILE", group=FURTHER, converter=converters.file, help="The certificate's private key, in PEM."
+        ),
+    ] = None
+    sign_timestamp: Annotated[
+        str | None,
+        Parameter(
+            metavar="URL",
+            group=FURTHER,
+            converter=converters.text,
+            help="A timestamp authority for the signatures (RFC 3161).",
+        ),
+    ] = None
     max_pending: Annotated[
         int,
         Parameter(
