@@ -109,7 +109,8 @@ COMMANDS = (
         "gallery:gallery",
         "Make a page of a folder's pictures, and print its path.",
         "FOLDER [OPTIONS]",
-        "Examples:\n  cometflux gallery prompts-images\n  cometflux gallery prompts-images --serve",
+        "Examples:\n  cometflux gallery prompts-images\n  cometflux gallery prompts-images --serve\n"
+        "  cometflux gallery prompts-images --sheet --picks",
     ),
     _Command(
         "export",

@@ -7,8 +7,9 @@ Needs the extra ``gallery``.
 from pathlib import Path
 
 from cometflux.gallery.builder import Gallery, Written
+from cometflux.gallery.contact_sheet import ContactSheet, write_sheet
 
-__all__ = ["Gallery", "Written", "write_gallery"]
+__all__ = ["ContactSheet", "Gallery", "Written", "write_gallery", "write_sheet"]
 
 
 def write_gallery(folder: str | Path, *, public_url: str | None = None) -> Path:

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import attrs
 
-from cometflux.errors import CometfluxError, ConfigError, JournalError
+from cometflux.errors import CometfluxError, ConfigError
 from cometflux.gallery import page
-from cometflux.gallery.contents import Contents, contents_of
+from cometflux.gallery.contents import Contents, over_contents
 from cometflux.gallery.folder_scan import FolderScan
 from cometflux.gallery.page import Entry, Facts, Place
 from cometflux.gallery.public_urls import PublicUrl
@@ -136,41 +136,15 @@ class Gallery:
     # ── the jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _over_contents(self, work: Callable[[Contents], T]) -> T:
-        """Call *work* with the jobs, while the journal is open; without its jobs if it cannot be read."""
-        self._scan.look()
-        path = self.folder / FILE_NAME
-        if not os.path.lexists(path):
-            return self._over(None, work)
-        try:
-            journal = Journal(path)
-        except (ConfigError, JournalError) as error:
-            return self._without_journal(error, work)
-        with journal:
-            try:
-                return self._over(journal, work)
-            except JournalError as error:
-                return self._without_journal(error, work)
+        return over_contents(self._scan, self._public_url, lambda contents: self._over(contents, work))
 
-    def _without_journal(self, error: CometfluxError, work: Callable[[Contents], T]) -> T:
-        """Show the records next to the pictures, if there are any; else raise *error*."""
-        contents = contents_of(self._scan, None)
-        if not len(contents):
-            raise error
-        note = f"{error.message}; only the pictures and their records are shown"
-        return self._over(None, work, note)
-
-    def _over(self, journal: Journal | None, work: Callable[[Contents], T], *notes: str) -> T:
-        contents = contents_of(self._scan, journal, self._public_url)
-        if not len(contents):
-            raise ConfigError(
-                f"there is nothing to show in {str(self.folder)!r}: no job in a journal, and no picture with its record"
-            )
+    def _over(self, contents: Contents, work: Callable[[Contents], T]) -> T:
         self._is_running = contents.is_running
         look = (contents.is_running, contents.differing, contents.batch)
         if look != self._look:
             self._entries.clear()
             self._look = look
-        return work(attrs.evolve(contents, notes=(*notes, *contents.notes)))
+        return work(contents)
 
     # ── the pages ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,17 +1,21 @@
 """The jobs and pictures that a folder's page shows, in their order, read a page at a time."""
 
+import os
 from array import array
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import attrs
 
 from cometflux.account.cost_words import told_costs
+from cometflux.errors import CometfluxError, ConfigError, JournalError
 from cometflux.gallery.cards import Card, Picture, card_of_record
 from cometflux.gallery.folder_scan import FolderScan
 from cometflux.gallery.loose_pictures import LoosePictures
 from cometflux.gallery.public_urls import PublicUrl
-from cometflux.journal.reader import Journal
+from cometflux.journal.reader import FILE_NAME, Journal
+
+T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -129,3 +133,42 @@ def contents_of(scan: FolderScan, journal: Journal | None, public_url: PublicUrl
         batch=journal.name,
         notes=tuple(loose.notes),
     )
+
+
+def over_contents(scan: FolderScan, public_url: PublicUrl | None, work: Callable[[Contents], T]) -> T:
+    """List a folder, and call *work* with its jobs while the journal is open; without its jobs if it cannot be read.
+
+    Raises:
+        ConfigError: there is nothing to show, or the folder cannot be listed.
+        JournalError: the journal cannot be read, and there is nothing else to show.
+    """
+    scan.look()
+    path = scan.folder / FILE_NAME
+    if not os.path.lexists(path):
+        return work(_with_jobs(scan, contents_of(scan, None)))
+    try:
+        journal = Journal(path)
+    except (ConfigError, JournalError) as error:
+        return work(_without_journal(scan, error))
+    with journal:
+        try:
+            return work(_with_jobs(scan, contents_of(scan, journal, public_url)))
+        except JournalError as error:
+            return work(_without_journal(scan, error))
+
+
+def _with_jobs(scan: FolderScan, contents: Contents) -> Contents:
+    if not len(contents):
+        raise ConfigError(
+            f"there is nothing to show in {str(scan.folder)!r}: no job in a journal, and no picture with its record"
+        )
+    return contents
+
+
+def _without_journal(scan: FolderScan, error: CometfluxError) -> Contents:
+    """Return the records next to the pictures, if there are any; else raise *error*."""
+    contents = contents_of(scan, None)
+    if not len(contents):
+        raise error
+    note = f"{error.message}; only the pictures and their records are shown"
+    return attrs.evolve(contents, notes=(note, *contents.notes))

@@ -98,6 +98,63 @@ def test_the_command_and_its_help_start_without_the_template_engine():
     assert 0 == subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment).returncode
 
 
+# --sheet
+
+
+def write_states(folder):
+    folder.mkdir()
+    job_states.write_states(folder)
+
+
+def test_the_path_of_each_sheet_is_data_and_a_picture_that_is_not_shown_is_named(folder, capsys):
+    write_states(folder / "out")
+    assert 0 == main(["gallery", "out", "--sheet"])
+    out, err = capsys.readouterr()
+    assert "out/contact-sheet.png\n" == out
+    assert "note: 1 of 2 pictures is not shown:\n  00001-1.png: its file is missing\n" == err
+    assert not Path("out/index.html").exists()
+
+
+def test_the_chosen_pictures_are_written_where_one_likes(folder, capsys):
+    write_states(folder / "out")
+    (folder / "out" / "picks.jsonl").write_text('{"file": "00000-1.png", "mark": "star"}\n')
+    before = sorted((folder / "out").iterdir())
+    assert 0 == main(shlex.split("gallery out --sheet --picks --to best.png"))
+    assert ("best.png\n", "") == capsys.readouterr()
+    assert before == sorted((folder / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("gallery out --picks", 2, "error: --picks goes with --sheet"),
+        ("gallery out --to a.png", 2, "error: --to goes with --sheet"),
+        ("gallery out --sheet --serve", 2, "error: --serve does not go with --sheet"),
+        ("gallery out --sheet --port 80", 2, "error: --port does not go with --sheet"),
+        ("gallery out --sheet --public-url https://a.example", 2, "error: --public-url does not go with --sheet"),
+        ("gallery out --sheet --to s3://a/b.png", 2, "error: --to: 's3://a/b.png' is no path on this machine"),
+        ("gallery out --sheet --to a.jpg", 3, "error: a contact sheet is a PNG, so the name of 'a.jpg' must end"),
+        ("gallery out --sheet --picks", 3, "error: there is no file 'out/picks.jsonl'; choose pictures in the gallery"),
+        ("gallery absent --sheet", 3, "error: there is no folder 'absent'"),
+    ],
+)
+def test_a_sheet_that_cannot_be_made_is_one_clear_error(line, code, said, folder, capsys):
+    write_states(folder / "out")
+    before = sorted(folder.rglob("*"))
+    assert code == main(shlex.split(line))
+    out, err = capsys.readouterr()
+    assert ("", 1) == (out, len(err.splitlines()))
+    assert err.startswith(said)
+    assert before == sorted(folder.rglob("*"))
+
+
+def test_a_sheet_without_its_extra_names_it(folder, capsys, monkeypatch):
+    write_states(folder / "out")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert 3 == main(["gallery", "out", "--sheet"])
+    assert 'error: a contact sheet needs an extra: pip install "cometflux[images]"\n' == capsys.readouterr().err
+
+
 # --gallery
 
 

@@ -1,4 +1,4 @@
-"""Pictures that cost much memory to decode: gallery, show and --embed read what they need, and decode nothing."""
+"""Pictures that cost much memory to decode: the commands read what they need, and only a contact sheet decodes."""
 
 import io
 import json
@@ -96,6 +96,7 @@ def test_a_picture_that_is_a_bomb_costs_little_memory(make, tmp_path, monkeypatc
         idle, *_ = run("models")
         check(idle, "batch", "p.txt", "--out", "out", "--embed", "--gallery")
         check(idle, "gallery", "out")
+        check(idle, "gallery", "out", "--sheet")
         (picture,) = (path for path in (tmp_path / "out").glob("0*") if path.suffix != ".json")
         check(idle, "show", str(picture))
     assert 1 == len(service.bills)

@@ -1,5 +1,6 @@
 """A page of the images of a folder."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -32,6 +33,18 @@ def gallery(
             metavar="URL", group=OPTIONS, help="An https URL of the bucket's pictures; the page loads them from it."
         ),
     ] = None,
+    sheet: Annotated[bool, switch("Make a contact sheet: PNG pages of captioned thumbnails.", group=OPTIONS)] = False,
+    to: Annotated[
+        Path | None,
+        Parameter(
+            name="--to",
+            metavar="FILE",
+            group=OPTIONS,
+            converter=converters.folder,
+            help="With --sheet: the PNG file. [default: in the folder]",
+        ),
+    ] = None,
+    picks: Annotated[bool, switch("With --sheet: only the pictures with a star.", group=OPTIONS)] = False,
 ) -> None:
     """Make a page of a folder's pictures, and print its path.
 
@@ -40,7 +53,15 @@ def gallery(
 
     With --serve the page is not written: its URL is printed, and the stars and
     rejects that you give are written into the folder until Ctrl-C.
+
+    With --sheet it is a picture for print and mail: thumbnails with their keys,
+    prompts and the parameters that differ.
     """
+    if not sheet and (to is not None or picks):
+        raise UsageError(f"{'--to' if to is not None else '--picks'} goes with --sheet")
+    for name, is_given in (("--serve", serve), ("--port", port is not None), ("--public-url", public_url is not None)):
+        if sheet and is_given:
+            raise UsageError(f"{name} does not go with --sheet")
     if serve:
         if public_url is not None:
             raise UsageError("--public-url does not go with --serve")
@@ -50,6 +71,11 @@ def gallery(
         return
     if port is not None:
         raise UsageError("--port goes with --serve")
+    if sheet:
+        from cometflux.cli.gallery.sheet import show_sheet
+
+        show_sheet(Screen(), folder, to, only_picks=picks)
+        return
     from cometflux.cli.batch.keep_gallery import show_gallery
 
     show_gallery(Screen(), folder, public_url)
