@@ -23,7 +23,7 @@ from cometflux.models.words import closest, question
 from cometflux.plain_text import by_number, count_of
 from cometflux.sources import validation
 from cometflux.sources.errors import Fault, FaultList
-from cometflux.sources.rows import Row, Source
+from cometflux.sources.rows import Lent, Row, Source
 from cometflux.sources.validation import InputChecker, KeyChecker, Model
 
 _FULL_NAME = re.compile(r"[^/\s]+/[^/\s]+")
@@ -64,6 +64,8 @@ class Defaults:
     """Whether to check the inputs of known models."""
     reference: str = "reference"
     """The column whose image each model takes as its own reference image."""
+    picture_label: str = "--from"
+    """The name, in messages, of the pictures that rows are made from."""
     keep_label: str = 'keep=["{}"]'
     """How a column is carried along, with ``{}`` for its name."""
     schemas: Mapping[str, ModelSchema] = {}
@@ -363,9 +365,12 @@ class Planner:
         return cells
 
     def _with_reference(self, row: Row, rows: _ModelRows) -> Mapping[str, Any]:
-        """Return the values of a row, the reference image under the name by which the model takes it."""
+        """Return the values of a row, its reference images under the name by which the model takes one."""
         name = self.defaults.reference
-        if name not in row.values or row.is_body or validation.find_parameter(rows.model, name) is not None:
+        is_parameter = validation.find_parameter(rows.model, name) is not None
+        if row.picture is not None:
+            return self._with_picture(row, rows, name if is_parameter else None)
+        if name not in row.values or row.is_body or is_parameter:
             return row.values
         try:
             target = validation.reference_of(rows.model)
@@ -377,6 +382,29 @@ class Planner:
             fault = f"{name}: this row has {target}, too, which is the same; leave one of them empty"
             self._faults.add(Fault(fault, row.places.get(name, row.line)))
         return {target if other == name else other: value for other, value in row.values.items()}
+
+    def _with_picture(self, row: Row, rows: _ModelRows, target: str | None) -> Mapping[str, Any]:
+        """Return the values of a row with its picture as *target*; None for the model's own reference image."""
+        label = self.defaults.picture_label
+        try:
+            target = target or validation.reference_of(rows.model, "give a model that takes one, or its schema")
+        except ValueError as error:
+            line = row.line if "model" in row.values else None
+            self._faults.add(Fault(f"{label}: {error}", line))
+            return row.values
+        for name in (target, self.defaults.reference):
+            if name in row.values:
+                self._taken[name] = None
+                self._faults.add(Fault(f"{label}: this row has {name} already; leave it empty", row.line))
+                break
+        else:
+            if target in rows.constants:
+                option = self.defaults.constants[target].label
+                self._faults.add(Fault(f"{label}: {option} gives another {target}; leave one of them out"))
+        is_free = isinstance(rows.model, str) or validation.find_parameter(rows.model, "prompt") is not None
+        values = {name: value for name, value in row.values.items() if is_free or not isinstance(value, Lent)}
+        values.pop(self.defaults.reference, None)
+        return {**values, target: str(row.picture)}
 
     def _note_cell(self, row: Row, name: str, error: InputError, *, is_known: bool) -> None:
         if not is_known and not row.is_body and name not in self._columns and name not in self._taken:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import attrs
@@ -53,6 +54,12 @@ class Quoted(str):
     __slots__ = ()
 
 
+class Lent(str):
+    """A text that the row itself does not have. It is left out if the row's model does not take it."""
+
+    __slots__ = ()
+
+
 @attrs.frozen(kw_only=True)
 class Row:
     """One row: the values of one job."""
@@ -68,6 +75,8 @@ class Row:
     """The lines of values that are on a line of their own."""
     tags: Mapping[str, str] = {}
     """The values that are carried along with the job."""
+    picture: Path | None = None
+    """A picture that the row's model takes as its reference image; None if the row is not made from one."""
 
 
 Entry: TypeAlias = Row | Fault

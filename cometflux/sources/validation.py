@@ -95,14 +95,16 @@ def misspells_prompt(row: Row, model: Known) -> bool:
 _REFERENCES = ("input_image", "input_images", "image", "image_prompt")
 
 
-def reference_of(model: Model) -> str:
+def reference_of(model: Model, otherwise: str | None = None) -> str:
     """Return the parameter by which a model takes a reference image.
+
+    *otherwise* is the advice if it takes none; None for the advice on a cell.
 
     Raises:
         ValueError: it takes none, or it is not known which.
     """
     if isinstance(model, str):
-        raise ValueError(f"{model} is not a known model; name the column as its parameter is named")
+        raise ValueError(f"{model} is not a known model; {otherwise or 'name the column as its parameter is named'}")
     images = [name for name, each in parameters_of(model).items() if each.kind.most_images]
     found = next((name for name in _REFERENCES if name in images), None)
     if found is not None or len(images) == 1:
@@ -111,7 +113,7 @@ def reference_of(model: Model) -> str:
     raise ValueError(
         f"{slug} takes several kinds of images; name one: {', '.join(images)}"
         if images
-        else f"{slug} takes no reference image; leave the cell empty"
+        else f"{slug} takes no reference image; {otherwise or 'leave the cell empty'}"
     )
 
 

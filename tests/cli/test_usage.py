@@ -105,7 +105,7 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
     [
         ("batch nowhere.csv", "nowhere.csv: there is no such file"),
         ("batch folder.csv", "folder.csv: this is a folder; give a file in it"),
-        ("batch", 'Command "batch" parameter FILE requires an argument.'),
+        ("batch", "give a FILE of prompts, or a folder of pictures with --from"),
         ("batch a.txt --guidence 3", "Unknown option: --guidence. Did you mean --guidance?"),
         (
             "batch a.txt --format xlsx",

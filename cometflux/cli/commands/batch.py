@@ -11,6 +11,7 @@ from cometflux.cli.batch.interruption import nothing_sent
 from cometflux.cli.errors import UsageError
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options import converters
+from cometflux.cli.options.earlier_pictures import EarlierPictures
 from cometflux.cli.options.groups import FURTHER, OPTIONS
 from cometflux.cli.options.image_options import ImageOptions, with_model_parameters
 from cometflux.cli.options.machines import PartOption, SaverOptions
@@ -36,14 +37,15 @@ from cometflux.sources.rows import Format, Most
 def batch(
     file: Annotated[
         # A path among what may stand there lets shells complete the names of files.
-        str | Path,
+        str | Path | None,
         Parameter(
             metavar="FILE",
             converter=converters.as_written,
             allow_leading_hyphen=True,
+            show_default=False,
             help="A .csv, .tsv, .jsonl, .txt, .yaml or .parquet file; - is stdin.",
         ),
-    ],
+    ] = None,
     /,
     *,
     out: Annotated[
@@ -71,6 +73,7 @@ def batch(
     templates: TemplateOptions = TemplateOptions(),  # noqa: B008 - frozen
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
+    earlier: EarlierPictures = EarlierPictures(),  # noqa: B008 - frozen
     table: TableOptions = TableOptions(),  # noqa: B008 - frozen
     wild: WildcardOptions = WildcardOptions(),  # noqa: B008 - frozen
     name: Annotated[
@@ -111,12 +114,12 @@ def batch(
       cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour
       cometflux batch sweep.yaml --dry-run
       cometflux batch animals.csv --template "a {animal} in {place}"
+      cometflux batch --from drafts --picks --model kontext-pro
     """
     settings = attrs.evolve(settings, gallery=gallery, look=look, check=check, savers=machines.savers)
     check_exclusive(settings)
-    file = str(file)
-    is_stdin = file == "-"
-    own = Path("stdin-images" if is_stdin else f"{Path(file).stem}-images")
+    file = None if file is None else str(file)
+    own = earlier.folder_for(file)
     if journal is not None and not isinstance(out, str):
         raise UsageError("--journal goes with --out s3://…; a batch into a folder keeps its journal there")
     folder = (journal or own) if isinstance(out, str) else (out or own)
@@ -138,18 +141,21 @@ def batch(
         wildcards = wild.chosen()
         prompting = attrs.evolve(templates.prompting(), has_wildcards=wildcards is not None)
         most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")
+        pictures = earlier.read(folder)
         read = read_file(
             file,
             format,
-            needs_prompt=not prompting.is_given,
+            needs_prompt=not prompting.is_given and pictures is None,
             most=most,
             comments=comments,
             delimiter=table.delimiter,
             has_wildcards=wildcards is not None,
         )
-        source = prompting.apply(table.columns().apply(read))
+        source = table.columns().apply(read)
+        source = source if pictures is None else pictures.apply(source)
+        source = prompting.apply(source)
         source = source if wildcards is None else wildcards.apply(source)
-        base = Path() if is_stdin else Path(file).parent
+        base = Path() if file in (None, "-") else Path(file).parent
         planner = planner_from_options(source, base, making, given, settings.schemas, table.reference_column)
         plan = draft_batch(planner, settings, part, name)
         if wild.expand:

@@ -13,13 +13,13 @@ from cometflux.cli.terminal.screen import Screen
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.open_file import format_of, read_path
 from cometflux.sources.formats.open_file import read_file as read_stream
-from cometflux.sources.rows import Entry, Format, Most, Source
+from cometflux.sources.rows import Entry, Format, Most, Row, Source
 
 _MOST = Most()
 
 
 def read_file(
-    file: str,
+    file: str | None,
     given: Format | None,
     *,
     needs_prompt: bool = True,
@@ -30,10 +30,16 @@ def read_file(
 ) -> Source:
     """Read a prompt file, or stdin if *file* is ``-``; with *comments*, leave out lines that begin with ``#``.
 
+    Without a file there is one row, which says nothing.
+
     Raises:
-        UsageError: the name is blank, or stdin is closed.
+        UsageError: the name is blank, stdin is closed, or options are about a file that is not given.
         SourceError: the file cannot be read, or does not have the given format. Its rows raise it too.
     """
+    if file is None:
+        if given or comments or delimiter:
+            raise UsageError("--format, --comments and --delimiter are about FILE; give it, or leave them out")
+        return Source(rows=(Row(values={}),))
     if file == "-":
         written = given or Format.TEXT
         return _read_stdin(

@@ -1,0 +1,135 @@
+"""The saved pictures of an earlier folder, and a source of prompts that makes each row once for each of them."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+import attrs
+
+from cometflux.errors import ConfigError
+from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
+from cometflux.journal.reader import Journal
+from cometflux.journal.record import JobRecord
+from cometflux.regular_files import read_regular
+from cometflux.sources.errors import Fault, SourceError
+from cometflux.sources.rows import Entry, Lent, Row, Source
+from cometflux.storage.picks import read_picks
+
+FROM_TAG = "from"
+"""The tag that has the name of the picture from which a job is made."""
+
+
+@attrs.frozen(kw_only=True)
+class FolderPicture:
+    """A saved picture, with what is known of its job."""
+
+    path: Path
+    """Absolute."""
+    name: str
+    """Its name in the folder, with ``/`` between the parts."""
+    key: str
+    """Its job's key; for a picture of a set with its number, as in ``fox.2``. Without a key, the name of its file."""
+    prompt: str | None
+    """The prompt of its job; None if the job has none."""
+    tags: Mapping[str, str]
+    """The tags of its job."""
+
+
+def read_pictures(folder: str | Path, *, only_picks: bool = False) -> tuple[FolderPicture, ...]:
+    """Read the saved pictures of a folder from its journal, in the order of the jobs. Blocks.
+
+    Each file is read, and compared with the journal's digest of it.
+
+    Args:
+        folder: the folder of an earlier batch.
+        only_picks: whether to return only the pictures that ``picks.jsonl`` in the folder marks with a star.
+
+    Raises:
+        ConfigError: there is no journal, no saved picture or no pick, the picks name a picture that the folder has not
+            saved, or the pictures are in an object store.
+        JournalError: the journal cannot be read.
+        SourceError: pictures are removed or changed; the error lists all of them.
+    """
+    folder = Path(folder)
+    with Journal(folder) as journal:
+        if journal.place is not None:
+            raise ConfigError(
+                f"the pictures of {str(folder)!r} are at {journal.place}; fetch them into the folder first"
+            )
+        records = sorted((each for each in journal.records() if each.files), key=lambda record: record.index)
+    known = {file.name for record in records for file in record.files}
+    if not known:
+        raise ConfigError(f"{str(folder)!r} has no saved picture")
+    chosen = read_picks(folder, known) if only_picks else known
+    faults: list[Fault] = []
+    found = tuple(each for record in records for each in _pictures(record, folder.absolute(), chosen, faults))
+    if faults:
+        raise SourceError(faults, str(folder))
+    return found
+
+
+def _pictures(record: JobRecord, folder: Path, chosen: set[str], faults: list[Fault]) -> Iterator[FolderPicture]:
+    prompt = record.input.get("prompt")
+    for number, file in enumerate(record.files, 1):
+        if file.name not in chosen:
+            continue
+        path = folder / file.name
+        if fault := _fault(path, file.digest):
+            faults.append(Fault(f"{file.name} {fault}"))
+            continue
+        own = record.key if len(record.files) == 1 else f"{record.key}.{number}"
+        yield FolderPicture(
+            path=path,
+            name=file.name,
+            key=own if record.identity.startswith("key:") else str(PurePosixPath(file.name).with_suffix("")),
+            prompt=prompt if isinstance(prompt, str) else None,
+            tags=dict(record.tags),
+        )
+
+
+def _fault(path: Path, digest: str) -> str | None:
+    """Return what is wrong with a saved file; None if it is as it was saved."""
+    try:
+        data = read_regular(path, LARGEST_IMAGE_INPUT, follows_links=True)
+    except FileNotFoundError:
+        return "is not in the folder any more"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    return None if hashlib.sha256(data).hexdigest() == digest else "has changed since it was saved"
+
+
+@attrs.frozen(kw_only=True)
+class FromPictures:
+    """Makes each row once for each picture. Rows that leave out the prompt or a tag have those of the picture."""
+
+    pictures: tuple[FolderPicture, ...]
+    folder: str
+    """The name of their folder, for messages."""
+
+    def apply(self, source: Source) -> Source:
+        """Return the source with its rows made once for each picture.
+
+        A row's key has the picture's key after it. A row without a key stays without, unless it says nothing at all.
+        """
+        columns = (*source.columns, "prompt") if source.columns else ()
+        name, columns = source.name or self.folder, tuple(dict.fromkeys(columns))
+        return attrs.evolve(source, name=name, rows=self._rows(source), columns=columns)
+
+    def _rows(self, source: Source) -> Iterator[Entry]:
+        for row in source.rows:
+            if not isinstance(row, Row):
+                yield row
+                continue
+            yield from (_made_from(each, row) for each in self.pictures)
+
+
+def _made_from(picture: FolderPicture, row: Row) -> Row:
+    values = dict(row.values)
+    if isinstance(key := values.get("key"), str):
+        values["key"] = f"{key}-{picture.key}"
+    elif not values:
+        values["key"] = picture.key
+    if picture.prompt is not None:
+        values.setdefault("prompt", Lent(picture.prompt))
+    tags = {**picture.tags, FROM_TAG: picture.name, **row.tags}
+    return attrs.evolve(row, values=values, tags=tags, picture=picture.path)
