@@ -5,9 +5,12 @@ import errno
 import functools
 import os
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from io import BufferedWriter
 from pathlib import Path
+
+import attrs
 
 from cometflux.plain_text import log
 from cometflux.regular_files import open_regular
@@ -151,6 +154,42 @@ def sync_folder(folder: Path) -> None:
         if error.errno not in _REFUSED:
             raise
         _say_unsynced(folder, os.strerror(error.errno))
+
+
+class SharedSyncs:
+    """Syncs folders for many threads: those that wait for a sync of the same folder share the next one.
+
+    Args:
+        sync: syncs a folder; blocks.
+    """
+
+    def __init__(self, sync: Callable[[Path], None] = sync_folder) -> None:
+        self._sync = sync
+        self._folders: dict[Path, _Syncs] = {}
+
+    def sync(self, folder: Path) -> None:
+        """Make all names durable that *folder* has now. Blocks.
+
+        Raises:
+            OSError: as for `sync_folder`.
+        """
+        syncs = self._folders.setdefault(folder, _Syncs())
+        # A sync that has begun already may miss what was named since.
+        needed = syncs.begun + 1
+        with syncs.turn:
+            if syncs.done < needed:
+                syncs.begun += 1
+                self._sync(folder)
+                syncs.done = syncs.begun
+
+
+@attrs.define
+class _Syncs:
+    """The syncs of one folder, numbered from 1: the last that began, and the last that succeeded."""
+
+    begun: int = 0
+    done: int = 0
+    turn: threading.Lock = attrs.field(factory=threading.Lock)
 
 
 def make_private(file: Path | int, path: Path) -> None:

@@ -71,7 +71,9 @@ class Backend(Protocol[Kept_co]):
     """
 
     async def put_new(self, name: str, data: bytes, puts: Puts, digest: str | None = None) -> bool:
-        """Write a file whole, and durable, if its name is free. Return False, and change nothing, if it is taken.
+        """Write a file whole if its name is free. Return False, and change nothing, if it is taken.
+
+        What it holds is durable before it has its name; see `make_durable` for the name.
 
         Args:
             name: the file's name.
@@ -96,7 +98,7 @@ class Backend(Protocol[Kept_co]):
         """Return the name in this place of a file that `at` described."""
 
     async def make_durable(self, name: str) -> None:
-        """Make the name of a file durable; a run that was killed may have left one that is not."""
+        """Make all names that were given beside the file *name*, and its own, durable."""
 
     async def is_taken(self, stem: str) -> bool:
         """Whether an image without a record is known to be under *stem*."""

@@ -96,12 +96,13 @@ class FolderFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._syncs = atomic.SharedSyncs()
 
     def __str__(self) -> str:
         return repr(str(self._folder))
 
     async def put_new(self, name: str, data: bytes, puts: Puts, digest: str | None = None) -> bool:
-        """Write a file, then sync it, then give it its name, then sync the folder; make the folder if it is missing."""
+        """Write a file, then sync it, then give it its name; make the folder if it is missing."""
         path = self._folder / name
         try:
             if not os.path.isdir(self._folder):  # noqa: PTH112 - Path.is_dir is slower, and this is done for each file
@@ -111,12 +112,9 @@ class FolderFiles:
             if os.path.lexists(path):
                 return False
             puts.add(len(data))
-            if not atomic.write_new(path, data, self._folder):
-                return False
-            atomic.sync_folder(path.parent)
+            return atomic.write_new(path, data, self._folder)
         except (OSError, ValueError) as error:
             raise self._refusal(error) from error
-        return True
 
     def make_folder(self, name: str) -> None:
         """Make the folders of the file *name* below this one, if they are missing.
@@ -179,9 +177,9 @@ class FolderFiles:
         return ImageFile(path=self._folder / name, size=size, digest=digest, name=name)
 
     async def make_durable(self, name: str) -> None:
-        """Sync the folder of a file."""
+        """Sync the folder of a file, once for all threads that want it at the same time."""
         try:
-            atomic.sync_folder((self._folder / name).parent)
+            self._syncs.sync((self._folder / name).parent)
         except (OSError, ValueError) as error:
             raise self._refusal(error) from error
 
@@ -232,7 +230,12 @@ class Folder:
 
     async def put_note(self, name: str, data: bytes) -> bool:
         """See `Destination.put_note`."""
-        return await asyncio.to_thread(blocking(self._files.put_new), name, data, Puts())
+        return await asyncio.to_thread(blocking(self._put_note), name, data)
+
+    async def _put_note(self, name: str, data: bytes) -> bool:
+        is_new = await self._files.put_new(name, data, Puts())
+        await self._files.make_durable(name)
+        return is_new
 
     async def read_note(self, name: str) -> bytes | None:
         """See `Destination.read_note`."""

@@ -2,7 +2,8 @@
 
 The rules:
 
-* An image is written first, then its record next to it. A record alone therefore means that its image was removed.
+* An image is written first, then its record next to it, and then both names are made durable. A record alone therefore
+  means that its image was removed, or that the power failed in between; the image is written again.
 * Nothing that is there is ever replaced. A name that is taken gets ``+1``, ``+2`` and so on.
 * A free first name costs no look at it. After an image was refused once, each further name is looked at first.
 * An image is ours if its record names the prediction, or, after a run that was killed before it wrote the record, if
@@ -111,7 +112,11 @@ class SavedImages(Generic[Kept]):
         if placed is None:
             return None
         image = attrs.evolve(self._backend.at(name, placed.size, placed.digest), mark=placed.mark)
-        return image if await self._place_record(image, placed, output) else None
+        try:
+            return image if await self._place_record(image, placed, output) else None
+        finally:
+            # Before anyone is told of the image, also if only its record could not be written.
+            await self._backend.make_durable(name)
 
     async def _place_image(self, name: str, output: _Output) -> Version | None:
         new = output.new
@@ -121,10 +126,7 @@ class SavedImages(Generic[Kept]):
         if record is not None and not _is_of(record, output.owner):
             return None
         is_there = await self._find_file(name, new.size, new.digest) is not None
-        placed = new if is_there else await self._place_left(name, output, record)
-        if placed is not None:
-            await self._backend.make_durable(name)
-        return placed
+        return new if is_there else await self._place_left(name, output, record)
 
     async def _put(self, name: str, version: Version, puts: Puts) -> bool:
         # A look costs a request, and nearly every first name is free. But an image may be large.

@@ -1,10 +1,13 @@
 """A file is replaced whole or not at all."""
 
+import concurrent.futures
+import errno
+import threading
 from pathlib import Path
 
 import pytest
 
-from cometflux.storage.atomic import replace
+from cometflux.storage.atomic import SharedSyncs, replace
 from cometflux.storage.folder import sweep
 
 
@@ -59,3 +62,53 @@ def test_a_file_is_replaced_though_another_run_sweeps_meanwhile(sweeps, tmp_path
 def test_a_folder_that_is_missing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         replace(tmp_path / "nowhere" / "a.json", b"new")
+
+
+class CountedSyncs:
+    """Syncs of a folder, of which the first waits for *asked* other threads, and some fail."""
+
+    def __init__(self, asked=0, failing=()):
+        self.asked = threading.Semaphore(0)
+        self.waits = asked
+        self.failing = failing
+        self.begun = self.done = 0
+
+    def __call__(self, folder):
+        self.begun += 1
+        number = self.begun
+        if number == 1:
+            for _ in range(self.waits):
+                assert self.asked.acquire(timeout=60)
+        if number in self.failing:
+            raise OSError(errno.EIO, "the disk failed")
+        self.done = number
+
+
+def synced_by_threads(syncs, count):
+    """Sync one folder from many threads; return for each the sync it had to wait for, the last one, and its error."""
+    shared = SharedSyncs(syncs)
+
+    def one(_):
+        needed = syncs.begun + 1
+        syncs.asked.release()
+        try:
+            shared.sync(Path("images"))
+        except OSError as error:
+            return needed, syncs.done, error
+        return needed, syncs.done, None
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def test_threads_share_a_sync_that_began_after_each_of_them_asked():
+    syncs = CountedSyncs(asked=32)
+    assert all(needed <= done and error is None for needed, done, error in synced_by_threads(syncs, 32))
+    assert syncs.begun < 32
+
+
+def test_a_sync_that_failed_counts_for_nobody_else():
+    syncs = CountedSyncs(asked=32, failing={1, 2})
+    ended = synced_by_threads(syncs, 32)
+    assert 2 == sum(error is not None for *_, error in ended)
+    assert all(needed <= done for needed, done, error in ended if error is None)

@@ -18,6 +18,7 @@ from blocking_folder import find_each, find_saved, write_output
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from strace import watched
 
 from cometflux import open_session
 from cometflux.errors import ConfigError, Money, OutputError
@@ -790,3 +791,18 @@ async def test_images_and_journal_stay_where_they_were_given(given, tmp_path, mo
     assert elsewhere / "more" == saved[0].parent
     assert (tmp_path / "images/journal.sqlite3").is_file()
     assert ["more"] == names(elsewhere)
+
+
+def test_an_image_and_its_record_are_on_the_disk_before_their_names_and_the_names_before_anyone_is_told(tmp_path):
+    log, images = tmp_path / "log", tmp_path / "images"
+    images.mkdir()
+    (tmp_path / "source").write_bytes(picture())
+    script = "import sys; from pathlib import Path; from blocking_folder import write_output; "
+    script += "write_output(Path(sys.argv[1]), 'a', Path(sys.argv[2]).read_bytes(), {'prediction': {'id': 'p1'}})"
+    call = [sys.executable, "-c", script, str(images), str(tmp_path / "source")]
+    paths = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([*watched("fsync,?link,?linkat", log), *call], check=True, timeout=60, env=paths)
+    calls = [line.partition(" ")[2] for line in log.read_text().splitlines() if str(images) in line]
+    kinds = [call.lstrip().partition("(")[0].removesuffix("at") for call in calls]
+    assert ["fsync", "link", "fsync", "link", "fsync"] == kinds
+    assert f"<{images}>)" in calls[-1]

@@ -28,3 +28,10 @@ def traced(*fates, log="/dev/null"):
     # -D makes strace the child of the traced process, so that this can be killed as if there were no strace.
     command = ["strace", "-D", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(calls for calls, _ in fates)}"]
     return [*command, *(word for calls, action in fates for word in ("-e", f"inject={calls}:{action}"))]
+
+
+def watched(calls, log):
+    """Return a command that runs another one and writes its system calls to *log*, with the paths of open files."""
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+    return ["strace", "-D", "-f", "-qq", "-y", "-s", "4096", "-o", str(log), "-e", f"trace={calls}"]
