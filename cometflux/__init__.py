@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cometflux.errors import CometfluxError
     from cometflux.jobs import Job
     from cometflux.journal.reader import Journal
+    from cometflux.models.output_of import OutputOf
     from cometflux.outcomes import Outcome
     from cometflux.pacing.retry import RetryPolicy
     from cometflux.polling.policy import PollPolicy
@@ -32,6 +33,7 @@ __all__ = [
     "Job",
     "Journal",
     "Outcome",
+    "OutputOf",
     "PollPolicy",
     "Prediction",
     "RetryPolicy",
@@ -53,6 +55,7 @@ _HOMES = {
     "Job": "jobs",
     "Journal": "journal.reader",
     "Outcome": "outcomes",
+    "OutputOf": "models.output_of",
     "PollPolicy": "polling.policy",
     "Prediction": "predictions",
     "RetryPolicy": "pacing.retry",

@@ -6,6 +6,7 @@
     ├── ConfigError                  the key, base URL or a setting is unusable
     │   └── MissingExtraError        an optional package is not installed
     ├── InputError                   a job's input is wrong
+    ├── ChainError                   a job has no image that another one takes
     ├── ConnectError                 proof that nothing was processed
     ├── RejectedError                an answer that refuses
     │   ├── AuthenticationError      401, 403
@@ -220,6 +221,10 @@ class InputError(CometfluxError):
         """Return the message with other words for some kinds of value, such as ``{"boolean": "true or false"}``."""
         allowed = f"must be {self.kind.phrase_in(words)}" if self.kind else self.allowed
         return InputError(self.field, self.given, allowed, hint=self.hint).message
+
+
+class ChainError(CometfluxError):
+    """A job takes the output of another job, which has no saved image for it; so it was not sent."""
 
 
 class ConnectError(CometfluxError):

@@ -12,7 +12,8 @@ import attrs
 from cometflux import flux
 from cometflux.errors import InputError
 from cometflux.models.kinds import prompt_text
-from cometflux.models.model import check_values, find_known, is_model, unknown_note
+from cometflux.models.model import check_values, find_known, image_parameters, is_model, unknown_note
+from cometflux.models.output_of import OutputOf, as_image, find_outputs
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import PLAIN_TYPES, plain
 from cometflux.models.words import question
@@ -62,7 +63,7 @@ class Job:
     model: str
     """``owner/name``."""
     input: Mapping[str, Any]
-    """The model's parameters. Images are URLs, data URIs, `pathlib.Path` or bytes."""
+    """The model's parameters. Images are URLs, data URIs, `pathlib.Path`, bytes, or other jobs of the batch."""
     key: str | None = None
     """The caller's own name for this job; None to name it by its place in the batch."""
     validate: bool = True
@@ -191,7 +192,7 @@ def _copied(value: Any, depth: int = 0) -> Any:
         case list() | tuple():
             return [_copied(part, depth + 1) for part in value]
         case _:
-            return value if type(value) in PLAIN_TYPES else plain(value)
+            return value if type(value) in PLAIN_TYPES else as_image(plain(value))
 
 
 def _meant(model: object) -> str | None:
@@ -251,7 +252,7 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
     if depth > _DEEPEST:
         raise InputError(field, "a deeply nested value", f"must have at most {_DEEPEST} levels")
     match value:
-        case None | bool() | bytes() | Path():
+        case None | bool() | bytes() | Path() | OutputOf():
             return
         case int():
             # Python cannot write an integer of more than 4300 digits.
@@ -274,6 +275,17 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
                 _check_encodable(field, part, depth + 1)
         case _:
             raise InputError(field, value, "must be text, a number, a boolean, a list, a mapping, a Path or bytes")
+
+
+def outputs_in(item: object) -> tuple[tuple[str, OutputOf], ...]:
+    """Return the images of other jobs in the input of an item of a batch, each with the name of its parameter."""
+    if isinstance(item, PlannedJob):
+        item = item.job
+    if isinstance(item, Job):
+        return find_outputs(item.input)
+    if isinstance(item, flux.Flux) and (names := image_parameters(item.model)):
+        return find_outputs({name: getattr(item, name) for name in names})
+    return ()
 
 
 def position_key(index: int) -> str:

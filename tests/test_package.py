@@ -10,7 +10,7 @@ import pytest
 import cometflux
 
 PUBLIC = [
-    *("open_session", "Session", "Batch", "Client", "Job", "Outcome", "Prediction", "Status", "flux"),
+    *("open_session", "Session", "Batch", "Client", "Job", "Outcome", "OutputOf", "Prediction", "Status", "flux"),
     *("PollPolicy", "RetryPolicy", "CometfluxError", "errors", "events", "Journal", "open_store", "fetch_prices"),
     "fetch_balance",
 ]

@@ -56,7 +56,8 @@ class CallerSaves:
         if known is None:
             return sidecar.record_of(prediction, None, None, None)
         submission = self._tracker.submission_of(known)
-        return sidecar.record_of(prediction, job_of_record(known).job, known.key, known.index, submission)
+        sources = [image.facts for image in known.taken]
+        return sidecar.record_of(prediction, job_of_record(known).job, known.key, known.index, submission, sources)
 
     async def _note(self, prediction: Prediction, saved: SaveResult) -> None:
         """Write what is saved. A job on its way does that itself."""

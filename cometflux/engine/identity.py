@@ -14,6 +14,7 @@ from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.plan import job_of_record
 from cometflux.journal.record import identify
 from cometflux.journal.redo import redone, was_planned_as
+from cometflux.models.output_of import find_outputs
 from cometflux.protocol import encoding
 
 LARGE = 512 * 1024
@@ -47,6 +48,8 @@ class JobIdentities:
         has_files = reference_files.holds_files(job.input)
         kept = reference_files.absolute(job.input) if has_files else job.input
         try:
+            if tracked.sources:
+                await self.name_sources(job)
             fingerprint = await self._fingerprint(job, has_files=has_files)
         except InputError as error:
             # A prediction that was paid for under a key is found even if a file of its input is gone.
@@ -56,6 +59,19 @@ class JobIdentities:
         tracked.is_new = job.key is None and count is None
         identity = f"run:{uuid4().hex}" if tracked.is_new else _identity(job, fingerprint, count)
         tracked.record.named(identity, fingerprint, kept)
+
+    async def name_sources(self, job: Job) -> None:
+        """Find the journal's names for the jobs whose images *job* takes: of equal ones without a key, the first.
+
+        Raises:
+            InputError: a file in the input of one cannot be read, or one is not a job.
+        """
+        for _, output in find_outputs(job.input):
+            if not output.identity:
+                source = Job.of(output.source)
+                await self.name_sources(source)
+                has_files = reference_files.holds_files(source.input)
+                output.identify(identify(None, await self._fingerprint(source, has_files=has_files), 1))
 
     async def check_unchanged(self, tracked: TrackedJob, ready: Job) -> None:
         """Prove that the files of a job, now read into *ready*, are those by which it is known.
@@ -91,6 +107,10 @@ class JobIdentities:
         tracked.job = job
         tracked.is_written = False
 
+    def find_claimed(self, identity: str) -> TrackedJob | None:
+        """Return the job of this *identity* that is on its way in this session; None if there is none."""
+        return self._under_way.get(identity)
+
     def is_under_way(self, identity: str) -> bool:
         """Whether a job of this *identity* is on its way in this session."""
         return identity in self._under_way
@@ -108,7 +128,8 @@ class JobIdentities:
         if identity:
             while (other := self._under_way.get(identity)) is not None:
                 await other.over.wait()
-            tracked.over = asyncio.Event()
+            # A job that takes its image may wait already.
+            tracked.over = tracked.over or asyncio.Event()
             self._under_way[identity] = tracked
         found = None if tracked.is_new else await self._journal.claim(identity)
         is_changed = found is not None and tracked.record.fingerprint not in ("", found.fingerprint)
@@ -119,6 +140,7 @@ class JobIdentities:
         elif found is not None and is_changed and was_planned_as(found, tracked.record.fingerprint):
             # Somebody has asked for it with another input since.
             tracked.job = job_of_record(found).job
+            tracked.sources = find_outputs(tracked.job.input)
         elif is_changed:
             message = "the journal has this key for another input; give a changed job a new key"
             raise InputError("key", tracked.key, message)
@@ -133,8 +155,9 @@ class JobIdentities:
 
     def release(self, tracked: TrackedJob) -> None:
         """Let an identical job continue, because this one is over."""
-        if tracked.over is not None and self._under_way.get(tracked.record.identity) is tracked:
-            del self._under_way[tracked.record.identity]
+        if tracked.over is not None:
+            if self._under_way.get(tracked.record.identity) is tracked:
+                del self._under_way[tracked.record.identity]
             tracked.over.set()
 
 

@@ -27,11 +27,12 @@ class JobImages:
         """Save the images of a prediction that succeeded."""
         submission = self._tracker.submission_of(tracked.record)
         stem, *earlier = _stems(tracked, tracked.index)
+        sources = [image.facts for image in tracked.record.taken]
         order = SaveOrder(
             prediction=prediction,
             place=place,
             stem=stem,
-            record=sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index, submission),
+            record=sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index, submission, sources),
             earlier_stems=tuple(earlier),
             is_new=tracked.created_id == prediction.id,
         )

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from cometflux.engine.failure_policy import FailurePolicy, with_new_seed
 from cometflux.engine.job_images import JobImages
+from cometflux.engine.job_sources import JobSources
 from cometflux.engine.latch import Latch
 from cometflux.engine.poller import Poller
 from cometflux.engine.runtime import Runtime
@@ -75,6 +76,7 @@ class JobRunner:
         self._submitter = submitter
         self._poller = poller
         self._images = JobImages(tracker, savers)
+        self._sources = JobSources(tracker)
         self._slots = slots
         self._latch = latch
         self._runtime = runtime
@@ -90,6 +92,10 @@ class JobRunner:
         in the same way.
         """
         if not tracked.is_claimed and not await self.identify(tracked, count):
+            return
+        if tracked.sources:
+            # It takes a slot when they are saved, and until then it holds none.
+            self.launch(tracked)
             return
         if not self._slots.locked():
             await self._slots.acquire()
@@ -162,6 +168,8 @@ class JobRunner:
                 self._runtime.exit(error)
 
     async def _submit(self, tracked: TrackedJob) -> None:
+        if tracked.sources:
+            await self._sources.wait(tracked)
         await self._take_slot(tracked)
         name = tracked.record.name
         if tracked.place is not None and name is not None and "/" in name:
@@ -175,6 +183,8 @@ class JobRunner:
         if job is not tracked.job:
             # Only a file can change between two looks.
             await self._tracker.identities.check_unchanged(tracked, job)
+        if tracked.sources:
+            job = await self._sources.fill(tracked, job)
         prediction = await self._submitter.submit(tracked, job)
         await self._tracker.accept(tracked, prediction)
         self._follow(tracked, prediction)
@@ -395,6 +405,7 @@ class JobRunner:
         self._free_slot(tracked)
         if tracked.admitted is not None:
             tracked.admitted.set()
+        tracked.note_ready()
         self._tracker.end(tracked, kind, error, files, is_recorded=is_recorded)
 
 

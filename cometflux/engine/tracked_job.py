@@ -9,6 +9,7 @@ from cometflux.jobs import Job
 from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.redo import Redo
 from cometflux.journal.states import State
+from cometflux.models.output_of import find_outputs
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction
 
@@ -29,20 +30,36 @@ class TrackedJob:
             "is_followed",
             "is_given_up",
             "is_new",
+            "number",
+            "on_ready",
         ),
         *("is_over", "is_written", "job", "key", "last_error", "over", "patience", "place", "prediction", "record"),
-        *("redo", "resumed", "task", "unreadable"),
+        *("redo", "resumed", "sources", "task", "unreadable"),
     )
 
     def __init__(
-        self, job: Job, deliver: Callable[[Outcome], None], *, index: int, key: str, place: Any, patience: float | None
+        self,
+        job: Job,
+        deliver: Callable[[Outcome], None],
+        *,
+        index: int,
+        key: str,
+        number: int,
+        place: Any,
+        patience: float | None,
     ) -> None:
         self.index = index
+        self.number = number
+        """Its place among all jobs of the session. It waits only for jobs before it, so that none wait in a circle."""
         self.key = key
         self.job = job
         self.deliver = deliver
         self.place = place
         """The destination of its images, which is only handed on here; None to save none."""
+        self.sources = find_outputs(job.input)
+        """The images of other jobs that it takes, each with the name of its parameter."""
+        self.on_ready: Callable[[], None] | None = None
+        """Called when it does not wait for other jobs any more; None if it does not wait, or nobody counts that."""
         self.patience = patience
         """Seconds to poll its prediction altogether; None for the policy's."""
         self.redo: Redo | None = None
@@ -115,6 +132,12 @@ class TrackedJob:
     def is_unknown(self) -> bool:
         """Whether a submission may have been accepted, and somebody decides what to do about it."""
         return self.record.state is State.ENDED and self.record.kind is OutcomeKind.UNKNOWN
+
+    def note_ready(self) -> None:
+        """Note that it does not wait for other jobs any more."""
+        on_ready, self.on_ready = self.on_ready, None
+        if on_ready is not None:
+            on_ready()
 
     def take_attempts(self) -> tuple[Attempt, ...]:
         """Return the attempts that no event has reported yet, and forget them."""

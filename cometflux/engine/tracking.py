@@ -19,7 +19,14 @@ from cometflux.engine.notifier import Notifier
 from cometflux.engine.prediction_ends import End, PredictionEnds
 from cometflux.engine.purchase_limit import PurchaseLimit
 from cometflux.engine.tracked_job import TrackedJob
-from cometflux.errors import CometfluxError, ConnectError, InputError, JournalError, UnknownSubmissionError
+from cometflux.errors import (
+    ChainError,
+    CometfluxError,
+    ConnectError,
+    InputError,
+    JournalError,
+    UnknownSubmissionError,
+)
 from cometflux.images.formats import Image
 from cometflux.jobs import Job, position_key
 from cometflux.journal.attempts import SavedFile
@@ -105,7 +112,7 @@ class JobTracker:
         """Take a job in. Without an *index* of its batch it gets its place among all jobs of the session."""
         index = self._count if index is None else index
         key = position_key(index) if job.key is None else job.key
-        tracked = TrackedJob(job, deliver, index=index, key=key, place=place, patience=patience)
+        tracked = TrackedJob(job, deliver, index=index, key=key, number=self._count, place=place, patience=patience)
         if identity is not None:
             tracked.record.named(identity, fingerprint or "", job.input)
         if name is not None:
@@ -136,6 +143,14 @@ class JobTracker:
         tracked.record = LiveRecord.of(record)
         tracked.prediction = record.last_prediction
         tracked.is_claimed = tracked.is_written = tracked.resumed = True
+
+    def find_before(self, tracked: TrackedJob, identity: str) -> TrackedJob | None:
+        """Return a job of this *identity* that was drawn before *tracked* and is not over; None if there is none."""
+        found = self.identities.find_claimed(identity)
+        if found is None:
+            # A job that is not claimed yet waits for its slot; such are few.
+            found = next((each for each in self.waiting if each.record.identity == identity), None)
+        return found if found is not None and found.number < tracked.number else None
 
     # ── one submission ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -397,7 +412,7 @@ async def _digest(body: bytes) -> str:
 
 def _waits_for_the_next_run(kind: OutcomeKind, error: CometfluxError | None) -> bool:
     """Whether a job that was not sent is left for the next run, since nothing is wrong with the job itself."""
-    return kind is OutcomeKind.NOT_SENT and not isinstance(error, InputError | ConnectError)
+    return kind is OutcomeKind.NOT_SENT and not isinstance(error, ChainError | InputError | ConnectError)
 
 
 def _conclude(tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | None, files: tuple[Image, ...]) -> None:

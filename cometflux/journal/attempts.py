@@ -22,6 +22,26 @@ class SavedFile:
 
 
 @attrs.frozen(kw_only=True)
+class TakenImage:
+    """A saved image of another job that was sent with this one."""
+
+    job: str
+    """The journal's name for the other job."""
+    key: str
+    index: int
+    """Which of its images, from 0."""
+    file: str
+    """Its file name, without the folder."""
+    digest: str
+    """SHA-256, in hexadecimal digits."""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The facts for a record that people read."""
+        return {"image": f"@{self.key}[{self.index}]", "file": self.file, "sha256": self.digest}
+
+
+@attrs.frozen(kw_only=True)
 class Evidence:
     """The facts of an error: of a submission without an answer, or of a job that ended. It holds no secret."""
 

@@ -11,11 +11,13 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
+from cometflux.errors import InputError
 from cometflux.images import summaries
 from cometflux.jobs import NO_TAGS, Tags
-from cometflux.journal.attempts import Attempt, Charge, Estimate, Evidence, SavedFile
+from cometflux.journal.attempts import Attempt, Charge, Estimate, Evidence, SavedFile, TakenImage
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
+from cometflux.models.output_of import OutputOf
 from cometflux.outcomes import OutcomeKind
 from cometflux.plain_text import is_utf8
 from cometflux.predictions import Prediction
@@ -121,7 +123,7 @@ def load_record(identity: str, index: int, plan: str, progress: str) -> JobRecor
         values = {**_decode(progress), **known, "identity": identity, "index": index}
         values["input"] = _read_input(known["input"])
         return _converter().structure(values, JobRecord)
-    except (cattrs.BaseValidationError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (cattrs.BaseValidationError, InputError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__} in the record of {identity!r}") from error
 
 
@@ -131,6 +133,8 @@ def _write_input(value: Any) -> Any:
             return value  # most are
         case Path():
             return {"$path": str(value)}
+        case OutputOf():
+            return {"$output": value.facts}
         case bytes():
             return {"$bytes": summaries.describe_bytes(value)}
         case encoding.MissingBytes():
@@ -151,6 +155,8 @@ def _read_input(value: Any) -> Any:
             return value  # most are
         case {"$path": str(path)}:
             return Path(path)
+        case {"$output": {"output_of": str(identity), "index": int(index)}}:
+            return OutputOf.known(identity, index)
         case {"$bytes": dict(described)}:
             return encoding.MissingBytes(described)
         case {"$mapping": dict(written)}:
@@ -185,7 +191,7 @@ def _converter() -> cattrs.Converter:
         lambda kind: kind == Mapping[str, Any], lambda value, _: converter.expect(value, dict)
     )
     plan: Any = {name: override(omit=True) for name in _PLAN}
-    for part in (SavedFile, Evidence, Estimate, Attempt, Charge):
+    for part in (SavedFile, Evidence, Estimate, Attempt, Charge, TakenImage):
         records.register_unstructure_hook(part, make_dict_unstructure_fn(part, records, _cattrs_omit_if_default=True))
     records.register_unstructure_hook(
         JobRecord, make_dict_unstructure_fn(JobRecord, records, _cattrs_omit_if_default=True, **plan)

@@ -88,6 +88,7 @@ def line_of(
             for name, file in zip(outcome.files, record.files, strict=True)
         ],
         "input": portable_input(job.input),
+        "sources": [image.facts for image in record.taken],
         "tags": dict(record.tags),
         "seed": _seed(record, folder),
         "version": said and said.version,

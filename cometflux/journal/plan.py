@@ -109,7 +109,7 @@ def job_of_saved(row: PlannedRow) -> PlannedJob | None:
     """
     try:
         planned = row.to_job(validate=False)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (InputError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     job, name = planned.job, planned.name
     texts = (job.model, planned.fingerprint, "" if job.key is None else job.key, "" if name is None else name)

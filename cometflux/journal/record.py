@@ -18,7 +18,16 @@ import attrs
 
 from cometflux.errors import CometfluxError, Money, UnknownSubmissionError
 from cometflux.jobs import NO_TAGS
-from cometflux.journal.attempts import NO_ANSWER, Attempt, Charge, Estimate, Evidence, SavedFile, evidence_of
+from cometflux.journal.attempts import (
+    NO_ANSWER,
+    Attempt,
+    Charge,
+    Estimate,
+    Evidence,
+    SavedFile,
+    TakenImage,
+    evidence_of,
+)
 from cometflux.journal.states import DROPPED, SENDING, NextStep, State
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
@@ -56,6 +65,8 @@ class JobRecord:
     """When its answer was here, in seconds since 1970."""
     body: str | None = None
     """SHA-256 of the body that was sent."""
+    taken: tuple[TakenImage, ...] = ()
+    """The saved images of other jobs that were sent with it last."""
     input_size: int = 0
     """About how many bytes the input has, which each answer repeats."""
     estimate: Estimate | None = None
@@ -223,6 +234,10 @@ class JobRecord:
             estimate=estimate,
             is_dropped=False,
         )
+
+    def taking(self, images: tuple[TakenImage, ...]) -> Self:
+        """Note the saved images of other jobs that are sent with it now; written with the intent."""
+        return self._with(taken=images)
 
     def suspected(self, error: CometfluxError) -> Self:
         """Note what is known so far of a submission that was not answered as it should be."""

@@ -11,9 +11,10 @@ import attrs
 
 from cometflux.errors import InputError
 from cometflux.models.kinds import ParameterKind, check_encodable, guess
+from cometflux.models.output_of import AnyJob, OutputOf
 
-Image: TypeAlias = str | Path | bytes
-"""A reference image: an http(s) URL or a data URI as str, a file as Path, or the bytes of a file."""
+Image: TypeAlias = str | Path | bytes | OutputOf | AnyJob
+"""A reference image: an http(s) URL or a data URI as str, a file as Path, the bytes of a file, or another job's."""
 
 _LINK_OR_DATA = re.compile(r"https?://|data:", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -46,7 +47,7 @@ class ImageKind(ParameterKind):
 
     def check(self, field: str, value: object) -> None:
         """Refuse a value that cannot be an image; no file is opened."""
-        if isinstance(value, Path) or (isinstance(value, bytes) and value):
+        if isinstance(value, Path | OutputOf) or (isinstance(value, bytes) and value):
             return
         if not isinstance(value, str):
             raise self.refusal(field, value)
@@ -65,13 +66,15 @@ class ImageKind(ParameterKind):
         allowed = f"must be {self.phrase}; wrap the name of a file in pathlib.Path"
         return InputError(field, value, allowed, kind=self)
 
-    def read_text(self, field: str, text: str, folder: Path) -> str | Path:
-        """Read a link, or a path relative to *folder*."""
+    def read_text(self, field: str, text: str, folder: Path) -> str | Path | OutputOf:
+        """Read a link, the output of another job as ``@key``, or a path relative to *folder*."""
         return self.read_json(field, text, folder)
 
-    def read_json(self, field: str, value: Any, folder: Path) -> str | Path:
-        """Read a link, or a path relative to *folder*."""
+    def read_json(self, field: str, value: Any, folder: Path) -> str | Path | OutputOf:
+        """Read a link, the output of another job as ``@key``, or a path relative to *folder*."""
         text = value.strip() if isinstance(value, str) else ""
+        if text.startswith("@"):
+            return OutputOf.parse(field, text)
         if _LINK_OR_DATA.match(text):
             return text
         if not text or _SCHEME.match(text):
@@ -163,7 +166,7 @@ class ImagesKind(ParameterKind):
         for image in value:
             _IMAGE_KIND.check(field, image)
 
-    def read_text(self, field: str, text: str, folder: Path) -> list[str | Path]:
+    def read_text(self, field: str, text: str, folder: Path) -> list[str | Path | OutputOf]:
         """Read one image, or a JSON list of them."""
         if not text.lstrip().startswith("["):
             return self.read_json(field, text, folder)
@@ -172,7 +175,7 @@ class ImagesKind(ParameterKind):
             raise InputError(field, text, 'must be one image, or a JSON list as in ["a.png", "b.png"]')
         return self.read_json(field, value, folder)
 
-    def read_json(self, field: str, value: Any, folder: Path) -> list[str | Path]:
+    def read_json(self, field: str, value: Any, folder: Path) -> list[str | Path | OutputOf]:
         """Read one image, or a list of them."""
         parts = value if isinstance(value, list) else [value]
         return [_IMAGE_KIND.read_json(field, part, folder) for part in parts]

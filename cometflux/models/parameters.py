@@ -8,6 +8,7 @@ import attrs
 
 from cometflux.models.image_kinds import ImageKind, ImagesKind
 from cometflux.models.kinds import BooleanKind, ChoiceKind, IntegerKind, NumberKind, ParameterKind, TextKind
+from cometflux.models.output_of import as_image
 
 
 @attrs.frozen(kw_only=True)
@@ -104,12 +105,12 @@ def flag(*, default: bool) -> Any:
 
 def image() -> Any:
     """Make a field for one reference image."""
-    return optional(ImageKind(), repr=_short.repr)
+    return optional(ImageKind(), converter=as_image, repr=_short.repr)
 
 
 def images(*, most: int) -> Any:
     """Make a field for a list of up to *most* reference images."""
-    return optional(ImagesKind(most), default=(), converter=frozen_list, repr=_short.repr)
+    return optional(ImagesKind(most), default=(), converter=_image_list, repr=_short.repr)
 
 
 def frozen_list(value: Any) -> Any:
@@ -117,6 +118,11 @@ def frozen_list(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     return tuple(dict(item) if isinstance(item, Mapping) else item for item in value)
+
+
+def _image_list(value: Any) -> Any:
+    # A single job is refused, as a single image is.
+    return frozen_list([as_image(item) for item in value] if isinstance(value, list | tuple) else value)
 
 
 # A required field calls attrs.field directly, because type checkers take any other call for a default.

@@ -10,6 +10,7 @@ import cattrs
 
 from cometflux.errors import CometfluxError
 from cometflux.images import summaries
+from cometflux.models.output_of import OutputOf
 
 
 def expect(value: Any, kind: type[Any]) -> Any:
@@ -42,6 +43,7 @@ def wire_converter() -> cattrs.Converter:
     converter.register_structure_hook(datetime, _structure_datetime)
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_unstructure_hook(Path, str)
+    converter.register_unstructure_hook(OutputOf, str)
     converter.register_unstructure_hook(bytes, summaries.describe_bytes)
     converter.register_unstructure_hook(CometfluxError, _describe_error)
     return converter

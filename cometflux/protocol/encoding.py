@@ -11,6 +11,7 @@ from typing import Any
 from cometflux.errors import InputError
 from cometflux.images import data_uris
 from cometflux.jobs import Job
+from cometflux.models.output_of import OutputOf
 from cometflux.models.spelling import of_any_size, tidy
 from cometflux.protocol.converter import wire_converter
 
@@ -76,6 +77,8 @@ def _ready(field: str, value: Any) -> Any:
             raise InputError(field, dict(value), "the journal does not keep bytes; give the image again")
         case bytes():
             return data_uris.data_uri(field, value)
+        case OutputOf():
+            raise InputError(field, str(value), "outputs are put in by the session; here it must be an image")
         case Path():
             raise InputError(field, value, "files are read by the session; here it must be a URL, a data URI or bytes")
         case Mapping():
@@ -140,6 +143,8 @@ def _shortened(value: Any) -> Any:
             return value  # most are
         case float():
             return of_any_size(value)
+        case OutputOf():
+            return value.facts
         case Mapping():
             return {name: _shortened(part) for name, part in value.items()}
         case list() | tuple():

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from cometflux.images import summaries
+from cometflux.models.output_of import OutputOf
 from cometflux.protocol import decoding, encoding
 
 _URL = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -23,6 +24,8 @@ def portable_record(record: Mapping[str, Any]) -> dict[str, Any]:
     kept["input"] = portable_input(kept["input"] or {})
     if record.get("tags"):
         kept["tags"] = dict(record["tags"])
+    if record.get("sources"):
+        kept["sources"] = record["sources"]
     kept["prediction"] = dict(kept["prediction"] or {})
     text = encoding.dump_line(kept).encode("utf-8", "replace")
     value = decoding.load_json(text)
@@ -40,6 +43,8 @@ def _portable(value: Any) -> Any:
     match value:
         case Path():
             return value.name
+        case OutputOf():
+            return str(value)
         case bytes():
             return summaries.describe_bytes(value)
         case str():

@@ -1,5 +1,6 @@
 """The sidecar of an image: a JSON file next to it that records how it was made."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +91,13 @@ def record_of(
     key: str | None,
     index: int | None,
     submission: Submission | None = None,
+    sources: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """Return the record of how an image was made. Reference images are given as paths, URLs or digests.
 
     Without the *job*, the record has the model and input that the service echoed. Without a journal there is no
-    *submission*. ``tags`` are there if the job has some.
+    *submission*. ``tags`` are there if the job has some. So are *sources*, the saved images of other jobs that were
+    sent with it.
     """
     tags = {"tags": dict(job.tags)} if job and job.tags else {}
     proof = {} if submission is None else {"submission": attrs.asdict(submission)}
@@ -114,5 +117,6 @@ def record_of(
             "logs": prediction.logs,
         },
         **tags,
+        **({"sources": [dict(each) for each in sources]} if sources else {}),
         **proof,
     }

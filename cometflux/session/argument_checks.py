@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
+from cometflux.engine.job_sources import CHAIN_NEEDS
 from cometflux.errors import ConfigError, InputError
+from cometflux.jobs import PlannedJob, outputs_in
 from cometflux.journal.redo import REDONE_STATES, Redo
 from cometflux.journal.states import STATE_NAMES
 from cometflux.predictions import Prediction
@@ -26,6 +28,29 @@ def check_redo(names: object, *, has_journal: bool) -> Redo | None:
     if wanted and not has_journal:
         raise ConfigError(setting="redo", allowed="needs a journal, which knows the jobs that are over")
     return Redo(frozenset(wanted)) if wanted else None
+
+
+def check_chains(jobs: object, *, is_possible: bool) -> None:
+    """Refuse a list in which a job takes the output of itself or of a later job; other iterables are seen too late.
+
+    *is_possible* says whether there is a place for saved images, and a journal.
+
+    Raises:
+        InputError: there is such a job, or one at all and it is not possible.
+    """
+    if not isinstance(jobs, list | tuple) or not any(map(outputs_in, jobs)):
+        return
+    keys = {key: number for number, item in reversed([*enumerate(jobs)]) if (key := _key_of(item)) is not None}
+    for number, item in enumerate(jobs):
+        for field, output in outputs_in(item):
+            if not is_possible:
+                raise InputError(field, str(output), CHAIN_NEEDS)
+            if output.key is not None and keys.get(output.key, -1) >= number:
+                raise InputError(field, str(output), "a job can only take the output of a job that stands before it")
+
+
+def _key_of(item: object) -> str | None:
+    return getattr(item.job if isinstance(item, PlannedJob) else item, "key", None)
 
 
 def check_transport(transport: object) -> None:

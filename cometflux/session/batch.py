@@ -23,6 +23,8 @@ from cometflux.storage.naming import NameTemplate
 
 _END = object()
 _MOST_AT_ONCE = 100
+_MOST_HELD = 1000
+"""At most so many jobs of a batch wait for other jobs, whose images they take. Those were drawn before, so they end."""
 
 
 class BatchState:
@@ -51,14 +53,26 @@ class BatchState:
         """Whether it is known that the jobs come to an end."""
         self.total = len(jobs) if isinstance(jobs, Sized) else None
         """The number of jobs; None if the iterable has no length."""
+        self.held = 0
+        """How many of its jobs wait for other jobs, whose images they take."""
         self.drawn = 0
         """How many jobs have been drawn."""
 
     async def room(self) -> None:
         """Wait until the caller has taken enough outcomes for another job to be drawn."""
-        while self._unfinished + len(self._outcomes) >= self._most:
+        while self._active + len(self._outcomes) >= self._most or self.held >= _MOST_HELD:
             self._taken.clear()
             await self._taken.wait()
+
+    @property
+    def _active(self) -> int:
+        """How many jobs are not over, without those that wait for another job, whose image they take."""
+        return self._unfinished - self.held
+
+    def note_ready(self) -> None:
+        """Note that a job does not wait for other jobs any more."""
+        self.held -= 1
+        self._taken.set()
 
     @property
     def most_at_once(self) -> int:
@@ -66,7 +80,8 @@ class BatchState:
         if self._is_async:
             return 1
         slots = self._most // 2
-        return min(slots - self._unfinished, self._most - self._unfinished - len(self._outcomes), _MOST_AT_ONCE)
+        active = self._active
+        return min(slots - active, self._most - active - len(self._outcomes), _MOST_AT_ONCE)
 
     async def draw(self) -> PlannedJob | None:
         """Draw the next job; None if there are no more.

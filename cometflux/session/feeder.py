@@ -2,6 +2,7 @@
 
 import asyncio
 import weakref
+from functools import partial
 
 from cometflux.engine.page_starter import Check, PageStarter
 from cometflux.engine.runner import JobRunner
@@ -39,6 +40,8 @@ class Feeder:
         self._runtime = runtime
         self._batches: weakref.WeakSet[BatchState] = weakref.WeakSet()
         self._tasks: dict[BatchState, asyncio.Task[None]] = {}
+        self._held = 0
+        """How many jobs wait for other jobs, whose images they take."""
         self._pages = PageStarter(tracker, runner, runtime)
         self.has_saved = False
         """Whether the journal has jobs that are saved, so that it is worth looking up many at once."""
@@ -144,12 +147,20 @@ class Feeder:
             name=drawn.name,
         )
         tracked.redo = batch.redo
+        if tracked.sources:
+            self._held += 1
+            batch.held += 1
+            tracked.on_ready = partial(self._note_ready, batch)
         return tracked
+
+    def _note_ready(self, batch: BatchState) -> None:
+        self._held -= 1
+        batch.note_ready()
 
     async def _wait_for_turn(self) -> None:
         """Wait until few jobs wait to be submitted, and a slot is free."""
         # With thousands of slots, a task for each job would be memory.
-        while len(self._tracker.waiting) >= _MOST_WAITING:
+        while len(self._tracker.waiting) - self._held >= _MOST_WAITING:
             self._tracker.changed.clear()
             await self._tracker.changed.wait()
         # Wait for a free slot but do not hold it: the caller's iterable may be slow.

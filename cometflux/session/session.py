@@ -42,7 +42,14 @@ from cometflux.predictions import Prediction
 from cometflux.protocol.requests import Request, check_id
 from cometflux.provenance.signing import Signer
 from cometflux.session import one_job
-from cometflux.session.argument_checks import check_flag, check_prediction, check_redo, check_transport, check_type
+from cometflux.session.argument_checks import (
+    check_chains,
+    check_flag,
+    check_prediction,
+    check_redo,
+    check_transport,
+    check_type,
+)
 from cometflux.session.batch import Batch, BatchState
 from cometflux.session.closing import Closing
 from cometflux.session.feeder import Feeder
@@ -280,7 +287,8 @@ class Session:
         Jobs are drawn lazily: no further ahead than there are slots, and no further than the outcomes are taken.
 
         Args:
-            jobs: any iterable or async iterable of `flux` objects, `Job` objects or prompts.
+            jobs: any iterable or async iterable of `flux` objects, `Job` objects or prompts. A job may take the output
+                of one before it in place of an image; that needs *save_to* and a journal.
             redo: the jobs to submit, and pay for, again although the journal says that they are over: states, of
                 ``failed``, ``canceled``, ``expired`` and ``rejected``, and keys. Their input may have changed. By its
                 key, also a saved or an unknown job is submitted again, each time that its key is given.
@@ -292,7 +300,8 @@ class Session:
                 ``"{index:05d}-{slug}"``.
 
         Raises:
-            InputError: *jobs* is not an iterable of jobs, or *name* is not such a template. A name that is unsafe, or
+            InputError: *jobs* is not an iterable of jobs, is a list in which a job takes the output of a later job, or
+                *name* is not such a template. A name that is unsafe, or
                 taken by an earlier job, ends the batch when its job is drawn; nothing is sent for it.
             ConfigError: *save_to* is neither a path nor such a URL, or *redo* is wrong or there is no journal.
         """
@@ -300,6 +309,7 @@ class Session:
         wanted = check_redo(redo, has_journal=self._tracker.keeps)
         place = None if save_to is None else find_destination("save_to", save_to)
         names = find_names(name)
+        check_chains(jobs, is_possible=place is not None and self._tracker.keeps)
 
         def start(batch: BatchState) -> None:
             self._check_usable()

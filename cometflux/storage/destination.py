@@ -75,6 +75,9 @@ class Destination(Protocol):
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[Image, ...] | None:
         """Check the files that an earlier run saved; None unless all are there."""
 
+    async def read_image(self, name: str, size: int, digest: str) -> bytes | None:
+        """Read an image that was saved here; None if it is missing or has changed."""
+
     def checker(self) -> Callable[[Jobs], Awaitable[Sequence[tuple[Image, ...] | None]]]:
         """Return a function that checks the files of many jobs, those of each as `check_files` does.
 

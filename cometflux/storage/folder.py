@@ -284,6 +284,10 @@ class Folder:
         """See `SavedImages.check_each`."""
         return await asyncio.to_thread(blocking(self._images.check_each), jobs)
 
+    async def read_image(self, name: str, size: int, digest: str) -> bytes | None:
+        """See `SavedImages.read_image`."""
+        return await asyncio.to_thread(blocking(self._images.read_image), name, size, digest)
+
     def checker(self) -> Callable[[Jobs], Awaitable[Sequence[tuple[ImageFile, ...] | None]]]:
         """See `Destination.checker`; each file is looked at."""
         return self.check_each

@@ -18,6 +18,7 @@ does that in a thread: one hop for a picture, however many verbs it takes.
 """
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -251,6 +252,21 @@ class SavedImages(Generic[Kept]):
             raise self._unasked(refusal) from refusal
         return tuple(found)
 
+    async def read_image(self, name: str, size: int, digest: str) -> bytes | None:
+        """Read an image that an earlier run, or this one, saved; None if it is missing or has changed.
+
+        Raises:
+            OutputError: the place cannot be looked at, so nobody knows.
+        """
+        if not file_names.is_inside(name):
+            return None
+        try:
+            data = await self._backend.read(name, size)
+            is_same = data is not None and await self._backend.compute(_digest, data) == digest
+        except RefusedError as refusal:
+            raise self._unasked(refusal) from refusal
+        return data if is_same else None
+
     def _unasked(self, refusal: RefusedError) -> OutputError:
         return OutputError(f"what is in {self._backend} could not be looked at: {refusal}", is_disk=True)
 
@@ -297,6 +313,10 @@ def blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
         raise AssertionError("a verb waited")
 
     return run
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _record_name(name: str) -> str:

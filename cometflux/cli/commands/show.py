@@ -72,6 +72,8 @@ def _rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         )
     if record.get("key") is not None:
         yield "key", record["key"]
+    for source in record.get("sources", ()):
+        yield "source", source
 
 
 def _shown(value: Any) -> str:

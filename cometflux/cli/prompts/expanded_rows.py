@@ -8,6 +8,7 @@ from typing import Any
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.terminal.screen import Screen, Verbosity
 from cometflux.jobs import Job
+from cometflux.models.output_of import OutputOf
 from cometflux.protocol import encoding
 from cometflux.sources.templates.wildcard_lists import SEED_TAG
 
@@ -36,7 +37,7 @@ def _row(job: Job, tags: Mapping[str, str]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     match value:
-        case Path():
+        case Path() | OutputOf():
             return str(value)
         case list() | tuple():
             return [_plain(part) for part in value]

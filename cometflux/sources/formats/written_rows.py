@@ -11,6 +11,7 @@ import attrs
 
 from cometflux import flux
 from cometflux.errors import InputError
+from cometflux.models.output_of import OutputOf
 from cometflux.plain_text import plain
 from cometflux.protocol import encoding
 from cometflux.sources import validation
@@ -105,6 +106,10 @@ class RowWriter:
             case Path():
                 is_inside = value.is_relative_to(self._folder)
                 return str(value.relative_to(self._folder) if is_inside else value)
+            case OutputOf(key=None):
+                raise UnwritableError("it takes the image of a job that has no key")
+            case OutputOf():
+                return str(value)
             case list() | tuple():
                 return [self._plain(part) for part in value]
             case _:
