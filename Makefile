@@ -29,9 +29,15 @@ find = $(shell for each in $$(command -v $(1)) "$${PYENV_ROOT:-$$HOME/.pyenv}"/v
 	"$$each" -c "" 2>/dev/null && echo "$$each" && break; done)
 HERE = $(strip $(foreach each,$(PYTHONS),$(if $(call find,$(each)),$(each))))
 
+# The published schemas of files that other programs read, and these files.
+SCHEMAS := github-workflows:.github/workflows/publish.yml github-workflows:.github/workflows/tests.yml \
+	dependabot:.github/dependabot.yml github-issue-forms:.github/ISSUE_TEMPLATE/bug.yml \
+	github-issue-forms:.github/ISSUE_TEMPLATE/idea.yml github-issue-config:.github/ISSUE_TEMPLATE/config.yml \
+	readthedocs:.readthedocs.yaml citation-file-format:CITATION.cff
+
 RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annotate --python .make/uv/bin/python --all-extras
 
-.PHONY: help dist release-check demo test test-hard lint types docs check bench bench-peers audit test-floors test-backoff3 test-readers test-judges test-pythons lanes
+.PHONY: help dist release-check changes demo test test-hard lint types docs check bench bench-peers audit test-floors test-backoff3 test-readers test-judges test-pythons lanes
 .PHONY: $(PYTHONS:%=test-%)
 
 help: ## show this list
@@ -47,9 +53,12 @@ test: .make/test/ready ## run the tests
 test-hard: .make/test/ready ## run the slow proofs
 	@.make/test/bin/python -m pytest -q -n auto -m hard
 
-lint: .make/lint/ready ## look at style and layout
+lint: .make/lint/ready ## look at style, layout, and the files for the forge
 	@.make/lint/bin/ruff check --quiet $(CODE)
 	@.make/lint/bin/ruff format --quiet --check $(CODE)
+	@for each in $(SCHEMAS); do \
+	  found=$$(.make/lint/bin/check-jsonschema --builtin-schema vendor.$${each%%:*} $${each#*:}) || { echo "$$found"; exit 1; }; \
+	done
 
 types: .make/types/ready ## check the types
 	@.make/types/bin/mypy
@@ -126,9 +135,12 @@ release-check: dist docs ## check all that a release consists of: packages, inst
 	@sed "s/^dynamic = .*/version = \"$(VERSION)\"/" pyproject.toml >.make/sbom-pyproject.toml
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .make/release/bin/cyclonedx-py environment --output-reproducible \
 	  --mc-type library --pyproject .make/sbom-pyproject.toml --output-file .make/sbom.cdx.json .make/installed/bin/python
+	@$(MAKE) --no-print-directory changes
+	@echo "checked: dist/, .make/docs-html/, .make/sbom.cdx.json"
+
+changes: ## print what the changelog says about this version
 	@awk '/^## /{on = index($$0, "[" version "] - ")} on {print; found = 1} END {exit !found}' \
 	  version="$(VERSION)" CHANGELOG.md
-	@echo "checked: dist/, .make/docs-html/, .make/sbom.cdx.json"
 
 lanes: ## audit, and the tests with other versions of everything; takes long
 	@$(MAKE) --no-print-directory --keep-going audit test-floors test-backoff3 test-readers test-judges test-pythons

@@ -14,6 +14,11 @@ import cometflux
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 VERSION = cometflux.__version__
+FORGE_FILES = sorted(
+    str(path.relative_to(ROOT))
+    for path in [*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml", ROOT / ".readthedocs.yaml"]
+)
+WORKFLOWS = [name for name in FORGE_FILES if "/workflows/" in name]
 
 
 def read(name):
@@ -51,3 +56,89 @@ def test_python_m_runs_the_command(arguments):
     ]
     assert runs[1].stdout + runs[1].stderr
     assert (runs[1].returncode, runs[1].stdout, runs[1].stderr) == (runs[0].returncode, runs[0].stdout, runs[0].stderr)
+
+
+def steps_of(workflow):
+    """Return each step of a workflow with its job."""
+    return [(job, step) for job in yaml.safe_load(read(workflow))["jobs"].values() for step in job["steps"]]
+
+
+def targets():
+    """Return the targets of the Makefile."""
+    names = re.search(r"^PYTHONS := (.+)$", read("Makefile"), re.MULTILINE)[1].split()
+    return {*re.findall(r"^([a-z0-9-]+):(?!=)", read("Makefile"), re.MULTILINE), *(f"test-{name}" for name in names)}
+
+
+def called_targets(text, before="^"):
+    """Return the targets of each ``make …`` that begins after *before*, without variables and options."""
+    calls = re.findall(rf"(?:{before})make((?: +[^\s`|;&>]+)+)", text, re.MULTILINE)
+    return {word for call in calls for word in call.split() if not word.startswith("-") and "=" not in word}
+
+
+@pytest.mark.parametrize("name", FORGE_FILES)
+def test_a_file_for_the_forge_is_a_mapping_that_is_not_empty(name):
+    assert {} != dict(yaml.safe_load(read(name)))
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_calls_targets_that_exist(name):
+    called = set().union(*(called_targets(step.get("run", "")) for _, step in steps_of(name)))
+    assert called
+    assert called <= targets()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", ".github/pull_request_template.md"])
+def test_a_page_names_targets_that_exist(name):
+    assert called_targets(read(name), r"`|\$ ") <= targets()
+
+
+def test_the_hooks_are_targets():
+    hooks = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"][0]["hooks"]
+    assert {"lint", "types"} == called_targets("\n".join(hook["entry"] for hook in hooks)) & targets()
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_fixes_the_commit_of_each_action_and_has_no_secret(name):
+    uses = re.findall(r"uses: (.+)$", read(name), re.MULTILINE)
+    assert uses
+    for action in uses:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+    assert "secrets." not in read(name)
+    assert {"contents": "read"} == yaml.safe_load(read(name))["permissions"]
+
+
+def test_one_action_has_one_commit():
+    pins = {pin for name in WORKFLOWS for pin in re.findall(r"uses: (\S+)", read(name))}
+    assert len(pins) == len({pin.partition("@")[0] for pin in pins})
+
+
+def test_the_tests_run_on_each_system_and_on_each_python_that_is_promised():
+    matrix = yaml.safe_load(read(".github/workflows/tests.yml"))["jobs"]["test"]["strategy"]["matrix"]
+    assert ["ubuntu-latest", "macos-latest", "windows-latest"] == matrix["os"]
+    promised = [c.rpartition(" ")[2] for c in PROJECT["project"]["classifiers"] if re.search(r":: 3\.\d+$", c)]
+    assert promised == matrix["python"]
+    assert PROJECT["project"]["requires-python"] == f">={promised[0]}"
+
+
+def test_only_the_job_that_publishes_has_the_identity_that_the_index_trusts():
+    jobs = yaml.safe_load(read(".github/workflows/publish.yml"))["jobs"]
+    assert ["publish"] == [name for name, job in jobs.items() if "id-token" in job.get("permissions", {})]
+    assert "release" == jobs["publish"]["environment"]
+    assert [] == [step for step in jobs["publish"]["steps"] if "run" in step]
+
+
+def test_a_package_holds_every_file_that_its_tests_read():
+    included = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {".github", ".pre-commit-config.yaml", ".readthedocs.yaml", "/*.md", "CITATION.cff", "Makefile"} <= set(
+        included
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in FORGE_FILES if "ISSUE_TEMPLATE" in name and "config" not in name])
+def test_a_form_has_questions_with_unique_ids_and_labels(name):
+    form = yaml.safe_load(read(name))
+    questions = [field for field in form["body"] if field["type"] != "markdown"]
+    assert {"name", "description", "body"} <= set(form)
+    assert len(questions) == len({field["id"] for field in questions})
+    assert len(questions) == len({field["attributes"]["label"] for field in questions})
+    assert any(field.get("validations", {}).get("required") for field in questions)
