@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked_process
 import pytest
 from docs_page import ROOT, Page
 from offline_site import find_requests
@@ -34,10 +35,13 @@ def run(pages, folder):
     environment = {word: value for word, value in os.environ.items() if not word.startswith(("COMET", "PYTEST_"))}
     paths = [Path(sys.executable).parent, *os.environ["PATH"].split(os.pathsep)]
     environment |= {"PYTHONPATH": str(ROOT), "PATH": os.pathsep.join(map(str, paths)), "HOME": str(folder.parent)}
-    command = [sys.executable, "-W", "error", ROOT / "tests" / "support" / "docs_page.py", *pages]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    command = [sys.executable, ROOT / "tests" / "support" / "docs_page.py", *pages]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with forked_process.Popen(command, cwd=folder, env=environment, start_new_session=True, **streams) as process:
+        try:
+            return process.communicate(timeout=PATIENCE)[0], process.returncode
+        finally:
+            process.kill()
 
 
 @pytest.fixture
@@ -49,15 +53,15 @@ def folder(tmp_path):
 
 def test_what_the_docstrings_show_runs(folder):
     assert DOCSTRINGS
-    done = run(DOCSTRINGS, folder)
-    assert 0 == done.returncode, done.stdout + done.stderr
-    assert len(DOCSTRINGS) == len(re.findall("blocks: [1-9]", done.stdout))
+    said, code = run(DOCSTRINGS, folder)
+    assert 0 == code, said
+    assert len(DOCSTRINGS) == len(re.findall("blocks: [1-9]", said))
 
 
 @pytest.mark.parametrize("page", SHOWN, ids=name)
 def test_what_a_page_shows_runs(page, folder):
-    done = run([page], folder)
-    assert 0 == done.returncode, done.stdout + done.stderr
+    said, code = run([page], folder)
+    assert 0 == code, said
     if page.name == "fastapi.md":
         # It saves what its visitors ask for, and nobody visits; tests/test_fastapi_app.py does.
         return
@@ -218,6 +222,6 @@ def test_a_page_that_is_so_passes(tmp_path, monkeypatch):
 def test_a_test_on_a_page_that_fails_is_told(tmp_path, folder):
     page = tmp_path / "page.md"
     page.write_text("```python\ndef test_x():\n    assert 1 == 2\n```\n", encoding="utf-8")
-    done = run([page], folder)
-    assert 1 == done.returncode
-    assert "the tests of the page fail" in done.stderr
+    said, code = run([page], folder)
+    assert 1 == code
+    assert "the tests of the page fail" in said

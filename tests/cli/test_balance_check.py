@@ -3,10 +3,10 @@
 import json
 import os
 import pty
-import subprocess
 import sys
 from pathlib import Path
 
+import forked_process
 import pytest
 from waiting import PATIENCE
 
@@ -56,7 +56,7 @@ def answer(text, *arguments):
     """Run the command at a terminal on which a person types; return its exit code and what the terminal shows."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "dumb", "COLUMNS": "100"}
-    process = subprocess.Popen(
+    process = forked_process.Popen(
         [sys.executable, "-m", "cometflux.cli", *arguments],
         stdin=theirs,
         stdout=theirs,

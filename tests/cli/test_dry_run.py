@@ -5,10 +5,10 @@ import json
 import os
 import pty
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
+import forked_process
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -310,7 +310,7 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         command = [sys.executable, "-m", "cometflux.cli", *arguments]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "dumb"}
-        self._process = subprocess.Popen(
+        self._process = forked_process.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
         )
         os.close(theirs)

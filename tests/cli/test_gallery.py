@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked_process
 import job_states
 import pytest
 from waiting import PATIENCE, wait_until
@@ -206,7 +207,7 @@ def test_the_page_is_kept_up_to_date_while_a_batch_runs_and_after_it_is_stopped(
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         line = "batch a.csv --out out --gallery --max-pending 4"
         command = [sys.executable, "-m", "cometflux.cli", *line.split()]
-        running = subprocess.Popen(
+        running = forked_process.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         try:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import attrs
+import forked_process
 import pytest
 from waiting import PATIENCE
 
@@ -157,7 +158,7 @@ def test_a_run_that_has_nothing_to_do_says_so_in_its_report(service, folder):
 
 def test_after_ctrl_c_the_report_is_there_and_whole(service, folder):
     prompts(folder, 300)
-    running = subprocess.Popen(
+    running = forked_process.Popen(
         [sys.executable, "-m", "cometflux.cli", "batch", "p.txt", "--max-pending", "2", "--json"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
@@ -284,7 +285,7 @@ def test_a_log_that_nobody_reads_holds_up_nothing(service, folder):
         "".join(json.dumps({"prompt": "fox", "key": f"{n}{'x' * 5000}"}) + "\n" for n in range(9))
     )
     reading, writing = os.pipe()
-    running = subprocess.Popen(
+    running = forked_process.Popen(
         [sys.executable, "-m", "cometflux.cli", "batch", "p.jsonl", "--log-json"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.DEVNULL,

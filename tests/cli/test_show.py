@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked_process
 import pytest
 from waiting import PATIENCE, wait_until
 
@@ -190,7 +191,7 @@ def test_an_interrupted_batch_has_one_too(monkeypatch, serving):
         write(*(f"fox {number}," for number in range(30)))
         command = [sys.executable, "-m", "cometflux.cli", "batch", "a.csv", "--max-pending", "4"]
         monkeypatch.setenv("PYTHONPATH", ":".join(filter(None, sys.path)))
-        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        running = forked_process.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             wait_until(lambda: len(service.bills) >= 8)
             running.send_signal(signal.SIGINT)

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from decimal import Decimal
 
+import forked_process
 import pytest
 from bill_checks import KilledBatch, is_unknown, no_kill
 
@@ -131,7 +132,7 @@ def settle(batch, budget):
 def kill_command(arguments, chance):
     """Run a command in a process of its own, and kill it at a random moment."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(
+    process = forked_process.Popen(
         [sys.executable, "-m", "cometflux.cli", *arguments],
         env=environment,
         stdout=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import forked_process
 import pytest
 from blocking_folder import find_each, find_saved, write_output
 from PIL import Image
@@ -342,7 +343,7 @@ def test_a_batch_that_is_killed_and_resumed_with_either_setting_has_each_picture
 
 def killed_when(command, is_time, later):
     """Run *command* and kill it *later* than it is time; return its exit code, None if it was killed."""
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = forked_process.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while running.poll() is None and not is_time():
             time.sleep(0.005)

@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 
 import batch_process
+import forked_process
 from PIL import Image
 
 from cometflux import Journal
@@ -130,7 +131,7 @@ class KilledBatch:
             *(self.folder, self.service.url, self.service.key, str(self.jobs), *self._place),
         ]
         self.strike = strike
-        self.strike.process = subprocess.Popen(
+        self.strike.process = forked_process.Popen(
             self._command or usual,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,

@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 
+import forked_process
+
 _started = []
 
 
 def start(*arguments, **options):
     """Start the command; its output is read through pipes unless *options* say otherwise."""
-    process = subprocess.Popen(
+    process = forked_process.Popen(
         [sys.executable, "-m", "cometflux.cli", *arguments],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         text=True,

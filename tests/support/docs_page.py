@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import types
+import warnings
 from pathlib import Path
 
 from sybil.document import Document, PythonDocStringDocument
@@ -201,4 +202,5 @@ def main(paths):
 
 
 if __name__ == "__main__":
+    warnings.simplefilter("error")
     main([Path(each) for each in sys.argv[1:]])

@@ -1,0 +1,188 @@
+"""Start Python programs as forks of a process that has imported the package, which saves half a second for each.
+
+`Popen` is `subprocess.Popen` for the commands ``[sys.executable, SCRIPT, …]`` and ``[sys.executable, "-m", MODULE,
+…]``. Each program has a process of its own, with its own folder, environment, streams and signals, and ends like any
+other. With other options, or on a system other than Linux, the program is started in the usual way.
+
+Started as a script, this file is the process that forks.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import gc
+import importlib
+import inspect
+import io
+import json
+import os
+import pkgutil
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+_LARGEST = 1 << 22
+_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of prctl(2): orphans become children of this process, which can wait for them."""
+_PLAIN = {"preexec_fn": None, "pass_fds": (), "shell": False, "gid": None, "uid": None, "umask": -1}
+
+
+class Popen(subprocess.Popen):
+    """`subprocess.Popen`, quicker."""
+
+    def _execute_child(self, *args, **more):
+        given = inspect.signature(super()._execute_child).bind(*args, **more).arguments
+        command = [os.fspath(each) for each in given["args"]]
+        if not _can_fork(command, given):
+            super()._execute_child(*args, **more)
+            return
+        pipes = [given[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")]
+        streams = [own if fd == -1 else fd for own, fd in enumerate((pipes[0], pipes[3], pipes[5]))]
+        try:
+            self.pid = _server().fork(
+                {
+                    "command": command[1:],
+                    "cwd": os.fspath(given["cwd"] or Path.cwd()),
+                    "environment": dict(os.environ if given["env"] is None else given["env"]),
+                    "new_session": given["start_new_session"],
+                },
+                streams,
+            )
+            self._child_created = True
+        finally:
+            self._close_pipe_fds(*pipes)
+
+
+def _can_fork(command, given):
+    is_plain = all(given.get(name, usual) == usual for name, usual in _PLAIN.items())
+    return sys.platform == "linux" and is_plain and command[0] == sys.executable and _is_program(command[1])
+
+
+def _is_program(word):
+    return word == "-m" or not word.startswith("-")
+
+
+class _Server:
+    """The process that forks, from the side of those who ask."""
+
+    def __init__(self):
+        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (self._socket, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                stdin=subprocess.DEVNULL,
+            )
+        atexit.register(self._end)
+
+    def _end(self):
+        self._socket.close()
+        self._process.wait()
+
+    def fork(self, request, streams):
+        """Return the id of a new process, which is a child of this one."""
+        socket.send_fds(self._socket, [json.dumps(request).encode()], streams)
+        return int(self._socket.recv(100))
+
+
+_servers = {}
+
+
+def _server():
+    # A fork of this process needs a server of its own.
+    if os.getpid() not in _servers:
+        _servers[os.getpid()] = _Server()
+    return _servers[os.getpid()]
+
+
+# ── the process that forks ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+_OTHERS = [
+    *("PIL.Image", "PIL.ImageDraw", "PIL.WebPImagePlugin", "jinja2", "rich.progress", "rich.table"),
+    *("sybil.document", "sybil.parsers.markdown.lexers", "sybil.parsers.rest"),
+]
+
+
+def _import_all():
+    import cometflux
+
+    names = [module.name for module in pkgutil.walk_packages(cometflux.__path__, "cometflux.")]
+    for name in [*names, *_OTHERS]:
+        # Few programs need the large ones, and to import the command's own module is to run it.
+        if not name.startswith(("cometflux.mcp", "cometflux.distributed")) and not name.endswith("__main__"):
+            # An extra may be missing.
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
+
+def _next_program(requests):
+    """Return in a new process for each request, with the command to run; return None at the end of the requests."""
+    while True:
+        text, streams, *_ = socket.recv_fds(requests, _LARGEST, 3)
+        if not text:
+            return None
+        ours, theirs = os.pipe()
+        middle = os.fork()
+        if not middle:
+            # The one in the middle leaves at once, and whoever asked gets its child.
+            if child := os.fork():
+                os.write(theirs, str(child).encode())
+                os._exit(0)
+            for each in (ours, theirs, requests.detach()):
+                os.close(each)
+            return _become(json.loads(text), streams)
+        os.waitpid(middle, 0)
+        requests.send(os.read(ours, 100))
+        for each in (ours, theirs, *streams):
+            os.close(each)
+
+
+def _become(request, streams):
+    if request["new_session"]:
+        os.setsid()
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115 - as every process
+    sys.stdout = sys.__stdout__ = _open_stream(1)
+    sys.stderr = sys.__stderr__ = _open_stream(2, errors="backslashreplace", line_buffering=True)
+    return request["command"]
+
+
+def _open_stream(number, line_buffering=False, **options):
+    is_unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    binary = open(number, "wb", 0 if is_unbuffered else -1, closefd=False)  # noqa: SIM115
+    line_buffering = line_buffering or os.isatty(number)
+    return io.TextIOWrapper(binary, write_through=is_unbuffered, line_buffering=line_buffering, **options)
+
+
+def _run(command):
+    if command[0] == "-m":
+        sys.argv = command[1:]
+        runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = command
+        sys.path[0] = str(Path(command[0]).parent)
+        runpy.run_path(command[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    _requests = socket.socket(fileno=int(sys.argv[1]))
+    _import_all()
+    gc.freeze()
+    _before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _command = _next_program(_requests)
+    signal.signal(signal.SIGINT, _before)
+    if _command is not None:
+        _run(_command)
