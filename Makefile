@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 CODE := cometflux tests benchmarks examples hatch_build.py
+# Without compiled files each process that a test starts, and each run, compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What each environment holds.
 demo.needs := -e '.[cli,local]'

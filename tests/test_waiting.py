@@ -38,7 +38,7 @@ def _is_time(node):
 
 
 def _is_short(node):
-    return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and 0 < node.value < PATIENCE
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and 0 < node.value < PATIENCE / 2
 
 
 @pytest.mark.parametrize(
