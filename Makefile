@@ -64,6 +64,7 @@ lint: .make/lint/ready ## look at style, layout, and the files for the forge
 
 types: .make/types/ready ## check the types
 	@.make/types/bin/mypy
+	@.make/types/bin/mypy --platform win32 --cache-dir .mypy_cache/win32
 
 docs: .make/docs/ready ## build the documentation, to be read at .make/docs-html/index.html
 	@.make/docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env \

@@ -9,9 +9,11 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
-# 0 on a system without the flag. Without blocking, a pipe is opened before anybody writes to it.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+# Each flag is 0 on a system that does not have it. Python adds the one that keeps a file from other programs.
+PLAIN = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""The flags to open a file as it is: no pipe is waited for, and no line end is translated."""
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""The flag that refuses a link."""
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFLNK: "a link"}
 
 
@@ -30,7 +32,7 @@ def open_regular(path: Path, *, follows_links: bool = False) -> BufferedReader:
     """
     # Looked at first, because opening a device may have effects, and once more below, because it may be replaced.
     _check(path.stat(follow_symlinks=follows_links).st_mode)
-    file = os.open(path, _FLAGS if follows_links else _FLAGS | _NO_LINK)
+    file = os.open(path, os.O_RDONLY | PLAIN | (0 if follows_links else NO_LINK))
     try:
         _check(os.fstat(file).st_mode)
         return os.fdopen(file, "rb")
@@ -61,7 +63,7 @@ def read_pipe(path: Path, most: int) -> bytes:
     Raises:
         OSError: nobody writes to it, or it cannot be read.
     """
-    with os.fdopen(os.open(path, _FLAGS), "rb") as pipe:
+    with os.fdopen(os.open(path, os.O_RDONLY | PLAIN), "rb") as pipe:
         try:
             first = os.read(pipe.fileno(), 1)
         except BlockingIOError:
@@ -69,7 +71,7 @@ def read_pipe(path: Path, most: int) -> bytes:
             first = None
         if first == b"":
             raise OSError(errno.EPIPE, "nobody writes to this pipe")
-        os.set_blocking(pipe.fileno(), True)
+        os.set_blocking(pipe.fileno(), True)  # type: ignore[attr-defined, unused-ignore] # Windows has no such pipes
         parts, size = [first or b""], 0
         while size <= most and (part := pipe.read(2**20)):
             parts.append(part)

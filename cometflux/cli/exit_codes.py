@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
     UNKNOWN = 5
     """Some submissions may have been accepted and billed."""
     HUNG_UP = 129
-    """SIGHUP stopped the run, as when its terminal is closed; it can be resumed."""
+    """SIGHUP or SIGBREAK stopped the run, as when its terminal is closed; it can be resumed."""
     INTERRUPTED = 130
     """Ctrl-C stopped the run; it can be resumed."""
     TERMINATED = 143
@@ -42,7 +42,8 @@ class ExitCode(IntEnum):
 
 def code_of_signal(number: int) -> ExitCode:
     """Return the code that a shell expects after the signal *number*."""
-    return ExitCode(128 + number)
+    is_break = number == getattr(signal, "SIGBREAK", None)
+    return ExitCode.HUNG_UP if is_break else ExitCode(128 + number)
 
 
 def code_of_interrupt(stop: KeyboardInterrupt) -> ExitCode:

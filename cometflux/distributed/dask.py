@@ -89,14 +89,14 @@ class DaskEngine:
 
     async def _start(self) -> None:
         # Ctrl-C goes to all processes of a terminal. The processes inherit that it is blocked; the driver ends them.
-        blocked = hasattr(signal, "pthread_sigmask") and signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        blocked = hasattr(signal, "pthread_sigmask") and signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # type: ignore[attr-defined, unused-ignore]
         try:
             self._cluster = await self._distributed.LocalCluster(
                 n_workers=self._processes, threads_per_worker=2, dashboard_address=None, asynchronous=True
             )
         finally:
             if blocked is not False:
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)  # type: ignore[attr-defined, unused-ignore]
 
     async def workers(self) -> Mapping[str, int]:
         """Return the workers and their threads; a task of ours holds a thread of its worker."""

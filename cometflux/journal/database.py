@@ -95,7 +95,7 @@ def make_private(path: Path) -> None:
         raise JournalError(f"{str(path)!r} is not a file", setting="journal")
     # Made before SQLite would: what it makes itself, others may read; what it makes later is like this.
     if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         atomic.sync_folder(path.parent)
     for each in (path, _beside(path, "-wal"), _beside(path, "-shm")):
         if each.exists() and each.stat().st_mode & 0o777 != 0o600:

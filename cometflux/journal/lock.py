@@ -3,28 +3,26 @@
 The number is written after the commit. So the journal is at least as new as the lock file, whenever the process is
 killed. If it is older, an older copy was put back or the log was lost, and the journal is refused.
 
-The lock is `flock`: it ends with its process. Unlike a POSIX lock it also keeps a second opener in the same process
-out, and does not disturb SQLite's own locks on the database. A forked process releases it at once, so it does not keep
-the journal after its parent has ended.
+The lock ends with its process. It also keeps a second opener in the same process out, and does not disturb SQLite's own
+locks on the database. It is `flock`, and on Windows a lock on a byte far beyond the note. A forked process releases it
+at once, so it does not keep the journal after its parent has ended.
 """
 
 import contextlib
 import errno
 import os
 import re
+import sys
 import time
 import weakref
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from cometflux.errors import ConfigError, JournalError, JournalLockedError
+from cometflux.errors import JournalError, JournalLockedError
+from cometflux.regular_files import NO_LINK, PLAIN
 from cometflux.storage import atomic
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - not on Windows
-    fcntl = None  # type: ignore[assignment]
 
 # The zeros were a count once. They stay, since the text is replaced in place and so must keep its length.
 _TEXT = rb"(journal ([0-9a-f]{16}) changes ([0-9]{12}) jobs [0-9]{12} process ([0-9]{10})) sum [0-9a-f]{8}\n"
@@ -57,7 +55,7 @@ class LockFile(NamedTuple):
         """
         path = locate(journal)
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            file = os.open(path, os.O_RDONLY | PLAIN | NO_LINK)
         except FileNotFoundError:
             return cls()
         try:
@@ -69,7 +67,7 @@ class LockFile(NamedTuple):
     def _of_file(cls, path: Path, file: int) -> Self:
         # The owner may write at this very moment.
         for _ in range(3):
-            text = os.pread(file, 200, 0)
+            text = _read(file, 200)
             if not text:
                 return cls()
             found = re.fullmatch(_TEXT, text)
@@ -100,16 +98,13 @@ class Lock:
     """
 
     def __init__(self, journal: Path) -> None:
-        if fcntl is None:  # pragma: no cover - not on Windows
-            raise ConfigError("a journal needs flock, which this operating system does not have")
         self.path = locate(journal)
         self._journal = journal
         self._files: dict[str, tuple[int, int]] = {}
         """The device and the inode of the database and of its log, as they were when they were first written to."""
         self._size = 0
         """The size of the database in bytes. It never shrinks, unless somebody overwrites it."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        self._file: int | None = os.open(self.path, flags, 0o600)
+        self._file: int | None = os.open(self.path, os.O_RDWR | os.O_CREAT | PLAIN | NO_LINK, 0o600)
         _held.add(self)
         try:
             self._take(journal)
@@ -124,15 +119,10 @@ class Lock:
 
     def _take(self, journal: Path) -> None:
         assert self._file is not None
-        until = time.monotonic() + _PATIENCE
-        while not _flock(self._file, fcntl.LOCK_EX):
-            # A reader that looks whether somebody writes holds it for a moment, and shares it with other readers.
-            if not _flock(self._file, fcntl.LOCK_SH) or time.monotonic() > until:
-                raise JournalLockedError(
-                    f"the journal {str(journal)!r} is in use by another process or session{self._owner()}", path=journal
-                )
-            fcntl.flock(self._file, fcntl.LOCK_UN)
-            time.sleep(0.001)
+        if not _repeat(_seize, self._file):
+            raise JournalLockedError(
+                f"the journal {str(journal)!r} is in use by another process or session{self._owner()}", path=journal
+            )
 
     def _owner(self) -> str:
         assert self._file is not None
@@ -155,8 +145,7 @@ class Lock:
         Somebody may have taken away the lock file, or the journal's own files: a removed file takes what is written.
         """
         # Somebody who took the lock file away may have locked a new one of this name.
-        lock = None if self._file is None else os.fstat(self._file)
-        if lock is None or (found := _status(self.path)) is None or _identity(found) != _identity(lock):
+        if self._file is None or not _is_at(self._file, self.path):
             return JournalError(f"the lock file {str(self.path)!r} was taken away while the journal was in use")
         real = os.path.realpath(self._journal)
         for path in (real, f"{real}-wal"):
@@ -179,7 +168,7 @@ class Lock:
 
     def _write(self, note: LockFile) -> None:
         assert self._file is not None
-        os.pwrite(self._file, note.to_text(), 0)
+        _write(self._file, note.to_text())
 
     def release(self) -> None:
         """Let others in."""
@@ -197,14 +186,12 @@ def locate(journal: Path) -> Path:
 
 def is_locked(journal: Path) -> bool:
     """Whether somebody has the right to write *journal* at this moment."""
-    if fcntl is None:  # pragma: no cover - not on Windows
-        return False
     try:
-        file = os.open(locate(journal), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = os.open(locate(journal), os.O_RDONLY | PLAIN | NO_LINK)
     except OSError:
         return False
     try:
-        return not _flock(file, fcntl.LOCK_SH)
+        return _repeat(_is_seized, file) is not False
     except JournalError:
         # The file system has no locks, so nobody holds one.
         return False
@@ -214,20 +201,17 @@ def is_locked(journal: Path) -> bool:
         os.close(file)
 
 
-def _flock(file: int, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            message = f"the file system of the journal has no locks ({error.strerror}); two runs could pay twice"
-            raise JournalError(f"{message}: put the journal in a folder of a local disk") from error
-        raise
-    return True
+def _repeat(look: Callable[[int], bool | None], file: int) -> bool | None:
+    """Call *look* until readers are no longer in its way, for which it returns None, or until the patience is over."""
+    until = time.monotonic() + _PATIENCE
+    while (found := look(file)) is None and time.monotonic() < until:
+        time.sleep(0.001)
+    return found
 
 
-_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+def _no_locks(error: OSError) -> JournalError:
+    message = f"the file system of the journal has no locks ({error.strerror}); two runs could pay twice"
+    return JournalError(f"{message}: put the journal in a folder of a local disk")
 
 
 def _status(path: Path | str) -> os.stat_result | None:
@@ -241,6 +225,103 @@ def _status(path: Path | str) -> os.stat_result | None:
 def _identity(found: os.stat_result) -> tuple[int, int]:
     """Return the device and the inode of a file."""
     return found.st_dev, found.st_ino
+
+
+# ── the calls of each operating system ───────────────────────────────────────────────────────────────────────────────
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # No other handle can read or write locked bytes there, so they are far beyond the note. All locks are exclusive:
+    # whoever tries the writer's byte has locked the door before, so that no reader is taken for a writer.
+    _DOOR, _WRITER = 2**30, 2**30 + 1
+
+    def _seize(file: int) -> bool | None:
+        """Take the lock. Return False if a writer has it, and None if somebody else tries at this moment."""
+        return _try(file, keeps=True)
+
+    def _is_seized(file: int) -> bool | None:
+        """Whether a writer has the lock; None if somebody else tries at this moment."""
+        is_free = _try(file, keeps=False)
+        return None if is_free is None else not is_free
+
+    def _try(file: int, *, keeps: bool) -> bool | None:
+        if not _lock(file, _DOOR):
+            return None
+        try:
+            is_free = _lock(file, _WRITER)
+            if is_free and not keeps:
+                _unlock(file, _WRITER)
+        finally:
+            _unlock(file, _DOOR)
+        return is_free
+
+    def _lock(file: int, byte: int) -> bool:
+        os.lseek(file, byte, os.SEEK_SET)
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        except OSError as error:
+            raise _no_locks(error) from error
+        return True
+
+    def _unlock(file: int, byte: int) -> None:
+        os.lseek(file, byte, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+
+    def _read(file: int, most: int) -> bytes:
+        os.lseek(file, 0, os.SEEK_SET)
+        return os.read(file, most)
+
+    def _write(file: int, data: bytes) -> None:
+        os.lseek(file, 0, os.SEEK_SET)
+        os.write(file, data)
+
+    def _is_at(file: int, path: Path) -> bool:
+        """Return True: nobody can rename or remove an open file there."""
+        return True
+
+else:
+    import fcntl
+
+    _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+
+    def _seize(file: int) -> bool | None:
+        """Take the lock. Return False if a writer has it, and None if readers have it for a moment."""
+        if _flock(file, fcntl.LOCK_EX):
+            return True
+        # A reader that looks whether somebody writes shares it with other readers.
+        if not _flock(file, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(file, fcntl.LOCK_UN)
+        return None
+
+    def _is_seized(file: int) -> bool | None:
+        """Whether a writer has the lock."""
+        return not _flock(file, fcntl.LOCK_SH)
+
+    def _flock(file: int, kind: int) -> bool:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                raise _no_locks(error) from error
+            raise
+        return True
+
+    def _read(file: int, most: int) -> bytes:
+        return os.pread(file, most, 0)
+
+    def _write(file: int, data: bytes) -> None:
+        os.pwrite(file, data, 0)
+
+    def _is_at(file: int, path: Path) -> bool:
+        """Whether an open file still has its name."""
+        found = _status(path)
+        return found is not None and _identity(found) == _identity(os.fstat(file))
 
 
 _held: "weakref.WeakSet[Lock]" = weakref.WeakSet()

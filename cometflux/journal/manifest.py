@@ -21,7 +21,7 @@ from cometflux.journal.record import JobRecord, moment
 from cometflux.protocol import encoding
 from cometflux.provenance import sidecar
 from cometflux.provenance.portable import portable_input
-from cometflux.storage.atomic import free_name, sync_file, temporary_path
+from cometflux.storage.atomic import free_name, rename, sync_file, temporary_path
 
 FILE_NAME = "manifest.jsonl"
 """The file name of a manifest."""
@@ -146,11 +146,13 @@ def _replace(path: Path, lines: Iterator[dict[str, Any]]) -> Path:
     with temporary_path(path.parent) as drawn:
         places = list(_write(drawn, lines))
         if places == sorted(places):
-            return drawn.replace(path)
+            rename(drawn, path)
+            return path
         # The journal has them in the order in which they were planned first; rows may have come between since.
         with temporary_path(path.parent) as ordered:
             _copy(drawn, ordered, sorted(places))
-            return ordered.replace(path)
+            rename(ordered, path)
+            return path
 
 
 _Place = tuple[int, int, int]

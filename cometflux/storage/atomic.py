@@ -5,7 +5,9 @@ import errno
 import functools
 import os
 import re
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from io import BufferedWriter
 from pathlib import Path
@@ -38,7 +40,7 @@ def replace(path: Path, data: bytes, tries: int = 3) -> None:
     """Write a file whole in place of the one before, which stays if this fails."""
     try:
         with temporary_file(path.parent, data) as temporary:
-            temporary.replace(path)
+            rename(temporary, path)
     except FileNotFoundError:
         # As in write_new.
         if tries == 1:
@@ -87,14 +89,14 @@ def temporary_path(folder: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        path.unlink(missing_ok=True)
+        _remove(path)
 
 
 def sync_file(file: BufferedWriter) -> None:
     """Bring the file to the disk, with all that was written. If its file system cannot do that, log so once."""
     file.flush()
     try:
-        os.fsync(file.fileno())
+        _sync(file.fileno())
     except OSError as error:
         # An error of the disk is none of these.
         if error.errno not in _UNKNOWN_CALL:
@@ -108,52 +110,125 @@ _REFUSED = _UNKNOWN_CALL | {errno.EPERM, errno.EACCES, errno.EIO, errno.EBADF}
 """Network folders, phones and shared folders of virtual machines refuse links, syncs of folders and modes so."""
 _NO_LINKS = _REFUSED | {errno.EMLINK, errno.EXDEV}
 
+# ── the calls of each operating system ───────────────────────────────────────────────────────────────────────────────
 
-def link(temporary: Path, path: Path) -> bool:
-    """Give a file its final name, unless the name is taken."""
-    try:
-        # A link, unlike a rename, never replaces what is there.
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        return _rename(temporary, path)
-    return True
+if sys.platform == "win32":
+    # Nobody can rename or remove an open file there, and virus scanners and indexers open each new file for a moment.
+    _PAUSES = tuple(0.001 * 2**step for step in range(12))
+    """The seconds between the tries, four altogether."""
 
+    def _insist(call: Callable[[], object]) -> None:
+        for pause in _PAUSES:
+            try:
+                call()
+            except PermissionError:
+                time.sleep(pause)
+            else:
+                return
+        call()
 
-def _rename(temporary: Path, path: Path) -> bool:
-    """Give a file its final name without a link, unless the name is taken.
-
-    The name is taken first, by an empty file: only one of two runs can make it. If this run is killed in between, the
-    empty file stays, and the image gets another name.
-    """
-    try:
-        path.open("xb").close()
-    except FileExistsError:
-        return False
-    try:
-        temporary.replace(path)
-    except BaseException:
-        if not path.lstat().st_size:
-            path.unlink()
-        raise
-    return True
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder durable. If its file system cannot do that, log so once."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
+    def link(temporary: Path, path: Path) -> bool:
+        """Give a file its final name, unless the name is taken. A rename there never replaces."""
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if error.errno not in _REFUSED:
+            _insist(lambda: temporary.rename(path))
+        except FileExistsError:
+            return False
+        return True
+
+    def rename(temporary: Path, path: Path) -> None:
+        """Give a file its final name, in place of the file before."""
+        _insist(lambda: temporary.replace(path))
+
+    def _remove(path: Path) -> None:
+        # If it is still open, a later run removes it.
+        with contextlib.suppress(PermissionError):
+            _insist(lambda: path.unlink(missing_ok=True))
+
+    _sync = os.fsync
+
+    def sync_folder(folder: Path) -> None:
+        """Do nothing: no folder can be opened there. NTFS logs new names, and the journal's sync writes the log."""
+
+    def make_private(file: Path | int, path: Path) -> None:
+        """Do nothing. Who may read a file there is a matter of its folder."""
+
+else:
+    import fcntl
+
+    _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+    """The call of macOS, whose fsync leaves the data in the cache of the disk. SQLite does the same."""
+
+    def link(temporary: Path, path: Path) -> bool:
+        """Give a file its final name, unless the name is taken."""
+        try:
+            # A link, unlike a rename, never replaces what is there.
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return _rename_free(temporary, path)
+        return True
+
+    def _rename_free(temporary: Path, path: Path) -> bool:
+        """Give a file its final name without a link, unless the name is taken.
+
+        The name is taken first, by an empty file: only one of two runs can make it. If this run is killed in between,
+        the empty file stays, and the image gets another name.
+        """
+        try:
+            path.open("xb").close()
+        except FileExistsError:
+            return False
+        try:
+            temporary.replace(path)
+        except BaseException:
+            if not path.lstat().st_size:
+                path.unlink()
             raise
-        _say_unsynced(folder, os.strerror(error.errno))
+        return True
+
+    def rename(temporary: Path, path: Path) -> None:
+        """Give a file its final name, in place of the file before."""
+        temporary.replace(path)
+
+    def _remove(path: Path) -> None:
+        path.unlink(missing_ok=True)
+
+    def _sync(file: int) -> None:
+        if _FULL_SYNC is not None:
+            try:
+                fcntl.fcntl(file, _FULL_SYNC)
+            except OSError as error:
+                # The file system of a network or of another operating system may have only fsync.
+                if error.errno not in _UNKNOWN_CALL | {errno.ENOTTY}:
+                    raise
+            else:
+                return
+        os.fsync(file)
+
+    def sync_folder(folder: Path) -> None:
+        """Make new names in a folder durable. If its file system cannot do that, log so once."""
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno not in _REFUSED:
+                raise
+            _say_unsynced(folder, os.strerror(error.errno))
+
+    def make_private(file: Path | int, path: Path) -> None:
+        """Let nobody but its owner read a file, given by its *path* or open. If that is refused, log so once."""
+        try:
+            os.chmod(file, 0o600)  # noqa: PTH101 - the file may be open
+        except OSError as error:
+            if error.errno not in _REFUSED:
+                raise
+            _say_public(path, os.strerror(error.errno))
 
 
 class SharedSyncs:
@@ -190,16 +265,6 @@ class _Syncs:
     begun: int = 0
     done: int = 0
     turn: threading.Lock = attrs.field(factory=threading.Lock)
-
-
-def make_private(file: Path | int, path: Path) -> None:
-    """Let nobody but its owner read a file, given by its *path* or open. If its file system refuses, log so once."""
-    try:
-        os.chmod(file, 0o600)  # noqa: PTH101 - the file may be open
-    except OSError as error:
-        if error.errno not in _REFUSED:
-            raise
-        _say_public(path, os.strerror(error.errno))
 
 
 # Errors, because the command shows nothing less. Cached, so that each is logged once.

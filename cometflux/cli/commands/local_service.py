@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import os
-import signal
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ from cometflux.cli.options import converters
 from cometflux.cli.options.names import option_of
 from cometflux.cli.options.parameters import repeatable
 from cometflux.cli.options.shared import Schemas
+from cometflux.cli.terminal import quoting, signals
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError, MissingExtraError
 from cometflux.models.schemas import ModelSchema
@@ -108,21 +108,19 @@ def _cannot_listen(host: str, error: OSError) -> str:
 
 
 async def _serve(service: "LocalService", screen: Screen, host: str) -> None:
-    stopping = asyncio.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(each, stopping.set)
-    try:
-        await service.__aenter__()
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise ConfigError(str(error.strerror) if taken else _cannot_listen(host, error)) from error
-    except UnicodeError as error:
-        raise ConfigError(f"--host {host!r} is no name of a host") from error
-    try:
-        screen.data(f"export COMETFLUX_BASE_URL={service.url}")
-        screen.data(f"export COMETAPI_KEY={service.key}")
-        screen.say("the local service is up; Ctrl-C stops it")
-        await stopping.wait()
-    finally:
-        await service.__aexit__(None, None, None)
+    with signals.awaited() as stop:
+        try:
+            await service.__aenter__()
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            raise ConfigError(str(error.strerror) if taken else _cannot_listen(host, error)) from error
+        except UnicodeError as error:
+            raise ConfigError(f"--host {host!r} is no name of a host") from error
+        try:
+            screen.data(quoting.assign("COMETFLUX_BASE_URL", service.url))
+            screen.data(quoting.assign("COMETAPI_KEY", service.key))
+            screen.say("the local service is up; Ctrl-C stops it")
+            await stop.wait()
+        finally:
+            await service.__aexit__(None, None, None)
     screen.say(f"the local service has stopped; predictions it would have billed: {len(service.bills)}")

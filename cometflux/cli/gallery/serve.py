@@ -2,10 +2,10 @@
 
 import asyncio
 import secrets
-import signal
 from pathlib import Path
 
 from cometflux.cli.gallery.server import GalleryServer
+from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError
 
@@ -21,17 +21,15 @@ def serve_gallery(screen: Screen, folder: Path, port: int) -> None:
 
 
 async def _serve(screen: Screen, server: GalleryServer, port: int) -> None:
-    stopping = asyncio.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(each, stopping.set)
-    try:
-        await server.__aenter__()
-    except OSError as error:
-        raise ConfigError(f"--port {port} cannot be listened on: {error.strerror or error}") from error
-    try:
-        screen.data(server.url)
-        screen.say("the gallery is at this address until Ctrl-C; whoever has the address can mark its pictures")
-        await stopping.wait()
-    finally:
-        await server.__aexit__(None, None, None)
+    with signals.awaited() as stop:
+        try:
+            await server.__aenter__()
+        except OSError as error:
+            raise ConfigError(f"--port {port} cannot be listened on: {error.strerror or error}") from error
+        try:
+            screen.data(server.url)
+            screen.say("the gallery is at this address until Ctrl-C; whoever has the address can mark its pictures")
+            await stop.wait()
+        finally:
+            await server.__aexit__(None, None, None)
     screen.say("the gallery has stopped")

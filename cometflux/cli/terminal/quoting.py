@@ -1,7 +1,9 @@
-"""Quote commands so that they can be pasted into a shell."""
+"""Quote commands so that they can be pasted into a shell: that of POSIX, and on Windows PowerShell."""
 
 import os
+import re
 import shlex
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,9 +12,31 @@ from cometflux.plain_text import plain
 _ESCAPED = {ord("'"): "\\'", ord("\\"): "\\\\"}
 
 
-def join(words: Iterable[str]) -> str:
-    """Return a command line. Words with unprintable characters are quoted as ``$'…'``, as bash and zsh read them."""
-    return " ".join(shlex.quote(word) if plain(word) == word else f"$'{_escape(word)}'" for word in words)
+if sys.platform == "win32":
+
+    def join(words: Iterable[str]) -> str:
+        """Return a command line. The older shell reads it, too, unless a word has a quote."""
+        return " ".join(word if _BARE.fullmatch(word) else _quoted(word) for word in words)
+
+    _BARE = re.compile(r"[\w+./:=\\-]+")
+
+    def _quoted(word: str) -> str:
+        escaped = re.sub('[`$"]', r"`\g<0>", word)
+        return f'"{escaped}"'
+
+    def assign(name: str, value: str) -> str:
+        """Return the line that sets a variable for the commands that follow."""
+        return f"$env:{name} = {_quoted(value)}"
+
+else:
+
+    def join(words: Iterable[str]) -> str:
+        """Return a command line. Words with unprintable characters are quoted as ``$'…'``, as bash and zsh do."""
+        return " ".join(shlex.quote(word) if plain(word) == word else f"$'{_escape(word)}'" for word in words)
+
+    def assign(name: str, value: str) -> str:
+        """Return the line that sets a variable for the commands that follow."""
+        return f"export {name}={value}"
 
 
 def argument(folder: Path) -> str:

@@ -62,9 +62,10 @@ class Screen:
         self._outlet: Outlet | None = None
         self._log_outlet: Outlet | None = None
         self.console = make_console(file=open_talk(), force_terminal=self._is_watched or None)
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # The JSON standard requires UTF-8, and a path may contain bytes of any encoding.
-            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+        for stream in (sys.stdout, sys.stderr) if self.voice.is_log else (sys.stdout,):
+            if isinstance(stream, io.TextIOWrapper):
+                # The JSON standard requires UTF-8, and a path may contain bytes of any encoding.
+                stream.reconfigure(encoding="utf-8", errors="surrogateescape")
 
     # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,13 +1,17 @@
-"""Handle Ctrl-C, SIGTERM and SIGHUP: raise them as exceptions, ignore them, or pass them to a function."""
+"""Handle Ctrl-C, SIGTERM and SIGHUP: raise them as exceptions, ignore them, or pass them to a function.
 
+Windows has no SIGHUP. SIGBREAK takes its place there: Ctrl-Break, and the close of the terminal.
+"""
+
+import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-# Windows has no SIGHUP.
-_STOPS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+_STOPS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 
 class Interrupted(KeyboardInterrupt):
@@ -20,7 +24,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def taken(take: Callable[[signal.Signals], object]) -> Iterator[None]:
-    """Pass SIGINT, SIGTERM and SIGHUP to *take* while the block runs; *take* runs in the main thread."""
+    """Pass these signals to *take* while the block runs; *take* runs in the main thread."""
     previous: dict[signal.Signals, Any] = {}
     try:
         # Python allows signal handlers only in the main thread.
@@ -40,6 +44,14 @@ def taken(take: Callable[[signal.Signals], object]) -> Iterator[None]:
 def raised() -> contextlib.AbstractContextManager[None]:
     """Raise `Interrupted` when one of these signals arrives."""
     return taken(_raise)
+
+
+@contextmanager
+def awaited() -> Iterator[asyncio.Event]:
+    """Yield an event that these signals set. Not every loop of asyncio takes handlers of signals itself."""
+    event, loop = asyncio.Event(), asyncio.get_running_loop()
+    with taken(lambda _: loop.call_soon_threadsafe(event.set)):
+        yield event
 
 
 def ignored() -> contextlib.AbstractContextManager[None]:

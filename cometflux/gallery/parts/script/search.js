@@ -7,9 +7,10 @@ function press(chip, set, value) {
   chip.setAttribute("aria-pressed", String(isWanted));
 }
 
-for (const { chip, kind, value } of chips) {
+for (const chip of document.querySelectorAll("[data-status].chip, [data-model].chip")) {
+  const { status, model } = chip.dataset;
   chip.addEventListener("click", () => {
-    press(chip, wanted[kind], value);
+    press(chip, status ? wanted.status : wanted.model, status ?? model);
     filter();
   });
 }
@@ -29,7 +30,8 @@ $("sort").addEventListener("change", () => {
 });
 $("clear").addEventListener("click", () => {
   $("search").value = wanted.query = "";
-  for (const { kind } of chips) wanted[kind].clear();
+  wanted.status.clear();
+  wanted.model.clear();
   for (const each of filters) each.clear();
   for (const chip of document.querySelectorAll(".chips .chip")) chip.setAttribute("aria-pressed", "false");
   filter();

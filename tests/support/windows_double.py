@@ -1,0 +1,448 @@
+"""Windows on a POSIX machine: the operating system's calls, with the refusals that this package meets on Windows.
+
+The double stands below Python's own library, and is installed before any file of the package is imported. Nothing of
+the package is replaced. `test_windows_double.py` holds how strict it is.
+
+What it cannot be: paths keep their slashes, `os.name` stays, and SQLite and OpenSSL call the real system. So it shows
+that the package works with Windows' refusals, and does not replace a run on Windows.
+
+::
+
+    python windows_double.py MACHINE ARGUMENT...      runs the command
+    python windows_double.py MACHINE -c CODE          runs code
+
+*MACHINE* is a folder that the processes of one machine share. The process does not see the other processes of the real
+one: a file that they have open is not open there.
+"""
+
+# This is below pathlib, and lists of names are easier to read as texts.
+# ruff: noqa: PTH112, PTH118, PTH119, PTH120, PTH121, SIM905
+
+import asyncio
+import builtins
+import contextlib
+import errno
+import fcntl
+import importlib
+import io
+import os
+import re
+import select
+import shutil
+import signal
+import stat
+import struct
+import sys
+import time
+import types
+import unicodedata
+import warnings
+from pathlib import Path
+
+real = types.SimpleNamespace(
+    **{name: getattr(os, name) for name in dir(os) if callable(getattr(os, name))},
+    io_open=io.open,
+    select=select.select,
+)
+clocks = types.SimpleNamespace(monotonic=time.monotonic, time=time.time, info=time.get_clock_info)
+
+O_BINARY, O_TEXT, O_NOINHERIT = 1 << 27, 1 << 26, 1 << 25
+_OPEN_FLAGS = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_APPEND", "O_CREAT", "O_EXCL", "O_TRUNC"}
+_SIGNALS = {"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM"}
+# Its number there; here it is the one of SIGTTIN.
+SIGBREAK = signal.Signals(21)
+_NO_MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
+_NO_CALLS = (
+    "chown chroot confstr ctermid fchdir fchmod fchown fdatasync fork forkpty fpathconf fstatvfs get_blocking getegid "
+    "geteuid getgid getgrouplist getgroups getloadavg getpgid getpgrp getpriority getresgid getresuid getsid getuid "
+    "initgroups killpg lchown lockf major makedev minor mkfifo mknod nice openpty pathconf pipe2 posix_fadvise "
+    "posix_fallocate posix_spawn posix_spawnp pread preadv pwrite pwritev readv register_at_fork sched_getaffinity "
+    "sched_setaffinity sched_yield sendfile set_blocking setegid seteuid setgid setgroups setpgid setpriority setregid "
+    "setresgid setresuid setreuid setsid setuid statvfs sync sysconf tcgetpgrp tcsetpgrp ttyname uname wait wait3 "
+    "wait4 waitid writev"
+).split()
+_NO_SIGNAL_CALLS = (
+    "alarm getitimer pause pthread_kill pthread_sigmask setitimer siginterrupt sigpending sigwait".split()
+)
+_LIBRARIES = (
+    "aiohttp.web attrs backoff cattrs.preconf.json cyclopts email.mime.multipart importlib.resources jinja2 mimetypes "
+    "multiprocessing.connection platformdirs PIL.Image PIL.ImageDraw PIL.PngImagePlugin PIL.JpegImagePlugin "
+    "PIL.WebPImagePlugin rich.console rich.live rich.progress rich.table rich.text sqlite3 ssl subprocess tempfile "
+    "tomllib uuid webbrowser yaml"
+).split()
+_TICK = 1 / 64
+"""The step of the clocks, in seconds."""
+_BAD_NAME = r"""(?i).*[<>:"\\|?*\x00-\x1f]|.*[. ]$|(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)"""
+
+
+def install(machine):
+    """Make this process one of the *machine*, for good."""
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    global _processes
+    _processes = Path(machine)
+    _processes.mkdir(parents=True, exist_ok=True)
+    (_processes / str(os.getpid())).touch()
+    # What the streams of a process that runs in a pipe have there; a console takes UTF-8.
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.isatty():
+            stream.reconfigure(encoding="cp1252", errors=stream.errors)
+    _take_away()
+    _add()
+    _replace_calls()
+    warnings.filterwarnings("error", category=EncodingWarning)
+    sys.platform = "win32"
+
+
+_processes = None
+
+
+def _take_away():
+    for name in _NO_MODULES:
+        sys.modules[name] = None
+    for name in [name for name in dir(os) if name.startswith("O_") and name not in _OPEN_FLAGS]:
+        delattr(os, name)
+    for name in _NO_CALLS:
+        if hasattr(os, name):
+            delattr(os, name)
+    for name in [name for name in dir(signal) if re.fullmatch("SIG[A-Z0-9]+", name) and name not in _SIGNALS]:
+        delattr(signal, name)
+    for name in _NO_SIGNAL_CALLS:
+        delattr(signal, name)
+    # Python's own way on a system whose folders cannot be opened.
+    shutil._use_fd_functions = shutil._USE_CP_SENDFILE = False
+
+
+def _add():
+    os.O_BINARY, os.O_TEXT, os.O_NOINHERIT = O_BINARY, O_TEXT, O_NOINHERIT
+    signal.SIG_DFL, signal.SIG_IGN, signal.SIGBREAK = signal.Handlers.SIG_DFL, signal.Handlers.SIG_IGN, SIGBREAK
+    msvcrt = types.ModuleType("msvcrt")
+    msvcrt.LK_UNLCK, msvcrt.LK_LOCK, msvcrt.LK_NBLCK, msvcrt.LK_RLCK, msvcrt.LK_NBRLCK = range(5)
+    msvcrt.locking = locking
+    sys.modules["msvcrt"] = msvcrt
+    import ssl
+
+    ssl.enum_certificates = lambda store: []
+
+
+def _replace_calls():
+    os.open, os.close, os.read, os.write, os.fsync = open_descriptor, close, read, write, fsync
+    os.stat, os.lstat, os.access, os.listdir, os.scandir = stat_path, lstat, access, listdir, scandir
+    os.rename, os.replace, os.remove, os.unlink, os.rmdir = rename, replace, remove, remove, rmdir
+    os.mkdir, os.chmod, os.link, os.symlink, os.kill = mkdir, chmod, link, symlink, kill
+    io.open = builtins.open = open_file
+    signal.signal = set_signal
+    select.select = select_sockets
+    time.monotonic = lambda: clocks.monotonic() // _TICK * _TICK
+    time.time = lambda: clocks.time() // _TICK * _TICK
+    time.get_clock_info = _clock_info
+    loop = asyncio.SelectorEventLoop
+    for name in (
+        "add_signal_handler remove_signal_handler add_reader add_writer "
+        "create_unix_connection create_unix_server connect_read_pipe connect_write_pipe"
+    ).split():
+        setattr(loop, name, _not_there)
+
+
+def _not_there(*_, **__):
+    raise NotImplementedError
+
+
+def _clock_info(name):
+    found = clocks.info(name)
+    if name in ("monotonic", "time"):
+        found.resolution = _TICK
+    return found
+
+
+# ── names ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def located(path):
+    """Return the file that a path means: names are taken without regard to case.
+
+    Raises:
+        OSError: a name in it cannot exist on Windows.
+    """
+    if isinstance(path, int):
+        return path
+    text = os.fsdecode(path)
+    if "\0" in text or _is_there(text):
+        _check_names(text)
+        return text
+    folder, name = os.path.split(text.rstrip("/"))
+    folder = located(folder) if folder else ""
+    if name not in ("", ".", ".."):
+        _check_names(name)
+        with contextlib.suppress(OSError):
+            for other in real.listdir(folder or "."):
+                if _folded(other) == _folded(name):
+                    name = other
+    return os.path.join(folder, name)
+
+
+def _check_names(text):
+    for name in text.split("/"):
+        if name not in ("", ".", "..") and "\0" not in name and re.match(_BAD_NAME, name):
+            raise OSError(errno.EINVAL, f"no file can have the name {name!r}", text)
+
+
+def _folded(name):
+    # Unlike macOS, Windows does not take two forms of Unicode for the same.
+    return unicodedata.normalize("NFC", name).upper() if name.isascii() else name.upper()
+
+
+def _is_there(path):
+    try:
+        real.lstat(path)
+    except OSError:
+        return False
+    return True
+
+
+# ── open files ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_unused(path):
+    """Refuse to rename or remove what some process has open: nothing here opens files so that others may."""
+    found = real.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) and not found.st_mode & stat.S_IWUSR:
+        raise PermissionError(errno.EACCES, "the file is read-only", path)
+    below = f"{os.path.realpath(path)}/"
+    if any(_is_same(handle, found, below) for process in real.listdir(_processes) for handle in _handles(process)):
+        raise PermissionError(errno.EACCES, "the file is in use by a process", path)
+
+
+def _handles(process):
+    # A process that has ended has none.
+    with contextlib.suppress(OSError):
+        return [f"/proc/{process}/fd/{number}" for number in real.listdir(f"/proc/{process}/fd")]
+    return []
+
+
+def _is_same(handle, found, below):
+    with contextlib.suppress(OSError):
+        opened = real.stat(handle)
+        return (opened.st_dev, opened.st_ino) == (found.st_dev, found.st_ino) or real.readlink(handle).startswith(below)
+    return False
+
+
+_texts = set()
+"""The descriptors that translate line ends, as all do that are not opened otherwise."""
+_locks = {}
+"""For each descriptor: a second one that holds its locks, which need no right to write there, and what is locked."""
+
+
+def open_descriptor(path, flags, mode=0o777):
+    path = located(path)
+    if os.path.isdir(path):
+        raise PermissionError(errno.EACCES, "a folder cannot be opened", path)
+    ours = O_BINARY | O_TEXT | O_NOINHERIT
+    descriptor = real.open(path, flags & ~ours, 0o666 if mode & 0o200 else 0o444)
+    (_texts.discard if flags & O_BINARY else _texts.add)(descriptor)
+    return descriptor
+
+
+def open_file(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
+    if isinstance(file, int):
+        _texts.discard(file)
+    elif os.path.isdir(file := located(file)):
+        raise PermissionError(errno.EACCES, "a folder cannot be opened", file)
+    if "b" not in mode:
+        encoding = io.text_encoding(encoding, 2)
+        if newline is None and mode.strip("rt"):
+            newline = "\r\n"
+    return real.io_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+
+
+def close(descriptor):
+    _texts.discard(descriptor)
+    if descriptor in _locks:
+        real.close(_locks.pop(descriptor)[0])
+    real.close(descriptor)
+
+
+def read(descriptor, count):
+    _check_unlocked(descriptor, count)
+    data = real.read(descriptor, count)
+    return data.partition(b"\x1a")[0].replace(b"\r\n", b"\n") if descriptor in _texts else data
+
+
+def write(descriptor, data):
+    _check_unlocked(descriptor, len(data))
+    if descriptor not in _texts:
+        return real.write(descriptor, data)
+    real.write(descriptor, bytes(data).replace(b"\n", b"\r\n"))
+    return len(data)
+
+
+def fsync(descriptor):
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & 3 == os.O_RDONLY:
+        raise OSError(errno.EBADF, "only a file that can be written to is flushed")
+    real.fsync(descriptor)
+
+
+# ── locks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def locking(descriptor, mode, count):
+    """Lock bytes for one handle: another one, even of the same process, can then neither lock, read nor write them."""
+    if descriptor not in _locks:
+        _locks[descriptor] = real.open(f"/proc/self/fd/{descriptor}", os.O_RDWR), set()
+    holder, held = _locks[descriptor]
+    span = real.lseek(descriptor, 0, os.SEEK_CUR), count
+    if mode == LK_UNLCK:
+        if span not in held:
+            raise PermissionError(errno.EACCES, "this region is not locked")
+        held.remove(span)
+        fcntl.fcntl(holder, fcntl.F_OFD_SETLK, _region(fcntl.F_UNLCK, *span))
+        return
+    for tries in range(10 if mode in (LK_LOCK, LK_RLCK) else 1):
+        if tries:
+            time.sleep(1)
+        with contextlib.suppress(BlockingIOError):
+            if not _overlaps(held, *span):
+                fcntl.fcntl(holder, fcntl.F_OFD_SETLK, _region(fcntl.F_WRLCK, *span))
+                held.add(span)
+                return
+    if mode in (LK_LOCK, LK_RLCK):
+        raise OSError(errno.EDEADLK, "the region stays locked")
+    raise PermissionError(errno.EACCES, "the region is locked")
+
+
+LK_UNLCK, LK_LOCK, LK_NBLCK, LK_RLCK, LK_NBRLCK = range(5)
+
+
+def _check_unlocked(descriptor, count):
+    if not stat.S_ISREG(real.fstat(descriptor).st_mode):
+        return
+    start = real.lseek(descriptor, 0, os.SEEK_CUR)
+    holder = _locks.get(descriptor, (descriptor,))[0]
+    found = fcntl.fcntl(holder, fcntl.F_OFD_GETLK, _region(fcntl.F_WRLCK, start, max(count, 1)))
+    if struct.unpack_from("h", found)[0] != fcntl.F_UNLCK:
+        raise PermissionError(errno.EACCES, "another handle has locked a part of it")
+
+
+def _region(kind, start, count):
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, count, 0)
+
+
+def _overlaps(held, start, count):
+    return any(start < other + length and other < start + count for other, length in held)
+
+
+# ── folders and their entries ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def stat_path(path, *, follow_symlinks=True):
+    return real.stat(located(path), follow_symlinks=follow_symlinks)
+
+
+def lstat(path):
+    return real.lstat(located(path))
+
+
+def access(path, mode):
+    return real.access(located(path), mode)
+
+
+def listdir(path="."):
+    return real.listdir(located(path))
+
+
+def scandir(path="."):
+    return real.scandir(located(path))
+
+
+def rename(source, target):
+    source, taken = located(source), located(target)
+    if _is_there(taken) and not os.path.samefile(source, taken):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, taken)
+    _check_unused(source)
+    real.rename(source, os.path.join(os.path.dirname(taken), os.path.basename(os.fspath(target))))
+
+
+def replace(source, target):
+    source, target = located(source), located(target)
+    _check_unused(source)
+    if _is_there(target):
+        if os.path.isdir(target):
+            raise PermissionError(errno.EACCES, "a folder cannot be replaced", target)
+        _check_unused(target)
+    real.replace(source, target)
+
+
+def remove(path):
+    path = located(path)
+    if os.path.isdir(path):
+        raise PermissionError(errno.EACCES, "a folder is not removed so", path)
+    _check_unused(path)
+    real.remove(path)
+
+
+def rmdir(path):
+    path = located(path)
+    _check_unused(path)
+    real.rmdir(path)
+
+
+def mkdir(path, mode=0o777):
+    del mode
+    _check_names(os.fsdecode(path))
+    real.mkdir(located(path))
+
+
+def chmod(path, mode, *, follow_symlinks=True):
+    """Set or clear the one mark that a file has there; an open file is not taken before Python 3.13."""
+    if isinstance(path, int):
+        raise TypeError("chmod: path should be string, bytes or os.PathLike, not int")
+    real.chmod(located(path), 0o644 if mode & stat.S_IWUSR else 0o444, follow_symlinks=follow_symlinks)
+
+
+def link(source, target, *, follow_symlinks=True):
+    """Refuse, as a stick or a card does: exFAT has no links."""
+    raise OSError(errno.EINVAL, "Incorrect function", os.fspath(source), None, os.fspath(target))
+
+
+def symlink(source, target, target_is_directory=False):
+    raise OSError(errno.EINVAL, "A required privilege is not held by the client", os.fspath(target))
+
+
+# ── signals and sockets ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def kill(process, number):
+    """Terminate the process, whatever the signal."""
+    del number
+    real.kill(process, signal.Signals(9))
+
+
+def set_signal(number, action):
+    if number not in {SIGBREAK, *(getattr(signal, name) for name in _SIGNALS)}:
+        raise ValueError(f"there is no signal {number}")
+    return _set_signal(number, action)
+
+
+_set_signal = signal.signal
+
+
+def select_sockets(*lists):
+    for each in lists[:3]:
+        for one in each:
+            if not stat.S_ISSOCK(real.fstat(one if isinstance(one, int) else one.fileno()).st_mode):
+                raise OSError(10038, "An operation was attempted on something that is not a socket")
+    return real.select(*lists)
+
+
+if __name__ == "__main__":
+    # The modules of the tests must find this one, and not make a second one.
+    sys.modules["windows_double"] = sys.modules["__main__"]
+    _, machine, *arguments = sys.argv
+    install(machine)
+    if arguments[0] == "-c":
+        sys.argv = arguments
+        exec(compile(arguments[1], "code", "exec"), {"__name__": "__main__"})
+    else:
+        from cometflux.cli import main
+
+        sys.exit(main(arguments))

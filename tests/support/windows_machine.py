@@ -1,0 +1,48 @@
+"""Start the command, or code, on a simulated Windows machine: see windows_double."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+DOUBLE = Path(__file__).with_name("windows_double.py")
+
+
+class Machine:
+    """Its processes share a folder, and see which files the others have open."""
+
+    def __init__(self, folder, service=None):
+        self._folder = folder
+        self._environment = {"COMETFLUX_BASE_URL": service.url, "COMETAPI_KEY": service.key} if service else {}
+        self._started = []
+
+    def start(self, *arguments, **options):
+        """Start the command, or code after ``-c``."""
+        process = subprocess.Popen(
+            [sys.executable, "-X", "warn_default_encoding", DOUBLE, self._folder, *map(str, arguments)],
+            env=os.environ | self._environment | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "0"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            **options,
+        )
+        self._started.append(process)
+        return process
+
+    def run(self, *arguments, code=0, **options):
+        """Run the command, or code, and return what it printed to stdout and to stderr."""
+        process = self.start(*arguments, **options)
+        out, err = process.communicate()
+        assert code == process.returncode, err
+        return out, err
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # Kill what is still running.
+        for process in self._started:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            process.stderr.close()

@@ -1,0 +1,141 @@
+"""The command on a simulated Windows: see tests/support/windows_double.py, which says what that shows and what not."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from waiting import rest_of, wait_until
+from windows_machine import Machine
+
+from cometflux import Journal
+from cometflux.errors import CometfluxError
+from cometflux.testing import LocalService
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulated Windows stands on Linux")
+
+QUICK, SLOW = "flux-schnell", "flux-dev"
+TABLE = f"""prompt,model
+a fox,{QUICK}
+a boat,{QUICK}
+eine Möwe im Wind,{QUICK}
+an owl,{SLOW}
+a door,{SLOW}
+灯塔,{SLOW}
+"""
+CLOSED = signal.Signals(21)
+"""SIGBREAK."""
+
+
+@pytest.fixture
+def service():
+    with LocalService.in_thread(pixels=4096, latency=lambda model: 3600.0 if SLOW in model else 0.05) as service:
+        yield service
+
+
+@pytest.fixture
+def machine(service, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "boats.csv").write_text(TABLE, encoding="utf-8", newline="\r\n")
+    with Machine(tmp_path / "machine", service) as machine:
+        yield machine
+
+
+def states(folder):
+    try:
+        with Journal(folder) as journal:
+            return [record.state_name for record in journal.records()]
+    except CometfluxError:
+        return []
+
+
+def is_half(word):
+    return [word] * 3 + ["saved"] * 3 == sorted(states("boats-images"))
+
+
+def test_a_batch_is_made_killed_resumed_and_shown(service, machine):
+    batch = machine.start("batch", "boats.csv")
+    wait_until(lambda: is_half("pending"))
+    assert "in use by another process" in machine.run("resume", "boats-images", code=3)[1]
+    counts = json.loads(machine.run("status", "boats-images", "--json")[0])
+    assert {"pending": 3, "planned": 6, "saved": 3} == {name: count for name, count in counts.items() if count}
+    batch.kill()
+    first, _ = rest_of(batch)
+    assert 3 == len(first.splitlines())
+
+    resumed = machine.start("resume", "boats-images")
+    service.advance(3600)
+    out, err = rest_of(resumed)
+    assert (0, 6) == (resumed.returncode, len(service.bills)), err
+    assert "synced" not in err
+    pictures = out.splitlines()
+    assert set(first.splitlines()) < set(pictures)
+    assert 6 == len(set(pictures)) == sum(Path(picture).stat().st_size > 0 for picture in pictures)
+    assert [] == [path.name for path in Path("boats-images").iterdir() if path.name.startswith(".")]
+
+    assert "eine Möwe im Wind" in machine.run("show", pictures[2])[0]
+    assert "no job in boats-images is unknown" in machine.run("unknown", "boats-images")[1]
+    # The second time the page is replaced.
+    for _ in range(2):
+        assert "boats-images/index.html\n" == machine.run("gallery", "boats-images")[0]
+    assert "灯塔" in Path("boats-images/index.html").read_text(encoding="utf-8")
+    for form in ("imagefolder", "captions", "webdataset"):
+        assert "6 pictures" in machine.run("export", "boats-images", "--to", form, "--as", form)[1]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (CLOSED, 129)], ids=["Ctrl-C", "closed"])
+def test_a_signal_stops_a_batch_and_another_one_ends_the_wait(number, code, service, machine):
+    batch = machine.start("batch", "boats.csv")
+    wait_until(lambda: is_half("pending"))
+    batch.send_signal(number)
+    wait_until(lambda: "stopping" in batch.stderr.readline())
+    batch.send_signal(number)
+    _, err = rest_of(batch)
+    assert (code, 6) == (batch.returncode, len(service.bills)), err
+    assert "cometflux resume boats-images" in err
+    assert is_half("detached")
+
+
+def test_the_log_is_utf_8(machine):
+    _, err = machine.run("batch", "Möwe und 灯塔.csv", "--log-json", code=2)
+    assert "Möwe und 灯塔.csv" in json.loads(err)["text"]
+
+
+def test_pictures_are_generated_without_a_file(service, machine):
+    out, _ = machine.run("generate", "a fox", "eine Möwe: im Wind?", "--out", "pictures")
+    assert ["pictures/00000-a-fox.webp", "pictures/00001-eine-mowe-im-wind.webp"] == sorted(out.splitlines())
+    assert 2 == len(service.bills)
+
+
+def test_a_lost_response_is_unknown_and_settled(service, machine):
+    Path("fox.txt").write_text("a fox\n", encoding="utf-8")
+    service.fail("drop", after=True)
+    machine.run("batch", "fox.txt", code=5)
+    assert "#00000" in machine.run("unknown", "fox-images")[0]
+    machine.run("unknown", "fox-images", "--adopt", f"#00000={service.bills[0].id}")
+    machine.run("resume", "fox-images")
+    assert ["saved"] == states("fox-images")
+    assert 1 == len(service.bills)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ready", "last"),
+    [
+        (("local-service", "--port", "0"), "the local service is up", "the local service has stopped"),
+        (("gallery", "pictures", "--serve"), "until Ctrl-C", "the gallery has stopped"),
+    ],
+    ids=["local service", "gallery"],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, CLOSED], ids=["Ctrl-C", "closed"])
+def test_a_server_runs_until_it_is_stopped(arguments, ready, last, number, machine):
+    if arguments[0] == "gallery":
+        machine.run("generate", "a fox", "--out", "pictures")
+    running = machine.start(*arguments)
+    wait_until(lambda: ready in running.stderr.readline())
+    running.send_signal(number)
+    out, err = rest_of(running)
+    assert (0, last) == (running.returncode, err.splitlines()[-1][: len(last)])
+    if arguments[0] == "local-service":
+        # As PowerShell reads it.
+        assert '$env:COMETAPI_KEY = "local-key"' == out.splitlines()[1]
