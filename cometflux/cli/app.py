@@ -69,7 +69,8 @@ COMMANDS = (
         "Print how far a batch is, also while it runs.",
         "FOLDER [OPTIONS]",
         "With --json the same words are the keys of one object: planned, and the\n"
-        "eleven states, which add up to it.\n"
+        "eleven states, which add up to it. If there are several prompt files, parts\n"
+        "or marked pictures, it also has files, parts or picks.\n"
         "\n"
         "Example:\n"
         "  cometflux status prompts-images",
@@ -119,7 +120,8 @@ COMMANDS = (
         "FOLDER --to DIR [OPTIONS]",
         "Examples:\n"
         "  cometflux export tour --to dataset\n"
-        '  cometflux export tour --to lora --as captions --caption "sks style, {prompt}" --picks',
+        "  cometflux export tour --to shards --as webdataset --picks\n"
+        '  cometflux export tour --to lora --as captions --caption "sks, {prompt}"',
     ),
     _Command(
         "models",

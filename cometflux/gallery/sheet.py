@@ -52,14 +52,14 @@ def cells_of(card: Card, differing: Sequence[str]) -> Iterator[Cell]:
     given = dict(card.parameters)
     values = tuple(f"{name} {_value(given[name])}" for name in differing if name != "prompt" and name in given)
     title = card.key or (card.pictures[0].name if card.pictures else "")
+    count = len(card.pictures)
     for number, picture in enumerate(card.pictures, 1):
-        is_one_of_many = len(card.pictures) > 1
         yield Cell(
             name=picture.file or picture.name,
-            title=f"{title} ({number} of {len(card.pictures)})" if is_one_of_many else title,
+            title=title,
             prompt=card.prompt,
             model=(card.model or "").rpartition("/")[2],
-            values=values,
+            values=values if count == 1 else (f"{number} of {count}", *values),
             size=picture.size,
             fault=picture.fault or (None if picture.address and picture.is_here else ELSEWHERE),
         )

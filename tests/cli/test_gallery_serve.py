@@ -1,5 +1,6 @@
 """`cometflux gallery --serve` as a process: its output, its end and its errors."""
 
+import json
 import re
 import signal
 import socket
@@ -94,15 +95,19 @@ def test_what_cannot_be_served_is_one_clear_error(foxes, capsys, arguments, code
 
 
 @pytest.mark.parametrize(
-    ("marks", "told"),
+    ("marks", "told", "counts"),
     [
-        (None, None),
-        ("", None),
-        ('{"file": "00000-1.png", "mark": "star"}\n', "1 starred, 0 rejected in picks.jsonl"),
-        ("{torn", "'out/picks.jsonl', line 1: is cut off; copy the file once more, or remove this line"),
+        (None, None, None),
+        ("", None, None),
+        (
+            '{"file": "00000-1.png", "mark": "star"}\n',
+            "1 starred, 0 rejected in picks.jsonl",
+            {"starred": 1, "rejected": 0},
+        ),
+        ("{torn", "'out/picks.jsonl', line 1: is cut off; copy the file once more, or remove this line", None),
     ],
 )
-def test_status_tells_how_many_pictures_are_marked(foxes, capsys, marks, told):
+def test_status_tells_how_many_pictures_are_marked(foxes, capsys, marks, told, counts):
     if marks is not None:
         Path("out/picks.jsonl").write_text(marks)
     assert 0 == main(["status", "out"])
@@ -110,4 +115,6 @@ def test_status_tells_how_many_pictures_are_marked(foxes, capsys, marks, told):
     assert ([told] if told else []) == [line for line in lines if "picks" in line]
     assert "no batch is running on it" == lines[-1]
     assert 0 == main(["status", "out", "--json"])
-    assert "picks" not in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert counts == json.loads(out).get("picks")
+    assert ("" if counts or told is None else f"note: {told}\n") == err

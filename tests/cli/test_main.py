@@ -1,5 +1,7 @@
 """The command itself: help, version, what it imports, and what it says of the models."""
 
+import functools
+import inspect
 import json
 import re
 import subprocess
@@ -124,7 +126,12 @@ def test_each_help_shows_an_example_of_its_command_and_fits_80_columns(words, ca
     assert 0 == main([*words, "--help"])
     shown = capsys.readouterr().out
     assert f"  {' '.join(['cometflux', *words])}" in shown
-    assert all(len(line) <= 80 for line in shown.splitlines())
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert all(len(line) <= 80 for line in lines)
+    assert sum(line in ("For example:", "Example:", "Examples:") for line in lines) <= 1
+    # No line is too long and broken in two.
+    written = functools.reduce(lambda page, name: page[name], words, app).help
+    assert [] == [line for line in inspect.cleandoc(written).splitlines() if line not in lines]
 
 
 @pytest.mark.parametrize("command", ["generate", "batch", "resume"])

@@ -39,6 +39,10 @@ def test_the_parts_together_make_every_job_once(service, capsys):
     found = json.loads(capsys.readouterr().out)
     assert 12 == found["saved"] == sum(part["saved"] for part in found["parts"].values())
     names = [path.name for path in Path("tour").glob("part-*/*.webp")]
+    for path in Path("tour").glob("part-*/00*.webp"):
+        (path.parent / "picks.jsonl").write_text(f'{{"file": "{path.name}", "mark": "star"}}\n')
+    run("status tour")
+    assert "3 starred, 0 rejected in picks.jsonl" in capsys.readouterr().out
     assert len(set(names)) == 12, "each image has the name that it has in the whole list"
 
 

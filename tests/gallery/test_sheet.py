@@ -77,7 +77,8 @@ def test_a_caption_has_the_key_the_prompt_and_the_parameters_that_differ():
 
 
 def test_the_pictures_of_one_job_are_numbered():
-    assert ["fox (1 of 2)", "fox (2 of 2)"] == [cell.title for cell in cells_of(card(here("a"), here("b")), ())]
+    cells = cells_of(card(here("a"), here("b")), ("guidance",))
+    assert [("1 of 2", "guidance 3.5"), ("2 of 2", "guidance 3.5")] == [cell.values for cell in cells]
     assert [] == list(cells_of(card(), ()))
 
 

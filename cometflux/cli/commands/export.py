@@ -51,13 +51,9 @@ def export(
 ) -> None:
     """Hand a folder's pictures on, as a dataset.
 
-    imagefolder is for load_dataset("imagefolder", data_dir=DIR), captions for trainers
-    that read a text beside each picture. Nothing is fetched and nothing is replaced.
-    The path of the new folder is printed.
-
-    For example:
-      cometflux export tour --to dataset
-      cometflux export tour --as webdataset --to shards --picks
+    imagefolder is for load_dataset("imagefolder", data_dir=DIR), captions for
+    trainers that read a text next to each picture. Nothing is fetched and nothing
+    is replaced. The path of the new folder is printed.
     """
     from cometflux.export import export_folder
 

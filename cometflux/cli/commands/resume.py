@@ -55,8 +55,8 @@ def resume(
     """Resume a batch from its folder, without its prompt file.
 
     Saves the predictions that are paid for, submits the other jobs, and pays for
-    no job twice, unless you ask for it with --redo: its attempts before stay counted.
-    The journal has the address of the API; --base-url overrides it.
+    no job twice, unless you ask for it with --redo: its attempts before stay
+    counted. The journal has the address of the API; --base-url overrides it.
 
     For example:
       cometflux resume prompts-images

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rich.table import Table
@@ -12,6 +12,7 @@ from cometflux.cli.batch.journal_status import summary
 from cometflux.cli.batch.part_folders import part_folders
 from cometflux.cli.options.shared import Folder, JsonObject
 from cometflux.cli.terminal.console import make_console
+from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError
 from cometflux.journal.reader import Journal
 from cometflux.plain_text import plain
@@ -23,15 +24,16 @@ def status(folder: Folder, /, *, json: JsonObject = False) -> None:
     show_status(folder, as_json=json)
 
 
-def _marks(folder: Path) -> Iterator[str]:
-    """Yield how many pictures are marked; a file of marks that is wrong is no reason to print nothing."""
-    try:
-        counts = Counter(read_marks(folder, None).values())
-    except ConfigError as error:
-        yield plain(error.message)
-        return
-    if counts:
-        yield f"{counts[Mark.STAR]} starred, {counts[Mark.REJECT]} rejected in {PICKS}"
+def _count_marks(folders: Iterable[Path]) -> tuple[dict[str, int], list[str]]:
+    """Count the marks of the pictures, and return what is wrong with files of marks: no reason to print nothing."""
+    counts: Counter[Mark] = Counter()
+    faults = []
+    for folder in folders:
+        try:
+            counts.update(read_marks(folder, None).values())
+        except ConfigError as error:
+            faults.append(plain(error.message))
+    return {"starred": counts[Mark.STAR], "rejected": counts[Mark.REJECT]} if counts else {}, faults
 
 
 _ALWAYS = ("planned", "saved")
@@ -58,8 +60,12 @@ def show_status(folder: Path, *, as_json: bool) -> None:
             by_part[each.name] = status
         elif len(sources) > 1:
             by_file = {**sources}
+    marks, faults = _count_marks(parts or [folder])
     if as_json:
-        shown = {**counts, **({"files": by_file} if by_file else {}), **({"parts": by_part} if by_part else {})}
+        more = {"files": by_file, "parts": by_part, "picks": marks}
+        shown = {**counts, **{name: value for name, value in more.items() if value}}
+        for fault in faults:
+            Screen().say(f"note: {fault}")
         sys.stdout.write(f"{json.dumps(shown, allow_nan=False)}\n")
         return
     table = Table.grid(padding=(0, 2))
@@ -72,6 +78,7 @@ def show_status(folder: Path, *, as_json: bool) -> None:
     console.print(table)
     for name, its_counts in {**by_file, **by_part}.items():
         console.print(f"{name or 'without a file'}: {summary(its_counts)}")
-    for line in _marks(folder):
+    told = [f"{marks['starred']} starred, {marks['rejected']} rejected in {PICKS}"] if marks else []
+    for line in (*told, *faults):
         console.print(line, markup=False, soft_wrap=True)
     console.print("a batch is running on it" if is_running else "no batch is running on it")
