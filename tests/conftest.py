@@ -85,3 +85,21 @@ async def service():
 
     async with LocalService(pixels=4096, latency=1.0) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def bucket_server():
+    """An S3 server with one bucket."""
+    from s3_server import Bucket
+
+    with Bucket() as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def bucket(bucket_server, monkeypatch):
+    """An empty bucket, to which the environment leads."""
+    bucket_server.reset()
+    for name, value in bucket_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return bucket_server

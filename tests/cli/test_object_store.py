@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from s3_server import KEY_ID, NAME, SECRET, Bucket
+from s3_server import KEY_ID, NAME, SECRET
 
 from cometflux import Journal
 from cometflux.cli import main
@@ -15,20 +15,6 @@ from cometflux.cli import main
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 
 PLACE = f"s3://{NAME}/tour"
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Bucket() as bucket:
-        yield bucket
-
-
-@pytest.fixture
-def bucket(server, monkeypatch):
-    server.reset()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server
 
 
 @pytest.fixture

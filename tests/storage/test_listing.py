@@ -5,7 +5,7 @@ import logging
 import tracemalloc
 
 import pytest
-from s3_server import NAME, Bucket
+from s3_server import NAME
 
 from cometflux import PollPolicy, open_session
 from cometflux.storage.backend import RefusedError
@@ -17,20 +17,6 @@ pytestmark = pytest.mark.realtime
 
 PLACE = f"s3://{NAME}/a/b"
 DIGEST = "1" * 64
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Bucket() as bucket:
-        yield bucket
-
-
-@pytest.fixture
-def bucket(server, monkeypatch):
-    server.reset()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server
 
 
 @pytest.fixture

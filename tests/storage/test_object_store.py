@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from canary import shown
-from s3_server import KEY_ID, NAME, SECRET, Bucket
+from s3_server import KEY_ID, NAME, SECRET
 from waiting import PATIENCE, wait_until
 
 from cometflux import Journal, PollPolicy, Session, open_session
@@ -46,20 +46,6 @@ PNG = bytes.fromhex(
 OTHER_PNG = PNG + b" with something behind it"
 JOB = Job(model="black-forest-labs/flux-schnell", input={"prompt": "a boat"})
 SOON = {"timeout": "300 ms", "retry_config": {"max_retries": 1, "retry_timeout": timedelta(seconds=1)}}
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Bucket() as bucket:
-        yield bucket
-
-
-@pytest.fixture
-def bucket(server, monkeypatch):
-    server.reset()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server
 
 
 @pytest.fixture
