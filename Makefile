@@ -97,6 +97,7 @@ test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backof
 
 test-readers: .make/readers/ready ## read what is exported and signed with the packages it is for
 	@.make/readers/bin/python -m pytest -q -n 0 tests/labs/test_export_readers.py \
+	  tests/labs/test_drafts_to_dataset.py \
 	  tests/provenance/test_signing.py tests/cli/test_signing.py
 
 test-judges: .make/test/ready ## let other programs check the local service: the vendor's own, Replicate's, Prism
