@@ -19,12 +19,17 @@ class UndecodableError(ValueError):
     """An image cannot be decoded. The text says why, as in ``its file is damaged``."""
 
 
+class TooLargeError(UndecodableError):
+    """An image has too many pixels to be decoded."""
+
+
 @contextlib.contextmanager
-def opened(data: bytes, size: tuple[int, int]) -> Iterator["Image"]:
+def opened(data: bytes, size: tuple[int, int], most_pixels: int = MOST_PIXELS) -> Iterator["Image"]:
     """Open an image, at its first frame; a JPEG is decoded at about *size*. Use it inside the block only.
 
     Raises:
-        UndecodableError: it is not an image, is damaged, or has too many pixels.
+        TooLargeError: it has more than *most_pixels*.
+        UndecodableError: it is not an image, or is damaged.
     """
     from PIL import Image
 
@@ -35,8 +40,8 @@ def opened(data: bytes, size: tuple[int, int]) -> Iterator["Image"]:
         # Pillow's other formats are not what the service makes, and some of them start programs.
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
             # From the header, before anything is decoded.
-            if image.width * image.height > MOST_PIXELS:
-                raise UndecodableError(f"it has too many pixels: {image.width} by {image.height}")
+            if image.width * image.height > most_pixels:
+                raise TooLargeError(f"it has too many pixels: {image.width} by {image.height}")
             image.draft("RGB", size)
             # The conversion of 16 bits to 8 would cut the lighter values off.
             yield image.point(lambda value: value / 256, "L") if image.mode == "I;16" else image
@@ -44,7 +49,7 @@ def opened(data: bytes, size: tuple[int, int]) -> Iterator["Image"]:
         raise
     # The last is raised only if warnings are errors.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UndecodableError("it has too many pixels") from error
+        raise TooLargeError("it has too many pixels") from error
     # Pillow raises anything for a damaged file, such as an EOFError for a WebP.
     except Exception as error:
         raise UndecodableError("its file is damaged") from error

@@ -75,6 +75,8 @@ def _find_in_png(data: bytes) -> bytes:
     place = 8
     for _ in range(_MOST_PARTS):
         size, kind = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8]
+        if not kind:
+            break
         if kind == b"eXIf":
             return data[place + 8 : place + 8 + size]
         place += size + 12
@@ -85,6 +87,8 @@ def _find_in_webp(data: bytes) -> bytes:
     place = 12
     for _ in range(_MOST_PARTS):
         kind, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
+        if not kind:
+            break
         if kind == b"EXIF":
             # Some programs write the head of a JPEG's block, too.
             return data[place + 8 : place + 8 + size].removeprefix(_HEAD)

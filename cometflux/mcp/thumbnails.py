@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from cometflux.images import formats
+from cometflux.images import decode, formats
 from cometflux.regular_files import read_regular
 
 MOST_BYTES = 700_000
@@ -77,22 +77,14 @@ def _read(path: Path) -> bytes:
 
 
 def _reduce(data: bytes, most: int) -> bytes:
-    from PIL import Image
-
     if len(data) > _LARGEST_FILE:
         raise _UnshownError(_TOO_LARGE)
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            # From the header, before anything is decoded.
-            if opened.width * opened.height > _MOST_PIXELS:
-                raise _UnshownError(_TOO_LARGE)
-            opened.load()
-            picture = opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
-    # The last is raised only where warnings are errors.
-    except (_UnshownError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        with decode.opened(data, (_SIDES[0], _SIDES[0]), _MOST_PIXELS) as image:
+            picture = image.convert("RGBA" if "A" in image.getbands() else "RGB")
+    except decode.TooLargeError as error:
         raise _UnshownError(_TOO_LARGE) from error
-    # Pillow raises whatever a damaged file led to, as an EOFError for a WebP.
-    except Exception as error:
+    except decode.UndecodableError as error:
         raise _UnshownError("which cannot be decoded, so it is not shown here") from error
     for side in _SIDES:
         picture.thumbnail((side, side))

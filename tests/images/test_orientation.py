@@ -56,6 +56,23 @@ def test_an_image_without_an_orientation_is_upright(kind):
     assert 1 == read_orientation(picture(kind, None))
 
 
+class Counted(bytes):
+    """Bytes that count how often parts of them are read."""
+
+    reads = 0
+
+    def __getitem__(self, place):
+        self.reads += 1
+        return super().__getitem__(place)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_read_after_the_end_of_an_image(kind):
+    data = Counted(picture(kind, None))
+    read_orientation(data)
+    assert data.reads < 40
+
+
 @pytest.mark.parametrize(
     ("expected", "data"),
     [
