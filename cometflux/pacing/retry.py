@@ -1,12 +1,18 @@
 """The only retry in this package: what to repeat is decided elsewhere, when is decided here.
 
-This is the one place that knows backoff; its fork, which shares the import name, serves as well.
+This is the one file that knows backoff; its fork, which shares the import name, serves as well. backoff makes the tries
+of one call after the first, and waits between them as long as the error says. It is not used for three things:
+
+* A 429 to a submission or a poll. It holds for every task, and backoff sees one call: `pacing.pacer` pauses all.
+* The first try. Nearly every call needs one only, and backoff costs as much CPU as a request.
+* The sum of all retries, which has a bound: see `RetryBudget`.
 """
 
 import asyncio
 import random
 import warnings
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import attrs
@@ -25,12 +31,6 @@ from cometflux.pacing.limiter import Clock
 from cometflux.pacing.retry_budget import RetryBudget
 from cometflux.protocol.requests import Request
 from cometflux.protocol.responses import is_transient
-
-with warnings.catch_warnings():
-    # backoff 2.2 asks asyncio in a way that Python 3.14 deprecates.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import backoff
-
 
 _wait = seconds_up_to(3600)
 
@@ -101,48 +101,98 @@ def retrying(
         is_patient: whether to wait for room to repeat, or to let the error out where there is none.
     """
 
-    def waits() -> Generator[float, Any, None]:
-        error = yield 0.0
-        for number in range(policy.tries):
-            chosen = min(policy.wait * 2.0 ** min(number, 32), policy.longest_wait) * (1 + random.random() / 4)  # noqa: S311
-            named = error.retry_after if isinstance(error, RateLimitError) else None
-            error = yield max(chosen, named or 0.0)
-
-    def gives_up(error: Exception) -> bool:
-        return not (isinstance(error, CometfluxError) and may_retry(error))
-
-    async def make_room(failed: Any) -> None:
-        while retries is not None and (seconds := retries.take()) > 0:
-            if not is_patient:
-                raise failed["exception"]
-            await asyncio.sleep(seconds)
-
-    # backoff's default jitter would cut a Retry-After short, and its logger would print the call's arguments.
-    @backoff.on_exception(
-        waits,
-        CometfluxError,
-        max_tries=policy.tries,
-        giveup=gives_up,
-        on_backoff=make_room,
-        jitter=None,
-        logger=None,
-    )
-    async def repeat(failed: list[CometfluxError], *args: P.args, **kwargs: P.kwargs) -> R:
-        if failed:
-            raise failed.pop()
-        return await call(*args, **kwargs)
-
     async def attempt(*args: P.args, **kwargs: P.kwargs) -> R:
         if retries is not None:
             retries.first()
         try:
             return await call(*args, **kwargs)
         except CometfluxError as error:
-            failed = error
-        # Nearly every first try is the only one, and backoff costs as much as a request: what has failed goes to it.
-        return await repeat([failed], *args, **kwargs)
+            tries = _Tries(partial(call, *args, **kwargs), policy, may_retry, retries, is_patient, error)
+        try:
+            value: R = await _repeat(tries)
+            return value
+        except _FailedTryError:
+            pass
+        raise tries.error
 
     return attempt
+
+
+@attrs.define
+class _Tries:
+    """The tries of one call, of which the first has failed."""
+
+    call: Callable[[], Awaitable[Any]]
+    policy: RetryPolicy
+    may_retry: Callable[[CometfluxError], bool]
+    retries: Retries | None
+    is_patient: bool
+    error: CometfluxError
+    """The error of the last try."""
+    count: int = 0
+    """How many tries have failed, as far as backoff has seen them."""
+
+    def are_over(self) -> bool:
+        if self.count >= self.policy.tries or not self.may_retry(self.error):
+            return True
+        return not self.is_patient and self.retries is not None and self.retries.take() > 0
+
+    def wait(self) -> float:
+        doubled = self.policy.wait * 2.0 ** min(self.count - 1, 32)
+        chosen = min(doubled, self.policy.longest_wait) * (1 + random.random() / 4)  # noqa: S311
+        named = self.error.retry_after if isinstance(self.error, RateLimitError) else None
+        return max(chosen, named or 0.0)
+
+    async def make_next(self) -> Any:
+        while self.is_patient and self.retries is not None:
+            seconds = self.retries.take()
+            if seconds == 0:
+                break
+            await asyncio.sleep(seconds)
+        return await self.call()
+
+
+class _FailedTryError(Exception):
+    """A try has failed. backoff passes nothing but the error to the functions that it calls."""
+
+    def __init__(self, tries: _Tries) -> None:
+        super().__init__()
+        self.tries = tries
+
+
+def _wait_after(failed: Any) -> float:
+    tries: _Tries = failed.tries
+    return tries.wait()
+
+
+def _is_last(failed: Any) -> bool:
+    tries: _Tries = failed.tries
+    return tries.are_over()
+
+
+with warnings.catch_warnings():
+    # backoff 2.2 calls a function that Python 3.14 deprecates, but only when it is imported and when it decorates.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import backoff
+
+    # backoff's default jitter would cut a Retry-After short, and its logger would print the call's arguments.
+    @backoff.on_exception(
+        backoff.runtime,
+        _FailedTryError,
+        value=_wait_after,
+        giveup=_is_last,
+        jitter=None,
+        logger=None,
+    )
+    async def _repeat(tries: _Tries) -> Any:
+        # The first try was made before.
+        if tries.count:
+            try:
+                return await tries.make_next()
+            except CometfluxError as error:
+                tries.error = error
+        tries.count += 1
+        raise _FailedTryError(tries)
 
 
 def may_retry(request: Request, error: CometfluxError) -> bool:

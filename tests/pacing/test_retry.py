@@ -2,6 +2,8 @@ import asyncio
 import itertools
 import logging
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -237,3 +239,37 @@ async def test_a_tenth_of_the_first_tries_may_be_repeated_at_once():
     await call_all([Call() for _ in range(475)], retries)
     await call_all(each_fails_once(25), retries)
     assert asyncio.get_running_loop().time() < 1
+
+
+# ── the Pythons ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+ON_PYTHON_3_14 = """
+import asyncio, inspect, warnings
+
+def iscoroutinefunction(function):
+    warnings.warn("'asyncio.iscoroutinefunction' is deprecated", DeprecationWarning, stacklevel=2)
+    return inspect.iscoroutinefunction(function)
+
+asyncio.iscoroutinefunction = asyncio.coroutines.iscoroutinefunction = iscoroutinefunction
+import cometflux
+from cometflux.errors import ConnectError
+from cometflux.pacing.retry import RetryPolicy, retrying
+
+failures = [ConnectError("no route"), ConnectError("no route")]
+
+async def call():
+    if failures:
+        raise failures.pop()
+    return "done"
+
+async def main():
+    async with cometflux.open_session(base_url="http://127.0.0.1:9/replicate/v1", api_key="k"):
+        print(await retrying(call, RetryPolicy(wait=0.001), lambda error: True)())
+
+asyncio.run(main())
+"""
+
+
+def test_a_session_is_built_and_a_retry_is_made_without_the_warning_of_python_3_14():
+    done = subprocess.run([sys.executable, "-W", "error", "-c", ON_PYTHON_3_14], capture_output=True, text=True)
+    assert ("done\n", "") == (done.stdout, done.stderr)
