@@ -58,7 +58,7 @@ class Columns:
         tags = {name: _text(values[name]) for name in self.keep if name in values}
         if self.key is not None and self.key in values:
             values = {**values, "key": _key(values[self.key])}
-        return attrs.evolve(row, values=values, tags=tags)
+        return attrs.evolve(row, values=values, tags={**row.tags, **tags})
 
 
 def _absent(name: str, label: str, source: Source) -> Fault:

@@ -12,11 +12,8 @@ from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.regular_files import read_regular
 from cometflux.sources.errors import Fault, SourceError
-from cometflux.sources.rows import Entry, Lent, Row, Source
+from cometflux.sources.rows import FROM_TAG, Entry, Lent, Row, Source
 from cometflux.storage.picks import read_picks
-
-FROM_TAG = "from"
-"""The tag that has the name of the picture from which a job is made."""
 
 
 @attrs.frozen(kw_only=True)
@@ -113,13 +110,16 @@ class FromPictures:
         """
         columns = (*source.columns, "prompt") if source.columns else ()
         name, columns = source.name or self.folder, tuple(dict.fromkeys(columns))
-        return attrs.evolve(source, name=name, rows=self._rows(source), columns=columns)
+        return attrs.evolve(source, name=name, rows=self._rows(source), columns=columns, pictures="--from")
 
     def _rows(self, source: Source) -> Iterator[Entry]:
         for row in source.rows:
             if not isinstance(row, Row):
                 yield row
                 continue
+            if row.picture is not None:
+                yield Fault("--from: the row has an image of images already; leave one of them out", row.line)
+                return
             yield from (_made_from(each, row) for each in self.pictures)
 
 

@@ -203,6 +203,7 @@ def _prepare(source: Any, options: _Options, parameters: Mapping[str, Any]) -> P
         _most(options.max_jobs),
         comments=comments,
         delimiter=_delimiter(options.delimiter),
+        folder=None if options.folder is None else Path(options.folder),
     )
     constants = {name: Constant(label=name, value=plain(value)) for name, value in parameters.items()}
     folder = options.folder
@@ -226,6 +227,7 @@ def _read(
     *,
     comments: bool,
     delimiter: str | None,
+    folder: Path | None,
 ) -> Source:
     if is_table(source):
         return read_table(source, needs_prompt=not prompting.is_given)
@@ -242,6 +244,7 @@ def _read(
         comments=comments,
         delimiter=delimiter,
         has_wildcards=prompting.has_wildcards,
+        folder=folder,
     )
 
 

@@ -64,8 +64,6 @@ class Defaults:
     """Whether to check the inputs of known models."""
     reference: str = "reference"
     """The column whose image each model takes as its own reference image."""
-    picture_label: str = "--from"
-    """The name, in messages, of the pictures that rows are made from."""
     keep_label: str = 'keep=["{}"]'
     """How a column is carried along, with ``{}`` for its name."""
     schemas: Mapping[str, ModelSchema] = {}
@@ -385,17 +383,18 @@ class Planner:
 
     def _with_picture(self, row: Row, rows: _ModelRows, target: str | None) -> Mapping[str, Any]:
         """Return the values of a row with its picture as *target*; None for the model's own reference image."""
-        label = self.defaults.picture_label
+        label = self.source.pictures
+        line = row.places.get(label, row.line)
         try:
             target = target or validation.reference_of(rows.model, "give a model that takes one, or its schema")
         except ValueError as error:
-            line = row.line if "model" in row.values else None
-            self._faults.add(Fault(f"{label}: {error}", line))
+            is_own = label in row.places or "model" in row.values
+            self._faults.add(Fault(f"{label}: {error}", line if is_own else None))
             return row.values
         for name in (target, self.defaults.reference):
             if name in row.values:
                 self._taken[name] = None
-                self._faults.add(Fault(f"{label}: this row has {name} already; leave it empty", row.line))
+                self._faults.add(Fault(f"{label}: this row has {name} already; leave it empty", line))
                 break
         else:
             if target in rows.constants:
@@ -404,7 +403,7 @@ class Planner:
         is_free = isinstance(rows.model, str) or validation.find_parameter(rows.model, "prompt") is not None
         values = {name: value for name, value in row.values.items() if is_free or not isinstance(value, Lent)}
         values.pop(self.defaults.reference, None)
-        return {**values, target: str(row.picture)}
+        return {**values, target: row.picture}
 
     def _note_cell(self, row: Row, name: str, error: InputError, *, is_known: bool) -> None:
         if not is_known and not row.is_body and name not in self._columns and name not in self._taken:

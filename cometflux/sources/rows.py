@@ -12,6 +12,9 @@ from cometflux.sources.errors import Fault
 RESERVED = ("prompt", "model", "key", "why")
 """The columns that are not parameters of a model. ``why`` is for the reader of a list of failures: no job takes it."""
 
+FROM_TAG = "from"
+"""The tag that has the name of the picture from which a job is made."""
+
 
 class Format(StrEnum):
     """The format of a prompt file."""
@@ -75,8 +78,11 @@ class Row:
     """The lines of values that are on a line of their own."""
     tags: Mapping[str, str] = {}
     """The values that are carried along with the job."""
-    picture: Path | None = None
-    """A picture that the row's model takes as its reference image; None if the row is not made from one."""
+    picture: Path | str | None = None
+    """A picture that the row's model takes as its reference image: a file, or a data URI.
+
+    None if the row is not made from one.
+    """
 
 
 Entry: TypeAlias = Row | Fault
@@ -103,6 +109,8 @@ class Source:
     """The line of the header; None if the source has no header line."""
     places: Mapping[str, int] = {}
     """The lines of columns that are on a line of their own."""
+    pictures: str = ""
+    """The name, in messages, of the pictures that rows are made from."""
     notes: tuple[str, ...] = ()
     """Warnings for the user."""
     share: Callable[[], float] | None = None

@@ -134,11 +134,14 @@ def find_no_value(name: str, value: Any, *, is_prompt: bool) -> str | None:
 
 
 def read_cell(model: Model, name: str, value: Any, folder: Path, *, is_typed: bool) -> Any:
-    """Read a cell as a value of the parameter's type. Image paths are relative to *folder*.
+    """Read a cell as a value of the parameter's type. Image paths that are texts are relative to *folder*.
 
     Raises:
         InputError: the cell is not such a value.
     """
+    if isinstance(value, Path):
+        parameter = find_parameter(model, name)
+        return [value] if parameter is not None and parameter.kind.is_list else value
     if not is_typed:
         return read_text(model, name, value, folder)
     if (parameter := find_parameter(model, name)) is not None:

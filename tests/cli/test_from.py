@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,41 @@ def test_python_has_the_pictures_with_what_is_known_of_them(drafts):
     assert drafts == [each.name for each in sources.read_pictures("drafts")]
     with pytest.raises(ConfigError, match="no journal"):
         sources.read_pictures("nowhere")
+
+
+# ── images of a sweep ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_images_of_a_zip_are_each_made_once_and_resumed_without_the_zip(service, drafts, capsys):
+    with zipfile.ZipFile("shots.zip", "w") as archive:
+        for name in drafts[:2]:
+            archive.write(f"drafts/{name}", name)
+    Path("a.yaml").write_text('images: shots.zip\nmodel: kontext-pro\nprompt: in snow\nkey: "{image}"\n')
+    run("batch a.yaml --expand")
+    images = [json.loads(line)["input_image"] for line in capsys.readouterr().out.splitlines()]
+    assert [True] * 2 == [image.startswith("data:image/webp;base64,") for image in images]
+    run("batch a.yaml --limit 1", 4)
+    Path("shots.zip").unlink()
+    run("resume a-images")
+    assert images == sorted((bill.input["input_image"] for bill in service.bills), key=images.index)
+    assert [name.removesuffix(".webp") for name in drafts[:2]] == [line["key"] for line in made("a-images")]
+    assert [{"from": name} for name in drafts[:2]] == [line["tags"] for line in made("a-images")]
+
+
+def test_images_that_the_journal_would_keep_too_often_are_refused(service, drafts, capsys, monkeypatch):
+    monkeypatch.setattr("cometflux.sources.sweeps.sweep_file._MOST_HELD", 0)
+    with zipfile.ZipFile("shots.zip", "w") as archive:
+        archive.write(f"drafts/{drafts[0]}", "a.webp")
+    Path("a.yaml").write_text("images: shots.zip\nmodel: kontext-pro\nprompt: in snow\n")
+    run("batch a.yaml", 2)
+    assert "unpack the zip, and give its folder" in capsys.readouterr().err
+
+
+def test_a_sweep_with_images_takes_none_of_a_folder(service, drafts, capsys):
+    Path("a.yaml").write_text("images: drafts\nmodel: kontext-pro\nprompt: in snow\n")
+    run("batch a.yaml --from drafts", 2)
+    assert 1 == capsys.readouterr().err.count("--from: the row has an image of images already")
+    assert [] == service.bills
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -41,8 +41,11 @@ def read_path(
     comments: bool = False,
     delimiter: str | None = None,
     has_wildcards: bool = False,
+    folder: Path | None = None,
 ) -> Source:
     """Read a prompt file. It stays open until its rows are taken, or dropped.
+
+    The images of a sweep are relative to *folder*; None for the folder of the file.
 
     Raises:
         SourceError: the file cannot be read, or has mistakes. Its rows raise it too.
@@ -60,6 +63,7 @@ def read_path(
                 comments=comments,
                 delimiter=delimiter,
                 has_wildcards=has_wildcards,
+                folder=path.parent if folder is None else folder,
             )
             size = os.fstat(file.fileno()).st_size
             yield attrs.evolve(source, share=(lambda: file.tell() / size) if size else None)
@@ -103,8 +107,9 @@ def read_file(
     comments: bool = False,
     delimiter: str | None = None,
     has_wildcards: bool = False,
+    folder: Path = Path(),
 ) -> Source:
-    """Read prompts from an open file.
+    """Read prompts from an open file. The images of a sweep are relative to *folder*.
 
     Raises:
         SourceError: the file is not in the format *written*, or has mistakes. Its rows raise it too.
@@ -118,7 +123,12 @@ def read_file(
             from cometflux.sources.sweeps.sweep_file import read_sweep
 
             return read_sweep(
-                read_whole(file, name), name, most, needs_prompt=needs_prompt, has_wildcards=has_wildcards
+                read_whole(file, name),
+                name,
+                most,
+                folder=folder,
+                needs_prompt=needs_prompt,
+                has_wildcards=has_wildcards,
             )
         case Format.PARQUET:
             from cometflux.sources.formats.arrow import read_parquet

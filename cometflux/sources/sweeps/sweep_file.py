@@ -5,6 +5,7 @@ Prompts and keys are templates. The number of jobs is checked before any combina
 
 import io
 from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import attrs
@@ -15,14 +16,25 @@ from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats import yaml_documents
 from cometflux.sources.formats.text_lines import read_lines
 from cometflux.sources.formats.yaml_documents import read_document
-from cometflux.sources.rows import Most, Row, Source
+from cometflux.sources.rows import FROM_TAG, Most, Row, Source
 from cometflux.sources.sweeps import matrix
+from cometflux.sources.sweeps.image_files import Images, find_images
 from cometflux.sources.sweeps.syntax import Cell, Cells, PromptObject, Sweep, read_words
 from cometflux.sources.templates.braces import Template, TemplateError
 
 
-def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True, has_wildcards: bool = False) -> Source:
+def read_sweep(
+    data: bytes,
+    name: str,
+    most: Most,
+    *,
+    folder: Path = Path(),
+    needs_prompt: bool = True,
+    has_wildcards: bool = False,
+) -> Source:
     """Read a sweep and make a row for each combination. If it *has_wildcards*, they stay in the prompts.
+
+    Its images are relative to *folder*.
 
     Raises:
         SourceError: the sweep has mistakes, or makes too many jobs.
@@ -31,7 +43,10 @@ def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True,
     if len(data) > yaml_documents.LARGEST:
         raise SourceError(f"it has {len(data)} bytes, and a sweep has at most 1 MiB; a table may be larger", name)
     sweep = read_words(read_document("".join(read_lines(io.BytesIO(data), name)), name))
+    images = find_images(sweep.images, folder, sweep.faults)
     _check(sweep, name)
+    if images:
+        sweep.axes = {IMAGES: tuple(Cell(each, sweep.images[0].line) for each in images), **sweep.axes}
     sweep.notes += [f"{name}, line {line}: the prompt ends before the #; {_IN_QUOTES}" for line in sweep.commented]
     _check_size(sweep, name, most)
     found = _multiply(sweep, name)
@@ -39,19 +54,24 @@ def read_sweep(data: bytes, name: str, most: Most, *, needs_prompt: bool = True,
         raise SourceError(f"it makes {len(found) * most.copies} jobs; {_at_most(most)}", name)
     if needs_prompt and not any("prompt" in cells for cells, _ in found):
         raise SourceError("it has no prompt; add one, as in prompt: a fox", name)
-    rows = _rows(sweep, found, has_wildcards=has_wildcards)
+    rows = _rows(sweep, found, images, has_wildcards=has_wildcards)
     _check(sweep, name)
+    _check_held(rows, name, most)
     places = {each: cell.line for cells, _ in reversed(found) for each, cell in cells.items()}
     return Source(
         name=name,
         rows=tuple(rows),
-        columns=tuple(places),
+        columns=tuple(each for each in places if not (images and each == IMAGES)),
         places=places,
         used=frozenset(sweep.used),
+        pictures=IMAGES,
         notes=tuple(sweep.notes),
     )
 
 
+IMAGES = "images"
+"""The keyword of the images, and the name of their axis."""
+_MOST_HELD = 256 * 2**20
 _IN_QUOTES = "put it in quotes if the # belongs to it"
 
 
@@ -102,20 +122,39 @@ def _multiply(sweep: Sweep, name: str) -> list[tuple[Cells, int | None]]:
 # ── the rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _rows(sweep: Sweep, found: Sequence[tuple[Cells, int | None]], *, has_wildcards: bool) -> list[Row]:
+def _rows(sweep: Sweep, found: Sequence[tuple[Cells, int | None]], images: Images, *, has_wildcards: bool) -> list[Row]:
     templates = _Templates(sweep, has_wildcards=has_wildcards)
     rows = []
     for cells, line in found:
         values = _values(cells)
+        image = str(values.pop(IMAGES)) if images and IMAGES in values else None
+        if image is not None and image not in images:
+            fault = f"include: images: {image!r} is not one of the images"
+            sweep.faults.append(Fault(fault, line or cells[IMAGES].line))
+            continue
+        stem = {} if image is None else {"image": str(PurePosixPath(image).with_suffix(""))}
         made: dict[str, Any] = {
             name: text
             for name in ("prompt", "key")
             if name in cells and name in values
-            if (text := templates.fill(name, cells[name], values, line)) is not None
+            if (text := templates.fill(name, cells[name], {**stem, **values}, line)) is not None
         }
         places = {each: cell.line for each, cell in cells.items()}
-        rows.append(Row(line=line or sweep.line, values={**values, **made}, places=places))
+        row = Row(line=line or sweep.line, values={**values, **made}, places=places)
+        rows.append(row if image is None else attrs.evolve(row, tags={FROM_TAG: image}, picture=images[image]))
     return rows
+
+
+def _check_held(rows: Sequence[Row], name: str, most: Most) -> None:
+    """Raise if the images of zips, which the journal keeps for each job, are too many bytes.
+
+    Raises:
+        SourceError: they are.
+    """
+    size = sum(len(row.picture) for row in rows if isinstance(row.picture, str)) * most.copies
+    if size > _MOST_HELD:
+        held = f"the journal would keep {size >> 20} MiB of zipped images, and keeps {_MOST_HELD >> 20} MiB"
+        raise SourceError(f"{held}; unpack the zip, and give its folder", name)
 
 
 def _values(cells: Cells) -> dict[str, Any]:

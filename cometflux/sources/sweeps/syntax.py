@@ -14,7 +14,7 @@ from cometflux.sources.formats import yaml_documents
 from cometflux.sources.formats.yaml_documents import MappingNode, Node, ScalarNode, SequenceNode
 from cometflux.sources.rows import RESERVED, Quoted
 
-_WORDS = ("prompt", "prompts", "model", "key", "matrix", "zip", "include", "exclude")
+_WORDS = ("prompt", "prompts", "model", "key", "images", "matrix", "zip", "include", "exclude")
 
 
 @attrs.frozen(eq=False)
@@ -55,6 +55,8 @@ class Sweep:
     axes: dict[str, tuple[Cell, ...]] = attrs.field(factory=dict)
     beside: dict[str, tuple[Cell, ...]] = attrs.field(factory=dict)
     """Lists side by side, all of one length."""
+    images: tuple[Cell, ...] = ()
+    """The names of image files, folders and zips."""
     exclude: list[tuple[Cells, int]] = attrs.field(factory=list)
     include: list[tuple[Cells, int]] = attrs.field(factory=list)
     faults: list[Fault] = attrs.field(factory=list)
@@ -84,6 +86,8 @@ def read_words(root: Node) -> Sweep:
             _read_zip(sweep, name, node)
         elif word in ("include", "exclude"):
             _keep_list(sweep, lists, name, node)
+        elif word == "images":
+            sweep.images = tuple(_read_images(sweep, name, node))
         elif word not in ("prompt", "prompts") and (cell := _constant(sweep, name, node)):
             sweep.constants[word] = cell
     for word, (_, node) in lists.items():
@@ -119,6 +123,18 @@ def _read_matrix(sweep: Sweep, node: Node, lists: dict[str, tuple[ScalarNode, No
             sweep.faults.append(Fault(f"{word!r} appears both in matrix and outside it", name.line))
         else:
             sweep.axes[word] = _axis(sweep, name, part)
+
+
+def _read_images(sweep: Sweep, name: ScalarNode, node: Node) -> Iterator[Cell]:
+    parts = node.parts if isinstance(node, SequenceNode) else (node,)
+    if not parts:
+        sweep.faults.append(Fault("images: the list is empty, so there would be no jobs", name.line))
+    for part in parts:
+        if isinstance(part, ScalarNode) and (text := _text(part)) is not None:
+            yield Cell(text, part.line)
+        else:
+            fault = "images: the name of files, of a folder or of a zip is expected"
+            sweep.faults.append(Fault(fault, part.line))
 
 
 def _read_zip(sweep: Sweep, name: ScalarNode, node: Node) -> None:
@@ -266,15 +282,18 @@ def _check_names(sweep: Sweep) -> None:
     for name in sweep.constants.keys() & sweep.axes.keys():
         line = sweep.constants[name].line
         sweep.faults.append(Fault(f"{name!r} appears both in matrix and outside it", line))
+    if sweep.images and "images" in sweep.lists:
+        line = sweep.lists["images"][0].line
+        sweep.faults.append(Fault("'images' appears both in matrix and outside it", line))
     for name in sweep.beside.keys() & {*sweep.constants, *sweep.axes}:
         sweep.faults.append(Fault(f"{name!r} appears both in zip and outside it", sweep.beside[name][0].line))
     for entry, line in sweep.exclude:
-        for name in entry.keys() - sweep.lists.keys():
+        for name in entry.keys() - sweep.lists.keys() - {"images" if sweep.images else ""}:
             meant = question(closest(name, sweep.lists))
             fault = f"exclude: {name!r} is not in matrix"
             sweep.faults.append(Fault(f"{fault}; {meant}" if meant else fault, line))
     for entry, line in sweep.include:
         replaced = [name for name in entry if name in sweep.constants]
-        if sweep.lists and replaced and not entry.keys() & sweep.lists.keys():
+        if sweep.lists and replaced and not entry.keys() & {*sweep.lists, "images" if sweep.images else ""}:
             fault = f"include: this entry has no name of matrix, so it would replace {replaced[0]!r} everywhere"
             sweep.faults.append(Fault(fault, line))
