@@ -140,7 +140,7 @@ class Gallery:
 
     def _over(self, contents: Contents, work: Callable[[Contents], T]) -> T:
         self._is_running = contents.is_running
-        look = (contents.is_running, contents.differing, contents.batch)
+        look = (contents.is_running, contents.differing, contents.batch, self._scan.flaws.version)
         if look != self._look:
             self._entries.clear()
             self._look = look

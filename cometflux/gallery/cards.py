@@ -9,6 +9,7 @@ import attrs
 
 from cometflux.account.cost_words import shortest, told_costs
 from cometflux.errors import PredictionError
+from cometflux.gallery.flaws import Found
 from cometflux.gallery.job_states import ABANDONED, STATE_LABELS
 from cometflux.images import summaries
 from cometflux.jobs import position_key
@@ -35,6 +36,8 @@ class Picture:
     """Whether the page can show it: it is a file in the folder, or its place has a public URL."""
     fault: str | None = None
     """Why it cannot be shown; None if it can, or if it is in an object store."""
+    found: Found | None = None
+    """Why a person should look at it; None if nothing was found, or if it was not looked at."""
 
 
 @attrs.frozen(kw_only=True)

@@ -41,6 +41,9 @@ class JournalJobs:
         self._public_url = public_url
         self._scan = scan
         self._place = journal.place
+        firsts = scan.flaws.firsts
+        self._keys = {name: key for name, key in journal.file_keys() if name in firsts} if firsts else {}
+        """The keys of the jobs whose pictures others nearly equal, by the names of these pictures."""
         self.is_running = journal.is_running
         self.numbers, self._serials = array("q"), array("q")
         """The place of each job in the journal, and the serial number of its last change."""
@@ -67,11 +70,17 @@ class JournalJobs:
 
     def _picture(self, name: str) -> Picture:
         if self._place is None or name in self._scan.files:
-            return self._scan.picture(name)
+            return self._with_key(self._scan.picture(name))
         kept = attrs.evolve(self._scan.picture(f"{self._place}/{name}"), file=name)
         if self._public_url is None:
             return kept
         return attrs.evolve(kept, address=self._public_url.address(name), is_here=True)
+
+    def _with_key(self, picture: Picture) -> Picture:
+        found = picture.found
+        if found is None or found.near not in self._keys:
+            return picture
+        return attrs.evolve(picture, found=attrs.evolve(found, near=self._keys[found.near]))
 
 
 @attrs.frozen(kw_only=True)

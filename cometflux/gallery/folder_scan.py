@@ -11,6 +11,7 @@ import attrs
 
 from cometflux.errors import ConfigError
 from cometflux.gallery.cards import Picture
+from cometflux.gallery.flaws import FolderFlaws
 from cometflux.gallery.image_size import read_size
 from cometflux.journal.reader import FILE_NAME
 from cometflux.provenance.sidecar import LARGEST_RECORD, load_record
@@ -57,6 +58,7 @@ class FolderScan:
         """Each relative name, with ``/`` between its parts, and whether it is a file rather than a link or a folder."""
         self.has_lost_files = False
         """Whether a file that was there at the look before is gone."""
+        self.flaws = FolderFlaws(folder)
         self._sizes: dict[str, tuple[int, int] | None] = {}
         self._faults: dict[str, str] = {}
         """Why a picture's file cannot be read, by its name."""
@@ -78,6 +80,7 @@ class FolderScan:
             raise ConfigError(f"{str(self.folder)!r} is a file, not a folder") from error
         except OSError as error:
             raise ConfigError(f"the folder {str(self.folder)!r} cannot be read: {error.strerror}") from error
+        self.flaws.look()
         self.has_lost_files = any(name not in self.files for name in before)
         if self.has_lost_files:
             for name in self._sizes.keys() - self.files.keys():
@@ -90,6 +93,10 @@ class FolderScan:
 
     def picture(self, name: str) -> Picture:
         """Return the picture called *name*, with a fault if it cannot be shown. A URL is returned as a link."""
+        picture, found = self._picture(name), self.flaws.of(name)
+        return picture if found is None else attrs.evolve(picture, found=found)
+
+    def _picture(self, name: str) -> Picture:
         if "://" in name:
             return Picture(name=name, address=_web_address(name))
         if not is_inside(name) or "\0" in name:

@@ -17,6 +17,7 @@ import attrs
 
 from cometflux.errors import needs_extra
 from cometflux.gallery.cards import Card, Picture
+from cometflux.gallery.flaws import FLAW_LABELS
 from cometflux.gallery.job_states import STATE_LABELS
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Entry:
     """The tile's width in hundredths of its height."""
     pictures: int
     """How many pictures can be shown or are kept elsewhere."""
+    flaws: tuple[str, ...]
+    """The flaws of its pictures."""
     names: tuple[str, ...]
     """The names of its pictures in the folder, and in ``picks.jsonl``; also of pictures that are not there."""
 
@@ -113,8 +116,10 @@ def make_entry(card: Card, differing: Sequence[str] = ()) -> Entry:
     tile = _tile(card)
     given = dict(card.parameters)
     values = [(name, _value(given[name])) for name in told_names(differing) if name in given]
+    found = [picture.found for picture in card.pictures if picture.found]
+    notes = " · ".join(dict.fromkeys(each.note for each in found))
     html = _cards().card(
-        card, _short(card.model), _duration(card.seconds), tile, shown, _mark(card.identity), values=values
+        card, _short(card.model), _duration(card.seconds), tile, shown, _mark(card.identity), values=values, notes=notes
     )
     return Entry(
         html=str(html).strip(),
@@ -122,6 +127,7 @@ def make_entry(card: Card, differing: Sequence[str] = ()) -> Entry:
         status=card.status,
         model=card.model,
         tile=tile,
+        flaws=tuple(each.flaw for each in found),
         pictures=sum(picture.fault is None for picture in card.pictures),
         names=tuple(picture.file or picture.name for picture in card.pictures),
     )
@@ -141,7 +147,8 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
     from markupsafe import Markup
 
     style = _part("style.css") + _part("choose.css") + _ratios(entries)
-    style += f":root{{--told:{len(told_names(facts.differing))}}}\n"
+    flaws = Counter(flaw for entry in entries for flaw in entry.flaws)
+    style += f":root{{--told:{len(told_names(facts.differing)) + bool(flaws)}}}\n"
     script = _script()
     statuses = Counter(entry.status for entry in entries)
     models = Counter(entry.model for entry in entries if entry.model)
@@ -157,6 +164,7 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
         states=Markup(_json(_words(statuses))),  # noqa: S704 - escaped by _json
         statuses=[(each, statuses[each.name]) for each in STATE_LABELS.values() if statuses[each.name]],
         models=[(model, _short(model), count) for model, count in models.most_common()],
+        flaws=[(flaw, words, flaws[flaw]) for flaw, words in FLAW_LABELS.items() if flaws[flaw]],
         total=len(entries),
         differing=Markup(_json(facts.differing)),  # noqa: S704 - escaped by _json
         pictures=sum(entry.pictures for entry in entries),
@@ -304,6 +312,8 @@ def _told(picture: Picture) -> dict[str, Any]:
         "size": picture.size,
         "here": picture.is_here or None,
         "fault": picture.fault,
+        "flaw": picture.found and picture.found.flaw,
+        "note": picture.found and picture.found.note,
     }
     return {name: value for name, value in told.items() if value is not None}
 

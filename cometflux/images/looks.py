@@ -34,6 +34,10 @@ class Flaw(StrEnum):
     """It cannot be decoded."""
 
 
+FLAW_WORDS = {Flaw.BLACK: "almost black", Flaw.BLANK: "of one colour", Flaw.DAMAGED: "damaged"}
+"""The flaws in words."""
+
+
 @attrs.frozen(kw_only=True)
 class Look:
     """What an image looks like."""

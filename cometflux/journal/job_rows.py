@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import attrs
 
-from cometflux.jobs import PlannedJob
+from cometflux.jobs import PlannedJob, position_key
 from cometflux.journal import codec
 from cometflux.journal.costs import CostSum
 from cometflux.journal.plan import PlannedRow, job_of_record, job_of_saved
@@ -98,6 +98,16 @@ def file_names(database: sqlite3.Connection) -> Iterator[str]:
     query = """SELECT json_extract(file.value, '$.name') FROM jobs, json_each(progress, '$.files') AS file
     WHERE json_valid(progress) AND file.type = 'object'"""
     return (name for (name,) in database.execute(query) if isinstance(name, str))
+
+
+def file_keys(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Yield the name of each saved file with the key of its job; a job without a key has its place as one."""
+    query = """SELECT json_extract(file.value, '$.name'), identity, json_extract(plan, '$.key'), place
+    FROM jobs, json_each(progress, '$.files') AS file
+    WHERE json_valid(progress) AND json_valid(plan) AND file.type = 'object'"""
+    for name, identity, key, place in database.execute(query):
+        if isinstance(name, str) and isinstance(key, str):
+            yield name, key if identity.startswith("key:") else position_key(place)
 
 
 def differing(database: sqlite3.Connection) -> list[str]:

@@ -17,6 +17,7 @@ from cometflux.journal.job_rows import (
     PAGE,
     cost_sum,
     differing,
+    file_keys,
     file_names,
     find,
     last_ids,
@@ -255,6 +256,11 @@ class Journal:
         """Yield the names of all saved files."""
         with translating_errors(self.path):
             yield from file_names(self._database)
+
+    def file_keys(self) -> Iterator[tuple[str, str]]:
+        """Yield the name of each saved file with the key of its job; a job without a key has its place as one."""
+        with translating_errors(self.path):
+            yield from file_keys(self._database)
 
     def prediction_ids(self) -> frozenset[str]:
         """Return the id of each job's last prediction."""

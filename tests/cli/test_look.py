@@ -46,6 +46,13 @@ def test_a_black_picture_is_named(service, capsys):
     assert {"boat.webp": ("black", None), "owl.webp": (None, None)} == looks()
 
 
+def test_the_page_of_a_batch_has_what_was_found_in_the_same_run(service):
+    write({"prompt": "a boat", "key": "boat"})
+    service.fail("black", on="output")
+    run("batch a.jsonl --look --gallery")
+    assert '<span class="flaw" dir="auto">almost black</span>' in Path("a-images/index.html").read_text()
+
+
 def test_pictures_of_an_earlier_run_are_looked_at_once(service, capsys, monkeypatch):
     write({"prompt": "a boat", "key": "boat"})
     service.fail("black", on="output")
@@ -60,6 +67,34 @@ def test_pictures_of_an_earlier_run_are_looked_at_once(service, capsys, monkeypa
     assert "1 almost black" in capsys.readouterr().err
     assert kept == Path("a-images/looks.jsonl").read_text()
     assert 1 == len(service.bills)
+
+
+def test_the_earlier_one_of_two_equal_pictures_is_the_one_that_is_earlier_in_the_batch(service):
+    boat = {"prompt": "a boat", "seed": 7}
+    write({**boat, "key": "one"}, {**boat, "key": "two"}, {**boat, "key": "three"})
+    run("batch a.jsonl --look --name '{key}'")
+    expected = {"one.webp": (None, None), "two.webp": (None, "one.webp"), "three.webp": (None, "one.webp")}
+    assert expected == looks()
+    # Also if they were looked at in another order before.
+    path = Path("a-images/looks.jsonl")
+    path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+    run("resume a-images --look")
+    assert expected == looks()
+    assert ["one.webp", "two.webp", "three.webp"] == [
+        json.loads(line)["file"] for line in path.read_text().splitlines()
+    ]
+
+
+def test_a_run_that_found_nothing_says_how_many_pictures_it_looked_at(service, capsys):
+    write({"prompt": "a boat", "key": "boat"}, {"prompt": "an owl", "key": "owl"})
+    run("batch a.jsonl --look --limit 1", 4)
+    assert "1 picture looked at, none with a flaw" in capsys.readouterr().err
+    run("resume a-images --look")
+    assert "\n2 pictures looked at, none with a flaw\n" in capsys.readouterr().err
+    service.fail("failed")
+    write({"prompt": "a fox", "key": "fox"})
+    run("batch a.jsonl --look --out none", 1)
+    assert "\nno picture was looked at\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("left", ["", "no json\n", '{"file": 3}\n', '{"file": "a", "flaw": "odd", "hash": "0"}\n'])

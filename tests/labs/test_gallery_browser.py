@@ -6,7 +6,6 @@ import time
 
 import job_states
 import pytest
-from chromium import Sight, chromium
 from waiting import PATIENCE
 
 from cometflux.gallery import Gallery, write_gallery
@@ -16,29 +15,6 @@ from cometflux.outcomes import OutcomeKind
 HOSTILE = "</script><!--<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }} \u202e&amp; end"
 
 pytestmark = [pytest.mark.hard, pytest.mark.realtime]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def look(browser):
-    """Open pages, and check at the end that there were no network requests and no errors."""
-    sights = []
-
-    def look(path, **options):
-        sights.append(Sight(browser, **options))
-        sights[-1].open(path)
-        return sights[-1]
-
-    yield look
-    for sight in sights:
-        sight.close()
-        assert [] == sight.complaints
-        assert {"file"} == {url.partition(":")[0] for url in sight.requests} - {"data"}
 
 
 def shown(page):

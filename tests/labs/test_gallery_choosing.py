@@ -7,8 +7,7 @@ from pathlib import Path
 import command_process
 import job_states
 import pytest
-from chromium import chromium
-from gallery_sight import badges, looking, press, wait_for, write_foxes
+from gallery_sight import badges, press, wait_for, write_foxes
 from waiting import PATIENCE
 
 from cometflux.cli import main
@@ -17,18 +16,6 @@ from cometflux.storage.picks import PICKS
 
 pytestmark = [pytest.mark.hard, pytest.mark.realtime]
 HOSTILE = "</script><!--<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }} \u202e&amp; end"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def look(browser):
-    with looking(browser) as look:
-        yield look
 
 
 @pytest.fixture

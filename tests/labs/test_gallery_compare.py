@@ -4,26 +4,13 @@ import re
 
 import job_states
 import pytest
-from chromium import chromium
-from gallery_sight import badges, looking, press, wait_for, write_foxes
+from gallery_sight import badges, press, wait_for, write_foxes
 
 from cometflux.gallery import write_gallery
 from cometflux.journal.writer import JournalWriter
 
 pytestmark = [pytest.mark.hard, pytest.mark.realtime]
 HOSTILE = "</script><img src=x onerror=alert(2)>{{ 7*7 }}&amp;"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def look(browser):
-    with looking(browser) as look:
-        yield look
 
 
 def compare(page, number):

@@ -2,34 +2,11 @@
 
 import job_states
 import pytest
-from chromium import Sight, chromium
 
 from cometflux.gallery import write_gallery
 
 pytestmark = [pytest.mark.hard, pytest.mark.realtime]
 HOSTILE = "</script><img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def look(browser):
-    """Open pages, and check at the end that there were no network requests and no errors."""
-    sights = []
-
-    def look(path, **options):
-        sights.append(Sight(browser, **options))
-        return sights[-1].open(path)
-
-    yield look
-    for sight in sights:
-        sight.close()
-        assert [] == sight.complaints
-        assert {"file"} == {url.partition(":")[0] for url in sight.requests} - {"data"}
 
 
 @pytest.fixture
@@ -70,14 +47,14 @@ def shown(page):
     ],
 )
 def test_a_parameter_is_searched_by_its_name_and_value(query, number, sweep, look):
-    page = look(sweep)
+    page = look(sweep).page
     page.get_by_label("Search").fill(query)
     page.wait_for_timeout(30)
     assert number == len(shown(page))
 
 
 def test_jobs_are_filtered_by_the_values_of_a_parameter(sweep, look):
-    page = look(sweep)
+    page = look(sweep).page
     page.get_by_text("Filter by parameter").click()
     guidance = page.get_by_role("group", name="guidance")
     # Numbers are in their order, not in that of their texts.
@@ -92,13 +69,13 @@ def test_jobs_are_filtered_by_the_values_of_a_parameter(sweep, look):
 
 
 def test_jobs_are_sorted_by_a_parameter_as_numbers(sweep, look):
-    page = look(sweep)
+    page = look(sweep).page
     page.get_by_label("Sort").select_option("By guidance")
     assert [2.5] * 4 + [3.5] * 4 + [10] * 4 == [float(each.split("guidance ")[1].split(",")[0]) for each in shown(page)]
 
 
 def test_a_sweep_is_a_grid_with_an_axis_for_each_of_two_parameters(sweep, look):
-    page = look(sweep)
+    page = look(sweep).page
     page.get_by_role("button", name="Grid").click()
     grid = page.get_by_role("table", name="guidance across, steps down")
     assert ["2.5", "3.5", "10"] == grid.get_by_role("columnheader").all_text_contents()
@@ -118,7 +95,7 @@ def test_a_sweep_is_a_grid_with_an_axis_for_each_of_two_parameters(sweep, look):
 
 
 def test_the_grid_is_walked_by_keyboard_and_the_dialog_turns_in_its_order(sweep, look):
-    page = look(sweep)
+    page = look(sweep).page
     page.get_by_role("button", name="Grid").click()
 
     def focused():
@@ -149,7 +126,7 @@ def test_the_grid_is_walked_by_keyboard_and_the_dialog_turns_in_its_order(sweep,
 def test_the_axes_stay_in_sight_while_the_grid_is_scrolled(tmp_path, look):
     records = [job_states.plan(n, "a fox", guidance=n % 20, steps=n // 20) for n in range(400)]
     job_states.write(tmp_path, *records)
-    page = look(write_gallery(tmp_path))
+    page = look(write_gallery(tmp_path)).page
     page.get_by_role("button", name="Grid").click()
     page.locator("#grid").evaluate("box => box.scrollTo(900, 900)")
     box = page.locator("#grid").bounding_box()
@@ -160,7 +137,7 @@ def test_the_axes_stay_in_sight_while_the_grid_is_scrolled(tmp_path, look):
 def test_a_cell_with_many_pictures_is_opened_by_hand(tmp_path, look):
     records = [job_states.plan(n, "a fox", guidance=n // 9, seed=n) for n in range(18)]
     job_states.write(tmp_path, *records)
-    page = look(write_gallery(tmp_path))
+    page = look(write_gallery(tmp_path)).page
     page.get_by_role("button", name="Grid").click()
     page.get_by_label("Rows").select_option("no rows")
     cell = page.locator("tbody td").nth(1)
@@ -172,7 +149,7 @@ def test_a_cell_with_many_pictures_is_opened_by_hand(tmp_path, look):
 
 def test_hostile_names_and_values_stay_text_in_filters_axes_and_cells(tmp_path, look):
     job_states.write(tmp_path, *(job_states.plan(n, HOSTILE, **{HOSTILE: f"{HOSTILE}{n}"}) for n in range(2)))
-    page = look(write_gallery(tmp_path))
+    page = look(write_gallery(tmp_path)).page
     page.get_by_text("Filter by parameter").click()
     page.get_by_role("button", name="Grid").click()
     assert [f"{HOSTILE}0", f"{HOSTILE}1"] == page.locator("thead .axis").all_text_contents()
@@ -181,7 +158,7 @@ def test_hostile_names_and_values_stay_text_in_filters_axes_and_cells(tmp_path, 
 
 
 def test_a_link_to_a_job_opens_it_and_the_address_follows(sweep, look):
-    page = look(sweep)
+    page = look(sweep).page
     page.locator(".card").nth(3).click()
     address = page.url
     assert len("#0123456789ab") == len(address.removeprefix(sweep.as_uri()))
@@ -196,7 +173,7 @@ def test_a_link_to_a_job_opens_it_and_the_address_follows(sweep, look):
 
 
 def test_grid_and_filters_stay_when_the_page_is_loaded_again(sweep, look):
-    page = look(sweep)
+    page = look(sweep).page
     page.get_by_text("Filter by parameter").click()
     page.get_by_role("group", name="guidance").get_by_role("button", name="2.5 4").click()
     page.get_by_role("button", name="Grid").click()
@@ -213,7 +190,7 @@ def test_grid_and_filters_stay_when_the_page_is_loaded_again(sweep, look):
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_the_grid_is_not_wider_than_the_window(width, sweep, look):
-    page = look(sweep, viewport={"width": width, "height": 800})
+    page = look(sweep, viewport={"width": width, "height": 800}).page
     page.get_by_role("button", name="Grid").click()
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     # Nor is an axis so narrow that its words fall apart.

@@ -11,7 +11,7 @@ from typing import Any
 from cometflux.errors import CometfluxError
 from cometflux.events import Event, Saved
 from cometflux.images.formats import LARGEST_OUTPUT
-from cometflux.images.looks import Flaw, check_extra, find_near, look_at
+from cometflux.images.looks import FLAW_WORDS, Flaw, check_extra, find_near, look_at
 from cometflux.journal.looks_file import read_looks, write_looks
 from cometflux.journal.reader import Journal
 from cometflux.plain_text import by_number, count_of
@@ -32,7 +32,7 @@ class PictureLooks:
         check_extra("--look")
         self._folder = folder
         self._looks = read_looks(folder)
-        self._before = len(self._looks)
+        self._before = list(self._looks)
         self._names: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._is_over = False
         self._thread = threading.Thread(target=self._work, name="looks", daemon=True)
@@ -53,20 +53,23 @@ class PictureLooks:
         Raises:
             OSError: the looks cannot be written.
         """
-        if not is_stopping:
-            self._add_earlier()
+        names = [] if is_stopping else self._saved_names()
+        for name in names:
+            self._names.put(name)
         self._is_over = is_stopping
         self._names.put(None)
         self._thread.join()
-        if len(self._looks) != self._before:
+        # In the batch's order, so that the first of several equal pictures is the batch's first.
+        in_order = [name for name in names if name in self._looks]
+        self._looks = {name: self._looks[name] for name in (*in_order, *self._looks)}
+        if list(self._looks) != self._before:
             write_looks(self._folder, self._looks)
 
-    def _add_earlier(self) -> None:
-        # The end of the run tells of a journal that cannot be read.
+    def _saved_names(self) -> list[str]:
+        """Return the names of all saved pictures; none if the journal cannot be read, as the end of the run says."""
         with contextlib.suppress(CometfluxError), Journal(self._folder) as journal:
-            for record in journal.records("saved"):
-                for file in record.files:
-                    self._names.put(file.name)
+            return [file.name for record in journal.records("saved") for file in record.files]
+        return []
 
     def _work(self) -> None:
         while (name := self._names.get()) is not None:
@@ -89,16 +92,17 @@ class PictureLooks:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for people, if there is something to look at."""
+        """Yield a line for people: how many pictures a person should look at, or how many have no flaw."""
         facts = self.facts()
         flaws = Counter(facts["flawed"].values())
-        words = [f"{flaws[flaw]} {_WORDS[flaw]}" for flaw in Flaw if flaws[flaw]]
+        words = [f"{flaws[flaw]} {FLAW_WORDS[flaw]}" for flaw in Flaw if flaws[flaw]]
         if near := len(facts["near"]):
             words.append(f"{near} nearly equal to another one")
         if words:
             count = sum(flaws.values()) + near
             named = by_number(count, "it", "them")
             yield f"note: {count_of(count, 'picture')} to look at: {', '.join(words)}; report.json names {named}"
-
-
-_WORDS = {Flaw.BLACK: "almost black", Flaw.BLANK: "of one colour", Flaw.DAMAGED: "that cannot be decoded"}
+        elif self._looks:
+            yield f"{count_of(len(self._looks), 'picture')} looked at, none with a flaw"
+        else:
+            yield "no picture was looked at"

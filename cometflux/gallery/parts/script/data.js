@@ -7,17 +7,23 @@ const list = $("cards");
 const cards = Array.from(list.children, (element, place) => {
   const about = data[place];
   const prompt = stringOf(about, "prompt");
+  const notes = about.pictures.map((picture) => picture.note ?? "");
   const tags = (about.tags ?? []).map((tag) => tag.join(" "));
   return {
     ...about, element, place, prompt,
     mark: element.dataset.id,
     opener: element.firstElementChild,
-    text: [prompt, about.key ?? "", ...tags].join("\n").toLowerCase(),
+    flaws: about.pictures.map((picture) => picture.flaw),
+    text: [prompt, about.key ?? "", ...tags, ...notes].join("\n").toLowerCase(),
   };
 });
 const byMark = new Map(cards.map((card) => [card.mark, card]));
 const view = $("view");
-const wanted = { query: "", status: new Set(), model: new Set(), sort: "order" };
+// The chips of a kind are those with a data attribute of its name, and what they want is in the set.
+const wanted = { query: "", status: new Set(), model: new Set(), flaw: new Set(), sort: "order" };
+const chips = ["status", "model", "flaw"].flatMap((kind) => Array.from(
+  document.querySelectorAll(`.chip[data-${kind}]`), (chip) => ({ chip, kind, value: chip.dataset[kind] }),
+));
 let order = cards;
 let shown = cards;
 

@@ -70,6 +70,7 @@ function factsOf(card, picture) {
     ["Key", card.key],
     ["Prediction", card.id],
     ["File", picture?.name],
+    ["To look at", picture?.note],
     ["Size", picture?.size?.join(" × ")],
     ["At the service", card.seconds === undefined ? undefined : `${card.seconds.toFixed(2)} s`],
     ["Attempts", card.attempts && String(card.attempts)],

@@ -44,7 +44,7 @@ function headOf(name, value, scope) {
 
 function nameInGrid(card) {
   const values = [axes.x, axes.y].filter(Boolean).map((name) => `${name} ${axisLabel(name, axisValue(card, name))}`);
-  return [card.prompt || card.key || "without a prompt", ...values, states[card.status].label].join(", ");
+  return [card.prompt || card.key || "without a prompt", ...values, states[card.status].label, ...card.pictures.map((picture) => picture.note ?? [])].flat().join(", ");
 }
 
 function pieceOf(card) {

@@ -10,6 +10,7 @@ const sorts = {
 function matches(card) {
   if (wanted.status.size && !wanted.status.has(card.status)) return false;
   if (wanted.model.size && !wanted.model.has(card.model)) return false;
+  if (wanted.flaw.size && !card.flaws.some((flaw) => wanted.flaw.has(flaw))) return false;
   if (!filters.every((each) => each.test(card))) return false;
   return isFound(card);
 }
@@ -38,6 +39,6 @@ function filter() {
   else turnOver();
   const all = shown.length === cards.length;
   $("shown").textContent = all ? `${cards.length} shown` : `${shown.length} of ${cards.length} shown`;
-  $("clear").hidden = !(wanted.query || wanted.status.size || wanted.model.size || filters.some((each) => each.isOn()));
+  $("clear").hidden = !(wanted.query || chips.some(({ kind }) => wanted[kind].size) || filters.some((each) => each.isOn()));
   for (const each of onFilter) each();
 }

@@ -12,9 +12,9 @@ function focused() {
   const active = document.activeElement;
   if (!active || active === document.body) return null;
   const { selectionStart = null, selectionEnd = null } = active.id === "search" ? active : {};
-  const chip = active.dataset.status ? `[data-status="${active.dataset.status}"]` : null;
-  const model = active.dataset.model ? `[data-model=${CSS.escape(active.dataset.model)}]` : null;
-  return { id: active.id, css: chip ?? model, mark: active.parentElement?.dataset.id, selectionStart, selectionEnd };
+  const found = chips.find(({ chip }) => chip === active);
+  const css = found ? `.chip[data-${found.kind}="${CSS.escape(found.value)}"]` : null;
+  return { id: active.id, css, mark: active.parentElement?.dataset.id, selectionStart, selectionEnd };
 }
 
 function keep() {
@@ -22,6 +22,7 @@ function keep() {
     query: $("search").value,
     status: [...wanted.status],
     model: [...wanted.model],
+    flaw: [...wanted.flaw],
     sort: wanted.sort,
     open: open && { mark: open.card.mark, picture: open.picture, scroll: [$("about").scrollTop, view.scrollTop] },
     anchor: anchor(),
@@ -35,12 +36,7 @@ function restore(kept) {
   $("search").value = kept.query;
   wanted.query = kept.query.trim().toLowerCase();
   $("sort").value = wanted.sort = kept.sort in sorts ? kept.sort : "order";
-  for (const chip of document.querySelectorAll("[data-status].chip, [data-model].chip")) {
-    const { status, model } = chip.dataset;
-    if (kept.status.includes(status) || kept.model.includes(model)) {
-      press(chip, status ? wanted.status : wanted.model, status ?? model);
-    }
-  }
+  for (const { chip, kind, value } of chips) if (kept[kind]?.includes(value)) press(chip, wanted[kind], value);
   for (const each of keepers) each.restore(kept.others?.[each.name]);
   if (wanted.sort !== "order") arrange();
   filter();

@@ -7,10 +7,9 @@ function press(chip, set, value) {
   chip.setAttribute("aria-pressed", String(isWanted));
 }
 
-for (const chip of document.querySelectorAll("[data-status].chip, [data-model].chip")) {
-  const { status, model } = chip.dataset;
+for (const { chip, kind, value } of chips) {
   chip.addEventListener("click", () => {
-    press(chip, status ? wanted.status : wanted.model, status ?? model);
+    press(chip, wanted[kind], value);
     filter();
   });
 }
@@ -30,8 +29,7 @@ $("sort").addEventListener("change", () => {
 });
 $("clear").addEventListener("click", () => {
   $("search").value = wanted.query = "";
-  wanted.status.clear();
-  wanted.model.clear();
+  for (const { kind } of chips) wanted[kind].clear();
   for (const each of filters) each.clear();
   for (const chip of document.querySelectorAll(".chips .chip")) chip.setAttribute("aria-pressed", "false");
   filter();
