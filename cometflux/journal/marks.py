@@ -41,6 +41,11 @@ class Marks:
             return number
         return self._numbers[at] - 1
 
+    def get(self, mark: bytes) -> int | None:
+        """Return the number of a mark; None if it has none."""
+        number = self._numbers[self._place(*_HALVES(mark))]
+        return number - 1 if number else None
+
     def count(self, mark: bytes) -> int:
         """Return how often a mark was counted, with this time."""
         high, low = _HALVES(mark)

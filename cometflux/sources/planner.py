@@ -5,7 +5,7 @@ faults are reported together, before anything is sent.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from cometflux.models.schemas import ModelSchema
 from cometflux.models.words import closest, question
 from cometflux.plain_text import by_number, count_of
 from cometflux.sources import validation
+from cometflux.sources.chains import ChainChecker
 from cometflux.sources.errors import Fault, FaultList
 from cometflux.sources.rows import Lent, Row, Source
 from cometflux.sources.validation import InputChecker, KeyChecker, Model
@@ -66,6 +67,8 @@ class Defaults:
     """The column whose image each model takes as its own reference image."""
     keep_label: str = 'keep=["{}"]'
     """How a column is carried along, with ``{}`` for its name."""
+    known_keys: Container[str] = ()
+    """The keys of jobs elsewhere whose output a row may take."""
     schemas: Mapping[str, ModelSchema] = {}
     """The schemas of models, by full name. They also replace the classes of models of these names."""
 
@@ -129,7 +132,8 @@ class Planner:
         self.defaults = defaults
         self._folder = folder
         self._faults = FaultList()
-        self._keys = KeyChecker(source.unit, defaults.count, defaults.count_label)
+        keys = KeyChecker(source.unit, defaults.count, defaults.count_label)
+        self.keys = ChainChecker(keys, defaults.count, defaults.known_keys)
         self._inputs = InputChecker(strict=defaults.strict, validate=defaults.validate)
         self._seeded = Repeats()
         self._models: dict[str, Model] = {}
@@ -284,13 +288,13 @@ class Planner:
                 self._note(row, error)
             return None
         cells = self._read_cells(row, rows)
-        for fault in self._keys.add(row):
+        for fault in self.keys.add(row, rows.constants, cells):
             self._faults.add(fault)
         if "prompt" not in row.values and self._lacks_prompt(row, rows.model):
             self._faults.add(Fault("the row has no prompt", row.line))
         if self._faults.count > before or not rows.is_usable:
-            return None
-        return self._checked_job(row, rows, cells)
+            return self.keys.note(row, None)
+        return self.keys.note(row, self._checked_job(row, rows, cells))
 
     def _lacks_prompt(self, row: Row, model: Model) -> bool:
         if isinstance(model, str) or not self.defaults.validate:

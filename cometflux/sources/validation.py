@@ -307,6 +307,10 @@ class KeyChecker:
             if not found % 2:
                 yield self._clash(copy, found // 2, row.line or 0)
 
+    def has(self, key: str) -> bool:
+        """Whether a row so far, or a copy of one, has this key."""
+        return self._lines.get(mark_of(key)) is not None
+
     def _clash(self, key: str, line: int | None, other: int) -> Fault:
         reason = f"a copy of {self._unit} {other} has this key already, with {self._label} {self._count}"
         return Fault(describe(InputError("key", key, reason)), line)

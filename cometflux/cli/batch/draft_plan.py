@@ -8,7 +8,7 @@ import attrs
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import InputError
-from cometflux.jobs import Job
+from cometflux.jobs import Job, outputs_in
 from cometflux.journal.draft import Draft
 from cometflux.journal.name_marks import NameMarks
 from cometflux.journal.plan import plan_jobs
@@ -37,8 +37,22 @@ class BatchPlan:
     validate: bool = True
     """Whether the inputs of known models are checked."""
 
+    has_chains: bool = False
+    """Whether a job takes the output of another one."""
+
     def __len__(self) -> int:
         return len(self.draft)
+
+    def sample(self, count: int) -> frozenset[str]:
+        """Return the identities of *count* jobs that are spread over the file, and of the jobs that they need."""
+        chosen = spread(len(self), count)
+        wanted = {row.identity for number, row in enumerate(self.draft) if number in chosen}
+        size = 0
+        while self.has_chains and size < len(wanted):
+            size = len(wanted)
+            rows = [row for row in self.draft if row.identity in wanted]
+            wanted |= {output.identity for row in rows for _, output in outputs_in(row.to_job())}
+        return frozenset(wanted)
 
 
 def spread(total: int, count: int) -> frozenset[int]:
@@ -60,7 +74,8 @@ def draft_batch(
     A terminal shows how many rows were checked.
 
     Raises:
-        SourceError: the source has mistakes; the error lists all of them. Or names of files are wrong.
+        SourceError: the source has mistakes; the error lists all of them. Or names of files are wrong, or jobs of a
+            part take the output of other jobs.
         InputError: an image file cannot be read any more.
         ConfigError: the draft does not fit into the folder for temporary files.
     """
@@ -75,6 +90,8 @@ def draft_batch(
                 draft.add(row, lines[-1])
     source = planner.source
     names.check()
+    if part is not None and planner.keys.outputs:
+        raise SourceError("its jobs take the output of other jobs, which --part may give another machine", source.name)
     return BatchPlan(
         draft=draft,
         name=source.name,
@@ -82,6 +99,7 @@ def draft_batch(
         notes=planner.notes,
         models=frozenset(models),
         validate=planner.defaults.validate,
+        has_chains=planner.keys.outputs > 0,
     )
 
 

@@ -55,7 +55,7 @@ def offer_batch(
     """
     if place is not None:
         open_store(place)
-    sample = len(plan) if consent.sample is None else min(consent.sample, len(plan))
+    sample = len(plan) if consent.sample is None else len(plan.sample(consent.sample))
 
     @cache
     def make() -> PurchaseEstimate:

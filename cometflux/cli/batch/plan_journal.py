@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from cometflux.cli.batch.check_seeds import check_seeds
-from cometflux.cli.batch.draft_plan import BatchPlan, spread
+from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.journal_status import count_states, has_claims, summary
 from cometflux.cli.batch.open_journal import open_journal
 from cometflux.cli.batch.redo import NOTHING, RedoWish, again_note
+from cometflux.cli.batch.redo_chains import left_note
 from cometflux.cli.batch.undrawn import picture_place, undrawn_outcome
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import RunOptions
@@ -90,9 +91,7 @@ def plan_batch(
     urgent = _urgent_of(writer, plan)
     if sample is None:
         return BatchWork(writer, len(plan), _most_urgent_first(urgent, plan)), notes
-    chosen = spread(len(plan), sample)
-    rows = [row.identity for number, row in enumerate(plan.draft) if number in chosen]
-    wanted = {identity for identity in rows if identity not in urgent}
+    wanted = plan.sample(sample).difference(urgent)
     jobs = (job for job in _most_urgent_first(urgent, plan) if job.identity in urgent or job.identity in wanted)
     return BatchWork(writer, len(urgent) + len(wanted), jobs), notes
 
@@ -117,6 +116,7 @@ def plan_rest(writer: JournalWriter, settings: RunOptions, redo: RedoWish = NOTH
         stack.callback(writer.close)
         with Journal(writer.path) as journal:
             again = redo.find(journal)
+            left = left_note(again, journal.records()) if again else None
             if settings.reseed:
                 check_seeds((job_of_record(again.get(each.identity, each)).job for each in _to_send(journal)), settings)
         if again:
@@ -125,7 +125,7 @@ def plan_rest(writer: JournalWriter, settings: RunOptions, redo: RedoWish = NOTH
         status = count_states(writer)
         stack.pop_all()
     work = BatchWork(writer, status["planned"], _all_most_urgent_first(writer))
-    notes = [again_note(again)] if redo else []
+    notes = [again_note(again), *([left] if left else [])] if redo else []
     return work, [*notes, f"going on with {writer.path.parent}: {summary(status)}"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 
+from cometflux.cli.batch.redo_chains import FolderKeys, takes_own_output
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.errors import UsageError
@@ -18,7 +19,7 @@ from cometflux.models.schemas import ModelSchema
 from cometflux.models.words import closest, question
 from cometflux.plain_text import by_number, count_of
 from cometflux.sources.columns import Columns
-from cometflux.sources.errors import Fault
+from cometflux.sources.errors import Fault, FaultList
 from cometflux.sources.formats.open_file import format_of, read_path
 from cometflux.sources.planner import Defaults, Planner
 from cometflux.sources.rows import Entry, Row, Source
@@ -54,7 +55,7 @@ class RedoWish:
         jobs = _FolderJobs(journal, keys)
         found = {each.identity: redone(each) for each in _by_name(self.given, jobs)}
         if self.source is not None:
-            found.update(_by_row(self.source, self.folder, self.schemas, jobs))
+            found.update(_by_row(self.source, self.folder, self.schemas, jobs, journal))
         return found
 
 
@@ -149,7 +150,7 @@ def _names(given: Sequence[str], jobs: _FolderJobs) -> Iterator[str]:
 
 
 def _by_row(
-    source: Source, folder: Path, schemas: Mapping[str, ModelSchema], jobs: _FolderJobs
+    source: Source, folder: Path, schemas: Mapping[str, ModelSchema], jobs: _FolderJobs, journal: Journal
 ) -> Iterator[tuple[str, JobRecord]]:
     """Yield the jobs that the rows of *source* change, or that did not succeed.
 
@@ -161,12 +162,21 @@ def _by_row(
     # Columns that the batch carried along are not parameters here either.
     named = {*source.columns, *(name for row in matched.rows if isinstance(row, Row) for name in row.values)}
     tags = dict.fromkeys(name for record in known.values() for name in record.tags if name in named)
-    planner = Planner(Columns(keep=(*tags,)).apply(matched), Defaults(schemas=schemas, keep_label=""), folder)
-    found = [job for job, _ in planner.jobs()]
-    for job, row in zip(found, plan_jobs(found, source.name), strict=True):
-        assert job.key is not None
-        before, new = known[job.key], row.to_record()
-        if new.fingerprint != before.fingerprint or has_state(before, REDONE_STATES):
+    defaults = Defaults(schemas=schemas, keep_label="", known_keys=FolderKeys(journal))
+    planner = Planner(Columns(keep=(*tags,)).apply(matched), defaults, folder)
+    found = [*planner.jobs()]
+    changed: dict[str, JobRecord] = {}
+    for (job, _), row in zip(found, plan_jobs((job for job, _ in found), source.name), strict=True):
+        identity = known[job.key or ""].identity
+        changed[identity] = attrs.evolve(row.to_record(), identity=identity)
+    faults = FaultList()
+    for (_, line), new in zip(found, changed.values(), strict=True):
+        if takes_own_output(new, changed, journal):
+            faults.add(Fault("a job cannot take its own output, also not through other jobs", line))
+    if faults.count:
+        raise faults.error(source.name, source.unit)
+    for before in known.values():
+        if (new := changed[before.identity]).fingerprint != before.fingerprint or has_state(before, REDONE_STATES):
             yield before.identity, redone(before, new)
 
 
