@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from uuid import uuid4
 
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import InputError
@@ -11,7 +10,7 @@ from cometflux.jobs import Job
 from cometflux.journal import codec
 from cometflux.journal.base import JournalBackend
 from cometflux.journal.live_record import LiveRecord
-from cometflux.journal.plan import job_of_record
+from cometflux.journal.plan import job_of_record, new_identity
 from cometflux.journal.record import identify
 from cometflux.journal.redo import redone, was_planned_as
 from cometflux.models.output_of import find_outputs
@@ -57,7 +56,7 @@ class JobIdentities:
                 raise
             tracked.unreadable, fingerprint = error, ""
         tracked.is_new = job.key is None and count is None
-        identity = f"run:{uuid4().hex}" if tracked.is_new else _identity(job, fingerprint, count)
+        identity = new_identity() if tracked.is_new else _identity(job, fingerprint, count)
         tracked.record.named(identity, fingerprint, kept)
 
     async def name_sources(self, job: Job) -> None:

@@ -19,6 +19,8 @@ class Account:
     """The API key; the journal keeps a salted digest of it only."""
     may_change_key: bool = False
     """Whether this key may replace another one of the journal."""
+    may_follow: bool = False
+    """Whether this service and key may replace others if the journal has no prediction of theirs left to finish."""
 
 
 class JournalHeader(NamedTuple):
@@ -40,16 +42,20 @@ class JournalHeader(NamedTuple):
         """Whether the predictions belong to this service, and to this API key."""
         return self.base_url == base_url and self.key_sum == _digest(self.key_salt, key)
 
-    def signed(self, account: Account, path: Path, *, bought: int) -> Self:
+    def signed(self, account: Account, path: Path, *, bought: int, is_owed: bool) -> Self:
         """Return the header with *account* in it, or itself if that is in it already.
+
+        *bought* is the number of the journal's predictions. *is_owed* says whether one of them is, or may be, paid for
+        and is not saved.
 
         Raises:
             JournalMismatchError: the journal at *path* belongs to another service or key.
             JournalError: the header names a service and proves no key.
         """
         has_key = self.key_sum == _digest(self.key_salt, account.key)
+        may_follow = account.may_follow and not is_owed
         # If nothing was ever bought, there is nothing that another service could not know.
-        if self.base_url not in (None, account.base_url) and bought:
+        if self.base_url not in (None, account.base_url) and bought and not may_follow:
             raise JournalMismatchError(
                 f"the journal {str(path)!r} belongs to {self.base_url}, not to {account.base_url}",
                 path=path,
@@ -60,7 +66,7 @@ class JournalHeader(NamedTuple):
         if self.base_url is not None and self.key_sum is None:
             # Else whoever wrote the address would be sent a key that nothing here proves to belong to it.
             raise JournalError(f"the journal {str(path)!r} is damaged: it does not say whose it is", path=path)
-        if self.key_sum is not None and not (has_key or account.may_change_key):
+        if self.key_sum is not None and not (has_key or account.may_change_key or may_follow):
             raise JournalMismatchError(
                 f"the journal {str(path)!r} was begun with another API key, which may belong to another account",
                 path=path,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from cometflux.errors import InputError
 from cometflux.images import reference_files, summaries
@@ -48,20 +49,30 @@ class PlannedRow(NamedTuple):
         )
 
 
+def new_identity() -> str:
+    """Name a job that no run has had before, so that it is always new."""
+    return f"run:{uuid4().hex}"
+
+
 def plan_jobs(
-    jobs: Iterable[Job], source: str = "", name_of: Callable[[int, Job], str | None] | None = None
+    jobs: Iterable[Job],
+    source: str = "",
+    name_of: Callable[[int, Job], str | None] | None = None,
+    *,
+    new_from: int | None = None,
 ) -> Iterator[PlannedRow]:
     """Make a row of each job, in their order. Reads the files in their inputs; blocks.
 
     *source* is the name of their prompt file; empty if there is none. *name_of* names the files of a job by its index;
-    None to name them by index and prompt.
+    None to name them by index and prompt. *new_from* is the place of the first job, if all jobs are new whatever the
+    journal has; None to begin at 0 and to know jobs again.
 
     Raises:
         InputError: a file cannot be read, or is not an image.
     """
     known = reference_files.Descriptions()
     alike = Marks()
-    for index, job in enumerate(jobs):
+    for index, job in enumerate(jobs, new_from or 0):
         values = job.input
         is_flat = summaries.is_flat(values)
         fingerprint = encoding.fingerprint(
@@ -78,7 +89,8 @@ def plan_jobs(
             name=None if name_of is None else name_of(index, job),
             tags=job.tags,
         )
-        yield PlannedRow(identify(job.key, fingerprint, number), index, plan)
+        identity = identify(job.key, fingerprint, number) if new_from is None else new_identity()
+        yield PlannedRow(identity, index, plan)
 
 
 def job_of_record(record: JobRecord) -> PlannedJob:

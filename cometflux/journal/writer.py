@@ -37,6 +37,7 @@ from cometflux.journal.states import SENDING, State
 _CACHE, _USUAL_CACHE = 65_536, 2000
 """How much of the database is kept in memory while a batch is planned, and else, in KiB."""
 _UNFINISHED = ("unsaved", "pending", "detached")
+_OWED = (*_UNFINISHED, "unknown", SENDING)
 
 
 class JournalWriter:
@@ -159,13 +160,19 @@ class JournalWriter:
         for setting in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL", "fullfsync = ON"):
             self._opened.execute(f"PRAGMA {setting}")
         self._journal = header.journal
-        bought = 0 if is_new else self.bought
-        signed = header if self._account is None else header.signed(self._account, self.path, bought=bought)
+        signed = header if self._account is None else self._signed(header, self._account, is_new=is_new)
         with self._transaction() as database:
             if update(database):
                 job_rows.respell(database)
             if is_new or signed != header:
                 write_header(database, signed)
+
+    def _signed(self, header: JournalHeader, account: Account, *, is_new: bool) -> JournalHeader:
+        if is_new:
+            return header.signed(account, self.path, bought=0, is_owed=False)
+        marks = ",".join("?" * len(_OWED))
+        owed = self._opened.execute(f"SELECT 1 FROM jobs WHERE standing IN ({marks}) LIMIT 1", _OWED).fetchone()  # noqa: S608
+        return header.signed(account, self.path, bought=self.bought, is_owed=owed is not None)
 
     @property
     def _opened(self) -> sqlite3.Connection:
@@ -267,6 +274,14 @@ class JournalWriter:
                 return job_rows.plan(database, rows, replaces=replaces)
             finally:
                 database.execute(f"PRAGMA cache_size = {-_USUAL_CACHE}")
+
+    @property
+    def next_index(self) -> int:
+        """The index of a job that is added to those that are planned already. Readable while the journal is open."""
+        with translating_errors(self.path):
+            # A batch has no more places than rows, and the places have no index.
+            (last,) = self._opened.execute("SELECT coalesce(max(number), 0) FROM jobs").fetchone()
+            return int(last)
 
     @property
     def place(self) -> str | None:

@@ -289,11 +289,6 @@ def test_the_line_that_goes_on_names_any_folder_as_bash_reads_it(name, service, 
     assert line.isprintable()
 
 
-def test_a_limit_holds_without_a_journal_too(service):
-    run("generate 'a fox' 'an owl' --limit 1", 4)
-    assert 1 == len(service.bills)
-
-
 def test_outcomes_that_were_not_drawn_are_told_as_the_journal_has_them(service, capsys):
     write("a fox,", "an owl,b")
     run("batch a.csv")

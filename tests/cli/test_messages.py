@@ -203,9 +203,11 @@ def test_the_report_that_was_there_stays_whole_where_a_new_one_does_not_fit_on_t
     assert ["report.json"] == [path.name for path in folder.iterdir()]
 
 
-def test_generate_leaves_no_report(service):
-    assert 0 == main(["generate", "a fox"])
-    assert not Path("images/report.json").exists()
+def test_generate_leaves_a_report_of_its_last_run_and_of_all_jobs_of_the_folder(service):
+    for prompt in ("a fox", "an owl"):
+        assert 0 == main(["generate", prompt])
+    found = json.loads(Path("images/report.json").read_text())
+    assert (1, 2) == (found["jobs"], found["journal"]["saved"])
 
 
 def test_the_closing_table_tells_how_it_went_of_many_and_is_short_for_few(service, folder, capsys):
@@ -311,14 +313,14 @@ def test_quiet_leaves_data_and_errors_only(service, capsys):
     assert 1 == main(["generate", "a fox", "--quiet"])
     out, err = capsys.readouterr()
     assert "" == out
-    assert re.search(r"#00000  failed  .*flagged as sensitive", err)
+    assert re.search(r"#00001  failed  .*flagged as sensitive", err)
     assert "elapsed" not in err
 
 
 def test_quiet_does_not_keep_back_what_is_paid_and_not_saved(service, capsys):
     service.fail("output-404", rate=1.0)
     assert 1 == main(["generate", "a fox", "-q"])
-    assert f"1 prediction is paid and not saved: {service.bills[0].id}" in capsys.readouterr().err
+    assert "1 prediction is paid and not saved; the journal has its id\n" in capsys.readouterr().err
 
 
 def test_quiet_does_not_keep_back_what_is_unknown(service, capsys):
@@ -336,8 +338,8 @@ def test_verbose_tells_each_outcome_as_it_comes_and_twice_each_event(service, ca
     assert "polled" not in err
     assert 0 == main(["generate", "a fox", "-vv"])
     err = capsys.readouterr().err
-    assert re.search(r"^#00000 polled prediction_id=\w+ status=succeeded seconds=[\d.]+$", err, re.MULTILINE)
-    assert "#00000 succeeded: a fox\n" in err
+    assert re.search(r"^#00002 polled prediction_id=\w+ status=succeeded seconds=[\d.]+$", err, re.MULTILINE)
+    assert "#00002 succeeded: a fox\n" in err
 
 
 def test_quiet_and_verbose_exclude_each_other(capsys):

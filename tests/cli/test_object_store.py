@@ -35,7 +35,24 @@ def test_generate_prints_urls_and_says_last_where_the_pictures_are(bucket, servi
     out, err = capsys.readouterr()
     assert [f"s3://{NAME}/{name}" for name in pictures(bucket)] == sorted(out.splitlines())
     assert f"2 pictures in {PLACE}" == err.splitlines()[-1]
-    assert [] == list(folder.iterdir()), "nothing is left on this machine"
+    (own,) = folder.iterdir()
+    assert f"the journal of this run is in {own.name}" == err.splitlines()[0]
+    assert {"journal", "manifest", "report"} == {path.name.partition(".")[0] for path in own.iterdir()}
+    run(f"generate 'a toad' --out {PLACE}")
+    run("generate 'a newt'")
+    assert 3 == len(pictures(bucket)) == len(service.bills) - 1
+    with Journal(own.name) as journal:
+        assert (PLACE, 3) == (journal.place, journal.status()["saved"])
+
+
+def test_a_folder_of_pictures_takes_no_pictures_of_an_object_store(bucket, service, capsys):
+    run("generate 'a fox'")
+    capsys.readouterr()
+    run(f"generate 'a fox' --out {PLACE} --journal images", 2)
+    assert "take another folder with --journal" in capsys.readouterr().err
+    run("generate 'a fox' --journal elsewhere", 2)
+    assert "--journal goes with --out s3://" in capsys.readouterr().err
+    assert 1 == len(service.bills)
 
 
 def test_json_tells_urls(bucket, service, capsys):

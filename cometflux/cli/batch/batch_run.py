@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cometflux.cli.batch.picture_looks import PictureLooks
 from cometflux.cli.batch.plan_journal import BatchWork
-from cometflux.cli.batch.run_end import PromptWork, RunEnd
+from cometflux.cli.batch.run_end import RunEnd
 from cometflux.cli.batch.signatures import make_signer
 from cometflux.cli.errors import UsageError
 from cometflux.cli.exit_codes import code_of_interrupt
@@ -38,7 +38,7 @@ class BatchRun(RunEnd):
         screen: Screen,
         base_url: str,
         key: str,
-        writer: JournalWriter | None = None,
+        writer: JournalWriter,
     ) -> None:
         super().__init__(settings, out, screen, writer)
         self.bar: Callable[[Event], None] | None = None
@@ -68,7 +68,7 @@ class BatchRun(RunEnd):
         self.task: asyncio.Task[None] | None = None
         """The task that a signal stops; None before the work begins."""
 
-    def finish(self, work: BatchWork | PromptWork, stack: contextlib.ExitStack, notes: Sequence[str] = ()) -> int:
+    def finish(self, work: BatchWork, stack: contextlib.ExitStack, notes: Sequence[str] = ()) -> int:
         """Run *work*, print how it ended, and close *stack*."""
         try:
             for note in notes:
@@ -82,7 +82,7 @@ class BatchRun(RunEnd):
             # The signal came while the end was printed; the work is over.
             code = code_of_interrupt(stop)
         finally:
-            if self.writer is not None and self.task is None:
+            if self.task is None:
                 # The session never had the writer, so it did not close it.
                 self.writer.close()
             self.screen.close()
@@ -90,7 +90,7 @@ class BatchRun(RunEnd):
             stack.close()
         return code
 
-    def _run(self, work: BatchWork | PromptWork) -> None:
+    def _run(self, work: BatchWork) -> None:
         try:
             with self.screen.bar(work.total) as self.bar, signals.taken(self._on_signal):
                 asyncio.run(self._work(work))
@@ -103,7 +103,7 @@ class BatchRun(RunEnd):
             self._tell_owed()
             raise
 
-    async def _work(self, work: BatchWork | PromptWork) -> None:
+    async def _work(self, work: BatchWork) -> None:
         self.task = asyncio.current_task()
         try:
             async with self.session:

@@ -31,11 +31,16 @@ from cometflux.storage.object_store import open_store
 # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def offer_prompts(plan: Plan, settings: RunOptions, consent: ConsentOptions) -> int | None:
-    """Print the estimate for prompts, or ask for consent. Returns the exit code, or None to run them."""
+def offer_prompts(plan: Plan, settings: RunOptions, consent: ConsentOptions, folder: Path) -> int | None:
+    """Print the estimate for prompts, or ask for consent. Returns the exit code, or None to run them.
+
+    Raises:
+        ConfigError: the API key is missing.
+        JournalError: the journal of *folder* cannot be read, or ``--local`` was used for only one of the folder's runs.
+    """
 
     def make() -> PurchaseEstimate:
-        offer = _empty(settings)
+        offer = _of_folder(folder, settings)
         for job in plan:
             offer.add(job.model, job.input, is_new=True)
         return offer
@@ -110,11 +115,21 @@ def offer_rest(
     return _decide(make, None, (), settings, consent, partial(find_shortage, make, settings, folder, own_url))
 
 
-def _weigh(plan: BatchPlan, settings: RunOptions, folder: Path) -> PurchaseEstimate:
+def _of_folder(folder: Path, settings: RunOptions) -> PurchaseEstimate:
     try:
         journal = Journal(folder)
     except ConfigError:
         # The journal does not exist yet, or is still empty.
+        return _empty(settings)
+    with journal:
+        check_maker(journal, folder, settings)
+        return _of_journal(journal, settings)
+
+
+def _weigh(plan: BatchPlan, settings: RunOptions, folder: Path) -> PurchaseEstimate:
+    try:
+        journal = Journal(folder)
+    except ConfigError:
         offer = _empty(settings)
         for row in plan.draft:
             _count(offer, row.to_job().job, None, settings)

@@ -102,7 +102,7 @@ def _open(settings: RunOptions, own: str | None, folder: Path | None) -> Session
     except ConfigError as error:
         # The usual hint is --local, which these commands do not have.
         raise ConfigError(error.problem, hint="set COMETAPI_KEY" if error.setting else None) from error
-    account = account_of(base_url, key, settings, may_change_key=False)
+    account = account_of(base_url, key, settings)
     journal = None if folder is None else JournalWriter(folder / FILE_NAME, account)
     return open_session(base_url=base_url, api_key=key, proxy=settings.proxy, journal=journal)
 

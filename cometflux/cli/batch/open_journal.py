@@ -1,12 +1,14 @@
 """Open the journal of a batch: its account, its address, its place, and what --local changes."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from cometflux.cli.options.shared import RunOptions
-from cometflux.errors import CometfluxError, ConfigError, JournalMismatchError, OutputError
+from cometflux.cli.terminal.quoting import argument, join
+from cometflux.errors import CometfluxError, ConfigError, JournalLockedError, JournalMismatchError, OutputError
 from cometflux.journal.header import Account
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
@@ -45,11 +47,13 @@ def own_place(folder: Path) -> str | None:
         return journal.place
 
 
-def account_of(base_url: str, key: str, settings: RunOptions, *, may_change_key: bool) -> Account:
+def account_of(
+    base_url: str, key: str, settings: RunOptions, *, may_change_key: bool = False, may_follow: bool = False
+) -> Account:
     """Return the account that the journal records."""
     if settings.local:
         return Account(base_url=LOCAL, key=LOCAL)
-    return Account(base_url=base_url, key=key, may_change_key=may_change_key)
+    return Account(base_url=base_url, key=key, may_change_key=may_change_key, may_follow=may_follow)
 
 
 def open_journal(writer: JournalWriter, settings: RunOptions) -> None:
@@ -74,6 +78,27 @@ def open_journal(writer: JournalWriter, settings: RunOptions) -> None:
             raise
 
 
+def open_to_add(writer: JournalWriter, settings: RunOptions) -> None:
+    """Open the journal of a folder to add new jobs to it. The jobs that it has stay as they are.
+
+    Raises:
+        JournalError: the journal cannot be used.
+    """
+    folder = writer.path.parent
+    try:
+        with contextlib.suppress(ConfigError), Journal(writer.path) as journal:
+            check_maker(journal, folder, settings)
+        writer.open()
+    except JournalLockedError as error:
+        raise JournalLockedError(error.problem, hint=f"wait for it, or {_ANOTHER} with --out") from error
+    except JournalMismatchError as error:
+        if error.setting is None:
+            raise JournalMismatchError(f"{error.message} with --out") from error
+        finish = f"finish it as it was begun ({join(['cometflux', 'resume', argument(folder)])})"
+        problem = f"{error.problem}, and a prediction of it is paid and not saved, or unknown"
+        raise JournalMismatchError(problem, hint=f"{finish}, or {_ANOTHER} with --out") from error
+
+
 def _forget_files(writer: JournalWriter) -> None:
     """Plan the jobs whose pictures are missing again, because no service has them any more."""
     with Journal(writer.path) as journal:
@@ -95,8 +120,9 @@ async def _gone(place: Destination, records: Iterable[JobRecord]) -> list[JobRec
     ]
 
 
-_MADE_WITH_LOCAL = "the folder {!r} was made with --local; add --local, or take another folder"
-_MADE_WITHOUT = "the folder {!r} was made without --local; leave --local out, or take another folder"
+_ANOTHER = "take another folder"
+_MADE_WITH_LOCAL = f"the folder {{!r}} was made with --local; add --local, or {_ANOTHER}"
+_MADE_WITHOUT = f"the folder {{!r}} was made without --local; leave --local out, or {_ANOTHER}"
 
 
 def _mismatch(writer: JournalWriter, settings: RunOptions) -> JournalMismatchError | None:

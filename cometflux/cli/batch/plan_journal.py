@@ -12,7 +12,7 @@ import attrs
 from cometflux.cli.batch.check_seeds import check_seeds
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.journal_status import count_states, has_claims, summary
-from cometflux.cli.batch.open_journal import open_journal
+from cometflux.cli.batch.open_journal import open_journal, open_to_add
 from cometflux.cli.batch.redo import NOTHING, RedoWish, again_note
 from cometflux.cli.batch.redo_chains import left_note
 from cometflux.cli.batch.undrawn import picture_place, undrawn_outcome
@@ -21,7 +21,7 @@ from cometflux.cli.options.shared import RunOptions
 from cometflux.errors import CometfluxError
 from cometflux.jobs import PlannedJob
 from cometflux.journal.job_rows import pages
-from cometflux.journal.plan import PlannedRow, job_of_record
+from cometflux.journal.plan import PlannedRow, job_of_record, plan_jobs
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import SENDING
@@ -29,6 +29,7 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import Outcome
 from cometflux.plain_text import by_number, count_of
 from cometflux.sources.errors import MOST_FAULTS, Fault, FaultList
+from cometflux.sources.planner import Plan
 from cometflux.storage.destination import find_destination
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class BatchWork:
     total: int
     jobs: Iterator[PlannedJob]
     """Each job once."""
+    is_addition: bool = False
+    """Whether all of them are new, so that the end of the run does not concern the folder's other jobs."""
 
     def rest(self, cause: CometfluxError) -> Iterator[Outcome]:
         """Yield the outcomes of the jobs that were not drawn before *cause*, from the journal."""
@@ -94,6 +97,36 @@ def plan_batch(
     wanted = plan.sample(sample).difference(urgent)
     jobs = (job for job in _most_urgent_first(urgent, plan) if job.identity in urgent or job.identity in wanted)
     return BatchWork(writer, len(urgent) + len(wanted), jobs), notes
+
+
+def plan_prompts(
+    writer: JournalWriter, plan: Plan, settings: RunOptions, place: str | None = None, *, replaces: bool = False
+) -> tuple[BatchWork, list[str]]:
+    """Open the journal and add every job of *plan* to it as a new one; return the jobs, and the notes for the user.
+
+    *place* and *replaces* are as for `plan_batch`.
+
+    Raises:
+        InputError: an image file cannot be read any more.
+        UsageError: the pictures of the folder go elsewhere.
+        JournalError: the journal cannot be used.
+    """
+    with contextlib.ExitStack() as stack:
+        open_to_add(writer, settings)
+        stack.callback(writer.close)
+        _take_place(writer, place)
+        rows = [*plan_jobs(plan, new_from=writer.next_index)]
+        _, unsent = writer.plan(rows, replaces=replaces)
+        stack.pop_all()
+    notes = [_unsent_note(writer, unsent, "run", is_replaced=replaces)] if unsent else []
+    if place is not None:
+        notes.append(f"the journal of this run is in {writer.path.parent}")
+    planned = (
+        # The job itself, because a row has no schema.
+        attrs.evolve(row.to_job(), job=job)
+        for job, row in zip(plan, rows, strict=True)
+    )
+    return BatchWork(writer, len(rows), planned, is_addition=True), notes
 
 
 def _claim(part: "Part", shared: str | Path, journal: str) -> None:
@@ -174,15 +207,18 @@ def _notes(writer: JournalWriter, before: int, total: int, new: int, unsent: int
         yield f"note: none of the {count_of(before, 'job')} in {folder} is in this file; {are_new}"
     else:
         yield f"going on with {folder}: {summary(status)}"
-    others = f"{count_of(unsent, 'job')} planned before {_be(unsent)} not in this file, and {_be(unsent)} not sent"
-    if unsent and is_replaced:
-        yield f"note: {others}: dropped"
-    elif unsent:
-        them = by_number(unsent, "it", "them")
-        remedy = f"cometflux resume {folder} makes {them}, --replace drops {them}"
-        yield f"note: {others}: {remedy}"
+    if unsent:
+        yield _unsent_note(writer, unsent, "file", is_replaced=is_replaced)
     if paid := status["planned"] - total - (0 if is_replaced else unsent):
         yield f"note: {count_of(paid, 'job')} of an earlier run {_be(paid)} not in this file, but paid for and counted"
+
+
+def _unsent_note(writer: JournalWriter, unsent: int, unit: str, *, is_replaced: bool) -> str:
+    others = f"{count_of(unsent, 'job')} planned before {_be(unsent)} not in this {unit}, and {_be(unsent)} not sent"
+    if is_replaced:
+        return f"note: {others}: dropped"
+    them = by_number(unsent, "it", "them")
+    return f"note: {others}: cometflux resume {writer.path.parent} makes {them}, --replace drops {them}"
 
 
 def _be(number: int) -> str:

@@ -10,9 +10,8 @@ from cometflux.cli.batch.batch_run import BatchRun
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.keep_manifest import with_manifest
 from cometflux.cli.batch.open_journal import account_of, own_base_url, own_place
-from cometflux.cli.batch.plan_journal import plan_batch, plan_rest
+from cometflux.cli.batch.plan_journal import plan_batch, plan_prompts, plan_rest
 from cometflux.cli.batch.redo import RedoWish
-from cometflux.cli.batch.run_end import PromptWork
 from cometflux.cli.batch.run_locally import local_service
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import RunOptions
@@ -29,20 +28,26 @@ if TYPE_CHECKING:
     from cometflux.distributed.parts import Part
 
 
-def run_prompts(plan: Plan, settings: RunOptions, out: Path | str) -> int:
-    """Run every job of *plan*, save the pictures, and return the exit code.
+def run_prompts(
+    plan: Plan, settings: RunOptions, folder: Path, place: str | None = None, *, replaces: bool = False
+) -> int:
+    """Add every job of *plan* to the journal of *folder* as a new one, run these jobs, and return the exit code.
 
-    The pictures go to *out*: a folder, or the URL of a place in an object store.
+    *place* and *replaces* are as for `run_batch`.
 
     Raises:
-        UsageError: there is no stdout to print JSON to.
-        ConfigError: there is no key, or a setting is unusable; nothing was sent.
+        UsageError: there is no stdout to print JSON to, or the pictures of the folder go elsewhere.
+        ConfigError: there is no key, a setting is unusable, or the folder cannot be written to; nothing was sent.
+        JournalError: the journal cannot be used; nothing was sent.
         MissingExtraError: ``--local`` cannot draw.
     """
     with _outset(settings, plan.notes) as (screen, stack):
         base_url, key = _find_service(stack, screen, settings)
-        run = BatchRun(settings, out, screen, base_url, key)
-        return run.finish(PromptWork(len(plan), iter(plan)), stack)
+        writer = JournalWriter(folder / FILE_NAME, account_of(base_url, key, settings, may_follow=True))
+        run = BatchRun(settings, place or folder, screen, base_url, key, writer)
+        _prepare(folder, place)
+        work, notes = plan_prompts(writer, plan, settings, place, replaces=replaces)
+        return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
 
 
 def run_batch(
@@ -73,10 +78,7 @@ def run_batch(
         account = account_of(base_url, key, settings, may_change_key=new_key)
         writer = JournalWriter(folder / FILE_NAME, account)
         run = BatchRun(settings, place or folder, screen, base_url, key, writer)
-        if place is not None:
-            # Raises now if an extra or a setting is missing, before anything is written.
-            open_store(place)
-        prepare_folder(folder)
+        _prepare(folder, place)
         with _gallery_of(folder, screen, is_wanted=settings.gallery):
             work, notes = plan_batch(writer, plan, settings, place, replaces=replaces, part=part, sample=sample)
             return with_manifest(screen, folder, lambda: run.finish(work, stack, notes))
@@ -102,6 +104,13 @@ def run_resume(folder: Path, settings: RunOptions, redo: RedoWish, *, new_key: b
         with _gallery_of(writer.path.parent, screen, is_wanted=settings.gallery):
             work, notes = plan_rest(writer, settings, redo)
             return with_manifest(screen, writer.path.parent, lambda: run.finish(work, stack, notes))
+
+
+def _prepare(folder: Path, place: str | None) -> None:
+    if place is not None:
+        # Raises now if an extra or a setting is missing, before anything is written.
+        open_store(place)
+    prepare_folder(folder)
 
 
 def _gallery_of(folder: Path, screen: Screen, *, is_wanted: bool) -> contextlib.AbstractContextManager[None]:

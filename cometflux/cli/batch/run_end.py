@@ -2,12 +2,11 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
-from cometflux.cli.batch.journal_status import count_states, enough, enough_dollars
+from cometflux.cli.batch.journal_status import count_states, enough, enough_dollars, has_claims
 from cometflux.cli.batch.next_command import tell_next
 from cometflux.cli.batch.outcome_lines import json_line, text_line
 from cometflux.cli.batch.picture_looks import PictureLooks
@@ -16,7 +15,6 @@ from cometflux.cli.batch.saved_files import UnembeddedCount
 from cometflux.cli.batch.signatures import unsigned_lines
 from cometflux.cli.batch.statistics import REPORT_NAME, write_report
 from cometflux.cli.batch.summary import RunSummary
-from cometflux.cli.batch.undrawn import not_drawn
 from cometflux.cli.exit_codes import code_of_interrupt, code_of_run, code_of_signal
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal import signals
@@ -28,7 +26,6 @@ from cometflux.errors import (
     LimitError,
     SessionStoppedError,
 )
-from cometflux.jobs import Job, position_key
 from cometflux.journal.costs import CostSum, describe_estimate
 from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter
@@ -39,30 +36,15 @@ _READING = 0.5
 """How many seconds to wait for the reader of stdout before stderr continues."""
 
 
-@attrs.define
-class PromptWork:
-    """The jobs of a run that keeps no journal."""
-
-    total: int
-    jobs: Iterator[Job]
-    writer: None = None
-
-    def rest(self, cause: CometfluxError) -> Iterator[Outcome]:
-        """Yield the outcomes of the jobs that were not drawn before *cause*."""
-        jobs = list(self.jobs)
-        for index, job in enumerate(jobs, self.total - len(jobs)):
-            yield not_drawn(index, job.key or position_key(index), job, cause)
-
-
 class RunEnd:
     """The end of a run: the lines to print, the report, and the exit code."""
 
-    def __init__(self, settings: RunOptions, out: Path | str, screen: Screen, writer: JournalWriter | None) -> None:
+    def __init__(self, settings: RunOptions, out: Path | str, screen: Screen, writer: JournalWriter) -> None:
         self.settings = settings
         self.out = out
         self.screen = screen
         self.writer = writer
-        self.summary = RunSummary(out, is_kept=writer is not None)
+        self.summary = RunSummary(out, is_kept=True)
         self.unembedded = UnembeddedCount()
         self.signer: Signer | None = None
         """Signs the pictures; None unless that is wanted."""
@@ -88,13 +70,13 @@ class RunEnd:
         for path in outcome.files:
             self.screen.data(str(path))
 
-    def _tell_end(self, work: BatchWork | PromptWork) -> int:
+    def _tell_end(self, work: BatchWork) -> int:
         """Print how the jobs ended, and return the exit code."""
         status = self._read_status()
-        self.summary.costs = self._read_costs()
+        self.summary.costs = self._read_costs(work)
         # Ids that are not in the journal must be printed here.
         self.summary.is_kept = status is not None and not isinstance(self._cause(), JournalError)
-        if status is not None and status["planned"] != work.total:
+        if status is not None and status["planned"] != work.total and not work.is_addition:
             self.summary.whose = " of this file"
         has_begun = bool(self.summary.kinds)
         try:
@@ -113,15 +95,15 @@ class RunEnd:
             self._tell_lines(has_begun=has_begun)
         except KeyboardInterrupt as stop:
             self._report(work, status, code_of_interrupt(stop))
-            self._tell_next(status)
+            self._tell_next(work, status)
             return code_of_interrupt(stop)
-        self._report(work, status, self._exit_code(status))
-        self._tell_next(status)
+        self._report(work, status, self._exit_code(work, status))
+        self._tell_next(work, status)
         try:
             self._wait_for_reader()
         except KeyboardInterrupt as stop:
             return code_of_interrupt(stop)
-        return self._exit_code(status)
+        return self._exit_code(work, status)
 
     def _finish_looks(self, looks: PictureLooks) -> None:
         try:
@@ -136,27 +118,25 @@ class RunEnd:
         self.screen.drain()
 
     def _read_status(self) -> dict[str, int] | None:
-        """Count the journal's jobs by state; None if there is no readable journal."""
-        if self.writer is None:
-            return None
+        """Count the journal's jobs by state; None if the journal cannot be read."""
         try:
             return count_states(self.writer)
         except CometfluxError as error:
             self.end = self.end or error
             return None
 
-    def _read_costs(self) -> CostSum:
-        """Add up the estimates of all predictions of the folder; without a journal, of the outcomes."""
-        if self.writer is not None:
+    def _read_costs(self, work: BatchWork) -> CostSum:
+        """Add up the estimates of all predictions of the folder; if the jobs were added to others, of the outcomes."""
+        if not work.is_addition:
             with contextlib.suppress(CometfluxError), Journal(self.writer.path) as journal:
                 return journal.costs()
         return self.summary.figures.costs
 
-    def _tell_rest(self, work: BatchWork | PromptWork) -> None:
+    def _tell_rest(self, work: BatchWork) -> None:
         if self.is_stopping:
             self.summary.look_again()
-        # With a journal, one line on its state is enough for people.
-        if self.end is not None and (self.writer is None or self.settings.json):
+        # One line on the journal's state is enough for people.
+        if self.end is not None and self.settings.json:
             with contextlib.suppress(JournalError):
                 for outcome in work.rest(self.end):
                     self._take(outcome)
@@ -169,8 +149,8 @@ class RunEnd:
             self.screen.show(table)
         self.screen.say("")
 
-    def _report(self, work: BatchWork | PromptWork, status: dict[str, int] | None, code: int) -> None:
-        """Write the figures to the folder of a batch, and to the log."""
+    def _report(self, work: BatchWork, status: dict[str, int] | None, code: int) -> None:
+        """Write the figures to the folder of the journal, and to the log."""
         values = self.summary.figures.summary()
         values |= {"jobs": work.total, "exit_code": code, "interrupted": self.is_stopping}
         values |= {"ended_by": None if self.end is None else self.end.message, "journal": status}
@@ -180,8 +160,6 @@ class RunEnd:
         values["problems"] = self.summary.problems.of_jobs
         if self.screen.voice.is_log:
             self.screen.log("report", values)
-        if self.writer is None:
-            return
         wanted = self.writer.path.with_name(REPORT_NAME)
         try:
             with signals.ignored():
@@ -206,15 +184,16 @@ class RunEnd:
             self._tell_owed()
             self.screen.say(self.summary.last_line())
 
-    def _tell_next(self, status: dict[str, int] | None) -> None:
-        if self.writer is not None:
-            folder = self.writer.path.parent
-            tell_next(self.screen, folder, self.settings, status, self._raised())
+    def _tell_next(self, work: BatchWork, status: dict[str, int] | None) -> None:
+        is_done = self.summary.is_all_well and self.end is None and status is not None
+        # The folder's other jobs concern a run that added its own only if money may be lost with them.
+        if not (work.is_addition and is_done) or has_claims(status or {}):
+            tell_next(self.screen, self.writer.path.parent, self.settings, status, self._raised())
 
     def _raised(self) -> RunOptions | None:
         """Return the settings with a limit with which the batch can resume; None if no limit ended it."""
         cause, limit, most = self._cause(), self.settings.limit, self.settings.max_cost
-        if self.writer is None or not isinstance(cause, LimitError):
+        if not isinstance(cause, LimitError):
             return None
         if cause.setting == "max_cost" and most is not None:
             return attrs.evolve(self.settings, max_cost=enough_dollars(self.writer, self.settings.prices.prices, most))
@@ -227,12 +206,12 @@ class RunEnd:
         if self.summary.owed:
             self.screen.warn(self.summary.owed_line())
 
-    def _exit_code(self, status: dict[str, int] | None) -> int:
+    def _exit_code(self, work: BatchWork, status: dict[str, int] | None) -> int:
         if self.is_stopping:
             return code_of_signal(self.interrupted_by or signal.SIGINT)
         return code_of_run(
             self._cause(),
             is_disk_refusing=self.summary.is_disk_refusing,
-            has_unknown=bool(self.summary.unknown if status is None else status["unknown"]),
+            has_unknown=bool(self.summary.unknown if status is None or work.is_addition else status["unknown"]),
             is_all_well=self.summary.is_all_well and not self.screen.is_data_lost,
         )

@@ -9,29 +9,47 @@ from cyclopts import Parameter
 
 from cometflux.cli.batch.interruption import nothing_sent
 from cometflux.cli.errors import UsageError
+from cometflux.cli.options import converters
+from cometflux.cli.options.groups import FURTHER, OPTIONS
 from cometflux.cli.options.image_options import ImageOptions, with_model_parameters
+from cometflux.cli.options.parameters import switch
 from cometflux.cli.options.shared import (
     ConsentOptions,
-    Out,
+    JournalFolder,
     RunOptions,
     Schemas,
     check_exclusive,
 )
 from cometflux.cli.terminal.messages import NO_PROMPT
 from cometflux.sources.rows import SUFFIXES, Row, Source
+from cometflux.storage.file_names import slug_of
 
 
 @with_model_parameters
 def generate(
     *prompts: Annotated[str, Parameter(metavar="PROMPT", required=True, help="What a picture should show; in quotes.")],
-    out: Out = Path("images"),
+    out: Annotated[
+        Path | str | None,
+        Parameter(
+            metavar="PLACE",
+            group=OPTIONS,
+            converter=converters.place,
+            help="The folder for the pictures, or s3://bucket/prefix, gs://, az://. "
+            "[default: images; with --local images-local]",
+        ),
+    ] = None,
+    journal: JournalFolder = None,
     making: ImageOptions = ImageOptions(),  # noqa: B008 - frozen
     schema: Schemas = (),
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
+    replace: Annotated[bool, switch("Drop the jobs of the folder that were not sent.", group=FURTHER)] = False,
     **given: str | list[str] | None,
 ) -> int:
     """Make pictures from prompts, and print their paths.
+
+    Each run makes new pictures. A journal in the folder keeps every step, so that
+    --limit counts all runs, and `resume` goes on after an interruption.
 
     For example:
       cometflux generate "a lighthouse in the rain" --aspect-ratio 16:9 --count 4
@@ -40,7 +58,9 @@ def generate(
     _check_prompts(prompts)
     check_exclusive(settings)
     source = Source(rows=tuple(Row(values={"prompt": prompt}) for prompt in prompts))
-    with nothing_sent(settings):
+    place = out if isinstance(out, str) else None
+    folder = _folder_of(out, journal, settings)
+    with nothing_sent(settings, folder):
         from cometflux.cli.batch.check_seeds import check_seeds
         from cometflux.cli.batch.dry_run import offer_prompts
         from cometflux.cli.batch.find_prices import check_prices, with_prices
@@ -51,11 +71,25 @@ def generate(
         settings = attrs.evolve(settings, schemas=read_schemas(schema, making.model))
         plan = planner_from_options(source, Path(), making, given, settings.schemas).plan()
         check_seeds(plan.jobs, settings)
-        settings = with_prices(settings, is_dry=consent.dry_run)
-        check_prices(settings, {job.model for job in plan})
-        if (code := offer_prompts(plan, settings, consent)) is not None:
+        settings = with_prices(settings, folder, is_dry=consent.dry_run)
+        check_prices(settings, {job.model for job in plan.jobs}, folder)
+        if (code := offer_prompts(plan, settings, consent, folder)) is not None:
             return code
-        return run_prompts(plan, settings, out)
+        return run_prompts(plan, settings, folder, place, replaces=replace)
+
+
+def _folder_of(out: Path | str | None, journal: Path | None, settings: RunOptions) -> Path:
+    """Return the folder of the journal.
+
+    Nothing is paid for the pictures of --local, so they are not counted together with others. The journal of an object
+    store's place is in a folder that is named after it.
+    """
+    if journal is not None and not isinstance(out, str):
+        raise UsageError("--journal goes with --out s3://…; pictures in a folder have their journal there")
+    own = "images-local" if settings.local else "images"
+    if isinstance(out, str):
+        return journal or Path(f"{own}-{slug_of(out.partition('://')[2])}")
+    return out or Path(own)
 
 
 _SMALL_WORDS = {"a", "an", "the", "of", "in", "on", "at", "with", "and", "by", "under", "over", "for"}
