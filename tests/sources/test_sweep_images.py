@@ -1,5 +1,6 @@
 """A sweep of images: files, a folder or a zip, each times the other lists."""
 
+import contextlib
 import io
 import random
 import stat
@@ -8,9 +9,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cometflux.images.data_uris import data_uri
 from cometflux.sources import SourceError, read_jobs
+from cometflux.sources.sweeps.zipped_images import read_zip
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
@@ -42,9 +46,9 @@ def faults(images, *rest):
     return caught.value.lines
 
 
-def pack(members, path="set/shots.zip"):
+def pack(members, packing=zipfile.ZIP_DEFLATED):
     Path("set").mkdir(exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile("set/shots.zip", "w", packing) as archive:
         for member, data in members:
             archive.writestr(member, data)
 
@@ -204,6 +208,7 @@ def encrypted():
         (lambda: pack([(f"{n}.png", noise(7 * 2**20)) for n in range(10)]), "its images have 73400320 bytes"),
         (lying, "'a.png' cannot be read"),
         (encrypted, "'a.png' is encrypted"),
+        (lambda: pack([("a.png", PNG)], packing=zipfile.ZIP_LZMA), "'a.png' is packed in an unusual way"),
         (lambda: pack([("notes.txt", b"x")]), "it holds no image"),
         (lambda: pack([("__MACOSX/._a.png", PNG), (".hid.png", PNG)]), "it holds no image"),
         (lambda: pack([]), "it holds no image"),
@@ -223,6 +228,17 @@ def test_a_zip_that_escapes_swells_or_holds_no_image_is_one_clear_error(make, to
     assert 1 == len(lines)
     assert told is None or lines[0].startswith(f"{ONE}shots.zip: {told}") or told in lines[0]
     assert sorted([*before, "set/a.yaml"]) == sorted(str(path) for path in Path().rglob("*"))
+
+
+@given(places=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_damaged_zip_is_read_or_refused(places, tmp_path_factory):
+    data = bytearray(zipped([("a.png", PNG)]))
+    for place, value in places:
+        data[place % len(data)] = value
+    path = tmp_path_factory.getbasetemp() / "damaged.zip"
+    path.write_bytes(data)
+    with contextlib.suppress(ValueError, OSError):
+        assert [data_uri("image", PNG)] == [image for _, image in read_zip(path)]
 
 
 def zipped(members):

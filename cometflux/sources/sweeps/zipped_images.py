@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from cometflux.images import data_uris
 from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
@@ -34,14 +35,18 @@ def read_zip(path: Path) -> list[tuple[str, str]]:
         ValueError: it is not a zip, a name leads out of it, a member is a link or swells, or it holds no image.
         OSError: it cannot be read.
     """
+    with open_regular(path, follows_links=True) as file, _open(file) as archive:
+        members = archive.infolist()
+        _check(members)
+        chosen = sorted((each for each in members if is_shown(each.filename)), key=lambda each: each.filename)
+        _check_sizes(chosen)
+        return [(each.filename, _read(archive, each)) for each in chosen]
+
+
+def _open(file: BinaryIO) -> zipfile.ZipFile:
     try:
-        with open_regular(path, follows_links=True) as file, zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-            _check(members)
-            chosen = sorted((each for each in members if is_shown(each.filename)), key=lambda each: each.filename)
-            _check_sizes(chosen)
-            return [(each.filename, _read(archive, each)) for each in chosen]
-    except zipfile.BadZipFile as error:
+        return zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise ValueError("it is not a zip file") from error
 
 
@@ -71,6 +76,9 @@ def _check_sizes(members: Sequence[zipfile.ZipInfo]) -> None:
     for each in members:
         if each.flag_bits & 1:
             raise ValueError(f"{each.filename!r} is encrypted")
+        # The others may take any amount of memory.
+        if each.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{each.filename!r} is packed in an unusual way; pack it with deflate")
         if each.file_size > LARGEST_IMAGE_INPUT:
             raise ValueError(f"{each.filename!r} has {each.file_size} bytes, and at most 8 MiB are sent")
         if each.file_size > max(_SMALL, _MOST_RATIO * each.compress_size):
