@@ -11,7 +11,7 @@ ORDER = [
     *("predictions", "locations", "plain_text", "errors", "number_checks", "regular_files", "models", "flux"),
     *("jobs", "outcomes", "events"),
     *("images", "protocol", "polling", "pacing", "transport", "provenance", "storage", "journal"),
-    *("account", "engine", "session", "notebook", "telemetry", "__init__"),
+    *("account", "engine", "session", "sync", "notebook", "telemetry", "__init__"),
 ]
 """The rooms of the line: a file imports only rooms above its own, and files of its own room."""
 BESIDE = {"sources", "testing", "gallery", "export", "distributed", "mcp", "cli", "__main__"}

@@ -175,6 +175,10 @@ class Batch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Stop drawing at once, as by leaving the batch's ``async with``."""
         self._start = None
         self._leave(self._drawing)
 

@@ -76,7 +76,7 @@ class Closing:
         assert self._runtime.loop is not None
         self._has_closed = self._runtime.loop.create_future()
         self._keeper = self._runtime.spawn_listed(self._keep(self._has_closed))
-        interrupts.watch(self._hurry, self._runtime.loop)
+        interrupts.watch(self.hurry, self._runtime.loop)
 
     async def _keep(self, has_closed: asyncio.Future[None]) -> None:
         """Close the session when a program that ends cancels this task."""
@@ -99,7 +99,7 @@ class Closing:
         self._error = self._error or error
         self.begin()
 
-    def _hurry(self) -> None:
+    def hurry(self) -> None:
         """Close the session in order, but wait only for what is in flight: images can be saved by the next run."""
         self._is_hurried = True
         self._tracker.changed.set()
@@ -141,7 +141,7 @@ class Closing:
         if isinstance(self._error, SystemExit | KeyboardInterrupt):
             # The program gets a moment to leave the session by itself.
             self._runtime.call_at(self._runtime.now() + _MOMENT, self._raise)
-        interrupts.release(self._hurry)
+        interrupts.release(self.hurry)
         self._has_closed.set_result(None)
 
     async def _wait_for_money(self) -> None:

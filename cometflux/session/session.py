@@ -416,6 +416,10 @@ class Session:
         self._closing.begin()
         await self._closing.wait()
 
+    def hurry(self) -> None:
+        """Close, and wait only for submissions in flight: the next run with the journal saves the images."""
+        self._closing.hurry()
+
     def end_grace(self) -> None:
         """Wait no longer, if the session is closing: what is in flight ends as ``unknown``."""
         self._closing.end_grace()
