@@ -119,6 +119,14 @@ def test_a_template_may_use_the_prompt_of_the_picture_and_copies_have_keys_of_th
     ]
 
 
+def test_wildcards_are_for_the_rows_and_the_prompt_of_a_picture_stays_as_it_was_sent(service, folder):
+    Path("a.txt").write_text("a {red|blue} fox\n")
+    run("batch a.txt --out drafts")
+    Path("b.csv").write_text("key,prompt\none,\ntwo,{a|a} poster\n")
+    run("batch b.csv --from drafts --model kontext-pro --wildcard-seed 1")
+    assert ["a {red|blue} fox", "a poster"] == [line["prompt"] for line in made("b-images")]
+
+
 def test_the_reference_column_may_name_another_parameter_for_the_picture(service, drafts):
     star(drafts[0])
     Path("a.csv").write_text("input_images\nhttps://x.example/style.png\n")

@@ -9,7 +9,7 @@ import attrs
 from cometflux.models.words import closest, question
 from cometflux.regular_files import read_regular
 from cometflux.sources.errors import Fault
-from cometflux.sources.rows import Entry, Row, Source
+from cometflux.sources.rows import Entry, Lent, Row, Source
 from cometflux.sources.templates.wildcards import Choices, WildcardError, expand
 
 SEED_TAG = "wildcard_seed"
@@ -87,6 +87,9 @@ class Wildcards:
 
     def _expanded(self, row: Row, lists: ListFolder, choices: Choices) -> Entry:
         before = row.values.get("prompt")
+        if isinstance(before, Lent):
+            # The prompt of an earlier job, as it was sent.
+            return row
         try:
             after = _expand_all(before, lists, choices)
         except WildcardError as error:
