@@ -141,6 +141,14 @@ def test_a_certificate_that_cannot_sign_is_one_error_and_nothing_is_bought(optio
     assert [] == service.bills
 
 
+@pytest.mark.parametrize("workers", ["--workers 2", "--cluster tcp://127.0.0.1:9"])
+def test_workers_do_not_get_the_key(workers, service, capsys):
+    Path("a.csv").write_text("prompt\na fox\n")
+    run(f"batch a.csv {SIGN} {workers}", 2)
+    assert "error: workers do not sign: leave out --workers and --cluster, or --sign\n" == capsys.readouterr().err
+    assert [] == service.bills
+
+
 def test_another_s_key_is_one_error_and_nothing_is_bought(chain, folder, service, capsys):
     Path("own.pem").write_bytes(chain.key.read_bytes())
     Chain(folder)

@@ -22,6 +22,8 @@ def make_signer(settings: RunOptions) -> Signer | None:
         return None
     if settings.sign_key is None:
         raise UsageError("--sign needs --sign-key, the private key of the certificate")
+    if settings.savers is not None:
+        raise UsageError("workers do not sign: leave out --workers and --cluster, or --sign")
     return Signer(settings.sign, settings.sign_key, timestamp_url=settings.sign_timestamp)
 
 
