@@ -9,6 +9,7 @@ import attrs
 from cometflux.errors import AnswerError
 from cometflux.images import summaries
 from cometflux.jobs import Job
+from cometflux.models.output_of import replace_outputs
 from cometflux.predictions import Prediction
 from cometflux.protocol import decoding
 from cometflux.regular_files import read_regular
@@ -100,12 +101,13 @@ def record_of(
     sent with it.
     """
     tags = {"tags": dict(job.tags)} if job and job.tags else {}
+    described = summaries.describe_input(job.input if job else prediction.input)
     proof = {} if submission is None else {"submission": attrs.asdict(submission)}
     return {
         "key": key,
         "index": index,
         "model": job.model if job else prediction.model,
-        "input": summaries.describe_input(job.input if job else prediction.input),
+        "input": replace_outputs(described, str) if sources else described,
         "prediction": {
             "id": prediction.id,
             "status": prediction.status,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import command_process
 import pytest
+from s3_server import NAME
 
 from cometflux import Journal, flux
 from cometflux.cli import main
@@ -193,7 +194,7 @@ def test_the_record_and_the_manifest_say_what_was_taken(service, capsys):
     run(f"show a-images/{edit.name}")
     told = " ".join(capsys.readouterr().out.split())
     assert "input_image @draft[0]" in told
-    assert draft.name in told
+    assert f"source @draft[0] is {draft.name}, SHA-256 {draft.digest[:8]}" in told
     Path("a-images", edit.name).with_suffix(".json").unlink()
     run(f"show a-images/{edit.name} --json")
     assert [source] == json.loads(capsys.readouterr().out)["sources"]
@@ -213,6 +214,15 @@ def test_a_chain_is_not_divided_among_machines(service, capsys):
     run("batch a.csv --part 1/2 --out there", 2)
     assert "--part may give another machine" in capsys.readouterr().err
     assert [] == service.bills
+
+
+@pytest.mark.usefixtures("chain")
+def test_an_image_in_an_object_store_is_read_from_there(bucket, service):
+    run(f"batch a.csv --out s3://{NAME}/tour")
+    images = {image for name in bucket.names() if name.endswith((".webp", ".png")) for image in [bucket.read(name)]}
+    sent = {read_data_uri(bill.input["input_image"]) for bill in service.bills[1:]}
+    assert 2 == len(sent)
+    assert sent < images
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "stopped"])

@@ -8,6 +8,7 @@ from cometflux import Job, Journal, OutputOf, flux, open_session
 from cometflux.errors import InputError
 from cometflux.images.data_uris import read_data_uri
 from cometflux.provenance.sidecar import read_sidecar
+from cometflux.sources import read_jobs, stream_jobs
 
 SCHNELL = "black-forest-labs/flux-schnell"
 
@@ -103,6 +104,16 @@ async def test_a_raw_job_takes_an_image_too(service, make):
     other = Job(model=flux.KontextPro.model, input=values, key="other", validate=False)
     assert {"first": "succeeded", "other": "succeeded"} == kinds(await make(first, other))
     assert service.bills[1].input["input_image"].startswith("data:image/webp;base64,")
+
+
+@pytest.mark.parametrize("read", [read_jobs, stream_jobs])
+async def test_jobs_that_were_read_from_a_file_are_chained(read, service, opened, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("prompt,key,model,input_image\na boat,draft,schnell,\nat night,edit,kontext-pro,@draft\n")
+    async with opened() as session:
+        jobs = await asyncio.to_thread(read, path)
+        outcomes = {outcome.key: outcome async for outcome in session.generate(jobs, save_to=tmp_path)}
+    assert outcomes["draft"].files[0].read_bytes() == sent_image(service, 1)
 
 
 async def test_jobs_that_wait_hold_no_slot_and_hold_up_no_others(service, make):

@@ -72,8 +72,12 @@ def _rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         )
     if record.get("key") is not None:
         yield "key", record["key"]
-    for source in record.get("sources", ()):
-        yield "source", source
+    if isinstance(sources := record.get("sources"), list):
+        yield from (("source", _source(each)) for each in sources if isinstance(each, Mapping))
+
+
+def _source(image: Mapping[str, Any]) -> str:
+    return f"{image.get('image')} is {image.get('file')}, SHA-256 {image.get('sha256')}"
 
 
 def _shown(value: Any) -> str:
