@@ -7,6 +7,7 @@ from typing import Any
 from cometflux.plain_text import log as _log
 from cometflux.polling.standstill import Standstill
 from cometflux.transport.deadlines import postpone
+from cometflux.transport.event_loop import running_loop
 
 
 class Runtime:
@@ -25,7 +26,7 @@ class Runtime:
 
     def enter(self) -> None:
         """Belong to the running loop from now on."""
-        self.loop = loop = asyncio.get_running_loop()
+        self.loop = loop = running_loop()
         self.now = loop.time
 
     def time_run(self) -> float:

@@ -7,7 +7,7 @@ so a dropped one is noticed, and drawing stops.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sized
 from types import TracebackType
 from typing import Any, Self
 
@@ -35,6 +35,7 @@ class BatchState:
         """The jobs to make again although they are over; None for none."""
         self._next = _drawer(jobs)
         self._is_async = isinstance(jobs, AsyncIterable)
+        self._generator = jobs if isinstance(jobs, AsyncGenerator) else None
         self._names = names
         self._taken_names = NameMarks()
         # As many outcomes may wait to be taken as there are slots, apart from the slots themselves.
@@ -130,6 +131,20 @@ class BatchState:
             self._error = self._error or error
         self.is_closed = True
         self._arrived.set()
+
+    @property
+    def is_source_open(self) -> bool:
+        """Whether the jobs come from an async generator that has not returned."""
+        return self._generator is not None and getattr(self._generator, "ag_frame", True) is not None
+
+    async def close_source(self) -> None:
+        """Close the caller's async generator, so that it cleans up now and not when it is collected.
+
+        Raises:
+            BaseException: whatever the generator raises then.
+        """
+        if self._generator is not None:
+            await self._generator.aclose()
 
     @property
     def _is_over(self) -> bool:

@@ -12,8 +12,10 @@ from cometflux.engine.submitter import MOST_POSTS
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import CometfluxError, SessionClosedError, SessionStoppedError
+from cometflux.plain_text import log as _log
 from cometflux.session.batch import BatchState
 from cometflux.storage.destination import Destination
+from cometflux.transport.deadlines import finish
 
 _MOST_WAITING = 3 * MOST_POSTS // 2
 """At most so many jobs of batches are on their way to the service; enough for those in flight never to run out."""
@@ -97,6 +99,16 @@ class Feeder:
         batch.close(error)
         if isinstance(error, SystemExit | KeyboardInterrupt):
             self._runtime.exit(error)
+        if batch.is_source_open:
+            # Closing the session cancels this task, but the generator may still await something.
+            await finish(self._runtime.spawn_listed(self._close_source(batch)))
+
+    async def _close_source(self, batch: BatchState) -> None:
+        try:
+            await batch.close_source()
+        except BaseException as error:  # noqa: BLE001 - the caller's generator may raise anything
+            self._runtime.outlive(error)
+            _log.error("the generator of jobs raised an error when it was closed", exc_info=error)
 
     async def _draw(self, batch: BatchState, place: Destination | None) -> None:
         """Draw every job of *batch*; its images go to *place*.

@@ -11,6 +11,7 @@ from cometflux.errors import AccountError, CometfluxError
 from cometflux.protocol.requests import Request
 from cometflux.session.settings import read_access_token, read_base_url, read_key, read_proxy
 from cometflux.transport.aiohttp import AiohttpTransport
+from cometflux.transport.event_loop import running_loop
 
 
 async def fetch_balance(
@@ -19,6 +20,7 @@ async def fetch_balance(
     access_token: str | None = None,
     base_url: str | None = None,
     proxy: str | None = None,
+    trust_env: bool = False,
 ) -> Balance:
     """Fetch what can still be spent, as the account says. Nothing is charged, and no request is repeated.
 
@@ -31,13 +33,16 @@ async def fetch_balance(
             of the account is the other part.
         base_url: the URL of the API; None for ``COMETFLUX_BASE_URL``, or CometAPI.
         proxy: the URL of an HTTP proxy; None for a direct connection.
+        trust_env: whether to use the proxy that the environment names; see `open_session`.
 
     Raises:
         ConfigError: there is no key, or a setting is unusable.
         AccountError: no part of the balance can be fetched or read. The message says why.
     """
+    running_loop()
     base_url, key = read_base_url(base_url), read_key(api_key)
-    root, token, proxy = root_of(base_url), read_access_token(access_token, key), read_proxy(proxy)
+    root, token = root_of(base_url), read_access_token(access_token, key)
+    proxy = read_proxy(proxy, base_url, trust_env=trust_env)
     async with AsyncExitStack() as stack:
 
         def connect(secret: str) -> AiohttpTransport:

@@ -55,6 +55,7 @@ def open_session(
     embed: bool = False,
     sign: Signer | None = None,
     proxy: str | None = None,
+    trust_env: bool = False,
     ssl: Any = None,
     largest_output: int = LARGEST_OUTPUT,
     savers: Any = None,
@@ -86,7 +87,9 @@ def open_session(
         embed: whether each saved image holds its record itself.
         sign: signs each saved image with your certificate, as C2PA content credentials; a `Signer` of
             `cometflux.provenance.signing`. Excludes *savers*. An image that cannot be signed is saved without.
-        proxy: the URL of an HTTP proxy; None for a direct connection.
+        proxy: the URL of an HTTP proxy; None for a direct connection. Every request goes through it, downloads too.
+        trust_env: whether to use the proxy that ``HTTPS_PROXY`` names (``HTTP_PROXY`` for an http base URL) if *proxy*
+            is None, unless ``NO_PROXY`` excludes the API's host. Otherwise no variable for proxies is read.
         ssl: an ``ssl.SSLContext`` with your certificates; None for the usual ones.
         largest_output: maximum size of one output, in bytes; a larger one is not saved. Outputs that come as data URIs
             in a response have to fit in it together.
@@ -101,7 +104,7 @@ def open_session(
     """
     key = read_key(api_key)
     base = read_base_url(base_url)
-    proxy = read_proxy(proxy)
+    proxy = read_proxy(proxy, base, trust_env=trust_env)
     check_count("largest_output", largest_output, 1)
     check_flag("new_key", new_key)
     if journal is not None and not isinstance(journal, JournalWriter):

@@ -3,8 +3,10 @@
 import os
 import re
 from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 from cometflux.errors import ConfigError
+from cometflux.session.argument_checks import check_flag
 from cometflux.transport.addresses import is_address
 
 DEFAULT_BASE_URL = "https://api.cometapi.com/replicate/v1"
@@ -91,15 +93,25 @@ def read_base_url(given: str | None = None) -> str:
     return base
 
 
-def read_proxy(given: str | None) -> str | None:
+def read_proxy(given: str | None, base_url: str = "", *, trust_env: bool = False) -> str | None:
     """Check the URL of a proxy; None means a direct connection.
 
+    With *trust_env* the environment may name the proxy for *base_url*, if none is given.
+
     Raises:
-        ConfigError: it is not http(s).
+        ConfigError: it is not http(s), or *trust_env* is not a bool.
     """
+    check_flag("trust_env", trust_env)
+    if given is None and trust_env:
+        given = _proxy_of_environment(urlsplit(base_url))
     if given is not None:
         _check_http_url("proxy", given)
     return given
+
+
+def _proxy_of_environment(base: SplitResult) -> str | None:
+    proxy = getproxies_environment().get(base.scheme)
+    return None if proxy is None or proxy_bypass(base.netloc) else proxy
 
 
 _HOST = r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?"

@@ -20,6 +20,7 @@ from cometflux.testing.errors import ArgumentError
 from cometflux.testing.fake_predictions import FakePrediction, derive_seed, make_id
 from cometflux.testing.faults import PREDICTION, FaultQueue, prompt_of
 from cometflux.testing.price_list import quota_of
+from cometflux.transport.event_loop import running_loop
 
 if TYPE_CHECKING:
     from cometflux.flux import ModelSchema
@@ -84,7 +85,7 @@ class State:
 
     def open(self) -> None:
         """Attach the state to the running loop and its clock."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         # Looked up at each call: a test that freezes time may replace the method.
         self.clock.start(lambda: self._loop.time())
         self.closing = asyncio.Event()

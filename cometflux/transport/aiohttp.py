@@ -29,6 +29,7 @@ from cometflux.transport.addresses import escape_url, is_loopback, is_public, ma
 from cometflux.transport.connector import TappedConnector, body_of, tapping
 from cometflux.transport.deadlines import Deadlines
 from cometflux.transport.download import Download
+from cometflux.transport.event_loop import running_loop
 from cometflux.transport.exchange import Exchange
 from cometflux.transport.look_ups import LookUps
 from cometflux.transport.redaction import Secrets
@@ -283,6 +284,7 @@ class AiohttpTransport:
         force_close: bool = False,
         check_address: bool = False,
     ) -> aiohttp.ClientSession:
+        running_loop()
         connector = kind(
             # The session has limits of its own, and time spent in the pool's queue would count against the timeouts.
             limit=0,

@@ -1,11 +1,13 @@
+import contextlib
 import inspect
 
 import pytest
 
-from cometflux.errors import ConfigError
+from cometflux import fetch_balance, fetch_prices
+from cometflux.errors import AccountError, ConfigError, ConnectError
 from cometflux.session.open import open_session
 from cometflux.session.session import Session
-from cometflux.session.settings import DEFAULT_BASE_URL, read_access_token, read_base_url, read_key
+from cometflux.session.settings import DEFAULT_BASE_URL, read_access_token, read_base_url, read_key, read_proxy
 
 KEY, OTHER = "sk-9f8e7d6c5b4a", "sk-0011223344"
 NAMES = [
@@ -267,6 +269,85 @@ def test_a_session_is_made_without_touching_the_network():
 @pytest.mark.parametrize("proxy", ["proxy.example.com:3128", "socks5://proxy.example.com", "", "http://", 5], ids=repr)
 def test_a_proxy_that_is_none_is_refused(proxy):
     assert refusal_of(open_session, api_key=KEY, proxy=proxy).startswith("proxy")
+
+
+# The proxy of the environment.
+
+
+@pytest.fixture
+def proxies(monkeypatch):
+    """Return a function that sets the variables for proxies, and these alone."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "REQUEST_METHOD"):
+        for spelled in (name, name.lower()):
+            monkeypatch.delenv(spelled, raising=False)
+
+    def set_them(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return set_them
+
+
+NEAR, FAR = "http://127.0.0.1:8642/replicate/v1", "https://api.example.com/replicate/v1"
+
+
+@pytest.mark.parametrize(
+    ("variables", "base_url", "proxy"),
+    [
+        ({"HTTPS_PROXY": "http://p:1"}, FAR, "http://p:1"),
+        ({"https_proxy": "http://p:1"}, FAR, "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1"}, FAR, None),
+        ({"HTTP_PROXY": "http://p:1"}, NEAR, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1"}, NEAR, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "other.example"}, FAR, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.com"}, FAR, None),
+        ({"HTTPS_PROXY": "http://p:1", "no_proxy": "*"}, FAR, None),
+        ({}, FAR, None),
+    ],
+    ids=repr,
+)
+def test_the_environment_names_a_proxy_for_the_api_only_if_it_is_trusted(proxies, variables, base_url, proxy):
+    proxies(**variables)
+    assert proxy == read_proxy(None, base_url, trust_env=True)
+    assert None is read_proxy(None, base_url)
+    assert "http://own:2" == read_proxy("http://own:2", base_url, trust_env=True)
+
+
+def test_a_proxy_of_the_environment_is_checked_and_its_password_is_not_shown(proxies):
+    proxies(HTTPS_PROXY="socks5://someone:word@proxy.example.com")
+    message = refusal_of(open_session, api_key=KEY, trust_env=True)
+    assert message.startswith("proxy='proxy.example.com': must be an http or https URL")
+    open_session(api_key=KEY)
+
+
+async def fetch_nothing(service, **options):
+    with contextlib.suppress(AccountError):
+        await fetch_prices(base_url=service.url, **options)
+
+
+async def fetch_what_is_left(service, **options):
+    with contextlib.suppress(AccountError):
+        await fetch_balance(base_url=service.url, api_key=service.key, **options)
+
+
+async def run_a_job(service, **options):
+    async with open_session(base_url=service.url, api_key=service.key, **options) as session:
+        with contextlib.suppress(ConnectError):
+            await session.run("a fox")
+
+
+@pytest.mark.parametrize("use", [fetch_nothing, fetch_what_is_left, run_a_job], ids=lambda use: use.__name__)
+async def test_every_way_to_the_api_takes_the_proxy_of_the_environment_only_if_it_is_trusted(service, proxies, use):
+    proxies(HTTP_PROXY="http://127.0.0.1:9")
+    await use(service, trust_env=True)
+    assert [] == list(service.requests)
+    await use(service)
+    assert [] != list(service.requests)
+
+
+@pytest.mark.parametrize("given", [1, "yes", None], ids=repr)
+def test_whether_the_environment_is_trusted_is_true_or_false(given):
+    assert refusal_of(open_session, api_key=KEY, trust_env=given).startswith("trust_env")
 
 
 @pytest.mark.parametrize("most", [0, -1, True, 1.0, "64", None], ids=repr)
