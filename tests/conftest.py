@@ -5,6 +5,7 @@ import gc
 import os
 
 import hypothesis
+import known_options
 import pytest
 from pytest_asyncio import is_async_test
 from virtual_clock import VirtualClockLoop
@@ -29,6 +30,11 @@ def pytest_asyncio_loop_factories(config, item):
 def pytest_collection_finish():
     # What importing has made is there to stay: the collection after each test need not look at it again.
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _known_options():
+    known_options.remember()
 
 
 @pytest.fixture(scope="session", autouse=True)

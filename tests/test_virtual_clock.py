@@ -219,4 +219,4 @@ def _run(pytester, source):
         markers = realtime
     """)
     pytester.makepyfile(source)
-    return pytester.runpytest_subprocess()
+    return pytester.runpytest_inprocess()

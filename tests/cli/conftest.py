@@ -21,7 +21,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def serving(folder, monkeypatch):
+def serving(folder, monkeypatch, polling_at_once):
     """Start services that the command finds: ``with serving(latency=0.2) as service``."""
 
     @contextlib.contextmanager
@@ -42,14 +42,14 @@ def polling_at_once(monkeypatch):
 
 
 @pytest.fixture
-def service(serving, polling_at_once):
+def service(serving):
     """A service whose predictions take no time."""
     with serving(latency=0.0, pixels=1024) as service:
         yield service
 
 
 @pytest.fixture
-def slow(serving, polling_at_once):
+def slow(serving):
     """A service whose predictions take long enough to be interrupted."""
     with serving(latency=0.2, pixels=1024) as service:
         yield service

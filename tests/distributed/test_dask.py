@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from waiting import PATIENCE
 
 from cometflux import open_session
 from cometflux.errors import ConfigError
@@ -34,6 +35,7 @@ async def test_images_are_saved_by_the_workers_of_a_cluster(cluster, service, tm
     assert 20 == len(service.bills)
 
 
+@pytest.mark.hard
 async def test_a_set_is_finished_though_all_workers_are_killed(cluster, service, tmp_path):
     async with open_session(api_key=service.key, base_url=service.url, savers=cluster.scheduler_address) as session:
         outcomes = []
@@ -46,9 +48,10 @@ async def test_a_set_is_finished_though_all_workers_are_killed(cluster, service,
     assert all(outcome.ok for outcome in outcomes)
 
 
-async def test_an_address_without_a_scheduler_is_refused_before_anything_is_sent(service, tmp_path):
+async def test_an_address_without_a_scheduler_is_refused_before_anything_is_sent(service, tmp_path, monkeypatch):
+    monkeypatch.setattr("cometflux.distributed.dask.CONNECT", 0.5)
     with pytest.raises(ConfigError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await make(service, tmp_path, savers="tcp://127.0.0.1:9")
     assert [] == service.bills
 

@@ -62,6 +62,7 @@ async def buy_two(service):
             pass
 
 
+@pytest.mark.hard
 @pytest.mark.parametrize(("command", "name"), [("tasks", "task_id"), ("logs", "response_id")])
 async def test_the_vendor_s_command_line_lists_what_was_billed(backend, vendor, command, name):
     await buy_two(backend)

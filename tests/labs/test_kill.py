@@ -11,20 +11,24 @@ from bill_checks import KilledBatch, is_unknown
 
 JOBS = 400
 KILLS = 12
+FEW_JOBS, FEW_KILLS = 150, 5
 STOPS = 4
 MANY_JOBS = 2500
 MANY_KILLS = 40
 
 
 @pytest.fixture
-def batch(tmp_path, seed):
-    with KilledBatch(tmp_path, jobs=JOBS, seed=seed) as batch:
+def batch(tmp_path, seed, jobs):
+    with KilledBatch(tmp_path, jobs=jobs, seed=seed) as batch:
         yield batch
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.hard) for seed in range(2, 6))])
-def test_a_batch_that_is_killed_again_and_again_pays_nothing_twice_and_loses_nothing(batch):
-    outcomes = kill_again_and_again(batch, KILLS)
+@pytest.mark.parametrize(
+    ("seed", "jobs", "kills"),
+    [(1, FEW_JOBS, FEW_KILLS), *(pytest.param(seed, JOBS, KILLS, marks=pytest.mark.hard) for seed in range(1, 6))],
+)
+def test_a_batch_that_is_killed_again_and_again_pays_nothing_twice_and_loses_nothing(batch, kills):
+    outcomes = kill_again_and_again(batch, kills)
 
     bills, posts = len(batch.service.bills), batch.posts()
     again = batch.run_to_the_end()
@@ -57,7 +61,9 @@ def kill_again_and_again(batch, kills):
     return outcomes
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.hard) for seed in range(2, 5))])
+@pytest.mark.parametrize(
+    ("seed", "jobs"), [(1, FEW_JOBS), *(pytest.param(seed, JOBS, marks=pytest.mark.hard) for seed in range(1, 5))]
+)
 def test_a_batch_that_is_stopped_again_and_again_leaves_no_submission_unknown(batch):
     for more in reversed(range(STOPS)):
         assert (batch_process.CLOSED, "") == batch.run_until_struck(signal.SIGTERM, more)

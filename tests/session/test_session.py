@@ -155,10 +155,10 @@ async def test_thousands_of_slots_are_not_thousands_of_tasks():
     assert most < 1000
 
 
-async def test_thousands_of_tasks_may_await_one_session(service):
+async def test_a_thousand_tasks_may_await_one_session(service):
     async with opened(service, max_pending=500) as session:
-        predictions = await asyncio.gather(*(session.run(prompt) for prompt in prompts(2000)))
-    assert 2000 == len({prediction.id for prediction in predictions}) == len(service.bills)
+        predictions = await asyncio.gather(*(session.run(prompt) for prompt in prompts(1000)))
+    assert 1000 == len({prediction.id for prediction in predictions}) == len(service.bills)
 
 
 async def test_a_failed_prediction_is_raised_with_what_the_service_said(service):

@@ -979,7 +979,7 @@ def test_the_fixture_gives_each_test_its_own_service(pytester):
                 assert 201 == answer.status
             assert 1 == len(comet_service.bills)
     """)
-    result = pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:cacheprovider", "-W", "error")
+    result = pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:cacheprovider", "-W", "error")
     result.assert_outcomes(passed=2)
 
 

@@ -94,10 +94,10 @@ def test_a_proxy_s_password_is_hidden_too(spelled):
 
 @pytest.mark.parametrize("unit", ["\\", "%25", "&amp;", "\\u005c", "%5c", KEY[:-1], KEY], ids=ascii)
 def test_no_body_takes_long(unit):
-    body = f"{KEY[:4]}{unit * (1_000_000 // len(unit))}".encode()
+    body = f"{KEY[:4]}{unit * (250_000 // len(unit))}".encode()
     began = time.thread_time()
     Secrets(KEY, None).hide_in_body(body)
-    assert time.thread_time() - began < 5
+    assert time.thread_time() - began < 1.25
 
 
 def test_a_secret_that_may_be_part_of_any_word_is_not_hidden():

@@ -1,0 +1,38 @@
+"""Let the command describe its options once in a process.
+
+It does so for each command line. In the test process these are thousands, and the description takes longer than most
+tests.
+"""
+
+import copy
+
+from cyclopts import App
+from cyclopts.argument import ArgumentCollection
+
+_describe = App.assemble_argument_collection
+_known = {}
+
+
+def _assemble(app, **how):
+    key = (id(app), *sorted(how.items()))
+    if key not in _known:
+        # With the app, so that no other one gets its id.
+        _known[key] = app, app.default_command, _describe(app, **how)
+    _, command, described = _known[key]
+    assert command is app.default_command, "the command of an app has changed"
+    return _copy(described)
+
+
+def _copy(described):
+    """Return a description that shares nothing which a command line changes."""
+    copies = ArgumentCollection(map(copy.copy, described))
+    by_id = {id(old): new for old, new in zip(described, copies, strict=True)}
+    for each in copies:
+        each.tokens = []
+        each.children = ArgumentCollection(by_id[id(child)] for child in each.children)
+    return copies
+
+
+def remember():
+    """Describe the options of a command only for its first command line."""
+    App.assemble_argument_collection = _assemble
