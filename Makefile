@@ -7,7 +7,7 @@ CODE := cometflux tests benchmarks examples hatch_build.py
 unexport PYTHONDONTWRITEBYTECODE
 
 # What each environment holds.
-demo.needs := -e '.[cli,local]'
+demo.needs := -e '.[cli,gallery,local]'
 test.needs := -e '.[all]' --group test
 lint.needs := --group lint
 types.needs := -e '.[all]' --group types
@@ -46,8 +46,9 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: .make/demo/ready ## make a set of pictures, for free, with the local service
-	@rm -rf demo-images
 	@.make/demo/bin/cometflux batch examples/prompts.csv --local --out demo-images
+	@.make/demo/bin/cometflux gallery demo-images >/dev/null
+	@echo "next: open demo-images/index.html in a browser; then make a set of your own, as README.md tells"
 
 test: .make/test/ready ## run the tests
 	@.make/test/bin/python -m pytest -q -n auto -m "not hard"

@@ -33,11 +33,11 @@ class ExitCode(IntEnum):
     UNKNOWN = 5
     """Some submissions may have been accepted and billed."""
     HUNG_UP = 129
-    """SIGHUP or SIGBREAK stopped the run, as when its terminal is closed; a batch can be resumed."""
+    """SIGHUP or SIGBREAK stopped the run, as when its terminal is closed; it can be resumed."""
     INTERRUPTED = 130
-    """Ctrl-C stopped the run; a batch can be resumed."""
+    """Ctrl-C stopped the run; it can be resumed."""
     TERMINATED = 143
-    """SIGTERM stopped the run; a batch can be resumed."""
+    """SIGTERM stopped the run; it can be resumed."""
 
 
 def code_of_signal(number: int) -> ExitCode:
