@@ -52,7 +52,7 @@ COMMANDS = (
         "batch",
         "batch:batch",
         "Make the pictures of a prompt file, one row each.",
-        "FILE [OPTIONS]",
+        "[FILE] [OPTIONS]",
         "Columns: prompt, model, key, and the parameters of the models. A row beats an\n"
         f"option. Paths of images are relative to the file.\n\n{MORE}",
     ),
