@@ -80,6 +80,8 @@ class LoopThread:
                     raise
                 if presses > 1:
                     self.tell(self._session.hurry if presses == 2 else self._session.end_grace)
+        if self._has_ended.is_set():
+            self._thread.join()
         error, self._error = self._error or interrupt, None
         if error is not None:
             raise error

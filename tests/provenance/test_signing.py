@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -256,6 +257,15 @@ def test_two_signatures_of_one_image_differ(signer):
     one, other = (signer.sign(picture()).data for _ in range(2))
     assert one != other
     assert is_same_picture(one, other)
+
+
+def test_many_threads_sign_with_one_signer(c2pa, signer):
+    with ThreadPoolExecutor(8) as pool:
+        signed = list(
+            pool.map(lambda kind: (kind, signer.sign(picture(kind), MODEL).data), ["PNG", "JPEG", "WEBP"] * 16)
+        )
+    assert {"Valid"} == {read(c2pa, data, f"image/{kind.lower()}")[0] for kind, data in signed}
+    assert 48 == len({data for _, data in signed})
 
 
 @pytest.mark.parametrize(
