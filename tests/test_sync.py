@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from notebook_runs import execute
 from waiting import PATIENCE, rest_of, wait_until
 
 from cometflux import Journal, PollPolicy, errors, events, flux
@@ -270,6 +271,24 @@ async def test_it_works_where_a_loop_runs_already(opened):
     with opened() as session:
         assert session.run("a boat").output
         assert 6 == len(list(session.generate(PROMPTS)))
+
+
+@pytest.mark.hard
+@pytest.mark.filterwarnings("ignore")
+def test_it_works_in_a_kernel(service, tmp_path):
+    """A kernel of its own, as a notebook has it."""
+    nbformat = pytest.importorskip("nbformat")
+    cell = f"""
+import asyncio
+from cometflux.sync import open_session
+assert asyncio.get_running_loop().is_running()
+with open_session(api_key={service.key!r}, base_url={service.url!r}) as session:
+    print(session.run("a boat").status, sum(outcome.ok for outcome in session.generate(iter(["a fox", "an owl"]))))
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    execute(notebook, tmp_path)
+    assert "succeeded 2\n" == notebook.cells[0].outputs[0].text
+    assert 3 == len(service.bills)
 
 
 def test_a_callback_that_would_wait_for_itself_is_refused(opened):
