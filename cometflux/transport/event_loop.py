@@ -15,5 +15,5 @@ def running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigError(
-            "cometflux needs asyncio, and no asyncio loop runs here", hint="use asyncio.run(main()); trio cannot run it"
+            "cometflux needs asyncio, and no asyncio loop runs here", hint="use asyncio.run(main()), or cometflux.sync"
         ) from None

@@ -47,6 +47,6 @@ def test_without_a_loop_of_asyncio_the_error_is_a_sentence(way_in):
     # Driven by hand, as another framework's loop would.
     with pytest.raises(errors.ConfigError) as caught:
         way_in().send(None)
-    assert "cometflux needs asyncio, and no asyncio loop runs here; use asyncio.run(main()); trio cannot run it" == str(
+    assert "cometflux needs asyncio, and no asyncio loop runs here; use asyncio.run(main()), or cometflux.sync" == str(
         caught.value
     )
