@@ -82,7 +82,8 @@ class JobSources:
                 return source.record.snapshot()
         (record,) = await self._tracker.find_each([output.identity])
         if record is None:
-            raise InputError(field, str(output), "no such job stands before it in the batch")
+            which = "no equal job without a key" if output.key is None else "no such job"
+            raise InputError(field, str(output), f"{which} stands before it in the batch")
         return record
 
 

@@ -383,7 +383,7 @@ class JobRecord:
             kind = OutcomeKind.NOT_SENT
         else:
             kind = self.kind or OutcomeKind.UNKNOWN
-        return self._after(self._as_attempt(kind, plan), redone=len(self.earlier) + 1, reseeds=0)
+        return self._after(self._as_attempt(kind, plan), redone=len(self.earlier) + 1, reseeds=0, taken=())
 
     def reseeded(self, plan: str, input: Mapping[str, Any], fingerprint: str) -> Self:  # noqa: A002 - the field
         """Plan a failed job again with *input*, which has another seed; *plan* is the plan before, as for `redo`."""

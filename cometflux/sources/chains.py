@@ -25,9 +25,13 @@ class ChainChecker:
         keys: checks that every key is unique.
         count: how many copies of each row are made.
         others: the keys of jobs elsewhere whose output a row may take.
+        labels: the names, in messages, of the parameters that all rows share.
     """
 
-    def __init__(self, keys: KeyChecker, count: int, others: Container[str] = ()) -> None:
+    def __init__(
+        self, keys: KeyChecker, count: int, others: Container[str] = (), labels: Mapping[str, str] | None = None
+    ) -> None:
+        self._labels = labels or {}
         self._keys = keys
         self._others = others
         self._count = count
@@ -44,7 +48,8 @@ class ChainChecker:
         for field, output in outputs:
             self.outputs += 1
             if fault := self._fault(row, output):
-                yield Fault(f"{field}: {output}: {fault}", row.places.get(field, row.line))
+                label = field if field in cells else self._labels.get(field, field)
+                yield Fault(f"{label}: {output}: {fault}", row.places.get(field, row.line))
         yield from self._keys.add(row)
 
     def note(self, row: Row, job: Job | None) -> Job | None:

@@ -133,7 +133,8 @@ class Planner:
         self._folder = folder
         self._faults = FaultList()
         keys = KeyChecker(source.unit, defaults.count, defaults.count_label)
-        self.keys = ChainChecker(keys, defaults.count, defaults.known_keys)
+        labels = {name: constant.label for name, constant in defaults.constants.items()}
+        self.keys = ChainChecker(keys, defaults.count, defaults.known_keys, labels)
         self._inputs = InputChecker(strict=defaults.strict, validate=defaults.validate)
         self._seeded = Repeats()
         self._models: dict[str, Model] = {}

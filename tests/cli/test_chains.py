@@ -157,12 +157,15 @@ def test_a_changed_row_may_take_another_output_but_not_its_own_through_others(se
     Path("again.csv").write_text(f"{head}in rain,last,@draft\n")
     run("resume a-images --redo-from again.csv")
     check_chain(service, "draft", "last")
+    Path("again.csv").write_text(f"{head}at night,last,https://example.com/a.png\n")
+    run("resume a-images --redo-from again.csv")
+    assert () == records()["last"].taken
     for row in ("at noon,edit,@last", "at noon,edit,@edit", "at noon,edit,@nobody"):
         Path("again.csv").write_text(f"{head}in rain,last,@edit\n{row}\n")
         capsys.readouterr()
         run("resume a-images --redo-from again.csv", 2)
         assert "output" in capsys.readouterr().err
-    assert 4 == len(service.bills)
+    assert 5 == len(service.bills)
 
 
 @pytest.mark.usefixtures("chain")

@@ -116,6 +116,17 @@ async def test_jobs_that_were_read_from_a_file_are_chained(read, service, opened
     assert outcomes["draft"].files[0].read_bytes() == sent_image(service, 1)
 
 
+async def test_a_single_job_takes_what_the_journal_has_saved(service, make, opened, tmp_path):
+    await make(draft("draft"))
+    async with opened() as session:
+        outcome = await session.run(edit(OutputOf("draft"), "edit"), save_to=tmp_path)
+        assert outcome.ok
+        for job, place in ((edit(OutputOf("nobody"), "b"), tmp_path), (edit(OutputOf("draft"), "c"), None)):
+            with pytest.raises(InputError, match="no such job stands before it|generate with save_to"):
+                await session.run(job, save_to=place)
+    assert 2 == len(service.bills)
+
+
 async def test_jobs_that_wait_hold_no_slot_and_hold_up_no_others(service, make):
     service.latency = lambda model: 30.0 if model == flux.Dev.model else 1.0
     first = Job.of(flux.Dev(prompt="slow"), key="slow")
@@ -177,7 +188,7 @@ async def test_an_image_that_was_not_made_is_named(service, make):
         (OutputOf("nobody"), "input_image: '@nobody[0]' was given; no such job stands before it in the batch"),
         (OutputOf("later"), "input_image: '@later[0]' was given; no such job stands before it in the batch"),
         (OutputOf("edit"), "input_image: '@edit[0]' was given; a job cannot take its own output"),
-        (draft(prompt="another"), "no such job stands before it in the batch"),
+        (draft(prompt="another"), "no equal job without a key stands before it in the batch"),
     ],
     ids=["unknown", "forward", "itself", "not in the batch"],
 )

@@ -59,7 +59,7 @@ def test_a_cell_holds_a_list_of_them_as_json(tmp_path):
 
 def test_an_option_may_name_one_for_all_other_rows(tmp_path):
     text = "prompt,key,input_image\na,one,\nb,two,\n"
-    assert ["prompts.csv, line 2: input_image: @one[0]: a job cannot take its own output"] == complaints(
+    assert ["prompts.csv, line 2: --input-image: @one[0]: a job cannot take its own output"] == complaints(
         text, tmp_path, model="kontext-pro", input_image="@one"
     )
     first = "https://example.com/a.png"
