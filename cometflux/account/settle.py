@@ -32,7 +32,7 @@ def doubt_of(record: JobRecord) -> Doubt | None:
         identity=record.identity,
         model=record.model,
         input=record.input,
-        fingerprint=record.fingerprint,
+        fingerprint=record.sent or record.fingerprint,
         times=tuple(times),
     )
 

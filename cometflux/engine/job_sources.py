@@ -1,17 +1,20 @@
 """The jobs whose images a job takes: waits for their ends, and puts their saved images into its input."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import ChainError, InputError, OutputError
-from cometflux.images import data_uris
+from cometflux.images import data_uris, summaries
 from cometflux.jobs import Job
 from cometflux.journal.attempts import SavedFile, TakenImage
 from cometflux.journal.record import JobRecord
 from cometflux.models.output_of import OutputOf, replace_outputs
+from cometflux.protocol import encoding
 
 _ENDS = {
     "failed": "which failed",
@@ -67,8 +70,8 @@ class JobSources:
                 job=output.identity, key=record.key, index=output.index, file=file.name, digest=file.digest
             )
             taken.append(image)
-        tracked.record.taking(tuple(taken))
         filled = replace_outputs(job.input, lambda output: uris[output.identity, output.index])
+        tracked.record.taking(tuple(taken), await asyncio.to_thread(_digest, job.model, filled))
         return attrs.evolve(job, input=filled, validate=False)
 
     async def _find_over(self, tracked: TrackedJob, field: str, output: OutputOf) -> JobRecord:
@@ -85,6 +88,10 @@ class JobSources:
             which = "no equal job without a key" if output.key is None else "no such job"
             raise InputError(field, str(output), f"{which} stands before it in the batch")
         return record
+
+
+def _digest(model: str, values: Mapping[str, Any]) -> str:
+    return encoding.fingerprint(model, summaries.describe_input(values))
 
 
 def _find_image(output: OutputOf, record: JobRecord) -> SavedFile:

@@ -227,7 +227,7 @@ class Submitter:
         if settler is None:
             return None
         try:
-            fingerprint = record.fingerprint or await asyncio.to_thread(_fingerprint, job)
+            fingerprint = record.sent or record.fingerprint or await asyncio.to_thread(_fingerprint, job)
         except InputError:
             return None
         doubt = Doubt(

@@ -67,6 +67,8 @@ class JobRecord:
     """SHA-256 of the body that was sent."""
     taken: tuple[TakenImage, ...] = ()
     """The saved images of other jobs that were sent with it last."""
+    sent: str = ""
+    """Digest of the model and the input with those images; empty if there are none."""
     input_size: int = 0
     """About how many bytes the input has, which each answer repeats."""
     estimate: Estimate | None = None
@@ -235,9 +237,9 @@ class JobRecord:
             is_dropped=False,
         )
 
-    def taking(self, images: tuple[TakenImage, ...]) -> Self:
+    def taking(self, images: tuple[TakenImage, ...], sent: str) -> Self:
         """Note the saved images of other jobs that are sent with it now; written with the intent."""
-        return self._with(taken=images)
+        return self._with(taken=images, sent=sent)
 
     def suspected(self, error: CometfluxError) -> Self:
         """Note what is known so far of a submission that was not answered as it should be."""
@@ -383,7 +385,7 @@ class JobRecord:
             kind = OutcomeKind.NOT_SENT
         else:
             kind = self.kind or OutcomeKind.UNKNOWN
-        return self._after(self._as_attempt(kind, plan), redone=len(self.earlier) + 1, reseeds=0, taken=())
+        return self._after(self._as_attempt(kind, plan), redone=len(self.earlier) + 1, reseeds=0, taken=(), sent="")
 
     def reseeded(self, plan: str, input: Mapping[str, Any], fingerprint: str) -> Self:  # noqa: A002 - the field
         """Plan a failed job again with *input*, which has another seed; *plan* is the plan before, as for `redo`."""

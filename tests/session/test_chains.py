@@ -122,7 +122,7 @@ async def test_a_single_job_takes_what_the_journal_has_saved(service, make, open
         outcome = await session.run(edit(OutputOf("draft"), "edit"), save_to=tmp_path)
         assert outcome.ok
         for job, place in ((edit(OutputOf("nobody"), "b"), tmp_path), (edit(OutputOf("draft"), "c"), None)):
-            with pytest.raises(InputError, match="no such job stands before it|generate with save_to"):
+            with pytest.raises(InputError, match=r"no such job stands before it|generate with save_to"):
                 await session.run(job, save_to=place)
     assert 2 == len(service.bills)
 

@@ -64,6 +64,21 @@ async def test_an_unknown_of_an_earlier_run_is_settled_when_its_batch_is_run_aga
     assert (True, True, 1) == (outcome.ok, outcome.resumed, len(service.bills))
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["at once", "by a later run"])
+async def test_a_job_that_took_the_image_of_another_one_is_proved_by_that_image(service, tmp_path, is_late):
+    draft = flux.Schnell(prompt="a boat")
+    jobs = [draft, flux.KontextPro(prompt="at night", input_image=draft)]
+    service.fail("drop", after=True, prompt="at night")
+    if is_late:
+        async with opened(service, journal=tmp_path, on_unknown="hold", access_token=None) as session:
+            (_, outcome) = await ends(session, jobs, save_to=tmp_path)
+            assert OutcomeKind.UNKNOWN is outcome.kind
+    async with opened(service, journal=tmp_path) as session:
+        outcomes = await ends(session, jobs, save_to=tmp_path)
+    assert [True, True] == [outcome.ok for outcome in outcomes]
+    assert 2 == len(service.bills)
+
+
 async def test_what_was_never_accepted_stays_unknown_and_is_not_sent_again(service, tmp_path):
     service.fail("drop")
     async with opened(service, journal=tmp_path) as session:
