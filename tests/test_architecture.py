@@ -1,6 +1,7 @@
 """The house: the order of its folders, what is pure, and what each file owns, read from the source."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -59,6 +60,9 @@ NAME_OWNERS = {
     # An import by name would get round the order; the lazy public names need it.
     "import_module": {"__init__"},
 }
+SYSTEM_OWNERS = {"storage/atomic", "journal/lock", "cli/terminal/quoting"}
+"""The files that have a way for POSIX and one for Windows."""
+SYSTEMS = re.compile(r"sys\.platform|os\.name\b|import (fcntl|msvcrt|termios|resource|pwd|winreg)|platform\.system")
 CLOCK_OWNERS = {"engine/runtime", "transport/deadlines"}
 ASYNC_SYNTAX = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
 # A path is a value, but the file it leads to is not; nor is the time of day.
@@ -310,3 +314,8 @@ def test_only_strict_json_is_written():
 
 def test_loose_json_is_found():
     assert [2] == list(loose_json(ast.parse("json.dumps(1, allow_nan=False)\njson.dumps(1, indent=2)")))
+
+
+def test_only_three_files_know_which_operating_system_it_is():
+    found = {name for name, path in FILES.items() if SYSTEMS.search(path.read_text(encoding="utf-8"))}
+    assert found == SYSTEM_OWNERS

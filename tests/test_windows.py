@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -139,3 +140,108 @@ def test_a_server_runs_until_it_is_stopped(arguments, ready, last, number, machi
     if arguments[0] == "local-service":
         # As PowerShell reads it.
         assert '$env:COMETAPI_KEY = "local-key"' == out.splitlines()[1]
+
+
+# ── the two files that know Windows ──────────────────────────────────────────────────────────────────────────────────
+
+READERS = """
+import threading
+from pathlib import Path
+from cometflux.journal.lock import Lock, is_locked
+
+journal = Path("journal.sqlite3")
+Lock(journal).release()
+found = []
+def look():
+    for _ in range(300):
+        found.append(is_locked(journal))
+readers = [threading.Thread(target=look, daemon=True) for _ in range(4)]
+for each in readers:
+    each.start()
+for each in readers:
+    each.join()
+print(len(found), any(found))
+"""
+WRITERS = """
+import threading
+from pathlib import Path
+from cometflux.journal.lock import Lock, is_locked
+
+journal = Path("journal.sqlite3")
+Lock(journal).release()
+is_over = False
+def look():
+    while not is_over:
+        is_locked(journal)
+readers = [threading.Thread(target=look, daemon=True) for _ in range(2)]
+for each in readers:
+    each.start()
+for _ in range(50):
+    Lock(journal).release()
+is_over = True
+"""
+HOLDER = """
+import sys
+from pathlib import Path
+from cometflux.errors import JournalLockedError
+from cometflux.journal.lock import Lock
+
+lock = Lock(Path("journal.sqlite3"))
+lock.note_commit("0123456789abcdef", 7)
+try:
+    Lock(Path("journal.sqlite3"))
+except JournalLockedError:
+    print("locked", flush=True)
+sys.stdin.read()
+"""
+LOOKER = """
+from pathlib import Path
+from cometflux.journal.lock import LockFile, is_locked
+
+journal = Path("journal.sqlite3")
+note = LockFile.read(journal)
+print(note.journal, note.serial, note.process, is_locked(journal))
+"""
+SCANNER = """
+import contextlib, threading, time
+from pathlib import Path
+from cometflux.storage import atomic
+
+is_over = False
+def scan():
+    seen = set()
+    while not is_over:
+        for path in [path for path in Path("pictures").iterdir() if path not in seen]:
+            seen.add(path)
+            with contextlib.suppress(OSError), path.open("rb"):
+                time.sleep(0.02)
+scanner = threading.Thread(target=scan, daemon=True)
+Path("pictures").mkdir()
+scanner.start()
+for number in range(20):
+    assert atomic.write_new(Path("pictures") / f"{number}.png", b"png")
+    atomic.replace(Path("pictures") / "index.html", b"page")
+assert not atomic.write_new(Path("pictures") / "0.PNG", b"other")
+is_over = True
+scanner.join()
+print(len(list(Path("pictures").iterdir())))
+"""
+
+
+@pytest.mark.parametrize(("code", "expected"), [(READERS, "1200 False\n"), (WRITERS, "")], ids=["readers", "writers"])
+def test_those_who_look_whether_somebody_writes_are_in_nobodys_way(code, expected, machine):
+    assert expected == machine.run("-c", code)[0]
+
+
+def test_the_lock_keeps_all_others_out_until_its_process_ends_and_its_note_can_be_read(machine):
+    holder = machine.start("-c", HOLDER, stdin=subprocess.PIPE)
+    assert "locked\n" == holder.stdout.readline()
+    assert f"0123456789abcdef 7 {holder.pid} True\n" == machine.run("-c", LOOKER)[0]
+    holder.kill()
+    rest_of(holder)
+    holder.stdin.close()
+    assert f"0123456789abcdef 7 {holder.pid} False\n" == machine.run("-c", LOOKER)[0]
+
+
+def test_files_are_saved_and_replaced_though_a_scanner_opens_each_for_a_moment(machine):
+    assert "21\n" == machine.run("-c", SCANNER)[0]

@@ -2,11 +2,14 @@
 
 import concurrent.futures
 import errno
+import os
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from cometflux.storage import atomic
 from cometflux.storage.atomic import SharedSyncs, replace
 from cometflux.storage.folder import sweep
 
@@ -112,3 +115,49 @@ def test_a_sync_that_failed_counts_for_nobody_else():
     ended = synced_by_threads(syncs, 32)
     assert 2 == sum(error is not None for *_, error in ended)
     assert all(needed <= done for needed, done, error in ended if error is None)
+
+
+# ── the sync of macOS ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def full_syncs(monkeypatch):
+    """The calls that sync a file, as on macOS, and the error of the full one, if there is any."""
+    fcntl = pytest.importorskip("fcntl")
+    calls, errors = [], []
+    fsync = os.fsync
+
+    def full_sync(file, call):
+        calls.append(call)
+        if errors:
+            raise OSError(errors[0], os.strerror(errors[0]))
+
+    monkeypatch.setattr(atomic, "_FULL_SYNC", 51)
+    monkeypatch.setattr(fcntl, "fcntl", full_sync)
+    monkeypatch.setattr(os, "fsync", lambda file: calls.append("fsync") or fsync(file))
+    return calls, errors
+
+
+def test_macos_writes_a_file_through_the_cache_of_the_disk(full_syncs, tmp_path):
+    assert atomic.write_new(tmp_path / "a", b"new")
+    assert [51] == full_syncs[0]
+
+
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.ENOTTY, errno.EINVAL])
+def test_a_file_system_without_that_is_synced_as_usual(number, full_syncs, tmp_path):
+    full_syncs[1].append(number)
+    assert atomic.write_new(tmp_path / "a", b"new")
+    assert [51, "fsync"] == full_syncs[0]
+
+
+def test_an_error_of_the_disk_is_not_passed_over(full_syncs, tmp_path):
+    full_syncs[1].append(errno.EIO)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        atomic.write_new(tmp_path / "a", b"new")
+    assert [] == names(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its kernel does not know the call of macOS")
+def test_a_kernel_that_does_not_know_that_call_is_no_obstacle(monkeypatch, tmp_path):
+    monkeypatch.setattr(atomic, "_FULL_SYNC", 51)
+    assert atomic.write_new(tmp_path / "a", b"new")

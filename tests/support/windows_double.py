@@ -31,13 +31,15 @@ import select
 import shutil
 import signal
 import stat
-import struct
 import sys
+import tempfile
 import time
 import types
 import unicodedata
 import warnings
 from pathlib import Path
+
+import windows_locks
 
 real = types.SimpleNamespace(
     **{name: getattr(os, name) for name in dir(os) if callable(getattr(os, name))},
@@ -67,7 +69,7 @@ _NO_SIGNAL_CALLS = (
 _LIBRARIES = (
     "aiohttp.web attrs backoff cattrs.preconf.json cyclopts email.mime.multipart importlib.resources jinja2 mimetypes "
     "multiprocessing.connection platformdirs PIL.Image PIL.ImageDraw PIL.PngImagePlugin PIL.JpegImagePlugin "
-    "PIL.WebPImagePlugin rich.console rich.live rich.progress rich.table rich.text sqlite3 ssl subprocess tempfile "
+    "PIL.WebPImagePlugin rich.console rich.live rich.progress rich.table rich.text sqlite3 ssl subprocess "
     "tomllib uuid webbrowser yaml"
 ).split()
 _TICK = 1 / 64
@@ -83,10 +85,6 @@ def install(machine):
     _processes = Path(machine)
     _processes.mkdir(parents=True, exist_ok=True)
     (_processes / str(os.getpid())).touch()
-    # What the streams of a process that runs in a pipe have there; a console takes UTF-8.
-    for stream in (sys.stdout, sys.stderr):
-        if not stream.isatty():
-            stream.reconfigure(encoding="cp1252", errors=stream.errors)
     _take_away()
     _add()
     _replace_calls()
@@ -110,16 +108,14 @@ def _take_away():
     for name in _NO_SIGNAL_CALLS:
         delattr(signal, name)
     # Python's own way on a system whose folders cannot be opened.
-    shutil._use_fd_functions = shutil._USE_CP_SENDFILE = False
+    shutil._use_fd_functions = shutil._USE_CP_SENDFILE = tempfile._O_TMPFILE_WORKS = False
+    tempfile.TemporaryFile = tempfile.NamedTemporaryFile
 
 
 def _add():
     os.O_BINARY, os.O_TEXT, os.O_NOINHERIT = O_BINARY, O_TEXT, O_NOINHERIT
     signal.SIG_DFL, signal.SIG_IGN, signal.SIGBREAK = signal.Handlers.SIG_DFL, signal.Handlers.SIG_IGN, SIGBREAK
-    msvcrt = types.ModuleType("msvcrt")
-    msvcrt.LK_UNLCK, msvcrt.LK_LOCK, msvcrt.LK_NBLCK, msvcrt.LK_RLCK, msvcrt.LK_NBRLCK = range(5)
-    msvcrt.locking = locking
-    sys.modules["msvcrt"] = msvcrt
+    sys.modules["msvcrt"] = windows_locks
     import ssl
 
     ssl.enum_certificates = lambda store: []
@@ -229,8 +225,6 @@ def _is_same(handle, found, below):
 
 _texts = set()
 """The descriptors that translate line ends, as all do that are not opened otherwise."""
-_locks = {}
-"""For each descriptor: a second one that holds its locks, which need no right to write there, and what is locked."""
 
 
 def open_descriptor(path, flags, mode=0o777):
@@ -257,19 +251,18 @@ def open_file(file, mode="r", buffering=-1, encoding=None, errors=None, newline=
 
 def close(descriptor):
     _texts.discard(descriptor)
-    if descriptor in _locks:
-        real.close(_locks.pop(descriptor)[0])
+    windows_locks.release(descriptor)
     real.close(descriptor)
 
 
 def read(descriptor, count):
-    _check_unlocked(descriptor, count)
+    windows_locks.check(descriptor, count)
     data = real.read(descriptor, count)
     return data.partition(b"\x1a")[0].replace(b"\r\n", b"\n") if descriptor in _texts else data
 
 
 def write(descriptor, data):
-    _check_unlocked(descriptor, len(data))
+    windows_locks.check(descriptor, len(data))
     if descriptor not in _texts:
         return real.write(descriptor, data)
     real.write(descriptor, bytes(data).replace(b"\n", b"\r\n"))
@@ -280,55 +273,6 @@ def fsync(descriptor):
     if fcntl.fcntl(descriptor, fcntl.F_GETFL) & 3 == os.O_RDONLY:
         raise OSError(errno.EBADF, "only a file that can be written to is flushed")
     real.fsync(descriptor)
-
-
-# ── locks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def locking(descriptor, mode, count):
-    """Lock bytes for one handle: another one, even of the same process, can then neither lock, read nor write them."""
-    if descriptor not in _locks:
-        _locks[descriptor] = real.open(f"/proc/self/fd/{descriptor}", os.O_RDWR), set()
-    holder, held = _locks[descriptor]
-    span = real.lseek(descriptor, 0, os.SEEK_CUR), count
-    if mode == LK_UNLCK:
-        if span not in held:
-            raise PermissionError(errno.EACCES, "this region is not locked")
-        held.remove(span)
-        fcntl.fcntl(holder, fcntl.F_OFD_SETLK, _region(fcntl.F_UNLCK, *span))
-        return
-    for tries in range(10 if mode in (LK_LOCK, LK_RLCK) else 1):
-        if tries:
-            time.sleep(1)
-        with contextlib.suppress(BlockingIOError):
-            if not _overlaps(held, *span):
-                fcntl.fcntl(holder, fcntl.F_OFD_SETLK, _region(fcntl.F_WRLCK, *span))
-                held.add(span)
-                return
-    if mode in (LK_LOCK, LK_RLCK):
-        raise OSError(errno.EDEADLK, "the region stays locked")
-    raise PermissionError(errno.EACCES, "the region is locked")
-
-
-LK_UNLCK, LK_LOCK, LK_NBLCK, LK_RLCK, LK_NBRLCK = range(5)
-
-
-def _check_unlocked(descriptor, count):
-    if not stat.S_ISREG(real.fstat(descriptor).st_mode):
-        return
-    start = real.lseek(descriptor, 0, os.SEEK_CUR)
-    holder = _locks.get(descriptor, (descriptor,))[0]
-    found = fcntl.fcntl(holder, fcntl.F_OFD_GETLK, _region(fcntl.F_WRLCK, start, max(count, 1)))
-    if struct.unpack_from("h", found)[0] != fcntl.F_UNLCK:
-        raise PermissionError(errno.EACCES, "another handle has locked a part of it")
-
-
-def _region(kind, start, count):
-    return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, count, 0)
-
-
-def _overlaps(held, start, count):
-    return any(start < other + length and other < start + count for other, length in held)
 
 
 # ── folders and their entries ────────────────────────────────────────────────────────────────────────────────────────
@@ -356,10 +300,16 @@ def scandir(path="."):
 
 def rename(source, target):
     source, taken = located(source), located(target)
-    if _is_there(taken) and not os.path.samefile(source, taken):
+    is_there = _is_there(taken)
+    if is_there and not os.path.samefile(source, taken):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, taken)
     _check_unused(source)
-    real.rename(source, os.path.join(os.path.dirname(taken), os.path.basename(os.fspath(target))))
+    if is_there or os.path.isdir(source):
+        real.rename(source, os.path.join(os.path.dirname(taken), os.path.basename(os.fspath(target))))
+    else:
+        # Two processes may do this at once, and only one of them may have the name.
+        real.link(source, taken)
+        real.remove(source)
 
 
 def replace(source, target):
@@ -439,6 +389,10 @@ if __name__ == "__main__":
     sys.modules["windows_double"] = sys.modules["__main__"]
     _, machine, *arguments = sys.argv
     install(machine)
+    # What the streams of a process that runs in a pipe have there; a console takes UTF-8.
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.isatty():
+            stream.reconfigure(encoding="cp1252", errors=stream.errors)
     if arguments[0] == "-c":
         sys.argv = arguments
         exec(compile(arguments[1], "code", "exec"), {"__name__": "__main__"})
