@@ -73,7 +73,7 @@ docs: .make/docs/ready ## build the documentation, to be read at .make/docs-html
 	@.make/docs/bin/python tests/support/offline_site.py .make/docs-html
 	@echo "built: .make/docs-html/index.html"
 
-check: lint types test ## all that has to hold before a change goes in
+check: lint types docs test ## all that has to hold before a change goes in
 
 bench: .make/bench/ready ## measure
 	@.make/bench/bin/python -m benchmarks

@@ -49,7 +49,7 @@ nitpick_ignore_regex = [
     ("py:obj", r"(asyncio|pathlib)\..*"),
     # What a caller never makes.
     ("py:class", r"cometflux\.(account\.settler\.AccountSettler|images\.formats\.ImageFile)"),
-    ("py:class", r"cometflux\.(jobs\.PlannedJob|journal\.draft\.Draft)"),
+    ("py:class", r"cometflux\.(jobs\.PlannedJob|journal\.draft\.Draft|models\.output_of\.AnyJob)"),
     ("py:class", r"cometflux\.(journal\.writer\.JournalWriter|storage\.(destination\.Destination|folder\.Folder))"),
     ("py:exc", r"CancelledError"),
 ]
@@ -82,6 +82,7 @@ _PLACES = (
         "cometflux.journal.record",
         "cometflux.journal.attempts",
         "cometflux.journal.outcome",
+        "cometflux.provenance.signing",
     ),
 )
 
