@@ -1,5 +1,4 @@
-"""A session for programs without asyncio: `open_session`, whose `SyncSession` has ``run`` and ``generate`` as plain
-calls.
+"""A session for programs without asyncio: the calls of the `SyncSession` that `open_session` returns block.
 
 The session itself runs on an event loop in a thread of its own. So polls and downloads continue while the caller does
 something else, and it works in a notebook, whose own loop runs already. Nothing is implemented twice here.
