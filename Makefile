@@ -39,7 +39,7 @@ SCHEMAS := github-workflows:.github/workflows/publish.yml github-workflows:.gith
 
 RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annotate --python .make/uv/bin/python --all-extras
 
-.PHONY: help dist release-check changes demo test test-hard lint types docs check bench bench-peers audit test-floors test-backoff3 test-readers test-judges test-pythons lanes
+.PHONY: help dist release-check changes demo test test-hard lint types docs recording check bench bench-peers audit test-floors test-backoff3 test-readers test-judges test-pythons lanes
 .PHONY: $(PYTHONS:%=test-%)
 
 help: ## show this list
@@ -72,6 +72,9 @@ docs: .make/docs/ready ## build the documentation, to be read at .make/docs-html
 	  -d .make/docs-trees docs .make/docs-html
 	@.make/docs/bin/python tests/support/offline_site.py .make/docs-html
 	@echo "built: .make/docs-html/index.html"
+
+recording: .make/demo/ready ## record docs/terminal.svg, the picture of a run in a terminal
+	@.make/demo/bin/python -m benchmarks.terminal
 
 check: lint types docs test ## all that has to hold before a change goes in
 

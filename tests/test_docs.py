@@ -164,6 +164,13 @@ def test_a_page_that_would_ask_the_network_is_found(name, text, tmp_path):
     assert [name] == [each.partition(":")[0] for each in find_requests(tmp_path)][:1]
 
 
+def test_the_pictures_of_the_pages_ask_the_network_for_nothing(tmp_path):
+    for drawn in (ROOT / "docs").glob("*.svg"):
+        (tmp_path / drawn.name).write_text(drawn.read_text(encoding="utf-8"), encoding="utf-8")
+    assert (tmp_path / "terminal.svg").exists()
+    assert [] == find_requests(tmp_path)
+
+
 def test_a_link_that_a_reader_may_follow_is_none(tmp_path):
     page = '<a href="https://example.org">there</a> <link rel="canonical" href="https://x.example"> <img src="a.png">'
     (tmp_path / "a.html").write_text(page, encoding="utf-8")

@@ -181,7 +181,7 @@ def open_reader(path: Path, note: LockFile) -> sqlite3.Connection:
     # SQLite would throw away the log that it finds beside an empty file.
     if not _size(path) and (not note.is_blank or _size(_beside(path, "-wal"))):
         raise JournalError(
-            f"the journal {str(path)!r} has lost what was in it: restore it; going on without could buy pictures twice"
+            f"the journal {str(path)!r} has lost what was in it: restore it; a run without it could buy pictures twice"
         )
     if (copy := _open_copy(path)) is not None:
         return copy
@@ -316,7 +316,7 @@ def _check_note(header: JournalHeader, note: LockFile, path: Path) -> None:
     if header.serial < note.serial:
         raise JournalError(
             f"the journal {str(path)!r} lacks the last {note.serial - header.serial} changes of {note.serial}: "
-            "restore it with its -wal file; going on without could buy pictures twice"
+            "restore it with its -wal file; a run without it could buy pictures twice"
         )
 
 

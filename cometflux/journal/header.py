@@ -71,7 +71,7 @@ class JournalHeader(NamedTuple):
                 f"the journal {str(path)!r} was begun with another API key, which may belong to another account",
                 path=path,
                 setting="new_key",
-                hint="to go on with the new key, pass new_key=True, or --new-key to the command",
+                hint="to use the new key, pass new_key=True, or --new-key to the command",
             )
         salt = os.urandom(16).hex()
         digest = _digest(salt, account.key)

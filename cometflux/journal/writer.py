@@ -92,7 +92,7 @@ class JournalWriter:
             if not self.path.exists() and not note.is_blank:
                 raise JournalError(
                     f"the journal {str(self.path)!r} is gone, though {self._lock.path.name} knows of it: restore it; "
-                    "going on without could buy pictures twice"
+                    "a run without it could buy pictures twice"
                 )
             make_private(self.path)
             known = look(self.path, note)

@@ -137,7 +137,7 @@ JOURNALS = [
         "an empty file beside its lock",
         _used(_empty),
         JournalError,
-        "has lost what was in it: restore it; going on without could buy pictures twice",
+        "has lost what was in it: restore it; a run without it could buy pictures twice",
     ),
     Place("a lock in words", _used(lambda at: (at / "journal.lock").write_text("x")), JournalError, "is damaged"),
     Place("a folder as its lock", _used(lambda at: _no_lock(at, Path.mkdir)), JournalError, "Is a directory"),

@@ -113,7 +113,7 @@ def test_status_tells_how_many_pictures_are_marked(foxes, capsys, marks, told, c
     assert 0 == main(["status", "out"])
     lines = capsys.readouterr().out.splitlines()
     assert ([told] if told else []) == [line for line in lines if "picks" in line]
-    assert "no batch is running on it" == lines[-1]
+    assert "no batch is running in this folder" == lines[-1]
     assert 0 == main(["status", "out", "--json"])
     out, err = capsys.readouterr()
     assert counts == json.loads(out).get("picks")

@@ -81,7 +81,7 @@ def test_a_second_run_buys_nothing_prints_the_same_paths_and_says_that_nothing_w
     out, err = capsys.readouterr()
     assert (2, requests) == (len(service.bills), len(service.requests))
     assert sorted(first.splitlines()) == sorted(out.splitlines()) == pictures()
-    assert "going on with a-images: 2 of 2 saved\n" in err
+    assert "resuming a-images: 2 of 2 saved\n" in err
     assert re.search(r"succeeded +2\nfrom earlier runs +2\nbought +0\n.*estimate.*\nelapsed", err)
     assert "nothing was left to do: 2 pictures in a-images" == err.splitlines()[-1]
 
@@ -140,7 +140,7 @@ def test_only_what_is_new_in_the_file_is_bought(service, capsys):
     run("batch a.csv")
     assert ["a fox", "a toad", "an owl"] == prompts(service)
     assert {"planned": 3, "saved": 3} == status()
-    assert "going on with a-images: 2 of 3 saved, 1 to do\n" in capsys.readouterr().err
+    assert "resuming a-images: 2 of 3 saved, 1 to do\n" in capsys.readouterr().err
 
 
 def test_rows_in_another_order_are_the_same_jobs(service):
@@ -258,7 +258,7 @@ def test_a_limit_ends_with_exit_code_4_and_a_higher_one_goes_on(service, capsys)
     assert ["not_sent", "not_sent", "succeeded"] == sorted(json.loads(line)["kind"] for line in out.splitlines())
     assert "error: the limit of 1 prediction is reached\n" in err
     *_, said, line = err.splitlines()
-    assert ("to go on, raise the limit, as in:", "  cometflux resume a-images --limit 3") == (
+    assert ("to resume, raise the limit, for example:", "  cometflux resume a-images --limit 3") == (
         said,
         line,
     )
@@ -319,7 +319,7 @@ def test_another_key_is_refused_unless_it_is_said_to_be_new(service, capsys, mon
     capsys.readouterr()
     run("batch a.csv", 3)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("which may belong to another account; to go on with the new key, add --new-key")
+    assert line.endswith("which may belong to another account; to use the new key, add --new-key")
     run("batch a.csv --new-key")
     assert 1 == len(service.bills)
 
@@ -389,7 +389,7 @@ def test_two_processes_cannot_work_on_one_folder_and_status_adds_up_meanwhile(sl
     assert "is in use by another process" in capsys.readouterr().err
     run("unknown a-images --abandon x", 3)
     run("status a-images")
-    assert "a batch is running on it" in capsys.readouterr().out
+    assert "a batch is running in this folder" in capsys.readouterr().out
     running.send_signal(signal.SIGCONT)
 
     def is_over():
@@ -399,7 +399,7 @@ def test_two_processes_cannot_work_on_one_folder_and_status_adds_up_meanwhile(sl
     wait_until(is_over)
     assert 6 == len(slow.bills)
     run("status a-images")
-    assert "planned  6\nsaved    6\nno batch is running on it\n" == capsys.readouterr().out
+    assert "planned  6\nsaved    6\nno batch is running in this folder\n" == capsys.readouterr().out
 
 
 def test_status_as_json_has_always_the_same_keys(service, capsys):
@@ -557,7 +557,7 @@ def test_a_second_ctrl_c_leaves_at_once_with_the_line_and_without_the_ids(servin
     assert 130 == running.returncode
     assert "Traceback" not in err
     assert "2 predictions are paid and not saved; the journal has their ids\n" in err
-    assert ["a-images: 0 of 2 saved, 2 at the service", "to go on:", "  cometflux resume a-images"] == (
+    assert ["a-images: 0 of 2 saved, 2 at the service", "to resume:", "  cometflux resume a-images"] == (
         err.splitlines()[-3:]
     )
 
@@ -621,7 +621,7 @@ def test_a_signal_before_the_first_step_names_the_command_that_goes_on_with_what
     assert [
         "interrupted; nothing was sent by this run",
         "a-images: 0 of 1 saved, 1 at the service",
-        "to go on:",
+        "to resume:",
         "  cometflux resume a-images",
     ] == capsys.readouterr().err.splitlines()
 

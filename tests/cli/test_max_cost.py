@@ -30,7 +30,10 @@ def test_a_batch_stops_before_its_budget_is_passed_and_says_how_to_go_on(service
     assert 2 == len(service.bills)
     said = capsys.readouterr().err
     assert "error: the next prediction would exceed the limit of $0.06: by estimate $0.05 is spent, and" in said
-    assert "to go on, raise the limit, as in:\n  cometflux resume a-images --max-cost 0.10 --max-pending 1\n" in said
+    assert (
+        "to resume, raise the limit, for example:\n  cometflux resume a-images --max-cost 0.10 --max-pending 1\n"
+        in said
+    )
     assert 4 == command("resume a-images --max-cost 0.09 --max-pending 1")
     assert 3 == len(service.bills)
     assert 0 == command("resume a-images --max-cost 0.10")

@@ -70,7 +70,7 @@ def test_people_are_told_what_became_of_each_job(account, capsys):
     assert [
         f"fox (flux-schnell: a fox): adopted as prediction {fox}; the next run polls it",
         "owl (flux-schnell: an owl): the account has no prediction of it: see --resend",
-        "to go on:",
+        "to resume:",
         "  cometflux resume a-images",
         "1 job of 2 stays unknown",
     ] == capsys.readouterr().err.splitlines()

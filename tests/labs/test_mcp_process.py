@@ -205,7 +205,7 @@ async def test_a_signal_after_the_end_of_stdin_does_not_cut_the_waiting_short(tm
             process.send_signal(signal.SIGTERM)
             _, talk = await asyncio.wait_for(process.communicate(), 20)
     assert 143 == process.returncode
-    assert b"ending: what is paid for is waited for" in talk
+    assert b"stopping: waiting up to 30 s for what is paid for" in talk
     assert {"saved": 1, "planned": 1} == count_states(tmp_path)
 
 

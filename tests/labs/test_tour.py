@@ -1,5 +1,6 @@
 """The README's tour in a terminal, as a newcomer types it, with Ctrl-C in the middle."""
 
+import html
 import os
 import pty
 import re
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from waiting import PATIENCE
+
+from benchmarks import terminal as recording
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,3 +99,15 @@ def test_the_tour_of_the_readme_works(tmp_path):
     assert page.name == "index.html"
     text = page.read_text(encoding="utf-8")
     assert [] == [each.name for each in terminal.pictures() if each.name not in text]
+
+
+def words(screen):
+    """Return the different lines without numbers and colours: their order and times differ from run to run."""
+    return {" ".join(re.sub(r"[\d.]+", "0", line).split()) for line in screen.splitlines()} - {""}
+
+
+def test_the_recorded_terminal_shows_what_the_commands_print_now():
+    drawn = (ROOT / "docs" / "terminal.svg").read_text(encoding="utf-8")
+    rows = re.findall(r'<text class="terminal-r\d+" x="(\d+)[^>]*>([^<]*)</text>', drawn)
+    shown = "".join(f"{'' if int(x) else chr(10)}{html.unescape(text)}" for x, text in rows)
+    assert words(re.sub(r"\x1b\[\d*m", "", recording.record())) == words(shown.replace("\xa0", " ")) - {"cometflux"}

@@ -132,7 +132,7 @@ class BatchRun(RunEnd):
         except asyncio.CancelledError:
             self._stop()
             if self.presses == 1 and self.summary.owed:
-                self.screen.say("stopping: what is paid for is waited for, up to 30 s; Ctrl-C again leaves now")
+                self.screen.say("stopping: waiting up to 30 s for what is paid for; Ctrl-C again exits now")
         except CometfluxError as error:
             self.end = error
 

@@ -49,7 +49,7 @@ def tell_next(
         screen.say("to list what did not succeed, and to make it again:")
         screen.say(f"  {join(['cometflux', 'failures', argument(folder)])}")
     if left or raised is not None or (unknown and settings.local):
-        screen.say("to go on:" if raised is None else "to go on, raise the limit, as in:")
+        screen.say("to resume:" if raised is None else "to resume, raise the limit, for example:")
         screen.say(f"  {resume_line(folder, raised or settings)}")
 
 

@@ -159,7 +159,7 @@ def plan_rest(writer: JournalWriter, settings: RunOptions, redo: RedoWish = NOTH
         stack.pop_all()
     work = BatchWork(writer, status["planned"], _all_most_urgent_first(writer))
     notes = [again_note(again), *([left] if left else [])] if redo else []
-    return work, [*notes, f"going on with {writer.path.parent}: {summary(status)}"]
+    return work, [*notes, f"resuming {writer.path.parent}: {summary(status)}"]
 
 
 def _take_place(writer: JournalWriter, place: str | None) -> None:
@@ -206,7 +206,7 @@ def _notes(writer: JournalWriter, before: int, total: int, new: int, unsent: int
         are_new = by_number(total, "the one in it is new", f"all {total} are new")
         yield f"note: none of the {count_of(before, 'job')} in {folder} is in this file; {are_new}"
     else:
-        yield f"going on with {folder}: {summary(status)}"
+        yield f"resuming {folder}: {summary(status)}"
     if unsent:
         yield _unsent_note(writer, unsent, "file", is_replaced=is_replaced)
     if paid := status["planned"] - total - (0 if is_replaced else unsent):

@@ -218,6 +218,6 @@ def tell_settled(screen: Screen, folder: Path, settled: Iterable[SettledJob], le
     if left:
         screen.say(f"{left} more {by_number(left, 'is', 'are')} unknown")
     if has_work:
-        screen.say("to go on:")
+        screen.say("to resume:")
         line = ["cometflux", "resume", argument(folder), *(["--local"] if is_local else [])]
         screen.say(f"  {join(line)}")

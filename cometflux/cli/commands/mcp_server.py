@@ -170,7 +170,7 @@ class _Server:
             finally:
                 self._end_grace = service.end_grace
                 if service.under_way:
-                    self._screen.say("ending: what is paid for is waited for, up to 30 s; a second Ctrl-C ends that")
+                    self._screen.say("stopping: waiting up to 30 s for what is paid for; Ctrl-C again exits now")
 
 
 async def _speak(server: Any, wire: int) -> None:

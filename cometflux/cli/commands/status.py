@@ -81,4 +81,4 @@ def show_status(folder: Path, *, as_json: bool) -> None:
     told = [f"{marks['starred']} starred, {marks['rejected']} rejected in {PICKS}"] if marks else []
     for line in (*told, *faults):
         console.print(line, markup=False, soft_wrap=True)
-    console.print("a batch is running on it" if is_running else "no batch is running on it")
+    console.print("a batch is running in this folder" if is_running else "no batch is running in this folder")

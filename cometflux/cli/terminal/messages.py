@@ -20,7 +20,7 @@ NO_PROMPT = 'give a prompt, in quotes: cometflux generate "a lighthouse"'
 _HINTS = {
     "api_key": "set COMETAPI_KEY, or try it with --local",
     "journal": "cometflux batch FILE --out FOLDER makes one",
-    "new_key": "to go on with the new key, add --new-key",
+    "new_key": "to use the new key, add --new-key",
 }
 """The hint for each library argument that has no option."""
 
