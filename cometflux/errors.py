@@ -18,6 +18,7 @@
     ├── AccountError                 the account's lists cannot be read
     ├── PredictionError              the prediction ended without a picture
     │   ├── PredictionFailedError
+    │   ├── WithheldImageError
     │   ├── PredictionCanceledError
     │   └── PredictionExpiredError
     ├── PatienceError                paid and known, not over
@@ -352,6 +353,12 @@ class PredictionFailedError(PredictionError):
     def is_transient(self) -> bool:
         """Whether a retry of the same job may succeed; False for moderation and for unknown reasons."""
         return self.prediction.failed_transiently
+
+
+class WithheldImageError(PredictionError):
+    """The prediction succeeded with a black image, or with fewer images than requested. Only `Retried` has it."""
+
+    verdict = "seems to have withheld an image"
 
 
 class PredictionCanceledError(PredictionError):

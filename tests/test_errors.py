@@ -35,6 +35,7 @@ from cometflux.errors import (
     SessionClosedError,
     SessionStoppedError,
     UnknownSubmissionError,
+    WithheldImageError,
     needs_extra,
 )
 from cometflux.models.image_kinds import ImageKind, ImagesKind
@@ -66,6 +67,7 @@ EXAMPLES = [
     AccountError("the account refuses the access token"),
     PredictionError(FAILED),
     PredictionFailedError(FAILED),
+    WithheldImageError(FAILED),
     PredictionCanceledError(FAILED),
     PredictionExpiredError(FAILED),
     PatienceError("not over after 1800 s"),

@@ -1,15 +1,18 @@
 """When a job is submitted again because its prediction failed, and with which seed."""
 
+import logging
 import secrets
 
 import attrs
 
 from cometflux.errors import InputError
+from cometflux.images.looks import can_look
 from cometflux.jobs import Job
 from cometflux.journal.record import JobRecord
 from cometflux.models.model import find_known, parameters
 from cometflux.number_checks import check_count
 
+_log = logging.getLogger("cometflux.images")
 _SEEDS = 2**31
 """Every model takes seeds below this."""
 
@@ -25,11 +28,13 @@ class FailurePolicy:
     retry_failed: int = 0
     """How often after a transient failure; the job is the same."""
     reseed: int = 0
-    """How often after the service withheld the images; the job gets another seed."""
+    """How often after the service withheld an image; the job gets another seed."""
 
     def __attrs_post_init__(self) -> None:
         check_count("retry_failed", self.retry_failed, 0)
         check_count("reseed", self.reseed, 0)
+        if self.reseed and not can_look():
+            _log.warning('reseed does not find black images without the extra images: pip install "cometflux[images]"')
 
     def may_submit_again(self, record: JobRecord) -> bool:
         """Whether to submit the job of a failed prediction again."""

@@ -24,6 +24,7 @@ from cometflux.engine.savers import Savers
 from cometflux.engine.submitter import Submitter
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
+from cometflux.engine.withheld import is_withheld
 from cometflux.errors import (
     CometfluxError,
     JournalError,
@@ -31,6 +32,7 @@ from cometflux.errors import (
     OutputError,
     SessionClosedError,
     UnknownSubmissionError,
+    WithheldImageError,
 )
 from cometflux.images import reference_files
 from cometflux.images.formats import Image
@@ -177,7 +179,7 @@ class JobRunner:
             await tracked.place.make_folder(name)
         if self._failures.reseed:
             self._failures.check(tracked.job)
-            if tracked.record.may_reseed(self._failures.reseed):
+            if tracked.record.kind is OutcomeKind.SUCCEEDED or tracked.record.may_reseed(self._failures.reseed):
                 await self._tracker.identities.replan(tracked, with_new_seed(tracked.job))
         job = await reference_files.read_images(tracked.job)
         if job is not tracked.job:
@@ -357,6 +359,7 @@ class JobRunner:
     async def _save(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> None:
         files: tuple[Image, ...] = ()
         error: OutputError | None = None
+        goes_on = False
         try:
             saved = await self._images.save(tracked, prediction, place)
             files, error = saved.files, saved.error
@@ -364,14 +367,25 @@ class JobRunner:
                 # What cannot be kept must not be submitted.
                 self._latch.stop(error)
             self._tracker.notifier.saved(tracked, files)
+            if error is None and await self._may_reseed(tracked, files, place):
+                self._tracker.retry_saved(tracked, files, WithheldImageError(prediction))
+                self.launch(tracked)
+                goes_on = True
         except BaseException as broken:  # noqa: BLE001 - the job ends, whatever broke
             error = OutputError(UNSAVED)
             self._runtime.outlive(broken)
             _log.error("saving broke", exc_info=broken)
             error = OutputError(f"saving broke ({type(broken).__name__}: {broken})")
         finally:
-            if not tracked.is_over:
+            if not (goes_on or tracked.is_over):
                 self.end(tracked, OutcomeKind.SUCCEEDED, error, files)
+
+    async def _may_reseed(self, tracked: TrackedJob, files: tuple[Image, ...], place: Destination) -> bool:
+        """Whether to submit a saved job again with another seed, since the service seems to have withheld an image."""
+        if tracked.record.reseeds >= self._failures.reseed or not await is_withheld(tracked.job, files, place):
+            return False
+        # Its caller may have left meanwhile.
+        return not (tracked.is_given_up or self._latch.reason is not None)
 
     def distrust(self, error: CometfluxError) -> None:
         """Submit nothing more, because the service refuses every poll."""
@@ -382,6 +396,9 @@ class JobRunner:
         if tracked.is_over:
             return
         kind = kind_of_loss(error)
+        if kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED) and (files := tracked.back_to_saved()) is not None:
+            self.end(tracked, OutcomeKind.SUCCEEDED, None, files)
+            return
         earlier = _earlier_attempt(tracked.record) if kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED) else None
         if earlier is None:
             self.end(tracked, kind, error)
@@ -411,7 +428,9 @@ class JobRunner:
 
 def _earlier_attempt(record: LiveRecord) -> JobRecord | None:
     """Return the record after its last paid attempt; None if there is none."""
-    if record.state is State.PLANNED and (record.is_retry or record.reseeds):
+    # The images of one that succeeded are saved, and stay with it.
+    has_failed = bool(record.earlier) and record.earlier[-1].kind is not OutcomeKind.SUCCEEDED
+    if record.state is State.PLANNED and has_failed and (record.is_retry or record.reseeds):
         return record.snapshot().back_to_previous_attempt()
     is_paid = record.state is State.ENDED and record.kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN)
     return record if is_paid else None

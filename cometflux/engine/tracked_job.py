@@ -3,15 +3,29 @@
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from cometflux.errors import CometfluxError, InputError
 from cometflux.events import Attempt
+from cometflux.images.formats import Image
 from cometflux.jobs import Job
 from cometflux.journal.live_record import LiveRecord
+from cometflux.journal.record import JobRecord
 from cometflux.journal.redo import Redo
 from cometflux.journal.states import State
 from cometflux.models.output_of import find_outputs
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction
+
+
+@attrs.frozen(kw_only=True)
+class SavedEnd:
+    """How a job ended whose images are saved, and which is submitted again all the same."""
+
+    record: JobRecord
+    job: Job
+    prediction: Prediction
+    files: tuple[Image, ...]
 
 
 class TrackedJob:
@@ -34,7 +48,7 @@ class TrackedJob:
             "on_ready",
         ),
         *("is_over", "is_written", "job", "key", "last_error", "over", "patience", "place", "prediction", "record"),
-        *("redo", "resumed", "sources", "task", "unreadable"),
+        *("redo", "resumed", "saved", "sources", "task", "unreadable"),
     )
 
     def __init__(
@@ -96,10 +110,28 @@ class TrackedJob:
         """Set when it is over, for an identical job that waits."""
         self.resumed = False
         """Whether an earlier run submitted it."""
+        self.saved: SavedEnd | None = None
+        """The end that counts if nothing comes of its next submission; None unless images are saved for it already."""
         self.last_error: CometfluxError | None = None
         """Why the last poll or the last try to submit failed; None if it did not."""
         self.attempts: list[Attempt] | None = None
         """The submissions and downloads that no event has reported yet; None if no observer listens."""
+
+    def keep_saved(self, files: tuple[Image, ...]) -> None:
+        """Keep its end, with the saved *files*, in case nothing comes of its next submission."""
+        assert self.prediction is not None
+        self.saved = SavedEnd(record=self.record.snapshot(), job=self.job, prediction=self.prediction, files=files)
+
+    def back_to_saved(self) -> tuple[Image, ...] | None:
+        """Go back to the end that was kept, and return its images; None unless nothing was paid for since then."""
+        saved = self.saved
+        if saved is None or saved.record.bought != self.record.bought:
+            return None
+        self.saved, self.job, self.prediction = None, saved.job, saved.prediction
+        self.record = LiveRecord.of(saved.record)
+        # The journal may have the plan with the new seed.
+        self.is_written = False
+        return saved.files
 
     @property
     def prediction_id(self) -> str | None:

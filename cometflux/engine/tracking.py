@@ -253,6 +253,16 @@ class JobTracker:
         del self.pending[tracked]
         self._ends.tell(tracked, error)
         tracked.record.ended(OutcomeKind.FAILED, prediction, None)
+        self._wait_again(tracked, error)
+
+    def retry_saved(self, tracked: TrackedJob, files: tuple[Image, ...], error: CometfluxError) -> None:
+        """Note that images are saved, and that the job is to be submitted once more because of *error*."""
+        del self.saving[tracked]
+        tracked.record.saved(saved_files(files), None)
+        tracked.keep_saved(files)
+        self._wait_again(tracked, error)
+
+    def _wait_again(self, tracked: TrackedJob, error: CometfluxError) -> None:
         self._note(tracked)
         self._ids.release(tracked)
         tracked.prediction = None

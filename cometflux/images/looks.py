@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import attrs
 
-from cometflux.errors import needs_extra
+from cometflux.errors import MissingExtraError, needs_extra
 from cometflux.images.decode import UndecodableError, opened
 
 NEAR = 4
@@ -55,6 +55,15 @@ def check_extra(feature: str) -> None:
     """
     with needs_extra(feature, "images", "PIL"):
         import PIL.Image  # noqa: F401
+
+
+def can_look() -> bool:
+    """Whether Pillow is installed."""
+    try:
+        check_extra("")
+    except MissingExtraError:
+        return False
+    return True
 
 
 def look_at(data: bytes) -> Look:

@@ -83,7 +83,7 @@ def open_session(
         prices: dollars a request by model: ``{"flux-dev": 0.025}``, or ``{"flux-dev": {"per_image": 0.025}}``. They
             are estimates; no price is fetched.
         retry_failed: how often to submit a job again if its prediction failed for a transient reason.
-        reseed: how often to submit a job again with another seed if the service withheld its images; see `Session`.
+        reseed: how often to submit a job again with another seed if the service withheld an image; see `Session`.
         embed: whether each saved image holds its record itself.
         sign: signs each saved image with your certificate, as C2PA content credentials; a `Signer` of
             `cometflux.provenance.signing`. Excludes *savers*. An image that cannot be signed is saved without.

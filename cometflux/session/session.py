@@ -92,9 +92,10 @@ class Session:
         prices: dollars a request by model, or ``{"per_image": dollars}``; None for none. Nothing is fetched for it.
         retry_failed: how often to submit a job again if its prediction failed for a transient reason, such as an
             interruption at the service; never after a refusal of its content.
-        reseed: how often to submit a job again with another seed if the service withheld its images because of their
-            content, over all runs with one journal. Each of them is paid for. The seed is in the outcome's job. A job
-            whose model is not known to take a seed, and that has none, is not submitted.
+        reseed: how often to submit a job again with another seed if the service withheld an image, over all runs with
+            one journal: it failed because of its content, or an image that this session has saved is black, or missing
+            from a set. Each of them is paid for. The seed is in the outcome's job. A job whose model is not known to
+            take a seed, and that has none, is not submitted. Black images are found with the extra ``images`` only.
         embed: whether each saved image holds its record itself, as well as the JSON file next to it; see
             `cometflux.provenance.read`. The pixels are not changed.
         sign: signs each saved image with your certificate, in this process; None for no signatures.

@@ -45,6 +45,12 @@ def test_generate_prints_urls_and_says_last_where_the_pictures_are(bucket, servi
         assert (PLACE, 3) == (journal.place, journal.status()["saved"])
 
 
+def test_a_black_picture_there_is_tried_again(bucket, service):
+    service.fail("black")
+    run(f"generate 'a fox' --seed 7 --reseed 1 --out {PLACE}")
+    assert 2 == len(service.bills) == len(pictures(bucket))
+
+
 def test_a_folder_of_pictures_takes_no_pictures_of_an_object_store(bucket, service, capsys):
     run("generate 'a fox'")
     capsys.readouterr()

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,40 @@ def test_resume_tries_again_what_a_run_left_and_the_manifest_has_each_seed(servi
     assert [1, service.bills[-1].input["seed"]] == [fox["earlier"][0]["input"]["seed"], fox["seed"]]
     assert ([], 2) == (owl["earlier"], owl["seed"])
     assert 3 == len(service.bills)
+
+
+def test_a_black_picture_is_tried_again_and_stays_next_to_the_new_one(service, capsys):
+    write("a fox,fox,,1")
+    service.fail("black")
+    run("batch a.csv --reseed 2")
+    out, err = capsys.readouterr()
+    assert "bought again  " in err
+    assert "paid and not saved" not in err
+    (fox,) = map(json.loads, Path("a-images/manifest.jsonl").read_text().splitlines())
+    (before,) = fox["earlier"]
+    assert (1, service.bills[1].input["seed"]) == (before["input"]["seed"], fox["seed"])
+    assert [f"a-images/{name}" for name in fox["files"]] == out.splitlines()
+    assert all(Path("a-images", name).is_file() for name in (*before["files"], *fox["files"]))
+    run("batch a.csv --reseed 2")
+    assert 2 == len(service.bills)
+
+
+def test_a_black_picture_stays_if_the_limit_is_reached(service, capsys):
+    write("a fox,fox,,1")
+    service.fail("black")
+    run("batch a.csv --reseed 2 --limit 1", 4)
+    err = capsys.readouterr().err
+    assert "the limit of 1 prediction is reached" in err
+    assert "1 picture in a-images" == err.splitlines()[-1], "a higher limit would make nothing more"
+
+
+def test_without_pillow_a_note_says_that_black_pictures_are_not_found(service, capsys, monkeypatch):
+    service.fail("422")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    run("generate 'a fox' --reseed 1", 1)
+    note = "note: reseed does not find black images without the extra images: pip install"
+    assert 1 == capsys.readouterr().err.count(note)
 
 
 def test_the_line_that_goes_on_keeps_it_and_the_limit_holds(service, capsys):

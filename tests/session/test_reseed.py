@@ -161,7 +161,8 @@ def test_what_is_no_count_is_refused(reseed):
 
 
 @pytest.mark.hard
-def test_killed_at_any_statement_it_is_never_bought_twice(tmp_path):
+@pytest.mark.parametrize("fault", ["failed", "black"])
+def test_killed_at_any_statement_it_is_never_bought_twice(fault, tmp_path):
     with LocalService.in_thread(latency=0.0, pixels=1024) as service:
 
         def run(folder, connect=sqlite3.connect):
@@ -179,7 +180,7 @@ def test_killed_at_any_statement_it_is_never_bought_twice(tmp_path):
             number += 1
             folder = shutil.copytree(first, tmp_path / f"killed-{number}")
             before = len(service.bills)
-            service.fail("failed")
+            service.fail(fault)
             ended = in_child(lambda: run(folder, dying(number)) and 0)  # noqa: B023 - run at once
             at_kill = len(service.bills) - before
             run(folder)

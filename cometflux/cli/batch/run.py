@@ -161,7 +161,7 @@ def _few_logs(screen: Screen) -> "Iterator[None]":
     if log.handlers:
         yield
         return
-    noted = [logging.getLogger(f"cometflux.{name}") for name in ("distributed", "storage")]
+    noted = [logging.getLogger(f"cometflux.{name}") for name in ("distributed", "images", "storage")]
     added = (
         (log, logging.StreamHandler(), logging.ERROR),
         *((each, _Notes(screen), logging.WARNING) for each in noted),

@@ -188,12 +188,12 @@ class RunEnd:
         is_done = self.summary.is_all_well and self.end is None and status is not None
         # The folder's other jobs concern a run that added its own only if money may be lost with them.
         if not (work.is_addition and is_done) or has_claims(status or {}):
-            tell_next(self.screen, self.writer.path.parent, self.settings, status, self._raised())
+            tell_next(self.screen, self.writer.path.parent, self.settings, status, self._raised(status))
 
-    def _raised(self) -> RunOptions | None:
-        """Return the settings with a limit with which the batch can resume; None if no limit ended it."""
+    def _raised(self, status: dict[str, int] | None) -> RunOptions | None:
+        """Return the settings with a limit with which the batch can resume; None if no other can help."""
         cause, limit, most = self._cause(), self.settings.limit, self.settings.max_cost
-        if not isinstance(cause, LimitError):
+        if not isinstance(cause, LimitError) or (status is not None and status["saved"] == status["planned"]):
             return None
         if cause.setting == "max_cost" and most is not None:
             return attrs.evolve(self.settings, max_cost=enough_dollars(self.writer, self.settings.prices.prices, most))

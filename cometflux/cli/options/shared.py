@@ -73,7 +73,7 @@ class RunOptions:
             group=FURTHER,
             converter=converters.whole(0),
             show_default=False,
-            help="Buy again up to N times, with a new seed, what was withheld for its content.",
+            help="Buy again up to N times, with a new seed, what was withheld: failed, black or missing.",
         ),
     ] = 0
     embed: Annotated[
