@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -419,3 +421,22 @@ def test_a_second_ctrl_c_leaves_and_the_journal_knows_each_id(program, tmp_path)
         assert 4 == len(service.bills) == states(tmp_path)["detached"]
         with Journal(tmp_path) as journal:
             assert {bill.id for bill in service.bills} == {each.prediction_id for each in journal.records()} - {None}
+
+
+@pytest.mark.hard
+@pytest.mark.parametrize("seed", range(12))
+def test_ctrl_c_once_or_twice_at_any_moment_loses_no_id(seed, program, tmp_path):
+    dice = random.Random(seed)
+    with LocalService.in_thread(latency=0.3, pixels=256) as service:
+        process = program(service, "to the end")
+        wait_until(lambda: service.bills)
+        time.sleep(dice.uniform(0, 0.8))
+        process.send_signal(signal.SIGINT)
+        if is_twice := dice.random() < 0.7:
+            time.sleep(dice.choice([0, 0.001, 0.01, 0.1, 0.3]) * dice.random())
+            process.send_signal(signal.SIGINT)
+        _, err = rest_of(process)
+        assert "Exception" not in err
+        with Journal(tmp_path) as journal:
+            assert {bill.id for bill in service.bills} == {each.prediction_id for each in journal.records()} - {None}
+        assert is_twice or len(service.bills) == len(pictures(tmp_path))
