@@ -22,9 +22,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-_LARGEST = 1 << 22
 _SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2): orphans become children of this process, which can wait for them."""
 _PLAIN = {"preexec_fn": None, "pass_fds": (), "shell": False, "gid": None, "uid": None, "umask": -1}
@@ -71,8 +71,6 @@ class _Server:
     def __init__(self):
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for end in (self._socket, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
@@ -88,8 +86,14 @@ class _Server:
 
     def fork(self, request, streams):
         """Return the id of a new process, which is a child of this one."""
-        socket.send_fds(self._socket, [json.dumps(request).encode()], streams)
-        return int(self._socket.recv(100))
+        # A message has a bound; a file has none.
+        with tempfile.TemporaryFile() as file:
+            file.write(json.dumps(request).encode())
+            file.seek(0)
+            socket.send_fds(self._socket, [b"fork"], [*streams, file.fileno()])
+            if not (answer := self._socket.recv(100)):
+                raise OSError("the process that forks has ended")
+        return int(answer)
 
 
 _servers = {}
@@ -126,9 +130,11 @@ def _import_all():
 def _next_program(requests):
     """Return in a new process for each request, with the command to run; return None at the end of the requests."""
     while True:
-        text, streams, *_ = socket.recv_fds(requests, _LARGEST, 3)
+        text, streams, *_ = socket.recv_fds(requests, 100, 4)
         if not text:
             return None
+        with os.fdopen(streams.pop()) as file:
+            request = json.load(file)
         ours, theirs = os.pipe()
         middle = os.fork()
         if not middle:
@@ -138,10 +144,13 @@ def _next_program(requests):
                 os._exit(0)
             for each in (ours, theirs, requests.detach()):
                 os.close(each)
-            return _become(json.loads(text), streams)
+            return _become(request, streams)
+        os.close(theirs)
         os.waitpid(middle, 0)
-        requests.send(os.read(ours, 100))
-        for each in (ours, theirs, *streams):
+        if not (child := os.read(ours, 100)):
+            raise OSError("no process could be made")
+        requests.send(child)
+        for each in (ours, *streams):
             os.close(each)
 
 
