@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from cometflux import Job, Journal, PollPolicy, RetryPolicy, Session, flux, open_session
+from cometflux import Job, Journal, OutputOf, PollPolicy, RetryPolicy, Session, flux, open_session
 from cometflux.errors import ConfigError, ConnectError, InputError, OutputError
 from cometflux.predictions import Prediction, Status
 from cometflux.protocol.requests import Request
@@ -125,6 +125,26 @@ def _endless():
 
 SCHNELL = "black-forest-labs/flux-schnell"
 
+
+def output(id_, says, *arguments):
+    return Given(f"the output of a job: {id_}", lambda: OutputOf(*arguments), InputError, says)
+
+
+DRAFT = flux.Schnell(prompt="x")
+CHAINS = [
+    output("of a number", "source: 3 was given; must be a cometflux.flux object, a Job, or the key of a job", 3),
+    output("of the class of a model", "must be a cometflux.flux object, a Job, or the key", flux.Schnell),
+    output("of a prediction", "must be a cometflux.flux object", Prediction(id="p1", status=Status.SUCCEEDED)),
+    output("of a blank key", "must be the key of a job, and a key is not blank", " "),
+    output("before the first", "index: -1 was given; must be a whole number from 0", "draft", -1),
+    output("at True", "index: True was given; must be a whole number from 0", "draft", True),
+    output("at a text", "index: '1' was given; must be a whole number from 0", "draft", "1"),
+    model("the class of a model as an image", flux.KontextPro, IMAGE, input_image=flux.Schnell),
+    model("a job in place of a list", flux.Flux2Pro, "must be a list of at most 8 images", input_images=DRAFT),
+    model("a job for a model without images", flux.Schnell, "takes no reference image", image=DRAFT),
+    model("a job as a prompt", flux.Schnell, TEXT, prompt=DRAFT),
+    job("another job as a number", "seed: OutputOf", model=SCHNELL, input={"prompt": "x", "seed": OutputOf("draft")}),
+]
 JOBS = [
     job("the short name of a model", "did you mean 'black-forest-labs/flux-schnell'?", model="flux-schnell"),
     job("the class of a model", "did you mean 'black-forest-labs/flux-dev'?", model=flux.Dev),
@@ -246,7 +266,7 @@ SETTINGS = [
     Given("a journal that is not there", lambda: Journal("nowhere.sqlite3"), ConfigError, "there is no journal at"),
 ]
 
-VALUES = [*MODELS, *JOBS, *SETTINGS]
+VALUES = [*MODELS, *CHAINS, *JOBS, *SETTINGS]
 
 
 # ── calls: what an open session is asked to do ───────────────────────────────────────────────────────────────────────
