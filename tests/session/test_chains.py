@@ -1,6 +1,8 @@
 """Jobs that take the output of other jobs of their batch."""
 
 import asyncio
+import contextlib
+import random
 
 import pytest
 
@@ -280,3 +282,44 @@ async def test_an_image_and_its_manifest_say_which_image_it_was_made_from(make, 
     assert "@draft[0]" == record["input"]["input_image"] == source["image"]
     assert outcomes["draft"].files[0].name == source["file"]
     assert records(tmp_path)["draft"].files[0].digest == source["sha256"]
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.9, 1.4, 2.0, 2.7, 3.3])
+async def test_whenever_a_batch_is_left_each_job_ends_once_and_nothing_is_paid_twice(moment, service, opened, tmp_path):
+    jobs = []
+    for number in range(4):
+        jobs += [draft(f"d{number}", f"boat {number}"), edit(OutputOf(f"d{number}"), f"e{number}", f"night {number}")]
+        jobs.append(edit(OutputOf(f"e{number}"), f"l{number}", f"snow {number}"))
+    service.fail("429", rate=0.3)
+    async with opened(max_pending=3) as session:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(moment), session.generate(jobs, save_to=tmp_path) as batch:
+                async for _ in batch:
+                    pass
+    accounting = session.accounting
+    assert accounting["all"] == sum(number for kind, number in accounting.items() if kind != "all")
+    assert (0, 0, 0) == tuple(accounting[each] for each in ("waiting", "pending", "saving"))
+    async with opened(max_pending=3) as session:
+        outcomes = [outcome async for outcome in session.generate(jobs, save_to=tmp_path)]
+    assert [True] * 12 == [outcome.ok for outcome in outcomes]
+    assert 12 == len(service.bills) == len({bill.input["prompt"] for bill in service.bills})
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_job_is_sent_if_and_only_if_all_that_it_takes_from_are_saved(seed, service, opened, tmp_path):
+    chance = random.Random(seed)
+    jobs, needs = [draft("0", "boat 0")], {"0": []}
+    for number in range(1, 24):
+        taken = chance.sample(jobs, min(number, chance.choice([0, 1, 1, 2, 3])))
+        needs[str(number)] = [job.key for job in taken]
+        images = [chance.choice([job, OutputOf(job.key)]) for job in taken]
+        job = flux.Flux2Pro(prompt=f"boat {number}", input_images=images) if taken else draft(prompt=f"boat {number}")
+        jobs.append(Job.of(job, key=str(number)))
+    for fault in ("failed", "422", "canceled", "429"):
+        service.fail(fault, rate=0.1)
+    async with opened(max_pending=chance.choice([1, 2, 8])) as session:
+        outcomes = [outcome async for outcome in session.generate(iter(jobs), save_to=tmp_path)]
+    ends = {outcome.key: outcome for outcome in outcomes}
+    assert 24 == len(outcomes) == len(ends)
+    for key, outcome in ends.items():
+        assert (outcome.kind != "not_sent") == all(ends[source].ok for source in needs[key])
