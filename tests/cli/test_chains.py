@@ -173,7 +173,7 @@ def test_what_took_the_output_of_a_job_that_is_made_again_stays_and_is_named(ser
     run("batch a.csv")
     before = records()
     run("resume a-images --redo draft")
-    note = "note: 2 jobs have taken the output of a job that is made again, and stay as they are: edit, last;"
+    note = "note: 2 jobs have taken the output of a job that is redone, and stay as they are: edit, last;"
     assert note in capsys.readouterr().err
     assert 4 == len(service.bills)
     assert before["edit"] == records()["edit"]

@@ -78,7 +78,7 @@ def test_a_limit_is_one_for_all_runs_into_one_folder(service, capsys):
     err = capsys.readouterr().err
     assert 3 == len(service.bills)
     assert "limit of 3 predictions" in err
-    assert "images: 3 of 4 saved, 1 to do\n" in err
+    assert "images: 3 of 4 saved, 1 waiting\n" in err
     assert "  cometflux resume images --limit 4 --max-pending 1" == err.splitlines()[-1]
     run("resume images --limit 4")
     assert 4 == len(service.bills) == len(pictures())

@@ -140,7 +140,7 @@ def test_only_what_is_new_in_the_file_is_bought(service, capsys):
     run("batch a.csv")
     assert ["a fox", "a toad", "an owl"] == prompts(service)
     assert {"planned": 3, "saved": 3} == status()
-    assert "resuming a-images: 2 of 3 saved, 1 to do\n" in capsys.readouterr().err
+    assert "resuming a-images: 2 of 3 saved, 1 waiting\n" in capsys.readouterr().err
 
 
 def test_rows_in_another_order_are_the_same_jobs(service):
@@ -199,8 +199,8 @@ def test_two_prompt_files_in_one_folder_keep_each_other(service, capsys):
     capsys.readouterr()
     run("status tour")
     out = capsys.readouterr().out
-    assert "a.csv: 1 of 2 saved, 1 to do\n" in out
-    assert "b.txt: 1 of 2 saved, 1 to do\n" in out
+    assert "a.csv: 1 of 2 saved, 1 waiting\n" in out
+    assert "b.txt: 1 of 2 saved, 1 waiting\n" in out
     run("status tour --json")
     files = json.loads(capsys.readouterr().out)["files"]
     assert {"a.csv": 2, "b.txt": 2} == {name: counts["planned"] for name, counts in files.items()}
@@ -557,7 +557,7 @@ def test_a_second_ctrl_c_leaves_at_once_with_the_line_and_without_the_ids(servin
     assert 130 == running.returncode
     assert "Traceback" not in err
     assert "2 predictions are paid and not saved; the journal has their ids\n" in err
-    assert ["a-images: 0 of 2 saved, 2 at the service", "to resume:", "  cometflux resume a-images"] == (
+    assert ["a-images: 0 of 2 saved, 2 detached", "to resume:", "  cometflux resume a-images"] == (
         err.splitlines()[-3:]
     )
 
@@ -620,7 +620,7 @@ def test_a_signal_before_the_first_step_names_the_command_that_goes_on_with_what
     run(line, 130)
     assert [
         "interrupted; nothing was sent by this run",
-        "a-images: 0 of 1 saved, 1 at the service",
+        "a-images: 0 of 1 saved, 1 pending",
         "to resume:",
         "  cometflux resume a-images",
     ] == capsys.readouterr().err.splitlines()

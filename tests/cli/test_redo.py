@@ -80,8 +80,8 @@ def test_a_redo_that_is_given_again_buys_nothing(night, capsys):
         run("resume a-images --redo failed,canceled,rejected")
     assert 4 == len(night)
     err = capsys.readouterr().err
-    assert "making 4 jobs again; 3 earlier predictions stay counted\n" in err
-    assert "no job is made again\n" in err
+    assert "redoing 4 jobs; 3 earlier predictions still count\n" in err
+    assert "no job is redone\n" in err
     assert "nothing was left to do: 5 pictures in a-images\n" in err
 
 
@@ -135,13 +135,13 @@ def test_another_file_in_the_folder_leaves_what_is_to_be_made_again(night, capsy
     run("resume a-images --redo failed --limit 4", 4)
     Path("b.csv").write_text("prompt,key\na crow,crow\n")
     run("batch b.csv --out a-images")
-    assert "a-images: 2 of 6 saved, 1 ended without a picture, 3 to do\n" in capsys.readouterr().err
+    assert "a-images: 2 of 6 saved, 1 canceled, 1 rejected, 2 waiting\n" in capsys.readouterr().err
     run("status a-images")
-    assert "a.csv: 1 of 5 saved, 1 ended without a picture, 3 to do\n" in capsys.readouterr().out
+    assert "a.csv: 1 of 5 saved, 1 canceled, 1 rejected, 2 waiting\n" in capsys.readouterr().out
     run("resume a-images", 1)
     assert 4 == len(night)
     err = capsys.readouterr().err
-    assert "to list what did not succeed, and to make it again:\n  cometflux failures a-images\n" in err
+    assert "to list what did not succeed, and to redo it:\n  cometflux failures a-images\n" in err
 
 
 # ── the question ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,7 +173,7 @@ def test_a_person_is_asked_before_a_few_jobs_are_made_again(night, watched, caps
 def test_a_dry_run_counts_what_would_be_made_again(night, capsys):
     run("resume a-images --redo failed --dry-run")
     out = capsys.readouterr().out
-    assert "2 jobs that are over would be made again\n" in out
+    assert "2 jobs that are over would be redone\n" in out
     assert "3 predictions would be bought ($0.009 by estimate); this was a dry run\n" in out
     assert "failed" == states()["fox"]
     run("resume a-images --redo failed --dry-run --json")
@@ -291,7 +291,7 @@ def test_a_folder_of_the_local_service_is_made_again_there(capsys):
     Path("a.csv").write_text("prompt,key\na fox,fox\n")
     run("batch a.csv --local")
     run("resume a-images --local --redo fox")
-    assert "making 1 job again; 1 earlier prediction stays counted\n" in capsys.readouterr().err
+    assert "redoing 1 job; 1 earlier prediction still counts\n" in capsys.readouterr().err
     run("resume a-images --redo fox", 3)
 
 

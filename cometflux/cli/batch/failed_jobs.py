@@ -40,7 +40,7 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
         _write(rows.text().encode("utf-8", "replace"), out)
         screen.say(f"{count_of(len(rows), 'job')} of {folder} did not succeed")
         if out is not None:
-            screen.say("to make them again, as they are or changed:")
+            screen.say("to redo them, as they are or changed:")
             screen.say(f"  {join(['cometflux', 'resume', argument(folder), '--redo-from', argument(out)])}")
     elif not left_out:
         screen.say(f"no job of {folder} failed, expired, or was canceled, rejected or not sent")

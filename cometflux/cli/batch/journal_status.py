@@ -12,13 +12,6 @@ from cometflux.journal.writer import JournalWriter
 
 TO_BUY = ("waiting", "not_sent", "rejected")
 """The states of the jobs that are still to be submitted."""
-_PARTS = {
-    "paid and not saved": ("unsaved",),
-    "at the service": ("pending", "detached"),
-    "unknown": ("unknown",),
-    "ended without a picture": ("failed", "canceled", "expired"),
-    "to do": TO_BUY,
-}
 _CENT = Decimal("0.01")
 _UNFINISHED = ("unsaved", "pending", "detached", *TO_BUY)
 
@@ -37,9 +30,9 @@ def count_states(writer: JournalWriter) -> dict[str, int]:
 
 
 def summary(status: Mapping[str, int]) -> str:
-    """Summarize the progress of a folder, as in ``12 of 24 saved, 3 unknown, 9 to do``."""
-    counts = {words: sum(status[place] for place in places) for words, places in _PARTS.items()}
-    parts = [f"{count} {words}" for words, count in counts.items() if count]
+    """Summarize the progress of a folder as `cometflux status` names it: ``12 of 24 saved, 3 unknown, 9 waiting``."""
+    others = {name: count for name, count in status.items() if count and name not in ("planned", "saved")}
+    parts = [f"{count} {name.replace('_', ' ')}" for name, count in others.items()]
     return ", ".join([f"{status['saved']} of {status['planned']} saved", *parts])
 
 

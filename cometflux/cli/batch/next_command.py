@@ -46,7 +46,7 @@ def tell_next(
         screen.say("to see what is unknown, and to settle it:")
         screen.say(f"  {join(['cometflux', 'unknown', argument(folder)])}")
     if status is not None and any(status[name] for name in ("failed", "canceled", "expired")):
-        screen.say("to list what did not succeed, and to make it again:")
+        screen.say("to list what did not succeed, and to redo it:")
         screen.say(f"  {join(['cometflux', 'failures', argument(folder)])}")
     if left or raised is not None or (unknown and settings.local):
         screen.say("to resume:" if raised is None else "to resume, raise the limit, for example:")

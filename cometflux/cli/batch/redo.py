@@ -215,9 +215,9 @@ def _lost(row: Row, source: Source, record: JobRecord) -> list[str]:
 
 
 def again_note(records: Mapping[str, JobRecord]) -> str:
-    """Return the line on the jobs that are made again."""
+    """Return the line on the jobs that are redone."""
     if not records:
-        return "no job is made again"
+        return "no job is redone"
     before = sum(record.bought for record in records.values())
-    paid = f"; {count_of(before, 'earlier prediction')} {by_number(before, 'stays', 'stay')} counted" if before else ""
-    return f"making {count_of(len(records), 'job')} again{paid}"
+    paid = f"; {count_of(before, 'earlier prediction')} still {by_number(before, 'counts', 'count')}" if before else ""
+    return f"redoing {count_of(len(records), 'job')}{paid}"

@@ -118,9 +118,7 @@ def _lines(offer: PurchaseEstimate, settings: RunOptions) -> list[str]:
     if offer.predictions < offer.total.predictions:
         lines.append(f"--limit {offer.limit} lets {offer.predictions} of them be bought: {offer.bought} are already")
     if offer.again:
-        lines.append(
-            f"{count_of(offer.again, 'job')} that {by_number(offer.again, 'is', 'are')} over would be made again"
-        )
+        lines.append(f"{count_of(offer.again, 'job')} that {by_number(offer.again, 'is', 'are')} over would be redone")
     if offer.retries:
         lines.append(f"each that fails for a transient reason may be bought again, up to {offer.retries} times")
     if offer.reseeds:

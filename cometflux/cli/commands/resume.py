@@ -33,7 +33,7 @@ def resume(
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
     redo: Annotated[
         tuple[str, ...],
-        repeatable("WHAT", "Make again: failed, canceled, expired, rejected, or a KEY.", group=OPTIONS),
+        repeatable("WHAT", "Redo these jobs: failed, canceled, expired, rejected, or a KEY.", group=OPTIONS),
     ] = (),
     redo_from: Annotated[
         Path | None,
@@ -42,7 +42,7 @@ def resume(
             group=OPTIONS,
             converter=converters.file,
             show_default=False,
-            help="Make the jobs of its rows again, by their keys; rows may be changed.",
+            help="Redo the jobs of its rows, by their keys; rows may be changed.",
         ),
     ] = None,
     schema: Schemas = (),
