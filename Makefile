@@ -42,49 +42,50 @@ RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annota
 .PHONY: help dist release-check changes demo test test-hard lint types docs recording check bench bench-peers audit test-floors test-backoff3 test-readers test-judges test-pythons lanes
 .PHONY: $(PYTHONS:%=test-%)
 
-help: ## show this list
+help: ## show this list (at once)
+	@echo "How long a target takes: on two cores, once its environment is made, which may take another minute or two."
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
-demo: .make/demo/ready ## make a set of pictures, for free, with the local service
+demo: .make/demo/ready ## make a set of pictures, for free, with the local service (10 s)
 	@.make/demo/bin/cometflux batch examples/prompts.csv --local --out demo-images
 	@.make/demo/bin/cometflux gallery demo-images >/dev/null
 	@echo "next: open demo-images/index.html in a browser; then make a set of your own, as README.md tells"
 
-test: .make/test/ready ## run the tests
+test: .make/test/ready ## run the tests (2 min)
 	@.make/test/bin/python -m pytest -q -n auto -m "not hard"
 
-test-hard: .make/test/ready ## run the slow proofs
+test-hard: .make/test/ready ## run the slow proofs (20 min)
 	@.make/test/bin/python -m pytest -q -n auto -m hard
 
-lint: .make/lint/ready ## look at style, layout, and the files for the forge
+lint: .make/lint/ready ## look at style, layout, and the files for the forge (3 s)
 	@.make/lint/bin/ruff check --quiet $(CODE)
 	@.make/lint/bin/ruff format --quiet --check $(CODE)
 	@for each in $(SCHEMAS); do \
 	  found=$$(.make/lint/bin/check-jsonschema --builtin-schema vendor.$${each%%:*} $${each#*:}) || { echo "$$found"; exit 1; }; \
 	done
 
-types: .make/types/ready ## check the types
+types: .make/types/ready ## check the types (15 s)
 	@.make/types/bin/mypy
 	@.make/types/bin/mypy --platform win32 --cache-dir .mypy_cache/win32
 
-docs: .make/docs/ready ## build the documentation, to be read at .make/docs-html/index.html
+docs: .make/docs/ready ## build the documentation, to be read at .make/docs-html/index.html (15 s)
 	@.make/docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env \
 	  -d .make/docs-trees docs .make/docs-html
 	@.make/docs/bin/python tests/support/offline_site.py .make/docs-html
 	@echo "built: .make/docs-html/index.html"
 
-recording: .make/demo/ready ## record docs/terminal.svg, the picture of a run in a terminal
+recording: .make/demo/ready ## record docs/terminal.svg, the picture of a run in a terminal (some seconds)
 	@.make/demo/bin/python -m benchmarks.terminal
 
-check: lint types docs test ## all that has to hold before a change goes in
+check: lint types docs test ## all that has to hold before a change goes in (3 min)
 
-bench: .make/bench/ready ## measure
+bench: .make/bench/ready ## measure (some minutes)
 	@.make/bench/bin/python -m benchmarks
 
-bench-peers: .make/bench-peers/ready ## measure other clients beside cometflux
+bench-peers: .make/bench-peers/ready ## measure other clients beside cometflux (some minutes)
 	@.make/bench-peers/bin/python -m benchmarks.peers
 
-audit: .make/audit/ready .make/uv/ready ## look for known vulnerabilities, in the newest and in the oldest allowed versions
+audit: .make/audit/ready .make/uv/ready ## look for known vulnerabilities, in the newest and in the oldest allowed versions (some minutes)
 	@failed=; for versions in highest lowest-direct; do \
 	  echo "known vulnerabilities, versions: $$versions"; \
 	  $(RESOLVE) --resolution $$versions --generate-hashes --output-file .make/audit/$$versions.txt pyproject.toml && \
@@ -93,21 +94,21 @@ audit: .make/audit/ready .make/uv/ready ## look for known vulnerabilities, in th
 	done; \
 	[ -z "$$failed" ] || { echo "not passed:$$failed; what could not be looked up counts as failed" >&2; exit 1; }
 
-test-floors: .make/floors/ready ## run the tests with the oldest allowed versions
+test-floors: .make/floors/ready ## run the tests with the oldest allowed versions (as long as test)
 	@.make/floors/bin/python -m pytest -q -n auto -m "not hard"
 
-test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backoff 3
+test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backoff 3 (as long as test)
 	@.make/backoff3/bin/python -m pytest -q -n auto -m "not hard"
 
-test-readers: .make/readers/ready ## read what is exported and signed with the packages it is for
+test-readers: .make/readers/ready ## read what is exported and signed with the packages it is for (some minutes)
 	@.make/readers/bin/python -m pytest -q -n 0 tests/labs/test_export_readers.py \
 	  tests/labs/test_drafts_to_dataset.py \
 	  tests/provenance/test_signing.py tests/cli/test_signing.py
 
-test-judges: .make/test/ready ## let other programs check the local service: the vendor's own, Replicate's, Prism
+test-judges: .make/test/ready ## let other programs check the local service: the vendor's own, Replicate's, Prism (some minutes)
 	@.make/test/bin/python -m pytest -q -n auto tests/labs/test_judges.py
 
-test-pythons: ## run the tests on each Python from 3.11 on that is here
+test-pythons: ## run the tests on each Python from 3.11 on that is here (as long as test, for each)
 	@$(foreach each,$(filter-out $(HERE),$(PYTHONS)),echo "$(each): not on this machine, not tested";)
 	@$(if $(HERE),$(MAKE) --no-print-directory --keep-going $(HERE:%=test-%),exit 1)
 
@@ -119,7 +120,7 @@ $(PYTHONS:%=test-%): test-%:
 # Two builds with one digest: the checkout's, and that of its commit, unpacked elsewhere. SOURCE_URL: see hatch_build.py.
 BUILD = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .make/release/bin/python -m build --no-isolation --outdir
 
-dist: .make/release/ready ## build wheel and sdist of this commit in dist/, twice, and compare
+dist: .make/release/ready ## build wheel and sdist of this commit in dist/, twice, and compare (10 s)
 	@[ -z "$$(git status --porcelain)" ] || { echo "commit your changes first: a release is built from a commit" >&2; exit 1; }
 	@rm -rf dist .make/commit .make/dist-again && mkdir -p .make/commit
 	@git archive HEAD | tar -x -C .make/commit
@@ -130,7 +131,7 @@ dist: .make/release/ready ## build wheel and sdist of this commit in dist/, twic
 
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' cometflux/__init__.py)
 
-release-check: dist docs ## check all that a release consists of: packages, installed and run; site, SBOM, changes
+release-check: dist docs ## check all that a release consists of: packages, installed and run; site, SBOM, changes (2 min)
 	@.make/release/bin/python -m twine check --strict dist/*
 	@.make/release/bin/check-wheel-contents dist/*.whl
 	@for package in dist/*.tar.gz dist/*.whl; do \
@@ -146,11 +147,11 @@ release-check: dist docs ## check all that a release consists of: packages, inst
 	@$(MAKE) --no-print-directory changes
 	@echo "checked: dist/, .make/docs-html/, .make/sbom.cdx.json"
 
-changes: ## print what the changelog says about this version
+changes: ## print what the changelog says about this version (at once)
 	@awk '/^## /{on = index($$0, "[" version "] - ")} on {print; found = 1} END {exit !found}' \
 	  version="$(VERSION)" CHANGELOG.md
 
-lanes: ## audit, and the tests with other versions of everything; takes long
+lanes: ## audit, and the tests with other versions of everything (long)
 	@$(MAKE) --no-print-directory --keep-going audit test-floors test-backoff3 test-readers test-judges test-pythons
 
 .make/%/ready: pyproject.toml

@@ -1,6 +1,7 @@
 """What a release consists of: one version, a dated section in the changelog, and files that name what exists."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -142,3 +143,17 @@ def test_a_form_has_questions_with_unique_ids_and_labels(name):
     assert len(questions) == len({field["id"] for field in questions})
     assert len(questions) == len({field["attributes"]["label"] for field in questions})
     assert any(field.get("validations", {}).get("required") for field in questions)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
+def test_the_changes_of_this_version_are_printed_from_its_heading_on():
+    done = subprocess.run(["make", "--silent", "changes"], capture_output=True, text=True, cwd=ROOT, check=True)
+    version, date = newest_section()
+    assert f"## [{version}] - {date}" == done.stdout.splitlines()[0]
+    assert [] == re.findall(r"^## ", done.stdout, re.MULTILINE)[1:]
+
+
+def test_the_list_of_targets_says_how_long_each_takes():
+    listed = re.findall(r"^([a-z0-9-]+):.*## (.+)$", read("Makefile"), re.MULTILINE)
+    assert len(listed) > 15
+    assert [] == [name for name, text in listed if not re.search(r" \(([^()]+)\)$", text)]
