@@ -5,6 +5,7 @@ from typing import Any
 from cometflux.engine.savers import SaveOrder, SaveResult, Savers
 from cometflux.engine.tracking import JobTracker, saved_files
 from cometflux.errors import JournalError
+from cometflux.journal.attempts import facts_of
 from cometflux.journal.base import JournalBackend
 from cometflux.journal.plan import job_of_record
 from cometflux.journal.record import JobRecord
@@ -56,7 +57,7 @@ class CallerSaves:
         if known is None:
             return sidecar.record_of(prediction, None, None, None)
         submission = self._tracker.submission_of(known)
-        sources = [image.facts for image in known.taken]
+        sources = facts_of(known.taken)
         return sidecar.record_of(prediction, job_of_record(known).job, known.key, known.index, submission, sources)
 
     async def _note(self, prediction: Prediction, saved: SaveResult) -> None:

@@ -5,6 +5,7 @@ from cometflux.engine.savers import SaveOrder, SaveResult, Savers
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.images.formats import Image
+from cometflux.journal.attempts import facts_of
 from cometflux.predictions import Prediction
 from cometflux.provenance import sidecar
 from cometflux.storage import file_names
@@ -27,7 +28,7 @@ class JobImages:
         """Save the images of a prediction that succeeded."""
         submission = self._tracker.submission_of(tracked.record)
         stem, *earlier = _stems(tracked, tracked.index)
-        sources = [image.facts for image in tracked.record.taken]
+        sources = facts_of(tracked.record.taken)
         order = SaveOrder(
             prediction=prediction,
             place=place,

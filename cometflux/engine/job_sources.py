@@ -64,13 +64,13 @@ class JobSources:
         for field, output in tracked.sources:
             record = await self._find_over(tracked, field, output)
             file = _find_image(output, record)
-            if (output.identity, output.index) not in uris:
-                uris[output.identity, output.index] = await _read(tracked, field, record.key, file)
+            if output.mark not in uris:
+                uris[output.mark] = await _read(tracked, field, record.key, file)
             image = TakenImage(
                 job=output.identity, key=record.key, index=output.index, file=file.name, digest=file.digest
             )
             taken.append(image)
-        filled = replace_outputs(job.input, lambda output: uris[output.identity, output.index])
+        filled = replace_outputs(job.input, lambda output: uris[output.mark])
         tracked.record.taking(tuple(taken), await asyncio.to_thread(_digest, job.model, filled))
         return attrs.evolve(job, input=filled, validate=False)
 

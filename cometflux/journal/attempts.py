@@ -1,5 +1,7 @@
 """The parts of a record: a saved image, the evidence of an error, an earlier attempt, an estimate and a charge."""
 
+from collections.abc import Iterable
+
 import attrs
 
 from cometflux.errors import CometfluxError, PredictionError, UnknownSubmissionError
@@ -39,6 +41,11 @@ class TakenImage:
     def facts(self) -> dict[str, str]:
         """The facts for a record that people read."""
         return {"image": f"@{self.key}[{self.index}]", "file": self.file, "sha256": self.digest}
+
+
+def facts_of(images: Iterable[TakenImage]) -> dict[tuple[str, int], dict[str, str]]:
+    """Return the facts of each image, by its `OutputOf.mark`."""
+    return {(image.job, image.index): image.facts for image in images}
 
 
 @attrs.frozen(kw_only=True)

@@ -12,7 +12,7 @@ from cometflux import flux
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job, position_key
 from cometflux.journal import codec
-from cometflux.journal.attempts import Attempt
+from cometflux.journal.attempts import Attempt, facts_of
 from cometflux.journal.costs import describe_costs
 from cometflux.journal.looks_file import read_facts
 from cometflux.journal.outcome import outcome_of
@@ -69,7 +69,7 @@ def line_of(
     key = record.key if record.identity.startswith("key:") else None
     job = Job.checked(record.model, record.input, key, tags=record.tags)
     outcome = outcome_of(record, place)
-    said = record.prediction
+    said, sources = record.prediction, facts_of(record.taken)
     return {
         "index": record.index,
         "key": record.key if job.key else position_key(record.index),
@@ -87,8 +87,8 @@ def line_of(
             {"file": name, "bytes": file.size, "sha256": file.digest, "mark": file.mark, **looks.get(name, {})}
             for name, file in zip(outcome.files, record.files, strict=True)
         ],
-        "input": portable_input(job.input),
-        "sources": [image.facts for image in record.taken],
+        "input": portable_input(sidecar.name_outputs(job.input, sources) if sources else job.input),
+        "sources": list(sources.values()),
         "tags": dict(record.tags),
         "seed": _seed(record, folder),
         "version": said and said.version,

@@ -89,6 +89,11 @@ class OutputOf:
         return self.identity.removeprefix(_NAMED) if self.identity.startswith(_NAMED) else None
 
     @property
+    def mark(self) -> tuple[str, int]:
+        """The image: the name of its job, and its number."""
+        return self.identity, self.index
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What counts of it when two inputs are compared: never the bytes of the image.
 
@@ -100,7 +105,7 @@ class OutputOf:
         return {"output_of": self.identity, "index": self.index}
 
     def __str__(self) -> str:
-        shown = self.key or (self.source if isinstance(self.source, str) else self.source.model)
+        shown = self.key or (self.source[:16] if isinstance(self.source, str) else self.source.model)
         return f"@{shown}[{self.index}]"
 
     def __repr__(self) -> str:

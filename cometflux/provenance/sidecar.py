@@ -1,6 +1,6 @@
 """The sidecar of an image: a JSON file next to it that records how it was made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,17 @@ def submission_in(record: Any) -> Submission | None:
             return None
 
 
+NO_SOURCES: Mapping[tuple[str, int], Mapping[str, str]] = {}
+
+
+def name_outputs(values: Mapping[str, Any], sources: Mapping[tuple[str, int], Mapping[str, str]]) -> dict[str, Any]:
+    """Copy an input with the name of each image of another job in its place, as in ``@draft[0]``."""
+    named: dict[str, Any] = replace_outputs(
+        values, lambda output: sources[output.mark]["image"] if output.mark in sources else str(output)
+    )
+    return named
+
+
 # ── the record ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -92,13 +103,13 @@ def record_of(
     key: str | None,
     index: int | None,
     submission: Submission | None = None,
-    sources: Sequence[Mapping[str, str]] = (),
+    sources: Mapping[tuple[str, int], Mapping[str, str]] = NO_SOURCES,
 ) -> dict[str, Any]:
     """Return the record of how an image was made. Reference images are given as paths, URLs or digests.
 
     Without the *job*, the record has the model and input that the service echoed. Without a journal there is no
     *submission*. ``tags`` are there if the job has some. So are *sources*, the saved images of other jobs that were
-    sent with it.
+    sent with it, by `OutputOf.mark`.
     """
     tags = {"tags": dict(job.tags)} if job and job.tags else {}
     described = summaries.describe_input(job.input if job else prediction.input)
@@ -107,7 +118,7 @@ def record_of(
         "key": key,
         "index": index,
         "model": job.model if job else prediction.model,
-        "input": replace_outputs(described, str) if sources else described,
+        "input": name_outputs(described, sources) if sources else described,
         "prediction": {
             "id": prediction.id,
             "status": prediction.status,
@@ -119,6 +130,6 @@ def record_of(
             "logs": prediction.logs,
         },
         **tags,
-        **({"sources": [dict(each) for each in sources]} if sources else {}),
+        **({"sources": [dict(each) for each in sources.values()]} if sources else {}),
         **proof,
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import random
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from cometflux import Job, Journal, OutputOf, flux, open_session
 from cometflux.errors import InputError
 from cometflux.images.data_uris import read_data_uri
+from cometflux.journal.manifest import write_manifest
 from cometflux.provenance.sidecar import read_sidecar
 from cometflux.sources import read_jobs, stream_jobs
 
@@ -275,13 +277,16 @@ async def test_the_identity_is_made_of_that_of_the_source_and_of_the_index(make,
     assert ("key:draft", 1) == (output.identity, output.index)
 
 
-async def test_an_image_and_its_manifest_say_which_image_it_was_made_from(make, tmp_path):
-    outcomes = await make(draft("draft"), edit(OutputOf("draft"), "edit"))
-    record = read_sidecar(outcomes["edit"].files[0])
-    (source,) = record["sources"]
-    assert "@draft[0]" == record["input"]["input_image"] == source["image"]
-    assert outcomes["draft"].files[0].name == source["file"]
-    assert records(tmp_path)["draft"].files[0].digest == source["sha256"]
+@pytest.mark.parametrize(("key", "name"), [("draft", "@draft[0]"), (None, "@#00000[0]")], ids=["key", "no key"])
+async def test_an_image_and_its_manifest_say_which_image_it_was_made_from(key, name, make, opened, tmp_path):
+    first, second = (await make(source := draft(key), edit(source, "edit"))).values()
+    (digest,) = [record.files[0].digest for record in records(tmp_path).values() if record.index == 0]
+    source = {"image": name, "file": first.files[0].name, "sha256": digest}
+    lines = [json.loads(line) for line in write_manifest(tmp_path).read_text().splitlines()]
+    async with opened() as session:
+        (copy,) = await session.save(second.prediction, tmp_path / "copy")
+    for record in (read_sidecar(second.files[0]), read_sidecar(copy), lines[1]):
+        assert (name, [source]) == (record["input"]["input_image"], record["sources"])
 
 
 @pytest.mark.parametrize("moment", [0.1, 0.9, 1.4, 2.0, 2.7, 3.3])
