@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from cometflux.errors import ConfigError
+from cometflux.journal.image_sets import image_sets
 from cometflux.journal.manifest import line_of
 from cometflux.journal.reader import Journal
 from cometflux.storage.picks import read_picks
@@ -35,6 +36,8 @@ class Picture:
 def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) -> tuple[list[Picture], list[str]]:
     """Read the saved pictures of a folder from its journal, in the order of the jobs.
 
+    Of a job that was made again these are the last ones; picks may also choose those before.
+
     Returns the pictures, and the names of those that are not in the folder any more.
 
     Raises:
@@ -45,11 +48,13 @@ def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) ->
         if journal.place is not None:
             message = f"the pictures of {str(folder)!r} are at {journal.place}; fetch them into the folder first"
             raise ConfigError(message)
-        lines = sorted((line_of(record, folder) for record in journal.records()), key=lambda line: line["index"])
-    rows = [(name, _fields(line)) for line in lines for name in line["files"]]
+        records = sorted(journal.records(), key=lambda record: record.index)
     if only_picks:
-        chosen = read_picks(folder, {name for name, _ in rows})
-        rows = [(name, fields) for name, fields in rows if name in chosen]
+        records = [each for record in records for each in image_sets(record)]
+        chosen = read_picks(folder, {file.name for record in records for file in record.files})
+        records = [record for record in records if any(file.name in chosen for file in record.files)]
+    lines = (line_of(record, folder) for record in records)
+    rows = [(name, _fields(line)) for line in lines for name in line["files"] if not only_picks or name in chosen]
     values = align([fields for _, fields in rows])
     there, missing = [], []
     for (name, _), fields in zip(rows, values, strict=True):
@@ -63,7 +68,10 @@ def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) ->
 
 def _fields(line: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: value for name, value in {**line["tags"], **line["input"]}.items() if name not in _RESERVED}
-    return {**{name: line[name] for name in _FACTS}, **own}
+    facts = {name: line[name] for name in _FACTS}
+    if facts["created_at"] is not None:
+        facts["created_at"] = facts["created_at"].isoformat()
+    return {**facts, **own}
 
 
 # ── columns ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ import attrs
 
 from cometflux.errors import ConfigError
 from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
+from cometflux.journal.image_sets import image_sets
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.regular_files import read_regular
@@ -25,7 +26,10 @@ class FolderPicture:
     name: str
     """Its name in the folder, with ``/`` between the parts."""
     key: str
-    """Its job's key; for a picture of a set with its number, as in ``fox.2``. Without a key, the name of its file."""
+    """Its job's key; for a picture of a set with its number, as in ``fox.2``. Without a key, the name of its file.
+
+    If the job was made again, the key is ``fox+1``, so that each picture keeps a key of its own.
+    """
     prompt: str | None
     """The prompt of its job; None if the job has none."""
     tags: Mapping[str, str]
@@ -35,7 +39,8 @@ class FolderPicture:
 def read_pictures(folder: str | Path, *, only_picks: bool = False) -> tuple[FolderPicture, ...]:
     """Read the saved pictures of a folder from its journal, in the order of the jobs. Blocks.
 
-    Each file is read, and compared with the journal's digest of it.
+    Of a job that was made again these are the last ones; picks may also choose those before. Each file is read, and
+    compared with the journal's digest of it.
 
     Args:
         folder: the folder of an earlier batch.
@@ -53,20 +58,30 @@ def read_pictures(folder: str | Path, *, only_picks: bool = False) -> tuple[Fold
             raise ConfigError(
                 f"the pictures of {str(folder)!r} are at {journal.place}; fetch them into the folder first"
             )
-        records = sorted((each for each in journal.records() if each.files), key=lambda record: record.index)
-    known = {file.name for record in records for file in record.files}
+        jobs = [image_sets(record) for record in sorted(journal.records(), key=lambda record: record.index)]
+    known = {file.name for sets in jobs for each in sets for file in each.files}
     if not known:
         raise ConfigError(f"{str(folder)!r} has no saved picture")
-    chosen = read_picks(folder, known) if only_picks else known
+    last = {file.name for sets in jobs for each in sets[-1:] for file in each.files}
+    chosen = read_picks(folder, known) if only_picks else last
     faults: list[Fault] = []
-    found = tuple(each for record in records for each in _pictures(record, folder.absolute(), chosen, faults))
+    found = tuple(
+        each
+        for sets in jobs
+        for number, record in enumerate(sets)
+        for each in _pictures(record, number, folder.absolute(), chosen, faults)
+    )
     if faults:
         raise SourceError(faults, str(folder))
     return found
 
 
-def _pictures(record: JobRecord, folder: Path, chosen: set[str], faults: list[Fault]) -> Iterator[FolderPicture]:
+def _pictures(
+    record: JobRecord, set_number: int, folder: Path, chosen: set[str], faults: list[Fault]
+) -> Iterator[FolderPicture]:
+    """Return the chosen pictures of a job's set of images, counted from 0."""
     prompt = record.input.get("prompt")
+    key = f"{record.key}+{set_number}" if set_number else record.key
     for number, file in enumerate(record.files, 1):
         if file.name not in chosen:
             continue
@@ -74,7 +89,7 @@ def _pictures(record: JobRecord, folder: Path, chosen: set[str], faults: list[Fa
         if fault := _fault(path, file.digest):
             faults.append(Fault(f"{file.name} {fault}"))
             continue
-        own = record.key if len(record.files) == 1 else f"{record.key}.{number}"
+        own = key if len(record.files) == 1 else f"{key}.{number}"
         yield FolderPicture(
             path=path,
             name=file.name,

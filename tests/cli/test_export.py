@@ -3,6 +3,7 @@
 import json
 import shlex
 import tarfile
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow.parquet
@@ -49,6 +50,7 @@ def test_an_imagefolder_has_every_picture_and_a_line_with_the_same_columns_for_e
     assert [3, 4] == [row["seed"] for row in rows()][:2]
     assert isinstance(rows()[2]["seed"], int), "the service's own, from its logs"
     assert sorted([*pictures(tour), "metadata.jsonl"]) == names()
+    assert all(datetime.fromisoformat(row["created_at"]).tzinfo for row in rows())
     for row in rows():
         assert (tour / row["file_name"]).read_bytes() == (Path("out") / row["file_name"]).read_bytes()
 
@@ -89,6 +91,19 @@ def test_only_the_pictures_with_a_star_are_taken(tour):
     (tour / "picks.jsonl").write_text("".join(f'{{"file": "{name}", "mark": "{mark}"}}\n' for name, mark in marks))
     run("export tour --to out --picks")
     assert [first] == [row["file_name"] for row in rows()]
+
+
+def test_a_star_on_a_picture_that_was_made_again_stays_good_with_the_prompt_that_it_has(tour):
+    first, second, _ = pictures(tour)
+    Path("again.csv").write_text("prompt,key,model,seed\na red fox,#00000,flux-schnell,3\n")
+    run("resume tour --redo-from again.csv --yes")
+    run("resume tour --redo '#00000' --yes")
+    newest = pictures(tour)[1]
+    (tour / "picks.jsonl").write_text("".join(f'{{"file": "{name}", "mark": "star"}}\n' for name in [first, newest]))
+    run("export tour --to out --picks")
+    assert [(first, "a fox"), (newest, "a red fox")] == [(row["file_name"], row["text"]) for row in rows()]
+    run("export tour --to last")
+    assert [newest, second] == [row["file_name"] for row in rows("last")][:2]
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,20 @@ def test_the_same_batch_again_pays_for_nothing_and_one_with_more_picks_for_the_n
     assert 2 == len(made("done"))
 
 
+def test_a_picture_that_was_made_again_keeps_its_key_and_the_new_one_has_its_own(service, folder):
+    Path("drafts.csv").write_text("prompt,key,num_outputs\na fox,fox,2\n")
+    run("batch drafts.csv --out drafts")
+    star(first := "00000-a-fox-1.webp")
+    run(f"{FINISH} --picks --out done")
+    run("resume drafts --redo fox --yes")
+    run(f"{FINISH} --picks --out done")
+    assert 2 + 1 == len(service.bills), "the draft twice, and the picture from it once"
+    star(first, newest := "00000-a-fox-1+1.webp")
+    run(f"{FINISH} --picks --out done")
+    assert [("fox.1", first), ("fox+1.1", newest)] == [(line["key"], line["tags"]["from"]) for line in made("done")]
+    assert ["fox+1.1", "fox+1.2"] == [each.key for each in sources.read_pictures("drafts")]
+
+
 def test_a_batch_that_was_cut_short_is_resumed_without_the_pictures_being_named(service, drafts):
     run(f"{FINISH} --out done --limit 1", 4)
     run("resume done")
