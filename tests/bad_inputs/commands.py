@@ -231,6 +231,7 @@ COMMANDS = [
     out("a pipe", "place", "'place' is no folder", lambda: os.mkfifo("place")),
     out("a name too long", "x" * 300, "cannot be written to: File name too long"),
     out("a NUL", "a\0b", "cannot be written to: its name holds a NUL"),
+    called("batch: out: a NUL", "batch|a.csv|--out|a\0b", "cannot be written to: its name holds a NUL", 3),
     out("nothing", "", "--out is blank; give a value, or leave the option out", code=2),
     called(
         "status of nothing", "status|nowhere", "there is no journal at 'nowhere/journal.sqlite3'; cometflux batch", 3

@@ -8,7 +8,7 @@ from typing import Any
 from cyclopts import Token
 
 from cometflux.cli.errors import UsageError
-from cometflux.errors import InputError
+from cometflux.errors import ConfigError, InputError
 from cometflux.locations import Location, is_flattened, is_url
 from cometflux.number_checks import whole_phrase
 
@@ -113,6 +113,8 @@ def place(type_: Any, tokens: Sequence[Token]) -> Path | str:
         raise UsageError(f"{tokens[0].keyword}: {error}") from error
     if is_flattened(Path(given).parts):
         raise UsageError(f"{tokens[0].keyword}: {given!r} has one slash where a URL has two, as in s3://bucket/prefix")
+    if "\0" in given:
+        raise ConfigError(f"the folder {given!r} cannot be written to: its name holds a NUL")
     return _expand(given)
 
 
