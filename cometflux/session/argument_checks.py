@@ -10,12 +10,6 @@ from cometflux.journal.states import STATE_NAMES
 from cometflux.predictions import Prediction
 
 
-def check_flag(name: str, value: object) -> None:
-    """Refuse a value that is not True or False."""
-    if not isinstance(value, bool):
-        raise ConfigError(setting=name, given=value, allowed="must be True or False")
-
-
 def check_redo(names: object, *, has_journal: bool) -> Redo | None:
     """Return the jobs to make again; refuse anything but states and keys, and a state whose jobs are not made again."""
     states = ", ".join(REDONE_STATES)

@@ -24,9 +24,9 @@ from cometflux.number_checks import check_count
 from cometflux.pacing.retry import RetryPolicy
 from cometflux.polling.policy import PollPolicy
 from cometflux.provenance.signing import Signer
-from cometflux.session.argument_checks import check_flag, check_type
+from cometflux.session.argument_checks import check_type
 from cometflux.session.session import Session
-from cometflux.session.settings import read_access_token, read_base_url, read_key, read_proxy
+from cometflux.session.settings import check_flag, read_access_token, read_base_url, read_key, read_proxy
 from cometflux.storage.paths import fix_path
 from cometflux.transport.addresses import is_loopback
 from cometflux.transport.aiohttp import AiohttpTransport

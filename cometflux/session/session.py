@@ -44,7 +44,6 @@ from cometflux.provenance.signing import Signer
 from cometflux.session import one_job
 from cometflux.session.argument_checks import (
     check_chains,
-    check_flag,
     check_prediction,
     check_redo,
     check_transport,
@@ -53,6 +52,7 @@ from cometflux.session.argument_checks import (
 from cometflux.session.batch import Batch, BatchState
 from cometflux.session.closing import Closing
 from cometflux.session.feeder import Feeder
+from cometflux.session.settings import check_flag
 from cometflux.storage.destination import find_destination
 from cometflux.storage.folder import Folder
 from cometflux.storage.naming import find_names

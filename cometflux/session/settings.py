@@ -6,13 +6,18 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from cometflux.errors import ConfigError
-from cometflux.session.argument_checks import check_flag
 from cometflux.transport.addresses import is_address
 
 DEFAULT_BASE_URL = "https://api.cometapi.com/replicate/v1"
 _KEY_NAMES = ("COMETAPI_KEY", "COMETAPI_API_KEY")
 _TOKEN_NAME = "COMETAPI_ACCESS_TOKEN"  # noqa: S105 - the name of a variable
 _BASE_URL_NAME = "COMETFLUX_BASE_URL"
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse a value that is not True or False."""
+    if not isinstance(value, bool):
+        raise ConfigError(setting=name, given=value, allowed="must be True or False")
 
 
 def read_key(given: str | None = None) -> str:
