@@ -52,10 +52,10 @@ demo: .make/demo/ready ## make a set of pictures, for free, with the local servi
 	@echo "next: open demo-images/index.html in a browser; then make a set of your own, as README.md tells"
 
 test: .make/test/ready ## run the tests (2 min)
-	@.make/test/bin/python -m pytest -q -n auto -m "not hard"
+	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
 test-hard: .make/test/ready ## run the slow proofs (20 min)
-	@.make/test/bin/python -m pytest -q -n auto -m hard
+	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m hard
 
 lint: .make/lint/ready ## look at style, layout, and the files for the forge (3 s)
 	@.make/lint/bin/ruff check --quiet $(CODE)
@@ -95,10 +95,10 @@ audit: .make/audit/ready .make/uv/ready ## look for known vulnerabilities, in th
 	[ -z "$$failed" ] || { echo "not passed:$$failed; what could not be looked up counts as failed" >&2; exit 1; }
 
 test-floors: .make/floors/ready ## run the tests with the oldest allowed versions (as long as test)
-	@.make/floors/bin/python -m pytest -q -n auto -m "not hard"
+	@.make/floors/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
 test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backoff 3 (as long as test)
-	@.make/backoff3/bin/python -m pytest -q -n auto -m "not hard"
+	@.make/backoff3/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
 test-readers: .make/readers/ready ## read what is exported and signed with the packages it is for (some minutes)
 	@.make/readers/bin/python -m pytest -q -n 0 tests/labs/test_export_readers.py \
@@ -106,7 +106,7 @@ test-readers: .make/readers/ready ## read what is exported and signed with the p
 	  tests/provenance/test_signing.py tests/cli/test_signing.py
 
 test-judges: .make/test/ready ## let other programs check the local service: the vendor's own, Replicate's, Prism (some minutes)
-	@.make/test/bin/python -m pytest -q -n auto tests/labs/test_judges.py
+	@.make/test/bin/python -m pytest -q -n auto --dist worksteal tests/labs/test_judges.py
 
 test-pythons: ## run the tests on each Python from 3.11 on that is here (as long as test, for each)
 	@$(foreach each,$(filter-out $(HERE),$(PYTHONS)),echo "$(each): not on this machine, not tested";)
@@ -115,7 +115,7 @@ test-pythons: ## run the tests on each Python from 3.11 on that is here (as long
 $(PYTHONS:%=test-%): test-%:
 	@$(if $(call find,$*),$(MAKE) --no-print-directory .make/$*/ready PYTHON="$(call find,$*)",echo "$*: not on this machine" >&2; exit 1)
 	@.make/$*/bin/python -VV
-	@.make/$*/bin/python -m pytest -q -n auto -m "not hard"
+	@.make/$*/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
 # Two builds with one digest: the checkout's, and that of its commit, unpacked elsewhere. SOURCE_URL: see hatch_build.py.
 BUILD = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .make/release/bin/python -m build --no-isolation --outdir

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import os
+import shutil
+from pathlib import Path
 
 import hypothesis
 import known_options
@@ -14,6 +16,9 @@ pytest_plugins = ["pytester"]
 # What the labs share asserts, too.
 pytest.register_assert_rewrite("bill_checks")
 
+ROOT = Path(__file__).parents[1]
+
+hypothesis.configuration.set_hypothesis_home_dir(ROOT / ".hypothesis")
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("local", deadline=None)
 # A fresh checkout has no examples to remember; what fails there is printed so that it can be run again elsewhere.
@@ -35,6 +40,34 @@ def pytest_collection_finish():
 @pytest.fixture(scope="session", autouse=True)
 def _known_options():
     known_options.remember()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def working_folder(tmp_path_factory):
+    """An empty folder to work in. No test reads or changes what somebody has left in the checkout."""
+    # Elsewhere somebody may work in the checkout at the same time.
+    before = _names_in(ROOT) if os.environ.get("CI") else None
+    folder = tmp_path_factory.mktemp("working-folder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+    if before is not None:
+        assert [] == sorted(_names_in(ROOT) - before), "the tests have left these in the checkout"
+
+
+@pytest.fixture(autouse=True)
+def _no_trace(working_folder):
+    yield
+    left = sorted(_names_in(working_folder))
+    for name in left:
+        shutil.rmtree(working_folder / name, ignore_errors=True)
+        (working_folder / name).unlink(missing_ok=True)
+    assert [] == left, "the test has left these in the working folder"
+
+
+def _names_in(folder):
+    # Tools keep their caches there.
+    return {path.name for path in folder.iterdir() if not path.name.startswith((".", "__"))}
 
 
 @pytest.fixture(scope="session", autouse=True)

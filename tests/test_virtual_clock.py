@@ -220,3 +220,14 @@ def _run(pytester, source):
     """)
     pytester.makepyfile(source)
     return pytester.runpytest_inprocess()
+
+
+def test_a_trace_in_the_working_folder_fails_the_test_that_left_it(pytester):
+    source = """
+        import pathlib
+        def test_one(): pathlib.Path("sweep-images").mkdir()
+        def test_two(): pass
+    """
+    result = _run(pytester, source)
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_one*", "*sweep-images*"])
