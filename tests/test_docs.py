@@ -89,7 +89,9 @@ def table(page, heading):
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
 
-@pytest.mark.parametrize("word", ["429", "concurrency", "img2img", "timeout", "cost", "retry"])
+@pytest.mark.parametrize(
+    "word", ["429", "concurrency", "img2img", "upscale", "timeout", "cost", "retry", "resume", "redo"]
+)
 def test_the_first_page_leads_from_a_search_word_to_a_page(word):
     rows = table(ROOT / "docs" / "index.md", "I am looking for …")
     assert [True] == ["](" in pages for words, pages in rows if word in words.split(", ")]
