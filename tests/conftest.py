@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -24,6 +25,10 @@ hypothesis.settings.register_profile("local", deadline=None)
 # A fresh checkout has no examples to remember; what fails there is printed so that it can be run again elsewhere.
 hypothesis.settings.register_profile("ci", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# A shell starts what runs in its background with SIGINT ignored, and each program that a test starts would inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_asyncio_loop_factories(config, item):
