@@ -68,10 +68,13 @@ types: .make/types/ready ## check the types (15 s)
 	@.make/types/bin/mypy
 	@.make/types/bin/mypy --platform win32 --cache-dir .mypy_cache/win32
 
+# What a reader types into the search of the site.
+SEARCHED := 429 concurrency img2img upscale timeout cost retry resume redo seed proxy
 docs: .make/docs/ready ## build the documentation, to be read at .make/docs-html/index.html (15 s)
 	@.make/docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env \
 	  -d .make/docs-trees docs .make/docs-html
 	@.make/docs/bin/python tests/support/offline_site.py .make/docs-html
+	@.make/docs/bin/python tests/support/searched_site.py .make/docs-html $(SEARCHED)
 	@echo "built: .make/docs-html/index.html"
 
 recording: .make/demo/ready ## record docs/terminal.svg, the picture of a run in a terminal (some seconds)

@@ -1,10 +1,13 @@
 """How Sphinx builds these pages: ``make docs``. No page asks the network for anything."""
 
 import enum
+import re
 from importlib import import_module
 
 import attrs
 import cometflux
+from docutils import nodes
+from sphinx import addnodes
 
 project = "cometflux"
 author = "The cometflux authors"
@@ -118,8 +121,17 @@ def _write_field(field):
     return f"{field.name}={'...' if is_made else repr(field.default)}"
 
 
+def _index_numbers(app, document):
+    """Let the search find the status codes in headings: Sphinx leaves out numbers that are not index entries."""
+    for section in list(document.findall(nodes.section)):
+        for number in re.findall(r"\b\d{3}\b", section[0].astext()):
+            entry = ("single", number, section["ids"][0], "", None)
+            section.insert(1, addnodes.index(entries=[entry], inline=False))
+
+
 def setup(app):
     """Add to what Sphinx does."""
+    app.connect("doctree-read", _index_numbers)
     app.connect("autodoc-process-docstring", _hide_colons, priority=100)
     app.connect("autodoc-process-docstring", _show_colons, priority=900)
     app.connect("autodoc-process-signature", _write_signature)
