@@ -5,10 +5,12 @@ import gc
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import hypothesis
 import known_options
+import posix_calls
 import pytest
 from pytest_asyncio import is_async_test
 from virtual_clock import VirtualClockLoop
@@ -35,6 +37,16 @@ def pytest_asyncio_loop_factories(config, item):
     if item.get_closest_marker("realtime"):
         return {"real": asyncio.new_event_loop}
     return {"virtual": VirtualClockLoop}
+
+
+def pytest_collection_modifyitems(items):
+    if sys.platform != "win32":
+        return
+    for item in items:
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        name = "its marker" if item.get_closest_marker("posix") else posix_calls.first_in(item.function, *values)
+        if name is not None:
+            item.add_marker(pytest.mark.skip(reason=f"needs a system of POSIX: {name}"))
 
 
 def pytest_collection_finish():

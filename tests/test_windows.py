@@ -81,8 +81,7 @@ def test_a_batch_is_made_killed_resumed_and_shown(service, machine):
     for _ in range(2):
         assert "boats-images/index.html\n" == machine.run("gallery", "boats-images")[0]
     assert "灯塔" in Path("boats-images/index.html").read_text(encoding="utf-8")
-    for form in ("imagefolder", "captions", "webdataset"):
-        assert "6 pictures" in machine.run("export", "boats-images", "--to", form, "--as", form)[1]
+    assert "6 pictures" in machine.run("export", "boats-images", "--to", "dataset")[1]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (CLOSED, 129)], ids=["Ctrl-C", "closed"])
@@ -96,6 +95,25 @@ def test_a_signal_stops_a_batch_and_another_one_ends_the_wait(number, code, serv
     assert (code, 6) == (batch.returncode, len(service.bills)), err
     assert "cometflux resume boats-images" in err
     assert is_half("detached")
+
+
+def test_an_agent_gets_its_picture(service, machine):
+    server = machine.start("mcp", "--out", "pictures", "--max-predictions", "1", stdin=subprocess.PIPE)
+    client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
+    wish = {"name": "generate_image", "arguments": {"prompt": "a fox", "model": QUICK}}
+    for message in (
+        {"id": 1, "method": "initialize", "params": client},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": wish},
+    ):
+        # As a client there ends its lines.
+        server.stdin.write(f"{json.dumps({'jsonrpc': '2.0', **message})}\r\n")
+        server.stdin.flush()
+    assert 1 == json.loads(server.stdout.readline())["id"]
+    assert "00000-a-fox.webp" in json.loads(server.stdout.readline())["result"]["content"][0]["text"]
+    server.stdin.close()
+    _, err = rest_of(server)
+    assert (0, 1) == (server.returncode, len(service.bills)), err
 
 
 def test_the_log_is_utf_8(machine):

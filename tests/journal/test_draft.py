@@ -49,6 +49,7 @@ def test_two_readers_and_a_writer_do_not_disturb_each_other():
     assert 1201 == len(list(draft))
 
 
+@pytest.mark.posix
 def test_a_large_draft_is_in_a_file_that_goes_with_it(tmp_path, monkeypatch):
     monkeypatch.setattr(draft_file.tempfile, "tempdir", str(tmp_path))
     before = _open_files()

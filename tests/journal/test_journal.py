@@ -460,7 +460,7 @@ def test_a_second_writer_in_another_process_is_told_at_once_who_has_it(tmp_path,
         assert 0 == in_child(second)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [9, signal.SIGTERM])
 def test_when_its_owner_is_killed_a_journal_is_free(ending, tmp_path):
     def owner():
         writer = JournalWriter(tmp_path, ACCOUNT)
@@ -653,6 +653,7 @@ def read_only(disk):
     disk.chmod(0o700)
 
 
+@pytest.mark.posix
 def test_in_a_folder_that_is_read_only_a_closed_journal_can_be_read(read_only):
     def read():
         assert 6 == len(told(read_only)[0])
@@ -662,6 +663,7 @@ def test_in_a_folder_that_is_read_only_a_closed_journal_can_be_read(read_only):
     assert 0 == as_nobody(read)
 
 
+@pytest.mark.posix
 def test_in_a_folder_that_is_read_only_writing_says_why_not(read_only):
     def write():
         with pytest.raises(JournalError, match=r"readonly|unable to open|ermission|read-only"):
@@ -973,6 +975,7 @@ def test_a_plan_that_was_cut_short_is_made_again_to_the_same_end(number, disk):
     assert then == sorted(told(path)[0], key=lambda record: record.identity)
 
 
+@pytest.mark.posix
 def test_a_large_plan_takes_seconds_and_little_memory(tmp_path):
     import tracemalloc
 
@@ -1107,6 +1110,7 @@ def test_a_path_without_an_ending_is_the_folder_of_a_journal(name, file, tmp_pat
     assert tmp_path / file == JournalWriter(tmp_path / name).path
 
 
+@pytest.mark.posix
 def test_who_has_lost_the_lock_file_writes_no_more(tmp_path):
     with contextlib.closing(JournalWriter(tmp_path)) as writer:
         writer.open()

@@ -1,7 +1,6 @@
 """The manifest tells of every job of a folder as what it is, and is there whole or not at all."""
 
 import json
-import resource
 import stat
 import tracemalloc
 
@@ -235,6 +234,7 @@ def test_a_manifest_is_written_while_the_batch_runs(tmp_path):
 
 
 def test_what_does_not_fit_leaves_the_older_one(tmp_path):
+    resource = pytest.importorskip("resource")
     writer, _ = plan(tmp_path, job("old"))
     writer.close()
     write_manifest(tmp_path)

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -63,6 +62,7 @@ def move_and_make_anew(folder):
 CHANGES = [remove, remove_all, remove_log, restore_older, replace_by_another, empty, move_folder, move_and_make_anew]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 async def test_nothing_is_sent_after_the_journal_lost_its_name(change, service, tmp_path):
     folder = tmp_path / "set"
@@ -93,12 +93,13 @@ def accepted(key, prediction_id):
     return intent(key).accepted(Prediction(id=prediction_id, status=Status.STARTING), 2.0)
 
 
+@pytest.mark.posix
 def test_of_two_writers_that_a_lying_lock_let_in_only_one_may_still_submit(tmp_path, monkeypatch):
     """On some network file systems every process gets the lock. What the other one did is still written."""
     with contextlib.closing(JournalWriter(tmp_path)) as first:
         first.open()
         first.commit([intent("one")])
-        monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+        monkeypatch.setattr("fcntl.flock", lambda *_: None)
         with contextlib.closing(JournalWriter(tmp_path)) as second:
             second.open()
             second.commit([intent("two")])
@@ -113,6 +114,7 @@ def test_of_two_writers_that_a_lying_lock_let_in_only_one_may_still_submit(tmp_p
             assert {"one": "p1", "two": None} == {each.key: each.prediction_id for each in journal.records()}
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_an_id_is_written_wherever_it_can_be_and_the_loss_is_reported(change, tmp_path):
     folder = tmp_path / "set"
@@ -129,6 +131,7 @@ def test_an_id_is_written_wherever_it_can_be_and_the_loss_is_reported(change, tm
             assert ["p1"] == [each.prediction_id for each in journal.records()]
 
 
+@pytest.mark.posix
 def test_a_folder_without_locks_is_not_said_to_be_in_use(tmp_path, monkeypatch):
     with contextlib.closing(JournalWriter(tmp_path)) as writer:
         writer.open()
@@ -137,7 +140,7 @@ def test_a_folder_without_locks_is_not_said_to_be_in_use(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     with Journal(tmp_path) as journal:
         assert not journal.is_running
 
@@ -152,16 +155,18 @@ def test_a_commit_after_one_that_was_refused_is_accepted(tmp_path):
         assert (1,) == database.execute("SELECT count(*) FROM jobs").fetchone()
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP], ids=errno.errorcode.get)
 def test_a_file_system_without_locks_is_named_with_the_remedy(number, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     with pytest.raises(JournalError, match=r"has no locks .*put the journal in a folder of a local disk"):
         JournalWriter(tmp_path).open()
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP], ids=errno.errorcode.get)
 def test_a_file_system_without_modes_or_syncs_of_folders_has_a_journal(number, tmp_path, monkeypatch, caplog):
     (tmp_path / FILE).touch(0o644)

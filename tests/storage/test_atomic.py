@@ -38,7 +38,8 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
 
 def test_what_was_there_stays_if_it_cannot_be_replaced(tmp_path):
     (tmp_path / "a.json").mkdir()
-    with pytest.raises(OSError, match="directory"):
+    # Its type and its words differ between systems.
+    with pytest.raises(OSError, match=r"directory|folder|denied"):
         replace(tmp_path / "a.json", b"new")
     assert ["a.json"] == names(tmp_path)
 

@@ -240,7 +240,7 @@ def open_descriptor(path, flags, mode=0o777):
 def open_file(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
     if isinstance(file, int):
         _texts.discard(file)
-    elif os.path.isdir(file := located(file)):
+    elif os.path.isdir(file := located(file)) and opener is None:
         raise PermissionError(errno.EACCES, "a folder cannot be opened", file)
     if "b" not in mode:
         encoding = io.text_encoding(encoding, 2)
@@ -384,10 +384,21 @@ def select_sockets(*lists):
     return real.select(*lists)
 
 
+def pytest_configure():
+    """Run a suite on a machine, as a plugin of pytest."""
+    # No file of the package that looks at its system is imported before.
+    assert "cometflux.storage" not in sys.modules
+    with contextlib.suppress(ImportError):
+        importlib.import_module("mcp.server.stdio")
+    install(os.environ["SIMULATED_MACHINE"])
+
+
 if __name__ == "__main__":
     # The modules of the tests must find this one, and not make a second one.
     sys.modules["windows_double"] = sys.modules["__main__"]
     _, machine, *arguments = sys.argv
+    if arguments[0] == "mcp":
+        _LIBRARIES += ["mcp.server.stdio", "mcp_types"]
     install(machine)
     # What the streams of a process that runs in a pipe have there; a console takes UTF-8.
     for stream in (sys.stdout, sys.stderr):
