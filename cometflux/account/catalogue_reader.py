@@ -109,6 +109,7 @@ def _micros(dollars: Any, factor: Any = 1) -> int:
     if not (type(dollars) in (int, float) and type(factor) in (int, float)):
         raise ValueError("it is not a number of dollars")
     exact = exactly(dollars) * exactly(factor)
-    if not 0 < exact <= _MOST_DOLLARS:
+    # Checked before it is rounded, which fails for numbers of many digits, and after, when nothing may be left of it.
+    if not (0 < exact <= _MOST_DOLLARS and (exact := exact.quantize(Decimal("1e-9")))):
         raise ValueError("it is not a likely number of dollars")
-    return int((exact.quantize(Decimal("1e-9")) * MICROS).to_integral_value(ROUND_CEILING))
+    return int((exact * MICROS).to_integral_value(ROUND_CEILING))

@@ -58,6 +58,7 @@ def test_the_list_of_models_is_found_in_other_shapes(list_of):
         ({"per_request": 10**600}, "likely"),
         ({"per_request": 1, "currency": "CNY"}, "not in dollars"),
         ({"per_request": 1, "currency": {}}, "not in dollars"),
+        ({"per_request": 1e-12}, "it is not a likely number of dollars"),
     ],
 )
 def test_a_doubtful_price_is_left_out_with_its_reason(pricing, why):
