@@ -141,7 +141,8 @@ def _read(name: str, path: object) -> bytes:
     except (IrregularFileError, IsADirectoryError) as error:
         raise ConfigError(setting=name, given=str(path), allowed="is not a file") from error
     except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or error
+        # Each version of Python has other words for it.
+        words = "its name holds a NUL" if "\0" in str(path) else getattr(error, "strerror", None) or error
         raise ConfigError(setting=name, given=str(path), allowed=f"cannot be read: {words}") from error
 
 

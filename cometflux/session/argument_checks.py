@@ -34,12 +34,16 @@ def check_chains(jobs: object, *, is_possible: bool) -> None:
     """
     if not isinstance(jobs, list | tuple) or not any(map(outputs_in, jobs)):
         return
-    keys = {key: number for number, item in reversed([*enumerate(jobs)]) if (key := _key_of(item)) is not None}
+    # Of equal ones, the first is meant.
+    numbered = [*reversed([*enumerate(jobs)])]
+    keys = {key: number for number, item in numbered if (key := _key_of(item)) is not None}
+    objects = {id(item): number for number, item in numbered}
     for number, item in enumerate(jobs):
         for field, output in outputs_in(item):
             if not is_possible:
                 raise InputError(field, str(output), CHAIN_NEEDS)
-            if output.key is not None and keys.get(output.key, -1) >= number:
+            stands = objects.get(id(output.source), -1) if output.key is None else keys.get(output.key, -1)
+            if stands >= number:
                 raise InputError(field, str(output), "a job can only take the output of a job that stands before it")
 
 

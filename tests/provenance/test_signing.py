@@ -96,7 +96,7 @@ sys.exit(bool({"c2pa", "cryptography"} & set(sys.modules)))
         ("none.pem", "cannot be read: No such file or directory"),
         ("folder", "is not a file"),
         ("large.pem", "cannot be read: it is larger than 1 MiB"),
-        ("a\0b", "cannot be read: embedded null byte"),
+        ("a\0b", "cannot be read: its name holds a NUL"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_error_that_names_it(setting, path, problem, tmp_path, monkeypatch):

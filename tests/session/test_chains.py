@@ -211,6 +211,14 @@ async def test_in_a_list_that_is_refused_before_anything_is_sent(taken, service,
     assert [] == service.bills
 
 
+@pytest.mark.parametrize("source", [flux.Schnell(prompt="a boat"), draft()], ids=["flux", "job"])
+async def test_in_a_list_a_later_job_without_a_key_is_refused_too(source, service, make):
+    with pytest.raises(InputError, match="a job can only take the output of a job that stands before it"):
+        await make(edit(source, "edit"), source)
+    assert [] == service.bills
+    assert {"succeeded"} == {*kinds(await make(source, edit(source, "edit"), source)).values()}
+
+
 async def test_two_that_take_each_other_do_not_wait_for_ever_in_any_run(service, make):
     jobs = draft("a"), edit(OutputOf("c"), "b"), edit(OutputOf("b"), "c")
     for _ in range(3):
