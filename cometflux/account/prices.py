@@ -13,7 +13,6 @@ import attrs
 
 from cometflux import flux
 from cometflux.errors import ConfigError, InputError
-from cometflux.number_checks import is_whole
 
 MICROS = 1_000_000
 """Micros of one dollar."""
@@ -73,7 +72,10 @@ class Catalogue:
 def images_of(given: Mapping[str, Any]) -> int:
     """Return how many images an input requests."""
     count = given.get("num_outputs", 1)
-    return count if is_whole(count, 1, 1000) else 1
+    if isinstance(count, str) and re.fullmatch(r"\s*\d{1,9}\s*", count):
+        # In a job that is not checked.
+        count = int(count)
+    return count if isinstance(count, int) and not isinstance(count, bool) and count >= 1 else 1
 
 
 class Prices(Mapping[str, Price]):

@@ -13,7 +13,7 @@ from cometflux.gallery.cards import Card, Picture, card_of_record
 from cometflux.gallery.folder_scan import FolderScan
 from cometflux.gallery.loose_pictures import LoosePictures
 from cometflux.gallery.public_urls import PublicUrl
-from cometflux.journal.reader import FILE_NAME, Journal
+from cometflux.journal.reader import FILE_NAME, Journal, part_hint
 
 T = TypeVar("T")
 
@@ -168,9 +168,8 @@ def over_contents(scan: FolderScan, public_url: PublicUrl | None, work: Callable
 
 def _with_jobs(scan: FolderScan, contents: Contents) -> Contents:
     if not len(contents):
-        raise ConfigError(
-            f"there is nothing to show in {str(scan.folder)!r}: no job in a journal, and no picture with its record"
-        )
+        missing = "no job in a journal, and no picture with its record"
+        raise ConfigError(f"there is nothing to show in {str(scan.folder)!r}: {missing}{part_hint(scan.folder)}")
     return contents
 
 

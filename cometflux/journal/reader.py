@@ -56,6 +56,17 @@ def locate(path: str | Path) -> Path:
     return path / FILE_NAME if is_folder else path
 
 
+def _absent(path: Path) -> ConfigError:
+    hint = part_hint(path.parent)
+    return ConfigError(f"there is no journal at {str(path)!r}{hint}", setting=None if hint else "journal")
+
+
+def part_hint(folder: Path) -> str:
+    """Return the rest of a sentence that names a folder of a part in *folder*; empty if there is none."""
+    parts = sorted(folder.glob(f"part-*-of-*/{FILE_NAME}"))
+    return f"; its parts have journals of their own: give one, as {str(parts[0].parent)!r}" if parts else ""
+
+
 def _can_be(path: str | Path) -> bool:
     try:
         os.fsencode(path)
@@ -84,7 +95,7 @@ class Journal:
         with translating_errors(self.path):
             # In this order: a journal that is begun just now is a file, or not there yet.
             if not os.path.lexists(self.path):
-                raise ConfigError(f"there is no journal at {str(self.path)!r}", setting="journal")
+                raise _absent(self.path)
             if not self.path.is_file():
                 raise JournalError(f"there is no journal at {str(self.path)!r}: what is there is not a file")
             # Read before the rows are, so that whoever writes meanwhile makes no difference.

@@ -10,6 +10,7 @@ from cometflux.account.prices import (
     Price,
     Prices,
     check_budget,
+    images_of,
     read_dollars,
     read_prices,
     show_dollars,
@@ -93,3 +94,10 @@ def test_a_price_an_image_counts_the_images_of_the_input(given, micros):
 )
 def test_dollars_are_shown_exactly(micros, text):
     assert text == show_dollars(micros)
+
+
+@pytest.mark.parametrize(
+    ("given", "count"), [(4, 4), ("4", 4), (" 2 ", 2), (5000, 5000), (True, 1), ("many", 1), (0, 1)]
+)
+def test_a_price_per_image_counts_the_images_that_are_requested_however_they_are_written(given, count):
+    assert count == images_of({"prompt": "a boat", "num_outputs": given})

@@ -58,6 +58,17 @@ def test_a_part_is_resumed_by_itself_and_submits_nothing_again(service):
 
 
 @pytest.mark.usefixtures("prompt_file")
+@pytest.mark.parametrize(
+    "line", ["resume tour", "failures tour", "export tour --to best", "batch a.txt --from tour", "gallery tour"]
+)
+def test_a_command_that_takes_one_part_names_the_parts(line, service, capsys):
+    run("batch a.txt --out tour --part 2/3")
+    capsys.readouterr()
+    run(line, 3)
+    assert "its parts have journals of their own: give one, as 'tour/part-2-of-3'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("prompt_file")
 @pytest.mark.parametrize("part", ["1/4", "2/2"])
 def test_another_number_of_parts_is_refused_before_anything_is_sent(service, capsys, part):
     run("batch a.txt --out tour --part 1/3 --limit 1", 4)
