@@ -8,11 +8,12 @@ import attrs
 
 from cometflux.errors import ConfigError
 from cometflux.export.forms import FORMS, SHARD, Settings
+from cometflux.export.outcome_table import OutcomeTable
 from cometflux.export.pictures import Caption, read_pictures
 from cometflux.number_checks import check_count
 from cometflux.storage.picks import PICKS
 
-__all__ = ["FORMS", "PICKS", "Exported", "export_folder"]
+__all__ = ["FORMS", "PICKS", "Exported", "OutcomeTable", "export_folder"]
 
 
 @attrs.frozen(kw_only=True)
