@@ -359,10 +359,11 @@ class JobRunner:
     async def _save(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> None:
         files: tuple[Image, ...] = ()
         error: OutputError | None = None
-        goes_on = False
+        goes_on = is_saved = False
         try:
             saved = await self._images.save(tracked, prediction, place)
             files, error = saved.files, saved.error
+            is_saved = error is None
             if error is not None and error.is_disk:
                 # What cannot be kept must not be submitted.
                 self._latch.stop(error)
@@ -372,10 +373,11 @@ class JobRunner:
                 self.launch(tracked)
                 goes_on = True
         except BaseException as broken:  # noqa: BLE001 - the job ends, whatever broke
-            error = OutputError(UNSAVED)
+            # What breaks the look at saved images does not make them unsaved.
+            error = error if is_saved else OutputError(UNSAVED)
             self._runtime.outlive(broken)
             _log.error("saving broke", exc_info=broken)
-            error = OutputError(f"saving broke ({type(broken).__name__}: {broken})")
+            error = error if is_saved else OutputError(f"saving broke ({type(broken).__name__}: {broken})")
         finally:
             if not (goes_on or tracked.is_over):
                 self.end(tracked, OutcomeKind.SUCCEEDED, error, files)

@@ -175,6 +175,20 @@ async def test_who_leaves_meanwhile_buys_no_other_image(service, opened, tmp_pat
         assert 2 == journal.status()["saved"]
 
 
+class Unreadable(Folder):
+    """A folder in which the look at saved images breaks."""
+
+    async def read_image(self, name, size, digest):
+        raise RuntimeError("odd")
+
+
+async def test_images_that_cannot_be_looked_at_are_saved_all_the_same(service, opened, tmp_path):
+    async with opened(reseed=2) as session:
+        assert (await make(session, keyed(), save_to=Unreadable(tmp_path)))["a"].ok
+    assert "saved" == record(tmp_path).state_name
+    assert 1 == len(service.bills)
+
+
 async def test_without_a_journal_and_for_one_job_it_is_the_same(service, opened, tmp_path):
     service.fail("black")
     async with opened(journal=None, reseed=1) as session:
