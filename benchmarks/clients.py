@@ -1,7 +1,7 @@
 """The contenders: a hand-written loop and `session.generate`, each with new and with reused connections for POSTs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import aiohttp
@@ -89,7 +89,7 @@ class _Pooled:
             await self._http.close()
 
 
-Contender = Callable[[str, int], Awaitable[None]]
+Contender = Callable[[str, int], Coroutine[None, None, None]]
 
 PAIRS: dict[str, tuple[Contender, Contender]] = {
     "a fresh connection for each POST": (lambda url, count: bare(url, count, is_fresh=True), shipped),

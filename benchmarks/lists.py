@@ -86,14 +86,14 @@ def measure(path: Path, count: int) -> dict[str, float]:
 
 def main() -> None:
     match sys.argv[1:]:
-        case ["write", path, count]:
-            write(Path(path), int(count))
+        case ["write", path, number]:
+            write(Path(path), int(number))
             return
         case ["plan", path]:
             print(json.dumps(plan(Path(path))))
             return
-        case [count]:
-            counts: tuple[int, ...] = (int(count),)
+        case [number]:
+            counts: tuple[int, ...] = (int(number),)
         case _:
             counts = COUNTS
     print("A prompt file checked and planned, until the first job is drawn: python -m benchmarks.lists")

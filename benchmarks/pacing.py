@@ -56,7 +56,7 @@ async def paced(origin: str, row: Row) -> list[float]:
     """Submit through a session for a while; return the seconds that each job waited until it was accepted."""
     end = time.monotonic() + SECONDS
     handed: dict[int, float] = {}
-    waits = []
+    waits: list[float] = []
 
     def watch(event: Event) -> None:
         if isinstance(event, Submitted):
@@ -84,7 +84,7 @@ class RefusedError(Exception):
 async def by_hand(origin: str, row: Row) -> list[float]:
     """Submit with aiohttp, each request with its own exponential backoff; return the seconds that each waited."""
     end = time.monotonic() + SECONDS
-    waits = []
+    waits: list[float] = []
 
     async def work(http: aiohttp.ClientSession) -> None:
         while (began := time.monotonic()) < end:

@@ -35,9 +35,9 @@ async def _carry(recorder: BackgroundWriter, task: int, jobs: int) -> None:
     """Write the steps of jobs as a session does: the intent to submit, then the response."""
     for number in range(jobs):
         record = new_record(task * jobs + number).sending(time.time(), "0" * 64, 40)
-        await recorder.write(record, is_new=True)
+        await recorder.intent(record, is_new=True)
         prediction = Prediction(id=f"{task:013d}{number:013d}", status=Status.STARTING)
-        await recorder.write(record.accepted(prediction, time.time()), is_new=False)
+        await recorder.intent(record.accepted(prediction, time.time()), is_new=False)
 
 
 def new_record(index: int) -> JobRecord:
@@ -62,7 +62,9 @@ def main() -> None:
         with TemporaryDirectory() as folder:
             rates.append(STEPS // TASKS // 2 * 2 * TASKS / asyncio.run(fill(Path(folder))))
     print(f"Steps on the disk per second, {TASKS} tasks, median of {ROUNDS}: python -m benchmarks.transitions")
-    print(f"  {statistics.median(rates):.0f}, from {min(rates):.0f} to {max(rates):.0f}; wanted {TARGET}")
+    rate = statistics.median(rates)
+    verdict = "met" if rate >= TARGET else "missed"
+    print(f"  {rate:.0f}, from {min(rates):.0f} to {max(rates):.0f}, wanted {TARGET} at least: {verdict}")
 
 
 if __name__ == "__main__":

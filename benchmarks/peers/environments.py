@@ -67,7 +67,7 @@ def _make(peer: Peer) -> str | None:
         venv.create(folder, clear=True, symlinks=True, with_pip=True)
     except (OSError, subprocess.CalledProcessError) as error:
         return str(error)
-    command = [peer.python, "-m", "pip", "install", "--quiet", *peer.needs]
+    command = [str(peer.python), "-m", "pip", "install", "--quiet", *peer.needs]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         complaints = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]

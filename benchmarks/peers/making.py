@@ -26,4 +26,4 @@ def main(client: str, package: str, host: str, count: int, pending: int) -> None
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], *map(int, sys.argv[4:]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
