@@ -51,10 +51,10 @@ COMMANDS = (
     _Command(
         "batch",
         "batch:batch",
-        "Make the pictures of a prompt file, one row each.",
+        "Make the pictures of a prompt file, one job per row.",
         "[FILE] [OPTIONS]",
-        "Columns: prompt, model, key, and the parameters of the models. A row beats an\n"
-        f"option. Paths of images are relative to the file.\n\n{MORE}",
+        "Columns: prompt, model, key, and the parameters of the models. A row\n"
+        f"overrides an option. Paths of images are relative to the file.\n\n{MORE}",
     ),
     _Command(
         "resume",
@@ -66,10 +66,10 @@ COMMANDS = (
     _Command(
         "status",
         "status:status",
-        "Print how far a batch is, also while it runs.",
+        "Print the progress of a batch, also while it runs.",
         "FOLDER [OPTIONS]",
-        "With --json the same words are the keys of one object: planned, and the\n"
-        "eleven states, which add up to it. If there are several prompt files, parts\n"
+        "With --json it prints one object with these words as keys: planned, and the\n"
+        "eleven states, which add up to planned. If there are several prompt files, parts\n"
         "or marked pictures, it also has files, parts or picks.\n"
         "\n"
         "Example:\n"
@@ -87,21 +87,21 @@ COMMANDS = (
     _Command(
         "failures",
         "failures:failures",
-        "Write what did not succeed as a prompt file, to be edited.",
+        "Write the jobs that did not succeed as a prompt file.",
         "FOLDER [OPTIONS]",
         "Example:\n  cometflux failures prompts-images --out again.csv",
     ),
     _Command(
         "costs",
         "costs:costs",
-        "Print what a batch really cost, from the account.",
+        "Print what a batch really cost, from the account's log.",
         "FOLDER [OPTIONS]",
         "Example:\n  cometflux costs prompts-images",
     ),
     _Command(
         "balance",
         "balance:balance",
-        "Print what can still be spent, as the account says.",
+        "Print how much you can still spend.",
         "[OPTIONS]",
         "Example:\n  cometflux balance",
     ),
@@ -116,7 +116,7 @@ COMMANDS = (
     _Command(
         "export",
         "export:export",
-        "Hand a folder's pictures on, as a dataset.",
+        "Export a folder's pictures as a dataset.",
         "FOLDER --to DIR [OPTIONS]",
         "Examples:\n"
         "  cometflux export tour --to dataset\n"
@@ -133,7 +133,7 @@ COMMANDS = (
     _Command(
         "show",
         "show:show",
-        "Tell how a picture was made, by its record.",
+        "Show how a picture was made, from its record.",
         "PICTURE [OPTIONS]",
         "Example:\n  cometflux show images/00000-a-lighthouse.webp",
     ),
@@ -154,7 +154,7 @@ COMMANDS = (
     _Command(
         "mcp",
         "mcp:mcp",
-        "Serve tools to agents, over stdin and stdout.",
+        "Serve tools to agents (MCP), over stdin and stdout.",
         "[OPTIONS]",
         "Example, as a client of agents starts it:\n"
         "  cometflux mcp --out /home/me/pictures --max-predictions 50\n"
@@ -164,7 +164,7 @@ COMMANDS = (
     _Command(
         "local-service",
         "local_service:local_service",
-        "Run a service on this machine that costs nothing.",
+        "Run a free service on this machine, to try and to test.",
         "[OPTIONS]",
         f"Example:\n  cometflux local-service --port 0 --fault drop:0.1\n\nFaults: {', '.join(FAULTS)}",
     ),
@@ -173,7 +173,7 @@ COMMANDS = (
     _Command(
         "completion",
         "completion:completion",
-        "Print what lets a shell complete this command.",
+        "Print the completion script for a shell.",
         "SHELL",
         "Examples:\n"
         "  cometflux completion bash > ~/.local/share/bash-completion/completions/cometflux\n"

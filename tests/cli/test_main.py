@@ -143,7 +143,7 @@ def test_the_first_screen_of_a_long_help_shows_usage_example_and_main_options(co
     screen = "\n".join(lines[:24])
     assert f"\n  cometflux {command} " in screen
     assert "--local " in screen
-    assert "`--help-all` tells what every option does." == lines[-1]
+    assert "`--help-all` explains every option." == lines[-1]
 
 
 def test_the_short_help_names_every_option_and_leaves_what_most_do_to_the_whole_one(capsys):
@@ -152,7 +152,7 @@ def test_the_short_help_names_every_option_and_leaves_what_most_do_to_the_whole_
     main(["generate", "--help-all"])
     whole = capsys.readouterr().out
     assert set(re.findall(r"--[a-z-]+", whole)) <= set(re.findall(r"--[a-z-]+", short))
-    for about in ("Width to height", "Most polls within"):
+    for about in ("Width to height", "Rate limit: maximum polls"):
         assert about in whole
         assert about not in short
 
@@ -174,7 +174,7 @@ def test_help_of_the_local_service_names_the_faults(capsys):
 
 def test_help_marks_the_prompts_as_required(capsys):
     assert 0 == main(["generate", "--help"])
-    assert "What a picture should show; in quotes. [required]" in capsys.readouterr().out
+    assert "The prompts, each in quotes. [required]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("missing", ["cyclopts", "rich"])

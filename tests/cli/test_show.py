@@ -42,7 +42,7 @@ def test_a_picture_is_shown_with_how_it_was_made(option, where, service, capsys)
     assert "prompt a paper boat" in out
     assert "seed 7" in out
     assert "model black-forest-labs/flux-schnell" in out
-    assert f"told by the record {where}; the file is as it was saved" in out
+    assert f"read from the record {where}; the file is as it was saved" in out
 
 
 def test_a_picture_without_a_key_shows_no_key(service, capsys):
@@ -67,7 +67,7 @@ def test_a_picture_sent_elsewhere_still_tells(service, capsys):
     run('generate "a paper boat" --embed --out out')
     Path(capsys.readouterr().out.strip()).rename("mine.webp")
     run("show mine.webp")
-    assert "told by        the record in the picture" == capsys.readouterr().out.splitlines()[-1].rstrip()
+    assert "read from      the record in the picture" == capsys.readouterr().out.splitlines()[-1].rstrip()
 
 
 @pytest.mark.parametrize("option", ["", "--json"])

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def balance(*, json: JsonObject = False, base_url: BaseUrl = None, proxy: Proxy = None) -> None:
-    """Print what can still be spent, as the account says.
+    """Print how much you can still spend.
 
-    The API key has a limit of its own. With COMETAPI_ACCESS_TOKEN, the access token
-    of the account, the balance of the account is printed, too.
+    The API key has its own limit. With COMETAPI_ACCESS_TOKEN, the access token of
+    the account, the balance of the account is printed too.
     """
     from cometflux.cli.batch.account_access import read_own_key
     from cometflux.cli.batch.known_prediction import run_work

@@ -67,7 +67,7 @@ def batch(
             help="csv, tsv, jsonl, yaml, parquet or text; stdin is text.",
         ),
     ] = None,
-    comments: Annotated[bool, switch("In a text file, leave out the lines that begin with #.", group=FURTHER)] = False,
+    comments: Annotated[bool, switch("In a text file, skip lines that begin with #.", group=FURTHER)] = False,
     making: ImageOptions = ImageOptions(),  # noqa: B008 - frozen
     schema: Schemas = (),
     templates: TemplateOptions = TemplateOptions(),  # noqa: B008 - frozen
@@ -82,7 +82,7 @@ def batch(
             metavar="TEXT",
             group=FURTHER,
             converter=converters.text,
-            help='The files\' names, as "{model}/{seed}". [default: "{index:05d}-{slug}"]',
+            help='A template for file names, as in "{model}/{seed}". [default: "{index:05d}-{slug}"]',
         ),
     ] = None,
     sample: Annotated[
@@ -91,11 +91,11 @@ def batch(
             metavar="N",
             group=FURTHER,
             converter=converters.whole(1),
-            help="Make N jobs spread over FILE first, and ask before the others.",
+            help="Make N jobs spread over FILE first, then ask before the rest.",
         ),
     ] = None,
     replace: Annotated[
-        bool, switch("Drop the jobs of the folder that are not in FILE and were not sent.", group=FURTHER)
+        bool, switch("Drop the folder's jobs that are not in FILE and were not submitted.", group=FURTHER)
     ] = False,
     machines: SaverOptions = SaverOptions(),  # noqa: B008 - frozen
     part: PartOption = None,
@@ -105,10 +105,10 @@ def batch(
     check: CheckEach = False,
     **given: str | list[str] | None,
 ) -> int:
-    """Make the pictures of a prompt file, one row each.
+    """Make the pictures of a prompt file, one job per row.
 
-    The whole file is checked first. A journal in the folder keeps every step: the
-    same command again, or `resume`, goes on from there and pays for nothing twice.
+    The whole file is checked first. A journal in the folder records every step: run
+    the same command again, or `resume`, to continue without paying twice.
 
     For example:
       cometflux batch prompts.csv --model 2-pro --aspect-ratio 3:2 --out tour

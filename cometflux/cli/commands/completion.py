@@ -18,7 +18,7 @@ class Shell(StrEnum):
 def completion(
     shell: Annotated[Shell, Parameter(metavar="SHELL", show_choices=False, help="bash, zsh or fish.")], /
 ) -> None:
-    """Print what lets a shell complete this command."""
+    """Print the completion script for a shell."""
     from cometflux.cli.app import app
 
     sys.stdout.write(script(app, shell))

@@ -40,8 +40,9 @@ config = App(
 def show_config(*, json: JsonObject = False) -> None:
     """Show every setting and its source.
 
-    The first of these sources counts: an option, COMETFLUX_* in the environment,
-    cometflux.toml of the project, your own file, the default. Never shows the key.
+    The first source that has a setting wins: an option, COMETFLUX_* in the
+    environment, the project's cometflux.toml, your own file, the default. The key
+    is never shown.
     """
     show_configuration(as_json=json)
 

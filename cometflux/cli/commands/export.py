@@ -49,11 +49,11 @@ def export(
     ] = 500,
     paths: Annotated[bool, switch("With parquet: paths of the pictures, not their bytes.", group=OPTIONS)] = False,
 ) -> None:
-    """Hand a folder's pictures on, as a dataset.
+    """Export a folder's pictures as a dataset.
 
-    imagefolder is for load_dataset("imagefolder", data_dir=DIR), captions for
-    trainers that read a text next to each picture. Nothing is fetched and nothing
-    is replaced. The path of the new folder is printed.
+    imagefolder is for load_dataset("imagefolder", data_dir=DIR), captions is for
+    trainers that read a text file next to each picture. Nothing is fetched, and
+    nothing is replaced. The path of the new folder is printed.
     """
     from cometflux.export import export_folder
 

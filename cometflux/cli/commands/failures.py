@@ -30,11 +30,12 @@ def failures(
         ),
     ] = None,
 ) -> None:
-    """Write what did not succeed as a prompt file, to be edited.
+    """Write the jobs that did not succeed as a prompt file.
 
-    One row for each job that failed, was canceled, refused or not sent, or expired,
-    with its key, and why. Unknown jobs may be billed, and are left out: see
-    `cometflux unknown`.
+    One row for each job that failed, expired, or was canceled, rejected or not
+    sent, with its key and the reason. Edit the file, and redo its jobs with
+    `cometflux resume --redo-from`. Unknown jobs may be billed, and are left out:
+    see `cometflux unknown`.
     """
     from cometflux.cli.batch.failed_jobs import write_failures
     from cometflux.sources.rows import SUFFIXES, Format

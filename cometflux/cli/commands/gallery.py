@@ -17,20 +17,22 @@ def gallery(
     folder: Folder,
     /,
     *,
-    serve: Annotated[bool, switch("Serve it on this machine; marks go to picks.jsonl at once.", group=OPTIONS)] = False,
+    serve: Annotated[
+        bool, switch("Serve the page on this machine; marks go to picks.jsonl at once.", group=OPTIONS)
+    ] = False,
     port: Annotated[
         int | None,
         Parameter(
             metavar="P",
             group=OPTIONS,
             converter=converters.whole(0, 65535),
-            help="With --serve: the port. [default: any that is free]",
+            help="With --serve: the port. [default: any free port]",
         ),
     ] = None,
     public_url: Annotated[
         str | None,
         Parameter(
-            metavar="URL", group=OPTIONS, help="An https URL of the bucket's pictures; the page loads them from it."
+            metavar="URL", group=OPTIONS, help="The public https URL of the pictures, which the page loads from there."
         ),
     ] = None,
     sheet: Annotated[bool, switch("Make a contact sheet: PNG pages of captioned thumbnails.", group=OPTIONS)] = False,
@@ -48,14 +50,14 @@ def gallery(
 ) -> None:
     """Make a page of a folder's pictures, and print its path.
 
-    One file, index.html, that needs no network: with the prompt, parameters and
-    outcome of each job. Also while a batch runs; nothing else is changed.
+    One file, index.html, that needs no network and shows the prompt, parameters and
+    outcome of each job. You can make it while a batch runs.
 
-    With --serve the page is not written: its URL is printed, and the stars and
-    rejects that you give are written into the folder until Ctrl-C.
+    With --serve no file is written: the URL of the page is printed, and the marks
+    that you set on the page are saved in the folder, until Ctrl-C.
 
-    With --sheet it is a picture for print and mail: thumbnails with their keys,
-    prompts and the parameters that differ.
+    With --sheet it makes a contact sheet, a picture to print or send: thumbnails
+    with their keys, prompts and the parameters that differ.
     """
     if not sheet and (to is not None or picks):
         raise UsageError(f"{'--to' if to is not None else '--picks'} goes with --sheet")

@@ -27,7 +27,7 @@ from cometflux.storage.file_names import slug_of
 
 @with_model_parameters
 def generate(
-    *prompts: Annotated[str, Parameter(metavar="PROMPT", required=True, help="What a picture should show; in quotes.")],
+    *prompts: Annotated[str, Parameter(metavar="PROMPT", required=True, help="The prompts, each in quotes.")],
     out: Annotated[
         Path | str | None,
         Parameter(
@@ -43,13 +43,13 @@ def generate(
     schema: Schemas = (),
     settings: RunOptions = RunOptions(),  # noqa: B008 - frozen
     consent: ConsentOptions = ConsentOptions(),  # noqa: B008 - frozen
-    replace: Annotated[bool, switch("Drop the jobs of the folder that were not sent.", group=FURTHER)] = False,
+    replace: Annotated[bool, switch("Drop the folder's jobs that were not submitted.", group=FURTHER)] = False,
     **given: str | list[str] | None,
 ) -> int:
     """Make pictures from prompts, and print their paths.
 
-    Each run makes new pictures. A journal in the folder keeps every step, so that
-    --limit counts all runs, and `resume` goes on after an interruption.
+    Each run makes new pictures. A journal in the folder records every step, so that
+    --limit counts all runs, and `resume` continues after an interruption.
 
     For example:
       cometflux generate "a lighthouse in the rain" --aspect-ratio 16:9 --count 4

@@ -32,8 +32,8 @@ def get(
 ) -> int:
     """Print the state of a prediction, by its id.
 
-    Any prediction of the account is found, whoever submitted it. Nothing is
-    submitted, and nothing is paid.
+    It works for every prediction of the account, no matter which program submitted
+    it. Nothing is submitted, and nothing is paid.
     """
     from cometflux.cli.batch.known_prediction import get_prediction, report
 

@@ -23,13 +23,13 @@ def local_service(
     *,
     port: Annotated[
         int,
-        Parameter(metavar="P", converter=converters.whole(0, 65535), help="The port; 0 takes any that is free."),
+        Parameter(metavar="P", converter=converters.whole(0, 65535), help="The port; 0 for any free port."),
     ] = 8642,
     host: Annotated[
         str, Parameter(metavar="HOST", converter=converters.text, help="The address to listen on.")
     ] = "127.0.0.1",
     key: Annotated[
-        str, Parameter(metavar="KEY", converter=converters.text, help="The key that clients must bring.")
+        str, Parameter(metavar="KEY", converter=converters.text, help="The key that clients must send.")
     ] = "local-key",
     latency: Annotated[float, Parameter(metavar="SECONDS", help="How long a prediction takes.")] = 0.6,
     fault: Annotated[
@@ -38,9 +38,9 @@ def local_service(
     ] = (),
     schema: Schemas = (),
 ) -> None:
-    """Run a service on this machine that costs nothing.
+    """Run a free service on this machine, to try and to test.
 
-    It speaks like CometAPI, draws real pictures, and misbehaves when it is told to.
+    It has the routes of CometAPI, draws real pictures, and misbehaves on demand.
     """
     from cometflux.sources.schema_files import read_schemas
 

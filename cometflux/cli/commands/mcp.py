@@ -12,10 +12,10 @@ def mcp(
     schema: Schemas = (),
     new_key: NewKey = False,
 ) -> int:
-    """Serve tools to agents, over stdin and stdout.
+    """Serve tools to agents (MCP), over stdin and stdout.
 
     An agent can buy at most N predictions, and can read only the pictures made
-    here. A repeated call pays for nothing again.
+    here. A repeated call costs nothing.
     """
     from cometflux.cli.commands.mcp_server import serve
     from cometflux.sources.schema_files import read_schemas

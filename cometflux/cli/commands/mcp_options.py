@@ -20,7 +20,7 @@ class ServerOptions:
     """The options of the tool server, including the limits for its agents."""
 
     out: Annotated[
-        Path, Parameter(metavar="FOLDER", converter=converters.folder, help="Where pictures and journal go.")
+        Path, Parameter(metavar="FOLDER", converter=converters.folder, help="The folder for pictures and journal.")
     ] = Path("agent-images")
     max_predictions: Annotated[
         int,
@@ -38,20 +38,20 @@ class ServerOptions:
         Parameter(
             metavar="SECONDS",
             converter=converters.whole(1, 86_400),
-            help="Reply to a call after this time at the latest; the prediction continues.",
+            help="Reply to a call within this time; the prediction continues.",
         ),
     ] = 45
     allow: Annotated[
         tuple[Path, ...],
-        repeatable("FOLDER", "Let agents read the state of batches in and below it; repeatable."),
+        repeatable("FOLDER", "Let agents read the state of batches in or below this folder; repeatable."),
     ] = ()
-    local: Annotated[bool, switch("Draw on this machine: no key, nothing is paid.")] = False
+    local: Annotated[bool, switch("Draw on this machine: no key, no cost.")] = False
     base_url: Annotated[
-        str | None, Parameter(metavar="URL", converter=converters.text, help="Where the API is, if not at CometAPI.")
+        str | None, Parameter(metavar="URL", converter=converters.text, help="The API's base URL, if not CometAPI's.")
     ] = None
-    proxy: Annotated[
-        str | None, Parameter(metavar="URL", converter=converters.text, help="An HTTP proxy to go through.")
-    ] = None
+    proxy: Annotated[str | None, Parameter(metavar="URL", converter=converters.text, help="The HTTP proxy to use.")] = (
+        None
+    )
 
     schemas: Annotated[Mapping[str, ModelSchema], Parameter(parse=False)] = attrs.field(factory=dict)
     """The schemas of further models, as `read_schemas` returns them."""

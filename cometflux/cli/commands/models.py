@@ -36,7 +36,7 @@ def models(
     model: Annotated[
         str | None,
         cyclopts.Parameter(
-            metavar="MODEL", completer=complete_model, help="The one whose parameters to show, or a schema's file."
+            metavar="MODEL", completer=complete_model, help="The model whose parameters to list, or a schema file."
         ),
     ] = None,
     /,
@@ -46,7 +46,7 @@ def models(
     """List the models, or the parameters of one.
 
     Prices are estimates: from [prices] in your configuration, else from the public
-    catalogue as the last run kept it. Nothing is fetched.
+    catalogue as the last run cached it. Nothing is fetched.
     """
     if model is None:
         show_models(as_json=json)

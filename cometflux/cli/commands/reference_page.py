@@ -59,7 +59,7 @@ def _arguments(command: App) -> Iterator[str]:
 
 def _model_parameters() -> Iterator[str]:
     yield "### Parameters of the models\n"
-    yield "Each model takes some of these; `cometflux models MODEL` tells which, with ranges and defaults.\n"
+    yield "Each model takes some of these; `cometflux models MODEL` lists which, with ranges and defaults.\n"
     yield from _table([each for each in _shown(app["generate"]) if MODEL_PARAMETERS in each.parameter.group])
 
 

@@ -42,7 +42,7 @@ def resume(
             group=OPTIONS,
             converter=converters.file,
             show_default=False,
-            help="Redo the jobs of its rows, by their keys; rows may be changed.",
+            help="Redo the jobs of the rows in FILE, by key; you may edit the rows.",
         ),
     ] = None,
     schema: Schemas = (),
@@ -54,9 +54,9 @@ def resume(
 ) -> int:
     """Resume a batch from its folder, without its prompt file.
 
-    Saves the predictions that are paid for, submits the other jobs, and pays for
-    no job twice, unless you ask for it with --redo: its attempts before stay
-    counted. The journal has the address of the API; --base-url overrides it.
+    Saves the predictions that are paid for, submits the remaining jobs, and pays
+    for no job twice, unless you redo it with --redo; earlier attempts still count.
+    The journal has the address of the API; --base-url overrides it.
 
     For example:
       cometflux resume prompts-images

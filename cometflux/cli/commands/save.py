@@ -18,9 +18,9 @@ def save(
 ) -> int:
     """Save the pictures of a prediction, by its id.
 
-    Waits until it is over, and prints the paths. Any prediction of the account can
-    be saved, whoever submitted it, as long as the service keeps its pictures: about
-    an hour. In the folder of the batch that made it, they get the batch's names.
+    Waits until the prediction is over, and prints the paths. It works for every
+    prediction of the account, as long as the service keeps the pictures: about an
+    hour. In the folder of their own batch, the pictures get the batch's names.
     """
     from cometflux.cli.batch.known_prediction import report, save_prediction
 

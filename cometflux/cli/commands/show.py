@@ -26,7 +26,7 @@ def show(
     *,
     json: JsonObject = False,
 ) -> None:
-    """Tell how a picture was made, by its record."""
+    """Show how a picture was made, from its record."""
     show_picture(picture, as_json=json)
 
 
@@ -48,7 +48,7 @@ def show_picture(path: Path, *, as_json: bool) -> None:
     for name, value in _rows(found.record):
         table.add_row(Text(plain(name)), Text(_shown(value)))
     where = "in the picture" if found.is_embedded else "next to the picture"
-    table.add_row("told by", Text(f"the record {where}{_CHANGES[found.is_unchanged]}"))
+    table.add_row("read from", Text(f"the record {where}{_CHANGES[found.is_unchanged]}"))
     make_console().print(table)
 
 

@@ -20,7 +20,7 @@ from cometflux.storage.picks import PICKS, Mark, read_marks
 
 
 def status(folder: Folder, /, *, json: JsonObject = False) -> None:
-    """Print how far a batch is, also while it runs."""
+    """Print the progress of a batch, also while it runs."""
     show_status(folder, as_json=json)
 
 

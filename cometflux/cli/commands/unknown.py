@@ -15,20 +15,22 @@ def unknown(
     *,
     adopt: Annotated[
         tuple[str, ...],
-        repeatable("KEY=ID", "It was accepted as prediction ID; poll it. Repeatable."),
+        repeatable("KEY=ID", "The job was accepted as prediction ID: poll it. Repeatable."),
     ] = (),
     abandon: Annotated[
         tuple[str, ...],
-        repeatable("KEY", "Neither look for it nor buy it again; it counts as canceled."),
+        repeatable("KEY", "Give the job up; it counts as canceled."),
     ] = (),
     resend: Annotated[
         tuple[str, ...],
-        repeatable("KEY", "Buy it again; if it was accepted, it is paid for twice."),
+        repeatable("KEY", "Submit the job again; if it was accepted, you pay twice."),
     ] = (),
     settle: Annotated[
-        bool, switch("Look in the account, and adopt what its tasks prove; needs COMETAPI_ACCESS_TOKEN.")
+        bool, switch("Look in the account, and adopt jobs with proof; needs COMETAPI_ACCESS_TOKEN.")
     ] = False,
-    resend_missing: Annotated[bool, switch("With --settle: buy again what the account does not have.")] = False,
+    resend_missing: Annotated[
+        bool, switch("With --settle: submit again the jobs that the account does not have.")
+    ] = False,
     json: JsonLines = False,
     base_url: BaseUrl = None,
     proxy: Proxy = None,
@@ -38,8 +40,8 @@ def unknown(
     An unknown job was sent, and no response proves whether it was accepted. It may
     be billed, so it is not sent again automatically. Your decisions are written to
     the journal, all or none; `resume` then carries them out. With --settle the
-    account's own list decides: a task whose input is the job's is adopted, and
-    nothing else is.
+    account decides: a job is adopted if the account's list of tasks has a task with
+    the same input.
     """
     from cometflux.cli.batch.part_folders import part_folders
     from cometflux.cli.batch.settle import Resolutions, settle_by_hand

@@ -27,10 +27,10 @@ class EarlierPictures:
             metavar="DIR",
             converter=converters.folder,
             show_default=False,
-            help="Make each row once from each picture of DIR, an earlier batch; FILE may be left out.",
+            help="Combine each row with each picture of DIR, an earlier batch; FILE is optional.",
         ),
     ] = None
-    picks: Annotated[bool, switch("With --from: take only the pictures with a star in picks.jsonl.")] = False
+    picks: Annotated[bool, switch("With --from: use only pictures with a star in picks.jsonl.")] = False
 
     def folder_for(self, file: str | None) -> Path:
         """Return the folder for the pictures if none is given.

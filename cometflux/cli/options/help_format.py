@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ALL = "--help-all"
 FLAGS = ("--help", "-h", ALL)
-MORE = f"`{ALL}` tells what every option does."
+MORE = f"`{ALL}` explains every option."
 _is_all = ContextVar("is_all", default=False)
 
 

@@ -37,7 +37,7 @@ class ImageOptions:
             metavar="MODEL",
             converter=converters.text,
             completer=docs.complete_model,
-            help="One of `cometflux models`.",
+            help="A name from `cometflux models`.",
         ),
     ] = MODEL
     count: Annotated[
@@ -46,17 +46,17 @@ class ImageOptions:
             metavar="N",
             converter=converters.whole(1),
             show_default=False,
-            help="Make each prompt N times; a fixed seed goes up by one.",
+            help="Make each prompt N times; each adds 1 to a fixed seed.",
         ),
     ] = 1
     input: Annotated[
         tuple[str, ...],
-        repeatable("KEY=VALUE", "A parameter by its name at the service; repeatable.", group=FURTHER),
+        repeatable("KEY=VALUE", "Any parameter, by the service's name for it; repeatable.", group=FURTHER),
     ] = ()
     strict: Annotated[
-        bool, switch("Refuse bodies and --input with parameters that the model does not have.", group=FURTHER)
+        bool, switch("Make unknown parameters in --input and request bodies an error.", group=FURTHER)
     ] = False
-    no_validate: Annotated[bool, switch("Send the inputs of known models unchecked.", group=FURTHER)] = False
+    no_validate: Annotated[bool, switch("Do not check the inputs of known models.", group=FURTHER)] = False
 
 
 def with_model_parameters(command: _Command) -> _Command:

@@ -27,7 +27,7 @@ class SaverOptions:
         Parameter(
             metavar="ADDRESS",
             converter=converters.text,
-            help="Save the pictures on a Dask cluster, whose scheduler is at tcp://host:8786.",
+            help="Save the pictures on a Dask cluster, by its scheduler's address: tcp://host:8786.",
         ),
     ] = None
     workers: Annotated[
@@ -35,7 +35,7 @@ class SaverOptions:
         Parameter(
             metavar="N",
             converter=converters.whole(1, _MOST_WORKERS),
-            help="Save the pictures in N further processes.",
+            help="Save the pictures in N extra processes.",
         ),
     ] = None
 

@@ -31,17 +31,17 @@ CONFIRM_ABOVE = 100
 class RunOptions:
     """The options of every command that submits jobs."""
 
-    json: Annotated[bool, switch("Print one JSON object per outcome, not paths.")] = False
+    json: Annotated[bool, switch("Print one JSON object per outcome instead of paths.")] = False
     local: Annotated[
         bool,
-        switch("Draw on this machine: no key, nothing is paid."),
+        switch("Draw on this machine: no key, no cost."),
     ] = False
     limit: Annotated[
         int | None,
         Parameter(
             metavar="N",
             converter=converters.whole(0),
-            help="Most predictions to buy, together with those in the folder's journal.",
+            help="Maximum predictions to buy, including those in the folder's journal.",
         ),
     ] = None
     max_cost: Annotated[
@@ -49,12 +49,12 @@ class RunOptions:
         Parameter(
             metavar="DOLLARS",
             converter=converters.budget,
-            help="Most dollars to spend by estimate, as --limit counts.",
+            help="Maximum estimated cost in dollars, counted like --limit.",
         ),
     ] = None
     price: Annotated[
         tuple[str, ...],
-        repeatable("MODEL=DOLLARS", "The price of a request to a model, for estimates; repeatable.", group=FURTHER),
+        repeatable("MODEL=DOLLARS", "A model's price per request, for estimates; repeatable.", group=FURTHER),
     ] = ()
     retry_failed: Annotated[
         int,
@@ -63,7 +63,7 @@ class RunOptions:
             group=FURTHER,
             converter=converters.whole(0),
             show_default=False,
-            help="Buy again up to N times what failed for a transient reason.",
+            help="Resubmit a job up to N times if it failed for a transient reason.",
         ),
     ] = 0
     reseed: Annotated[
@@ -73,12 +73,12 @@ class RunOptions:
             group=FURTHER,
             converter=converters.whole(0),
             show_default=False,
-            help="Buy again up to N times, with a new seed, what was withheld: failed, black or missing.",
+            help="Resubmit a job up to N times, with a new seed, if a picture was withheld: failed, black or missing.",
         ),
     ] = 0
     embed: Annotated[
         bool,
-        switch("Also write into each picture how it was made."),
+        switch("Embed in each picture how it was made."),
     ] = False
     sign: Annotated[
         Path | None,
@@ -107,7 +107,10 @@ class RunOptions:
     max_pending: Annotated[
         int,
         Parameter(
-            metavar="N", group=FURTHER, converter=converters.whole(1), help="Most predictions under way at once."
+            metavar="N",
+            group=FURTHER,
+            converter=converters.whole(1),
+            help="Concurrency: maximum predictions pending at once.",
         ),
     ] = MAX_PENDING
     creates_per_minute: Annotated[
@@ -116,27 +119,29 @@ class RunOptions:
             metavar="N",
             group=FURTHER,
             converter=converters.whole(1),
-            help="Most predictions to submit within a minute.",
+            help="Rate limit: maximum submissions per minute.",
         ),
     ] = None
     polls_per_minute: Annotated[
         int | None,
-        Parameter(metavar="N", group=FURTHER, converter=converters.whole(1), help="Most polls within a minute."),
+        Parameter(
+            metavar="N", group=FURTHER, converter=converters.whole(1), help="Rate limit: maximum polls per minute."
+        ),
     ] = None
     base_url: Annotated[
         str | None,
         Parameter(
-            metavar="URL", group=FURTHER, converter=converters.text, help="Where the API is, if not at CometAPI."
+            metavar="URL", group=FURTHER, converter=converters.text, help="The API's base URL, if not CometAPI's."
         ),
     ] = None
     proxy: Annotated[
         str | None,
-        Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="An HTTP proxy to go through."),
+        Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="The HTTP proxy to use."),
     ] = None
     verbose: Annotated[
         int,
         switch(
-            "Print each outcome as it comes; -vv prints every event.",
+            "Print each outcome when it comes; -vv prints every event.",
             name=("--verbose", "-v"),
             group=FURTHER,
             count=True,
@@ -148,7 +153,7 @@ class RunOptions:
     ] = False
     log_json: Annotated[
         bool,
-        switch("Let stderr be one JSON object per event, without a bar.", group=FURTHER),
+        switch("Write one JSON object per event to stderr, and no progress bar.", group=FURTHER),
     ] = False
 
     gallery: Annotated[bool, Parameter(parse=False)] = False
@@ -177,10 +182,12 @@ class TemplateOptions:
 
     template: Annotated[
         str | None,
-        Parameter(metavar="TEXT", converter=converters.text, help='Makes the prompts: "a {animal} in {place}".'),
+        Parameter(
+            metavar="TEXT", converter=converters.text, help='Make prompts from columns: "a {animal} in {place}".'
+        ),
     ] = None
     max_jobs: Annotated[
-        int, Parameter(metavar="N", group=FURTHER, converter=converters.whole(1), help="Most jobs of a sweep.")
+        int, Parameter(metavar="N", group=FURTHER, converter=converters.whole(1), help="Maximum jobs of a sweep.")
     ] = Most().jobs
 
     def prompting(self) -> "Prompting":
@@ -198,9 +205,14 @@ class ConsentOptions:
     dry_run: Annotated[bool, switch("Show what would be bought, and buy nothing.")] = False
     confirm_above: Annotated[
         int,
-        Parameter(metavar="N", group=FURTHER, converter=converters.whole(0), help="At a terminal, ask above N."),
+        Parameter(
+            metavar="N",
+            group=FURTHER,
+            converter=converters.whole(0),
+            help="At a terminal, ask before buying more than N predictions.",
+        ),
     ] = CONFIRM_ABOVE
-    yes: Annotated[bool, switch("Do not ask.")] = False
+    yes: Annotated[bool, switch("Do not ask for confirmation.")] = False
     sample: Annotated[int | None, Parameter(parse=False)] = None
     """How many jobs to make before the others, and to ask then. Only ``batch`` has an option for it."""
 
@@ -209,13 +221,13 @@ Schemas = Annotated[
     tuple[str, ...],
     repeatable(
         "[MODEL=]FILE",
-        "The schema of another model, or a folder of files owner_name.json; repeatable.",
+        "The schema of another model, or a folder of schemas (owner_name.json); repeatable.",
         group=FURTHER,
     ),
 ]
 NewKey = Annotated[
     bool,
-    switch("Go on though the folder was begun with another key.", group=FURTHER),
+    switch("Continue although the folder was begun with another API key.", group=FURTHER),
 ]
 Out = Annotated[
     Path | str,
@@ -234,34 +246,34 @@ JournalFolder = Annotated[
         group=FURTHER,
         converter=converters.folder,
         show_default=False,
-        help="With --out s3://…: the folder for the journal, which stays here.",
+        help="With --out s3://…: the local folder for the journal.",
     ),
 ]
 KeepGallery = Annotated[
     bool,
-    switch("Keep a page of the pictures in the folder, index.html.", group=OPTIONS),
+    switch("Keep a gallery of the pictures in the folder, index.html.", group=OPTIONS),
 ]
 LookAt = Annotated[
     bool,
-    switch("Name the pictures that are black, blank, damaged or nearly equal.", group=FURTHER),
+    switch("Report pictures that are black, blank, damaged or near duplicates.", group=FURTHER),
 ]
 CheckEach = Annotated[
     bool,
     switch("In an object store, compare the SHA-256 of each saved picture, not only its name and size.", group=FURTHER),
 ]
 JsonObject = Annotated[bool, switch("Print one JSON object.")]
-JsonLines = Annotated[bool, switch("One JSON object per line.")]
+JsonLines = Annotated[bool, switch("Print one JSON object per line.")]
 PredictionId = Annotated[
     str,
     Parameter(metavar="ID", converter=converters.prediction_id, help="The id of a prediction."),
 ]
 BaseUrl = Annotated[
     str | None,
-    Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="Where the API is, if not at CometAPI."),
+    Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="The API's base URL, if not CometAPI's."),
 ]
 Proxy = Annotated[
     str | None,
-    Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="An HTTP proxy to go through."),
+    Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="The HTTP proxy to use."),
 ]
 Folder = Annotated[
     Path,

@@ -21,24 +21,27 @@ class TableOptions:
     key_column: Annotated[
         str | None,
         Parameter(
-            metavar="COLUMN", converter=converters.text, show_default=False, help="The column with the keys, not key."
+            metavar="COLUMN",
+            converter=converters.text,
+            show_default=False,
+            help="The column with the keys, instead of `key`.",
         ),
     ] = None
     keep: Annotated[
         tuple[str, ...],
-        repeatable("COLUMNS", "Columns to carry along, as sku,notes, into records and gallery.", group=FURTHER),
+        repeatable("COLUMNS", "Columns to keep as tags in records and gallery, such as sku,notes.", group=FURTHER),
     ] = ()
     reference_column: Annotated[
         str,
         Parameter(
             metavar="COLUMN",
             converter=converters.text,
-            help="The column whose image each model takes as its own reference image.",
+            help="The column with the reference images.",
         ),
     ] = "reference"
     delimiter: Annotated[
         str | None,
-        Parameter(metavar="CHAR", converter=converters.delimiter, help="Between the cells of a table; tab for a tab."),
+        Parameter(metavar="CHAR", converter=converters.delimiter, help="The delimiter between cells; `tab` for a tab."),
     ] = None
 
     def columns(self) -> "Columns":

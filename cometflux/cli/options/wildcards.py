@@ -26,7 +26,7 @@ class WildcardOptions:
             metavar="DIR",
             converter=converters.folder,
             show_default=False,
-            help="Expand {red|blue} and __animals__, a line of DIR/animals.txt.",
+            help="Expand {red|blue}, and __animals__ from DIR/animals.txt.",
         ),
     ] = None
     wildcard_seed: Annotated[
@@ -35,10 +35,10 @@ class WildcardOptions:
             metavar="N",
             converter=converters.whole(0),
             show_default=False,
-            help="Expand wildcards with other choices; 0 unless given.",
+            help="The seed for the choices of wildcards. [default: 0]",
         ),
     ] = None
-    expand: Annotated[bool, switch("Print the rows with their wildcards expanded, and buy nothing.")] = False
+    expand: Annotated[bool, switch("Print the rows with wildcards expanded, and buy nothing.")] = False
 
     def chosen(self) -> "Wildcards | None":
         """Return how wildcards are expanded; None if they are not.
