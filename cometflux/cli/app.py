@@ -21,7 +21,6 @@ from cometflux.cli.terminal.screen import Screen, Verbosity
 from cometflux.cli.terminal.streams import discard
 from cometflux.errors import CometfluxError, ConfigError, JournalError
 from cometflux.sources.errors import SourceError
-from cometflux.testing import FAULTS
 
 _MOST_ERRORS = 10
 _ARGUMENTS = Group("Arguments", sort_key=0)
@@ -161,14 +160,9 @@ COMMANDS = (
         "Example, to try it for free:\n"
         "  cometflux mcp --local",
     ),
-    _Command(
-        "local-service",
-        "local_service:local_service",
-        "Run a free service on this machine, to try and to test.",
-        "[OPTIONS]",
-        f"Example:\n  cometflux local-service --port 0 --fault drop:0.1\n\nFaults: {', '.join(FAULTS)}",
-    ),
-    # It has commands of its own, so it is an `App` and brings its usage itself.
+    # These two are each an `App`, which brings its usage itself: one has commands of its own, and the other's page
+    # names the faults, which need not be imported for the list.
+    _Command("local-service", "local_service:local_service", "Run a free service on this machine, to try and to test."),
     _Command("config", "config:config", "Show the settings, and where they are set."),
     _Command(
         "completion",

@@ -11,7 +11,7 @@ from cometflux.export.forms import FORMS, SHARD, Settings
 from cometflux.export.outcome_table import OutcomeTable
 from cometflux.export.pictures import Caption, read_pictures
 from cometflux.number_checks import check_count
-from cometflux.storage.picks import PICKS
+from cometflux.storage.paths import PICKS
 
 __all__ = ["FORMS", "PICKS", "Exported", "OutcomeTable", "export_folder"]
 

@@ -16,10 +16,12 @@ from cometflux.gallery.contents import Contents, over_contents
 from cometflux.gallery.folder_scan import FolderScan
 from cometflux.gallery.page import Entry, Facts, Place
 from cometflux.gallery.public_urls import PublicUrl
-from cometflux.journal.reader import FILE_NAME, Journal
+from cometflux.journal.place import FILE_NAME
+from cometflux.journal.reader import Journal
 from cometflux.plain_text import log as _log
 from cometflux.regular_files import IrregularFileError, open_regular
 from cometflux.storage import atomic, picks
+from cometflux.storage.paths import PICKS
 
 PAGE = "index.html"
 """The first page's file name."""
@@ -243,7 +245,7 @@ class Gallery:
 
     def _marks(self, contents: Contents) -> tuple[Mapping[str, str], tuple[str, ...]]:
         """Read the marks of the pictures, and a note if they are damaged."""
-        if picks.PICKS not in self._scan.files:
+        if PICKS not in self._scan.files:
             return {}, ()
         try:
             return picks.read_marks(self.folder, contents.names()), ()

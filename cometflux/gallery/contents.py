@@ -13,7 +13,8 @@ from cometflux.gallery.cards import Card, Picture, card_of_record
 from cometflux.gallery.folder_scan import FolderScan
 from cometflux.gallery.loose_pictures import LoosePictures
 from cometflux.gallery.public_urls import PublicUrl
-from cometflux.journal.reader import FILE_NAME, Journal, part_hint
+from cometflux.journal.place import FILE_NAME, part_hint
+from cometflux.journal.reader import Journal
 
 T = TypeVar("T")
 

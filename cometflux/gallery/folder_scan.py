@@ -13,7 +13,7 @@ from cometflux.errors import ConfigError
 from cometflux.gallery.cards import Picture
 from cometflux.gallery.flaws import FolderFlaws
 from cometflux.gallery.image_size import read_size
-from cometflux.journal.reader import FILE_NAME
+from cometflux.journal.place import FILE_NAME
 from cometflux.provenance.sidecar import LARGEST_RECORD, load_record
 from cometflux.regular_files import open_regular, read_regular
 from cometflux.storage.file_names import is_inside

@@ -8,9 +8,7 @@ on older packages refuse the journal as newer than they are.
 
 import contextlib
 import os
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -213,6 +211,10 @@ def _open_copy(path: Path) -> sqlite3.Connection | None:
     log, index = _beside(path, "-wal"), _beside(path, "-shm")
     if index.exists() or not 0 < _size(log) <= _LARGEST_COPY - _size(path):
         return None
+    # Imported here, because they take longer to import than a small journal takes to read.
+    import shutil
+    import tempfile
+
     with contextlib.ExitStack() as stack:
         try:
             place = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "journal"

@@ -1,16 +1,11 @@
 """Reads a journal, also while a batch writes it."""
 
-import os
-from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from cometflux.errors import ConfigError, JournalError
 from cometflux.jobs import PlannedJob
 from cometflux.journal.costs import CostSum
-from cometflux.journal.database import check, explain, is_of_today, open_reader, read_header, translating_errors
+from cometflux.journal.database import is_of_today, read_header, translating_errors
 from cometflux.journal.header import JournalHeader
 from cometflux.journal.job_rows import (
     COLUMNS,
@@ -27,58 +22,14 @@ from cometflux.journal.job_rows import (
     to_job,
     to_record,
 )
-from cometflux.journal.lock import LockFile, is_locked
+from cometflux.journal.overview import JournalOverview
 from cometflux.journal.record import JobRecord
-from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, visible_name
-from cometflux.storage.paths import expand_home
+from cometflux.journal.states import DROPPED
 
-FILE_NAME = "journal.sqlite3"
-"""The file name of a journal in a folder."""
 _SELECT = f"SELECT number, {COLUMNS} FROM jobs"  # noqa: S608
 
 
-def locate(path: str | Path) -> Path:
-    """Return the path of a journal: *path* itself, or a file in it if it is a folder.
-
-    A path that does not exist yet is a file if its name has an ending, such as ``.sqlite3``, else a folder.
-
-    Raises:
-        ConfigError: it is not a path.
-        JournalError: there is no permission to look at it.
-    """
-    if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path) or not _can_be(path):
-        shown = str(path) if isinstance(path, Path) else path
-        raise ConfigError(setting="journal", given=shown, allowed="must be the path of a file, or of a folder")
-    path = expand_home("journal", path)
-    with translating_errors(path):
-        # A folder of the journal's own name would hide the journal from the commands that are given the folder above.
-        is_folder = path.name != FILE_NAME and (path.is_dir() or not (path.suffix or os.path.lexists(path)))
-    return path / FILE_NAME if is_folder else path
-
-
-def _absent(path: Path) -> ConfigError:
-    hint = part_hint(path.parent)
-    return ConfigError(f"there is no journal at {str(path)!r}{hint}", setting=None if hint else "journal")
-
-
-def part_hint(folder: Path) -> str:
-    """Return the rest of a sentence that names a folder of a part in *folder*; empty if there is none."""
-    parts = sorted(folder.glob(f"part-*-of-*/{FILE_NAME}"))
-    return f"; its parts have journals of their own: give one, as {str(parts[0].parent)!r}" if parts else ""
-
-
-def _can_be(path: str | Path) -> bool:
-    try:
-        os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Journal:
+class Journal(JournalOverview):
     """Reads a journal, also while a batch writes it. Use it with ``with``, or `close` it.
 
     Args:
@@ -90,48 +41,10 @@ class Journal:
         JournalMismatchError: a newer version of this package wrote it.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = locate(path)
-        with translating_errors(self.path):
-            # In this order: a journal that is begun just now is a file, or not there yet.
-            if not os.path.lexists(self.path):
-                raise _absent(self.path)
-            if not self.path.is_file():
-                raise JournalError(f"there is no journal at {str(self.path)!r}: what is there is not a file")
-            # Read before the rows are, so that whoever writes meanwhile makes no difference.
-            note = LockFile.read(self.path)
-            self._database = open_reader(self.path, note)
-            if not self.path.stat().st_size:
-                self._database.close()
-                problem = f"there is no journal at {str(self.path)!r} yet: it was begun, and nothing was sent"
-                raise ConfigError(problem, setting="journal")
-            try:
-                check(self._database, self.path, note)
-            except BaseException:
-                self._database.close()
-                raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._database.close()
-
     @property
     def name(self) -> str:
         """A name that no other journal has."""
         return self._read_header().journal
-
-    @property
-    def is_running(self) -> bool:
-        """Whether a process works with it at this moment."""
-        return is_locked(self.path)
 
     @property
     def base_url(self) -> str | None:
@@ -184,37 +97,6 @@ class Journal:
     def _read_header(self) -> JournalHeader:
         with translating_errors(self.path):
             return read_header(self._database)
-
-    def status(self) -> dict[str, int]:
-        """Count the jobs: ``planned``, and each state; the states always add up to it.
-
-        The states are ``saved``, ``unsaved`` (succeeded, images not on disk), ``failed``, ``canceled``, ``expired``,
-        ``detached``, ``not_sent``, ``rejected``, ``unknown``, ``pending`` (at the service, or in flight) and
-        ``waiting`` (nothing of it was sent).
-        """
-        return self._count("''").get("", dict.fromkeys(("planned", *STATE_NAMES), 0))
-
-    def sources(self) -> dict[str, dict[str, int]]:
-        """Count the jobs of each prompt file by state, as `status` does; the file of a job without one is ``""``."""
-        return self._count("coalesce(json_extract(plan, '$.source'), '')")
-
-    def _count(self, group: str) -> dict[str, dict[str, int]]:
-        """Count the jobs by *group*, an SQL expression, and by state."""
-        is_running = self.is_running
-        query = f"SELECT {group}, standing, count(*) FROM jobs WHERE standing <> ? GROUP BY 1, 2"  # noqa: S608 - ours
-        with translating_errors(self.path):
-            found = self._database.execute(query, (DROPPED,)).fetchall()
-        # One that worked when this began may have ended meanwhile, and one may have begun.
-        is_running = is_running or self.is_running
-        counts: dict[str, Counter[str]] = {}
-        for key, name, number in found:
-            if name not in (*STATE_NAMES, SENDING):
-                raise explain(ValueError(f"no job can be {name!r}"), self.path)
-            counts.setdefault(key, Counter())[visible_name(name, is_running=is_running)] += number
-        return {
-            key: {"planned": each.total(), **{name: each[name] for name in STATE_NAMES}}
-            for key, each in sorted(counts.items())
-        }
 
     def records(self, *state_names: str) -> Iterator[JobRecord]:
         """Yield the jobs in the order in which they were written first; only those of *state_names* if given.

@@ -29,8 +29,9 @@ from cometflux.journal.database import (
 )
 from cometflux.journal.header import Account, JournalHeader
 from cometflux.journal.lock import Lock
+from cometflux.journal.place import locate
 from cometflux.journal.plan import PlannedRow
-from cometflux.journal.reader import Journal, locate
+from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import SENDING, State
 

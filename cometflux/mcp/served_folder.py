@@ -11,7 +11,8 @@ import attrs
 from cometflux.errors import ConfigError
 from cometflux.images.formats import ImageFile
 from cometflux.journal.outcome import outcome_of
-from cometflux.journal.reader import FILE_NAME, Journal
+from cometflux.journal.place import FILE_NAME
+from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import SENDING, visible_name
 from cometflux.mcp.tools import MOST_JOBS

@@ -18,7 +18,7 @@ from cometflux.errors import ConfigError
 from cometflux.events import Observer
 from cometflux.images.formats import LARGEST_OUTPUT
 from cometflux.journal.header import Account
-from cometflux.journal.reader import locate
+from cometflux.journal.place import locate
 from cometflux.journal.writer import JournalWriter
 from cometflux.number_checks import check_count
 from cometflux.pacing.retry import RetryPolicy

@@ -1,8 +1,11 @@
-"""Paths as a caller gives them."""
+"""Paths as a caller gives them, and the name of the file of marks."""
 
 from pathlib import Path
 
 from cometflux.errors import ConfigError
+
+PICKS = "picks.jsonl"
+"""The file with the marks of a folder's pictures; `picks` reads it."""
 
 
 def fix_path(name: str, path: str | Path) -> Path:

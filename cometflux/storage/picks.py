@@ -13,9 +13,8 @@ from cometflux.errors import AnswerError, ConfigError
 from cometflux.protocol import decoding, encoding
 from cometflux.regular_files import read_regular
 from cometflux.storage import atomic
+from cometflux.storage.paths import PICKS
 
-PICKS = "picks.jsonl"
-"""The file's name."""
 _MOST_BYTES = 64 * 2**20
 _ALLOWED = '{"file": "…", "mark": "star"}, or "reject", or "none"'
 

@@ -7,6 +7,8 @@ import re
 import pytest
 
 from cometflux.cli import main
+from cometflux.cli.config import read_settings
+from cometflux.cli.options.names import SETTING_NAMES
 from cometflux.testing import LocalService
 
 KEY = "sk-canary-5f0c"
@@ -320,6 +322,10 @@ def test_a_blank_variable_is_unset_and_a_stranger_s_is_left_alone(user, capsys, 
     monkeypatch.setenv("COMETFLUX_LIMIT", " ")
     monkeypatch.setenv("COMETFLUX_GREETING", "hello")
     assert (3, "user") == shown(capsys)["limit"][:2]
+
+
+def test_a_command_with_the_option_of_any_setting_reads_the_configuration():
+    assert SETTING_NAMES == tuple(setting.name for setting in read_settings.SETTINGS)
 
 
 def test_commands_that_take_no_settings_do_not_mind_a_bad_file(project, capsys):

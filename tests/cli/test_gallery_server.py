@@ -9,7 +9,7 @@ import pytest
 from cometflux.cli.gallery.guard import Guard
 from cometflux.cli.gallery.server import GalleryServer
 from cometflux.errors import ConfigError
-from cometflux.storage.picks import PICKS
+from cometflux.storage.paths import PICKS
 
 TOKEN = "the-token"
 

@@ -16,7 +16,7 @@ from socket_server import Peer, http
 
 from cometflux.cli import main
 from cometflux.errors import UnknownSubmissionError
-from cometflux.journal.reader import FILE_NAME
+from cometflux.journal.place import FILE_NAME
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.plain_text import escape_json, log, plain

@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import closing
 
+import job_states
 import pytest
 from waiting import PATIENCE
 
@@ -14,6 +16,8 @@ import cometflux
 from cometflux import flux
 from cometflux.cli import main
 from cometflux.cli.app import COMMANDS, app
+from cometflux.journal.place import FILE_NAME
+from cometflux.journal.writer import JournalWriter
 from cometflux.models import docs
 from cometflux.testing import FAULTS
 
@@ -82,6 +86,43 @@ def test_the_list_of_commands_loads_none_of_them(arguments):
     )
     done = python(program, *arguments)
     assert (0, "") == (done.returncode, done.stderr)
+
+
+_LATE = (
+    *("aiohttp", "asyncio", "backoff", "cattrs", "multiprocessing", "PIL", "subprocess", "tomllib"),
+    *("cometflux.engine", "cometflux.events", "cometflux.flux", "cometflux.models.flux", "cometflux.outcomes"),
+    *("cometflux.session", "cometflux.sources.rows", "cometflux.testing.faults", "cometflux.transport"),
+    *("cometflux.cli.terminal.progress_bar", "rich.live", "rich.progress"),
+)
+"""The modules that a command of a moment must not load: together they take longer than the command itself."""
+_NO_JOURNAL = ("sqlite3", "cometflux.journal", "cometflux.storage")
+_COPIES = ("bz2", "lzma", "tempfile")
+"""What only the upgrade of an old journal needs."""
+
+
+@pytest.mark.parametrize(
+    ("line", "late"),
+    [
+        ("--help", (*_LATE, *_NO_JOURNAL)),
+        ("--version", (*_LATE, *_NO_JOURNAL, "rich.table")),
+        ("status DIR", (*_LATE, *_COPIES)),
+        ("status DIR --json", (*_LATE, *_COPIES)),
+        ("status DIR/nowhere", (*_LATE, *_COPIES)),
+    ],
+)
+def test_a_command_of_a_moment_loads_nothing_that_it_does_not_use(line, late, tmp_path):
+    with closing(JournalWriter(tmp_path / FILE_NAME)) as writer:
+        writer.open()
+        writer.commit([job_states.plan(0)], ())
+    program = (
+        "import sys\n"
+        "from cometflux.cli import main\n"
+        "late, *arguments = sys.argv[1:]\n"
+        "main(arguments)\n"
+        "print('loaded:', *sorted(set(late.split()) & set(sys.modules)))"
+    )
+    done = python(program, " ".join(late), *line.replace("DIR", str(tmp_path)).split())
+    assert "loaded:" == done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize("command", ["generate", "batch"])

@@ -11,7 +11,7 @@ import pytest
 
 from cometflux.cli import main
 from cometflux.journal.manifest import write_manifest
-from cometflux.journal.reader import FILE_NAME
+from cometflux.journal.place import FILE_NAME
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Status

@@ -16,7 +16,7 @@ from cometflux.errors import ConfigError, JournalError
 from cometflux.gallery import ContactSheet, contact_sheet, sheet_fonts, write_sheet
 from cometflux.gallery.sheet_drawing import SOFTWARE
 from cometflux.gallery.sheet_fonts import Letters
-from cometflux.storage.picks import PICKS
+from cometflux.storage.paths import PICKS
 
 RED, GREEN, BLUE = (220, 20, 20), (20, 180, 20), (20, 20, 220)
 HOSTILE = {

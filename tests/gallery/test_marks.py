@@ -7,7 +7,7 @@ import job_states
 import pytest
 
 from cometflux.gallery import Gallery, write_gallery
-from cometflux.storage.picks import PICKS
+from cometflux.storage.paths import PICKS
 
 HOSTILE = "</script><script>alert(1)</script>.png"
 

@@ -23,8 +23,9 @@ from cometflux.journal import lock
 from cometflux.journal.attempts import SavedFile
 from cometflux.journal.base import Opened
 from cometflux.journal.header import Account
+from cometflux.journal.place import FILE_NAME, locate
 from cometflux.journal.plan import PlannedRow
-from cometflux.journal.reader import FILE_NAME, Journal, locate
+from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import SENDING, STATE_NAMES
 from cometflux.journal.writer import JournalWriter

@@ -11,7 +11,7 @@ from old_journals import make_old
 from PIL import Image
 
 from cometflux import Job, flux, open_session
-from cometflux.journal.reader import FILE_NAME
+from cometflux.journal.place import FILE_NAME
 from cometflux.journal.record import JobRecord, identify
 from cometflux.journal.respelling import respelled
 from cometflux.journal.writer import JournalWriter

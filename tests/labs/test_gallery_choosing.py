@@ -12,7 +12,7 @@ from waiting import PATIENCE
 
 from cometflux.cli import main
 from cometflux.gallery import Gallery, write_gallery
-from cometflux.storage.picks import PICKS
+from cometflux.storage.paths import PICKS
 
 pytestmark = [pytest.mark.hard, pytest.mark.realtime]
 HOSTILE = "</script><!--<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }} \u202e&amp; end"

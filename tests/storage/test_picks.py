@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometflux.errors import ConfigError
-from cometflux.storage.picks import PICKS, Mark, dump_marks, merge, parse_marks, read_marks, read_picks, write_marks
+from cometflux.storage.paths import PICKS
+from cometflux.storage.picks import Mark, dump_marks, merge, parse_marks, read_marks, read_picks, write_marks
 
 KNOWN = {"a.png", "b.png", "c.png"}
 STAR_A = b'{"file": "a.png", "mark": "star"}'

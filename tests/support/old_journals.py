@@ -9,7 +9,7 @@ import attrs
 from cometflux import Journal
 from cometflux.images import reference_files
 from cometflux.journal import codec
-from cometflux.journal.reader import FILE_NAME
+from cometflux.journal.place import FILE_NAME
 from cometflux.journal.record import identify
 from cometflux.protocol import encoding
 

@@ -11,7 +11,8 @@ from cometflux.account.lists import AccountLists, root_of
 from cometflux.cli.batch.open_journal import LOCAL, account_of, own_base_url
 from cometflux.cli.options.shared import RunOptions
 from cometflux.errors import ConfigError, JournalError
-from cometflux.journal.reader import FILE_NAME, Journal
+from cometflux.journal.place import FILE_NAME
+from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter
 from cometflux.session.settings import read_access_token, read_base_url, read_key, read_proxy
 from cometflux.transport.aiohttp import AiohttpTransport

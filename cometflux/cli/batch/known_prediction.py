@@ -12,8 +12,9 @@ from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import AuthenticationError, CometfluxError, ConfigError, PredictionError, RejectedError
+from cometflux.journal.place import FILE_NAME
 from cometflux.journal.plan import job_of_record
-from cometflux.journal.reader import FILE_NAME, Journal
+from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
 from cometflux.predictions import Prediction

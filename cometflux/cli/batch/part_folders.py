@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from cometflux.journal.reader import FILE_NAME
+from cometflux.journal.place import FILE_NAME
 
 
 def part_folders(folder: Path) -> list[Path]:

@@ -11,10 +11,11 @@ import attrs
 
 from cometflux.cli.batch.check_seeds import check_seeds
 from cometflux.cli.batch.draft_plan import BatchPlan
-from cometflux.cli.batch.journal_status import count_states, has_claims, summary
+from cometflux.cli.batch.journal_status import has_claims, summary
 from cometflux.cli.batch.open_journal import open_journal, open_to_add
 from cometflux.cli.batch.redo import NOTHING, RedoWish, again_note
 from cometflux.cli.batch.redo_chains import left_note
+from cometflux.cli.batch.remaining_jobs import count_states
 from cometflux.cli.batch.undrawn import picture_place, undrawn_outcome
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import RunOptions

@@ -17,7 +17,7 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.screen import Screen
 from cometflux.cli.terminal.streams import is_stdout_closed
-from cometflux.journal.reader import FILE_NAME
+from cometflux.journal.place import FILE_NAME
 from cometflux.journal.writer import JournalWriter
 from cometflux.session.settings import read_base_url, read_key
 from cometflux.sources.planner import Plan

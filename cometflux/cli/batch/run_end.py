@@ -6,11 +6,12 @@ from pathlib import Path
 
 import attrs
 
-from cometflux.cli.batch.journal_status import count_states, enough, enough_dollars, has_claims
+from cometflux.cli.batch.journal_status import has_claims
 from cometflux.cli.batch.next_command import tell_next
 from cometflux.cli.batch.outcome_lines import json_line, text_line
 from cometflux.cli.batch.picture_looks import PictureLooks
 from cometflux.cli.batch.plan_journal import BatchWork
+from cometflux.cli.batch.remaining_jobs import count_states, enough, enough_dollars
 from cometflux.cli.batch.saved_files import UnembeddedCount
 from cometflux.cli.batch.signatures import unsigned_lines
 from cometflux.cli.batch.statistics import REPORT_NAME, write_report

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from cometflux.cli.options.shared import BaseUrl, JsonObject, Proxy
+from cometflux.cli.options.arguments import BaseUrl, JsonObject, Proxy
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
 from cometflux.plain_text import escape_json

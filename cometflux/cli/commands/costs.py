@@ -1,6 +1,7 @@
 """Print what a batch really cost."""
 
-from cometflux.cli.options.shared import BaseUrl, Folder, JsonObject, Proxy, RunOptions
+from cometflux.cli.options.arguments import BaseUrl, Folder, JsonObject, Proxy
+from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.screen import Screen
 
 

@@ -9,9 +9,9 @@ from cyclopts import Parameter
 
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
+from cometflux.cli.options.arguments import Folder
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.parameters import switch
-from cometflux.cli.options.shared import Folder
 from cometflux.cli.terminal.screen import Screen
 from cometflux.plain_text import count_of
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from cometflux.cli.options import converters
+from cometflux.cli.options.arguments import Folder
 from cometflux.cli.options.groups import OPTIONS
-from cometflux.cli.options.shared import Folder
 from cometflux.cli.terminal.screen import Screen
 
 

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cometflux.cli.exit_codes import ExitCode
+from cometflux.cli.options.arguments import BaseUrl, JsonObject, PredictionId, Proxy
 from cometflux.cli.options.parameters import switch
-from cometflux.cli.options.shared import BaseUrl, JsonObject, PredictionId, Proxy, RunOptions
+from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen, clip
 from cometflux.errors import CometfluxError, ConfigError, InputError

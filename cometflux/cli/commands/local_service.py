@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from cometflux.cli.errors import UsageError
-from cometflux.cli.options import converters
+from cometflux.cli.options import converters, help_format
+from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.names import option_of
 from cometflux.cli.options.parameters import repeatable
 from cometflux.cli.options.shared import Schemas
@@ -17,9 +18,19 @@ from cometflux.cli.terminal import quoting, signals
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError, MissingExtraError
 from cometflux.models.schemas import ModelSchema
+from cometflux.testing import FAULTS
+
+local_service = App(
+    name="local-service",
+    help_flags=help_format.FLAGS,
+    group_parameters=OPTIONS,
+    usage="Usage: cometflux local-service [OPTIONS]",
+    help_epilogue=f"Example:\n  cometflux local-service --port 0 --fault drop:0.1\n\nFaults: {', '.join(FAULTS)}",
+)
 
 
-def local_service(
+@local_service.default
+def run_local_service(
     *,
     port: Annotated[
         int,

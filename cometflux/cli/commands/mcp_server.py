@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from cometflux.cli.batch.journal_status import count_states
 from cometflux.cli.batch.open_journal import account_of
 from cometflux.cli.batch.plan_journal import plan_rest
+from cometflux.cli.batch.remaining_jobs import count_states
 from cometflux.cli.batch.run_locally import local_service
 from cometflux.cli.commands.mcp_options import ServerOptions
 from cometflux.cli.commands.mcp_stdio import Lines, Words, answerable, kept_clean
@@ -22,7 +22,8 @@ from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError, needs_extra
 from cometflux.events import Event
-from cometflux.journal.reader import FILE_NAME, Journal
+from cometflux.journal.place import FILE_NAME
+from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter
 from cometflux.session.open import open_session
 from cometflux.session.session import Session

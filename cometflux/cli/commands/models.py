@@ -20,8 +20,8 @@ from cometflux.cli.batch.kept_catalogue import read_kept
 from cometflux.cli.config.price_tables import join_prices
 from cometflux.cli.config.read_settings import read_configuration, read_price_tables
 from cometflux.cli.errors import ConfigurationError
+from cometflux.cli.options.arguments import JsonLines
 from cometflux.cli.options.known_prices import describe_price
-from cometflux.cli.options.shared import JsonLines
 from cometflux.cli.terminal.console import make_wide_console
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError

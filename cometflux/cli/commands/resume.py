@@ -9,13 +9,13 @@ from cyclopts import Parameter
 
 from cometflux.cli.batch.interruption import nothing_sent
 from cometflux.cli.options import converters
+from cometflux.cli.options.arguments import Folder
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.machines import SaverOptions
 from cometflux.cli.options.parameters import repeatable
 from cometflux.cli.options.shared import (
     CheckEach,
     ConsentOptions,
-    Folder,
     KeepGallery,
     LookAt,
     NewKey,

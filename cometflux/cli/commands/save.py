@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from cometflux.cli.exit_codes import ExitCode
-from cometflux.cli.options.shared import BaseUrl, Out, PredictionId, Proxy, RunOptions
+from cometflux.cli.options.arguments import BaseUrl, PredictionId, Proxy
+from cometflux.cli.options.shared import Out, RunOptions
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import CometfluxError, ConfigError, InputError, JournalError
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cometflux.cli.options import converters
-from cometflux.cli.options.shared import JsonObject
+from cometflux.cli.options.arguments import JsonObject
 from cometflux.cli.terminal.console import make_console
 from cometflux.plain_text import escape_json, plain
 from cometflux.protocol import encoding

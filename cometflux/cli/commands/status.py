@@ -1,6 +1,7 @@
 """Print the progress of a batch from its journal, even while the batch runs."""
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,13 +11,13 @@ from rich.table import Table
 
 from cometflux.cli.batch.journal_status import summary
 from cometflux.cli.batch.part_folders import part_folders
-from cometflux.cli.options.shared import Folder, JsonObject
+from cometflux.cli.options.arguments import Folder, JsonObject
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError
-from cometflux.journal.reader import Journal
+from cometflux.journal.overview import JournalOverview
 from cometflux.plain_text import plain
-from cometflux.storage.picks import PICKS, Mark, read_marks
+from cometflux.storage.paths import PICKS
 
 
 def status(folder: Folder, /, *, json: JsonObject = False) -> None:
@@ -26,9 +27,15 @@ def status(folder: Folder, /, *, json: JsonObject = False) -> None:
 
 def _count_marks(folders: Iterable[Path]) -> tuple[dict[str, int], list[str]]:
     """Count the marks of the pictures, and return what is wrong with files of marks: no reason to print nothing."""
+    marked = [folder for folder in folders if os.path.lexists(folder / PICKS)]
+    if not marked:
+        return {}, []
+    # Imported here, because most folders have no marks.
+    from cometflux.storage.picks import Mark, read_marks
+
     counts: Counter[Mark] = Counter()
     faults = []
-    for folder in folders:
+    for folder in marked:
         try:
             counts.update(read_marks(folder, None).values())
         except ConfigError as error:
@@ -52,7 +59,7 @@ def show_status(folder: Path, *, as_json: bool) -> None:
     by_part: dict[str, Mapping[str, int]] = {}
     is_running = False
     for each in parts or [folder]:
-        with Journal(each) as journal:
+        with JournalOverview(each) as journal:
             status, sources = journal.status(), journal.sources()
             is_running = is_running or journal.is_running
         counts.update(status)

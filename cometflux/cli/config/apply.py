@@ -4,6 +4,7 @@ from typing import Any
 
 from cyclopts import App, ArgumentCollection, Token
 
+from cometflux.cli.options.names import SETTING_NAMES, option_of
 from cometflux.cli.terminal.screen import Screen, Verbosity
 
 _ADDRESSES = ("base_url", "proxy")
@@ -15,12 +16,12 @@ def fill(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> No
     Raises:
         ConfigurationError: the configuration is wrong.
     """
-    # Imported here, so that --help stays fast.
-    from cometflux.cli.config.read_settings import SETTINGS, notes, read_configuration, read_price_tables
-
     by_option = {each.name: each for each in arguments}
-    if not any(setting.option in by_option for setting in SETTINGS):
+    if by_option.keys().isdisjoint(map(option_of, SETTING_NAMES)):
         return
+    # Imported here, so that the commands without a setting stay fast.
+    from cometflux.cli.config.read_settings import notes, read_configuration, read_price_tables
+
     is_local = _is_given(by_option, "--local")
     used = {}
     for name, found in read_configuration().items():

@@ -17,7 +17,8 @@ from cometflux.errors import CometfluxError, ConfigError
 from cometflux.gallery import Gallery
 from cometflux.gallery.builder import Served
 from cometflux.regular_files import open_regular
-from cometflux.storage.picks import PICKS, Mark, merge, parse_marks, read_marks, write_marks
+from cometflux.storage.paths import PICKS
+from cometflux.storage.picks import Mark, merge, parse_marks, read_marks, write_marks
 
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif"}
 """The files that are served; no other file leaves the folder."""

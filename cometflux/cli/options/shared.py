@@ -261,24 +261,6 @@ CheckEach = Annotated[
     bool,
     switch("In an object store, compare the SHA-256 of each saved picture, not only its name and size.", group=FURTHER),
 ]
-JsonObject = Annotated[bool, switch("Print one JSON object.")]
-JsonLines = Annotated[bool, switch("Print one JSON object per line.")]
-PredictionId = Annotated[
-    str,
-    Parameter(metavar="ID", converter=converters.prediction_id, help="The id of a prediction."),
-]
-BaseUrl = Annotated[
-    str | None,
-    Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="The API's base URL, if not CometAPI's."),
-]
-Proxy = Annotated[
-    str | None,
-    Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="The HTTP proxy to use."),
-]
-Folder = Annotated[
-    Path,
-    Parameter(metavar="DIR", converter=converters.folder, help="The folder of a batch."),
-]
 
 
 def check_exclusive(settings: RunOptions) -> None:

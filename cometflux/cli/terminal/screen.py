@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.text import Text
 
 from cometflux.cli.terminal.console import make_console
@@ -23,6 +22,8 @@ from cometflux.cli.terminal.streams import Outlet, discard, open_talk
 from cometflux.plain_text import escape_json, plain
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
     from cometflux.cli.terminal.progress_bar import CheckBar, ProgressBar
 
 _TICK = 0.125
@@ -197,6 +198,8 @@ class Screen:
 
     @contextmanager
     def _shown(self, bar: "ProgressBar | CheckBar") -> Iterator[None]:
+        from rich.live import Live
+
         live = Live(
             console=self.console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
@@ -212,7 +215,7 @@ class Screen:
                 ticker.join()
                 self._live = None
 
-    def _tick(self, live: Live, bar: "ProgressBar | CheckBar", over: threading.Event) -> None:
+    def _tick(self, live: "Live", bar: "ProgressBar | CheckBar", over: threading.Event) -> None:
         shown: list[Text] = []
         while True:
             with self._lock:

@@ -3,12 +3,14 @@
 Windows has no SIGHUP. SIGBREAK takes its place there: Ctrl-Break, and the close of the terminal.
 """
 
-import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import asyncio
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _STOPS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
@@ -47,8 +49,11 @@ def raised() -> contextlib.AbstractContextManager[None]:
 
 
 @contextmanager
-def awaited() -> Iterator[asyncio.Event]:
+def awaited() -> "Iterator[asyncio.Event]":
     """Yield an event that these signals set. Not every loop of asyncio takes handlers of signals itself."""
+    # Imported here, so that --help stays fast.
+    import asyncio
+
     event, loop = asyncio.Event(), asyncio.get_running_loop()
     with taken(lambda _: loop.call_soon_threadsafe(event.set)):
         yield event
