@@ -12,7 +12,8 @@ from struct import pack
 from benchmarks.server import Answers, answer_created
 
 _ENDED = (
-    b'{"id":"%s","model":"black-forest-labs/flux-schnell","input":{"prompt":"a paper boat"},"error":null,'
+    b'{"id":"%s","model":"black-forest-labs/flux-schnell","version":"hidden","input":{"prompt":"a paper boat"},'
+    b'"logs":"","error":null,"source":"api","created_at":"2026-01-01T10:18:07.51Z",'
     b'"output":["http://127.0.0.1:%d/%d/out/%s.png"],"status":"succeeded","urls":{}}'
 )
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
@@ -94,22 +95,37 @@ class Answers(asyncio.Protocol):
             self._transport.close()
 
 
-async def _serve(pipe: Connection, answers: type[Answers]) -> None:
-    server = await asyncio.get_running_loop().create_server(answers, "127.0.0.1", 0, backlog=4096)
+async def _serve(pipe: Connection, answers: type[Answers], certificate: str | None) -> None:
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    server = await asyncio.get_running_loop().create_server(answers, "127.0.0.1", 0, backlog=4096, ssl=tls)
     pipe.send(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 
-def _run(pipe: Connection, core: int, answers: type[Answers], lengths: Sequence[float], poll_count: Any) -> None:
+def _run(
+    pipe: Connection,
+    core: int,
+    answers: type[Answers],
+    lengths: Sequence[float],
+    poll_count: Any,
+    certificate: str | None,
+) -> None:
     os.sched_setaffinity(0, {core})
     answers.lengths, answers.poll_count, answers.over = lengths, poll_count, {}
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(pipe, answers))
+        asyncio.run(_serve(pipe, answers, certificate))
 
 
 @contextlib.contextmanager
 def running(
-    core: int, answers: type[Answers] = Answers, lengths: Sequence[float] = (), poll_count: Any = None
+    core: int,
+    answers: type[Answers] = Answers,
+    lengths: Sequence[float] = (),
+    poll_count: Any = None,
+    certificate: str | None = None,
 ) -> Iterator[str]:
     """Run the server in its own process, on *core*; yield the base URL.
 
@@ -119,15 +135,16 @@ def running(
         lengths: the durations of the first prediction, the second, and so on, in seconds; repeated after the last.
             If empty, each ends at once.
         poll_count: a shared counter of the polls; None to count none.
+        certificate: a file with a key and its certificate, for TLS; None for plain HTTP.
     """
     here, there = multiprocessing.Pipe()
-    values = (there, core, answers, lengths, poll_count)
+    values = (there, core, answers, lengths, poll_count, certificate)
     process = multiprocessing.get_context("spawn").Process(target=_run, args=values, daemon=True)
     process.start()
     # Otherwise the other process would not notice that this end is closed.
     there.close()
     try:
-        yield f"http://127.0.0.1:{here.recv()}{PREFIX}"
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{here.recv()}{PREFIX}"
     finally:
         process.terminate()
         process.join()

@@ -2,7 +2,9 @@
 
 import asyncio
 import weakref
+from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 from cometflux.engine.page_starter import Check, PageStarter
 from cometflux.engine.runner import JobRunner
@@ -12,11 +14,13 @@ from cometflux.engine.submitter import MOST_POSTS
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import CometfluxError, SessionClosedError, SessionStoppedError
+from cometflux.outcomes import Outcome
 from cometflux.plain_text import log as _log
 from cometflux.session.batch import BatchState
 from cometflux.storage.destination import Destination
 from cometflux.transport.deadlines import finish
 
+Deliver: TypeAlias = "Callable[[Outcome], None]"
 _MOST_WAITING = 3 * MOST_POSTS // 2
 """At most so many jobs of batches are on their way to the service; enough for those in flight never to run out."""
 
@@ -120,24 +124,27 @@ class Feeder:
         if place is not None:
             await self._savers.prove(place)
         check = None if place is None else place.checker()
+        deliver = batch.deliver  # one bound method for all jobs, of which thousands may be pending
         while True:
             await batch.room()
             await self._wait_for_turn()
             most = batch.most_at_once if self.has_saved else 1
             if most > 1 and check is not None:
-                if await self._draw_page(batch, place, most, check) < most:
+                if await self._draw_page(batch, deliver, place, most, check) < most:
                     return
                 continue
-            tracked = await self._draw_one(batch, place)
+            tracked = await self._draw_one(batch, deliver, place)
             if tracked is None:
                 return
             await self._runner.start(tracked, batch.count_alike)
 
-    async def _draw_page(self, batch: BatchState, place: Destination | None, most: int, check: Check) -> int:
+    async def _draw_page(
+        self, batch: BatchState, deliver: Deliver, place: Destination | None, most: int, check: Check
+    ) -> int:
         """Draw up to *most* jobs, set them on their way together, and return how many there were."""
         page: list[TrackedJob] = []
         try:
-            while len(page) < most and (tracked := await self._draw_one(batch, place)) is not None:
+            while len(page) < most and (tracked := await self._draw_one(batch, deliver, place)) is not None:
                 page.append(tracked)
         finally:
             # Also if the caller's iterable raised: each job that was drawn ends.
@@ -145,13 +152,13 @@ class Feeder:
                 await self._pages.start(page, batch.count_alike, check)
         return len(page)
 
-    async def _draw_one(self, batch: BatchState, place: Destination | None) -> TrackedJob | None:
+    async def _draw_one(self, batch: BatchState, deliver: Deliver, place: Destination | None) -> TrackedJob | None:
         drawn = await batch.draw()
         if drawn is None:
             return None
         tracked = self._tracker.enter(
             drawn.job,
-            batch.deliver,
+            deliver,
             index=drawn.index,
             place=place,
             identity=drawn.identity,

@@ -1,5 +1,7 @@
 """cometflux, as its README shows it."""
 
+from pathlib import Path
+
 from cometflux import PollPolicy, flux, open_session
 
 
@@ -8,13 +10,14 @@ async def buy(plain: str, tls: str) -> None:
         await session.run(flux.Schnell(prompt="a paper boat"))
 
 
-async def make(host: str, count: int, pending: int) -> None:
+async def make(origin: str, count: int, pending: int, folder: Path | None) -> None:
     session = open_session(
         api_key="dummy",
-        base_url=f"http://{host}/replicate/v1",
+        base_url=f"{origin}/replicate/v1",
         max_pending=pending,
         poll_policy=PollPolicy.every(1e-6),
     )
     async with session:
-        async for outcome in session.generate(flux.Schnell(prompt="a paper boat") for _ in range(count)):
+        jobs = (flux.Schnell(prompt="a paper boat") for _ in range(count))
+        async for outcome in session.generate(jobs, save_to=folder):
             assert outcome.ok

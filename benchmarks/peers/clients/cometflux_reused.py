@@ -1,5 +1,7 @@
 """cometflux over a transport that also reuses connections for POSTs, which is faster but may pay twice."""
 
+from pathlib import Path
+
 import aiohttp
 from yarl import URL
 
@@ -8,13 +10,13 @@ from cometflux.protocol.requests import Request, Response
 
 
 class _Reusing:
-    def __init__(self, host: str) -> None:
-        self._host = host
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
         connector = aiohttp.TCPConnector(limit=0)
         self._http = aiohttp.ClientSession(connector=connector, headers={"Authorization": "Bearer dummy"})
 
     async def submit(self, request: Request) -> Response:
-        url = URL(f"http://{self._host}/replicate/v1{request.path}", encoded=True)
+        url = URL(f"{self._origin}/replicate/v1{request.path}", encoded=True)
         async with self._http.request(request.method, url, data=request.body) as answer:
             return Response(status=answer.status, headers=answer.headers, body=await answer.read())
 
@@ -27,7 +29,7 @@ class _Reusing:
         await self._http.close()
 
 
-async def make(host: str, count: int, pending: int) -> None:
-    async with Session(_Reusing(host), max_pending=pending, poll_policy=PollPolicy.every(1e-6)) as session:
+async def make(origin: str, count: int, pending: int, folder: Path | None) -> None:
+    async with Session(_Reusing(origin), max_pending=pending, poll_policy=PollPolicy.every(1e-6)) as session:
         async for outcome in session.generate(flux.Schnell(prompt="a paper boat") for _ in range(count)):
             assert outcome.ok

@@ -1,8 +1,9 @@
 """The official client, next version."""
 
 import asyncio
+from pathlib import Path
 
-from replicate import AsyncReplicate
+from replicate import AsyncFileOutput, AsyncReplicate
 
 
 async def buy(plain: str, tls: str) -> None:
@@ -10,10 +11,10 @@ async def buy(plain: str, tls: str) -> None:
         await client.run("black-forest-labs/flux-schnell", input={"prompt": "a paper boat"})
 
 
-async def make(host: str, count: int, pending: int) -> None:
+async def make(origin: str, count: int, pending: int, folder: Path | None) -> None:
     slots = asyncio.Semaphore(pending)
     # With the default time-out, thousands of requests at once end in errors.
-    async with AsyncReplicate(bearer_token="dummy", base_url=f"http://{host}/v1", timeout=600) as client:
+    async with AsyncReplicate(bearer_token="dummy", base_url=f"{origin}/v1", timeout=600) as client:
 
         async def one() -> None:
             async with slots:
@@ -22,5 +23,8 @@ async def make(host: str, count: int, pending: int) -> None:
                 )
                 prediction = await client.predictions.get(prediction_id=prediction.id)
                 assert prediction.status == "succeeded"
+                if folder is not None:
+                    image = await AsyncFileOutput(prediction.output[0], client).read()
+                    (folder / f"{prediction.id}.png").write_bytes(image)
 
         await asyncio.gather(*(one() for _ in range(count)))
