@@ -62,8 +62,8 @@ def dump_plan_of(
 
 def load_plan(plan: str) -> dict[str, Any]:
     """Read the plan of a job that was written by this process, with ``name`` and ``tags``."""
-    known: dict[str, Any] = {"name": None, "tags": NO_TAGS, **_decode(plan)}
-    known["input"] = _read_input(known["input"])
+    known: dict[str, Any] = {"name": None, "tags": NO_TAGS, **load_text(plan)}
+    known["input"] = load_input(known["input"])
     if known["tags"]:
         known["tags"] = Tags(known["tags"])
     return known
@@ -103,7 +103,8 @@ _encode = encoding.make_encoder(separators=(",", ":"))
 
 
 # Older versions wrote numbers that JSON does not have. They are read as texts.
-_decode = json.JSONDecoder(parse_constant=str).decode
+load_text = json.JSONDecoder(parse_constant=str).decode
+"""Reads a text of the journal as the plain values that JSON has."""
 
 
 def _dump_compact(value: Any) -> str:
@@ -119,9 +120,9 @@ def load_record(identity: str, index: int, plan: str, progress: str) -> JobRecor
         ValueError: it is not what was written.
     """
     try:
-        known = _decode(plan)
-        values = {**_decode(progress), **known, "identity": identity, "index": index}
-        values["input"] = _read_input(known["input"])
+        known = load_text(plan)
+        values = {**load_text(progress), **known, "identity": identity, "index": index}
+        values["input"] = load_input(known["input"])
         return _converter().structure(values, JobRecord)
     except (cattrs.BaseValidationError, InputError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__} in the record of {identity!r}") from error
@@ -149,7 +150,8 @@ def _write_input(value: Any) -> Any:
             return value
 
 
-def _read_input(value: Any) -> Any:
+def load_input(value: Any) -> Any:
+    """Read the input of a plan, or a part of one, with its files, outputs and described bytes."""
     match value:
         case str():
             return value  # most are
@@ -160,11 +162,11 @@ def _read_input(value: Any) -> Any:
         case {"$bytes": dict(described)}:
             return encoding.MissingBytes(described)
         case {"$mapping": dict(written)}:
-            return {name: _read_input(part) for name, part in written.items()}
+            return {name: load_input(part) for name, part in written.items()}
         case dict():
-            return {name: _read_input(part) for name, part in value.items()}
+            return {name: load_input(part) for name, part in value.items()}
         case list():
-            return [_read_input(part) for part in value]
+            return [load_input(part) for part in value]
         case _:
             return value
 

@@ -1,6 +1,7 @@
 """What predictions cost by estimate, and what the account charged for them. The two are never added to each other."""
 
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -62,6 +63,10 @@ def describe_estimate(costs: CostSum) -> dict[str, Any]:
     }
 
 
+NO_COSTS: Mapping[str, str | None] = dict.fromkeys(("estimated_cost", "cost_basis", "charged", "refunded"))
+"""What `describe_costs` returns of a job of which nothing is known."""
+
+
 def describe_costs(record: JobRecord) -> dict[str, Any]:
     """Return what a job cost, for JSON: dollars as text, because a JSON number may lose digits.
 
@@ -70,12 +75,15 @@ def describe_costs(record: JobRecord) -> dict[str, Any]:
     costs = CostSum()
     costs.add(record)
     is_estimated = costs.bases and not costs.without_price
-    return {
-        "estimated_cost": _dollars(costs.estimated) if is_estimated else None,
-        "cost_basis": ", ".join(costs.bases) if is_estimated else None,
-        "charged": _dollars(costs.charged) if costs.charges else None,
-        "refunded": _dollars(costs.refunded) if costs.charges else None,
-    }
+    estimated = describe_estimated(costs.estimated, ", ".join(costs.bases)) if is_estimated else NO_COSTS
+    if not costs.charges:
+        return dict(estimated)
+    return {**estimated, "charged": _dollars(costs.charged), "refunded": _dollars(costs.refunded)}
+
+
+def describe_estimated(micros: int, basis: str) -> dict[str, str | None]:
+    """Return what a job cost by estimate, as `describe_costs` does."""
+    return {**NO_COSTS, "estimated_cost": _dollars(micros), "cost_basis": basis}
 
 
 def _dollars(micros: int) -> str:

@@ -15,7 +15,7 @@ from cometflux.journal.plan import PlannedRow, job_of_record, job_of_saved
 from cometflux.journal.record import JobRecord
 from cometflux.journal.redo import was_planned_as
 from cometflux.journal.respelling import respelled
-from cometflux.journal.states import DROPPED
+from cometflux.journal.states import DROPPED, State
 
 COLUMNS = "identity, place, plan, standing, bought, progress"
 """Of a job, in the order in which `to_record` takes them."""
@@ -34,6 +34,17 @@ _UPDATE = "UPDATE jobs SET standing = ?, bought = ?, progress = ?, serial = ? WH
 _Item = TypeVar("_Item")
 
 
+class JournalRow(NamedTuple):
+    """A job as the journal keeps it: its `COLUMNS`."""
+
+    identity: str
+    place: int
+    plan: str
+    standing: str
+    bought: int
+    progress: str
+
+
 def to_record(row: Sequence[Any]) -> JobRecord:
     """Read a job from its `COLUMNS`.
 
@@ -42,7 +53,8 @@ def to_record(row: Sequence[Any]) -> JobRecord:
     """
     identity, place, plan, standing, bought, progress = row
     record = codec.load_record(identity, place, plan, progress)
-    if (standing, bought) != (record.state_name, record.bought):
+    has_end = record.state is not State.ENDED or record.kind is not None
+    if not has_end or (standing, bought) != (record.state_name, record.bought):
         raise ValueError(f"the row of {identity!r} is not what was written")
     return record
 
@@ -64,11 +76,15 @@ def find(database: sqlite3.Connection, identities: Iterable[str]) -> dict[str, J
     Raises:
         ValueError: one is not what was written.
     """
-    found = {}
-    for page in pages(identities):
-        for row in database.execute(f"SELECT {COLUMNS} FROM jobs WHERE identity IN ({_marks(page)})", page):  # noqa: S608
-            found[row[0]] = to_record(row)
-    return found
+    return {
+        identity: to_record(row) for page in pages(identities) for identity, row in find_rows(database, page).items()
+    }
+
+
+def find_rows(database: sqlite3.Connection, identities: Sequence[str]) -> dict[str, JournalRow]:
+    """Return the rows of those *identities*, at most a `PAGE`, that are in the journal."""
+    found = database.execute(f"SELECT {COLUMNS} FROM jobs WHERE identity IN ({_marks(identities)})", identities)  # noqa: S608
+    return {row[0]: JournalRow._make(row) for row in found}
 
 
 def _marks(values: Sequence[object]) -> str:

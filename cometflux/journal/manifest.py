@@ -4,21 +4,21 @@ It is made from the journal, so it also has the jobs of earlier runs and those w
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cometflux import flux
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job, position_key
 from cometflux.journal import codec
 from cometflux.journal.attempts import Attempt, facts_of
-from cometflux.journal.costs import describe_costs
+from cometflux.journal.costs import NO_COSTS, describe_costs, describe_estimated
+from cometflux.journal.finished import SavedRow, count_requested, load_saved
 from cometflux.journal.looks_file import read_facts
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord, moment
-from cometflux.protocol import encoding
+from cometflux.protocol import decoding, encoding
 from cometflux.provenance import sidecar
 from cometflux.provenance.portable import portable_input
 from cometflux.storage.atomic import free_name, rename, sync_file, temporary_path
@@ -51,7 +51,7 @@ def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Pat
             place = opened.place
             path = free_name(folder / FILE_NAME, _MARK)
             looks = read_facts(folder)
-            return _replace(path, (line_of(record, folder, place, looks) for record in opened.records()))
+            return _replace(path, _lines(opened, folder, place, looks))
         except (OSError, ValueError) as error:
             words = getattr(error, "strerror", None) or str(error)
             raise ConfigError(f"{str(folder / FILE_NAME)!r} could not be written: {words}") from error
@@ -90,7 +90,7 @@ def line_of(
         "input": portable_input(sidecar.name_outputs(job.input, sources) if sources else job.input),
         "sources": list(sources.values()),
         "tags": dict(record.tags),
-        "seed": _seed(record, folder),
+        "seed": _find_seed(record.input, folder, [each.name for each in record.files], record.prediction_id),
         "version": said and said.version,
         "metrics": dict(said.metrics) if said else {},
         "submitted_at": record.began_at,
@@ -99,6 +99,64 @@ def line_of(
         "completed_at": said and said.completed_at,
         **describe_costs(record),
         "earlier": [_describe(each, place) for each in record.earlier],
+    }
+
+
+def _lines(
+    journal: Journal, folder: Path, place: str | None, looks: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Yield what `line_of` returns of each record; of most saved jobs without making that, in half the time."""
+    for row in journal.rows():
+        saved = load_saved(row)
+        if saved is None:
+            yield line_of(journal.record_of(row), folder, place, looks)
+        else:
+            yield _line_of_saved(saved, folder, place, looks)
+
+
+def _line_of_saved(
+    saved: SavedRow, folder: Path, place: str | None, looks: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    (identity, index, *_), plan, progress = saved
+    values, said, estimate = plan["input"], progress["prediction"], progress.get("estimate")
+    files = [(each["name"] if place is None else f"{place}/{each['name']}", each) for each in progress["files"]]
+    prompt, began = values.get("prompt"), moment(progress.get("began"))
+    version, metrics = said.get("version"), said.get("metrics")
+    return {
+        "index": index,
+        "key": plan["key"] if identity.startswith("key:") else position_key(index),
+        "kind": "succeeded",
+        "ok": True,
+        "model": plan["model"],
+        "prompt": prompt if isinstance(prompt, str) else None,
+        "prediction_id": progress["prediction_id"],
+        "files": [name for name, _ in files],
+        "expected": count_requested(plan["model"], values),
+        "error": None,
+        "money": "accepted",
+        "resumed": True,
+        "images": [
+            {
+                "file": name,
+                "bytes": each["size"],
+                "sha256": each["digest"],
+                "mark": each.get("mark"),
+                **looks.get(name, {}),
+            }
+            for name, each in files
+        ],
+        "input": portable_input(codec.load_input(values)),
+        "sources": [],
+        "tags": plan.get("tags", {}),
+        "seed": _find_seed(values, folder, [each["name"] for _, each in files], progress["prediction_id"]),
+        "version": version if isinstance(version, str) else None,
+        "metrics": metrics if isinstance(metrics, dict) else {},
+        "submitted_at": began and began.isoformat(),
+        "created_at": decoding.normal_moment(said.get("created_at")),
+        "started_at": decoding.normal_moment(said.get("started_at")),
+        "completed_at": decoding.normal_moment(said.get("completed_at")),
+        **(NO_COSTS if estimate is None else describe_estimated(estimate["micros"], estimate["basis"])),
+        "earlier": [],
     }
 
 
@@ -121,20 +179,18 @@ def _describe(attempt: Attempt, place: str | None) -> dict[str, Any]:
 
 def expected(job: Job) -> int | None:
     """Return how many images were requested; None if the model is not one of those known here."""
-    asked = job.input.get("num_outputs")
-    if isinstance(asked, int) and not isinstance(asked, bool):
-        return asked
-    return 1 if job.model in flux.MODELS else None
+    return count_requested(job.model, job.input)
 
 
-def _seed(record: JobRecord, folder: Path) -> int | None:
-    """Return the seed of the input, else the seed in the model's logs."""
-    given = record.input.get("seed")
-    if given is not None or not record.files:
+def _find_seed(values: Mapping[str, Any], folder: Path, files: Sequence[str], prediction_id: str | None) -> int | None:
+    """Return the seed of the input *values*, else the seed in the model's logs."""
+    given = values.get("seed")
+    if given is not None or not files:
         return given if isinstance(given, int) else None
-    match sidecar.read_sidecar(folder / record.files[0].name):
-        case {"prediction": {"id": record.prediction_id, "logs": str(logs)}} if found := _SEED.search(logs):
-            return int(found[1])
+    match sidecar.read_sidecar(folder / files[0]):
+        case {"prediction": {"id": str(known), "logs": str(logs)}} if known == prediction_id:
+            found = _SEED.search(logs)
+            return int(found[1]) if found else None
         case _:
             return None
 

@@ -10,11 +10,13 @@ from cometflux.journal.header import JournalHeader
 from cometflux.journal.job_rows import (
     COLUMNS,
     PAGE,
+    JournalRow,
     cost_sum,
     differing,
     file_keys,
     file_names,
     find,
+    find_rows,
     last_ids,
     order,
     purchases,
@@ -105,26 +107,35 @@ class Journal(JournalOverview):
         """
         with translating_errors(self.path):
             for row in self._rows():
-                if row[3] in state_names if state_names else row[3] != DROPPED:
+                if row.standing in state_names if state_names else row.standing != DROPPED:
                     yield to_record(row)
 
     def jobs(self, *, without: Container[str] = ()) -> Iterator[PlannedJob]:
-        """Yield the jobs of the `records` as they were planned, but not those with the identities *without*.
+        """Yield the jobs of the `rows` as they were planned.
 
         The progress of those that are saved is not read, which is quick. Raises as `records` does.
         """
+        return map(self.job_of, self.rows(without=without))
+
+    def job_of(self, row: JournalRow) -> PlannedJob:
+        """Make the job of a row as it was planned. Raises as `records` does."""
+        with translating_errors(self.path):
+            return to_job(row)
+
+    def rows(self, *, without: Container[str] = ()) -> Iterator[JournalRow]:
+        """Yield the rows of the `records`, but not those with the identities *without*. Raises as `records` does."""
         with translating_errors(self.path):
             for row in self._rows():
-                if row[3] != DROPPED and row[0] not in without:
-                    yield to_job(row)
+                if row.standing != DROPPED and row.identity not in without:
+                    yield row
 
-    def _rows(self) -> Iterator[Sequence[Any]]:
+    def _rows(self) -> Iterator[JournalRow]:
         last = 0
         # Page by page: a long read would keep the writer from tidying up.
         while page := self._read_page(last):
             last = page[-1][0]
-            for _, *row in page:
-                yield row
+            for row in page:
+                yield JournalRow._make(row[1:])
 
     def find(self, identities: Iterable[str]) -> dict[str, JobRecord]:
         """Return the records of those *identities* that are in the journal, also of jobs that were dropped.
@@ -134,6 +145,16 @@ class Journal(JournalOverview):
         """
         with translating_errors(self.path):
             return find(self._database, identities)
+
+    def record_of(self, row: JournalRow) -> JobRecord:
+        """Read the record of a row. Raises as `records` does."""
+        with translating_errors(self.path):
+            return to_record(row)
+
+    def find_rows(self, identities: Sequence[str]) -> dict[str, JournalRow]:
+        """Return the rows of those *identities* that are in the journal, as `find` does."""
+        with translating_errors(self.path):
+            return find_rows(self._database, identities)
 
     def order(self) -> Iterator[tuple[int, int]]:
         """Yield the row number of each planned job, and the serial number of its last change, in the batch's order."""

@@ -24,7 +24,12 @@ def expect(value: Any, kind: type[Any]) -> Any:
     return value
 
 
-def _structure_datetime(value: Any, _: Any) -> datetime:
+def structure_datetime(value: Any, _: Any) -> datetime:
+    """Read a time, as a hook of the converter.
+
+    Raises:
+        ValueError: it is not a time, or leaves the calendar in some time zone.
+    """
     moment = datetime.fromisoformat(expect(value, str))
     # In another time zone it would leave the calendar.
     if not MINYEAR < moment.year < MAXYEAR:
@@ -40,7 +45,7 @@ def wire_converter() -> cattrs.Converter:
     converter.register_structure_hook(str, lambda value, _: expect(value, str))
     converter.register_structure_hook(bool, lambda value, _: expect(value, bool))
     converter.register_structure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value, _: expect(value, dict))
-    converter.register_structure_hook(datetime, _structure_datetime)
+    converter.register_structure_hook(datetime, structure_datetime)
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_unstructure_hook(Path, str)
     converter.register_unstructure_hook(OutputOf, str)

@@ -19,7 +19,7 @@ from cometflux.errors import AnswerError
 from cometflux.images import summaries
 from cometflux.predictions import Prediction, Status
 from cometflux.protocol import outputs
-from cometflux.protocol.converter import expect, wire_converter
+from cometflux.protocol.converter import expect, structure_datetime, wire_converter
 from cometflux.protocol.encoding import dump_canonical
 
 _HALVES = re.compile(r"\\u[dD][89a-fA-F]")
@@ -354,6 +354,14 @@ def from_plain(value: Any) -> Prediction:
         extra=extra,
         **known,
     )
+
+
+def normal_moment(value: Any) -> str | None:
+    """Return a time that `to_plain` wrote as it would be written again; None if it is not a time."""
+    try:
+        return None if value is None else structure_datetime(value, None).isoformat()
+    except ValueError:
+        return None
 
 
 def _excerpt(body: bytes) -> str:

@@ -35,20 +35,20 @@ def portable_record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def portable_input(values: Mapping[str, Any]) -> dict[str, Any]:
     """Copy an input so that it may be shared, as `portable_record` does."""
-    described = summaries.describe_input(values)
+    described = values if summaries.is_flat(values) else summaries.describe_input(values)
     return {name: value if "prompt" in name else _portable(value) for name, value in described.items()}
 
 
 def _portable(value: Any) -> Any:
     match value:
+        case str():
+            return _portable_text(value)  # most are
         case Path():
             return value.name
         case OutputOf():
             return str(value)
         case bytes():
             return summaries.describe_bytes(value)
-        case str():
-            return _portable_text(value)
         case list() | tuple():
             return [_portable(part) for part in value]
         case Mapping():

@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cometflux.cli.batch.finished_jobs import Found, unfinished
 from cometflux.cli.batch.picture_looks import PictureLooks
 from cometflux.cli.batch.plan_journal import BatchWork
 from cometflux.cli.batch.run_end import RunEnd
 from cometflux.cli.batch.signatures import make_signer
+from cometflux.cli.batch.undrawn import finished_outcome
 from cometflux.cli.errors import UsageError
 from cometflux.cli.exit_codes import code_of_interrupt
 from cometflux.cli.options.shared import RunOptions
@@ -27,6 +30,9 @@ from cometflux.session.open import open_session
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import open_store
 
+if TYPE_CHECKING:
+    from cometflux.cli.terminal.progress_bar import ProgressBar
+
 
 class BatchRun(RunEnd):
     """One run of the command, from its settings to its exit code."""
@@ -41,7 +47,7 @@ class BatchRun(RunEnd):
         writer: JournalWriter,
     ) -> None:
         super().__init__(settings, out, screen, writer)
-        self.bar: Callable[[Event], None] | None = None
+        self.bar: ProgressBar | None = None
         if settings.look:
             if isinstance(out, str):
                 raise UsageError("--look looks at pictures in a folder; leave it out for an object store")
@@ -110,7 +116,9 @@ class BatchRun(RunEnd):
                 # A path is printed as it was given.
                 out, check = self.out, self.settings.check
                 place = Folder(out) if isinstance(out, Path) else open_store(out, check=check)
-                batch = self.session.generate(work.jobs, save_to=place)
+                is_quick = work.has_saved and not self._tells_each
+                jobs = unfinished(work.draws, place.checker(), self._take_finished) if is_quick else work.jobs
+                batch = self.session.generate(jobs, save_to=place)
                 await self._follow(batch)
                 try:
                     await self.session.aclose()
@@ -156,6 +164,17 @@ class BatchRun(RunEnd):
             task.cancel()
         else:
             self.session.end_grace()
+
+    def _take_finished(self, found: Sequence[Found]) -> None:
+        """Count jobs that earlier runs finished, and print the paths of their images."""
+        whole = [images for job, images in found if not job.is_short]
+        self.summary.add_finished(whole)
+        self.screen.data(*(str(image.path) for images in whole for image in images))
+        for job, images in found:
+            if job.is_short:
+                self._take(finished_outcome(job, images))
+        if self.bar is not None:
+            self.bar.add_finished(len(found))
 
     def _watch(self, event: Event) -> None:
         self.summary.watch(event)

@@ -17,7 +17,8 @@ from cometflux.cli.options.shared import ConsentOptions, RunOptions
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job
-from cometflux.journal.job_rows import pages
+from cometflux.journal.finished import load_saved
+from cometflux.journal.job_rows import JournalRow, pages
 from cometflux.journal.plan import PlannedRow
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
@@ -107,9 +108,11 @@ def offer_rest(
             offer = _of_journal(journal, settings)
             again = redo.find(journal)
             offer.again = len(again)
-            for known in journal.records():
-                record = again.get(known.identity, known)
-                _count(offer, record, record, settings)
+            for row in journal.rows():
+                record = again.get(row.identity)
+                if record is not None or not _count_saved(offer, row):
+                    record = record or journal.record_of(row)
+                    _count(offer, record, record, settings)
             return offer
 
     return _decide(make, None, (), settings, consent, partial(find_shortage, make, settings, folder, own_url))
@@ -137,8 +140,10 @@ def _weigh(plan: BatchPlan, settings: RunOptions, folder: Path) -> PurchaseEstim
     with journal:
         check_maker(journal, folder, settings)
         offer = _of_journal(journal, settings)
-        find = journal.find if journal.has_names_of_today else _finder_by_name_of_today(journal)
-        check_keys(_count_rows(offer, plan.draft, find, settings), plan)
+        if journal.has_names_of_today:
+            check_keys(_count_rows(offer, _count_saved_rows(offer, plan.draft, journal), journal.find, settings), plan)
+        else:
+            check_keys(_count_rows(offer, plan.draft, _finder_by_name_of_today(journal), settings), plan)
         return offer
 
 
@@ -157,6 +162,24 @@ def _count_rows(
             if found is not None and found.fingerprint != fingerprint and not was_planned_as(found, fingerprint):
                 yield row
             _count(offer, found or planned.job, found, settings)
+
+
+def _count_saved_rows(offer: PurchaseEstimate, rows: Iterable[PlannedRow], journal: Journal) -> Iterator[PlannedRow]:
+    """Count those of *rows* that the journal has as saved, and yield the others."""
+    for page in pages(rows):
+        known = journal.find_rows([row.identity for row in page])
+        for row in page:
+            found = known.get(row.identity)
+            if found is None or found.plan != row.plan or not _count_saved(offer, found):
+                yield row
+
+
+def _count_saved(offer: PurchaseEstimate, row: JournalRow) -> bool:
+    """Count the job of a row if it is plainly saved, and return whether it is; its record would take much longer."""
+    saved = load_saved(row)
+    if saved is not None:
+        offer.add(saved.plan["model"], saved.plan["input"], is_new=False)
+    return saved is not None
 
 
 def _finder_by_name_of_today(journal: Journal) -> _Find:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import attrs
 
 from cometflux.cli.batch.check_seeds import check_seeds
 from cometflux.cli.batch.draft_plan import BatchPlan
+from cometflux.cli.batch.finished_jobs import Draw
 from cometflux.cli.batch.journal_status import has_claims, summary
 from cometflux.cli.batch.open_journal import open_journal, open_to_add
 from cometflux.cli.batch.redo import NOTHING, RedoWish, again_note
@@ -45,10 +47,17 @@ class BatchWork:
 
     writer: JournalWriter
     total: int
-    jobs: Iterator[PlannedJob]
+    draws: Iterator[Draw]
     """Each job once."""
+    has_saved: bool = False
+    """Whether some of them are saved, as far as the journal knows."""
     is_addition: bool = False
     """Whether all of them are new, so that the end of the run does not concern the folder's other jobs."""
+
+    @property
+    def jobs(self) -> Iterator[PlannedJob]:
+        """The jobs that were not drawn yet."""
+        return (make() for _, make in self.draws)
 
     def rest(self, cause: CometfluxError) -> Iterator[Outcome]:
         """Yield the outcomes of the jobs that were not drawn before *cause*, from the journal."""
@@ -93,11 +102,16 @@ def plan_batch(
         notes = list(_notes(writer, before, len(plan), new, unsent, replaces)) if before else []
         stack.pop_all()
     urgent = _urgent_of(writer, plan)
+    has_saved = count_states(writer)["saved"] > 0
     if sample is None:
-        return BatchWork(writer, len(plan), _most_urgent_first(urgent, plan)), notes
-    wanted = plan.sample(sample).difference(urgent)
-    jobs = (job for job in _most_urgent_first(urgent, plan) if job.identity in urgent or job.identity in wanted)
-    return BatchWork(writer, len(urgent) + len(wanted), jobs), notes
+        rows = (row for row in plan.draft if row.identity not in urgent)
+        total = len(plan)
+    else:
+        wanted = plan.sample(sample).difference(urgent)
+        rows = (row for row in plan.draft if row.identity in wanted)
+        total = len(urgent) + len(wanted)
+    rest = _draw_rows(writer, rows, validate=plan.validate, has_saved=has_saved)
+    return BatchWork(writer, total, chain(_draw_urgent(urgent), rest), has_saved=has_saved), notes
 
 
 def plan_prompts(
@@ -124,7 +138,7 @@ def plan_prompts(
         notes.append(f"the journal of this run is in {writer.path.parent}")
     planned = (
         # The job itself, because a row has no schema.
-        attrs.evolve(row.to_job(), job=job)
+        (None, partial(lambda row, job: attrs.evolve(row.to_job(), job=job), row, job))
         for job, row in zip(plan, rows, strict=True)
     )
     return BatchWork(writer, len(rows), planned, is_addition=True), notes
@@ -158,7 +172,9 @@ def plan_rest(writer: JournalWriter, settings: RunOptions, redo: RedoWish = NOTH
             writer.commit([*again.values()])
         status = count_states(writer)
         stack.pop_all()
-    work = BatchWork(writer, status["planned"], _all_most_urgent_first(writer))
+    urgent = _find_urgent(writer)
+    draws = chain(_draw_urgent(urgent), _draw_journal(writer, urgent))
+    work = BatchWork(writer, status["planned"], draws, has_saved=status["saved"] > 0)
     notes = [again_note(again), *([left] if left else [])] if redo else []
     return work, [*notes, f"resuming {writer.path.parent}: {summary(status)}"]
 
@@ -236,15 +252,20 @@ def _urgent_of(writer: JournalWriter, plan: BatchPlan) -> dict[str, JobRecord]:
     return urgent
 
 
-def _most_urgent_first(urgent: Mapping[str, JobRecord], plan: BatchPlan) -> Iterator[PlannedJob]:
-    """Yield the *urgent* jobs first, because the service keeps outputs for about an hour."""
-    rest = (row.to_job(validate=plan.validate) for row in plan.draft if row.identity not in urgent)
-    return chain(map(job_of_record, urgent.values()), rest)
+def _draw_urgent(urgent: Mapping[str, JobRecord]) -> Iterator[Draw]:
+    """Draw the *urgent* jobs; they come first, because the service keeps outputs for about an hour."""
+    return ((None, partial(job_of_record, record)) for record in urgent.values())
 
 
-def _all_most_urgent_first(writer: JournalWriter) -> Iterator[PlannedJob]:
-    urgent = _find_urgent(writer)
-    return chain(map(job_of_record, urgent.values()), _read(writer, urgent))
+def _draw_rows(writer: JournalWriter, rows: Iterable[PlannedRow], *, validate: bool, has_saved: bool) -> Iterator[Draw]:
+    """Draw the jobs of *rows*; if the journal *has_saved* jobs, also look for each."""
+    with Journal(writer.path) as journal:
+        for page in pages(rows):
+            known = journal.find_rows([row.identity for row in page]) if has_saved else {}
+            for row in page:
+                found = known.get(row.identity)
+                is_same = found is not None and found.plan == row.plan
+                yield found if is_same else None, partial(row.to_job, validate=validate)
 
 
 def _find_urgent(writer: JournalWriter) -> dict[str, JobRecord]:
@@ -260,6 +281,6 @@ def _to_send(journal: Journal) -> Iterator[JobRecord]:
     return (record for record in journal.records() if record.state_name != "saved")
 
 
-def _read(writer: JournalWriter, without: Container[str]) -> Iterator[PlannedJob]:
+def _draw_journal(writer: JournalWriter, without: Container[str]) -> Iterator[Draw]:
     with Journal(writer.path) as journal:
-        yield from journal.jobs(without=without)
+        yield from ((row, partial(journal.job_of, row)) for row in journal.rows(without=without))

@@ -59,6 +59,11 @@ class RunEnd:
         self.is_stopping = False
         """Whether the batch has been left, so that the run only waits for accepted predictions."""
 
+    @property
+    def _tells_each(self) -> bool:
+        """Whether more than the paths of its images is wanted of each job."""
+        return self.settings.json or self.settings.embed or self.screen.voice.is_log or self.screen.voice.verbosity > 0
+
     def _take(self, outcome: Outcome) -> None:
         self.summary.add(outcome)
         if self.screen.voice.verbosity and not self.screen.voice.is_log:
@@ -68,8 +73,7 @@ class RunEnd:
         if self.settings.json:
             self.screen.data(json_line(outcome))
             return
-        for path in outcome.files:
-            self.screen.data(str(path))
+        self.screen.data(*map(str, outcome.files))
 
     def _tell_end(self, work: BatchWork) -> int:
         """Print how the jobs ended, and return the exit code."""

@@ -86,6 +86,12 @@ class RunStatistics:
             self._offsets.append(accepted - created)
             self._lags.append(noticed - completed)
 
+    def add_finished(self, count: int) -> None:
+        """Count jobs that earlier runs finished."""
+        self.kinds[OutcomeKind.SUCCEEDED] += count
+        self.resumed += count
+        self.delivered += count
+
     def delays(self) -> list[float]:
         """Return how many seconds after each prediction's end we learned of it.
 

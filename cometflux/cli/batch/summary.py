@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
 
 from rich.table import Table
@@ -139,6 +139,13 @@ class RunSummary:
         if outcome.prediction and outcome.kind is OutcomeKind.SUCCEEDED and not outcome.files:
             self._cut_off[outcome.prediction.id] = len(outcome.prediction.output)
         self.problems.add(outcome)
+
+    def add_finished(self, jobs: Sequence[Sized]) -> None:
+        """Count jobs that earlier runs finished, each given as its images."""
+        self.figures.add_finished(len(jobs))
+        self.kinds[OutcomeKind.SUCCEEDED] += len(jobs)
+        self.resumed += len(jobs)
+        self.earlier += sum(map(len, jobs))
 
     def look_again(self) -> None:
         """Count the images that reached the disk although their saving was interrupted."""

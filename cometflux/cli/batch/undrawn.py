@@ -1,9 +1,13 @@
 """The outcomes of the jobs that a run did not draw."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cometflux.errors import CometfluxError, Money, SessionClosedError, SessionStoppedError
+from cometflux.images.formats import Image
 from cometflux.jobs import Job, position_key
+from cometflux.journal.finished import FinishedJob
+from cometflux.journal.job_rows import to_record
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.plan import job_of_record
 from cometflux.journal.reader import Journal
@@ -37,6 +41,20 @@ def undrawn_outcome(record: JobRecord, where: Path | Location, cause: CometfluxE
         prediction=record.last_prediction if record.prediction_id else None,
         error=SessionClosedError(cause.message, money=Money.ACCEPTED) if is_detached else outcome.error,
         files=tuple(_file(where, name) for name in outcome.files) if outcome.ok else (),
+        resumed=True,
+    )
+
+
+def finished_outcome(job: FinishedJob, images: Sequence[Image]) -> Outcome:
+    """Return the outcome of a job that an earlier run finished, and whose *images* are there."""
+    record = to_record(job.row)
+    return Outcome(
+        index=record.index,
+        key=shown_key(record),
+        job=job_of_record(record).job,
+        kind=OutcomeKind.SUCCEEDED,
+        prediction=record.last_prediction,
+        files=tuple(image.path for image in images),
         resumed=True,
     )
 

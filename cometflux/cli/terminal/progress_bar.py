@@ -69,6 +69,10 @@ class ProgressBar:
             case Saved():
                 pass
 
+    def add_finished(self, count: int) -> None:
+        """Count jobs that earlier runs finished."""
+        self._succeeded += count
+
     def _end(self, event: Ended) -> None:
         for under_way in (self._pending, self._saving):
             under_way.discard(event.prediction_id or "")

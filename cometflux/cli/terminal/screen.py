@@ -70,19 +70,20 @@ class Screen:
 
     # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def data(self, line: str) -> None:
-        """Write one line of data. If a write fails, all later data is dropped and the work continues."""
-        if not self._is_data_open:
+    def data(self, *lines: str) -> None:
+        """Write lines of data. If a write fails, all later data is dropped and the work continues."""
+        if not self._is_data_open or not lines:
             return
         if self._live is not None and sys.stdout.isatty():
             # Above the bar, which lives on the same terminal.
-            self._print(Text(plain(line)), soft_wrap=True)
+            self._print(Text("\n".join(map(plain, lines))), soft_wrap=True)
             return
         if self._outlet is not None:
-            self._outlet.write(f"{line}\n".encode("utf-8", "surrogateescape"))
+            self._outlet.write("".join([f"{line}\n" for line in lines]).encode("utf-8", "surrogateescape"))
             return
+        shown = map(plain, lines) if sys.stdout.isatty() else lines
         try:
-            sys.stdout.write(f"{plain(line) if sys.stdout.isatty() else line}\n")
+            sys.stdout.write("".join([f"{line}\n" for line in shown]))
             sys.stdout.flush()
         except OSError as error:
             self._lose_data(error)
