@@ -22,7 +22,13 @@ _SETTINGS = {"COMETAPI_KEY": finished_folder.KEY, "COMETFLUX_BASE_URL": finished
 def _commands(prompts: Path, folder: Path) -> dict[str, list[str]]:
     command = [sys.executable, "-m", "cometflux.cli"]
     picture = next(folder.glob("00007-*.webp"))
-    write = "import sys; from cometflux.journal.manifest import write_manifest; write_manifest(sys.argv[1])"
+    write = """
+import os, sys
+from cometflux.journal.manifest import write_manifest
+# Else it would stay as it is, as after the commands before.
+os.remove(os.path.join(sys.argv[1], "manifest.jsonl"))
+write_manifest(sys.argv[1])
+"""
     return {
         "status": [*command, "status", str(folder)],
         "show": [*command, "show", str(picture)],

@@ -1,4 +1,4 @@
-"""Makes the folder of a finished batch: its journal, and a picture and a record for each job.
+"""Makes the folder of a finished batch: its journal and manifest, and a picture and a record for each job.
 
 The prompt file is planned as ``cometflux batch`` plans it, so the same command again knows every job.
 """
@@ -20,6 +20,7 @@ from cometflux.cli.prompts.read_file import read_file
 from cometflux.journal.attempts import SavedFile
 from cometflux.journal.header import Account
 from cometflux.journal.job_rows import pages
+from cometflux.journal.manifest import write_manifest
 from cometflux.journal.plan import job_of_record
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
@@ -46,6 +47,7 @@ def finish(prompts: Path, folder: Path) -> None:
         for page in pages(journal.records()):
             writer.commit((), [_save(folder, writer.name, record) for record in page])
     writer.close()
+    write_manifest(folder)
 
 
 def _save(folder: Path, journal: str, planned: JobRecord) -> JobRecord:

@@ -30,15 +30,42 @@ def open_regular(path: Path, *, follows_links: bool = False) -> BufferedReader:
         OSError: it cannot be opened.
         ValueError: no file can have this path.
     """
-    # Looked at first, because opening a device may have effects, and once more below, because it may be replaced.
-    _check(path.stat(follow_symlinks=follows_links).st_mode)
-    file = os.open(path, os.O_RDONLY | PLAIN | (0 if follows_links else NO_LINK))
+    file, _ = _open(path, follows_links=follows_links)
     try:
-        _check(os.fstat(file).st_mode)
         return os.fdopen(file, "rb")
     except BaseException:
         os.close(file)
         raise
+
+
+def _open(path: Path, *, follows_links: bool) -> tuple[int, os.stat_result]:
+    # Looked at first, because opening a device may have effects, and once more below, because it may be replaced.
+    _check(os.stat(path, follow_symlinks=follows_links).st_mode)  # noqa: PTH116 - Path.stat takes longer
+    file = os.open(path, os.O_RDONLY | PLAIN | (0 if follows_links else NO_LINK))
+    try:
+        found = os.fstat(file)
+        _check(found.st_mode)
+    except BaseException:
+        os.close(file)
+        raise
+    return file, found
+
+
+def read_exactly(path: Path, size: int) -> bytes | None:
+    """Read a regular file if it has just *size* bytes, in half the time of `read_regular`; None if it has not.
+
+    Raises:
+        OSError, ValueError: as `open_regular` does.
+    """
+    file, found = _open(path, follows_links=False)
+    try:
+        data = os.read(file, size + 1) if found.st_size == size else b""
+        # One call may return less than there is.
+        while 0 < len(data) < size and (part := os.read(file, size + 1 - len(data))):
+            data += part
+    finally:
+        os.close(file)
+    return data if found.st_size == size == len(data) else None
 
 
 def read_regular(path: Path, most: int, *, follows_links: bool = False) -> bytes:

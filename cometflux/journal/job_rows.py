@@ -183,6 +183,10 @@ def write(database: sqlite3.Connection, added: Sequence[JobRecord], changed: Seq
 
 def _next_serial(database: sqlite3.Connection) -> int:
     database.execute("UPDATE header SET serial = serial + 1")
+    return _serial(database)
+
+
+def _serial(database: sqlite3.Connection) -> int:
     (serial,) = database.execute("SELECT serial FROM header").fetchone()
     return int(serial)
 
@@ -197,9 +201,10 @@ def plan(database: sqlite3.Connection, rows: Iterable[PlannedRow], *, replaces: 
     A job that is there already keeps its progress. If it *replaces* what was planned, those others are dropped.
     """
     (last,) = database.execute("SELECT coalesce(max(number), 0) FROM jobs").fetchone()
-    serial = _next_serial(database)
     if not last:
-        return _insert(database, rows, serial), 0
+        return _insert(database, rows, _next_serial(database)), 0
+    # A plan that is there already changes nothing, and then the number stays as well.
+    serial = _serial(database) + 1
     database.execute("DROP TABLE IF EXISTS temp.drawn")
     database.execute("CREATE TEMP TABLE drawn(number INTEGER PRIMARY KEY)")
     added = sum(_plan_page(database, page, serial) for page in pages(rows))
@@ -209,6 +214,8 @@ def plan(database: sqlite3.Connection, rows: Iterable[PlannedRow], *, replaces: 
         if replaces:
             write(database, (), [record.dropped() for record in find(database, page).values()])
     database.execute("DROP TABLE temp.drawn")
+    if added and _serial(database) < serial:
+        _next_serial(database)
     return added, others
 
 
@@ -340,20 +347,25 @@ _HAD_OTHER_PLANS = """bought AND instr(progress, '"plan":') AND json_valid(progr
 
 def cost_sum(database: sqlite3.Connection) -> CostSum:
     """Add up what all predictions cost, without reading the records."""
-    # A damaged row is reported when its job is read.
-    jobs = "(SELECT standing, progress FROM jobs WHERE bought AND json_valid(progress))"
+
+    def jobs(part: str = "") -> str:
+        # SQLite finds a text sooner than it reads JSON. A damaged row is reported when its job is read.
+        has = f"""instr(progress, '"{part}":') AND""" if part else ""
+        return f"(SELECT standing, progress FROM jobs WHERE bought AND {has} json_valid(progress))"  # noqa: S608 - ours
+
     found = CostSum()
     free = ("waiting", "not_sent", "rejected", DROPPED)
     last = f"""SELECT json_extract(progress, '$.estimate.basis'), sum(json_extract(progress, '$.estimate.micros')),
-    count(*) FROM {jobs} WHERE standing NOT IN ({_marks(free)}) GROUP BY 1"""  # noqa: S608
+    count(*) FROM {jobs()} WHERE standing NOT IN ({_marks(free)}) GROUP BY 1"""  # noqa: S608
     before = f"""SELECT json_extract(value, '$.estimate.basis'), sum(json_extract(value, '$.estimate.micros')), count(*)
-    FROM {jobs}, json_each(progress, '$.earlier')
+    FROM {jobs("earlier")}, json_each(progress, '$.earlier')
     WHERE json_extract(value, '$.kind') NOT IN ('not_sent', 'rejected') GROUP BY 1"""  # noqa: S608
     for query, values in ((last, free), (before, ())):
         for basis, micros, count in database.execute(query, values):
             found.add_estimates(basis, micros or 0, count)
     charges = f"""SELECT coalesce(sum(json_extract(value, '$.quota')), 0),
-    coalesce(sum(json_extract(value, '$.refunded')), 0), count(*) FROM {jobs}, json_each(progress, '$.charges')"""  # noqa: S608
+    coalesce(sum(json_extract(value, '$.refunded')), 0), count(*)
+    FROM {jobs("charges")}, json_each(progress, '$.charges')"""  # noqa: S608
     found.add_charges(*database.execute(charges).fetchone())
     return found
 

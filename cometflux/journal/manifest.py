@@ -15,6 +15,7 @@ from cometflux.journal.attempts import Attempt, facts_of
 from cometflux.journal.costs import NO_COSTS, describe_costs, describe_estimated
 from cometflux.journal.finished import SavedRow, count_requested, load_saved
 from cometflux.journal.looks_file import read_facts
+from cometflux.journal.manifest_proof import is_proven, state_of, write_proof
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord, moment
@@ -34,8 +35,9 @@ _SEED = re.compile(r"\bseed\b\D{0,3}(\d{1,20})\b", re.IGNORECASE)
 def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Path:
     """Write ``manifest.jsonl`` in *folder*, a line for each job in their order, and return its path. Blocks.
 
-    It replaces an older one when it is whole, and not before. If a file of that name is there which this package did
-    not write, that file stays, and the name is ``manifest.cometflux.jsonl``.
+    It replaces an older one when it is whole, and not before. An older one that ``manifest.sha256`` proves to be the
+    same stays. If a file of that name is there which this package did not write, that file stays, and the name is
+    ``manifest.cometflux.jsonl``.
 
     Args:
         folder: the folder of the images.
@@ -50,8 +52,12 @@ def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Pat
         try:
             place = opened.place
             path = free_name(folder / FILE_NAME, _MARK)
-            looks = read_facts(folder)
-            return _replace(path, _lines(opened, folder, place, looks))
+            # Read before the rows: what is changed meanwhile makes the proof old, and not wrong.
+            state = state_of(opened, folder)
+            if not is_proven(path, state):
+                _replace(path, _lines(opened, folder, place, read_facts(folder)))
+                write_proof(path, state)
+            return path
         except (OSError, ValueError) as error:
             words = getattr(error, "strerror", None) or str(error)
             raise ConfigError(f"{str(folder / FILE_NAME)!r} could not be written: {words}") from error
@@ -198,17 +204,16 @@ def _find_seed(values: Mapping[str, Any], folder: Path, files: Sequence[str], pr
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _replace(path: Path, lines: Iterator[dict[str, Any]]) -> Path:
+def _replace(path: Path, lines: Iterator[dict[str, Any]]) -> None:
     with temporary_path(path.parent) as drawn:
         places = list(_write(drawn, lines))
         if places == sorted(places):
             rename(drawn, path)
-            return path
+            return
         # The journal has them in the order in which they were planned first; rows may have come between since.
         with temporary_path(path.parent) as ordered:
             _copy(drawn, ordered, sorted(places))
             rename(ordered, path)
-            return path
 
 
 _Place = tuple[int, int, int]

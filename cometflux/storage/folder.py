@@ -18,7 +18,7 @@ from cometflux.errors import ConfigError
 from cometflux.images.formats import ImageFile
 from cometflux.provenance.sidecar import Submission
 from cometflux.provenance.signing import Signer
-from cometflux.regular_files import open_regular, read_regular
+from cometflux.regular_files import open_regular, read_exactly, read_regular
 from cometflux.storage import atomic, file_names
 from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Jobs, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
@@ -162,13 +162,13 @@ class FolderFiles:
         """Digest a regular file in little memory."""
         try:
             path = self._folder / name
+            if size <= _SMALL:
+                data = read_exactly(path, size)
+                return None if data is None else self.at(name, size, hashlib.sha256(data).hexdigest())
             with open_regular(path) as file:
                 if os.fstat(file.fileno()).st_size != size:
                     return None
-                # The buffer of file_digest takes longer to make than a small file takes to read.
-                is_small = size <= _SMALL
-                digest = hashlib.sha256(file.read(size + 1)) if is_small else hashlib.file_digest(file, "sha256")
-                return self.at(name, size, digest.hexdigest())
+                return self.at(name, size, hashlib.file_digest(file, "sha256").hexdigest())
         except (OSError, ValueError):
             return None
 
