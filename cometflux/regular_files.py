@@ -40,7 +40,7 @@ def open_regular(path: Path, *, follows_links: bool = False) -> BufferedReader:
 
 def _open(path: Path, *, follows_links: bool) -> tuple[int, os.stat_result]:
     # Looked at first, because opening a device may have effects, and once more below, because it may be replaced.
-    _check(os.stat(path, follow_symlinks=follows_links).st_mode)  # noqa: PTH116 - Path.stat takes longer
+    _check(path.stat(follow_symlinks=follows_links).st_mode)
     file = os.open(path, os.O_RDONLY | PLAIN | (0 if follows_links else NO_LINK))
     try:
         found = os.fstat(file)

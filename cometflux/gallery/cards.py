@@ -221,7 +221,8 @@ def _iso(value: object) -> str | None:
 def _written(moment: datetime) -> str:
     """Format a time in UTC, so that times compare correctly as text."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="milliseconds")
+    in_utc = aware if aware.tzinfo is UTC else aware.astimezone(UTC)  # most are
+    return in_utc.isoformat(timespec="milliseconds")
 
 
 # ── values from files ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -55,7 +55,8 @@ def _gallery(folder):
 
 def _manifest(folder):
     write_manifest(folder)
-    (folder / "manifest.jsonl").unlink()
+    for name in ("manifest.jsonl", "manifest.sha256"):
+        (folder / name).unlink()
 
 
 READERS = {
