@@ -8,7 +8,7 @@ from pathlib import Path
 import odd_files
 import pytest
 
-from cometflux.regular_files import IrregularFileError, open_regular, read_pipe, read_regular
+from cometflux.regular_files import IrregularFileError, open_regular, read_exactly, read_pipe, read_regular
 
 REFUSED = {
     "a pipe": "it is a pipe, not a file",
@@ -29,6 +29,21 @@ def test_what_is_not_a_readable_file_is_refused_at_once(kind, tmp_path):
     with odd_files.time_limit(2.0, tmp_path), pytest.raises(OSError, match=REFUSED[kind]) as caught:
         read_regular(path, 2**20)
     assert REFUSED[kind] == caught.value.strerror
+
+
+@pytest.mark.parametrize("kind", odd_files.KINDS.keys() & REFUSED.keys() - {"huge"})
+def test_what_is_not_a_readable_file_is_refused_by_its_size_too(kind, tmp_path):
+    path = tmp_path / "x"
+    odd_files.put(kind, path)
+    with odd_files.time_limit(2.0, tmp_path), pytest.raises(OSError, match=REFUSED[kind]):
+        read_exactly(path, 4)
+
+
+@pytest.mark.parametrize("data", [b"", b"b", b"boat", b"boats"])
+def test_a_file_is_read_if_it_has_just_the_size(data, tmp_path):
+    (tmp_path / "x").write_bytes(data)
+    assert (data if data == b"boat" else None) == read_exactly(tmp_path / "x", 4)
+    assert data == read_exactly(tmp_path / "x", len(data))
 
 
 @pytest.mark.parametrize("target", ["a file", "a device", "a pipe"])

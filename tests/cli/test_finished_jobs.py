@@ -85,6 +85,14 @@ def test_a_job_that_was_made_twice_is_one_finished_job(line, finished, service, 
     assert (COUNT, requests) == (len(capsys.readouterr().out.splitlines()), len(service.requests))
 
 
+@pytest.mark.parametrize("line", AGAIN)
+def test_the_manifest_is_not_written_again(line, finished):
+    before = Path("a-images/manifest.jsonl").stat()
+    run(line)
+    after = Path("a-images/manifest.jsonl").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
 # Not finished any more.
 
 
