@@ -6,28 +6,28 @@
     ├── ConfigError                  the key, base URL or a setting is unusable
     │   └── MissingExtraError        an optional package is not installed
     ├── InputError                   a job's input is wrong
-    ├── ChainError                   a job has no image that another one takes
+    ├── ChainError                   a job takes the output of another job, which has no image
     ├── ConnectError                 proof that nothing was processed
-    ├── RejectedError                an answer that refuses
+    ├── RejectedError                the service rejected it
     │   ├── AuthenticationError      401, 403
     │   ├── CreditError              402
     │   ├── ModelNotFoundError       the service has no such model
     │   └── RateLimitError           429
     ├── UnknownSubmissionError       it may have been accepted
-    ├── AnswerError                  an answer nobody can read, or none in time
-    ├── AccountError                 the account's lists cannot be read
+    ├── AnswerError                  a poll had no response in time, or an unreadable one
+    ├── AccountError                 the account's tasks, log or balance cannot be read
     ├── PredictionError              the prediction ended without a picture
     │   ├── PredictionFailedError
     │   ├── WithheldImageError
     │   ├── PredictionCanceledError
     │   └── PredictionExpiredError
-    ├── PatienceError                paid and known, not over
-    ├── OutputError                  paid and known, not saved
+    ├── PatienceError                still running at the service; the id is known
+    ├── OutputError                  paid for, but not fetched or not saved
     ├── LimitError                   max_predictions or max_cost is used up
-    ├── SessionStoppedError          the session sends nothing more
+    ├── SessionStoppedError          the session submits nothing more
     ├── SessionClosedError           the session is closed, or was never opened
     └── JournalError                 the journal cannot be read or written
-        ├── JournalLockedError       another process or session works with it
+        ├── JournalLockedError       another process or session uses it
         └── JournalMismatchError     it belongs to another version, base URL or key
 
 No exception shows the key or an object of the HTTP library. Each carries its data in attributes, such as ``setting``,
@@ -53,7 +53,7 @@ class Money(StrEnum):
     NOT_SENT = "not_sent"
     """Nothing reached the service."""
     REJECTED = "rejected"
-    """The service refused; it bills nothing."""
+    """The service rejected it and bills nothing."""
     ACCEPTED = "accepted"
     """The service took it; the prediction is billed and its id is known."""
     UNKNOWN = "unknown"
@@ -73,7 +73,7 @@ class CometfluxError(Exception):
 
     default_money: ClassVar[Money] = Money.NOT_SENT
     tells_money: ClassVar[bool] = True
-    """Whether the message ends with the consequence for the money; off if that goes without saying."""
+    """Whether the message ends with the consequence for the money."""
 
     money: Money
     """What happened to the money."""
@@ -82,11 +82,11 @@ class CometfluxError(Exception):
     prediction_id: str | None
     """The prediction's id; None if it is not known."""
     setting: str | None
-    """The argument to change, as ``max_pending``; None if the error concerns no argument."""
+    """The argument to change, such as ``max_pending``; None if the error concerns no argument."""
     hint: str | None
     """The next step, as a phrase about Python; None if the error has no hint."""
     is_foreign: bool = False
-    """Whether something else than the API seems to have answered: a redirect, or a web page."""
+    """Whether the response seems to come from something other than the API: a redirect, or a web page."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class ConfigError(CometfluxError):
     Args:
         problem: the whole message; left out if *setting* and *allowed* say it.
         setting: the argument of the library.
-        given: the refused value; shown shortened, never with a password.
+        given: the value that was given; shown shortened, never with a password.
         allowed: the allowed values, as a phrase; None if *problem* says it all.
     """
 
@@ -142,7 +142,7 @@ class ConfigError(CometfluxError):
 
     @property
     def problem(self) -> str:
-        """Name the argument, the refused value and the allowed values."""
+        """Name the argument, the given value and the allowed values."""
         if self.allowed is None:
             return super().problem
         shown = "" if self.given is attrs.NOTHING else f"={self.shown}"
@@ -153,7 +153,7 @@ class ConfigError(CometfluxError):
 
     @property
     def shown(self) -> str:
-        """The refused value, shortened."""
+        """The given value, shortened."""
         return repr(self.given) if isinstance(self.given, bytes) else shorten(self.given, 1000)
 
 
@@ -192,9 +192,9 @@ class InputError(CometfluxError):
 
     Args:
         field: the parameter, or ``model``, ``key``.
-        given: the refused value; shown shortened.
+        given: the value that was given; shown shortened.
         allowed: what is allowed, as a phrase.
-        kind: the `ParameterKind`, if *allowed* is its phrase; a face may have other words for it.
+        kind: the `ParameterKind`, if *allowed* is its phrase; the command may use other words for it.
     """
 
     tells_money = False
@@ -211,11 +211,11 @@ class InputError(CometfluxError):
 
     @property
     def problem(self) -> str:
-        """The field, the refused value and the allowed values."""
+        """The field, the given value and the allowed values."""
         return f"{self.field}: {shorten(self.given)} was given; {self.allowed}"
 
     def under(self, field: str) -> "InputError":
-        """Return the same error for the name that a face gives to the field."""
+        """Return the same error under another name of the field, such as an option."""
         return InputError(field, self.given, self.allowed, kind=self.kind, hint=self.hint)
 
     def message_in(self, words: Mapping[str, str]) -> str:
@@ -225,7 +225,7 @@ class InputError(CometfluxError):
 
 
 class ChainError(CometfluxError):
-    """A job takes the output of another job, which has no saved image for it; so it was not sent."""
+    """A job takes the output of another job, which has no saved image, so the job was not sent."""
 
 
 class ConnectError(CometfluxError):
@@ -233,14 +233,14 @@ class ConnectError(CometfluxError):
 
 
 class RejectedError(CometfluxError):
-    """The service refused the request.
+    """The service rejected the request.
 
     Args:
         message: the text to show.
         status: the HTTP status; None if there was none.
-        code: the service's own code; None where the body had none.
-        detail: the service's own words; None where the body had none.
-        request_id: what to quote to the service's support; None where the answer had none.
+        code: the service's error code; None if the body has none.
+        detail: the service's own words; None if the body has none.
+        request_id: the id to quote to the service's support; None if the response has none.
     """
 
     default_money = Money.REJECTED
@@ -262,7 +262,7 @@ class RejectedError(CometfluxError):
 
 
 class AuthenticationError(RejectedError):
-    """The key was refused (401, 403)."""
+    """The service rejected the API key (401, 403)."""
 
 
 class CreditError(RejectedError):
@@ -274,7 +274,7 @@ class ModelNotFoundError(RejectedError):
 
 
 class RateLimitError(RejectedError):
-    """The service asks to slow down (429)."""
+    """The service answered 429: too many requests."""
 
     retry_after: float | None = None
     """Seconds to wait; None if the response did not say."""
@@ -286,9 +286,9 @@ class UnknownSubmissionError(CometfluxError):
     Args:
         message: the text to show.
         evidence: the known facts, as a phrase: the fault of the exchange, or the status of the response.
-        status: the HTTP status of the answer; None where none came.
-        fault: the class name of what broke, such as ``ServerDisconnectedError``; None where nothing did.
-        request_id: what to quote to the service's support; None where no answer told one.
+        status: the HTTP status of the response; None if there was none.
+        fault: the class name of the exception, such as ``ServerDisconnectedError``; None if there was none.
+        request_id: the id to quote to the service's support; None if no response has one.
     """
 
     default_money = Money.UNKNOWN
@@ -323,7 +323,7 @@ class AccountError(CometfluxError):
 
 
 class PredictionError(CometfluxError):
-    """A prediction ended without a picture; ``prediction`` is what the service last said of it."""
+    """A prediction ended without a picture; ``prediction`` is its last known state."""
 
     default_money = Money.ACCEPTED
     verdict: ClassVar[str] = "ended without a picture"
@@ -382,8 +382,8 @@ class PatienceError(CometfluxError):
 class OutputError(CometfluxError):
     """An output could not be fetched or saved; the prediction is paid for and known.
 
-    ``is_transient`` says whether fetching it again may help, ``path`` is the image if it was saved after all, and
-    ``is_disk`` says that the disk or the object store refused it, as it would refuse the next.
+    ``is_transient`` says whether fetching it again may help. ``path`` is the image if it was saved after all.
+    ``is_disk`` says whether the disk or the object store is the reason, so that the next image would fail, too.
     """
 
     default_money = Money.ACCEPTED
@@ -407,7 +407,7 @@ class LimitError(CometfluxError):
 
 
 class SessionStoppedError(CometfluxError):
-    """The session sends nothing more; ``cause`` is the first reason why."""
+    """The session submits nothing more; ``cause`` is the first reason."""
 
     # Raised behind a batch, most of which may have been sent and paid for.
     tells_money = False
@@ -427,7 +427,7 @@ class SessionClosedError(CometfluxError):
 
 
 class JournalError(CometfluxError):
-    """The journal at ``path``, None if unknown, cannot be read or written. Without it nothing is sent."""
+    """The journal cannot be read or written, so nothing is sent. ``path`` is its file; None if it is not known."""
 
     def __init__(self, *problem: object, path: Path | None = None, **context: Any) -> None:
         super().__init__(*problem, **context)
@@ -435,7 +435,7 @@ class JournalError(CometfluxError):
 
 
 class JournalLockedError(JournalError):
-    """Another process, or another session of this one, works with the journal."""
+    """Another process, or another session in this process, uses the journal."""
 
 
 class JournalMismatchError(JournalError):

@@ -24,7 +24,7 @@ class Attempt:
     started: float
     """When it began, in seconds since 1970."""
     seconds: float
-    """How long it took."""
+    """How many seconds it took."""
     error: CometfluxError | None = None
     """Why it failed; None if it did not."""
 
@@ -53,7 +53,7 @@ class Accepted:
     attempts: tuple[Attempt, ...] = ()
     """Every submission of the job since the previous `Accepted`, in order."""
     estimated_cost: Decimal | None = None
-    """What this prediction costs in dollars, by estimate; None if the session has no price for its model."""
+    """The estimated cost of this prediction in dollars; None if the session has no price for its model."""
     job_id: int = 0
     """As in `Submitted`."""
 
@@ -69,7 +69,7 @@ class Polled:
     error: CometfluxError | None = None
     """Why the poll failed. A failed poll does not change the prediction."""
     seconds: float = 0.0
-    """How long the poll took, including its retry."""
+    """How many seconds the poll took, including its retry."""
     job_id: int = 0
     """As in `Submitted`."""
 
@@ -79,7 +79,7 @@ class Throttled:
     """The service limited the rate (429), so every task of the session waits."""
 
     seconds: float
-    """The length of the pause."""
+    """The length of the pause, in seconds."""
 
 
 @attrs.frozen(kw_only=True)
@@ -125,7 +125,7 @@ class Ended:
     attempts: tuple[Attempt, ...] = ()
     """Every download of the job, and every submission that no `Accepted` event reported."""
     estimated_cost: Decimal | None = None
-    """What the job cost in dollars, as in `Outcome`."""
+    """The estimated cost of the job in dollars, as in `Outcome`."""
     job_id: int = 0
     """As in `Submitted`."""
 

@@ -1,8 +1,8 @@
 """One typed class per FLUX model, each with the parameters that the model really reads.
 
-A parameter that is None is left out of the input, so the service's own default applies. Any other value is always
-sent, even if it equals today's default. The service silently drops input keys that it does not know, and still bills
-the picture. So `check_input` refuses them before anything is sent.
+A parameter that is None is left out of the input, so the service's own default applies. Any other value is always sent,
+even if it equals today's default. The service silently drops parameters that it does not know, and still bills the
+picture. So `check_input` raises an error for them before anything is sent.
 """
 
 from cometflux.models.flux import (

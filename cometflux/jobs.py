@@ -52,9 +52,9 @@ NO_TAGS = Tags()
 class Job:
     """A model and its input.
 
-    The input of a model in `cometflux.flux` is checked here. A parameter that the model does not have by its published
-    schema is sent, with one warning in the log: the service silently drops it, unless it has changed the model's
-    parameters. `flux.check_input` refuses it.
+    The input of a model in `cometflux.flux` is checked here. If the input has a parameter that the model's published
+    schema does not have, it is sent, with one warning in the log. The service silently drops it, unless the model has
+    changed. `flux.check_input` raises an error for it.
 
     Raises:
         InputError: the model's name, the key or the input is wrong.

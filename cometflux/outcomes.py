@@ -24,7 +24,7 @@ class OutcomeKind(StrEnum):
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """The service ran it and it failed."""
+    """The service ran it, and it failed."""
     CANCELED = "canceled"
     """Stopped at the service. The prediction's status is ``canceled`` or ``aborted``."""
     EXPIRED = "expired"
@@ -34,7 +34,7 @@ class OutcomeKind(StrEnum):
     NOT_SENT = "not_sent"
     """Nothing reached the service."""
     REJECTED = "rejected"
-    """The service refused it; nothing is billed."""
+    """The service rejected it; nothing is billed."""
     UNKNOWN = "unknown"
     """It was sent, and nothing proves whether it was accepted. It is not sent again."""
 
@@ -52,17 +52,18 @@ class Outcome:
     prediction: Prediction | None = None
     """The prediction as the service last reported it; None if no id is known."""
     error: CometfluxError | None = None
-    """Why there is no picture, or why it is not saved; None if all is well."""
+    """Why there is no picture, or why it is not saved; None if nothing is wrong."""
     files: tuple[Path | StoredFile, ...] = ()
     """The saved images, in the order of the output: paths on disk, or addresses in an object store."""
     resumed: bool = False
     """Whether an earlier run submitted it, and this run resumed it from the journal."""
     estimated_cost: Decimal | None = None
-    """What its predictions cost in dollars by estimate, those of earlier runs and unknown ones included; never a bill.
-    None if the session has no price for its model.
+    """The estimated cost of its predictions in dollars; None if the session has no price for its model.
+
+    It includes predictions of earlier runs and unknown ones. It is never a bill.
     """
     cost_basis: str | None = None
-    """Where that price comes from, ``given`` for the session's own; None without one."""
+    """Where that price comes from, ``given`` for the session's own prices; None without a price."""
 
     @property
     def ok(self) -> bool:

@@ -1,7 +1,7 @@
-"""A session for programs without asyncio: the calls of the `SyncSession` that `open_session` returns block.
+"""A session for programs without asyncio: `open_session` returns a `SyncSession`, whose calls block.
 
-The session itself runs on an event loop in a thread of its own. So polls and downloads continue while the caller does
-something else, and it works in a notebook, whose own loop runs already. Nothing is implemented twice here.
+The session runs on an event loop in its own thread. So it polls and downloads while your program does something else,
+and it works in a notebook, where an event loop is already running. Nothing is implemented twice here.
 """
 
 import asyncio
@@ -24,17 +24,17 @@ _END = object()
 _Drawn = tuple[object, Exception | None]
 """An item of the caller's iterable, or its error."""
 _Wishes = queue.SimpleQueue["asyncio.Future[_Drawn] | None"]
-"""The session's wishes for the next item, from thread to thread; None when an outcome is there."""
+"""Requests for the next item, from thread to thread; None when an outcome is there."""
 
 
 class SyncSession:
-    """A session whose calls block. Enter it with ``with``; any thread may call it.
+    """A session whose calls block. Enter it with ``with``. Any thread may call it.
 
-    ``on_event`` and other functions of the caller's are called in the session's own thread, and cannot call it.
+    ``on_event`` and your other callbacks are called in the session's own thread, and cannot call the session.
 
     Ctrl-C raises KeyboardInterrupt, as in any program. Leaving the ``with`` block then submits nothing more, and waits
-    up to 30 seconds for what is paid for and is to be saved. A second Ctrl-C waits only for submissions in flight; the
-    next run with the journal resumes what is missing.
+    up to 30 seconds for images that are paid for and not saved yet. A second Ctrl-C waits only for submissions in
+    flight; the next run with the journal resumes the rest.
     """
 
     def __init__(self, session: Session) -> None:
@@ -63,8 +63,8 @@ class SyncSession:
     ) -> Generator[Outcome, None, None]:
         """Run many jobs, and yield their outcomes as they end; see `Session.generate`, which has the same options.
 
-        An iterable without a length is drawn by the thread that takes the outcomes, while it waits for the next one.
-        So the iterable may wait, and may use what belongs to its thread.
+        An iterable without a length, such as a generator, runs in the thread that takes the outcomes, while it waits
+        for the next one. So it may block, and may use objects that belong to that thread.
         """
         own: Iterator[object] = iter(())
         wishes = _Wishes()

@@ -121,7 +121,7 @@ def picture(name: str) -> FileResponse:
 
 DETAILS = {
     "not_sent": "nothing was charged; try again later",
-    "rejected": "the service refused it; nothing was charged",
+    "rejected": "the service rejected it; nothing was charged",
     "accepted": "it was charged, and is not here; the same request again charges nothing",
     "unknown": "it may have been charged; the same request again charges nothing",
 }

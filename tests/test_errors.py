@@ -64,7 +64,7 @@ EXAMPLES = [
     RateLimitError(*REFUSAL),
     UnknownSubmissionError("the connection broke", "reset by peer"),
     AnswerError("the answer is not JSON"),
-    AccountError("the account refuses the access token"),
+    AccountError("the account rejects the access token"),
     PredictionError(FAILED),
     PredictionFailedError(FAILED),
     WithheldImageError(FAILED),
@@ -184,8 +184,8 @@ def test_an_error_without_words_is_named_by_its_class():
 
 
 def test_a_stopped_session_names_the_first_cause():
-    error = SessionStoppedError(CreditError("the service refused with HTTP 402: no credit", 402))
-    expected = "the session stopped submitting, because the service refused with HTTP 402: no credit"
+    error = SessionStoppedError(CreditError("the service rejected the request with HTTP 402: no credit", 402))
+    expected = "the session stopped submitting, because the service rejected the request with HTTP 402: no credit"
     assert expected == str(error)
 
 

@@ -99,12 +99,12 @@ def _read_object(body: bytes) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise _NotUnderstoodError(f"the response is {decoding.kind_of(value)}")
     if (said := _refusal(value)) is not None:
-        raise _NotUnderstoodError(f"the account refuses: {said}")
+        raise _NotUnderstoodError(f"the account rejects the request: {said}")
     return value
 
 
 def _refusal(value: Mapping[str, Any]) -> str | None:
-    """Return what a response with HTTP 200 says against the request; None if it is not refused."""
+    """Return why a response with HTTP 200 rejects the request; None if it does not."""
     error = value.get("error")
     if value.get("success") is not False and not error:
         return None

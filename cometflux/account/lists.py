@@ -124,7 +124,7 @@ def _read(response: Response) -> Page:
     status = response.status
     if status in (401, 403):
         raise AccountError(
-            f"the account refuses the access token (HTTP {status}); "
+            f"the account rejects the access token (HTTP {status}); "
             "take one from the personal settings of the console: an API key is not an access token"
         )
     if is_transient(status) or response.cut:

@@ -90,7 +90,8 @@ def read_page(body: bytes) -> Page:
         return Page(fault=error.message)
     if isinstance(value, dict) and value.get("success") is False:
         said = value.get("message")
-        return Page(fault=f"the account refuses: {said[:200]}" if isinstance(said, str) and said else "it refuses")
+        reason = f": {said[:200]}" if isinstance(said, str) and said else ""
+        return Page(fault=f"the account rejects the request{reason}")
     found = _find_rows(value)
     if found is None:
         return Page(fault=f"the response has no list of rows ({decoding.kind_of(value)})")

@@ -1,4 +1,4 @@
-"""Beyond one machine: images saved on the workers of a cluster, and lists divided among machines."""
+"""Use many machines: save images on the workers of a cluster, and divide lists among machines."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ def open_savers(cluster: Any, settings: WorkSettings) -> Savers:
 
     Args:
         cluster: the address of a Dask scheduler, such as ``tcp://host:8786``; a number of processes to start on this
-            machine; a ``distributed.Client``, whose scheduler is used; an `Engine` of yours; or savers of yours, which
-            are returned.
+            machine; a ``distributed.Client``, whose scheduler is used; your own `Engine`; or your own savers, which are
+            returned.
         settings: how a worker fetches and writes.
 
     Raises:

@@ -49,18 +49,18 @@ class Engine(Protocol):
         """
 
     async def workers(self) -> Mapping[str, int]:
-        """Return the workers that are there, each with the number of pages that it carries out at the same time.
+        """Return the available workers, each with the number of pages that it can carry out at the same time.
 
         Raises:
             EngineLostError: the engine cannot be reached.
         """
 
     async def carry_out(self, page: bytes, worker: str) -> bytes:
-        """Carry out a page on a worker and return the answer. Cancelling it gives the page up.
+        """Carry out a page on a worker and return the result. Cancelling it gives the page up.
 
         Raises:
             EngineLostError: the engine cannot be reached.
-            Exception: the page broke its worker, or the engine refuses it.
+            Exception: the worker failed, or the engine does not accept the page.
         """
 
     async def aclose(self) -> None:
@@ -272,7 +272,7 @@ class SaverPool:
         is_refused = answer.refusal is not None or bool(refused)
         still_wanted = self._queue.answered(page, is_refused=is_refused)
         if answer.refusal is not None:
-            _log.warning("the worker %s refuses: %s", page.worker, answer.refusal)
+            _log.warning("the worker %s rejects its work: %s", page.worker, answer.refusal)
             self._queue.give_back(still_wanted, page.worker)
             return
         results = dict(zip(tickets, answer.results, strict=True))

@@ -71,7 +71,7 @@ class PageStarter:
             JournalError: the journal cannot be read.
             OutputError: the place cannot be looked at.
         """
-        # A job that is to be made again goes the usual way.
+        # A job that is to be redone is started as usual.
         asked = [tracked for tracked in page if tracked.place is not None and tracked.redo is None]
         records = await self._find_records([tracked.record.identity for tracked in asked])
         known = [

@@ -36,7 +36,7 @@ LAST_POLL = 1.0
 LONGEST_POLL = 600.0
 """How long one poll may take with its retry, in seconds, whatever the transport does."""
 LONGEST_REFUSAL = 30.0
-"""For how long the service may refuse to show a prediction that is known by its id only, in seconds."""
+"""For how many seconds the service may reject polls of a prediction that is known only by its id."""
 BEAT = 5.0
 """How often to look at the clock while no poll is due, because all are in flight or wait for their turn, in seconds."""
 
@@ -51,7 +51,7 @@ class PollListener(Protocol):
         """End a job whose patience is over."""
 
     def distrust(self, error: CometfluxError) -> None:
-        """Submit nothing more, because every poll was refused for a while; *error* is the last refusal."""
+        """Submit nothing more, because every poll was rejected for a while; *error* is the last rejection."""
 
 
 class Poller:

@@ -390,7 +390,7 @@ class JobRunner:
         return not (tracked.is_given_up or self._latch.reason is not None)
 
     def distrust(self, error: CometfluxError) -> None:
-        """Submit nothing more, because the service refuses every poll."""
+        """Submit nothing more, because the service rejects every poll."""
         self._latch.stop(error)
 
     def lose(self, tracked: TrackedJob, error: CometfluxError) -> None:

@@ -70,7 +70,7 @@ class Saver:
 
     @property
     def is_behind(self) -> bool:
-        """Whether there is something to wait for; see `caught_up`."""
+        """Whether saving is behind; see `caught_up`."""
         return not self._is_caught_up.is_set()
 
     async def save(self, order: SaveOrder, attempts: list[Attempt] | None = None) -> SaveResult:

@@ -13,7 +13,7 @@ from cometflux.storage.destination import Destination
 
 @attrs.frozen(kw_only=True)
 class SaveOrder:
-    """A prediction whose outputs are to be saved. To carry it out twice does no harm: the images are found again."""
+    """A prediction whose outputs are to be saved. Carrying it out twice is harmless: the images are found."""
 
     prediction: Prediction
     place: Destination
@@ -31,7 +31,7 @@ class SaveOrder:
 
 @attrs.frozen(kw_only=True)
 class SaveResult:
-    """What became of an order."""
+    """The result of an order."""
 
     files: tuple[Image, ...] = ()
     """The images that are saved, in the order of the output."""
@@ -51,7 +51,7 @@ class Savers(Protocol):
 
     @property
     def is_behind(self) -> bool:
-        """Whether there is something to wait for; see `caught_up`."""
+        """Whether saving is behind; see `caught_up`."""
 
     async def prove(self, place: Destination) -> None:
         """Prove that images can be saved in *place*, before money is spent on them.
@@ -67,4 +67,4 @@ class Savers(Protocol):
         """Save the outputs that can be saved. Each download is recorded in *attempts*; None if no observer listens."""
 
     async def aclose(self) -> None:
-        """Stop. Nothing is waited for: the next run finds the images that are saved meanwhile."""
+        """Stop without waiting: the next run finds the images that are saved meanwhile."""

@@ -51,7 +51,7 @@ _CONFIRM_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class Submitter:
-    """Submits jobs, and stops the session when one response says that the next will be refused, too.
+    """Submits jobs, and stops the session when one response says that the next will be rejected, too.
 
     Args:
         client: makes the exchanges.
@@ -94,7 +94,7 @@ class Submitter:
         prediction is returned, and when this is cancelled.
 
         Raises:
-            CometfluxError: it was not sent, was refused, or may have been accepted; ``money`` says which.
+            CometfluxError: it was not sent, was rejected, or may have been accepted; ``money`` says which.
         """
         request = requests.create_request(job)
         input_size = summaries.measure(job.input)

@@ -183,7 +183,7 @@ class JobTracker:
         tracked.record.suspected(UnknownSubmissionError(message, "cancelled", prediction_id=prediction_id))
 
     def withdraw(self, tracked: TrackedJob, error: CometfluxError | None) -> None:
-        """Close a submission that was refused, or provably never left."""
+        """Close a submission that was rejected, or provably never left."""
         self.limit.settle(tracked, is_bought=False)
         if tracked.is_in_flight:
             tracked.record.withdrawn(error)

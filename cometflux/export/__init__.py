@@ -1,4 +1,4 @@
-"""Hand the pictures of a folder on: to Hugging Face datasets, to trainers, to WebDataset and to Parquet."""
+"""Export the pictures of a folder: for Hugging Face datasets, for trainers, as WebDataset and as Parquet."""
 
 import shutil
 import tempfile
@@ -38,9 +38,9 @@ def export_folder(
     shard_bytes: int = SHARD,
     paths_only: bool = False,
 ) -> Exported:
-    """Write the saved pictures of a folder, in their order, in another form. Blocks.
+    """Write the saved pictures of a folder, in their order, as a dataset. Blocks.
 
-    The new folder appears under its name when it is whole. The pictures and the journal are not changed.
+    The new folder appears under its name when it is complete. The pictures and the journal are not changed.
 
     Args:
         folder: the folder of a batch.
@@ -48,12 +48,12 @@ def export_folder(
         form: ``imagefolder``, ``captions``, ``webdataset`` or ``parquet``.
         only_picks: whether to take only the pictures that ``picks.jsonl`` in *folder* marks with a star.
         caption: makes the caption of a picture from its fields; None for the prompt.
-        links: whether to link the pictures and not copy them. For ``imagefolder`` and ``captions``.
-        shard_bytes: the most bytes of pictures in one shard of ``webdataset``.
-        paths_only: whether ``parquet`` has the paths of the pictures and not their bytes.
+        links: whether to make hard links instead of copies, for ``imagefolder`` and ``captions``.
+        shard_bytes: the maximum bytes of pictures in one shard of ``webdataset``.
+        paths_only: whether ``parquet`` has the paths of the pictures instead of their bytes.
 
     Raises:
-        ConfigError: an argument is wrong, the new folder has something in it or cannot be written, there is no journal,
+        ConfigError: an argument is wrong, the new folder is not empty or cannot be written, there is no journal,
             nothing is saved, the pictures are in an object store, or the picks are missing or wrong.
         JournalError: the journal cannot be read.
         MissingExtraError: ``parquet`` needs the extra of that name.

@@ -27,13 +27,13 @@ _ARROW = {str: "string", int: "int64", float: "double", bool: "bool"}
 
 
 class OutcomeTable:
-    """Outcomes as a table, a row each, through the Arrow PyCapsule interface.
+    """Outcomes as a table, one row each, through the Arrow PyCapsule interface.
 
-    ``polars.DataFrame(OutcomeTable(outcomes))`` makes a dataframe, and so do other libraries that speak it. The columns
-    are ``index``, ``key``, ``kind``, ``ok``, ``model``, ``prompt``, ``prediction_id``, ``files`` (a list of texts),
-    ``error``, ``money``, ``resumed``, ``estimated_cost`` (dollars), and then the tags and the parameters of the jobs. A
-    parameter with lists, objects or mixed types is JSON text. A file in an input is its name, and bytes are their
-    digest.
+    ``polars.DataFrame(OutcomeTable(outcomes))`` makes a dataframe; other libraries with that interface do the same. The
+    columns are ``index``, ``key``, ``kind``, ``ok``, ``model``, ``prompt``, ``prediction_id``, ``files`` (a list of
+    texts), ``error``, ``money``, ``resumed``, ``estimated_cost`` (dollars), and then the tags and the parameters of the
+    jobs. A parameter with lists, objects or mixed types is JSON text. A file in an input is its name, and bytes are
+    their digest.
 
     Raises:
         ConfigError: an item is not an `Outcome`.

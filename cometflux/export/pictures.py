@@ -36,7 +36,7 @@ class Picture:
 def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) -> tuple[list[Picture], list[str]]:
     """Read the saved pictures of a folder from its journal, in the order of the jobs.
 
-    Of a job that was made again these are the last ones; picks may also choose those before.
+    Of a job that was redone, these are the last pictures; picks may also choose earlier ones.
 
     Returns the pictures, and the names of those that are not in the folder any more.
 

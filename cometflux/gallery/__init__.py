@@ -20,8 +20,8 @@ def write_gallery(folder: str | Path, *, public_url: str | None = None) -> Path:
 
     Args:
         folder: the folder.
-        public_url: an https URL under which everybody can see the pictures that are in an object store, such as
-            ``https://images.example.org/boats``. The page shows them from there; without it, the page names them.
+        public_url: an https URL at which the pictures in an object store are public, such as
+            ``https://images.example.org/boats``. The page loads them from there; without it, the page only names them.
 
     Raises:
         ConfigError: there is nothing to show, the page cannot be written, or the extra ``gallery`` is not installed.

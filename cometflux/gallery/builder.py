@@ -75,8 +75,8 @@ class Gallery:
 
     Args:
         folder: the folder with the pictures; the page is written into it.
-        public_url: an https URL under which everybody can see the pictures that are in an object store; the page shows
-            them from there. None if there is no such URL: the page names them.
+        public_url: an https URL at which the pictures in an object store are public; the page loads them from there.
+            None if there is no such URL: the page only names them.
 
     Raises:
         ConfigError: *public_url* is not such a URL.
@@ -204,7 +204,7 @@ class Gallery:
         return Place(number=number, start=start, stop=min(start + most, total), total=total, most=most)
 
     def _entries_of(self, number: int, versions: Mapping[Hashable, Hashable], contents: Contents) -> list[Entry]:
-        """Make the entries of a page; those that were made before and have not changed are not made again."""
+        """Make the entries of a page; unchanged ones are reused."""
         made = {
             key: known
             for key, known in self._entries.pop(number, {}).items()

@@ -55,7 +55,7 @@ class ContactSheet:
         over_contents(FolderScan(folder), None, lambda contents: self._read(contents, only_picks=only_picks))
 
     def pages(self) -> Iterator[Path]:
-        """Draw and write the pages one after another, and yield the path of each. A file of others is not replaced.
+        """Draw and write the pages one after another, and yield the path of each. Replaces no file that is not a sheet.
 
         Raises:
             ConfigError: a page cannot be written.
@@ -128,13 +128,13 @@ class ContactSheet:
 def write_sheet(folder: str | Path, to: str | Path | None = None, *, only_picks: bool = False) -> list[Path]:
     """Write the contact sheet of a folder, and return the paths of its pages. Blocks.
 
-    The pictures stand in the order of the gallery, each with its key, its prompt and the parameters that differ among
-    the jobs. A picture that is missing or damaged has an empty place that says so. Needs the extra ``images``.
+    The pictures have the order of the gallery, each with its key, its prompt and the parameters that differ among the
+    jobs. If a picture is missing or damaged, its place says so. Needs the extra ``images``.
 
     Args:
         folder: the folder.
         to: the file of the first page, which ends with ``.png``; None for ``contact-sheet.png`` in the folder. The
-            other pages have a number: ``contact-sheet-2.png``. If there is a file of others, ``.cometflux`` is put
+            other pages have a number: ``contact-sheet-2.png``. If another file has the name, ``.cometflux`` is put
             before ``.png``.
         only_picks: whether to show only the pictures that ``picks.jsonl`` marks with a star.
 

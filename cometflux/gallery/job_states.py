@@ -83,7 +83,7 @@ _ALL = (
         name="rejected",
         label="rejected",
         icon="rejected",
-        money="The service refused it; nothing is billed.",
+        money="The service rejected it; nothing is billed.",
         advice="Fix the cause; then this sends it again",
         command="resume",
     ),

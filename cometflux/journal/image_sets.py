@@ -12,7 +12,7 @@ from cometflux.journal.states import State
 def image_sets(record: JobRecord) -> tuple[JobRecord, ...]:
     """Return the job as it was after each attempt that saved images, the first one first.
 
-    If the job was not made again, that is *record* alone, or nothing if it has no saved image.
+    If the job was not redone, that is *record* alone, or nothing if it has no saved image.
     """
     if not record.earlier:
         return (record,) if record.files else ()

@@ -46,12 +46,12 @@ class JournalOverview:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._database.close()
 
     @property
     def is_running(self) -> bool:
-        """Whether a process works with it at this moment."""
+        """Whether a process writes to it at this moment."""
         return is_locked(self.path)
 
     def status(self) -> dict[str, int]:

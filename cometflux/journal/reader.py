@@ -54,7 +54,7 @@ class Journal(JournalOverview):
         return self._read_header().base_url
 
     def is_of(self, base_url: str, key: str) -> bool:
-        """Whether its predictions belong to this service, and to this API key."""
+        """Whether its predictions belong to this base URL and this API key."""
         return self._read_header().is_of(base_url, key)
 
     @property
@@ -87,7 +87,7 @@ class Journal(JournalOverview):
 
     @property
     def has_names_of_today(self) -> bool:
-        """Whether its jobs have the identities that this version gives them."""
+        """Whether its jobs have the identities that this version of the package computes."""
         with translating_errors(self.path):
             return is_of_today(self._database)
 
@@ -103,7 +103,7 @@ class Journal(JournalOverview):
     def records(self, *state_names: str) -> Iterator[JobRecord]:
         """Yield the jobs in the order in which they were written first; only those of *state_names* if given.
 
-        Jobs that were dropped because another plan replaced theirs are left out.
+        Jobs that a later plan dropped are left out.
         """
         with translating_errors(self.path):
             for row in self._rows():
@@ -182,7 +182,7 @@ class Journal(JournalOverview):
             return last_ids(self._database)
 
     def costs(self) -> CostSum:
-        """Add up what all predictions cost by estimate, and the charges that the account showed."""
+        """Add up the estimated cost of all predictions, and the charges that the account showed."""
         with translating_errors(self.path):
             return cost_sum(self._database)
 

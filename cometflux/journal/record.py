@@ -4,7 +4,7 @@ The states of a record, and where a process can die::
 
     planned ── sending ──▶ intent ── accepted ──▶ accepted ── ended ──▶ ended
        ▲                     │                       │
-       └──── withdrawn ──────┘ refused, or not sent  └─ detached: polled again when the batch is run again
+       └──── withdrawn ──────┘ rejected, or not sent  └─ detached: polled again when the batch is run again
 
 If a later process finds a record in ``intent``, it is unknown whether the service accepted that submission.
 ``redone`` leads from ``ended`` to ``planned``, because somebody asks for the job again; see ``docs/money.md``.
@@ -82,7 +82,7 @@ class JobRecord:
     is_whole: bool = False
     """Whether all its images are on the disk."""
     refused: int = 0
-    """How many submissions were refused for their speed."""
+    """How many submissions were rejected for their rate."""
     unsent: int = 0
     """How many submissions provably never left."""
     earlier: tuple[Attempt, ...] = ()
@@ -246,7 +246,7 @@ class JobRecord:
         return self._with(evidence=evidence_of(error))
 
     def withdrawn(self, error: CometfluxError | None = None) -> Self:
-        """Close the submission that was begun: it was refused, or provably never left.
+        """Close the submission that was begun: it was rejected, or provably never left.
 
         If it was a retry, go back to the attempt before; the next process decides again.
         """

@@ -27,7 +27,7 @@ class Redo:
         return bool(self.names)
 
     def means(self, record: JobRecord, key: str) -> bool:
-        """Whether to make the job of *record* again, which goes by *key*.
+        """Whether to redo the job of *record*, whose key is *key*.
 
         A prediction that the service has, or whose images are not saved yet, is left alone.
         """

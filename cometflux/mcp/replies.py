@@ -174,7 +174,7 @@ def _advice_for_free(error: CometfluxError) -> tuple[str, str]:
         case AuthenticationError() | CreditError() | LimitError() | SessionStoppedError() | JournalError():
             return OPERATOR, _NEXT_TEXTS[OPERATOR]
         case RejectedError():
-            return OTHER_CALL, "The same call would be refused again; change the arguments."
+            return OTHER_CALL, "The same call would be rejected again; change the arguments."
     return SAME_CALL, _NEXT_TEXTS[SAME_CALL]
 
 

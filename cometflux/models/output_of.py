@@ -35,8 +35,8 @@ def is_job(value: object) -> bool:
 class OutputOf:
     """An image that another job of the same batch makes, in place of an image in the input of a job.
 
-    The other job must be drawn before this one. As soon as it is saved, its saved file is read and sent. In a prompt
-    file the same is written ``@key`` or ``@key[1]``.
+    The other job must come before this one in the batch. As soon as its image is saved, the saved file is read and
+    sent. In a prompt file, write ``@key`` or ``@key[1]``.
 
     Raises:
         InputError: *source* is neither a job nor a key, or *index* is not a whole number from 0.

@@ -1,11 +1,11 @@
-"""The number of requests per second that the service accepts, learned from its refusals. Time is a parameter.
+"""The number of requests per second that the service accepts, learned from its rejections. Time is a parameter.
 
-A limiter is a token bucket: a burst at once, then a fixed rate. It is empty at each refusal, so the requests accepted
-between two refusals measure its rate, apart from the tokens that gathered meanwhile. The rate lies between two figures:
-*low*, the accepted requests over the whole time, the pause included, and *high*, those accepted while requests left at
-a rate above *low*.
+A limiter is a token bucket: a burst at once, then a fixed rate. It is empty at each rejection, so the requests accepted
+between two rejections measure its rate, apart from the tokens that it gathered meanwhile. The rate lies between two
+figures: *low*, the accepted requests over the whole time, the pause included, and *high*, those accepted while requests
+left at a rate above *low*.
 
-A first refusal starts a `Doubling` from the accepted rate, until the second refusal. Then the rate follows CUBIC (RFC
+A first rejection starts a `Doubling` from the accepted rate, until the second one. Then the rate follows CUBIC (RFC
 9438, as in the AWS SDKs): it rises from *low*, ever slower, to a plateau between the two figures, for the length of a
 dozen pauses, and then ever faster, in case the limit has risen.
 """
@@ -27,9 +27,9 @@ _SHORTEST_HOLD, _LONGEST_HOLD = 4.0, 60.0
 _RISE = 4.0
 """Seconds after a plateau in which the cubic doubles the rate."""
 _LEAP = 2.5
-"""Seconds after a plateau from which the rate doubles each second: with no refusal so far, the limit has risen."""
+"""Seconds after a plateau from which the rate doubles each second: with no rejection so far, the limit has risen."""
 _LONE = 8
-"""A single refusal among so many accepted requests was not for their speed."""
+"""A single rejection among so many accepted requests was not due to the rate."""
 _TELLING = 1.0
 """Requests accepted in fewer seconds do not bound the limiter's rate from above."""
 _REMEMBERED = 1024
@@ -53,7 +53,7 @@ class Doubling(NamedTuple):
 
 
 class CubicHold(NamedTuple):
-    """A rate that rises to a plateau, and past it when it was not refused there."""
+    """A rate that rises to a plateau, and past it if no request was rejected there."""
 
     low: float
     high: float
@@ -74,7 +74,7 @@ class CubicHold(NamedTuple):
 
 
 class AdaptiveRate:
-    """The rate at which requests may leave. It is unlimited until one was refused."""
+    """The rate at which requests may leave. It is unlimited until the first rejection."""
 
     def __init__(self) -> None:
         self.curve: Doubling | CubicHold | None = None
@@ -115,12 +115,12 @@ class AdaptiveRate:
 
     @property
     def is_sure(self) -> bool:
-        """Whether there is a limit; one refusal among many that were let through does not tell."""
+        """Whether there is a limit; one rejection among many accepted requests proves none."""
         is_lone = self._is_first and self._under_way >= _LONE * (1 + self._refused)
         return self.curve is not None and not is_lone
 
     def refused_too(self) -> None:
-        """Note that another one was refused of those that were under way at the last refusal."""
+        """Note another rejection of a request that was in flight at the last rejection."""
         self._refused += 1
         if self._is_first:
             self._burst = max(self._burst - 1, 1.0)
@@ -128,7 +128,7 @@ class AdaptiveRate:
             self.curve = Doubling(self._burst, self.curve.doubling)
 
     def refused(self, sent: float, now: float, pause: float, resume: float, under_way: int) -> None:
-        """Learn from the refusal of a request that left at *sent*.
+        """Learn from the rejection of a request that left at *sent*.
 
         Args:
             sent: when it left.
@@ -150,7 +150,7 @@ class AdaptiveRate:
         self._count = 0
 
     def _begin(self, sent: float, doubling: float) -> None:
-        """Begin with what left within the last second; what of that is refused, too, comes off again."""
+        """Begin with the requests that left within the last second; those that are rejected are subtracted later."""
         self._is_first = True
         self._burst = max(sum(each >= sent - 1 for each in self._left) - 1.0, 1.0)
         self.curve = Doubling(self._burst, doubling)
@@ -179,7 +179,7 @@ class AdaptiveRate:
         self._hold(low, high, ran, held, pause)
 
     def _judge_burst(self, ran: float, held: float, count: float) -> None:
-        # Refused too soon: more was let through at once than was thought, and less a second.
+        # Rejected too soon: more was let through at once than was thought, and less a second.
         if ran < held / 2:
             self._burst *= 1.25
         elif ran > held > 0:

@@ -15,7 +15,7 @@ class AdmissionQueue:
     Args:
         pacer: when the next request may leave.
         clock: the loop's clock.
-        on_pause: called with the seconds of each new pause, and with None for a refusal that is part of an older one.
+        on_pause: called with the seconds of each new pause, and with None for a rejection that is part of an older one.
     """
 
     def __init__(self, pacer: Pacer, clock: Clock, on_pause: Callable[[float | None], None]) -> None:

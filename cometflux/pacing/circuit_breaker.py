@@ -1,4 +1,4 @@
-"""Stop submitting after several unknown submissions in a short time, or after a minute of refused polls."""
+"""Stop submitting after several unknown submissions in a short time, or after a minute of rejected polls."""
 
 from cometflux.errors import CometfluxError, RejectedError
 
@@ -33,7 +33,7 @@ class CircuitBreaker:
 
 
 class PollRefusals:
-    """Trips when every poll of every prediction was refused for a minute: what is submitted then cannot be fetched."""
+    """Trips when every poll of every prediction was rejected for a minute: new predictions could not be fetched."""
 
     def __init__(self, seconds: float = 60.0) -> None:
         self._seconds = seconds
@@ -44,9 +44,9 @@ class PollRefusals:
         self._since = None
 
     def add(self, now: float, error: CometfluxError | None) -> bool:
-        """Note why a poll failed; return whether polls have been refused for long enough.
+        """Note why a poll failed; return whether polls have been rejected for long enough.
 
-        A 404 may be a delay after a create, and any failure but a refusal says nothing about the next poll.
+        A 404 may be a delay after a create, and any failure but a rejection says nothing about the next poll.
         """
         if not isinstance(error, RejectedError) or error.status not in (401, 403, 404):
             self._since = None

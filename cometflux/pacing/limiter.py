@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 Ending = Literal["accepted", "refused", "other", "unused"]
-"""How a request ended: let through, refused for its speed, neither is known, or it never left."""
+"""How a request ended: accepted, rejected for its rate, neither is known, or it never left."""
 
 
 class Ticket(NamedTuple):
@@ -33,7 +33,7 @@ class Limiter(Protocol):
         """Wait until a request may leave. It counts as in flight from now on."""
 
     def report(self, ticket: Ticket, ending: Ending, retry_after: float | None = None) -> None:
-        """Give a ticket back. *retry_after* is how long a refusal asks to wait, in seconds; None if it does not."""
+        """Give a ticket back. *retry_after* is the pause that a rejection names, in seconds; None if it names none."""
 
     def hold(self, seconds: float) -> None:
-        """Let nothing leave for some seconds, because another request of the session was refused for its speed."""
+        """Let nothing leave for some seconds, because another request of the session was rejected for its rate."""

@@ -16,7 +16,7 @@ LONGEST_OWN_PAUSE = 30.0
 FIRST_WINDOW = 10
 """So many requests may be under way at first, and after each pause."""
 _PATIENCE = 1.0
-"""Seconds after which twice as many may be in flight if none got a response and none was refused."""
+"""Seconds after which twice as many may be in flight if none got a response and none was rejected."""
 _SLOWEST, _FASTEST = 1e-6, 1e9
 _LATE = 0.05
 """A request that leaves so many seconds later than it might does not delay the next ones."""
@@ -25,9 +25,9 @@ _LATE = 0.05
 class Pacer:
     """When the next request may leave: a window, a pause for all, and a rate that is learned or known.
 
-    Until the service refuses a request, only the window holds requests back: 10 in flight at first, one more with each
-    success. So the first burst that meets an unknown limit is small. One refusal then pauses all. After the pause they
-    leave one by one, at the rate that `AdaptiveRate` has learned.
+    Until the service rejects a request, only the window holds requests back: 10 in flight at first, one more with each
+    success. So the first burst that meets an unknown limit is small. One rejection then pauses all requests. After the
+    pause they leave one by one, at the rate that `AdaptiveRate` has learned.
 
     A known limit holds from the start, over any sliding 60-second window. A sixtieth of it may leave at once, to make
     up for late requests; the rest is spaced evenly.
@@ -91,7 +91,7 @@ class Pacer:
         self._under_way -= 1
 
     def report(self, sent: float, now: float, ending: Ending, retry_after: float | None = None) -> float | None:
-        """Note how the request that left at *sent* ended. If it was refused for its speed, the mate pauses, too.
+        """Note how the request that left at *sent* ended. If it was rejected for its rate, the mate pauses, too.
 
         Returns:
             The length of a new pause in seconds; None if there is no new one.
@@ -126,10 +126,10 @@ class Pacer:
             self._window += 1
 
     def refused(self, sent: float, now: float, retry_after: float | None) -> float | None:
-        """Pause because a request that left at *sent* was refused.
+        """Pause because a request that left at *sent* was rejected.
 
         Returns:
-            The length of the pause in seconds; None if it is not a new one: refusals of requests that left before a
+            The length of the pause in seconds; None if it is not a new one: rejections of requests that left before a
             pause began belong to it.
         """
         now = self._keep_up(now)
@@ -154,7 +154,7 @@ class Pacer:
         return self._resume - now
 
     def hold(self, until: float, now: float) -> None:
-        """Pause because others of the session were refused, not these."""
+        """Pause because other requests of the session were rejected."""
         now = self._keep_up(now)
         until = min(until, now + LONGEST_PAUSE)
         if until > max(now, self._resume):

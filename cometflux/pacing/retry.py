@@ -39,17 +39,17 @@ _wait = seconds_up_to(3600)
 class RetryPolicy:
     """How to retry without risk: polls, downloads, and submissions that provably never left.
 
-    A 429 is not a failure and uses up no try: the whole session pauses, then continues.
+    A 429 is not a failure and does not count as a try: the whole session pauses, then continues.
     """
 
     tries: int = attrs.field(default=5, validator=count_from(1))
-    """How often to try altogether; 1 means never again."""
+    """How often to try in total; 1 means no retry."""
     wait: float = attrs.field(default=0.5, validator=_wait)
-    """Seconds before the second try; twice as long before each further one, and up to a quarter more by chance."""
+    """Seconds before the second try; twice as long before each further one. Up to a quarter is added at random."""
     longest_wait: float = attrs.field(default=30.0, validator=_wait)
-    """The most seconds between two tries, before the quarter that chance may add."""
+    """Maximum seconds between two tries, without the random part."""
     throttled_for: float = attrs.field(default=900.0, validator=_wait)
-    """For how many seconds one job is offered again and again while the service answers 429."""
+    """For how many seconds one job is resubmitted while the service answers 429."""
 
 
 class Retries:

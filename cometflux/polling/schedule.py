@@ -60,7 +60,7 @@ class PendingPoll:
         self.is_waiting = False
         """Whether it is due and waits for its turn."""
         self.refused_since: float | None = None
-        """When the service first refused to show a prediction that no response has shown, else None."""
+        """When the service first rejected a poll of a prediction that no response has shown, else None."""
         self.unsettled: Unsettled | None = None
         """Why its last response may be the end; None if it runs."""
 

@@ -15,9 +15,9 @@ class Shape(enum.Enum):
 
 
 CODES = frozenset({"invalid_request", "model_not_found"})
-"""Codes of plain refusals. This service sends them with 500 and 503, too."""
+"""Codes of plain rejections. This service sends them with 500 and 503, too."""
 NO_CREDIT = "insufficient_user_quota"
-"""Code of a refusal because the account is empty, whatever its status."""
+"""Code of a rejection because the account is empty, whatever its status."""
 # The service did not take the request, whether it says why or not. A 404 is that of the route.
 _PLAIN = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 429})
 # A proxy sends these before it passes the request on, and with any body.

@@ -27,11 +27,11 @@ from cometflux.protocol.requests import _ID, Response
 def read_created(response: Response, now: float, known_input: Mapping[str, Any] | None = None) -> Prediction:
     """Read the response to a submission of *known_input*. *now* is the wall clock, in seconds since 1970.
 
-    The body is read before the status: this service also refuses with 500 and 503, and a broken response may carry an
+    The body is read before the status: this service also rejects with 500 and 503, and a broken response may carry an
     id.
 
     Raises:
-        RejectedError: the service refused the submission.
+        RejectedError: the service rejected the submission.
         UnknownSubmissionError: nothing proves whether it was accepted. If a torn response still shows an id, the error
             carries the id, and a poll can prove that the submission was accepted.
     """
@@ -62,7 +62,7 @@ def read_prediction(
     *now* is the wall clock, in seconds since 1970. For *other_id* and *known_input* see `decoding.load_prediction`.
 
     Raises:
-        RejectedError: the service refused the request.
+        RejectedError: the service rejected the request.
         AnswerError: the response cannot be read.
     """
     if response.cut:
@@ -170,7 +170,7 @@ def _describe_content(response: Response) -> str:
 def _shown_id(response: Response, *, is_any_shape: bool) -> str | None:
     """Return the id that a response shows without saying so plainly: torn, or the target of a redirect.
 
-    In a refusal, only an id in the usual place counts.
+    In a rejection, only an id in the usual place counts.
     """
     shown = (
         salvage.load_torn(response.body, is_any_shape=is_any_shape)
@@ -185,7 +185,7 @@ def _rejection(
 ) -> RejectedError:
     status = response.status
     words = fault.detail or ("a web page, not the API" if _is_page(response) else "no reason was given")
-    message = f"the service refused with HTTP {status}: {words}"
+    message = f"the service rejected the request with HTTP {status}: {words}"
     if 300 <= status < 400:
         message = f"the response is a redirect (HTTP {status}); the base URL is probably wrong"
     kind = _REJECTIONS.get(status, RejectedError)
@@ -252,5 +252,5 @@ def is_transient(status: int) -> bool:
 
 
 def stops_submission(error: CometfluxError) -> bool:
-    """Whether the next submission would fail for the same reason: a refused key, no credit, or a wrong address."""
+    """Whether the next submission would fail for the same reason: a rejected key, no credit, or a wrong address."""
     return error.is_foreign or isinstance(error, AuthenticationError | CreditError)

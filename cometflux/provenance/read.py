@@ -1,7 +1,7 @@
 """Read how a picture was made, from the picture itself or from its sidecar: the JSON file next to it.
 
-A picture holds a record if it was saved with ``embed=True``. The record stays with the picture wherever it is copied,
-and holds no path of this machine, no password and no key.
+A picture has a record if it was saved with ``embed=True``. The record stays in every copy of the picture. It has no
+path of this machine, no password and no key.
 """
 
 import hashlib

@@ -1,8 +1,7 @@
-"""Sign images with a certificate of the user's, as C2PA content credentials. Needs the extra ``c2pa``.
+"""Sign images with your own certificate, as C2PA content credentials. Needs the extra ``c2pa``.
 
-A signature is one more part of the file. The other parts are not encoded again, and each time they are checked to be
-the same. If anything fails, the image is returned unchanged, because it is paid for and matters more than its
-signature.
+A signature is one more part of the file. The other parts are not encoded again; each signing checks that they are the
+same. If anything fails, the image is returned unsigned, because it is paid for and matters more than its signature.
 """
 
 import io
@@ -54,10 +53,10 @@ class Signed:
 
 
 class Signer:
-    """Signs images with a certificate of the user's while they are saved; give it to `open_session` as ``sign``.
+    """Signs images with your certificate when they are saved; pass it to `open_session` as ``sign``.
 
-    It is made once and used by any number of sessions and threads. To make one blocks: it reads the two files, checks
-    them, and signs an image of one pixel as a proof. It keeps the private key in memory, and shows it nowhere.
+    Make it once; any number of sessions and threads may use it. The constructor blocks: it reads the two files, checks
+    them, and signs an image of one pixel as a test. The private key stays in memory, and is shown nowhere.
 
     Args:
         certificate: a PEM file with the certificate, followed by the certificates of those who issued it.
@@ -67,8 +66,8 @@ class Signer:
 
     Raises:
         MissingExtraError: the extra ``c2pa`` is not installed.
-        ConfigError: a file cannot be read, the key is not the certificate's, the certificate is not valid now or not
-            for signing, or the timestamp authority does not respond as it must.
+        ConfigError: a file cannot be read, the key does not belong to the certificate, the certificate is not valid now
+            or not for signing, or the timestamp authority does not respond correctly.
     """
 
     def __init__(self, certificate: str | Path, private_key: str | Path, *, timestamp_url: str | None = None) -> None:

@@ -11,7 +11,7 @@ from cometflux.predictions import Prediction
 
 
 def check_redo(names: object, *, has_journal: bool) -> Redo | None:
-    """Return the jobs to make again; refuse anything but states and keys, and a state whose jobs are not made again."""
+    """Return the jobs to redo; refuse anything but keys and the states whose jobs can be redone."""
     states = ", ".join(REDONE_STATES)
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise ConfigError(setting="redo", given=names, allowed=f"must be a set of states ({states}) and keys")

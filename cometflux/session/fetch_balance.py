@@ -22,15 +22,15 @@ async def fetch_balance(
     proxy: str | None = None,
     trust_env: bool = False,
 ) -> Balance:
-    """Fetch what can still be spent, as the account says. Nothing is charged, and no request is repeated.
+    """Fetch how much you can still spend. Nothing is charged, and no request is retried.
 
-    The routes are those of the vendor's own command line, ``cometapi-cli`` 0.3.10. An amount that is not understood is
-    an error, or a note if another part of the balance is there.
+    The routes are those of the vendor's own command line, ``cometapi-cli`` 0.3.10. An amount that cannot be read is an
+    error, or a note if another part of the balance can be read.
 
     Args:
         api_key: the key; None for ``COMETAPI_KEY``. Its own limit is one part of the balance.
-        access_token: the access token of the account; None for ``COMETAPI_ACCESS_TOKEN``, or without one. The balance
-            of the account is the other part.
+        access_token: the access token of the account; None for ``COMETAPI_ACCESS_TOKEN``, if it is set. The balance of
+            the account is the other part.
         base_url: the URL of the API; None for ``COMETFLUX_BASE_URL``, or CometAPI.
         proxy: the URL of an HTTP proxy; None for a direct connection.
         trust_env: whether to use the proxy that the environment names; see `open_session`.
@@ -83,7 +83,7 @@ async def _fetch(transport: AiohttpTransport, path: str, secret: str) -> bytes:
     except CometfluxError as error:
         raise AccountError(f"the balance cannot be fetched: {error.problem}") from error
     if response.status in (401, 403):
-        raise AccountError(f"the account refuses the {secret} (HTTP {response.status})")
+        raise AccountError(f"the account rejects the {secret} (HTTP {response.status})")
     if response.status != 200:
         raise AccountError(f"the account answers HTTP {response.status} to the request for the balance")
     if response.cut:

@@ -66,13 +66,13 @@ def open_session(
     Args:
         api_key: the key; else ``COMETAPI_KEY``, then ``COMETAPI_API_KEY`` from the environment.
         base_url: the API's URL; else ``COMETFLUX_BASE_URL``, then ``https://api.cometapi.com/replicate/v1``.
-        max_pending: maximum number of concurrent predictions.
+        max_pending: the concurrency: maximum number of pending predictions.
         poll_policy: how often to poll each prediction, and for how long.
         retry_policy: how to retry when that is safe.
-        creates_per_minute: rate limit of submissions; None to learn it from refusals.
+        creates_per_minute: rate limit of submissions; None to learn it from 429s.
         polls_per_minute: rate limit of polls; None to learn it.
-        journal: a file, or a folder for it. Every step is written there before the next one. If the same jobs are run
-            again, by this process or a later one, they resume and are not paid for twice. None to keep the state in
+        journal: a file, or a folder for it. Every step is written there before the next one. If you run the same jobs
+            again, in this process or a later one, they resume and are not paid for twice. None to keep the state in
             memory only.
         new_key: whether this key may replace the journal's key.
         on_event: called on the loop with each event of `cometflux.events`; `telemetry.spans` makes spans of them.
@@ -80,14 +80,14 @@ def open_session(
         max_resends: how many of those may be sent again; needed with ``on_unknown="resend"``.
         max_predictions: maximum number of predictions to pay for, including those in the journal.
         max_cost: maximum dollars that those may cost by *prices*; see `Session`.
-        prices: dollars a request by model: ``{"flux-dev": 0.025}``, or ``{"flux-dev": {"per_image": 0.025}}``. They
+        prices: dollars per request by model: ``{"flux-dev": 0.025}``, or ``{"flux-dev": {"per_image": 0.025}}``. They
             are estimates; no price is fetched.
         retry_failed: how often to submit a job again if its prediction failed for a transient reason.
         reseed: how often to submit a job again with another seed if the service withheld an image; see `Session`.
-        embed: whether each saved image holds its record itself.
+        embed: whether to embed the record in each saved image.
         sign: signs each saved image with your certificate, as C2PA content credentials; a `Signer` of
-            `cometflux.provenance.signing`. Excludes *savers*. An image that cannot be signed is saved without.
-        proxy: the URL of an HTTP proxy; None for a direct connection. Every request goes through it, downloads too.
+            `cometflux.provenance.signing`. Excludes *savers*. An image that cannot be signed is saved unsigned.
+        proxy: the URL of an HTTP proxy; None for a direct connection. All requests go through it, also downloads.
         trust_env: whether to use the proxy that ``HTTPS_PROXY`` names (``HTTP_PROXY`` for an http base URL) if *proxy*
             is None, unless ``NO_PROXY`` excludes the API's host. Otherwise no variable for proxies is read.
         ssl: an ``ssl.SSLContext`` with your certificates; None for the usual ones.
@@ -95,9 +95,9 @@ def open_session(
             in a response have to fit in it together.
         savers: where images are fetched and saved: the address of a Dask scheduler (``tcp://host:8786``), a
             ``distributed.Client``, or a number of processes to start on this machine, with the extra ``distributed``;
-            or an ``Engine`` or ``Savers`` of yours, see `cometflux.distributed`. None for this process.
+            or your own ``Engine`` or ``Savers``, see `cometflux.distributed`. None for this process.
         access_token: the access token of the account, for ``on_unknown="settle"``; else ``COMETAPI_ACCESS_TOKEN`` from
-            the environment. It is not the API key, and is sent to the account's routes only.
+            the environment. It is not the API key, and is sent only to the account's routes.
 
     Raises:
         ConfigError: there is no key, or a setting is unusable.

@@ -68,39 +68,38 @@ class Session:
 
     Args:
         transport: sends the requests; closed with the session.
-        max_pending: maximum number of concurrent predictions.
+        max_pending: the concurrency: maximum number of pending predictions.
         poll_policy: how often to poll each prediction, and for how long.
         retry_policy: how to retry when that is safe.
-        creates_per_minute: rate limit of submissions; None to learn it from refusals. Replicate publishes 600.
+        creates_per_minute: rate limit of submissions; None to learn it from 429s. Replicate publishes 600.
         polls_per_minute: rate limit of polls; Replicate publishes 3000. If more polls are due, every prediction is
             polled less often.
         journal: a file, or a folder for it. Every step is written there before the next one, so that a later run can
-            resume. None to keep the state in memory only. A path given here does not say whose predictions the journal
-            holds: `open_session` checks that.
+            resume. None to keep the state in memory only. Only `open_session` checks that the journal belongs to the
+            same API key and base URL.
         on_event: called on the loop with each event of `cometflux.events`; its first exception is logged.
-        on_unknown: what to do about a submission that may have been accepted: ``hold`` it, ``resend`` it, ``settle``
-            it with the account's tasks, within a minute, which needs `open_session`, or call an async function with the
-            job and the error, which returns ``hold``, ``resend``, or the id of the prediction that it is. A resent job
-            may be paid for twice. The function is awaited with the job's slot held, so it must not wait for other jobs
-            of the session.
-        max_resends: how many such submissions this session may send again, and how many of one job all sessions with
+        on_unknown: what to do about a submission that may have been accepted: ``hold`` it; ``resend`` it, which may pay
+            for it twice; ``settle`` it with the account's tasks, within a minute, which needs `open_session`; or await
+            an async function of the job and the error, which returns ``hold``, ``resend`` or the id of the prediction.
+            The job keeps its slot meanwhile, so the function must not wait for other jobs of the session.
+        max_resends: maximum of such submissions that this session sends again, and of one job over all sessions with
             one journal; needed with ``resend``.
         max_predictions: maximum number of predictions to pay for, including those in the journal and those that may
             have been accepted; None for no limit.
-        max_cost: maximum dollars that those may cost by *prices*; None for no limit. A model without a price is then
-            not submitted.
-        prices: dollars a request by model, or ``{"per_image": dollars}``; None for none. Nothing is fetched for it.
+        max_cost: maximum dollars that those may cost by *prices*; None for no limit. With a limit, a job whose model
+            has no price is not submitted.
+        prices: dollars per request by model, or ``{"per_image": dollars}``; None for no prices. Nothing is fetched.
         retry_failed: how often to submit a job again if its prediction failed for a transient reason, such as an
-            interruption at the service; never after a refusal of its content.
+            interruption at the service; never if it failed because of its content.
         reseed: how often to submit a job again with another seed if the service withheld an image, over all runs with
-            one journal: it failed because of its content, or an image that this session has saved is black, or missing
-            from a set. Each of them is paid for. The seed is in the outcome's job. A job whose model is not known to
-            take a seed, and that has none, is not submitted. Black images are found with the extra ``images`` only.
-        embed: whether each saved image holds its record itself, as well as the JSON file next to it; see
+            one journal: the prediction failed because of its content, or a saved image is black, or one is missing.
+            Each attempt is paid for. The outcome's job has the last seed. A job without a seed, whose model is not
+            known to take one, is not submitted. Black images are found only with the extra ``images``.
+        embed: whether to embed the record in each saved image, in addition to the JSON file next to it; see
             `cometflux.provenance.read`. The pixels are not changed.
         sign: signs each saved image with your certificate, in this process; None for no signatures.
-        savers: save the outputs, as on the workers of a cluster; opened and closed with the session. None to save them
-            in this process.
+        savers: objects that save the outputs elsewhere, such as on the workers of a cluster; opened and closed with the
+            session. None to save in this process.
         settler: looks in the account, with ``settle``; `open_session` makes it.
         grace: seconds that closing waits for submissions in flight and for images to be saved.
 
@@ -196,13 +195,13 @@ class Session:
     ) -> Prediction | Outcome:
         """Submit one job, and wait for its prediction; with *save_to*, also for its images, and return the outcome.
 
-        If this is cancelled, or a timeout around it ends, a job that was not sent is given up. A job that was sent is
-        still followed to its end by the session: the exception has a note with its id, it stays in `pending` until
-        then, and its end is logged.
+        If you cancel this, or a timeout around it ends, a job that was not sent is dropped. The session follows a job
+        that was sent to its end: the exception has a note with its id, it stays in `pending` until then, and its end is
+        logged.
 
         Args:
             job: a `flux` object, a `Job`, or a prompt for `flux.Schnell`.
-            patience: seconds to poll it altogether; None for the poll policy's.
+            patience: seconds to poll it in total; None for the poll policy's.
             save_to: the folder for the images, as for `generate`; None to save nothing. `Outcome.files` has their
                 paths. With a journal, no later run fetches them, and a job with a key that is saved is returned as
                 `Outcome.resumed`.
@@ -211,9 +210,9 @@ class Session:
             InputError: the job is wrong; nothing was sent.
             ConfigError: *save_to* is not a place, or cannot be written to; nothing was sent.
             PredictionError: it ended without an image.
-            OutputError: an image cannot be saved; the prediction stays paid and known.
+            OutputError: an image cannot be saved; it is paid for, and its id is known.
             PatienceError: it was not over in time; it continues at the service.
-            CometfluxError: it was not sent, was refused, or may have been accepted; ``money`` says which.
+            CometfluxError: it was not sent, was rejected, or may have been accepted; ``money`` says which.
         """
         self._check_usable()
         if patience is not None:
@@ -230,44 +229,43 @@ class Session:
     async def submit(self, job: Job | object, *, key: str | None = None) -> str:
         """Submit one job, and return its prediction's id as soon as the id is durable.
 
-        The session polls the prediction to its end: until then it is in `pending` and has a slot, so with
-        ``max_pending`` others a submission waits for one of them. `follow` waits for the end, here or in another
-        process. Closing the session detaches the prediction, whose id the journal knows. It is not submitted again if
-        it fails, whatever *retry_failed* says, since its id would be another.
+        The session polls the prediction to its end. Until then it is in `pending` and has a slot, so with
+        ``max_pending`` predictions pending, the next submission waits. `follow` waits for the end, here or in another
+        process. Closing the session detaches the prediction, whose id the journal knows. If it fails, it is not
+        submitted again in spite of *retry_failed*, because its id would change.
 
-        If this is cancelled, a job that was not sent is given up, as with `run`.
+        If you cancel this, a job that was not sent is dropped, as with `run`.
 
         Args:
             job: as for `run`.
-            key: the job's key; None for the key that it has. With a journal a job with a key is submitted once: if the
-                journal knows it, the id that it has is returned; if it is on its way in this session, when it is over.
+            key: the job's key; None for the key that it has. With a journal, a job with a key is submitted once: if the
+                journal knows it, its id is returned; if it is pending in this session, when it is over.
 
         Raises:
             InputError: the job or the key is wrong; nothing was sent.
-            CometfluxError: it was not sent, was refused, or may have been accepted; ``money`` says which.
+            CometfluxError: it was not sent, was rejected, or may have been accepted; ``money`` says which.
         """
         self._check_usable()
         return await one_job.submit(self._tracker, self._runner, Job.of(job, key=key))
 
     async def follow(self, prediction_id: str, *, patience: float | None = None) -> Prediction:
-        """Wait for the end of a prediction, whoever submitted it: this session, an earlier run or another process.
+        """Wait for the end of a prediction that this session, an earlier run or another process submitted.
 
-        It is polled as every prediction of the session is, by one loop with one rate limit. An id that is pending here
-        is not polled twice, and many may follow one id. One of elsewhere costs nothing and needs no slot: slots limit
-        how many predictions this session has under way at the service, where that one is already. Nothing is submitted.
-        If the journal knows the id, its end is recorded under its job.
+        The session polls it like every other prediction, with one loop and one rate limit. Many tasks may follow one
+        id, and an id that is pending here is not polled twice. It costs nothing and needs no slot, because nothing is
+        submitted. If the journal knows the id, it records the end.
 
-        If this is cancelled, the session still follows the prediction: it stays in `pending` until its end.
+        If you cancel this, the session still follows the prediction: it stays in `pending` until its end.
 
         Args:
             prediction_id: the id, as `submit` returned it.
             patience: seconds to wait; None for the poll policy's patience.
 
         Raises:
-            InputError: no prediction can have this id; nothing was sent.
+            InputError: the id is not valid; nothing was sent.
             PredictionError: it ended without an image.
             PatienceError: it was not over in time; it continues at the service.
-            RejectedError: the service refused for 30 seconds to show it; with status 404 the id may be nobody's.
+            RejectedError: the service rejected every poll for 30 seconds; with status 404 the id may not exist.
             SessionClosedError: the session was closed before that.
         """
         self._check_usable(sends=False)
@@ -283,27 +281,27 @@ class Session:
         redo: Iterable[str] = (),
         name: str | None = None,
     ) -> Batch:
-        """Run many jobs; iterate over the result for their outcomes, as they end, in any order.
+        """Run many jobs, and yield their outcomes as they end, in any order.
 
-        Jobs are drawn lazily: no further ahead than there are slots, and no further than the outcomes are taken.
+        Jobs are drawn lazily: only when a slot is free, and only if the outcomes are taken.
 
         Args:
             jobs: any iterable or async iterable of `flux` objects, `Job` objects or prompts. A job may take the output
                 of one before it in place of an image; that needs *save_to* and a journal.
-            redo: the jobs to submit, and pay for, again although the journal says that they are over: states, of
-                ``failed``, ``canceled``, ``expired`` and ``rejected``, and keys. Their input may have changed. By its
-                key, also a saved or an unknown job is submitted again, each time that its key is given.
+            redo: the jobs to redo, and to pay for again, although they are over by the journal: states (``failed``,
+                ``canceled``, ``expired``, ``rejected``) and keys. Their input may have changed. A key redoes its job
+                each time that it is given, even if the job is saved or unknown.
             save_to: the folder for the images, created if it is missing; or a place in an object store, as a URL
-                (``s3://bucket/prefix``, ``gs://``, ``az://``) or made by `open_store`; None to save nothing. No
-                existing file is replaced.
+                (``s3://bucket/prefix``, ``gs://``, ``az://``) or from `open_store`; None to save nothing. No existing
+                file is replaced.
             name: the template of the files' names, as ``"{model}/{seed}"``: ``index``, ``key``, ``model``, ``slug``,
                 and the names of parameters and tags. A job that the journal knows keeps its name. None for
                 ``"{index:05d}-{slug}"``.
 
         Raises:
             InputError: *jobs* is not an iterable of jobs, is a list in which a job takes the output of a later job, or
-                *name* is not such a template. A name that is unsafe, or
-                taken by an earlier job, ends the batch when its job is drawn; nothing is sent for it.
+                *name* is not such a template. A name that is unsafe, or that an earlier job has, ends the batch when
+                its job is drawn; that job is not sent.
             ConfigError: *save_to* is neither a path nor such a URL, or *redo* is wrong or there is no journal.
         """
         self._check_usable()
@@ -334,10 +332,10 @@ class Session:
     ) -> tuple[Path | StoredFile, ...]:
         """Save the images of a prediction in *folder*, each with a JSON record of how it was made.
 
-        A file appears under its final name only when it is whole. Outputs expire at the service, so save soon. An image
-        that this prediction has on disk under that name already is neither fetched nor written again. With a journal,
-        the JSON record also has the job's key and submission; and if *folder* is the journal's own, the journal learns
-        that the images are saved, so that no later run fetches them.
+        A file appears under its final name only when it is complete. The service deletes outputs, so save soon. An
+        image of this prediction that is already on disk under that name is neither fetched nor written again. With a
+        journal, the JSON record also has the job's key and submission; if *folder* is the journal's own, the journal
+        records that the images are saved, so that no later run fetches them.
 
         Args:
             prediction: a prediction that succeeded.
@@ -347,7 +345,7 @@ class Session:
         Raises:
             InputError: *prediction* is not a prediction, or *name* is not the name of a file in *folder*.
             ConfigError: *folder* is neither a path nor such a URL.
-            OutputError: an output is missing, too large or not an image; the prediction stays paid and known.
+            OutputError: an output is missing, too large or not an image; it is paid for, and its id is known.
         """
         self._check_usable(sends=False)
         check_prediction(prediction)
@@ -359,21 +357,21 @@ class Session:
 
     @property
     def client(self) -> Client:
-        """The API's verbs, one exchange each, over the session's transport: ``get`` queries a known id."""
+        """The API's verbs, one request each, over the session's transport; ``get`` polls an id once."""
         return self._client
 
     @property
     def pending(self) -> Mapping[str, Job]:
         """The predictions that are paid for and not over, by id.
 
-        Of one that is known by its id only, the job shows as much as the service's last response.
+        If a prediction was followed by its id, its job is what the service's last response shows.
         """
         pending = self._tracker.pending
         return MappingProxyType({each.prediction.id: each.seen_job for each in pending if each.prediction})
 
     @property
     def accounting(self) -> Mapping[str, int]:
-        """How many jobs this session took in (``all``), and what became of them; the parts always add up."""
+        """How many jobs this session took (``all``), and how many ended in each way; they always add up."""
         return MappingProxyType(self._tracker.accounting)
 
     # ── opening and closing ──────────────────────────────────────────────────────────────────────────────────────────
@@ -407,8 +405,8 @@ class Session:
     async def aclose(self) -> None:
         """Close: send nothing more, and wait for submissions in flight and images to be saved, for *grace* seconds.
 
-        Whatever is still pending then ends as ``detached``: it is paid for, and its id is known. If this is cancelled,
-        it closes the session all the same, and delivers the cancellation afterwards.
+        Predictions that are still pending then end as ``detached``: they are paid for, and their ids are known. If you
+        cancel this, the session is closed all the same, and the cancellation is raised afterwards.
         """
         if self._runtime.loop is None:
             self._latch.is_closed = True

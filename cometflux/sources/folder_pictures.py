@@ -19,7 +19,7 @@ from cometflux.storage.picks import read_picks
 
 @attrs.frozen(kw_only=True)
 class FolderPicture:
-    """A saved picture, with what is known of its job."""
+    """A saved picture, with the prompt, key and tags of its job."""
 
     path: Path
     """Absolute."""
@@ -28,7 +28,7 @@ class FolderPicture:
     key: str
     """Its job's key; for a picture of a set with its number, as in ``fox.2``. Without a key, the name of its file.
 
-    If the job was made again, the key is ``fox+1``, so that each picture keeps a key of its own.
+    If the job was redone, the key is ``fox+1``, so that each picture has its own key.
     """
     prompt: str | None
     """The prompt of its job; None if the job has none."""
@@ -39,8 +39,8 @@ class FolderPicture:
 def read_pictures(folder: str | Path, *, only_picks: bool = False) -> tuple[FolderPicture, ...]:
     """Read the saved pictures of a folder from its journal, in the order of the jobs. Blocks.
 
-    Of a job that was made again these are the last ones; picks may also choose those before. Each file is read, and
-    compared with the journal's digest of it.
+    Of a job that was redone, these are the last pictures; picks may also choose earlier ones. Each file is read, and
+    compared with its digest in the journal.
 
     Args:
         folder: the folder of an earlier batch.

@@ -59,15 +59,14 @@ def read_jobs(
         folder: the folder that image paths in the rows are relative to; None for the file's folder, or for the
             current folder if the source is a dataframe.
         max_jobs: the maximum number of jobs that a sweep may make.
-        comments: whether to leave out the lines of a text file that begin with ``#``.
+        comments: whether to skip the lines of a text file that begin with ``#``.
         schemas: the schemas of models that are not in `cometflux.flux`, from `read_schema`.
         key_column: the column that holds the keys; None for ``key``.
-        keep: columns that become the `Job.tags` of their jobs. They do not have to be parameters.
-        reference_column: the column whose image each row's model takes as its own reference image, whatever its
-            parameter is called.
-        delimiter: the character between the cells of a ``.csv`` or ``.tsv`` file; None to see it from the header.
+        keep: columns that become the `Job.tags` of their jobs, and need not be parameters.
+        reference_column: the column with the reference images, for models with any name of that parameter.
+        delimiter: the character between the cells of a ``.csv`` or ``.tsv`` file; None to detect it from the header.
         wildcards: the folder of the lists for wildcards in prompts; None if there are none.
-        wildcard_seed: the seed of the choices; None for 0. Without it and *wildcards* braces stay as they are.
+        wildcard_seed: the seed of the choices; None for 0. Braces are expanded only if this or *wildcards* is given.
         **parameters: parameters of the model, for rows that do not set them.
 
     Raises:
@@ -113,9 +112,9 @@ def stream_jobs(
 ) -> "JobStream":
     """Check all jobs of a dataframe or a file as `read_jobs` does, and keep them in a temporary file.
 
-    When this returns, every row is checked and every reference image was read; nothing is checked later than that,
-    except that an image file may change before its job is submitted. Memory grows by about 40 bytes for each row.
-    Paths in the jobs are absolute. Blocks, and so does each 500th step of an iteration, for a few milliseconds.
+    When this returns, every row is checked and every reference image was read. Only an image file that changes before
+    its job is submitted can still be an error. Memory grows by about 40 bytes per row. Paths in the jobs are absolute.
+    Blocks; each 500th step of an iteration also blocks, for a few milliseconds.
 
     Args:
         source: as for `read_jobs`, and so are the other arguments.
@@ -136,8 +135,8 @@ def stream_jobs(
 
     Raises:
         SourceError: the source has mistakes; the error lists them, each with its line or row.
-        ConfigError: an extra is missing, an argument has a wrong type or value, or the jobs do not fit into the folder
-            for temporary files.
+        ConfigError: an extra is missing, an argument has a wrong type or value, or the folder for temporary files is
+            full.
         InputError: an image file cannot be read any more.
     """
     columns = _columns(key_column, keep, reference_column)

@@ -20,7 +20,7 @@ _MODEL = r"[A-Za-z0-9][A-Za-z0-9.-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
 def read_schema(source: str | os.PathLike[str] | Mapping[str, Any], *, model: str) -> ModelSchema:
     """Read the schema of *model* as Replicate publishes it, from a JSON file or from its parsed content.
 
-    Reads a file, so it blocks for a moment. Logs a warning for what the schema says and is not understood here: that is
+    Reads a file, so it blocks for a moment. Logs a warning for each keyword of the schema that is not supported: it is
     not checked.
 
     Raises:

@@ -117,7 +117,7 @@ def _note(new: Version, found: Version, *, has_record: bool) -> Mapping[str, Any
 def remake(name: str, data: bytes, record: Mapping[str, Any]) -> Version | None:
     """Make the image that *record* describes from *data*: plain, or with the record embedded; None if it is neither.
 
-    A signed image cannot be made again: a new signature is another file, which gets another name.
+    A signed image cannot be reproduced: a new signature makes a different file, which gets another name.
     """
     for version in (Version.of(data), Version.holding(data, record)):
         if version.is_described(name, record):

@@ -1,9 +1,9 @@
 """An object store as a place for images.
 
-A put is atomic and refuses a name that is taken, so no object is ever replaced. A put whose response was lost is
-repeated; if it is refused then, ``SavedImages`` looks at the object under that name. An image carries its SHA-256 and
-the time of its put as metadata, written together with it. So a HEAD request shows whether it is unchanged, and
-thousands are checked without reading one of them. Quicker still is a listing, which shows names and sizes alone.
+A put is atomic, and fails if the name is taken, so no object is ever replaced. A put whose response was lost is
+repeated; if it then fails, ``SavedImages`` looks at the object under that name. An image has its SHA-256 and the time
+of its put as metadata. So a HEAD request shows whether it is unchanged, without reading it. A listing is quicker still,
+but shows names and sizes only.
 """
 
 import asyncio
@@ -62,8 +62,8 @@ def open_store(url: str, *, check: bool = False, **options: Any) -> "Store":
     Args:
         url: the bucket, which must exist, and the prefix of the objects' names. With ``az://`` the bucket is the
             container; the account comes from the environment.
-        check: whether to request the head of each image that an earlier run saved, and compare its SHA-256. Else a
-            listing of the place is enough: an image counts as unchanged if it is listed with its size.
+        check: whether to request the metadata of each image that an earlier run saved, and compare its SHA-256.
+            Otherwise an image counts as unchanged if a listing of the place has it with its size.
         options: options of the store's class in obstore: ``region="eu-north-1"``, ``endpoint=…``, ``access_key_id=…``,
             ``timeout="5 min"``, ``retry_config={…}`` and so on.
 
@@ -168,7 +168,7 @@ class Store(SavedImages[StoredImage]):
 
     async def _prove(self) -> None:
         name, data, mark = f".cometflux-{os.urandom(8).hex()}", b"cometflux", "0" * 64
-        # If its answer is lost, it is refused when it is made again; what counts is the object that is there.
+        # If the response is lost, the put is repeated and fails; only the object itself counts.
         await self._files.put_new(name, data, Puts(), mark)
         try:
             if await self._files.put_new(name, b"another", Puts()):

@@ -23,7 +23,7 @@ _KNOWN = (
     ),
     (
         r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|AuthenticationFailed",
-        "the credentials are refused",
+        "the credentials are rejected",
     ),
     (r"RequestTimeTooSkewed", "the clock of this machine is wrong"),
     (r"URL scheme is not allowed|BadScheme", "its endpoint is plain http; to allow that, set {prefix}_ALLOW_HTTP=true"),

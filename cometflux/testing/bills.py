@@ -24,7 +24,7 @@ class Bill:
 
 @attrs.frozen(kw_only=True)
 class SeenRequest:
-    """One received request, also if it was refused."""
+    """One received request, also if it was rejected."""
 
     method: str
     path: str

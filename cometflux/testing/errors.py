@@ -8,7 +8,7 @@ class ArgumentError(ValueError):
 
     Args:
         name: the argument, in Python.
-        given: the refused value.
+        given: the value that was given.
         allowed: the allowed values, as a phrase.
         also: what only Python can give as well, as a phrase; empty if there is nothing.
     """

@@ -21,7 +21,7 @@ _ACCOUNT = (TASKS, LOG, CATALOGUE, BILLING, USER)
 
 @attrs.frozen
 class Fault:
-    """One way to misbehave."""
+    """One way in which the service misbehaves."""
 
     name: str
     about: str
@@ -39,18 +39,18 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         fault.name: fault
         for fault in (
             # Refusals.
-            Fault("401", "the key is refused", _C, (_G, *_ACCOUNT)),
+            Fault("401", "the key is rejected", _C, (_G, *_ACCOUNT)),
             Fault("402", "there is no credit left", _C, (_G,)),
             Fault("403", "the key is not allowed to do this", _C, (_G, *_ACCOUNT)),
             Fault("404", "not found; on get, as just after a create", _G, (_C, _O, *_ACCOUNT)),
             Fault("413", "a proxy's page: the body is too large", _C),
-            Fault("422", "the input is refused", _C),
+            Fault("422", "the input is rejected", _C),
             Fault("429", "too many requests; Retry-After in seconds", _C, (_G, _O, *_ACCOUNT)),
             Fault("429-date", "too many requests; Retry-After as a date", _C, (_G, _O)),
             Fault("429-body", "too many requests; retry_after in the body only", _C, (_G,)),
             Fault("429-silent", "too many requests; no time to wait is given", _C, (_G, _O)),
-            Fault("invalid-request", "a wrong request, refused with a 500", _C, (_G,)),
-            Fault("no-model", "an unknown model, refused with a 503", _C, (_G,)),
+            Fault("invalid-request", "a wrong request, rejected with a 500", _C, (_G,)),
+            Fault("no-model", "an unknown model, rejected with a 503", _C, (_G,)),
             # Breakdowns.
             Fault("500", "an internal error", _C, (_G, _O, *_ACCOUNT)),
             Fault("502", "a proxy's page: bad gateway", _C, (_G, _O, *_ACCOUNT)),

@@ -1,6 +1,6 @@
 """Validate request bodies: their shape, and each value against the model's schema.
 
-Unknown input keys are not refused, because the real service silently drops them.
+Unknown input keys are not rejected, because the real service silently drops them.
 """
 
 import json
@@ -17,7 +17,7 @@ _ALLOWED = frozenset({"input", "stream", "webhook", "webhook_events_filter", "we
 
 @attrs.frozen
 class Invalid:
-    """One refused field, an entry of ``invalid_fields``."""
+    """One rejected field, an entry of ``invalid_fields``."""
 
     type: str
     field: str
@@ -25,7 +25,7 @@ class Invalid:
 
 
 class Refusal(Exception):  # noqa: N818 - a response, not a defect
-    """A request is refused. Has the status, the title, the detail and the refused fields of the response."""
+    """A request is rejected. Has the status, the title, the detail and the rejected fields of the response."""
 
     def __init__(self, status: int, title: str, detail: str, fields: tuple[Invalid, ...] = ()) -> None:
         super().__init__(detail)
@@ -90,7 +90,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def _reason(field: str, schema: Mapping[str, Any], value: object) -> tuple[str, str] | None:
-    """Return why *value* is refused, as a type and a description; None if it is valid."""
+    """Return why *value* is rejected, as a type and a description; None if it is valid."""
     name = schema.get("type")
     if name is None:
         return None

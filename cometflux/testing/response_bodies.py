@@ -109,7 +109,7 @@ def problem(status: int, detail: str, title: str | None = None, **more: Any) -> 
 
 
 def refusal_body(refusal: Refusal) -> dict[str, Any]:
-    """Create the body of a refused request."""
+    """Create the body of a rejected request."""
     fields = [{"type": each.type, "field": each.field, "description": each.description} for each in refusal.fields]
     more = {"invalid_fields": fields} if fields else {}
     return problem(refusal.status, refusal.detail, refusal.title, **more)

@@ -50,7 +50,7 @@ class Routes:
 
     @web.middleware
     async def _record(self, request: web.Request, handler: _Next) -> web.StreamResponse:
-        """Record the request, check its key, and turn a refusal into its response."""
+        """Record the request, check its key, and turn a rejection into its response."""
         is_authorised = self._state.record(request)
         is_api = request.path.startswith(BASE + "/") and not request.path.endswith("/bills")
         if is_api and not is_authorised:

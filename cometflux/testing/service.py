@@ -36,7 +36,7 @@ class LocalService:
             first third, the status is ``starting``.
         pixels: the approximate number of pixels of a picture of one megapixel; small pictures are fast to draw.
         seed: the seed of the random choices: the seeds of inputs without one, and the faults with a rate.
-        lifetime: how long the data of a prediction are kept after its end, in seconds.
+        lifetime: how long the data of a prediction is kept after its end, in seconds.
         ssl: an ``ssl.SSLContext`` with your certificate, to serve https; None for plain http.
 
     Raises:
@@ -85,7 +85,7 @@ class LocalService:
 
     @property
     def requests(self) -> Sequence[SeenRequest]:
-        """The requests received, including refused ones; at most the last 100,000."""
+        """The requests received, including rejected ones; at most the last 100,000."""
         return list(self._state.requests)
 
     @property
@@ -95,7 +95,7 @@ class LocalService:
 
     @property
     def latency(self) -> float | Callable[[str], float]:
-        """The duration of predictions accepted from now on. It can be set at any time, from any thread."""
+        """How long a new prediction takes, in seconds. It can be set at any time, from any thread."""
         return self._state.settings.latency
 
     @latency.setter
@@ -113,7 +113,7 @@ class LocalService:
 
     @property
     def access_token(self) -> str:
-        """The access token that the routes of the account take. It can be set at any time, from any thread."""
+        """The access token that the account's routes accept. It can be set at any time, from any thread."""
         return self._state.settings.access_token
 
     @access_token.setter
@@ -131,10 +131,10 @@ class LocalService:
 
     @property
     def credit(self) -> float:
-        """The dollars that were paid in. It can be set at any time, from any thread.
+        """The dollars that were paid into the account. It can be set at any time, from any thread.
 
-        The balance is the credit less the bills. The service goes on if it is negative. From 100,000,000 on, the
-        routes of the key mean "no limit".
+        The balance is the credit minus the bills. The service continues if it is negative. From 100,000,000 on, the key
+        has no limit.
         """
         return self._state.settings.credit
 

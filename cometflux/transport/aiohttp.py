@@ -352,7 +352,7 @@ class AiohttpTransport:
                 # The error's own text shows the system call twice.
                 return f"cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
             case aiohttp.ClientHttpProxyError():
-                return f"the proxy refused with HTTP {error.status}"
+                return f"the proxy rejected the request with HTTP {error.status}"
             case aiohttp.ServerDisconnectedError():
                 return "the connection was closed"
             case aiohttp.ClientPayloadError():

@@ -16,7 +16,7 @@ from cometflux.transport.base import Transport
 class Client:
     """The API's verbs, one exchange each.
 
-    Use it for one prediction at a time with your own polling. A `Session` runs many, and guards against paying twice.
+    Use it for one prediction at a time with your own polling. A `Session` runs many, and prevents paying twice.
 
     Args:
         transport: sends the requests.
@@ -39,7 +39,7 @@ class Client:
         Raises:
             InputError: the input cannot be sent.
             ConnectError: proof that nothing was sent.
-            RejectedError: the service refused.
+            RejectedError: the service rejected it.
             UnknownSubmissionError: nothing proves whether the job was accepted.
         """
         if not isinstance(job, Job):
@@ -78,7 +78,7 @@ class Client:
             known_input: its input. A response that echoes it shares this object, which saves memory.
 
         Raises:
-            RejectedError: the service refused; 404 may mean that it does not know the id yet.
+            RejectedError: the service rejected the request; 404 may mean that it does not know the id yet.
             AnswerError: there is no response, or it cannot be read.
             ConnectError: no connection could be made.
         """
@@ -86,7 +86,7 @@ class Client:
         return await self._send(request, prediction_id, other_id, known_input)
 
     async def cancel(self, prediction_id: str) -> Prediction:
-        """Cancel a prediction. CometAPI does not document this route of Replicate's, so it may refuse.
+        """Cancel a prediction. CometAPI does not document this route of Replicate's, and may reject it.
 
         Raises:
             RejectedError, AnswerError, ConnectError: as for `get`.

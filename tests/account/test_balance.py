@@ -78,9 +78,9 @@ def test_an_amount_that_is_not_understood_is_named_and_never_a_figure(value):
         (b"[]", "a list"),
         (b"null", "null"),
         (b"{}", "has no 'hard_limit_usd'"),
-        (b'{"success": false, "message": "no"}', "the account refuses: no"),
-        (b'{"error": {"message": "no such key", "type": "x"}}', "the account refuses: no such key"),
-        (b'{"error": "gone"}', "the account refuses: gone"),
+        (b'{"success": false, "message": "no"}', "the account rejects the request: no"),
+        (b'{"error": {"message": "no such key", "type": "x"}}', "the account rejects the request: no such key"),
+        (b'{"error": "gone"}', "the account rejects the request: gone"),
     ],
 )
 def test_another_shape_is_one_sentence(body, words):

@@ -62,8 +62,8 @@ async def test_a_passing_fault_is_waited_out(lists, ids, service, fault):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("401", "refuses the access token (HTTP 401)"),
-        ("403", "refuses the access token (HTTP 403)"),
+        ("401", "rejects the access token (HTTP 401)"),
+        ("403", "rejects the access token (HTTP 403)"),
         ("404", "has no such list here (HTTP 404)"),
         ("redirect", "has no such list here (HTTP 301)"),
         ("html", "is not JSON"),
@@ -101,7 +101,7 @@ def test_the_account_of_an_unknown_url_is_not_guessed():
     [
         (http(200, b'{"data": [' + b"1," * 5000 + b"1]}"), "it is larger than 4096 bytes"),
         (http(200, b'{"data": [' + b"[" * 1000), "is not JSON"),
-        (http(200, b'{"success": false, "message": "' + b"x" * 3000 + b'"}'), "the account refuses: xxx"),
+        (http(200, b'{"success": false, "message": "' + b"x" * 3000 + b'"}'), "the account rejects the request: xxx"),
     ],
     ids=["huge", "deeply nested", "many words"],
 )

@@ -63,7 +63,9 @@ def test_an_empty_list_is_understood(value):
         pytest.param(dump({"data": "none"}), "no list of rows", id="a text"),
         pytest.param(dump({"data": {"items": {}}}), "no list of rows", id="an object as items"),
         pytest.param(dump(7), "no list of rows (a number)", id="a number"),
-        pytest.param(dump({"success": False, "message": "no right"}), "the account refuses: no right", id="a refusal"),
+        pytest.param(
+            dump({"success": False, "message": "no right"}), "the account rejects the request: no right", id="a refusal"
+        ),
         pytest.param(b"[" * 100_000, "", id="deeply nested"),
     ],
 )

@@ -154,7 +154,7 @@ CREATE = [
     unknown("not changed, says a cache", body(b"", 304), "a redirect"),
     # Plain refusals, however they are dressed.
     refused("a refusal with status 200", body({"error": {"code": "invalid_request", "message": "no"}}), "HTTP 200: no"),
-    refused("a refusal of numbers", body({"error": 42}, 400), "refused with HTTP 400: 42"),
+    refused("a refusal of numbers", body({"error": 42}, 400), "rejected the request with HTTP 400: 42"),
     refused("a refusal in a list", body({"detail": [{"loc": ["body"], "msg": "bad"}]}, 422), '"msg":"bad"'),
     refused("a refusal as long as a novel", body({"detail": "x" * 100_000}, 422), f"{'x' * 1000}\u2026; nothing is"),
     refused("a refusal without a word", body(b"", 422), "HTTP 422: no reason was given"),
@@ -391,7 +391,9 @@ GET = [
     endless("for ever: not JSON", body(b"OK"), "the response is not JSON (it begins with 'OK')"),
     *(empty(name, output=output) for name, output in EMPTY.items()),
     attrs.evolve(empty("nothing in the envelope"), raw=wrapped(status="SUCCESS", data=None)),
-    endless("for ever: a refused key", body({"detail": "no"}, 401), "the service refused with HTTP 401: no"),
+    endless(
+        "for ever: a refused key", body({"detail": "no"}, 401), "the service rejected the request with HTTP 401: no"
+    ),
     # Readable enough to go on, or to be the end.
     over("an unknown status", OutcomeKind.SUCCEEDED, status="dreaming"),
     over("a status in another case", OutcomeKind.SUCCEEDED, status="SuCcEeDeD"),

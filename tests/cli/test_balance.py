@@ -72,7 +72,7 @@ def test_a_part_that_cannot_be_read_is_a_note(account, token, capsys):
     [
         ("html", "the balance of the API key cannot be read: the response is not JSON"),
         ("text-amounts", "the balance of the API key cannot be read: 'hard_limit_usd' is not an amount (a string)"),
-        ("401", "the account refuses the API key (HTTP 401)"),
+        ("401", "the account rejects the API key (HTTP 401)"),
         ("404", "the account answers HTTP 404 to the request for the balance"),
     ],
 )

@@ -165,7 +165,7 @@ def test_a_list_or_a_proof_with_a_fault_leads_to_no_wrong_verdict(account, capsy
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("401", "the account refuses the access token (HTTP 401)"),
+        ("401", "the account rejects the access token (HTTP 401)"),
         ("404", "the account has no such list here (HTTP 404)"),
         ("html", "the account's list cannot be read: the response is not JSON"),
         ("redirect", "the account has no such list here (HTTP 301)"),
@@ -191,7 +191,7 @@ def test_a_list_that_cannot_be_read_is_one_error_and_changes_nothing(account, ca
         ("", 3, "there is no access token; set COMETAPI_ACCESS_TOKEN"),
         ("sk-0123456789", 3, "the access token is an API key"),
         ("local-key", 3, "the API key is the access token in COMETAPI_ACCESS_TOKEN"),
-        ("not-the-token", 1, "the account refuses the access token"),
+        ("not-the-token", 1, "the account rejects the access token"),
     ],
     ids=["none", "an API key", "the key of the service", "another one"],
 )

@@ -143,7 +143,7 @@ def test_the_caption_describes_the_picture():
     ("error", "words"),
     [
         (PredictionFailedError(prediction(status=Status.FAILED, error="NSFW content")), "NSFW content"),
-        (RejectedError("the service refused"), "the service refused; nothing is billed"),
+        (RejectedError("the service rejected the request"), "the service rejected the request; nothing is billed"),
         (UnknownSubmissionError("the answer was lost"), "it may be billed, so it is not sent again"),
     ],
     ids=["failed", "rejected", "unknown"],

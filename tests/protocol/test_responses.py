@@ -179,7 +179,7 @@ def test_a_refusal_is_read_in_every_form(status, kind, form):
     assert Money.REJECTED is error.money
     assert (status, code, detail, False) == (error.status, error.code, error.detail, error.is_foreign)
     reason = detail or "no reason was given"
-    assert f"the service refused with HTTP {status}: {reason}; nothing is billed" == str(error)
+    assert f"the service rejected the request with HTTP {status}: {reason}; nothing is billed" == str(error)
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 422, 500, 503])

@@ -335,9 +335,9 @@ def _with_habit(habit):
 UNUSABLE = [
     pytest.param(f"s3://nobody-has-this/{NAME}", None, "there is no such bucket", id="no such bucket"),
     pytest.param(PLACE, _answering("403 AccessDenied"), "access is denied; needed are the rights to put", id="denied"),
-    pytest.param(PLACE, _answering("403 InvalidAccessKeyId"), "the credentials are refused", id="an unknown key"),
-    pytest.param(PLACE, _answering("403 SignatureDoesNotMatch"), "the credentials are refused", id="a wrong secret"),
-    pytest.param(PLACE, _answering("400 ExpiredToken"), "the credentials are refused", id="a token of yesterday"),
+    pytest.param(PLACE, _answering("403 InvalidAccessKeyId"), "the credentials are rejected", id="an unknown key"),
+    pytest.param(PLACE, _answering("403 SignatureDoesNotMatch"), "the credentials are rejected", id="a wrong secret"),
+    pytest.param(PLACE, _answering("400 ExpiredToken"), "the credentials are rejected", id="a token of yesterday"),
     pytest.param(
         PLACE,
         _answering("400 AuthorizationHeaderMalformed"),

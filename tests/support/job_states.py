@@ -101,7 +101,7 @@ def reach(state, record, folder):
             failed = prediction(record, Status.FAILED, error="the prompt was flagged as sensitive")
             return accept(record).ended(OutcomeKind.FAILED, failed, None)
         case "rejected":
-            refused = RejectedError("the service refused with HTTP 422", status=422, detail="seed")
+            refused = RejectedError("the service rejected the request with HTTP 422", status=422, detail="seed")
             return record.ended(OutcomeKind.REJECTED, None, refused)
         case "not_sent":
             return record.ended(OutcomeKind.NOT_SENT, None, ConnectError("no connection came about"))

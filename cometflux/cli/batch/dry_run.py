@@ -95,7 +95,7 @@ def offer_rest(
     journal, if it may be used.
 
     Raises:
-        UsageError: *redo* names no job of the folder, or one that cannot be made again.
+        UsageError: *redo* names no job of the folder, or one that cannot be redone.
         SourceError: the file of changed rows has mistakes.
         ConfigError: the folder has no journal, or the API key is missing.
         JournalError: the journal cannot be read, or ``--local`` was used for only one of the folder's runs.

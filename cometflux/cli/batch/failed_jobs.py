@@ -1,4 +1,4 @@
-"""Write the jobs of a folder that did not succeed as a prompt file, to be edited and made again."""
+"""Write the jobs of a folder that did not succeed as a prompt file, to be edited and redone."""
 
 import sys
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from cometflux.sources.rows import Format
 from cometflux.storage import atomic
 
 FAILED = ("failed", "canceled", "expired", "rejected", "not_sent")
-"""The states of the jobs that have ended without a picture, and may be made again."""
+"""The states of the jobs that have ended without a picture, and may be redone."""
 
 
 def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None) -> None:
@@ -51,7 +51,7 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
 
 
 def is_failure(record: JobRecord) -> bool:
-    """Whether the job has ended without a picture, and may be made again: no unknown submission was given up for it."""
+    """Whether the job has ended without a picture, and may be redone: no unknown submission was given up for it."""
     return record.state_name in FAILED and not record.is_abandoned
 
 

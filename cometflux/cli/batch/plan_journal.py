@@ -155,7 +155,7 @@ def plan_rest(writer: JournalWriter, settings: RunOptions, redo: RedoWish = NOTH
     """Open the journal of a folder, and plan the jobs again that are asked for; return all jobs, and the notes.
 
     Raises:
-        UsageError: *redo* names no job of the folder, or one that cannot be made again.
+        UsageError: *redo* names no job of the folder, or one that cannot be redone.
         SourceError: the file of changed rows has mistakes.
         JournalError: the journal cannot be used.
     """

@@ -103,5 +103,5 @@ def _kind(outcome: Outcome) -> str:
 
 
 def _is_refusal_like(outcome: Outcome, cause: CometfluxError | None) -> bool:
-    """Whether the job was refused for the reason that ended the batch, which is reported by itself."""
+    """Whether the job was rejected for the reason that ended the batch, which is reported by itself."""
     return outcome.kind in (OutcomeKind.REJECTED, OutcomeKind.NOT_SENT) and type(outcome.error) is type(cause)

@@ -44,7 +44,7 @@ class RedoWish:
         """Return the records as the redo makes them, by identity. Nothing is written.
 
         Raises:
-            UsageError: a name is neither a state nor the key of a job, or a job cannot be made again.
+            UsageError: a name is neither a state nor the key of a job, or a job cannot be redone.
             SourceError: the file has mistakes.
         """
         if not self:
@@ -101,7 +101,7 @@ class _FolderJobs:
         return [self._names.jobs[mark.identity] for mark in self._names.find(key)]
 
     def fault(self, key: str, found: Sequence[JobRecord]) -> str | None:
-        """Return why the jobs *found* for *key* are not one that can be made again; None if they are."""
+        """Return why the jobs *found* for *key* are not one that can be redone; None if they are."""
         if not found:
             return f"no job has the key {clip(key, 60)!r}"
         if len(found) > 1:

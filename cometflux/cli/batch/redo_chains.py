@@ -1,4 +1,4 @@
-"""Jobs that are made again in a folder where jobs take the output of other jobs."""
+"""Redo jobs in a folder in which jobs take the output of other jobs."""
 
 from collections.abc import Iterable, Mapping
 
