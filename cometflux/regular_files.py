@@ -84,6 +84,11 @@ def read_regular(path: Path, most: int, *, follows_links: bool = False) -> bytes
     raise OSError(errno.EFBIG, f"it is larger than {most >> 20} MiB")
 
 
+def fault_words(path: str | Path, error: Exception) -> str:
+    """Say why a path cannot be read, in words that do not depend on the version of Python."""
+    return "its name holds a NUL" if "\0" in str(path) else getattr(error, "strerror", None) or str(error)
+
+
 def read_pipe(path: Path, most: int) -> bytes:
     """Read a pipe until its last writer closes it, or until there are more than *most* bytes.
 

@@ -44,7 +44,9 @@ def pytest_collection_modifyitems(items):
         return
     for item in items:
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        name = "its marker" if item.get_closest_marker("posix") else posix_calls.first_in(item.function, *values)
+        fixtures = [each[-1].func for each in item._fixtureinfo.name2fixturedefs.values()]
+        is_marked = item.get_closest_marker("posix")
+        name = "its marker" if is_marked else posix_calls.first_in(item.function, *fixtures, *values)
         if name is not None:
             item.add_marker(pytest.mark.skip(reason=f"needs a system of POSIX: {name}"))
 

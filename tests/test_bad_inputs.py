@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 from bad_inputs import answers, commands, environment, given, outputs, places
+from odd_files import make_pipe
 from socket_server import Peer
 from virtual_clock import VirtualClockLoop
 
@@ -251,7 +252,7 @@ async def test_an_odd_journal(case, service, tmp_path):
     assert [] == service.bills
 
 
-@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")], ids=FOUND)
+@pytest.mark.parametrize("put", [Path.mkdir, make_pipe, lambda path: path.symlink_to("nowhere")], ids=FOUND)
 @pytest.mark.parametrize("name", ["00000-a-boat.webp", "00000-a-boat.json"])
 async def test_what_is_no_file_at_the_name_of_an_output_is_left_alone(put, name, service, tmp_path):
     put(tmp_path / name)

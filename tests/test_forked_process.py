@@ -2,12 +2,12 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
 import forked_process
 import pytest
+from posix_calls import signals
 from waiting import PATIENCE
 
 PROGRAM = """
@@ -58,7 +58,7 @@ def test_it_ends_in_the_same_way(start, end):
     assert usual[2].splitlines()[-1:] == forked[2].splitlines()[-1:]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", signals("SIGINT", "SIGTERM", "SIGKILL"))
 def test_a_signal_reaches_it(start, number):
     process = start(forked_process.Popen, "import signal\nprint('up', flush=True)\nsignal.pause()\n")
     process.stdout.readline()

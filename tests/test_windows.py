@@ -43,6 +43,20 @@ def machine(service, tmp_path, monkeypatch):
         yield machine
 
 
+IMPORTER = """
+import importlib, pkgutil, cometflux
+modules = [module.name for module in pkgutil.walk_packages(cometflux.__path__, "cometflux.")]
+for name in modules:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
+print(len(modules))
+"""
+
+
+def test_every_module_is_imported(machine):
+    assert int(machine.run("-a", IMPORTER)[0]) > 200
+
+
 def states(folder):
     try:
         with Journal(folder) as journal:

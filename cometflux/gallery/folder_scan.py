@@ -74,7 +74,7 @@ class FolderScan:
         before = self.files
         try:
             self.files = _list(self.folder)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ValueError) as error:
             raise ConfigError(f"there is no folder {str(self.folder)!r}") from error
         except NotADirectoryError as error:
             raise ConfigError(f"{str(self.folder)!r} is a file, not a folder") from error

@@ -178,7 +178,7 @@ def _read_file(field: str, path: Path) -> bytes:
     except OSError as error:
         raise InputError(field, path, f"the file cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise InputError(field, path, f"no file can have this path ({error})") from error
+        raise InputError(field, path, "no file can have this path") from error
     try:
         data_uris.check_input(field, data)
     except InputError as error:

@@ -38,7 +38,8 @@ def absent(path: Path) -> ConfigError:
 
 def part_hint(folder: Path) -> str:
     """Return the rest of a sentence that names a folder of a part in *folder*; empty if there is none."""
-    parts = sorted(folder.glob(f"part-*-of-*/{FILE_NAME}"))
+    # To list what can be no folder is an error for some versions of Python.
+    parts = sorted(folder.glob(f"part-*-of-*/{FILE_NAME}")) if folder.is_dir() else []
     return f"; its parts have journals of their own: give one, as {str(parts[0].parent)!r}" if parts else ""
 
 

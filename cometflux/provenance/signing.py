@@ -20,7 +20,7 @@ from cometflux.images import formats
 from cometflux.provenance import embed, image_parts
 from cometflux.provenance.image_parts import UnsuitableError
 from cometflux.provenance.xmp import GENERATED
-from cometflux.regular_files import IrregularFileError, read_regular
+from cometflux.regular_files import IrregularFileError, fault_words, read_regular
 
 _LARGEST_FILE = 1024 * 1024
 """More bytes than a chain of certificates or a private key has."""
@@ -140,9 +140,8 @@ def _read(name: str, path: object) -> bytes:
     except (IrregularFileError, IsADirectoryError) as error:
         raise ConfigError(setting=name, given=str(path), allowed="is not a file") from error
     except (OSError, ValueError) as error:
-        # Each version of Python has other words for it.
-        words = "its name holds a NUL" if "\0" in str(path) else getattr(error, "strerror", None) or error
-        raise ConfigError(setting=name, given=str(path), allowed=f"cannot be read: {words}") from error
+        allowed = f"cannot be read: {fault_words(path, error)}"
+        raise ConfigError(setting=name, given=str(path), allowed=allowed) from error
 
 
 def _check_url(url: object) -> None:

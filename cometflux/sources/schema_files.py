@@ -11,6 +11,7 @@ from typing import Any
 from cometflux.errors import ConfigError
 from cometflux.models.schemas import ModelSchema, parse_schema
 from cometflux.plain_text import log as _log
+from cometflux.regular_files import fault_words
 
 LARGEST_SCHEMA = 2 * 1024 * 1024
 """The maximum size of a schema's file, in bytes. Published ones have a few thousand."""
@@ -95,8 +96,7 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(LARGEST_SCHEMA + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path}: it cannot be read ({reason})", setting="schema") from error
+        raise ConfigError(f"{path}: it cannot be read ({fault_words(path, error)})", setting="schema") from error
     if len(data) > LARGEST_SCHEMA:
         raise ConfigError(f"{path}: it is larger than 2 MiB, so it is not a schema", setting="schema")
     return data.decode("utf-8-sig")

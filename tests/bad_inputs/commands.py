@@ -190,7 +190,7 @@ COMMANDS = [
     called("a file that is missing", "batch|nowhere.csv", "nowhere.csv: there is no such file"),
     called("a file without a name", "batch| ", "the name of the prompt file is blank"),
     called("a file below a file", "batch|/dev/null/a.csv", "the file cannot be read (Not a directory)"),
-    called("a file with a NUL", "batch|a\0b.csv", "the file cannot be read (embedded null byte)"),
+    called("a file with a NUL", "batch|a\0b.csv", "the file cannot be read (its name holds a NUL)"),
     called("an address as a file", "batch|https://example.com/a.csv", "there is no such file"),
     Command(
         "a folder", ("batch", "place.csv"), "this is a folder; give a file in it", 2, lambda: Path("place.csv").mkdir()
@@ -236,7 +236,11 @@ COMMANDS = [
     called(
         "status of nothing", "status|nowhere", "there is no journal at 'nowhere/journal.sqlite3'; cometflux batch", 3
     ),
-    called("status of a NUL", "status|a\0b", "must be the path of a file, or of a folder", 3),
+    *(
+        called(f"{name} of a NUL", f"{name}|a\0b", "must be the path of a file, or of a folder", 3)
+        for name in ("status", "unknown", "resume")
+    ),
+    called("gallery of a NUL", "gallery|a\0b", "there is no folder 'a\\x00b'", 3),
     Command(
         "status of a file",
         ("status", "place"),

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import attrs
+from odd_files import make_pipe
 
 from cometflux import Job, Journal, OutputOf, PollPolicy, RetryPolicy, Session, flux, open_session
 from cometflux.errors import ConfigError, ConnectError, InputError, OutputError
@@ -374,7 +375,7 @@ CALLS = [
     image("a text", _file(b"no image", "text.png"), "text.png' was given; must be a PNG, JPEG, WebP or GIF image"),
     image("empty", _file(b""), "a.png' was given; must be a PNG, JPEG, WebP or GIF image"),
     image("a terabyte", _sparse, "a.png' was given; at most 8 MiB are sent with a job"),
-    image("a pipe", _made(os.mkfifo), "this is a pipe or a device; give a file"),
+    image("a pipe", _made(make_pipe), "this is a pipe or a device; give a file"),
     image("a device", lambda _: Path("/dev/zero"), "this is a pipe or a device; give a file"),
     image("a link to nowhere", _made(lambda path: path.symlink_to("nowhere")), "No such file or directory"),
     image("a link to itself", _made(lambda path: path.symlink_to(path)), "Too many levels of symbolic links"),

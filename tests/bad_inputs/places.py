@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import attrs
+from odd_files import make_pipe
 
 from cometflux.errors import ConfigError, JournalError, JournalMismatchError
 from cometflux.journal.writer import JournalWriter
@@ -44,7 +45,7 @@ FOLDERS = [
     Place("a link to nowhere", _at(lambda path: path.symlink_to("x")), says="is a link that leads nowhere"),
     Place("a link to itself", _at(lambda path: path.symlink_to(path)), says="is a link that leads nowhere"),
     Place("a link to a file", _at(lambda path: path.symlink_to(__file__)), says="is a file, not a folder"),
-    Place("a pipe", _at(os.mkfifo), says="place' is no folder"),
+    Place("a pipe", _at(make_pipe), says="place' is no folder"),
     Place("a device", lambda _: Path("/dev/null"), says="'/dev/null' is no folder"),
     Place("a name with a NUL", lambda _: "a\0b", says="cannot be written to: its name holds a NUL"),
     Place("a name too long", lambda folder: folder / ("x" * 256), says="cannot be written to: File name too long"),
@@ -145,7 +146,7 @@ JOURNALS = [
         "a link as its lock", _used(lambda at: _no_lock(at, lambda to: to.symlink_to("x"))), JournalError, "cannot be"
     ),
     Place("a folder of its name", lambda at: _at(Path.mkdir, NAME)(at).parent, JournalError, "is not a file"),
-    Place("a pipe of its name", lambda folder: _at(os.mkfifo, NAME)(folder).parent, JournalError, "is not a file"),
+    Place("a pipe of its name", lambda folder: _at(make_pipe, NAME)(folder).parent, JournalError, "is not a file"),
     Place(
         "a link to nowhere", lambda at: _at(lambda p: p.symlink_to("no/x"), NAME)(at).parent, JournalError, "cannot be"
     ),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import sys
 from pathlib import Path
 
@@ -54,6 +53,8 @@ def test_with_yes_it_is_said_and_sent(service, capsys):
 
 def answer(text, *arguments):
     """Run the command at a terminal on which a person types; return its exit code and what the terminal shows."""
+    import pty
+
     ours, theirs = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "dumb", "COLUMNS": "100"}
     process = forked_process.Popen(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import command_process
 import pytest
+from posix_calls import signals
 from s3_server import NAME
 
 from cometflux import Journal, flux
@@ -228,7 +229,7 @@ def test_an_image_in_an_object_store_is_read_from_there(bucket, service):
     assert sent < images
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "stopped"])
+@pytest.mark.parametrize("number", signals("SIGKILL", "SIGINT"))
 def test_a_chain_that_was_cut_in_the_middle_goes_on_where_it_stood(number, slow):
     rows = "".join(
         f"boat {each},draft-{each},schnell,\nnight {each},edit-{each},kontext-pro,@draft-{each}\n"

@@ -1,7 +1,6 @@
 """Completion, by the shells themselves: what they offer where a person presses the tab key."""
 
 import os
-import pty
 import re
 import select
 import shutil
@@ -130,6 +129,8 @@ class Typist:
     """Types into a shell on a terminal, and reads what it shows."""
 
     def __init__(self, command):
+        import pty
+
         self.ours, theirs = pty.openpty()
         self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
         os.close(theirs)

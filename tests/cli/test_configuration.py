@@ -5,6 +5,7 @@ import os
 import re
 
 import pytest
+from posix_calls import IS_ROOT
 
 from cometflux.cli import main
 from cometflux.cli.config import read_settings
@@ -295,7 +296,7 @@ def test_a_link_that_leads_nowhere_is_told(project, capsys):
     assert "error: cometflux.toml: this link leads nowhere\n" == refusal(capsys)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.skipif(IS_ROOT, reason="root reads everything")
 def test_a_file_that_cannot_be_read_is_told(user, capsys):
     user.write_text("limit = 1\n")
     user.chmod(0)

@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import pty
 import signal
 import sys
 from pathlib import Path
@@ -307,6 +306,8 @@ class Terminal:
     """The command at a terminal on which a person types."""
 
     def __init__(self, *arguments):
+        import pty
+
         self._ours, theirs = pty.openpty()
         command = [sys.executable, "-m", "cometflux.cli", *arguments]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "dumb"}

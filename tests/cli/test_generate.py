@@ -1,7 +1,6 @@
 """Prompts on the command line: each run makes new pictures, and the folder's journal keeps all of them."""
 
 import json
-import os
 import re
 import shlex
 import signal
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import command_process
 import pytest
+from posix_calls import IS_ROOT, signals
 from waiting import rest_of, wait_until
 
 from cometflux import Journal
@@ -104,7 +104,7 @@ def test_a_dry_run_counts_the_predictions_of_the_folder_and_writes_nothing(servi
 # Interrupted.
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", signals("SIGKILL", "SIGTERM"))
 def test_a_run_that_was_killed_is_resumed_and_nothing_is_bought_twice(number, slow):
     prompts = " ".join(f"'fox {each}'" for each in range(40))
     running = start(f"generate {prompts} --max-pending 2")
@@ -258,7 +258,7 @@ def test_a_folder_that_was_named_is_for_the_local_service_or_for_purchases(first
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_error_before_anything_is_sent(service, capsys):
-    if os.geteuid() == 0:
+    if IS_ROOT:
         Path("file").write_text("")
         run("generate 'a fox' --out file/x", 3)
     else:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import resource
 import shlex
 import signal
 import sqlite3
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import command_process
 import pytest
+from posix_calls import IS_ROOT, signals
 from waiting import PATIENCE, rest_of, wait_until
 
 from cometflux import Journal
@@ -61,6 +61,9 @@ def start(line, **options):
 def wait_until_it_reads_stdin(running):
     """Wait until the process waits for a pipe; only stdin is one that it reads."""
     wait_until(lambda: "pipe_read" in Path(f"/proc/{running.pid}/wchan").read_text())
+
+
+STOPS = [pytest.param(number, 128 + number, id=number.name) for number in signals("SIGINT", "SIGTERM", "SIGHUP")]
 
 
 def skip_if_ignored(number):
@@ -449,7 +452,7 @@ def test_a_damaged_journal_is_one_line_and_exit_code_3(line, service, capsys):
     assert "journal" in err
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(IS_ROOT, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_to_is_exit_code_3_and_can_be_looked_at(service, capsys):
     write("a fox,")
     run("batch a.csv")
@@ -465,6 +468,8 @@ def test_a_folder_that_cannot_be_written_to_is_exit_code_3_and_can_be_looked_at(
 def test_a_journal_that_cannot_be_written_any_more_ends_the_run_with_exit_code_3_and_names_the_ids(service):
     write(*(f"fox {number}," for number in range(100)))
     # Enough to plan them all, and for some to be bought.
+    import resource
+
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (250_000, 250_000))
     running = start("batch a.csv --max-pending 4", preexec_fn=limit)
     _, err = rest_of(running)
@@ -575,7 +580,7 @@ def test_interrupted_with_json_every_job_is_one_line_all_the_same(slow):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks the kernel what a process catches")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), STOPS)
 def test_a_signal_while_prompts_are_read_says_that_nothing_was_sent(number, code, service):
     skip_if_ignored(number)
     running = start("batch -", stdin=subprocess.PIPE)
@@ -587,7 +592,7 @@ def test_a_signal_while_prompts_are_read_says_that_nothing_was_sent(number, code
     assert [] == service.bills
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), STOPS)
 def test_a_signal_while_the_journal_is_planned_leaves_it_free(number, code, service, capsys, monkeypatch):
     skip_if_ignored(number)
     write("a fox,")

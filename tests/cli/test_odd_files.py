@@ -2,7 +2,6 @@
 
 import json
 import re
-import resource
 import shlex
 from pathlib import Path
 
@@ -36,6 +35,8 @@ BROKEN = re.compile(r"Traceback|RecursionError|MemoryError|internal error|defect
 
 
 def memory():
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

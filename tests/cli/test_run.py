@@ -2,9 +2,7 @@
 
 import json
 import os
-import pty
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -322,6 +320,8 @@ def test_a_refused_key_is_told_once_with_the_variable_that_holds_it(service, cap
 
 def test_a_disk_that_refuses_stops_the_batch_with_exit_code_3_and_the_ids(serving):
     with serving(latency=0.05, pixels=8_000_000) as service:
+        import resource
+
         # Larger than the journal becomes, and smaller than any picture.
         limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (180_000, 180_000))
         prompts = [f"fox {number}" for number in range(8)]
@@ -538,6 +538,8 @@ def watched(monkeypatch, *arguments, **environment):
     """Run the command with stderr on a terminal, and return what it showed there."""
     for name, value in {"TERM": "xterm", **environment}.items():
         monkeypatch.setenv(name, value)
+    import pty
+
     ours, theirs = pty.openpty()
     running = start(*arguments, stderr=theirs)
     os.close(theirs)

@@ -2,7 +2,6 @@
 
 import html
 import os
-import pty
 import re
 import select
 import shutil
@@ -14,8 +13,6 @@ from pathlib import Path
 
 import pytest
 from waiting import PATIENCE
-
-from benchmarks import terminal as recording
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,6 +33,8 @@ class Terminal:
 
     def run(self, command, stop_after=None):
         """Run a line, and press Ctrl-C after *stop_after* pictures. Return the exit code and the output."""
+        import pty
+
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             ["sh", "-c", f"exec {command}"],
@@ -107,6 +106,8 @@ def words(screen):
 
 
 def test_the_recorded_terminal_shows_what_the_commands_print_now():
+    from benchmarks import terminal as recording
+
     drawn = (ROOT / "docs" / "terminal.svg").read_text(encoding="utf-8")
     rows = re.findall(r'<text class="terminal-r\d+" x="(\d+)[^>]*>([^<]*)</text>', drawn)
     shown = "".join(f"{'' if int(x) else chr(10)}{html.unescape(text)}" for x, text in rows)

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import os
-import resource
 import time
 from pathlib import Path
 
@@ -242,7 +241,7 @@ UNREAD = "a.png, which cannot be read any more"
         (left_damaged, "a.png (image/png, 800040 bytes), which cannot be decoded, so it is not shown here"),
         (left_large, f"bytes), {LARGE}"),
         (lambda path: None, UNREAD),
-        (os.mkfifo, UNREAD),
+        (odd_files.make_pipe, UNREAD),
         (Path.mkdir, UNREAD),
         (lambda path: path.symlink_to("b.png"), UNREAD),
         (lambda path: (path.touch(), os.truncate(path, 2**38)), UNREAD),
@@ -307,6 +306,8 @@ def test_a_picture_that_needs_too_much_memory_is_not_shown_and_the_next_one_is(k
 
     (tmp_path / "bomb").write_bytes(bomb(kind))
     (tmp_path / "a.png").write_bytes(base64.b64decode(PNG))
+    import resource
+
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     bad, good = thumbnails.show([tmp_path / "bomb", tmp_path / "a.png"], most=20_000)
     assert (None, True) == (bad.data, good.data is not None)

@@ -1,7 +1,6 @@
 """Install other people's programs that test ours, once below ``.make/``, in folders named after their content."""
 
 import contextlib
-import fcntl
 import importlib.util
 import shutil
 import subprocess
@@ -47,6 +46,8 @@ def node_with(requirement):
 @contextlib.contextmanager
 def _whole(folder):
     """Yield whether *folder* is complete, and mark it complete on exit. Only one process at a time runs the block."""
+    import fcntl
+
     MAKE.mkdir(exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -7,6 +7,7 @@ import socket
 import stat
 from pathlib import Path
 
+from posix_calls import IS_ROOT
 from waiting import PATIENCE
 
 HUGE = 2 * 1024**3
@@ -34,16 +35,21 @@ def _unreadable(path):
     path.chmod(0)
 
 
+def make_pipe(path):
+    """Make a pipe, where there are such."""
+    os.mkfifo(path)
+
+
 KINDS = {
     "nested 100,000 deep": lambda path: path.write_bytes(b"[" * 100_000 + b"]" * 100_000),
-    "a pipe": os.mkfifo,
+    "a pipe": make_pipe,
     "a socket": _socket,
     "a folder": Path.mkdir,
     "a link to a device": lambda path: path.symlink_to("/dev/zero"),
     "a link to itself": lambda path: path.symlink_to(path),
     "huge": _huge,
 }
-if os.geteuid():
+if not IS_ROOT:
     KINDS["unreadable"] = _unreadable
 else:
     # Only root may make one, and root reads every file.

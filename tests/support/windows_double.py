@@ -9,7 +9,7 @@ that the package works with Windows' refusals, and does not replace a run on Win
 ::
 
     python windows_double.py MACHINE ARGUMENT...      runs the command
-    python windows_double.py MACHINE -c CODE          runs code
+    python windows_double.py MACHINE -c CODE          runs code; -a for code that needs the tool server
 
 *MACHINE* is a folder that the processes of one machine share. The process does not see the other processes of the real
 one: a file that they have open is not open there.
@@ -39,6 +39,7 @@ import unicodedata
 import warnings
 from pathlib import Path
 
+import posix_calls
 import windows_locks
 
 real = types.SimpleNamespace(
@@ -50,19 +51,8 @@ clocks = types.SimpleNamespace(monotonic=time.monotonic, time=time.time, info=ti
 
 O_BINARY, O_TEXT, O_NOINHERIT = 1 << 27, 1 << 26, 1 << 25
 _OPEN_FLAGS = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_APPEND", "O_CREAT", "O_EXCL", "O_TRUNC"}
-_SIGNALS = {"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM"}
 # Its number there; here it is the one of SIGTTIN.
 SIGBREAK = signal.Signals(21)
-_NO_MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
-_NO_CALLS = (
-    "chown chroot confstr ctermid fchdir fchmod fchown fdatasync fork forkpty fpathconf fstatvfs get_blocking getegid "
-    "geteuid getgid getgrouplist getgroups getloadavg getpgid getpgrp getpriority getresgid getresuid getsid getuid "
-    "initgroups killpg lchown lockf major makedev minor mkfifo mknod nice openpty pathconf pipe2 posix_fadvise "
-    "posix_fallocate posix_spawn posix_spawnp pread preadv pwrite pwritev readv register_at_fork sched_getaffinity "
-    "sched_setaffinity sched_yield sendfile set_blocking setegid seteuid setgid setgroups setpgid setpriority setregid "
-    "setresgid setresuid setreuid setsid setuid statvfs sync sysconf tcgetpgrp tcsetpgrp ttyname uname wait wait3 "
-    "wait4 waitid writev"
-).split()
 _NO_SIGNAL_CALLS = (
     "alarm getitimer pause pthread_kill pthread_sigmask setitimer siginterrupt sigpending sigwait".split()
 )
@@ -72,6 +62,12 @@ _LIBRARIES = (
     "PIL.WebPImagePlugin rich.console rich.live rich.progress rich.table rich.text sqlite3 ssl subprocess "
     "tomllib uuid webbrowser yaml"
 ).split()
+_TEST_LIBRARIES = (
+    "distributed duckdb fastapi hypothesis.stateful IPython mcp.server.stdio mcp_types moto.server nbclient nbformat "
+    "opentelemetry.sdk.resources opentelemetry.sdk.trace pandas polars prometheus_client psutil pyarrow.parquet "
+    "replicate uvicorn"
+).split()
+"""What tests import; their ways for Windows are not what is tested."""
 _TICK = 1 / 64
 """The step of the clocks, in seconds."""
 _BAD_NAME = r"""(?i).*[<>:"\\|?*\x00-\x1f]|.*[. ]$|(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)"""
@@ -96,14 +92,14 @@ _processes = None
 
 
 def _take_away():
-    for name in _NO_MODULES:
+    for name in posix_calls.MODULES:
         sys.modules[name] = None
     for name in [name for name in dir(os) if name.startswith("O_") and name not in _OPEN_FLAGS]:
         delattr(os, name)
-    for name in _NO_CALLS:
+    for name in posix_calls.CALLS:
         if hasattr(os, name):
             delattr(os, name)
-    for name in [name for name in dir(signal) if re.fullmatch("SIG[A-Z0-9]+", name) and name not in _SIGNALS]:
+    for name in filter(posix_calls.is_absent_signal, dir(signal)):
         delattr(signal, name)
     for name in _NO_SIGNAL_CALLS:
         delattr(signal, name)
@@ -180,7 +176,10 @@ def located(path):
 def _check_names(text):
     for name in text.split("/"):
         if name not in ("", ".", "..") and "\0" not in name and re.match(_BAD_NAME, name):
-            raise OSError(errno.EINVAL, f"no file can have the name {name!r}", text)
+            error = OSError(errno.EINVAL, f"no file can have the name {name!r}", text)
+            # By this number pathlib knows that there can be no such file.
+            error.winerror = 123
+            raise error
 
 
 def _folded(name):
@@ -368,7 +367,7 @@ def kill(process, number):
 
 
 def set_signal(number, action):
-    if number not in {SIGBREAK, *(getattr(signal, name) for name in _SIGNALS)}:
+    if number not in {SIGBREAK, *(getattr(signal, name) for name in posix_calls.SIGNALS)}:
         raise ValueError(f"there is no signal {number}")
     return _set_signal(number, action)
 
@@ -388,8 +387,9 @@ def pytest_configure():
     """Run a suite on a machine, as a plugin of pytest."""
     # No file of the package that looks at its system is imported before.
     assert "cometflux.storage" not in sys.modules
-    with contextlib.suppress(ImportError):
-        importlib.import_module("mcp.server.stdio")
+    for name in _TEST_LIBRARIES:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     install(os.environ["SIMULATED_MACHINE"])
 
 
@@ -397,14 +397,14 @@ if __name__ == "__main__":
     # The modules of the tests must find this one, and not make a second one.
     sys.modules["windows_double"] = sys.modules["__main__"]
     _, machine, *arguments = sys.argv
-    if arguments[0] == "mcp":
-        _LIBRARIES += ["mcp.server.stdio", "mcp_types"]
+    if arguments[0] in ("mcp", "-a"):
+        _LIBRARIES += ["mcp.server.stdio", "mcp_types", "pytest"]
     install(machine)
     # What the streams of a process that runs in a pipe have there; a console takes UTF-8.
     for stream in (sys.stdout, sys.stderr):
         if not stream.isatty():
             stream.reconfigure(encoding="cp1252", errors=stream.errors)
-    if arguments[0] == "-c":
+    if arguments[0] in ("-a", "-c"):
         sys.argv = arguments
         exec(compile(arguments[1], "code", "exec"), {"__name__": "__main__"})
     else:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import attrs
 
-from cometflux.regular_files import IrregularFileError, open_regular, read_pipe
+from cometflux.regular_files import IrregularFileError, fault_words, open_regular, read_pipe
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats.text_files import read_text
 from cometflux.sources.formats.text_lines import LARGEST_FILE, read_whole
@@ -85,8 +85,7 @@ def _explained(name: str) -> Iterator[None]:
     except IsADirectoryError as error:
         raise SourceError("this is a folder; give a file in it", name) from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError([Fault(f"the file cannot be read ({reason})")], name) from error
+        raise SourceError([Fault(f"the file cannot be read ({fault_words(name, error)})")], name) from error
 
 
 def _open(path: Path) -> BinaryIO:

@@ -56,7 +56,7 @@ def _matching(given: str, folder: Path) -> Iterator[tuple[str, Path]]:
         return
     parts = Path(given).parts
     start = next((number for number, part in enumerate(parts) if set("*?[") & {*part}), None)
-    if start is None:
+    if start is None or "\0" in given:
         raise ValueError(f"{given!r} finds no file")
     top = folder.joinpath(*parts[:start])
     paths = sorted(each for each in top.glob("/".join(parts[start:])) if each.is_file())
