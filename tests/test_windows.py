@@ -141,6 +141,16 @@ def test_pictures_are_generated_without_a_file(service, machine):
     assert 2 == len(service.bills)
 
 
+def test_what_is_exported_has_the_same_bytes_on_each_system(machine):
+    machine.run("generate", "a fox", "eine Möwe", "--out", "pictures")
+    for form in ("imagefolder", "captions"):
+        machine.run("export", "pictures", "--to", form, "--as", form)
+    texts = {path.name: path.read_bytes() for path in Path().glob("[ic]*/*") if path.suffix != ".webp"}
+    assert ["00000-a-fox.txt", "00001-eine-mowe.txt", "metadata.jsonl"] == sorted(texts)
+    assert "eine Möwe\n".encode() == texts["00001-eine-mowe.txt"]
+    assert not any(b"\r" in text for text in texts.values())
+
+
 def test_a_lost_response_is_unknown_and_settled(service, machine):
     Path("fox.txt").write_text("a fox\n", encoding="utf-8")
     service.fail("drop", after=True)

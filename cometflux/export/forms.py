@@ -37,7 +37,7 @@ Form = Callable[[Sequence[Picture], Path, Settings], None]
 
 def write_imagefolder(pictures: Sequence[Picture], to: Path, settings: Settings) -> None:
     """Write the pictures, and ``metadata.jsonl`` with their columns, as ``load_dataset("imagefolder")`` reads them."""
-    with (to / "metadata.jsonl").open("x", encoding="utf-8") as file:
+    with (to / "metadata.jsonl").open("x", encoding="utf-8", newline="\n") as file:
         for picture, name in _placed(pictures, to, settings):
             row = {"file_name": name, "text": picture.text, **picture.fields}
             file.write(f"{_dump(row)}\n")
@@ -46,7 +46,7 @@ def write_imagefolder(pictures: Sequence[Picture], to: Path, settings: Settings)
 def write_captions(pictures: Sequence[Picture], to: Path, settings: Settings) -> None:
     """Write the pictures, and next to each its caption as a text file, as trainers of LoRAs read them."""
     for picture, name in _placed(pictures, to, settings):
-        (to / name).with_suffix(".txt").write_text(f"{picture.text}\n", encoding="utf-8")
+        (to / name).with_suffix(".txt").write_text(f"{picture.text}\n", encoding="utf-8", newline="\n")
 
 
 def write_webdataset(pictures: Sequence[Picture], to: Path, settings: Settings) -> None:

@@ -92,7 +92,9 @@ async def test_the_waits_double_up_to_a_bound_and_chance_only_adds(round_number)
 
 async def test_tasks_that_fail_together_do_not_come_back_together():
     calls = [Call(*refusals(1)) for _ in range(10)]
-    await asyncio.gather(*(retrying(call, RetryPolicy(), always)() for call in calls))
+    # Far enough apart for the steps of the coarsest clock, too.
+    policy = RetryPolicy(wait=10.0, longest_wait=10.0)
+    await asyncio.gather(*(retrying(call, policy, always)() for call in calls))
     assert len({call.moments[-1] for call in calls}) > 5
 
 

@@ -105,7 +105,8 @@ class RowWriter:
         match value:
             case Path():
                 is_inside = value.is_relative_to(self._folder)
-                return str(value.relative_to(self._folder) if is_inside else value)
+                # Slashes, so that the table can be read on another system.
+                return value.relative_to(self._folder).as_posix() if is_inside else str(value)
             case OutputOf(key=None):
                 raise UnwritableError("it takes the image of a job that has no key")
             case OutputOf():
