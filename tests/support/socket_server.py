@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import socket
 import struct
 
@@ -38,7 +39,7 @@ class Peer:
         try:
             while (request := await _read_request(reader)) is not None:
                 self.requests.append(request)
-                if asyncio.iscoroutinefunction(self._answer):
+                if inspect.iscoroutinefunction(self._answer):
                     await self._answer(request, writer)
                     break
                 answer = self._answer(request)
