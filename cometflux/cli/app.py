@@ -219,8 +219,8 @@ app = make_app()
 
 
 def _app_for(arguments: Sequence[str]) -> App:
-    names = {command.name for command in COMMANDS}
-    return make_app(is_list=True) if names.isdisjoint(arguments) else app
+    # A wrong command line loads every command, and then the summaries would replace the help of those that are an `App`.
+    return make_app(is_list=True) if {*arguments} <= {*FLAGS, "--version"} else app
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -88,6 +88,12 @@ def test_the_list_of_commands_loads_none_of_them(arguments):
     assert (0, "") == (done.returncode, done.stderr)
 
 
+def test_a_wrong_command_line_changes_no_help():
+    before = [app[command.name].help for command in COMMANDS]
+    assert 2 == main(["nosuch"])
+    assert before == [app[command.name].help for command in COMMANDS]
+
+
 _LATE = (
     *("aiohttp", "asyncio", "backoff", "cattrs", "multiprocessing", "PIL", "subprocess", "tomllib"),
     *("cometflux.engine", "cometflux.events", "cometflux.flux", "cometflux.models.flux", "cometflux.outcomes"),
