@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
 
 from cometflux.engine.download_places import DownloadPlaces, Place
 from cometflux.engine.savers import SaveOrder, SaveResult, Savers
@@ -15,9 +16,11 @@ from cometflux.protocol.requests import Request
 from cometflux.provenance.signing import Signer
 from cometflux.storage import file_names, image_data
 from cometflux.storage.destination import Destination
+from cometflux.storage.spool import Spool
 from cometflux.transport.addresses import origin_of
 from cometflux.transport.client import Client, timed
 
+T = TypeVar("T")
 _MOST_UNSAVED = 32
 """With fewer unsaved predictions than these, saving is not behind."""
 
@@ -130,14 +133,20 @@ class Saver:
         place = await self._take_place(url)
         # Held until the image is written, so that a slow disk does not fill the memory.
         try:
-            exchange = self._client.download(url)
-            data = await (exchange if attempts is None else timed("download", exchange, attempts))
-            self._places.note_arrival(place)
-            return await self._write(order, name, data)
+            # What is to be changed must be in memory.
+            spool = None if self._embeds or self._signer else order.place.spool()
+            if spool is None:
+                data = await _timed(self._client.download(url), attempts)
+                self._places.note_arrival(place)
+                return await self._write(order, name, data)
+            async with contextlib.aclosing(spool):
+                await _timed(self._client.download_into(spool, url), attempts)
+                self._places.note_arrival(place)
+                return await self._write(order, name, spool)
         finally:
             self._places.give_back(place)
 
-    async def _write(self, order: SaveOrder, name: str, data: bytes) -> Image:
+    async def _write(self, order: SaveOrder, name: str, data: bytes | Spool) -> Image:
         # Which spellings are there is looked at first: two that differ in nothing else go one behind the other.
         async with self._naming if order.is_named else contextlib.nullcontext():
             return await order.place.write(
@@ -150,6 +159,10 @@ class Saver:
 
 
 _GET = Request("GET", "")
+
+
+def _timed(exchange: Awaitable[T], attempts: list[Attempt] | None) -> Awaitable[T]:
+    return exchange if attempts is None else timed("download", exchange, attempts)
 
 
 def _may_fetch_again(error: CometfluxError) -> bool:

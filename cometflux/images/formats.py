@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from mmap import mmap
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +10,8 @@ import attrs
 
 from cometflux.locations import StoredImage
 
+Data = bytes | mmap
+"""The bytes of an image: in memory, or in a file that is mapped."""
 LARGEST_OUTPUT = 256 * 1024 * 1024
 """Most bytes of an image that is downloaded, unless a session has another limit, and of one that is read again."""
 
@@ -40,15 +43,16 @@ class ImageFile:
 Image = ImageFile | StoredImage
 
 
-def media_type(data: bytes) -> str | None:
+def media_type(data: Data) -> str | None:
     """Return the media type of an image from its first bytes; None unless models accept or produce this type."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+    start = data[:12]
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
+    if start.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    if start[:4] == b"RIFF" and start[8:] == b"WEBP":
         return "image/webp"
-    if data.startswith((b"GIF87a", b"GIF89a")):
+    if start.startswith((b"GIF87a", b"GIF89a")):
         return "image/gif"
     return None
 
@@ -59,7 +63,7 @@ def media_type(data: bytes) -> str | None:
 # the pixels. Bytes after the end do not matter, because viewers ignore them.
 
 
-def is_whole(data: bytes) -> bool:
+def is_whole(data: Data) -> bool:
     """Whether an image is complete."""
     match media_type(data):
         case "image/png":
@@ -74,7 +78,7 @@ def is_whole(data: bytes) -> bool:
             return False
 
 
-def _is_whole_png(data: bytes) -> bool:
+def _is_whole_png(data: Data) -> bool:
     place, has_pixels = 8, False
     while place < len(data):
         size, kind = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8]
@@ -85,7 +89,7 @@ def _is_whole_png(data: bytes) -> bool:
     return False
 
 
-def _is_whole_jpeg(data: bytes) -> bool:
+def _is_whole_jpeg(data: Data) -> bool:
     # Markers that cannot occur within the pixels.
     marker = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
     place, has_pixels = 2, False
@@ -98,7 +102,7 @@ def _is_whole_jpeg(data: bytes) -> bool:
     return False
 
 
-def _is_whole_webp(data: bytes) -> bool:
+def _is_whole_webp(data: Data) -> bool:
     end = int.from_bytes(data[4:8], "little") + 8
     place, has_pixels = 12, False
     while place + 8 <= end <= len(data):
@@ -111,7 +115,7 @@ def _is_whole_webp(data: bytes) -> bool:
     return has_pixels
 
 
-def _is_whole_gif(data: bytes) -> bool:
+def _is_whole_gif(data: Data) -> bool:
     place, has_pixels = 13 + _palette_size(data[10:11]), False
     while place < len(data):
         match data[place]:
@@ -134,7 +138,7 @@ def _palette_size(flags: bytes) -> int:
     return 6 << (flags[0] & 7) if flags and flags[0] & 0x80 else 0
 
 
-def _after_blocks(data: bytes, place: int) -> int:
+def _after_blocks(data: Data, place: int) -> int:
     while place < len(data) and data[place]:
         place += data[place] + 1
     return place + 1

@@ -140,7 +140,7 @@ def _read(text: str) -> dict[str, Any] | None:
             return None
 
 
-def mark_of(data: bytes) -> Mark:
+def mark_of(data: formats.Data) -> Mark:
     """Find out what an image says about where it comes from. Never raises."""
     try:
         parts = image_parts.parts_of(data)

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Container, Iterable, Iterator
 
 from cometflux.images import formats
+from cometflux.images.formats import Data
 
 _MOST_PARTS = 100_000
 """A part may be as short as 4 bytes, and the list of parts takes far more memory than that."""
@@ -31,7 +32,7 @@ SIGNED = "a C2PA signature"
 RECORD = "a record in the form of version 0.1"
 
 
-def parts_of(data: bytes) -> list[Part]:
+def parts_of(data: Data) -> list[Part]:
     """List the parts of an image, without the pixels of a JPEG.
 
     Raises:
@@ -47,7 +48,7 @@ def parts_of(data: bytes) -> list[Part]:
         raise UnsuitableError("its parts do not add up") from None
 
 
-def packet_in(data: bytes, part: Part) -> bytes:
+def packet_in(data: Data, part: Part) -> bytes:
     """Return the packet of a part of the kind `XMP`."""
     kind, start, end = part
     assert kind == XMP
@@ -95,10 +96,14 @@ def same_parts(data: bytes, added: Container[str] = (XMP, RECORD, SIGNED)) -> by
     return b"".join([*pieces, data[start:]])
 
 
+def _has(data: Data, place: int, word: bytes) -> bool:
+    return data[place : place + len(word)] == word
+
+
 # ── PNG ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _png_parts(data: bytes) -> Iterator[Part]:
+def _png_parts(data: Data) -> Iterator[Part]:
     place, is_after_record = 8, False
     for _ in range(_MOST_PARTS):
         if place + 12 > len(data):
@@ -107,9 +112,9 @@ def _png_parts(data: bytes) -> Iterator[Part]:
         end = place + size + 12
         if end > len(data):
             raise UnsuitableError("its chunks do not add up")
-        is_title = is_after_record and data.startswith(b"iTXtDescription\0\0\0\0\0", place + 4)
-        is_after_record = name == b"iTXt" and data.startswith(b"iTXtcometflux\0\0\0\0\0", place + 4)
-        if name == b"iTXt" and data.startswith(_PNG_XMP, place + 4):
+        is_title = is_after_record and _has(data, place + 4, b"iTXtDescription\0\0\0\0\0")
+        is_after_record = name == b"iTXt" and _has(data, place + 4, b"iTXtcometflux\0\0\0\0\0")
+        if name == b"iTXt" and _has(data, place + 4, _PNG_XMP):
             kind = XMP
         elif is_after_record or is_title:
             kind = RECORD
@@ -136,7 +141,7 @@ def _insert_in_png(data: bytes, parts: list[Part], packet: bytes) -> bytes:
 # ── JPEG ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _jpeg_parts(data: bytes) -> Iterator[Part]:
+def _jpeg_parts(data: Data) -> Iterator[Part]:
     """Yield each segment before the pixels. The last part marks their start, and has no length."""
     place = 2
     for _ in range(_MOST_PARTS):
@@ -150,9 +155,9 @@ def _jpeg_parts(data: bytes) -> Iterator[Part]:
         if end > len(data):
             raise UnsuitableError("its segments do not add up")
         kind = f"APP{number - 0xE0}"
-        if number == 0xE1 and data.startswith(_JPEG_XMP, place + 4):
+        if number == 0xE1 and _has(data, place + 4, _JPEG_XMP):
             kind = XMP
-        elif number == 0xE1 and data.startswith(b"Exif\0\0", place + 4):
+        elif number == 0xE1 and _has(data, place + 4, b"Exif\0\0"):
             kind = RECORD
         elif number == 0xEB and data.find(b"jumb", place, end) >= 0:
             kind = SIGNED
@@ -176,7 +181,7 @@ _HAS_XMP, _HAS_EXIF, _HAS_ALPHA = 0x04, 0x08, 0x10
 _WEBP_KINDS = {b"XMP ": XMP, b"C2PA": SIGNED, b"EXIF": RECORD}
 
 
-def _webp_parts(data: bytes) -> list[Part]:
+def _webp_parts(data: Data) -> list[Part]:
     size = _webp_size(data)
     place = 12
     found: list[Part] = []
@@ -193,7 +198,7 @@ def _webp_parts(data: bytes) -> list[Part]:
     return found
 
 
-def _webp_size(data: bytes) -> int:
+def _webp_size(data: Data) -> int:
     """Return the size of the file that the header announces."""
     return int(struct.unpack_from("<I", data, 4)[0]) + 8
 
@@ -227,7 +232,7 @@ def _header(flags: int, right: int, bottom: int) -> bytes:
     return struct.pack("<I", flags) + struct.pack("<I", right)[:3] + struct.pack("<I", bottom)[:3]
 
 
-_PARTS: dict[str | None, Callable[[bytes], Iterable[Part]]] = {
+_PARTS: dict[str | None, Callable[[Data], Iterable[Part]]] = {
     "image/png": _png_parts,
     "image/jpeg": _jpeg_parts,
     "image/webp": _webp_parts,

@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from io import BufferedWriter
+from io import BufferedRandom, BufferedWriter
 from pathlib import Path
 
 import attrs
 
+from cometflux.images.formats import Data
 from cometflux.plain_text import log
 from cometflux.regular_files import open_regular
 
@@ -21,7 +22,7 @@ TEMPORARY_NAME = r"\.cometflux-[0-9a-f]{16}"
 """The name of a temporary file: a later run removes it if this one is killed."""
 
 
-def write_new(path: Path, data: bytes, folder: Path | None = None, tries: int = 3) -> bool:
+def write_new(path: Path, data: Data, folder: Path | None = None, tries: int = 3) -> bool:
     """Write a file so that it is there whole or not at all; False if its name is taken.
 
     Its temporary file is in *folder*, which later runs sweep; None for the folder of *path*.
@@ -72,7 +73,7 @@ _LONGEST_MARK = 65536
 
 
 @contextlib.contextmanager
-def temporary_file(folder: Path, data: bytes) -> Iterator[Path]:
+def temporary_file(folder: Path, data: Data) -> Iterator[Path]:
     """Write a file under a temporary name in *folder*, synced; removed at the end."""
     with temporary_path(folder) as path:
         # Not tempfile: that makes files which only their owner can read.
@@ -85,14 +86,19 @@ def temporary_file(folder: Path, data: bytes) -> Iterator[Path]:
 @contextlib.contextmanager
 def temporary_path(folder: Path) -> Iterator[Path]:
     """Choose a temporary name in *folder*; a file of that name is removed at the end, unless it has been renamed."""
-    path = folder / f".cometflux-{os.urandom(8).hex()}"
+    path = temporary_name(folder)
     try:
         yield path
     finally:
-        _remove(path)
+        remove(path)
 
 
-def sync_file(file: BufferedWriter) -> None:
+def temporary_name(folder: Path) -> Path:
+    """Choose a new name in *folder* that a later run recognizes as that of a temporary file."""
+    return folder / f".cometflux-{os.urandom(8).hex()}"
+
+
+def sync_file(file: BufferedWriter | BufferedRandom) -> None:
     """Bring the file to the disk, with all that was written. If its file system cannot do that, log so once."""
     file.flush()
     try:
@@ -113,6 +119,7 @@ _NO_LINKS = _REFUSED | {errno.EMLINK, errno.EXDEV}
 # ── the calls of each operating system ───────────────────────────────────────────────────────────────────────────────
 
 if sys.platform == "win32":
+    CAN_NAME_OPEN_FILES = False
     # Nobody can rename or remove an open file there, and virus scanners and indexers open each new file for a moment.
     _PAUSES = tuple(0.001 * 2**step for step in range(12))
     """The seconds between the tries, four altogether."""
@@ -139,8 +146,8 @@ if sys.platform == "win32":
         """Give a file its final name, in place of the file before."""
         _insist(lambda: temporary.replace(path))
 
-    def _remove(path: Path) -> None:
-        # If it is still open, a later run removes it.
+    def remove(path: Path) -> None:
+        """Remove a file if it is there. If it is still open, a later run removes it."""
         with contextlib.suppress(PermissionError):
             _insist(lambda: path.unlink(missing_ok=True))
 
@@ -155,6 +162,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+    CAN_NAME_OPEN_FILES = True
     _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
     """The call of macOS, whose fsync leaves the data in the cache of the disk. SQLite does the same."""
 
@@ -193,7 +201,8 @@ else:
         """Give a file its final name, in place of the file before."""
         temporary.replace(path)
 
-    def _remove(path: Path) -> None:
+    def remove(path: Path) -> None:
+        """Remove a file if it is there."""
         path.unlink(missing_ok=True)
 
     def _sync(file: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from cometflux.images.formats import ImageFile
+from cometflux.images.formats import Data, ImageFile
 from cometflux.locations import StoredImage
 
 Kept = TypeVar("Kept", bound=ImageFile | StoredImage)
@@ -70,7 +70,7 @@ class Backend(Protocol[Kept_co]):
     Every verb raises `RefusedError` if nobody can say what is there, or if a file cannot be written.
     """
 
-    async def put_new(self, name: str, data: bytes, puts: Puts, digest: str | None = None) -> bool:
+    async def put_new(self, name: str, data: Data, puts: Puts, digest: str | None = None) -> bool:
         """Write a file whole if its name is free. Return False, and change nothing, if it is taken.
 
         What it holds is durable before it has its name; see `make_durable` for the name.

@@ -14,6 +14,7 @@ from cometflux.storage.backend import Jobs
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import Store, open_store
 from cometflux.storage.paths import fix_path
+from cometflux.storage.spool import Spool
 
 __all__ = ["Destination", "Folder", "find_destination", "is_at"]
 
@@ -31,10 +32,13 @@ class Destination(Protocol):
             ConfigError: they cannot be made, or a link or a file is in their place.
         """
 
+    def spool(self) -> Spool | None:
+        """Return a spool, which takes an output for `write` while it comes; None to hold the output in memory."""
+
     async def write(
         self,
         stem: str,
-        data: bytes,
+        data: Any,
         record: Mapping[str, Any],
         *,
         is_named: bool = False,

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cometflux.errors import ConfigError
-from cometflux.images.formats import ImageFile
+from cometflux.errors import ConfigError, OutputError
+from cometflux.images.formats import Data, ImageFile
 from cometflux.provenance.sidecar import Submission
 from cometflux.provenance.signing import Signer
 from cometflux.regular_files import open_regular, read_exactly, read_regular
@@ -23,6 +23,7 @@ from cometflux.storage import atomic, file_names
 from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Jobs, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
 from cometflux.storage.saved_images import SavedImages, blocking
+from cometflux.storage.spool import Spool, Spooled
 
 T = TypeVar("T")
 _SMALL = 256 * 1024
@@ -101,7 +102,7 @@ class FolderFiles:
     def __str__(self) -> str:
         return repr(str(self._folder))
 
-    async def put_new(self, name: str, data: bytes, puts: Puts, digest: str | None = None) -> bool:
+    async def put_new(self, name: str, data: Data, puts: Puts, digest: str | None = None) -> bool:
         """Write a file, then sync it, then give it its name; make the folder if it is missing."""
         path = self._folder / name
         try:
@@ -112,6 +113,8 @@ class FolderFiles:
             if os.path.lexists(path):
                 return False
             puts.add(len(data))
+            if isinstance(data, Spooled):
+                return data.give_name(path)
             return atomic.write_new(path, data, self._folder)
         except (OSError, ValueError) as error:
             raise self._refusal(error) from error
@@ -201,6 +204,10 @@ class FolderFiles:
         """Call the function: this is not the event loop's thread."""
         return function(*arguments)
 
+    def refuse(self, error: OSError | ValueError) -> OutputError:
+        """Return the error to raise if an image cannot be written."""
+        return OutputError(f"the image could not be written to {self}: {self._refusal(error)}", is_disk=True)
+
     def _refusal(self, error: OSError | ValueError) -> RefusedError:
         is_no_folder = os.path.lexists(self._folder) and not os.path.isdir(self._folder)  # noqa: PTH112 - as in put_new
         return RefusedError(_no_folder(self._folder) if is_no_folder else _words(error))
@@ -249,7 +256,7 @@ class Folder:
     async def write(
         self,
         stem: str,
-        data: bytes,
+        data: bytes | Spool,
         record: Mapping[str, Any],
         *,
         is_named: bool = False,
@@ -257,8 +264,18 @@ class Folder:
         signer: Signer | None = None,
     ) -> ImageFile:
         """See `SavedImages.write`."""
-        write = blocking(self._images.write)
-        return await asyncio.to_thread(write, stem, data, record, is_named=is_named, embeds=embeds, signer=signer)
+        options = {"is_named": is_named, "embeds": embeds, "signer": signer}
+        return await asyncio.to_thread(self._write, stem, data, record, options)
+
+    def _write(
+        self, stem: str, data: bytes | Spool, record: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> ImageFile:
+        with data.whole() if isinstance(data, Spool) else contextlib.nullcontext(data) as whole:
+            return blocking(self._images.write)(stem, whole, record, **options)
+
+    def spool(self) -> Spool | None:
+        """See `Destination.spool`."""
+        return Spool(self.path, self._files.refuse) if atomic.CAN_NAME_OPEN_FILES else None
 
     def at(self, name: str, size: int, digest: str) -> ImageFile:
         """See `SavedImages.at`."""

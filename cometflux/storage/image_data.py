@@ -8,18 +8,20 @@ import attrs
 
 from cometflux.errors import OutputError
 from cometflux.images import formats
+from cometflux.images.formats import Data
 from cometflux.provenance import embed
 from cometflux.provenance.embed import Mark
 from cometflux.provenance.sidecar import prediction_id_in
 from cometflux.provenance.signing import Signer
 from cometflux.provenance.xmp import GENERATED
+from cometflux.storage.spool import Spooled
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
 MOST_EMBEDDED = 2 * 1024 * 1024
 """More bytes than an embedded record and a signature can add to an image."""
 
 
-def check_image(data: bytes) -> str:
+def check_image(data: Data) -> str:
     """Return the file name extension of an output by its true type.
 
     Raises:
@@ -42,7 +44,7 @@ def heading(name: str, size: int, digest: str) -> dict[str, Any]:
 class Version:
     """The bytes of an output as they are, or will be, in their place."""
 
-    data: bytes
+    data: Data
     size: int
     digest: str
     mark: Mark
@@ -51,9 +53,9 @@ class Version:
     """Whether the image holds the record, too, and why it is not signed; empty if neither was wanted."""
 
     @classmethod
-    def of(cls, data: bytes, note: Mapping[str, Any] | None = None) -> "Version":
+    def of(cls, data: Data, note: Mapping[str, Any] | None = None) -> "Version":
         """Take *data* as they are."""
-        digest = hashlib.sha256(data).hexdigest()
+        digest = data.digest if isinstance(data, Spooled) else hashlib.sha256(data).hexdigest()
         return cls(data=data, size=len(data), digest=digest, mark=embed.mark_of(data), note=note or {})
 
     @classmethod

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cometflux.errors import ConfigError, needs_extra
+from cometflux.images.formats import Data
 from cometflux.locations import Location, StoredFile, StoredImage
 from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Jobs, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
@@ -136,6 +137,9 @@ class Store(SavedImages[StoredImage]):
     async def make_folder(self, name: str) -> None:
         """Do nothing: an object store has no folders."""
 
+    def spool(self) -> None:
+        """Return None: an output is put from memory."""
+
     async def check_each(self, jobs: Jobs) -> list[tuple[StoredImage, ...] | None]:
         """See `SavedImages.check_each`; the requests are made side by side."""
         return await asyncio.gather(*map(self.check_files, jobs))
@@ -199,13 +203,13 @@ class _StoreFiles:
     def __str__(self) -> str:
         return str(self._location)
 
-    async def put_new(self, name: str, data: bytes, puts: Puts, digest: str | None = None) -> bool:
+    async def put_new(self, name: str, data: Data, puts: Puts, digest: str | None = None) -> bool:
         """Put an object if the name is free; False if it is taken, possibly by this put if its response was lost."""
         attributes = {"Content-Type": _TYPES.get(name.rpartition(".")[2], _UNTYPED)}
         if digest is not None:
             # By the clock by which the journal notes when a submission left.
             attributes |= {_DIGEST: digest, _MOMENT: f"{time.time():.3f}"}
-        return await self._put(name, data, puts, attributes)
+        return await self._put(name, bytes(data), puts, attributes)
 
     async def _put(self, name: str, data: bytes, puts: Puts, attributes: Mapping[str, str]) -> bool:
         for pause in _PAUSES:

@@ -26,6 +26,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import attrs
 
 from cometflux.errors import OutputError
+from cometflux.images.formats import Data
 from cometflux.protocol import encoding
 from cometflux.provenance.sidecar import LARGEST_RECORD, Submission, load_record, prediction_id_in, submission_in
 from cometflux.provenance.signing import Signer
@@ -41,7 +42,7 @@ T = TypeVar("T")
 class _Output:
     """An output that is being saved."""
 
-    data: bytes
+    data: Data
     new: Version
     record: Mapping[str, Any]
     owner: str | None
@@ -61,7 +62,7 @@ class SavedImages(Generic[Kept]):
     async def write(
         self,
         stem: str,
-        data: bytes,
+        data: Data,
         record: Mapping[str, Any],
         *,
         is_named: bool = False,
@@ -89,9 +90,9 @@ class SavedImages(Generic[Kept]):
         """
         extension = image_data.check_image(data)
         if signer is not None:
-            new = await self._backend.compute(partial(Version.signed, embeds=embeds), data, record, signer)
+            new = await self._backend.compute(partial(Version.signed, embeds=embeds), data[:], record, signer)
         else:
-            new = await self._backend.compute(Version.holding, data, record) if embeds else Version.of(data)
+            new = await self._backend.compute(Version.holding, data[:], record) if embeds else Version.of(data)
         output = _Output(data, new, record, prediction_id_in(record))
         try:
             others = await self._backend.find_spellings(stem) if is_named else ()
@@ -140,9 +141,10 @@ class SavedImages(Generic[Kept]):
 
         That run may have been killed before it wrote the record; and a user may have removed either file since.
         """
-        data, owner = output.data, output.owner
+        owner = output.owner
         if owner is None:
             return None
+        data = output.data[:]
         found = await self._backend.read(name, len(data) + MOST_EMBEDDED)
         if found is not None:
             return await self._backend.compute(image_data.recognise, found, name, output.new, data, owner, record)

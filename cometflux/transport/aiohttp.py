@@ -26,9 +26,10 @@ from cometflux.protocol.requests import Request, Response
 from cometflux.protocol.responses import is_transient
 from cometflux.protocol.salvage import is_complete
 from cometflux.transport.addresses import escape_url, is_loopback, is_public, may_be_public
+from cometflux.transport.base import Body
 from cometflux.transport.connector import TappedConnector, body_of, tapping
 from cometflux.transport.deadlines import Deadlines
-from cometflux.transport.download import Download
+from cometflux.transport.download import Download, Memory
 from cometflux.transport.event_loop import running_loop
 from cometflux.transport.exchange import Exchange
 from cometflux.transport.look_ups import LookUps
@@ -180,21 +181,31 @@ class AiohttpTransport:
         headers, body = self._secrets.hide_in_response(headers, body)
         return Response(status=exchange.status, headers=headers, body=body, cut=cut, fault=exchange.fault)
 
-    async def download(self, url: str) -> bytes:
+    async def download(self, url: str, body: Body | None = None) -> bytes:
         """Fetch an output from a public address, over https, without the key; or decode a data URI.
+
+        Args:
+            url: where the output is.
+            body: takes the output, and then this returns no bytes; None to return them.
 
         Raises:
             OutputError: the output cannot be fetched, or is too large.
         """
+        memory = Memory()
+        await self._download(url, memory if body is None else body)
+        return memory.read()
+
+    async def _download(self, url: str, body: Body) -> None:
         if url[:5].lower() == "data:":
-            return self._read_data_uri(url)
+            body.add(self._read_data_uri(url))
+            return
         if self._downloader is None:
             self._downloader = self._open(look_ups=self._output_look_ups, check_address=self._proxy is None)
-        found: tuple[bytes, str | None] | str | None = None
+        found: tuple[Memory | None, str] | str | None = None
         download = Download(self._download_deadlines, self._times.download, self._largest_output)
         with contextlib.suppress(TimeoutError), download:
             for _ in range(_MOST_HOPS + 1):
-                found = await self._fetch(self._downloader, self._read_output_url(url), download)
+                found = await self._fetch(self._downloader, self._read_output_url(url), download, body)
                 if isinstance(found, tuple):
                     break
                 url = found
@@ -202,14 +213,14 @@ class AiohttpTransport:
                 raise OutputError(f"the output is redirected more than {_MOST_HOPS} times")
         if not isinstance(found, tuple):
             raise OutputError(f"the output could not be fetched: {download.describe()}", is_transient=True)
-        body, coding = found
-        if coding is None:
-            return body
+        compressed, coding = found
+        if compressed is None:
+            return
         # In a thread, because a large output would hold the loop.
-        data, cut = await asyncio.to_thread(decompress, body, coding, self._largest_output)
+        data, cut = await asyncio.to_thread(decompress, compressed.read(), coding, self._largest_output)
         if cut:
             raise OutputError(f"the output cannot be read: {cut}", "missing" in cut)
-        return data
+        body.add(data)
 
     def _read_data_uri(self, url: str) -> bytes:
         try:
@@ -242,8 +253,10 @@ class AiohttpTransport:
             raise OutputError(f"the output is at {self._hide(host)[:100]!r}, which is not a public address")
         return target
 
-    async def _fetch(self, http: aiohttp.ClientSession, url: URL, download: Download) -> tuple[bytes, str | None] | str:
-        """Return the output and its content coding, or the URL of a redirect."""
+    async def _fetch(
+        self, http: aiohttp.ClientSession, url: URL, download: Download, body: Body
+    ) -> tuple[Memory | None, str] | str:
+        """Add the output to *body*, or return it compressed with its content coding, or the URL of a redirect."""
         fault = ""
         download.begin_head()
         try:
@@ -255,8 +268,10 @@ class AiohttpTransport:
                     message = f"fetching the output failed with HTTP {response.status}"
                     # No answer below 400 but a 200 makes sense, so the next one may be another.
                     raise OutputError(message, response.status < 400 or is_transient(response.status))
-                body = await download.read(response.content.iter_any())
-                return body, response.headers.get("content-encoding")
+                coding = response.headers.get("content-encoding")
+                compressed = None if coding is None else Memory()
+                await download.read(response.content.iter_any(), compressed or body)
+                return compressed, coding or ""
         except OutputError:
             raise
         except (aiohttp.ClientError, OSError) as error:

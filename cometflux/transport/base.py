@@ -5,6 +5,20 @@ from typing import Protocol
 from cometflux.protocol.requests import Request, Response
 
 
+class Body(Protocol):
+    """Takes the bytes of an output while they come."""
+
+    def add(self, chunk: bytes) -> bool:
+        """Take the next bytes. If this returns True, call `put_away` before more of them come."""
+
+    async def put_away(self) -> None:
+        """Make room for more bytes.
+
+        Raises:
+            OutputError: that is impossible.
+        """
+
+
 class Transport(Protocol):
     """Sends requests for a session. Implement it to send them in your own way."""
 
@@ -31,9 +45,18 @@ class Transport(Protocol):
     async def download(self, url: str) -> bytes:
         """Fetch an output, without the key.
 
+        If the method has the parameter of `StreamingTransport.download` as well, a large output is not held in memory.
+
         Raises:
             OutputError: the output cannot be fetched.
         """
 
     async def aclose(self) -> None:
         """Close every connection."""
+
+
+class StreamingTransport(Transport, Protocol):
+    """A transport that can give an output away while it comes."""
+
+    async def download(self, url: str, body: Body | None = None) -> bytes:
+        """Fetch an output as `Transport.download` does; add it to *body* and return nothing if that is given."""

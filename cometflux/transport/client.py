@@ -1,8 +1,9 @@
 """The API's verbs: create, get, cancel, download. Each makes one exchange, retries nothing and keeps no state."""
 
+import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from cometflux.errors import CometfluxError, InputError, Money
 from cometflux.events import Attempt
@@ -10,7 +11,7 @@ from cometflux.jobs import Job
 from cometflux.predictions import Prediction
 from cometflux.protocol import rate_headers, requests, responses
 from cometflux.protocol.requests import Request, Response
-from cometflux.transport.base import Transport
+from cometflux.transport.base import Body, StreamingTransport, Transport
 
 
 class Client:
@@ -29,6 +30,8 @@ class Client:
     ) -> None:
         self._transport = transport
         self._on_allowance = on_allowance
+        # Not every transport takes one, and a caller's class may override the method of one that does.
+        self._gives_body = "body" in inspect.signature(transport.download).parameters
 
     async def create(self, job: Job) -> Prediction:
         """Submit *job*.
@@ -125,6 +128,13 @@ class Client:
         if not isinstance(url, str):
             raise InputError("url", url, "must be the URL of an output, as a string")
         return await self._transport.download(url)
+
+    async def download_into(self, body: Body, url: str) -> None:
+        """Fetch one output as `download` does, and add its bytes to *body* while they come."""
+        if self._gives_body:
+            await cast("StreamingTransport", self._transport).download(url, body)
+        else:
+            body.add(await self.download(url))
 
 
 T = TypeVar("T")

@@ -4,8 +4,29 @@ import io
 from collections.abc import AsyncIterable
 
 from cometflux.errors import OutputError
+from cometflux.transport.base import Body
 from cometflux.transport.deadlines import Deadline, Deadlines
 from cometflux.transport.progress import Progress
+
+
+class Memory:
+    """Holds the body of a download in memory."""
+
+    def __init__(self) -> None:
+        # Grows without a copy, returns its bytes without one, and small parts take no more room in it than they have.
+        self._bytes = io.BytesIO()
+
+    def add(self, chunk: bytes) -> bool:
+        """Take the next bytes; there is always room for more."""
+        self._bytes.write(chunk)
+        return False
+
+    async def put_away(self) -> None:
+        """Do nothing."""
+
+    def read(self) -> bytes:
+        """Return all the bytes."""
+        return self._bytes.getvalue()
 
 
 class Download(Deadline):
@@ -27,27 +48,31 @@ class Download(Deadline):
         """Start the time in which the head of a response must come."""
         self._progress.turn(0, self._deadlines.add(self))
 
-    async def read(self, chunks: AsyncIterable[bytes]) -> bytes:
-        """Read the body, whose head has come.
+    async def read(self, chunks: AsyncIterable[bytes], body: Body) -> None:
+        """Read the body, whose head has come, into *body*.
 
         Raises:
             OutputError: the body is too large, or has no time left.
         """
         progress = self._progress
-        # Grows without a copy, returns its bytes without one, and small parts take no more room in it than they have.
-        body, received, self._received = io.BytesIO(), 0, 0
+        received = self._received = 0
         has_time = progress.turn(0, self._deadlines.add(self))
         async for chunk in chunks:
             # Raised no earlier, because the chunk before may have been the last one.
             if not has_time:
                 raise OutputError(f"the output could not be fetched: {progress.describe_long(received)}", True)
-            received += body.write(chunk)
+            received += len(chunk)
             self._received = received
             if received > self._largest:
                 raise OutputError(f"the output is larger than {self._largest} bytes")
-            if received >= progress.end:
+            is_full = body.add(chunk)
+            if is_full or received >= progress.end:
                 has_time = progress.turn(received, self._deadlines.add(self))
-        return body.getvalue()
+            if is_full:
+                # A slow disk does not make the download slow.
+                self._deadlines.remove(self)
+                await body.put_away()
+                progress.go_on(self._deadlines.add(self))
 
     def describe(self) -> str:
         """Describe a download that was ended because a part did not come in time."""

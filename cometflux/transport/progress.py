@@ -35,6 +35,10 @@ class Progress:
         self.end = received + self._part
         return self._spent + self._window <= self._longest
 
+    def go_on(self, now: float) -> None:
+        """Go on after a time in which nothing was read."""
+        self._since = now
+
     def describe_slow(self, received: int) -> str:
         """Describe a download whose part did not come in time."""
         if not received:

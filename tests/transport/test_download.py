@@ -152,3 +152,26 @@ async def test_time_in_which_the_process_stood_still_does_not_count():
 
     body, _ = await fetch(answer)
     assert b"x" * 800 * KIB == body
+
+
+async def test_a_slow_disk_does_not_make_a_download_slow():
+    class SlowDisk:
+        size = 0
+
+        def add(self, chunk):
+            self.size += len(chunk)
+            return True
+
+        async def put_away(self):
+            await asyncio.sleep(1000)
+
+    disk = SlowDisk()
+
+    async def respond(_, writer):
+        await steadily(1000 * KIB, 100 * KIB, 1)(writer)
+
+    async with Peer(respond) as peer:
+        transport = AiohttpTransport("sk-key", peer.url)
+        assert b"" == await transport.download(f"{peer.url}/x", disk)
+        await transport.aclose()
+    assert 1000 * KIB == disk.size
