@@ -246,7 +246,7 @@ class Poller:
         elif unsettled is not None:
             self._schedule.repeat(poll, now, unsettled.gap)
         else:
-            self._schedule.reschedule(poll, asked, now, self._pacer.rate(now))
+            self._schedule.reschedule(poll, asked, now, self._pacer.rate)
 
     def _find_refusal(self, poll: PendingPoll) -> RejectedError | None:
         """Return why a prediction is not polled any more that may be nobody's; None while it is.
@@ -329,7 +329,7 @@ class Poller:
 
     def _may_poll_again(self, error: CometfluxError) -> bool:
         # The second try does not wait for its turn, so there is none if the pace is limited.
-        is_limited = isinstance(error, RateLimitError) or self._pacer.rate(self._runtime.now()) < math.inf
+        is_limited = isinstance(error, RateLimitError) or self._pacer.rate < math.inf
         return not is_limited and retry.may_retry(_GET, error)
 
     def _detach(self, poll: PendingPoll) -> None:

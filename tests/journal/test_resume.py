@@ -1276,7 +1276,7 @@ async def test_what_the_caller_has_left_is_not_sent_again_after_a_refusal(journa
 
 
 async def test_a_pause_is_kept_by_those_who_wait_for_the_limit(service, opened):
-    service.fail("429", times=2)
+    service.fail("429-date", times=2)
     began = asyncio.get_running_loop().time()
     async with opened(max_predictions=1, max_pending=12) as session:
         with pytest.raises(SessionStoppedError):

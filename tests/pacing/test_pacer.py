@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cometflux.errors import ConfigError
 from cometflux.number_checks import check_limit
 from cometflux.pacing.circuit_breaker import CircuitBreaker
-from cometflux.pacing.pacer import FIRST_WINDOW, LONGEST_OWN_PAUSE, Pacer
+from cometflux.pacing.pacer import FIRST_PAUSE, FIRST_WINDOW, LONGEST_OWN_PAUSE, Pacer
 from cometflux.pacing.retry_budget import RetryBudget
 from cometflux.protocol.rate_headers import LONGEST_PAUSE
 
@@ -36,13 +36,24 @@ def gaps(moments):
     return [later - earlier for earlier, later in itertools.pairwise(moments)]
 
 
-def own_pauses(pacer, count):
-    """Earn one pause after another that the service puts no figure to; return how long each is."""
+def own_pauses(pacer, count, named=None):
+    """Have one request after another refused, each sent as soon as it may be; return how long each pause is."""
     now, lengths = 0.0, []
     for _ in range(count):
-        lengths.append(pacer.refused(now, now, None))
-        now = pacer.resume
+        lengths.append(pacer.report(pacer.enter(now), now, "refused", named))
+        now = pacer.opens(now)
     return lengths
+
+
+def widen(pacer):
+    """Have so many requests accepted that all places are open, each after a second."""
+    for _ in range(90):
+        pacer.report(pacer.enter(-1.0), 0.0, "accepted")
+
+
+def stop(pacer, now, named=None):
+    """Have the only request in flight refused; return the length of the pause."""
+    return pacer.report(pacer.enter(now), now, "refused", named)
 
 
 # ── the window ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -51,7 +62,7 @@ def own_pauses(pacer, count):
 def test_nothing_is_held_back_without_a_reason():
     pacer = Pacer(100)
     assert [5.0] * 1000 == leaving(pacer, 5.0, 1000)
-    assert INF == pacer.rate(5.0)
+    assert INF == pacer.rate
 
 
 def fill(pacer, now):
@@ -63,20 +74,21 @@ def fill(pacer, now):
     return count
 
 
-def test_so_many_are_under_way_at_first_and_one_more_with_each_success():
+@pytest.mark.parametrize(("took", "more"), [(0.2, 3), (10.0, 3), (0.1, 1), (0.0, 0)])
+def test_a_success_opens_a_place_and_less_than_one_if_it_came_quickly(took, more):
+    """Where a response takes 30 ms, the window would double again and again before the first refusal comes back."""
     pacer = Pacer(100)
-    assert FIRST_WINDOW == fill(pacer, 0.0)
-    for _ in range(3):
-        pacer.accepted(0.0)
-        pacer.leave()
-    assert 6 == fill(pacer, 0.1)
+    sent = [pacer.enter(0.0) for _ in range(FIRST_WINDOW)]
+    assert INF > pacer.opens(0.0) > 0.0
+    for each in sent[:3]:
+        pacer.report(each, took, "accepted")
+    assert 3 + more == fill(pacer, took)
 
 
 @pytest.mark.parametrize("most", [1, 5, 40, 100])
 def test_never_more_are_under_way_than_may_be(most):
     pacer = Pacer(most)
-    for _ in range(200):
-        pacer.accepted(0.0)
+    widen(pacer)
     assert most == fill(pacer, 0.0)
     assert INF == pacer.opens(1e6)
 
@@ -90,8 +102,7 @@ def test_where_nothing_is_answered_more_may_be_under_way_after_a_while():
 
 def test_a_window_that_is_still_full_when_it_has_grown_lets_nobody_through():
     pacer = Pacer(100)
-    for _ in range(90):
-        pacer.accepted(0.0)
+    widen(pacer)
     assert 100 == fill(pacer, 0.0)
     pacer.hold(1.0, 0.5)
     assert 0 == fill(pacer, 2.0)
@@ -100,12 +111,13 @@ def test_a_window_that_is_still_full_when_it_has_grown_lets_nobody_through():
 
 def test_a_pause_halves_what_may_be_under_way():
     pacer = Pacer(100)
-    for _ in range(90):
-        pacer.accepted(0.0)
-    pacer.refused(0.0, 0.0, 1.0)
-    count, now = 0, 1.0
-    while pacer.opens(now) < now + 0.9:
-        now = pacer.opens(now)
+    widen(pacer)
+    for each in [pacer.enter(0.0) for _ in range(3)]:
+        pacer.report(each, 0.0, "refused", 2.0)
+    now = pacer.opens(0.0)
+    pacer.report(pacer.enter(now), now, "accepted")
+    count, end = 0, now + 0.9
+    while (now := pacer.opens(now)) < end:
         pacer.enter(now)
         count += 1
     assert 50 == count
@@ -122,47 +134,96 @@ def test_a_refusal_pauses_all():
     assert 15.0 == pacer.opens(15.0)
 
 
-@pytest.mark.parametrize("named", [0.0, 0.5, 42.0, 300.0])
-def test_the_pause_is_as_long_as_the_service_names(named):
-    assert named == Pacer(100).refused(0.0, 0.0, named)
+@pytest.mark.parametrize("named", [1.5, 2.0, 42.0, 300.0])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_time_longer_than_a_second_is_kept_to_the_letter(named, is_known):
+    pacer = Pacer(100)
+    if is_known:
+        stop(pacer, -2.0)
+        pacer.report(pacer.enter(-1.0), -1.0, "accepted")
+    assert named == stop(pacer, 0.0, named)
+    assert named == pacer.opens(0.0)
 
 
-@pytest.mark.parametrize(("named", "length"), [(1e9, 300.0), (INF, 300.0), (-5.0, 0.0), (-INF, 0.0), (NAN, 0.0)])
+@pytest.mark.parametrize(
+    ("named", "length"), [(1e9, 300.0), (INF, 300.0), (-5.0, FIRST_PAUSE), (-INF, FIRST_PAUSE), (NAN, FIRST_PAUSE)]
+)
 def test_a_pause_that_nobody_can_mean_is_bounded(named, length):
     assert length == Pacer(100).refused(0.0, 0.0, named)
 
 
-def test_a_pause_that_names_the_next_token_is_a_little_longer_once_a_limit_is_known():
-    """Behind it the limiter would be empty again."""
-    pacer = Pacer(100)
-    pacer.refused(0.0, 0.0, 1.0)
-    assert 0.25 == pacer.refused(2.0, 2.0, 0.02)
+@pytest.mark.parametrize("named", [0.0, 0.3, 1.0])
+def test_a_second_means_some_part_of_it_so_a_probe_is_sent_now_and_then(named):
+    assert [0.03, 0.06, 0.12, 0.24, 0.48, 0.96, 1, 1] == pytest.approx(own_pauses(Pacer(100), 8, named))
 
 
 def test_pauses_that_the_service_puts_no_figure_to_double_up_to_a_bound():
-    assert [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30] == own_pauses(Pacer(100), 9)
+    assert [0.03 * 2**power for power in range(10)] + [30, 30] == pytest.approx(own_pauses(Pacer(100), 12))
     assert LONGEST_OWN_PAUSE == own_pauses(Pacer(100), 2000)[-1]
 
 
 def test_a_success_makes_the_next_pause_a_first_one():
     pacer = Pacer(100)
     own_pauses(pacer, 4)
-    pacer.accepted(1e6)
-    assert 0.25 == pacer.refused(1e6, 1e6, None)
+    now = pacer.opens(10.0)
+    pacer.report(pacer.enter(now), now, "accepted")
+    assert [None, None, pytest.approx(FIRST_PAUSE)] == refuse_all(pacer, now + 1, 3)
+
+
+def refuse_all(pacer, now, count):
+    """Have so many requests refused that are in flight at the same time."""
+    sent = [pacer.enter(now) for _ in range(count)]
+    return [pacer.report(each, now, "refused") for each in sent]
+
+
+def test_one_probe_leaves_when_all_in_flight_are_answered():
+    pacer = Pacer(100)
+    sent = [pacer.enter(0.0) for _ in range(5)]
+    pacer.report(sent[0], 0.1, "refused", 1.0)
+    for each in sent[1:]:
+        assert 0.1 < pacer.opens(0.1)
+        pacer.report(each, 0.1, "refused", 1.0)
+    assert 0.1 + FIRST_PAUSE == pacer.opens(0.1)
+    pacer.enter(0.2)
+    assert 0.5 < pacer.opens(0.5), "one, not a herd"
+
+
+def test_a_probe_leaves_after_a_second_though_others_are_never_answered():
+    pacer = Pacer(100)
+    sent = [pacer.enter(0.0) for _ in range(5)]
+    pacer.report(sent[0], 0.5, "refused", 1.0)
+    assert 1.5 == pacer.opens(0.5)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_once_a_rate_is_known_fewer_than_three_refusals_in_a_row_stop_nothing(count):
+    pacer = Pacer(100)
+    stop(pacer, 0.0)
+    pacer.report(pacer.enter(0.1), 0.1, "accepted")
+    assert [None] * count == refuse_all(pacer, 0.2, count)
+    assert pacer.opens(0.3) < 0.4
+
+
+def test_once_a_rate_is_known_three_refusals_in_a_row_stop_all():
+    pacer = Pacer(100)
+    stop(pacer, 0.0)
+    pacer.report(pacer.enter(0.1), 0.1, "accepted")
+    assert [None, None, pytest.approx(FIRST_PAUSE)] == refuse_all(pacer, 0.2, 3)
 
 
 def test_refusals_of_what_had_left_before_belong_to_the_same_pause():
     pacer = Pacer(100)
-    pacer.refused(9.0, 10.0, None)
-    assert [None] * 3 == [pacer.refused(9.5, arrived, None) for arrived in (10.1, 10.2, 10.9)]
-    assert 10.9 == pacer.resume
+    sent = [pacer.enter(9.0) for _ in range(4)]
+    lengths = [pacer.report(each, now, "refused") for each, now in zip(sent, (10.0, 10.1, 10.2, 10.9), strict=True)]
+    assert [pytest.approx(FIRST_PAUSE), None, None, None] == lengths
+    assert 10.9 == pacer.opens(10.9)
     # The next pause is the second, not the fifth.
-    assert 0.5 == pacer.refused(11.0, 12.0, None)
+    assert 2 * FIRST_PAUSE == pytest.approx(stop(pacer, 11.0))
 
 
 def test_a_straggler_that_names_a_longer_time_is_believed():
     pacer = Pacer(100)
-    pacer.refused(9.0, 10.0, 1.0)
+    pacer.refused(9.0, 10.0, 2.0)
     assert pacer.refused(9.5, 10.5, 6.5) is None
     assert 17.0 == pacer.resume
 
@@ -178,19 +239,18 @@ def test_a_straggler_never_shortens_the_pause():
 def test_after_a_pause_requests_leave_one_by_one():
     pacer = Pacer(100)
     leaving(pacer, 0.0, 20)
-    pacer.refused(0.0, 0.1, 5.0)
-    moments = leaving(pacer, 1.0, 10)
-    assert 5.1 == pytest.approx(moments[0])
-    assert all(gap > 0.001 for gap in gaps(moments))
+    stop(pacer, 0.1, 5.0)
+    pacer.report(pacer.enter(5.1), 5.1, "accepted")
+    moments = leaving(pacer, 5.1, 10)
+    assert all(gap > 0.01 for gap in gaps(moments[1:]))
 
 
 def test_others_that_were_refused_hold_all_but_cut_no_rate():
     pacer = Pacer(100)
-    for _ in range(90):
-        pacer.accepted(0.0)
+    widen(pacer)
     pacer.hold(5.0, 1.0)
     assert 5.0 == pacer.opens(1.0)
-    assert INF == pacer.rate(5.0)
+    assert INF == pacer.rate
     assert FIRST_WINDOW == fill(pacer, 5.0), "and no herd behind it"
 
 
@@ -202,7 +262,7 @@ def test_where_none_remain_the_reset_is_waited_for():
     pacer.enter(0.0)
     pacer.apply_quota(0, 7, 1.0)
     assert 8.0 == pacer.opens(1.0)
-    assert INF == pacer.rate(9.0), "nothing was refused"
+    assert INF == pacer.rate, "nothing was refused"
 
 
 def test_where_fewer_remain_than_are_under_way_the_reset_is_waited_for():
@@ -234,15 +294,21 @@ def test_a_reset_is_waited_for_no_longer_than_any_pause():
 # ── a limit that is known ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+endings = st.sampled_from(["accepted", "accepted", "accepted", "refused", "other"])
+
+
 @pytest.mark.parametrize("limit", [0.5, 6, 59, 60, 600, 3000])
-@given(pauses=st.lists(st.tuples(st.integers(1, 80), st.floats(0, 90)), max_size=8))
+@given(st.lists(st.tuples(st.integers(1, 80), st.floats(0, 90), endings), max_size=8))
 def test_no_minute_wherever_it_begins_holds_more_than_the_known_limit(limit, pauses):
     pacer, now, moments = Pacer(100, limit), 0.0, []
-    for count, seconds in [*pauses, (200, 0.0)]:
-        moments += leaving(pacer, now, count)
-        now = moments[-1] + seconds
-    most = max(math.ceil(limit), 1)
-    assert all(later - earlier >= 60 - 1e-6 for earlier, later in zip(moments, moments[most:], strict=False))
+    for count, seconds, ending in [*pauses, (200, 0.0, "accepted")]:
+        for _ in range(count):
+            now = pacer.opens(now)
+            pacer.report(pacer.enter(now), now, ending)
+            moments.append(now)
+        now += seconds
+    for seconds, most in [(60, max(math.ceil(limit), 1)), (10, math.floor(limit / 6 * 1.05) + 1)]:
+        assert all(later - each >= seconds - 1e-6 for each, later in zip(moments, moments[most:], strict=False))
 
 
 @pytest.mark.parametrize("limit", [30, 600, 3000])
@@ -318,13 +384,12 @@ def run(bucket, form, seconds, *, trip=TRIP):
         if what == "arrives":
             later(now + trip / 2, "answered", sent, bucket.wait(now))
         elif what == "answered":
-            pacer.leave()
             if waits[0]:
                 refused += 1
-                pacer.refused(sent, now, FORMS[form](now, waits[0]))
+                pacer.report(sent, now, "refused", FORMS[form](now, waits[0]))
             else:
                 accepted.append(now)
-                pacer.accepted(sent)
+                pacer.report(sent, now, "accepted")
         pump(now)
     return accepted, refused
 
@@ -361,19 +426,19 @@ def test_a_limit_that_steps_is_followed(share, form):
     assert refused / len(accepted) <= 0.1
 
 
-def test_a_refusal_now_and_then_that_asks_for_no_pause_slows_nothing_down():
-    """One of many under way that is refused alone was not refused for the speed."""
-    pacer, now = Pacer(100), 0.0
-    for _ in range(90):
-        pacer.accepted(0.0)
-    for _ in range(20):
-        now = leaving(pacer, now, 300)[-1]
-        for _ in range(40):
-            pacer.enter(now)
-        assert 0.0 == pacer.refused(now, now, 0.0)
-        for _ in range(40):
+@pytest.mark.parametrize("which", [0, 20, 39])
+def test_a_refusal_now_and_then_slows_nothing_down(which):
+    """One of many that is refused alone was not refused for the speed."""
+    pacer = Pacer(100)
+    widen(pacer)
+    for now in range(20):
+        sent = [pacer.enter(now) for _ in range(40)]
+        for number, each in enumerate(sent):
+            pacer.report(each, now + 0.5, "refused" if number == which else "accepted", 1.0)
+        assert 40 <= fill(pacer, now + 0.5 + FIRST_PAUSE), "at once"
+        for _ in range(pacer._under_way):
             pacer.leave()
-    assert now < 20
+    assert INF == pacer.rate
 
 
 # ── whatever comes ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -410,12 +475,12 @@ def test_whatever_the_clock_does_no_wait_is_negative_none_is_endless_and_none_is
                 length = pacer.refused(clock - other, clock, None if figure > 300 else figure)
                 assert length is None or 0 <= length <= LONGEST_PAUSE + 1e-3
             case "accepted":
-                pacer.accepted(clock - other)
+                pacer.accepted(clock - other, clock)
             case "hold":
                 pacer.hold(clock + figure, clock)
             case "told":
                 pacer.apply_quota(figure, other, clock)
-        assert 0 < pacer.rate(clock)
+        assert 0 < pacer.rate
 
 
 # ── what repeating may add ───────────────────────────────────────────────────────────────────────────────────────────

@@ -658,8 +658,8 @@ async def test_one_pause_is_told_once_however_many_were_refused(service):
 async def test_a_pause_of_submissions_and_questions_holds_no_download(service, tmp_path):
     async with opened(service) as session:
         prediction = await session.run("first")
-        service.fail("429", times=3)
-        service.fail("429", on="get", times=3)
+        service.fail("429-date", times=3)
+        service.fail("429-date", on="get", times=3)
         under_way = [asyncio.ensure_future(session.run(prompt)) for prompt in prompts(3)]
         await asyncio.sleep(0.3)
         start = now()
@@ -1052,11 +1052,12 @@ async def test_saving_comes_before_submitting(service, tmp_path):
     async with Session(transport, max_pending=100, grace=3000, poll_policy=EVERY_HALF_SECOND) as session:
         outcomes = await outcomes_of(session.generate(prompts(300), save_to=tmp_path))
     assert all(outcome.ok for outcome in outcomes)
-    assert 100 == len([moment for moment in transport.sent if moment < 50])
+    # Submissions stop once 32 are ended and not saved.
+    assert 100 <= len([moment for moment in transport.sent if moment < 50]) <= 100 + 32
 
 
 async def test_a_pause_holds_questions_and_submissions_alike(service):
-    service.fail("429", on="get")
+    service.fail("429-date", on="get")
     transport = Watched(service)
     async with Session(transport, max_pending=3, poll_policy=EVERY_HALF_SECOND) as session:
         pauses = []
