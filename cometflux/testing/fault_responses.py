@@ -119,7 +119,8 @@ def foreign_page() -> web.Response:
 
 
 async def _throttle_until(*_: object) -> web.Response:
-    headers = {"Retry-After": formatdate(time.time() + _WAIT + 1, usegmt=True)}
+    # A date has whole seconds, so this is at least one second more, however long the response takes.
+    headers = {"Retry-After": formatdate(time.time() + _WAIT + 2, usegmt=True)}
     return json_response(_REFUSALS["429-silent"][1], 429, headers)
 
 
