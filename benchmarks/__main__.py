@@ -23,11 +23,12 @@ from benchmarks import (
     schedules,
     stalls,
     ticks,
+    tls,
     transitions,
 )
 
 EACH = (
-    *(schedules, makespan, limiters, pacing, cpu, instructions, ticks, memory, growth, imports),
+    *(schedules, makespan, limiters, pacing, cpu, tls, instructions, ticks, memory, growth, imports),
     *(transitions, stalls, journalled, lists, finished, resuming, saving, cluster),
 )
 

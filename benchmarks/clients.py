@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -16,7 +17,7 @@ _AUTHORIZATION = {"Authorization": "Bearer sk-benchmark"}
 _MODEL = "black-forest-labs/flux-schnell"
 
 
-async def bare(base_url: str, count: int, *, is_fresh: bool, pending: int = PENDING) -> None:
+async def bare(base_url: str, count: int, *, is_fresh: bool, pending: int = PENDING, ssl: Any = True) -> None:
     """Run a loop as a person would write it: a semaphore, a POST, a GET."""
     slots = asyncio.Semaphore(pending)
     close = {"Connection": "close"} if is_fresh else {}
@@ -30,17 +31,17 @@ async def bare(base_url: str, count: int, *, is_fresh: bool, pending: int = PEND
                 prediction = await answer.json()
             assert prediction["status"] == "succeeded"
 
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, ssl=ssl)
     async with aiohttp.ClientSession(connector=connector, headers=_AUTHORIZATION) as http:
         await asyncio.gather(*(one(http) for _ in range(count)))
 
 
 async def shipped(
-    base_url: str, count: int, journal: Path | JournalWriter | None = None, pending: int = PENDING
+    base_url: str, count: int, journal: Path | JournalWriter | None = None, pending: int = PENDING, ssl: Any = None
 ) -> None:
     """Run `session.generate` as it is, with a new connection for each POST."""
     session = open_session(
-        api_key="sk-benchmark", base_url=base_url, max_pending=pending, poll_policy=_AT_ONCE, journal=journal
+        api_key="sk-benchmark", base_url=base_url, max_pending=pending, poll_policy=_AT_ONCE, journal=journal, ssl=ssl
     )
     await _generate(session, count)
 

@@ -38,7 +38,7 @@ IMPURE = {
 """Exceptions to the folders in `PURE`."""
 
 MODULE_OWNERS = {
-    "aiohttp": {"transport/aiohttp", "transport/connector", "transport/exchange"},
+    "aiohttp": {"transport/aiohttp", "transport/connector", "transport/exchange", "transport/prepared"},
     "cattrs": {"protocol/converter", "journal/codec"},
     "json": {"models/kinds", "protocol/decoding", "protocol/encoding", "journal/codec"},
     "backoff": {"pacing/retry"},

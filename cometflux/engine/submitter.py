@@ -5,6 +5,8 @@ The way of one submission, in this order and no other::
     (slot, files read) → saving caught up → may one more be paid for? → a ticket of the pace
         → may anything be sent? → intent on the disk → POST → (response on the disk → pending)
 
+While the intent is being written, connections are opened for this POST and the next ones.
+
 After the ticket a job waits for the disk alone. A 429, or proof that nothing left, closes the attempt and sends the job
 back to the pace; so no job waits there after its intent was written.
 """
@@ -125,6 +127,8 @@ class Submitter:
             await self._tracker.limit.reserve(tracked, tracked.job)
             ticket = await self._limiter.acquire()
             self._check_wanted(tracked)
+            if (opening := self._client.prepare()) is not None:
+                self._runtime.spawn(opening)
             await self._tracker.begin(tracked, request.body or b"", input_size)
             # The disk may have taken its time, and nothing has left yet.
             self._check_wanted(tracked)

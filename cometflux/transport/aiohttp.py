@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import socket
 import ssl as tls
+from collections.abc import Coroutine
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -105,12 +106,10 @@ class AiohttpTransport:
 
     async def submit(self, request: Request) -> Response:
         """Send a submission, exactly once, on a new connection; see `Transport.submit`."""
-        if self._submitter is None:
-            self._submitter = self._open(kind=TappedConnector, force_close=True)
         exchange = Exchange(self._submit_deadlines)
         token = tapping.set(exchange)
         try:
-            cut = await self._run(self._submitter, request, exchange)
+            cut = await self._run(self._open_submitter(), request, exchange)
             return await self._conclude(exchange, cut, request)
         except asyncio.CancelledError as cancelled:
             # What is known must not be lost with the task.
@@ -119,6 +118,18 @@ class AiohttpTransport:
         finally:
             tapping.reset(token)
             exchange.let_go()
+
+    def prepare(self) -> Coroutine[Any, Any, None] | None:
+        """Return what opens connections for the next submissions; see `Transport`. Through a proxy, none is opened."""
+        if self._proxy is not None:
+            return None
+        http = self._open_submitter()
+        return cast("TappedConnector", http.connector).prepare(URL(self._base_url, encoded=True), http.timeout)
+
+    def _open_submitter(self) -> aiohttp.ClientSession:
+        if self._submitter is None:
+            self._submitter = self._open(kind=TappedConnector, force_close=True)
+        return self._submitter
 
     async def _conclude(self, exchange: Exchange, cut: str | None, request: Request) -> Response:
         """Return the response to a submission, with the id that only the bytes of the connection show."""

@@ -20,7 +20,12 @@ class Body(Protocol):
 
 
 class Transport(Protocol):
-    """Sends requests for a session. Implement it to send them in your own way."""
+    """Sends requests for a session. Implement it to send them in your own way.
+
+    It may also have a method ``prepare()``, which a session calls before it writes that it is about to submit. It
+    returns a coroutine that opens connections for this submission and the next ones, or None. A failure of the
+    coroutine is logged, and has no other consequence.
+    """
 
     async def submit(self, request: Request) -> Response:
         """Send a submission, exactly once, on a new connection.

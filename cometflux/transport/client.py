@@ -2,7 +2,7 @@
 
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Literal, TypeVar, cast
 
 from cometflux.errors import CometfluxError, InputError, Money
@@ -32,6 +32,8 @@ class Client:
         self._on_allowance = on_allowance
         # Not every transport takes one, and a caller's class may override the method of one that does.
         self._gives_body = "body" in inspect.signature(transport.download).parameters
+        self.prepare: Callable[[], Coroutine[Any, Any, None] | None] = getattr(transport, "prepare", lambda: None)
+        """Returns what opens connections for the next submissions, if the transport can; None if there is nothing."""
 
     async def create(self, job: Job) -> Prediction:
         """Submit *job*.

@@ -1,17 +1,23 @@
-"""A connector that saves as much of a broken response as it can, and bodies that record when they are sent."""
+"""A connector that saves as much of a broken response as it can, and bodies that record when they are sent.
+
+It may open connections before their requests.
+"""
 
 import asyncio
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, cast
 
 import aiohttp
+from yarl import URL
 
 from cometflux.protocol.salvage import is_complete
 from cometflux.transport.exchange import _LARGE_BODY, Exchange, _LargeBody, _SmallBody
+from cometflux.transport.prepared import PreparedConnections
 
 tapping: ContextVar[Exchange] = ContextVar("tapping")
 """The exchange for which a connection is being made."""
@@ -20,18 +26,43 @@ tapping: ContextVar[Exchange] = ContextVar("tapping")
 class TappedConnector(aiohttp.TCPConnector):
     """Makes connections that pass a response to aiohttp in pieces, so that a broken end does not lose the rest."""
 
+    _prepared: PreparedConnections | None = None
+    _destination: aiohttp.ClientRequest | None = None
+
     async def connect(
         self,
         req: aiohttp.ClientRequest,
         traces: list[Any],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
     ) -> aiohttp.connector.Connection:
-        """Make a connection, and put a tap between it and aiohttp."""
-        connection = await super().connect(req, traces, timeout)
+        """Make a connection, or take a prepared one, and put a tap between it and aiohttp."""
+        connection = None if self._prepared is None else await self._prepared.take()
+        if connection is None:
+            connection = await super().connect(req, traces, timeout)
         transport = connection.transport
         if transport is not None:
             transport.set_protocol(_Tap(transport, tapping.get()))
         return connection
+
+    def prepare(self, url: URL, timeout: aiohttp.ClientTimeout) -> Coroutine[Any, Any, None] | None:
+        """Return what opens connections to *url* for the next requests; see `PreparedConnections`."""
+        if self._prepared is None:
+            self._prepared = PreparedConnections(partial(self._connect_to, url, timeout))
+        return self._prepared.prepare()
+
+    async def _connect_to(self, url: URL, timeout: aiohttp.ClientTimeout) -> aiohttp.connector.Connection:  # noqa: ASYNC109 - aiohttp's
+        if self._destination is None:
+            # It is not sent. It says where to connect.
+            self._destination = aiohttp.ClientRequest("POST", url, loop=asyncio.get_running_loop())
+        return await super().connect(self._destination, [], timeout)
+
+    def close(self, **options: Any) -> Any:
+        """Close every connection."""
+        # First aiohttp, which waits for the end of those that it still has.
+        closing = super().close(**options)
+        if self._prepared is not None:
+            self._prepared.close()
+        return closing
 
 
 class _Tap(asyncio.Protocol):
@@ -44,6 +75,7 @@ class _Tap(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport, exchange: Exchange) -> None:
         self._inner = cast("Any", transport.get_protocol())
         self._exchange = exchange
+        exchange.transport = transport
         self._transport = self._inner.transport = _HeldTransport(transport, exchange, self._part)
         self._last = b""
         self._splits = _MOST_HEADS

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import math
 from typing import Any, Protocol, Self, TypeVar
 
 _T = TypeVar("_T")
@@ -55,6 +56,10 @@ class Deadlines:
     def remove(self, deadline: Expiring) -> None:
         """Remove a deadline whose operation is over."""
         self._due.pop(deadline, None)
+
+    def is_due(self, deadline: Expiring) -> bool:
+        """Whether the time of *deadline* is over, or it was removed. A timer may be late."""
+        return self._due.get(deadline, -math.inf) <= asyncio.get_running_loop().time()
 
     def _sweep(self, loop: asyncio.AbstractEventLoop, scheduled: float, until: float | None = None) -> None:
         """End what was due at the time *until*, which is given if the sweep was postponed."""

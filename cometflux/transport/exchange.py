@@ -23,6 +23,8 @@ class Exchange(Deadline):
         self.patience = deadlines.seconds
         self.has_left = False
         self.is_unconnected = False
+        self.transport: asyncio.BaseTransport | None = None
+        """The connection; None before it is made."""
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
         self.body = bytearray()
@@ -41,7 +43,13 @@ class Exchange(Deadline):
         self._news: asyncio.Event | None = None
 
     def leave(self) -> None:
-        """Record that bytes are about to be sent, and start the timeout for the response."""
+        """Record that bytes are about to be sent, and start the timeout for the response.
+
+        Raises:
+            ConnectionResetError: the connection was closed before that. Nothing is sent.
+        """
+        if self._is_lost or (self.transport is not None and self.transport.is_closing()):
+            raise ConnectionResetError("the connection was closed before the request was sent")
         self.has_left = True
         self.start()
 
