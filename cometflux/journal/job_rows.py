@@ -234,7 +234,7 @@ def _plan_page(database: sqlite3.Connection, page: Sequence[PlannedRow], serial:
     again = {
         row.identity: row
         for row in page
-        if (found := known.get(row.identity)) and (found.row != row or found.standing == DROPPED)
+        if (found := known.get(row.identity)) and (not found.is_same(row) or found.standing == DROPPED)
     }
     before = find(database, again)
     after = [_planned_again(record, again[identity].to_record()) for identity, record in before.items()]
@@ -247,19 +247,21 @@ def _plan_page(database: sqlite3.Connection, page: Sequence[PlannedRow], serial:
 class _KnownPlan(NamedTuple):
     """The plan of a job in the journal."""
 
+    identity: str
+    position: int
+    plan: str
     number: int
-    row: PlannedRow
     standing: str
+
+    def is_same(self, row: PlannedRow) -> bool:
+        return self.plan == row.plan and self.position == row.position
 
 
 def _find_plans(database: sqlite3.Connection, rows: Iterable[PlannedRow]) -> dict[str, _KnownPlan]:
     """Return what the journal has of *rows*, by identity."""
     names = [row.identity for row in rows]
-    query = f"SELECT number, standing, identity, place, plan FROM jobs WHERE identity IN ({_marks(names)})"  # noqa: S608
-    return {
-        identity: _KnownPlan(number, PlannedRow(identity, place, text), standing)
-        for number, standing, identity, place, text in database.execute(query, names)
-    }
+    query = f"SELECT identity, place, plan, number, standing FROM jobs WHERE identity IN ({_marks(names)})"  # noqa: S608
+    return {found[0]: _KnownPlan._make(found) for found in database.execute(query, names)}
 
 
 def conflicts(database: sqlite3.Connection, rows: Iterable[PlannedRow]) -> Iterator[PlannedRow]:
@@ -272,7 +274,7 @@ def conflicts(database: sqlite3.Connection, rows: Iterable[PlannedRow]) -> Itera
         return
     for page in pages(rows):
         known = _find_plans(database, page)
-        unlike = {row.identity: row for row in page if row.identity in known and known[row.identity].row != row}
+        unlike = {row.identity: row for row in page if row.identity in known and not known[row.identity].is_same(row)}
         for identity, record in find(database, unlike).items():
             fingerprint = unlike[identity].to_record().fingerprint
             if fingerprint != record.fingerprint and not was_planned_as(record, fingerprint):
