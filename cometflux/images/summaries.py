@@ -38,9 +38,10 @@ def _described(value: Any) -> Any:
 
 def is_flat(values: Mapping[str, Any]) -> bool:
     """Whether an input has only texts and numbers, and no image, so that its description is the input itself."""
-    return all(
-        type(value) in _FLAT and not (type(value) is str and value.startswith("data:")) for value in values.values()
-    )
+    for value in values.values():
+        if type(value) not in _FLAT or (type(value) is str and value.startswith("data:")):
+            return False
+    return True
 
 
 _FLAT = frozenset({str, int, float, bool, type(None)})

@@ -195,6 +195,19 @@ def _progress(record: JobRecord, serial: int) -> tuple[Any, ...]:
     return record.state_name, record.bought, codec.dump_progress(record), serial
 
 
+def has_plan(database: sqlite3.Connection, rows: Iterable[PlannedRow]) -> bool:
+    """Whether just *rows* are planned, so that `plan` would change nothing."""
+    count = 0
+    for page in pages(rows):
+        names = [row.identity for row in page]
+        query = f"SELECT identity, place, plan FROM jobs WHERE identity IN ({_marks(names)}) AND standing <> ?"  # noqa: S608
+        if {*database.execute(query, (*names, DROPPED))} != {*page}:
+            return False
+        count += len(page)
+    planned = database.execute("SELECT count(*) FROM jobs WHERE standing <> ?", (DROPPED,)).fetchone()
+    return bool(planned == (count,))
+
+
 def plan(database: sqlite3.Connection, rows: Iterable[PlannedRow], *, replaces: bool) -> tuple[int, int]:
     """Write what a batch is to make; return how many jobs are new, and how many others nothing was sent for.
 
@@ -349,26 +362,27 @@ _HAD_OTHER_PLANS = """bought AND instr(progress, '"plan":') AND json_valid(progr
 
 def cost_sum(database: sqlite3.Connection) -> CostSum:
     """Add up what all predictions cost, without reading the records."""
-
-    def jobs(part: str = "") -> str:
-        # SQLite finds a text sooner than it reads JSON. A damaged row is reported when its job is read.
-        has = f"""instr(progress, '"{part}":') AND""" if part else ""
-        return f"(SELECT standing, progress FROM jobs WHERE bought AND {has} json_valid(progress))"  # noqa: S608 - ours
-
-    found = CostSum()
-    free = ("waiting", "not_sent", "rejected", DROPPED)
+    # SQLite finds a text sooner than it reads JSON, and few journals have all three. The names in JSON are in quotes.
+    counts = ", ".join(f"""total(instr(progress, '"{part}":') > 0)""" for part in ("estimate", "earlier", "charges"))
+    is_paid = f"standing NOT IN ('waiting', 'not_sent', 'rejected', '{DROPPED}')"
+    paid, estimated, repeated, charged = database.execute(
+        f"SELECT total({is_paid}), {counts} FROM jobs WHERE bought"  # noqa: S608
+    ).fetchone()
+    # A damaged row is reported when its job is read.
+    jobs = "(SELECT standing, progress FROM jobs WHERE bought AND json_valid(progress))"
+    found = CostSum(without_price=0 if estimated else int(paid))
     last = f"""SELECT json_extract(progress, '$.estimate.basis'), sum(json_extract(progress, '$.estimate.micros')),
-    count(*) FROM {jobs()} WHERE standing NOT IN ({_marks(free)}) GROUP BY 1"""  # noqa: S608
+    count(*) FROM {jobs} WHERE {is_paid} GROUP BY 1"""  # noqa: S608
     before = f"""SELECT json_extract(value, '$.estimate.basis'), sum(json_extract(value, '$.estimate.micros')), count(*)
-    FROM {jobs("earlier")}, json_each(progress, '$.earlier')
+    FROM {jobs}, json_each(progress, '$.earlier')
     WHERE json_extract(value, '$.kind') NOT IN ('not_sent', 'rejected') GROUP BY 1"""  # noqa: S608
-    for query, values in ((last, free), (before, ())):
-        for basis, micros, count in database.execute(query, values):
+    for query, is_needed in ((last, estimated), (before, repeated)):
+        for basis, micros, count in database.execute(query) if is_needed else ():
             found.add_estimates(basis, micros or 0, count)
     charges = f"""SELECT coalesce(sum(json_extract(value, '$.quota')), 0),
-    coalesce(sum(json_extract(value, '$.refunded')), 0), count(*)
-    FROM {jobs("charges")}, json_each(progress, '$.charges')"""  # noqa: S608
-    found.add_charges(*database.execute(charges).fetchone())
+    coalesce(sum(json_extract(value, '$.refunded')), 0), count(*) FROM {jobs}, json_each(progress, '$.charges')"""  # noqa: S608
+    if charged:
+        found.add_charges(*database.execute(charges).fetchone())
     return found
 
 

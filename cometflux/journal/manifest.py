@@ -221,11 +221,12 @@ _Place = tuple[int, int, int]
 
 
 def _write(path: Path, lines: Iterator[dict[str, Any]]) -> Iterator[_Place]:
+    start = 0
     with path.open("xb") as file:
         for values in lines:
             line = _dump(values)
-            yield values["index"], file.tell(), len(line)
-            file.write(line)
+            yield values["index"], start, len(line)
+            start += file.write(line)
         sync_file(file)
 
 

@@ -255,6 +255,15 @@ class JournalWriter:
         with translating_errors(self.path):
             yield from job_rows.conflicts(self._opened, rows)
 
+    def has_plan(self, rows: Iterable[PlannedRow]) -> bool:
+        """Whether just *rows* are planned, so that `plan` would change nothing.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        with translating_errors(self.path):
+            return job_rows.has_plan(self._opened, rows)
+
     def plan(self, rows: Iterable[PlannedRow], *, replaces: bool = False) -> tuple[int, int]:
         """Write down what a batch is to make, before any of it is sent.
 

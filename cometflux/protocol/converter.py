@@ -30,7 +30,9 @@ def structure_datetime(value: Any, _: Any) -> datetime:
     Raises:
         ValueError: it is not a time, or leaves the calendar in some time zone.
     """
-    moment = datetime.fromisoformat(expect(value, str))
+    if type(value) is not str:
+        raise ValueError("no time of a prediction")
+    moment = datetime.fromisoformat(value)
     # In another time zone it would leave the calendar.
     if not MINYEAR < moment.year < MAXYEAR:
         raise ValueError("no time of a prediction")

@@ -36,7 +36,9 @@ def portable_record(record: Mapping[str, Any]) -> dict[str, Any]:
 def portable_input(values: Mapping[str, Any]) -> dict[str, Any]:
     """Copy an input so that it may be shared, as `portable_record` does."""
     described = values if summaries.is_flat(values) else summaries.describe_input(values)
-    return {name: value if "prompt" in name else _portable(value) for name, value in described.items()}
+    return {
+        name: value if type(value) is int or "prompt" in name else _portable(value) for name, value in described.items()
+    }
 
 
 def _portable(value: Any) -> Any:

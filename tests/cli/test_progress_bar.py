@@ -161,3 +161,13 @@ def test_a_check_is_shown_with_its_share_once_it_takes_a_second(clock):
     bar.show(2000, None)
     assert ["checking a\\x1b.csv  2000 rows"] == words(bar)
     assert all(len(line) < 20 for line in words(bar, 20))
+
+
+def test_jobs_that_earlier_runs_finished_count_as_succeeded_and_say_nothing_of_the_speed(clock):
+    bar = ProgressBar(8, clock)
+    bar.add_finished(6)
+    clock.now += 10
+    assert (6, None) == (bar.ended, bar.rate())
+    assert "0 pending, 6 succeeded" == words(bar)[1]
+    end(bar, "a")
+    assert (7, None) == (bar.ended, bar.rate())

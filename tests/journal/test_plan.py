@@ -119,3 +119,26 @@ def test_records_are_made_as_they_are_asked_for():
     records = plan.plan_jobs(jobs())
     next(records)
     assert [0] == drawn
+
+
+@pytest.mark.parametrize(
+    ("again", "is_same"),
+    [
+        ("one two", True),
+        ("two one", False),
+        ("one", False),
+        ("one two three", False),
+        ("one three", False),
+        ("", False),
+    ],
+)
+def test_a_journal_has_a_plan_if_just_its_jobs_are_planned_in_their_places(again, is_same, tmp_path):
+    def rows(prompts):
+        return list(plan.plan_jobs([Job.of(prompt) for prompt in prompts.split()], "a.csv"))
+
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        writer.open()
+        writer.plan(rows("one two"))
+        assert is_same is writer.has_plan(rows(again))
+        writer.plan(rows(again), replaces=True)
+        assert writer.has_plan(rows(again)), "what was dropped is not planned"

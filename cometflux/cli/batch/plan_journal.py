@@ -96,9 +96,11 @@ def plan_batch(
         _take_place(writer, place)
         if part is not None:
             _claim(part, place or writer.path.parent.parent, writer.name)
-        check_keys(writer.conflicts(plan.draft), plan)
         before = count_states(writer)["planned"]
-        new, unsent = writer.plan(plan.draft, replaces=replaces)
+        new = unsent = 0
+        if before != len(plan) or not writer.has_plan(plan.draft):
+            check_keys(writer.conflicts(plan.draft), plan)
+            new, unsent = writer.plan(plan.draft, replaces=replaces)
         notes = list(_notes(writer, before, len(plan), new, unsent, replaces)) if before else []
         stack.pop_all()
     urgent = _urgent_of(writer, plan)
