@@ -219,7 +219,7 @@ app = make_app()
 
 
 def _app_for(arguments: Sequence[str]) -> App:
-    # A wrong command line loads every command, and then the summaries would replace the help of those that are an `App`.
+    # A wrong command line loads all commands; their summaries would then replace the help of those that are an `App`.
     return make_app(is_list=True) if {*arguments} <= {*FLAGS, "--version"} else app
 
 
