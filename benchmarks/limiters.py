@@ -175,7 +175,7 @@ ROWS = [
     *(_bucket(50, 10, trip) for trip in (0.1, 0.3)),
     *(_bucket(50, burst, 0.03, form) for burst, form in ((10, "as a date"), (10, "missing"), (50, "missing"))),
 ]
-BUSY = [_bucket(50, burst, late=0.02) for burst in (50, 10)]
+BUSY = [_bucket(50, burst, late=late) for late in (0.02, 0.1) for burst in (50, 10)]
 FAR = [
     *(_bucket(50, burst, trip) for burst in (50, 5, 1) for trip in (0.1, 0.3)),
     *(_bucket(10, burst, trip) for burst in (10, 2, 1) for trip in (0.1, 0.3)),

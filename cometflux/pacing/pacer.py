@@ -24,6 +24,8 @@ _PATIENCE = 1.0
 """Seconds after which twice as many may be in flight if none got a response and none was rejected."""
 _LEARNED = 0.05
 """A success adds so much to the number of requests that are let through at once; a stop halves it."""
+_LATE = 0.02
+"""A request that leaves so many seconds later than it might does not delay the next ones."""
 _SLOWEST, _FASTEST = 1e-6, 1e9
 
 
@@ -104,8 +106,8 @@ class Pacer:
             if self._is_stopped:
                 self._probes = now + _PATIENCE
             if (rate := self._rate.now) < math.inf:
-                late = 0.0 if self._rate.is_search else min((self._burst - 1) / rate, self._most_late)
-                self._next = max(self._next, now - late) + 1 / rate
+                late = _LATE if self._rate.is_search else max((self._burst - 1) / rate, _LATE)
+                self._next = max(self._next, now - min(late, self._most_late)) + 1 / rate
         self._last = now if now > self._last else math.nextafter(self._last, math.inf)
         return self._last
 

@@ -245,6 +245,23 @@ def test_after_a_pause_requests_leave_one_by_one():
     assert all(gap > 0.01 for gap in gaps(moments[1:]))
 
 
+def left_late(late):
+    """Return when the next request may leave after twenty that each left *late* seconds later than they might."""
+    pacer, now = Pacer(100), 0.1
+    stop(pacer, 0.0)
+    pacer.report(pacer.enter(now), now, "accepted")
+    for _ in range(20):
+        now = pacer.opens(now) + late
+        pacer.enter(now)
+        pacer.leave()
+    return pacer.opens(now)
+
+
+def test_a_request_that_leaves_a_little_late_does_not_delay_the_next_ones():
+    """A busy loop calls each of its timers late."""
+    assert left_late(0.0) == pytest.approx(left_late(0.018), abs=0.02)
+
+
 def test_others_that_were_refused_hold_all_but_cut_no_rate():
     pacer = Pacer(100)
     widen(pacer)
