@@ -111,9 +111,9 @@ class Journal(JournalOverview):
                     yield to_record(row)
 
     def jobs(self, *, without: Container[str] = ()) -> Iterator[PlannedJob]:
-        """Yield the jobs of the `rows` as they were planned.
+        """Yield the jobs of the `records` as they were planned, but not those with the identities *without*.
 
-        The progress of those that are saved is not read, which is quick. Raises as `records` does.
+        Quick, because the progress of saved jobs is not read. Raises as `records` does.
         """
         return map(self.job_of, self.rows(without=without))
 
