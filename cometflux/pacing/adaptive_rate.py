@@ -16,8 +16,8 @@ _OVER = 1.015
 """The rate starts so far above the measured one that hardly more than one in a hundred is rejected."""
 _LEAST = 0.93
 """One rejection lowers the rate by no more: a limiter without a burst also rejects what comes a little early."""
-_FIRST, _RISE = 30.0, 0.7
-"""A search starts with so many requests a second, and with each success it adds so many."""
+_RISE = 0.7
+"""A search adds so many requests a second with each success."""
 _LONG = 0.24
 """What was accepted from the start to the end of so long a pause measures the rate, in seconds."""
 _EVIDENCE, _SECONDS = 3, 20
@@ -91,7 +91,7 @@ class AdaptiveRate:
         """Note that a pause is over, and how long its last part was."""
         self._since_pause = self._risen = 0
         if self.is_free and (wait < _LONG or not self._measure(now, is_rejection=False)):
-            self._measured = min(_FIRST, 1 / wait)
+            self._measured = 1 / wait
             self._is_search = True
             self._restart(now, is_rejection=False)
 
