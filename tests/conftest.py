@@ -33,8 +33,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# The tests sync thousands of files, and a disk takes milliseconds for each. Where there is room, they write to memory: no
-# test simulates a power failure. Who sets PYTEST_DEBUG_TEMPROOT chooses another place.
+# The tests sync thousands of files, and a disk takes milliseconds for each. Where there is room, they write to memory:
+# no test simulates a power failure. Who sets PYTEST_DEBUG_TEMPROOT chooses another place.
 MEMORY = Path("/dev/shm")
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 * 1024**3:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
