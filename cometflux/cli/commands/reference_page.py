@@ -5,6 +5,7 @@
 """
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,7 +90,8 @@ def _has_default(argument: Any) -> bool:
 def _escaped(text: str) -> str:
     for odd, written in (("|", "\\|"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(odd, written)
-    return text
+    # As code, since the site would make a long dash of two, and curly quotes of straight ones.
+    return re.sub(r'"[^"]+"|(?<![\w`;-])--?[a-z][a-z-]*', r"`\g<0>`", text)
 
 
 if __name__ == "__main__":
