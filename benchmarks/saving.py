@@ -1,7 +1,7 @@
 """What does saving a picture cost, compared with a loop by hand, and how much memory do waiting pictures take?
 
 One POST, one poll, one download, and a JSON record next to each picture, both synced to the disk. TMPDIR chooses the
-disk. The memory is measured with a disk whose every sync takes long, in a process of its own.
+disk. The memory is measured with this disk, and with one whose every sync takes long, each in a process of its own.
 """
 
 import asyncio
@@ -120,24 +120,29 @@ def show_costs(address: str, size: int, count: int) -> None:
 
 
 def show_memory(address: str) -> None:
-    """Print the memory that pictures take while a slow disk is waited for."""
-    command = [sys.executable, "-m", "benchmarks.saving", f"{address}/{_SIZE_IN_MEMORY}{server.PREFIX}"]
-    more = float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    print(
-        f"  {PENDING} pictures of {_SIZE_IN_MEMORY / 1e6:.0f} MB on a slow disk: {more:.0f} MB more than an idle "
-        f"session, wanted {TARGET_OF_MEMORY} at most: {'met' if more <= TARGET_OF_MEMORY else 'missed'}"
-    )
+    """Print the memory that pictures take while the disk is waited for."""
+    for disk, pause in (("this disk", 0.0), ("a slow disk", _SLOW_SYNC)):
+        address_of_large = f"{address}/{_SIZE_IN_MEMORY}{server.PREFIX}"
+        command = [sys.executable, "-m", "benchmarks.saving", address_of_large, str(pause)]
+        more = float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        print(
+            f"  {PENDING} pictures of {_SIZE_IN_MEMORY / 1e6:.0f} MB on {disk}: {more:.0f} MB more than an idle "
+            f"session, wanted {TARGET_OF_MEMORY} at most: {'met' if more <= TARGET_OF_MEMORY else 'missed'}"
+        )
 
 
-def measure_memory(base_url: str) -> float:
-    """Return by how many megabytes the memory of this process grows at most, above a session that saves little."""
+def measure_memory(base_url: str, pause: float) -> float:
+    """Return by how many megabytes the memory of this process grows at most, above a session that saves little.
+
+    Each sync takes *pause* seconds longer.
+    """
     # What is made once: imports, threads, connections.
     small = base_url.replace(f"/{_SIZE_IN_MEMORY}/", "/1000/")
     measure("cometflux", small, PENDING)
     sync = os.fsync
 
     def sync_slowly(descriptor: int) -> None:
-        time.sleep(_SLOW_SYNC)
+        time.sleep(pause)
         sync(descriptor)
 
     os.fsync = sync_slowly
@@ -153,8 +158,8 @@ def _peak() -> float:
 
 
 def main() -> None:
-    if len(sys.argv) == 2:
-        print(measure_memory(sys.argv[1]))
+    if len(sys.argv) == 3:
+        print(measure_memory(sys.argv[1], float(sys.argv[2])))
         return
     client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
     os.sched_setaffinity(0, {client_core})

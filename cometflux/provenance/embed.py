@@ -155,9 +155,7 @@ def mark_of(data: formats.Data) -> Mark:
 def is_same_picture(one: bytes, other: bytes) -> bool:
     """Whether two images are the same except for the record and the signature in them."""
     try:
-        return formats.media_type(one) == formats.media_type(other) and image_parts.same_parts(
-            one
-        ) == image_parts.same_parts(other)
+        return formats.media_type(one) == formats.media_type(other) and image_parts.are_same(one, other)
     except ValueError:
         return False
 
@@ -167,4 +165,4 @@ def is_signed_copy(signed: bytes, plain: bytes) -> bool:
     if mark_of(signed) is not Mark.SIGNED or mark_of(plain) is Mark.SIGNED:
         return False
     kinds = {formats.media_type(signed), formats.media_type(plain)}
-    return len(kinds) == 1 and image_parts.same_parts(signed, (SIGNED,)) == image_parts.same_parts(plain, (SIGNED,))
+    return len(kinds) == 1 and image_parts.are_same(signed, plain, (SIGNED,))

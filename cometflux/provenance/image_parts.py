@@ -5,6 +5,7 @@ The pixels are never decoded, and no other part is written anew but the header o
 
 import struct
 import zlib
+from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 
 from cometflux.images import formats
@@ -78,22 +79,41 @@ def insert(data: bytes, parts: list[Part], packet: bytes) -> bytes:
             return _insert_in_webp(data, parts, packet)
 
 
-def same_parts(data: bytes, added: Container[str] = (XMP, RECORD, SIGNED)) -> bytes:
-    """Return all of an image but the parts of the kinds *added*, which embedding and signing add.
+def are_same(one: bytes, other: bytes, added: Container[str] = (XMP, RECORD, SIGNED)) -> bool:
+    """Whether two images are the same but for parts of the kinds *added*, which embedding and signing add.
+
+    Neither image is copied as a whole: that would take longer than all the rest.
 
     Raises:
         UnsuitableError: as `parts_of`.
     """
-    parts, start, pieces = parts_of(data), 0, []
+    mine, others = deque(_without(one, added)), deque(_without(other, added))
+    while mine and others:
+        size = min(len(mine[0]), len(others[0]), _BLOCK)
+        # As bytes: views are compared byte by byte.
+        if bytes(mine[0][:size]) != bytes(others[0][:size]):
+            return False
+        for pieces in (mine, others):
+            if rest := pieces.popleft()[size:]:
+                pieces.appendleft(rest)
+    return not (mine or others)
+
+
+_BLOCK = 64 * 1024
+
+
+def _without(data: bytes, added: Container[str]) -> Iterator[memoryview]:
+    """Return all of an image but the parts of the kinds *added*, in pieces that are not empty."""
+    view, parts, start, pieces = memoryview(data), parts_of(data), 0, []
     is_webp = formats.media_type(data) == "image/webp"
     if is_webp:
-        pieces.append(_canvas(data))
+        pieces.append(memoryview(_canvas(data)))
         start = parts[0][2] if parts[0][0] == "VP8X" else parts[0][1]
     for kind, at, end in parts:
         if kind in added:
-            pieces.append(data[start:at])
+            pieces.append(view[start:at])
             start = end + end % 2 if is_webp else end
-    return b"".join([*pieces, data[start:]])
+    return filter(len, [*pieces, view[start:]])
 
 
 def _has(data: Data, place: int, word: bytes) -> bool:
@@ -135,7 +155,8 @@ def _insert_in_png(data: bytes, parts: list[Part], packet: bytes) -> bytes:
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     # Before the pixels, so that readers find it without skipping them.
     end = parts[0][2]
-    return b"".join([data[:end], chunk, data[end:]])
+    view = memoryview(data)
+    return b"".join([view[:end], chunk, view[end:]])
 
 
 # ── JPEG ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,7 +193,8 @@ def _insert_in_jpeg(data: bytes, parts: list[Part], packet: bytes) -> bytes:
     # The JFIF header and the EXIF block must stay at the beginning.
     place = next(start for kind, start, _ in parts if kind not in ("APP0", RECORD))
     segment = b"\xff\xe1" + struct.pack(">H", len(_JPEG_XMP) + len(packet) + 2) + _JPEG_XMP + packet
-    return b"".join([data[:place], segment, data[place:]])
+    view = memoryview(data)
+    return b"".join([view[:place], segment, view[place:]])
 
 
 # ── WebP ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -210,7 +232,8 @@ def _insert_in_webp(data: bytes, parts: list[Part], packet: bytes) -> bytes:
     start = parts[0][2] if parts[0][0] == "VP8X" else 12
     chunk = b"XMP " + struct.pack("<I", len(packet)) + packet + b"\0" * (len(packet) % 2)
     total = struct.pack("<I", len(header) + size - start + len(chunk) + 4)
-    return b"".join([b"RIFF", total, b"WEBP", header, data[start:size], chunk, data[size:]])
+    view = memoryview(data)
+    return b"".join([b"RIFF", total, b"WEBP", header, view[start:size], chunk, view[size:]])
 
 
 def _canvas(data: bytes, *, keeps_exif: bool = False) -> bytes:

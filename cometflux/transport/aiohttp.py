@@ -329,6 +329,8 @@ class AiohttpTransport:
             max_field_size=_LONGEST_HEAD_LINE,
             max_headers=_MOST_HEADERS,
             trust_env=False,
+            # As much as asyncio reads at once; with less, reading a picture pauses and resumes after each chunk.
+            read_bufsize=256 * 1024,
             proxy=self._proxy,
             timeout=aiohttp.ClientTimeout(
                 total=None,

@@ -126,6 +126,18 @@ def test_the_largest_webp_keeps_its_size(size, lossless):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("place", [1000, 65535, 65536, 65537, 140_000, 199_999])
+def test_a_large_picture_with_another_byte_is_not_the_same(kind, place):
+    data = picture(kind, "RGB").ljust(200_000, b"x")
+    grown = check(data)
+    other = bytearray(data)
+    other[place] ^= 1
+    assert not is_same_picture(bytes(other), grown)
+    assert not is_same_picture(data + b"x", grown)
+    assert not is_same_picture(data[:-1], grown)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_bytes_after_the_end_stay_there(kind):
     tail = b"behind the end" * 9
     assert check(picture(kind) + tail).endswith(tail)
