@@ -93,7 +93,8 @@ async def test_async_create_and_wait_and_reload(async_client):
     assert "succeeded" == prediction.status
 
 
-def test_cancel_works(client):
+def test_cancel_works(client, comet_service):
+    comet_service.latency = 60.0
     prediction = client.models.predictions.create(SCHNELL, input={"prompt": "a boat"})
     prediction.cancel()
     assert "canceled" == prediction.status
