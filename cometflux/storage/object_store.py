@@ -176,11 +176,11 @@ class Store(SavedImages[StoredImage]):
         await self._files.put_new(name, data, Puts(), mark)
         try:
             if await self._files.put_new(name, b"another", Puts()):
-                raise RefusedError("it replaces what is there, though it is told not to (If-None-Match)")
+                raise RefusedError("it replaces existing objects, although it must not (If-None-Match)")
             if await self._files.describe(name, len(data)) != self._files.at(name, len(data), mark):
-                raise RefusedError("it does not give the size and the metadata back that were put with an object")
+                raise RefusedError("it does not return the size and the metadata of an object")
             if await self._files.stat(f"{name}-none") is not None:
-                raise RefusedError("it knows an object that nobody has put")
+                raise RefusedError("it reports an object that nobody has put")
         finally:
             await self._files.remove(name)
 
@@ -220,7 +220,7 @@ class _StoreFiles:
             if await self._head(name) is not None:
                 return False
             await asyncio.sleep(pause)
-        raise RefusedError(f"it says that {name} is there already, and has no object of that name")
+        raise RefusedError(f"it reports that {name} exists, and has no object of that name")
 
     async def _put_once(
         self, name: str, data: bytes, puts: Puts, attributes: Mapping[str, str], tries: int = _TRIES

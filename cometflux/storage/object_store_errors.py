@@ -32,7 +32,7 @@ _KNOWN = (
     (r"TimedOut|timed out", "the store did not answer in time"),
     (
         r"builder error|InvalidUri|RelativeUrlWithoutBase|RustPanic",
-        "its endpoint is no address; one begins with https://",
+        "its endpoint is not an address; one begins with https://",
     ),
     (r"[Pp]arse|Invalid|invalid", "a setting is unusable; look at the variables {prefix}_…"),
 )

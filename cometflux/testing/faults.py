@@ -108,12 +108,12 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             Fault("nan-amounts", "the amounts are NaN", _A, (_B, _U)),
             Fault("no-amounts", "the amounts are missing", _A, (_B, _U)),
             Fault("euros", "the prices of the catalogue are in another currency", _A),
-            Fault("twice", "each model stands in the catalogue twice, with two prices", _A),
+            Fault("twice", "each model is in the catalogue twice, with two prices", _A),
             Fault("short-pages", "a page of the catalogue has four models, whatever size was requested", _A),
             Fault("rows-missing", "every other row of the account's list of tasks is missing", _T, (_L, _A)),
             Fault("late-rows", "rows of the last half minute are missing in the list of tasks", _T, (_L,)),
             Fault("ids-cut", "the ids in the list of tasks are cut", _T, (_L, _A)),
-            Fault("flat-rows", "the rows stand in data itself, without their total", _T, (_L,)),
+            Fault("flat-rows", "the rows are in data itself, without their total", _T, (_L,)),
         )
     }
 )

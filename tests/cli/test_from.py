@@ -213,7 +213,7 @@ def changed(name):
         ("batch", 2, "give a FILE of prompts, or a folder of pictures with --from"),
         ("batch --picks", 2, "--picks goes with --from DIR"),
         ("batch --from nowhere", 3, "there is no journal at 'nowhere"),
-        ("batch --from s3://bucket/drafts", 2, "is no path on this machine"),
+        ("batch --from s3://bucket/drafts", 2, "is not a path on this machine"),
         ("batch --from drafts --out drafts", 2, "give another folder for the new pictures"),
         ("batch --from drafts --out ./drafts/", 2, "give another folder for the new pictures"),
         ("batch --from drafts --format csv", 2, "are about FILE"),

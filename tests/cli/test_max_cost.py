@@ -170,7 +170,7 @@ def test_a_projects_table_can_only_raise_a_price(service, user, folder, capsys):
         ("[prices]\nflux-1.1-pro = 0.04", 'put a name that has a dot in quotes: "flux-1.1-pro" = 0.04'),
         ("[prices]\ndev = {per_second = 1}", "must have one of per_request and per_image"),
         ("[prices]\ndev = 'sk-canary-4242424242'", "prices['dev']: a text was given"),
-        ("[pricse]\ndev = 1", "'pricse' is no setting; did you mean prices?"),
+        ("[pricse]\ndev = 1", "'pricse' is not a setting; did you mean prices?"),
     ],
 )
 def test_a_table_that_is_none_is_one_error_with_its_place(table, told, service, folder, capsys):

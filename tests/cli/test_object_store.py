@@ -204,13 +204,19 @@ def test_without_its_extra_a_place_leaves_nothing_behind(service, prompts, folde
     ("line", "says"),
     [
         *(
-            (f"{verb} {PLACE}", f"'{PLACE}' is no path on this machine; give the folder with the journal, which stays")
+            (
+                f"{verb} {PLACE}",
+                f"'{PLACE}' is not a path on this machine; give the folder with the journal, which stays",
+            )
             for verb in ("resume", "status", "unknown", "gallery")
         ),
-        (f"batch a.csv --out {PLACE} --journal {PLACE}", f"--journal: '{PLACE}' is no path on this machine; give the"),
-        (f"mcp --out {PLACE}", f"--out: '{PLACE}' is no path on this machine; give the folder with the journal"),
-        (f"show {PLACE}/a.webp", f"'{PLACE}/a.webp' is no path on this machine; fetch it first, and give the file"),
-        ("show s3:/pictures/a.webp", "'s3:/pictures/a.webp' is no path on this machine; fetch it first"),
+        (
+            f"batch a.csv --out {PLACE} --journal {PLACE}",
+            f"--journal: '{PLACE}' is not a path on this machine; give the",
+        ),
+        (f"mcp --out {PLACE}", f"--out: '{PLACE}' is not a path on this machine; give the folder with the journal"),
+        (f"show {PLACE}/a.webp", f"'{PLACE}/a.webp' is not a path on this machine; fetch it first, and give the file"),
+        ("show s3:/pictures/a.webp", "'s3:/pictures/a.webp' is not a path on this machine; fetch it first"),
     ],
     ids=lambda value: value.partition(" ")[0] if " is no " not in value else "",
 )

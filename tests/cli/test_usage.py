@@ -252,7 +252,7 @@ def test_a_url_is_no_folder_for_a_journal(line, label, folder, capsys):
     (folder / "a.csv").write_text("prompt\na fox\n")
     assert 2 == command(line)
     advice = "give the folder with the journal, which stays on this machine"
-    expected = f"error: {label}'s3://bucket/tour' is no path on this machine; {advice}\n"
+    expected = f"error: {label}'s3://bucket/tour' is not a path on this machine; {advice}\n"
     assert expected == capsys.readouterr().err
     assert ["a.csv"] == [path.name for path in folder.iterdir()]
 

@@ -178,7 +178,7 @@ async def test_a_name_is_taken_only_if_an_object_has_it(bucket, what, part):
 
 async def test_a_store_that_says_taken_for_ever_gets_a_bounded_number_of_puts(bucket):
     bucket.fail("409 ConditionalRequestConflict", times=10_000)
-    with pytest.raises(OutputError, match=r"it says that boat\.png is there already, and has no object") as caught:
+    with pytest.raises(OutputError, match=r"it reports that boat\.png exists, and has no object") as caught:
         await open_store(PLACE).write("boat", PNG, record())
     assert caught.value.is_disk
     assert 4 == bucket.count("PUT", "boat")
@@ -350,8 +350,8 @@ UNUSABLE = [
     pytest.param(PLACE, _answering("503 SlowDown"), "it answered 503 SlowDown", id="a store that is down"),
     pytest.param(PLACE, _answering("418"), "it answered 418", id="a teapot"),
     pytest.param(PLACE, _answering("cut"), "the connection broke", id="a connection that is cut"),
-    pytest.param(PLACE, _with_habit("careless"), "it replaces what is there, though it is told not to", id="careless"),
-    pytest.param(PLACE, _with_habit("forgetful"), "it does not give the size and the metadata back", id="forgetful"),
+    pytest.param(PLACE, _with_habit("careless"), "it replaces existing objects, although it must not", id="careless"),
+    pytest.param(PLACE, _with_habit("forgetful"), "it does not return the size and the metadata", id="forgetful"),
     pytest.param(
         PLACE,
         lambda *_: {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
@@ -374,7 +374,7 @@ UNUSABLE = [
     pytest.param(
         PLACE,
         lambda *_: {"AWS_ENDPOINT_URL": "localhost:9000"},
-        "its endpoint is no address; one begins with https://",
+        "its endpoint is not an address; one begins with https://",
         id="an endpoint without a scheme",
     ),
     pytest.param(PLACE, lambda *_: {"AWS_ALLOW_HTTP": "perhaps"}, "a setting is unusable; look at", id="a bad setting"),

@@ -221,7 +221,7 @@ def _check_spelling() -> None:
             if _KEY_NAMES.fullmatch(name.removeprefix(_PREFIX)):
                 raise ConfigurationError(f"{name} is not read; the key is read from {_own_variable(name)}")
             if meant := question(closest(name, known, cutoff=0.8), str):
-                raise ConfigurationError(f"{name} is no setting; {meant}")
+                raise ConfigurationError(f"{name} is not a setting; {meant}")
 
 
 def _own_variable(name: str) -> str:
@@ -285,7 +285,9 @@ _AT = re.compile(r"\s*\(at line (\d+), column \d+\)|\s*\(at end of document\)")
 def _toml_fault(message: str) -> Fault:
     at = _AT.search(message)
     reason = _AT.sub("", message)
-    return Fault(f'this is no TOML: {reason[:1].lower()}{reason[1:]}; write it as in: model = "flux-dev"', _as_line(at))
+    return Fault(
+        f'this is not TOML: {reason[:1].lower()}{reason[1:]}; write it as in: model = "flux-dev"', _as_line(at)
+    )
 
 
 def _as_line(at: "re.Match[str] | None") -> int | None:
@@ -300,7 +302,7 @@ def _fault(key: str, value: Any) -> str | None:
         if _KEY_NAMES.fullmatch(key):
             variable = _own_variable(key)
             return f"{key!r}: a key does not belong in a file; set {variable} in the environment, and delete it here"
-        return f"{key!r} is no setting; {_meant(key)}"
+        return f"{key!r} is not a setting; {_meant(key)}"
     # A key that was put here by mistake must not be shown.
     if isinstance(value, str) and _KEY_VALUE.match(value):
         return f"{key}: this looks like an API key; set COMETAPI_KEY in the environment, and delete it here"

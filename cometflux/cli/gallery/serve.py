@@ -28,7 +28,7 @@ async def _serve(screen: Screen, server: GalleryServer, port: int) -> None:
             raise ConfigError(f"--port {port} cannot be listened on: {error.strerror or error}") from error
         try:
             screen.data(server.url)
-            screen.say("the gallery is at this address until Ctrl-C; whoever has the address can mark its pictures")
+            screen.say("the gallery is at this address until Ctrl-C; anyone with the address can mark its pictures")
             await stop.wait()
         finally:
             await server.__aexit__(None, None, None)

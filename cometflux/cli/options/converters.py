@@ -99,7 +99,7 @@ def _path(_: Any, tokens: Sequence[Token], advice: str) -> Path:
     given = text(_, tokens)
     if is_url(given) or is_flattened(Path(given).parts):
         start = f"{tokens[0].keyword}: " if tokens[0].keyword else ""
-        raise UsageError(f"{start}{given!r} is no path on this machine; {advice}")
+        raise UsageError(f"{start}{given!r} is not a path on this machine; {advice}")
     return _expand(given)
 
 
