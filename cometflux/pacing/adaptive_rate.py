@@ -16,11 +16,13 @@ _OVER = 1.015
 """The rate starts so far above the measured one that hardly more than one in a hundred is rejected."""
 _LEAST = 0.93
 """One rejection lowers the rate by no more: a limiter without a burst also rejects what comes a little early."""
+_RISEN = 1.3
+"""A rate measured so many times higher than the last one shows a limit that has risen, and is a guess again."""
 _RISE = 0.7
 """A search adds so many requests a second with each success."""
 _LONG = 0.24
 """What was accepted from the start to the end of so long a pause measures the rate, in seconds."""
-_EVIDENCE, _SECONDS = 3, 20
+_EVIDENCE, _SECONDS = 3, 18
 """The rate doubles after so many times the requests that it was measured with, and later after so many seconds."""
 _SOONEST, _LATEST = 20, 80
 """The number of successes in which a rate doubles after a search. It is twice as high after each measurement."""
@@ -104,7 +106,7 @@ class AdaptiveRate:
         if self._count < _FEW or not _BRIEF <= seconds < math.inf:
             return False
         measured = max(self._count / seconds, SLOWEST)
-        if self._is_search or self.is_free:
+        if self._is_search or self.is_free or measured > _RISEN * self._measured:
             self._doubling = min(max(_EVIDENCE * self._count, _SOONEST), _LATEST)
         else:
             measured = max(measured, _LEAST * self._measured)
