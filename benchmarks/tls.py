@@ -36,7 +36,7 @@ FAR_COUNT = 160
 LENGTH = 0.8
 """Seconds that a far prediction takes."""
 TARGET_OF_POSTS = 1.2
-"""Round trips."""
+"""How long a POST takes, compared with a loop that reuses connections: one round trip, and what a busy machine adds."""
 
 
 def measure(contender: Contender, base_url: str, count: int) -> float:
@@ -116,13 +116,11 @@ def show_posts(base_url: str, tls: ssl.SSLContext) -> None:
         print(f"  {title}: a POST takes {trips:.2f} round trips of {ROUND_TRIP * 1e3:.0f} ms, one in ten {most:.2f}")
         return trips
 
-    for title, is_fresh in (
-        ("a loop that reuses connections", False),
-        ("a loop with a connection for each POST", True),
-    ):
-        count(title, asyncio.run(post_by_hand(base_url, tls, is_fresh=is_fresh)))
-    trips = count("cometflux", asyncio.run(post(base_url, tls)))
-    print(f"  wanted {TARGET_OF_POSTS} at most: {'met' if trips <= TARGET_OF_POSTS else 'missed'}")
+    reused = count("a loop that reuses connections", asyncio.run(post_by_hand(base_url, tls, is_fresh=False)))
+    count("a loop with a connection for each POST", asyncio.run(post_by_hand(base_url, tls, is_fresh=True)))
+    ratio = count("cometflux", asyncio.run(post(base_url, tls))) / reused
+    verdict = "met" if ratio <= TARGET_OF_POSTS else "missed"
+    print(f"  cometflux divided by the loop that reuses connections {ratio:.2f}, wanted {TARGET_OF_POSTS}: {verdict}")
 
 
 def main() -> None:
