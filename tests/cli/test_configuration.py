@@ -257,7 +257,7 @@ def test_the_password_of_a_proxy_is_not_shown(user, capsys):
         (b"x = " + b"[" * 100_000, ""),
         (b"limit = " + b"9" * 5000 + b"\n", "a number in it is too long"),
         (b"limit = 0x" + b"f" * 5000 + b"\n", "line 1: limit: a number of many digits was given; must be a whole"),
-        (b"# " + b"x" * 2**16, "it is larger than 64 KiB, so it is no configuration"),
+        (b"# " + b"x" * 2**16, "it is larger than 64 KiB, so it is not a configuration file"),
     ],
     ids=lambda value: value[:24].decode(errors="replace").strip() if isinstance(value, bytes) else "",
 )
@@ -283,12 +283,12 @@ def test_a_byte_order_mark_and_windows_lines_do_no_harm(user, capsys):
 
 def test_a_pipe_in_place_of_the_file_is_not_waited_for(user, capsys):
     os.mkfifo(user)
-    assert "this is no file; move it away" in refusal(capsys)
+    assert "this is not a file; move it away" in refusal(capsys)
 
 
 def test_a_folder_in_place_of_the_file_is_told(project, capsys):
     (project / "cometflux.toml").mkdir()
-    assert "error: cometflux.toml: this is no file; move it away\n" == refusal(capsys)
+    assert "error: cometflux.toml: this is not a file; move it away\n" == refusal(capsys)
 
 
 def test_a_link_that_leads_nowhere_is_told(project, capsys):

@@ -135,7 +135,7 @@ ONE = "set/a.yaml, line 1: images: "
         ("[shots/a.png, copy/a.png]", "two images have the name 'a.png'"),
         ("'a\0.png'", None),
         ("a.zip/", "'a.zip/' finds no file"),
-        ("https://x.example/a.png", "'https://x.example/a.png' is no file"),
+        ("https://x.example/a.png", "'https://x.example/a.png' is not a file"),
     ],
 )
 def test_images_that_are_not_there_are_one_clear_error(images, told):

@@ -126,7 +126,7 @@ async def _serve(service: "LocalService", screen: Screen, host: str) -> None:
             taken = error.errno == errno.EADDRINUSE
             raise ConfigError(str(error.strerror) if taken else _cannot_listen(host, error)) from error
         except UnicodeError as error:
-            raise ConfigError(f"--host {host!r} is no name of a host") from error
+            raise ConfigError(f"--host {host!r} is not the name of a host") from error
         try:
             screen.data(quoting.assign("COMETFLUX_BASE_URL", service.url))
             screen.data(quoting.assign("COMETAPI_KEY", service.key))

@@ -265,11 +265,11 @@ def _read_text(path: Path, name: str) -> str | None:
             raise ConfigurationError("this link leads nowhere", name) from None
         return None
     except (IrregularFileError, IsADirectoryError) as error:
-        raise ConfigurationError("this is no file; move it away", name) from error
+        raise ConfigurationError("this is not a file; move it away", name) from error
     except OSError as error:
         raise ConfigurationError(f"it cannot be read ({error.strerror})", name) from error
     if len(data) > _LARGEST:
-        raise ConfigurationError("it is larger than 64 KiB, so it is no configuration", name)
+        raise ConfigurationError("it is larger than 64 KiB, so it is not a configuration file", name)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -32,7 +32,7 @@ def find_images(cells: Sequence[Cell], folder: Path, faults: list[Fault]) -> Ima
 
 def _read(given: str, folder: Path) -> Iterator[tuple[str, Path | str]]:
     if "://" in given:
-        raise ValueError(f"{given!r} is no file; a column has URLs")
+        raise ValueError(f"{given!r} is not a file; a column has URLs")
     path = folder / given
     if path.is_dir():
         names = sorted(each.name for each in path.iterdir() if is_shown(each.name) and each.is_file())
