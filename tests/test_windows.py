@@ -141,6 +141,15 @@ def test_pictures_are_generated_without_a_file(service, machine):
     assert 2 == len(service.bills)
 
 
+@pytest.mark.parametrize("length", [200, 240, 256])
+def test_a_folder_whose_path_leaves_no_room_for_names_is_told_before_anything_is_sent(length, service, machine):
+    room = length - len(str(Path.cwd())) - 1
+    out = f"{'x' * (room // 2)}/{'x' * (room - room // 2 - 1)}"
+    _, err = machine.run("generate", "a fox", "--out", out, code=3)
+    assert "its path is too long" in err
+    assert [] == service.bills
+
+
 def test_what_is_exported_has_the_same_bytes_on_each_system(machine):
     machine.run("generate", "a fox", "eine Möwe", "--out", "pictures")
     for form in ("imagefolder", "captions"):

@@ -18,7 +18,7 @@ from cometflux.images.formats import Data
 from cometflux.plain_text import log
 from cometflux.regular_files import open_regular
 
-TEMPORARY_NAME = r"\.cometflux-[0-9a-f]{16}"
+TEMPORARY_NAME = r"\.cometflux-[0-9a-f]{16}0*"
 """The name of a temporary file: a later run removes it if this one is killed."""
 
 
@@ -84,18 +84,21 @@ def temporary_file(folder: Path, data: Data) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def temporary_path(folder: Path) -> Iterator[Path]:
-    """Choose a temporary name in *folder*; a file of that name is removed at the end, unless it has been renamed."""
-    path = temporary_name(folder)
+def temporary_path(folder: Path, length: int = 0) -> Iterator[Path]:
+    """Choose such a name in *folder*; a file of that name is removed at the end, unless it has been renamed."""
+    path = temporary_name(folder, length)
     try:
         yield path
     finally:
         remove(path)
 
 
-def temporary_name(folder: Path) -> Path:
-    """Choose a new name in *folder* that a later run recognizes as that of a temporary file."""
-    return folder / f".cometflux-{os.urandom(8).hex()}"
+def temporary_name(folder: Path, length: int = 0) -> Path:
+    """Choose a new name in *folder* that a later run recognizes as that of a temporary file.
+
+    It has at least *length* characters.
+    """
+    return folder / f".cometflux-{os.urandom(8).hex()}".ljust(length, "0")
 
 
 def sync_file(file: BufferedWriter | BufferedRandom) -> None:

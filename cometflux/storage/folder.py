@@ -28,6 +28,8 @@ from cometflux.storage.spool import Spool, Spooled
 T = TypeVar("T")
 _SMALL = 256 * 1024
 """Up to so many bytes a file is read at once."""
+_LONG_NAME = 80
+"""Characters of the longest names that images get by themselves, with the numbers and the ending."""
 _COARSE = 2.0
 """Seconds to which some file systems round the time of a change."""
 
@@ -44,15 +46,23 @@ def prepare_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic.temporary_path(folder) as path:
+        with atomic.temporary_path(folder, _LONG_NAME) as path:
             atomic.write_new(path, b"0" * 4096)
             atomic.sync_folder(folder)
     except FileExistsError as error:
         raise ConfigError(_no_folder(folder)) from error
     except (OSError, ValueError) as error:
+        raise ConfigError(f"the folder {str(folder)!r} cannot be written to: {_reason(folder, error)}") from error
+
+
+def _reason(folder: Path, error: Exception) -> str:
+    if "\0" in str(folder):
         # Each version of Python has other words for it.
-        words = "its name holds a NUL" if "\0" in str(folder) else _words(error)
-        raise ConfigError(f"the folder {str(folder)!r} cannot be written to: {words}") from error
+        return "its name holds a NUL"
+    if isinstance(error, FileNotFoundError) and folder.is_dir():
+        # Windows takes 259 characters for a path, unless a setting of the machine allows more.
+        return "its path is too long"
+    return _words(error)
 
 
 def _no_folder(folder: Path) -> str:

@@ -16,7 +16,7 @@ one: a file that they have open is not open there.
 """
 
 # This is below pathlib, and lists of names are easier to read as texts.
-# ruff: noqa: PTH112, PTH118, PTH119, PTH120, PTH121, SIM905
+# ruff: noqa: PTH100, PTH112, PTH118, PTH119, PTH120, PTH121, SIM905
 
 import asyncio
 import builtins
@@ -89,6 +89,8 @@ def install(machine):
 
 
 _processes = None
+longest_path = 32767
+"""Characters of a path; 259 unless a setting of the machine allows more, as those that run suites do."""
 
 
 def _take_away():
@@ -159,6 +161,8 @@ def located(path):
     if isinstance(path, int):
         return path
     text = os.fsdecode(path)
+    if len(os.path.abspath(text)) > longest_path:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text)
     if "\0" in text or _is_there(text):
         _check_names(text)
         return text
@@ -400,6 +404,7 @@ if __name__ == "__main__":
     if arguments[0] in ("mcp", "-a"):
         _LIBRARIES += ["mcp.server.stdio", "mcp_types", "pytest"]
     install(machine)
+    longest_path = 259
     # What the streams of a process that runs in a pipe have there; a console takes UTF-8.
     for stream in (sys.stdout, sys.stderr):
         if not stream.isatty():
