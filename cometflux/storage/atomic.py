@@ -18,7 +18,7 @@ from cometflux.images.formats import Data
 from cometflux.plain_text import log
 from cometflux.regular_files import open_regular
 
-TEMPORARY_NAME = r"\.cometflux-[0-9a-f]{16}0*"
+TEMPORARY_NAME = r"\.cometflux-[0-9a-f]{16}-*"
 """The name of a temporary file: a later run removes it if this one is killed."""
 
 
@@ -98,7 +98,7 @@ def temporary_name(folder: Path, length: int = 0) -> Path:
 
     It has at least *length* characters.
     """
-    return folder / f".cometflux-{os.urandom(8).hex()}".ljust(length, "0")
+    return folder / f".cometflux-{os.urandom(8).hex()}".ljust(length, "-")
 
 
 def sync_file(file: BufferedWriter | BufferedRandom) -> None:

@@ -470,6 +470,13 @@ def test_values_that_are_not_null_are_kept_and_no_row_is_lost(rows):
         assert expected == inputs(table)
 
 
+def test_a_parquet_file_whose_name_of_a_column_is_not_utf_8_is_one_error():
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"prompt": ["a fox"]}), sink)
+    broken = sink.getvalue().to_pybytes().replace(b"prompt", b"pr\x80mpt")
+    assert ["a.parquet: it is not a Parquet file, or it is cut short"] == faults_of(broken)
+
+
 @settings(max_examples=60)
 @given(st.data())
 def test_a_parquet_file_that_is_damaged_anywhere_becomes_jobs_or_one_error(data):

@@ -525,7 +525,7 @@ def test_a_large_file_is_checked_in_little_memory(tmp_path):
 
 
 def test_what_killed_runs_left_is_swept_and_nothing_else(tmp_path):
-    left = [f".cometflux-{number:016x}" for number in (0, 0xFEDCBA9876543210)]
+    left = [*(f".cometflux-{number:016x}" for number in (0, 0xFEDCBA9876543210)), ".cometflux-0000000000000007---"]
     kept = [
         *(".cometflux-0", ".cometflux-00000000000000000", ".cometflux-000000000000000G", ".cometflux-000000000000000A"),
         *("cometflux-0000000000000000", ".cometflux-0000000000000000.png", "a.png", "journal.sqlite3"),
@@ -539,7 +539,7 @@ def test_what_killed_runs_left_is_swept_and_nothing_else(tmp_path):
     (tmp_path / ".cometflux-2222222222222222").symlink_to(tmp_path / "a.png")
     os.mkfifo(tmp_path / ".cometflux-3333333333333333")
     before = set(names(tmp_path))
-    assert 2 == sweep(tmp_path)
+    assert 3 == sweep(tmp_path)
     assert before - set(left) == set(names(tmp_path))
     assert [left[0]] == names(tmp_path / "below")
     assert 0 == sweep(tmp_path)

@@ -230,7 +230,7 @@ def read_parquet(file: BinaryIO, name: str, *, needs_prompt: bool = True) -> Sou
         return read_batches(
             opened.schema_arrow, opened.iter_batches(batch_size=_AT_ONCE), name, needs_prompt=needs_prompt
         )
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if getattr(error, "errno", None) is not None:
             # An error of the disk, not of the file's content.
             raise
