@@ -1,6 +1,7 @@
 """Where a journal is."""
 
 import os
+import stat
 from pathlib import Path
 
 from cometflux.errors import ConfigError
@@ -26,8 +27,18 @@ def locate(path: str | Path) -> Path:
     path = expand_home("journal", path)
     with translating_errors(path):
         # A folder of the journal's own name would hide the journal from the commands that are given the folder above.
-        is_folder = path.name != FILE_NAME and (path.is_dir() or not (path.suffix or os.path.lexists(path)))
+        is_folder = path.name != FILE_NAME and (_is_folder(path) or not (path.suffix or os.path.lexists(path)))
     return path / FILE_NAME if is_folder else path
+
+
+def _is_folder(path: Path) -> bool:
+    # Since Python 3.14 `Path.is_dir` does not tell that the rights are missing.
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except PermissionError:
+        raise
+    except OSError:
+        return False
 
 
 def absent(path: Path) -> ConfigError:
