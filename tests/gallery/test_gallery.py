@@ -293,6 +293,7 @@ def test_a_link_in_the_place_of_the_page_is_replaced_and_not_followed(tmp_path):
     assert not path.is_symlink()
 
 
+@pytest.mark.posix
 def test_the_name_of_a_file_is_escaped_in_its_address(tmp_path):
     sidecar(tmp_path, "a #100% \"'<b>?&:é.png")
     text, _ = read(write_gallery(tmp_path))
@@ -302,6 +303,7 @@ def test_the_name_of_a_file_is_escaped_in_its_address(tmp_path):
 # What stays text.
 
 
+@pytest.mark.posix
 def test_a_hostile_text_stays_text_wherever_it_stands(tmp_path):
     folder = tmp_path / "<b>&'\"images"
     folder.mkdir()

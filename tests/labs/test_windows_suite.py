@@ -1,4 +1,4 @@
-"""The tests of files and journals, as a suite that runs on the simulated Windows."""
+"""The tests of many folders, as suites that run on the simulated Windows."""
 
 import os
 import subprocess
@@ -15,8 +15,14 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("part", ["journal", "storage"])
-def test_files_and_journals_keep_their_promises_on_a_simulated_windows(part, tmp_path):
+PARTS = (
+    *("account", "export", "gallery", "images", "journal", "models", "pacing", "polling", "protocol", "provenance"),
+    *("sources", "storage"),
+)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_folder_of_tests_passes_on_a_simulated_windows(part, tmp_path):
     # A client of object stores and its servers bring calls of their own.
     left_out = ["--ignore", TESTS / "storage/test_object_store.py"]
     suite = [sys.executable, "-m", "pytest", "-p", "windows_double", "-q", "-m", "not hard", TESTS / part, *left_out]
