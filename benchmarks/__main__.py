@@ -6,6 +6,7 @@ import sys
 from typing import TextIO
 
 from benchmarks import (
+    batches,
     cluster,
     cpu,
     finished,
@@ -28,7 +29,7 @@ from benchmarks import (
 )
 
 EACH = (
-    *(schedules, makespan, limiters, pacing, cpu, tls, instructions, ticks, memory, growth, imports),
+    *(schedules, batches, makespan, limiters, pacing, cpu, tls, instructions, ticks, memory, growth, imports),
     *(transitions, stalls, journalled, lists, finished, resuming, saving, cluster),
 )
 

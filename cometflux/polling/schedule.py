@@ -1,7 +1,7 @@
 """When to poll next: one heap of due polls for all pending predictions. Time is a parameter.
 
 The completion times of each model are learned from the polls themselves, and each poll is placed at the age that finds
-the most ends; see `hazard`. Until enough is known, polls are half a second apart.
+the most ends; see `hazard`. Until enough is known, the gaps grow with the age; see `timetable`.
 """
 
 import heapq
@@ -138,7 +138,7 @@ class Schedule:
         if poll.is_placed:
             poll.timetable.ran(poll.ran, age)
         poll.ran = age
-        due = max(poll.began + poll.timetable.next(age), now + self._policy.floor)
+        due = max(poll.began + poll.timetable.next(age, self.pending), now + self._policy.floor)
         self._set_rate(poll, due - now)
         if self._demand > max_rate:
             self.put(poll, now + (due - now) * self._demand / max_rate)
@@ -167,17 +167,29 @@ class Schedule:
             return
         timetable = poll.timetable
         has_learned = timetable.ended(poll.ran, max(now - poll.began, poll.ran))
-        if has_learned and timetable.observed.ends <= len(self._heap) <= _MOST_RESCHEDULED:
-            self._bring_forward(timetable, now)
+        if timetable.is_outdated:
+            self._replace(timetable, now)
+        elif has_learned and timetable.observed.ends <= len(self._heap):
+            self._bring_forward(timetable, timetable, now)
 
-    def _bring_forward(self, timetable: ModelTimetable, now: float) -> None:
-        """Poll pending predictions sooner if the new estimate says so.
+    def _replace(self, outdated: ModelTimetable, now: float) -> None:
+        """Learn anew. Predictions that are pending do not teach the new timetable: the old one chose their polls."""
+        for model, timetable in self._timetables.items():
+            if timetable is outdated:
+                newer = self._timetables[model] = ModelTimetable(self._policy)
+                self._bring_forward(outdated, newer, now)
+                return
+
+    def _bring_forward(self, timetable: ModelTimetable, newer: ModelTimetable, now: float) -> None:
+        """Poll pending predictions sooner if the *newer* estimate says so.
 
         Otherwise a batch that fills all its slots at once would not benefit until it fills them again.
         """
+        if len(self._heap) > _MOST_RESCHEDULED:
+            return
         for place, (due, number, poll) in enumerate(self._heap):
             if poll.timetable is timetable and poll.is_planned:
-                sooner = max(poll.began + timetable.next(poll.ran), now)
+                sooner = max(poll.began + newer.next(poll.ran, self.pending), now)
                 self._heap[place] = (min(due, sooner), number, poll)
         heapq.heapify(self._heap)
 

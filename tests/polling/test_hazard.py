@@ -45,6 +45,16 @@ def test_the_estimate_gives_the_share_that_still_runs_at_each_age(lengths):
         assert share(lengths, age) == pytest.approx(hazard.surviving(age), abs=0.09), age
 
 
+def test_three_humps_stay_separate():
+    lengths = [length for median in (2.0, 8.0, 32.0) for length in lognormal(70, median, 0.2)]
+    random.Random(5).shuffle(lengths)
+    hazard = watched(lengths, gap=0.3).estimate()
+    first, between, second, later = (
+        1 - hazard.surviving(age * 1.2) / hazard.surviving(age) for age in (1.8, 4, 7.2, 16)
+    )
+    assert max(between, later) < min(first, second) / 2
+
+
 def test_those_that_still_run_count():
     """Without them, predictions that are slow would be taken for few as long as they are under way."""
     lengths = [1.0] * 50 + [100.0] * 50

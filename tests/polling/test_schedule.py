@@ -284,6 +284,53 @@ def test_a_service_that_becomes_slower_or_faster_is_followed():
         assert statistics.mean(delays) <= 0.12 * median
 
 
+@pytest.mark.parametrize(("slots", "late"), [(1, 8), (4, 12), (16, 26)])
+def test_a_service_that_becomes_three_times_faster_is_noticed_soon(slots, late):
+    chance, schedule = random.Random(6), Schedule(PollPolicy())
+    make(schedule, 600, lambda: lognormal(chance, 6.0, 0.3), slots=slots)
+    taken, delays = make(schedule, 300, lambda: lognormal(chance, 2.0, 0.3), slots=slots, now=1e6)
+    assert sum(delay > 1.0 for delay in delays) <= late
+    # Those whose first poll was chosen before tell little, and must not lead to more polls afterwards.
+    assert statistics.mean(taken[:100]) <= 5.0
+
+
+@pytest.mark.parametrize("polls", [1.0, 2.0, 4.0])
+@pytest.mark.parametrize("sigma", [0.1, 0.6])
+def test_a_service_that_stays_as_it_is_is_not_learned_anew(polls, sigma):
+    chance, schedule = random.Random(7), Schedule(PollPolicy(polls=polls))
+    make(schedule, 2000, lambda: lognormal(chance, 2.0, sigma))
+    assert 2000 <= schedule.add("a", 1e6, model="m").timetable.observed.ends
+
+
+def test_predictions_that_ended_long_before_their_first_poll_do_not_make_a_service_faster():
+    """As when they are resumed, or after a standstill of the process."""
+    chance, schedule = random.Random(8), Schedule(PollPolicy())
+    make(schedule, 100, lambda: lognormal(chance, 5.0, 0.3))
+    known = schedule.add("a", 1e6, model="m").timetable
+    for number in range(200):
+        schedule.end(schedule.add(number, 1e6, model="m", age=60.0), 1e6)
+    assert known is schedule.add("b", 1e6, model="m").timetable
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.1, 0.2])
+def test_a_small_batch_of_an_unknown_model_takes_few_polls_and_ends_soon(sigma, monkeypatch):
+    chance = random.Random(9)
+    lengths = [lognormal(chance, 15.0, sigma) for _ in range(20)]
+    left = iter([*lengths, *[1e6] * 20])
+    schedule = Schedule(PollPolicy(patience=1e9))
+    ends = []
+    monkeypatch.setattr(schedule, "end", lambda poll, now: (ends.append(now), Schedule.end(schedule, poll, now)))
+    taken, _ = make(schedule, 20, lambda: next(left), slots=20)
+    assert statistics.mean(taken) <= 8
+    assert max(ends) <= 1.2 * max(lengths)
+
+
+@pytest.mark.parametrize("length", [0.3, 1.0, 3.0, 10.0, 40.0, 120.0])
+def test_the_end_of_a_single_prediction_of_an_unknown_model_is_noticed_within_a_tenth_of_its_time(length):
+    _, [delay] = make(Schedule(PollPolicy()), 1, lambda: length, slots=1)
+    assert delay <= max(0.1 * length, 0.5)
+
+
 def test_a_batch_that_fills_its_slots_at_once_learns_from_the_first_that_end():
     """A poll that was planned before the first estimate comes sooner after it."""
     chance, schedule = random.Random(4), Schedule(PollPolicy())
