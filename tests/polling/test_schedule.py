@@ -314,11 +314,9 @@ def test_predictions_that_ended_long_before_their_first_poll_do_not_make_a_servi
 
 @pytest.mark.parametrize("sigma", [0.0, 0.1, 0.2])
 def test_a_small_batch_of_an_unknown_model_takes_few_polls_and_ends_soon(sigma, monkeypatch):
-    chance = random.Random(9)
-    lengths = [lognormal(chance, 15.0, sigma) for _ in range(20)]
+    lengths = [15.0 * math.exp(sigma * random.Random(number).gauss(0, 1)) for number in range(20)]
     left = iter([*lengths, *[1e6] * 20])
-    schedule = Schedule(PollPolicy(patience=1e9))
-    ends = []
+    schedule, ends = Schedule(PollPolicy(patience=1e9)), []
     monkeypatch.setattr(schedule, "end", lambda poll, now: (ends.append(now), Schedule.end(schedule, poll, now)))
     taken, _ = make(schedule, 20, lambda: next(left), slots=20)
     assert statistics.mean(taken) <= 8
