@@ -42,8 +42,8 @@ from typing import Any, ClassVar
 
 import attrs
 
+from cometflux.basics.plain_text import shorten
 from cometflux.locations import StoredFile
-from cometflux.plain_text import shorten
 from cometflux.predictions import Prediction
 
 

@@ -10,6 +10,8 @@ from typing import Any, Self, TypeGuard
 import attrs
 
 from cometflux import flux
+from cometflux.basics.plain_text import is_utf8
+from cometflux.basics.plain_text import log as _log
 from cometflux.errors import InputError
 from cometflux.models.kinds import prompt_text
 from cometflux.models.model import check_values, find_known, image_parameters, is_model, unknown_note
@@ -17,8 +19,6 @@ from cometflux.models.output_of import OutputOf, as_image, find_outputs
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import PLAIN_TYPES, plain
 from cometflux.models.words import question
-from cometflux.plain_text import is_utf8
-from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cometflux"
 ORDER = [
-    *("predictions", "locations", "plain_text", "errors", "number_checks", "regular_files", "models", "flux"),
+    *("basics", "predictions", "locations", "errors", "number_checks", "models", "flux"),
     *("jobs", "outcomes", "events"),
     *("images", "protocol", "polling", "pacing", "transport", "provenance", "storage", "journal"),
     *("account", "engine", "session", "sync", "notebook", "telemetry", "__init__"),
@@ -21,7 +21,7 @@ LAZY_DOORS = {("session/open", "distributed")}
 """The exceptions: imported inside a function, so that nothing of it is loaded unless it is used."""
 
 PURE = {
-    *("predictions", "locations", "errors", "number_checks", "plain_text", "models/*", "flux"),
+    *("basics/*", "predictions", "locations", "errors", "number_checks", "models/*", "flux"),
     *("jobs", "outcomes", "events"),
     *("images/*", "protocol/*", "polling/*", "pacing/*", "provenance/*"),
     *("transport/addresses", "transport/progress", "transport/redaction", "transport/timeouts", "engine/shares"),
@@ -32,7 +32,8 @@ PURE = {
     *("journal/states", "journal/attempts", "journal/live_record", "journal/record", "journal/redo", "journal/outcome"),
 }
 IMPURE = {
-    *("images/decode", "images/looks", "images/reference_files", "pacing/admission", "pacing/limiter", "pacing/retry"),
+    *("basics/regular_files", "images/decode", "images/looks", "images/reference_files"),
+    *("pacing/admission", "pacing/limiter", "pacing/retry"),
     *("provenance/read", "provenance/sidecar", "provenance/signing"),
 }
 """Exceptions to the folders in `PURE`."""

@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 
 from cometflux.account.prices import MICROS, Basis, Catalogue, Price, exactly
+from cometflux.basics.plain_text import plain
 from cometflux.errors import AnswerError
 from cometflux.number_checks import is_whole
-from cometflux.plain_text import plain
 from cometflux.protocol.decoding import load_json
 
 _MOST_MODELS = 20_000

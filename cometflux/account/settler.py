@@ -10,8 +10,8 @@ import attrs
 from cometflux.account.lists import AccountLists
 from cometflux.account.settle import fetch_echoes
 from cometflux.account.settling import EARLY, LATE, Doubt, Verdict, candidates_of, decide
+from cometflux.basics.plain_text import log as _log
 from cometflux.errors import AccountError
-from cometflux.plain_text import log as _log
 from cometflux.transport.client import Client
 
 _LOOKS = (2.0, 8.0, 20.0, 30.0)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.engine.savers import SaveOrder, SaveResult, Savers
 from cometflux.engine.tracking import JobTracker, saved_files
 from cometflux.errors import JournalError
@@ -9,7 +10,6 @@ from cometflux.journal.attempts import facts_of
 from cometflux.journal.base import JournalBackend
 from cometflux.journal.plan import job_of_record
 from cometflux.journal.record import JobRecord
-from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
 from cometflux.provenance import sidecar
 from cometflux.storage import file_names

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.engine.latch import Latch
 from cometflux.engine.poller import LAST_POLL, NOT_OVER, Poller
 from cometflux.engine.prediction_ends import End
@@ -11,7 +12,6 @@ from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import PatienceError, SessionClosedError, UnknownSubmissionError
 from cometflux.outcomes import Outcome
-from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
 
 

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Callable
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.errors import CometfluxError, SessionClosedError, SessionStoppedError
-from cometflux.plain_text import log as _log
 
 
 class Latch:

@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable
 from decimal import Decimal
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import CometfluxError
 from cometflux.events import Accepted, Ended, Event, Observer, Polled, Retried, Saved, Submitted, Throttled
 from cometflux.images.formats import Image
 from cometflux.outcomes import OutcomeKind
-from cometflux.plain_text import log as _log
 from cometflux.predictions import Status
 
 

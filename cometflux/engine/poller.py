@@ -10,6 +10,7 @@ from typing import Protocol
 
 import attrs
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.engine.notifier import Notifier
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.tracked_job import TrackedJob
@@ -18,7 +19,6 @@ from cometflux.pacing import retry
 from cometflux.pacing.circuit_breaker import PollRefusals
 from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, retrying
-from cometflux.plain_text import log as _log
 from cometflux.polling import completion
 from cometflux.polling.completion import Unsettled
 from cometflux.polling.policy import PollPolicy

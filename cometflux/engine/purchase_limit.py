@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 from cometflux.account.prices import Prices, check_budget, read_prices, show_dollars, to_dollars
+from cometflux.basics.plain_text import count_of
 from cometflux.errors import ConfigError, InputError, LimitError
 from cometflux.jobs import Job
 from cometflux.journal.attempts import Estimate
 from cometflux.journal.base import Opened
 from cometflux.number_checks import check_count
-from cometflux.plain_text import count_of
 
 
 class PurchaseLimit:

@@ -14,6 +14,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.engine.failure_policy import FailurePolicy, with_new_seed
 from cometflux.engine.job_images import JobImages
 from cometflux.engine.job_sources import JobSources
@@ -41,7 +42,6 @@ from cometflux.journal.outcome import outcome_of
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import NextStep, State
 from cometflux.outcomes import OutcomeKind, kind_of_loss, verdict
-from cometflux.plain_text import log as _log
 from cometflux.polling import completion
 from cometflux.predictions import Prediction
 from cometflux.storage.destination import Destination

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
-from cometflux.plain_text import log as _log
+from cometflux.basics.plain_text import log as _log
 from cometflux.polling.standstill import Standstill
 from cometflux.transport.deadlines import postpone
 from cometflux.transport.event_loop import running_loop

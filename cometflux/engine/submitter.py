@@ -14,6 +14,7 @@ back to the pace; so no job waits there after its intent was written.
 import asyncio
 
 from cometflux.account.settling import Doubt
+from cometflux.basics.plain_text import log as _log
 from cometflux.engine.latch import Latch
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import Savers
@@ -38,7 +39,6 @@ from cometflux.pacing.circuit_breaker import CircuitBreaker
 from cometflux.pacing.limiter import Ending, Limiter, Ticket
 from cometflux.pacing.pacer import FIRST_PAUSE
 from cometflux.pacing.retry import Retries, retrying
-from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
 from cometflux.protocol import encoding, requests, responses
 from cometflux.protocol.requests import Request

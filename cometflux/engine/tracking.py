@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.engine.id_owners import IdOwners, shared_id
 from cometflux.engine.identity import LARGE, JobIdentities
 from cometflux.engine.notifier import Notifier
@@ -36,7 +37,6 @@ from cometflux.journal.plan import job_of_record
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
 from cometflux.outcomes import Outcome, OutcomeKind
-from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction, Status
 from cometflux.provenance.sidecar import Submission
 

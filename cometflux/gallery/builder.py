@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import attrs
 
+from cometflux.basics.plain_text import log as _log
+from cometflux.basics.regular_files import IrregularFileError, open_regular
 from cometflux.errors import CometfluxError, ConfigError
 from cometflux.gallery import page
 from cometflux.gallery.contents import Contents, over_contents
@@ -18,8 +20,6 @@ from cometflux.gallery.page import Entry, Facts, Place
 from cometflux.gallery.public_urls import PublicUrl
 from cometflux.journal.place import FILE_NAME
 from cometflux.journal.reader import Journal
-from cometflux.plain_text import log as _log
-from cometflux.regular_files import IrregularFileError, open_regular
 from cometflux.storage import atomic, picks
 from cometflux.storage.paths import PICKS
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import attrs
 
+from cometflux.basics.plain_text import count_of
+from cometflux.basics.regular_files import open_regular, read_regular
 from cometflux.errors import ConfigError
 from cometflux.gallery.contents import Contents, over_contents
 from cometflux.gallery.folder_scan import FolderScan
@@ -16,8 +18,6 @@ from cometflux.gallery.sheet_drawing import SOFTWARE, Caption, Drawn, Heading, d
 from cometflux.gallery.sheet_fonts import Letters
 from cometflux.images.formats import LARGEST_OUTPUT
 from cometflux.images.looks import check_extra
-from cometflux.plain_text import count_of
-from cometflux.regular_files import open_regular, read_regular
 from cometflux.storage import atomic, picks
 
 SHEET = "contact-sheet.png"

@@ -9,13 +9,13 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
+from cometflux.basics.regular_files import open_regular, read_regular
 from cometflux.errors import ConfigError
 from cometflux.gallery.cards import Picture
 from cometflux.gallery.flaws import FolderFlaws
 from cometflux.gallery.image_size import read_size
 from cometflux.journal.place import FILE_NAME
 from cometflux.provenance.sidecar import LARGEST_RECORD, load_record
-from cometflux.regular_files import open_regular, read_regular
 from cometflux.storage.file_names import is_inside
 
 _MOST_KEPT = 10_000

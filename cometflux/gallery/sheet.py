@@ -8,8 +8,8 @@ from typing import Self
 
 import attrs
 
+from cometflux.basics.plain_text import plain
 from cometflux.gallery.cards import Card
-from cometflux.plain_text import plain
 
 MOST_PICTURES = 5000
 """The most pictures of a folder's sheets: up to 170 pages."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from cometflux.plain_text import plain
+from cometflux.basics.plain_text import plain
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont

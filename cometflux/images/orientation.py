@@ -3,9 +3,9 @@
 import re
 from typing import Literal
 
+from cometflux.basics.plain_text import by_number
 from cometflux.images.formats import media_type
 from cometflux.models.words import listed
-from cometflux.plain_text import by_number
 
 UPRIGHT = 1
 """The pixels are shown as they are stored."""

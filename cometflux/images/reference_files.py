@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 
 import attrs
 
+from cometflux.basics.plain_text import log as _log
+from cometflux.basics.regular_files import IrregularFileError, open_regular
 from cometflux.errors import InputError
 from cometflux.images import data_uris, summaries
 from cometflux.images.orientation import turned_note
 from cometflux.jobs import Job
-from cometflux.plain_text import log as _log
-from cometflux.regular_files import IrregularFileError, open_regular
 
 LARGE_IMAGE_INPUT = 256 * 1000
 """Above this many bytes, Replicate advises to give a URL instead of sending the image with the job."""

@@ -11,6 +11,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
+from cometflux.basics.plain_text import is_utf8
 from cometflux.errors import InputError
 from cometflux.images import summaries
 from cometflux.jobs import NO_TAGS, Tags
@@ -19,7 +20,6 @@ from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
 from cometflux.models.output_of import OutputOf
 from cometflux.outcomes import OutcomeKind
-from cometflux.plain_text import is_utf8
 from cometflux.predictions import Prediction
 from cometflux.protocol import converter, decoding, encoding
 

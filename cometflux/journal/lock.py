@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from cometflux.basics.regular_files import NO_LINK, PLAIN
 from cometflux.errors import JournalError, JournalLockedError
-from cometflux.regular_files import NO_LINK, PLAIN
 from cometflux.storage import atomic
 
 # The zeros were a count once. They stay, since the text is replaced in place and so must keep its length.

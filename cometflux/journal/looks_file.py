@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cometflux.basics.regular_files import read_regular
 from cometflux.images.looks import Flaw, Look, find_near
 from cometflux.protocol import encoding
 from cometflux.provenance.sidecar import load_record
-from cometflux.regular_files import read_regular
 from cometflux.storage import atomic
 
 FILE_NAME = "looks.jsonl"

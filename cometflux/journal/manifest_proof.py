@@ -9,9 +9,9 @@ import hashlib
 import re
 from pathlib import Path
 
+from cometflux.basics.regular_files import open_regular, read_regular
 from cometflux.journal import looks_file
 from cometflux.journal.reader import Journal
-from cometflux.regular_files import open_regular, read_regular
 from cometflux.storage import atomic
 
 _MARK = re.compile(rb"# cometflux form ")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import attrs
 
+from cometflux.basics.plain_text import count_of
+from cometflux.basics.plain_text import log as _log
 from cometflux.errors import (
     CometfluxError,
     LimitError,
@@ -34,8 +36,6 @@ from cometflux.mcp.results import Result
 from cometflux.mcp.served_folder import AllowedFolders, ServedFolder, StoredImages
 from cometflux.mcp.tool_arguments import GenerateRequest
 from cometflux.outcomes import Outcome, OutcomeKind
-from cometflux.plain_text import count_of
-from cometflux.plain_text import log as _log
 from cometflux.protocol import encoding
 from cometflux.session.session import Session
 

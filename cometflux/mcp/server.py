@@ -10,6 +10,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams
 
 from cometflux import __version__
+from cometflux.basics.plain_text import log as _log
 from cometflux.errors import CometfluxError, InputError
 from cometflux.mcp import replies, thumbnails
 from cometflux.mcp.image_service import ImageService
@@ -28,7 +29,6 @@ from cometflux.mcp.tools import (
     models_by_name,
 )
 from cometflux.models.schemas import ModelSchema
-from cometflux.plain_text import log as _log
 
 _Context = ServerRequestContext[Any]
 _Tool = Callable[[_Context, dict[str, Any]], Awaitable[CallToolResult]]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import attrs
 
+from cometflux.basics.regular_files import read_regular
 from cometflux.images import decode, formats
-from cometflux.regular_files import read_regular
 
 MOST_BYTES = 700_000
 """Most bytes of pictures in a reply. Base64 adds a third, and several clients accept at most 1 MB."""

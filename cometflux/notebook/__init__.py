@@ -19,10 +19,10 @@ from collections import Counter
 from collections.abc import AsyncIterable
 from typing import Any, Self
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.errors import needs_extra
 from cometflux.notebook import display
 from cometflux.outcomes import Outcome, OutcomeKind
-from cometflux.plain_text import log as _log
 from cometflux.predictions import Prediction
 
 _PAUSE = 0.25

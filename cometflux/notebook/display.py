@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 import attrs
 
+from cometflux.basics.regular_files import read_regular
 from cometflux.errors import CometfluxError
 from cometflux.images import data_uris, formats
 from cometflux.locations import StoredFile
 from cometflux.outcomes import Outcome
 from cometflux.predictions import Prediction
-from cometflux.regular_files import read_regular
 
 LARGEST_SHOWN = 4 * 1024 * 1024
 """Maximum bytes of pictures in one output of a cell, because a notebook stores them. Other pictures are linked."""

@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
+from cometflux.basics.regular_files import IrregularFileError, read_regular
 from cometflux.errors import ConfigError
 from cometflux.images import formats
 from cometflux.provenance import embed, sidecar
-from cometflux.regular_files import IrregularFileError, read_regular
 
 
 @attrs.frozen(kw_only=True)

@@ -6,13 +6,13 @@ from typing import Any
 
 import attrs
 
+from cometflux.basics.regular_files import read_regular
 from cometflux.errors import AnswerError
 from cometflux.images import summaries
 from cometflux.jobs import Job
 from cometflux.models.output_of import replace_outputs
 from cometflux.predictions import Prediction
 from cometflux.protocol import decoding
-from cometflux.regular_files import read_regular
 
 LARGEST_RECORD = 16 * 1024 * 1024
 _MOST_VALUES = 500_000

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from cometflux.basics.regular_files import IrregularFileError, fault_words, read_regular
 from cometflux.errors import ConfigError, needs_extra
 from cometflux.images import formats
 from cometflux.provenance import embed, image_parts
 from cometflux.provenance.image_parts import UnsuitableError
 from cometflux.provenance.xmp import GENERATED
-from cometflux.regular_files import IrregularFileError, fault_words, read_regular
 
 _LARGEST_FILE = 1024 * 1024
 """More bytes than a chain of certificates or a private key has."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.engine.page_starter import Check, PageStarter
 from cometflux.engine.runner import JobRunner
 from cometflux.engine.runtime import Runtime
@@ -15,7 +16,6 @@ from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import CometfluxError, SessionClosedError, SessionStoppedError
 from cometflux.outcomes import Outcome
-from cometflux.plain_text import log as _log
 from cometflux.session.batch import BatchState
 from cometflux.storage.destination import Destination
 from cometflux.transport.deadlines import finish

@@ -9,8 +9,8 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.errors import ConfigError, SessionClosedError
-from cometflux.plain_text import log as _log
 from cometflux.session.session import Session
 
 T = TypeVar("T")

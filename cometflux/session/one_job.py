@@ -2,12 +2,12 @@
 
 import asyncio
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.engine.runner import JobRunner
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.jobs import Job
 from cometflux.outcomes import Outcome
-from cometflux.plain_text import log as _log
 from cometflux.storage.destination import Destination
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
+from cometflux.basics.plain_text import count_of
 from cometflux.jobs import Job
 from cometflux.journal.manifest import expected
 from cometflux.journal.marks import Marks, mark_of
 from cometflux.models.output_of import OutputOf, find_outputs
-from cometflux.plain_text import count_of
 from cometflux.sources.errors import Fault
 from cometflux.sources.rows import Row
 from cometflux.sources.validation import KeyChecker

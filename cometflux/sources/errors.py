@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import attrs
 
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.errors import CometfluxError
-from cometflux.plain_text import by_number, count_of
 
 MOST_FAULTS = 1000
 """How many mistakes are listed. The others are counted: a large file may have one in each row."""

@@ -6,12 +6,12 @@ from pathlib import Path, PurePosixPath
 
 import attrs
 
+from cometflux.basics.regular_files import read_regular
 from cometflux.errors import ConfigError
 from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
 from cometflux.journal.image_sets import image_sets
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
-from cometflux.regular_files import read_regular
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.rows import FROM_TAG, Entry, Lent, Row, Source
 from cometflux.storage.picks import read_picks

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job
 from cometflux.journal.draft import Draft
@@ -14,7 +15,6 @@ from cometflux.journal.plan import plan_jobs
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import plain
 from cometflux.number_checks import check_count
-from cometflux.plain_text import log as _log
 from cometflux.sources.columns import Columns
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.arrow import is_table, read_table

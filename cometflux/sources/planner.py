@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from cometflux import flux
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.errors import InputError
 from cometflux.images.orientation import turned_note
 from cometflux.jobs import NO_TAGS, Job, Tags, check_key
@@ -20,7 +21,6 @@ from cometflux.journal.marks import Repeats
 from cometflux.models.model import check_together, unknown_note
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.words import closest, question
-from cometflux.plain_text import by_number, count_of
 from cometflux.sources import validation
 from cometflux.sources.chains import ChainChecker
 from cometflux.sources.errors import Fault, FaultList

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cometflux.basics.plain_text import log as _log
+from cometflux.basics.regular_files import fault_words
 from cometflux.errors import ConfigError
 from cometflux.models.schemas import ModelSchema, parse_schema
-from cometflux.plain_text import log as _log
-from cometflux.regular_files import fault_words
 
 LARGEST_SCHEMA = 2 * 1024 * 1024
 """The maximum size of a schema's file, in bytes. Published ones have a few thousand."""

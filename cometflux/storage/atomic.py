@@ -14,9 +14,9 @@ from pathlib import Path
 
 import attrs
 
+from cometflux.basics.plain_text import log
+from cometflux.basics.regular_files import open_regular
 from cometflux.images.formats import Data
-from cometflux.plain_text import log
-from cometflux.regular_files import open_regular
 
 TEMPORARY_NAME = r"\.cometflux-[0-9a-f]{16}-*"
 """The name of a temporary file: a later run removes it if this one is killed."""

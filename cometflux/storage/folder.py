@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cometflux.basics.regular_files import open_regular, read_exactly, read_regular
 from cometflux.errors import ConfigError, OutputError
 from cometflux.images.formats import Data, ImageFile
 from cometflux.provenance.sidecar import Submission
 from cometflux.provenance.signing import Signer
-from cometflux.regular_files import open_regular, read_exactly, read_regular
 from cometflux.storage import atomic, file_names
 from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Jobs, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS

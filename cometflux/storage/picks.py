@@ -9,9 +9,9 @@ from collections.abc import Container, Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from cometflux.basics.regular_files import read_regular
 from cometflux.errors import AnswerError, ConfigError
 from cometflux.protocol import decoding, encoding
-from cometflux.regular_files import read_regular
 from cometflux.storage import atomic
 from cometflux.storage.paths import PICKS
 

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from socket_server import Peer, http
 
+from cometflux.basics.plain_text import escape_json, log, plain
 from cometflux.cli import main
 from cometflux.errors import UnknownSubmissionError
 from cometflux.journal.place import FILE_NAME
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
-from cometflux.plain_text import escape_json, log, plain
 from cometflux.predictions import Status
 from cometflux.protocol import encoding
 from cometflux.provenance.sidecar import record_of

@@ -16,6 +16,7 @@ from cometflux.account.charges import Charges, fetch_charges
 from cometflux.account.prices import show_dollars
 from cometflux.account.settle import is_unknown
 from cometflux.account.usage import Charged, dollars
+from cometflux.basics.plain_text import by_number, count_of, escape_json, plain
 from cometflux.cli.batch.account_access import AccountAccess
 from cometflux.cli.batch.keep_manifest import renew_manifest
 from cometflux.cli.batch.known_prediction import run_work
@@ -31,7 +32,6 @@ from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
-from cometflux.plain_text import by_number, count_of, escape_json, plain
 
 _MARGIN = 300.0
 """How far the account's clock may be from ours, in seconds."""

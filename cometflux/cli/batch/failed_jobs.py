@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.errors import UsageError
 from cometflux.cli.terminal.quoting import argument, join
@@ -12,7 +13,6 @@ from cometflux.errors import ConfigError, PredictionError
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
-from cometflux.plain_text import by_number, count_of
 from cometflux.sources.formats.written_rows import RowWriter, UnwritableError, WrittenRow
 from cometflux.sources.rows import Format
 from cometflux.storage import atomic

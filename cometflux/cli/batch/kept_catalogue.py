@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 from cometflux.account.prices import Basis, Catalogue, Price
+from cometflux.basics.regular_files import read_regular
 from cometflux.cli.config.files import kept_catalogue_file
 from cometflux.number_checks import is_whole
-from cometflux.regular_files import read_regular
 from cometflux.storage.atomic import replace
 
 _LARGEST = 8 * 1024 * 1024

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
+from cometflux.basics.plain_text import count_of, escape_json
 from cometflux.cli.terminal.screen import clip
 from cometflux.errors import Money, PredictionError
 from cometflux.journal.manifest import expected
 from cometflux.outcomes import Outcome, OutcomeKind
-from cometflux.plain_text import count_of, escape_json
 
 KIND_WORDS = {kind: kind.value.replace("_", " ") for kind in OutcomeKind}
 """How each kind of outcome is called in text."""

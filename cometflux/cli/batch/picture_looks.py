@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cometflux.basics.plain_text import by_number, count_of
+from cometflux.basics.regular_files import read_regular
 from cometflux.errors import CometfluxError
 from cometflux.events import Event, Saved
 from cometflux.images.formats import LARGEST_OUTPUT
 from cometflux.images.looks import FLAW_WORDS, Flaw, check_extra, find_near, look_at
 from cometflux.journal.looks_file import read_looks, write_looks
 from cometflux.journal.reader import Journal
-from cometflux.plain_text import by_number, count_of
-from cometflux.regular_files import read_regular
 
 
 class PictureLooks:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.cli.batch.check_seeds import check_seeds
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.finished_jobs import Draw
@@ -30,7 +31,6 @@ from cometflux.journal.record import JobRecord
 from cometflux.journal.states import SENDING
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import Outcome
-from cometflux.plain_text import by_number, count_of
 from cometflux.sources.errors import MOST_FAULTS, Fault, FaultList
 from cometflux.sources.planner import Plan
 from cometflux.storage.destination import find_destination

@@ -8,12 +8,12 @@ import attrs
 from rich.table import Table
 from rich.text import Text
 
+from cometflux.basics.plain_text import count_of
 from cometflux.cli.batch.outcome_lines import KIND_WORDS, reason_of
 from cometflux.cli.terminal.screen import clip
 from cometflux.errors import CometfluxError
 from cometflux.models.docs import slug
 from cometflux.outcomes import Outcome, OutcomeKind
-from cometflux.plain_text import count_of
 
 _MOST_SHOWN = 10
 _MOST_NAMED = 4

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.cli.batch.redo_chains import FolderKeys, takes_own_output
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.batch.unknown_jobs import JobNames
@@ -17,7 +18,6 @@ from cometflux.journal.record import JobRecord
 from cometflux.journal.redo import REDONE_STATES, has_state, is_under_way, redone
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.words import closest, question
-from cometflux.plain_text import by_number, count_of
 from cometflux.sources.columns import Columns
 from cometflux.sources.errors import Fault, FaultList
 from cometflux.sources.formats.open_file import format_of, read_path

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.terminal.screen import clip
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord, identify
 from cometflux.models.output_of import find_outputs
-from cometflux.plain_text import by_number, count_of
 
 _MOST_NAMED = 5
 

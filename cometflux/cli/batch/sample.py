@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from cometflux.basics.plain_text import count_of
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.dry_run import offer_others
 from cometflux.cli.options.shared import ConsentOptions, RunOptions
 from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen
-from cometflux.plain_text import count_of
 
 
 def goes_on(plan: BatchPlan, settings: RunOptions, consent: ConsentOptions, folder: Path) -> bool:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
-from cometflux.plain_text import by_number, count_of
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.provenance import sidecar
 
 

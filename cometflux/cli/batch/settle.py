@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from cometflux.account.settle import is_unknown
+from cometflux.basics.plain_text import by_number, escape_json
 from cometflux.cli.batch.open_journal import LOCAL
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.batch.unknown_jobs import JobNames
@@ -22,7 +23,6 @@ from cometflux.journal.states import State
 from cometflux.journal.writer import JournalWriter
 from cometflux.models.docs import slug
 from cometflux.models.words import closest, question
-from cometflux.plain_text import by_number, escape_json
 from cometflux.protocol import requests
 from cometflux.sources.errors import Fault
 

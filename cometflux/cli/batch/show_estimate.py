@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from cometflux.account.prices import show_dollars, to_dollars
+from cometflux.basics.plain_text import by_number, count_of, plain
 from cometflux.cli.batch.journal_status import summary
 from cometflux.cli.batch.purchase_estimate import PurchaseEstimate, Share
 from cometflux.cli.options.known_prices import describe_price
@@ -15,7 +16,6 @@ from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
 from cometflux.models.docs import slug
-from cometflux.plain_text import by_number, count_of, plain
 
 
 def show_estimate(offer: PurchaseEstimate, settings: RunOptions) -> None:

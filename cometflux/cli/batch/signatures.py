@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import RunOptions
-from cometflux.plain_text import by_number, count_of
 from cometflux.provenance.signing import Signer
 
 

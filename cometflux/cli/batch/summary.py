@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cometflux.account.cost_words import told_costs
+from cometflux.basics.plain_text import by_number, count_of, plain
 from cometflux.cli.batch.outcome_lines import KIND_WORDS
 from cometflux.cli.batch.problems import RunProblems
 from cometflux.cli.batch.saved_files import count_late
@@ -25,7 +26,6 @@ from cometflux.events import Accepted, Ended, Event, Retried, Saved, Throttled
 from cometflux.journal.costs import CostSum
 from cometflux.journal.manifest import expected
 from cometflux.outcomes import Outcome, OutcomeKind
-from cometflux.plain_text import by_number, count_of, plain
 
 _ENOUGH = 5
 """The times at the service are shown from this many predictions on."""

@@ -10,6 +10,7 @@ import attrs
 from rich.table import Table
 from rich.text import Text
 
+from cometflux.basics.plain_text import escape_json
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.terminal.console import make_wide_console
 from cometflux.cli.terminal.quoting import argument, join
@@ -18,7 +19,6 @@ from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import visible_name
 from cometflux.models.docs import slug
-from cometflux.plain_text import escape_json
 
 
 def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:

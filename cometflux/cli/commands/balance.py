@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from cometflux.basics.plain_text import escape_json
 from cometflux.cli.options.arguments import BaseUrl, JsonObject, Proxy
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
-from cometflux.plain_text import escape_json
 
 if TYPE_CHECKING:
     from cometflux.account.balance import Balance

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cometflux.account.prices import Price, to_dollars
+from cometflux.basics.plain_text import escape_json, plain
 from cometflux.cli.config.files import project_file, user_file
 from cometflux.cli.config.price_tables import PriceTables
 from cometflux.cli.config.read_settings import SettingValue, read_configuration, read_price_tables
@@ -21,7 +22,6 @@ from cometflux.cli.options.arguments import JsonObject
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.known_prices import merge_prices, short_name
 from cometflux.cli.terminal.console import make_wide_console
-from cometflux.plain_text import escape_json, plain
 from cometflux.session.settings import DEFAULT_BASE_URL
 
 config = App(

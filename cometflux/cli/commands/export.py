@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from cometflux.basics.plain_text import count_of
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import Folder
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.parameters import switch
 from cometflux.cli.terminal.screen import Screen
-from cometflux.plain_text import count_of
 
 _MEGABYTE = 1_000_000
 

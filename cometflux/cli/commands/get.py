@@ -8,6 +8,7 @@ import attrs
 from rich.table import Table
 from rich.text import Text
 
+from cometflux.basics.plain_text import escape_json, plain
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.arguments import BaseUrl, JsonObject, PredictionId, Proxy
 from cometflux.cli.options.parameters import switch
@@ -16,7 +17,6 @@ from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen, clip
 from cometflux.errors import CometfluxError, ConfigError, InputError
 from cometflux.outcomes import verdict
-from cometflux.plain_text import escape_json, plain
 from cometflux.polling import completion
 from cometflux.predictions import Prediction
 from cometflux.protocol import encoding

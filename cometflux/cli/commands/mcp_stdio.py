@@ -11,8 +11,8 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, Self
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.cli.terminal.streams import Outlet
-from cometflux.plain_text import log as _log
 
 LONGEST_LINE = 128 * 1024 * 1024
 """Most bytes of one message; ten reference images of 8 MiB fit."""

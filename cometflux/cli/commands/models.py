@@ -16,6 +16,7 @@ from rich.text import Text
 from cometflux import flux
 from cometflux.account.prices import Catalogue, Prices
 from cometflux.account.routes import find_root
+from cometflux.basics.plain_text import plain
 from cometflux.cli.batch.kept_catalogue import read_kept
 from cometflux.cli.config.price_tables import join_prices
 from cometflux.cli.config.read_settings import read_configuration, read_price_tables
@@ -28,7 +29,6 @@ from cometflux.errors import ConfigError
 from cometflux.flux import Parameter
 from cometflux.models.docs import about, complete_model, parameter_texts, slug
 from cometflux.models.schemas import ModelSchema
-from cometflux.plain_text import plain
 from cometflux.session.settings import read_base_url
 
 

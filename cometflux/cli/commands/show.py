@@ -10,10 +10,10 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
+from cometflux.basics.plain_text import escape_json, plain
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import JsonObject
 from cometflux.cli.terminal.console import make_console
-from cometflux.plain_text import escape_json, plain
 from cometflux.protocol import encoding
 from cometflux.provenance import read
 

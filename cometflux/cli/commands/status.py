@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from cometflux.basics.plain_text import plain
 from cometflux.cli.batch.journal_status import summary
 from cometflux.cli.batch.part_folders import part_folders
 from cometflux.cli.options.arguments import Folder, JsonObject
@@ -16,7 +17,6 @@ from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError
 from cometflux.journal.overview import JournalOverview
-from cometflux.plain_text import plain
 from cometflux.storage.paths import PICKS
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from cometflux import flux
+from cometflux.basics.regular_files import IrregularFileError, open_regular
 from cometflux.cli.config.files import project_file, shown, user_file
 from cometflux.cli.config.price_tables import TABLE, PriceTables, fault_of, read_table
 from cometflux.cli.errors import ConfigurationError
@@ -23,7 +24,6 @@ from cometflux.cli.options.shared import CONFIRM_ABOVE, MAX_PENDING, MODEL
 from cometflux.errors import ConfigError, InputError
 from cometflux.models.words import closest, question
 from cometflux.number_checks import is_whole, whole_phrase
-from cometflux.regular_files import IrregularFileError, open_regular
 from cometflux.sources.errors import Fault
 from cometflux.sources.rows import Most
 

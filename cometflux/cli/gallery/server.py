@@ -12,11 +12,11 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
+from cometflux.basics.regular_files import open_regular
 from cometflux.cli.gallery.guard import Guard
 from cometflux.errors import CometfluxError, ConfigError
 from cometflux.gallery import Gallery
 from cometflux.gallery.builder import Served
-from cometflux.regular_files import open_regular
 from cometflux.storage.paths import PICKS
 from cometflux.storage.picks import Mark, merge, parse_marks, read_marks, write_marks
 

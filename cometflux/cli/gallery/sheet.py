@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.cli.terminal.screen import Screen
 from cometflux.gallery import ContactSheet
-from cometflux.plain_text import by_number, count_of
 
 _MOST_NAMED = 5
 

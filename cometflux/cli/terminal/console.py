@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from cometflux.plain_text import plain_lines
+from cometflux.basics.plain_text import plain_lines
 
 _WIDE = 240
 

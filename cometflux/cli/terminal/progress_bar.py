@@ -8,9 +8,9 @@ from decimal import Decimal
 
 from rich.text import Text
 
+from cometflux.basics.plain_text import count_of, plain
 from cometflux.events import Accepted, Ended, Event, Polled, Retried, Saved, Throttled
 from cometflux.outcomes import OutcomeKind
-from cometflux.plain_text import count_of, plain
 from cometflux.predictions import Status
 
 _WIDE = 60

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from cometflux.plain_text import plain
+from cometflux.basics.plain_text import plain
 
 _ESCAPED = {ord("'"): "\\'", ord("\\"): "\\\\"}
 

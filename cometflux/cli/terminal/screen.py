@@ -17,9 +17,9 @@ import attrs
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cometflux.basics.plain_text import escape_json, plain
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.streams import Outlet, discard, open_talk
-from cometflux.plain_text import escape_json, plain
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
+from cometflux.basics.plain_text import by_number
 from cometflux.models.spelling import is_blank
-from cometflux.plain_text import by_number
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats.text_lines import take_head
 from cometflux.sources.rows import Entry, Row

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import attrs
 
-from cometflux.regular_files import IrregularFileError, fault_words, open_regular, read_pipe
+from cometflux.basics.regular_files import IrregularFileError, fault_words, open_regular, read_pipe
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats.text_files import read_text
 from cometflux.sources.formats.text_lines import LARGEST_FILE, read_whole

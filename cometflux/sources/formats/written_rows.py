@@ -10,9 +10,9 @@ from typing import Any
 import attrs
 
 from cometflux import flux
+from cometflux.basics.plain_text import plain
 from cometflux.errors import InputError
 from cometflux.models.output_of import OutputOf
-from cometflux.plain_text import plain
 from cometflux.protocol import encoding
 from cometflux.sources import validation
 from cometflux.sources.errors import Fault, SourceError

@@ -10,8 +10,8 @@ from typing import Any
 
 import attrs
 
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.models.kinds import guess, prompt_text
-from cometflux.plain_text import by_number, count_of
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats import yaml_documents
 from cometflux.sources.formats.text_lines import read_lines

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from cometflux.basics.regular_files import open_regular
 from cometflux.images import data_uris
 from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
-from cometflux.regular_files import open_regular
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 """The endings of the images that the service takes."""

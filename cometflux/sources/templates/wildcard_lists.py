@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 
+from cometflux.basics.regular_files import read_regular
 from cometflux.models.words import closest, question
-from cometflux.regular_files import read_regular
 from cometflux.sources.errors import Fault
 from cometflux.sources.rows import Entry, Lent, Row, Source
 from cometflux.sources.templates.wildcards import Choices, WildcardError, expand

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from cometflux.plain_text import count_of
+from cometflux.basics.plain_text import count_of
 from cometflux.sources.templates.braces import LONGEST
 
 _DEEPEST = 20

@@ -8,7 +8,7 @@ from pathlib import Path
 import odd_files
 import pytest
 
-from cometflux.regular_files import IrregularFileError, open_regular, read_exactly, read_pipe, read_regular
+from cometflux.basics.regular_files import IrregularFileError, open_regular, read_exactly, read_pipe, read_regular
 
 REFUSED = {
     "a pipe": "it is a pipe, not a file",
