@@ -114,6 +114,8 @@ def _add():
     os.O_BINARY, os.O_TEXT, os.O_NOINHERIT = O_BINARY, O_TEXT, O_NOINHERIT
     signal.SIG_DFL, signal.SIG_IGN, signal.SIGBREAK = signal.Handlers.SIG_DFL, signal.Handlers.SIG_IGN, SIGBREAK
     sys.modules["msvcrt"] = windows_locks
+    # From Python 3.13 on; as it is where there is no sched_getaffinity.
+    os.process_cpu_count = os.cpu_count
     import ssl
 
     ssl.enum_certificates = lambda store: []
