@@ -67,6 +67,7 @@ lint: .make/lint/ready ## look at style, layout, and the files for the forge (3 
 types: .make/types/ready ## check the types (15 s)
 	@.make/types/bin/mypy
 	@.make/types/bin/mypy --platform win32 --cache-dir .mypy_cache/win32
+	@.make/types/bin/mypy --config-file= --ignore-missing-imports --python-version 3.11 --cache-dir .mypy_cache/benchmarks benchmarks
 
 # What a reader types into the search of the site.
 SEARCHED := 429 concurrency img2img upscale timeout cost retry resume redo seed proxy

@@ -14,7 +14,7 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 import aiohttp
 
@@ -29,7 +29,7 @@ MOST_POLLS = 5.0
 ROUNDS = 5
 _MODEL = "black-forest-labs/flux-schnell"
 
-Contender = Callable[[str, int], Awaitable[None]]
+Contender = Callable[[str, int], Coroutine[None, None, None]]
 
 
 def draw(seed: int) -> list[float]:
@@ -102,7 +102,7 @@ def main() -> None:
         f"end is noticed at once, median of {ROUNDS} (and the worst): python -m benchmarks.makespan"
     )
     for slots, target in TARGETS.items():
-        found = {title: [] for title in CONTENDERS}
+        found: dict[str, list[tuple[float, float, float]]] = {title: [] for title in CONTENDERS}
         for seed in range(ROUNDS):
             for title, contender in CONTENDERS.items():
                 found[title].append(measure(contender, slots, seed, server_core))

@@ -12,9 +12,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import aiohttp
 
@@ -83,7 +85,7 @@ async def ours(base_url: str, count: int, folder: Path, *, is_kept: bool = False
             assert outcome.ok, outcome.error
 
 
-CONTENDERS = {
+CONTENDERS: dict[str, Callable[[str, int, Path], Coroutine[None, None, None]]] = {
     "a loop by hand": bare,
     "cometflux": ours,
     "with a journal": partial(ours, is_kept=True),
@@ -141,9 +143,9 @@ def measure_memory(base_url: str, pause: float) -> float:
     measure("cometflux", small, PENDING)
     sync = os.fsync
 
-    def sync_slowly(descriptor: int) -> None:
+    def sync_slowly(fd: Any) -> None:
         time.sleep(pause)
-        sync(descriptor)
+        sync(fd)
 
     os.fsync = sync_slowly
     idle = _peak()
