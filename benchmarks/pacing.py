@@ -142,9 +142,8 @@ async def measure(origin: str) -> None:
     for row, seen in zip(rows[:-1], waits, strict=False):
         burst = next((words for words, share in BURSTS.items() if row.burst == row.rate * share), "one by one")
         print(f"  {row.rate} a second, {burst}, {FORMS[row.form]}: {describe(row, *await count(origin, row), seen)}")
-    print(
-        f"  50 a second by hand, a backoff for each request: {describe(BY_HAND, *await count(origin, BY_HAND), hand)}"
-    )
+    figures, _, _ = describe(BY_HAND, *await count(origin, BY_HAND), hand).rpartition(": ")
+    print(f"  50 a second by hand, a backoff for each request: {figures}")
     accepted, refused = await count(origin, STEPS)
     print(f"  50, then 10, then 50 a second, each for {STEP:.0f} s: {follow(accepted)}")
     print(f"    {refused / len(accepted):.3f} refusals a success")
