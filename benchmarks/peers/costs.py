@@ -38,7 +38,7 @@ PEERS = (
         needs=("replicate[aiohttp]>=2.0.0b1,<3",),
         title="replicate on aiohttp",
     ),
-    Peer(name="gather", package="aiohttp", needs=("aiohttp",), title="a gather by hand, aiohttp"),
+    Peer(name="gather", package="aiohttp", needs=("aiohttp",), title="a hand-written gather, aiohttp"),
 )
 SIZE = 200_000
 """The size of a saved picture, in bytes."""
