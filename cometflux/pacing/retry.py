@@ -3,7 +3,7 @@
 This is the one file that knows backoff; its fork, which shares the import name, serves as well. backoff makes the tries
 of one call after the first, and waits between them as long as the error says. It is not used for three things:
 
-* A 429 to a submission or a poll. It holds for every task, and backoff sees one call: `pacing.pacer` slows or pauses all.
+* A 429 to a submission or a poll. It holds for every task, and backoff sees one call: `pacing.pacer` holds back all.
 * The first try. Nearly every call needs one only, and backoff costs as much CPU as a request.
 * The sum of all retries, which has a bound: see `RetryBudget`.
 """
