@@ -104,23 +104,30 @@ class DaskEngine:
         try:
             async with asyncio.timeout(CONNECT):
                 threads = dict(await self._client.nthreads())
-                await self._try_out([name for name in threads if name not in self._is_usable])
+            # Each by itself, so that one that hangs does not keep the others from being used.
+            await asyncio.gather(*[self._try_out(name) for name in threads if name not in self._is_usable])
         except Exception as error:
             raise EngineLostError(f"the Dask scheduler is lost ({type(error).__name__})") from error
         return {name: count for name, count in threads.items() if self._is_usable[name]}
 
-    async def _try_out(self, names: list[str]) -> None:
-        """Find out which workers have this package. Dask ends a worker that gets a task which it cannot load."""
-        if not names:
-            return
-        for name, error in (await self._client.run(_load, workers=names, on_error="return")).items():
-            self._is_usable[name] = error is None
-            if error is not None:
-                reason = str(error) or type(error).__name__
-                _log.warning("the worker %s cannot run cometflux and is not used: %s", name, reason)
-        for name in names:
-            # It has gone meanwhile; if it comes back, it is tried out then.
-            self._is_usable.setdefault(name, False)
+    async def _try_out(self, name: str) -> None:
+        """Find out whether a worker has this package. Dask ends a worker that gets a task which it cannot load."""
+        error: object = None
+        try:
+            async with asyncio.timeout(CONNECT):
+                found = await self._client.run(_load, workers=[name], on_error="return")
+        except TimeoutError:
+            error = f"it does not answer within {CONNECT:g} s"
+        else:
+            if name not in found:
+                # It has gone meanwhile.
+                self._is_usable[name] = False
+                return
+            error = found[name]
+        self._is_usable[name] = error is None
+        if error is not None:
+            reason = str(error) or type(error).__name__
+            _log.warning("the worker %s cannot run cometflux and is not used: %s", name, reason)
 
     async def carry_out(self, page: bytes, worker: str) -> bytes:
         """Carry out a page as one task; see `Engine.carry_out`."""

@@ -3,6 +3,7 @@
 A page holds some orders for one place, so that a worker opens the place once. Its answer holds a result for each order.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import attrs
 from cometflux.errors import AnswerError, CometfluxError, OutputError
 from cometflux.events import Attempt
 from cometflux.protocol import decoding, encoding
-from cometflux.storage.file_names import is_inside
+from cometflux.storage.file_names import fold, is_inside
 
 
 @attrs.frozen(kw_only=True)
@@ -127,6 +128,13 @@ class Result:
     """The first error if an image is missing; None if all are saved."""
     exchanges: tuple[Exchange, ...] = ()
 
+    def fits(self, order: Order) -> bool:
+        """Whether it names one possible image of *order* for each output; otherwise nothing counts as saved."""
+        stems = tuple(fold(stem) for stem in (order.stem, *order.earlier_stems))
+        names = {each.name for each in self.files if fold(each.name).startswith(stems)}
+        are_possible = all(each.size > 0 and _DIGEST.fullmatch(each.digest) for each in self.files)
+        return are_possible and len(names) == len(self.files) == len(order.output)
+
 
 @attrs.frozen(kw_only=True)
 class Answer:
@@ -137,6 +145,8 @@ class Answer:
     refusal: str | None = None
     """Why the worker cannot carry out any page for this place; None if it can."""
 
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 # ── to and from bytes ────────────────────────────────────────────────────────────────────────────────────────────────
 

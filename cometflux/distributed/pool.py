@@ -278,9 +278,10 @@ class SaverPool:
         results = dict(zip(tickets, answer.results, strict=True))
         for ticket in still_wanted:
             result = results[ticket]
-            if result.fault is not None and (result.fault.is_disk or result.fault.is_transient):
+            if result.fault is not None or not result.fits(_order(ticket.order.order)):
                 # An image counts as unsaved, and the session stops, only if this process cannot save it either.
-                self._queue.give_back([ticket], page.worker)
+                may_pass = result.fault is not None and (result.fault.is_disk or result.fault.is_transient)
+                self._queue.give_back([ticket], page.worker, to_driver=not may_pass)
             elif not ticket.order.result.done():
                 _deliver(ticket.order, result)
 

@@ -92,6 +92,35 @@ async def answer_nonsense(page):
     return b'{"results": 7}'
 
 
+async def reject(page):
+    failed = orders.Result(fault=orders.Fault(message="HTTP 403"))
+    return orders.dump(orders.Answer(results=(failed,) * len(orders.load_page(page).orders)))
+
+
+def answering(change):
+    """Let a worker answer without saving anything: with what *change* makes of the right names and odd facts."""
+
+    async def answer(page):
+        results = []
+        for order in orders.load_page(page).orders:
+            files = change([orders.SavedFile(name=f"{order.stem}.webp", size=9, digest="ab" * 32, mark=None)])
+            results.append(orders.Result(files=tuple(files)))
+        return orders.dump(orders.Answer(results=tuple(results)))
+
+    return answer
+
+
+ODD_ANSWERS = {
+    "no file and no fault": lambda files: [],
+    "a negative size": lambda files: [attrs.evolve(files[0], size=-5)],
+    "no size": lambda files: [attrs.evolve(files[0], size=0)],
+    "no digest": lambda files: [attrs.evolve(files[0], digest="zz")],
+    "another job's name": lambda files: [attrs.evolve(files[0], name="another.webp")],
+    "two files for one output": lambda files: [files[0], attrs.evolve(files[0], name="another.webp")],
+    "one file twice": lambda files: files * 2,
+}
+
+
 async def refuse(page):
     refused = orders.Result(fault=orders.Fault(message="no room", is_disk=True))
     return orders.dump(orders.Answer(results=(refused,) * len(orders.load_page(page).orders)))
@@ -233,7 +262,13 @@ async def test_the_key_does_not_travel(opened, engine, service, tmp_path):
     assert not any(service.key.encode() in page for page in seen)
 
 
-@pytest.mark.parametrize("fault", [break_down, answer_nonsense, refuse, lose_network, hang])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(break_down, answer_nonsense, refuse, reject, lose_network, hang),
+        *(pytest.param(answering(change), id=name) for name, change in ODD_ANSWERS.items()),
+    ],
+)
 async def test_what_no_worker_saves_is_saved_by_the_driver(fault, opened, engine, service, tmp_path):
     engine.faults = dict.fromkeys(WORKERS, fault)
     outcomes = await make(opened(), tmp_path, 30)
