@@ -95,6 +95,12 @@ class SaverPool:
         self._has_room = asyncio.Event()
         self._sending: dict[PageUnderWay[_Waiting], asyncio.Task[None]] = {}
         self._is_lost = False
+        self._proven: dict[str, Destination] = {}
+        """The places to which all used hosts can write."""
+        self._hosts: set[str] = set()
+        """The hosts that can write to them."""
+        self._unfit: set[str] = set()
+        """The hosts that cannot; their workers are not used."""
         self._saving: set[Ticket[_Waiting]] = set()
         self._is_broken = False
         """Whether the queue failed, by a defect. This process then saves every image."""
@@ -139,18 +145,32 @@ class SaverPool:
             ConfigError: it cannot.
         """
         await self._own.prove(place)
-        hosts = {name.rpartition(":")[0]: name for name in self._queue.workers}
+        hosts = {_host_of(name): name for name in self._queue.workers}
+        # Already now, for hosts that come meanwhile.
+        self._proven[str(place)] = place
+        try:
+            for reason in filter(None, await self._prove_from(place, list(hosts.values()))):
+                raise ConfigError(reason)
+        except BaseException:
+            self._proven.pop(str(place), None)
+            raise
+        self._hosts |= set(hosts)
+
+    async def _prove_from(self, place: Destination, workers: list[str]) -> list[str | None]:
+        """Prove that each worker can write to *place*; return why it cannot, or None, for each.
+
+        Raises:
+            ConfigError: this process cannot.
+        """
         note = f".cometflux-{os.urandom(8).hex()}"
         page = orders.dump(self._page(place, (), note))
         try:
             await place.put_note(note, b"cometflux\n")
-            refusals = await asyncio.gather(*[self._prove(page, worker) for worker in hosts.values()])
+            return await asyncio.gather(*[self._prove(page, worker) for worker in workers])
         except RefusedError as refusal:
             raise ConfigError(f"{place} cannot be written to: {refusal}") from refusal
         finally:
             await place.remove_note(note)
-        for reason in filter(None, refusals):
-            raise ConfigError(reason)
 
     async def _prove(self, page: bytes, worker: str) -> str | None:
         try:
@@ -297,7 +317,7 @@ class SaverPool:
             try:
                 if self._is_lost:
                     await self._engine.open()
-                self._note_workers(_checked(await self._engine.workers()))
+                self._note_workers(await self._admit(_checked(await self._engine.workers())))
                 self._is_lost = False
             except Exception as error:  # noqa: BLE001 - as in `open`; the next look may find the workers
                 if not self._is_lost:
@@ -305,6 +325,19 @@ class SaverPool:
                     _log.warning("%s; this process saves the images meanwhile", reason)
                 self._is_lost = True
                 self._note_workers({})
+
+    async def _admit(self, widths: dict[str, int]) -> dict[str, int]:
+        """Return those workers whose hosts can write to each place; hosts that came meanwhile are tried first."""
+        new = {_host_of(name): name for name in widths if _host_of(name) not in self._hosts | self._unfit}
+        for place in [*self._proven.values()] if new else ():
+            for host, reason in zip(list(new), await self._prove_from(place, list(new.values())), strict=True):
+                if reason is not None:
+                    _log.warning("%s; the workers of this host are not used", reason)
+                    self._unfit.add(host)
+                    del new[host]
+        if self._proven:
+            self._hosts |= set(new)
+        return {name: width for name, width in widths.items() if _host_of(name) not in self._unfit}
 
     def _note_workers(self, widths: Mapping[str, int]) -> None:
         had_workers, before = self._queue.has_workers, set(self._queue.workers)
@@ -317,6 +350,10 @@ class SaverPool:
         elif not had_workers and self._queue.has_workers:
             _log.warning("workers are there; they save the images")
         self._changed.set()
+
+
+def _host_of(worker: str) -> str:
+    return worker.rpartition(":")[0]
 
 
 def _checked(workers: object) -> dict[str, int]:

@@ -167,6 +167,28 @@ async def test_a_folder_that_a_worker_does_not_share_stops_the_batch_before_anyt
     assert [] == [*(tmp_path / "here").iterdir()], "the proof is removed"
 
 
+@pytest.mark.parametrize("shares", [True, False])
+@pytest.mark.parametrize("before", [{}, {"tcp://a:1": 2}])
+async def test_a_worker_that_joins_later_is_used_only_if_it_can_write_to_the_place(
+    shares, before, opened, engine, tmp_path, caplog
+):
+    async def elsewhere(page):
+        sent = orders.load_page(page)
+        place = orders.PlaceAddress(url=str(tmp_path / "elsewhere"))
+        return await workbench.carry_out(orders.dump(attrs.evolve(sent, place=place)))
+
+    engine.here = before
+    async with opened() as session:
+        assert all([outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path / "here")])
+        engine.fault_of_proof = None if shares else elsewhere
+        engine.here = {"tcp://b:1": 2}
+        await asyncio.sleep(10 * ROLL_CALL)
+        assert all([outcome.ok async for outcome in session.generate(["a ship"], save_to=tmp_path / "here")])
+    assert shares == any(worker == "tcp://b:1" and count for worker, count in engine.pages)
+    assert (not shares) == caplog.text.count("the workers of this host are not used")
+    assert 2 == len([*(tmp_path / "here").glob("*.webp")])
+
+
 async def test_savers_of_ones_own_are_taken(service, tmp_path):
     class Counting:
         """Saves in this process, and counts."""
