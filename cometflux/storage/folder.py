@@ -30,6 +30,8 @@ _SMALL = 256 * 1024
 """Up to so many bytes a file is read at once."""
 _LONG_NAME = 80
 """Characters of the longest names that images get by themselves, with the numbers and the ending."""
+_PROOF = b"0" * 4096
+"""What is written to prove that a folder can be written to."""
 _COARSE = 2.0
 """Seconds to which some file systems round the time of a change."""
 
@@ -46,13 +48,22 @@ def prepare_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic.temporary_path(folder, _LONG_NAME) as path:
-            atomic.write_new(path, b"0" * 4096)
-            atomic.sync_folder(folder)
+        # A run that starts beside this one may have swept the file away.
+        if not any(_keeps_file(folder) for _ in range(3)):
+            raise OSError(errno.EIO, "it takes files but does not keep them")
     except FileExistsError as error:
         raise ConfigError(_no_folder(folder)) from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"the folder {str(folder)!r} cannot be written to: {_reason(folder, error)}") from error
+
+
+def _keeps_file(folder: Path) -> bool:
+    with atomic.temporary_path(folder, _LONG_NAME) as path:
+        atomic.write_new(path, _PROOF)
+        atomic.sync_folder(folder)
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_bytes() == _PROOF
+    return False
 
 
 def _reason(folder: Path, error: Exception) -> str:

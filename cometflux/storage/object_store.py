@@ -119,7 +119,7 @@ class Store(SavedImages[StoredImage]):
         return f"Store({str(self.location)!r})"
 
     async def prepare(self) -> None:
-        """Prove that images can be put here, are not replaced, and are found again; the proof is removed.
+        """Prove that images can be put here, are kept and not replaced, and are found again; the proof is removed.
 
         Raises:
             ConfigError: one of these fails.
@@ -175,6 +175,12 @@ class Store(SavedImages[StoredImage]):
         # If the response is lost, the put is repeated and fails; only the object itself counts.
         await self._files.put_new(name, data, Puts(), mark)
         try:
+            # First, since a put of a name whose object was lost succeeds, too.
+            found = await self._files.read(name, len(data))
+            if found is None:
+                raise RefusedError("it takes objects but does not keep them")
+            if found != data:
+                raise RefusedError("it does not return the bytes of an object")
             if await self._files.put_new(name, b"another", Puts()):
                 raise RefusedError("it replaces existing objects, although it must not (If-None-Match)")
             if await self._files.describe(name, len(data)) != self._files.at(name, len(data), mark):

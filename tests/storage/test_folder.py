@@ -680,6 +680,27 @@ def test_a_disk_without_room_is_noticed(tmp_path):
     assert [] == names(tmp_path)
 
 
+@pytest.mark.parametrize("loses", ["the bytes", "the file"])
+def test_a_folder_that_does_not_keep_what_it_takes_is_refused(loses, tmp_path, monkeypatch):
+    sync = os.fsync
+
+    def lose(descriptor):
+        sync(descriptor)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.ftruncate(descriptor, 0)
+
+    def lose_all(descriptor):
+        sync(descriptor)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            for path in tmp_path.iterdir():
+                path.unlink()
+
+    monkeypatch.setattr(os, "fsync", {"the bytes": lose, "the file": lose_all}[loses])
+    with pytest.raises(ConfigError, match="cannot be written to: it takes files but does not keep"):
+        prepare_folder(tmp_path)
+    assert [] == names(tmp_path)
+
+
 async def test_the_names_of_one_image_have_an_end(tmp_path):
     for name in file_names.numbered("boat"):
         (tmp_path / f"{name}.json").write_text("{}")

@@ -351,6 +351,8 @@ UNUSABLE = [
     pytest.param(PLACE, _answering("418"), "it answered 418", id="a teapot"),
     pytest.param(PLACE, _answering("cut"), "the connection broke", id="a connection that is cut"),
     pytest.param(PLACE, _with_habit("careless"), "it replaces existing objects, although it must not", id="careless"),
+    pytest.param(PLACE, _with_habit("losing"), "it takes objects but does not keep them", id="losing"),
+    pytest.param(PLACE, _with_habit("hollow"), "it does not return the bytes of an object", id="hollow"),
     pytest.param(PLACE, _with_habit("forgetful"), "it does not return the size and the metadata", id="forgetful"),
     pytest.param(
         PLACE,

@@ -64,6 +64,11 @@ class Proxy(BaseHTTPRequestHandler):
             return
         if shop.contradicts is not None and self._contradict(shop):
             return
+        if self.command == "PUT" and shop.loses(self.path):
+            self._answer(200, {"ETag": '"a"'}, b"")
+            return
+        if "hollow" in shop.habits and self.command == "PUT":
+            body = bytes(len(body))
         if "google" in shop.habits:
             self._speak_google()
         if "careless" in shop.habits:
@@ -157,7 +162,8 @@ class Bucket:
         self.headers = []
         self.habits = set()
         """``careless``: a create-only put replaces an object; ``forgetful``: metadata are not returned; ``google``: the
-        headers are those of Google Cloud Storage."""
+        headers are those of Google Cloud Storage; ``losing``: a put is answered, and nothing is kept; ``losing
+        pictures``: the same for all but the small files of a proof; ``hollow``: an object keeps its size alone."""
         self.contradicts = None
         """A pattern: a put to such a path is refused as taken, and only then the object is said to be there."""
         self.denied = set()
@@ -276,6 +282,10 @@ class Bucket:
         """The bytes of all puts to a kind of path."""
         requests = zip(self.requests, self.headers, strict=True)
         return sum(int(head["content-length"]) for (method, path), head in requests if method == "PUT" and part in path)
+
+    def loses(self, path):
+        """Whether a put to this path is answered and not kept."""
+        return "losing" in self.habits or ("losing pictures" in self.habits and "/.cometflux-" not in path)
 
     def wait_for(self, count, method, part):
         """Wait until *count* requests of a kind were received."""
