@@ -133,8 +133,8 @@ class Saver:
         place = await self._take_place(url)
         # Held until the image is written, so that a slow disk does not fill the memory.
         try:
-            # What is to be changed must be in memory.
-            spool = None if self._embeds or self._signer else order.place.spool()
+            # What is to be signed must be in memory.
+            spool = None if self._signer else order.place.spool(order.record if self._embeds else None)
             if spool is None:
                 data = await _timed(self._client.download(url), attempts)
                 self._places.note_arrival(place)

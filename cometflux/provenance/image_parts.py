@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 
 from cometflux.images import formats
 from cometflux.images.formats import Data
+from cometflux.provenance.splices import Splice
 
 _MOST_PARTS = 100_000
 """A part may be as short as 4 bytes, and the list of parts takes far more memory than that."""
@@ -64,19 +65,18 @@ def packet_in(data: Data, part: Part) -> bytes:
             return data[start + 8 : end]
 
 
-def insert(data: bytes, parts: list[Part], packet: bytes) -> bytes:
-    """Return the image with a packet. It must not have a packet yet.
+def place_packet(head: Data, packet: bytes) -> list[Splice]:
+    """Return the changes that add a packet to an image, which must not have one yet.
+
+    The beginning of the image is enough to know them: *head* is at least that, and may be all of it.
 
     Raises:
-        UnsuitableError: there is no place or no room for it.
+        UnsuitableError: there is no place or no room for it, or *head* is too short to know.
     """
-    match formats.media_type(data):
-        case "image/png":
-            return _insert_in_png(data, parts, packet)
-        case "image/jpeg":
-            return _insert_in_jpeg(data, parts, packet)
-        case _:
-            return _insert_in_webp(data, parts, packet)
+    try:
+        return _PLACES[formats.media_type(head)](head, packet)
+    except (KeyError, struct.error):
+        raise UnsuitableError("its parts do not add up") from None
 
 
 def are_same(one: bytes, other: bytes, added: Container[str] = (XMP, RECORD, SIGNED)) -> bool:
@@ -147,16 +147,15 @@ def _png_parts(data: Data) -> Iterator[Part]:
     raise UnsuitableError(_MANY)
 
 
-def _insert_in_png(data: bytes, parts: list[Part], packet: bytes) -> bytes:
-    if parts[0][0] != "IHDR":
+def _place_in_png(head: Data, packet: bytes) -> list[Splice]:
+    kind, _, end = next(_png_parts(head))
+    if kind != "IHDR":
         raise UnsuitableError("its header is not at its beginning")
     # No compression, no language, no translation of the keyword.
     body = _PNG_XMP + b"\0\0\0\0" + packet
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     # Before the pixels, so that readers find it without skipping them.
-    end = parts[0][2]
-    view = memoryview(data)
-    return b"".join([view[:end], chunk, view[end:]])
+    return [Splice(end, b"", chunk)]
 
 
 # ── JPEG ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,14 +186,13 @@ def _jpeg_parts(data: Data) -> Iterator[Part]:
     raise UnsuitableError(_MANY)
 
 
-def _insert_in_jpeg(data: bytes, parts: list[Part], packet: bytes) -> bytes:
+def _place_in_jpeg(head: Data, packet: bytes) -> list[Splice]:
     if len(packet) > _MOST_IN_JPEG:
         raise NoRoomError("the record is longer than 64 KiB, the limit in a JPEG")
     # The JFIF header and the EXIF block must stay at the beginning.
-    place = next(start for kind, start, _ in parts if kind not in ("APP0", RECORD))
+    place = next(start for kind, start, _ in _jpeg_parts(head) if kind not in ("APP0", RECORD))
     segment = b"\xff\xe1" + struct.pack(">H", len(_JPEG_XMP) + len(packet) + 2) + _JPEG_XMP + packet
-    view = memoryview(data)
-    return b"".join([view[:place], segment, view[place:]])
+    return [Splice(place, b"", segment)]
 
 
 # ── WebP ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -225,18 +223,20 @@ def _webp_size(data: Data) -> int:
     return int(struct.unpack_from("<I", data, 4)[0]) + 8
 
 
-def _insert_in_webp(data: bytes, parts: list[Part], packet: bytes) -> bytes:
-    size = _webp_size(data)
-    canvas = _canvas(data, keeps_exif=True)
+def _place_in_webp(head: Data, packet: bytes) -> list[Splice]:
+    size = _webp_size(head)
+    canvas = _canvas(head, keeps_exif=True)
     header = b"VP8X" + struct.pack("<I", len(canvas)) + bytes([canvas[0] | _HAS_XMP]) + canvas[1:]
-    start = parts[0][2] if parts[0][0] == "VP8X" else 12
+    # An extended header is replaced, and a file without one gets one.
+    start = 30 if _has(head, 12, b"VP8X") else 12
+    if size < start:
+        raise UnsuitableError("its chunks do not add up")
     chunk = b"XMP " + struct.pack("<I", len(packet)) + packet + b"\0" * (len(packet) % 2)
     total = struct.pack("<I", len(header) + size - start + len(chunk) + 4)
-    view = memoryview(data)
-    return b"".join([b"RIFF", total, b"WEBP", header, view[start:size], chunk, view[size:]])
+    return [Splice(0, head[:start], b"RIFF" + total + b"WEBP" + header), Splice(size, b"", chunk)]
 
 
-def _canvas(data: bytes, *, keeps_exif: bool = False) -> bytes:
+def _canvas(data: Data, *, keeps_exif: bool = False) -> bytes:
     """Return the extended header of an image, or an equivalent one, without the flags for a packet and a record."""
     kind, body = data[12:16], data[20:30]
     if kind == b"VP8X" and len(body) == 10 and data[16:20] == b"\n\0\0\0":
@@ -259,5 +259,10 @@ _PARTS: dict[str | None, Callable[[Data], Iterable[Part]]] = {
     "image/png": _png_parts,
     "image/jpeg": _jpeg_parts,
     "image/webp": _webp_parts,
+}
+_PLACES: dict[str | None, Callable[[Data, bytes], list[Splice]]] = {
+    "image/png": _place_in_png,
+    "image/jpeg": _place_in_jpeg,
+    "image/webp": _place_in_webp,
 }
 _MANY = f"it has more than {_MOST_PARTS} parts"

@@ -32,8 +32,11 @@ class Destination(Protocol):
             ConfigError: they cannot be made, or a link or a file is in their place.
         """
 
-    def spool(self) -> Spool | None:
-        """Return a spool, which takes an output for `write` while it comes; None to hold the output in memory."""
+    def spool(self, record: Mapping[str, Any] | None = None) -> Spool | None:
+        """Return a spool, which takes an output for `write` while it comes; None to hold the output in memory.
+
+        A *record* is embedded in the output while it comes. `write` must then be given the same one, and embed it.
+        """
 
     async def write(
         self,

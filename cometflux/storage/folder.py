@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from cometflux.basics.regular_files import open_regular, read_exactly, read_regular
 from cometflux.errors import ConfigError, OutputError
 from cometflux.images.formats import Data, ImageFile
+from cometflux.provenance.embed import Embedder
 from cometflux.provenance.sidecar import Submission
 from cometflux.provenance.signing import Signer
 from cometflux.storage import atomic, file_names
@@ -294,9 +295,11 @@ class Folder:
         with data.whole() if isinstance(data, Spool) else contextlib.nullcontext(data) as whole:
             return blocking(self._images.write)(stem, whole, record, **options)
 
-    def spool(self) -> Spool | None:
+    def spool(self, record: Mapping[str, Any] | None = None) -> Spool | None:
         """See `Destination.spool`."""
-        return Spool(self.path, self._files.refuse) if atomic.CAN_NAME_OPEN_FILES else None
+        if not atomic.CAN_NAME_OPEN_FILES:
+            return None
+        return Spool(self.path, self._files.refuse, None if record is None else Embedder(record))
 
     def at(self, name: str, size: int, digest: str) -> ImageFile:
         """See `SavedImages.at`."""

@@ -27,12 +27,17 @@ def check_image(data: Data) -> str:
     Raises:
         OutputError: it is not an image, or not the whole of one.
     """
-    kind = formats.media_type(data)
+    kind, size = formats.media_type(data), data.received if isinstance(data, Spooled) else len(data)
     if kind is None:
-        raise OutputError(f"the output is not an image ({len(data)} bytes)", is_transient=True)
+        raise OutputError(f"the output is not an image ({size} bytes)", is_transient=True)
     if not formats.is_whole(data):
-        raise OutputError(f"the output is cut short ({len(data)} bytes)", is_transient=True)
+        raise OutputError(f"the output is cut short ({size} bytes)", is_transient=True)
     return EXTENSIONS[kind]
+
+
+def original(data: Data) -> bytes:
+    """Return an output in memory, as it came."""
+    return data.original() if isinstance(data, Spooled) else data[:]
 
 
 def heading(name: str, size: int, digest: str) -> dict[str, Any]:
@@ -59,10 +64,12 @@ class Version:
         return cls(data=data, size=len(data), digest=digest, mark=embed.mark_of(data), note=note or {})
 
     @classmethod
-    def holding(cls, data: bytes, record: Mapping[str, Any]) -> "Version":
-        """Embed *record* in *data*, if that can be done."""
-        embedded = embed.embed(data, record)
-        return cls.of(embedded.data, embedded.note)
+    def holding(cls, data: Data, record: Mapping[str, Any]) -> "Version":
+        """Embed *record* in *data*, if that can be done and was not done while they came."""
+        if isinstance(data, Spooled) and data.embedder is not None:
+            return cls.of(data, {"embedded": True})
+        embedded = embed.embed(data[:], record)
+        return cls.of(data if embedded.reason else embedded.data, embedded.note)
 
     @classmethod
     def signed(cls, data: bytes, record: Mapping[str, Any], signer: Signer, *, embeds: bool) -> "Version":

@@ -137,7 +137,7 @@ class Store(SavedImages[StoredImage]):
     async def make_folder(self, name: str) -> None:
         """Do nothing: an object store has no folders."""
 
-    def spool(self) -> None:
+    def spool(self, record: Mapping[str, Any] | None = None) -> None:
         """Return None: an output is put from memory."""
 
     async def check_each(self, jobs: Jobs) -> list[tuple[StoredImage, ...] | None]:

@@ -92,7 +92,7 @@ class SavedImages(Generic[Kept]):
         if signer is not None:
             new = await self._backend.compute(partial(Version.signed, embeds=embeds), data[:], record, signer)
         else:
-            new = await self._backend.compute(Version.holding, data[:], record) if embeds else Version.of(data)
+            new = await self._backend.compute(Version.holding, data, record) if embeds else Version.of(data)
         output = _Output(data, new, record, prediction_id_in(record))
         try:
             others = await self._backend.find_spellings(stem) if is_named else ()
@@ -144,7 +144,7 @@ class SavedImages(Generic[Kept]):
         owner = output.owner
         if owner is None:
             return None
-        data = output.data[:]
+        data = image_data.original(output.data)
         found = await self._backend.read(name, len(data) + MOST_EMBEDDED)
         if found is not None:
             return await self._backend.compute(image_data.recognise, found, name, output.new, data, owner, record)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cometflux.errors import OutputError
 from cometflux.images.formats import Data
+from cometflux.provenance.embed import Embedder
 from cometflux.storage import atomic
 from cometflux.transport.deadlines import finish
 
@@ -32,7 +33,18 @@ class Spooled(mmap.mmap):
     path: Path
     digest: str
     """The SHA-256 of its bytes, in hexadecimal."""
+    embedder: Embedder | None = None
+    """What has embedded a record in it; None if it is as it came."""
     _is_synced = False
+
+    @property
+    def received(self) -> int:
+        """How many bytes came."""
+        return len(self) - (0 if self.embedder is None else self.embedder.growth)
+
+    def original(self) -> bytes:
+        """Return the bytes as they came, in memory."""
+        return self[:] if self.embedder is None else self.embedder.undo(self)
 
     def give_name(self, path: Path) -> bool:
         """Bring the file to the disk and give it its final name; False if the name is taken. Blocks.
@@ -60,11 +72,18 @@ class Spool:
     Args:
         folder: where the temporary file is made. If the folder is missing, it is made, too.
         refuse: makes the error to raise of an error of the disk.
+        embedder: embeds a record in an output that is not small; None to leave it as it comes.
     """
 
-    def __init__(self, folder: Path, refuse: Callable[[OSError | ValueError], OutputError]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        refuse: Callable[[OSError | ValueError], OutputError],
+        embedder: Embedder | None = None,
+    ) -> None:
         self._folder = folder
         self._refuse = refuse
+        self._embedder = embedder
         self._chunks: list[bytes] = []
         self._held = 0
         self._file: BufferedRandom | None = None
@@ -94,7 +113,7 @@ class Spool:
                 self._path = atomic.temporary_name(self._folder)
                 # Not tempfile: that makes files which only their owner can read.
                 self._file = self._path.open("x+b")
-            for chunk in self._chunks:
+            for chunk in self._chunks if self._embedder is None else self._embedder.change(self._chunks):
                 self._hash.update(chunk)
                 self._file.write(chunk)
             self._file.flush()
@@ -127,10 +146,16 @@ class Spool:
         except OSError:
             # Not every file system maps files.
             file.seek(0)
-            yield file.read()
+            data = file.read()
+            yield data if self._embedder is None else self._embedder.undo(data)
             return
         spooled.file, spooled.path, spooled.digest = file, self._path, self._hash.hexdigest()
         with spooled:
+            if self._embedder is not None and self._embedder.is_changed:
+                if not self._embedder.is_done(spooled):
+                    yield self._embedder.undo(spooled)
+                    return
+                spooled.embedder = self._embedder
             yield spooled
 
     def _close(self) -> None:

@@ -19,8 +19,9 @@ from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
 from cometflux.images import formats
+from cometflux.provenance import embed as embedding
 from cometflux.provenance import xmp
-from cometflux.provenance.embed import Mark, embed, extract, is_same_picture, mark_of
+from cometflux.provenance.embed import Embedder, Mark, extract, is_same_picture, mark_of
 from cometflux.provenance.portable import portable_record
 
 PROMPTS = {
@@ -73,6 +74,25 @@ def decoded(data):
         ]
         kept = ("icc_profile", "transparency", "duration", "loop", "background", "gamma", "jfif_version")
         return frames, {name: image.info[name] for name in kept if name in image.info}
+
+
+def embed(data, told):
+    """Embed a record in an image, after a check that it is embedded the same way while the bytes come."""
+    whole = embedding.embed(data, told)
+    for first, step in ((len(data), 1), (50, 7000), (len(data) // 2, max(len(data) - 9, 1)), (7, 50_000)):
+        embedder, pieces = Embedder(told), [data[:first]]
+        pieces += [data[at : at + step] for at in range(first, len(data), step)]
+        turns = (pieces[at : at + 2] for at in range(0, len(pieces), 2))
+        written = b"".join(bytes(made) for turn in turns for made in embedder.change(turn))
+        assert data == embedder.undo(written)
+        assert len(written) == len(data) + embedder.growth
+        if embedder.is_done(written):
+            # A part of an image is refused by whoever saves it.
+            assert written == whole.data or not formats.is_whole(data)
+            assert formats.is_whole(written) == formats.is_whole(data)
+        elif first == len(data):
+            assert whole.reason is not None
+    return whole
 
 
 def check(data, told=None, **values):
@@ -408,6 +428,13 @@ def test_a_chunk_of_a_wrong_length_is_left_as_it_is(size):
     assert bytes(data) == embed(bytes(data), record()).data
 
 
+@pytest.mark.parametrize("size", [0, 12, 22, 23])
+def test_a_webp_that_announces_less_than_its_header_is_left_as_it_is(size):
+    data = picture("WEBP", "RGBA")
+    data = data[:4] + struct.pack("<I", size - 8 if size > 8 else 0) + data[8:]
+    assert data == embed(data, record()).data
+
+
 @given(st.data())
 def test_any_bytes_come_back_with_the_record_or_unchanged(data):
     kind, mode = data.draw(st.sampled_from(EVERY_KIND))
@@ -497,7 +524,7 @@ def memory_for(function, *arguments):
 @pytest.mark.parametrize(("kind", "size"), [("PNG", 33 * MIB), ("JPEG", 60_000), ("WEBP", 33 * MIB)])
 def test_an_image_of_more_than_32_mib_takes_none_and_costs_no_memory(kind, size):
     data = grown_by(kind, -(-33 * MIB // size), size)
-    grown, peak = memory_for(embed, data, record())
+    grown, peak = memory_for(embedding.embed, data, record())
     assert {"embedded": False, "not_embedded": "it is larger than 32 MiB"} == grown.note
     assert data is grown.data
     assert peak < MIB

@@ -4,7 +4,9 @@ import asyncio
 import errno
 import io
 import tracemalloc
+import zlib
 from pathlib import Path
+from struct import pack
 
 import pytest
 from PIL import Image
@@ -15,13 +17,14 @@ from cometflux.engine.savers import SaveOrder
 from cometflux.errors import OutputError
 from cometflux.pacing.retry import RetryPolicy
 from cometflux.predictions import Prediction, Status
+from cometflux.provenance.embed import embed
 from cometflux.storage import spool as spools
 from cometflux.storage.folder import Folder, sweep
 from cometflux.transport.aiohttp import AiohttpTransport
 from cometflux.transport.client import Client
 
 KIB = 1024
-RECORD = {"prediction": {"id": "p1"}}
+RECORD = {"model": "m/x", "input": {"prompt": "a boat"}, "prediction": {"id": "p1"}}
 SIZES = pytest.mark.parametrize("size", [1, spools.SMALL, spools.SMALL + 1, 1500 * KIB, 5000 * KIB], ids=str)
 LARGE = 3000 * KIB
 
@@ -34,9 +37,9 @@ def picture(kind="PNG", size=0):
     return file.getvalue().ljust(size, b"\xff")
 
 
-async def spooled(folder, data, step=200 * KIB):
-    """Add *data* in chunks to a spool of *folder*."""
-    spool = folder.spool()
+async def spooled(folder, data, step=200 * KIB, record=None):
+    """Add *data* in chunks to a spool of *folder*, which embeds *record*."""
+    spool = folder.spool(record)
     for place in range(0, len(data), step):
         if spool.add(data[place : place + step]):
             await spool.put_away()
@@ -96,11 +99,12 @@ async def test_a_spooled_output_that_a_killed_run_left_is_taken(size, tmp_path):
     assert {"a.png", "a.json"} == {*files(tmp_path)}
 
 
-async def test_a_part_of_a_spooled_output_is_no_image_and_leaves_nothing(tmp_path):
+@pytest.mark.parametrize("record", [None, RECORD], ids=["plain", "embedding"])
+async def test_a_part_of_a_spooled_output_is_no_image_and_leaves_nothing(record, tmp_path):
     place = Folder(tmp_path)
-    for data in (b"x" * LARGE, picture()[:-1] + bytes(LARGE)):
-        with pytest.raises(OutputError, match=r"is not an image|is cut short"):
-            await place.write("a", await spooled(place, data), RECORD)
+    for data in (b"x" * LARGE, picture()[:-1] + bytes(LARGE), long_jpeg()[:-2]):
+        with pytest.raises(OutputError, match=rf"(is not an image|is cut short) \({len(data)} bytes\)"):
+            await place.write("a", await spooled(place, data, record=record), RECORD, embeds=record is not None)
     assert {} == files(tmp_path)
 
 
@@ -121,15 +125,17 @@ async def test_a_spooled_output_outlives_a_run_that_sweeps_beside_it(tmp_path):
     assert (data, 2) == (files(tmp_path)["a.png"], len(files(tmp_path)))
 
 
-async def test_a_file_system_that_maps_no_files_will_do(tmp_path, monkeypatch):
+@pytest.mark.parametrize("record", [None, RECORD], ids=["plain", "embedding"])
+async def test_a_file_system_that_maps_no_files_will_do(record, tmp_path, monkeypatch):
     class Unmapped(spools.Spooled):
         def __new__(cls, *_, **__):
             raise OSError(errno.ENODEV, "No such device")
 
     monkeypatch.setattr(spools, "Spooled", Unmapped)
-    place, data = Folder(tmp_path), picture(size=LARGE)
-    await place.write("a", await spooled(place, data), RECORD)
-    assert (data, 2) == (files(tmp_path)["a.png"], len(files(tmp_path)))
+    place, data, embeds = Folder(tmp_path / "spooled"), picture(size=LARGE), record is not None
+    await Folder(tmp_path / "plain").write("a", data, RECORD, embeds=embeds)
+    await place.write("a", await spooled(place, data, record=record), RECORD, embeds=embeds)
+    assert files(tmp_path / "plain") == files(tmp_path / "spooled")
 
 
 async def test_a_disk_without_room_is_an_output_error(tmp_path):
@@ -145,32 +151,107 @@ async def test_a_disk_without_room_is_an_output_error(tmp_path):
     assert {} == files(tmp_path)
 
 
-async def test_a_large_output_takes_little_memory(tmp_path):
-    place, data = Folder(tmp_path), memoryview(picture(size=64 * KIB * KIB))
+@pytest.mark.parametrize("record", [None, RECORD], ids=["plain", "embedding"])
+async def test_a_large_output_takes_little_memory(record, tmp_path):
+    place, data = Folder(tmp_path), memoryview(picture(size=30 * KIB * KIB))
     chunks = (bytes(data[place : place + 100 * KIB]) for place in range(0, len(data), 100 * KIB))
     tracemalloc.start()
     try:
-        spool = place.spool()
+        spool = place.spool(record)
         for chunk in chunks:
             if spool.add(chunk):
                 await spool.put_away()
-        await place.write("a", spool, RECORD)
+        image = await place.write("a", spool, RECORD, embeds=record is not None)
         assert tracemalloc.get_traced_memory()[1] < 4 * KIB * KIB
     finally:
         tracemalloc.stop()
-    assert len(data) == (tmp_path / "a.png").stat().st_size
+    assert (record is not None) == (len(data) < image.size)
+
+
+# ── with a record embedded ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def long_jpeg():
+    """Make a JPEG of some megabytes whose pixels are long."""
+    file = io.BytesIO()
+    Image.effect_noise((1600, 1600), 80).save(file, "JPEG", quality=100)
+    return file.getvalue()
+
+
+def with_chunk(body):
+    """Make a large PNG with a chunk behind its pixels."""
+    data = picture()
+    chunk = pack(">I", len(body) - 4) + body + pack(">I", zlib.crc32(body))
+    return (data[:-12] + chunk + data[-12:]).ljust(LARGE, b"\0")
+
+
+ODD = {
+    "signed": with_chunk(b"caBXjumb"),
+    "has XMP": with_chunk(b"iTXtXML:com.adobe.xmp\0\0\0\0\0<x/>"),
+    "has a part before its header": picture()[:8] + b"\0\0\0\0CgBI\0\0\0\0" + picture(size=LARGE)[8:],
+    "is a GIF": picture("GIF", LARGE),
+    "is of more than 32 MiB": picture(size=33 * KIB * KIB),
+    "announces a size of its own": picture("WEBP", LARGE)[:4] + pack("<I", LARGE + 7) + picture("WEBP", LARGE)[8:],
+}
+
+
+@SIZES
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
+@pytest.mark.parametrize("step", [200, 30 * KIB, 2000 * KIB])
+async def test_a_record_is_embedded_while_the_output_comes_as_in_memory(kind, size, step, tmp_path):
+    data = picture(kind, size)
+    plain = await Folder(tmp_path / "plain").write("a", data, RECORD, embeds=True)
+    place = Folder(tmp_path / "spooled")
+    image = await place.write("a", await spooled(place, data, step, RECORD), RECORD, embeds=True)
+    assert files(tmp_path / "plain") == files(tmp_path / "spooled")
+    assert (plain.size, plain.digest, plain.mark) == (image.size, image.digest, image.mark)
+
+
+@pytest.mark.parametrize("data", ODD.values(), ids=ODD)
+async def test_an_output_that_takes_no_record_is_saved_as_it_came(data, tmp_path):
+    outcomes = []
+    for name, record in (("plain", None), ("spooled", RECORD)):
+        place = Folder(tmp_path / name)
+        try:
+            await place.write("a", await spooled(place, data, record=record), RECORD, embeds=True)
+            outcomes.append(sorted(files(tmp_path / name).items()))
+            assert data in files(tmp_path / name).values()
+        except OutputError as error:
+            outcomes.append(error.message)
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("left", ["plain", "embedded", "with its own record"])
+async def test_what_an_earlier_run_left_is_taken_though_the_record_is_in_the_output_already(left, tmp_path):
+    place, data = Folder(tmp_path), picture(size=LARGE)
+    (tmp_path / "a.png").write_bytes(embed(data, RECORD).data if left == "embedded" else data)
+    if left == "with its own record":
+        await place.write("a", data, RECORD)
+    image = await place.write("a", await spooled(place, data, record=RECORD), RECORD, embeds=True)
+    assert (("a.png", {"a.png", "a.json"}), left == "embedded") == (
+        (image.name, {*files(tmp_path)}),
+        image.size > LARGE,
+    )
+
+
+async def test_a_record_is_embedded_beside_a_run_that_sweeps(tmp_path):
+    place, data = Folder(tmp_path), picture(size=LARGE)
+    spool = await spooled(place, data, record=RECORD)
+    assert 1 == sweep(tmp_path)
+    await place.write("a", spool, RECORD, embeds=True)
+    assert (embed(data, RECORD).data, 2) == (files(tmp_path)["a.png"], len(files(tmp_path)))
 
 
 # ── fetched by the saver ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def save(peer, folder, *, tries=2, transport=AiohttpTransport):
+async def save(peer, folder, *, tries=2, transport=AiohttpTransport, embeds=False):
     """Save the output of *peer*."""
     sender = transport("sk-key", peer.url)
     prediction = Prediction(id="p1", status=Status.SUCCEEDED, output=(f"{peer.url}/a.png",))
     order = SaveOrder(prediction=prediction, place=Folder(folder), stem="a", record=RECORD)
     try:
-        return await Saver(Client(sender), RetryPolicy(tries=tries)).save(order)
+        return await Saver(Client(sender), RetryPolicy(tries=tries), embeds=embeds).save(order)
     finally:
         await sender.aclose()
 
@@ -191,7 +272,8 @@ async def test_a_stream_that_breaks_is_fetched_again_and_leaves_nothing(tmp_path
     assert (data, 2) == (files(tmp_path)["a.png"], len(files(tmp_path)))
 
 
-async def test_a_save_that_is_cancelled_leaves_nothing(tmp_path):
+@pytest.mark.parametrize("embeds", [False, True], ids=["plain", "embedding"])
+async def test_a_save_that_is_cancelled_leaves_nothing(embeds, tmp_path):
     has_stopped = asyncio.Event()
 
     async def respond(_, writer):
@@ -201,7 +283,7 @@ async def test_a_save_that_is_cancelled_leaves_nothing(tmp_path):
         await asyncio.sleep(1e6)
 
     async with Peer(respond) as peer:
-        saving = asyncio.ensure_future(save(peer, tmp_path))
+        saving = asyncio.ensure_future(save(peer, tmp_path, embeds=embeds))
         await has_stopped.wait()
         await asyncio.sleep(1)
         assert 1 == len(files(tmp_path))
@@ -209,6 +291,14 @@ async def test_a_save_that_is_cancelled_leaves_nothing(tmp_path):
         with pytest.raises(asyncio.CancelledError):
             await saving
     assert {} == files(tmp_path)
+
+
+async def test_a_stream_that_breaks_is_embedded_in_anew(tmp_path):
+    data = picture(size=LARGE)
+    answers = iter([http(200, data[:-1], length=LARGE), http(200, data)])
+    async with Peer(lambda _: next(answers)) as peer:
+        saved = await save(peer, tmp_path, embeds=True)
+    assert (None, embed(data, RECORD).data) == (saved.error, files(tmp_path)["a.png"])
 
 
 async def test_a_compressed_output_is_saved_unpacked(tmp_path):
