@@ -4,8 +4,9 @@ from typing import Any
 
 import cometflux
 from cometflux.distributed.dask import DaskEngine
+from cometflux.distributed.engine import Engine, EngineLostError
 from cometflux.distributed.orders import WorkSettings
-from cometflux.distributed.pool import Engine, EngineLostError, SaverPool
+from cometflux.distributed.pool import SaverPool
 from cometflux.engine.savers import SaveOrder, SaveResult, Savers
 
 __all__ = ["Engine", "EngineLostError", "SaveOrder", "SaveResult", "SaverPool", "Savers", "WorkSettings", "open_savers"]

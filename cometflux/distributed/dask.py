@@ -10,7 +10,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from cometflux.distributed.pool import EngineLostError
+from cometflux.distributed.engine import EngineLostError
 from cometflux.distributed.workbench import carry_out
 from cometflux.errors import ConfigError, needs_extra
 from cometflux.transport.deadlines import finish

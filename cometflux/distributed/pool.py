@@ -6,21 +6,20 @@ costs money is done there. The engine, which starts work on the workers, is any 
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping
-from typing import Protocol
 
 import attrs
 
 from cometflux.distributed import orders
+from cometflux.distributed.engine import Engine, EngineLostError
 from cometflux.distributed.order_queue import OrderQueue, PageUnderWay, Ticket
+from cometflux.distributed.proofs import Proofs
 from cometflux.distributed.workbench import address_of
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import SaveOrder, SaveResult, Savers
-from cometflux.errors import AnswerError, ConfigError
+from cometflux.errors import ConfigError
 from cometflux.events import Attempt
 from cometflux.number_checks import is_whole
-from cometflux.storage.backend import RefusedError
 from cometflux.storage.destination import Destination
 
 _log = logging.getLogger("cometflux.distributed")
@@ -29,42 +28,6 @@ ROLL_CALL = 1.0
 """How often to look which workers are there, in seconds."""
 REOPEN = 10.0
 """How long to wait before a lost engine is opened again, in seconds."""
-PROOF = 15.0
-"""How long a worker may take to prove that a place can be written to, in seconds."""
-
-
-class EngineLostError(Exception):
-    """The engine cannot be reached; it may come back."""
-
-
-class Engine(Protocol):
-    """Starts work on workers."""
-
-    async def open(self) -> None:
-        """Connect.
-
-        Raises:
-            ConfigError: it cannot be used; the message says why.
-            EngineLostError: it cannot be reached.
-        """
-
-    async def workers(self) -> Mapping[str, int]:
-        """Return the available workers, each with the number of pages that it can carry out at the same time.
-
-        Raises:
-            EngineLostError: the engine cannot be reached.
-        """
-
-    async def carry_out(self, page: bytes, worker: str) -> bytes:
-        """Carry out a page on a worker and return the result. Cancelling it gives the page up.
-
-        Raises:
-            EngineLostError: the engine cannot be reached.
-            Exception: the worker failed, or the engine does not accept the page.
-        """
-
-    async def aclose(self) -> None:
-        """Disconnect."""
 
 
 @attrs.define(eq=False)
@@ -95,13 +58,12 @@ class SaverPool:
         self._has_room = asyncio.Event()
         self._sending: dict[PageUnderWay[_Waiting], asyncio.Task[None]] = {}
         self._is_lost = False
-        self._proven: dict[str, Destination] = {}
-        """The places to which all used hosts can write."""
-        self._hosts: set[str] = set()
-        """The hosts that can write to them."""
-        self._unfit: set[str] = set()
-        """The hosts that cannot; their workers are not used."""
+        self._proofs = Proofs(
+            lambda place, worker, note: self._ask(worker, place, note=note), lambda: self._runtime.now()
+        )
         self._saving: set[Ticket[_Waiting]] = set()
+        self._had_workers = False
+        """Whether workers were used when that was looked at last."""
         self._is_broken = False
         """Whether the queue failed, by a defect. This process then saves every image."""
 
@@ -126,7 +88,8 @@ class SaverPool:
                 # An engine may have errors of its own.
                 raise ConfigError(f"the workers cannot be used: {str(error) or type(error).__name__}") from error
             raise
-        if not self._queue.has_workers:
+        self._had_workers = self._queue.has_workers
+        if not self._had_workers:
             _log.warning("no worker is there yet; this process saves the images until one is")
         self._runtime.spawn(self._call_roll())
         self._runtime.spawn(self._dispatch())
@@ -145,44 +108,10 @@ class SaverPool:
             ConfigError: it cannot.
         """
         await self._own.prove(place)
-        hosts = {_host_of(name): name for name in self._queue.workers}
-        # Already now, for hosts that come meanwhile.
-        self._proven[str(place)] = place
-        try:
-            for reason in filter(None, await self._prove_from(place, list(hosts.values()))):
-                raise ConfigError(reason)
-        except BaseException:
-            self._proven.pop(str(place), None)
-            raise
-        self._hosts |= set(hosts)
-
-    async def _prove_from(self, place: Destination, workers: list[str]) -> list[str | None]:
-        """Prove that each worker can write to *place*; return why it cannot, or None, for each.
-
-        Raises:
-            ConfigError: this process cannot.
-        """
-        note = f".cometflux-{os.urandom(8).hex()}"
-        page = orders.dump(self._page(place, (), note))
-        try:
-            await place.put_note(note, b"cometflux\n")
-            return await asyncio.gather(*[self._prove(page, worker) for worker in workers])
-        except RefusedError as refusal:
-            raise ConfigError(f"{place} cannot be written to: {refusal}") from refusal
-        finally:
-            await place.remove_note(note)
-
-    async def _prove(self, page: bytes, worker: str) -> str | None:
-        try:
-            async with asyncio.timeout(PROOF):
-                answer = orders.load_answer(await self._engine.carry_out(page, worker), 0)
-        except TimeoutError:
-            return f"the worker {worker} did not answer within {PROOF:g} s"
-        except AnswerError as error:
-            return f"the worker {worker} cannot save: {error.message}"
-        except Exception as error:  # noqa: BLE001 - an engine has errors of its own
-            return f"the worker {worker} cannot save: {str(error) or type(error).__name__}"
-        return None if answer.refusal is None else f"the worker {worker} cannot save: {answer.refusal}"
+        # Raises if no worker can open it.
+        address_of(place)
+        await self._proofs.prove(place, self._queue.workers)
+        self._use({name: worker.width for name, worker in self._queue.workers.items()})
 
     @property
     def is_behind(self) -> bool:
@@ -272,8 +201,7 @@ class SaverPool:
         tickets = [*page.tickets]
         try:
             travelling = tuple(_order(ticket.order.order) for ticket in tickets)
-            data = orders.dump(self._page(tickets[0].order.order.place, travelling))
-            answer = orders.load_answer(await self._engine.carry_out(data, page.worker), len(tickets))
+            answer = await self._ask(page.worker, tickets[0].order.order.place, travelling)
         except EngineLostError:
             self._queue.failed(page, to_driver=True)
         except Exception as error:  # noqa: BLE001 - an engine has errors of its own; the images are saved here
@@ -305,9 +233,12 @@ class SaverPool:
             elif not ticket.order.result.done():
                 _deliver(ticket.order, result)
 
-    def _page(self, place: Destination, travelling: tuple[orders.Order, ...], note: str | None = None) -> orders.Page:
+    async def _ask(
+        self, worker: str, place: Destination, travelling: tuple[orders.Order, ...] = (), note: str | None = None
+    ) -> orders.Answer:
         address = address_of(place)
-        return orders.Page(version=self._version, place=address, settings=self._settings, orders=travelling, note=note)
+        page = orders.Page(version=self._version, place=address, settings=self._settings, orders=travelling, note=note)
+        return orders.load_answer(await self._engine.carry_out(orders.dump(page), worker), len(travelling))
 
     # ── the workers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -317,7 +248,7 @@ class SaverPool:
             try:
                 if self._is_lost:
                     await self._engine.open()
-                self._note_workers(await self._admit(_checked(await self._engine.workers())))
+                self._note_workers(_checked(await self._engine.workers()))
                 self._is_lost = False
             except Exception as error:  # noqa: BLE001 - as in `open`; the next look may find the workers
                 if not self._is_lost:
@@ -326,34 +257,22 @@ class SaverPool:
                 self._is_lost = True
                 self._note_workers({})
 
-    async def _admit(self, widths: dict[str, int]) -> dict[str, int]:
-        """Return those workers whose hosts can write to each place; hosts that came meanwhile are tried first."""
-        new = {_host_of(name): name for name in widths if _host_of(name) not in self._hosts | self._unfit}
-        for place in [*self._proven.values()] if new else ():
-            for host, reason in zip(list(new), await self._prove_from(place, list(new.values())), strict=True):
-                if reason is not None:
-                    _log.warning("%s; the workers of this host are not used", reason)
-                    self._unfit.add(host)
-                    del new[host]
-        if self._proven:
-            self._hosts |= set(new)
-        return {name: width for name, width in widths.items() if _host_of(name) not in self._unfit}
-
-    def _note_workers(self, widths: Mapping[str, int]) -> None:
-        had_workers, before = self._queue.has_workers, set(self._queue.workers)
-        for page in self._queue.set_workers(widths):
-            self._give_up(page)
-        for name in sorted(before - set(widths)) if not self._is_lost else ():
+    def _note_workers(self, there: Mapping[str, int]) -> None:
+        for name in sorted(set(self._queue.workers) - set(there)) if not self._is_lost else ():
             _log.warning("the worker %s is gone; its images are saved elsewhere", name)
-        if had_workers and not self._queue.has_workers:
+        for name in self._proofs.due(there):
+            self._runtime.spawn(self._proofs.catch_up(name))
+        self._use(there)
+
+    def _use(self, there: Mapping[str, int]) -> None:
+        for page in self._queue.set_workers(self._proofs.admitted(there)):
+            self._give_up(page)
+        if self._had_workers and not self._queue.has_workers:
             _log.warning("no worker is left; this process saves the images, more slowly")
-        elif not had_workers and self._queue.has_workers:
+        elif not self._had_workers and self._queue.has_workers:
             _log.warning("workers are there; they save the images")
+        self._had_workers = self._queue.has_workers
         self._changed.set()
-
-
-def _host_of(worker: str) -> str:
-    return worker.rpartition(":")[0]
 
 
 def _checked(workers: object) -> dict[str, int]:

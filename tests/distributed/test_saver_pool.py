@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 
 import attrs
 import pytest
@@ -11,6 +12,7 @@ from cometflux import open_session
 from cometflux.distributed import EngineLostError, WorkSettings, orders, workbench
 from cometflux.distributed.order_queue import MOST_REFUSALS, OVERDUE, PAGE, OrderQueue
 from cometflux.distributed.pool import REOPEN, ROLL_CALL
+from cometflux.distributed.proofs import AGAIN
 from cometflux.errors import ConfigError
 
 WORKERS = {"tcp://a:1": 2, "tcp://b:1": 2}
@@ -23,7 +25,8 @@ class LoopEngine:
         self.here = dict(workers)
         self.faults = {}
         """What a worker does instead; by its name."""
-        self.fault_of_proof = None
+        self.faults_of_proof = {}
+        """What a worker does instead of a proof; by its name."""
         self.pages = []
         """The worker and the number of orders of each page that was sent."""
         self.is_lost = False
@@ -41,11 +44,8 @@ class LoopEngine:
 
     async def carry_out(self, page, worker):
         self.pages.append((worker, len(orders.load_page(page).orders)))
-        if self.fault_of_proof is not None and not self.pages[-1][1]:
-            return await self.fault_of_proof(page)
-        if (fault := self.faults.get(worker)) is not None and self.pages[-1][1]:
-            return await fault(page)
-        return await workbench.carry_out(page)
+        faults = self.faults if self.pages[-1][1] else self.faults_of_proof
+        return await faults.get(worker, workbench.carry_out)(page)
 
     async def aclose(self):
         self.opened = 0
@@ -160,7 +160,7 @@ async def test_a_folder_that_a_worker_does_not_share_stops_the_batch_before_anyt
         place = orders.PlaceAddress(url=str(tmp_path / "elsewhere"))
         return await workbench.carry_out(orders.dump(attrs.evolve(sent, place=place)))
 
-    engine.fault_of_proof = elsewhere
+    engine.faults_of_proof = dict.fromkeys(WORKERS, elsewhere)
     with pytest.raises(ConfigError, match="not the place that the driver sees"):
         await make(opened(), tmp_path / "here")
     assert [] == service.bills
@@ -180,13 +180,73 @@ async def test_a_worker_that_joins_later_is_used_only_if_it_can_write_to_the_pla
     engine.here = before
     async with opened() as session:
         assert all([outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path / "here")])
-        engine.fault_of_proof = None if shares else elsewhere
+        engine.faults_of_proof = {} if shares else {"tcp://b:1": elsewhere}
         engine.here = {"tcp://b:1": 2}
         await asyncio.sleep(10 * ROLL_CALL)
         assert all([outcome.ok async for outcome in session.generate(["a ship"], save_to=tmp_path / "here")])
     assert shares == any(worker == "tcp://b:1" and count for worker, count in engine.pages)
     assert (not shares) == caplog.text.count("the workers of this host are not used")
     assert 2 == len([*(tmp_path / "here").glob("*.webp")])
+
+
+async def lose_engine(page):
+    raise EngineLostError("the engine is lost")
+
+
+@pytest.mark.parametrize("silence", [hang, lose_engine])
+@pytest.mark.parametrize("before", [WORKERS, {"tcp://a:1": 2}], ids=["from the start", "later"])
+async def test_a_host_that_does_not_answer_is_tried_again_and_used_then(
+    silence, before, opened, engine, service, tmp_path, caplog
+):
+    def used():
+        return {worker for worker, count in engine.pages if count}
+
+    engine.here = before
+    engine.faults_of_proof = {"tcp://b:1": silence}
+    async with opened() as session:
+        assert all([outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path)])
+        engine.here = WORKERS
+        await asyncio.sleep(2 * AGAIN)
+        assert {"tcp://a:1"} == used()
+        assert 1 == caplog.text.count("the workers of this host are not used, and are tried again every 60 s")
+        engine.faults_of_proof = {}
+        await asyncio.sleep(AGAIN + 2 * ROLL_CALL)
+        assert 1 == caplog.text.count("the worker tcp://b:1 answers; the workers of its host are used")
+        outcomes = [each async for each in session.generate(["a fox"] * 4 * PAGE, save_to=tmp_path)]
+    assert all(outcome.ok for outcome in outcomes)
+    assert {"tcp://a:1", "tcp://b:1"} == used()
+
+
+async def test_a_host_that_is_refused_is_not_tried_again(opened, engine, tmp_path, caplog):
+    async def refuse_place(page):
+        return orders.dump(orders.Answer(refusal="the folder cannot be written to"))
+
+    engine.here = {"tcp://a:1": 2}
+    engine.faults_of_proof = {"tcp://b:1": refuse_place}
+    async with opened() as session:
+        assert all([outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path)])
+        engine.here = WORKERS
+        await asyncio.sleep(2 * AGAIN)
+    assert 1 == sum(worker == "tcp://b:1" for worker, _ in engine.pages)
+    assert 1 == caplog.text.count("the workers of this host are not used")
+
+
+async def test_a_place_that_is_broken_by_now_keeps_no_host_from_saving_elsewhere(opened, engine, tmp_path, caplog):
+    engine.here = {"tcp://a:1": 2}
+    async with opened() as session:
+        assert all([outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path / "old")])
+        assert all([outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path / "new")])
+        shutil.rmtree(tmp_path / "old")
+        (tmp_path / "old").write_text("a file by now")
+        engine.here = WORKERS
+        await asyncio.sleep(2 * REOPEN)
+        assert "is lost" not in caplog.text
+        assert "this process saves the images" not in caplog.text
+        assert 1 == caplog.text.count("workers that join from now on do not prove that they can")
+        prompts = [f"boat {number}" for number in range(4 * PAGE)]
+        outcomes = [each async for each in session.generate(prompts, save_to=tmp_path / "new")]
+    assert all(outcome.ok for outcome in outcomes)
+    assert {"tcp://a:1", "tcp://b:1"} == {worker for worker, count in engine.pages if count}
 
 
 async def test_savers_of_ones_own_are_taken(service, tmp_path):
