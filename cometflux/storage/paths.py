@@ -1,4 +1,4 @@
-"""Paths as a caller gives them, and the name of the file of marks."""
+"""Paths as a caller gives them, and the names of small files next to the images."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ from cometflux.errors import ConfigError
 
 PICKS = "picks.jsonl"
 """The file with the marks of a folder's pictures; `picks` reads it."""
+CLAIMS = ".cometflux-parts.json"
+"""The file that says into how many parts the list of a place is divided."""
 
 
 def fix_path(name: str, path: str | Path) -> Path:

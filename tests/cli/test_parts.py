@@ -89,6 +89,80 @@ def test_a_part_of_another_journal_is_refused_before_anything_is_sent(service, c
 
 
 @pytest.mark.usefixtures("prompt_file")
+@pytest.mark.parametrize("part", ["1/4", "1/3"])
+def test_a_part_that_is_refused_leaves_nothing_behind(part, service):
+    run("batch a.txt --out tour --part 1/3 --limit 1", 4)
+    Path("tour/part-1-of-3").rename("tour/lost")
+    before = sorted(Path("tour").rglob("*"))
+    run(f"batch a.txt --out tour --part {part}", 3)
+    assert before == sorted(Path("tour").rglob("*"))
+
+
+@pytest.mark.usefixtures("prompt_file")
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("batch a.txt --out tour", "batch a.txt --out tour --replace --yes", "batch a.txt --out tour --sample 2"),
+        *("batch a.txt --out tour/part-1-of-2", "batch b.yaml --out tour", "batch b.txt --out tour"),
+        "batch --from drafts --model kontext-pro --out tour",
+        *("generate 'a boat' --out tour", "generate 'a boat' --out tour/part-1-of-2", "mcp --out tour"),
+    ],
+)
+def test_a_place_of_parts_takes_only_parts(line, service, capsys):
+    Path("b.yaml").write_text("prompt: a {hue} boat\nmatrix: {hue: [red, blue]}\n")
+    Path("b.txt").write_text("a crane\n")
+    run("generate 'a draft' --out drafts")
+    run("batch a.txt --out tour --part 1/2")
+    before = sorted(Path("tour").rglob("*")), len(service.bills)
+    run(line, 2)
+    advice = "give --part K/2, or take" if line.startswith("batch") else "take"
+    assert f"error: tour holds a list in 2 parts: {advice} another place with --out" in capsys.readouterr().err
+    assert before == (sorted(Path("tour").rglob("*")), len(service.bills))
+
+
+@pytest.mark.usefixtures("prompt_file")
+def test_a_place_of_parts_takes_the_parts_of_another_file(service):
+    Path("b.txt").write_text("a crane\na pier\n")
+    for number in (1, 2):
+        run(f"batch a.txt --out tour --part {number}/2")
+        run(f"batch b.txt --out tour --part {number}/2")
+        run(f"resume tour/part-{number}-of-2")
+    assert sorted([*PROMPTS, "a crane", "a pier"]) == prompts(service)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "no json", '{"parts": "many"}', '{"parts": true}'])
+@pytest.mark.parametrize("part", ["", "--part 1/2"])
+@pytest.mark.usefixtures("prompt_file")
+def test_a_number_of_parts_that_cannot_be_read_is_refused(part, text, service, capsys):
+    Path("tour").mkdir()
+    Path("tour/.cometflux-parts.json").write_text(text)
+    run(f"batch a.txt --out tour {part}", 3)
+    shown = capsys.readouterr().err
+    assert "tour does not say into how many parts the list is divided" in shown
+    assert [] == service.bills
+
+
+@pytest.mark.usefixtures("prompt_file")
+@pytest.mark.parametrize("option", ["", "--limit 0", "--limit 1"])
+def test_a_list_that_was_begun_without_parts_takes_none(option, service, capsys):
+    run(f"batch a.txt --out tour {option}", 4 if option else 0)
+    before = sorted(Path("tour").rglob("*")), len(service.bills)
+    run("batch a.txt --out tour --part 1/2", 2)
+    shown = capsys.readouterr().err
+    assert "error: the list in tour was begun without --part: leave --part out, or take another place" in shown
+    assert before == (sorted(Path("tour").rglob("*")), len(service.bills))
+
+
+@pytest.mark.usefixtures("prompt_file")
+def test_a_journal_without_jobs_is_no_list(service):
+    Path("tour").mkdir()
+    Path("tour/journal.sqlite3").touch()
+    run("batch a.txt --out tour --part 1/2")
+    run("batch a.txt --out tour --part 2/2")
+    assert sorted(PROMPTS) == prompts(service)
+
+
+@pytest.mark.usefixtures("prompt_file")
 @pytest.mark.parametrize("part", ["0/8", "9/8", "1/0", "a", "1/8/2"])
 def test_what_is_not_a_part_is_a_usage_error(service, capsys, part):
     run(f"batch a.txt --part {part}", 2)

@@ -81,8 +81,9 @@ def plan_batch(
     """Open the journal and write every job of *plan* to it; return the jobs, and the notes for the user.
 
     If the images go to *place*, not to the journal's folder, the journal records that first. If the plan *replaces*
-    earlier plans, other jobs for which nothing was sent are dropped. A *part* is claimed for this journal first, in the
-    place that all parts share. With a *sample*, only so many of the jobs that may not be paid for yet are returned.
+    earlier plans, other jobs for which nothing was sent are dropped. A *part* is claimed for this journal before the
+    plan is written, in the place that all parts share. With a *sample*, only so many of the jobs that may not be paid
+    for yet are returned.
 
     Raises:
         SourceError: the journal has the same keys for other inputs.
@@ -94,12 +95,14 @@ def plan_batch(
         open_journal(writer, settings)
         stack.callback(writer.close)
         _take_place(writer, place)
-        if part is not None:
-            _claim(part, place or writer.path.parent.parent, writer.name)
         before = count_states(writer)["planned"]
         new = unsent = 0
-        if before != len(plan) or not writer.has_plan(plan.draft):
+        is_other = before != len(plan) or not writer.has_plan(plan.draft)
+        if is_other:
             check_keys(writer.conflicts(plan.draft), plan)
+        if part is not None:
+            _claim(part, place or writer.path.parent.parent, writer.name)
+        if is_other:
             new, unsent = writer.plan(plan.draft, replaces=replaces)
         notes = list(_notes(writer, before, len(plan), new, unsent, replaces)) if before else []
         stack.pop_all()

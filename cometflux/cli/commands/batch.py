@@ -127,6 +127,7 @@ def batch(
         folder /= part.folder
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.check_seeds import check_seeds
+        from cometflux.cli.batch.division import check_batch
         from cometflux.cli.batch.draft_plan import draft_batch
         from cometflux.cli.batch.dry_run import offer_batch
         from cometflux.cli.batch.find_prices import check_prices, with_prices
@@ -166,6 +167,8 @@ def batch(
         check_prices(settings, plan.models, folder)
         place = out if isinstance(out, str) else None
         consent = attrs.evolve(consent, sample=sample)
+        if not consent.dry_run:
+            check_batch(folder, place, part, own)
         if (code := offer_batch(plan, settings, consent, folder, place)) is not None:
             return code
         run = partial(run_batch, plan, settings, folder, place=place, new_key=new_key, replaces=replace, part=part)

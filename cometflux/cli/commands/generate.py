@@ -62,6 +62,7 @@ def generate(
     folder = _folder_of(out, journal, settings)
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.check_seeds import check_seeds
+        from cometflux.cli.batch.division import check_undivided
         from cometflux.cli.batch.dry_run import offer_prompts
         from cometflux.cli.batch.find_prices import check_prices, with_prices
         from cometflux.cli.batch.run import run_prompts
@@ -73,6 +74,8 @@ def generate(
         check_seeds(plan.jobs, settings)
         settings = with_prices(settings, folder, is_dry=consent.dry_run)
         check_prices(settings, {job.model for job in plan.jobs}, folder)
+        if not consent.dry_run:
+            check_undivided(place or folder)
         if (code := offer_prompts(plan, settings, consent, folder)) is not None:
             return code
         return run_prompts(plan, settings, folder, place, replaces=replace)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from cometflux.cli.batch.division import check_undivided
 from cometflux.cli.batch.open_journal import account_of
 from cometflux.cli.batch.plan_journal import plan_rest
 from cometflux.cli.batch.remaining_jobs import count_states
@@ -51,6 +52,7 @@ def serve(serving: ServerOptions, *, new_key: bool) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with contextlib.ExitStack() as stack:
         base_url, key = _find_service(stack, screen, settings)
+        check_undivided(serving.out)
         prepare_folder(serving.out)
         writer = JournalWriter(serving.out / FILE_NAME, account_of(base_url, key, settings, may_change_key=new_key))
         plan_rest(writer, settings)
