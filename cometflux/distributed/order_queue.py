@@ -5,9 +5,11 @@ The rules:
 * A page goes to the worker with the fewest pages for its width; it holds orders for one place.
 * A page that is not answered in time is forgotten. Its orders go to another worker, and the second time to the driver.
 * An order that waits too long goes to the driver, because outputs expire.
+* A worker that did not answer in time gets no more pages until it answers; now and then it is tried with one order.
 * A worker whose place refuses several times in a row gets no more orders. If no worker is left, the driver saves.
 """
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from itertools import islice
@@ -27,6 +29,8 @@ OLD = 20 * 60.0
 """After how many seconds an order goes to the driver at once. An output expires after about an hour."""
 MOST_REFUSALS = 3
 """How often in a row a worker's place may refuse."""
+TRIAL = 180.0
+"""After how many seconds a worker that does not answer is tried again."""
 _TRIES = 2
 """Workers that are given an order, one after the other, before the driver carries it out."""
 
@@ -67,11 +71,25 @@ class Worker:
     """Pages that it has."""
     refusals: int = 0
     """How often in a row its place refused."""
+    next_trial: float | None = None
+    """When it is tried again, since it did not answer in time; None if it answers."""
 
     @property
-    def is_put_aside(self) -> bool:
-        """Whether it gets no more orders."""
+    def is_used(self) -> bool:
+        """Whether it gets orders: it answers, and its place does not refuse."""
+        return self.next_trial is None and not self._is_put_aside
+
+    @property
+    def _is_put_aside(self) -> bool:
         return self.refusals >= MOST_REFUSALS
+
+    def is_on_trial(self, now: float) -> bool:
+        """Whether it may be tried with one order."""
+        return self.next_trial is not None and now >= self.next_trial and not self._is_put_aside
+
+    def is_free(self, now: float) -> bool:
+        """Whether it can be given a page."""
+        return self.pages < self.width and (self.is_used or self.is_on_trial(now))
 
 
 class OrderQueue(Generic[T]):
@@ -88,19 +106,23 @@ class OrderQueue(Generic[T]):
 
     @property
     def has_workers(self) -> bool:
-        """Whether a worker is there that is not put aside."""
-        return any(not worker.is_put_aside for worker in self.workers.values())
+        """Whether a worker is there that gets orders."""
+        return any(worker.is_used for worker in self.workers.values())
 
     @property
     def capacity(self) -> int:
         """How many orders the workers can hold before saving is behind."""
-        return 2 * PAGE * sum(worker.width for worker in self.workers.values() if not worker.is_put_aside)
+        return 2 * PAGE * sum(worker.width for worker in self.workers.values() if worker.is_used)
+
+    def is_silent(self, name: str) -> bool:
+        """Whether a worker did not answer in time, and has not answered since."""
+        return name in self.workers and self.workers[name].next_trial is not None
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def join(self, ticket: Ticket[T]) -> None:
         """Take an order."""
-        (self._own if self._is_for_driver(ticket) else self._waiting).append(ticket)
+        (self._own if self._is_for_driver(ticket, ticket.joined) else self._waiting).append(ticket)
 
     def leave(self, ticket: Ticket[T]) -> None:
         """Forget an order whose caller has left. If it is at a worker, its result will be dropped."""
@@ -116,49 +138,54 @@ class OrderQueue(Generic[T]):
         own, self._own = self._own, []
         return own
 
-    def _is_for_driver(self, ticket: Ticket[T]) -> bool:
+    def _is_for_driver(self, ticket: Ticket[T], now: float = -math.inf) -> bool:
         if ticket.needs_driver or ticket.tries >= _TRIES:
             return True
-        return not any(self._may_take(name, ticket) for name in self.workers)
+        return not any(
+            name not in ticket.refused_by and (worker.is_used or worker.is_on_trial(now))
+            for name, worker in self.workers.items()
+        )
 
     def _sort_again(self) -> None:
         """Move the orders that no worker can carry out any more to the driver's."""
         self._own += [ticket for ticket in self._waiting if self._is_for_driver(ticket)]
         self._waiting = deque(ticket for ticket in self._waiting if not self._is_for_driver(ticket))
 
-    def _may_take(self, name: str, ticket: Ticket[T]) -> bool:
-        return not self.workers[name].is_put_aside and name not in ticket.refused_by
-
     def take_page(self, now: float) -> PageUnderWay[T] | None:
         """Take the next page and its worker; None if no page is ready, or no worker is free."""
-        if not self._has_free_worker:
+        if not self._has_free_worker(now):
             return None
         for first in self._waiting:
-            worker = self._free_worker(first)
-            if worker is None:
+            name = self._free_worker(first, now)
+            if name is None:
                 continue
-            fitting = (each for each in self._waiting if each.place == first.place and self._may_take(worker, each))
-            tickets = list(islice(fitting, PAGE))
-            if len(tickets) < PAGE and now < first.joined + PAUSE:
+            worker = self.workers[name]
+            most = PAGE if worker.is_used else 1
+            fitting = (each for each in self._waiting if each.place == first.place and name not in each.refused_by)
+            tickets = list(islice(fitting, most))
+            if len(tickets) < most and now < first.joined + PAUSE:
                 continue
             for ticket in tickets:
                 self._waiting.remove(ticket)
                 ticket.tries += 1
-            page = PageUnderWay(worker, tickets, now + OVERDUE)
+            page = PageUnderWay(name, tickets, now + OVERDUE)
             self._under_way.add(page)
-            self.workers[worker].pages += 1
+            worker.pages += 1
+            if not worker.is_used:
+                worker.next_trial = now + TRIAL
+                # What has joined for the trial as well does not wait for the next one.
+                self._sort_again()
             return page
         return None
 
-    @property
-    def _has_free_worker(self) -> bool:
-        return any(worker.pages < worker.width for worker in self.workers.values())
+    def _has_free_worker(self, now: float) -> bool:
+        return any(worker.is_free(now) for worker in self.workers.values())
 
-    def _free_worker(self, ticket: Ticket[T]) -> str | None:
+    def _free_worker(self, ticket: Ticket[T], now: float) -> str | None:
         free = [
             (worker.pages / worker.width, name)
             for name, worker in self.workers.items()
-            if worker.pages < worker.width and self._may_take(name, ticket)
+            if worker.is_free(now) and name not in ticket.refused_by
         ]
         return min(free)[1] if free else None
 
@@ -169,12 +196,14 @@ class OrderQueue(Generic[T]):
 
         *is_refused* says that the worker's place refused. None are returned if the answer came too late.
         """
-        if not self._end(page):
-            return []
         worker = self.workers.get(page.worker)
         if worker is not None:
+            worker.next_trial = None
+        if not self._end(page):
+            return []
+        if worker is not None:
             worker.refusals = worker.refusals + 1 if is_refused else 0
-            if worker.is_put_aside:
+            if not worker.is_used:
                 self._sort_again()
         return page.tickets
 
@@ -191,12 +220,21 @@ class OrderQueue(Generic[T]):
         if self._end(page):
             self.give_back(page.tickets, page.worker, to_driver=to_driver)
 
-    def take_overdue(self, now: float) -> list[PageUnderWay[T]]:
-        """Forget the pages that are overdue; their orders are in the queue again."""
+    def take_overdue(self, now: float) -> set[str]:
+        """Forget the pages that are overdue; their orders are in the queue again.
+
+        Returns the workers that have stopped answering.
+        """
         overdue = [page for page in self._under_way if now >= page.deadline]
+        names = {page.worker for page in overdue if page.worker in self.workers}
+        stopped = {name for name in names if not self.is_silent(name)}
+        for name in names:
+            self.workers[name].next_trial = now + TRIAL
         for page in overdue:
             self.failed(page)
-        return overdue
+        if stopped:
+            self._sort_again()
+        return stopped
 
     def _end(self, page: PageUnderWay[T]) -> bool:
         if page not in self._under_way:
@@ -208,21 +246,19 @@ class OrderQueue(Generic[T]):
 
     # ── workers and time ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def set_workers(self, widths: Mapping[str, int]) -> list[PageUnderWay[T]]:
+    def set_workers(self, widths: Mapping[str, int]) -> None:
         """Know the workers that are there, and how many pages each carries out at once.
 
-        Returns the pages of workers that are gone; their orders are in the queue again.
+        The orders of workers that are gone are in the queue again.
         """
         self.workers = {
             name: attrs.evolve(self.workers[name], width=width) if name in self.workers else Worker(width)
             for name, width in widths.items()
             if width > 0
         }
-        lost = [page for page in self._under_way if page.worker not in self.workers]
-        for page in lost:
+        for page in [page for page in self._under_way if page.worker not in self.workers]:
             self.failed(page)
         self._sort_again()
-        return lost
 
     def next_time(self, now: float) -> float | None:
         """Return when to look again if nothing happens until then; None if only an event can change anything."""
@@ -231,8 +267,8 @@ class OrderQueue(Generic[T]):
             times.append(now)
         if self._waiting:
             times.append(self._waiting[0].joined + OLD)
-        waiting = self._waiting if self._has_free_worker else ()
-        ready = (ticket for ticket in waiting if self._free_worker(ticket) is not None)
+        waiting = self._waiting if self._has_free_worker(now) else ()
+        ready = (ticket for ticket in waiting if self._free_worker(ticket, now) is not None)
         if (first := next(ready, None)) is not None:
             times.append(max(now, first.joined + PAUSE))
         return min(times, default=None)

@@ -4,7 +4,7 @@ A page holds some orders for one place, so that a worker opens the place once. I
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -128,8 +128,10 @@ class Result:
     """The first error if an image is missing; None if all are saved."""
     exchanges: tuple[Exchange, ...] = ()
 
-    def fits(self, order: Order) -> bool:
-        """Whether it names one possible image of *order* for each output; otherwise nothing counts as saved."""
+    def is_possible(self, order: Order) -> bool:
+        """Whether it may be true: it names one image of *order* for each output, or the fault."""
+        if self.fault is not None:
+            return True
         stems = tuple(fold(stem) for stem in (order.stem, *order.earlier_stems))
         names = {each.name for each in self.files if fold(each.name).startswith(stems)}
         are_possible = all(each.size > 0 and _DIGEST.fullmatch(each.digest) for each in self.files)
@@ -189,8 +191,8 @@ def load_page(data: bytes) -> Page:
         raise AnswerError(f"these bytes are not a page of orders ({type(error).__name__})") from error
 
 
-def load_answer(data: bytes, orders: int) -> Answer:
-    """Read the answer to a page of so many *orders*.
+def load_answer(data: bytes, orders: Sequence[Order]) -> Answer:
+    """Read the answer to a page of *orders*. A result that cannot be true becomes a fault.
 
     Raises:
         AnswerError: the bytes are not such an answer.
@@ -199,10 +201,14 @@ def load_answer(data: bytes, orders: int) -> Answer:
     match found:
         case {"refusal": str(refusal)}:
             return Answer(refusal=refusal)
-        case {"results": list(results)} if len(results) == orders:
-            return Answer(results=tuple(_result(each) for each in results))
+        case {"results": list(results)} if len(results) == len(orders):
+            read = zip(map(_result, results), orders, strict=True)
+            return Answer(results=tuple(each if each.is_possible(order) else _IMPOSSIBLE for each, order in read))
         case _:
             raise AnswerError("the worker's answer is not one result for each order")
+
+
+_IMPOSSIBLE = Result(fault=Fault(message="the worker's answer cannot be true"))
 
 
 def _load(data: bytes) -> Any:

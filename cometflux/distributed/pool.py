@@ -6,7 +6,7 @@ costs money is done there. The engine, which starts work on the workers, is any 
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -20,6 +20,7 @@ from cometflux.engine.savers import SaveOrder, SaveResult, Savers
 from cometflux.errors import ConfigError
 from cometflux.events import Attempt
 from cometflux.number_checks import is_whole
+from cometflux.storage.backend import RefusedError
 from cometflux.storage.destination import Destination
 
 _log = logging.getLogger("cometflux.distributed")
@@ -28,6 +29,8 @@ ROLL_CALL = 1.0
 """How often to look which workers are there, in seconds."""
 REOPEN = 10.0
 """How long to wait before a lost engine is opened again, in seconds."""
+LOOK = 5.0
+"""How long a look at the place of a page may take, in seconds."""
 
 
 @attrs.define(eq=False)
@@ -37,6 +40,19 @@ class _Waiting:
     order: SaveOrder
     attempts: list[Attempt] | None
     result: asyncio.Future[SaveResult]
+
+
+@attrs.frozen
+class _Flaw:
+    """What is wrong with a worker, as an answer of it shows."""
+
+    what: str
+    reason: str
+    spares_others: bool = False
+    """Whether its other results are taken."""
+
+
+_NOTHING_DONE = orders.Result(fault=orders.Fault(message="the worker did nothing", is_transient=True))
 
 
 class SaverPool:
@@ -61,6 +77,8 @@ class SaverPool:
         self._proofs = Proofs(
             lambda place, worker, note: self._ask(worker, place, note=note), lambda: self._runtime.now()
         )
+        self._told: set[tuple[str, str]] = set()
+        """What was said of which worker."""
         self._saving: set[Ticket[_Waiting]] = set()
         self._had_workers = False
         """Whether workers were used when that was looked at last."""
@@ -164,13 +182,13 @@ class SaverPool:
         while True:
             self._changed.clear()
             now = self._runtime.now()
-            for overdue in self._queue.take_overdue(now):
-                _log.warning("the worker %s did not answer in time; its images are saved elsewhere", overdue.worker)
-                self._give_up(overdue)
+            # Their pages are not given up, so that a late answer is noticed.
+            for name in self._queue.take_overdue(now):
+                _log.warning("the worker %s does not answer; its images are saved elsewhere until it does", name)
             for ticket in self._queue.take_own(now):
                 self._runtime.spawn(self._save_here(ticket))
             while (page := self._queue.take_page(now)) is not None:
-                self._sending[page] = self._runtime.spawn(self._send(page))
+                self._sending[page] = self._runtime.spawn(self._send(page, [*page.tickets]))
             self._note_room()
             await self._wait(self._queue.next_time(now))
 
@@ -181,10 +199,6 @@ class SaverPool:
         finally:
             if timer is not None:
                 timer.cancel()
-
-    def _give_up(self, page: PageUnderWay[_Waiting]) -> None:
-        if (task := self._sending.pop(page, None)) is not None:
-            task.cancel()
 
     async def _save_here(self, ticket: Ticket[_Waiting]) -> None:
         waiting = ticket.order
@@ -197,48 +211,56 @@ class SaverPool:
         if not waiting.result.done():
             waiting.result.set_result(result)
 
-    async def _send(self, page: PageUnderWay[_Waiting]) -> None:
-        tickets = [*page.tickets]
+    async def _send(self, page: PageUnderWay[_Waiting], tickets: Sequence[Ticket[_Waiting]]) -> None:
+        place = tickets[0].order.order.place
         try:
             travelling = tuple(_order(ticket.order.order) for ticket in tickets)
-            answer = await self._ask(page.worker, tickets[0].order.order.place, travelling)
+            answer = await self._ask(page.worker, place, travelling)
+            flaw = await _find_flaw(answer, place)
         except EngineLostError:
             self._queue.failed(page, to_driver=True)
         except Exception as error:  # noqa: BLE001 - an engine has errors of its own; the images are saved here
-            _log.warning(
-                "the worker %s broke; its images are saved here: %s", page.worker, str(error) or type(error).__name__
-            )
+            self._complain(page.worker, "broke", str(error) or type(error).__name__)
             self._queue.failed(page, to_driver=True)
         else:
-            self._take(page, tickets, answer)
+            results = answer.results if flaw is None or flaw.spares_others else ()
+            self._take(page, dict(zip(tickets, results, strict=False)), flaw)
         finally:
             self._sending.pop(page, None)
             self._changed.set()
 
-    def _take(self, page: PageUnderWay[_Waiting], tickets: list[Ticket[_Waiting]], answer: orders.Answer) -> None:
-        refused = [each for each in answer.results if each.fault is not None and each.fault.is_disk]
-        is_refused = answer.refusal is not None or bool(refused)
-        still_wanted = self._queue.answered(page, is_refused=is_refused)
-        if answer.refusal is not None:
-            _log.warning("the worker %s rejects its work: %s", page.worker, answer.refusal)
-            self._queue.give_back(still_wanted, page.worker)
-            return
-        results = dict(zip(tickets, answer.results, strict=True))
-        for ticket in still_wanted:
-            result = results[ticket]
-            if result.fault is not None or not result.fits(_order(ticket.order.order)):
-                # An image counts as unsaved, and the session stops, only if this process cannot save it either.
-                may_pass = result.fault is not None and (result.fault.is_disk or result.fault.is_transient)
-                self._queue.give_back([ticket], page.worker, to_driver=not may_pass)
-            elif not ticket.order.result.done():
+    def _take(
+        self, page: PageUnderWay[_Waiting], results: Mapping[Ticket[_Waiting], orders.Result], flaw: _Flaw | None
+    ) -> None:
+        if self._queue.is_silent(page.worker):
+            _log.warning("the worker %s answers again", page.worker)
+        if flaw is not None:
+            self._complain(page.worker, flaw.what, flaw.reason)
+        for_others, for_driver = [], []
+        for ticket in self._queue.answered(page, is_refused=flaw is not None):
+            result = results.get(ticket, _NOTHING_DONE)
+            if result.fault is None:
                 _deliver(ticket.order, result)
+            # An image counts as unsaved, and the session stops, only if this process cannot save it either.
+            elif result.fault.is_disk or result.fault.is_transient:
+                for_others.append(ticket)
+            else:
+                for_driver.append(ticket)
+        self._queue.give_back(for_others, page.worker)
+        self._queue.give_back(for_driver, page.worker, to_driver=True)
+
+    def _complain(self, worker: str, what: str, reason: str) -> None:
+        """Say once of a worker what is wrong with it."""
+        if (worker, what) not in self._told:
+            self._told.add((worker, what))
+            _log.warning("the worker %s %s; its images are saved elsewhere: %s", worker, what, reason)
 
     async def _ask(
         self, worker: str, place: Destination, travelling: tuple[orders.Order, ...] = (), note: str | None = None
     ) -> orders.Answer:
         address = address_of(place)
         page = orders.Page(version=self._version, place=address, settings=self._settings, orders=travelling, note=note)
-        return orders.load_answer(await self._engine.carry_out(orders.dump(page), worker), len(travelling))
+        return orders.load_answer(await self._engine.carry_out(orders.dump(page), worker), travelling)
 
     # ── the workers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -265,8 +287,9 @@ class SaverPool:
         self._use(there)
 
     def _use(self, there: Mapping[str, int]) -> None:
-        for page in self._queue.set_workers(self._proofs.admitted(there)):
-            self._give_up(page)
+        self._queue.set_workers(self._proofs.admitted(there))
+        for page in [page for page in self._sending if page.worker not in self._queue.workers]:
+            self._sending.pop(page).cancel()
         if self._had_workers and not self._queue.has_workers:
             _log.warning("no worker is left; this process saves the images, more slowly")
         elif not self._had_workers and self._queue.has_workers:
@@ -288,6 +311,29 @@ def _checked(workers: object) -> dict[str, int]:
     raise ConfigError(f"the engine's workers must be a mapping from names to numbers of pages, not {workers!r:.80}")
 
 
+async def _find_flaw(answer: orders.Answer, place: Destination) -> _Flaw | None:
+    """Find what is wrong with a worker: it refuses the page, its place refuses it, or what it reports is not there."""
+    if answer.refusal is not None:
+        return _Flaw("rejects its work", answer.refusal)
+    for result in answer.results:
+        if result.fault is not None and result.fault.is_disk:
+            return _Flaw("is refused by the place", result.fault.message, spares_others=True)
+    # One look for a page: another view of the place shows in each image.
+    file = next((result.files[0] for result in answer.results if result.fault is None), None)
+    if file is None or await _may_be_there(place, file):
+        return None
+    return _Flaw("reports an image that is not there", f"{file.name} in {place}")
+
+
+async def _may_be_there(place: Destination, file: orders.SavedFile) -> bool:
+    try:
+        async with asyncio.timeout(LOOK):
+            return await place.size_of(file.name) == file.size
+    except (RefusedError, TimeoutError):
+        # Nobody knows. The worker is believed, since its host has proven the place.
+        return True
+
+
 def _order(order: SaveOrder) -> orders.Order:
     return orders.Order(
         prediction_id=order.prediction.id,
@@ -300,9 +346,9 @@ def _order(order: SaveOrder) -> orders.Order:
 
 
 def _deliver(waiting: _Waiting, result: orders.Result) -> None:
-    place, prediction_id = waiting.order.place, waiting.order.prediction.id
+    place = waiting.order.place
     files = tuple(attrs.evolve(place.at(each.name, each.size, each.digest), mark=each.mark) for each in result.files)
-    error = None if result.fault is None else result.fault.as_error(prediction_id)
     if waiting.attempts is not None:
         waiting.attempts += [each.as_attempt() for each in result.exchanges]
-    waiting.result.set_result(SaveResult(files=files, error=error))
+    if not waiting.result.done():
+        waiting.result.set_result(SaveResult(files=files))

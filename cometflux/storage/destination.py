@@ -53,6 +53,13 @@ class Destination(Protocol):
     def at(self, name: str, size: int, digest: str) -> Image:
         """Make the description of an image that was saved here, without a look at it."""
 
+    async def size_of(self, name: str) -> int | None:
+        """Return the size of a file in bytes; None if there is none. The least that a look can cost.
+
+        Raises:
+            RefusedError: nobody can say what is there.
+        """
+
     async def describe(self, path: Any) -> Image | None:
         """Describe an image that has been written here; None if it cannot be looked at."""
 

@@ -305,6 +305,10 @@ class Folder:
         """See `SavedImages.at`."""
         return self._images.at(name, size, digest)
 
+    async def size_of(self, name: str) -> int | None:
+        """See `SavedImages.size_of`."""
+        return await asyncio.to_thread(blocking(self._images.size_of), name)
+
     async def describe(self, path: Path) -> ImageFile | None:
         """See `SavedImages.describe`."""
         return await asyncio.to_thread(blocking(self._images.describe), path)

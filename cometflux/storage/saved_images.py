@@ -171,6 +171,15 @@ class SavedImages(Generic[Kept]):
         """Make the description of an image that was saved here, without a look at it."""
         return self._backend.at(name, size, digest)
 
+    async def size_of(self, name: str) -> int | None:
+        """Return the size of a file in bytes; None if there is none.
+
+        Raises:
+            RefusedError: nobody can say what is there.
+        """
+        facts = await self._backend.stat(name)
+        return None if facts is None else facts.size
+
     async def describe(self, path: Any) -> Kept | None:
         """Describe an image that has been written here; None if it cannot be looked at."""
         with contextlib.suppress(RefusedError):

@@ -1,9 +1,10 @@
 """Which order goes to which worker, and when it goes to the driver; the time is a number."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cometflux.distributed.order_queue import MOST_REFUSALS, OLD, OVERDUE, PAGE, PAUSE, OrderQueue, Ticket
+from cometflux.distributed.order_queue import MOST_REFUSALS, OLD, OVERDUE, PAGE, PAUSE, TRIAL, OrderQueue, Ticket
 
 
 def tickets(count, place="s3://b/p", joined=0.0, **rest):
@@ -56,11 +57,76 @@ def test_an_overdue_page_goes_to_another_worker_and_the_second_time_to_the_drive
     queue = a_queue({"one": 1, "two": 1}, *tickets(1))
     first = queue.take_page(PAUSE)
     assert queue.next_time(PAUSE) == PAUSE + OVERDUE
-    assert [first] == queue.take_overdue(PAUSE + OVERDUE)
+    assert {first.worker} == queue.take_overdue(PAUSE + OVERDUE)
     second = queue.take_page(100.0)
     assert {"one", "two"} == {first.worker, second.worker}
     queue.take_overdue(100.0 + OVERDUE)
     assert ["order 0"] == orders_of(queue.take_own(200.0))
+
+
+def a_queue_with_a_silent_worker(others=None):
+    """A queue whose worker ``one`` did not answer for a page, at the time `OVERDUE`."""
+    queue = a_queue({"one": 2}, *tickets(PAGE))
+    page = queue.take_page(0.0)
+    queue.set_workers({"one": 2} | (others or {}))
+    assert {"one"} == queue.take_overdue(OVERDUE)
+    return queue, page
+
+
+def test_a_worker_that_does_not_answer_gets_no_page_until_it_has_answered():
+    queue, late = a_queue_with_a_silent_worker({"two": 1})
+    for ticket in tickets(2 * PAGE, joined=OVERDUE):
+        queue.join(ticket)
+    assert ["two"] == [queue.take_page(OVERDUE).worker]
+    assert queue.take_page(OVERDUE + 10.0) is None
+    assert queue.is_silent("one")
+    assert [] == queue.answered(late, is_refused=False), "its orders are elsewhere"
+    assert not queue.is_silent("one")
+    assert "one" == queue.take_page(OVERDUE + 10.0).worker
+
+
+def test_without_a_worker_that_answers_the_orders_are_the_drivers():
+    queue, _ = a_queue_with_a_silent_worker()
+    assert not queue.has_workers
+    assert PAGE == len(queue.take_own(OVERDUE))
+    for ticket in tickets(2, joined=OVERDUE):
+        queue.join(ticket)
+    assert 2 == len(queue.take_own(OVERDUE))
+    assert 0 == queue.capacity
+
+
+def test_a_worker_that_does_not_answer_is_told_of_once():
+    queue = a_queue({"one": 2}, *tickets(2 * PAGE))
+    queue.take_page(0.0)
+    queue.take_page(5.0)
+    assert {"one"} == queue.take_overdue(OVERDUE)
+    assert set() == queue.take_overdue(OVERDUE + 5.0)
+
+
+@pytest.mark.parametrize("others", [{}, {"two": 1}], ids=["alone", "with another one"])
+def test_a_worker_that_does_not_answer_is_tried_now_and_then_with_one_order(others):
+    queue, _ = a_queue_with_a_silent_worker(others)
+    queue.take_own(OVERDUE)
+    if others:
+        queue.answered(queue.take_page(OVERDUE), is_refused=False)
+    pages, now = [], OVERDUE
+    while now < OVERDUE + 4 * TRIAL:
+        now += 1.0
+        queue.join(Ticket("an order", "s3://b/p", now - PAUSE))
+        queue.join(Ticket("another", "s3://b/p", now - PAUSE))
+        assert set() == queue.take_overdue(now), "it is told of once"
+        while (page := queue.take_page(now)) is not None:
+            if page.worker == "one":
+                pages.append((now, page))
+            else:
+                queue.answered(page, is_refused=False)
+        queue.take_own(now)
+        assert len(queue) <= 1, "the others do not wait for it"
+    assert 3 <= len(pages) <= 4
+    assert all(1 == len(page.tickets) for _, page in pages)
+    queue.answered(pages[-1][1], is_refused=False)
+    assert not queue.is_silent("one")
+    assert queue.has_workers
 
 
 def test_a_late_answer_is_dropped():
@@ -80,7 +146,7 @@ def test_orders_of_a_worker_that_is_gone_go_elsewhere():
     queue = a_queue({"one": 1, "two": 1}, *tickets(1))
     page = queue.take_page(PAUSE)
     other = ({"one", "two"} - {page.worker}).pop()
-    assert [page] == queue.set_workers({other: 1})
+    queue.set_workers({other: 1})
     assert other == queue.take_page(1.0).worker
 
 

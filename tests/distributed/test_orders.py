@@ -27,9 +27,9 @@ def test_a_page_comes_as_it_was_sent():
 
 
 def test_an_answer_comes_as_it_was_sent():
-    assert ANSWER == orders.load_answer(orders.dump(ANSWER), 1)
+    assert ANSWER == orders.load_answer(orders.dump(ANSWER), PAGE.orders)
     refusal = orders.Answer(refusal="no room")
-    assert refusal == orders.load_answer(orders.dump(refusal), 5)
+    assert refusal == orders.load_answer(orders.dump(refusal), PAGE.orders)
 
 
 @pytest.mark.parametrize("data", [b"", b"null", b"[]", b"{}", b"\xff\xfe", orders.dump(ANSWER)])
@@ -65,7 +65,7 @@ BROKEN_FILES = [
 )
 def test_an_answer_that_is_nonsense_is_refused(data):
     with pytest.raises(AnswerError):
-        orders.load_answer(data, 1)
+        orders.load_answer(data, PAGE.orders)
 
 
 def test_a_page_shows_no_credential():

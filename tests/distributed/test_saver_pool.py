@@ -8,12 +8,14 @@ import attrs
 import pytest
 
 import cometflux
-from cometflux import open_session
+from cometflux import flux, open_session
 from cometflux.distributed import EngineLostError, WorkSettings, orders, workbench
-from cometflux.distributed.order_queue import MOST_REFUSALS, OVERDUE, PAGE, OrderQueue
+from cometflux.distributed.order_queue import MOST_REFUSALS, OVERDUE, PAGE, TRIAL, OrderQueue
 from cometflux.distributed.pool import REOPEN, ROLL_CALL
 from cometflux.distributed.proofs import AGAIN
 from cometflux.errors import ConfigError
+from cometflux.storage.backend import RefusedError
+from cometflux.storage.destination import Folder
 
 WORKERS = {"tcp://a:1": 2, "tcp://b:1": 2}
 
@@ -113,6 +115,7 @@ def answering(change):
 ODD_ANSWERS = {
     "no file and no fault": lambda files: [],
     "a negative size": lambda files: [attrs.evolve(files[0], size=-5)],
+    "a file that is not there": lambda files: files,
     "no size": lambda files: [attrs.evolve(files[0], size=0)],
     "no digest": lambda files: [attrs.evolve(files[0], digest="zz")],
     "another job's name": lambda files: [attrs.evolve(files[0], name="another.webp")],
@@ -124,6 +127,10 @@ ODD_ANSWERS = {
 async def refuse(page):
     refused = orders.Result(fault=orders.Fault(message="no room", is_disk=True))
     return orders.dump(orders.Answer(results=(refused,) * len(orders.load_page(page).orders)))
+
+
+async def reject_version(page):
+    return orders.dump(orders.Answer(refusal="it has cometflux 0.1"))
 
 
 async def lose_network(page):
@@ -365,7 +372,96 @@ async def test_the_orders_of_a_worker_that_stands_still_go_to_another_one(opened
     assert all(outcome.ok for outcome in outcomes)
     assert OVERDUE <= asyncio.get_running_loop().time() - began < OVERDUE + 30
     assert {"tcp://a:1", "tcp://b:1"} == {worker for worker, count in engine.pages if count}
-    assert "tcp://a:1 did not answer in time" in caplog.text
+    assert 1 == caplog.text.count("the worker tcp://a:1 does not answer; its images are saved elsewhere until it does")
+
+
+async def test_a_worker_that_stands_still_for_hours_is_told_of_once_and_used_when_it_answers(
+    opened, engine, tmp_path, caplog
+):
+    awake = asyncio.Event()
+
+    async def stand_still(page):
+        await awake.wait()
+        return await workbench.carry_out(page)
+
+    engine.faults = {"tcp://a:1": stand_still}
+    engine.here = {"tcp://a:1": 2, "tcp://b:1": 1}
+    async with opened() as session:
+        for number in range(60):
+            outcome = await session.run(flux.Schnell(prompt=f"boat {number}"), save_to=tmp_path)
+            assert outcome.ok
+            await asyncio.sleep(TRIAL / 9)
+        sent = [count for worker, count in engine.pages if worker == "tcp://a:1" and count]
+        assert 3 <= len(sent) <= 10
+        awake.set()
+        await asyncio.sleep(1.0)
+        more = [each async for each in session.generate(["a fox"] * 4 * PAGE, save_to=tmp_path)]
+    assert all(outcome.ok for outcome in more)
+    assert [1, 1] == [
+        caplog.text.count(f"the worker tcp://a:1 {what}")
+        for what in ("does not answer; its images are saved elsewhere until it does", "answers again")
+    ]
+    assert len(sent) < sum(worker == "tcp://a:1" and count > 0 for worker, count in engine.pages)
+    assert 60 + 4 * PAGE == len([*tmp_path.glob("*.webp")]), "what it saved late was there already"
+
+
+@pytest.mark.parametrize("fault", [answering(lambda files: files), "another view of the place"])
+async def test_a_worker_that_reports_images_which_are_not_there_is_put_aside(
+    fault, opened, engine, service, tmp_path, caplog
+):
+    async def save_elsewhere(page):
+        sent = orders.load_page(page)
+        place = orders.PlaceAddress(url=str(tmp_path / "elsewhere"))
+        return await workbench.carry_out(orders.dump(attrs.evolve(sent, place=place)))
+
+    engine.here = {"tcp://a:1": 1, "tcp://b:1": 1}
+    engine.faults = {"tcp://a:1": fault if callable(fault) else save_elsewhere}
+    outcomes = await make(opened(max_pending=PAGE), tmp_path / "here", 8 * PAGE)
+    assert all(outcome.ok and outcome.files[0].exists() for outcome in outcomes)
+    assert 8 * PAGE == len(service.bills) == len([*(tmp_path / "here").glob("*.webp")])
+    assert MOST_REFUSALS == sum(worker == "tcp://a:1" for worker, count in engine.pages if count)
+    assert 1 == caplog.text.count("the worker tcp://a:1 reports an image that is not there")
+    assert f".webp in {tmp_path / 'here'}" in caplog.text
+
+
+async def test_a_place_is_looked_at_once_for_each_page(opened, engine, tmp_path, monkeypatch):
+    looks = []
+    size_of = Folder.size_of
+
+    async def watch(self, name):
+        looks.append(name)
+        return await size_of(self, name)
+
+    monkeypatch.setattr(Folder, "size_of", watch)
+    await make(opened(max_pending=PAGE), tmp_path, 4 * PAGE)
+    assert len(looks) == sum(count > 0 for _, count in engine.pages)
+
+
+async def test_if_this_process_cannot_look_the_worker_is_believed(opened, engine, tmp_path, monkeypatch):
+    async def refuse_to_look(self, name):
+        raise RefusedError("access is denied")
+
+    monkeypatch.setattr(Folder, "size_of", refuse_to_look)
+    outcomes = await make(opened(), tmp_path, PAGE)
+    assert all(outcome.ok for outcome in outcomes)
+    assert PAGE == saved_by_workers(engine)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (refuse, "the worker tcp://a:1 is refused by the place; its images are saved elsewhere: no room"),
+        (break_down, "the worker tcp://a:1 broke; its images are saved elsewhere: the worker was killed three times"),
+        (reject_version, "the worker tcp://a:1 rejects its work; its images are saved elsewhere: it has cometflux 0.1"),
+    ],
+)
+async def test_what_is_wrong_with_a_worker_is_told_once(fault, says, opened, engine, tmp_path, caplog):
+    engine.here = {"tcp://a:1": 3, "tcp://b:1": 1}
+    engine.faults = {"tcp://a:1": fault}
+    outcomes = await make(opened(max_pending=4 * PAGE), tmp_path, 12 * PAGE)
+    assert all(outcome.ok for outcome in outcomes)
+    assert 3 <= sum(worker == "tcp://a:1" for worker, count in engine.pages if count)
+    assert 1 == caplog.text.count(says) == caplog.text.count("the worker tcp://a:1")
 
 
 async def test_a_worker_whose_place_refuses_is_put_aside_and_the_session_goes_on(opened, engine, tmp_path):
@@ -429,5 +525,5 @@ async def test_a_place_that_a_worker_cannot_write_to_stops_the_batch_before_anyt
 async def test_a_worker_of_another_version_is_refused(tmp_path):
     settings = WorkSettings(largest_output=1000, tries=1)
     page = orders.Page(version="0.0.1", place=orders.PlaceAddress(url=str(tmp_path)), settings=settings, orders=())
-    answer = orders.load_answer(await workbench.carry_out(orders.dump(page)), 0)
+    answer = orders.load_answer(await workbench.carry_out(orders.dump(page)), ())
     assert f"it has cometflux {cometflux.__version__}, and the driver has 0.0.1" == answer.refusal
