@@ -92,7 +92,12 @@ class DaskEngine:
         blocked = hasattr(signal, "pthread_sigmask") and signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # type: ignore[attr-defined, unused-ignore]
         try:
             self._cluster = await self._distributed.LocalCluster(
-                n_workers=self._processes, threads_per_worker=2, dashboard_address=None, asynchronous=True
+                n_workers=self._processes,
+                threads_per_worker=2,
+                # No dashboard, and any port: Dask warns if another cluster on this machine has its usual one.
+                dashboard_address=":0",
+                scheduler_kwargs={"dashboard": False},
+                asynchronous=True,
             )
         finally:
             if blocked is not False:

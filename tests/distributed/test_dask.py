@@ -1,6 +1,9 @@
 """Saving on a real Dask cluster on the loopback."""
 
 import asyncio
+import contextlib
+import socket
+import warnings
 
 import pytest
 from waiting import PATIENCE
@@ -46,6 +49,18 @@ async def test_a_set_is_finished_though_all_workers_are_killed(cluster, service,
                     await nanny.kill()
     assert 30 == len(outcomes) == len(service.bills)
     assert all(outcome.ok for outcome in outcomes)
+
+
+async def test_processes_are_started_beside_another_cluster_without_a_warning(service, tmp_path):
+    with contextlib.ExitStack() as stack:
+        # It has the usual port of a dashboard, if nobody else on this machine has.
+        with contextlib.suppress(OSError):
+            stack.enter_context(socket.create_server(("", 8787)))
+        said = stack.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always", UserWarning)
+        outcomes = await make(service, tmp_path, 2, savers=1)
+    assert all(outcome.ok for outcome in outcomes)
+    assert [] == [str(each.message) for each in said if issubclass(each.category, UserWarning)]
 
 
 async def test_an_address_without_a_scheduler_is_refused_before_anything_is_sent(service, tmp_path, monkeypatch):
