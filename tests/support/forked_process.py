@@ -23,6 +23,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import types
 from pathlib import Path
 
 _SUBREAPER = 36
@@ -33,18 +34,25 @@ _PLAIN = {"preexec_fn": None, "pass_fds": (), "shell": False, "gid": None, "uid"
 class Popen(subprocess.Popen):
     """`subprocess.Popen`, quicker."""
 
+    python_options = ()
+    """What stands in the command between the interpreter and the program."""
+    prepared_by = "forked_process"
+    """The module whose function `prepare` is called in the process that forks."""
+
     def _execute_child(self, *args, **more):
         given = inspect.signature(super()._execute_child).bind(*args, **more).arguments
         command = [os.fspath(each) for each in given["args"]]
-        if not _can_fork(command, given):
+        options = [sys.executable, *self.python_options]
+        program = command[len(options) :]
+        if options != command[: len(options)] or not _can_fork(program, given):
             super()._execute_child(*args, **more)
             return
         pipes = [given[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")]
         streams = [own if fd == -1 else fd for own, fd in enumerate((pipes[0], pipes[3], pipes[5]))]
         try:
-            self.pid = _server().fork(
+            self.pid = _server(self.python_options, self.prepared_by).fork(
                 {
-                    "command": command[1:],
+                    "command": program,
                     "cwd": os.fspath(given["cwd"] or Path.cwd()),
                     "environment": dict(os.environ if given["env"] is None else given["env"]),
                     "new_session": given["start_new_session"],
@@ -56,24 +64,20 @@ class Popen(subprocess.Popen):
             self._close_pipe_fds(*pipes)
 
 
-def _can_fork(command, given):
+def _can_fork(program, given):
     is_plain = all(given.get(name, usual) == usual for name, usual in _PLAIN.items())
-    return sys.platform == "linux" and is_plain and command[0] == sys.executable and _is_program(command[1])
-
-
-def _is_program(word):
-    return word == "-m" or not word.startswith("-")
+    return sys.platform == "linux" and is_plain and (program[0] == "-m" or not program[0].startswith("-"))
 
 
 class _Server:
     """The process that forks, from the side of those who ask."""
 
-    def __init__(self):
+    def __init__(self, options, prepared_by):
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [sys.executable, *options, __file__, str(theirs.fileno()), prepared_by],
                 pass_fds=[theirs.fileno()],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
                 stdin=subprocess.DEVNULL,
@@ -99,23 +103,26 @@ class _Server:
 _servers = {}
 
 
-def _server():
+def _server(*given):
     # A fork of this process needs a server of its own.
-    if os.getpid() not in _servers:
-        _servers[os.getpid()] = _Server()
-    return _servers[os.getpid()]
+    if (os.getpid(), given) not in _servers:
+        _servers[os.getpid(), given] = _Server(*given)
+    return _servers[os.getpid(), given]
 
 
 # ── the process that forks ───────────────────────────────────────────────────────────────────────────────────────────
 
 
+_os = types.SimpleNamespace(**vars(os))
+"""All calls, also where those of this process are taken away later."""
 _OTHERS = [
     *("PIL.Image", "PIL.ImageDraw", "PIL.WebPImagePlugin", "jinja2", "rich.progress", "rich.table"),
     *("sybil.document", "sybil.parsers.markdown.lexers", "sybil.parsers.rest"),
 ]
 
 
-def _import_all():
+def prepare():
+    """Import what most programs need."""
     import cometflux
 
     names = [module.name for module in pkgutil.walk_packages(cometflux.__path__, "cometflux.")]
@@ -133,13 +140,13 @@ def _next_program(requests):
         text, streams, *_ = socket.recv_fds(requests, 100, 4)
         if not text:
             return None
-        with os.fdopen(streams.pop()) as file:
+        with os.fdopen(streams.pop(), "rb") as file:
             request = json.load(file)
         ours, theirs = os.pipe()
-        middle = os.fork()
+        middle = _os.fork()
         if not middle:
             # The one in the middle leaves at once, and whoever asked gets its child.
-            if child := os.fork():
+            if child := _os.fork():
                 os.write(theirs, str(child).encode())
                 os._exit(0)
             for each in (ours, theirs, requests.detach()):
@@ -156,14 +163,14 @@ def _next_program(requests):
 
 def _become(request, streams):
     if request["new_session"]:
-        os.setsid()
+        _os.setsid()
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115 - as every process
+    sys.stdin = sys.__stdin__ = open(0, encoding="locale", closefd=False)  # noqa: SIM115 - as every process
     sys.stdout = sys.__stdout__ = _open_stream(1)
     sys.stderr = sys.__stderr__ = _open_stream(2, errors="backslashreplace", line_buffering=True)
     return request["command"]
@@ -173,7 +180,7 @@ def _open_stream(number, line_buffering=False, **options):
     is_unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
     binary = open(number, "wb", 0 if is_unbuffered else -1, closefd=False)  # noqa: SIM115
     line_buffering = line_buffering or os.isatty(number)
-    return io.TextIOWrapper(binary, write_through=is_unbuffered, line_buffering=line_buffering, **options)
+    return io.TextIOWrapper(binary, "locale", write_through=is_unbuffered, line_buffering=line_buffering, **options)
 
 
 def _run(command):
@@ -188,7 +195,7 @@ def _run(command):
 
 if __name__ == "__main__":
     _requests = socket.socket(fileno=int(sys.argv[1]))
-    _import_all()
+    importlib.import_module(sys.argv[2]).prepare()
     gc.freeze()
     _before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     _command = _next_program(_requests)

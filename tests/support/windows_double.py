@@ -8,8 +8,8 @@ that the package works with Windows' refusals, and does not replace a run on Win
 
 ::
 
-    python windows_double.py MACHINE ARGUMENT...      runs the command
-    python windows_double.py MACHINE -c CODE          runs code; -a for code that needs the tool server
+    python windows_process.py MACHINE ARGUMENT...     runs the command
+    python windows_process.py MACHINE -c CODE         runs code; -a for code that needs the tool server
 
 *MACHINE* is a folder that the processes of one machine share. The process does not see the other processes of the real
 one: a file that they have open is not open there.
@@ -73,14 +73,18 @@ _TICK = 1 / 64
 _BAD_NAME = r"""(?i).*[<>:"\\|?*\x00-\x1f]|.*[. ]$|(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)"""
 
 
-def install(machine):
-    """Make this process one of the *machine*, for good."""
-    for name in _LIBRARIES:
-        importlib.import_module(name)
+def join(machine):
+    """Make this process one of the *machine*, whose processes see each other's open files."""
     global _processes
     _processes = Path(machine)
     _processes.mkdir(parents=True, exist_ok=True)
     (_processes / str(os.getpid())).touch()
+
+
+def install(*libraries):
+    """Put the double below this process, and the processes that it forks, for good; import *libraries* before."""
+    for name in (*_LIBRARIES, *libraries):
+        importlib.import_module(name)
     _take_away()
     _add()
     _replace_calls()
@@ -396,25 +400,5 @@ def pytest_configure():
     for name in _TEST_LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    install(os.environ["SIMULATED_MACHINE"])
-
-
-if __name__ == "__main__":
-    # The modules of the tests must find this one, and not make a second one.
-    sys.modules["windows_double"] = sys.modules["__main__"]
-    _, machine, *arguments = sys.argv
-    if arguments[0] in ("mcp", "-a"):
-        _LIBRARIES += ["mcp.server.stdio", "mcp_types", "pytest"]
-    install(machine)
-    longest_path = 259
-    # What the streams of a process that runs in a pipe have there; a console takes UTF-8.
-    for stream in (sys.stdout, sys.stderr):
-        if not stream.isatty():
-            stream.reconfigure(encoding="cp1252", errors=stream.errors)
-    if arguments[0] in ("-a", "-c"):
-        sys.argv = arguments
-        exec(compile(arguments[1], "code", "exec"), {"__name__": "__main__"})
-    else:
-        from cometflux.cli import main
-
-        sys.exit(main(arguments))
+    install()
+    join(os.environ["SIMULATED_MACHINE"])

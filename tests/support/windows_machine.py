@@ -5,7 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-DOUBLE = Path(__file__).with_name("windows_double.py")
+import forked_process
+
+PROCESS = Path(__file__).with_name("windows_process.py")
+
+
+class _Popen(forked_process.Popen):
+    python_options = ("-X", "warn_default_encoding")
+    prepared_by = "windows_process"
 
 
 class Machine:
@@ -18,8 +25,10 @@ class Machine:
 
     def start(self, *arguments, **options):
         """Start the command, or code after ``-c``."""
-        process = subprocess.Popen(
-            [sys.executable, "-X", "warn_default_encoding", DOUBLE, self._folder, *map(str, arguments)],
+        # Those with the tool server import more before the double is put below them than a fork has imported.
+        kind = subprocess.Popen if arguments[0] in ("mcp", "-a") else _Popen
+        process = kind(
+            [sys.executable, *_Popen.python_options, PROCESS, self._folder, *map(str, arguments)],
             env=os.environ | self._environment | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "0"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
