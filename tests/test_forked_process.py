@@ -48,7 +48,20 @@ def test_it_has_its_own_folder_environment_streams_and_session(start, leads):
     assert (0, "a word", os.getpid()) == (usual[0], json.loads(usual[1])["given"], json.loads(usual[1])["parent"])
 
 
-@pytest.mark.parametrize("end", ["", "sys.exit(7)", "exit('no')", "1 / 0", "raise KeyboardInterrupt", "os._exit(3)"])
+AT_EXIT = """
+import atexit, threading, time
+class Noisy:
+    def __del__(self):
+        print("collected", flush=True)
+cycle = Noisy()
+cycle.itself = cycle
+atexit.register(print, "registered")
+threading.Thread(target=lambda: (time.sleep(0.05), print("a thread ends"))).start()
+"""
+ENDS = ("", AT_EXIT, "sys.exit(7)", "exit('no')", "1 / 0", "raise KeyboardInterrupt", "os._exit(3)", "os.close(1)")
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_it_ends_in_the_same_way(start, end):
     usual, forked = [
         ended(start(kind, f"import os, sys\nprint('boat')\n{end}\n"))

@@ -23,6 +23,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from pathlib import Path
 
@@ -193,6 +194,20 @@ def _run(command):
         runpy.run_path(command[0], run_name="__main__")
 
 
+def _leave(code):
+    """End as the interpreter does, but take nothing apart that was imported before the fork: that would copy it all."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    gc.collect()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (OSError, ValueError):
+        # The interpreter has words and a code for it.
+        sys.exit(code)
+    os._exit(code)
+
+
 if __name__ == "__main__":
     _requests = socket.socket(fileno=int(sys.argv[1]))
     importlib.import_module(sys.argv[2]).prepare()
@@ -201,4 +216,10 @@ if __name__ == "__main__":
     _command = _next_program(_requests)
     signal.signal(signal.SIGINT, _before)
     if _command is not None:
-        _run(_command)
+        try:
+            _run(_command)
+        except SystemExit as end:
+            if not isinstance(end.code or 0, int):
+                raise
+            _leave(end.code or 0)
+        _leave(0)
