@@ -5,6 +5,7 @@ page is carried out once for each time the pool sends it.
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Mapping
@@ -17,8 +18,10 @@ from cometflux.transport.deadlines import finish
 
 _log = logging.getLogger("cometflux.distributed")
 
-CONNECT = 15.0
-"""How long to wait for a scheduler, in seconds."""
+CONNECT = 8.0
+"""How long to wait for a scheduler, in seconds. The pool opens a lost one again when Dask has given up."""
+TRY_OUT = 10.0
+"""How long to wait until a new worker has loaded this package, in seconds. If that takes longer, it is used then."""
 
 
 class DaskEngine:
@@ -37,6 +40,8 @@ class DaskEngine:
             import distributed
 
         self._distributed: Any = distributed
+        self._lost = (self._distributed.client.FutureCancelledError, self._distributed.comm.CommClosedError)
+        """What a task ends with if the scheduler is lost."""
         self._security: Any = None
         self._processes = 0
         self._address: str | None = None
@@ -53,7 +58,10 @@ class DaskEngine:
                 raise ConfigError(setting="savers", given=cluster, allowed=_ALLOWED)
         self._cluster: Any = None
         self._client: Any = None
-        self._is_usable: dict[str, bool] = {}
+        self._try_outs: dict[str, asyncio.Task[bool]] = {}
+        """Whether each worker can be used, as far as that is known."""
+        self._told: set[str] = set()
+        """The workers that are known not to answer."""
 
     async def open(self) -> None:
         """Connect to the scheduler, or start a cluster of processes; see `Engine.open`."""
@@ -66,7 +74,8 @@ class DaskEngine:
                 await finish(start)
             except Exception as error:
                 raise ConfigError(f"{self._processes} processes for saving cannot be started: {error}") from error
-        client = self._distributed.Client(
+        # Kept at once, so that it is closed if its connecting is broken off.
+        self._client = self._distributed.Client(
             self._cluster or self._address,
             asynchronous=True,
             # The program may have a client of its own.
@@ -77,9 +86,9 @@ class DaskEngine:
         )
         try:
             async with asyncio.timeout(CONNECT):
-                self._client = await client
+                await self._client
         except Exception as error:
-            await client.close()
+            await self._disconnect()
             reason = (
                 f"within {CONNECT:g} s"
                 if isinstance(error, TimeoutError)
@@ -109,30 +118,50 @@ class DaskEngine:
         try:
             async with asyncio.timeout(CONNECT):
                 threads = dict(await self._client.nthreads())
-            # Each by itself, so that one that hangs does not keep the others from being used.
-            await asyncio.gather(*[self._try_out(name) for name in threads if name not in self._is_usable])
         except Exception as error:
-            raise EngineLostError(f"the Dask scheduler is lost ({type(error).__name__})") from error
-        return {name: count for name, count in threads.items() if self._is_usable[name]}
+            raise EngineLostError(_LOST) from error
+        new = {name for name in threads if name not in self._try_outs}
+        self._try_outs |= {name: asyncio.create_task(self._try_out(name)) for name in new}
+        # Each by itself, so that one that hangs does not keep the others from being used.
+        if waited_for := [self._try_outs[name] for name in new - self._told]:
+            await asyncio.wait(waited_for, timeout=TRY_OUT)
+        for name in new & self._try_outs.keys():
+            if not self._try_outs[name].done():
+                self._say_silent(name, f"it did not answer within {TRY_OUT:g} s")
+        return {name: count for name, count in threads.items() if self._is_usable(name)}
 
-    async def _try_out(self, name: str) -> None:
-        """Find out whether a worker has this package. Dask ends a worker that gets a task which it cannot load."""
-        error: object = None
+    def _is_usable(self, name: str) -> bool:
+        try_out = self._try_outs.get(name)
+        return try_out is not None and try_out.done() and try_out.result()
+
+    async def _try_out(self, name: str) -> bool:
+        """Find out whether a worker has this package. Dask ends a worker that gets a task which it cannot load.
+
+        If the worker cannot be reached, nothing is known, and it is tried out again.
+        """
+        is_known = False
         try:
-            async with asyncio.timeout(CONNECT):
-                found = await self._client.run(_load, workers=[name], on_error="return")
-        except TimeoutError:
-            error = f"it does not answer within {CONNECT:g} s"
-        else:
-            if name not in found:
-                # It has gone meanwhile.
-                self._is_usable[name] = False
-                return
-            error = found[name]
-        self._is_usable[name] = error is None
-        if error is not None:
+            found = await self._client.run(_load, workers=[name], on_error="return")
+            # Without it, the worker has gone meanwhile.
+            error = found.get(name, _GONE)
+            is_known = not isinstance(error, OSError)
+        except Exception:  # noqa: BLE001 - the scheduler is lost, which the next call finds
+            return False
+        finally:
+            if not is_known:
+                self._try_outs.pop(name, None)
+        if error is not None and error is not _GONE:
             reason = str(error) or type(error).__name__
-            _log.warning("the worker %s cannot run cometflux and is not used: %s", name, reason)
+            if is_known:
+                _log.warning("the worker %s cannot run cometflux and is not used: %s", name, reason)
+            else:
+                self._say_silent(name, reason)
+        return error is None
+
+    def _say_silent(self, name: str, reason: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            _log.warning("the worker %s is not used until it answers: %s", name, reason)
 
     async def carry_out(self, page: bytes, worker: str) -> bytes:
         """Carry out a page as one task; see `Engine.carry_out`."""
@@ -147,13 +176,13 @@ class DaskEngine:
             await asyncio.wait([answer])
         finally:
             future.release()
-        if answer.cancelled():
-            raise EngineLostError("the Dask scheduler is lost")
+        if answer.cancelled() or isinstance(answer.exception(), self._lost):
+            raise EngineLostError(_LOST)
         return answer.result()
 
     def _check(self) -> None:
         if self._client is None or self._client.status != "running":
-            raise EngineLostError("the Dask scheduler is lost")
+            raise EngineLostError(_LOST)
 
     async def aclose(self) -> None:
         """Disconnect, and end the processes that were started here."""
@@ -162,9 +191,18 @@ class DaskEngine:
             await self._cluster.close()
 
     async def _disconnect(self) -> None:
+        for try_out in self._try_outs.values():
+            # One that is over stays.
+            try_out.cancel()
         client, self._client = self._client, None
         if client is not None:
-            await client.close()
+            # A client that is not closed whole complains when it is collected.
+            with contextlib.suppress(Exception):
+                await finish(asyncio.ensure_future(client.close()))
+
+
+_GONE = OSError()
+_LOST = "the Dask scheduler is lost"
 
 
 def _load() -> None:

@@ -2,13 +2,18 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import warnings
 
 import pytest
+from dask_cluster import Cluster
 from waiting import PATIENCE
 
 from cometflux import open_session
+from cometflux.distributed import EngineLostError
+from cometflux.distributed.dask import DaskEngine
 from cometflux.errors import ConfigError
 
 distributed = pytest.importorskip("distributed")
@@ -76,3 +81,77 @@ async def test_what_is_not_a_cluster_is_refused(given, service, tmp_path):
     with pytest.raises(ConfigError):
         await make(service, tmp_path, savers=given)
     assert [] == service.bills
+
+
+# ── workers that hang ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def engine(cluster):
+    engine = DaskEngine(cluster.scheduler_address)
+    await engine.open()
+    yield engine
+    await engine.aclose()
+
+
+@pytest.mark.hard
+@pytest.mark.posix
+async def test_a_worker_that_hangs_when_it_is_tried_out_keeps_no_other_from_being_used(
+    cluster, engine, monkeypatch, caplog
+):
+    monkeypatch.setattr("cometflux.distributed.dask.TRY_OUT", 3.0)
+    hanging, other = cluster.workers.values()
+    os.kill(hanging.pid, signal.SIGSTOP)
+    try:
+        assert {other.worker_address: 2} == await engine.workers()
+        began = asyncio.get_running_loop().time()
+        assert {other.worker_address: 2} == await engine.workers()
+        assert asyncio.get_running_loop().time() - began < 3.0, "it is waited for once"
+        said = f"the worker {hanging.worker_address} is not used until it answers: it did not answer within 3 s"
+        assert [said] == [record.getMessage() for record in caplog.records if "worker" in record.getMessage()]
+    finally:
+        os.kill(hanging.pid, signal.SIGCONT)
+    both = {other.worker_address: 2, hanging.worker_address: 2}
+
+    found = {}
+    async with asyncio.timeout(PATIENCE):
+        while found != both:
+            found = await engine.workers()
+
+
+@pytest.fixture
+def own_cluster(tmp_path):
+    with Cluster(tmp_path / "cluster", workers=1) as cluster:
+        cluster.wait_for_worker()
+        yield cluster
+
+
+async def page_under_way(engine, worker):
+    await asyncio.gather(*[engine.carry_out(b"no page", worker) for _ in range(50)])
+
+
+async def roll_call(engine, worker):
+    await engine.workers()
+
+
+@pytest.mark.hard
+@pytest.mark.posix
+@pytest.mark.parametrize("stopped", [True, False], ids=["a stopped worker", "a worker at work"])
+@pytest.mark.parametrize("call", [page_under_way, roll_call])
+async def test_a_lost_scheduler_ends_every_call_and_no_error_is_left_unread(call, stopped, own_cluster, caplog):
+    """The loop complains of a future or a task that ended with an error which nobody read: see `loop_complaints`."""
+    engine = DaskEngine(own_cluster.address)
+    await engine.open()
+    (name,) = await engine.workers()
+    if stopped:
+        own_cluster.workers[0].send_signal(signal.SIGSTOP)
+    calls = [asyncio.ensure_future(call(engine, name)) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    own_cluster.scheduler.kill()
+    own_cluster.scheduler.wait()
+    async with asyncio.timeout(PATIENCE):
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(end) for end in ends} <= {type(None), EngineLostError}
+    with pytest.raises(EngineLostError, match="the Dask scheduler is lost"):
+        await engine.workers()
+    await engine.aclose()

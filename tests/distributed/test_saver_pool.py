@@ -9,11 +9,12 @@ import pytest
 
 import cometflux
 from cometflux import flux, open_session
-from cometflux.distributed import EngineLostError, WorkSettings, orders, workbench
+from cometflux.distributed import EngineLostError, SaveOrder, SaverPool, WorkSettings, orders, workbench
 from cometflux.distributed.order_queue import MOST_REFUSALS, OVERDUE, PAGE, TRIAL, OrderQueue
 from cometflux.distributed.pool import REOPEN, ROLL_CALL
 from cometflux.distributed.proofs import AGAIN
 from cometflux.errors import ConfigError
+from cometflux.predictions import Prediction, Status
 from cometflux.storage.backend import RefusedError
 from cometflux.storage.destination import Folder
 
@@ -527,3 +528,33 @@ async def test_a_worker_of_another_version_is_refused(tmp_path):
     page = orders.Page(version="0.0.1", place=orders.PlaceAddress(url=str(tmp_path)), settings=settings, orders=())
     answer = orders.load_answer(await workbench.carry_out(orders.dump(page)), ())
     assert f"it has cometflux {cometflux.__version__}, and the driver has 0.0.1" == answer.refusal
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_whoever_leaves_while_saving_here_breaks_leaves_no_error_unread(turns, engine, tmp_path):
+    """The loop complains of a future that ended with an error which nobody read: see `loop_complaints`."""
+    breaks = asyncio.Event()
+
+    class Breaking:
+        """Saves nothing in this process."""
+
+        is_behind = False
+
+        async def save(self, order, attempts=None):
+            await breaks.wait()
+            raise RuntimeError("a defect")
+
+    engine.here = {}
+    pool = SaverPool(engine, WorkSettings(largest_output=1000, tries=1), cometflux.__version__)
+    await pool.open(Breaking())
+    prediction = Prediction(id="p", status=Status.SUCCEEDED, output=("https://a.invalid/1",))
+    order = SaveOrder(prediction=prediction, place=Folder(tmp_path), stem="a", record={})
+    caller = asyncio.ensure_future(pool.save(order))
+    await asyncio.sleep(1.0)
+    breaks.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait([caller])
+    await pool.aclose()
+    assert caller.cancelled() or isinstance(caller.exception(), RuntimeError)
