@@ -290,3 +290,54 @@ def test_a_batch_run_again_compares_digests_with_check_alone(bucket, service, fo
         assert 24 == len(service.bills)
     # Nothing that is there is replaced, so the picture has another name now.
     assert kept == bucket.read(first.replace(".webp", "+1.webp"))
+
+
+def _lose(bucket, what):
+    """Lose one object in the store, or several, without a trace."""
+    first, second = pictures(bucket)[:2]
+    for name in {"an image": [first], "an image with its record": [first], "two images": [first, second]}[what]:
+        bucket.remove(name)
+        if what == "an image with its record":
+            bucket.remove(f"{name.rpartition('.')[0]}.json")
+
+
+@pytest.mark.parametrize("check", ["", "--check"])
+@pytest.mark.parametrize("what", ["an image", "an image with its record", "two images"])
+def test_resume_saves_again_what_the_store_has_lost_and_submits_nothing(bucket, service, folder, capsys, what, check):
+    (folder / "a.csv").write_text("prompt\n" + "".join(f"a fox {number}\n" for number in range(24)))
+    run(f"batch a.csv --out {PLACE}")
+    before = {name: bucket.read(name) for name in pictures(bucket)}
+    _lose(bucket, what)
+    capsys.readouterr()
+    run(f"resume a-images {check}")
+    assert f"24 pictures in {PLACE}" == capsys.readouterr().err.splitlines()[-1]
+    assert before == {name: bucket.read(name) for name in pictures(bucket)}
+    assert 24 == len(service.bills)
+    run(f"resume a-images {check}")
+    assert f"nothing was left to do: 24 pictures in {PLACE}" == capsys.readouterr().err.splitlines()[-1]
+
+
+def test_resume_saves_again_what_a_store_took_and_never_kept(bucket, service, folder, capsys):
+    (folder / "a.csv").write_text("prompt\n" + "".join(f"a fox {number}\n" for number in range(24)))
+    bucket.habits.add("losing pictures")
+    run(f"batch a.csv --out {PLACE}")
+    assert [] == bucket.names()
+    bucket.habits.clear()
+    run("resume a-images")
+    assert 24 == len(pictures(bucket)) == len(service.bills)
+    assert 24 == sum(name.endswith(".json") for name in bucket.names())
+    with Journal("a-images") as journal:
+        assert 24 == journal.status()["saved"]
+
+
+def test_what_the_store_has_lost_after_its_output_expired_is_told_of_and_not_submitted_again(
+    bucket, service, prompts, capsys
+):
+    run(f"batch a.csv --out {PLACE}")
+    bucket.remove(pictures(bucket)[0])
+    service.advance(30 * 86400.0)
+    capsys.readouterr()
+    run("resume a-images", 1)
+    err = capsys.readouterr().err
+    assert "its output is gone" in err
+    assert 3 == len(service.bills)
