@@ -17,8 +17,9 @@ from cometflux.distributed.proofs import Proofs
 from cometflux.distributed.workbench import address_of
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import SaveOrder, SaveResult, Savers
-from cometflux.errors import ConfigError
+from cometflux.errors import ConfigError, OutputError
 from cometflux.events import Attempt
+from cometflux.images.formats import Image
 from cometflux.number_checks import is_whole
 from cometflux.storage.backend import RefusedError
 from cometflux.storage.destination import Destination
@@ -204,6 +205,8 @@ class SaverPool:
         waiting = ticket.order
         try:
             result = await self._own.save(waiting.order, waiting.attempts)
+            if ticket.refused_by:
+                result = await _believed(waiting.order, result)
         except Exception as error:  # noqa: BLE001 - whoever waits gets it, whatever it is
             if not waiting.result.done():
                 waiting.result.set_exception(error)
@@ -325,7 +328,20 @@ async def _find_flaw(answer: orders.Answer, place: Destination) -> _Flaw | None:
     return _Flaw("reports an image that is not there", f"{file.name} in {place}")
 
 
-async def _may_be_there(place: Destination, file: orders.SavedFile) -> bool:
+async def _believed(order: SaveOrder, result: SaveResult) -> SaveResult:
+    """Believe what this process saved after a worker could not, unless that is not there either."""
+    file = next(iter(result.files), None)
+    if file is None or await _may_be_there(order.place, file):
+        return result
+    lost = OutputError(
+        f"{order.place} does not keep what it takes: {file.name} was saved, and is not there",
+        is_disk=True,
+        prediction_id=order.prediction.id,
+    )
+    return attrs.evolve(result, files=(), error=result.error or lost)
+
+
+async def _may_be_there(place: Destination, file: orders.SavedFile | Image) -> bool:
     try:
         async with asyncio.timeout(LOOK):
             return await place.size_of(file.name) == file.size

@@ -13,7 +13,7 @@ from cometflux.distributed import EngineLostError, SaveOrder, SaverPool, WorkSet
 from cometflux.distributed.order_queue import MOST_REFUSALS, OVERDUE, PAGE, TRIAL, OrderQueue
 from cometflux.distributed.pool import REOPEN, ROLL_CALL
 from cometflux.distributed.proofs import AGAIN
-from cometflux.errors import ConfigError
+from cometflux.errors import ConfigError, SessionStoppedError
 from cometflux.predictions import Prediction, Status
 from cometflux.storage.backend import RefusedError
 from cometflux.storage.destination import Folder
@@ -423,6 +423,20 @@ async def test_a_worker_that_reports_images_which_are_not_there_is_put_aside(
     assert MOST_REFUSALS == sum(worker == "tcp://a:1" for worker, count in engine.pages if count)
     assert 1 == caplog.text.count("the worker tcp://a:1 reports an image that is not there")
     assert f".webp in {tmp_path / 'here'}" in caplog.text
+
+
+async def test_if_a_place_loses_what_this_process_saves_too_submitting_stops(
+    opened, engine, service, tmp_path, monkeypatch
+):
+    async def find_nothing(self, name):
+        return None
+
+    monkeypatch.setattr(Folder, "size_of", find_nothing)
+    async with opened(max_pending=PAGE) as session:
+        batch = session.generate([f"boat {number}" for number in range(40 * PAGE)], save_to=tmp_path)
+        with pytest.raises(SessionStoppedError, match="does not keep what it takes"):
+            assert [] == [outcome async for outcome in batch if outcome.ok]
+    assert len(service.bills) < 20 * PAGE
 
 
 async def test_a_place_is_looked_at_once_for_each_page(opened, engine, tmp_path, monkeypatch):
