@@ -4,7 +4,9 @@ It is made from the journal, so it also has the jobs of earlier runs and those w
 """
 
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -206,35 +208,34 @@ def _find_seed(values: Mapping[str, Any], folder: Path, files: Sequence[str], pr
 
 def _replace(path: Path, lines: Iterator[dict[str, Any]]) -> None:
     with temporary_path(path.parent) as drawn:
-        places = list(_write(drawn, lines))
-        if places == sorted(places):
+        # Arrays, because a million jobs have as many lines.
+        indexes, ends = array("q"), array("q")
+        _write(drawn, lines, indexes, ends)
+        if all(before <= after for before, after in pairwise(indexes)):
             rename(drawn, path)
             return
         # The journal has them in the order in which they were planned first; rows may have come between since.
         with temporary_path(path.parent) as ordered:
-            _copy(drawn, ordered, sorted(places))
+            _copy(drawn, ordered, sorted(range(len(indexes)), key=indexes.__getitem__), ends)
             rename(ordered, path)
 
 
-_Place = tuple[int, int, int]
-"""A line's job index, its offset and its length in bytes."""
-
-
-def _write(path: Path, lines: Iterator[dict[str, Any]]) -> Iterator[_Place]:
-    start = 0
+def _write(path: Path, lines: Iterator[dict[str, Any]], indexes: "array[int]", ends: "array[int]") -> None:
+    """Write the lines; note the job index of each, and where it ends in the file, in bytes."""
     with path.open("xb") as file:
         for values in lines:
-            line = _dump(values)
-            yield values["index"], start, len(line)
-            start += file.write(line)
+            file.write(_dump(values))
+            indexes.append(values["index"])
+            ends.append(file.tell())
         sync_file(file)
 
 
-def _copy(drawn: Path, path: Path, places: Iterable[_Place]) -> None:
+def _copy(drawn: Path, path: Path, order: Iterable[int], ends: "array[int]") -> None:
     with drawn.open("rb") as source, path.open("xb") as file:
-        for _, start, size in places:
+        for number in order:
+            start = ends[number - 1] if number else 0
             source.seek(start)
-            file.write(source.read(size))
+            file.write(source.read(ends[number] - start))
         sync_file(file)
 
 

@@ -287,6 +287,27 @@ def test_a_damaged_journal_leaves_the_older_one(tmp_path):
 
 
 @pytest.mark.hard
+@pytest.mark.parametrize("order", [1, -1], ids=["in their order", "against it"])
+def test_a_job_more_takes_a_few_bytes_of_memory(order, tmp_path):
+    def most_memory(folder, count):
+        writer, _ = plan(folder)
+        rows = list(plan_jobs(job(f"a boat {number}") for number in range(count)))
+        writer.plan(rows[::order])
+        writer.close()
+        tracemalloc.start()
+        write_manifest(folder)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert list(range(count)) == [line["index"] for line in lines(folder)]
+        return most
+
+    most_memory(tmp_path / "first", 1)
+    few, many = (most_memory(tmp_path / str(count), count) for count in (1100, 4100))
+    # More than two pages each, which are in memory with every count.
+    assert (many - few) / 3000 < 50
+
+
+@pytest.mark.hard
 def test_ten_thousand_jobs_take_little_memory(tmp_path):
     writer, records = plan(tmp_path, *(job(f"a boat {number}") for number in range(10_000)))
     writer.commit((), [one_of_each()["saved"](record) for record in records])
