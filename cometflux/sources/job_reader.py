@@ -52,7 +52,8 @@ def read_jobs(
 
     Args:
         source: a dataframe of any library that supports the Arrow PyCapsule interface (Polars, pandas, DuckDB,
-            pyarrow …), or the path of a ``.csv``, ``.tsv``, ``.jsonl``, ``.txt``, ``.yaml`` or ``.parquet`` file.
+            pyarrow …); a dataframe of Dask, which is computed one partition after the other; or the path of a ``.csv``,
+            ``.tsv``, ``.jsonl``, ``.txt``, ``.yaml`` or ``.parquet`` file.
         model: the model for rows that do not name one.
         template: the template of the prompts, as in ``"a {animal} in {place}"``; None to read the column ``prompt``.
         format: the format of the file, if its name does not show it.

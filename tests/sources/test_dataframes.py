@@ -82,6 +82,96 @@ def test_the_same_rows_are_the_same_jobs_in_every_library(make):
     assert EXPECTED == inputs(make(ROWS))
 
 
+@pytest.fixture(scope="module")
+def dask_frame():
+    """Make a frame of Dask with some partitions of a pandas frame."""
+    # Imported here, because it takes seconds.
+    import dask.dataframe
+
+    return dask.dataframe.from_pandas
+
+
+@pytest.fixture(scope="module")
+def delayed():
+    """Make a frame of Dask whose partitions are what functions return when they are called."""
+    import dask.dataframe
+
+    return dask.dataframe.from_map
+
+
+@pytest.mark.parametrize("read", [read_jobs, stream_jobs])
+@pytest.mark.parametrize("partitions", [1, 2, 7])
+def test_a_frame_of_dask_is_read_like_one_of_pandas(read, partitions, dask_frame):
+    rows = {"prompt": [f"fox {n}" for n in range(7)], "seed": [None, None, 3, 4, None, 6, 7], "key": list("abcdefg")}
+    frame = pd.DataFrame(rows, index=[*range(10, 17)])
+    assert list(read_jobs(frame)) == list(read(dask_frame(frame, npartitions=partitions)))
+
+
+def test_partitions_without_a_row_are_skipped(dask_frame):
+    frame = dask_frame(pd.DataFrame({"prompt": [f"fox {n}" for n in range(6)]}), npartitions=3)
+    jobs = stream_jobs(frame[frame["prompt"] >= "fox 4"])
+    assert ["fox 4", "fox 5"] == [job.prompt for job in jobs]
+
+
+def test_mistakes_in_a_frame_of_dask_are_reported_by_their_rows_in_all(dask_frame):
+    frame = dask_frame(pd.DataFrame({"prompt": ["a fox"] * 5, "num_outputs": [1, 99, 1, 1, 98]}), npartitions=3)
+    lines = complaints(frame)
+    assert ["the DataFrame, row 1", "the DataFrame, row 4"] == [line.partition(":")[0] for line in lines]
+
+
+def test_a_partition_of_dask_is_computed_when_the_rows_before_it_were_read(delayed, tmp_path):
+    def load(number):
+        (tmp_path / str(number)).touch()
+        return pd.DataFrame({"prompt": [f"{number} {row}" for row in range(30)]})
+
+    frame = delayed(load, range(8), meta=pd.DataFrame({"prompt": pd.Series(dtype="str")}))
+    rows = iter(arrow.read_table(frame).rows)
+    for number in range(8):
+        assert [f"{number} {row}" for row in range(30)] == [next(rows).values["prompt"] for _ in range(30)]
+        assert number + 1 == len([*tmp_path.iterdir()])
+    assert [] == list(rows)
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ({"prompt": ["a"], "seed": [pd.Timestamp(0)]}, "column 'seed' holds timestamp"),
+        ({"text": ["a"]}, "a partition has other columns than the first one"),
+        ({"prompt": ["a"], "seed": [1], "steps": [1]}, "a partition has other columns than the first one"),
+        (KeyError("lost"), "its rows cannot be read ("),
+    ],
+    ids=["another type", "another column", "one column more", "no rows"],
+)
+def test_a_wrong_partition_is_one_error(last, expected, delayed):
+    def load(number):
+        if number == 0:
+            return first
+        if isinstance(last, Exception):
+            raise last
+        return pd.DataFrame(last)
+
+    first = pd.DataFrame({"prompt": ["a fox"], "seed": [1]})
+    frame = delayed(load, range(2), meta=first.head(0), enforce_metadata=False)
+    (line,) = complaints(frame)
+    assert f"the DataFrame: {expected}" in line
+
+
+def test_a_frame_of_dask_without_prompts_is_refused_before_the_second_partition(dask_frame):
+    (line,) = complaints(dask_frame(pd.DataFrame({"seed": range(9)}), npartitions=9))
+    assert line.startswith("the DataFrame: no column is named 'prompt', and no template makes")
+
+
+def test_what_else_dask_has_is_no_dataframe(dask_frame):
+    import dask
+
+    for item, expected in [
+        (dask_frame(pd.Series(["a", "b"]), npartitions=2), "the Series: its rows cannot be read"),
+        (dask.delayed("a"), "Delayed"),
+    ]:
+        (line,) = complaints(item)
+        assert expected in line
+
+
 def test_a_relation_of_duckdb_is_read_like_a_dataframe():
     """In its own process, because at the end of pytest DuckDB complains of objects that pytest still holds."""
     script = (

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cometflux.errors import needs_extra
@@ -40,14 +41,21 @@ def import_pyarrow(user: str) -> Any:
 
 
 def is_table(item: object) -> bool:
-    """Whether *item* offers its rows through the PyCapsule interface."""
+    """Whether *item* offers its rows, or those of its partitions, through the PyCapsule interface."""
     # A class has the method too, but no rows.
     has_any = hasattr(item, "__arrow_c_stream__") or hasattr(item, "__arrow_c_array__")
-    return has_any and not isinstance(item, type)
+    return (has_any or _is_partitioned(item)) and not isinstance(item, type)
+
+
+def _is_partitioned(item: object) -> bool:
+    """Whether *item* is a dataframe of Dask; its rows do not exist before they are computed."""
+    has_all = all(hasattr(item, name) for name in ("partitions", "columns", "compute"))
+    # A `dask.delayed` has every attribute.
+    return has_all and isinstance(getattr(item, "npartitions", None), int)
 
 
 def read_table(table: object, *, needs_prompt: bool = True) -> Source:
-    """Read the rows of a dataframe, a relation or a record batch.
+    """Read the rows of a dataframe, a relation or a record batch. The partitions of a frame are computed in turn.
 
     Raises:
         SourceError: the table has mistakes or no rows.
@@ -55,12 +63,22 @@ def read_table(table: object, *, needs_prompt: bool = True) -> Source:
     """
     pa = import_pyarrow("a table")
     name = f"the {type(table).__name__}"
+    readers = _open_each(pa, table, name)
+    first = next(readers)
+    batches = _batches(pa, chain([first], readers), _columns(first.schema), name)
+    return read_batches(first.schema, batches, name, needs_prompt=needs_prompt)
+
+
+def _open_each(pa: Any, table: Any, name: str) -> "Iterator[pyarrow.RecordBatchReader]":
     try:
-        reader = _open(pa, table)
+        if not _is_partitioned(table):
+            yield _open(pa, table)
+            return
+        for number in range(table.npartitions):
+            yield _open(pa, table.partitions[number].compute())
     # Each library raises its own errors.
     except Exception as error:
         raise SourceError(f"its rows cannot be read ({_first_line(error)})", name) from error
-    return read_batches(reader.schema, reader, name, needs_prompt=needs_prompt)
 
 
 def _open(pa: Any, table: Any) -> Any:
@@ -68,6 +86,18 @@ def _open(pa: Any, table: Any) -> Any:
         return pa.RecordBatchReader.from_stream(table)
     batch = pa.record_batch(table)
     return pa.RecordBatchReader.from_batches(batch.schema, [batch])
+
+
+def _batches(
+    pa: Any, readers: "Iterable[pyarrow.RecordBatchReader]", columns: tuple[str, ...], name: str
+) -> "Iterator[pyarrow.RecordBatch]":
+    """Yield the batches of all partitions, each of which must have these *columns*."""
+    for reader in readers:
+        if _columns(reader.schema) != columns:
+            raise SourceError("a partition has other columns than the first one", name)
+        if faults := [*_header_faults(pa, reader.schema, columns, needs_prompt=False)]:
+            raise SourceError(faults, name)
+        yield from reader
 
 
 def read_batches(
@@ -79,23 +109,25 @@ def read_batches(
         SourceError: the prompt column or every row is missing, or a column has a type that no parameter takes.
     """
     pa = import_pyarrow("a table")
-    columns = tuple(column for column in schema.names if not _INDEX.fullmatch(column))
+    columns = _columns(schema)
     if faults := [*_header_faults(pa, schema, columns, needs_prompt=needs_prompt)]:
         raise SourceError(faults, name)
-    sizes = [_float_size(pa.types, schema.field(column).type) for column in columns]
-    rows = _rows(pa, batches, columns, sizes, name)
+    rows = _rows(pa, batches, columns, name)
     return Source(name=name, rows=rows, columns=columns, unit="row", header=None)
 
 
-def _rows(
-    pa: Any, batches: "Iterable[pyarrow.RecordBatch]", columns: tuple[str, ...], sizes: list[int], name: str
-) -> Iterator[Entry]:
+def _columns(schema: "pyarrow.Schema") -> tuple[str, ...]:
+    """Return the names of the columns, without the index of pandas."""
+    return tuple(column for column in schema.names if not _INDEX.fullmatch(column))
+
+
+def _rows(pa: Any, batches: "Iterable[pyarrow.RecordBatch]", columns: tuple[str, ...], name: str) -> Iterator[Entry]:
     try:
-        for number, row in enumerate(_all_cells(batches, columns)):
+        for number, row in enumerate(_all_cells(pa, batches, columns)):
             if number >= MOST_ROWS:
                 raise SourceError(f"it has more than {MOST_ROWS} rows; split it into several", name)
             faults: list[Fault] = []
-            values = _row_values(zip(columns, row, sizes, strict=True), number, faults)
+            values = _row_values(row, number, faults)
             yield from faults
             if values and not faults:
                 yield Row(line=number, values=values, is_typed=True)
@@ -149,11 +181,20 @@ def _is_readable(types: Any, kind: Any, depth: int = 0) -> bool:
 # ── the values of a table ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _all_cells(batches: "Iterable[pyarrow.RecordBatch]", columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+_Cell = tuple[str, Any, int]
+"""The name of a column, a value, and the number of bytes of the column's floats."""
+
+
+def _all_cells(
+    pa: Any, batches: "Iterable[pyarrow.RecordBatch]", columns: tuple[str, ...]
+) -> "Iterator[Iterable[_Cell]]":
     for batch in batches:
+        # Another partition may have floats of another size.
+        sizes = [_float_size(pa.types, batch.schema.field(column).type) for column in columns]
         for start in range(0, batch.num_rows, _AT_ONCE):
             piece = batch.slice(start, _AT_ONCE)
-            yield from zip(*(piece.column(column).to_pylist() for column in columns), strict=True)
+            for row in zip(*(piece.column(column).to_pylist() for column in columns), strict=True):
+                yield zip(columns, row, sizes, strict=True)
 
 
 def _float_size(types: Any, kind: Any) -> int:
@@ -163,7 +204,7 @@ def _float_size(types: Any, kind: Any) -> int:
     return kind.bit_width // 8 if types.is_floating(kind) else 8
 
 
-def _row_values(row: Iterable[tuple[str, Any, int]], number: int, faults: list[Fault]) -> dict[str, Any]:
+def _row_values(row: "Iterable[_Cell]", number: int, faults: list[Fault]) -> dict[str, Any]:
     values = {}
     for name, given, size in row:
         if type(given) is str:  # most are
