@@ -5,6 +5,7 @@ request unchanged, or applies the next planned fault to it.
 """
 
 import contextlib
+import functools
 import http.client
 import logging
 import re
@@ -253,9 +254,10 @@ class Bucket:
                     return fault
         return None
 
-    @property
+    @functools.cached_property
     def store(self):
         """The bucket itself, without the proxy."""
+        # To make one takes 15 ms.
         host, port = self.behind
         return S3Store(
             NAME,
