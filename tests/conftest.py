@@ -40,6 +40,11 @@ if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 * 1024**3:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
+def pytest_xdist_auto_num_workers():
+    # A test of processes or of the real clock waits for a good part of its time.
+    return max((os.cpu_count() or 1) * 3 // 2, 1)
+
+
 def pytest_asyncio_loop_factories(config, item):
     if item.get_closest_marker("realtime"):
         return {"real": asyncio.new_event_loop}
