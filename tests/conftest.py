@@ -17,7 +17,7 @@ from virtual_clock import VirtualClockLoop
 
 pytest_plugins = ["pytester"]
 # What the labs share asserts, too.
-pytest.register_assert_rewrite("bill_checks", "gallery_sight")
+pytest.register_assert_rewrite("bill_checks", "cluster_batch", "gallery_sight")
 
 ROOT = Path(__file__).parents[1]
 

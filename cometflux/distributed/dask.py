@@ -7,8 +7,12 @@ page is carried out once for each time the pool sends it.
 import asyncio
 import contextlib
 import logging
+import multiprocessing.resource_tracker
+import os
+import re
 import signal
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cometflux.distributed.engine import EngineLostError
@@ -86,7 +90,8 @@ class DaskEngine:
         )
         try:
             async with asyncio.timeout(CONNECT):
-                await self._client
+                with _unwarned(self._distributed.versions.VersionMismatchWarning):
+                    await self._client
         except Exception as error:
             await self._disconnect()
             reason = (
@@ -97,8 +102,9 @@ class DaskEngine:
             raise EngineLostError(f"no Dask scheduler answers at {self._address} {reason}") from error
 
     async def _start(self) -> None:
-        # Ctrl-C goes to all processes of a terminal. The processes inherit that it is blocked; the driver ends them.
-        blocked = hasattr(signal, "pthread_sigmask") and signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # type: ignore[attr-defined, unused-ignore]
+        # Ctrl-C, and the end of a terminal, go to all its processes. Those that are started here do not get them: first
+        # they inherit that both are blocked, and then they leave the terminal. The driver ends them.
+        blocked = _block_terminal() if hasattr(signal, "pthread_sigmask") else None
         try:
             self._cluster = await self._distributed.LocalCluster(
                 n_workers=self._processes,
@@ -109,7 +115,7 @@ class DaskEngine:
                 asynchronous=True,
             )
         finally:
-            if blocked is not False:
+            if blocked is not None:
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)  # type: ignore[attr-defined, unused-ignore]
 
     async def workers(self) -> Mapping[str, int]:
@@ -141,7 +147,8 @@ class DaskEngine:
         """
         is_known = False
         try:
-            found = await self._client.run(_load, workers=[name], on_error="return")
+            first = _leave_terminal if self._processes else _load
+            found = await self._client.run(first, workers=[name], on_error="return")
             # Without it, the worker has gone meanwhile.
             error = found.get(name, _GONE)
             is_known = not isinstance(error, OSError)
@@ -207,6 +214,36 @@ _LOST = "the Dask scheduler is lost"
 
 def _load() -> None:
     """Do nothing. A worker must load this package to get here."""
+
+
+@contextlib.contextmanager
+def _unwarned(kind: type[Warning]) -> Iterator[None]:
+    """Ignore a kind of warning: what travels here are bytes that do not depend on the versions of others."""
+    # Only this entry comes and goes, because others may change the list meanwhile.
+    ours = ("ignore", None, kind, re.compile("distributed"), 0)
+    warnings.filters.insert(0, ours)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            warnings.filters.remove(ours)  # type: ignore[attr-defined]
+
+
+def _leave_terminal() -> None:
+    # Windows has none, and a process that is tried out again has left before.
+    with contextlib.suppress(AttributeError, PermissionError):
+        os.setsid()  # type: ignore[attr-defined, unused-ignore]
+
+
+def _block_terminal() -> set[Any]:
+    """Block the signals of a terminal; return those that were blocked before."""
+    signals = {signal.SIGINT, signal.SIGHUP}  # type: ignore[attr-defined, unused-ignore]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # type: ignore[attr-defined, unused-ignore]
+    # The first process is preceded by a helper of Python's, whose start ends the blocking.
+    multiprocessing.resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # type: ignore[attr-defined, unused-ignore]
+    found: set[Any] = before
+    return found
 
 
 def _retrieve(answer: "asyncio.Future[Any]") -> None:

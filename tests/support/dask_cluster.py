@@ -16,7 +16,7 @@ class Cluster:
     Args:
         folder: for the files of the processes.
         workers: the number of workers at first.
-        environment: variables that only the workers have.
+        environment: variables that only the workers have. The first has the access key ``WORKER1``, and so on.
     """
 
     def __init__(self, folder, *, workers=2, environment=None):
@@ -24,6 +24,8 @@ class Cluster:
         self._count = workers
         self.environment = environment or {}
         self.workers = []
+        self.started = 0
+        """How many workers have been started."""
 
     def __enter__(self):
         self._folder.mkdir(exist_ok=True)
@@ -50,15 +52,25 @@ class Cluster:
         assert self.scheduler.poll() is None
         self.address = json.loads(told.read_text())["address"]
 
-    def start_worker(self):
-        """Start one more worker; it joins a second or two later."""
+    def start_worker(self, *more, python=sys.executable, **environment):
+        """Start one more worker, with *more* options and variables; it joins a second or two later."""
+        self.started += 1
         options = ("--nthreads", "2", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1", "--death-timeout", "60")
-        self.workers.append(self._start("dask_worker", self.address, *options, environment=self.environment))
-        return self.workers[-1]
+        environment = self.environment | {"AWS_ACCESS_KEY_ID": f"WORKER{self.started}"} | environment
+        worker = self._start("dask_worker", self.address, *options, *more, python=python, environment=environment)
+        self.workers.append(worker)
+        return worker
 
-    def wait_for_worker(self):
-        """Wait until the scheduler knows of a worker."""
-        wait_until(lambda: b"Register worker" in (self._folder / "cluster.log").read_bytes())
+    def kill_all_workers(self):
+        """Kill all workers."""
+        while self.workers:
+            process = self.workers.pop()
+            process.kill()
+            process.wait()
+
+    def wait_for_workers(self, count=1):
+        """Wait until so many workers have joined since the start."""
+        wait_until(lambda: (self._folder / "cluster.log").read_bytes().count(b"Register worker") >= count)
 
     def kill_worker(self, process):
         """Kill a worker, and start another one in its place."""
@@ -73,11 +85,11 @@ class Cluster:
         self.scheduler.wait()
         self.start_scheduler()
 
-    def _start(self, name, *arguments, environment=None):
+    def _start(self, name, *arguments, python=sys.executable, environment=None):
         code = f"from distributed.cli.{name} import main; main()"
         with (self._folder / "cluster.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", code, *arguments],
+                [python, "-c", code, *arguments],
                 cwd=self._folder,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | (environment or {}),
                 stdout=log,

@@ -34,7 +34,13 @@ class Fault:
     method: str = "PUT"
     part: str = ""
     """A part of the path of its requests."""
+    who: str = ""
+    """The access key of its requests; empty for any."""
     wait: float = 0.0
+
+
+def _signature(headers):
+    return next((value for name, value in headers.items() if name.lower() == "authorization"), "")
 
 
 class Proxy(BaseHTTPRequestHandler):
@@ -55,9 +61,7 @@ class Proxy(BaseHTTPRequestHandler):
     def _serve_one(self):
         shop = self.server.bucket
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        shop.requests.append((self.command, self.path))
-        shop.headers.append(dict(self.headers))
-        fault = shop.take(self.command, self.path)
+        fault = shop.receive(self.command, self.path, dict(self.headers))
         if fault is not None and fault.what == "slow":
             time.sleep(fault.wait)
         elif fault is not None and fault.what != "lost":
@@ -245,11 +249,13 @@ class Bucket:
         with self._lock:
             self._faults.clear()
 
-    def take(self, method, path):
-        """Take the next fault for a request; None if there is none planned."""
+    def receive(self, method, path, headers):
+        """Note a request, and take the next fault for it; None if there is none planned."""
         with self._lock:
+            self.requests.append((method, path))
+            self.headers.append(headers)
             for fault in self._faults:
-                if fault.method == method and fault.part in path:
+                if fault.method == method and fault.part in path and fault.who in _signature(headers):
                     self._faults.remove(fault)
                     return fault
         return None
@@ -279,6 +285,11 @@ class Bucket:
 
     def count(self, method, part=""):
         return sum(asked == method and part in path for asked, path in self.requests)
+
+    def requests_of(self, who):
+        """The requests signed with an access key, as method and path."""
+        signed = zip(self.requests, self.headers, strict=False)
+        return [request for request, head in signed if f"Credential={who}/" in _signature(head)]
 
     def sent(self, part=""):
         """The bytes of all puts to a kind of path."""
