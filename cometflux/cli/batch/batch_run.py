@@ -13,9 +13,8 @@ from cometflux.cli.batch.plan_journal import BatchWork
 from cometflux.cli.batch.run_end import RunEnd
 from cometflux.cli.batch.signatures import make_signer
 from cometflux.cli.batch.undrawn import finished_outcome
-from cometflux.cli.errors import UsageError
 from cometflux.cli.exit_codes import code_of_interrupt
-from cometflux.cli.options.shared import RunOptions
+from cometflux.cli.options.shared import RunOptions, check_exclusive
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.event_log import describe, sentence
 from cometflux.cli.terminal.screen import Screen
@@ -48,10 +47,9 @@ class BatchRun(RunEnd):
     ) -> None:
         super().__init__(settings, out, screen, writer)
         self.bar: ProgressBar | None = None
+        check_exclusive(settings, out)  # `resume` knows the place only now
         if settings.look:
-            if isinstance(out, str):
-                raise UsageError("--look looks at pictures in a folder; leave it out for an object store")
-            self.looks = PictureLooks(out)
+            self.looks = PictureLooks(Path(out))
         self.signer = make_signer(settings)
         self.session = open_session(
             base_url=base_url,

@@ -117,7 +117,7 @@ def batch(
       cometflux batch --from drafts --picks --model kontext-pro
     """
     settings = attrs.evolve(settings, gallery=gallery, look=look, check=check, savers=machines.savers)
-    check_exclusive(settings)
+    check_exclusive(settings, out)
     file = None if file is None else str(file)
     own = earlier.folder_for(file)
     if journal is not None and not isinstance(out, str):

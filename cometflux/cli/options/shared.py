@@ -263,8 +263,8 @@ CheckEach = Annotated[
 ]
 
 
-def check_exclusive(settings: RunOptions) -> None:
-    """Raise if two options exclude each other.
+def check_exclusive(settings: RunOptions, out: Path | str | None = None) -> None:
+    """Raise if two options exclude each other; *out* is where the pictures go, as a string if it is an object store.
 
     Raises:
         UsageError: two such options are given.
@@ -275,3 +275,5 @@ def check_exclusive(settings: RunOptions) -> None:
                 raise UsageError(f"--local and {name} exclude each other; leave one out")
     if settings.quiet and settings.verbose:
         raise UsageError("--quiet and --verbose exclude each other; leave one out")
+    if settings.look and isinstance(out, str):
+        raise UsageError("--look looks at pictures in a folder; leave it out for an object store")
