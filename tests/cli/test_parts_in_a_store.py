@@ -82,6 +82,16 @@ def test_a_list_that_was_begun_there_without_parts_takes_none(first, then, bucke
     assert before == state(bucket, service)
 
 
+def test_resume_goes_on_with_the_journal_of_a_list_that_was_begun_both_ways(bucket, service):
+    run(f"batch a.txt --out {PLACE} --journal there --limit 1", 4)
+    run(f"batch a.txt --out {PLACE} --part 1/1")
+    assert 7 == len(service.bills), "this is not noticed, as nobody said where the other journal is"
+    run(f"batch a.txt --out {PLACE} --journal there", 2)
+    assert 7 == len(service.bills)
+    run("resume there")
+    assert 12 == len(service.bills)
+
+
 def test_a_list_without_parts_in_another_place_is_another_list(bucket, service):
     run(f"batch a.txt --out {PLACE}-2")
     run(f"batch a.txt --out {PLACE} --part 1/1")
