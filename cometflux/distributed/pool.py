@@ -12,16 +12,15 @@ import attrs
 
 from cometflux.distributed import orders
 from cometflux.distributed.engine import Engine, EngineLostError
+from cometflux.distributed.flaws import Flaw, believed, find_flaw
 from cometflux.distributed.order_queue import OrderQueue, PageUnderWay, Ticket
 from cometflux.distributed.proofs import Proofs
 from cometflux.distributed.workbench import address_of
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import SaveOrder, SaveResult, Savers
-from cometflux.errors import ConfigError, OutputError
+from cometflux.errors import ConfigError
 from cometflux.events import Attempt
-from cometflux.images.formats import Image
 from cometflux.number_checks import is_whole
-from cometflux.storage.backend import RefusedError
 from cometflux.storage.destination import Destination
 
 _log = logging.getLogger("cometflux.distributed")
@@ -30,8 +29,6 @@ ROLL_CALL = 1.0
 """How often to look which workers are there, in seconds."""
 REOPEN = 10.0
 """How long to wait before a lost engine is opened again, in seconds."""
-LOOK = 5.0
-"""How long a look at the place of a page may take, in seconds."""
 
 
 @attrs.define(eq=False)
@@ -41,16 +38,6 @@ class _Waiting:
     order: SaveOrder
     attempts: list[Attempt] | None
     result: asyncio.Future[SaveResult]
-
-
-@attrs.frozen
-class _Flaw:
-    """What is wrong with a worker, as an answer of it shows."""
-
-    what: str
-    reason: str
-    spares_others: bool = False
-    """Whether its other results are taken."""
 
 
 _NOTHING_DONE = orders.Result(fault=orders.Fault(message="the worker did nothing", is_transient=True))
@@ -206,7 +193,7 @@ class SaverPool:
         try:
             result = await self._own.save(waiting.order, waiting.attempts)
             if ticket.refused_by:
-                result = await _believed(waiting.order, result)
+                result = await believed(waiting.order, result)
         except Exception as error:  # noqa: BLE001 - whoever waits gets it, whatever it is
             if not waiting.result.done():
                 waiting.result.set_exception(error)
@@ -219,7 +206,7 @@ class SaverPool:
         try:
             travelling = tuple(_order(ticket.order.order) for ticket in tickets)
             answer = await self._ask(page.worker, place, travelling)
-            flaw = await _find_flaw(answer, place)
+            flaw = await find_flaw(answer, place)
         except EngineLostError:
             self._queue.failed(page, to_driver=True)
         except Exception as error:  # noqa: BLE001 - an engine has errors of its own; the images are saved here
@@ -233,7 +220,7 @@ class SaverPool:
             self._changed.set()
 
     def _take(
-        self, page: PageUnderWay[_Waiting], results: Mapping[Ticket[_Waiting], orders.Result], flaw: _Flaw | None
+        self, page: PageUnderWay[_Waiting], results: Mapping[Ticket[_Waiting], orders.Result], flaw: Flaw | None
     ) -> None:
         if self._queue.is_silent(page.worker):
             _log.warning("the worker %s answers again", page.worker)
@@ -312,42 +299,6 @@ def _checked(workers: object) -> dict[str, int]:
         if all(isinstance(name, str) and is_whole(width, 1) for name, width in found.items()):
             return found
     raise ConfigError(f"the engine's workers must be a mapping from names to numbers of pages, not {workers!r:.80}")
-
-
-async def _find_flaw(answer: orders.Answer, place: Destination) -> _Flaw | None:
-    """Find what is wrong with a worker: it refuses the page, its place refuses it, or what it reports is not there."""
-    if answer.refusal is not None:
-        return _Flaw("rejects its work", answer.refusal)
-    for result in answer.results:
-        if result.fault is not None and result.fault.is_disk:
-            return _Flaw("is refused by the place", result.fault.message, spares_others=True)
-    # One look for a page: another view of the place shows in each image.
-    file = next((result.files[0] for result in answer.results if result.fault is None), None)
-    if file is None or await _may_be_there(place, file):
-        return None
-    return _Flaw("reports an image that is not there", f"{file.name} in {place}")
-
-
-async def _believed(order: SaveOrder, result: SaveResult) -> SaveResult:
-    """Believe what this process saved after a worker could not, unless that is not there either."""
-    file = next(iter(result.files), None)
-    if file is None or await _may_be_there(order.place, file):
-        return result
-    lost = OutputError(
-        f"{order.place} does not keep what it takes: {file.name} was saved, and is not there",
-        is_disk=True,
-        prediction_id=order.prediction.id,
-    )
-    return attrs.evolve(result, files=(), error=result.error or lost)
-
-
-async def _may_be_there(place: Destination, file: orders.SavedFile | Image) -> bool:
-    try:
-        async with asyncio.timeout(LOOK):
-            return await place.size_of(file.name) == file.size
-    except (RefusedError, TimeoutError):
-        # Nobody knows. The worker is believed, since its host has proven the place.
-        return True
 
 
 def _order(order: SaveOrder) -> orders.Order:
