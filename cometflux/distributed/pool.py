@@ -116,7 +116,7 @@ class SaverPool:
         await self._own.prove(place)
         # Raises if no worker can open it.
         address_of(place)
-        await self._proofs.prove(place, self._queue.workers)
+        await self._proofs.prove(place, [name for name, worker in self._queue.workers.items() if worker.is_used])
         self._use({name: worker.width for name, worker in self._queue.workers.items()})
 
     @property

@@ -257,6 +257,24 @@ async def test_a_place_that_is_broken_by_now_keeps_no_host_from_saving_elsewhere
     assert {"tcp://a:1", "tcp://b:1"} == {worker for worker, count in engine.pages if count}
 
 
+@pytest.mark.parametrize("fault", [hang, refuse])
+async def test_a_worker_that_is_not_used_any_more_proves_no_place_of_the_next_batch(fault, opened, engine, tmp_path):
+    async def refuse_place(page):
+        return orders.dump(orders.Answer(refusal="the folder cannot be written to"))
+
+    engine.here = {"tcp://a:1": 3, "tcp://b:1": 1}
+    engine.faults = {"tcp://a:1": fault}
+    async with opened(max_pending=4 * PAGE) as session:
+        prompts = [f"boat {number}" for number in range(12 * PAGE)]
+        outcomes = [each async for each in session.generate(prompts, save_to=tmp_path / "first")]
+        engine.faults_of_proof = {"tcp://a:1": hang if fault is hang else refuse_place}
+        began = asyncio.get_running_loop().time()
+        outcomes += [each async for each in session.generate(["a boat"], save_to=tmp_path / "second")]
+        assert asyncio.get_running_loop().time() - began < 15.0
+    assert all(outcome.ok for outcome in outcomes)
+    assert ("tcp://b:1", 1) == engine.pages[-1]
+
+
 async def test_savers_of_ones_own_are_taken(service, tmp_path):
     class Counting:
         """Saves in this process, and counts."""
