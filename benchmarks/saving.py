@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import aiohttp
@@ -93,21 +93,25 @@ CONTENDERS: dict[str, Callable[[str, int, Path], Coroutine[None, None, None]]] =
 }
 
 
-def measure(title: str, base_url: str, count: int) -> float:
-    """Return the CPU seconds per picture."""
+def measure(title: str, base_url: str, count: int, root: Path) -> float:
+    """Return the CPU seconds per picture, which are saved in a new folder of *root*."""
     gc.collect()
-    with TemporaryDirectory() as folder:
-        cpu = time.process_time()
-        asyncio.run(CONTENDERS[title](base_url, count, Path(folder)))
-        return (time.process_time() - cpu) / count
+    folder = Path(mkdtemp(dir=root))
+    cpu = time.process_time()
+    asyncio.run(CONTENDERS[title](base_url, count, folder))
+    cpu = time.process_time() - cpu
+    # Not removed: for minutes ext4 goes past each removed file when it makes a new one, which costs more than saving.
+    for path in folder.iterdir():
+        os.truncate(path, 0)
+    return cpu / count
 
 
-def show_costs(address: str, size: int, count: int) -> None:
+def show_costs(address: str, size: int, count: int, root: Path) -> None:
     """Print the CPU per picture of *size* bytes."""
     base_url = f"{address}/{size}{server.PREFIX}"
     for title in CONTENDERS:
-        measure(title, base_url, count // 4)  # warm up imports and caches
-    rounds = [{title: measure(title, base_url, count) for title in CONTENDERS} for _ in range(ROUNDS)]
+        measure(title, base_url, count // 4, root)  # warm up imports and caches
+    rounds = [{title: measure(title, base_url, count, root) for title in CONTENDERS} for _ in range(ROUNDS)]
     hand = statistics.median(each["a loop by hand"] for each in rounds)
     print(f"  {size / 1000:.0f} kB, a loop by hand {hand * 1e3:.2f} ms")
     for title, other, target in (
@@ -123,24 +127,28 @@ def show_costs(address: str, size: int, count: int) -> None:
 
 def show_memory(address: str) -> None:
     """Print the memory that pictures take while the disk is waited for."""
-    for disk, pause in (("this disk", 0.0), ("a slow disk", _SLOW_SYNC)):
+    for title, disk, pause in (
+        ("cometflux", "this disk", 0.0),
+        ("cometflux", "a slow disk", _SLOW_SYNC),
+        ("embedding", "a slow disk", _SLOW_SYNC),
+    ):
         address_of_large = f"{address}/{_SIZE_IN_MEMORY}{server.PREFIX}"
-        command = [sys.executable, "-m", "benchmarks.saving", address_of_large, str(pause)]
+        command = [sys.executable, "-m", "benchmarks.saving", address_of_large, title, str(pause)]
         more = float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
         print(
-            f"  {PENDING} pictures of {_SIZE_IN_MEMORY / 1e6:.0f} MB on {disk}: {more:.0f} MB more than an idle "
-            f"session, wanted {TARGET_OF_MEMORY} at most: {'met' if more <= TARGET_OF_MEMORY else 'missed'}"
+            f"  {title}, {PENDING} pictures of {_SIZE_IN_MEMORY / 1e6:.0f} MB on {disk}: {more:.0f} MB more than an "
+            f"idle session, wanted {TARGET_OF_MEMORY} at most: {'met' if more <= TARGET_OF_MEMORY else 'missed'}"
         )
 
 
-def measure_memory(base_url: str, pause: float) -> float:
+def measure_memory(base_url: str, title: str, pause: float, root: Path) -> float:
     """Return by how many megabytes the memory of this process grows at most, above a session that saves little.
 
     Each sync takes *pause* seconds longer.
     """
     # What is made once: imports, threads, connections.
     small = base_url.replace(f"/{_SIZE_IN_MEMORY}/", "/1000/")
-    measure("cometflux", small, PENDING)
+    measure(title, small, PENDING, root)
     sync = os.fsync
 
     def sync_slowly(fd: Any) -> None:
@@ -149,7 +157,7 @@ def measure_memory(base_url: str, pause: float) -> float:
 
     os.fsync = sync_slowly
     idle = _peak()
-    measure("cometflux", base_url, PENDING)
+    measure(title, base_url, PENDING, root)
     return _peak() - idle
 
 
@@ -160,9 +168,15 @@ def _peak() -> float:
 
 
 def main() -> None:
-    if len(sys.argv) == 3:
-        print(measure_memory(sys.argv[1], float(sys.argv[2])))
-        return
+    with TemporaryDirectory() as root:
+        if len(sys.argv) == 4:
+            print(measure_memory(sys.argv[1], sys.argv[2], float(sys.argv[3]), Path(root)))
+        else:
+            show(Path(root))
+
+
+def show(root: Path) -> None:
+    """Print all figures."""
     client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
     os.sched_setaffinity(0, {client_core})
     print(
@@ -172,7 +186,7 @@ def main() -> None:
     with server.running(server_core, Pictures) as base_url:
         address = base_url.removesuffix(server.PREFIX)
         for size, count in COUNTS.items():
-            show_costs(address, size, count)
+            show_costs(address, size, count, root)
         show_memory(address)
 
 
