@@ -67,9 +67,14 @@ class JournalOverview:
 
     def sources(self) -> dict[str, dict[str, int]]:
         """Count the jobs of each prompt file by state, as `status` does; the file of a job without one is ``""``."""
-        # SQLite would sort a million rows to group them.
         source = "coalesce(json_extract(plan, '$.source'), '')"
-        return self._count(f"SELECT {source}, standing, 1 FROM jobs WHERE standing <> ?")  # noqa: S608 - ours
+        jobs = "FROM jobs WHERE standing <> ?1"
+        files = f"SELECT DISTINCT {source} AS source {jobs} LIMIT 2"
+        states = f"SELECT standing, count(*) AS number {jobs} GROUP BY standing"
+        # If all jobs are of one file, as in most folders, the index has their number.
+        counts = self._count(f"SELECT source, standing, number FROM ({files}), ({states})")  # noqa: S608 - ours
+        # SQLite would sort a million rows to group them.
+        return counts if len(counts) < 2 else self._count(f"SELECT {source}, standing, 1 {jobs}")
 
     def _count(self, query: str) -> dict[str, dict[str, int]]:
         """Add up the numbers that *query* finds, by a name of its choice and by state."""

@@ -180,23 +180,26 @@ def test_in_a_folder_that_is_read_only_all_is_read_and_stays(left, disk):
     assert before == files_in(disk)
 
 
-def test_a_count_of_the_jobs_by_state_and_by_file_sorts_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("files", [["a.csv"], ["a.csv", "b.csv"], ["a.csv", None]])
+def test_a_count_of_the_jobs_by_state_and_by_file_sorts_no_rows(files, tmp_path, monkeypatch):
     with contextlib.closing(JournalWriter(tmp_path)) as writer:
         writer.open()
-        writer.commit([attrs.evolve(RECORDS[0], identity=f"key:{number}") for number in range(1000)])
-    steps = [0]
+        named = enumerate(files * 10)
+        writer.commit([attrs.evolve(RECORDS[0], identity=f"key:{number}", source=file) for number, file in named])
+    statements = []
 
-    def count():
-        steps[0] += 1
-
-    def open_counted(*arguments):
+    def open_traced(*arguments):
         database = open_reader(*arguments)
-        database.set_progress_handler(count, 1)
+        database.set_trace_callback(statements.append)
         return database
 
-    monkeypatch.setattr(overview, "open_reader", open_counted)
+    monkeypatch.setattr(overview, "open_reader", open_traced)
     with JournalOverview(tmp_path) as journal:
-        steps[0] = 0
-        assert 1000 == journal.status()["waiting"] == journal.sources()[""]["planned"]
-    # With a sorter it takes 36 steps of SQLite for each row.
-    assert 25 > steps[0] / 1000 > 1
+        assert len(files) * 10 == journal.status()["waiting"]
+        counts = {file: states["waiting"] for file, states in journal.sources().items()}
+    assert {file or "": 10 for file in files} == counts
+    with contextlib.closing(open_reader(tmp_path / "journal.sqlite3", None)) as database:
+        counting = [each for each in statements if "jobs" in each]
+        steps = [row[-1] for each in counting for row in database.execute(f"EXPLAIN QUERY PLAN {each}")]
+    assert len(counting) >= 2
+    assert [] == [step for step in steps if "FOR GROUP BY" in step]
