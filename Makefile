@@ -23,6 +23,7 @@ backoff3.needs := $(test.needs)
 backoff3.then := .make/backoff3/bin/python -m pip uninstall --quiet --yes backoff && \
 	.make/backoff3/bin/python -m pip install --quiet 'python-backoff>=3,<4'
 readers.needs := -e '.[all,c2pa]' --group test datasets webdataset
+engines.needs := -e '.[cli,local,store]' --group test apache-airflow data-designer prefect ray
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3.15
 $(foreach each,$(PYTHONS),$(eval $(each).needs := $(test.needs)))
 
@@ -39,7 +40,7 @@ SCHEMAS := github-workflows:.github/workflows/publish.yml github-workflows:.gith
 
 RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annotate --python .make/uv/bin/python --all-extras
 
-.PHONY: help dist release-check changes demo test test-hard lint types docs recording check bench bench-peers audit test-floors test-backoff3 test-readers test-judges test-pythons lanes
+.PHONY: help dist release-check changes demo test test-hard lint types docs recording check bench bench-peers audit test-floors test-backoff3 test-readers test-engines test-judges test-pythons lanes
 .PHONY: $(PYTHONS:%=test-%)
 
 help: ## show this list (at once)
@@ -109,6 +110,9 @@ test-readers: .make/readers/ready ## read what is exported and signed with the p
 	  tests/labs/test_drafts_to_dataset.py \
 	  tests/provenance/test_signing.py tests/cli/test_signing.py
 
+test-engines: .make/engines/ready ## run the recipes for Ray, Prefect, Airflow and Data Designer with these packages (some minutes)
+	@.make/engines/bin/python -m pytest -q -n 0 tests/labs/test_other_engines.py
+
 test-judges: .make/test/ready ## let other programs check the local service: the vendor's own, Replicate's, Prism (some minutes)
 	@.make/test/bin/python -m pytest -q -n auto --dist worksteal tests/labs/test_judges.py
 
@@ -156,7 +160,7 @@ changes: ## print what the changelog says about this version (at once)
 	  version="$(VERSION)" CHANGELOG.md
 
 lanes: ## audit, and the tests with other versions of everything (long)
-	@$(MAKE) --no-print-directory --keep-going audit test-floors test-backoff3 test-readers test-judges test-pythons
+	@$(MAKE) --no-print-directory --keep-going audit test-floors test-backoff3 test-readers test-engines test-judges test-pythons
 
 .make/%/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("cometflux needs Python 3.11 or newer; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % sys.version_info[:2])'
