@@ -59,7 +59,7 @@ def test_a_body_that_cannot_be_decompressed_says_why(coding, body, says):
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "gzip, gzip"])
 def test_a_bomb_stops_at_the_limit(coding):
     """The bytes that come out count, so a small body cannot fill the memory."""
-    bomb = deflate(bytes(200_000_000)) if coding == "deflate" else gzip.compress(bytes(200_000_000))
+    bomb = deflate(bytes(50_000_000)) if coding == "deflate" else gzip.compress(bytes(50_000_000), 1)
     if coding == "gzip, gzip":
         bomb = gzip.compress(bomb)
     tracemalloc.start()
