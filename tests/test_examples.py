@@ -3,13 +3,12 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+import forked_process
 import pytest
 from notebook_runs import execute
-from waiting import PATIENCE
 
 from cometflux.cli import main
 
@@ -24,9 +23,7 @@ def code_cells():
 def test_the_image_set_is_made(comet_service, tmp_path):
     environment = {**os.environ, "COMETAPI_KEY": comet_service.key, "COMETFLUX_BASE_URL": comet_service.url}
     command = [sys.executable, EXAMPLES / "image_set.py"]
-    run = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    run = forked_process.run(command, cwd=tmp_path, env=environment)
     assert 0 == run.returncode, run.stderr
     assert 6 == len(list((tmp_path / "animals").glob("*.png"))) == len(comet_service.bills)
 

@@ -38,6 +38,22 @@ def ended(process, given=None):
     return process.returncode, out, err
 
 
+CODE = """
+import pickle, sys
+class A: pass
+pickle.dumps(A())
+print(sys.argv, sys.path[0], __name__, sys.stdin.read())
+"""
+
+
+def test_code_is_run_as_the_program():
+    usual, forked = [
+        ended(kind([sys.executable, "-c", CODE, "a"], **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)))
+        for kind in (subprocess.Popen, forked_process.Popen)
+    ]
+    assert (0, usual) == (usual[0], forked)
+
+
 @pytest.mark.parametrize("leads", [True, False])
 def test_it_has_its_own_folder_environment_streams_and_session(start, leads):
     usual, forked = [

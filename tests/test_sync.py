@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import forked_process
 import pytest
 from notebook_runs import execute
 from waiting import PATIENCE, rest_of, wait_until
@@ -375,7 +376,9 @@ else:
 def program(tmp_path):
     def start(service, how):
         words = [sys.executable, "-c", PROGRAM, service.url, service.key, tmp_path, how]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # How the interpreter ends is seen without a fork alone.
+        kind = subprocess.Popen if how == "left open" else forked_process.Popen
+        process = kind(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
         return process
 

@@ -193,9 +193,7 @@ for last in range(1, 100):
 def test_whenever_it_is_killed_a_run_with_another_setting_makes_one_file_of_it(kind, order, tmp_path):
     (tmp_path / "source").write_bytes(picture(kind))
     command = [sys.executable, "-c", KILLED, tmp_path, tmp_path / "source", order]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    )
+    done = forked_process.run(command)
     assert "" == done.stderr
     assert int(done.stdout) > 6
 

@@ -13,6 +13,7 @@ import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
+import forked_process
 import pytest
 from blocking_folder import find_each, find_saved, write_output
 from hypothesis import given
@@ -218,8 +219,8 @@ except OutputError as error:
 
 def run(script, *arguments):
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    paths = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=paths)
+    done = forked_process.run(command)
+    assert (0, "") == (done.returncode, done.stderr)
     return done.stdout
 
 
@@ -562,8 +563,7 @@ prepare_folder(Path(sys.argv[1]))
 
 
 def test_the_file_that_tries_a_folder_is_swept_after_a_crash(tmp_path):
-    command = [sys.executable, "-c", PROBED, str(tmp_path)]
-    assert -9 == subprocess.run(command, check=False, cwd=Path(__file__).parents[2]).returncode
+    assert -9 == forked_process.run([sys.executable, "-c", PROBED, str(tmp_path)]).returncode
     assert 2 == len(names(tmp_path))
     assert 2 == sweep(tmp_path)
     assert [] == names(tmp_path)

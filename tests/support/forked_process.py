@@ -1,8 +1,9 @@
 """Start Python programs as forks of a process that has imported the package, which saves half a second for each.
 
-`Popen` is `subprocess.Popen` for the commands ``[sys.executable, SCRIPT, …]`` and ``[sys.executable, "-m", MODULE,
-…]``. Each program has a process of its own, with its own folder, environment, streams and signals, and ends like any
-other. With other options, or on a system other than Linux, the program is started in the usual way.
+`Popen` is `subprocess.Popen` for the commands ``[sys.executable, SCRIPT, …]``, ``[sys.executable, "-m", MODULE, …]``
+and ``[sys.executable, "-c", CODE, …]``. Each program has a process of its own, with its own folder, environment,
+streams and signals, and ends like any other. With other options, or on a system other than Linux, the program is
+started in the usual way.
 
 Started as a script, this file is the process that forks.
 """
@@ -26,6 +27,8 @@ import tempfile
 import threading
 import types
 from pathlib import Path
+
+from waiting import PATIENCE
 
 _SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2): orphans become children of this process, which can wait for them."""
@@ -67,7 +70,18 @@ class Popen(subprocess.Popen):
 
 def _can_fork(program, given):
     is_plain = all(given.get(name, usual) == usual for name, usual in _PLAIN.items())
-    return sys.platform == "linux" and is_plain and (program[0] == "-m" or not program[0].startswith("-"))
+    return sys.platform == "linux" and is_plain and (program[0] in ("-m", "-c") or not program[0].startswith("-"))
+
+
+def run(command, **options):
+    """Run a program to its end; return what `subprocess.run` does with its streams captured, and as texts."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with Popen(command, **streams, **options) as process:
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 class _Server:
@@ -133,6 +147,17 @@ def prepare():
             # An extra may be missing.
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+    _describe_options()
+
+
+def _describe_options():
+    import known_options
+
+    from cometflux.cli.app import app
+
+    known_options.remember()
+    for name in ("batch", "generate", "resume"):
+        app[name].assemble_argument_collection()
 
 
 def _next_program(requests):
@@ -188,6 +213,11 @@ def _run(command):
     if command[0] == "-m":
         sys.argv = command[1:]
         runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+    elif command[0] == "-c":
+        sys.argv = ["-c", *command[2:]]
+        sys.path[0] = ""
+        module = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(command[1], "<string>", "exec"), module.__dict__)
     else:
         sys.argv = command
         sys.path[0] = str(Path(command[0]).parent)
