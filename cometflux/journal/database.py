@@ -10,7 +10,8 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
+from urllib.parse import quote
 
 from cometflux.errors import JournalError, JournalMismatchError
 from cometflux.journal.header import JournalHeader
@@ -169,6 +170,12 @@ def write_header(database: sqlite3.Connection, header: JournalHeader) -> None:
 # ── reading and checking ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def uri_of(path: PurePath) -> str:
+    """Return the URI of a path for SQLite, which takes no host in it; ``as_uri`` makes a host of ``//server/share``."""
+    name = path.as_posix()
+    return f"file://{'' if name.startswith('/') else '/'}{quote(os.fsencode(name), safe='/:')}"
+
+
 def open_reader(path: Path, note: LockFile) -> sqlite3.Connection:
     """Open a journal so that nothing in it is changed; *note* was read before that.
 
@@ -183,7 +190,7 @@ def open_reader(path: Path, note: LockFile) -> sqlite3.Connection:
         )
     if (copy := _open_copy(path)) is not None:
         return copy
-    uri = path.absolute().as_uri()
+    uri = uri_of(path.absolute())
     # SQLite makes a log and its index even to read. Only a connection with the right to write removes them again, and
     # only if it is the last one. The log of a killed run stays: such a connection would move it into the file.
     mode = "ro" if _size(_beside(path, "-wal")) else "rw"

@@ -36,8 +36,9 @@ def test_it_prints_its_url_and_serves_until_it_is_told_to_stop(foxes, number):
     marks = f"{url}marks"
     body = b'{"file": "00000-1.png", "mark": "star"}\n'
     urllib.request.urlopen(urllib.request.Request(marks, body, {"Origin": "/".join(url.split("/")[:3])}))
-    with pytest.raises(urllib.error.HTTPError, match="403"):
+    with pytest.raises(urllib.error.HTTPError, match="403") as refused:
         urllib.request.urlopen(f"{url[:-3]}/")
+    refused.value.close()
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
     assert (0, "") == (process.returncode, out)

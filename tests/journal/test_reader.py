@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import attrs
 import pytest
@@ -13,7 +13,7 @@ from dying_process import in_child
 from cometflux.cli import main
 from cometflux.gallery import write_gallery
 from cometflux.journal import overview
-from cometflux.journal.database import open_reader
+from cometflux.journal.database import open_reader, uri_of
 from cometflux.journal.manifest import write_manifest
 from cometflux.journal.overview import JournalOverview
 from cometflux.journal.reader import Journal
@@ -203,3 +203,27 @@ def test_a_count_of_the_jobs_by_state_and_by_file_sorts_no_rows(files, tmp_path,
         steps = [row[-1] for each in counting for row in database.execute(f"EXPLAIN QUERY PLAN {each}")]
     assert len(counting) >= 2
     assert [] == [step for step in steps if "FOR GROUP BY" in step]
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        (PurePosixPath("/a b/50%?#.sqlite"), "file:///a%20b/50%25%3F%23.sqlite"),
+        (PurePosixPath("/" + os.fsdecode(b"\xff")), "file:///%FF"),
+        (PureWindowsPath("C:\\a b\\journal"), "file:///C:/a%20b/journal"),
+        (PureWindowsPath("//server/share/journal"), "file:////server/share/journal"),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="POSIX alone has names that are no text")
+def test_the_uri_of_a_path_has_no_host_and_no_query(path, uri):
+    assert uri == uri_of(path)
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "what?", "a#b", "c:d", "ü"])
+def test_a_journal_in_an_oddly_named_folder_is_read(name, tmp_path):
+    folder = tmp_path / name
+    folder.mkdir()
+    with contextlib.closing(JournalWriter(folder / "journal")) as writer:
+        writer.open()
+    with Journal(folder / "journal") as journal:
+        assert 0 == journal.status()["planned"]
