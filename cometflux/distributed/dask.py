@@ -24,7 +24,7 @@ _log = logging.getLogger("cometflux.distributed")
 
 CONNECT = 8.0
 """How long to wait for a scheduler, in seconds. The pool opens a lost one again when Dask has given up."""
-TRY_OUT = 10.0
+TRY_OUT = 15.0
 """How long to wait until a new worker has loaded this package, in seconds. If that takes longer, it is used then."""
 
 

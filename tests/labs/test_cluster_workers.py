@@ -152,7 +152,7 @@ def test_a_worker_that_stands_still_for_long_and_wakes_finds_its_images_saved(tm
         wait_until(lambda: _stands_still(stopped))
         # It had loaded this image, but not put it.
         before = batch.images_put_by("WORKER2")
-        batch.wait_for("did not answer in time; its images are saved elsewhere")
+        batch.wait_for("does not answer; its images are saved elsewhere")
         time.sleep(5.0)
         assert before == batch.images_put_by("WORKER2")
         stopped.send_signal(signal.SIGCONT)
