@@ -85,6 +85,8 @@ def install(*libraries):
     """Put the double below this process, and the processes that it forks, for good; import *libraries* before."""
     for name in (*_LIBRARIES, *libraries):
         importlib.import_module(name)
+    # From Python 3.14 on, the first loop chooses the kind of all of them by the system.
+    asyncio.new_event_loop().close()
     _take_away()
     _add()
     _replace_calls()
@@ -111,6 +113,9 @@ def _take_away():
         delattr(signal, name)
     # Python's own way on a system whose folders cannot be opened.
     shutil._use_fd_functions = shutil._USE_CP_SENDFILE = tempfile._O_TMPFILE_WORKS = False
+    if hasattr(shutil, "_rmtree_impl"):
+        # From Python 3.14 on.
+        shutil._rmtree_impl = shutil._rmtree_unsafe
     tempfile.TemporaryFile = tempfile.NamedTemporaryFile
 
 
