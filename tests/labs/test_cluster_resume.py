@@ -88,9 +88,10 @@ def test_processes_end_by_themselves_when_the_command_is_killed(local):
     local.check_end(unknown=in_flight)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_the_command_and_its_processes_ends_all_of_them_in_order(local, number):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_to_the_command_and_its_processes_ends_all_of_them_in_order(local, name):
     """A terminal sends Ctrl-C, and that it is closed, to each process that it has started."""
+    number = signal.Signals[name]
     local.start("--creates-per-minute", "1800")
     assert local.bills_reach(40), local.said
     os.kill(local.savers()[0], signal.SIGKILL)
