@@ -21,7 +21,7 @@ _RISEN = 1.3
 _RISE = 0.7
 """A search adds so many requests a second with each success."""
 _LONG = 0.24
-"""What was accepted from the start to the end of so long a pause measures the rate, in seconds."""
+"""A first pause of at least so many seconds measures the rate at its end; once a rate is known, a shorter one does."""
 _EVIDENCE, _SECONDS = 3, 18
 """The rate doubles after so many times the requests that it was measured with, and later after so many seconds."""
 _SOONEST, _LATEST = 20, 80
@@ -92,7 +92,11 @@ class AdaptiveRate:
     def resumed(self, now: float, wait: float) -> None:
         """Note that a pause is over, and how long its last part was."""
         self._since_pause = self._risen = 0
-        if self.is_free and (wait < _LONG or not self._measure(now, is_rejection=False)):
+        is_free = self.is_free
+        # A short pause ends as soon as the limiter lets something through. A longer one may last too long.
+        if is_free == (wait >= _LONG) and self._measure(now, is_rejection=False):
+            return
+        if is_free:
             self._measured = 1 / wait
             self._is_search = True
             self._restart(now, is_rejection=False)

@@ -370,6 +370,24 @@ class Bucket:
         return 0.0
 
 
+@attrs.define
+class Window:
+    """Lets *most* requests through in each second of the clock."""
+
+    most: int
+    second: int = 0
+    count: int = 0
+
+    def wait(self, now):
+        """Count a request; return 0.0, or in how many seconds the next window begins."""
+        if int(now) > self.second:
+            self.second, self.count = int(now), 0
+        if self.count >= self.most:
+            return self.second + 1 - now
+        self.count += 1
+        return 0.0
+
+
 FORMS = {
     "in whole seconds": lambda now, wait: math.ceil(wait),
     "as a date": lambda now, wait: math.ceil(now + wait) - now,
@@ -418,6 +436,14 @@ def test_an_unknown_limit_is_used_and_seldom_overstepped(rate, share, goodput, f
     accepted, refused = run(Bucket(lambda now: rate, lambda now: rate * share), form, 60)
     assert goodput <= len(accepted) / 60 / rate <= 1.05
     assert refused / len(accepted) <= 0.1
+
+
+@pytest.mark.parametrize("most", [50, 20])
+def test_the_rate_of_a_limiter_that_counts_by_the_second_is_learned_though_each_rejection_is_one_of_several(most):
+    """From one short pause to the next, it is measured."""
+    accepted, refused = run(Window(most), "in whole seconds", 60, trip=0.03)
+    assert 0.9 <= len(accepted) / 60 / most, (len(accepted) / 60 / most, refused / len(accepted))
+    assert refused / len(accepted) <= 0.04, (len(accepted) / 60 / most, refused / len(accepted))
 
 
 @pytest.mark.parametrize("form", FORMS)
