@@ -12,7 +12,7 @@ test.needs := -e '.[all]' --group test
 lint.needs := --group lint
 types.needs := -e '.[all]' --group types
 docs.needs := -e '.[cli,local]' --group docs
-bench.needs := -e '.[cli,distributed,images,local,parquet]' trustme
+bench.needs := -e '.[cli,distributed,images,local,parquet]' 'moto[server]>=5.1' trustme
 bench-peers.needs := attrs trustme
 uv.needs := uv
 audit.needs := pip-audit

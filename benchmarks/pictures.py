@@ -1,14 +1,18 @@
 """A server whose predictions have pictures of a given size, which it also serves: ``/1500000/replicate/v1``.
 
-It records when each submission came, as ``GET /times``.
+A limit may follow the size: ``/2000-50/replicate/v1`` accepts 50 submissions a second, a fifth of them at once, and
+refuses others, as a token bucket does. It records when each submission was accepted, and how many were refused, as
+``GET /times``.
 """
 
 import json
+import math
 import time
 import zlib
 from functools import cache
 from struct import pack
 
+from benchmarks.limited import Bucket
 from benchmarks.server import Answers, answer_created
 
 _ENDED = (
@@ -35,14 +39,22 @@ class Pictures(Answers):
     """Accepts every submission; every prediction is over at the first poll, and has a picture."""
 
     times: list[float] = []  # noqa: RUF012 - all connections share them
+    buckets: dict[float, Bucket] = {}  # noqa: RUF012
+    """The limiters, by their rate."""
 
     def answer(self, request: bytes, closes: bool) -> None:
         """Respond to one request."""
         if request == b"GET /times":
-            self.write(b"200 OK", json.dumps(self.times).encode(), closes)
+            refused = sum(each.refused for each in self.buckets.values())
+            self.write(b"200 OK", json.dumps({"accepted": self.times, "refused": refused}).encode(), closes)
             return
-        size = int(request.split(b"/")[1])
+        row, _, limit = request.split(b"/")[1].partition(b"-")
+        size = int(row)
         if request.startswith(b"POST"):
+            if limit and (wait := self._wait(float(limit))):
+                body = b'{"detail":"Request was throttled.","status":429}'
+                self.write(b"429 Too Many Requests", body, closes, b"Retry-After: %d\r\n" % math.ceil(wait))
+                return
             self.times.append(time.time())
             name = b"%026d" % len(self.times)
             self.write(b"201 Created", answer_created(name), closes)
@@ -52,3 +64,10 @@ class Pictures(Answers):
             name = request.rpartition(b"/")[2]
             port = self._transport.get_extra_info("sockname")[1]
             self.write(b"200 OK", _ENDED % (name, port, size, name), closes)
+
+    def _wait(self, rate: float) -> float:
+        """Take a token, or return the seconds until the next one."""
+        now = time.monotonic()
+        if rate not in self.buckets:
+            self.buckets[rate] = Bucket(rate, rate / 5, False, now, rate / 5)
+        return self.buckets[rate].wait(now)
