@@ -122,7 +122,7 @@ async def test_a_worker_that_hangs_when_it_is_tried_out_keeps_no_other_from_bein
 @pytest.fixture
 def own_cluster(tmp_path):
     with Cluster(tmp_path / "cluster", workers=1) as cluster:
-        cluster.wait_for_worker()
+        cluster.wait_for_workers()
         yield cluster
 
 
