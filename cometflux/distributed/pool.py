@@ -97,6 +97,7 @@ class SaverPool:
         self._had_workers = self._queue.has_workers
         if not self._had_workers:
             _log.warning("no worker is there yet; this process saves the images until one is")
+        self._note_room()
         self._runtime.spawn(self._call_roll())
         self._runtime.spawn(self._dispatch())
 
@@ -122,7 +123,6 @@ class SaverPool:
     @property
     def is_behind(self) -> bool:
         """Whether there is something to wait for, at the workers or here."""
-        self._note_room()
         return self._own.is_behind or not self._has_room.is_set()
 
     def _note_room(self) -> None:
@@ -149,10 +149,14 @@ class SaverPool:
         self._changed.set()
         try:
             return await waiting.result
+        except BaseException:
+            # An order with a result has left the queue.
+            self._queue.leave(ticket)
+            raise
         finally:
             self._saving.discard(ticket)
-            self._queue.leave(ticket)
-            self._note_room()
+            if not self._has_room.is_set():
+                self._note_room()
 
     # ── the queue ────────────────────────────────────────────────────────────────────────────────────────────────────
 
