@@ -132,8 +132,8 @@ class Result:
         """Whether it may be true: it names one image of *order* for each output, or the fault."""
         if self.fault is not None:
             return True
-        stems = tuple(fold(stem) for stem in (order.stem, *order.earlier_stems))
-        names = {each.name for each in self.files if fold(each.name).startswith(stems)}
+        stems = [fold(stem) for stem in (order.stem, *order.earlier_stems)]
+        names = {each.name for each in self.files if any(_is_name_of(fold(each.name), stem) for stem in stems)}
         are_possible = all(each.size > 0 and _DIGEST.fullmatch(each.digest) for each in self.files)
         return are_possible and len(names) == len(self.files) == len(order.output)
 
@@ -149,6 +149,13 @@ class Answer:
 
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+# The number of the output, the number of a name that was taken, and the format.
+_ENDING = re.compile(r"(-[0-9]{1,5})?(\+[0-9]{1,2})?\.[a-z0-9]{1,8}")
+
+
+def _is_name_of(name: str, stem: str) -> bool:
+    return name.startswith(stem) and _ENDING.fullmatch(name, len(stem)) is not None
+
 
 # ── to and from bytes ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,6 +1,7 @@
 """Saving on other workers: an engine of ten lines on the loop of the test, with workers that can be told to fail."""
 
 import asyncio
+import json
 import logging
 import shutil
 
@@ -382,6 +383,23 @@ async def test_what_no_worker_saves_is_saved_by_the_driver(fault, opened, engine
     outcomes = await make(opened(), tmp_path, 30)
     assert all(outcome.ok and len(outcome.files) == 1 for outcome in outcomes)
     assert 30 == len(service.bills) == len([*tmp_path.glob("*.webp")])
+
+
+@pytest.mark.parametrize("ending", ["/a.webp", "\0.webp", "\ud800.webp", f"{'x' * 999}.webp", ".web/p", ""])
+async def test_a_name_that_no_worker_gives_is_not_believed(ending, opened, engine, tmp_path):
+    """Only the first image of a page is looked for in the place."""
+
+    async def rename(page):
+        answer = json.loads(await workbench.carry_out(page))
+        for result in answer["results"][1:]:
+            [file] = result["files"]
+            file["name"] = file["name"].removesuffix(".webp") + ending
+        return json.dumps(answer).encode()
+
+    engine.faults = dict.fromkeys(WORKERS, rename)
+    outcomes = await make(opened(), tmp_path, PAGE)
+    assert all(outcome.ok and outcome.files[0].exists() for outcome in outcomes)
+    assert PAGE == len([*tmp_path.glob("*.webp")])
 
 
 async def test_the_orders_of_a_worker_that_stands_still_go_to_another_one(opened, engine, tmp_path, caplog):
