@@ -1,7 +1,9 @@
 """Reads the key, the access token, the base URL and the proxy: argument, then environment, then default."""
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
@@ -57,6 +59,16 @@ def read_access_token(given: str | None = None, key: str | None = None) -> str |
             setting="access_token",
         )
     return token
+
+
+@contextlib.contextmanager
+def secrets_hidden() -> Iterator[None]:
+    """Keep the key and the access token from the processes that are started meanwhile: they inherit the environment."""
+    hidden = {name: os.environ.pop(name) for name in (*_KEY_NAMES, _TOKEN_NAME) if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _is_key(secret: str) -> bool:

@@ -19,7 +19,9 @@ from waiting import PATIENCE, rest_of, wait_until
 
 from cometflux import Journal
 from cometflux.cli import main
+from cometflux.cli.batch.next_command import resume_line
 from cometflux.cli.batch.run_end import RunEnd
+from cometflux.cli.options.shared import RunOptions
 from cometflux.journal.draft import Draft
 from cometflux.journal.writer import JournalWriter
 
@@ -565,6 +567,13 @@ def test_a_second_ctrl_c_leaves_at_once_with_the_line_and_without_the_ids(servin
     assert ["a-images: 0 of 2 saved, 2 detached", "to resume:", "  cometflux resume a-images"] == (
         err.splitlines()[-3:]
     )
+
+
+@pytest.mark.parametrize(
+    ("savers", "option"), [(2, "--workers 2"), ("tcp://host:8786", "--cluster tcp://host:8786"), (None, "")]
+)
+def test_the_command_that_resumes_has_the_same_processes_save(savers, option):
+    assert f"cometflux resume tour {option}".strip() == resume_line(Path("tour"), RunOptions(savers=savers))
 
 
 def test_interrupted_with_json_every_job_is_one_line_all_the_same(slow):

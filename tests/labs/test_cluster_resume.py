@@ -7,7 +7,10 @@ import os
 import signal
 
 import pytest
+from canary import CANARY
 from cluster_batch import ClusterBatch, SavedBatch
+from dask_cluster import memory_of
+from s3_server import SECRET
 from waiting import wait_until
 
 pytest.importorskip("distributed")
@@ -78,6 +81,19 @@ def test_killed_processes_of_the_command_cost_nothing(local):
     local.check_nothing_twice()
 
 
+def test_the_key_is_in_no_process_that_the_command_starts(local):
+    local.start("--creates-per-minute", "1800")
+    assert local.bills_reach(100), local.said
+    savers = local.savers()
+    assert 2 == len(savers)
+    for process in savers:
+        for region in memory_of(process):
+            assert CANARY.encode() not in region
+    assert any(SECRET.encode() in region for region in memory_of(savers[0])), "the search finds"
+    assert 0 == local.wait(), local.said
+    local.check_nothing_twice()
+
+
 def test_processes_end_by_themselves_when_the_command_is_killed(local):
     local.start("--creates-per-minute", "1800")
     assert local.bills_reach(100), local.said
@@ -94,13 +110,15 @@ def test_a_signal_to_the_command_and_its_processes_ends_all_of_them_in_order(loc
     number = signal.Signals[name]
     local.start("--creates-per-minute", "1800")
     assert local.bills_reach(40), local.said
-    os.kill(local.savers()[0], signal.SIGKILL)
+    killed = local.savers()[0]
+    os.kill(killed, signal.SIGKILL)
     # The one that takes its place has left the terminal, too.
-    wait_until(lambda: [os.getsid(each) for each in local.savers()] == local.savers())
+    wait_until(lambda: len({*local.savers()} - {killed}) == 2 and not local.savers_in_terminal())
     os.killpg(local.driver.pid, number)
     assert 128 + number == local.wait(), local.said
     assert "Traceback" not in local.said
     assert 1 == local.said.count("Restarting worker")
+    assert local.said.endswith("cometflux resume journal --creates-per-minute 1800 --workers 2\n")
     wait_until(lambda: not local.other_processes())
     local.check_money()
     assert 0 == local.resume(), local.said

@@ -116,7 +116,11 @@ class SavedBatch:
 
     def savers(self):
         """The processes that save, of those that the driver has started."""
-        return [each for each in self.other_processes() if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+        return [number for number in _processes_with(f"BATCH={self.folder}", "spawn_main") if number != self.driver.pid]
+
+    def savers_in_terminal(self):
+        """Those of them that get the signals of the driver's terminal: one that saves has left it."""
+        return [each for each in self.savers() if _session_of(each) not in (each, None)]
 
     # ── what is compared ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -189,12 +193,20 @@ class ClusterBatch(SavedBatch):
         return sum(self.images_put_by(f"WORKER{number + 1}") for number in range(self.cluster.started))
 
 
-def _processes_with(variable):
-    """The processes, still running, that were started with a variable."""
+def _session_of(number):
+    """The session of a process; None if it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(number)
+    return None
+
+
+def _processes_with(variable, command=""):
+    """The processes, still running, that were started with a variable, by a command that holds *command*."""
     found = []
     for folder in (each for each in Path("/proc").iterdir() if each.name.isdecimal()):
         # It may end meanwhile.
         with contextlib.suppress(OSError):
-            if variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+            variables, words = ((folder / name).read_bytes() for name in ("environ", "cmdline"))
+            if variable.encode() in variables.split(b"\0") and command.encode() in words:
                 found.append(int(folder.name))
     return found

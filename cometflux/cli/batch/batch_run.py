@@ -26,6 +26,7 @@ from cometflux.events import Event
 from cometflux.journal.writer import JournalWriter
 from cometflux.session.batch import Batch
 from cometflux.session.open import open_session
+from cometflux.session.settings import secrets_hidden
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import open_store
 
@@ -95,8 +96,10 @@ class BatchRun(RunEnd):
         return code
 
     def _run(self, work: BatchWork) -> None:
+        # The session has the key, and the processes that save need none.
+        hidden = secrets_hidden() if isinstance(self.settings.savers, int) else contextlib.nullcontext()
         try:
-            with self.screen.bar(work.total) as self.bar, signals.taken(self._on_signal):
+            with hidden, self.screen.bar(work.total) as self.bar, signals.taken(self._on_signal):
                 asyncio.run(self._work(work))
         except asyncio.CancelledError:
             # A signal came with the last step.

@@ -72,6 +72,8 @@ def resume_line(folder: Path, settings: RunOptions) -> str:
         "--max-pending": settings.max_pending if settings.max_pending != MAX_PENDING else None,
         "--creates-per-minute": settings.creates_per_minute,
         "--polls-per-minute": settings.polls_per_minute,
+        "--workers": settings.savers if isinstance(settings.savers, int) else None,
+        "--cluster": settings.savers if isinstance(settings.savers, str) else None,
     }
     for name, value in options.items():
         words += [] if value is None else [name, str(value)]
