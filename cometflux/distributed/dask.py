@@ -77,7 +77,8 @@ class DaskEngine:
             try:
                 await finish(start)
             except Exception as error:
-                raise ConfigError(f"{self._processes} processes for saving cannot be started: {error}") from error
+                problem = f"{self._processes} processes for saving cannot be started: {error}"
+                raise ConfigError(problem, hint=_GUARD) from error
         # Kept at once, so that it is closed if its connecting is broken off.
         self._client = self._distributed.Client(
             self._cluster or self._address,
@@ -208,6 +209,7 @@ class DaskEngine:
                 await finish(asyncio.ensure_future(client.close()))
 
 
+_GUARD = "in a script, begin what it does with: if __name__ == '__main__':"
 _GONE = OSError()
 _LOST = "the Dask scheduler is lost"
 

@@ -1,6 +1,9 @@
 """Saving from Python on the cluster of a `distributed.Client` of one's own."""
 
 import asyncio
+import os
+import subprocess
+import sys
 
 import pytest
 from cluster_batch import ClusterBatch
@@ -32,6 +35,22 @@ async def test_an_asynchronous_client_on_the_same_loop_does_it_too(tmp_path, mon
             assert "running" == client.status
         batch.check_nothing_twice()
         assert (60, 0) == (batch.images_put_by_workers, batch.images_put_by_driver)
+
+
+def test_a_script_that_would_start_itself_again_is_told_how_not_to(tmp_path):
+    """Each process that it starts imports it."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import asyncio, cometflux\n"
+        "async def main():\n"
+        "    async with cometflux.open_session(api_key='sk-x', savers=1): pass\n"
+        "asyncio.run(main())\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, script], check=False, env=environment, capture_output=True, text=True)
+    assert 1 == done.returncode
+    assert "processes for saving cannot be started: " in done.stderr.splitlines()[-1]
+    assert done.stderr.endswith("begin what it does with: if __name__ == '__main__':\n")
 
 
 async def _make(batch, client):
