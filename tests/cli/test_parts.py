@@ -221,3 +221,30 @@ def test_the_unknown_jobs_of_all_parts_are_listed_and_settled(service, capsys, m
     for number in (1, 2):
         run(f"resume tour/part-{number}-of-2")
     assert sorted(PROMPTS) == prompts(service)
+
+
+@pytest.mark.usefixtures("prompt_file")
+def test_a_folder_with_a_list_of_its_own_and_parts_shows_both(service, capsys, monkeypatch):
+    """As a folder of journals has them, whose lists go to different places."""
+    monkeypatch.setenv("COMETAPI_ACCESS_TOKEN", service.access_token)
+    run("batch a.txt --out tour --part 1/2")
+    Path("tour/.cometflux-parts.json").unlink()
+    service.fail("drop", after=True)
+    run("generate 'a boat' --out tour", 5)
+    count = len(service.bills)
+    capsys.readouterr()
+    run("status tour")
+    shown = capsys.readouterr().out
+    assert f"planned  {count}" in shown
+    assert "without parts: 0 of 1 saved, 1 unknown" in shown
+    assert f"part-1-of-2: {count - 1} of {count - 1} saved" in shown
+    run("status tour --json")
+    found = json.loads(capsys.readouterr().out)
+    assert (count, 1, count - 1) == (found["planned"], *(each["planned"] for each in found["parts"].values()))
+    run("costs tour")
+    shown = capsys.readouterr().err
+    assert "without parts: " in shown
+    assert "part-1-of-2: " in shown
+    run("unknown tour --json")
+    [job] = capsys.readouterr().out.splitlines()
+    run(f"unknown tour --abandon '{json.loads(job)['key']}'")

@@ -20,7 +20,7 @@ from cometflux.basics.plain_text import by_number, count_of, escape_json, plain
 from cometflux.cli.batch.account_access import AccountAccess
 from cometflux.cli.batch.keep_manifest import renew_manifest
 from cometflux.cli.batch.known_prediction import run_work
-from cometflux.cli.batch.part_folders import part_folders
+from cometflux.cli.batch.part_folders import journal_folders
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.console import make_console
@@ -47,17 +47,19 @@ def show_costs(screen: Screen, folder: Path, settings: RunOptions, *, as_json: b
         JournalError: the journal cannot be used, or a batch is using it.
         AccountError: the account's lists cannot be fetched or read.
     """
-    parts = part_folders(folder)
-    notes = {each: _renew(screen, each, settings) for each in parts or [folder]}
+    folders = journal_folders(folder)
+    names = {each: "" if each == folder else each.name for each in folders}
+    parts = [] if folders == [folder] else folders
+    notes = {each: _renew(screen, each, settings) for each in folders}
     by_folder = {each: _costs_of([each], said) for each, said in notes.items()}
     costs = _costs_of(notes, list(dict.fromkeys(chain.from_iterable(notes.values())))) if parts else by_folder[folder]
     if as_json:
-        by_part = {"parts": {each.name: by_folder[each].described() for each in parts}} if parts else {}
+        by_part = {"parts": {names[each]: by_folder[each].described() for each in parts}} if parts else {}
         screen.data(escape_json(json.dumps({**costs.described(), **by_part}, ensure_ascii=False, allow_nan=False)))
         return
     costs.print()
     for each in parts:
-        screen.say(f"{each.name}: {by_folder[each].line()}")
+        screen.say(f"{names[each] or 'without parts'}: {by_folder[each].line()}")
     for note in costs.notes:
         screen.say(note)
     if costs.unknown:

@@ -14,10 +14,16 @@ def is_part_folder(folder: Path) -> bool:
 
 
 def part_folders(folder: Path) -> list[Path]:
-    """Return the folders of the parts in *folder*, in order; none if it has a journal of its own, or is no folder."""
-    # Whether it is a folder is asked first: to list what can be none is an error for some versions of Python.
-    if (folder / FILE_NAME).exists() or not folder.is_dir():
+    """Return the folders of the parts in *folder*, in order; none if it is no folder."""
+    # Asked first: to list what can be no folder is an error for some versions of Python.
+    if not folder.is_dir():
         return []
     found = {path: _NAME.fullmatch(path.name) for path in folder.glob("part-*-of-*")}
     parts = {path: int(name[1]) for path, name in found.items() if name and (path / FILE_NAME).exists()}
     return sorted(parts, key=parts.__getitem__)
+
+
+def journal_folders(folder: Path) -> list[Path]:
+    """Return the folders of the journals in *folder*: itself, if it has one or no parts, and then its parts."""
+    parts = part_folders(folder)
+    return [folder, *parts] if not parts or (folder / FILE_NAME).exists() else parts

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from cometflux.basics.plain_text import plain
 from cometflux.cli.batch.journal_status import summary
-from cometflux.cli.batch.part_folders import part_folders
+from cometflux.cli.batch.part_folders import journal_folders
 from cometflux.cli.options.arguments import Folder, JsonObject
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
@@ -53,21 +53,22 @@ def show_status(folder: Path, *, as_json: bool) -> None:
         ConfigError: *folder* has no journal.
         JournalError: the journal cannot be read.
     """
-    parts = part_folders(folder)
+    folders = journal_folders(folder)
+    has_parts = folders != [folder]
     counts: Counter[str] = Counter()
     by_file: dict[str, Mapping[str, int]] = {}
     by_part: dict[str, Mapping[str, int]] = {}
     is_running = False
-    for each in parts or [folder]:
+    for each in folders:
         with JournalOverview(each) as journal:
             status, sources = journal.status(), journal.sources()
             is_running = is_running or journal.is_running
         counts.update(status)
-        if parts:
-            by_part[each.name] = status
+        if has_parts:
+            by_part["" if each == folder else each.name] = status
         elif len(sources) > 1:
             by_file = {**sources}
-    marks, faults = _count_marks(parts or [folder])
+    marks, faults = _count_marks(folders)
     if as_json:
         more = {"files": by_file, "parts": by_part, "picks": marks}
         shown = {**counts, **{name: value for name, value in more.items() if value}}
@@ -83,8 +84,9 @@ def show_status(folder: Path, *, as_json: bool) -> None:
             table.add_row(name.replace("_", " "), str(count))
     console = make_console()
     console.print(table)
+    nameless = "without parts" if has_parts else "without a file"
     for name, its_counts in {**by_file, **by_part}.items():
-        console.print(f"{name or 'without a file'}: {summary(its_counts)}")
+        console.print(f"{name or nameless}: {summary(its_counts)}")
     told = [f"{marks['starred']} starred, {marks['rejected']} rejected in {PICKS}"] if marks else []
     for line in (*told, *faults):
         console.print(line, markup=False, soft_wrap=True)

@@ -44,7 +44,7 @@ def unknown(
     account decides: a job is adopted if the account's list of tasks has a task with
     the same input.
     """
-    from cometflux.cli.batch.part_folders import part_folders
+    from cometflux.cli.batch.part_folders import journal_folders
     from cometflux.cli.batch.settle import Resolutions, settle_by_hand
     from cometflux.cli.batch.unknown_jobs import show_unknown
 
@@ -53,14 +53,14 @@ def unknown(
         raise UsageError("--settle and --adopt, --abandon or --resend exclude each other; settle first")
     if resend_missing and not settle:
         raise UsageError("--resend-missing needs --settle, which looks in the account")
-    parts = part_folders(folder)
-    if wishes and parts:
-        names = ", ".join(each.name for each in parts)
+    folders = journal_folders(folder)
+    if wishes and folder not in folders:
+        names = ", ".join(each.name for each in folders)
         raise UsageError(f"{folder} holds parts; give the folder of the part that has the job: one of {names}")
     code: int = ExitCode.OK
     screen = Screen()
-    for each in parts or [folder]:
-        if parts:
+    for each in [folder] if wishes else folders:
+        if folders != [folder]:
             screen.say(f"{each}:")
         if settle:
             from cometflux.cli.batch.settle_with_account import settle_with_account
