@@ -40,19 +40,25 @@ SCHEMAS := github-workflows:.github/workflows/publish.yml github-workflows:.gith
 
 RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annotate --python .make/uv/bin/python --all-extras
 
-.PHONY: help dist release-check changes demo test test-hard lint types docs recording check bench bench-peers audit test-floors test-backoff3 test-readers test-engines test-judges test-pythons lanes
+.PHONY: help dist release-check changes demo test test-processes test-all test-hard lint types docs recording check bench bench-peers audit test-floors test-backoff3 test-readers test-engines test-judges test-pythons lanes
 .PHONY: $(PYTHONS:%=test-%)
 
 help: ## show this list (at once)
 	@echo "How long a target takes: on two cores, once its environment is made, which may take another minute or two."
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: .make/demo/ready ## make a set of pictures, for free, with the local service (10 s)
 	@.make/demo/bin/cometflux batch examples/prompts.csv --local --out demo-images
 	@.make/demo/bin/cometflux gallery demo-images >/dev/null
 	@echo "next: open demo-images/index.html in a browser; then make a set of your own, as README.md tells"
 
-test: .make/test/ready ## run the tests (2 min)
+test: .make/test/ready ## run the tests that need no process but their own (2 min)
+	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "not hard and not processes"
+
+test-processes: .make/test/ready ## run the tests that start programs, servers or browsers (3 min)
+	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "processes and not hard"
+
+test-all: .make/test/ready ## run both (5 min)
 	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
 test-hard: .make/test/ready ## run the slow proofs (20 min)
@@ -82,7 +88,7 @@ docs: .make/docs/ready ## build the documentation, to be read at .make/docs-html
 recording: .make/demo/ready ## record docs/terminal.svg, the picture of a run in a terminal (some seconds)
 	@.make/demo/bin/python -m benchmarks.terminal
 
-check: lint types docs test ## all that has to hold before a change goes in (3 min)
+check: lint types docs test-all ## all that has to hold before a change goes in (6 min)
 
 bench: .make/bench/ready ## measure (some minutes)
 	@.make/bench/bin/python -m benchmarks
@@ -99,10 +105,10 @@ audit: .make/audit/ready .make/uv/ready ## look for known vulnerabilities, in th
 	done; \
 	[ -z "$$failed" ] || { echo "not passed:$$failed; what could not be looked up counts as failed" >&2; exit 1; }
 
-test-floors: .make/floors/ready ## run the tests with the oldest allowed versions (as long as test)
+test-floors: .make/floors/ready ## run the tests with the oldest allowed versions (as long as test-all)
 	@.make/floors/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
-test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backoff 3 (as long as test)
+test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backoff 3 (as long as test-all)
 	@.make/backoff3/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
 test-readers: .make/readers/ready ## read what is exported and signed with the packages it is for (some minutes)
@@ -116,7 +122,7 @@ test-engines: .make/engines/ready ## run the recipes for Ray, Prefect, Airflow a
 test-judges: .make/test/ready ## let other programs check the local service: the vendor's own, Replicate's, Prism (some minutes)
 	@.make/test/bin/python -m pytest -q -n auto --dist worksteal tests/labs/test_judges.py
 
-test-pythons: ## run the tests on each Python from 3.11 on that is here (as long as test, for each)
+test-pythons: ## run the tests on each Python from 3.11 on that is here (as long as test-all, for each)
 	@$(foreach each,$(filter-out $(HERE),$(PYTHONS)),echo "$(each): not on this machine, not tested";)
 	@$(if $(HERE),$(MAKE) --no-print-directory --keep-going $(HERE:%=test-%),exit 1)
 

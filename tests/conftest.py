@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+import code_names
 import hypothesis
 import known_options
 import posix_calls
@@ -15,7 +16,7 @@ import pytest
 from pytest_asyncio import is_async_test
 from virtual_clock import VirtualClockLoop
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["own_processes", "pytester"]
 # What the labs share asserts, too.
 pytest.register_assert_rewrite("bill_checks", "cluster_batch", "gallery_sight")
 
@@ -55,10 +56,8 @@ def pytest_collection_modifyitems(items):
     if sys.platform != "win32":
         return
     for item in items:
-        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        fixtures = [each[-1].func for each in item._fixtureinfo.name2fixturedefs.values()]
         is_marked = item.get_closest_marker("posix")
-        name = "its marker" if is_marked else posix_calls.first_in(item.function, *fixtures, *values)
+        name = "its marker" if is_marked else posix_calls.first_in(*code_names.values_of(item))
         if name is not None:
             item.add_marker(pytest.mark.skip(reason=f"needs a system of POSIX: {name}"))
 

@@ -51,6 +51,7 @@ class Popen(subprocess.Popen):
         if options != command[: len(options)] or not _can_fork(program, given):
             super()._execute_child(*args, **more)
             return
+        sys.audit("subprocess.Popen", command[0], command, given["cwd"], given["env"])
         pipes = [given[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")]
         streams = [own if fd == -1 else fd for own, fd in enumerate((pipes[0], pipes[3], pipes[5]))]
         try:

@@ -1,21 +1,17 @@
 """What tests need of POSIX: the modules, calls and signals that other systems do not have, and who uses them.
 
-A test needs a system of POSIX if its code, its values, its fixtures, or a helper of the tests that one of these uses
-names a call, a signal or a module of such a system alone.
+A test needs a system of POSIX if its code, as `code_names` finds it, names a call, a signal or a module of such a
+system alone.
 """
 
 # A list of names is easier to read as a text.
 # ruff: noqa: SIM905
 
-import functools
-import inspect
 import os
 import re
 import signal
-import types
-from pathlib import Path
 
-import attrs
+import code_names
 
 MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
 CALLS = (
@@ -34,7 +30,6 @@ _NAMES = {
     *("send_signal", "setitimer", "setrlimit", "set_blocking", "symlink", "symlink_to"),
     *("SIGHUP", "SIGKILL", "SIGSTOP", "SIGXFSZ", "add_signal_handler"),
 }
-_HELPERS = Path(__file__).parents[1]
 _EVERYWHERE = {"forked_process"}
 """The helpers that have a way for other systems, too."""
 
@@ -54,58 +49,4 @@ def signals(*names):
 
 def first_in(*values):
     """Return the first name of POSIX in functions, in the values that they hold, and in what they call; else None."""
-    return min(_found(values) & _NAMES, default=None)
-
-
-def _found(values):
-    found, seen, left = set(), set(), list(values)
-    while left:
-        value = left.pop()
-        # Held here, so that no other value can get its id.
-        if id(value) not in seen:
-            seen.add(id(value))
-            names, parts = _look(value)
-            found |= names
-            left += parts
-    return found
-
-
-def _look(value):
-    """Return the names in the code of a value, and the values that it holds and uses."""
-    if isinstance(value, functools.partial):
-        return set(), [value.func, *value.args]
-    if inspect.isbuiltin(value):
-        return {value.__name__}, []
-    if attrs.has(type(value)) and _is_ours(type(value)):
-        return set(), attrs.astuple(value, recurse=False)
-    if inspect.isclass(value) and _is_ours(value):
-        return set(), vars(value).values()
-    function = inspect.unwrap(value) if callable(value) else None
-    if not inspect.isfunction(function) or not _is_ours(function):
-        return set(), []
-    names = set(_names(function.__code__))
-    cells = [cell.cell_contents for cell in function.__closure__ or () if _is_full(cell)]
-    return names, [*cells, *(function.__globals__[name] for name in names if name in function.__globals__)]
-
-
-def _is_ours(value):
-    if value.__module__ in _EVERYWHERE:
-        return False
-    code = getattr(value, "__code__", None)
-    file = code.co_filename if code else getattr(inspect.getmodule(value), "__file__", None)
-    return file is not None and Path(file).is_relative_to(_HELPERS)
-
-
-def _is_full(cell):
-    try:
-        cell.cell_contents  # noqa: B018 - whether it can be read is the question
-    except ValueError:
-        return False
-    return True
-
-
-def _names(code):
-    yield from (*code.co_names, *code.co_freevars)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)
+    return min(code_names.found(values, without=_EVERYWHERE) & _NAMES, default=None)

@@ -1,0 +1,96 @@
+"""`make test` and `make test-processes` divide the tests between them, and `make check` runs all of them."""
+
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import code_names
+import own_processes
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TARGETS = {
+    "test": {"fast"},
+    "test-processes": {"processes"},
+    "test-all": {"fast", "processes"},
+    "test-floors": {"fast", "processes"},
+    "test-backoff3": {"fast", "processes"},
+    "test-hard": {"hard", "hard processes"},
+}
+
+
+def expression(target):
+    """Return which tests a target of the Makefile runs, in the words of pytest's -m."""
+    recipe = re.search(rf"^{target}:.*\n((\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    return re.search('pytest .* -m "?([^"\n]+)"?$', recipe, re.MULTILINE)[1]
+
+
+def kinds(chosen):
+    """Return the kinds of tests that an expression chooses."""
+    found = set()
+    for hard, processes in itertools.product([False, True], repeat=2):
+        if eval(chosen, {}, {"hard": hard, "processes": processes}):
+            found.add(" ".join(["hard"] * hard + ["processes"] * processes) or "fast")
+    return found
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_runs_its_kinds_of_tests_and_no_other(target):
+    assert TARGETS[target] == kinds(expression(target))
+
+
+def test_each_python_and_each_system_runs_what_a_check_runs():
+    assert expression("test-all") == expression(r"\$\(PYTHONS:%=test-%\)")
+    workflow = (ROOT / ".github/workflows/tests.yml").read_text()
+    assert f'pytest -q -n auto -m "{expression("test-all")}"' in workflow
+
+
+def test_a_check_runs_all_tests_but_the_slow_ones():
+    needs = re.search("^check:(.*) ##", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    assert ["lint", "types", "docs", "test-all"] == needs.split()
+
+
+def starts_a_program():
+    subprocess.run([sys.executable, "-c", ""], check=True)
+
+
+def uses_a_bucket():
+    from s3_server import Bucket
+
+    return Bucket
+
+
+def counts():
+    return len([0])
+
+
+@pytest.mark.parametrize(
+    ("function", "is_known"),
+    [(starts_a_program, True), (uses_a_bucket, True), (lambda: starts_a_program(), True), (counts, False)],
+)
+def test_what_starts_a_program_is_known_by_its_code(function, is_known):
+    assert is_known == (not own_processes.NAMES.isdisjoint(code_names.found([function])))
+
+
+def test_a_test_that_starts_a_program_without_the_marker_fails(pytester):
+    pytester.makeini("[pytest]\nmarkers = processes\nasyncio_default_fixture_loop_scope = function")
+    pytester.makepyfile(
+        """
+        import subprocess, sys, pytest
+
+        def test_without():
+            subprocess.run([sys.executable, "-c", ""], check=True)
+
+        @pytest.mark.processes
+        def test_with():
+            subprocess.run([sys.executable, "-c", ""], check=True)
+
+        def test_in_one_process():
+            pass
+        """
+    )
+    result = pytester.runpytest_inprocess("-p", "own_processes", "-p", "no:randomly", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_without*", "*mark it with @pytest.mark.processes*"])
