@@ -27,8 +27,8 @@ class OneWorker:
 
 
 @pytest.mark.realtime
-@pytest.mark.parametrize(("savers", "looks"), [(None, 1), (OneWorker(), 2)], ids=["here", "worker"])
-async def test_a_picture_takes_two_puts_and_a_look_for_its_record(savers, looks, service, bucket, tmp_path):
+@pytest.mark.parametrize(("savers", "looks", "first"), [(None, 1, 7), (OneWorker(), 2, 17)], ids=["here", "worker"])
+async def test_a_picture_takes_two_puts_and_a_look_for_its_record(savers, looks, first, service, bucket, tmp_path):
     service.latency = 0.05
     options = {"api_key": service.key, "base_url": service.url, "journal": tmp_path, "savers": savers}
     async with open_session(**options) as session:
@@ -41,3 +41,4 @@ async def test_a_picture_takes_two_puts_and_a_look_for_its_record(savers, looks,
     # A POST removes what proved the place.
     wanted = {("PUT", "webp"): JOBS, ("PUT", "json"): JOBS, ("GET", "json"): looks * JOBS}
     assert wanted == {each: count for each, count in seen.items() if each[0] != "POST"}
+    assert first == sum(".cometflux-" in path or method == "POST" for method, path in bucket.requests), "at the start"
