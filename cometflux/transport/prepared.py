@@ -45,13 +45,17 @@ class PreparedConnections:
         while len(self._line) < self._length:
             prepared = _Prepared(self._deadlines, self._drop)
             self._line.append(prepared)
-            await prepared.open(self._connect)
+            if not await prepared.open(self._connect):
+                return
 
     async def take(self) -> aiohttp.connector.Connection | None:
         """Return the connection that was prepared first, and forget it; None if no connection is fit for a request."""
         if not self._line or not self._line[0].is_over.is_set():
             self._length = min(self._length + 1, MOST_PREPARED)
-        while self._line:
+        # Not those that are begun meanwhile: without a network each of them fails, too, and this would not end.
+        left = len(self._line)
+        while left and self._line:
+            left -= 1
             if (connection := await self._line.popleft().take()) is not None:
                 return connection
             self._length = 1
@@ -83,8 +87,8 @@ class _Prepared(asyncio.Protocol):
         """Set when the connection is open, or has failed."""
         self._is_touched = False
 
-    async def open(self, connect: Connect) -> None:
-        """Open the connection. If that fails, a submission connects by itself, and reports the fault."""
+    async def open(self, connect: Connect) -> bool:
+        """Open the connection; return whether it is open. If not, a submission connects by itself, and reports why."""
         try:
             with contextlib.suppress(Exception):
                 connection = await connect()
@@ -96,6 +100,7 @@ class _Prepared(asyncio.Protocol):
             self.is_over.set()
             if self._is_closed:
                 self.close()
+        return self._connection is not None
 
     async def take(self) -> aiohttp.connector.Connection | None:
         """Return the connection as soon as it is open, with aiohttp's protocol; None if it is not fit for a request."""

@@ -19,7 +19,7 @@ from cometflux.transport.aiohttp import AiohttpTransport
 from cometflux.transport.connector import body_of
 from cometflux.transport.deadlines import Deadlines
 from cometflux.transport.exchange import Exchange
-from cometflux.transport.prepared import LONGEST_IDLE, MOST_PREPARED
+from cometflux.transport.prepared import LONGEST_IDLE, MOST_PREPARED, PreparedConnections
 
 PATH = "/models/black-forest-labs/flux-schnell/predictions"
 POST = Request("POST", PATH, b'{"input":{"prompt":"a paper boat"}}')
@@ -77,15 +77,17 @@ class Front:
         opened = loop.time() + 3 * self._delay
         if self._fault is not None and self._is_hit(number):
             loop.call_later(self._idle, self._spoil, number, writer)
-        far_reader, far = await asyncio.open_connection("127.0.0.1", int(self._service.origin.rpartition(":")[2]))
-        pumps = self._pump(number, reader, far, opened), self._pump(None, far_reader, writer, opened)
+        ends = [writer]
         try:
+            far_reader, far = await asyncio.open_connection("127.0.0.1", int(self._service.origin.rpartition(":")[2]))
+            ends.append(far)
+            pumps = self._pump(number, reader, far, opened), self._pump(None, far_reader, writer, opened)
             await asyncio.gather(*pumps, return_exceptions=True)
         except asyncio.CancelledError:
             pass
         finally:
             self.closed.add(number)
-            for each in (writer, far):
+            for each in ends:
                 each.transport.abort()
             self._tasks.discard(asyncio.current_task())
 
@@ -384,3 +386,21 @@ async def test_a_session_closes_every_connection_and_prepares_few_in_vain(servic
         await turn_until(lambda: front.is_quiet)
         assert len(front.received) - len(front.used) <= MOST_PREPARED
     assert 20 == len(service.bills)
+
+
+async def test_a_submission_does_not_wait_for_ever_for_connections_that_cannot_be_opened():
+    """Without a network a look-up fails after some seconds; the submission then connects by itself, and reports it."""
+    tries = []
+
+    async def connect():
+        tries.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(5)
+        raise OSError("no network")
+
+    connections = PreparedConnections(connect)
+    opening = asyncio.create_task(connections.prepare())
+    await asyncio.sleep(1)
+    async with asyncio.timeout(60):
+        assert await connections.take() is None
+    await opening
+    assert [0.0] == tries
