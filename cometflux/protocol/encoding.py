@@ -96,16 +96,20 @@ def dump_canonical(value: Any) -> bytes:
 
 def dump_readable(value: Any) -> str:
     """Write *value*, which may hold objects of this package, as indented JSON for people. Images become digests."""
-    return _encode_readable(wire_converter().unstructure(value))
+    return _dump_mixed(value, _encode_mixed_readable, _encode_readable)
 
 
 def dump_line(value: Any) -> str:
     """Write *value*, which may hold objects of this package, as JSON on one line. Images become digests."""
+    return _dump_mixed(value, _encode_mixed_line, _encode_line)
+
+
+def _dump_mixed(value: Any, encode_mixed: Callable[[Any], str], encode: Callable[[Any], str]) -> str:
     try:
         # Most parts are plain already, and the converter would copy each of them.
-        return _encode_mixed(value)
+        return encode_mixed(value)
     except (TypeError, ValueError):
-        return _encode_line(wire_converter().unstructure(value))
+        return encode(wire_converter().unstructure(value))
 
 
 def _convert(value: Any) -> Any:
@@ -117,7 +121,8 @@ def _convert(value: Any) -> Any:
     return converted
 
 
-_encode_mixed = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_convert).encode
+_encode_mixed_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_convert).encode
+_encode_mixed_readable = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_convert, indent=2).encode
 
 
 def fingerprint(model: str, described: Mapping[str, Any]) -> str:

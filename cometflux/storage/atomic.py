@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from io import BufferedRandom, BufferedWriter
+from io import BufferedRandom, BufferedWriter, FileIO
 from pathlib import Path
 
 import attrs
@@ -76,11 +76,19 @@ _LONGEST_MARK = 65536
 def temporary_file(folder: Path, data: Data) -> Iterator[Path]:
     """Write a file under a temporary name in *folder*, synced; removed at the end."""
     with temporary_path(folder) as path:
-        # Not tempfile: that makes files which only their owner can read.
-        with path.open("xb") as file:
-            file.write(data)
+        # Not tempfile: that makes files which only their owner can read. Not buffered, since it comes as a whole.
+        with path.open("xb", buffering=0) as file:
+            _write(file, data)
             sync_file(file)
         yield path
+
+
+def _write(file: FileIO, data: Data) -> None:
+    written = file.write(data)
+    while written < len(data):
+        # No system writes more than 2 GiB at once.
+        with memoryview(data) as view:
+            written += file.write(view[written:])
 
 
 @contextlib.contextmanager
@@ -101,7 +109,7 @@ def temporary_name(folder: Path, length: int = 0) -> Path:
     return folder / f".cometflux-{os.urandom(8).hex()}".ljust(length, "-")
 
 
-def sync_file(file: BufferedWriter | BufferedRandom) -> None:
+def sync_file(file: FileIO | BufferedWriter | BufferedRandom) -> None:
     """Bring the file to the disk, with all that was written. If its file system cannot do that, log so once."""
     file.flush()
     try:
