@@ -248,21 +248,24 @@ class AiohttpTransport:
         Raises:
             OutputError: an output may not be fetched from this URL.
         """
-        shown = self._hide(url)[:100]
         try:
             # Parsed once, so that the checked URL is the one fetched.
             target = URL(escape_url(url), encoded=True)
             host = (target.raw_host or "").lower()
         except ValueError as error:
-            raise OutputError(f"the output is at {shown!r}, which is not a URL") from error
+            raise OutputError(f"the output is at {self._show(url)!r}, which is not a URL") from error
         is_near = self._is_local and is_loopback(host)
         if not host or target.scheme not in (("https", "http") if is_near else ("https",)):
-            raise OutputError(f"the output is at {shown!r}; only https URLs are fetched")
+            raise OutputError(f"the output is at {self._show(url)!r}; only https URLs are fetched")
         if target.raw_user is not None or target.raw_password is not None:
             raise OutputError(f"the output is at a URL of {host} that carries a user name or password")
         if not (is_near or may_be_public(host)):
-            raise OutputError(f"the output is at {self._hide(host)[:100]!r}, which is not a public address")
+            raise OutputError(f"the output is at {self._show(host)!r}, which is not a public address")
         return target
+
+    def _show(self, url: str) -> str:
+        """Return the start of a URL, without the key."""
+        return self._hide(url)[:100]
 
     async def _fetch(
         self, http: aiohttp.ClientSession, url: URL, download: Download, body: Body
