@@ -266,7 +266,7 @@ async def test_a_worker_that_is_not_used_any_more_proves_no_place_of_the_next_ba
     engine.here = {"tcp://a:1": 3, "tcp://b:1": 1}
     engine.faults = {"tcp://a:1": fault}
     async with opened(max_pending=4 * PAGE) as session:
-        prompts = [f"boat {number}" for number in range(12 * PAGE)]
+        prompts = [f"boat {number}" for number in range(6 * PAGE)]
         outcomes = [each async for each in session.generate(prompts, save_to=tmp_path / "first")]
         engine.faults_of_proof = {"tcp://a:1": hang if fault is hang else refuse_place}
         began = asyncio.get_running_loop().time()
@@ -424,10 +424,10 @@ async def test_a_worker_that_stands_still_for_hours_is_told_of_once_and_used_whe
     engine.faults = {"tcp://a:1": stand_still}
     engine.here = {"tcp://a:1": 2, "tcp://b:1": 1}
     async with opened() as session:
-        for number in range(60):
+        for number in range(20):
             outcome = await session.run(flux.Schnell(prompt=f"boat {number}"), save_to=tmp_path)
             assert outcome.ok
-            await asyncio.sleep(TRIAL / 9)
+            await asyncio.sleep(TRIAL / 3)
         sent = [count for worker, count in engine.pages if worker == "tcp://a:1" and count]
         assert 3 <= len(sent) <= 10
         awake.set()
@@ -439,7 +439,7 @@ async def test_a_worker_that_stands_still_for_hours_is_told_of_once_and_used_whe
         for what in ("does not answer; its images are saved elsewhere until it does", "answers again")
     ]
     assert len(sent) < sum(worker == "tcp://a:1" and count > 0 for worker, count in engine.pages)
-    assert 60 + 4 * PAGE == len([*tmp_path.glob("*.webp")]), "what it saved late was there already"
+    assert 20 + 4 * PAGE == len([*tmp_path.glob("*.webp")]), "what it saved late was there already"
 
 
 @pytest.mark.parametrize("fault", [answering(lambda files: files), "another view of the place"])
@@ -453,9 +453,9 @@ async def test_a_worker_that_reports_images_which_are_not_there_is_put_aside(
 
     engine.here = {"tcp://a:1": 1, "tcp://b:1": 1}
     engine.faults = {"tcp://a:1": fault if callable(fault) else save_elsewhere}
-    outcomes = await make(opened(max_pending=PAGE), tmp_path / "here", 8 * PAGE)
+    outcomes = await make(opened(max_pending=PAGE), tmp_path / "here", 5 * PAGE)
     assert all(outcome.ok and outcome.files[0].exists() for outcome in outcomes)
-    assert 8 * PAGE == len(service.bills) == len([*(tmp_path / "here").glob("*.webp")])
+    assert 5 * PAGE == len(service.bills) == len([*(tmp_path / "here").glob("*.webp")])
     assert MOST_REFUSALS == sum(worker == "tcp://a:1" for worker, count in engine.pages if count)
     assert 1 == caplog.text.count("the worker tcp://a:1 reports an image that is not there")
     assert f".webp in {tmp_path / 'here'}" in caplog.text
@@ -509,7 +509,7 @@ async def test_if_this_process_cannot_look_the_worker_is_believed(opened, engine
 async def test_what_is_wrong_with_a_worker_is_told_once(fault, says, opened, engine, tmp_path, caplog):
     engine.here = {"tcp://a:1": 3, "tcp://b:1": 1}
     engine.faults = {"tcp://a:1": fault}
-    outcomes = await make(opened(max_pending=4 * PAGE), tmp_path, 12 * PAGE)
+    outcomes = await make(opened(max_pending=4 * PAGE), tmp_path, 6 * PAGE)
     assert all(outcome.ok for outcome in outcomes)
     assert 3 <= sum(worker == "tcp://a:1" for worker, count in engine.pages if count)
     assert 1 == caplog.text.count(says) == caplog.text.count("the worker tcp://a:1")
@@ -518,7 +518,7 @@ async def test_what_is_wrong_with_a_worker_is_told_once(fault, says, opened, eng
 async def test_a_worker_whose_place_refuses_is_put_aside_and_the_session_goes_on(opened, engine, tmp_path):
     engine.here = {"tcp://a:1": 1, "tcp://b:1": 1}
     engine.faults = {"tcp://a:1": refuse}
-    outcomes = await make(opened(max_pending=PAGE), tmp_path, 8 * PAGE)
+    outcomes = await make(opened(max_pending=PAGE), tmp_path, 5 * PAGE)
     assert all(outcome.ok for outcome in outcomes)
     assert MOST_REFUSALS == sum(worker == "tcp://a:1" for worker, count in engine.pages if count)
 

@@ -8,7 +8,7 @@ import json
 import attrs
 import pytest
 from PIL import Image
-from s3_server import NAME, Bucket
+from s3_server import NAME
 from signing import PartSigner, add_signature
 
 from cometflux.errors import OutputError
@@ -79,21 +79,11 @@ class InStore:
         self._bucket.remove(f"a/b/{name}")
 
 
-@pytest.fixture(scope="module")
-def bucket():
-    with Bucket() as bucket:
-        yield bucket
-
-
-@pytest.fixture(params=["folder", "object store"])
-def place(request, tmp_path, monkeypatch):
+@pytest.fixture(params=["folder", pytest.param("object store", marks=pytest.mark.processes)])
+def place(request, tmp_path):
     if request.param == "folder":
         return InFolder(tmp_path)
-    bucket = request.getfixturevalue("bucket")
-    bucket.reset()
-    for name, value in bucket.environment.items():
-        monkeypatch.setenv(name, value)
-    return InStore(bucket)
+    return InStore(request.getfixturevalue("bucket"))
 
 
 def pairs(*stems):

@@ -1,7 +1,7 @@
 """Which tests start programs or servers of their own: they have the marker `processes`.
 
-A test gets the marker if its code, as `code_names` finds it, names one of `NAMES`. A test that starts a program in
-another way has the marker in its module. If it does not, it fails.
+A test gets the marker if its code, as `code_names` finds it, names one of `NAMES`. A test that starts one in another
+way has the marker in its module. If it does not, it fails.
 """
 
 import sys
@@ -14,6 +14,7 @@ NAMES = {
     *("posix_spawn", "ProcessPoolExecutor", "s3_server", "StdioServerParameters", "subprocess", "sync_playwright"),
 }
 _EVENTS = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "subprocess.Popen"}
+_EVENTS.add("s3_server.Bucket")
 _NOT_COUNTED = {"openssl"}
 """Makes a certificate in some milliseconds."""
 
@@ -45,4 +46,4 @@ def _no_process_without_the_marker(request):
     _started.clear()
     # The slow proofs have a target of their own.
     if not any(map(request.node.get_closest_marker, ("processes", "hard"))):
-        assert [] == started, "the test starts a program: mark it with @pytest.mark.processes"
+        assert [] == started, "the test starts a program or a server: mark it with @pytest.mark.processes"

@@ -9,6 +9,7 @@ import functools
 import http.client
 import logging
 import re
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -224,6 +225,7 @@ class Bucket:
 
     def reset(self):
         """Delete everything, and create the bucket again."""
+        sys.audit("s3_server.Bucket")
         # A put whose client has left may still be done.
         wait_until(lambda: not self._under_way)
         with self._lock:

@@ -16,7 +16,8 @@ def fill(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> No
     Raises:
         ConfigurationError: the configuration is wrong.
     """
-    by_option = {each.name: each for each in arguments}
+    # `each.name` would also work out the other names of the option, each time.
+    by_option = {next(iter(each.parameter.name)): each for each in arguments if each.parameter.name}
     if by_option.keys().isdisjoint(map(option_of, SETTING_NAMES)):
         return
     # Imported here, so that the commands without a setting stay fast.
