@@ -9,6 +9,7 @@ from socket_server import Peer, http
 
 from cometflux import Journal, flux, open_session
 from cometflux.cli import main
+from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.outcomes import OutcomeKind
 
 
@@ -174,6 +175,21 @@ def test_a_key_that_is_spelled_like_another_job_s_name_is_ambiguous(key, alike, 
     assert 3 == len(set(names.values()))
     run(f"unknown a-images --abandon '{names['a toad']}'")
     assert f"{names['a toad']} (flux-schnell: a toad): abandoned" in capsys.readouterr().err
+
+
+def test_to_show_some_jobs_only_those_with_like_names_are_held(service, capsys):
+    keys = ["fox", "owl", "owl@1234abcd", "toad", "toad@x@y", "z"]
+    Path("a.csv").write_text("prompt,key\n" + "".join(f"a {key},{key}\n" for key in keys))
+    service.fail("drop", after=True, times=2)
+    run("batch a.csv --max-pending 1", 5)
+    with Journal("a-images") as journal:
+        names = JobNames.in_states(journal, ("unknown",), lambda record: True)
+        assert ["fox", "owl", "owl@1234abcd"] == [*names.keys]
+        assert ["fox", "owl"] == names.all()
+        assert [] == [*JobNames.in_states(journal, ("unknown",), lambda record: False).keys]
+        assert ["owl", "owl@1234abcd"] == [
+            *JobNames.in_states(journal, ("saved",), lambda record: record.key == "owl@1234abcd").keys
+        ]
 
 
 def test_what_was_settled_is_told_with_its_model_and_prompt(lost, capsys):

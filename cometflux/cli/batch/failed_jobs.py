@@ -32,7 +32,7 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
     if out is not None and out.exists():
         raise UsageError(f"{out} is there already, and is not replaced; give another name")
     with Journal(folder) as journal:
-        names = JobNames(journal.records(), is_failure)
+        names = JobNames.in_states(journal, FAILED, is_failure)
         unknown = journal.status()["unknown"]
     rows = RowWriter(form, Path() if out is None else out.parent)
     left_out = list(_add(rows, names))

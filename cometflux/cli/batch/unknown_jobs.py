@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import attrs
 from rich.table import Table
@@ -17,7 +17,7 @@ from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen, clip
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
-from cometflux.journal.states import visible_name
+from cometflux.journal.states import SENDING, visible_name
 from cometflux.models.docs import slug
 
 
@@ -30,8 +30,10 @@ def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:
     """
     with Journal(folder) as journal:
         is_running = journal.is_running
-        names = JobNames(
-            journal.records(), lambda record: visible_name(record.state_name, is_running=is_running) == "unknown"
+        names = JobNames.in_states(
+            journal,
+            ("unknown", SENDING),
+            lambda record: visible_name(record.state_name, is_running=is_running) == "unknown",
         )
     found = {names.of(record): record for record in names.jobs.values()}
     if as_json:
@@ -76,6 +78,19 @@ class JobNames:
             if is_meant(record):
                 self.jobs[record.identity] = record
 
+    @classmethod
+    def in_states(cls, journal: Journal, states: Sequence[str], is_meant: Callable[[JobRecord], bool]) -> Self:
+        """Name the jobs of these *states* that *is_meant* selects, to show them.
+
+        Of the others, which may be a million, only those are held whose names are alike.
+        """
+        keys: set[str] = set()
+        for record in journal.records(*states):
+            if is_meant(record):
+                keys |= _meanings(shown_key(record))
+        alike = (each for each in journal.records() if not keys.isdisjoint(_meanings(shown_key(each))))
+        return cls(alike if keys else (), lambda record: record.state_name in states and is_meant(record))
+
     @property
     def keys(self) -> Iterable[str]:
         """The keys of all jobs, without digests."""
@@ -98,6 +113,11 @@ class JobNames:
     def all(self) -> list[str]:
         """Return the names of all selected jobs."""
         return [self.of(record) for record in self.jobs.values()]
+
+
+def _meanings(key: str) -> set[str]:
+    """Return the keys of the jobs that a name which looks like *key* may mean."""
+    return {key, key.rpartition("@")[0]} - {""}
 
 
 def _describe(name: str, record: JobRecord) -> dict[str, Any]:
