@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import code_names
 import own_processes
 import pytest
 
@@ -71,7 +70,7 @@ def counts():
     [(starts_a_program, True), (uses_a_bucket, True), (lambda: starts_a_program(), True), (counts, False)],
 )
 def test_what_starts_a_program_is_known_by_its_code(function, is_known):
-    assert is_known == (not own_processes.NAMES.isdisjoint(code_names.found([function])))
+    assert is_known == (own_processes.first_in(function) is not None)
 
 
 def test_a_test_that_starts_a_program_without_the_marker_fails(pytester):

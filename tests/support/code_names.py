@@ -17,21 +17,32 @@ def values_of(item):
     return [item.function, *fixtures, *values]
 
 
-def found(values, without=()):
-    """Return the names in functions, in the values that they hold, and in what they call.
+class Search:
+    """Looks for *names* in code.
 
     What is called is looked at if it is a part of the tests, and not of one of the modules *without*.
     """
-    names, seen, left = set(), set(), list(values)
-    while left:
-        value = left.pop()
-        # Held here, so that no other value can get its id.
-        if id(value) not in seen:
-            seen.add(id(value))
-            more, parts = _look(value, without)
-            names |= more
+
+    def __init__(self, names, without=()):
+        self._names = frozenset(names)
+        self._without = without
+        self._done = {}
+        """What names none of them, by its id. Held here, so that no other value can get this id."""
+
+    def first_in(self, values):
+        """Return a name in functions, in the values that they hold, or in what they call; None if there is none."""
+        seen, left = {}, list(values)
+        while left:
+            value = left.pop()
+            if id(value) in self._done or id(value) in seen:
+                continue
+            seen[id(value)] = value
+            names, parts = _look(value, self._without)
+            if found := self._names.intersection(names):
+                return min(found)
             left += parts
-    return names
+        self._done |= seen
+        return None
 
 
 def _look(value, without):
@@ -47,11 +58,6 @@ def _look(value, without):
     function = inspect.unwrap(value) if callable(value) else None
     if not inspect.isfunction(function) or not _is_ours(function, without):
         return set(), []
-    return _look_at_function(function)
-
-
-@functools.cache
-def _look_at_function(function):
     names = set(_names(function.__code__))
     cells = [cell.cell_contents for cell in function.__closure__ or () if _is_full(cell)]
     used = [function.__globals__[name] for name in names if name in function.__globals__]

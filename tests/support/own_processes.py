@@ -1,6 +1,6 @@
 """Which tests start programs or servers of their own: they have the marker `processes`.
 
-A test gets the marker if its code, as `code_names` finds it, names one of `NAMES`. A test that starts one in another
+A test gets the marker if its code, as `code_names` finds it, names such a call. A test that starts one in another
 way has the marker in its module. If it does not, it fails.
 """
 
@@ -9,7 +9,7 @@ import sys
 import code_names
 import pytest
 
-NAMES = {
+_NAMES = {
     *("create_subprocess_exec", "create_subprocess_shell", "fork", "forkpty", "multiprocessing", "Popen"),
     *("posix_spawn", "ProcessPoolExecutor", "s3_server", "StdioServerParameters", "subprocess", "sync_playwright"),
 }
@@ -18,6 +18,7 @@ _EVENTS.add("s3_server.Bucket")
 _NOT_COUNTED = {"openssl"}
 """Makes a certificate in some milliseconds."""
 
+_search = code_names.Search(_NAMES)
 _started = []
 
 
@@ -29,9 +30,14 @@ def _note(event, arguments):
 sys.addaudithook(_note)
 
 
+def first_in(*values):
+    """Return a name of a call that starts a program or a server, in code; None if there is none."""
+    return _search.first_in(values)
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
-        if not NAMES.isdisjoint(code_names.found(code_names.values_of(item))):
+        if first_in(*code_names.values_of(item)) is not None:
             item.add_marker("processes")
 
 

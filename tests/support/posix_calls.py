@@ -47,6 +47,9 @@ def signals(*names):
     return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
+_search = code_names.Search(_NAMES, without=_EVERYWHERE)
+
+
 def first_in(*values):
-    """Return the first name of POSIX in functions, in the values that they hold, and in what they call; else None."""
-    return min(code_names.found(values, without=_EVERYWHERE) & _NAMES, default=None)
+    """Return a name of POSIX in functions, in the values that they hold, or in what they call; else None."""
+    return _search.first_in(values)
