@@ -18,18 +18,18 @@ def hurried(text):
 
 def _is_hurried(node):
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return ast.unparse(node.left) in CLOCKS and _is_short(node.right)
+        return _is_short(node.right) and ast.unparse(node.left) in CLOCKS
     if isinstance(node, ast.Compare):
         pairs = zip([node.left, *node.comparators], node.ops, node.comparators, strict=False)
         return any(
-            _is_time(less) and _is_short(more)
+            _is_short(more) and _is_time(less)
             for left, op, right in pairs
             for less, more in [(left, right) if isinstance(op, ast.Lt | ast.LtE) else (right, left)]
         )
     # Bounds of asyncio are kept by the virtual clock.
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WAITS:
         bounds = [each.value for each in node.keywords if each.arg == "timeout"]
-        return "asyncio" not in ast.unparse(node.func) and any(map(_is_short, [*node.args[:1], *bounds]))
+        return any(map(_is_short, [*node.args[:1], *bounds])) and "asyncio" not in ast.unparse(node.func)
     return False
 
 

@@ -53,6 +53,11 @@ class Hazard:
         return math.exp(-_read(_ROOTS, self._risks, math.sqrt(age)))
 
     @property
+    def surviving_at_edges(self) -> list[float]:
+        """The same at each edge of the grid."""
+        return [math.exp(-risk) for risk in self._risks]
+
+    @property
     def median(self) -> float:
         """The age at which half of all predictions are over; the end of the grid if fewer ever are."""
         return _read(self._risks, _ROOTS, math.log(2)) ** 2
@@ -151,7 +156,7 @@ class CompletionTimes:
 
     def _expect(self, hazard: Hazard, alive: Sequence[float]) -> tuple[list[float], list[float]]:
         """Return the expected number of ends in each bin, and of predictions at risk there, for this *hazard*."""
-        left = [hazard.surviving(edge) for edge in _EDGES]
+        left = hazard.surviving_at_edges
         shares, rests = [0.0] * (_COUNT + 1), [0.0] * (_COUNT + 1)
         for (first, last), count in self._intervals.items():
             share = count / max(left[first] - left[last + 1], 1e-300)

@@ -234,7 +234,7 @@ async def test_a_file_that_is_gone_from_the_service_as_well_is_told(service, tmp
 
 
 async def test_a_saved_job_needs_no_task_of_its_own(opened, tmp_path):
-    prompts = [f"boat {number}" for number in range(150)]
+    prompts = [f"boat {number}" for number in range(75)]
     async with opened() as session:
         await outcomes_of(session.generate(prompts, save_to=tmp_path))
     made = []

@@ -45,6 +45,12 @@ def test_the_estimate_gives_the_share_that_still_runs_at_each_age(lengths):
         assert share(lengths, age) == pytest.approx(hazard.surviving(age), abs=0.09), age
 
 
+def test_the_share_at_the_edges_of_the_grid_is_the_share_at_their_ages():
+    hazard = watched(lognormal(200, 2.0, 0.3)).estimate()
+    edges = hazard.surviving_at_edges
+    assert [hazard.surviving(age) for age in (0.0, 0.02, 1e6)] == [edges[0], edges[1], edges[-1]]
+
+
 def test_three_humps_stay_separate():
     lengths = [length for median in (2.0, 8.0, 32.0) for length in lognormal(70, median, 0.2)]
     random.Random(5).shuffle(lengths)
