@@ -67,7 +67,7 @@ COMMANDS = (
         "status:status",
         "Print the progress of a batch, also while it runs.",
         "FOLDER [OPTIONS]",
-        "With --json it prints one object with these words as keys: planned, and the\n"
+        "With --json it prints one object: planned, and how many jobs are in each of\n"
         "eleven states, which add up to planned. If there are several prompt files, parts\n"
         "or marked pictures, it also has files, parts or picks.\n"
         "\n"
@@ -155,14 +155,14 @@ COMMANDS = (
         "mcp:mcp",
         "Serve tools to agents (MCP), over stdin and stdout.",
         "[OPTIONS]",
-        "Example, as a client of agents starts it:\n"
+        "Example, as an agent's client starts it:\n"
         "  cometflux mcp --out /home/me/pictures --max-predictions 50\n"
         "Example, to try it for free:\n"
         "  cometflux mcp --local",
     ),
     # These two are each an `App`, which brings its usage itself: one has commands of its own, and the other's page
     # names the faults, which need not be imported for the list.
-    _Command("local-service", "local_service:local_service", "Run a free service on this machine, to try and to test."),
+    _Command("local-service", "local_service:local_service", "Run a free local service, for trials and tests."),
     _Command("config", "config:config", "Show the settings, and where they are set."),
     _Command(
         "completion",
@@ -188,7 +188,7 @@ def make_app(*, is_list: bool = False) -> App:
         version=__version__,
         # With the list of commands it has to fit a screen of 24 lines, so the usage has no line of its own.
         help=(
-            "Pictures from prompts with the FLUX models of CometAPI, never paid for twice.\n"
+            "Make pictures with the FLUX models of CometAPI, and never pay for one twice.\n"
             'Usage: cometflux COMMAND; for free:  cometflux generate "a lighthouse" --local'
         ),
         help_format="plaintext",

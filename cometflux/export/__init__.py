@@ -86,4 +86,4 @@ def _check_free(to: Path) -> None:
     if to.is_dir() and not any(to.iterdir()):
         return
     if to.exists() or to.is_symlink():
-        raise ConfigError(f"{str(to)!r} has something in it already; nothing is replaced, so give a new folder")
+        raise ConfigError(f"{str(to)!r} is not empty; nothing is replaced, so name a new folder")

@@ -64,7 +64,7 @@ class _OpenWeights(Flux):
     There are fewer if the safety checker withholds some of them.
     """
     seed: int | None = whole()
-    """Start of the random numbers, any whole number of 64 bits; random unless given.
+    """Random seed, any whole number of 64 bits; random unless given.
 
     With go_fast the same seed may still give another image.
     """
@@ -117,9 +117,9 @@ class _ProFamily(Flux):
     height: int | None = whole(256, 1440, rule=_only_if_custom)
     """Pixels, 256 to 1440, rounded to a multiple of 32. Only with aspect_ratio custom."""
     safety_tolerance: int | None = whole(1, 6, default=2)
-    """Moderation, from 1 (strictest) to 6 (loosest); 2 unless given."""
+    """Moderation tolerance, from 1 (strictest) to 6 (loosest); 2 unless given."""
     seed: int | None = whole()
-    """Start of the random numbers, any whole number of 64 bits; random unless given."""
+    """Random seed, any whole number of 64 bits; random unless given."""
     prompt_upsampling: bool | None = flag(default=False)
     """Let the service rewrite the prompt; off unless given."""
     output_format: OutputFormat | None = choice(OutputFormat, default="webp")
@@ -165,9 +165,9 @@ class Pro11Ultra(Flux):
     raw: bool | None = flag(default=False)
     """Less polished, more natural images; off unless given."""
     safety_tolerance: int | None = whole(1, 6, default=2)
-    """Moderation, from 1 (strictest) to 6 (loosest); 2 unless given."""
+    """Moderation tolerance, from 1 (strictest) to 6 (loosest); 2 unless given."""
     seed: int | None = whole()
-    """Start of the random numbers, any whole number of 64 bits; random unless given."""
+    """Random seed, any whole number of 64 bits; random unless given."""
     output_format: JpgOrPng | None = choice(JpgOrPng, default="jpg")
     """File format; jpg unless given. There is no webp here, and no output_quality."""
 
@@ -181,11 +181,11 @@ class _Kontext(Flux):
     aspect_ratio: KontextAspectRatio | None = choice(KontextAspectRatio, default="match_input_image")
     """Width to height; as input_image unless given."""
     seed: int | None = whole()
-    """Start of the random numbers, any whole number of 64 bits; random unless given."""
+    """Random seed, any whole number of 64 bits; random unless given."""
     output_format: JpgOrPng | None = choice(JpgOrPng, default="png")
     """File format; png unless given. There is no webp here, and no output_quality."""
     safety_tolerance: int | None = whole(0, 6, default=2, rule=_stricter_with_image)
-    """Moderation, from 0 (strictest) to 6 (loosest); 2 unless given. At most 2 with input_image."""
+    """Moderation tolerance, from 0 (strictest) to 6 (loosest); 2 unless given. At most 2 with input_image."""
     prompt_upsampling: bool | None = flag(default=False)
     """Let the service rewrite the prompt; off unless given."""
 
@@ -229,9 +229,9 @@ class _Flux2(Flux):
     Earlier versions of the model rounded to 32; a multiple of 32 stays as it is in both.
     """
     safety_tolerance: int | None = whole(1, 5, default=2)
-    """Moderation, from 1 (strictest) to 5 (loosest); 2 unless given."""
+    """Moderation tolerance, from 1 (strictest) to 5 (loosest); 2 unless given."""
     seed: int | None = whole()
-    """Start of the random numbers, any whole number of 64 bits; random unless given."""
+    """Random seed, any whole number of 64 bits; random unless given."""
     output_format: OutputFormat | None = choice(OutputFormat, default="webp")
     """File format; webp unless given. It is jpg, not jpeg."""
     output_quality: int | None = whole(0, 100, default=80)
@@ -269,7 +269,7 @@ class Flux2Dev(Flux):
     height: int | None = whole(256, 1440, rule=_only_if_custom)
     """Pixels, 256 to 1440, rounded to a multiple of 32. Only with aspect_ratio custom."""
     seed: int | None = whole()
-    """Start of the random numbers, any whole number of 64 bits; random unless given.
+    """Random seed, any whole number of 64 bits; random unless given.
 
     With go_fast the same seed may still give another image.
     """

@@ -65,7 +65,7 @@ def _unused_column(source: Source, name: str, taken: Mapping[str, None], keep: s
 
 def also(hint: str, keep: str) -> str:
     """Add to a hint how a column is kept, if it can be."""
-    return hint if not keep else f"{hint}{'' if hint.endswith('?') else ';'} {keep} carries it along"
+    return hint if not keep else f"{hint}{'' if hint.endswith('?') else ';'} {keep} keeps it as a tag"
 
 
 def _hint(name: str, taken: Mapping[str, None], otherwise: str) -> str:

@@ -137,7 +137,7 @@ class AiohttpTransport:
         if response is not None and is_complete(response.body):
             return response
         if response is None and not exchange.has_left:
-            raise ConnectError(f"nothing could be sent: {cut}")
+            raise ConnectError(cut or "no connection")
         # What aiohttp refused, or took for the end, may hold a paid id.
         shown_id = await exchange.find_id(waits=response is None or _may_go_on(response))
         if response is not None:
@@ -380,8 +380,7 @@ class AiohttpTransport:
             case aiohttp.ClientConnectorCertificateError():
                 return f"the certificate of {error.host} is not trusted"
             case aiohttp.ClientConnectorError():
-                # The error's own text shows the system call twice.
-                return f"cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
+                return f"cannot connect to {error.host}:{error.port} ({_reason(error.os_error)})"
             case aiohttp.ClientHttpProxyError():
                 return f"the proxy rejected the request with HTTP {error.status}"
             case aiohttp.ServerDisconnectedError():
@@ -406,3 +405,8 @@ def _may_go_on(response: Response) -> bool:
 
 class _PrivateAddressError(OSError):
     """An output's address is not public."""
+
+
+def _reason(error: OSError) -> str:
+    """Return why there is no connection. The error's own text has the call, twice."""
+    return "connection refused" if isinstance(error, ConnectionRefusedError) else error.strerror or str(error)

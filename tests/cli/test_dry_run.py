@@ -64,7 +64,7 @@ def test_a_dry_run_shows_by_model_what_would_be_bought(capsys, folder):
         ["model", "jobs", "images", "predictions", "to", "buy", "images", "to", "buy"],
         ["flux-dev", "8", "12", "8", "12"],
         ["flux-schnell", "8", "12", "8", "12"],
-        ["together", "16", "24", "16", "24"],
+        ["total", "16", "24", "16", "24"],
     ] == lines[:4]
     assert ["a.txt", "a.yaml"] == sorted(path.name for path in folder.iterdir()), "nothing is written"
 
@@ -117,7 +117,7 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(capsys, service, folder):
     assert 2 == command("batch a.csv --out b --dry-run")
     assert "a.csv, line 2: key 'k' stands in the journal for another input" in capsys.readouterr().err
     assert 3 == command("batch a.txt --out b --dry-run --local")
-    said = "the folder 'b' was made without --local; leave --local out, or take another folder"
+    said = "the folder 'b' was made without --local; leave --local out, or use another folder"
     assert said in capsys.readouterr().err
     assert 3 == command("resume nowhere --dry-run")
     assert "there is no journal at 'nowhere" in capsys.readouterr().err
@@ -165,7 +165,7 @@ def test_a_dry_run_shows_the_estimate_of_each_model_its_basis_and_the_part_witho
         "flux-schnell $0.003 a request catalogue as given 1 $0.003",
         "own $1.50 a request given 1 $1.50",
         "flux-pro $0.00 a request given 1 $0.00",
-        "together 5 $1.553",
+        "total 5 $1.553",
         "--max-cost 3.00 is enough: by estimate $0.00 of $3.00 are spent already",
         "5 predictions would be bought ($1.553 by estimate); this was a dry run",
     ] == lines[-8:]
@@ -173,7 +173,7 @@ def test_a_dry_run_shows_the_estimate_of_each_model_its_basis_and_the_part_witho
     assert [
         "own no price known - 1 ?",
         "flux-pro $0.055 a request catalogue as given 1 $0.055",
-        "together 5 $0.108 + ?",
+        "total 5 $0.108 + ?",
         "--limit 2 lets 2 of them be bought: 0 are already",
         "1 of 5 predictions has no price, and is not in the sum",
         "2 predictions would be bought (at most $0.108 by estimate, 1 without a price); this was a dry run",

@@ -142,7 +142,7 @@ def test_a_place_that_holds_something_is_left_alone(tour, capsys, there):
         Path("out").symlink_to("nowhere")
     before = sorted(str(path) for path in Path().rglob("*"))
     run("export tour --to out", 3)
-    assert "has something in it already" in capsys.readouterr().err
+    assert "is not empty" in capsys.readouterr().err
     assert before == sorted(str(path) for path in Path().rglob("*"))
 
 

@@ -184,7 +184,7 @@ def test_two_runs_at_once_into_one_folder_are_one_clear_error_before_anything_is
         wait_until(lambda: service.bills)
         run("generate 'a newt'", 3)
         err = capsys.readouterr().err
-        assert f"(process {running.pid}); wait for it, or take another folder with --out" in " ".join(err.split())
+        assert f"(process {running.pid}); wait for it, or use another folder with --out" in " ".join(err.split())
         assert ["a fox"] == [bill.input["prompt"] for bill in service.bills]
         assert {"planned": 1, "pending": 1} == status()
 
@@ -218,7 +218,7 @@ def test_finished_predictions_of_another_key_are_not_in_the_way(service, monkeyp
     monkeypatch.setenv("COMETAPI_KEY", "another")
     run("generate 'an owl'", 3)
     err = capsys.readouterr().err
-    assert "look at COMETAPI_KEY" in err, "the service refuses it, not the journal"
+    assert "check COMETAPI_KEY" in err, "the service refuses it, not the journal"
     monkeypatch.setenv("COMETAPI_KEY", service.key)
     run("generate 'an owl'")
     run("resume images")
@@ -239,7 +239,7 @@ def test_predictions_of_another_account_that_are_not_finished_are_one_error_that
         assert [] == other.requests
     assert requests == len(service.requests)
     err = " ".join(capsys.readouterr().err.split())
-    assert "take another folder with --out" in err
+    assert "use another folder with --out" in err
     assert "cometflux resume images" in err
 
 

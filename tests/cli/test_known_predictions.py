@@ -247,7 +247,7 @@ def test_a_key_that_is_refused_is_exit_code_3(line, service, capsys, monkeypatch
     monkeypatch.setattr("cometflux.engine.poller.LONGEST_REFUSAL", 0.1)
     monkeypatch.setenv("COMETAPI_KEY", "another")
     run(line.format("abc"), 3)
-    assert "look at COMETAPI_KEY" in capsys.readouterr().err
+    assert "check COMETAPI_KEY" in capsys.readouterr().err
 
 
 @both

@@ -70,7 +70,7 @@ def test_a_model_without_a_price_is_refused_before_anything_is_sent(service, fol
     (line,) = capsys.readouterr().err.splitlines()
     start = "error: --max-cost: no price of flux-schnell is known (the price catalogue cannot be read: "
     assert line.startswith(start)
-    assert line.endswith("give its dollars a request, as in --price flux-schnell=0.04")
+    assert line.endswith("give one in dollars a request, as in --price flux-schnell=0.04")
     assert not Path("b-images").exists()
     assert [] == service.bills
     assert 0 == command("batch b.csv --max-cost 5 --price dev=0.1 --price flux-schnell=0")

@@ -199,7 +199,7 @@ def test_kept_columns_are_in_record_journal_manifest_page_and_export(service):
 def test_the_error_of_an_unknown_column_names_both_options(service, capsys):
     write("prompt,sku\na shoe,S-1\n")
     run("batch a.csv --out out", code=2)
-    expected = "a.csv, line 1: no row can use the column 'sku'; take it out of the file; --keep sku carries it along"
+    expected = "a.csv, line 1: no row can use the column 'sku'; take it out of the file; --keep sku keeps it as a tag"
     assert expected in capsys.readouterr().err
 
 

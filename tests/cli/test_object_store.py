@@ -55,7 +55,7 @@ def test_a_folder_of_pictures_takes_no_pictures_of_an_object_store(bucket, servi
     run("generate 'a fox'")
     capsys.readouterr()
     run(f"generate 'a fox' --out {PLACE} --journal images", 2)
-    assert "take another folder with --journal" in capsys.readouterr().err
+    assert "use another folder with --journal" in capsys.readouterr().err
     run("generate 'a fox' --journal elsewhere", 2)
     assert "--journal goes with --out s3://" in capsys.readouterr().err
     assert 1 == len(service.bills)
@@ -96,7 +96,7 @@ def test_the_journal_may_be_elsewhere(bucket, service, prompts, folder):
 def test_the_tool_server_takes_no_folder_whose_pictures_are_elsewhere(bucket, service, prompts, capsys):
     run(f"batch a.csv --out {PLACE}")
     run("mcp --out a-images", 3)
-    assert f"the pictures of a-images go to {PLACE}; take another folder with --out" in capsys.readouterr().err
+    assert f"the pictures of a-images go to {PLACE}; use another folder with --out" in capsys.readouterr().err
     assert 3 == len(service.bills)
 
 
@@ -134,7 +134,7 @@ def test_what_was_not_drawn_is_told_by_its_url(bucket, service, prompts, capsys)
 @pytest.mark.parametrize(
     ("first", "then", "says"),
     [
-        (f"--out {PLACE}", f"--out {PLACE}-2", f"go to {PLACE}, not to {PLACE}-2: leave it at that, or take another"),
+        (f"--out {PLACE}", f"--out {PLACE}-2", f"go to {PLACE}, not to {PLACE}-2: leave it at that, or use another"),
         (f"--out {PLACE}", "", f"the pictures of the batch in a-images go to {PLACE}: add --out {PLACE}, or take"),
         ("", f"--out {PLACE}", f"the pictures of the batch in a-images go to that folder, not to {PLACE}: leave it"),
     ],

@@ -149,7 +149,7 @@ def test_a_list_that_was_begun_without_parts_takes_none(option, service, capsys)
     before = sorted(Path("tour").rglob("*")), len(service.bills)
     run("batch a.txt --out tour --part 1/2", 2)
     shown = capsys.readouterr().err
-    assert "error: the list in tour was begun without --part: leave --part out, or take another place" in shown
+    assert "error: the list in tour was begun without --part: leave --part out, or use another place" in shown
     assert before == (sorted(Path("tour").rglob("*")), len(service.bills))
 
 

@@ -54,9 +54,9 @@ def test_two_parts_share_a_bucket_and_make_every_job_once(bucket, service):
     [
         ("batch a.txt --part 1/2 --journal there", 3, f"part 1/2 of {PLACE} belongs to another journal"),
         ("batch a.txt --part 2/3", 3, f"{PLACE} holds a list in 2 parts, so 2/3 is not a part of it"),
-        ("batch a.txt", 2, f"{PLACE} holds a list in 2 parts: give --part K/2, or take another place with --out"),
+        ("batch a.txt", 2, f"{PLACE} holds a list in 2 parts: give --part K/2, or use another place with --out"),
         ("batch a.txt --journal there", 2, f"{PLACE} holds a list in 2 parts: give --part K/2"),
-        ("generate 'a boat'", 2, f"{PLACE} holds a list in 2 parts: take another place with --out"),
+        ("generate 'a boat'", 2, f"{PLACE} holds a list in 2 parts: use another place with --out"),
     ],
     ids=["another journal", "another number", "left off", "left off, with a journal", "prompts"],
 )
@@ -78,7 +78,7 @@ def test_a_list_that_was_begun_there_without_parts_takes_none(first, then, bucke
     run(f"batch a.txt --out {PLACE} {first} --limit 1", 4)
     before = state(bucket, service)
     run(f"batch a.txt --out {PLACE} {then} --part 1/2", 2)
-    assert "was begun without --part: leave --part out, or take another place" in capsys.readouterr().err
+    assert "was begun without --part: leave --part out, or use another place" in capsys.readouterr().err
     assert before == state(bucket, service)
 
 

@@ -171,7 +171,7 @@ def test_the_local_service_needs_no_key_and_says_that_nothing_is_paid(capsys, mo
     assert 0 == main(["generate", "a fox", "--local"])
     out, err = capsys.readouterr()
     assert pictures("images-local") == out.splitlines()
-    expected = "the local service draws these pictures; nothing is sent to CometAPI and nothing is paid"
+    expected = "the local service draws these pictures; nothing is sent to CometAPI, and nothing is charged"
     assert expected == err.splitlines()[0]
     assert "1 picture in images-local" == err.splitlines()[-1]
 
@@ -315,7 +315,7 @@ def test_a_refused_key_is_told_once_with_the_variable_that_holds_it(service, cap
     assert 3 == main(["generate", "a fox", "an owl"])
     err = capsys.readouterr().err
     assert 1 == err.count("HTTP 401")
-    assert any(line.endswith("; look at COMETAPI_KEY") for line in err.splitlines())
+    assert any(line.endswith("; check COMETAPI_KEY") for line in err.splitlines())
 
 
 def test_a_disk_that_refuses_stops_the_batch_with_exit_code_3_and_the_ids(serving):

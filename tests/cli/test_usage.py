@@ -38,7 +38,7 @@ def command(line, *more):
         (
             "a.csv",
             b"prompt,sed\na,1\n",
-            "a.csv, line 1: no row can use the column 'sed'; did you mean 'seed'? --keep sed carries it along",
+            "a.csv, line 1: no row can use the column 'sed'; did you mean 'seed'? --keep sed keeps it as a tag",
         ),
         ("a.csv", b"prompt,go_fast\na,maybe\n", "a.csv, line 2: go_fast: 'maybe' was given; must be true or false"),
         (
@@ -153,7 +153,7 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
             "generate fox --model 2-pro --width 512",
             (
                 "--width: 512 was given; allowed only together with aspect_ratio='custom': otherwise the service would "
-                "ignore it, and the picture would still be paid"
+                "ignore it, and still charge for the picture"
             ),
         ),
         (

@@ -64,7 +64,7 @@ class DevLora(flux.Flux):
     aspect_ratio: flux.AspectRatio | None = choice(flux.AspectRatio, default="1:1")
     """Width to height; 1:1 unless given."""
     seed: int | None = whole()
-    """Start of the random numbers, any whole number of 64 bits; random unless given."""
+    """Random seed, any whole number of 64 bits; random unless given."""
 
 
 @pytest.fixture(autouse=True)

@@ -76,10 +76,10 @@ def test_copies_have_the_tags_of_their_row():
 
 def test_an_unknown_column_stays_an_error_that_names_both_remedies():
     assert [
-        "a.csv, line 1: no row can use the column 'notes'; take it out of the file; keep=[\"notes\"] carries it along"
+        "a.csv, line 1: no row can use the column 'notes'; take it out of the file; keep=[\"notes\"] keeps it as a tag"
     ] == faults_of(write(TABLE), key_column="sku")
     (fault,) = faults_of(write('{"prompt": "a", "notes": "b"}', "a.jsonl"))
-    assert fault.endswith('keep=["notes"] carries it along')
+    assert fault.endswith('keep=["notes"] keeps it as a tag')
 
 
 @pytest.mark.parametrize(

@@ -277,7 +277,7 @@ def test_a_wrong_input_is_refused(inputs, expected, tmp_path):
 
 def test_a_misspelled_prompt_is_one_fault(tmp_path):
     (line,) = complaints('{"promt": "a"}', tmp_path, written="jsonl")
-    assert line.endswith("did you mean 'prompt'? --keep promt carries it along")
+    assert line.endswith("did you mean 'prompt'? --keep promt keeps it as a tag")
 
 
 def test_all_faults_are_listed_in_the_order_of_their_lines(tmp_path):

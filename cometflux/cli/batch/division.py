@@ -17,7 +17,7 @@ from cometflux.storage.paths import CLAIMS
 if TYPE_CHECKING:
     from cometflux.distributed.parts import Part
 
-_ELSEWHERE = "take another place with --out"
+_ELSEWHERE = "use another place with --out"
 
 
 def check_undivided(shared: str | Path, *, has_parts: bool = False) -> None:

@@ -91,7 +91,7 @@ def _missing(model: str, why: str | None) -> str:
     name = short_name(model)
     return (
         f"--max-cost: no price of {name} is known{f' ({why})' if why else ''}; "
-        f"give its dollars a request, as in --price {name}=0.04"
+        f"give one in dollars a request, as in --price {name}=0.04"
     )
 
 

@@ -137,7 +137,7 @@ def report(screen: Screen, prediction_id: str, error: CometfluxError) -> int:
             "account"
         )
     elif isinstance(error, AuthenticationError):
-        screen.error(f"{error.message}; look at COMETAPI_KEY")
+        screen.error(f"{error.message}; check COMETAPI_KEY")
     else:
         screen.error(error.message)
     return code_of_error(error)

@@ -120,7 +120,7 @@ async def _gone(place: Destination, records: Iterable[JobRecord]) -> list[JobRec
     ]
 
 
-_ANOTHER = "take another folder"
+_ANOTHER = "use another folder"
 _MADE_WITH_LOCAL = f"the folder {{!r}} was made with --local; add --local, or {_ANOTHER}"
 _MADE_WITHOUT = f"the folder {{!r}} was made without --local; leave --local out, or {_ANOTHER}"
 

@@ -192,7 +192,7 @@ def _take_place(writer: JournalWriter, place: str | None) -> None:
     folder = writer.path.parent
     if place is None:
         raise UsageError(
-            f"the pictures of the batch in {folder} go to {noted}: add --out {noted}, or take another folder"
+            f"the pictures of the batch in {folder} go to {noted}: add --out {noted}, or use another folder"
         )
     if writer.bought:
         where = noted or "that folder"

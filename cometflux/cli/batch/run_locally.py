@@ -25,5 +25,5 @@ def local_service(screen: Screen, schemas: Iterable[ModelSchema] = ()) -> "Itera
     with service_class("--local").in_thread(latency=_LATENCY) as service:
         for schema in schemas:
             service.offer(schema)
-        screen.say("the local service draws these pictures; nothing is sent to CometAPI and nothing is paid")
+        screen.say("the local service draws these pictures; nothing is sent to CometAPI, and nothing is charged")
         yield service

@@ -58,7 +58,7 @@ def _table(offer: PurchaseEstimate) -> Table:
         table.add_column(name, justify="right")
     shares = {slug(model): share for model, share in offer.shares.items()}
     if len(shares) > 1:
-        shares["together"] = offer.total
+        shares["total"] = offer.total
     for name, share in shares.items():
         numbers = (share.jobs, share.images, share.predictions, share.new_images)
         table.add_row(plain(name), *("?" if number is None else str(number) for number in numbers))
@@ -82,7 +82,7 @@ def _cost_table(offer: PurchaseEstimate) -> Table:
         words = ("no price known", "-") if price is None else (price.dollars, str(price.basis))
         table.add_row(plain(slug(model)), *words, str(share.predictions), "?" if price is None else _dollars(share))
     if len(shares) > 1:
-        table.add_row("together", "", "", str(offer.total.predictions), _dollars(offer.total))
+        table.add_row("total", "", "", str(offer.total.predictions), _dollars(offer.total))
     return table
 
 

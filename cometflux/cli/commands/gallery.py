@@ -53,8 +53,8 @@ def gallery(
     One file, index.html, that needs no network and shows the prompt, parameters and
     outcome of each job. You can make it while a batch runs.
 
-    With --serve no file is written: the URL of the page is printed, and the marks
-    that you set on the page are saved in the folder, until Ctrl-C.
+    With --serve the page is not written to a file, but served until Ctrl-C. Its URL
+    is printed, and the marks that you set are saved in picks.jsonl in the folder.
 
     With --sheet it makes a contact sheet, a picture to print or send: thumbnails
     with their keys, prompts and the parameters that differ.

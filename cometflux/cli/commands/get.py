@@ -33,8 +33,8 @@ def get(
 ) -> int:
     """Print the state of a prediction, by its id.
 
-    It works for every prediction of the account, no matter which program submitted
-    it. Nothing is submitted, and nothing is paid.
+    Works for every prediction of the account, whichever program submitted it.
+    Nothing is submitted, so this is free.
     """
     from cometflux.cli.batch.known_prediction import get_prediction, report
 

@@ -49,7 +49,7 @@ def run_local_service(
     ] = (),
     schema: Schemas = (),
 ) -> None:
-    """Run a free service on this machine, to try and to test.
+    """Run a free local service, for trials and tests.
 
     It has the routes of CometAPI, draws real pictures, and misbehaves on demand.
     """

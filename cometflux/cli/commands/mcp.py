@@ -14,8 +14,8 @@ def mcp(
 ) -> int:
     """Serve tools to agents (MCP), over stdin and stdout.
 
-    An agent can buy at most N predictions, and can read only the pictures made
-    here. A repeated call costs nothing.
+    Agents can buy predictions up to --max-predictions, and can read only the
+    pictures in the folder. A repeated call costs nothing.
     """
     from cometflux.cli.commands.mcp_server import serve
     from cometflux.sources.schema_files import read_schemas

@@ -59,7 +59,7 @@ def serve(serving: ServerOptions, *, new_key: bool) -> int:
         # The session closes the writer too, but an error may come before there is a session.
         stack.callback(writer.close)
         if writer.place is not None:
-            raise ConfigError(f"the pictures of {serving.out} go to {writer.place}; take another folder with --out")
+            raise ConfigError(f"the pictures of {serving.out} go to {writer.place}; use another folder with --out")
         bought = _count_bought(writer)
         screen.say(
             f"serving tools on stdin and stdout; {bought} of at most {serving.max_predictions} predictions are bought; "

@@ -19,7 +19,7 @@ def save(
 ) -> int:
     """Save the pictures of a prediction, by its id.
 
-    Waits until the prediction is over, and prints the paths. It works for every
+    Waits until the prediction is over, and prints the paths. Works for every
     prediction of the account, as long as the service keeps the pictures: about an
     hour. In the folder of their own batch, the pictures get the batch's names.
     """

@@ -141,7 +141,7 @@ class RunOptions:
     verbose: Annotated[
         int,
         switch(
-            "Print each outcome when it comes; -vv prints every event.",
+            "Print each outcome as it comes; -vv prints every event.",
             name=("--verbose", "-v"),
             group=FURTHER,
             count=True,

@@ -19,7 +19,7 @@ from cometflux.errors import (
 NO_PROMPT = 'give a prompt, in quotes: cometflux generate "a lighthouse"'
 _HINTS = {
     "api_key": "set COMETAPI_KEY, or try it with --local",
-    "journal": "cometflux batch FILE --out FOLDER makes one",
+    "journal": "name the folder of a batch; cometflux batch FILE --out FOLDER makes one",
     "new_key": "to use the new key, add --new-key",
 }
 """The hint for each library argument that has no option."""
@@ -62,5 +62,5 @@ def end_text(error: CometfluxError, *, is_local: bool) -> str:
     if isinstance(cause, LimitError | JournalError):
         return hinted_text(cause)
     if isinstance(cause, AuthenticationError) and not is_local:
-        return f"{error.message}; look at COMETAPI_KEY"
+        return f"{error.message}; check COMETAPI_KEY"
     return error.message
