@@ -134,9 +134,9 @@ def test_what_was_not_drawn_is_told_by_its_url(bucket, service, prompts, capsys)
 @pytest.mark.parametrize(
     ("first", "then", "says"),
     [
-        (f"--out {PLACE}", f"--out {PLACE}-2", f"go to {PLACE}, not to {PLACE}-2: leave it at that, or use another"),
-        (f"--out {PLACE}", "", f"the pictures of the batch in a-images go to {PLACE}: add --out {PLACE}, or take"),
-        ("", f"--out {PLACE}", f"the pictures of the batch in a-images go to that folder, not to {PLACE}: leave it"),
+        (f"--out {PLACE}", f"--out {PLACE}-2", f"go to {PLACE}, not to {PLACE}-2: keep that place, or use another"),
+        (f"--out {PLACE}", "", f"the pictures of the batch in a-images go to {PLACE}: add --out {PLACE}, or use"),
+        ("", f"--out {PLACE}", f"the pictures of the batch in a-images go to that folder, not to {PLACE}: keep that"),
     ],
     ids=["another place", "a folder", "out of a folder"],
 )

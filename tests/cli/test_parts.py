@@ -115,7 +115,7 @@ def test_a_place_of_parts_takes_only_parts(line, service, capsys):
     run("batch a.txt --out tour --part 1/2")
     before = sorted(Path("tour").rglob("*")), len(service.bills)
     run(line, 2)
-    advice = "give --part K/2, or take" if line.startswith("batch") else "take"
+    advice = "give --part K/2, or use" if line.startswith("batch") else "use"
     assert f"error: tour holds a list in 2 parts: {advice} another place with --out" in capsys.readouterr().err
     assert before == (sorted(Path("tour").rglob("*")), len(service.bills))
 

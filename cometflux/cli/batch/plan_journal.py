@@ -198,7 +198,7 @@ def _take_place(writer: JournalWriter, place: str | None) -> None:
         where = noted or "that folder"
         other = "another folder with --journal"
         raise UsageError(
-            f"the pictures of the batch in {folder} go to {where}, not to {place}: leave it at that, or take {other}"
+            f"the pictures of the batch in {folder} go to {where}, not to {place}: keep that place, or use {other}"
         )
     writer.note_place(place)
 
