@@ -3,6 +3,7 @@
 import known_options
 import pytest
 from cyclopts import App, CycloptsError
+from cyclopts.argument import Argument
 
 from cometflux.cli.app import COMMANDS, app
 from cometflux.cli.errors import UsageError
@@ -29,13 +30,14 @@ def bound(line):
 def test_a_command_line_leaves_nothing_for_the_next(monkeypatch):
     remembered = [bound(line) for line in (*LINES, *LINES)]
     monkeypatch.setattr(App, "assemble_argument_collection", known_options._describe)
+    monkeypatch.setattr(Argument, "negatives", property(known_options._find_negatives))
     assert remembered == [bound(line) for line in (*LINES, *LINES)]
 
 
 @pytest.mark.parametrize("name", [command.name for command in COMMANDS if app[command.name].default_command])
 def test_each_option_is_described_alike(name):
     anew, remembered = [
-        [(each.name, each.hint, each.required, [child.name for child in each.children]) for each in described]
+        [(each.names, each.hint, each.required, [child.names for child in each.children]) for each in described]
         for described in (known_options._describe(app[name]), app[name].assemble_argument_collection())
     ]
     assert anew == remembered

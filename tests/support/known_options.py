@@ -7,10 +7,12 @@ tests.
 import copy
 
 from cyclopts import App
-from cyclopts.argument import ArgumentCollection
+from cyclopts.argument import Argument, ArgumentCollection
 
 _describe = App.assemble_argument_collection
 _known = {}
+_find_negatives = Argument.negatives.fget
+_known_negatives = {}
 
 
 def _assemble(app, **how):
@@ -33,6 +35,17 @@ def _copy(described):
     return copies
 
 
+def _negatives(argument):
+    """Return names such as ``--no-embed``, which a command line looks up for each option several times."""
+    parts = argument.parameter, argument.field_info
+    key = tuple(map(id, parts))
+    if key not in _known_negatives:
+        # With the parts, so that no others get their ids.
+        _known_negatives[key] = parts, _find_negatives(argument)
+    return _known_negatives[key][-1]
+
+
 def remember():
     """Describe the options of a command only for its first command line."""
     App.assemble_argument_collection = _assemble
+    Argument.negatives = property(_negatives)
