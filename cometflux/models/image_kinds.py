@@ -58,7 +58,7 @@ class ImageKind(ParameterKind):
             is_file = "://" not in value and not value.startswith("data:")
             raise self._not_a_link(field, value) if is_file else self.refusal(field, value)
         if re.search(r"\s", value):
-            raise self.refusal(field, value, "a URL has no white space")
+            raise self.refusal(field, value, "a URL has no whitespace")
         check_encodable(field, value)
 
     def _not_a_link(self, field: str, value: str) -> InputError:

@@ -21,7 +21,7 @@ _CODES = {2: "<e", 4: "<f"}
 
 
 def tidy(text: str) -> str:
-    """Return a prompt in its one spelling: lines end in LF, Unicode form NFC, no white space around it."""
+    """Return a prompt in its one spelling: lines end in LF, Unicode form NFC, no whitespace around it."""
     if "\r" in text:
         text = _LINE_END.sub("\n", text)
     text = text.strip()

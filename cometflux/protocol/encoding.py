@@ -90,7 +90,7 @@ def _ready(field: str, value: Any) -> Any:
 
 
 def dump_canonical(value: Any) -> bytes:
-    """Write *value* as canonical JSON: sorted, without white space, in UTF-8."""
+    """Write *value* as canonical JSON: sorted, without whitespace, in UTF-8."""
     return _encode_canonical(value).encode()
 
 

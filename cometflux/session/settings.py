@@ -79,7 +79,7 @@ def _check_secret(name: str, short: str, secret: str) -> None:
     if secret.lower().startswith("bearer"):
         raise ConfigError(f"the {name} begins with the word Bearer; give the {short} alone")
     if re.search(r"\s", secret):
-        raise ConfigError(f"the {name} holds white space or a line break; it was probably copied with something else")
+        raise ConfigError(f"the {name} contains whitespace or a line break; it was probably copied with something else")
     if odd := re.search(_NO_KEY_CHARACTER, secret):
         hint = "; give it without quotes" if odd[0] in "\"'`" else ""
         raise ConfigError(f"the {name} holds {odd[0]!a}, a character that no {short} has{hint}")
@@ -144,7 +144,7 @@ def _check_http_url(name: str, url: str) -> SplitResult:
     if not isinstance(url, str):
         raise _not_a_string(name, url)
     if re.search(r"\s", url):
-        raise ConfigError(setting=name, allowed="this holds white space or a line break")
+        raise ConfigError(setting=name, allowed="this contains whitespace or a line break")
     # What stands before an @ may be a password, and a key behind a question mark.
     shown = re.split("[?#]", url)[0].rpartition("@")[2]
     try:

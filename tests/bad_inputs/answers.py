@@ -65,7 +65,7 @@ def _half(value):
 
 NOT_JSON = [
     ("nothing at all", b""),
-    ("white space", b" \r\n\t "),
+    ("whitespace", b" \r\n\t "),
     ("a word", b"OK"),
     ("single quotes", b"{'id': 'abc123'}"),
     ("half a number", b'{"status": 1'),

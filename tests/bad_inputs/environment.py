@@ -3,11 +3,11 @@
 KEY = "sk-canary-0123456789"
 
 KEYS = {
-    "a line break at the end": (f"{KEY}\n", "white space or a line break"),
-    "a carriage return": (f"{KEY}\r", "white space or a line break"),
-    "a blank before it": (f" {KEY}", "white space or a line break"),
-    "a blank that does not break": (f"{KEY}\u00a0", "white space or a line break"),
-    "two keys": (f"{KEY} {KEY}", "white space or a line break"),
+    "a line break at the end": (f"{KEY}\n", "whitespace or a line break"),
+    "a carriage return": (f"{KEY}\r", "whitespace or a line break"),
+    "a blank before it": (f" {KEY}", "whitespace or a line break"),
+    "a blank that does not break": (f"{KEY}\u00a0", "whitespace or a line break"),
+    "two keys": (f"{KEY} {KEY}", "whitespace or a line break"),
     "two keys and a comma": (f"{KEY},{KEY}", "holds ',', a character that no key has"),
     "the name of the scheme": (f"Bearer {KEY}", "begins with the word Bearer"),
     "double quotes": (f'"{KEY}"', "give it without quotes"),
@@ -38,8 +38,8 @@ ADDRESSES = {
     "a query": (f"https://example.com/v1?key={KEY}", "must have no query and no fragment"),
     "a fragment": (f"https://example.com/v1#{KEY}", "must have no query and no fragment"),
     "a user": (f"https://someone:{KEY}@example.com/v1", "only the key authenticates"),
-    "a blank": ("https://example.com/v 1", "white space or a line break"),
-    "a line break": ("https://example.com/v1\n", "white space or a line break"),
+    "a blank": ("https://example.com/v 1", "whitespace or a line break"),
+    "a line break": ("https://example.com/v1\n", "whitespace or a line break"),
     "a host in another script": ("https://b\u00fccher.example/v1", HOST),
     "a host with full stops of another script": ("https://example\u3002com/v1", HOST),
     "a host without its first part": ("https://.example.com/v1", HOST),

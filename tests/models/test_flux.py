@@ -463,7 +463,7 @@ def test_any_other_data_uri_is_taken_as_it_is(uri):
 
 @pytest.mark.parametrize("url", ["https://exa mple.com/a.png", "https://example.com/a.png\nhttps://example.com/b.png"])
 def test_a_url_with_white_space_is_refused(url):
-    assert message_of(flux.Dev, prompt="a boat", image=url).endswith("; a URL has no white space")
+    assert message_of(flux.Dev, prompt="a boat", image=url).endswith("; a URL has no whitespace")
 
 
 @pytest.mark.parametrize("url", ["http://", "https:///a.png", "https://?a", "ftp://example.com/a.png", "file:///a.png"])

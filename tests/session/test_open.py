@@ -392,10 +392,10 @@ def test_the_access_token_comes_from_the_argument_or_the_environment(monkeypatch
         (KEY, "the access token is an API key"),
         ("same-as-the-key", "the access token is an API key"),
         ("Bearer abc", "begins with the word Bearer; give the token alone"),
-        ("abc def", "holds white space"),
+        ("abc def", "contains whitespace"),
         ('"abcdefgh"', "give it without quotes"),
     ],
-    ids=["an API key", "the key itself", "with Bearer", "white space", "quotes"],
+    ids=["an API key", "the key itself", "with Bearer", "whitespace", "quotes"],
 )
 def test_an_access_token_that_cannot_be_one_is_refused_and_not_shown(token, said):
     message = refusal_of(read_access_token, token, "same-as-the-key")
