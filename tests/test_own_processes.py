@@ -61,13 +61,32 @@ def uses_a_bucket():
     return Bucket
 
 
+class Starter:
+    def start(self):
+        starts_a_program()
+
+
+class Kind(Starter):
+    pass
+
+
+def uses_a_class():
+    Kind().start()
+
+
 def counts():
     return len([0])
 
 
 @pytest.mark.parametrize(
     ("function", "is_known"),
-    [(starts_a_program, True), (uses_a_bucket, True), (lambda: starts_a_program(), True), (counts, False)],
+    [
+        (starts_a_program, True),
+        (uses_a_bucket, True),
+        (lambda: starts_a_program(), True),
+        (uses_a_class, True),
+        (counts, False),
+    ],
 )
 def test_what_starts_a_program_is_known_by_its_code(function, is_known):
     assert is_known == (own_processes.first_in(function) is not None)

@@ -54,7 +54,7 @@ def _look(value, without):
     if attrs.has(type(value)) and _is_ours(type(value), without):
         return set(), attrs.astuple(value, recurse=False)
     if inspect.isclass(value) and _is_ours(value, without):
-        return set(), vars(value).values()
+        return set(), [*vars(value).values(), *value.__bases__]
     function = inspect.unwrap(value) if callable(value) else None
     if not inspect.isfunction(function) or not _is_ours(function, without):
         return set(), []

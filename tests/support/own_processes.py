@@ -12,6 +12,7 @@ import pytest
 _NAMES = {
     *("create_subprocess_exec", "create_subprocess_shell", "fork", "forkpty", "multiprocessing", "Popen"),
     *("posix_spawn", "ProcessPoolExecutor", "s3_server", "StdioServerParameters", "subprocess", "sync_playwright"),
+    *("ThreadedMotoServer",),
 }
 _EVENTS = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "subprocess.Popen"}
 _EVENTS.add("s3_server.Bucket")
