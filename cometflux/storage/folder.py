@@ -204,7 +204,8 @@ class FolderFiles:
     async def make_durable(self, name: str) -> None:
         """Sync the folder of a file, once for all threads that want it at the same time."""
         try:
-            self._syncs.sync((self._folder / name).parent)
+            # Most names have no folder of their own, and joining paths takes as long as a system call.
+            self._syncs.sync((self._folder / name).parent if "/" in name else self._folder)
         except (OSError, ValueError) as error:
             raise self._refusal(error) from error
 
