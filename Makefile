@@ -52,7 +52,7 @@ demo: .make/demo/ready ## make a set of pictures, for free, with the local servi
 	@.make/demo/bin/cometflux gallery demo-images >/dev/null
 	@echo "next: open demo-images/index.html in a browser; then make a set of your own, as README.md tells"
 
-test: .make/test/ready ## run the tests that need no process but their own (2 min)
+test: .make/test/ready ## run the tests that need no process but their own (3 min)
 	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "not hard and not processes"
 
 test-processes: .make/test/ready ## run the tests that start programs, servers or browsers (3 min)
