@@ -25,9 +25,8 @@ from benchmarks.pictures import Pictures
 from cometflux import PollPolicy, flux, open_session
 
 COUNT = 1500
-ROUNDS = 5
-STORED, STORED_ROUNDS = 400, 3
-"""The same for an object store."""
+ROUNDS, STORED_ROUNDS = 5, 3
+"""The second one is for an object store."""
 SIZE = 200_000
 PENDING = 256
 SETTLED = 5.0
@@ -193,7 +192,7 @@ def main() -> None:
             with server.running(server_core, Pictures) as base_url:
                 url = base_url.replace("/replicate", f"/{SIZE}/replicate")
                 _print_cpu(url, scheduler, COUNT, ROUNDS, None)
-                _print_cpu(url, scheduler, STORED, STORED_ROUNDS, store)
+                _print_cpu(url, scheduler, COUNT, STORED_ROUNDS, store)
                 _print_first(url, scheduler)
                 for limit, place in ((50.0, None), (200.0, None), (50.0, store)):
                     _print_rate(base_url, scheduler, limit, place)
