@@ -123,7 +123,7 @@ def main() -> None:
     for shape in shapes():
         polls, delay = try_out(ModelTimetable(PollPolicy.every(0.5)).next, shape.draw, random.Random(1))
         print(f"  {shape.title}: a fixed 0.5 s {delay / shape.optimum.delay(polls):.2f} with {polls:.1f} polls")
-        for ends in sorted({32, 50, 1000, shape.ends}):
+        for ends in (32, 50, 200, 1000):
             ratios, counts = zip(*(compare(shape, ends, seed) for seed in range(SEEDS)), strict=True)
             verdict = "met" if statistics.median(ratios) <= shape.target else "missed"
             wanted = f", wanted {shape.target} at most: {verdict}" if ends == shape.ends else ""
