@@ -377,7 +377,8 @@ def test_while_nobody_reads_stdout_the_pictures_are_saved_all_the_same(service):
     assert (0, list(range(6))) == (running.wait(PATIENCE), sorted(record["index"] for record in records))
 
 
-def test_while_nobody_reads_stdout_ctrl_c_twice_leaves(serving):
+@pytest.mark.parametrize("second", [("stopping: ", "interrupted: "), ("interrupted: ",)], ids=["at once", "at the end"])
+def test_while_nobody_reads_stdout_ctrl_c_twice_leaves(serving, second):
     with serving(latency=0.05, pixels=4096):
         prompts = [f"fox {number} {'x' * 30_000}" for number in range(40)]
         running = start("generate", *prompts, "--json", "--max-pending", "1")
@@ -385,7 +386,7 @@ def test_while_nobody_reads_stdout_ctrl_c_twice_leaves(serving):
         running.send_signal(signal.SIGINT)
         # Between two predictions nothing is owed, and then it waits for its reader alone, after all other lines.
         lines = iter(running.stderr.readline, "")
-        said = [next(line for line in lines if line.startswith(("stopping: ", "interrupted: ")))]
+        said = [next(line for line in lines if line.startswith(second))]
         running.send_signal(signal.SIGINT)
         assert 130 == running.wait(PATIENCE)
     err = "".join([*said, *lines])

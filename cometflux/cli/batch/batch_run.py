@@ -154,14 +154,15 @@ class BatchRun(RunEnd):
         """Stop the batch at the first signal, and leave at the second, both between two steps of the loop."""
         if self.task is None:
             raise signals.Interrupted(number)
-        # The loop may be closed already, and then there is nothing left to stop.
-        with contextlib.suppress(RuntimeError):
-            self.task.get_loop().call_soon_threadsafe(self._press, number, self.task)
-
-    def _press(self, number: signal.Signals, task: "asyncio.Task[None]") -> None:
         self.presses += 1
         self.interrupted_by = self.interrupted_by or number
-        if self.presses == 1:
+        # Then there is nothing left to stop.
+        self.is_leaving = self.is_leaving or self.task.done()
+        with contextlib.suppress(RuntimeError):
+            self.task.get_loop().call_soon_threadsafe(self._press, self.presses, self.task)
+
+    def _press(self, presses: int, task: "asyncio.Task[None]") -> None:
+        if presses == 1:
             task.cancel()
         else:
             self.session.end_grace()

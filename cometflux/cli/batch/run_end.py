@@ -56,6 +56,8 @@ class RunEnd:
         self.interrupted_by: signal.Signals | None = None
         """The first signal; None unless one came."""
         self.presses = 0
+        self.is_leaving = False
+        """Whether a signal came after the work, while it could not end the command. Then no reader is waited for."""
         self.is_stopping = False
         """Whether the batch has been left, so that the run only waits for accepted predictions."""
 
@@ -116,8 +118,11 @@ class RunEnd:
         except OSError as error:
             self.screen.say(f"note: what the pictures look like cannot be kept: {error.strerror}")
 
+    def _leave(self, _: signal.Signals) -> None:
+        self.is_leaving = True
+
     def _wait_for_reader(self) -> None:
-        if self.presses > 1 or self.screen.drain(_READING):
+        if self.is_leaving or self.presses > 1 or self.screen.drain(_READING):
             return
         self.screen.say("waiting for stdout to be read; Ctrl-C leaves")
         self.screen.drain()
@@ -167,7 +172,7 @@ class RunEnd:
             self.screen.log("report", values)
         wanted = self.writer.path.with_name(REPORT_NAME)
         try:
-            with signals.ignored():
+            with signals.taken(self._leave):
                 path = write_report(wanted.parent, values)
         except OSError as error:
             self.screen.error(f"{wanted} cannot be written ({error.strerror})")
