@@ -156,7 +156,7 @@ class BatchRun(RunEnd):
             raise signals.Interrupted(number)
         self.presses += 1
         self.interrupted_by = self.interrupted_by or number
-        # Then there is nothing left to stop.
+        # If the work is over, or its loop is closed, there is nothing left to stop.
         self.is_leaving = self.is_leaving or self.task.done()
         with contextlib.suppress(RuntimeError):
             self.task.get_loop().call_soon_threadsafe(self._press, self.presses, self.task)

@@ -57,7 +57,7 @@ class RunEnd:
         """The first signal; None unless one came."""
         self.presses = 0
         self.is_leaving = False
-        """Whether a signal came after the work, while it could not end the command. Then no reader is waited for."""
+        """Whether a signal came after the work, and could not end the command at once. Then no reader is waited for."""
         self.is_stopping = False
         """Whether the batch has been left, so that the run only waits for accepted predictions."""
 
