@@ -14,7 +14,7 @@
     │   ├── ModelNotFoundError       the service has no such model
     │   └── RateLimitError           429
     ├── UnknownSubmissionError       it may have been accepted
-    ├── AnswerError                  a poll had no response in time, or an unreadable one
+    ├── AnswerError                  a poll got no response in time, or an unreadable one
     ├── AccountError                 the account's tasks, log or balance cannot be read
     ├── PredictionError              the prediction ended without a picture
     │   ├── PredictionFailedError
@@ -28,7 +28,7 @@
     ├── SessionClosedError           the session is closed, or was never opened
     └── JournalError                 the journal cannot be read or written
         ├── JournalLockedError       another process or session uses it
-        └── JournalMismatchError     it belongs to another version, base URL or key
+        └── JournalMismatchError     it belongs to a newer version, another base URL or key
 
 No exception shows the key or an object of the HTTP library. Each carries its data in attributes, such as ``setting``,
 ``field``, ``given``, ``allowed`` and ``hint``, so that no program needs to read a message.
@@ -281,7 +281,7 @@ class RateLimitError(RejectedError):
 
 
 class UnknownSubmissionError(CometfluxError):
-    """A submission left, and no response proves whether it was accepted.
+    """A submission was sent, and no response proves whether it was accepted.
 
     Args:
         message: the text to show.
@@ -311,7 +311,7 @@ class UnknownSubmissionError(CometfluxError):
 
 
 class AnswerError(CometfluxError):
-    """A poll had no response in time, or an unreadable one. It costs nothing to poll again."""
+    """A poll got no response in time, or an unreadable one. It costs nothing to poll again."""
 
     default_money = Money.ACCEPTED
 
@@ -409,7 +409,7 @@ class LimitError(CometfluxError):
 class SessionStoppedError(CometfluxError):
     """The session submits nothing more; ``cause`` is the first reason."""
 
-    # Raised behind a batch, most of which may have been sent and paid for.
+    # Raised after a batch, most of which may have been sent and paid for.
     tells_money = False
 
     def __init__(self, cause: CometfluxError, **context: Any) -> None:

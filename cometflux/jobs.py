@@ -52,8 +52,8 @@ NO_TAGS = Tags()
 class Job:
     """A model and its input.
 
-    The input of a model in `cometflux.flux` is checked here. If the input has a parameter that the model's published
-    schema does not have, it is sent, with one warning in the log. The service silently drops it, unless the model has
+    The input of a model in `cometflux.flux` is checked here. A parameter that the model's published schema does not
+    have is sent, with one warning in the log. The service silently drops such a parameter, unless the model has
     changed. `flux.check_input` raises an error for it.
 
     Raises:

@@ -131,7 +131,7 @@ def test_every_public_name_has_its_place_in_the_reference():
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/how-it-works.md"])
 def test_the_tree_shows_the_rooms_in_their_order(page):
     tree = re.search(r"^```text\n(basics.*?)```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)[1]
-    line, beside = (re.findall(r"^[\w/, ]+?(?= {2,})", part, re.MULTILINE) for part in tree.split("── beside"))
+    line, beside = (re.findall(r"^[\w/, ]+?(?= {2,})", part, re.MULTILINE) for part in tree.split("── on top"))
     assert ORDER == [room.strip("/") for names in line for room in names.split(", ")]
     assert sorted(BESIDE) == sorted(room.strip("/") for room in beside)
     folders = {path.parent.name for path in (ROOT / "cometflux").glob("*/__init__.py")}

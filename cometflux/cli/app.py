@@ -86,7 +86,7 @@ COMMANDS = (
     _Command(
         "failures",
         "failures:failures",
-        "Write the jobs that did not succeed as a prompt file.",
+        "Write a prompt file of the jobs that did not succeed.",
         "FOLDER [OPTIONS]",
         "Example:\n  cometflux failures prompts-images --out again.csv",
     ),

@@ -342,7 +342,7 @@ class Poller:
             assert tracked.prediction is not None
             self._listener.conclude(tracked, completion.end_of(tracked.prediction))
             return
-        trouble = f"; the last question failed: {tracked.last_error.message}" if tracked.last_error else ""
+        trouble = f"; the last poll failed: {tracked.last_error.message}" if tracked.last_error else ""
         self._listener.lose(tracked, PatienceError(f"{NOT_OVER}{trouble}"))
 
 

@@ -101,7 +101,7 @@ class Journal(JournalOverview):
             return read_header(self._database)
 
     def records(self, *state_names: str) -> Iterator[JobRecord]:
-        """Yield the jobs in the order in which they were written first; only those of *state_names* if given.
+        """Yield the jobs in the order in which they were first written; only those of *state_names* if given.
 
         Jobs that a later plan dropped are left out.
         """
@@ -162,7 +162,7 @@ class Journal(JournalOverview):
             yield from order(self._database)
 
     def read(self, numbers: Iterable[int]) -> Iterator[tuple[int, JobRecord]]:
-        """Yield the jobs at these row numbers, which `order` returned; those planned no longer are left out."""
+        """Yield the jobs at these row numbers, which `order` returned; jobs that are no longer planned are left out."""
         with translating_errors(self.path):
             yield from read_rows(self._database, numbers)
 
@@ -172,7 +172,7 @@ class Journal(JournalOverview):
             yield from file_names(self._database)
 
     def file_keys(self) -> Iterator[tuple[str, str]]:
-        """Yield the name of each saved file with the key of its job; a job without a key has its place as one."""
+        """Yield the name of each saved file with the key of its job, or with its job's place if the job has no key."""
         with translating_errors(self.path):
             yield from file_keys(self._database)
 

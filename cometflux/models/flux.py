@@ -75,7 +75,7 @@ class _OpenWeights(Flux):
     disable_safety_checker: bool | None = flag(default=False)
     """Switch off the check of the finished images; it is on unless given."""
     go_fast: bool | None = flag(default=True)
-    """Use the faster path with rounded weights; on unless given. Not repeatable, even with a seed."""
+    """Use the faster path with quantized weights; on unless given. Not repeatable, even with a seed."""
     megapixels: Megapixels | None = choice(Megapixels, default="1")
     """Rough size in megapixels, '1' or '0.25'; '1' unless given. A string, not a number."""
 
@@ -137,7 +137,7 @@ class Pro(_ProFamily):
     steps: int | None = whole(1, 50, default=25)
     """Steps, 1 to 50; 25 unless given. Deprecated: the service promises no effect."""
     guidance: float | None = number(2, 5, default=3)
-    """How closely to follow the prompt, 2 to 5; 3 unless given. Higher costs variety and quality."""
+    """How closely to follow the prompt, 2 to 5; 3 unless given. Higher values cost variety and quality."""
     interval: float | None = number(1, 4, default=2)
     """How much the results vary, 1 to 4; 2 unless given. Deprecated."""
 
@@ -209,7 +209,7 @@ class _Flux2(Flux):
     input_images: Sequence[Image] | None = images(most=8)
     """Up to 8 images to combine or edit (jpeg, png, gif or webp), as a list.
 
-    flux-2-pro takes 9 megapixels of them in all.
+    flux-2-pro takes at most 9 megapixels in total.
     """
     aspect_ratio: Flux2AspectRatio | None = choice(Flux2AspectRatio, default="1:1")
     """Width to height; 1:1 unless given. With custom, give width and height."""
@@ -261,7 +261,7 @@ class Flux2Dev(Flux):
     input_images: Sequence[Image] | None = images(most=4)
     """Up to 4 images to combine or edit (jpeg, png, gif or webp), as a list."""
     go_fast: bool | None = flag(default=True)
-    """Use the faster path with rounded weights; on unless given. Not repeatable, even with a seed."""
+    """Use the faster path with quantized weights; on unless given. Not repeatable, even with a seed."""
     aspect_ratio: Flux2AspectRatio | None = choice(Flux2AspectRatio, default="1:1")
     """Width to height; 1:1 unless given. With custom, give width and height."""
     width: int | None = whole(256, 1440, rule=_only_if_custom)
@@ -290,7 +290,7 @@ class Flux2Flex(_Flux2):
     input_images: Sequence[Image] | None = images(most=10)
     """Up to 10 images to combine or edit (jpeg, png, gif or webp), as a list."""
     prompt_upsampling: bool | None = flag(default=True)
-    """Let the service rewrite the prompt; on unless given, on this model alone."""
+    """Let the service rewrite the prompt; on unless given, unlike other models."""
     steps: int | None = whole(1, 50, default=30)
     """Denoising steps, 1 to 50; 30 unless given."""
     guidance: float | None = number(1.5, 10, default=4.5)

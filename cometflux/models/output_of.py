@@ -47,7 +47,7 @@ class OutputOf:
     index: int = 0
     """Which of its images, from 0."""
     identity: str = attrs.field(default="", kw_only=True)
-    """The journal's name for the other job; empty as long as it is not known."""
+    """The journal's name for the other job; empty until it is known."""
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.index, bool) or not isinstance(self.index, int) or self.index < 0:
@@ -71,11 +71,11 @@ class OutputOf:
         """Read ``@key`` or ``@key[1]``.
 
         Raises:
-            InputError: no key stands after the @.
+            InputError: no key follows the @.
         """
         found = _REFERENCE.fullmatch(text)
         if found is None or not found[1].strip():
-            raise InputError(field, text, "after the @ stands the key of another job, as in @draft or @draft[1]")
+            raise InputError(field, text, "the key of another job must follow the @, as in @draft or @draft[1]")
         return cls(found[1], int(found[2] or 0))
 
     def identify(self, identity: str) -> None:
@@ -95,7 +95,7 @@ class OutputOf:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What counts of it when two inputs are compared: never the bytes of the image.
+        """The values that identify the image when two inputs are compared; never its bytes.
 
         Raises:
             InputError: the other job has no key, and its name is not known yet.

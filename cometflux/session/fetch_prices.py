@@ -15,9 +15,9 @@ async def fetch_prices(
 ) -> Prices:
     """Fetch the prices of CometAPI's public catalogue, for ``open_session(prices=…)``. No key is needed or sent.
 
-    The prices are estimates: the catalogue does not say whether its price already has the discount in it, so the higher
-    reading counts. Fetching takes at most 5 seconds. ``{**await fetch_prices(), "owner/name": 0.04}`` puts a price of
-    yours over them.
+    The prices are estimates: the catalogue does not say whether its price already includes the discount, so the higher
+    price counts. Fetching takes at most 5 seconds. ``{**await fetch_prices(), "owner/name": 0.04}`` replaces one of
+    them by a price of yours.
 
     Args:
         base_url: the API's URL; else ``COMETFLUX_BASE_URL``, then ``https://api.cometapi.com/replicate/v1``.

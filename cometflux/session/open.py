@@ -77,7 +77,7 @@ def open_session(
         new_key: whether this key may replace the journal's key.
         on_event: called on the loop with each event of `cometflux.events`; `telemetry.spans` makes spans of them.
         on_unknown: what to do about a submission that may have been accepted; see `Session`.
-        max_resends: how many of those may be sent again; needed with ``on_unknown="resend"``.
+        max_resends: how many such submissions may be sent again; needed with ``on_unknown="resend"``.
         max_predictions: maximum number of predictions to pay for, including those in the journal.
         max_cost: maximum dollars that those may cost by *prices*; see `Session`.
         prices: dollars per request by model: ``{"flux-dev": 0.025}``, or ``{"flux-dev": {"per_image": 0.025}}``. They

@@ -82,8 +82,8 @@ class Session:
             for it twice; ``settle`` it with the account's tasks, within a minute, which needs `open_session`; or await
             an async function of the job and the error, which returns ``hold``, ``resend`` or the id of the prediction.
             The job keeps its slot meanwhile, so the function must not wait for other jobs of the session.
-        max_resends: maximum of such submissions that this session sends again, and of one job over all sessions with
-            one journal; needed with ``resend``.
+        max_resends: maximum number of unknown submissions that this session sends again, and that all sessions with one
+            journal send again for one job; needed with ``resend``.
         max_predictions: maximum number of predictions to pay for, including those in the journal and those that may
             have been accepted; None for no limit.
         max_cost: maximum dollars that those may cost by *prices*; None for no limit. With a limit, a job whose model
@@ -195,9 +195,9 @@ class Session:
     ) -> Prediction | Outcome:
         """Submit one job, and wait for its prediction; with *save_to*, also for its images, and return the outcome.
 
-        If you cancel this, or a timeout around it ends, a job that was not sent is dropped. The session follows a job
-        that was sent to its end: the exception has a note with its id, it stays in `pending` until then, and its end is
-        logged.
+        If you cancel this, or a timeout around it elapses, a job that was not sent is dropped. If the job was sent, the
+        session follows its prediction to the end: the exception has a note with the id, the prediction stays in
+        `pending` until then, and its end is logged.
 
         Args:
             job: a `flux` object, a `Job`, or a prompt for `flux.Schnell`.
@@ -231,15 +231,15 @@ class Session:
 
         The session polls the prediction to its end. Until then it is in `pending` and has a slot, so with
         ``max_pending`` predictions pending, the next submission waits. `follow` waits for the end, here or in another
-        process. Closing the session detaches the prediction, whose id the journal knows. If it fails, it is not
-        submitted again in spite of *retry_failed*, because its id would change.
+        process. Closing the session detaches the prediction, whose id the journal knows. If the
+        prediction fails, the job is not submitted again, even with *retry_failed*, because the id would change.
 
         If you cancel this, a job that was not sent is dropped, as with `run`.
 
         Args:
             job: as for `run`.
             key: the job's key; None for the key that it has. With a journal, a job with a key is submitted once: if the
-                journal knows it, its id is returned; if it is pending in this session, when it is over.
+                journal knows it, its id is returned; if it is pending in this session, this waits until it is over.
 
         Raises:
             InputError: the job or the key is wrong; nothing was sent.
@@ -288,9 +288,9 @@ class Session:
         Args:
             jobs: any iterable or async iterable of `flux` objects, `Job` objects or prompts. A job may take the output
                 of one before it in place of an image; that needs *save_to* and a journal.
-            redo: the jobs to redo, and to pay for again, although they are over by the journal: states (``failed``,
-                ``canceled``, ``expired``, ``rejected``) and keys. Their input may have changed. A key redoes its job
-                each time that it is given, even if the job is saved or unknown.
+            redo: the jobs to redo, and to pay for again, although the journal says that they are over: states
+                (``failed``, ``canceled``, ``expired``, ``rejected``) and keys. Their input may have changed. A key
+                redoes its job each time that it is given, even if the job is saved or unknown.
             save_to: the folder for the images, created if it is missing; or a place in an object store, as a URL
                 (``s3://bucket/prefix``, ``gs://``, ``az://``) or from `open_store`; None to save nothing. No existing
                 file is replaced.
@@ -420,7 +420,7 @@ class Session:
         self._closing.hurry()
 
     def end_grace(self) -> None:
-        """Wait no longer, if the session is closing: what is in flight ends as ``unknown``."""
+        """Wait no longer, if the session is closing: submissions in flight end as ``unknown``."""
         self._closing.end_grace()
 
     def _check_usable(self, *, sends: bool = True) -> None:

@@ -39,7 +39,7 @@ class FolderPicture:
 def read_pictures(folder: str | Path, *, only_picks: bool = False) -> tuple[FolderPicture, ...]:
     """Read the saved pictures of a folder from its journal, in the order of the jobs. Blocks.
 
-    Of a job that was redone, these are the last pictures; picks may also choose earlier ones. Each file is read, and
+    For a job that was redone, these are the last pictures; picks may also choose earlier ones. Each file is read, and
     compared with its digest in the journal.
 
     Args:

@@ -52,7 +52,7 @@ def read_jobs(
 
     Args:
         source: a dataframe of any library that supports the Arrow PyCapsule interface (Polars, pandas, DuckDB,
-            pyarrow …); a dataframe of Dask, which is computed one partition after the other; or the path of a ``.csv``,
+            pyarrow …); a dataframe of Dask, which is computed one partition at a time; or the path of a ``.csv``,
             ``.tsv``, ``.jsonl``, ``.txt``, ``.yaml`` or ``.parquet`` file.
         model: the model for rows that do not name one.
         template: the template of the prompts, as in ``"a {animal} in {place}"``; None to read the column ``prompt``.
@@ -64,7 +64,7 @@ def read_jobs(
         schemas: the schemas of models that are not in `cometflux.flux`, from `read_schema`.
         key_column: the column that holds the keys; None for ``key``.
         keep: columns that become the `Job.tags` of their jobs, and need not be parameters.
-        reference_column: the column with the reference images, for models with any name of that parameter.
+        reference_column: the column with the reference images, whatever the model calls that parameter.
         delimiter: the character between the cells of a ``.csv`` or ``.tsv`` file; None to detect it from the header.
         wildcards: the folder of the lists for wildcards in prompts; None if there are none.
         wildcard_seed: the seed of the choices; None for 0. Braces are expanded only if this or *wildcards* is given.

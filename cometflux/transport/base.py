@@ -6,7 +6,7 @@ from cometflux.protocol.requests import Request, Response
 
 
 class Body(Protocol):
-    """Takes the bytes of an output while they come."""
+    """Takes the bytes of an output as they arrive."""
 
     def add(self, chunk: bytes) -> bool:
         """Take the next bytes. If this returns True, call `put_away` before more of them come."""

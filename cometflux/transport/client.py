@@ -132,7 +132,7 @@ class Client:
         return await self._transport.download(url)
 
     async def download_into(self, body: Body, url: str) -> None:
-        """Fetch one output as `download` does, and add its bytes to *body* while they come."""
+        """Fetch one output as `download` does, and add its bytes to *body* as they arrive."""
         if self._gives_body:
             await cast("StreamingTransport", self._transport).download(url, body)
         else:

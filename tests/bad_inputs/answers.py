@@ -297,7 +297,7 @@ def passing(name, raw, says):
 def endless(name, raw, says):
     """A question that comes to nothing until patience is over: the prediction stays known, and is not bought again."""
     return Answer(
-        name, raw, OutcomeKind.DETACHED, errors.PatienceError, f"the last question failed: {says}", 1, 10_000, 1801
+        name, raw, OutcomeKind.DETACHED, errors.PatienceError, f"the last poll failed: {says}", 1, 10_000, 1801
     )
 
 

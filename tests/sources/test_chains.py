@@ -99,7 +99,7 @@ NOBODY = "a job can only take the output of a job that stands before it, and non
             "@two[2]: two makes 2 images, and the first is two[0]",
         ),
         (DRAFT + "b,edit,kontext-pro,@draft[x],\n", 3, f"@draft[x][0]: {NOBODY}"),
-        (DRAFT + "b,edit,kontext-pro,@,\n", 3, "after the @ stands the key of another job, as in @draft or @draft[1]"),
+        (DRAFT + "b,edit,kontext-pro,@,\n", 3, "the key of another job must follow the @, as in @draft or @draft[1]"),
     ],
     ids=["unknown", "forward", "itself", "a circle", "an image too many", "of two", "no number", "no key"],
 )

@@ -44,14 +44,17 @@ def export(
     shard_mb: Annotated[
         int,
         Parameter(
-            metavar="N", group=OPTIONS, converter=converters.whole(1), help="With webdataset: megabytes in a shard."
+            metavar="N",
+            group=OPTIONS,
+            converter=converters.whole(1),
+            help="With webdataset: maximum megabytes per shard.",
         ),
     ] = 500,
     paths: Annotated[bool, switch("With parquet: paths of the pictures, not their bytes.", group=OPTIONS)] = False,
 ) -> None:
     """Export a folder's pictures as a dataset.
 
-    imagefolder is for load_dataset("imagefolder", data_dir=DIR), captions is for
+    imagefolder is for load_dataset("imagefolder", data_dir=DIR); captions is for
     trainers that read a text file next to each picture. Nothing is fetched, and
     nothing is replaced. The path of the new folder is printed.
     """

@@ -1,4 +1,4 @@
-"""Write what did not succeed as a prompt file."""
+"""Write a prompt file of the jobs that did not succeed."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,7 +30,7 @@ def failures(
         ),
     ] = None,
 ) -> None:
-    """Write the jobs that did not succeed as a prompt file.
+    """Write a prompt file of the jobs that did not succeed.
 
     One row for each job that failed, expired, or was canceled, rejected or not
     sent, with its key and the reason. Edit the file, and redo its jobs with

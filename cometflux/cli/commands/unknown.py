@@ -27,7 +27,7 @@ def unknown(
         repeatable("KEY", "Submit the job again; if it was accepted, you pay twice."),
     ] = (),
     settle: Annotated[
-        bool, switch("Look in the account, and adopt jobs with proof; needs COMETAPI_ACCESS_TOKEN.")
+        bool, switch("Look in the account for the jobs' predictions; needs COMETAPI_ACCESS_TOKEN.")
     ] = False,
     resend_missing: Annotated[
         bool, switch("With --settle: submit again the jobs that the account does not have.")
@@ -41,8 +41,8 @@ def unknown(
     An unknown job was sent, and no response proves whether it was accepted. It may
     be billed, so it is not sent again automatically. Your decisions are written to
     the journal, all or none; `resume` then carries them out. With --settle the
-    account decides: a job is adopted if the account's list of tasks has a task with
-    the same input.
+    account decides: if its list of tasks has a task with exactly the job's input,
+    the job adopts the prediction of that task.
     """
     from cometflux.cli.batch.part_folders import journal_folders
     from cometflux.cli.batch.settle import Resolutions, settle_by_hand

@@ -27,7 +27,7 @@ class SaverOptions:
         Parameter(
             metavar="ADDRESS",
             converter=converters.text,
-            help="Save the pictures on a Dask cluster, by its scheduler's address: tcp://host:8786.",
+            help="Save the pictures on a Dask cluster; ADDRESS is that of its scheduler, tcp://host:8786.",
         ),
     ] = None
     workers: Annotated[
