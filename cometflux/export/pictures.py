@@ -41,13 +41,11 @@ def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) ->
     Returns the pictures, and the names of those that are not in the folder any more.
 
     Raises:
-        ConfigError: there is no journal, the pictures are in an object store, or the picks are missing or wrong.
+        ConfigError: there is no journal, the pictures are only in an object store, or the picks are missing or wrong.
         JournalError: the journal cannot be read.
     """
     with Journal(folder) as journal:
-        if journal.place is not None:
-            message = f"the pictures of {str(folder)!r} are at {journal.place}; fetch them into the folder first"
-            raise ConfigError(message)
+        place = journal.place
         records = sorted(journal.records(), key=lambda record: record.index)
     if only_picks:
         records = [each for record in records for each in image_sets(record)]
@@ -63,6 +61,8 @@ def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) ->
             there.append(Picture(path=folder / name, name=name, fields=fields, text=text))
         else:
             missing.append(name)
+    if place is not None and missing and not there:
+        raise ConfigError(f"the pictures of {str(folder)!r} are at {place}; fetch them into the folder first")
     return there, missing
 
 

@@ -48,20 +48,19 @@ def read_pictures(folder: str | Path, *, only_picks: bool = False) -> tuple[Fold
 
     Raises:
         ConfigError: there is no journal, no saved picture or no pick, the picks name a picture that the folder has not
-            saved, or the pictures are in an object store.
+            saved, or the pictures are only in an object store.
         JournalError: the journal cannot be read.
         SourceError: pictures are removed or changed; the error lists all of them.
     """
     folder = Path(folder)
     with Journal(folder) as journal:
-        if journal.place is not None:
-            raise ConfigError(
-                f"the pictures of {str(folder)!r} are at {journal.place}; fetch them into the folder first"
-            )
+        place = journal.place
         jobs = [image_sets(record) for record in sorted(journal.records(), key=lambda record: record.index)]
     known = {file.name for sets in jobs for each in sets for file in each.files}
     if not known:
         raise ConfigError(f"{str(folder)!r} has no saved picture")
+    if place is not None and not any((folder / name).exists() for name in known):
+        raise ConfigError(f"the pictures of {str(folder)!r} are at {place}; fetch them into the folder first")
     last = {file.name for sets in jobs for each in sets[-1:] for file in each.files}
     chosen = read_picks(folder, known) if only_picks else last
     faults: list[Fault] = []

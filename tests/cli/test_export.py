@@ -6,6 +6,7 @@ import tarfile
 from datetime import datetime
 from pathlib import Path
 
+import job_states
 import pyarrow.parquet
 import pytest
 
@@ -188,6 +189,17 @@ def test_a_folder_without_a_saved_picture_is_an_error(service, folder, capsys):
     run("batch a.txt --out tour --limit 0", 4)
     run("export tour --to out", 3)
     assert "nothing to export" in capsys.readouterr().err
+
+
+def test_pictures_of_an_object_store_are_exported_once_they_are_fetched_into_the_folder(folder, capsys):
+    record = job_states.succeed(job_states.plan(0), folder, job_states.picture())
+    job_states.write(folder, record, place="s3://bucket/tour")
+    (picture,) = folder.glob("0*.png")
+    run("export . --to out")
+    assert [picture.name, "metadata.jsonl"] == names()
+    picture.unlink()
+    run("export . --to again", 3)
+    assert "the pictures of '.' are at s3://bucket/tour; fetch them into the folder first" in capsys.readouterr().err
 
 
 def test_columns_have_one_type_each():

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import job_states
 import pytest
 
 from cometflux import sources
@@ -268,6 +269,16 @@ def test_a_picture_that_is_not_chosen_may_be_gone(service, drafts):
     removed(drafts[1])
     run(f"{FINISH} --picks")
     assert 1 == len(service.bills)
+
+
+def test_pictures_of_an_object_store_are_read_once_they_are_fetched_into_the_folder(folder):
+    record = job_states.succeed(job_states.plan(0), folder, job_states.picture())
+    job_states.write(folder, record, place="s3://bucket/drafts")
+    (picture,) = folder.glob("0*.png")
+    assert [picture.name] == [each.name for each in sources.read_pictures(folder)]
+    picture.unlink()
+    with pytest.raises(ConfigError, match=r"are at s3://bucket/drafts; fetch them into the folder first"):
+        sources.read_pictures(folder)
 
 
 def test_a_folder_without_a_picture_is_an_error(service, folder, capsys):
