@@ -408,7 +408,8 @@ def test_ctrl_c_stops_submitting_and_saves_what_is_paid_for(program, tmp_path):
         process.send_signal(signal.SIGINT)
         _, err = rest_of(process)
         assert process.returncode not in (0, -signal.SIGKILL)
-        assert err.startswith("stopping: waiting up to 30 s for what is paid for; Ctrl-C again exits now\n")
+        told = "stopping: waiting up to 30 s for what is paid for; Ctrl-C again waits only for submissions in flight\n"
+        assert err.startswith(told)
         assert err.rstrip().endswith("KeyboardInterrupt")
         assert len(service.bills) == len(pictures(tmp_path)) < 100
     assert {"saved", "planned", "waiting"} >= set(states(tmp_path))

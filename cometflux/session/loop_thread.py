@@ -72,7 +72,10 @@ class LoopThread:
             try:
                 if presses and not has_told:
                     has_told = True
-                    _log.warning("stopping: waiting up to 30 s for what is paid for; Ctrl-C again exits now")
+                    _log.warning(
+                        "stopping: waiting up to 30 s for what is paid for; "
+                        "Ctrl-C again waits only for submissions in flight"
+                    )
                 self._has_ended.wait(STEP)
             except KeyboardInterrupt as pressed:
                 interrupt, presses = pressed, presses + 1
