@@ -1,13 +1,14 @@
-"""Let the command describe its options once in a process.
+"""Let the command describe its options once in a process, and check their values as a command does.
 
-It does so for each command line. In the test process these are thousands, and the description takes longer than most
-tests.
+It describes them for each command line. In the test process these are thousands, and the description takes longer than
+most tests. The test process has pydantic, too, which no command imports, and Cyclopts checks each value with it then.
 """
 
 import copy
+import types
 
 from cyclopts import App
-from cyclopts.argument import Argument, ArgumentCollection
+from cyclopts.argument import Argument, ArgumentCollection, _argument
 
 _describe = App.assemble_argument_collection
 _known = {}
@@ -46,6 +47,8 @@ def _negatives(argument):
 
 
 def remember():
-    """Describe the options of a command only for its first command line."""
+    """Describe the options of a command only for its first command line, and check no value with pydantic."""
     App.assemble_argument_collection = _assemble
     Argument.negatives = property(_negatives)
+    # It only looks for pydantic there.
+    _argument.sys = types.SimpleNamespace(modules={})
