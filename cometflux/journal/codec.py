@@ -130,7 +130,7 @@ def load_record(identity: str, index: int, plan: str, progress: str) -> JobRecor
 
 def _write_input(value: Any) -> Any:
     match value:
-        case str():
+        case str() | int():
             return value  # most are
         case Path():
             return {"$path": str(value)}

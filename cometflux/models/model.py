@@ -34,13 +34,13 @@ class Flux:
             if args:
                 raise InputError("prompt", args[0], f"give it by its name: {cls.__name__}(prompt=...)")
             for name, value in given.items():
-                if name not in _by_name(cls):
+                if name not in parameters_by_name(cls):
                     raise unknown_error(cls, name, value)
         return super().__new__(cls)
 
     def __attrs_post_init__(self) -> None:
         kind = type(self)
-        for name, parameter in _by_name(kind).items():
+        for name, parameter in parameters_by_name(kind).items():
             value = getattr(self, name)
             if type(value) not in PLAIN_TYPES and (number := plain(value)) is not value:
                 object.__setattr__(self, name, value := number)
@@ -53,7 +53,7 @@ class Flux:
         """Return the input for the service, without the parameters that are None. Files are not read yet."""
         return {
             name: list(value) if isinstance(value, tuple) else value
-            for name in _by_name(type(self))
+            for name in parameters_by_name(type(self))
             if (value := getattr(self, name)) is not None
         }
 
@@ -114,7 +114,7 @@ def parameters(model: Known | str) -> tuple[Parameter, ...]:
         InputError: no model has this name.
     """
     is_known = isinstance(model, ModelSchema) or (isinstance(model, type) and issubclass(model, Flux))
-    return tuple(_by_name(model if is_known else find(model)).values())  # type: ignore[arg-type]
+    return tuple(parameters_by_name(model if is_known else find(model)).values())  # type: ignore[arg-type]
 
 
 def image_parameters(model: str) -> tuple[str, ...]:
@@ -132,7 +132,8 @@ _RULES: dict[type[Flux], dict[str, Rule]] = {}
 _REQUIRED: dict[type[Flux], tuple[Parameter, ...]] = {}
 
 
-def _by_name(model: Known) -> Mapping[str, Parameter]:
+def parameters_by_name(model: Known) -> Mapping[str, Parameter]:
+    """Return the parameters of a model by name. The mapping is the model's own, not a copy."""
     if isinstance(model, ModelSchema):
         return model.by_name
     if model not in _KNOWN:
@@ -172,7 +173,7 @@ def check_input(
     known = find_known(model, schema)
     if known is None:
         return
-    own = _by_name(known)
+    own = parameters_by_name(known)
     for name, value in input.items():
         if name not in own and isinstance(name, str):
             raise unknown_error(known, name, value)
@@ -185,7 +186,7 @@ def check_values(model: Known, input: Mapping[str, Any]) -> tuple[str, ...]:  # 
     Raises:
         InputError: a parameter is missing, or has a value that is not allowed.
     """
-    own = _by_name(model)
+    own = parameters_by_name(model)
     for name, value in input.items():
         _check_given(own, name, value)
     strange = tuple(name for name in input if name not in own)
@@ -214,7 +215,7 @@ def check_together(model: Known, given: Mapping[str, Any]) -> None:
     Raises:
         InputError: a required parameter is missing, or a value is not allowed together with another one.
     """
-    own = _by_name(model)
+    own = parameters_by_name(model)
     required = own.values() if isinstance(model, ModelSchema) else _REQUIRED[model]
     for parameter in required:
         if parameter.required and parameter.name not in given:
@@ -268,11 +269,11 @@ def unknown_note(model: Known, name: str) -> str:
 
 def _hints(model: Known, name: str) -> list[str]:
     hints = []
-    elsewhere = [_slug(other) for other in MODELS.values() if name in _by_name(other)]
+    elsewhere = [_slug(other) for other in MODELS.values() if name in parameters_by_name(other)]
     if elsewhere:
         named = elsewhere if len(elsewhere) <= 3 else [*elsewhere[:3], "others"]
         hints.append(f"{name} is a parameter of {listed(named, 'and')}")
-    own = _by_name(model)
+    own = parameters_by_name(model)
     # A name that another model has is not a typing error.
     typo = None if elsewhere else closest(name, own)
     close = typo or next((known for known in own if name in known.split("_")), None)

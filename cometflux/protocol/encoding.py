@@ -165,7 +165,7 @@ def digest(model: str, described: Mapping[str, Any]) -> str:
 
 def _by_value(value: Any) -> Any:
     match value:
-        case str():
+        case str() | int():
             return value  # most are
         case float() if value.is_integer():
             return int(value)

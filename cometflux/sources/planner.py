@@ -18,7 +18,7 @@ from cometflux.errors import InputError
 from cometflux.images.orientation import turned_note
 from cometflux.jobs import NO_TAGS, Job, Tags, check_key
 from cometflux.journal.marks import Repeats
-from cometflux.models.model import check_together, unknown_note
+from cometflux.models.model import check_together, parameters_by_name, unknown_note
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.words import closest, question
 from cometflux.sources import validation
@@ -262,7 +262,7 @@ class Planner:
 
     def _first_row_of(self, model: Model, row: Row) -> _ModelRows:
         is_free = isinstance(model, str) or not self.defaults.validate
-        parameters = {} if isinstance(model, str) or is_free else validation.parameters_of(model)
+        parameters = {} if isinstance(model, str) or is_free else parameters_by_name(model)
         self._taken |= dict.fromkeys(["*"] if is_free else parameters)
         constants = self._read_constants(row, model)
         name = model if isinstance(model, str) else model.model

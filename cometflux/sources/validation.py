@@ -15,7 +15,7 @@ from cometflux.images.formats import media_type
 from cometflux.images.reference_files import is_news, open_image
 from cometflux.journal.marks import Marks, mark_of
 from cometflux.models.kinds import guess
-from cometflux.models.model import Known, unknown_error
+from cometflux.models.model import Known, parameters_by_name, unknown_error
 from cometflux.models.spelling import is_empty_word, is_spreadsheet_error, tidy, whole
 from cometflux.models.words import closest, question
 from cometflux.sources.errors import Fault
@@ -33,14 +33,9 @@ def describe(error: InputError) -> str:
     return error.message_in(_WORDS)
 
 
-def parameters_of(model: Known) -> dict[str, flux.Parameter]:
-    """Return the parameters of a model by name."""
-    return {each.name: each for each in flux.parameters(model)}
-
-
 def find_parameter(model: Model, name: str) -> flux.Parameter | None:
     """Return a parameter of a model; None if the model is not known or does not have it."""
-    return None if isinstance(model, str) else parameters_of(model).get(name)
+    return None if isinstance(model, str) else parameters_by_name(model).get(name)
 
 
 # ── columns ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -82,13 +77,13 @@ def _hint(name: str, taken: Mapping[str, None], otherwise: str) -> str:
 
 def _models_with(name: str) -> str:
     """List the models that have a parameter; empty if none has it."""
-    models = [model.model.rpartition("/")[2] for model in flux.MODELS.values() if name in parameters_of(model)]
+    models = [model.model.rpartition("/")[2] for model in flux.MODELS.values() if name in parameters_by_name(model)]
     return f"{', '.join(models[:3])}{' and others' if len(models) > 3 else ''}"
 
 
 def misspells_prompt(row: Row, model: Known) -> bool:
     """Whether a column that the model does not have is spelled like ``prompt``. Its own fault is enough then."""
-    strangers = [name.lower() for name in row.values if name not in parameters_of(model)]
+    strangers = [name.lower() for name in row.values if name not in parameters_by_name(model)]
     return closest("prompt", strangers) is not None
 
 
@@ -105,7 +100,7 @@ def reference_of(model: Model, otherwise: str | None = None) -> str:
     """
     if isinstance(model, str):
         raise ValueError(f"{model} is not a known model; {otherwise or 'name the column as its parameter is named'}")
-    images = [name for name, each in parameters_of(model).items() if each.kind.most_images]
+    images = [name for name, each in parameters_by_name(model).items() if each.kind.most_images]
     found = next((name for name in _REFERENCES if name in images), None)
     if found is not None or len(images) == 1:
         return found or images[0]
@@ -213,7 +208,7 @@ class InputChecker:
         """
         if isinstance(model, str):
             return
-        parameter = parameters_of(model).get(name)
+        parameter = parameters_by_name(model).get(name)
         if parameter is None:
             raise unknown_error(model, name, value)
         parameter.check(value)
