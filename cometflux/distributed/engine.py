@@ -1,4 +1,4 @@
-"""What starts work on other machines, as the pool sees it: Dask, or an engine of one's own."""
+"""The engine that starts work on other machines, as the pool sees it: Dask, or your own."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,7 +9,7 @@ class EngineLostError(Exception):
 
 
 class Engine(Protocol):
-    """Starts work on workers."""
+    """Starts work on workers. A page is the bytes of some orders for one place."""
 
     async def open(self) -> None:
         """Connect.

@@ -38,7 +38,7 @@ class WorkSettings:
     embeds: bool = False
     """Whether each image holds its record itself."""
     tries: int
-    """How often a worker fetches an output if the fault may pass."""
+    """How many times at most a worker tries to fetch an output, if the fault is transient."""
 
 
 @attrs.frozen(kw_only=True)

@@ -179,7 +179,7 @@ class JobTracker:
 
     def note_cut_off(self, tracked: TrackedJob, prediction_id: str | None) -> None:
         """Note that nobody waits for the response any more, and the id if that had come by then."""
-        message = "the submission was cut off while its answer was awaited"
+        message = "the submission was cut off while it waited for its response"
         tracked.record.suspected(UnknownSubmissionError(message, "cancelled", prediction_id=prediction_id))
 
     def withdraw(self, tracked: TrackedJob, error: CometfluxError | None) -> None:

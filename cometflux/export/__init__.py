@@ -18,7 +18,7 @@ __all__ = ["FORMS", "PICKS", "Exported", "OutcomeTable", "export_folder"]
 
 @attrs.frozen(kw_only=True)
 class Exported:
-    """What an export wrote."""
+    """The result of an export."""
 
     folder: Path
     count: int

@@ -32,8 +32,8 @@ class OutcomeTable:
     ``polars.DataFrame(OutcomeTable(outcomes))`` makes a dataframe; other libraries with that interface do the same. The
     columns are ``index``, ``key``, ``kind``, ``ok``, ``model``, ``prompt``, ``prediction_id``, ``files`` (a list of
     texts), ``error``, ``money``, ``resumed``, ``estimated_cost`` (dollars), and then the tags and the parameters of the
-    jobs. A parameter with lists, objects or mixed types is JSON text. A file in an input is its name, and bytes are
-    their digest.
+    jobs. A parameter with lists, objects or mixed types is JSON text. A file in an input is given by its name, and
+    bytes by their digest.
 
     Raises:
         ConfigError: an item is not an `Outcome`.

@@ -50,7 +50,7 @@ def facts_of(images: Iterable[TakenImage]) -> dict[tuple[str, int], dict[str, st
 
 @attrs.frozen(kw_only=True)
 class Evidence:
-    """The facts of an error: of a submission without an answer, or of a job that ended. It holds no secret."""
+    """The facts of an error: of a submission without a response, or of a job that ended. It holds no secret."""
 
     type: str
     """The name of the error's class."""
@@ -89,11 +89,11 @@ class Estimate:
 
 @attrs.frozen(kw_only=True)
 class Charge:
-    """What the account says was charged for one prediction. 500,000 quota are one dollar."""
+    """What the account says was charged for one prediction. 500,000 units of quota are one dollar."""
 
     prediction_id: str
     quota: int
-    """The charge, without the refund."""
+    """The charge before the refund."""
     refunded: int = 0
     source: str = "log"
     """``log``, the account's log, or ``task``, its list of tasks."""
@@ -110,8 +110,8 @@ class Charge:
 
 NO_ANSWER = Evidence(
     type=UnknownSubmissionError.__name__,
-    message="the process ended while the answer to the submission was awaited",
-    evidence="no answer was recorded",
+    message="the process ended while it waited for the response to the submission",
+    evidence="no response was recorded",
 )
 """The evidence of a submission whose process ended before the response."""
 
@@ -120,12 +120,12 @@ NO_ANSWER = Evidence(
 class Attempt:
     """An earlier attempt at the same job: it failed, or it is unknown whether the service accepted it.
 
-    If somebody asked for the job again, it may have ended in any way.
+    If the job was redone, the attempt may have ended in any way.
     """
 
     number: int
     began: float | None = None
-    """When it was about to leave, in seconds since 1970."""
+    """When it was about to be sent, in seconds since 1970."""
     answered: float | None = None
     kind: OutcomeKind
     prediction_id: str | None = None
@@ -136,7 +136,7 @@ class Attempt:
     files: tuple[SavedFile, ...] = ()
     """The images that it has left on the disk."""
     plan: str = ""
-    """The plan of the job at that time, as ``codec.dump_plan`` writes it; empty if the job has it still."""
+    """The plan of the job at that time, as ``codec.dump_plan`` writes it; empty if the job still has it."""
 
     @property
     def is_paid(self) -> bool:

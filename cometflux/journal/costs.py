@@ -15,7 +15,7 @@ _MICROS_OF_QUOTA = 2
 
 @attrs.define
 class CostSum:
-    """The costs of some jobs, all their predictions included that are, or may be, paid for."""
+    """The costs of some jobs, including all predictions that are, or may be, paid for."""
 
     estimated: int = 0
     """In millionths of a dollar, as all amounts here."""
@@ -24,7 +24,7 @@ class CostSum:
     without_price: int = 0
     """How many predictions had no price when they were submitted."""
     charged: int = 0
-    """What the account showed when it was read, without the refunds."""
+    """The charges that the account showed when it was read, before refunds."""
     refunded: int = 0
     charges: int = 0
     """For how many predictions the account showed a charge."""

@@ -35,10 +35,10 @@ _SEED = re.compile(r"\bseed\b\D{0,3}(\d{1,20})\b", re.IGNORECASE)
 
 
 def write_manifest(folder: str | Path, journal: str | Path | None = None) -> Path:
-    """Write ``manifest.jsonl`` in *folder*, a line for each job in their order, and return its path. Blocks.
+    """Write ``manifest.jsonl`` in *folder*, one line for each job in the jobs' order, and return its path. Blocks.
 
-    The new file replaces the old one only when it is complete. An old one that ``manifest.sha256`` proves to be the
-    same stays. If this package did not write the file of that name, it stays, and the manifest is
+    The new file replaces the old one only when it is complete. An old one is kept if ``manifest.sha256`` proves that it
+    is the same. A file of that name that this package did not write is kept, too; the manifest is then
     ``manifest.cometflux.jsonl``.
 
     Args:

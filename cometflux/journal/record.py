@@ -60,9 +60,9 @@ class JobRecord:
     attempt: int = 0
     """How many submissions have been begun."""
     began: float | None = None
-    """When the last submission was about to leave, in seconds since 1970."""
+    """When the last submission was about to be sent, in seconds since 1970."""
     answered: float | None = None
-    """When its answer was here, in seconds since 1970."""
+    """When its response arrived, in seconds since 1970."""
     body: str | None = None
     """SHA-256 of the body that was sent."""
     taken: tuple[TakenImage, ...] = ()
@@ -70,12 +70,12 @@ class JobRecord:
     sent: str = ""
     """Digest of the model and the input with those images; empty if there are none."""
     input_size: int = 0
-    """About how many bytes the input has, which each answer repeats."""
+    """About how many bytes the input has, which each response repeats."""
     estimate: Estimate | None = None
     """What the last submission costs; None if no price was known."""
     prediction_id: str | None = None
     prediction: Prediction | None = None
-    """The service's last answer, without input and logs; None before the end."""
+    """The service's last response, without input and logs; None before the end."""
     evidence: Evidence | None = None
     files: tuple[SavedFile, ...] = ()
     """The images on the disk, in the order of the output."""
@@ -88,9 +88,9 @@ class JobRecord:
     earlier: tuple[Attempt, ...] = ()
     """The attempts before the last one."""
     redone: int = 0
-    """How many of those were over when somebody last asked for the job again: nothing goes back to them."""
+    """How many of those were over when the job was last redone: the job never returns to them."""
     reseeds: int = 0
-    """How often the job got another seed since then, because the service withheld its images."""
+    """How often the job got another seed since it was last redone, because the service withheld its images."""
     is_abandoned: bool = False
     """Whether its unknown submission was given up by hand."""
     is_dropped: bool = False
@@ -130,7 +130,7 @@ class JobRecord:
 
     @property
     def is_retry(self) -> bool:
-        """Whether the last attempt is a retry: if nothing comes of it, the attempt before it counts."""
+        """Whether the last attempt is a retry: if it is not accepted, the attempt before it counts."""
         return len(self.earlier) > self.redone
 
     @property

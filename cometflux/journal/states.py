@@ -7,9 +7,9 @@ class State(StrEnum):
     """How far a job has come."""
 
     PLANNED = "planned"
-    """No submission of it is unanswered."""
+    """No submission of it waits for a response."""
     INTENT = "intent"
-    """A submission is about to leave, or has left and is not answered."""
+    """A submission is about to be sent, or was sent and has no response yet."""
     ACCEPTED = "accepted"
     """The prediction's id is known; it is not over."""
     ENDED = "ended"
@@ -45,7 +45,7 @@ DROPPED = "dropped"
 def visible_name(name: str, *, is_running: bool) -> str:
     """Return the state's name that a reader shows: one of `STATE_NAMES`, or `DROPPED`.
 
-    A submission that is being sent is pending while a process runs. If none runs, nobody will get the answer.
+    A submission that is being sent is pending while a process runs. If none runs, nobody will read the response.
     """
     if name != SENDING:
         return name

@@ -39,7 +39,7 @@ class Response:
     fault: str | None = None
     """The class name of the exception that broke it off; None if no exception did."""
     shown_id: str | None = None
-    """An id that the bytes after a wrong head or length show, and a poll has to confirm; None if there is none."""
+    """An id in the bytes after a malformed head or a wrong length, to be confirmed by a poll; None if there is none."""
 
 
 # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -59,10 +59,10 @@ class Signer:
     them, and signs an image of one pixel as a test. The private key stays in memory, and is shown nowhere.
 
     Args:
-        certificate: a PEM file with the certificate, followed by the certificates of those who issued it.
+        certificate: a PEM file with the certificate, followed by the certificates of its issuers.
         private_key: a PEM file with the private key of the certificate, without a password.
         timestamp_url: a timestamp authority (RFC 3161), which receives a digest for each image. With a timestamp a
-            signature stays valid when the certificate has expired. None for no timestamps.
+            signature stays valid after the certificate has expired. None for no timestamps.
 
     Raises:
         MissingExtraError: the extra ``c2pa`` is not installed.

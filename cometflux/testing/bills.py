@@ -19,12 +19,12 @@ class Bill:
     at: float
     """The time of acceptance, in seconds of the service's clock."""
     quota: int = 0
-    """The charge: 500,000 are one dollar."""
+    """The charge in units of quota: 500,000 are one dollar."""
 
 
 @attrs.frozen(kw_only=True)
 class SeenRequest:
-    """One received request, also if it was rejected."""
+    """One received request, even if it was rejected."""
 
     method: str
     path: str

@@ -22,8 +22,8 @@ class Body(Protocol):
 class Transport(Protocol):
     """Sends requests for a session. Implement it to send them in your own way.
 
-    It may also have a method ``prepare()``, which a session calls before it writes that it is about to submit. It
-    returns a coroutine that opens connections for this submission and the next ones, or None. A failure of the
+    It may also have a method ``prepare()``, which a session calls before it writes the intent of a submission. The
+    method returns a coroutine that opens connections for this submission and the next ones, or None. A failure of the
     coroutine is logged, and has no other consequence.
     """
 
@@ -35,8 +35,8 @@ class Transport(Protocol):
         Raises:
             ConnectError: proof that nothing was sent.
             UnknownSubmissionError: the request may have been sent, and no response came.
-            CancelledError: it was cancelled. The error may have two attributes: ``has_left``, False if nothing left;
-                and ``prediction_id``, an id that had come by then.
+            CancelledError: it was cancelled. The error may have two attributes: ``has_left``, False if nothing was
+                sent; and ``prediction_id``, an id that had arrived by then.
         """
 
     async def send(self, request: Request) -> Response:
@@ -61,7 +61,7 @@ class Transport(Protocol):
 
 
 class StreamingTransport(Transport, Protocol):
-    """A transport that can give an output away while it comes."""
+    """A transport that can hand over an output while it arrives."""
 
     async def download(self, url: str, body: Body | None = None) -> bytes:
         """Fetch an output as `Transport.download` does; add it to *body* and return nothing if that is given."""

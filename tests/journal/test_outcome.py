@@ -48,7 +48,7 @@ SUCCEEDED = ended(OutcomeKind.SUCCEEDED)
             SENT,
             "unknown",
             "unknown",
-            "the process ended while the answer to the submission was awaited; "
+            "the process ended while it waited for the response to the submission; "
             "it may be billed, so it is not sent again",
             id="sending",
         ),

@@ -513,7 +513,7 @@ async def test_an_intent_without_an_answer_is_unknown_and_never_bought_by_itself
         async with opened(journal=there) as session:
             (outcome,) = await outcomes_of(session.generate([keyed("one")]))
         assert (OutcomeKind.UNKNOWN, True) == (outcome.kind, outcome.resumed)
-        assert "the process ended while the answer to the submission was awaited" in str(outcome.error)
+        assert "the process ended while it waited for the response to the submission" in str(outcome.error)
     assert 1 == len(service.bills)
 
 
