@@ -9,10 +9,11 @@ from pathlib import Path
 
 import command_process
 import pytest
+from keyed_jobs import records
 from posix_calls import signals
 from s3_server import NAME
 
-from cometflux import Journal, flux
+from cometflux import flux
 from cometflux.cli import main
 from cometflux.errors import CometfluxError
 from cometflux.images.data_uris import read_data_uri
@@ -35,13 +36,8 @@ def run(line, code=0):
     assert code == main(shlex.split(line))
 
 
-def records(folder="a-images"):
-    with Journal(folder) as journal:
-        return {record.key: record for record in journal.records()}
-
-
 def states():
-    return {key: record.state_name for key, record in records().items()}
+    return {key: record.state_name for key, record in records("a-images").items()}
 
 
 def wait_for_pending(number):
@@ -55,8 +51,8 @@ def wait_for_pending(number):
 
 def check_chain(service, first, second):
     """Check that the body of the job *second* had the saved image of the job *first*."""
-    (taken,) = records()[second].taken
-    (file,) = records()[first].files
+    (taken,) = records("a-images")[second].taken
+    (file,) = records("a-images")[first].files
     assert (file.name, file.digest) == (taken.file, taken.digest)
     image = Path("a-images", file.name).read_bytes()
     assert image in [read_data_uri(bill.input.get("input_image", "data:,")) for bill in service.bills]
@@ -160,7 +156,7 @@ def test_a_changed_row_may_take_another_output_but_not_its_own_through_others(se
     check_chain(service, "draft", "last")
     Path("again.csv").write_text(f"{head}at night,last,https://example.com/a.png\n")
     run("resume a-images --redo-from again.csv")
-    assert () == records()["last"].taken
+    assert () == records("a-images")["last"].taken
     for row in ("at noon,edit,@last", "at noon,edit,@edit", "at noon,edit,@nobody"):
         Path("again.csv").write_text(f"{head}in rain,last,@edit\n{row}\n")
         capsys.readouterr()
@@ -172,12 +168,12 @@ def test_a_changed_row_may_take_another_output_but_not_its_own_through_others(se
 @pytest.mark.usefixtures("chain")
 def test_what_took_the_output_of_a_job_that_is_made_again_stays_and_is_named(service, capsys):
     run("batch a.csv")
-    before = records()
+    before = records("a-images")
     run("resume a-images --redo draft")
     note = "note: 2 jobs have taken the output of a job that is redone, and stay as they are: edit, last;"
     assert note in capsys.readouterr().err
     assert 4 == len(service.bills)
-    assert before["edit"] == records()["edit"]
+    assert before["edit"] == records("a-images")["edit"]
     run("resume a-images --redo draft,edit,last")
     assert "have taken the output" not in capsys.readouterr().err
     assert 7 == len(service.bills)
@@ -190,10 +186,10 @@ def test_the_record_and_the_manifest_say_what_was_taken(service, capsys):
     run("batch a.csv --embed")
     lines = map(json.loads, Path("a-images/manifest.jsonl").read_text().splitlines())
     line = {line["key"]: line for line in lines}["edit"]
-    (draft,) = records()["draft"].files
+    (draft,) = records("a-images")["draft"].files
     source = {"image": "@draft[0]", "file": draft.name, "sha256": draft.digest}
     assert ("@draft[0]", [source]) == (line["input"]["input_image"], line["sources"])
-    (edit,) = records()["edit"].files
+    (edit,) = records("a-images")["edit"].files
     capsys.readouterr()
     run(f"show a-images/{edit.name}")
     told = " ".join(capsys.readouterr().out.split())

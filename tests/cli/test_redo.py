@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+from keyed_jobs import records
 
-from cometflux import Journal
 from cometflux.cli import main
 from cometflux.cli.batch import dry_run
 
@@ -18,13 +18,8 @@ def run(line, code=0):
     assert code == main(shlex.split(line))
 
 
-def records():
-    with Journal("a-images") as journal:
-        return {record.key: record for record in journal.records()}
-
-
 def states():
-    return {key: record.state_name for key, record in records().items()}
+    return {key: record.state_name for key, record in records("a-images").items()}
 
 
 class Bills:
@@ -193,7 +188,7 @@ def test_the_failures_are_listed_edited_and_made_again(form, night, capsys):
     run(f"resume a-images --redo-from again.{form}")
     assert ["a fox", "a newt", "a tiny toad", "an owl"] == sorted(night.prompts())
     assert {"saved"} == set(states().values())
-    toad = records()["toad"]
+    toad = records("a-images")["toad"]
     assert {"prompt": "a tiny toad", "seed": 3} == toad.input
     assert "a toad" in toad.earlier[0].plan
     for again in (f"resume a-images --redo-from again.{form}", "resume a-images", "batch a.csv"):
@@ -216,7 +211,7 @@ def test_a_saved_job_is_made_again_only_if_its_row_is_changed(night):
     for _ in range(2):
         run("resume a-images --redo-from again.csv", 1)
     assert ["a newt", "a hen"] == night.prompts()
-    assert {"prompt": "a hen"} == records()["hen"].input
+    assert {"prompt": "a hen"} == records("a-images")["hen"].input
     assert 2 == len([path for path in Path("a-images").glob("00004-*") if path.suffix != ".json"])
 
 
@@ -275,7 +270,7 @@ def test_the_columns_that_the_batch_carried_along_may_stand_in_the_file(form, se
     text = "prompt,key,sku\na red fox,fox,8\n"
     Path(f"again.{form}").write_text(text if form == "csv" else '{"prompt": "a red fox", "key": "fox", "sku": "8"}')
     run(f"resume a-images --redo-from again.{form}")
-    fox = records()["fox"]
+    fox = records("a-images")["fox"]
     assert ({"prompt": "a red fox"}, {"sku": "8", "note": "soft"}) == (fox.input, dict(fox.tags))
 
 

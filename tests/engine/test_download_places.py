@@ -2,12 +2,9 @@ import asyncio
 import random
 
 import pytest
+from virtual_clock import now
 
 from cometflux.engine.download_places import PLACES, SLOW_AFTER, SLOW_PLACES, DownloadPlaces
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 class Downloads:

@@ -1,15 +1,11 @@
 """When a session polls, on the real local service in virtual time."""
 
-import asyncio
 import statistics
 
 import pytest
+from virtual_clock import now
 
 from cometflux import events, open_session
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 async def run(session, count):

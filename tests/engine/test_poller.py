@@ -5,6 +5,7 @@ import json
 
 import attrs
 import pytest
+from virtual_clock import now
 
 from cometflux import PollPolicy, RetryPolicy, Session, Status, events, flux, open_session
 from cometflux.errors import (
@@ -23,10 +24,6 @@ from cometflux.transport.aiohttp import AiohttpTransport
 
 def opened(service, **options):
     return open_session(api_key=service.key, base_url=service.url, **options)
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 class Reshaping:

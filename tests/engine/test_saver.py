@@ -4,6 +4,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from virtual_clock import now
 
 from cometflux import flux, open_session
 from cometflux.engine.download_places import PLACES
@@ -228,10 +229,6 @@ async def test_no_more_is_fetched_than_a_stuck_disk_lets_be_written(client, save
 
 
 # ── a host or a download that is slow ────────────────────────────────────────────────────────────────────────────────
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 class Saves:

@@ -14,6 +14,7 @@ import time
 
 import attrs
 import pytest
+from keyed_jobs import keyed
 from waiting import PATIENCE
 
 from cometflux import Job, Journal, RetryPolicy, Session, events, flux, open_session
@@ -73,10 +74,6 @@ def status(tmp_path):
 def records(folder):
     with Journal(folder) as journal:
         return list(journal.records())
-
-
-def keyed(key, prompt="a boat", **values):
-    return Job(model="black-forest-labs/flux-schnell", input={"prompt": prompt, **values}, key=key)
 
 
 async def outcomes_of(batch):

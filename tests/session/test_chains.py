@@ -6,8 +6,9 @@ import json
 import random
 
 import pytest
+from keyed_jobs import kinds, records
 
-from cometflux import Job, Journal, OutputOf, flux, open_session
+from cometflux import Job, OutputOf, flux
 from cometflux.errors import InputError
 from cometflux.images.data_uris import read_data_uri
 from cometflux.journal.manifest import write_manifest
@@ -18,14 +19,6 @@ SCHNELL = "black-forest-labs/flux-schnell"
 
 
 @pytest.fixture
-def opened(service, tmp_path):
-    def open_it(**options):
-        return open_session(api_key=service.key, base_url=service.url, **{"journal": tmp_path, **options})
-
-    return open_it
-
-
-@pytest.fixture
 def make(opened, tmp_path):
     async def run(*jobs, save_to=tmp_path, as_list=True, **options):
         async with opened(**options) as session:
@@ -33,15 +26,6 @@ def make(opened, tmp_path):
             return {outcome.key: outcome async for outcome in session.generate(given, save_to=save_to)}
 
     return run
-
-
-def records(folder):
-    with Journal(folder) as journal:
-        return {record.key: record for record in journal.records()}
-
-
-def kinds(outcomes):
-    return {key: str(outcome.kind) for key, outcome in outcomes.items()}
 
 
 def draft(key=None, prompt="a boat", **values):

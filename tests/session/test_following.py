@@ -6,8 +6,10 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from keyed_jobs import keyed, record_in
+from virtual_clock import now
 
-from cometflux import Job, Journal, PollPolicy, Session, Status, events, flux, open_session
+from cometflux import Journal, PollPolicy, Session, Status, events, flux, open_session
 from cometflux.errors import (
     AuthenticationError,
     ConfigError,
@@ -36,22 +38,8 @@ def opened(service, **options):
     return open_session(api_key=service.key, base_url=service.url, **options)
 
 
-def now():
-    return asyncio.get_running_loop().time()
-
-
-def keyed(key, prompt="a boat", **values):
-    return Job(model="black-forest-labs/flux-schnell", input={"prompt": prompt, **values}, key=key)
-
-
 def polls(service, prediction_id=""):
     return [each for each in service.requests if "GET" == each.method and each.path.endswith(prediction_id)]
-
-
-def record_in(folder):
-    with Journal(folder) as journal:
-        (record,) = journal.records()
-    return record
 
 
 async def submitted(service, job="a boat", **options):

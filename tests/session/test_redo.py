@@ -1,18 +1,10 @@
 """Jobs that a program asks for again, although they are over."""
 
 import pytest
+from keyed_jobs import keyed, kinds, records
 
-from cometflux import Job, Journal, open_session
 from cometflux.errors import ConfigError
 from cometflux.journal import codec
-
-
-@pytest.fixture
-def opened(service, tmp_path):
-    def open_it(**options):
-        return open_session(api_key=service.key, base_url=service.url, **{"journal": tmp_path, **options})
-
-    return open_it
 
 
 @pytest.fixture
@@ -22,19 +14,6 @@ def make(opened, tmp_path):
             return {outcome.key: outcome async for outcome in session.generate([*jobs], save_to=tmp_path, **options)}
 
     return run
-
-
-def keyed(key, prompt="a boat", **values):
-    return Job(model="black-forest-labs/flux-schnell", input={"prompt": prompt, **values}, key=key)
-
-
-def records(folder):
-    with Journal(folder) as journal:
-        return {record.key: record for record in journal.records()}
-
-
-def kinds(outcomes):
-    return {key: str(outcome.kind) for key, outcome in outcomes.items()}
 
 
 @pytest.mark.parametrize(("state", "fault"), [("failed", "failed"), ("canceled", "canceled")])

@@ -6,8 +6,9 @@ import sqlite3
 
 import pytest
 from dying_process import dying, in_child
+from keyed_jobs import keyed, make, record_in
 
-from cometflux import Job, Journal, PollPolicy, Session, open_session
+from cometflux import Job, PollPolicy, Session, open_session
 from cometflux.errors import ConfigError, InputError, PredictionFailedError, SessionStoppedError
 from cometflux.journal import codec
 from cometflux.journal.header import Account
@@ -16,29 +17,8 @@ from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 
 
-@pytest.fixture
-def opened(service, tmp_path):
-    def open_it(**options):
-        return open_session(api_key=service.key, base_url=service.url, **{"journal": tmp_path, **options})
-
-    return open_it
-
-
-def keyed(key="a", **values):
-    return Job(model="black-forest-labs/flux-schnell", input={"prompt": "a boat", **values}, key=key)
-
-
-async def make(session, *jobs, **options):
-    return {outcome.key: outcome async for outcome in session.generate([*jobs], **options)}
-
-
 def seeds(service):
     return [bill.input.get("seed") for bill in service.bills]
-
-
-def record(folder, key="a"):
-    with Journal(folder) as journal:
-        return {each.key: each for each in journal.records()}[key]
 
 
 @pytest.mark.parametrize("given", [{}, {"seed": 7}], ids=["without a seed", "with a seed"])
@@ -52,11 +32,11 @@ async def test_a_withheld_image_is_tried_again_with_a_new_seed_that_is_recorded(
     assert outcome.ok
     assert 3 == len(set(seeds(service)))
     assert given.get("seed") == seeds(service)[0]
-    assert seeds(service)[-1] == outcome.job.input["seed"] == record(tmp_path).input["seed"]
+    assert seeds(service)[-1] == outcome.job.input["seed"] == record_in(tmp_path).input["seed"]
     assert all(0 <= seed < 2**31 for seed in seeds(service)[1:])
-    before = [codec.load_plan(each.plan)["input"].get("seed") for each in record(tmp_path).earlier]
+    before = [codec.load_plan(each.plan)["input"].get("seed") for each in record_in(tmp_path).earlier]
     assert seeds(service)[:-1] == before
-    assert (3, 3) == (record(tmp_path).bought, len(record(tmp_path).prediction_ids))
+    assert (3, 3) == (record_in(tmp_path).bought, len(record_in(tmp_path).prediction_ids))
 
 
 async def test_the_same_batch_again_finds_it_saved_under_its_first_seed(service, opened, tmp_path):
@@ -78,7 +58,7 @@ async def test_it_is_tried_again_that_often_over_all_runs(most, service, opened,
             outcome = (await make(session, keyed(), save_to=tmp_path))["a"]
         assert isinstance(outcome.error, PredictionFailedError)
     assert 1 + most == len(service.bills)
-    assert "failed" == record(tmp_path).state_name
+    assert "failed" == record_in(tmp_path).state_name
 
 
 async def test_a_later_run_that_allows_it_tries_again_what_an_earlier_one_left(service, opened, tmp_path):
@@ -136,7 +116,7 @@ async def test_a_refusal_of_speed_keeps_the_new_seed(service, opened, tmp_path):
         outcome = (await make(session, keyed(), save_to=tmp_path))["a"]
     assert outcome.ok
     assert 2 == len(service.bills)
-    assert 2 == record(tmp_path).bought
+    assert 2 == record_in(tmp_path).bought
 
 
 async def test_without_a_journal_it_is_the_same(service, opened):
@@ -188,5 +168,5 @@ def test_killed_at_any_statement_it_is_never_bought_twice(fault, tmp_path):
             seen.add(at_kill)
             assert len(bills) <= 2, "it was bought twice"
             assert len(bills) >= at_kill
-            assert record(folder).bought <= 2
+            assert record_in(folder).bought <= 2
         assert {0, 1, 2} == seen

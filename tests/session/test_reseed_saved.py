@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from keyed_jobs import keyed, make, record_in
 
 from cometflux import Job, Journal, open_session
 from cometflux.engine.withheld import is_withheld
@@ -19,29 +20,8 @@ from cometflux.storage.folder import Folder
 PIL = pytest.importorskip("PIL.Image")
 
 
-@pytest.fixture
-def opened(service, tmp_path):
-    def open_it(**options):
-        return open_session(api_key=service.key, base_url=service.url, **{"journal": tmp_path, **options})
-
-    return open_it
-
-
-def keyed(key="a", **values):
-    return Job(model="black-forest-labs/flux-schnell", input={"prompt": "a boat", **values}, key=key)
-
-
-async def make(session, *jobs, **options):
-    return {outcome.key: outcome async for outcome in session.generate([*jobs], **options)}
-
-
 def seeds(service):
     return [bill.input.get("seed") for bill in service.bills]
-
-
-def record(folder, key="a"):
-    with Journal(folder) as journal:
-        return {each.key: each for each in journal.records()}[key]
 
 
 WITHHELD = pytest.mark.parametrize(
@@ -58,7 +38,7 @@ async def test_it_is_tried_again_with_a_new_seed_and_the_first_images_stay(fault
     assert outcome.ok
     assert [7, outcome.job.input["seed"]] == seeds(service)
     assert 7 != outcome.job.input["seed"]
-    found = record(tmp_path)
+    found = record_in(tmp_path)
     (before,) = found.earlier
     assert ("saved", 2, 7) == (found.state_name, found.bought, codec.load_plan(before.plan)["input"]["seed"])
     assert [path.name for path in outcome.files] == [file.name for file in found.files]
@@ -104,7 +84,7 @@ async def test_a_limit_holds_and_the_first_images_are_the_outcome(fault, given, 
             async for outcome in session.generate([keyed(seed=7, **given)], save_to=tmp_path):
                 outcomes.append(outcome)
     (outcome,) = outcomes
-    found = record(tmp_path)
+    found = record_in(tmp_path)
     assert (True, 7, 7, "saved", 1, ()) == (
         outcome.ok,
         outcome.job.input["seed"],
@@ -133,7 +113,7 @@ async def test_a_try_that_is_refused_leaves_the_first_images(fault, service, ope
     except SessionStoppedError:
         assert "401" == fault
     (outcome,) = outcomes
-    found = record(tmp_path)
+    found = record_in(tmp_path)
     assert (True, 7, 7, "saved", 1) == (
         outcome.ok,
         outcome.job.input["seed"],
@@ -159,7 +139,7 @@ async def test_a_try_that_fails_is_the_outcome_and_the_first_images_stay_in_the_
     async with opened(reseed=1, on_event=fail) as session:
         outcome = (await make(session, keyed(), save_to=tmp_path))["a"]
     assert "failed" == outcome.kind
-    (before,) = record(tmp_path).earlier
+    (before,) = record_in(tmp_path).earlier
     assert (tmp_path / before.files[0].name).is_file()
 
 
@@ -185,7 +165,7 @@ class Unreadable(Folder):
 async def test_images_that_cannot_be_looked_at_are_saved_all_the_same(service, opened, tmp_path):
     async with opened(reseed=2) as session:
         assert (await make(session, keyed(), save_to=Unreadable(tmp_path)))["a"].ok
-    assert "saved" == record(tmp_path).state_name
+    assert "saved" == record_in(tmp_path).state_name
     assert 1 == len(service.bills)
 
 

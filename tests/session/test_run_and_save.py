@@ -5,16 +5,8 @@ import logging
 
 import pytest
 
-from cometflux import Job, Journal, flux, open_session
+from cometflux import Job, Journal, flux
 from cometflux.errors import ConfigError, OutputError, PredictionFailedError
-
-
-@pytest.fixture
-def opened(service, tmp_path):
-    def open_it(**options):
-        return open_session(api_key=service.key, base_url=service.url, **{"journal": tmp_path, **options})
-
-    return open_it
 
 
 def states(folder):

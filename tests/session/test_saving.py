@@ -9,32 +9,15 @@ import types
 
 import attrs
 import pytest
+from keyed_jobs import keyed, record_in
 
-from cometflux import Job, Journal, RetryPolicy, Session, open_session
+from cometflux import RetryPolicy, Session, open_session
 from cometflux.cli import main
 from cometflux.errors import OutputError, PatienceError
 from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
-
-
-def keyed(key, prompt="a boat", **values):
-    return Job(model="black-forest-labs/flux-schnell", input={"prompt": prompt, **values}, key=key)
-
-
-@pytest.fixture
-def opened(service, tmp_path):
-    def open_it(**options):
-        return open_session(api_key=service.key, base_url=service.url, journal=tmp_path, **options)
-
-    return open_it
-
-
-def record_in(folder):
-    with Journal(folder) as journal:
-        (record,) = journal.records()
-    return record
 
 
 def serial_of(folder):

@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from virtual_clock import now
 
 from cometflux import CometfluxError, Job, PollPolicy, RetryPolicy, Session, Status, events, flux, open_session
 from cometflux.errors import (
@@ -37,10 +38,6 @@ from cometflux.transport.aiohttp import AiohttpTransport
 
 def opened(service, **options):
     return open_session(api_key=service.key, base_url=service.url, **options)
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 EVERY_HALF_SECOND = PollPolicy.every(0.5)

@@ -24,6 +24,11 @@ GUARD = 30.0
 """The time without any event, in real seconds, after which the test fails."""
 
 
+def now():
+    """Return the time of the running loop."""
+    return asyncio.get_running_loop().time()
+
+
 class VirtualClockLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock starts at 0 and jumps to the next timer when nothing else happens.
 

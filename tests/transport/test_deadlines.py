@@ -1,12 +1,9 @@
 import asyncio
 
 import pytest
+from virtual_clock import now
 
 from cometflux.transport.deadlines import Deadline, Deadlines, postpone
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 async def take(deadlines, seconds):

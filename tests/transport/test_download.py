@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 from socket_server import Peer, http
+from virtual_clock import now
 
 from cometflux.errors import OutputError
 from cometflux.transport.aiohttp import AiohttpTransport
@@ -14,10 +15,6 @@ from cometflux.transport.timeouts import Timeouts
 KIB = 1024
 LONG = http(200, b"", length=10**9)
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 async def fetch(answer, **times):
