@@ -429,7 +429,7 @@ async def test_an_exporter_that_raises_stops_no_batch_and_keeps_no_span(canary_s
     assert 2 == len(canary_service.bills)
     assert {} == observer._open
     complaints = [record.getMessage() for record in caplog.records if record.name == "cometflux"]
-    assert ["on_event raised; further exceptions of it are not logged"] == complaints
+    assert ["on_event raised an exception; its further exceptions are not logged"] == complaints
 
 
 async def test_a_transport_s_own_errors_are_shown_by_name_only(exporter, observer):

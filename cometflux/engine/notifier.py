@@ -46,7 +46,7 @@ class Notifier:
             self._on_exit(error)
         elif not self._has_raised:
             self._has_raised = True
-            _log.error("on_event raised; further exceptions of it are not logged", exc_info=error)
+            _log.error("on_event raised an exception; its further exceptions are not logged", exc_info=error)
 
     def submitted(self, tracked: TrackedJob) -> None:
         """Report that a job was handed over."""

@@ -57,7 +57,7 @@ def test_a_port_that_is_taken_is_one_clear_error(foxes, capsys):
         assert 3 == main(["gallery", "out", "--serve", "--port", str(taken.getsockname()[1])])
     out, err = capsys.readouterr()
     assert "" == out
-    assert re.fullmatch(r"error: --port \d+ cannot be listened on: .*in use.*\n", err)
+    assert re.fullmatch(r"error: --port \d+: cannot listen on this port: .*in use.*\n", err)
 
 
 @pytest.mark.realtime

@@ -67,7 +67,7 @@ def serve(screen: Screen, faults: Sequence[str], schemas: Iterable[ModelSchema],
 
     Raises:
         UsageError: an option is out of range, or a fault is none.
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be used.
         MissingExtraError: the package that draws is not installed.
     """
     make = service_class("the local service")
@@ -115,7 +115,7 @@ def _cannot_listen(host: str, error: OSError) -> str:
         # What Python 3.13 says about an address that is none of this machine's.
         number = errno.EADDRNOTAVAIL
     reason = os.strerror(number) if number and number > 0 else error.strerror or str(error)
-    return f"--host {host!r} cannot be listened on: {reason}"
+    return f"--host {host!r}: cannot listen on this address: {reason}"
 
 
 async def _serve(service: "LocalService", screen: Screen, host: str) -> None:

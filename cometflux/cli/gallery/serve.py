@@ -25,7 +25,7 @@ async def _serve(screen: Screen, server: GalleryServer, port: int) -> None:
         try:
             await server.__aenter__()
         except OSError as error:
-            raise ConfigError(f"--port {port} cannot be listened on: {error.strerror or error}") from error
+            raise ConfigError(f"--port {port}: cannot listen on this port: {error.strerror or error}") from error
         try:
             screen.data(server.url)
             screen.say("the gallery is at this address until Ctrl-C; anyone with the address can mark its pictures")

@@ -66,7 +66,7 @@ class GalleryServer:
         Raises:
             ConfigError: there is nothing to show, the marks are wrong, or the extra is missing.
             JournalError: the journal cannot be read, and there is nothing else to show.
-            OSError: the port cannot be listened on.
+            OSError: the port cannot be used.
         """
         page = await self._read()
         await asyncio.to_thread(read_marks, self._folder, page.names)
