@@ -201,7 +201,7 @@ def _density(top: float, bottom: float) -> list[str]:
         path([(LEFT, bottom), *points, (RIGHT, bottom)], "area"),
         line(LEFT, bottom, RIGHT, bottom, "axis"),
         text(16, top + 22, "density of ends", "bold"),
-        text(16, top + 42, "a second", "dim"),
+        text(16, top + 42, "per second", "dim"),
         text(_x(3.4), half + 26, "nine in ten take about 2 s", "dim"),
         text(_x(10), bottom - 12, "one in ten is a cold start, about 10 s", "dim middle"),
     ]
@@ -220,7 +220,7 @@ def _risk(hazard: Hazard, top: float, bottom: float) -> list[str]:
         path(curve(hazard.surviving), "curve"),
         line(LEFT, bottom, RIGHT, bottom, "axis"),
         text(16, top + 22, "hazard", "bold"),
-        text(16, top + 42, "a second, of those", "dim"),
+        text(16, top + 42, "per second, of those", "dim"),
         text(16, top + 60, "that still run", "dim"),
         text(_x(4.6), top + 16, f"learned from {ENDS} ends", "ours"),
         text(_x(10.2), top + 16, "true (dashed)", "dim"),
@@ -253,7 +253,7 @@ def draw(hazard: Hazard, ways: Sequence[Way]) -> str:
             line(_x(age), axis - 10, _x(age), axis - 5, "axis"),
             text(_x(age), axis + 11, f"{age}", "middle dim"),
         ]
-    shapes.append(text((LEFT + RIGHT) / 2, axis + 32, "seconds since it was accepted", "middle dim"))
+    shapes.append(text((LEFT + RIGHT) / 2, axis + 32, "seconds since acceptance", "middle dim"))
     return svg(WIDTH, axis + 46, "When predictions end, the hazard learned from that, and when they are polled", shapes)
 
 
