@@ -55,4 +55,5 @@ def left_note(again: Mapping[str, JobRecord], records: Iterable[JobRecord]) -> s
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     jobs, stay = count_of(len(names), "job"), by_number(len(names), "stays as it is", "stay as they are")
     has = by_number(len(names), "has", "have")
-    return f"note: {jobs} {has} taken the output of a job that is redone, and {stay}: {shown}{more}; --redo names them"
+    taken = f"{jobs} {has} taken the output of a job that is redone, and {stay}"
+    return f"note: {taken}: {shown}{more}; to redo more jobs, give their keys to --redo"
