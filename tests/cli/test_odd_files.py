@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import job_states
+import memory_growth
 import odd_files
 import pytest
 
@@ -34,12 +35,6 @@ CASES = [
 BROKEN = re.compile(r"Traceback|RecursionError|MemoryError|internal error|defect", re.IGNORECASE)
 
 
-def memory():
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def fill(folder):
     """Make a folder with a saved job in its journal, and two pictures with records of their own."""
     folder.mkdir()
@@ -56,8 +51,8 @@ def test_an_odd_file_costs_no_other_picture_and_stops_no_command(kind, name, fol
     out = folder / "out"
     fill(out)
     odd = folder / name if name in ("cometflux.toml", "new.csv") else out / name
-    before, told = memory(), ""
-    with odd_files.time_limit(LONGEST, folder):
+    told = ""
+    with odd_files.time_limit(LONGEST, folder), memory_growth.at_most(MOST):
         odd_files.put(kind, odd)
         for line in (
             *("status out", "unknown out", "gallery out", "show out/x.png", "show out/y.png", "show out/x.png --json"),
@@ -71,7 +66,6 @@ def test_an_odd_file_costs_no_other_picture_and_stops_no_command(kind, name, fol
             told += printed.out + printed.err
             if line == "show out/y.png" and name != "cometflux.toml":
                 assert "id-of-y" in printed.out
-    assert memory() - before < MOST
     if name not in ("index.html", "cometflux.toml"):
         shown = (out / "index.html").read_text(encoding="utf-8")
         assert "x.png" in shown
