@@ -17,8 +17,8 @@ from pytest_asyncio import is_async_test
 from virtual_clock import VirtualClockLoop
 
 pytest_plugins = ["own_processes", "pytester"]
-# What the labs share asserts, too.
-pytest.register_assert_rewrite("bill_checks", "cluster_batch", "gallery_sight")
+# What tests share asserts, too.
+pytest.register_assert_rewrite("bill_checks", "cluster_batch", "command_line", "gallery_sight")
 
 ROOT = Path(__file__).parents[1]
 

@@ -2,19 +2,18 @@
 
 import contextlib
 import json
-import shlex
 import signal
 import time
 from pathlib import Path
 
 import command_process
 import pytest
+from command_line import run
 from keyed_jobs import records
 from posix_calls import signals
 from s3_server import NAME
 
 from cometflux import flux
-from cometflux.cli import main
 from cometflux.errors import CometfluxError
 from cometflux.images.data_uris import read_data_uri
 
@@ -30,10 +29,6 @@ in snow,last,kontext-pro,@edit
 @pytest.fixture
 def chain(folder):
     Path("a.csv").write_text(CHAIN)
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def states():

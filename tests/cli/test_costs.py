@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import shlex
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 from cometflux import Journal, flux, open_session
 from cometflux.account.usage import dollars
-from cometflux.cli import main
 
 
 @pytest.fixture
@@ -18,10 +17,6 @@ def account(service, monkeypatch):
     monkeypatch.setenv("COMETAPI_ACCESS_TOKEN", service.access_token)
     monkeypatch.setattr("cometflux.account.lists._WAITS", (0.01,))
     return service
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def batch(*prompts, code=0):

@@ -9,6 +9,7 @@ from pathlib import Path
 import job_states
 import pyarrow.parquet
 import pytest
+from command_line import run
 
 from cometflux.cli import main
 from cometflux.export import export_folder
@@ -23,10 +24,6 @@ def tour(service, folder):
     Path("a.csv").write_text("\n".join(["prompt,model,guidance,seed", *ROWS, ""]))
     assert 0 == main(shlex.split("batch a.csv --out tour"))
     return Path("tour")
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def rows(path="out"):

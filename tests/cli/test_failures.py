@@ -3,14 +3,13 @@
 import asyncio
 import base64
 import json
-import shlex
 from pathlib import Path
 
 import pytest
+from command_line import run
 from job_states import plan, reach, write, write_states
 
 from cometflux import flux, open_session
-from cometflux.cli import main
 from cometflux.errors import RejectedError
 from cometflux.images import reference_files
 from cometflux.jobs import Job
@@ -23,10 +22,6 @@ PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def refused(index, key, job, why="no"):

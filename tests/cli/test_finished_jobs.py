@@ -1,24 +1,19 @@
 """A folder whose jobs are finished, resumed: their images are looked at, and what is left is done as ever."""
 
 import json
-import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 from cometflux import Journal
-from cometflux.cli import main
 
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 
 AGAIN = ("resume a-images", "batch a.csv")
 COUNT = 6
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import command_process
 import pytest
+from command_line import run
 from posix_calls import IS_ROOT, signals
 from waiting import rest_of, wait_until
 
@@ -16,11 +17,6 @@ from cometflux.cli import main
 from cometflux.testing import LocalService
 
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
-
-
-def run(line, code=0):
-    """Run the command, and see that it ends with *code*."""
-    assert code == main(shlex.split(line))
 
 
 def start(line, **options):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import command_process
 import pytest
+from command_line import run
 from posix_calls import IS_ROOT, signals
 from waiting import PATIENCE, rest_of, wait_until
 
@@ -34,11 +35,6 @@ pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 
 def write(*rows, header="prompt,key", name="a.csv"):
     Path(name).write_text("\n".join([header, *rows, ""]))
-
-
-def run(line, code=0):
-    """Run the command, and see that it ends with *code*."""
-    assert code == main(shlex.split(line))
 
 
 def status(folder="a-images"):

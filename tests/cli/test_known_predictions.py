@@ -2,22 +2,17 @@
 
 import json
 import os
-import shlex
 import signal
 import threading
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 from cometflux import Journal
-from cometflux.cli import main
 from cometflux.testing import Bill
 
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 @pytest.fixture

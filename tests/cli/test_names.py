@@ -1,23 +1,18 @@
 """The user's own names for the files of a batch, and the columns that are carried along."""
 
 import json
-import shlex
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 from cometflux import Journal
-from cometflux.cli import main
 
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 
 
 def write(text, name="a.csv"):
     Path(name).write_text(text)
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def pictures(folder="out"):

@@ -2,15 +2,14 @@
 
 import json
 import re
-import shlex
 import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 from s3_server import KEY_ID, NAME, SECRET
 
 from cometflux import Journal
-from cometflux.cli import main
 
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 
@@ -20,10 +19,6 @@ PLACE = f"s3://{NAME}/tour"
 @pytest.fixture
 def prompts(folder):
     (folder / "a.csv").write_text("prompt,key\na fox,k1\nan owl,k2\na hare,k3\n")
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def pictures(bucket):

@@ -1,12 +1,10 @@
 """A prompt file that is divided among machines: each makes its own part, and nothing is submitted twice."""
 
 import json
-import shlex
 from pathlib import Path
 
 import pytest
-
-from cometflux.cli import main
+from command_line import run
 
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 PROMPTS = [f"boat {number}" for number in range(12)]
@@ -15,10 +13,6 @@ PROMPTS = [f"boat {number}" for number in range(12)]
 @pytest.fixture
 def prompt_file(folder):
     Path("a.txt").write_text("".join(f"{prompt}\n" for prompt in PROMPTS))
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def prompts(service):

@@ -1,13 +1,11 @@
 """A prompt file that is divided among machines that share a bucket: nothing is submitted twice there."""
 
-import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+from command_line import run
 from s3_server import NAME
-
-from cometflux.cli import main
 
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once", "prompt_file")
 PLACE = f"s3://{NAME}/tour"
@@ -17,10 +15,6 @@ PROMPTS = [f"boat {number}" for number in range(6)]
 @pytest.fixture
 def prompt_file(folder):
     Path("a.txt").write_text("".join(f"{prompt}\n" for prompt in PROMPTS))
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def prompts(service):

@@ -2,20 +2,15 @@
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
+from command_line import run
 from keyed_jobs import records
 
-from cometflux.cli import main
 from cometflux.cli.batch import dry_run
 
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def states():

@@ -1,19 +1,13 @@
 """Pictures that the service withheld, tried again with another seed by the command."""
 
 import json
-import shlex
 import sys
 from pathlib import Path
 
 import pytest
-
-from cometflux.cli import main
+from command_line import run
 
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def write(*rows):

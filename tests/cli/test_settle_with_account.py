@@ -1,14 +1,13 @@
 """Unknown jobs, settled by the account's own list: adopted with proof, else told."""
 
 import json
-import shlex
 from pathlib import Path
 
 import pytest
+from command_line import run
 from PIL import Image
 
 from cometflux import Journal
-from cometflux.cli import main
 from cometflux.journal.writer import JournalWriter
 
 
@@ -19,10 +18,6 @@ def account(service, monkeypatch, capsys):
     monkeypatch.setattr("cometflux.account.lists._WAITS", (0.01,))
     monkeypatch.setattr("cometflux.account.settling.DELAY", 0.0)
     return service
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def batch(*prompts, code=5):

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shlex
 import signal
 import subprocess
 import sys
@@ -10,9 +9,9 @@ from pathlib import Path
 
 import forked_process
 import pytest
+from command_line import run
 from waiting import PATIENCE, wait_until
 
-from cometflux.cli import main
 from cometflux.provenance.embed import extract
 
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
@@ -20,10 +19,6 @@ pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 
 def write(*rows, header="prompt,key", name="a.csv"):
     Path(name).write_text("\n".join([header, *rows, ""]), encoding="utf-8")
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def manifest(folder="a-images"):

@@ -1,14 +1,13 @@
 """The command signs pictures with the user's certificate, and says which are not signed."""
 
 import json
-import shlex
 from pathlib import Path
 
 import pytest
+from command_line import run
 from signing import Chain
 from timestamp_authority import timestamp_authority
 
-from cometflux.cli import main
 from cometflux.provenance.embed import extract
 
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
@@ -23,10 +22,6 @@ def c2pa():
 @pytest.fixture
 def chain(c2pa, folder):
     return Chain(folder)
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def records(folder="out"):

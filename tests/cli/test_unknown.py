@@ -1,14 +1,13 @@
 """Unknown jobs, listed and settled by hand."""
 
 import json
-import shlex
 from pathlib import Path
 
 import pytest
+from command_line import run
 from socket_server import Peer, http
 
 from cometflux import Journal, flux, open_session
-from cometflux.cli import main
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.outcomes import OutcomeKind
 
@@ -21,10 +20,6 @@ def lost(service, capsys):
     run("batch a.csv --max-pending 1", 5)
     capsys.readouterr()
     return {bill.input["prompt"]: bill.id for bill in service.bills}
-
-
-def run(line, code=0):
-    assert code == main(shlex.split(line))
 
 
 def status():
