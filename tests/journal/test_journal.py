@@ -92,6 +92,14 @@ def work(writer):
     writer.commit([new(5)], [accepted, sent[1].withdrawn()])
 
 
+def write_and_change(path, statement):
+    """Write a journal, and change it as another program might."""
+    with opened(path) as writer:
+        work(writer)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(statement)
+
+
 def sibling(path, part):
     return lock.locate(path) if part == "lock" else path.with_name(path.name + PARTS[part])
 
@@ -184,17 +192,16 @@ def test_a_journal_with_a_flipped_bit_tells_all_or_is_refused(part, killed, step
     chance = random.Random(7)
     refusals = 0
     for place in range(0, len(whole), 1 if part == "lock" else step):
-        flipped = flip(whole, place, chance)
-        wrong, refused = left.what_comes_of({name: flipped})
+        wrong, refused = left.what_comes_of({name: flip(whole, place, chance.randrange(8))})
         assert [] == wrong, f"bit flipped in byte {place} of {len(whole)}"
         assert refused == 2 or part != "lock", f"bit flipped in byte {place} of {len(whole)}"
         refusals += refused
     assert refusals
 
 
-def flip(whole, place, chance):
+def flip(whole, place, bit):
     flipped = bytearray(whole)
-    flipped[place] ^= 1 << chance.randrange(8)
+    flipped[place] ^= 1 << bit
     return bytes(flipped)
 
 
@@ -205,7 +212,7 @@ def test_a_database_with_a_flipped_bit_is_read_or_refused_and_nothing_else(step,
     chance = random.Random(7)
     refused = 0
     for place in range(0, len(left.files[FILE_NAME]), step):
-        left.lay_out({FILE_NAME: flip(left.files[FILE_NAME], place, chance)})
+        left.lay_out({FILE_NAME: flip(left.files[FILE_NAME], place, chance.randrange(8))})
         try:
             told(left.path)
             with opened(left.path) as writer:
@@ -216,17 +223,21 @@ def test_a_database_with_a_flipped_bit_is_read_or_refused_and_nothing_else(step,
     assert refused
 
 
+def lay_out_damaged_ways(left):
+    """Lay the journal out once for each byte that leads to a row, with that byte damaged; yield its place."""
+    whole = left.files[FILE_NAME]
+    # A page that leads to the rows of a table begins with a 5.
+    starts = [start for start in range(512, len(whole), 512) if whole[start] == 5]
+    for place in (start + each for start in starts for each in range(512)):
+        left.lay_out({FILE_NAME: flip(whole, place, 1)})
+        yield place
+
+
 def test_a_damaged_way_to_a_row_is_noticed_by_whoever_reads(disk):
     """Every row is whole, and yet looking for the one behind another finds a wrong one, or none."""
     left = Left(disk, killed=False)
-    whole = left.files[FILE_NAME]
-    # What leads to the rows of a table begins with a 5.
-    places = [start + each for start in range(512, len(whole), 512) if whole[start] == 5 for each in range(512)]
     reasons = set()
-    for place in places:
-        flipped = bytearray(whole)
-        flipped[place] ^= 2
-        left.lay_out({FILE_NAME: bytes(flipped)})
+    for place in lay_out_damaged_ways(left):
         try:
             assert left.expected == told(left.path), f"bit flipped in byte {place}"
         except JournalError as error:
@@ -236,13 +247,8 @@ def test_a_damaged_way_to_a_row_is_noticed_by_whoever_reads(disk):
 
 def test_a_damaged_way_to_a_row_does_not_make_the_order_endless(disk):
     left = Left(disk, killed=False)
-    whole = left.files[FILE_NAME]
-    places = [start + each for start in range(512, len(whole), 512) if whole[start] == 5 for each in range(512)]
     reasons = set()
-    for place in places:
-        flipped = bytearray(whole)
-        flipped[place] ^= 2
-        left.lay_out({FILE_NAME: bytes(flipped)})
+    for place in lay_out_damaged_ways(left):
         try:
             with Journal(left.path) as journal:
                 most = 10 * len(left.expected[0])
@@ -257,12 +263,11 @@ def test_a_damaged_way_to_a_row_does_not_make_the_order_endless(disk):
 def test_what_is_refused_is_left_as_it_is(disk):
     left = Left(disk, killed=True)
     name = sibling(left.path, "log").name
-    damaged = bytearray(left.files[name])
-    damaged[len(damaged) // 2] ^= 1
-    left.lay_out({name: bytes(damaged)})
+    damaged = flip(left.files[name], len(left.files[name]) // 2, 0)
+    left.lay_out({name: damaged})
     with pytest.raises(JournalError):
         JournalWriter(left.path, ACCOUNT).open()
-    assert bytes(damaged) == sibling(left.path, "log").read_bytes()
+    assert damaged == sibling(left.path, "log").read_bytes()
     assert left.files[FILE_NAME] == left.path.read_bytes()
     sibling(left.path, "log").write_bytes(left.files[name])
     assert left.expected == found(left.path)
@@ -305,10 +310,7 @@ def test_an_older_copy_of_the_database_is_refused(disk):
 )
 def test_a_journal_that_something_else_has_changed_is_refused(statement, disk):
     path = disk / FILE_NAME
-    with opened(path) as writer:
-        work(writer)
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute(statement)
+    write_and_change(path, statement)
     assert_refused(path, "journal")
 
 
@@ -331,10 +333,7 @@ def test_a_journal_that_something_else_has_changed_is_refused(statement, disk):
 )
 def test_a_row_that_something_else_has_changed_is_refused_when_it_is_read(change, disk):
     path = disk / FILE_NAME
-    with opened(path) as writer:
-        work(writer)
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute(f"UPDATE jobs SET {change} WHERE identity = 'key:00000'")
+    write_and_change(path, f"UPDATE jobs SET {change} WHERE identity = 'key:00000'")
     with Journal(path) as journal, pytest.raises(JournalError, match=r"the journal .* is damaged"):
         list(journal.records())
     if "number" not in change:
@@ -343,10 +342,7 @@ def test_a_row_that_something_else_has_changed_is_refused_when_it_is_read(change
 
 
 def test_a_place_where_no_job_can_stand_is_not_counted(tmp_path):
-    with opened(tmp_path) as writer:
-        work(writer)
-    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as database:
-        database.execute("UPDATE jobs SET standing = 'sold' WHERE number = 1")
+    write_and_change(tmp_path / FILE_NAME, "UPDATE jobs SET standing = 'sold' WHERE number = 1")
     with Journal(tmp_path) as journal, pytest.raises(JournalError, match="no job can be 'sold'"):
         journal.status()
 
