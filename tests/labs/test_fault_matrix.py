@@ -118,16 +118,15 @@ def open_transport(cell, url, key, ssl):
 # ── the services ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Faulty:
-    """The local service with a fault."""
+class Served:
+    """The service of a cell, from the entry to the exit."""
 
-    key = "local-key"
     is_left = False
     """Whether the connection to be reused is closed before the submission."""
 
-    def __init__(self, cell, tls):
+    def __init__(self, cell, service):
         self._cell = cell
-        self._service = LocalService(key=self.key, pixels=4096, latency=1.0, ssl=tls)
+        self._service = service
         self.url = ""
 
     async def __aenter__(self):
@@ -137,6 +136,15 @@ class Faulty:
 
     async def __aexit__(self, *error):
         await self._service.__aexit__(*error)
+
+
+class Faulty(Served):
+    """The local service with a fault."""
+
+    key = "local-key"
+
+    def __init__(self, cell, tls):
+        super().__init__(cell, LocalService(key=self.key, pixels=4096, latency=1.0, ssl=tls))
 
     async def strike(self):
         times = 1 if self._cell.lasts == "once" else ALWAYS
@@ -167,24 +175,13 @@ PLACES = {
 """The positions of cuts, by name."""
 
 
-class Cutting:
+class Cutting(Served):
     """A service that cuts requests or responses."""
 
     key = KEY
-    is_left = False
 
     def __init__(self, cell, tls):
-        self._cell = cell
-        self._service = CuttingService(tls=tls)
-        self.url = ""
-
-    async def __aenter__(self):
-        await self._service.__aenter__()
-        self.url = self._service.url
-        return self
-
-    async def __aexit__(self, *error):
-        await self._service.__aexit__(*error)
+        super().__init__(cell, CuttingService(tls=tls))
 
     async def strike(self):
         cell = self._cell
@@ -240,7 +237,7 @@ class Away(Cutting):
         self._coming = asyncio.ensure_future(self._service.__aenter__())
 
 
-class Barred:
+class Barred(Served):
     """An address without a usable connection: the TLS handshake breaks off, or the certificate is not trusted."""
 
     key = KEY
@@ -248,15 +245,12 @@ class Barred:
     is_left = True
 
     def __init__(self, cell, tls):
-        self._server = FirstByte(cell.end) if cell.fault == "cut handshake" else CuttingService(tls=tls)
+        super().__init__(cell, FirstByte(cell.end) if cell.fault == "cut handshake" else CuttingService(tls=tls))
 
     async def __aenter__(self):
-        await self._server.__aenter__()
-        self.url = f"https://127.0.0.1:{self._server.port}"
+        await self._service.__aenter__()
+        self.url = f"https://127.0.0.1:{self._service.port}"
         return self
-
-    async def __aexit__(self, *error):
-        await self._server.__aexit__(*error)
 
     async def strike(self):
         pass
@@ -266,7 +260,7 @@ class Barred:
         return len(self.connections("POST"))
 
     def connections(self, _):
-        return getattr(self._server, "posts", [])
+        return getattr(self._service, "posts", [])
 
 
 SERVICES = {
