@@ -1,8 +1,6 @@
 """Images as data URIs, in every spelling of a job: a bad one is refused before anything is submitted."""
 
 import asyncio
-import base64
-import io
 import json
 import time
 import urllib.parse
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 from mcp_client import opened as opened_tools
 from mcp_client import text_of
-from PIL import Image
+from noise_images import picture, uri_of
 
 from cometflux import Client, Job, PollPolicy, Session, flux
 from cometflux.cli import main
@@ -23,16 +21,6 @@ from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 
 KONTEXT = flux.KontextPro.model
-
-
-def picture(kind="PNG", shade=80):
-    file = io.BytesIO()
-    Image.effect_noise((32, 24), shade).convert("RGB").save(file, kind)
-    return file.getvalue()
-
-
-def uri_of(data, media="image/png"):
-    return f"data:{media};base64,{base64.b64encode(data).decode()}"
 
 
 @pytest.fixture

@@ -1,6 +1,4 @@
-import base64
 import hashlib
-import io
 import logging
 import os
 import shutil
@@ -10,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from noise_images import picture, uri_of
 
 from cometflux.errors import InputError, Money
 from cometflux.images import reference_files
@@ -21,17 +19,6 @@ from cometflux.jobs import Job
 
 MODEL = "somebody/something"
 every_kind = pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
-
-
-def picture(kind="PNG", size=(32, 24)):
-    """Make a real image whose bytes do not compress away."""
-    file = io.BytesIO()
-    Image.effect_noise(size, 80).convert("RGB").save(file, kind)
-    return file.getvalue()
-
-
-def uri_of(data, media="image/png"):
-    return f"data:{media};base64,{base64.b64encode(data).decode()}"
 
 
 def job(**values):

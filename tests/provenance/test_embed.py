@@ -3,7 +3,6 @@
 import functools
 import io
 import json
-import random
 import shutil
 import struct
 import subprocess
@@ -15,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from noise_images import still
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
@@ -44,15 +44,6 @@ EVERY_KIND = [(kind, mode) for kind, modes in MODES.items() for mode in modes]
 def record(prompt="a boat", **values):
     prediction = {"id": "p1", "status": "succeeded", "metrics": {"predict_time": 0.5}, "logs": "Using seed: 7\n"}
     return {"key": "a", "index": 3, "model": "m/x", "input": {"prompt": prompt, **values}, "prediction": prediction}
-
-
-@functools.cache
-def picture(kind="PNG", mode="RGB", size=(33, 21), **options):
-    file = io.BytesIO()
-    noise = Image.frombytes("L", size, random.Random(7).randbytes(size[0] * size[1]))
-    image = Image.merge("RGBA", [noise.rotate(45 * n) for n in range(4)]) if mode == "RGBA" else noise.convert(mode)
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 @functools.cache
@@ -118,7 +109,7 @@ def refused(data, reason, told=None):
 @pytest.mark.parametrize(("kind", "mode"), EVERY_KIND)
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
 def test_a_record_comes_out_as_it_went_in(kind, mode, prompt):
-    check(picture(kind, mode), prompt=prompt)
+    check(still(kind, mode), prompt=prompt)
 
 
 @given(
@@ -131,7 +122,7 @@ def test_a_record_comes_out_as_it_went_in(kind, mode, prompt):
 )
 def test_whatever_the_picture_its_pixels_stay(kind, size, lossless, progressive, quality, prompt):
     options = {"WEBP": {"lossless": lossless, "quality": quality}, "JPEG": {"progressive": progressive}}
-    check(picture(*kind, size=size, **options.get(kind[0], {})), prompt=prompt)
+    check(still(*kind, size=size, **options.get(kind[0], {})), prompt=prompt)
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("WEBP", "RGB"), ("WEBP", "RGBA"), ("PNG", "RGBA")])
@@ -142,13 +133,13 @@ def test_an_animation_stays_whole(kind, mode):
 @pytest.mark.parametrize("size", [(16383, 1), (1, 16383)], ids=str)
 @pytest.mark.parametrize("lossless", [True, False])
 def test_the_largest_webp_keeps_its_size(size, lossless):
-    check(picture("WEBP", size=size, lossless=lossless))
+    check(still("WEBP", size=size, lossless=lossless))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("place", [1000, 65535, 65536, 65537, 140_000, 199_999])
 def test_a_large_picture_with_another_byte_is_not_the_same(kind, place):
-    data = picture(kind, "RGB").ljust(200_000, b"x")
+    data = still(kind, "RGB").ljust(200_000, b"x")
     grown = check(data)
     other = bytearray(data)
     other[place] ^= 1
@@ -160,14 +151,14 @@ def test_a_large_picture_with_another_byte_is_not_the_same(kind, place):
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_bytes_after_the_end_stay_there(kind):
     tail = b"behind the end" * 9
-    assert check(picture(kind) + tail).endswith(tail)
+    assert check(still(kind) + tail).endswith(tail)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_profile_resolution_and_exif_stay(kind):
     exif = Image.Exif()
     exif[0x010F] = "a maker"
-    data = picture(kind, icc_profile=b"a profile" * 20, dpi=(300, 300), exif=exif.tobytes())
+    data = still(kind, icc_profile=b"a profile" * 20, dpi=(300, 300), exif=exif.tobytes())
     with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(check(data))) as after:
         assert before.info.get("dpi") == after.info.get("dpi")
         assert before.info["exif"] == after.info["exif"]
@@ -183,7 +174,7 @@ def test_the_header_of_an_extended_webp_announces_the_packet_and_keeps_its_other
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_readers_of_xmp_find_the_marks_of_iptc_and_the_record(kind):
-    with Image.open(io.BytesIO(check(picture(kind), prompt="ein <Boot> & 船"))) as image:
+    with Image.open(io.BytesIO(check(still(kind), prompt="ein <Boot> & 船"))) as image:
         # Without the pixels having been read.
         root = ElementTree.fromstring(image.info["xmp"])
     packet = {element.tag.rpartition("}")[2]: element.text for element in root.iter()}
@@ -198,7 +189,7 @@ def test_exiftool_reads_the_packet_and_may_write_it_anew(kind, tmp_path):
     path = tmp_path / f"boat.{kind.lower()}"
     told = record("a boat, for exiftool", seed=7) | {"tags": {"prompt_writer": "Ada"}}
     told["prediction"]["version"] = "v7"
-    path.write_bytes(check(picture(kind), told))
+    path.write_bytes(check(still(kind), told))
     read = subprocess.run(["exiftool", "-j", "-XMP:all", path], capture_output=True, check=True)
     (found,) = json.loads(read.stdout)
     wanted = {
@@ -246,8 +237,8 @@ def with_xmp(kind, packet):
     if kind == "PNG":
         info = PngInfo()
         info.add_itxt("XML:com.adobe.xmp", packet.decode())
-        return picture(kind, pnginfo=info)
-    return picture(kind, xmp=packet)
+        return still(kind, pnginfo=info)
+    return still(kind, xmp=packet)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
@@ -284,7 +275,7 @@ def test_a_damaged_record_of_version_0_1_is_no_record(ending):
 def test_a_comment_of_somebody_elses_is_no_record(kind):
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0mine"
-    data = picture(kind, exif=exif.tobytes())
+    data = still(kind, exif=exif.tobytes())
     assert extract(data) is None
     check(data)
 
@@ -294,8 +285,8 @@ def test_a_comment_of_somebody_elses_is_no_record(kind):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_an_image_is_signed_or_marked_or_bare(kind):
-    assert Mark.BARE == mark_of(picture(kind))
-    assert Mark.MARKED == mark_of(check(picture(kind)))
+    assert Mark.BARE == mark_of(still(kind))
+    assert Mark.MARKED == mark_of(check(still(kind)))
     assert Mark.SIGNED == mark_of(signed(kind))
     assert Mark.BARE == mark_of(with_xmp(kind, b"<x:xmpmeta/>"))
 
@@ -313,13 +304,13 @@ def segment(kind, data):
 
 
 def test_the_jfif_header_stays_at_the_beginning():
-    data = picture("JPEG")
+    data = still("JPEG")
     assert data[:20] == check(data)[:20]
     assert b"JFIF" == data[6:10]
 
 
 def test_a_jpeg_without_a_jfif_header_takes_a_record():
-    data = picture("JPEG")
+    data = still("JPEG")
     check(data[:2] + data[20:])
 
 
@@ -329,30 +320,30 @@ def test_a_jpeg_without_a_jfif_header_takes_a_record():
     ids=["a filled-up marker", "a restart", "a marker without a length"],
 )
 def test_a_jpeg_of_unusual_structure_is_left_as_it_is(put, where):
-    data = picture("JPEG")
+    data = still("JPEG")
     data = data[:where] + put + data[where:]
     assert formats.is_whole(data)
     refused(data, "its segments do not add up")
 
 
 def test_a_prompt_that_a_jpeg_has_no_room_for_leaves_it_as_it_is():
-    refused(picture("JPEG"), "the record is longer than 64 KiB, the limit in a JPEG", record("x" * 100_000))
+    refused(still("JPEG"), "the record is longer than 64 KiB, the limit in a JPEG", record("x" * 100_000))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_other_kinds_have_room_for_long_prompts(kind):
-    check(picture(kind), prompt="x" * 100_000)
+    check(still(kind), prompt="x" * 100_000)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_a_record_of_more_than_a_mebibyte_is_left_out(kind):
-    refused(picture(kind), "the record is longer than 1 MiB", record("x" * 2**20))
+    refused(still(kind), "the record is longer than 1 MiB", record("x" * 2**20))
 
 
 def test_if_there_is_no_room_for_the_logs_they_are_left_out():
     told = record()
     told["prediction"]["logs"] = "x" * 70_000
-    grown = embed(picture("JPEG"), told)
+    grown = embed(still("JPEG"), told)
     assert {"embedded": True} == grown.note
     told["prediction"]["logs"] = None
     assert told == extract(grown.data)
@@ -361,8 +352,8 @@ def test_if_there_is_no_room_for_the_logs_they_are_left_out():
 @pytest.mark.parametrize("length", range(65_200, 65_540, 17))
 def test_at_the_limit_of_a_segment_it_fits_or_is_refused(length):
     told = {**record(), "prediction": {"id": "p1"}}
-    grown = embed(picture("JPEG"), {**told, "input": {"prompt": "x" * length}})
-    assert decoded(picture("JPEG"))[0][0][:2] == decoded(grown.data)[0][0][:2]
+    grown = embed(still("JPEG"), {**told, "input": {"prompt": "x" * length}})
+    assert decoded(still("JPEG"))[0][0][:2] == decoded(grown.data)[0][0][:2]
     assert (grown.reason is None) == (extract(grown.data) is not None)
 
 
@@ -371,11 +362,11 @@ def test_at_the_limit_of_a_segment_it_fits_or_is_refused(length):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_record_that_could_not_be_read_again_is_left_out(kind):
-    refused(picture(kind), "its structure is unusual, and embedding could have damaged it", {"prediction": {}})
+    refused(still(kind), "its structure is unusual, and embedding could have damaged it", {"prediction": {}})
 
 
 def test_a_gif_takes_none():
-    refused(picture("GIF", "P"), "a GIF cannot hold a record")
+    refused(still("GIF", "P"), "a GIF cannot hold a record")
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n"[:7]])
@@ -385,18 +376,18 @@ def test_bytes_that_are_not_an_image_hold_no_record(data):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_part_of_an_image_takes_none(kind):
-    data = picture(kind)
+    data = still(kind)
     for end in range(16, len(data) - 12, 97):
         refused(data[:end], "it is not complete")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_an_image_takes_one_record_only(kind):
-    refused(check(picture(kind)), "it has a record already", record("another"))
+    refused(check(still(kind)), "it has a record already", record("another"))
 
 
 def signed(kind):
-    data = picture(kind, **({"xmp": b"<x/>"} if kind == "WEBP" else {}))
+    data = still(kind, **({"xmp": b"<x/>"} if kind == "WEBP" else {}))
     if kind == "PNG":
         chunk = b"caBXjumb"
         return data[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
@@ -412,7 +403,7 @@ def test_a_signed_image_keeps_its_signature(kind):
 
 
 def test_chunks_in_front_of_a_header_are_left_as_they_are():
-    data = picture()
+    data = still()
     chunk = b"CgBI\0\0\0\0"
     refused(
         data[:8] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[8:],
@@ -422,7 +413,7 @@ def test_chunks_in_front_of_a_header_are_left_as_they_are():
 
 @pytest.mark.parametrize("size", [0, 1, 2**31 - 1, 2**32 - 1])
 def test_a_chunk_of_a_wrong_length_is_left_as_it_is(size):
-    data = bytearray(picture())
+    data = bytearray(still())
     at = data.index(b"IDAT") - 4
     data[at : at + 4] = struct.pack(">I", size)
     assert bytes(data) == embed(bytes(data), record()).data
@@ -430,7 +421,7 @@ def test_a_chunk_of_a_wrong_length_is_left_as_it_is(size):
 
 @pytest.mark.parametrize("size", [0, 12, 22, 23])
 def test_a_webp_that_announces_less_than_its_header_is_left_as_it_is(size):
-    data = picture("WEBP", "RGBA")
+    data = still("WEBP", "RGBA")
     data = data[:4] + struct.pack("<I", size - 8 if size > 8 else 0) + data[8:]
     assert data == embed(data, record()).data
 
@@ -438,7 +429,7 @@ def test_a_webp_that_announces_less_than_its_header_is_left_as_it_is(size):
 @given(st.data())
 def test_any_bytes_come_back_with_the_record_or_unchanged(data):
     kind, mode = data.draw(st.sampled_from(EVERY_KIND))
-    image = bytearray(data.draw(st.sampled_from([picture(kind, mode), moving("WEBP"), moving("PNG")])))
+    image = bytearray(data.draw(st.sampled_from([still(kind, mode), moving("WEBP"), moving("PNG")])))
     for _ in range(data.draw(st.integers(0, 6))):
         # Most of what matters stands at the beginning.
         place = data.draw(st.integers(0, min(len(image) - 1, 90)) | st.integers(0, len(image) - 1))
@@ -466,7 +457,7 @@ def test_reading_never_raises(data, head):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_half_a_character_does_not_keep_a_record_out(kind):
-    grown = embed(picture(kind), record("half \ud83d"))
+    grown = embed(still(kind), record("half \ud83d"))
     assert {"embedded": True} == grown.note
     assert "half ?" == extract(grown.data)["input"]["prompt"]
 
@@ -478,7 +469,7 @@ MIB = 1024 * 1024
 
 def grown_by(kind, amount, size):
     """A picture with *amount* parts more, each with *size* bytes."""
-    data = picture(kind)
+    data = still(kind)
     match kind:
         case "PNG":
             chunk = (
@@ -505,10 +496,10 @@ def text_of(kind, size):
         case "PNG":
             body = b"iTXtcometflux\0\0\0\0\0" + text
             chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-            return picture()[:33] + chunk + picture()[33:]
+            return still()[:33] + chunk + still()[33:]
         case "WEBP":
             block = old_block(text)
-            body = picture(kind)[12:] + struct.pack("<4sI", b"EXIF", len(block)) + block + b"\0" * (len(block) % 2)
+            body = still(kind)[12:] + struct.pack("<4sI", b"EXIF", len(block)) + block + b"\0" * (len(block) % 2)
             return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
 
@@ -537,7 +528,7 @@ def test_an_image_of_more_than_a_hundred_thousand_parts_takes_none(kind):
 
 def test_a_block_of_the_old_form_is_read():
     text = b'{"cometflux": {"model": "m", "input": {}, "prediction": {"id": "p1"}}}'
-    body = picture("WEBP")[12:] + struct.pack("<4sI", b"EXIF", len(old_block(text))) + old_block(text)
+    body = still("WEBP")[12:] + struct.pack("<4sI", b"EXIF", len(old_block(text))) + old_block(text)
     assert extract(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from noise_images import still
 from PIL import Image, ImageSequence
 from signing import Chain, add_signature, pem_of
 from timestamp_authority import timestamp_authority
@@ -45,14 +46,6 @@ def chain(c2pa, tmp_path):
 @pytest.fixture
 def signer(chain):
     return Signer(chain.certificate, chain.key)
-
-
-def picture(kind="PNG", mode="RGB", size=(33, 21), **options):
-    file = io.BytesIO()
-    noise = Image.frombytes("L", size, random.Random(7).randbytes(size[0] * size[1]))
-    image = Image.merge("RGBA", [noise.rotate(45 * n) for n in range(4)]) if mode == "RGBA" else noise.convert(mode)
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def decoded(data):
@@ -154,7 +147,7 @@ def key_of(kind):
 @pytest.mark.parametrize("kind", ["P-256", "P-384", "P-521", "RSA", "Ed25519"])
 def test_a_key_of_each_kind_signs(kind, c2pa, tmp_path):
     chain = Chain(tmp_path, key_of(kind))
-    signed = Signer(chain.certificate, chain.key).sign(picture(), MODEL)
+    signed = Signer(chain.certificate, chain.key).sign(still(), MODEL)
     assert signed.reason is None
     assert "Valid" == read(c2pa, signed.data, "image/png")[0]
 
@@ -225,7 +218,7 @@ def test_a_signer_does_not_show_its_key(signer, chain):
 @pytest.mark.parametrize("is_marked", [True, False], ids=["marked", "bare"])
 @pytest.mark.parametrize(("kind", "mode"), SHAPES, ids=[" ".join(shape) for shape in SHAPES])
 def test_a_signed_image_is_valid_and_its_pixels_and_other_parts_are_the_same(kind, mode, is_marked, c2pa, signer):
-    plain = picture(kind, mode)
+    plain = still(kind, mode)
     before = embed(plain, RECORD).data if is_marked else plain
     signed = signer.sign(before, MODEL)
     assert signed.reason is None
@@ -247,23 +240,21 @@ def test_a_signed_image_is_valid_and_its_pixels_and_other_parts_are_the_same(kin
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_change_of_one_byte_is_found_by_the_reader(kind, c2pa, signer):
-    data = bytearray(signer.sign(picture(kind, size=(64, 64)), MODEL).data)
+    data = bytearray(signer.sign(still(kind, size=(64, 64)), MODEL).data)
     # In a WebP the pixels come first.
     data[200 if kind == "WEBP" else -200] ^= 1
     assert "Invalid" == read(c2pa, bytes(data), f"image/{kind.lower()}")[0]
 
 
 def test_two_signatures_of_one_image_differ(signer):
-    one, other = (signer.sign(picture()).data for _ in range(2))
+    one, other = (signer.sign(still()).data for _ in range(2))
     assert one != other
     assert is_same_picture(one, other)
 
 
 def test_many_threads_sign_with_one_signer(c2pa, signer):
     with ThreadPoolExecutor(8) as pool:
-        signed = list(
-            pool.map(lambda kind: (kind, signer.sign(picture(kind), MODEL).data), ["PNG", "JPEG", "WEBP"] * 16)
-        )
+        signed = list(pool.map(lambda kind: (kind, signer.sign(still(kind), MODEL).data), ["PNG", "JPEG", "WEBP"] * 16))
     assert {"Valid"} == {read(c2pa, data, f"image/{kind.lower()}")[0] for kind, data in signed}
     assert 48 == len({data for _, data in signed})
 
@@ -271,13 +262,13 @@ def test_many_threads_sign_with_one_signer(c2pa, signer):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        pytest.param(lambda: picture("GIF", "P"), "only PNG, JPEG and WebP are signed", id="a GIF"),
+        pytest.param(lambda: still("GIF", "P"), "only PNG, JPEG and WebP are signed", id="a GIF"),
         pytest.param(lambda: b"<html>", "only PNG, JPEG and WebP are signed", id="a page"),
-        pytest.param(lambda: picture() + bytes(2**25), "it is larger than 32 MiB", id="large"),
-        pytest.param(lambda: picture()[:50], "its chunks do not add up", id="cut"),
+        pytest.param(lambda: still() + bytes(2**25), "it is larger than 32 MiB", id="large"),
+        pytest.param(lambda: still()[:50], "its chunks do not add up", id="cut"),
         *(
             pytest.param(
-                lambda kind=kind: add_signature(picture(kind)), "it came with a C2PA signature, which is kept", id=kind
+                lambda kind=kind: add_signature(still(kind)), "it came with a C2PA signature, which is kept", id=kind
             )
             for kind in ("PNG", "JPEG", "WEBP")
         ),
@@ -294,7 +285,7 @@ def test_an_image_that_cannot_be_signed_is_returned_as_it_is_with_the_reason(dat
 def test_any_cut_or_changed_image_is_signed_or_returned_as_it_is(c2pa, signer):
     dice = random.Random(5)
     for kind in ("PNG", "JPEG", "WEBP"):
-        whole = picture(kind)
+        whole = still(kind)
         for _ in range(60):
             data = bytearray(whole[: dice.randrange(len(whole))] if dice.random() < 0.3 else whole)
             for _ in range(dice.randrange(3)):
@@ -314,7 +305,7 @@ def test_any_cut_or_changed_image_is_signed_or_returned_as_it_is(c2pa, signer):
 def test_a_signature_has_the_time_of_the_authority(c2pa, chain, tmp_path):
     with timestamp_authority(tmp_path / "authority") as authority:
         signer = Signer(chain.certificate, chain.key, timestamp_url=authority.url)
-        signed = signer.sign(picture(), MODEL)
+        signed = signer.sign(still(), MODEL)
         assert signed.reason is None
         # One for the proof, one for the image.
         assert 2 == len(authority.requests)

@@ -1,9 +1,7 @@
 import asyncio
-import base64
 import concurrent.futures
 import errno
 import hashlib
-import io
 import json
 import os
 import stat
@@ -18,7 +16,7 @@ import pytest
 from blocking_folder import find_each, find_saved, write_output
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from noise_images import picture, uri_of
 from strace import watched
 
 from cometflux import open_session
@@ -36,17 +34,6 @@ from cometflux.testing import LocalService
 MODEL = "somebody/something"
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif"}
 every_kind = pytest.mark.parametrize(("kind", "extension"), EXTENSIONS.items())
-
-
-def picture(kind="PNG", size=(32, 24)):
-    """Make a real image whose bytes do not compress away."""
-    file = io.BytesIO()
-    Image.effect_noise(size, 80).convert("RGB").save(file, kind)
-    return file.getvalue()
-
-
-def uri_of(data, media="image/png"):
-    return f"data:{media};base64,{base64.b64encode(data).decode()}"
 
 
 def job(**values):
