@@ -5,12 +5,9 @@ import os
 from pathlib import Path
 
 import attrs
+from one_pixel import PNG
 
 ROW = "prompt\na boat\n"
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 
 
 @attrs.frozen

@@ -15,6 +15,7 @@ from pathlib import Path
 import command_process
 import pytest
 from command_line import run
+from one_pixel import PNG
 from posix_calls import IS_ROOT, signals
 from waiting import PATIENCE, rest_of, wait_until
 
@@ -26,10 +27,6 @@ from cometflux.cli.options.shared import RunOptions
 from cometflux.journal.draft import Draft
 from cometflux.journal.writer import JournalWriter
 
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from one_pixel import PNG
 
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job
@@ -16,10 +17,6 @@ from cometflux.journal import draft as draft_file
 from cometflux.journal.draft import Draft
 from cometflux.journal.plan import PlannedRow, plan_jobs
 
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 rows = st.builds(PlannedRow, st.text(), st.integers(0, 2**40), st.text())
 
 

@@ -6,6 +6,7 @@ import sqlite3
 from datetime import UTC, datetime
 
 import pytest
+from one_pixel import PNG
 
 from cometflux import Job
 from cometflux.errors import JournalError
@@ -21,10 +22,6 @@ from cometflux.predictions import Prediction, Status
 from cometflux.protocol import encoding
 
 MODEL = "black-forest-labs/flux-schnell"
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 MOMENT = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
 FILES = (SavedFile(name="x.webp", size=3, digest="a" * 64, mark="bare"),)
 

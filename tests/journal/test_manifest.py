@@ -5,6 +5,7 @@ import stat
 import tracemalloc
 
 import pytest
+from one_pixel import PNG
 
 from cometflux import Job, open_session
 from cometflux.errors import (
@@ -23,10 +24,6 @@ from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
 
 MODEL = "black-forest-labs/flux-schnell"
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 CUT_OFF = "the process ended while it waited for the response to the submission"
 
 

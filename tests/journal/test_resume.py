@@ -15,6 +15,7 @@ import time
 import attrs
 import pytest
 from keyed_jobs import keyed
+from one_pixel import PNG
 from waiting import PATIENCE
 
 from cometflux import Job, Journal, RetryPolicy, Session, events, flux, open_session
@@ -44,11 +45,6 @@ from cometflux.outcomes import OutcomeKind
 from cometflux.protocol.requests import Response
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
-
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 
 import pytest
+from one_pixel import PNG
 from waiting import PATIENCE
 
 from cometflux import PollPolicy, Session, events, flux
@@ -38,10 +39,6 @@ GAP = 0.02
 RATE = 50
 """The limit, in requests per second."""
 
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 
 CONFIGURATION = """
 daemon off;

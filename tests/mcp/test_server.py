@@ -17,6 +17,7 @@ import pytest
 from canary import CANARY
 from mcp.shared.exceptions import MCPError
 from mcp_client import opened, text_of
+from one_pixel import PNG
 from schema_documents import KLEIN, KLEIN_NAME, SDXL, SDXL_NAME
 
 from cometflux import Journal
@@ -27,12 +28,7 @@ from cometflux.mcp.tool_arguments import read_request
 from cometflux.models.schemas import parse_schema
 from cometflux.testing import LocalService
 
-PNG = base64.b64encode(
-    bytes.fromhex(
-        "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-        "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-    )
-).decode()
+PNG_URI = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 
 
 async def generate(client, prompt="a boat", **arguments):
@@ -136,11 +132,11 @@ async def test_an_agent_buys_from_a_model_with_a_schema_once(service, tmp_path, 
         for _ in range(2):
             made = await generate(client, model=SDXL_NAME, width=64, height="64.0", scheduler="DDIM")
             assert ("succeeded", "accepted", "done") == told(made)
-        edited = await generate(client, model=KLEIN_NAME, reference_images=[f"data:image/png;base64,{PNG}"])
+        edited = await generate(client, model=KLEIN_NAME, reference_images=[PNG_URI])
     assert ("succeeded", "accepted", "done") == told(edited)
     assert [
         (SDXL_NAME, {"prompt": "a boat", "width": 64, "height": 64, "scheduler": "DDIM"}),
-        (KLEIN_NAME, {"prompt": "a boat", "images": [f"data:image/png;base64,{PNG}"]}),
+        (KLEIN_NAME, {"prompt": "a boat", "images": [PNG_URI]}),
     ] == [(bill.model, bill.input) for bill in service.bills]
 
 
@@ -225,7 +221,7 @@ def test_pictures_too_large_for_an_answer_are_shown_reduced(tmp_path):
 
 
 def left_damaged(path):
-    path.write_bytes(base64.b64decode(PNG)[:40] + b"x" * 800_000)
+    path.write_bytes(PNG[:40] + b"x" * 800_000)
 
 
 def left_large(path):
@@ -256,7 +252,7 @@ def test_whatever_a_picture_has_become_the_reply_has_the_id_and_says_why_it_is_n
     from cometflux.mcp.tool_arguments import GenerateRequest
 
     leave(path := tmp_path / "a.png")
-    (tmp_path / "b.png").write_bytes(base64.b64decode(PNG))
+    (tmp_path / "b.png").write_bytes(PNG)
     request = GenerateRequest(job=Job(model="black-forest-labs/flux-schnell", input={"prompt": "x"}))
     result = Result(request=request, key="k", prediction_id="p7", files=(path, tmp_path / "b.png"))
     with odd_files.time_limit(10, tmp_path):
@@ -306,7 +302,7 @@ def test_a_picture_that_needs_too_much_memory_is_not_shown_and_the_next_one_is(k
     from cometflux.mcp import thumbnails
 
     (tmp_path / "bomb").write_bytes(bomb(kind))
-    (tmp_path / "a.png").write_bytes(base64.b64decode(PNG))
+    (tmp_path / "a.png").write_bytes(PNG)
     with memory_growth.at_most(400 * 2**20):
         bad, good = thumbnails.show([tmp_path / "bomb", tmp_path / "a.png"], most=20_000)
     assert (None, True) == (bad.data, good.data is not None)
@@ -712,7 +708,7 @@ async def test_no_file_of_the_machine_can_be_read_by_way_of_a_reference(service,
     async with opened(service, tmp_path) as client:
         name = (await generate(client)).structured_content["files"][0]["name"]
         secret = tmp_path / "secret.png"
-        secret.write_bytes(base64.b64decode(PNG))
+        secret.write_bytes(PNG)
         (tmp_path / "00009-a-link.webp").symlink_to(secret)
         hostile = [*HOSTILE_REFERENCES, str(secret), str(tmp_path / name), f"./{name}", "00009-a-link.webp"]
         results = [await generate(client, model=model, reference_images=[each]) for each in hostile]
@@ -772,7 +768,7 @@ async def test_an_earlier_picture_can_be_edited_by_its_name(service, tmp_path):
     async with opened(service, tmp_path) as client:
         name = (await generate(client)).structured_content["files"][0]["name"]
         edited = await generate(client, "paint it red", model="flux-kontext-pro", reference_images=[name])
-        (tmp_path / name).write_bytes(base64.b64decode(PNG))
+        (tmp_path / name).write_bytes(PNG)
         changed = await generate(client, "paint it blue", model="flux-kontext-pro", reference_images=[name])
     assert not edited.is_error
     assert service.bills[1].input["input_image"].startswith("data:image/webp;base64,")
@@ -781,11 +777,11 @@ async def test_an_earlier_picture_can_be_edited_by_its_name(service, tmp_path):
 
 
 async def test_references_reach_the_model_as_it_takes_them(service, tmp_path):
-    url, uri = "https://example.com/a.png", f"data:image/jpeg;base64,{PNG}"
+    url, uri = "https://example.com/a.png", PNG_URI.replace("image/png", "image/jpeg")
     async with opened(service, tmp_path) as client:
         await generate(client, model="flux-2-pro", reference_images=[url, uri])
         await generate(client, model="flux-dev", reference_images=url)
-    assert [url, f"data:image/png;base64,{PNG}"] == service.bills[0].input["input_images"]
+    assert [url, PNG_URI] == service.bills[0].input["input_images"]
     assert url == service.bills[1].input["image"]
 
 

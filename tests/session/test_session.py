@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from one_pixel import PNG
 from virtual_clock import now
 
 from cometflux import CometfluxError, Job, PollPolicy, RetryPolicy, Session, Status, events, flux, open_session
@@ -509,11 +510,7 @@ async def test_a_disk_that_refuses_stops_the_buying(service, tmp_path):
 
 async def test_large_images_that_the_service_repeats_are_no_trouble(service):
     """Every answer carries the input again: here more than answers are usually allowed to have."""
-    whole = bytes.fromhex(
-        "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-        "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-    )
-    large = whole + bytes(8 * 1024 * 1024 - len(whole))
+    large = PNG.ljust(8 * 1024 * 1024, b"\0")
     async with opened(service) as session:
         prediction = await session.run(flux.Flux2Pro(prompt="x", input_images=[large, large]))
     assert [prediction.id] == [bill.id for bill in service.bills]

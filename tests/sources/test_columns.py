@@ -6,14 +6,10 @@ from pathlib import Path
 
 import pyarrow
 import pytest
+from one_pixel import PNG
 
 from cometflux.errors import ConfigError
 from cometflux.sources import SourceError, read_jobs, stream_jobs
-
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 
 
 @pytest.fixture(autouse=True)

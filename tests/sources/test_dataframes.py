@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_pixel import PNG
 
 from cometflux import open_session
 from cometflux.errors import ConfigError, InputError
@@ -25,10 +26,6 @@ from cometflux.sources.formats import arrow
 from cometflux.sources.formats.open_file import read_file
 from tests.support.sources import gather
 
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 ROWS = {"prompt": ["a fox", "an owl"], "seed": [1, None], "aspect_ratio": ["16:9", None]}
 EXPECTED = [{"prompt": "a fox", "seed": 1, "aspect_ratio": "16:9"}, {"prompt": "an owl"}]
 
@@ -275,12 +272,7 @@ SUFFIX = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".txt": "text", ".yam
 
 def test_paths_of_images_are_relative_to_the_file_or_to_the_folder_that_is_given(tmp_path):
     image = tmp_path / "b.png"
-    image.write_bytes(
-        bytes.fromhex(
-            "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-            "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-        )
-    )
+    image.write_bytes(PNG)
     rows = {"prompt": ["a"], "input_image": ["b.png"]}
     assert image == inputs(parquet(tmp_path / "a.parquet", rows), model="kontext-pro")[0]["input_image"]
     assert image == inputs(pa.table(rows), model="kontext-pro", folder=tmp_path)[0]["input_image"]

@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from one_pixel import PNG
 
 from cometflux.cli.errors import UsageError
 from cometflux.cli.prompts.prompt_plan import CommandLineInput, make_planner
@@ -15,11 +16,6 @@ from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.open_file import read_path
 from cometflux.sources.formats.text_files import read_text
 from cometflux.sources.rows import Format
-
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 
 
 def plan(text, folder, *, written="csv", model="schnell", inputs=(), count=1, **options):

@@ -7,16 +7,12 @@ import os
 import pandas as pd
 import pytest
 import schema_documents
+from one_pixel import PNG
 from schema_documents import KLEIN, KLEIN_NAME, SDXL, SDXL_NAME, plain
 
 from cometflux.errors import ConfigError
 from cometflux.sources import SourceError, read_jobs, read_schema
 from cometflux.sources.schema_files import LARGEST_SCHEMA, read_schemas
-
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 
 
 def complaint(call, *args, **options):

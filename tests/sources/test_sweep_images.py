@@ -11,15 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from one_pixel import PNG
 
 from cometflux.images.data_uris import data_uri
 from cometflux.sources import SourceError, read_jobs
 from cometflux.sources.sweeps.zipped_images import read_zip
-
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from canary import shown
+from one_pixel import PNG
 from s3_server import KEY_ID, NAME, SECRET
 from waiting import PATIENCE, wait_until
 
@@ -39,10 +40,6 @@ from cometflux.transport.aiohttp import AiohttpTransport
 pytestmark = pytest.mark.realtime
 
 PLACE = f"s3://{NAME}/a/b"
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 OTHER_PNG = PNG + b" with something behind it"
 JOB = Job(model="black-forest-labs/flux-schnell", input={"prompt": "a boat"})
 SOON = {"timeout": "300 ms", "retry_config": {"max_retries": 1, "retry_timeout": timedelta(seconds=1)}}

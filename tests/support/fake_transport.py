@@ -5,14 +5,11 @@ import json
 from collections import Counter
 
 import attrs
+from one_pixel import PNG
 
 from cometflux.errors import AnswerError, ConnectError, OutputError, UnknownSubmissionError
 from cometflux.protocol.requests import Response
 
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 RETRY_AFTER = 7.0
 ANSWER, POLL, DOWNLOAD = 120.0, 20.0, 60.0
 """The time limit of each kind of exchange, in seconds."""
