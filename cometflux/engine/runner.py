@@ -220,7 +220,7 @@ class JobRunner:
             # The identical job may be waiting for this slot.
             self._free_slot(tracked)
         is_known = await self._tracker.claim(tracked)
-        again = self._failures
+        again = FailurePolicy() if tracked.keeps_id else self._failures
         match tracked.record.next_step(again.retry_failed, again.reseed) if is_known else NextStep.SUBMIT:
             case NextStep.SUBMIT:
                 if tracked.is_given_up or self._latch.reason is not None:
@@ -352,7 +352,7 @@ class JobRunner:
             self.end(tracked, kind, error)
 
     def _may_submit_again(self, tracked: TrackedJob, prediction: Prediction) -> bool:
-        if tracked.is_given_up or self._latch.reason is not None:
+        if tracked.is_given_up or tracked.keeps_id or self._latch.reason is not None:
             return False
         return self._failures.may_submit_again(tracked.record.snapshot().ended(OutcomeKind.FAILED, prediction, None))
 

@@ -47,7 +47,7 @@ class TrackedJob:
             "number",
             "on_ready",
         ),
-        *("is_over", "is_written", "job", "key", "last_error", "over", "patience", "place", "prediction", "record"),
+        *("is_over", "is_written", "job", "keeps_id", "key", "last_error", "over", "patience", "place", "prediction", "record"),
         *("redo", "resumed", "saved", "sources", "task", "unreadable"),
     )
 
@@ -104,6 +104,8 @@ class TrackedJob:
         """Why a file of its input cannot be read; None if all can."""
         self.is_given_up = False
         """Whether its caller has left; then it is not submitted any more."""
+        self.keeps_id = False
+        """Whether its caller takes the id and leaves, so that no other prediction takes the place of one that failed."""
         self.is_over = False
         """Whether its outcome was delivered."""
         self.over: Any = None

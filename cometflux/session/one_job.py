@@ -44,9 +44,10 @@ async def submit(tracker: JobTracker, runner: JobRunner, job: Job) -> str:
             _log.info("prediction %s, which was submitted, is over: %s", outcome.prediction.id, outcome.kind)
 
     tracked = tracker.enter(job, deliver)
+    tracked.keeps_id = True
     runner.launch(tracked)
     try:
-        # The task ends when the response is durable. A job that is submitted again has another task.
+        # The task ends when the response is durable.
         while (task := tracked.task) is not None and not task.done():
             await asyncio.wait([task])
     except asyncio.CancelledError as cancellation:
@@ -56,8 +57,6 @@ async def submit(tracker: JobTracker, runner: JobRunner, job: Job) -> str:
         (outcome,) = outcomes
         assert outcome.error is not None
         raise outcome.error
-    # Nothing is submitted in its place: the caller has this id.
-    runner.give_up(tracked)
     return tracked.prediction_id
 
 

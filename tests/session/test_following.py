@@ -155,6 +155,23 @@ async def test_a_prediction_whose_id_was_returned_is_not_replaced_by_another(ser
 
 
 @pytest.mark.parametrize(
+    ("fault", "policy"),
+    [("failed-transient", {"retry_failed": 1}), ("failed", {"reseed": 1})],
+    ids=["retry_failed", "reseed"],
+)
+async def test_a_message_that_arrives_again_after_its_prediction_failed_gets_the_first_id(
+    service, tmp_path, fault, policy
+):
+    service.fail(fault)
+    async with opened(service, journal=tmp_path, **policy) as session:
+        first = await session.submit(keyed("a"))
+        await until(lambda: not session.pending)
+        assert first == await session.submit(keyed("a"))
+    assert first == await submitted(service, keyed("a"), journal=tmp_path, **policy)
+    assert 1 == len(service.bills)
+
+
+@pytest.mark.parametrize(
     ("fault", "after", "error", "money"),
     [
         ("422", False, RejectedError, Money.REJECTED),
