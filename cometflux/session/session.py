@@ -300,8 +300,8 @@ class Session:
 
         Raises:
             InputError: *jobs* is not an iterable of jobs, is a list in which a job takes the output of a later job, or
-                *name* is not such a template. A name that is unsafe, or that an earlier job has, ends the batch when
-                its job is drawn; that job is not sent.
+                *name* is not such a template. An item that is not a job, a key or a name that an earlier job has, or an
+                unsafe name ends the batch when it is drawn: the error is raised after the last outcome.
             ConfigError: *save_to* is neither a path nor such a URL, or *redo* is wrong or there is no journal.
         """
         self._check_usable()
