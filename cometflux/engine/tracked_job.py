@@ -47,8 +47,8 @@ class TrackedJob:
             "number",
             "on_ready",
         ),
-        *("is_over", "is_written", "job", "keeps_id", "key", "last_error", "over", "patience", "place", "prediction", "record"),
-        *("redo", "resumed", "saved", "sources", "task", "unreadable"),
+        *("is_over", "is_written", "job", "keeps_id", "key", "last_error", "over", "patience", "place", "prediction"),
+        *("record", "redo", "resumed", "saved", "sources", "task", "unreadable"),
     )
 
     def __init__(
@@ -105,7 +105,7 @@ class TrackedJob:
         self.is_given_up = False
         """Whether its caller has left; then it is not submitted any more."""
         self.keeps_id = False
-        """Whether its caller takes the id and leaves, so that no other prediction takes the place of one that failed."""
+        """Whether its caller gets the id, so that no other prediction takes the place of one that failed."""
         self.is_over = False
         """Whether its outcome was delivered."""
         self.over: Any = None
