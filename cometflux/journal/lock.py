@@ -120,9 +120,8 @@ class Lock:
     def _take(self, journal: Path) -> None:
         assert self._file is not None
         if not _repeat(_seize, self._file):
-            raise JournalLockedError(
-                f"the journal {str(journal)!r} is in use by another process or session{self._owner()}", path=journal
-            )
+            problem = f"the journal {str(journal)!r} is in use by another process or session{self._owner()}"
+            raise JournalLockedError(problem, hint="wait for it, or stop it", path=journal)
 
     def _owner(self) -> str:
         assert self._file is not None

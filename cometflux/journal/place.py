@@ -42,9 +42,11 @@ def _is_folder(path: Path) -> bool:
 
 
 def absent(path: Path) -> ConfigError:
-    """Return the error for a journal that does not exist; it names those of parts."""
+    """Return the error for a journal that does not exist; it names those of parts, or the folder that is missing."""
     hint = part_hint(path.parent)
-    return ConfigError(f"there is no journal at {str(path)!r}{hint}", setting=None if hint else "journal")
+    is_lost = path.name == FILE_NAME and not os.path.lexists(path.parent)
+    problem = f"there is no folder {str(path.parent)!r}" if is_lost else f"there is no journal at {str(path)!r}"
+    return ConfigError(f"{problem}{hint}", setting=None if hint else "journal")
 
 
 def part_hint(folder: Path) -> str:

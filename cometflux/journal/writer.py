@@ -112,7 +112,8 @@ class JournalWriter:
             JournalError: as for `open`.
         """
         if self._is_taken:
-            raise JournalLockedError(f"the journal {str(self.path)!r} is in use by another session", path=self.path)
+            problem = f"the journal {str(self.path)!r} is in use by another session"
+            raise JournalLockedError(problem, hint="wait for it, or close it", path=self.path)
         self._is_taken = True
         try:
             if not self.is_open:

@@ -65,8 +65,8 @@ class Defaults:
     """Whether to check the inputs of known models."""
     reference: str = "reference"
     """The column whose image each model takes as its own reference image."""
-    keep_label: str = 'keep=["{}"]'
-    """How a column is carried along, with ``{}`` for its name."""
+    keep_label: Callable[[str], str] = 'keep=["{}"]'.format
+    """Returns how a column of this name is carried along."""
     known_keys: Container[str] = ()
     """The keys of jobs elsewhere whose output a row may take."""
     schemas: Mapping[str, ModelSchema] = {}
@@ -412,7 +412,7 @@ class Planner:
 
     def _note_cell(self, row: Row, name: str, error: InputError, *, is_known: bool) -> None:
         if not is_known and not row.is_body and name not in self._columns and name not in self._taken:
-            text = validation.also(validation.describe(error), self.defaults.keep_label.format(name))
+            text = validation.also(validation.describe(error), self.defaults.keep_label(name))
             self._faults.add(Fault(text, row.places.get(error.field, row.line)))
             return
         if is_known or name not in self._columns or name in self._taken:

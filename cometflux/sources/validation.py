@@ -41,21 +41,21 @@ def find_parameter(model: Model, name: str) -> flux.Parameter | None:
 # ── columns ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def find_unused_columns(source: Source, taken: Mapping[str, None], keep: str) -> dict[str, Fault]:
+def find_unused_columns(source: Source, taken: Mapping[str, None], keep: Callable[[str], str]) -> dict[str, Fault]:
     """Return a fault for each column that neither a model, in *taken*, nor a template uses, and that is not kept.
 
-    *keep* tells how a column is kept, with ``{}`` for its name.
+    *keep* returns how a column of this name is kept.
     """
     known = {*taken, *RESERVED, *source.used, *source.kept}
     return {name: _unused_column(source, name, taken, keep) for name in source.columns if name not in known}
 
 
-def _unused_column(source: Source, name: str, taken: Mapping[str, None], keep: str) -> Fault:
+def _unused_column(source: Source, name: str, taken: Mapping[str, None], keep: Callable[[str], str]) -> Fault:
     if name in source.places:
         hint = _hint(name, taken, f"write {{{name}}} in the prompt, or take it out")
-        return Fault(f"nothing uses {name!r}{also(hint, keep.format(name))}", source.places[name])
+        return Fault(f"nothing uses {name!r}{also(hint, keep(name))}", source.places[name])
     hint = _hint(name, taken, f"take it out of the {'table' if source.header is None else 'file'}")
-    return Fault(f"no row can use the column {name!r}{also(hint, keep.format(name))}", source.header)
+    return Fault(f"no row can use the column {name!r}{also(hint, keep(name))}", source.header)
 
 
 def also(hint: str, keep: str) -> str:

@@ -230,9 +230,7 @@ COMMANDS = [
     out("a NUL", "a\0b", "cannot be written to: its name holds a NUL"),
     called("batch: out: a NUL", "batch|a.csv|--out|a\0b", "cannot be written to: its name holds a NUL", 3),
     out("nothing", "", "--out is blank; give a value, or leave the option out", code=2),
-    called(
-        "status of nothing", "status|nowhere", "there is no journal at 'nowhere/journal.sqlite3'; name the folder", 3
-    ),
+    called("status of nothing", "status|nowhere", "there is no folder 'nowhere'; name the folder", 3),
     *(
         called(f"{name} of a NUL", f"{name}|a\0b", "must be the path of a file, or of a folder", 3)
         for name in ("status", "unknown", "resume")

@@ -120,7 +120,7 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(capsys, service, folder):
     said = "the folder 'b' was made without --local; leave --local out, or use another folder"
     assert said in capsys.readouterr().err
     assert 3 == command("resume nowhere --dry-run")
-    assert "there is no journal at 'nowhere" in capsys.readouterr().err
+    assert "there is no folder 'nowhere" in capsys.readouterr().err
 
 
 def test_a_dry_run_refuses_a_place_that_the_run_could_not_open(capsys, folder, monkeypatch):

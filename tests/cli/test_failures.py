@@ -52,7 +52,12 @@ def test_a_submission_that_was_given_up_is_not_listed(capsys):
     Path("a-images").mkdir()
     write(Path("a-images"), reach("unknown", plan(0, key="fox"), Path()).abandoned())
     run("failures a-images")
-    assert "" == capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "" == out
+    # A run counts it as canceled and names this command, so the command says where the job is.
+    assert "no job" not in err
+    assert "1 job was abandoned while unknown, and may be billed: left out\n" in err
+    assert "  cometflux resume a-images --redo 'KEY'\n" in err
 
 
 def test_nothing_is_written_if_nothing_failed(service, capsys):

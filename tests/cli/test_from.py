@@ -158,7 +158,7 @@ def test_python_has_the_pictures_with_what_is_known_of_them(drafts):
     assert (Path("drafts").absolute() / drafts[1], "fox.2", "a fox") == (picture.path, picture.key, picture.prompt)
     assert {"sku": "S-1"} == picture.tags
     assert drafts == [each.name for each in sources.read_pictures("drafts")]
-    with pytest.raises(ConfigError, match="no journal"):
+    with pytest.raises(ConfigError, match="no folder"):
         sources.read_pictures("nowhere")
 
 
@@ -213,7 +213,7 @@ def changed(name):
     [
         ("batch", 2, "give a FILE of prompts, or a folder of pictures with --from"),
         ("batch --picks", 2, "--picks goes with --from DIR"),
-        ("batch --from nowhere", 3, "there is no journal at 'nowhere"),
+        ("batch --from nowhere", 3, "there is no folder 'nowhere"),
         ("batch --from s3://bucket/drafts", 2, "is not a path on this machine"),
         ("batch --from drafts --out drafts", 2, "give another folder for the new pictures"),
         ("batch --from drafts --out ./drafts/", 2, "give another folder for the new pictures"),

@@ -221,7 +221,8 @@ def test_a_key_for_another_input_is_told_with_its_line_and_nothing_is_sent(servi
     write("a newt,", "a hen,b", "a toad,a")
     capsys.readouterr()
     run("batch a.csv", 2)
-    where = "stands in the journal for another input; give it another key, or another folder with --out"
+    where = "stands in the journal for another input; give it another key, use another folder with --out, or "
+    where += "redo the job with resume --redo-from"
     assert [f"error: a.csv, line 3: key 'b' {where}", f"error: a.csv, line 4: key 'a' {where}"] == (
         capsys.readouterr().err.splitlines()[:2]
     )
@@ -385,7 +386,9 @@ def test_two_processes_cannot_work_on_one_folder_and_status_adds_up_meanwhile(sl
     running.send_signal(signal.SIGSTOP)
     run("batch a.csv", 3)
     assert "is in use by another process" in capsys.readouterr().err
-    run("unknown a-images --abandon x", 3)
+    for line in ("unknown a-images --abandon x", "resume a-images", f"save {slow.bills[0].id} --out a-images"):
+        run(line, 3)
+        assert capsys.readouterr().err.endswith("; wait for it, or stop it\n")
     run("status a-images")
     assert "a batch is running in this folder" in capsys.readouterr().out
     running.send_signal(signal.SIGCONT)
@@ -417,7 +420,8 @@ def test_a_folder_without_a_journal_is_one_line_and_exit_code_3(line, service, f
     run(line, 3)
     out, err = capsys.readouterr()
     assert ("", 1) == (out, err.count("\n"))
-    assert err.startswith("error: there is no journal at ")
+    missing = "folder 'nowhere'" if "nowhere" in line else "journal at '"
+    assert err.startswith(f"error: there is no {missing}")
     assert err.endswith("; cometflux batch FILE --out FOLDER makes one\n")
     assert [] == list(folder.iterdir())
 

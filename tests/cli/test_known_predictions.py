@@ -62,7 +62,9 @@ def test_a_prediction_that_runs_is_shown_as_it_is_or_waited_for(serving, capsys)
         run(f"get {prediction_id}")
         assert rows(capsys.readouterr().out)["status"] in ("starting", "processing")
         run(f"get {prediction_id} --wait")
-        assert "succeeded" == rows(capsys.readouterr().out)["status"]
+        out, err = capsys.readouterr()
+        assert "succeeded" == rows(out)["status"]
+        assert "the prediction is not over; polling it until it is; Ctrl-C leaves\n" == err
 
 
 def submit(service):
@@ -145,7 +147,9 @@ def test_the_images_of_a_prediction_are_saved_with_their_records_and_their_paths
 def test_a_prediction_that_runs_is_waited_for_and_saved(serving, capsys):
     with serving(latency=0.3, pixels=1024) as service:
         run(f"save {submit(service)} --out out")
-        (line,) = capsys.readouterr().out.splitlines()
+        out, err = capsys.readouterr()
+        (line,) = out.splitlines()
+        assert "the prediction is not over" in err
         assert Path(line).is_file()
 
 
@@ -234,7 +238,14 @@ def test_an_id_of_nobody_is_named_with_exit_code_1(line, service, capsys, monkey
     monkeypatch.setattr("cometflux.engine.poller.LONGEST_REFUSAL", 0.1)
     run(line.format("nobodys"), 1)
     out, err = capsys.readouterr()
-    assert ("", "error: the service does not know the prediction nobodys") == (out, err.partition(";")[0].strip())
+    *before, last = err.splitlines()
+    assert ("", "error: the service does not know the prediction nobodys") == (out, last.partition(";")[0].strip())
+    waits = (
+        []
+        if line in ("get {}", "get {} --json")
+        else ["the service does not know the prediction yet; polling it for 30 s; Ctrl-C leaves"]
+    )
+    assert waits == before
 
 
 @both

@@ -40,6 +40,11 @@ def command(line, *more):
             b"prompt,sed\na,1\n",
             "a.csv, line 1: no row can use the column 'sed'; did you mean 'seed'? --keep sed keeps it as a tag",
         ),
+        (
+            "a.csv",
+            b"prompt,a b\na,1\n",
+            "a.csv, line 1: no row can use the column 'a b'; take it out of the file; --keep 'a b' keeps it as a tag",
+        ),
         ("a.csv", b"prompt,go_fast\na,maybe\n", "a.csv, line 2: go_fast: 'maybe' was given; must be true or false"),
         (
             "a.csv",

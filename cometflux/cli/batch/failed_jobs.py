@@ -34,6 +34,7 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
     with Journal(folder) as journal:
         names = JobNames.in_states(journal, FAILED, is_failure)
         unknown = journal.status()["unknown"]
+        given_up = sum(each.is_abandoned for each in journal.records("canceled"))
     rows = RowWriter(form, Path() if out is None else out.parent)
     left_out = list(_add(rows, names))
     if len(rows):
@@ -42,12 +43,17 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
         if out is not None:
             screen.say("to redo them, as they are or changed:")
             screen.say(f"  {join(['cometflux', 'resume', argument(folder), '--redo-from', argument(out)])}")
-    elif not left_out:
+    elif not left_out and not given_up:
         screen.say(f"no job of {folder} failed, expired, or was canceled, rejected or not sent")
     for line in left_out:
         screen.warn(f"left out: {line}")
     if unknown:
         screen.say(f"{count_of(unknown, 'job')} {by_number(unknown, 'is', 'are')} unknown, and may be billed: left out")
+    if given_up:
+        were = by_number(given_up, "was", "were")
+        screen.say(f"{count_of(given_up, 'job')} {were} abandoned while unknown, and may be billed: left out")
+        screen.say("to redo one, name its key:")
+        screen.say(f"  {join(['cometflux', 'resume', argument(folder)])} --redo 'KEY'")
 
 
 def is_failure(record: JobRecord) -> bool:

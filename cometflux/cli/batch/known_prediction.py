@@ -17,6 +17,7 @@ from cometflux.journal.plan import job_of_record
 from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
+from cometflux.polling import completion
 from cometflux.predictions import Prediction
 from cometflux.session.open import open_session
 from cometflux.session.session import Session
@@ -28,8 +29,8 @@ from cometflux.storage.object_store import open_store
 _T = TypeVar("_T")
 
 
-def get_prediction(prediction_id: str, settings: RunOptions, *, waits: bool) -> Prediction:
-    """Fetch the state of a prediction once, or poll it to its end if this *waits*.
+def get_prediction(prediction_id: str, settings: RunOptions, screen: Screen, *, waits: bool) -> Prediction:
+    """Fetch the state of a prediction once, or poll it to its end if this *waits*. *screen* says that it waits.
 
     Raises:
         InputError: no prediction can have this id.
@@ -43,15 +44,17 @@ def get_prediction(prediction_id: str, settings: RunOptions, *, waits: bool) -> 
             if not waits:
                 return await session.client.get(prediction_id)
             try:
-                return await _follow(session, prediction_id)
+                return await _follow(session, prediction_id, screen)
             except PredictionError as error:
                 return error.prediction
 
     return run_work(work())
 
 
-def save_prediction(prediction_id: str, settings: RunOptions, out: Path | str) -> tuple[Path | StoredFile, ...]:
-    """Wait for the end of a prediction, save its images in *out*, and return them.
+def save_prediction(
+    prediction_id: str, settings: RunOptions, screen: Screen, out: Path | str
+) -> tuple[Path | StoredFile, ...]:
+    """Wait for the end of a prediction, save its images in *out*, and return them. *screen* says that it waits.
 
     If *out* is a folder whose journal knows the prediction, the images get the names of its batch, and the journal
     records them.
@@ -71,19 +74,23 @@ def save_prediction(prediction_id: str, settings: RunOptions, out: Path | str) -
         place = Folder(out) if isinstance(out, Path) else open_store(out)
         async with session:
             await place.prepare()
-            return await session.save(await _follow(session, prediction_id), place, name)
+            return await session.save(await _follow(session, prediction_id, screen), place, name)
 
     return run_work(work())
 
 
-async def _follow(session: Session, prediction_id: str) -> Prediction:
+async def _follow(session: Session, prediction_id: str, screen: Screen) -> Prediction:
     """Follow a prediction, unless the first request shows that it cannot be followed, as with a wrong address."""
     try:
-        await session.client.get(prediction_id)
+        prediction = await session.client.get(prediction_id)
     except RejectedError as error:
         # Right after a create it may be a delay.
         if error.status != 404:
             raise
+        screen.say("the service does not know the prediction yet; polling it for 30 s; Ctrl-C leaves")
+    else:
+        if completion.runs(prediction):
+            screen.say("the prediction is not over; polling it until it is; Ctrl-C leaves")
     return await session.follow(prediction_id)
 
 

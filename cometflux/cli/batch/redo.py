@@ -162,7 +162,7 @@ def _by_row(
     # Columns that the batch carried along are not parameters here either.
     named = {*source.columns, *(name for row in matched.rows if isinstance(row, Row) for name in row.values)}
     tags = dict.fromkeys(name for record in known.values() for name in record.tags if name in named)
-    defaults = Defaults(schemas=schemas, keep_label="", known_keys=FolderKeys(journal))
+    defaults = Defaults(schemas=schemas, keep_label=lambda _: "", known_keys=FolderKeys(journal))
     planner = Planner(Columns(keep=(*tags,)).apply(matched), defaults, folder)
     found = [*planner.jobs()]
     changed: dict[str, JobRecord] = {}

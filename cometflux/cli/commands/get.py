@@ -40,7 +40,7 @@ def get(
 
     screen = Screen()
     try:
-        prediction = get_prediction(prediction_id, RunOptions(base_url=base_url, proxy=proxy), waits=wait)
+        prediction = get_prediction(prediction_id, RunOptions(base_url=base_url, proxy=proxy), screen, waits=wait)
     except (ConfigError, InputError):
         raise
     except CometfluxError as error:

@@ -27,7 +27,7 @@ def save(
 
     screen = Screen()
     try:
-        files = save_prediction(prediction_id, RunOptions(base_url=base_url, proxy=proxy), out)
+        files = save_prediction(prediction_id, RunOptions(base_url=base_url, proxy=proxy), screen, out)
     except (ConfigError, InputError, JournalError):
         raise
     except CometfluxError as error:

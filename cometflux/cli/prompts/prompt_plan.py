@@ -9,6 +9,7 @@ import attrs
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.image_options import ImageOptions
 from cometflux.cli.options.names import option_of
+from cometflux.cli.terminal.quoting import join
 from cometflux.models.schemas import ModelSchema
 from cometflux.sources.planner import Constant, Defaults, Planner
 from cometflux.sources.rows import RESERVED, Source
@@ -77,7 +78,7 @@ def make_planner(source: Source, given: CommandLineInput, folder: Path) -> Plann
         validate=given.validate,
         schemas=given.schemas,
         reference=given.reference,
-        keep_label="--keep {}",
+        keep_label=lambda name: join(["--keep", name]),
     )
     return Planner(source, defaults, folder)
 
