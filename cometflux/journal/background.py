@@ -60,7 +60,7 @@ class BackgroundWriter:
         self._closing: asyncio.Future[None] | None = None
 
     async def open(self, *, counts_cost: bool = False) -> Opened:
-        """Open the journal; return what it holds.
+        """Open the journal; return what it holds. If this is cancelled, it lets others in before it ends.
 
         Raises:
             JournalError: see `JournalWriter.take`.
@@ -71,7 +71,8 @@ class BackgroundWriter:
             opened = await asyncio.shield(opening)
         except asyncio.CancelledError:
             # The lock is taken in the thread, whatever becomes of the one who waits, and of the loop.
-            self._thread.submit(self._writer.close)
+            closing = self._loop.run_in_executor(self._thread, self._writer.close)
+            await finish(asyncio.gather(opening, closing, return_exceptions=True))
             raise
         self._is_open = True
         self._claimed = set() if opened.was_empty else None

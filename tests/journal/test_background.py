@@ -262,7 +262,7 @@ class Slow(JournalWriter):
 
 
 async def reopened(folder):
-    """Open the journal and close it; the one before may be closing in its thread."""
+    """Open the journal and close it; the one before, whose loop has ended, may be closing in its thread."""
     for _ in range(100):
         with contextlib.suppress(JournalError):
             writer = JournalWriter(folder)
@@ -277,11 +277,15 @@ async def test_an_opening_that_is_cancelled_lets_others_in(faults, tmp_path):
     writer = Slow(tmp_path)
     opening = asyncio.ensure_future(BackgroundWriter(writer, faults.append).open())
     await asyncio.to_thread(writer.began.wait, 10)
-    opening.cancel()
+    for _ in range(3):
+        opening.cancel()
+        await asyncio.sleep(0)
+    writer.leave.set()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    writer.leave.set()
-    await reopened(tmp_path)
+    following = JournalWriter(tmp_path)
+    following.open()
+    following.close()
 
 
 def test_an_opening_that_is_cancelled_lets_others_in_though_its_loop_has_ended(faults, tmp_path):
@@ -291,7 +295,10 @@ def test_an_opening_that_is_cancelled_lets_others_in_though_its_loop_has_ended(f
         opening = asyncio.ensure_future(BackgroundWriter(writer, faults.append).open())
         await asyncio.to_thread(writer.began.wait, 10)
         opening.cancel()
+        await asyncio.sleep(0)
 
-    asyncio.run(cancelled())
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(cancelled())
+    loop.close()
     writer.leave.set()
     asyncio.run(reopened(tmp_path))

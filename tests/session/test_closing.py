@@ -121,6 +121,18 @@ async def test_a_session_opened_in_a_cancelled_scope_of_anyio_submits_in_order(s
     assert {True} == {isinstance(result, SessionClosedError) for result in results}
 
 
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_session_whose_opening_is_cancelled_leaves_its_journal_to_the_next(service, tmp_path, steps):
+    opening = asyncio.ensure_future(opened(service, tmp_path).__aenter__())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    async with opened(service, tmp_path) as session:
+        assert 0 == session.accounting["all"]
+
+
 # ── the program ends ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
