@@ -138,22 +138,12 @@ from cometflux.engine.saver import Saver
 from cometflux.engine.savers import SaveOrder
 from cometflux.storage.folder import sweep
 from blocking_folder import find_each, write_output
+from dying_process import die_at_file_event, in_child
 from signing import PartSigner
 
 base, data = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes()
 record = {"model": "m/x", "input": {}, "prediction": {"id": "p1"}}
-KINDS = {"open", "os.mkdir", "os.link", "os.remove", "os.rename", "os.listdir", "os.scandir"}
 write_output(base / "warm", "a", data, record, embeds=True)
-
-def kill_at(last):
-    count = 0
-    def hook(event, args):
-        nonlocal count
-        if event in KINDS:
-            count += 1
-            if count == last:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
 
 def options(first):
     if sys.argv[3] == "signed":
@@ -161,20 +151,18 @@ def options(first):
     return {"embeds": first}
 
 def run(folder, last, first):
-    child = os.fork()
-    if child == 0:
-        kill_at(last)
+    def save():
+        die_at_file_event(last)
         # As a session does it: what is there is looked for first.
         find_each(folder, "a", "p1", 1)[0] or write_output(folder, "a", data, record, **options(first))
-        os._exit(0)
-    return os.waitpid(child, 0)[1]
+    return in_child(save)
 
 for last in range(1, 100):
     folder = base / str(last)
     folder.mkdir()
     first = True if sys.argv[3] == "embedding first" else last % 2 == 0
     status = run(folder, last, first)
-    run(folder, last, not first)
+    assert run(folder, last, not first) in (0, -signal.SIGKILL)
     sweep(folder)
     image = write_output(folder, "a", data, record, **options(first))
     assert [image] == find_each(folder, "a", "p1", 1), last
@@ -182,7 +170,7 @@ for last in range(1, 100):
     if status == 0:
         print(last)
         break
-    assert status == signal.SIGKILL
+    assert status == -signal.SIGKILL
 """
 
 

@@ -356,6 +356,7 @@ from pathlib import Path
 from cometflux.storage.image_data import check_image
 from cometflux.storage.folder import sweep
 from blocking_folder import find_saved, write_output
+from dying_process import die_at_file_event, in_child
 from cometflux.storage.folder import Folder
 
 def write(folder, stem, data, record):
@@ -368,25 +369,12 @@ def write(folder, stem, data, record):
 
 base, data = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes()
 record = {"prediction": {"id": "p1"}}
-KINDS = {"open", "os.mkdir", "os.link", "os.remove", "os.rename", "os.listdir", "os.scandir"}
-
-def kill_at(last):
-    count = 0
-    def hook(event, args):
-        nonlocal count
-        if event in KINDS:
-            count += 1
-            if count == last:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
 
 def run(folder, last):
-    child = os.fork()
-    if child == 0:
-        kill_at(last)
+    def save():
+        die_at_file_event(last)
         write(folder, "a", data, record)
-        os._exit(0)
-    return os.waitpid(child, 0)[1]
+    return in_child(save)
 
 for last in range(1, 100):
     folder = base / str(last)
@@ -402,7 +390,7 @@ for last in range(1, 100):
     if (status, again) == (0, 0):
         print(last, swept)
         break
-    assert {status, again} <= {0, signal.SIGKILL}
+    assert {status, again} <= {0, -signal.SIGKILL}
 """
 
 

@@ -1,8 +1,12 @@
-"""A process that is killed at the n-th statement of its journal's database."""
+"""A process that is killed at the n-th statement of its journal's database, or at the n-th operation on a file."""
 
 import os
 import signal
 import sqlite3
+import sys
+
+_FILE_EVENTS = {"open", "os.mkdir", "os.link", "os.remove", "os.rename", "os.listdir", "os.scandir"}
+"""The audit events that are operations on a file or folder."""
 
 
 def in_child(work):
@@ -29,3 +33,16 @@ def dying(number):
             return super().execute(*args)
 
     return lambda *args, **options: sqlite3.connect(*args, factory=Dying, **options)
+
+
+def die_at_file_event(number):
+    """Let this process be killed at the operation of this number on a file or folder, counted from now."""
+
+    def count(event, _):
+        nonlocal number
+        if event in _FILE_EVENTS:
+            number -= 1
+            if not number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
