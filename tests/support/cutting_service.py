@@ -10,7 +10,7 @@ import json
 import socket
 
 import attrs
-from socket_server import end
+from socket_server import Server, end
 
 KEY = "sk-canary-0123456789"
 
@@ -194,39 +194,21 @@ class CuttingService:
             writer.write(wire[begin:reach])
 
 
-class FirstByte:
+class FirstByte(Server):
     """A server that ends each connection at its first byte, before it has read anything.
 
     For a TLS client, that is in the middle of the handshake.
     """
 
     def __init__(self, how):
+        super().__init__()
         self._how = how
-        self._tasks = set()
         self.connections = 0
 
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader, writer):
-        self._tasks.add(asyncio.current_task())
-        try:
-            await reader.read(1)
-            self.connections += 1
-            await _end(writer, self._how)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            self._tasks.discard(asyncio.current_task())
-            writer.close()
+    async def serve(self, reader, writer):
+        await reader.read(1)
+        self.connections += 1
+        await _end(writer, self._how)
 
 
 async def _end(writer, how):

@@ -1,4 +1,4 @@
-"""A peer for tests of the transport: a socket server that reads whole requests and responds with any bytes."""
+"""Socket servers for tests of the transport. `Peer` reads whole requests and responds with any bytes."""
 
 import asyncio
 import contextlib
@@ -7,24 +7,18 @@ import socket
 import struct
 
 
-class Peer:
-    """Responds to each request with the bytes that *answer* returns; None closes the connection without a response.
+class Server:
+    """Serves each connection in a task of its own. The exit cancels these tasks."""
 
-    If *answer* is a coroutine function, it also gets the writer and writes the response itself.
-    """
-
-    def __init__(self, answer, *, tls=None):
-        self._answer = answer
+    def __init__(self, *, tls=None):
         self._tls = tls
         self._server = None
         self._tasks = set()
-        self.requests = []
-        self.connections = 0
+        self.port = 0
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls, backlog=1024)
+        self._server = await asyncio.start_server(self._run, "127.0.0.1", 0, ssl=self._tls, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
-        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(self, *_):
@@ -33,20 +27,10 @@ class Peer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, reader, writer):
+    async def _run(self, reader, writer):
         self._tasks.add(asyncio.current_task())
-        self.connections += 1
         try:
-            while (request := await _read_request(reader)) is not None:
-                self.requests.append(request)
-                if inspect.iscoroutinefunction(self._answer):
-                    await self._answer(request, writer)
-                    break
-                answer = self._answer(request)
-                if answer is None:
-                    break
-                writer.write(answer)
-                await writer.drain()
+            await self.serve(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -54,6 +38,40 @@ class Peer:
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
+
+    async def serve(self, reader, writer):
+        """Serve one connection. It is closed afterwards."""
+        raise NotImplementedError
+
+
+class Peer(Server):
+    """Responds to each request with the bytes that *answer* returns; None closes the connection without a response.
+
+    If *answer* is a coroutine function, it also gets the writer and writes the response itself.
+    """
+
+    def __init__(self, answer, *, tls=None):
+        super().__init__(tls=tls)
+        self._answer = answer
+        self.requests = []
+        self.connections = 0
+
+    @property
+    def url(self):
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+
+    async def serve(self, reader, writer):
+        self.connections += 1
+        while (request := await _read_request(reader)) is not None:
+            self.requests.append(request)
+            if inspect.iscoroutinefunction(self._answer):
+                await self._answer(request, writer)
+                break
+            answer = self._answer(request)
+            if answer is None:
+                break
+            writer.write(answer)
+            await writer.drain()
 
 
 async def _read_request(reader):

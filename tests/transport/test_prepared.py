@@ -7,7 +7,7 @@ import struct
 
 import pytest
 from certificate_authority import Authority
-from socket_server import http
+from socket_server import Server, http
 from waiting import wait_until
 
 from cometflux import flux, open_session
@@ -26,7 +26,7 @@ POST = Request("POST", PATH, b'{"input":{"prompt":"a paper boat"}}')
 ROUND_TRIP = 0.05
 
 
-class Front:
+class Front(Server):
     """Forwards connections to *service*, and keeps how many bytes each one sent.
 
     *delay* seconds pass before bytes arrive, in each direction. *fault* is called with the writer of each connection
@@ -34,28 +34,23 @@ class Front:
     """
 
     def __init__(self, service, *, tls=None, delay=0.0, fault=None, is_hit=lambda _: True, idle=0.0):
-        self._service, self._tls, self._delay = service, tls, delay
+        super().__init__(tls=tls)
+        self._service, self._delay = service, delay
         self._fault, self._is_hit, self._idle = fault, is_hit, idle
         self.received = []
         self.writers = []
         self.closed = set()
         self.spoiled = []
-        self._tasks = set()
 
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-        scheme = "https" if self._tls or self._service.origin.startswith("https") else "http"
-        self.url = self._service.url.replace(self._service.origin, f"{scheme}://127.0.0.1:{self.port}")
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def __aexit__(self, *error):
+        await super().__aexit__(*error)
         for _ in range(4):  # An aborted connection is lost in a later turn.
             await asyncio.sleep(0)
+
+    @property
+    def url(self):
+        scheme = "https" if self._tls or self._service.origin.startswith("https") else "http"
+        return self._service.url.replace(self._service.origin, f"{scheme}://127.0.0.1:{self.port}")
 
     @property
     def used(self):
@@ -67,8 +62,7 @@ class Front:
         """Whether every connection is closed."""
         return len(self.closed) == len(self.received)
 
-    async def _serve(self, reader, writer):
-        self._tasks.add(asyncio.current_task())
+    async def serve(self, reader, writer):
         number = len(self.received)
         self.received.append(0)
         self.writers.append(writer)
@@ -83,13 +77,10 @@ class Front:
             ends.append(far)
             pumps = self._pump(number, reader, far, opened), self._pump(None, far_reader, writer, opened)
             await asyncio.gather(*pumps, return_exceptions=True)
-        except asyncio.CancelledError:
-            pass
         finally:
             self.closed.add(number)
             for each in ends:
                 each.transport.abort()
-            self._tasks.discard(asyncio.current_task())
 
     def _spoil(self, number, writer):
         if not self.received[number]:
