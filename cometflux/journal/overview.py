@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from cometflux.errors import ConfigError, JournalError
-from cometflux.journal.database import check, explain, open_reader, translating_errors
+from cometflux.journal.database import check, explain, is_empty, open_reader, translating_errors
 from cometflux.journal.lock import LockFile, is_locked
 from cometflux.journal.place import absent, locate
 from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, visible_name
@@ -27,11 +27,10 @@ class JournalOverview:
             # Read before the rows are, so that whoever writes meanwhile makes no difference.
             note = LockFile.read(self.path)
             self._database = open_reader(self.path, note)
-            if not self.path.stat().st_size:
-                self._database.close()
-                problem = f"there is no journal at {str(self.path)!r} yet: it was begun, and nothing was sent"
-                raise ConfigError(problem, setting="journal")
             try:
+                if is_empty(self._database, note):
+                    problem = f"there is no journal at {str(self.path)!r} yet: it was begun, and nothing was sent"
+                    raise ConfigError(problem, setting="journal")
                 check(self._database, self.path, note)
             except BaseException:
                 self._database.close()

@@ -687,8 +687,18 @@ def test_a_folder_without_rights_is_refused(disk):
     disk.chmod(0o700)
 
 
-def test_a_journal_whose_making_was_cut_off_is_none_yet(tmp_path):
-    (tmp_path / FILE_NAME).touch()
+def an_empty_file(path):
+    path.touch()
+
+
+def a_database_without_tables(path):
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+
+
+@pytest.mark.parametrize("make", [an_empty_file, a_database_without_tables])
+def test_a_journal_whose_making_was_cut_off_is_none_yet(tmp_path, make):
+    make(tmp_path / FILE_NAME)
     with pytest.raises(ConfigError, match=r"there is no journal at .* yet: it was begun, and nothing was sent"):
         Journal(tmp_path)
     with opened(tmp_path) as writer:
