@@ -1,9 +1,15 @@
-"""Images that the caller saves: which job they are of is looked up, so that no later run fetches them again."""
+"""Images that the caller fetches or saves. Closing waits for these calls, as for the session's own.
 
+Which job a saved image is of is looked up, so that no later run fetches it again.
+"""
+
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from cometflux.basics.plain_text import log as _log
-from cometflux.engine.savers import SaveOrder, SaveResult, Savers
+from cometflux.engine.saver import Saver
+from cometflux.engine.savers import SaveOrder, SaveResult
 from cometflux.engine.tracking import JobTracker, saved_files
 from cometflux.errors import JournalError
 from cometflux.journal.attempts import facts_of
@@ -25,10 +31,15 @@ class CallerSaves:
         saver: fetches and writes the images.
     """
 
-    def __init__(self, tracker: JobTracker, journal: JournalBackend, saver: Savers) -> None:
+    def __init__(self, tracker: JobTracker, journal: JournalBackend, saver: Saver) -> None:
         self._tracker = tracker
         self._journal = journal
         self._saver = saver
+
+    async def fetch(self, prediction: Prediction) -> tuple[bytes, ...]:
+        """Fetch the images; see `Session.download`."""
+        with self._noted():
+            return tuple([await self._saver.fetch(url) for url in prediction.output])
 
     async def save(self, prediction: Prediction, place: Destination, name: str | None, expected: str) -> SaveResult:
         """Save the images in *place*, under *name* or the prediction's id; see `Session.save`.
@@ -38,6 +49,19 @@ class CallerSaves:
         Raises:
             InputError: *name* is not the name of a file.
         """
+        with self._noted():
+            return await self._save(prediction, place, name, expected)
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        self._tracker.fetching += 1
+        try:
+            yield
+        finally:
+            self._tracker.fetching -= 1
+            self._tracker.changed.set()
+
+    async def _save(self, prediction: Prediction, place: Destination, name: str | None, expected: str) -> SaveResult:
         known = await self._tracker.find(prediction.id)
         # The name that the job has in its batch may have folders in it.
         is_own = name is not None and known is not None and name == known.name

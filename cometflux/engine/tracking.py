@@ -63,6 +63,8 @@ class JobTracker:
         """The jobs that the service has and that are not over here."""
         self.saving: dict[TrackedJob, None] = {}
         """The jobs whose predictions succeeded and whose images are not saved yet."""
+        self.fetching = 0
+        """How many calls of the caller's fetch images, or save them."""
         self._ended: Counter[OutcomeKind] = Counter()
         self._count = 0
         self._ids = IdOwners()
@@ -73,7 +75,7 @@ class JobTracker:
         self.identities = JobIdentities(journal)
         """Which job of an earlier run each job is."""
         self.changed = asyncio.Event()
-        """Set when a job was claimed, was accepted, or ended."""
+        """Set when a job was claimed, was accepted, or ended, or when a call of the caller's has its images."""
 
     @property
     def keeps(self) -> bool:

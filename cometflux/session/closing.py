@@ -160,7 +160,7 @@ class Closing:
         if any(each.is_in_flight or each.is_being_accepted or (each.task and not each.is_claimed) for each in waiting):
             return True
         is_unsaved = any(each.prediction and each.place is not None for each in (*waiting, *self._tracker.pending))
-        return not self._is_hurried and (is_unsaved or bool(self._tracker.saving))
+        return not self._is_hurried and (is_unsaved or bool(self._tracker.saving) or self._tracker.fetching > 0)
 
     async def _end_jobs(self) -> None:
         """End every task, and then every job that has not ended."""

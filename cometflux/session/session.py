@@ -325,7 +325,7 @@ class Session:
         """
         self._check_usable(sends=False)
         check_prediction(prediction)
-        return tuple([await self._saver.fetch(url) for url in prediction.output])
+        return await self._caller_saves.fetch(prediction)
 
     async def save(
         self, prediction: Prediction, folder: str | Path | Store | Folder, name: str | None = None

@@ -48,6 +48,7 @@ _LONGEST_HEAD_LINE = 128 * 1024
 _MOST_HEADERS = 4096
 _MOST_HOPS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CLOSED = "the session is closed"
 
 
 class AiohttpTransport:
@@ -100,12 +101,15 @@ class AiohttpTransport:
         self._submitter: aiohttp.ClientSession | None = None
         self._sender: aiohttp.ClientSession | None = None
         self._downloader: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     def __repr__(self) -> str:
         return f"<AiohttpTransport {self._base_url}>"
 
     async def submit(self, request: Request) -> Response:
         """Send a submission, exactly once, on a new connection; see `Transport.submit`."""
+        if self._is_closed:
+            raise ConnectError(_CLOSED)
         exchange = Exchange(self._submit_deadlines)
         token = tapping.set(exchange)
         try:
@@ -121,7 +125,7 @@ class AiohttpTransport:
 
     def prepare(self) -> Coroutine[Any, Any, None] | None:
         """Return what opens connections for the next submissions; see `Transport`. Through a proxy, none is opened."""
-        if self._proxy is not None:
+        if self._proxy is not None or self._is_closed:
             return None
         http = self._open_submitter()
         return cast("TappedConnector", http.connector).prepare(URL(self._base_url, encoded=True), http.timeout)
@@ -150,6 +154,8 @@ class AiohttpTransport:
 
     async def send(self, request: Request) -> Response:
         """Send a request that is not billed, on a pooled connection; see `Transport.send`."""
+        if self._is_closed:
+            raise ConnectError(_CLOSED, money=Money.ACCEPTED)
         if self._sender is None:
             self._sender = self._open()
         exchange = Exchange(self._poll_deadlines)
@@ -210,6 +216,8 @@ class AiohttpTransport:
         if url[:5].lower() == "data:":
             body.add(self._read_data_uri(url))
             return
+        if self._is_closed:
+            raise OutputError(f"the output could not be fetched: {_CLOSED}")
         if self._downloader is None:
             self._downloader = self._open(look_ups=self._output_look_ups, check_address=self._proxy is None)
         found: tuple[Memory | None, str] | str | None = None
@@ -294,10 +302,13 @@ class AiohttpTransport:
         except Exception as error:  # noqa: BLE001 - a URL from outside may be anything
             # Proves nothing about the next response, and the number of tries is bounded.
             fault, may_pass = self._describe_break(error), True
+        if self._is_closed:
+            fault, may_pass = _CLOSED, False
         raise OutputError(f"the output could not be fetched: {fault}", may_pass)
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection, and send nothing more."""
+        self._is_closed = True
         self._submit_deadlines.close()
         self._poll_deadlines.close()
         self._download_deadlines.close()

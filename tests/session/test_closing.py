@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from cometflux import Journal, Session, events
-from cometflux.errors import SessionClosedError
+from cometflux.errors import OutputError, SessionClosedError
 from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
@@ -119,6 +119,39 @@ async def test_a_session_opened_in_a_cancelled_scope_of_anyio_submits_in_order(s
     results = await asyncio.gather(*started, return_exceptions=True)
     assert detached(service) == {each for each in ends(seen) if each[0] is not OutcomeKind.NOT_SENT}
     assert {True} == {isinstance(result, SessionClosedError) for result in results}
+
+
+class SlowOutputs(AiohttpTransport):
+    """Takes its time for each output."""
+
+    pause = 20.0
+
+    async def download(self, url, body=None):
+        await asyncio.sleep(self.pause)
+        return await super().download(url, body)
+
+
+async def test_closing_waits_for_images_that_the_caller_saves_or_downloads(service, tmp_path):
+    async with Session(SlowOutputs(service.key, service.url)) as session:
+        prediction = await session.run("a boat")
+        saving = asyncio.ensure_future(session.save(prediction, tmp_path))
+        downloading = asyncio.ensure_future(session.download(prediction))
+        await asyncio.sleep(0)
+    (path,) = await saving
+    assert (path.read_bytes(),) == await downloading
+
+
+async def test_images_that_the_caller_saves_are_given_up_when_the_grace_is_over(service, tmp_path):
+    loop = asyncio.get_running_loop()
+    async with Session(SlowOutputs(service.key, service.url), grace=5) as session:
+        prediction = await session.run("a boat")
+        saving = asyncio.ensure_future(session.save(prediction, tmp_path))
+        began = loop.time()
+        await asyncio.sleep(0)
+    with pytest.raises(OutputError, match="the session is closed; the prediction is paid for"):
+        await saving
+    assert 20 <= loop.time() - began < 21
+    assert [] == [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("steps", range(4))

@@ -854,6 +854,28 @@ async def test_a_key_too_short_to_be_one_is_not_looked_for():
         await transport.aclose()
 
 
+@pytest.mark.parametrize("is_used", [True, False], ids=["used", "unused"])
+async def test_a_closed_transport_sends_nothing_more_and_says_so(is_used):
+    async with Peer(lambda _: http(200, b'{"id":"abc"}')) as peer:
+        transport = AiohttpTransport(KEY, peer.url)
+        if is_used:
+            await transport.submit(POST)
+            await transport.send(GET)
+            await transport.download(f"{peer.url}/image")
+        await transport.aclose()
+        count = len(peer.requests)
+        assert transport.prepare() is None
+        for use, money in [
+            (transport.submit(POST), Money.NOT_SENT),
+            (transport.send(GET), Money.ACCEPTED),
+            (transport.download(f"{peer.url}/image"), Money.ACCEPTED),
+        ]:
+            with pytest.raises((ConnectError, OutputError), match="the session is closed") as caught:
+                await use
+            assert money is caught.value.money
+        assert count == len(peer.requests)
+
+
 async def test_the_password_of_a_proxy_is_shown_no_further(transports):
     pair = base64.b64encode(b"someone:pass-word/1").decode()
     async with Peer(lambda request: http(500, _echo_all(request).encode())) as proxy:
