@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from cometflux.cli.terminal.progress_bar import CheckBar, ProgressBar
-from cometflux.errors import PredictionFailedError
+from cometflux.errors import AnswerError, ConnectError, PredictionFailedError
 from cometflux.events import Accepted, Ended, Polled, Retried, Throttled
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
@@ -115,6 +115,31 @@ def test_a_pause_is_told_while_it_lasts_and_counted_afterwards(clock):
     clock.now += 6
     assert "slowed down" not in words(bar)[0]
     assert words(bar)[1].endswith("1 x 429")
+
+
+@pytest.mark.parametrize(
+    "tried",
+    [
+        Retried(key="a", index=0, error=ConnectError("cannot connect")),
+        Polled(key="a", prediction_id="a", status=None, error=ConnectError("cannot connect")),
+    ],
+)
+@pytest.mark.parametrize(
+    "reached",
+    [
+        Accepted(key="a", index=0, prediction_id="a"),
+        Polled(key="a", prediction_id="a", status=Status.PROCESSING),
+        Polled(key="a", prediction_id="a", status=None, error=AnswerError("HTTP 500")),
+    ],
+)
+def test_it_says_that_the_service_cannot_be_reached_until_it_is_reached(tried, reached, clock):
+    """A run without a network tries for minutes before its jobs end."""
+    bar = ProgressBar(9, clock)
+    bar(tried)
+    assert words(bar)[0].endswith("0/9  0:00  no connection to the service")
+    assert words(bar, 40)[0].endswith("0/9  0:00  no connection")
+    bar(reached)
+    assert "no connection" not in words(bar)[0]
 
 
 def test_no_line_is_longer_than_the_terminal(clock):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from cometflux.basics.plain_text import count_of
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import Folder
@@ -79,7 +79,9 @@ def export(
     )
     screen = Screen()
     if done.missing:
-        screen.warn(f"{count_of(len(done.missing), 'picture')} of {folder} not there any more: {done.missing[0]} …")
+        gone = f"{count_of(len(done.missing), 'picture')} of {folder} {by_number(len(done.missing), 'is', 'are')}"
+        more = " …" if len(done.missing) > 1 else ""
+        screen.warn(f"{gone} not there any more, and left out: {done.missing[0]}{more}")
     screen.say(f"{count_of(done.count, 'picture')} as {form}")
     sys.stdout.write(f"{done.folder}\n")
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from rich.text import Text
 
 from cometflux.basics.plain_text import count_of, plain
+from cometflux.errors import ConnectError
 from cometflux.events import Accepted, Ended, Event, Polled, Retried, Saved, Throttled
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Status
@@ -34,6 +35,8 @@ class ProgressBar:
         self._clock = clock
         self._began = clock()
         self._paused_until = self._began
+        self._is_cut_off = False
+        """Whether the last request found no connection."""
         self._pending: set[str] = set()
         self._saving: set[str] = set()
         self._accepted = 0
@@ -49,13 +52,15 @@ class ProgressBar:
     def __call__(self, event: Event) -> None:
         """Count an event."""
         match event:
-            case Polled(prediction_id=prediction_id, status=status):
+            case Polled(prediction_id=prediction_id, status=status, error=error):
                 self._polls += 1
+                self._is_cut_off = isinstance(error, ConnectError)
                 if status is Status.SUCCEEDED and prediction_id in self._pending:
                     self._pending.remove(prediction_id)
                     self._saving.add(prediction_id)
             case Accepted(prediction_id=prediction_id, resumed=resumed, estimated_cost=cost):
                 self._accepted += 1
+                self._is_cut_off = False
                 self._pending.add(prediction_id)
                 self._cost += 0 if resumed or cost is None else cost
             case Ended():
@@ -63,6 +68,7 @@ class ProgressBar:
             case Retried(error=error):
                 # The failed prediction is over; its retry is a new prediction.
                 self._pending.discard(error.prediction_id or "")
+                self._is_cut_off = isinstance(error, ConnectError)
             case Throttled(seconds=seconds):
                 self._throttles += 1
                 self._paused_until = self._clock() + seconds
@@ -110,6 +116,8 @@ class ProgressBar:
     def _pace(self, *, is_wide: bool) -> list[str]:
         if self._clock() < self._paused_until:
             return ["slowed down by the service" if is_wide else "slowed down"]
+        if self._is_cut_off:
+            return ["no connection to the service" if is_wide else "no connection"]
         rate = self.rate()
         if rate is None:
             return []
