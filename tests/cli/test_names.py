@@ -139,6 +139,17 @@ def test_a_wrong_name_is_one_clear_error_and_nothing_is_sent(service, capsys, ro
     assert not Path("out").exists()
 
 
+def test_a_column_in_a_name_that_is_not_kept_is_one_error_that_says_how_to_keep_it(service, capsys):
+    write("animal,seed,num_outputs\nfox,1,\nowl,,\nnewt,2,1\n")
+    line = 'batch a.csv --out out --template "a {animal}" --name "{animal}"'
+    run(line, code=2)
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("error: a.csv: --name: 'animal' was given; {animal} is not a field of the jobs; fields are ")
+    assert told.endswith("; --keep animal keeps it as a tag")
+    run(f"{line} --keep animal")
+    assert ["fox.webp", "newt.webp", "owl.webp"] == pictures()
+
+
 def test_copies_that_would_have_one_name_are_refused(service, capsys):
     write("prompt,key\na fox,x\n")
     run('batch a.csv --out out --count 2 --name "{slug}"', code=2)

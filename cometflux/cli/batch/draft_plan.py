@@ -112,9 +112,12 @@ class _Names:
         except InputError as error:
             raise SourceError(validation.describe(error.under("--name"))) from error
         self._source = planner.source
+        self._keep_label = planner.defaults.keep_label
         self._lines = lines
         self._marks = NameMarks()
         self._faults = FaultList()
+        self._unknown: set[str] = set()
+        """The fields that no job has, each of which is reported once."""
 
     def name_of(self, index: int, job: Job) -> str | None:
         """Return the name of a job's files; None to name them by index and prompt, or if there is a mistake."""
@@ -123,15 +126,23 @@ class _Names:
         line = self._lines[-1]
         try:
             name = self._template.fill(index, job)
+        except UnknownFieldError as error:
+            self._note_unknown(error)
+            return None
         except InputError as error:
-            # A field that no job has is reported once.
-            at = None if isinstance(error, UnknownFieldError) else line
-            self._faults.add(Fault(validation.describe(error.under("--name")), at))
+            self._faults.add(Fault(validation.describe(error.under("--name")), line))
             return None
         if (other := self._marks.add(name, job.input, index if line is None else line)) is not None:
             where = "another job" if other == line else f"{self._source.unit} {other}"
             self._faults.add(Fault(f"--name: {where} has the name {name!r}, too; add {{index}} to it", line))
         return name
+
+    def _note_unknown(self, error: UnknownFieldError) -> None:
+        name, text = str(error.given), validation.describe(error.under("--name"))
+        if name not in self._unknown:
+            self._unknown.add(name)
+            is_column = name in self._source.columns
+            self._faults.add(Fault(validation.also(text, self._keep_label(name)) if is_column else text))
 
     def check(self) -> None:
         """Raise if there are mistakes.
