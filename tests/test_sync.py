@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import forked_process
 import pytest
+from journal_records import count_states
 from notebook_runs import execute
 from waiting import PATIENCE, rest_of, wait_until
 
@@ -43,11 +44,6 @@ def opened(service):
 def _no_thread_is_left():
     yield
     assert [] == [thread for thread in threading.enumerate() if thread.name == "cometflux"]
-
-
-def states(folder):
-    with Journal(folder) as journal:
-        return {name: count for name, count in journal.status().items() if count}
 
 
 def pictures(folder):
@@ -152,7 +148,7 @@ def test_leaving_the_loop_stops_drawing_and_what_is_paid_for_is_saved(is_lazy, o
     assert len(service.bills) == len(pictures(tmp_path)) < 30
     if is_lazy:
         assert len(drawn) < 30
-    assert {"saved", "planned", "waiting"} >= set(states(tmp_path))
+    assert {"saved", "planned", "waiting"} >= set(count_states(tmp_path))
 
 
 def test_a_session_goes_on_after_a_batch_was_left(opened):
@@ -397,7 +393,7 @@ def test_a_program_that_ends_with_a_session_open_saves_what_is_paid_for(program,
     _, err = process.communicate(timeout=PATIENCE)
     assert (0, "") == (process.returncode, err)
     assert 1 <= len(service.bills) == len(pictures(tmp_path)) < 30
-    assert {"saved", "planned", "waiting"} >= set(states(tmp_path))
+    assert {"saved", "planned", "waiting"} >= set(count_states(tmp_path))
 
 
 def test_ctrl_c_stops_submitting_and_saves_what_is_paid_for(program, tmp_path):
@@ -412,7 +408,7 @@ def test_ctrl_c_stops_submitting_and_saves_what_is_paid_for(program, tmp_path):
         assert err.startswith(told)
         assert err.rstrip().endswith("KeyboardInterrupt")
         assert len(service.bills) == len(pictures(tmp_path)) < 100
-    assert {"saved", "planned", "waiting"} >= set(states(tmp_path))
+    assert {"saved", "planned", "waiting"} >= set(count_states(tmp_path))
 
 
 def test_a_second_ctrl_c_leaves_and_the_journal_knows_each_id(program, tmp_path):
@@ -425,7 +421,7 @@ def test_a_second_ctrl_c_leaves_and_the_journal_knows_each_id(program, tmp_path)
         _, err = rest_of(process)
         assert err.rstrip().endswith("KeyboardInterrupt")
         assert "Exception in" not in err
-        assert 4 == len(service.bills) == states(tmp_path)["detached"]
+        assert 4 == len(service.bills) == count_states(tmp_path)["detached"]
         with Journal(tmp_path) as journal:
             assert {bill.id for bill in service.bills} == {each.prediction_id for each in journal.records()} - {None}
 

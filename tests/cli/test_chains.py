@@ -9,7 +9,7 @@ from pathlib import Path
 import command_process
 import pytest
 from command_line import run
-from keyed_jobs import records
+from journal_records import records
 from posix_calls import signals
 from s3_server import NAME
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import command_process
 import pytest
 from command_line import run
+from journal_records import count_states
 from posix_calls import IS_ROOT, signals
 from waiting import rest_of, wait_until
 
-from cometflux import Journal
 from cometflux.cli import main
 from cometflux.testing import LocalService
 
@@ -24,8 +24,7 @@ def start(line, **options):
 
 
 def status(folder="images"):
-    with Journal(folder) as journal:
-        return {name: count for name, count in journal.status().items() if count}
+    return count_states(folder)
 
 
 def pictures(folder="images"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import run
-from keyed_jobs import records
+from journal_records import records
 
 from cometflux.cli.batch import dry_run
 

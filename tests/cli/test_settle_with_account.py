@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from command_line import run
+from journal_records import count_states
 from PIL import Image
 
 from cometflux import Journal
@@ -26,8 +27,7 @@ def batch(*prompts, code=5):
 
 
 def status():
-    with Journal("a-images") as journal:
-        return {name: count for name, count in journal.status().items() if count}
+    return count_states("a-images")
 
 
 def owners():

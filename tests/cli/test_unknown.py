@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from command_line import run
+from journal_records import count_states
 from socket_server import Peer, http
 
 from cometflux import Journal, flux, open_session
@@ -23,8 +24,7 @@ def lost(service, capsys):
 
 
 def status():
-    with Journal("a-images") as journal:
-        return {name: count for name, count in journal.status().items() if count}
+    return count_states("a-images")
 
 
 def test_a_batch_with_unknowns_ends_with_the_command_that_lists_them(service, capsys):

@@ -14,6 +14,7 @@ import time
 
 import attrs
 import pytest
+from journal_records import ids
 from keyed_jobs import keyed
 from one_pixel import PNG
 from waiting import PATIENCE
@@ -871,7 +872,7 @@ async def test_what_the_disk_refused_is_written_when_the_session_is_closed(servi
         with pytest.raises(SessionStoppedError):
             await outcomes_of(session.generate([str(n) for n in range(20)], save_to=tmp_path))
         held.failing = ()
-    assert sorted(bill.id for bill in service.bills) == ids_of(tmp_path)
+    assert sorted(bill.id for bill in service.bills) == ids(tmp_path)
     assert {"saved"} == {record.state_name for record in records(tmp_path) if record.bought}
 
 
@@ -1178,10 +1179,6 @@ def slow_session(service, folder, **options):
     return Session(Slow(service.key, service.url), journal=writer, **options)
 
 
-def ids_of(folder):
-    return sorted(record.prediction_id for record in records(folder) if record.prediction_id)
-
-
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_batch_that_is_left_and_run_again_is_complete_and_bought_once(seed, service, tmp_path, status):
     chance = random.Random(seed)
@@ -1207,7 +1204,7 @@ async def test_a_session_closed_without_patience_leaves_ids_for_the_next(service
     async with slow_session(service, tmp_path, max_pending=5) as session:
         outcomes = await outcomes_of(session.generate([str(number) for number in range(10)], save_to=tmp_path))
     unknown = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.UNKNOWN]
-    assert sorted(bill.id for bill in service.bills) == ids_of(tmp_path) or unknown
+    assert sorted(bill.id for bill in service.bills) == ids(tmp_path) or unknown
     assert 10 >= len(service.bills)
 
 

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from journal_records import count_states, ids
 from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPError
 from mcp_client import text_of
 
-from cometflux import Journal
 from cometflux.cli import main
 from cometflux.cli.commands.mcp_stdio import Lines, Words, kept_clean
 from cometflux.testing import LocalService
@@ -79,16 +79,6 @@ async def until(is_so, seconds=20.0):
     async with asyncio.timeout(seconds):
         while not is_so():  # noqa: ASYNC110 - another process does it
             await asyncio.sleep(0.02)
-
-
-def count_states(folder):
-    with Journal(folder) as journal:
-        return {name: count for name, count in journal.status().items() if count}
-
-
-def ids(folder):
-    with Journal(folder) as journal:
-        return sorted(record.prediction_id for record in journal.records() if record.prediction_id)
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ import memory_growth
 import odd_files
 import pytest
 from canary import CANARY
+from journal_records import count_states, ids
 from mcp.shared.exceptions import MCPError
 from mcp_client import opened, text_of
 from one_pixel import PNG
 from schema_documents import KLEIN, KLEIN_NAME, SDXL, SDXL_NAME
 
-from cometflux import Journal
 from cometflux.cli import main
 from cometflux.flux import MODELS
 from cometflux.journal.writer import JournalWriter
@@ -38,16 +38,6 @@ async def generate(client, prompt="a boat", **arguments):
 def told(result):
     """How it ended, what happened to the money, and what to do next."""
     return tuple(result.structured_content[name] for name in ("status", "money", "next"))
-
-
-def count_states(folder):
-    with Journal(folder) as journal:
-        return {name: count for name, count in journal.status().items() if count}
-
-
-def ids(folder):
-    with Journal(folder) as journal:
-        return sorted(record.prediction_id for record in journal.records() if record.prediction_id)
 
 
 # ── what is offered ──────────────────────────────────────────────────────────────────────────────────────────────────

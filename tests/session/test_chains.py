@@ -6,7 +6,8 @@ import json
 import random
 
 import pytest
-from keyed_jobs import kinds, records
+from journal_records import records
+from keyed_jobs import kinds
 
 from cometflux import Job, OutputOf, flux
 from cometflux.errors import InputError

@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from keyed_jobs import keyed, record_in
+from journal_records import record_in
+from keyed_jobs import keyed
 from virtual_clock import now
 
 from cometflux import Journal, PollPolicy, Session, Status, events, flux, open_session

@@ -1,7 +1,8 @@
 """Jobs that a program asks for again, although they are over."""
 
 import pytest
-from keyed_jobs import keyed, kinds, records
+from journal_records import records
+from keyed_jobs import keyed, kinds
 
 from cometflux.errors import ConfigError
 from cometflux.journal import codec

@@ -6,7 +6,8 @@ import sqlite3
 
 import pytest
 from dying_process import dying, in_child
-from keyed_jobs import keyed, make, record_in
+from journal_records import record_in
+from keyed_jobs import keyed, make
 
 from cometflux import Job, PollPolicy, Session, open_session
 from cometflux.errors import ConfigError, InputError, PredictionFailedError, SessionStoppedError

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from keyed_jobs import keyed, make, record_in
+from journal_records import record_in
+from keyed_jobs import keyed, make
 
 from cometflux import Job, Journal, open_session
 from cometflux.engine.withheld import is_withheld

@@ -9,7 +9,8 @@ import types
 
 import attrs
 import pytest
-from keyed_jobs import keyed, record_in
+from journal_records import record_in
+from keyed_jobs import keyed
 
 from cometflux import RetryPolicy, Session, open_session
 from cometflux.cli import main

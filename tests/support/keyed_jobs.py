@@ -1,6 +1,6 @@
-"""Jobs with keys: made in a session, and found by key among its outcomes and in its journal."""
+"""Jobs with keys: made in a session, and found by key among its outcomes."""
 
-from cometflux import Job, Journal
+from cometflux import Job
 
 
 def keyed(key="a", prompt="a boat", **values):
@@ -15,15 +15,3 @@ async def make(session, *jobs, **options):
 def kinds(outcomes):
     """Return the kind of each outcome by key."""
     return {key: str(outcome.kind) for key, outcome in outcomes.items()}
-
-
-def records(folder):
-    """Return the records of a folder's journal by key."""
-    with Journal(folder) as journal:
-        return {record.key: record for record in journal.records()}
-
-
-def record_in(folder):
-    """Return the only record of a folder's journal."""
-    (record,) = records(folder).values()
-    return record
