@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import statistics
 import time
 
@@ -24,8 +23,7 @@ def measure(contender: Contender, base_url: str, count: int) -> tuple[float, flo
 
 
 def main() -> None:
-    client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
-    os.sched_setaffinity(0, {client_core})
+    server_core = server.divide_cores()
     print(f"CPU per completed prediction, {PENDING} pending, {COUNT} predictions, median of {ROUNDS} pairs")
     with server.running(server_core) as base_url:
         for title, (bare, ours) in PAIRS.items():

@@ -7,7 +7,6 @@ growth that remains there is Python's garbage collector, which sometimes travers
 
 import asyncio
 import gc
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -53,8 +52,7 @@ def compare(title: str, opened: Open, rounds: int) -> float:
 
 
 def main() -> None:
-    client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
-    os.sched_setaffinity(0, {client_core})
+    server_core = server.divide_cores()
     print(
         f"CPU per prediction with {FEW} and with {MANY} pending, {ENDS} ends, median of {ROUNDS} pairs: "
         "python -m benchmarks.growth"

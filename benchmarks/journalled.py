@@ -5,7 +5,6 @@ TMPDIR chooses the disk.
 
 import asyncio
 import gc
-import os
 import statistics
 import time
 from pathlib import Path
@@ -31,8 +30,7 @@ def measure(base_url: str, count: int, *, is_kept: bool) -> tuple[float, float, 
 
 
 def main() -> None:
-    client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
-    os.sched_setaffinity(0, {client_core})
+    server_core = server.divide_cores()
     print(
         f"A session with a journal compared with one without, {PENDING} pending, {COUNT} predictions, "
         f"median of {ROUNDS} pairs: python -m benchmarks.journalled"

@@ -10,7 +10,6 @@ import gc
 import heapq
 import math
 import multiprocessing
-import os
 import random
 import statistics
 import time
@@ -95,8 +94,7 @@ def measure(contender: Contender, slots: int, seed: int, core: int) -> tuple[flo
 
 
 def main() -> None:
-    client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
-    os.sched_setaffinity(0, {client_core})
+    server_core = server.divide_cores()
     print(
         f"A batch of {COUNT} predictions that take lognormal({MEDIAN} s, {SIGMA}), compared with one in which every "
         f"end is noticed at once, median of {ROUNDS} (and the worst): python -m benchmarks.makespan"

@@ -8,7 +8,6 @@ limiter with a burst of one second allows the session to catch up.
 import asyncio
 import contextlib
 import itertools
-import os
 import time
 from collections.abc import Iterator
 
@@ -150,8 +149,7 @@ async def measure(origin: str) -> None:
 
 
 def main() -> None:
-    client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
-    os.sched_setaffinity(0, {client_core})
+    server_core = server.divide_cores()
     print(
         f"Pace, {SECONDS:.0f} s, {limited.TRIP * 1000:.0f} ms a round trip, "
         f"{PENDING} jobs waiting; wanted at least {GOODPUT:.2f} of the limit and at most {REFUSALS:.2f} "

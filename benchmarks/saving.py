@@ -177,8 +177,7 @@ def main() -> None:
 
 def show(root: Path) -> None:
     """Print all figures."""
-    client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
-    os.sched_setaffinity(0, {client_core})
+    server_core = server.divide_cores()
     print(
         f"CPU per saved picture, {PENDING} pending, both files synced, median of {ROUNDS} rounds: "
         "python -m benchmarks.saving"

@@ -119,6 +119,13 @@ def _run(
         asyncio.run(_serve(pipe, answers, certificate))
 
 
+def divide_cores() -> int:
+    """Keep this process on one core, and return the core for the server: another one, if there is another."""
+    own, other = (sorted(os.sched_getaffinity(0)) * 2)[:2]
+    os.sched_setaffinity(0, {own})
+    return other
+
+
 @contextlib.contextmanager
 def running(
     core: int,

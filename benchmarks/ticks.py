@@ -8,7 +8,6 @@ delay.
 import asyncio
 import contextlib
 import gc
-import os
 import statistics
 import time
 from typing import Any
@@ -83,8 +82,7 @@ async def _nothing(base_url: str, count: int) -> None:
 
 
 def main() -> None:
-    client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
-    os.sched_setaffinity(0, {client_core})
+    server_core = server.divide_cores()
     print(
         f"How late a tick of 1 ms is during a batch of {COUNT}, {PENDING} pending, median of {ROUNDS} pairs: "
         "python -m benchmarks.ticks"

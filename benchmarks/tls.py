@@ -6,7 +6,6 @@ a server that is far away.
 
 import asyncio
 import gc
-import os
 import ssl
 import statistics
 import time
@@ -124,8 +123,7 @@ def show_posts(base_url: str, tls: ssl.SSLContext) -> None:
 
 
 def main() -> None:
-    client_core, server_core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
-    os.sched_setaffinity(0, {client_core})
+    server_core = server.divide_cores()
     print(f"TLS, {PENDING} pending, {COUNT} predictions, median of {ROUNDS} rounds: python -m benchmarks.tls")
     authority = trustme.CA()
     tls = ssl.create_default_context()
