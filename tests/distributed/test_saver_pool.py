@@ -101,6 +101,17 @@ async def reject(page):
     return orders.dump(orders.Answer(results=(failed,) * len(orders.load_page(page).orders)))
 
 
+def saving_in(folder):
+    """Let a worker save in *folder*, whatever it is told."""
+
+    async def save(page):
+        sent = orders.load_page(page)
+        place = orders.PlaceAddress(url=str(folder))
+        return await workbench.carry_out(orders.dump(attrs.evolve(sent, place=place)))
+
+    return save
+
+
 def answering(change):
     """Let a worker answer without saving anything: with what *change* makes of the right names and odd facts."""
 
@@ -164,12 +175,7 @@ async def test_a_set_made_with_workers_is_resumed_without_them_and_the_other_way
 async def test_a_folder_that_a_worker_does_not_share_stops_the_batch_before_anything_is_sent(
     opened, engine, service, tmp_path
 ):
-    async def elsewhere(page):
-        sent = orders.load_page(page)
-        place = orders.PlaceAddress(url=str(tmp_path / "elsewhere"))
-        return await workbench.carry_out(orders.dump(attrs.evolve(sent, place=place)))
-
-    engine.faults_of_proof = dict.fromkeys(WORKERS, elsewhere)
+    engine.faults_of_proof = dict.fromkeys(WORKERS, saving_in(tmp_path / "elsewhere"))
     with pytest.raises(ConfigError, match="not the place that the driver sees"):
         await make(opened(), tmp_path / "here")
     assert [] == service.bills
@@ -181,15 +187,10 @@ async def test_a_folder_that_a_worker_does_not_share_stops_the_batch_before_anyt
 async def test_a_worker_that_joins_later_is_used_only_if_it_can_write_to_the_place(
     shares, before, opened, engine, tmp_path, caplog
 ):
-    async def elsewhere(page):
-        sent = orders.load_page(page)
-        place = orders.PlaceAddress(url=str(tmp_path / "elsewhere"))
-        return await workbench.carry_out(orders.dump(attrs.evolve(sent, place=place)))
-
     engine.here = before
     async with opened() as session:
         assert all([outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path / "here")])
-        engine.faults_of_proof = {} if shares else {"tcp://b:1": elsewhere}
+        engine.faults_of_proof = {} if shares else {"tcp://b:1": saving_in(tmp_path / "elsewhere")}
         engine.here = {"tcp://b:1": 2}
         await asyncio.sleep(10 * ROLL_CALL)
         assert all([outcome.ok async for outcome in session.generate(["a ship"], save_to=tmp_path / "here")])
@@ -446,13 +447,8 @@ async def test_a_worker_that_stands_still_for_hours_is_told_of_once_and_used_whe
 async def test_a_worker_that_reports_images_which_are_not_there_is_put_aside(
     fault, opened, engine, service, tmp_path, caplog
 ):
-    async def save_elsewhere(page):
-        sent = orders.load_page(page)
-        place = orders.PlaceAddress(url=str(tmp_path / "elsewhere"))
-        return await workbench.carry_out(orders.dump(attrs.evolve(sent, place=place)))
-
     engine.here = {"tcp://a:1": 1, "tcp://b:1": 1}
-    engine.faults = {"tcp://a:1": fault if callable(fault) else save_elsewhere}
+    engine.faults = {"tcp://a:1": fault if callable(fault) else saving_in(tmp_path / "elsewhere")}
     outcomes = await make(opened(max_pending=PAGE), tmp_path / "here", 5 * PAGE)
     assert all(outcome.ok and outcome.files[0].exists() for outcome in outcomes)
     assert 5 * PAGE == len(service.bills) == len([*(tmp_path / "here").glob("*.webp")])
