@@ -17,6 +17,7 @@ import pytest
 from journal_records import ids
 from keyed_jobs import keyed
 from one_pixel import PNG
+from slow_transport import SlowTransport
 from waiting import PATIENCE
 
 from cometflux import Job, Journal, RetryPolicy, Session, events, flux, open_session
@@ -1164,19 +1165,9 @@ async def test_a_later_run_may_buy_again_what_failed_for_a_passing_reason(servic
 # ── nothing is lost ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Slow(AiohttpTransport):
-    """Takes its time before and after each submission really happens."""
-
-    async def submit(self, request):
-        await asyncio.sleep(0.5)
-        response = await super().submit(request)
-        await asyncio.sleep(0.5)
-        return response
-
-
 def slow_session(service, folder, **options):
     writer = JournalWriter(folder, Account(base_url=service.url, key=service.key))
-    return Session(Slow(service.key, service.url), journal=writer, **options)
+    return Session(SlowTransport(service.key, service.url), journal=writer, **options)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -11,13 +11,13 @@ import random
 from collections import Counter
 
 import pytest
+from slow_transport import SlowTransport
 
 from cometflux import CometfluxError, Job, Journal, Session, events
 from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.testing import LocalService
-from cometflux.transport.aiohttp import AiohttpTransport
 from cometflux.transport.timeouts import Timeouts
 
 CANCELS = 100
@@ -47,16 +47,6 @@ FAULTS = [
 ]
 
 
-class Slow(AiohttpTransport):
-    """Waits before and after each submission."""
-
-    async def submit(self, request):
-        await asyncio.sleep(0.5)
-        response = await super().submit(request)
-        await asyncio.sleep(0.5)
-        return response
-
-
 class Lab:
     """Creates jobs and random moments, counts the hits, and checks the result."""
 
@@ -74,7 +64,7 @@ class Lab:
         """Open a session, with a journal if there is a folder."""
         account = Account(base_url=self.service.url, key=self.service.key)
         return Session(
-            Slow(self.service.key, self.service.url, times=Timeouts(answer=5.0, poll=2.0)),
+            SlowTransport(self.service.key, self.service.url, times=Timeouts(answer=5.0, poll=2.0)),
             journal=self.folder and JournalWriter(self.folder, account),
             max_pending=10,
             on_event=self._told.append,

@@ -20,7 +20,7 @@ import installed_tools
 import openapi
 import pytest
 from PIL import Image
-from waiting import PATIENCE
+from waiting import PATIENCE, terminate
 
 from cometflux import PollPolicy, flux, open_session
 from cometflux.outcomes import OutcomeKind
@@ -261,12 +261,7 @@ class Prism:
         return self
 
     def __exit__(self, *_):
-        self._process.terminate()
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        terminate(self._process)
 
     @property
     def url(self):

@@ -54,11 +54,7 @@ def kill_again_and_again(batch, kills):
         cut_off |= {prompt for prompt, record in batch.records().items() if record.state_name == "sending"}
     assert cut_off, "no submission was cut off"
 
-    outcomes = batch.run_to_the_end()
-    batch.check_money()
-    batch.check_files()
-    batch.check_end(outcomes)
-    return outcomes
+    return batch.finish()
 
 
 @pytest.mark.parametrize(
@@ -72,10 +68,7 @@ def test_a_batch_that_is_stopped_again_and_again_leaves_no_submission_unknown(ba
         records = batch.records().values()
         assert [] == [record for record in records if is_unknown(record) and not shows_a_fault(record)]
 
-    outcomes = batch.run_to_the_end()
-    batch.check_money()
-    batch.check_files()
-    batch.check_end(outcomes)
+    batch.finish()
 
 
 def shows_a_fault(record):

@@ -71,10 +71,7 @@ def test_a_batch_into_a_store_that_is_killed_again_and_again_pays_and_puts_nothi
             batch.check_money()
             batch.check_files()
 
-        outcomes = batch.run_to_the_end()
-        batch.check_money()
-        batch.check_files()
-        batch.check_end(outcomes)
+        outcomes = batch.finish()
 
         bills, puts = len(batch.service.bills), bucket.count("PUT", "/made/0")
         again = batch.run_to_the_end()

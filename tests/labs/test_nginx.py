@@ -14,7 +14,7 @@ from collections import Counter
 
 import pytest
 from one_pixel import PNG
-from waiting import PATIENCE
+from waiting import terminate
 
 from cometflux import PollPolicy, Session, events, flux
 from cometflux.outcomes import OutcomeKind
@@ -97,12 +97,7 @@ class Nginx:
         return False
 
     def _stop(self):
-        self._process.terminate()
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        terminate(self._process)
 
     def _command(self, *more):
         folder = self._folder

@@ -6,6 +6,7 @@ import sys
 
 import anyio
 import pytest
+from slow_transport import SlowTransport
 
 from cometflux import Journal, Session, events
 from cometflux.errors import OutputError, SessionClosedError
@@ -13,25 +14,12 @@ from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.testing import LocalService
-from cometflux.transport.aiohttp import AiohttpTransport
-
-
-class Slow(AiohttpTransport):
-    """Takes some time before and after each submission."""
-
-    pause = 0.5
-
-    async def submit(self, request):
-        await asyncio.sleep(self.pause)
-        response = await super().submit(request)
-        await asyncio.sleep(self.pause)
-        return response
 
 
 def opened(service, folder=None, **options):
     account = Account(base_url=service.url, key=service.key)
     journal = folder and JournalWriter(folder, account)
-    return Session(Slow(service.key, service.url), journal=journal, **options)
+    return Session(SlowTransport(service.key, service.url), journal=journal, **options)
 
 
 def ends(seen):
@@ -186,7 +174,7 @@ async def exit_in_the_loop():
 
 @pytest.mark.parametrize("end", [return_at_once, cancel_every_task, exit_in_the_loop])
 def test_a_program_that_ends_without_leaving_the_session_loses_no_submission(folder, end, monkeypatch):
-    monkeypatch.setattr(Slow, "pause", 0.1)
+    monkeypatch.setattr(SlowTransport, "pause", 0.1)
     seen = []
 
     async def main():

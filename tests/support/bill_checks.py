@@ -164,6 +164,14 @@ class KilledBatch:
         assert list(range(self.jobs)) == [outcome["index"] for outcome in outcomes], "each job ends once"
         return outcomes
 
+    def finish(self):
+        """Run the rest of the batch, and check money, files and journal; return the printed outcomes."""
+        outcomes = self.run_to_the_end()
+        self.check_money()
+        self.check_files()
+        self.check_end(outcomes)
+        return outcomes
+
     def records(self):
         """Return the journal's records by prompt."""
         if self._is_unmade():

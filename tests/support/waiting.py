@@ -1,5 +1,6 @@
 """Wait for a condition, never for a time: how quick the machine is says nothing about the code."""
 
+import subprocess
 import time
 
 PATIENCE = 120.0
@@ -22,3 +23,13 @@ def rest_of(running):
     out, err = running.stdout.read(), running.stderr.read()
     running.wait(PATIENCE)
     return out, err
+
+
+def terminate(process):
+    """Ask a process to end, and wait for that; kill it if it does not."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
