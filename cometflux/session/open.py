@@ -69,22 +69,35 @@ def open_session(
         max_pending: the concurrency: maximum number of pending predictions.
         poll_policy: how often to poll each prediction, and for how long.
         retry_policy: how to retry when that is safe.
-        creates_per_minute: rate limit of submissions; None to learn it from 429s.
-        polls_per_minute: rate limit of polls; None to learn it.
+        creates_per_minute: rate limit of submissions; None to learn it from 429s. Replicate publishes 600.
+        polls_per_minute: rate limit of polls; None to learn it. Replicate publishes 3000. If more polls are due, every
+            prediction is polled less often.
         journal: a file, or a folder for it. Every step is written there before the next one. If you run the same jobs
             again, in this process or a later one, they resume and are not paid for twice. None to keep the state in
             memory only.
         new_key: whether this key may replace the journal's key.
-        on_event: called on the loop with each event of `cometflux.events`; `telemetry.spans` makes spans of them.
-        on_unknown: what to do about a submission that may have been accepted; see `Session`.
-        max_resends: how many such submissions may be sent again; needed with ``on_unknown="resend"``.
-        max_predictions: maximum number of predictions to pay for, including those in the journal.
-        max_cost: maximum dollars that those may cost by *prices*; see `Session`.
+        on_event: called on the loop with each event of `cometflux.events`; its first exception is logged.
+            `telemetry.spans` makes spans of the events.
+        on_unknown: what to do about a submission that may have been accepted: ``hold`` it; ``resend`` it, which may pay
+            for it twice; ``settle`` it with the account's tasks, within a minute; or await an async function of the job
+            and the error, which returns ``hold``, ``resend`` or the id of the prediction. The job keeps its slot
+            meanwhile, so the function must not wait for other jobs of the session.
+        max_resends: maximum number of unknown submissions that this session sends again, and that all sessions with one
+            journal send again for one job; needed with ``resend``.
+        max_predictions: maximum number of predictions to pay for, including those in the journal and those that may
+            have been accepted; None for no limit.
+        max_cost: maximum dollars that those may cost by *prices*; None for no limit. With a limit, a job whose model
+            has no price is not submitted.
         prices: dollars per request by model: ``{"flux-dev": 0.025}``, or ``{"flux-dev": {"per_image": 0.025}}``. They
             are estimates; no price is fetched.
-        retry_failed: how often to submit a job again if its prediction failed for a transient reason.
-        reseed: how often to submit a job again with another seed if the service withheld an image; see `Session`.
-        embed: whether to embed the record in each saved image.
+        retry_failed: how often to submit a job again if its prediction failed for a transient reason, such as an
+            interruption at the service; never if it failed because of its content.
+        reseed: how often to submit a job again with another seed if the service withheld an image, over all runs with
+            one journal: the prediction failed because of its content, or a saved image is black, or one is missing.
+            Each attempt is paid for. The outcome's job has the last seed. A job without a seed, whose model is not
+            known to take one, is not submitted. Black images are found only with the extra ``images``.
+        embed: whether to embed the record in each saved image, in addition to the JSON file next to it; see
+            `cometflux.provenance.read`. The pixels are not changed.
         sign: signs each saved image with your certificate, as C2PA content credentials; a `Signer` of
             `cometflux.provenance.signing`. Excludes *savers*. An image that cannot be signed is saved unsigned.
         proxy: the URL of an HTTP proxy; None for a direct connection. All requests go through it, also downloads.

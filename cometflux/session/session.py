@@ -66,41 +66,14 @@ class Session:
 
     Enter it with ``async with``. It is usually made by `open_session`; make it yourself to use your own transport.
 
+    The arguments that are not listed here are those of `open_session`.
+
     Args:
         transport: sends the requests; closed with the session.
-        max_pending: the concurrency: maximum number of pending predictions.
-        poll_policy: how often to poll each prediction, and for how long.
-        retry_policy: how to retry when that is safe.
-        creates_per_minute: rate limit of submissions; None to learn it from 429s. Replicate publishes 600.
-        polls_per_minute: rate limit of polls; Replicate publishes 3000. If more polls are due, every prediction is
-            polled less often.
-        journal: a file, or a folder for it. Every step is written there before the next one, so that a later run can
-            resume. None to keep the state in memory only. Only `open_session` checks that the journal belongs to the
-            same API key and base URL.
-        on_event: called on the loop with each event of `cometflux.events`; its first exception is logged.
-        on_unknown: what to do about a submission that may have been accepted: ``hold`` it; ``resend`` it, which may pay
-            for it twice; ``settle`` it with the account's tasks, within a minute, which needs `open_session`; or await
-            an async function of the job and the error, which returns ``hold``, ``resend`` or the id of the prediction.
-            The job keeps its slot meanwhile, so the function must not wait for other jobs of the session.
-        max_resends: maximum number of unknown submissions that this session sends again, and that all sessions with one
-            journal send again for one job; needed with ``resend``.
-        max_predictions: maximum number of predictions to pay for, including those in the journal and those that may
-            have been accepted; None for no limit.
-        max_cost: maximum dollars that those may cost by *prices*; None for no limit. With a limit, a job whose model
-            has no price is not submitted.
-        prices: dollars per request by model, or ``{"per_image": dollars}``; None for no prices. Nothing is fetched.
-        retry_failed: how often to submit a job again if its prediction failed for a transient reason, such as an
-            interruption at the service; never if it failed because of its content.
-        reseed: how often to submit a job again with another seed if the service withheld an image, over all runs with
-            one journal: the prediction failed because of its content, or a saved image is black, or one is missing.
-            Each attempt is paid for. The outcome's job has the last seed. A job without a seed, whose model is not
-            known to take one, is not submitted. Black images are found only with the extra ``images``.
-        embed: whether to embed the record in each saved image, in addition to the JSON file next to it; see
-            `cometflux.provenance.read`. The pixels are not changed.
-        sign: signs each saved image with your certificate, in this process; None for no signatures.
+        journal: as for `open_session`, which alone checks that the journal belongs to the same API key and base URL.
         savers: objects that save the outputs elsewhere, such as on the workers of a cluster; opened and closed with the
             session. None to save in this process.
-        settler: looks in the account, with ``settle``; `open_session` makes it.
+        settler: looks in the account, for ``on_unknown="settle"``; `open_session` makes it.
         grace: seconds that closing waits for submissions in flight and for images to be saved.
 
     Raises:
