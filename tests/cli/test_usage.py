@@ -10,13 +10,8 @@ from cometflux.cli import main
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """An empty folder to work in, with a key, and an address where nobody listens should anything be sent."""
-    monkeypatch.chdir(tmp_path)
+def _key(folder, monkeypatch):
     monkeypatch.setenv("COMETAPI_KEY", "sk-test")
-    monkeypatch.delenv("COMETAPI_API_KEY", raising=False)
-    monkeypatch.setenv("COMETFLUX_BASE_URL", "http://127.0.0.1:9/replicate/v1")
-    return tmp_path
 
 
 def command(line, *more):
