@@ -12,6 +12,7 @@ from collections import Counter
 
 import pytest
 from slow_transport import SlowTransport
+from wrong_bills import lost, repeated
 
 from cometflux import CometfluxError, Job, Journal, Session, events
 from cometflux.journal.header import Account
@@ -102,8 +103,7 @@ class Lab:
         print(f"{self.hits} hits, {len(self.service.bills)} bills, {Counter(event.kind for event in self._ended())}")
         handed_over = Counter(event.key for event in self._told if isinstance(event, events.Submitted))
         assert handed_over == Counter(event.key for event in self._ended()), "each job ends once"
-        prompts = Counter(bill.input["prompt"] for bill in self.service.bills)
-        assert {} == {prompt: count for prompt, count in prompts.items() if count > 1}, "it is paid for twice"
+        assert {} == repeated(self.service.bills), "it is paid for twice"
         cut_off = [event.key for event in self._ended() if getattr(event.error, "evidence", None) == "cancelled"]
         assert [] == cut_off, "an answer under way was not waited for"
         told = {event.prediction_id for event in self._told if isinstance(event, events.Accepted)}
@@ -121,8 +121,8 @@ class Lab:
         assert [] == [record.key for record in records if record.state_name == "sending"]
 
     def _check_known(self, ids, unknown):
-        lost = [bill for bill in self.service.bills if bill.id not in ids and bill.input["prompt"] not in unknown]
-        assert [] == lost, "it is paid for, its id is not known, and nobody doubts its submission"
+        not_known = lost(self.service.bills, ids, unknown)
+        assert [] == not_known, "it is paid for, its id is not known, and nobody doubts its submission"
 
     def _ended(self):
         return [event for event in self._told if isinstance(event, events.Ended)]

@@ -16,6 +16,7 @@ from collections import Counter
 import batch_process
 import forked_process
 from PIL import Image
+from wrong_bills import lost, repeated
 
 from cometflux import Journal
 from cometflux.journal.lock import LockFile
@@ -239,11 +240,12 @@ class KilledBatch:
 
 def check_bills(bills, records):
     """Compare the bills with the journal's records, by prompt; return the ids of the records."""
-    assert {} == {prompt: n for prompt, n in Counter(bill.input["prompt"] for bill in bills).items() if n > 1}
+    assert {} == repeated(bills)
     known = {record.prediction_id for record in records.values()} - {None}
     assert known <= {bill.id for bill in bills}
-    lost = [bill for bill in bills if bill.id not in known and not is_unknown(records.get(bill.input["prompt"]))]
-    assert [] == lost, "it is paid for, and the journal neither knows its id nor doubts its submission"
+    unknown = {prompt for prompt, record in records.items() if is_unknown(record)}
+    not_known = lost(bills, known, unknown)
+    assert [] == not_known, "it is paid for, and the journal neither knows its id nor doubts its submission"
     return known
 
 

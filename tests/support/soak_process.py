@@ -16,6 +16,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from wrong_bills import lost, repeated
+
 from cometflux import CometfluxError, Job, Journal, PollPolicy, RetryPolicy, Session, events
 from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
@@ -130,16 +132,13 @@ def report(service, folder, load):
         records = {record.key: record for record in journal.records()}
     ids = {record.prediction_id for record in records.values()}
     unknown = {key for key, record in records.items() if record.state_name == "unknown"}
-    lost = [bill for bill in service.bills if bill.id not in ids and bill.input["prompt"] not in unknown]
-    lost += [bill for bill in service.bills if bill.id not in load.ids and bill.input["prompt"] not in load.unknown]
-    prompts = Counter(bill.input["prompt"] for bill in service.bills)
     assert load.handed_over == load.ended
     return {
         "handed over": load.handed_over.total(),
         "ended": dict(load.kinds),
         "bills": len(service.bills),
-        "lost": len(lost),
-        "twice": sum(count > 1 for count in prompts.values()),
+        "lost": len(lost(service.bills, ids, unknown) + lost(service.bills, load.ids, load.unknown)),
+        "twice": len(repeated(service.bills)),
     }
 
 
