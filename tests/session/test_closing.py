@@ -14,6 +14,7 @@ from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.testing import LocalService
+from cometflux.transport.aiohttp import AiohttpTransport
 
 
 def opened(service, folder=None, **options):
