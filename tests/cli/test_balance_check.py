@@ -51,12 +51,11 @@ def test_with_yes_it_is_said_and_sent(service, capsys):
     assert 4 == len(service.bills)
 
 
-def answer(text, *arguments):
-    """Run the command at a terminal on which a person types; return its exit code and what the terminal shows."""
+def start(*arguments, terminal):
     import pty
 
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "dumb", "COLUMNS": "100"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": terminal, "COLUMNS": "100"}
     process = forked_process.Popen(
         [sys.executable, "-m", "cometflux.cli", *arguments],
         stdin=theirs,
@@ -66,6 +65,33 @@ def answer(text, *arguments):
         start_new_session=True,
     )
     os.close(theirs)
+    return process, ours
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "name"),
+    [
+        ("batch a.txt --dry-run", "catalogue", "the price catalogue"),
+        ("batch a.txt --price schnell=1", "billing", "the balance"),
+        ("balance", "billing", "the account"),
+    ],
+)
+def test_a_terminal_shows_what_a_slow_service_is_waited_for(line, place, name, service):
+    service.fail("slow", on=place, rate=1)
+    process, ours = start(*line.split(), terminal="xterm")
+    shown = ""
+    try:
+        while f"waiting for {name}" not in shown:
+            shown += os.read(ours, 4096).decode()
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+        os.close(ours)
+
+
+def answer(text, *arguments):
+    """Run the command at a terminal on which a person types; return its exit code and what the terminal shows."""
+    process, ours = start(*arguments, terminal="dumb")
     shown = ""
     try:
         while data := os.read(ours, 4096):

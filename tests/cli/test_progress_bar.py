@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from cometflux.cli.terminal.progress_bar import CheckBar, ProgressBar
+from cometflux.cli.terminal.progress_bar import CheckBar, ProgressBar, WaitBar
 from cometflux.errors import AnswerError, ConnectError, PredictionFailedError
 from cometflux.events import Accepted, Ended, Polled, Retried, Throttled
 from cometflux.outcomes import OutcomeKind
@@ -185,6 +185,14 @@ def test_a_check_is_shown_with_its_share_once_it_takes_a_second(clock):
     assert "━━━━━━━━━━━━────────────  checking a\\x1b.csv  1000 rows" == line
     bar.show(2000, None)
     assert ["checking a\\x1b.csv  2000 rows"] == words(bar)
+    assert all(len(line) < 20 for line in words(bar, 20))
+
+
+def test_a_wait_is_shown_once_it_takes_a_second(clock):
+    bar = WaitBar("the balance", clock)
+    assert [] == words(bar)
+    clock.now += 1
+    assert ["waiting for the balance"] == words(bar)
     assert all(len(line) < 20 for line in words(bar, 20))
 
 

@@ -70,11 +70,12 @@ def _fetch(settings: RunOptions, base_url: str, key: str) -> int | None:
         async with asyncio.timeout(LONGEST):
             return (await fetch_balance(api_key=key, base_url=base_url, proxy=settings.proxy)).left
 
+    screen = Screen(settings.voice)
     try:
-        return run_work(work())
+        return run_work(work(), screen, "the balance")
     except CometfluxError as error:
         why = error.problem
     except TimeoutError:
         why = f"it did not come within {LONGEST:g} s"
-    Screen(settings.voice).say(f"note: the estimate is not compared with the balance: {why}")
+    screen.say(f"note: the estimate is not compared with the balance: {why}")
     return None

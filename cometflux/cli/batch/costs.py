@@ -72,7 +72,7 @@ def _renew(screen: Screen, folder: Path, settings: RunOptions) -> Sequence[str]:
     access = AccountAccess.of(folder, settings)
     with access.open_journal() as (writer, journal):
         names, start = _names(journal.records())
-        charges = run_work(_fetch(access, names, start)) if names else Charges(by_id={})
+        charges = run_work(_fetch(access, names, start), screen, "the account") if names else Charges(by_id={})
         _note(writer, journal.records(), charges.by_id)
     renew_manifest(screen, folder)
     return charges.notes

@@ -22,6 +22,7 @@ from cometflux.cli.config.read_settings import read_price_tables
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.known_prices import short_name
 from cometflux.cli.options.shared import RunOptions
+from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import CometfluxError, ConfigError
 from cometflux.journal.reader import Journal
 from cometflux.session.settings import read_base_url, read_proxy
@@ -137,7 +138,8 @@ def _find_catalogue(
         return kept
     if not is_needed and folder is not None and _is_owed(folder):
         return Catalogue(note="the price catalogue is not fetched while predictions are paid and not saved")
-    found = asyncio.run(fetch_catalogue(root, proxy=proxy))
+    with Screen(settings.voice).waiting("the price catalogue"):
+        found = asyncio.run(fetch_catalogue(root, proxy=proxy))
     keep(root, found, time.time())
     return found
 

@@ -48,7 +48,7 @@ def get_prediction(prediction_id: str, settings: RunOptions, screen: Screen, *, 
             except PredictionError as error:
                 return error.prediction
 
-    return run_work(work())
+    return run_work(work(), screen)
 
 
 def save_prediction(
@@ -76,7 +76,7 @@ def save_prediction(
             await place.prepare()
             return await session.save(await _follow(session, prediction_id, screen), place, name)
 
-    return run_work(work())
+    return run_work(work(), screen)
 
 
 async def _follow(session: Session, prediction_id: str, screen: Screen) -> Prediction:
@@ -115,8 +115,11 @@ def _open(settings: RunOptions, own: str | None, folder: Path | None) -> Session
     return open_session(base_url=base_url, api_key=key, proxy=settings.proxy, journal=journal)
 
 
-def run_work(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run *work*. A signal cancels it, so that the session closes in order, and then ends the command."""
+def run_work(work: Coroutine[Any, Any, _T], screen: Screen, name: str = "the service") -> _T:
+    """Run *work*, and show that the command waits for *name*.
+
+    A signal cancels it, so that the session closes in order, and then ends the command.
+    """
     pressed: list[Signals] = []
 
     async def run() -> _T:
@@ -131,7 +134,8 @@ def run_work(work: Coroutine[Any, Any, _T]) -> _T:
             return await work
 
     try:
-        return asyncio.run(run())
+        with screen.waiting(name):
+            return asyncio.run(run())
     except asyncio.CancelledError:
         raise signals.Interrupted(pressed[0]) from None
 

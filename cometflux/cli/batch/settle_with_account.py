@@ -37,7 +37,7 @@ def settle_with_account(
         names = JobNames(journal.records(), lambda record: doubt_of(record) is not None)
         known = known_ids(journal.records())
         doubts = [doubt for record in names.jobs.values() if (doubt := doubt_of(record)) is not None]
-        verdicts = run_work(_decide(access, doubts, known)) if doubts else []
+        verdicts = run_work(_decide(access, doubts, known), screen, "the account") if doubts else []
         settled = [
             _settled(names, names.jobs[each.identity], each, resends_missing=resends_missing) for each in verdicts
         ]

@@ -25,7 +25,7 @@ def balance(*, json: JsonObject = False, base_url: BaseUrl = None, proxy: Proxy 
     from cometflux.session.fetch_balance import fetch_balance
 
     screen = Screen()
-    found = run_work(fetch_balance(api_key=read_own_key(), base_url=base_url, proxy=proxy))
+    found = run_work(fetch_balance(api_key=read_own_key(), base_url=base_url, proxy=proxy), screen, "the account")
     if json:
         screen.data(escape_json(encoding.dump_line(_described(found))))
         return

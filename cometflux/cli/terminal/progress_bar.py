@@ -173,6 +173,19 @@ class CheckBar:
         return [_fitted(words, "  ", width)]
 
 
+class WaitBar:
+    """Says that the command waits for *name*, in one line; in none during the first second."""
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name = name
+        self._clock = clock
+        self._began = clock()
+
+    def lines(self, width: int) -> list[Text]:
+        """Return the line, of at most *width* columns."""
+        return [] if self._clock() - self._began < 1 else [_fitted([Text(f"waiting for {self._name}")], "", width)]
+
+
 _ORDER = (2, 3, 4, 1, 0, 7, 5, 6)
 """The order of the counts on the line: as a job passes through the states."""
 

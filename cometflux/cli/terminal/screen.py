@@ -24,7 +24,7 @@ from cometflux.cli.terminal.streams import Outlet, discard, open_talk
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from cometflux.cli.terminal.progress_bar import CheckBar, ProgressBar
+    from cometflux.cli.terminal.progress_bar import CheckBar, ProgressBar, WaitBar
 
 _TICK = 0.125
 """Least seconds between two updates of the bar; faster changes cannot be read."""
@@ -191,6 +191,17 @@ class Screen:
         with self._shown(bar):
             yield bar.show
 
+    @contextmanager
+    def waiting(self, name: str) -> "Iterator[None]":
+        """Show that the command waits for *name*, once it takes a second."""
+        if not self._has_bar:
+            yield
+            return
+        from cometflux.cli.terminal.progress_bar import WaitBar
+
+        with self._shown(WaitBar(name)):
+            yield
+
     @property
     def _has_bar(self) -> bool:
         # A terminal that cannot move its cursor would be filled with bars.
@@ -198,7 +209,7 @@ class Screen:
         return is_able and not self.voice.is_quiet and not self.voice.is_log
 
     @contextmanager
-    def _shown(self, bar: "ProgressBar | CheckBar") -> Iterator[None]:
+    def _shown(self, bar: "ProgressBar | CheckBar | WaitBar") -> Iterator[None]:
         from rich.live import Live
 
         live = Live(
@@ -216,7 +227,7 @@ class Screen:
                 ticker.join()
                 self._live = None
 
-    def _tick(self, live: "Live", bar: "ProgressBar | CheckBar", over: threading.Event) -> None:
+    def _tick(self, live: "Live", bar: "ProgressBar | CheckBar | WaitBar", over: threading.Event) -> None:
         shown: list[Text] = []
         while True:
             with self._lock:
