@@ -13,6 +13,7 @@ from cometflux.engine.latch import Latch
 from cometflux.engine.runner import UNSAVED, JobRunner
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import Savers
+from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.errors import Money, OutputError, SessionClosedError
 from cometflux.outcomes import OutcomeKind
@@ -156,11 +157,19 @@ class Closing:
     def _holds_money(self) -> bool:
         """Whether closing now would lose an id, or an image that was to be saved."""
         waiting = self._tracker.waiting
-        # A job that is not claimed may be paid for already.
-        if any(each.is_in_flight or each.is_being_accepted or (each.task and not each.is_claimed) for each in waiting):
+        identical = {each for each in waiting if self._waits_for_identical(each)}
+        # A job that is not claimed may be paid for already, unless that is known of an identical one.
+        unclear = (each for each in waiting if each.task and not each.is_claimed and each not in identical)
+        if any(unclear) or any(each.is_in_flight or each.is_being_accepted for each in waiting):
             return True
-        is_unsaved = any(each.prediction and each.place is not None for each in (*waiting, *self._tracker.pending))
+        paid = (each for each in (*waiting, *self._tracker.pending) if each.prediction or each in identical)
+        is_unsaved = any(each.place is not None for each in paid)
         return not self._is_hurried and (is_unsaved or bool(self._tracker.saving) or self._tracker.fetching > 0)
+
+    def _waits_for_identical(self, tracked: TrackedJob) -> bool:
+        """Whether a job waits for the end of an identical one of this session."""
+        other = self._tracker.identities.find_claimed(tracked.record.identity)
+        return not tracked.is_claimed and other is not None and other is not tracked
 
     async def _end_jobs(self) -> None:
         """End every task, and then every job that has not ended."""

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from slow_transport import SlowTransport
 
-from cometflux import Journal, Session, events
+from cometflux import Job, Journal, Session, events
 from cometflux.errors import OutputError, SessionClosedError
 from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
@@ -108,6 +108,34 @@ async def test_a_session_opened_in_a_cancelled_scope_of_anyio_submits_in_order(s
     results = await asyncio.gather(*started, return_exceptions=True)
     assert detached(service) == {each for each in ends(seen) if each[0] is not OutcomeKind.NOT_SENT}
     assert {True} == {isinstance(result, SessionClosedError) for result in results}
+
+
+def keyed():
+    return Job.of("a boat", key="k")
+
+
+async def test_closing_does_not_wait_for_a_second_caller_of_a_pending_job(service, tmp_path):
+    service.latency = 100
+    async with opened(service, tmp_path) as session:
+        callers = [asyncio.ensure_future(session.run(keyed())) for _ in range(2)]
+        while not session.pending:  # noqa: ASYNC110 - the condition lies with the session
+            await asyncio.sleep(0.01)
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 1
+    assert {SessionClosedError} == {type(each) for each in await asyncio.gather(*callers, return_exceptions=True)}
+    assert 1 == len(service.bills)
+
+
+async def test_closing_waits_for_a_second_caller_of_a_pending_job_who_saves_it(service, tmp_path):
+    service.latency = 10
+    async with opened(service, tmp_path) as session:
+        callers = [session.run(keyed()), session.run(keyed(), save_to=tmp_path)]
+        callers = [asyncio.ensure_future(each) for each in callers]
+        while not session.pending:  # noqa: ASYNC110 - the condition lies with the session
+            await asyncio.sleep(0.01)
+    prediction, outcome = await asyncio.gather(*callers)
+    assert (prediction.id, True) == (outcome.prediction.id, outcome.ok)
+    assert 1 == len(service.bills)
 
 
 class SlowOutputs(AiohttpTransport):
