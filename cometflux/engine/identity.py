@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import InputError
@@ -80,8 +82,11 @@ class JobIdentities:
         """
         known = tracked.record.fingerprint
         if known and await self._fingerprint(ready, has_files=False) != known:
-            message = "a file that it names has changed since the job was planned"
-            raise InputError("input", tracked.job.prompt, message)
+            fields = (name for name, value in tracked.job.input.items() if reference_files.holds_files(value))
+            field = next(fields, "prompt")
+            message = "a file has changed since the job was planned"
+            hint = "put the earlier file back, or redo the job with the new one"
+            raise InputError(field, _shown(tracked.job.input.get(field)), message, hint=hint)
 
     async def _fingerprint(self, job: Job, *, has_files: bool) -> str:
         """Digest what *job* asks for, with each image as its own digest."""
@@ -166,3 +171,8 @@ def _identity(job: Job, fingerprint: str, count: Callable[[str], int] | None) ->
     assert count is not None
     # Jobs with keys are not counted: their places among the others must not matter.
     return identify(None, fingerprint, count(fingerprint))
+
+
+def _shown(value: Any) -> Any:
+    """Return the value of a parameter with the paths in a list as texts."""
+    return [str(each) if isinstance(each, Path) else each for each in value] if isinstance(value, list) else value

@@ -500,7 +500,8 @@ def test_an_image_that_changed_or_vanished_ends_its_job_only(change, service, fo
         (folder / "refs" / "b.png").unlink()
     run("resume ../out", 1)
     said = " ".join(capsys.readouterr().err.split())
-    assert ("has changed since the job was planned" if change == "changed" else "No such file") in said
+    assert "input_image: '" in said
+    assert ("has changed since the job was planned; put" if change == "changed" else "No such file") in said
     (folder / "refs" / "b.png").write_bytes(PNG)
     run("resume ../out")
     assert ["a fox", "paint it"] == prompts(service)

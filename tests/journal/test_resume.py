@@ -628,7 +628,8 @@ async def test_a_file_that_changes_between_planning_and_sending_is_not_sent(serv
     path.write_bytes(PNG + b"\0")
     async with opened() as session:
         (outcome,) = await outcomes_of(session.generate(drawn))
-    assert "has changed since the job was planned" in str(outcome.error)
+    assert str(outcome.error).startswith("input_image: '")
+    assert "in.png' was given; a file has changed since the job was planned; put the earlier file" in str(outcome.error)
     assert [] == service.bills
 
 
