@@ -526,6 +526,21 @@ def test_killed_in_the_middle_and_resumed_nothing_is_bought_twice(slow):
     assert 30 == len(pictures()) + unknown
 
 
+def test_an_interrupted_resume_says_how_many_pictures_are_new(slow):
+    write(*(f"fox {number}," for number in range(16)))
+    run("batch a.csv --limit 2", 4)
+    running = start(f"resume a-images --max-pending 2 --base-url {slow.url}")
+    for _ in range(3):
+        running.stdout.readline()
+    running.terminate()
+    _, err = rest_of(running)
+    new = len(pictures()) - 2
+    assert 0 < new == len(slow.bills) - 2
+    assert re.search(
+        rf"^interrupted: {new} predictions? bought, {new} new pictures? in a-images$", err, re.MULTILINE
+    ), err
+
+
 def test_the_line_that_is_printed_by_sigterm_finishes_the_batch_as_it_stands(slow, folder):
     write(*(f"fox {number}," for number in range(16)), name="it's.csv")
     running = start(f'batch "it\'s.csv" --max-pending 4 --base-url {slow.url}')

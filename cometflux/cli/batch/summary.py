@@ -243,7 +243,10 @@ class RunSummary:
         unknown = self.in_doubt
         doubt = f"; {unknown} more may be, and {by_number(unknown, 'its id is', 'their ids are')} not known"
         left = f"; {self.owed_line()}" if self.owed else ""
-        pictures = f"{count_of(self.pictures, 'picture')} in {plain(str(self.folder))}"
+        # The folder has more if earlier runs saved some.
+        pictures = (
+            f"{count_of(self.pictures, 'new picture' if self.earlier else 'picture')} in {plain(str(self.folder))}"
+        )
         bought = f"interrupted: {count_of(self.bought, 'prediction')} bought, {pictures}"
         return f"{bought}{doubt if unknown else ''}{left}"
 
