@@ -1,6 +1,7 @@
 """The session on the real local service, in virtual time."""
 
 import asyncio
+import base64
 import collections
 import contextlib
 import functools
@@ -9,6 +10,7 @@ import itertools
 import json
 import logging
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import polars as pl
@@ -217,6 +219,23 @@ async def test_an_image_file_is_sent_as_a_data_uri(service, tmp_path):
         (path,) = await session.save(made, tmp_path)
         await session.run(flux.KontextPro(prompt="edit it", input_image=path))
     assert service.bills[1].input["input_image"].startswith("data:image/png;base64,")
+
+
+@pytest.mark.parametrize("keeps", [False, True], ids=["no journal", "journal"])
+async def test_a_relative_image_file_is_the_one_of_the_moment_in_which_it_was_given(
+    service, tmp_path, monkeypatch, keeps
+):
+    for name, content in [("first", PNG), ("second", PNG + b"\0")]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "in.png").write_bytes(content)
+    monkeypatch.chdir(tmp_path / "first")
+    async with opened(service, max_pending=1, **({"journal": tmp_path} if keeps else {})) as session:
+        await session.submit("it has the only slot")
+        waiting = asyncio.ensure_future(session.run(flux.KontextPro(prompt="red", input_image=Path("in.png"))))
+        await asyncio.sleep(0.1)
+        monkeypatch.chdir(tmp_path / "second")
+        await waiting
+    assert PNG == base64.b64decode(service.bills[1].input["input_image"].partition(",")[2])
 
 
 async def test_an_image_file_that_is_missing_costs_nothing(service, tmp_path):
