@@ -64,10 +64,12 @@ def test_people_are_told_what_became_of_each_job(account, capsys):
     fox = account.bills[0].id
     assert [
         f"fox (flux-schnell: a fox): adopted as prediction {fox}; the next run polls it",
-        "owl (flux-schnell: an owl): the account has no prediction of it: see --resend",
+        "owl (flux-schnell: an owl): the account has no prediction of it",
         "to resume:",
         "  cometflux resume a-images",
         "1 job of 2 stays unknown",
+        "to submit again those that the account does not have:",
+        "  cometflux unknown a-images --settle --resend-missing",
     ] == capsys.readouterr().err.splitlines()
 
 

@@ -121,7 +121,7 @@ class SettledJob:
             "abandoned": "abandoned; it is neither looked for nor bought again",
             "resent": "to be bought again",
             "several": f"it may be the prediction {' or '.join(self.ids)}, and nothing proves it: see --adopt",
-            "none": "the account has no prediction of it: see --resend",
+            "none": "the account has no prediction of it",
             "early": "the account has no prediction of it yet; look again in a minute",
             "incomplete": "the account's list lacks predictions that exist, so it proves nothing",
             "earlier": f"an earlier submission of it is the prediction {', '.join(self.ids)}",

@@ -15,6 +15,7 @@ from cometflux.cli.batch.settle import SettledJob, tell_settled
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.shared import RunOptions
+from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen
 from cometflux.journal.record import JobRecord
 from cometflux.transport.client import Client
@@ -50,6 +51,9 @@ def settle_with_account(
         tell_settled(screen, folder, settled, 0, is_local=False)
         if left:
             screen.say(f"{count_of(left, 'job')} of {len(settled)} {by_number(left, 'stays', 'stay')} unknown")
+        if any(each.how == "none" and is_unknown(each.after) for each in settled):
+            screen.say("to submit again those that the account does not have:")
+            screen.say(f"  {join(['cometflux', 'unknown', argument(folder), '--settle', '--resend-missing'])}")
     else:
         screen.say(f"no job in {folder} is unknown")
     return ExitCode.UNKNOWN if left else ExitCode.OK
