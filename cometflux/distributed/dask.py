@@ -26,6 +26,8 @@ CONNECT = 8.0
 """How long to wait for a scheduler, in seconds. The pool opens a lost one again when Dask has given up."""
 TRY_OUT = 15.0
 """How long to wait until a new worker has loaded this package, in seconds. If that takes longer, it is used then."""
+_QUIET = 1.0
+"""How long to wait until the workers that are about to end log nothing more, in seconds."""
 
 
 class DaskEngine:
@@ -194,6 +196,11 @@ class DaskEngine:
 
     async def aclose(self) -> None:
         """Disconnect, and end the processes that were started here."""
+        if self._cluster is not None and self._client is not None:
+            # On a busy machine the scheduler ends before a worker, which logs that, with a traceback.
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_QUIET):
+                    await self._client.run(_log_nothing)
         await self._disconnect()
         if self._cluster is not None:
             await self._cluster.close()
@@ -216,6 +223,11 @@ _LOST = "the Dask scheduler is lost"
 
 def _load() -> None:
     """Do nothing. A worker must load this package to get here."""
+
+
+def _log_nothing() -> None:
+    """Let a worker that is about to end log nothing more."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
 
 
 @contextlib.contextmanager
