@@ -17,7 +17,7 @@ from cometflux.distributed.dask import DaskEngine
 from cometflux.errors import ConfigError
 
 distributed = pytest.importorskip("distributed")
-pytestmark = [pytest.mark.realtime, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.realtime, pytest.mark.processes, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture
