@@ -260,15 +260,15 @@ def look(path: Path, note: LockFile) -> JournalHeader | None:
         ValueError: it is damaged.
         sqlite3.Error: it cannot be read.
     """
+    with contextlib.closing(open_reader(path, note)) as database:
+        return None if is_empty(database, path, note) else check(database, path, note)
+
+
+def is_empty(database: sqlite3.Connection, path: Path, note: LockFile) -> bool:
+    """Whether a journal has nothing yet: whoever began it is about to write the first page, or was killed before."""
     # SQLite takes a file of a few bytes for an empty database, and would write over it.
     if 0 < _size(path) < _SMALLEST and not _size(_beside(path, "-wal")):
-        raise JournalError(f"{str(path)!r} is not a journal of cometflux", setting="journal")
-    with contextlib.closing(open_reader(path, note)) as database:
-        return None if is_empty(database, note) else check(database, path, note)
-
-
-def is_empty(database: sqlite3.Connection, note: LockFile) -> bool:
-    """Whether a journal has nothing yet: whoever began it is about to write the first page, or was killed before."""
+        return False
     (application,) = database.execute("PRAGMA application_id").fetchone()
     return note.is_blank and not application and not database.execute("SELECT 1 FROM sqlite_schema").fetchone()
 

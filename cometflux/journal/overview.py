@@ -28,7 +28,7 @@ class JournalOverview:
             note = LockFile.read(self.path)
             self._database = open_reader(self.path, note)
             try:
-                if is_empty(self._database, note):
+                if is_empty(self._database, self.path, note):
                     problem = f"there is no journal at {str(self.path)!r} yet: it was begun, and nothing was sent"
                     raise ConfigError(problem, setting="journal")
                 check(self._database, self.path, note)
