@@ -23,6 +23,7 @@ def command(line, *more):
     [
         ("a.csv", b"", "a.csv: it is empty; give one prompt per row"),
         ("a.csv", b"prompt\n", "a.csv: it holds no prompt; give one per row"),
+        ("a.xlsx", b"PK\x03\x04", "a.xlsx: it is a spreadsheet; save the table as CSV, in UTF-8"),
         ("a.csv", b"prompt\ncaf\xe9\n", "a.csv, line 2: byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (
             "a.csv",

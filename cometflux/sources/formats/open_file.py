@@ -18,6 +18,9 @@ from cometflux.sources.rows import SUFFIXES, Format, Most, Source
 _MOST = Most()
 
 
+_SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+
+
 def format_of(path: Path, given: Format | None, otherwise: str) -> Format | None:
     """Return the format of a file: *given*, or the format of its suffix; None if it does not exist or is a folder.
 
@@ -27,6 +30,8 @@ def format_of(path: Path, given: Format | None, otherwise: str) -> Format | None
     written = given or SUFFIXES.get(path.suffix.lower())
     # Decided before the file is opened: a pipe can be read only once.
     if written is None and os.path.exists(path) and not path.is_dir():  # noqa: PTH110 - Path.exists may raise
+        if path.suffix.lower() in _SPREADSHEETS:
+            raise SourceError("it is a spreadsheet; save the table as CSV, in UTF-8", str(path))
         known = ", ".join(SUFFIXES)
         raise SourceError(f"its name does not show its format (known endings: {known}); {otherwise}", str(path))
     return written
