@@ -25,6 +25,8 @@ class Exported:
     """How many pictures it has."""
     missing: tuple[str, ...] = ()
     """The names of pictures that were saved and are not in their folder any more."""
+    changed: tuple[str, ...] = ()
+    """The names of exported pictures whose files have another size than when they were saved."""
 
 
 def export_folder(
@@ -79,7 +81,8 @@ def export_folder(
             shutil.move(whole, to)
     except OSError as error:
         raise ConfigError(f"{str(to)!r} cannot be written: {error.strerror or error}") from error
-    return Exported(folder=to, count=len(pictures), missing=tuple(missing))
+    changed = tuple(each.name for each in pictures if each.is_changed)
+    return Exported(folder=to, count=len(pictures), missing=tuple(missing), changed=changed)
 
 
 def _check_free(to: Path) -> None:

@@ -31,6 +31,8 @@ class Picture:
     """What is known of it; every picture of an export has the same names."""
     text: str
     """Its caption."""
+    is_changed: bool = False
+    """Whether its file has another size than when it was saved."""
 
 
 def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) -> tuple[list[Picture], list[str]]:
@@ -54,11 +56,14 @@ def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) ->
     lines = (line_of(record, folder) for record in records)
     rows = [(name, _fields(line)) for line in lines for name in line["files"] if not only_picks or name in chosen]
     values = align([fields for _, fields in rows])
+    sizes = {file.name: file.size for record in records for file in record.files}
     there, missing = [], []
     for (name, _), fields in zip(rows, values, strict=True):
-        if (folder / name).is_file():
+        path = folder / name
+        if path.is_file():
             text = str(fields.get("prompt") or "") if caption is None else caption(fields)
-            there.append(Picture(path=folder / name, name=name, fields=fields, text=text))
+            is_changed = path.stat().st_size != sizes[name]
+            there.append(Picture(path=path, name=name, fields=fields, text=text, is_changed=is_changed))
         else:
             missing.append(name)
     if place is not None and missing and not there:

@@ -150,6 +150,27 @@ def test_an_empty_folder_is_taken(tour):
     assert 4 == len(names())
 
 
+def test_pictures_that_were_changed_are_told_and_exported_as_they_are(tour, capsys):
+    first, second, _ = pictures(tour)
+    (tour / first).write_bytes(b"")
+    capsys.readouterr()
+    run("export tour --to out")
+    said = f"1 picture has another size than when it was saved; exported as found: {first}\n"
+    assert said in capsys.readouterr().err
+    assert b"" == Path("out", first).read_bytes()
+    (tour / second).write_bytes(b"edited")
+    run("export tour --to more")
+    assert f"2 pictures have other sizes than when they were saved; exported as found: {first} …\n" in (
+        capsys.readouterr().err
+    )
+
+
+def test_pictures_as_they_were_saved_are_exported_without_a_note(tour, capsys):
+    capsys.readouterr()
+    run("export tour --to out")
+    assert "exported as found" not in capsys.readouterr().err
+
+
 def test_a_picture_that_is_gone_is_told_and_the_others_are_exported(tour, capsys):
     name = pictures(tour)[1]
     (tour / name).unlink()

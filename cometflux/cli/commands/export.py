@@ -1,7 +1,7 @@
 """Hand the pictures of a folder on, in another form."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -80,10 +80,17 @@ def export(
     screen = Screen()
     if done.missing:
         gone = f"{count_of(len(done.missing), 'picture')} of {folder} {by_number(len(done.missing), 'is', 'are')}"
-        more = " …" if len(done.missing) > 1 else ""
-        screen.warn(f"{gone} not there any more, and left out: {done.missing[0]}{more}")
+        screen.warn(f"{gone} not there any more, and left out: {_first(done.missing)}")
+    if done.changed:
+        changed = "has another size than when it was saved", "have other sizes than when they were saved"
+        words = f"{count_of(len(done.changed), 'picture')} {by_number(len(done.changed), *changed)}"
+        screen.warn(f"{words}; exported as found: {_first(done.changed)}")
     screen.say(f"{count_of(done.count, 'picture')} as {form}")
     sys.stdout.write(f"{done.folder}\n")
+
+
+def _first(names: Sequence[str]) -> str:
+    return f"{names[0]}{' …' if len(names) > 1 else ''}"
 
 
 def _filled(text: str) -> Any:
