@@ -120,8 +120,10 @@ class Lock:
     def _take(self, journal: Path) -> None:
         assert self._file is not None
         if not _repeat(_seize, self._file):
-            problem = f"the journal {str(journal)!r} is in use by another process or session{self._owner()}"
-            raise JournalLockedError(problem, hint="wait for it, or stop it", path=journal)
+            is_own = any(other.path == self.path for other in _held if other is not self)
+            who = "session of this process" if is_own else f"process or session{self._owner()}"
+            problem = f"the journal {str(journal)!r} is in use by another {who}"
+            raise JournalLockedError(problem, hint=f"wait for it, or {'close' if is_own else 'stop'} it", path=journal)
 
     def _owner(self) -> str:
         assert self._file is not None

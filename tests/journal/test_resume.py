@@ -890,7 +890,7 @@ async def test_an_id_that_the_journal_could_not_take_in_is_logged(service, tmp_p
 
 async def test_a_second_session_is_told_at_once_that_the_journal_is_in_use(service, opened):
     async with opened() as session:
-        with pytest.raises(JournalLockedError, match="in use by another process or session"):
+        with pytest.raises(JournalLockedError, match="by another session of this process; wait for it, or close it"):
             async with opened():
                 pass
         await session.run("a")
