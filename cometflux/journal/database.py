@@ -64,7 +64,9 @@ def explain(error: Exception, path: Path) -> JournalError:
                 setting="journal",
             )
         case FileExistsError():
-            return JournalError(f"the journal {str(path)!r} cannot be used: {error.filename!r} is no folder", path=path)
+            return JournalError(
+                f"the journal {str(path)!r} cannot be used: {error.filename!r} is not a folder", path=path
+            )
         case OSError():
             return JournalError(f"the journal {str(path)!r} cannot be used: {error.strerror or error}", path=path)
         case ValueError():

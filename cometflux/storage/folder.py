@@ -80,7 +80,7 @@ def _reason(folder: Path, error: Exception) -> str:
 def _no_folder(folder: Path) -> str:
     if folder.is_symlink() and not folder.exists():
         return f"{str(folder)!r} is a link that leads nowhere, not a folder"
-    return f"{str(folder)!r} is {'a file, not a folder' if folder.is_file() else 'no folder'}"
+    return f"{str(folder)!r} is {'a file, not a folder' if folder.is_file() else 'not a folder'}"
 
 
 def _words(error: Exception) -> str:

@@ -225,7 +225,7 @@ COMMANDS = [
     out("a file", "place", "'place' is a file, not a folder", lambda: Path("place").touch()),
     out("below a file", "place/a", "'place/a' cannot be written to: Not a directory", lambda: Path("place").touch()),
     out("a link to nowhere", "place", "'place' is a link that leads nowhere, not a folder", _link("nowhere")),
-    out("a pipe", "place", "'place' is no folder", lambda: os.mkfifo("place")),
+    out("a pipe", "place", "'place' is not a folder", lambda: os.mkfifo("place")),
     out("a name too long", "x" * 300, "cannot be written to: File name too long"),
     out("a NUL", "a\0b", "cannot be written to: its name holds a NUL"),
     called("batch: out: a NUL", "batch|a.csv|--out|a\0b", "cannot be written to: its name holds a NUL", 3),

@@ -45,8 +45,8 @@ FOLDERS = [
     Place("a link to nowhere", _at(lambda path: path.symlink_to("x")), says="is a link that leads nowhere"),
     Place("a link to itself", _at(lambda path: path.symlink_to(path)), says="is a link that leads nowhere"),
     Place("a link to a file", _at(lambda path: path.symlink_to(__file__)), says="is a file, not a folder"),
-    Place("a pipe", _at(make_pipe), says="place' is no folder"),
-    Place("a device", lambda _: Path("/dev/null"), says="'/dev/null' is no folder"),
+    Place("a pipe", _at(make_pipe), says="place' is not a folder"),
+    Place("a device", lambda _: Path("/dev/null"), says="'/dev/null' is not a folder"),
     Place("a name with a NUL", lambda _: "a\0b", says="cannot be written to: its name holds a NUL"),
     Place("a name too long", lambda folder: folder / ("x" * 256), says="cannot be written to: File name too long"),
     Place("a path too long", lambda folder: folder / ("x/" * 3000), says="cannot be written to: File name too long"),
@@ -150,7 +150,7 @@ JOURNALS = [
     Place(
         "a link to nowhere", lambda at: _at(lambda p: p.symlink_to("no/x"), NAME)(at).parent, JournalError, "cannot be"
     ),
-    Place("below a file", lambda folder: _at(_file)(folder) / NAME, JournalError, "place' is no folder"),
+    Place("below a file", lambda folder: _at(_file)(folder) / NAME, JournalError, "place' is not a folder"),
     Place("a name too long", lambda folder: folder / ("x" * 300), JournalError, "cannot be used: File name too long"),
     Place("half a character", lambda folder: folder / "a\ud800", ConfigError, "must be the path of a file, or of a"),
 ]

@@ -14,7 +14,7 @@ def is_part_folder(folder: Path) -> bool:
 
 
 def part_folders(folder: Path) -> list[Path]:
-    """Return the folders of the parts in *folder*, in order; none if it is no folder."""
+    """Return the folders of the parts in *folder*, in order; none if it is not a folder."""
     # Asked first: to list what can be no folder is an error for some versions of Python.
     if not folder.is_dir():
         return []
