@@ -134,7 +134,7 @@ def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_fixed_paths(job: Job) -> Job:
     """Return *job* with absolute paths: the program may change its current folder before they are read."""
-    if not _has_relative_path(job.input):
+    if not holds_files(job.input):
         return job
     try:
         fixed = absolute(job.input)
@@ -142,20 +142,6 @@ def with_fixed_paths(job: Job) -> Job:
         # The current folder was deleted, so the file cannot be read either, which is reported then.
         return job
     return Job.checked(job.model, fixed, job.key, validate=job.validate, schema=job.schema, tags=job.tags)
-
-
-def _has_relative_path(value: Any) -> bool:
-    match value:
-        case str() | int() | float() | None:
-            return False
-        case Path():
-            return not value.is_absolute()
-        case list() | tuple():
-            return any(map(_has_relative_path, value))
-        case Mapping():
-            return any(map(_has_relative_path, value.values()))
-        case _:
-            return False
 
 
 _Replacement = Callable[[str, Path | bytes], Any]

@@ -157,10 +157,11 @@ class Closing:
     def _holds_money(self) -> bool:
         """Whether closing now would lose an id, or an image that was to be saved."""
         waiting = self._tracker.waiting
+        if any(each.is_in_flight or each.is_being_accepted for each in waiting):
+            return True
         identical = {each for each in waiting if self._waits_for_identical(each)}
         # A job that is not claimed may be paid for already, unless that is known of an identical one.
-        unclear = (each for each in waiting if each.task and not each.is_claimed and each not in identical)
-        if any(unclear) or any(each.is_in_flight or each.is_being_accepted for each in waiting):
+        if any(each.task and not each.is_claimed and each not in identical for each in waiting):
             return True
         paid = (each for each in (*waiting, *self._tracker.pending) if each.prediction or each in identical)
         is_unsaved = any(each.place is not None for each in paid)
