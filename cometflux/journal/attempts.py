@@ -14,7 +14,7 @@ class SavedFile:
     """An image on the disk, as the journal knows it."""
 
     name: str
-    """Its file name, without the folder."""
+    """Its name in the folder, with ``/`` between the parts."""
     size: int
     """In bytes."""
     digest: str
@@ -33,7 +33,7 @@ class TakenImage:
     index: int
     """Which of its images, from 0."""
     file: str
-    """Its file name, without the folder."""
+    """Its name in the folder, with ``/`` between the parts."""
     digest: str
     """SHA-256, in hexadecimal digits."""
 
