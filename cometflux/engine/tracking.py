@@ -267,7 +267,7 @@ class JobTracker:
         self._wait_again(tracked, error)
 
     def _wait_again(self, tracked: TrackedJob, error: CometfluxError) -> None:
-        self._note(tracked)
+        self._note(tracked, can_wait=True)
         self._ids.release(tracked)
         tracked.prediction = None
         tracked.resumed = False
@@ -279,7 +279,7 @@ class JobTracker:
         del self.pending[tracked]
         tracked.prediction = prediction
         tracked.record.ended(OutcomeKind.SUCCEEDED, prediction, None)
-        self._note(tracked)
+        self._note(tracked, can_wait=True)
         self.saving[tracked] = None
         self._ends.tell(tracked, prediction)
 
@@ -392,10 +392,10 @@ class JobTracker:
         _conclude(tracked, kind, error, files)
         # What an earlier run had found out may be all there is to say.
         if before is None or tracked.record.snapshot() != before:
-            self._note(tracked)
+            self._note(tracked, can_wait=tracked.prediction is not None)
 
-    def _note(self, tracked: TrackedJob) -> None:
-        self._journal.end(tracked.record, is_new=not tracked.is_written)
+    def _note(self, tracked: TrackedJob, *, can_wait: bool = False) -> None:
+        self._journal.end(tracked.record, is_new=not tracked.is_written, can_wait=can_wait)
 
     # ── the accounts ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -18,6 +18,8 @@ from cometflux.storage.folder import sweep
 from cometflux.transport.deadlines import finish
 
 _MOST_CLAIMED = 100_000
+_LONGEST_WAIT = 0.25
+"""How long what can wait does so, in seconds."""
 _PREDICTION = "prediction:"
 """With this before its id, an order names a prediction. No job's identity begins like that."""
 
@@ -56,6 +58,10 @@ class BackgroundWriter:
         """Marks of the jobs claimed, while they are few and the journal was empty before; else None."""
         self._is_open = False
         self._is_busy = False
+        self._is_urgent = False
+        """Whether there is an order that does not wait."""
+        self._timer: asyncio.TimerHandle | None = None
+        """Runs while there are only orders that wait."""
         self._is_closed = False
         self._closing: asyncio.Future[None] | None = None
 
@@ -142,9 +148,12 @@ class BackgroundWriter:
 
     answer = intent
 
-    def end(self, record: JobRecord, *, is_new: bool) -> None:
-        """Write *record* without waiting; it is on the disk before anything that is handed in later."""
-        self._put(_Order(record.snapshot(), is_new, record.identity, None))
+    def end(self, record: JobRecord, *, is_new: bool, can_wait: bool) -> None:
+        """Write *record* without waiting; it is on the disk before anything that is handed in later.
+
+        What *can_wait* does so for a quarter of a second at most, and is written together with what comes meanwhile.
+        """
+        self._put(_Order(record.snapshot(), is_new, record.identity, None), is_urgent=not can_wait)
 
     async def aclose(self) -> None:
         """Write what has been handed in, close the journal, and let others in.
@@ -156,8 +165,7 @@ class BackgroundWriter:
         assert self._loop is not None
         if self._closing is None:
             self._closing = self._loop.create_future()
-            if not self._is_busy:
-                self._finish()
+            self._go_on()
         await finish(self._closing)
 
     def _finish(self) -> None:
@@ -181,19 +189,39 @@ class BackgroundWriter:
         self._put(_Order(record, is_new, identity, done))
         return done
 
-    def _put(self, order: _Order) -> None:
+    def _put(self, order: _Order, *, is_urgent: bool = True) -> None:
         if self._is_closed:
             self._answer([order], {}, JournalError(f"the journal {str(self._writer.path)!r} is closed"))
             return
         self._orders.append(order)
+        self._is_urgent |= is_urgent
         if not self._is_busy:
-            self._is_busy = True
-            assert self._loop is not None
-            # At the end of this step of the loop, so that what other tasks hand in meanwhile goes along.
-            self._loop.call_soon(self._flush)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Write what is there, unless a write runs, or let it wait; if it is the last, close the journal then."""
+        assert self._loop is not None
+        if self._is_busy or self._is_closed:
+            return
+        if self._is_urgent or (self._orders and self._closing is not None):
+            self._hurry()
+        elif self._orders:
+            self._timer = self._timer or self._loop.call_later(_LONGEST_WAIT, self._hurry)
+        elif self._closing is not None:
+            self._finish()
+
+    def _hurry(self) -> None:
+        assert self._loop is not None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._is_busy = True
+        # At the end of this step of the loop, so that what other tasks hand in meanwhile goes along.
+        self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         orders, self._orders = self._orders, []
+        self._is_urgent = False
         assert self._loop is not None
         work = self._loop.run_in_executor(self._thread, self._carry_out, orders)
         work.add_done_callback(lambda done: self._tell(orders, done))
@@ -255,14 +283,10 @@ class BackgroundWriter:
         if error is not None and not isinstance(error, JournalError):
             error = JournalError(f"the journal broke ({type(error).__name__}: {error})")
         found = {} if error else work.result()
-        if self._orders:
-            self._flush()
-        else:
-            self._is_busy = False
+        self._is_busy = False
         self._answer(orders, found, error)
         # Whoever was told may have handed in more.
-        if self._closing is not None and not self._is_busy and not self._is_closed:
-            self._finish()
+        self._go_on()
 
     def _answer(self, orders: list[_Order], found: dict[str, JobRecord], error: JournalError | None) -> None:
         for order in orders:

@@ -64,8 +64,12 @@ class JournalBackend(Protocol):
     def answer(self, record: JobRecord, *, is_new: bool) -> Awaitable[object]:
         """Write a fact about a submission: its prediction's id, or evidence. It is durable when this was awaited."""
 
-    def end(self, record: JobRecord, *, is_new: bool) -> None:
-        """Write how a submission or a job ended, without waiting."""
+    def end(self, record: JobRecord, *, is_new: bool, can_wait: bool) -> None:
+        """Write how a submission or a job ended, without waiting.
+
+        *can_wait* says that the journal has the prediction's id already. If the process is killed before this is
+        durable, the next run polls the prediction once more, which costs nothing.
+        """
 
     async def aclose(self) -> None:
         """Write what is left, and let others have the journal."""
@@ -108,7 +112,7 @@ class NoJournal:
         """Write nothing."""
         return _DONE
 
-    def end(self, record: JobRecord, *, is_new: bool) -> None:
+    def end(self, record: JobRecord, *, is_new: bool, can_wait: bool) -> None:
         """Write nothing."""
 
     async def aclose(self) -> None:

@@ -91,6 +91,44 @@ async def test_what_was_written_is_on_the_disk_when_it_returns(recorder, tmp_pat
         assert number + 1 == len(keys(tmp_path))
 
 
+async def test_what_can_wait_is_written_together_with_what_comes_within_a_quarter_of_a_second(recorder, disk, tmp_path):
+    for number in range(20):
+        recorder.end(new(number), is_new=True, can_wait=True)
+        await asyncio.sleep(0.01)
+    assert 0 == disk.commits
+    await recorder.intent(new(20), is_new=True)
+    assert (1, 21) == (disk.commits, len(keys(tmp_path)))
+
+
+async def test_what_can_wait_does_so_for_a_quarter_of_a_second_at_most(recorder, disk, tmp_path):
+    for number in range(3):
+        recorder.end(new(number), is_new=True, can_wait=True)
+        await asyncio.sleep(0.2)
+    assert 2 == len(keys(tmp_path))
+    await asyncio.sleep(0.2)
+    assert (2, 3) == (disk.commits, len(keys(tmp_path)))
+
+
+async def test_what_can_wait_does_so_while_something_else_is_written(recorder, disk, tmp_path):
+    disk.leave.clear()
+    written = recorder.intent(new(1), is_new=True)
+    await asyncio.sleep(0)
+    recorder.end(new(2), is_new=True, can_wait=True)
+    disk.leave.set()
+    await written
+    await asyncio.sleep(0.2)
+    assert (1, ["1"]) == (disk.commits, keys(tmp_path))
+    await asyncio.sleep(0.2)
+    assert (2, ["1", "2"]) == (disk.commits, keys(tmp_path))
+
+
+async def test_what_cannot_wait_is_written_at_once(recorder, disk, tmp_path):
+    recorder.end(new(1), is_new=True, can_wait=True)
+    recorder.end(new(2), is_new=True, can_wait=False)
+    await recorder.find("3")
+    assert (1, ["1", "2"]) == (disk.commits, keys(tmp_path))
+
+
 async def test_cancelling_a_writer_loses_nothing_that_was_handed_in(recorder, disk, tmp_path):
     disk.leave.clear()
     writes = [asyncio.ensure_future(recorder.intent(new(number), is_new=True)) for number in range(9)]
@@ -104,8 +142,9 @@ async def test_cancelling_a_writer_loses_nothing_that_was_handed_in(recorder, di
     assert 9 == len(keys(tmp_path))
 
 
-async def test_what_was_handed_in_before_it_is_found(recorder):
-    recorder.end(new(1), is_new=True)
+@pytest.mark.parametrize("can_wait", [False, True])
+async def test_what_was_handed_in_before_it_is_found(can_wait, recorder):
+    recorder.end(new(1), is_new=True, can_wait=can_wait)
     looks = [recorder.find("1"), recorder.intent(new(2), is_new=True), recorder.find("2"), recorder.find("3")]
     assert [new(1), None, new(2), None] == await asyncio.gather(*looks)
 
@@ -113,19 +152,22 @@ async def test_what_was_handed_in_before_it_is_found(recorder):
 @pytest.mark.parametrize(
     "is_new", [[True, True, True], [True, False, False], [False, True, False], [False, False, True]]
 )
-async def test_of_several_records_of_one_job_the_last_one_counts(is_new, recorder):
+@pytest.mark.parametrize("can_wait", [False, True])
+async def test_of_several_records_of_one_job_the_last_one_counts(can_wait, is_new, recorder):
     await recorder.intent(new(1), is_new=True)
     for attempt, each in enumerate(is_new, 1):
-        recorder.end(new(1, attempt=attempt), is_new=each)
+        recorder.end(new(1, attempt=attempt), is_new=each, can_wait=can_wait)
     assert 3 == (await recorder.find("1")).attempt
 
 
-@pytest.mark.parametrize("verb", ["intent", "answer", "end"])
+@pytest.mark.parametrize(
+    ("verb", "options"), [("intent", {}), ("answer", {}), ("end", {"can_wait": False}), ("end", {"can_wait": True})]
+)
 @pytest.mark.parametrize("failing", [False, True])
-async def test_a_record_that_changes_later_is_kept_as_it_was_handed_in(recorder, disk, verb, failing):
+async def test_a_record_that_changes_later_is_kept_as_it_was_handed_in(recorder, disk, verb, options, failing):
     disk.failing = failing
     record = LiveRecord.of(new(1))
-    written = getattr(recorder, verb)(record, is_new=True)
+    written = getattr(recorder, verb)(record, is_new=True, **options)
     record.sending(1.0, "digest", 0)
     if written is not None:
         await asyncio.gather(written, return_exceptions=True)
@@ -134,44 +176,47 @@ async def test_a_record_that_changes_later_is_kept_as_it_was_handed_in(recorder,
     assert new(1) == await recorder.find("1")
 
 
-async def test_closing_waits_for_what_was_handed_in(disk, faults, tmp_path):
+@pytest.mark.parametrize("can_wait", [False, True])
+async def test_closing_waits_for_what_was_handed_in(can_wait, disk, faults, tmp_path):
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), faults.append)
     await recorder.open()
     disk.leave.clear()
-    recorder.end(new(1), is_new=True)
+    recorder.end(new(1), is_new=True, can_wait=can_wait)
     await asyncio.sleep(0)
-    recorder.end(new(2), is_new=True)
+    recorder.end(new(2), is_new=True, can_wait=can_wait)
     closing = asyncio.ensure_future(recorder.aclose())
     await asyncio.sleep(0)
-    recorder.end(new(3), is_new=True)
+    recorder.end(new(3), is_new=True, can_wait=can_wait)
     disk.leave.set()
     await closing
     assert ["1", "2", "3"] == keys(tmp_path)
     assert [] == faults
 
 
-async def test_closing_waits_for_what_is_handed_in_when_a_fault_is_told(disk, tmp_path):
+@pytest.mark.parametrize("can_wait", [False, True])
+async def test_closing_waits_for_what_is_handed_in_when_a_fault_is_told(can_wait, disk, tmp_path):
     faults = []
 
     def hand_in_more(error):
         faults.append(error)
         disk.failing = False
-        recorder.end(new(2), is_new=True)
+        recorder.end(new(2), is_new=True, can_wait=can_wait)
 
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), hand_in_more)
     await recorder.open()
     disk.failing = True
-    recorder.end(new(1), is_new=True)
+    recorder.end(new(1), is_new=True, can_wait=can_wait)
     await recorder.aclose()
     assert ["1", "2"] == keys(tmp_path)
     assert 1 == len(faults)
 
 
-async def test_a_closing_that_is_cancelled_delivers_it_once_others_may_come_in(disk, faults, tmp_path):
+@pytest.mark.parametrize("can_wait", [False, True])
+async def test_a_closing_that_is_cancelled_delivers_it_once_others_may_come_in(can_wait, disk, faults, tmp_path):
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), faults.append)
     await recorder.open()
     disk.leave.clear()
-    recorder.end(new(1), is_new=True)
+    recorder.end(new(1), is_new=True, can_wait=can_wait)
     closing = asyncio.ensure_future(recorder.aclose())
     for _ in range(3):
         await asyncio.sleep(0)
@@ -189,7 +234,7 @@ async def test_what_comes_after_the_end_is_told_so(disk, faults, tmp_path):
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), faults.append)
     await recorder.open()
     await recorder.aclose()
-    recorder.end(new(1), is_new=True)
+    recorder.end(new(1), is_new=True, can_wait=False)
     for late in (recorder.intent(new(1), is_new=True), recorder.find("1")):
         with pytest.raises(JournalError, match="is closed"):
             await late
@@ -203,7 +248,7 @@ async def test_each_caller_is_told_when_the_disk_refuses(recorder, disk, faults,
     ends = await asyncio.gather(*writes, return_exceptions=True)
     assert [JournalError] * 8 == [type(end) for end in ends]
     assert 1 == len(faults)
-    recorder.end(new(9), is_new=True)
+    recorder.end(new(9), is_new=True, can_wait=False)
     with pytest.raises(JournalError):
         await recorder.find("9")
     assert 2 == len(faults)
@@ -212,23 +257,24 @@ async def test_each_caller_is_told_when_the_disk_refuses(recorder, disk, faults,
 
 async def test_when_the_disk_recovers_what_it_refused_is_written_as_well(recorder, disk, faults, tmp_path):
     disk.failing = True
-    recorder.end(new(1, attempt=1), is_new=True)
+    recorder.end(new(1, attempt=1), is_new=True, can_wait=False)
     with pytest.raises(JournalError):
         await recorder.intent(new(2), is_new=True)
     disk.failing = False
-    recorder.end(new(1, attempt=2), is_new=True)
+    recorder.end(new(1, attempt=2), is_new=True, can_wait=False)
     await recorder.intent(new(3), is_new=True)
     assert ["1", "2", "3"] == keys(tmp_path)
     assert 2 == (await recorder.find("1")).attempt
 
 
-async def test_what_the_disk_refused_is_tried_once_more_at_the_end(disk, faults, tmp_path):
+@pytest.mark.parametrize("can_wait", [False, True])
+async def test_what_the_disk_refused_is_tried_once_more_at_the_end(can_wait, disk, faults, tmp_path):
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), faults.append)
     await recorder.open()
     await recorder.intent(new(1), is_new=True)
     disk.failing = True
-    recorder.end(new(1, attempt=5), is_new=False)
-    recorder.end(new(2), is_new=True)
+    recorder.end(new(1, attempt=5), is_new=False, can_wait=can_wait)
+    recorder.end(new(2), is_new=True, can_wait=can_wait)
     with pytest.raises(JournalError):
         await recorder.intent(new(3), is_new=True)
     disk.failing = False
@@ -238,11 +284,12 @@ async def test_what_the_disk_refused_is_tried_once_more_at_the_end(disk, faults,
         assert 5 == next(journal.records()).attempt
 
 
-async def test_it_can_be_closed_while_the_disk_refuses(disk, faults, tmp_path):
+@pytest.mark.parametrize("can_wait", [False, True])
+async def test_it_can_be_closed_while_the_disk_refuses(can_wait, disk, faults, tmp_path):
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), faults.append)
     await recorder.open()
     disk.failing = True
-    recorder.end(new(1), is_new=True)
+    recorder.end(new(1), is_new=True, can_wait=can_wait)
     await recorder.aclose()
     assert 1 == len(faults)
     await reopened(tmp_path)

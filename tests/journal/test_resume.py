@@ -140,6 +140,29 @@ class OverAtOnce:
         pass
 
 
+@pytest.mark.parametrize("refusal", ["422", "429"])
+@pytest.mark.parametrize("before", [[], ["failed-transient"]], ids=["first", "retry"])
+async def test_a_refusal_is_on_the_disk_at_once(service, opened, tmp_path, refusal, before):
+    refused = asyncio.Event()
+
+    def note(event):
+        if isinstance(event, events.Throttled) or (isinstance(event, events.Ended) and refusal == "422"):
+            refused.set()
+
+    for fault in before:
+        service.fail(fault)
+    service.fail(refusal, times=100)
+    async with opened(retry_failed=1, on_event=note) as session:
+        running = asyncio.ensure_future(session.submit(keyed("a")))
+        await refused.wait()
+        # The next try comes later; what can wait would do so until then.
+        await asyncio.sleep(0.2)
+        (record,) = records(tmp_path)
+        assert SENDING != record.state_name
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_closing_waits_for_a_response_that_is_being_written(tmp_path):
     held = Held()
     session = Session(transport := OverAtOnce(held), journal=JournalWriter(tmp_path, connect=held.connect))

@@ -170,7 +170,8 @@ async def test_an_image_is_saved_even_if_the_journal_cannot_take_it_in(service, 
     writer = JournalWriter(tmp_path, Account(base_url=service.url, key=service.key), connect=disk.connect)
     async with Session(AiohttpTransport(service.key, service.url), journal=writer) as session:
         made = await session.run(keyed("a"))
-        await asyncio.sleep(0.1)
+        # Its end is on the disk by then.
+        await asyncio.sleep(0.5)
         disk.is_full = True
         (path,) = await session.save(made, tmp_path)
     assert path.exists()
