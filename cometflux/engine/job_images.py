@@ -6,6 +6,7 @@ from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.images.formats import Image
 from cometflux.journal.attempts import facts_of
+from cometflux.polling import completion
 from cometflux.predictions import Prediction
 from cometflux.provenance import sidecar
 from cometflux.storage import file_names
@@ -39,24 +40,24 @@ class JobImages:
         )
         return await self._savers.save(order, tracked.attempts)
 
-    async def find(self, tracked: TrackedJob, place: Destination) -> tuple[Image, ...] | None:
-        """Find the saved images of a prediction by the journal, else by their names; None unless all are there.
+    async def find(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> tuple[Image, ...] | None:
+        """Find the saved images of *prediction* by the journal, else by their names; None unless all are there.
 
         Raises:
             OutputError: *place* cannot be looked at, so nobody knows.
         """
         record = tracked.record
-        assert record.prediction_id is not None
         if record.is_whole:
             kept = await place.check_files([(each.name, each.size, each.digest) for each in record.files])
             if kept is not None:
                 return kept
-        count = len(record.last_prediction.output)
+        # An output that has expired is not listed any more.
+        count = len(prediction.output) or completion.count_wanted(tracked.job.input)
         # The caller may have saved them, and the process ended before the journal knew.
-        stems = (*_stems(tracked, tracked.index), file_names.id_stem(record.prediction_id))
-        found = await find_saved(place, stems, record.prediction_id, count)
+        stems = (*_stems(tracked, tracked.index), file_names.id_stem(prediction.id))
+        found = await find_saved(place, stems, prediction.id, count)
         whole = tuple(image for image in found if image is not None)
-        return whole if count and len(whole) == count else None
+        return whole if len(whole) == count else None
 
     async def find_id(self, tracked: TrackedJob, place: Destination) -> str | None:
         """Find the prediction of which an image was saved for the job's last submission; None if there is none.

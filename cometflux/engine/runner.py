@@ -37,10 +37,8 @@ from cometflux.errors import (
 )
 from cometflux.images import reference_files
 from cometflux.images.formats import Image
-from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.outcome import outcome_of
-from cometflux.journal.record import JobRecord
-from cometflux.journal.states import NextStep, State
+from cometflux.journal.states import NextStep
 from cometflux.outcomes import OutcomeKind, kind_of_loss, verdict
 from cometflux.polling import completion
 from cometflux.predictions import Prediction
@@ -306,19 +304,24 @@ class JobRunner:
         """Report the saved images. A missing one is fetched again, from its present URL."""
         tracked.resumed = True
         tracked.prediction = prediction = tracked.record.last_prediction
-        files: tuple[Image, ...] | None = () if prediction.output else None
-        try:
-            if tracked.place is not None:
-                files = await self._images.find(tracked, tracked.place)
-        except OutputError as error:
-            # They may be there, and the journal goes on to say so.
-            self._latch.stop(error)
-            self.end(tracked, OutcomeKind.SUCCEEDED, error, is_recorded=True)
-            return
-        if files is None:
+        if tracked.place is None and prediction.output:
+            self.end(tracked, OutcomeKind.SUCCEEDED, None)
+        elif tracked.place is None or not await self._end_with_saved(tracked, prediction, tracked.place):
             await self._poll_again(tracked)
-        else:
+
+    async def _end_with_saved(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> bool:
+        """End a job with the images that are saved, if all of them are; return whether it is over."""
+        try:
+            files = await self._images.find(tracked, prediction, place)
+        except OutputError as error:
+            self._latch.stop(error)
+            if not tracked.is_over:
+                # They may be there, and the journal goes on to say so.
+                self.end(tracked, OutcomeKind.SUCCEEDED, error, is_recorded=True)
+            return True
+        if files is not None and not tracked.is_over:
             self.end(tracked, OutcomeKind.SUCCEEDED, None, files)
+        return tracked.is_over
 
     def _report_again(self, tracked: TrackedJob) -> None:
         tracked.resumed = True
@@ -347,8 +350,11 @@ class JobRunner:
         if error is None and tracked.place is not None:
             self._tracker.conclude(tracked, prediction)
             self._runtime.spawn(self._save(tracked, prediction, tracked.place))
+            return
+        tracked.prediction = prediction
+        if kind is OutcomeKind.EXPIRED and tracked.resumed and tracked.place is not None:
+            self._runtime.spawn(self._end_expired(tracked, prediction, tracked.place, error))
         else:
-            tracked.prediction = prediction
             self.end(tracked, kind, error)
 
     def _may_submit_again(self, tracked: TrackedJob, prediction: Prediction) -> bool:
@@ -382,6 +388,13 @@ class JobRunner:
             if not (goes_on or tracked.is_over):
                 self.end(tracked, OutcomeKind.SUCCEEDED, error, files)
 
+    async def _end_expired(
+        self, tracked: TrackedJob, prediction: Prediction, place: Destination, error: CometfluxError | None
+    ) -> None:
+        # The process before may have been killed after it saved the images and before the journal knew.
+        if not await self._end_with_saved(tracked, prediction, place):
+            self.end(tracked, OutcomeKind.EXPIRED, error)
+
     async def _may_reseed(self, tracked: TrackedJob, files: tuple[Image, ...], place: Destination) -> bool:
         """Whether to submit a saved job again with another seed, since the service seems to have withheld an image."""
         if tracked.record.reseeds >= self._failures.reseed or not await is_withheld(tracked.job, files, place):
@@ -401,7 +414,7 @@ class JobRunner:
         if kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED) and (files := tracked.back_to_saved()) is not None:
             self.end(tracked, OutcomeKind.SUCCEEDED, None, files)
             return
-        earlier = _earlier_attempt(tracked.record) if kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED) else None
+        earlier = tracked.paid_attempt if kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED) else None
         if earlier is None:
             self.end(tracked, kind, error)
             return
@@ -426,16 +439,6 @@ class JobRunner:
             tracked.admitted.set()
         tracked.note_ready()
         self._tracker.end(tracked, kind, error, files, is_recorded=is_recorded)
-
-
-def _earlier_attempt(record: LiveRecord) -> JobRecord | None:
-    """Return the record after its last paid attempt; None if there is none."""
-    # The images of one that succeeded are saved, and stay with it.
-    has_failed = bool(record.earlier) and record.earlier[-1].kind is not OutcomeKind.SUCCEEDED
-    if record.state is State.PLANNED and has_failed and (record.is_retry or record.reseeds):
-        return record.snapshot().back_to_previous_attempt()
-    is_paid = record.state is State.ENDED and record.kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN)
-    return record if is_paid else None
 
 
 def unforeseen(error: BaseException, tracked: TrackedJob) -> CometfluxError:

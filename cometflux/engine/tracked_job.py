@@ -136,6 +136,17 @@ class TrackedJob:
         return saved.files
 
     @property
+    def paid_attempt(self) -> JobRecord | LiveRecord | None:
+        """The record after its last attempt that is, or may be, paid for; None if there is none, or it is saved."""
+        record = self.record
+        # The images of one that succeeded are saved, and stay with it.
+        has_failed = bool(record.earlier) and record.earlier[-1].kind is not OutcomeKind.SUCCEEDED
+        if record.state is State.PLANNED and has_failed and (record.is_retry or record.reseeds):
+            return record.snapshot().back_to_previous_attempt()
+        is_paid = record.state is State.ENDED and record.kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN)
+        return record if is_paid else None
+
+    @property
     def prediction_id(self) -> str | None:
         """The prediction's id; None before it is accepted."""
         return self.prediction.id if self.prediction else None

@@ -237,6 +237,23 @@ async def test_a_saved_file_that_is_gone_or_changed_is_fetched_again_and_not_bou
     assert 4 == len(service.bills)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+async def test_an_image_that_is_saved_and_not_in_the_journal_is_found_when_its_output_has_expired(tmp_path, count):
+    held = Held()
+    async with LocalService(pixels=4096, latency=1.0, lifetime=60.0) as brief:
+        held.fail_from_now_on(range(4, 1000))
+        async with held_session(brief, tmp_path, held) as session:
+            (before,) = await outcomes_of(session.generate([keyed("a", num_outputs=count)], save_to=tmp_path))
+        (record,) = records(tmp_path)
+        assert ("pending", True, count) == (record.state_name, before.ok, len(before.files))
+        await asyncio.sleep(120)
+        async with open_session(api_key=brief.key, base_url=brief.url, journal=tmp_path) as session:
+            (after,) = await outcomes_of(session.generate([keyed("a", num_outputs=count)], save_to=tmp_path))
+        assert (OutcomeKind.SUCCEEDED, before.files, True) == (after.kind, after.files, after.resumed)
+        assert "saved" == records(tmp_path)[0].state_name
+        assert 1 == len(brief.bills)
+
+
 async def test_a_file_that_is_gone_from_the_service_as_well_is_told(service, tmp_path):
     async with LocalService(pixels=4096, latency=1.0, lifetime=60.0) as brief:
         options = {"api_key": brief.key, "base_url": brief.url, "journal": tmp_path}
