@@ -28,11 +28,11 @@ from cometflux.protocol.responses import is_transient
 from cometflux.protocol.salvage import is_complete
 from cometflux.transport.addresses import escape_url, is_loopback, is_public, may_be_public
 from cometflux.transport.base import Body
-from cometflux.transport.connector import TappedConnector, body_of, tapping
+from cometflux.transport.connector import TappedConnector, tapping
 from cometflux.transport.deadlines import Deadlines
 from cometflux.transport.download import Download, Memory
 from cometflux.transport.event_loop import running_loop
-from cometflux.transport.exchange import Exchange
+from cometflux.transport.exchange import Exchange, body_of
 from cometflux.transport.look_ups import LookUps
 from cometflux.transport.redaction import Secrets
 from cometflux.transport.timeouts import Timeouts

@@ -1,10 +1,6 @@
-"""A connector that saves as much of a broken response as it can, and bodies that record when they are sent.
-
-It may open connections before their requests.
-"""
+"""A connector that saves as much of a broken response as it can. It may open connections before their requests."""
 
 import asyncio
-import io
 import itertools
 import re
 from collections.abc import Callable, Coroutine, Iterator
@@ -16,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from cometflux.protocol.salvage import is_complete
-from cometflux.transport.exchange import _LARGE_BODY, Exchange, _LargeBody, _SmallBody
+from cometflux.transport.exchange import Exchange
 from cometflux.transport.prepared import PreparedConnections
 
 tapping: ContextVar[Exchange] = ContextVar("tapping")
@@ -174,11 +170,3 @@ def _is_one_response(data: bytes) -> bool:
     head = head.lower() + b"\r"
     found = _LENGTH.search(head)
     return found is not None and int(found[1]) == len(body) and b"\ntransfer-encoding:" not in head
-
-
-def body_of(data: bytes, exchange: Exchange) -> aiohttp.Payload:
-    """Return a JSON body that records in *exchange* when it is sent. If it records nothing, nothing was sent."""
-    if len(data) > _LARGE_BODY:
-        # Written in pieces, because writing megabytes at once would block the loop.
-        return _LargeBody(io.BytesIO(data), exchange)
-    return _SmallBody(data, exchange)

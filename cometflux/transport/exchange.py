@@ -6,6 +6,7 @@ rescues it, with the public API of asyncio and aiohttp only.
 
 import asyncio
 import contextlib
+import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -153,6 +154,14 @@ def _rest(content: aiohttp.StreamReader) -> bytes:
 
 
 _LARGE_BODY = 512 * 1024
+
+
+def body_of(data: bytes, exchange: Exchange) -> aiohttp.Payload:
+    """Return a JSON body that records in *exchange* when it is sent. If it records nothing, nothing was sent."""
+    if len(data) > _LARGE_BODY:
+        # Written in pieces, because writing megabytes at once would block the loop.
+        return _LargeBody(io.BytesIO(data), exchange)
+    return _SmallBody(data, exchange)
 
 
 class _Departing(aiohttp.Payload):

@@ -26,9 +26,8 @@ from cometflux.protocol.requests import Request
 from cometflux.protocol.responses import read_created
 from cometflux.transport.aiohttp import LARGEST_RESPONSE, AiohttpTransport
 from cometflux.transport.client import Client
-from cometflux.transport.connector import body_of
 from cometflux.transport.deadlines import Deadlines
-from cometflux.transport.exchange import Exchange
+from cometflux.transport.exchange import Exchange, body_of
 from cometflux.transport.look_ups import LookUps
 from cometflux.transport.timeouts import Timeouts
 

@@ -16,9 +16,8 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.protocol.requests import Request
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
-from cometflux.transport.connector import body_of
 from cometflux.transport.deadlines import Deadlines
-from cometflux.transport.exchange import Exchange
+from cometflux.transport.exchange import Exchange, body_of
 from cometflux.transport.prepared import LONGEST_IDLE, MOST_PREPARED, PreparedConnections
 
 PATH = "/models/black-forest-labs/flux-schnell/predictions"
