@@ -1,6 +1,6 @@
 import pytest
 
-from cometflux.transport.progress import LEAST_SPEED, Progress
+from cometflux.transport.download import LEAST_SPEED, Progress
 
 KIB = 1024
 
