@@ -24,7 +24,7 @@ PURE = {
     *("basics/*", "predictions", "locations", "errors", "number_checks", "models/*", "flux"),
     *("jobs", "outcomes", "events"),
     *("images/*", "protocol/*", "polling/*", "pacing/*", "provenance/*"),
-    *("transport/addresses", "transport/redaction", "transport/timeouts", "engine/shares"),
+    *("transport/addresses", "transport/redaction", "transport/timeouts"),
     *("storage/file_names", "storage/object_store_errors", "journal/codec"),
     *("account/settling", "account/usage", "account/prices", "account/routes", "account/catalogue_reader"),
     "account/balance",

@@ -1,6 +1,6 @@
 import pytest
 
-from cometflux.engine.shares import Shares
+from cometflux.engine.download_places import Shares
 
 
 def take_all(shares, hosts):
