@@ -5,9 +5,31 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from cometflux.basics.plain_text import log as _log
-from cometflux.polling.standstill import Standstill
 from cometflux.transport.deadlines import postpone
 from cometflux.transport.event_loop import running_loop
+
+_LATE = 1.0
+"""A timer that is called so many seconds too late shows that the loop stood still."""
+
+
+class Standstill:
+    """Adds up the seconds in which the loop did not run, because the process was stopped or computed."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        """The time lost so far, in seconds."""
+        self._until = 0.0
+
+    def note(self, due: float, now: float) -> bool:
+        """Note that a timer due at *due* was called at *now*; return whether that was late.
+
+        Two timers that were late for the same reason count once.
+        """
+        if now - due <= _LATE:
+            return False
+        self.seconds += max(now - max(due, self._until), 0.0)
+        self._until = now
+        return True
 
 
 class Runtime:

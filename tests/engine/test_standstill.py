@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from cometflux.polling.standstill import Standstill
+from cometflux.engine.runtime import Standstill
 
 
 @pytest.mark.parametrize(
