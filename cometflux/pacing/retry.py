@@ -5,12 +5,13 @@ of one call after the first, and waits between them as long as the error says. I
 
 * A 429 to a submission or a poll. It holds for every task, and backoff sees one call: `pacing.pacer` holds back all.
 * The first try. Nearly every call needs one only, and backoff costs as much CPU as a request.
-* The sum of all retries, which has a bound: see `RetryBudget`.
+* The sum of all retries, which has a bound: see `Retries`.
 """
 
 import asyncio
 import random
 import warnings
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -28,7 +29,6 @@ from cometflux.errors import (
 )
 from cometflux.number_checks import count_from, seconds_up_to
 from cometflux.pacing.limiter import Clock
-from cometflux.pacing.retry_budget import RetryBudget
 from cometflux.protocol.requests import Request
 from cometflux.protocol.responses import is_transient
 
@@ -53,7 +53,10 @@ class RetryPolicy:
 
 
 class Retries:
-    """The retry policy of a session, and how much retrying there may be in it altogether; see `RetryBudget`.
+    """The retry policy of a session, and how much retrying there may be in it altogether.
+
+    That is 10 retries in a minute, or a tenth of the first tries if that is more. So a service that is down does not
+    get several times as many requests. A request sent again after a 429 does not count: the pacer delays it.
 
     Args:
         clock: the loop's clock.
@@ -64,19 +67,43 @@ class Retries:
         self.policy = policy or RetryPolicy()
         """How to retry one request."""
         self._clock = clock
-        self._extras = RetryBudget()
+        self._seconds: deque[list[int]] = deque()
+        self._firsts = 0
+        self._extras = 0
 
     def first(self) -> None:
         """Note a first try."""
-        self._extras.first(self._clock.now())
+        self._second()[1] += 1
+        self._firsts += 1
 
     def take(self) -> float:
-        """Take room for one repetition; return 0.0, or after how many seconds to ask again."""
-        return self._extras.take(self._clock.now())
+        """Take room for one more; return 0.0, or after how many seconds to ask again."""
+        second = self._second()
+        if self._extras >= max(_LEAST_EXTRAS, int(_SHARE * self._firsts)):
+            return 1.0
+        second[2] += 1
+        self._extras += 1
+        return 0.0
+
+    def _second(self) -> list[int]:
+        """Return the counts of this second, and forget those of more than a minute ago."""
+        number = int(self._clock.now())
+        seconds = self._seconds
+        if seconds and seconds[-1][0] == number:
+            return seconds[-1]
+        # A second that is not over is kept whole: so no minute, wherever it begins, holds more.
+        while seconds and not number - 61 < seconds[0][0] <= number:
+            _, firsts, extras = seconds.popleft()
+            self._firsts -= firsts
+            self._extras -= extras
+        seconds.append([number, 0, 0])
+        return seconds[-1]
+
+
+_LEAST_EXTRAS, _SHARE = 10, 0.1
 
 
 P = ParamSpec("P")
-
 R = TypeVar("R")
 
 

@@ -14,7 +14,7 @@ from cometflux.errors import ConfigError
 from cometflux.number_checks import check_limit
 from cometflux.pacing.circuit_breaker import CircuitBreaker
 from cometflux.pacing.pacer import FIRST_PAUSE, FIRST_WINDOW, LONGEST_OWN_PAUSE, Pacer
-from cometflux.pacing.retry_budget import RetryBudget
+from cometflux.pacing.retry import Retries
 from cometflux.protocol.rate_headers import LONGEST_PAUSE
 
 NAN, INF = math.nan, math.inf
@@ -529,31 +529,42 @@ def test_whatever_the_clock_does_no_wait_is_negative_none_is_endless_and_none_is
 # ── what repeating may add ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def taken(extras, now, tries=1000):
-    return sum(extras.take(now) == 0 for _ in range(tries))
+class Moment:
+    """A clock that is set."""
+
+    def __init__(self):
+        self.at = 0.0
+
+    def now(self):
+        return self.at
+
+
+def taken(retries, clock, now, tries=1000):
+    clock.at = now
+    return sum(retries.take() == 0 for _ in range(tries))
 
 
 def test_ten_may_be_repeated_within_a_minute():
-    extras = RetryBudget()
-    assert [10, 0, 0, 10] == [taken(extras, now) for now in (0.0, 30.0, 60.0, 62.0)]
+    retries = Retries(clock := Moment())
+    assert [10, 0, 0, 10] == [taken(retries, clock, now) for now in (0.0, 30.0, 60.0, 62.0)]
 
 
 def test_a_tenth_of_the_first_tries_may_be_repeated_where_that_is_more():
-    extras = RetryBudget()
+    retries = Retries(clock := Moment())
     for _ in range(500):
-        extras.first(0.0)
-    assert 50 == taken(extras, 1.0)
+        retries.first()
+    assert 50 == taken(retries, clock, 1.0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(0, 300), st.integers(0, 40)), max_size=40))
 def test_no_minute_holds_more_repetitions_than_may_be(steps):
-    extras, now, firsts, repeated = RetryBudget(), 0.0, [], []
+    retries, firsts, repeated = Retries(clock := Moment()), [], []
     for seconds, tries, more in steps:
-        now += seconds
+        clock.at = now = clock.at + seconds
         for _ in range(tries):
-            extras.first(now)
+            retries.first()
             firsts.append(now)
-        if count := taken(extras, now, more):
+        if count := taken(retries, clock, now, more):
             repeated += [now] * count
             # Seconds are kept whole, so that a little more than a minute counts.
             allowed = max(10, sum(each > now - 62 for each in firsts) // 10)
@@ -561,8 +572,8 @@ def test_no_minute_holds_more_repetitions_than_may_be(steps):
 
 
 def test_a_clock_that_was_set_back_forgets_what_is_to_come():
-    extras = RetryBudget()
-    assert [10, 10] == [taken(extras, now) for now in (1e6, 0.0)]
+    retries = Retries(clock := Moment())
+    assert [10, 10] == [taken(retries, clock, now) for now in (1e6, 0.0)]
 
 
 # ── the breaker ──────────────────────────────────────────────────────────────────────────────────────────────────────
