@@ -40,7 +40,7 @@ IMPURE = {
 
 MODULE_OWNERS = {
     "aiohttp": {"transport/aiohttp", "transport/connector", "transport/exchange", "transport/prepared"},
-    "cattrs": {"protocol/converter", "journal/codec"},
+    "cattrs": {"protocol/encoding", "journal/codec"},
     "json": {"models/kinds", "protocol/decoding", "protocol/encoding", "journal/codec"},
     "backoff": {"pacing/retry"},
     "sqlite3": {"journal/database", "journal/reader", "journal/job_rows", "journal/writer"},

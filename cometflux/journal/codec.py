@@ -21,7 +21,7 @@ from cometflux.journal.states import State
 from cometflux.models.output_of import OutputOf
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction
-from cometflux.protocol import converter, decoding, encoding
+from cometflux.protocol import decoding, encoding
 
 _PLAN = ("identity", "index", "key", "model", "input", "fingerprint", "source", "name", "tags")
 
@@ -182,7 +182,7 @@ def _converter() -> cattrs.Converter:
     """Make what turns records into plain values and back; at the first record, since there may be no journal."""
     records = cattrs.Converter(detailed_validation=False)
     for kind in (str, bool, int):
-        records.register_structure_hook(kind, converter.expect)
+        records.register_structure_hook(kind, decoding.expect)
     records.register_structure_hook(float, lambda value, _: float(value))
     for words in (State, OutcomeKind):
         records.register_structure_hook(words, lambda value, words: words(value))
@@ -190,7 +190,7 @@ def _converter() -> cattrs.Converter:
     records.register_unstructure_hook(Prediction, decoding.to_plain)
     records.register_structure_hook_func(lambda kind: kind == Mapping[str, str], lambda value, _: _read_tags(value))
     records.register_structure_hook_func(
-        lambda kind: kind == Mapping[str, Any], lambda value, _: converter.expect(value, dict)
+        lambda kind: kind == Mapping[str, Any], lambda value, _: decoding.expect(value, dict)
     )
     plan: Any = {name: override(omit=True) for name in _PLAN}
     for part in (SavedFile, Evidence, Estimate, Attempt, Charge, TakenImage):

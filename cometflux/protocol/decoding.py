@@ -4,13 +4,12 @@ Reading is total: any bytes become a value or an `AnswerError`. A lenient field 
 and its raw value is kept in ``extra``.
 """
 
-import functools
 import json
 import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any, NamedTuple, get_args
 
 import attrs
@@ -19,7 +18,6 @@ from cometflux.errors import AnswerError
 from cometflux.images import summaries
 from cometflux.predictions import Prediction, Status
 from cometflux.protocol import outputs
-from cometflux.protocol.converter import expect, structure_datetime, wire_converter
 from cometflux.protocol.encoding import dump_canonical
 
 _HALVES = re.compile(r"\\u[dD][89a-fA-F]")
@@ -262,8 +260,9 @@ def _read_fields(flat: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
             extra[sys.intern(name)] = _with_names_once(value) if type(value) is dict else value
         elif value is not None and name in _TYPES:
             try:
-                known[name] = _hook(name)(value, _TYPES[name])
-            except ValueError:
+                known[name] = _READERS[name](value)
+            except (KeyError, ValueError):
+                # It has another type than the field.
                 extra[name] = value
     for name in _ALIKE:
         if name in known:
@@ -310,16 +309,33 @@ def load_words(value: Any) -> str:
         return f"a {type(value).__name__}"
 
 
-def _load_input(value: Any, _: Any) -> dict[str, Any]:
+def expect(value: Any, kind: type[Any]) -> Any:
+    """Return *value* if its type is exactly *kind*.
+
+    Raises:
+        ValueError: it has another type.
+    """
+    if type(value) is not kind:
+        raise ValueError(f"not a {kind.__name__}")
+    return value
+
+
+def _load_input(value: Any) -> dict[str, Any]:
     """Read the echoed input with its images replaced by digests, because the caller already has the megabytes."""
     echoed: dict[str, Any] = expect(value, dict)
     return summaries.describe_input(echoed) if any(map(summaries.is_heavy, echoed.values())) else echoed
 
 
-@functools.cache
-def _hook(name: str) -> Callable[[Any, Any], Any]:
-    """Return the function that reads the field *name* of a prediction."""
-    return _load_input if name == "input" else wire_converter().get_structure_hook(_TYPES[name])
+def _load_moment(value: Any) -> datetime:
+    """Read a time.
+
+    Raises:
+        ValueError: it is not a time, or leaves the calendar in some time zone.
+    """
+    moment = datetime.fromisoformat(expect(value, str))
+    if not MINYEAR < moment.year < MAXYEAR:
+        raise ValueError("no time of a prediction")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 _LONGEST_URL = 4096
@@ -359,7 +375,7 @@ def from_plain(value: Any) -> Prediction:
 def normal_moment(value: Any) -> str | None:
     """Return a time that `to_plain` wrote as it would be written again; None if it is not a time."""
     try:
-        return None if value is None else structure_datetime(value, None).isoformat()
+        return None if value is None else _load_moment(value).isoformat()
     except ValueError:
         return None
 
@@ -381,5 +397,9 @@ _TYPES = {
 }
 # Fields whose value is taken as it is if it has exactly this type. Nearly every response does, and this is fast.
 _PLAIN = {name: kind for name, kind in _TYPES.items() if kind in (str, bool)} | {"metrics": dict}
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "input": _load_input,
+    **{name: _load_moment for name, kind in _TYPES.items() if kind is datetime},
+}
 _ALIKE = ("model", "version")
 _KEPT = [field.name for field in attrs.fields(Prediction) if field.name not in {"input", "logs", "output"}]

@@ -1,5 +1,6 @@
 """JSON out: request bodies, records and lines, and the fingerprint of a job."""
 
+import functools
 import hashlib
 import json
 import math
@@ -8,12 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cometflux.errors import InputError
-from cometflux.images import data_uris
+import cattrs
+
+from cometflux.errors import CometfluxError, InputError
+from cometflux.images import data_uris, summaries
 from cometflux.jobs import Job
 from cometflux.models.output_of import OutputOf
 from cometflux.models.spelling import of_any_size, tidy
-from cometflux.protocol.converter import wire_converter
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -109,16 +111,32 @@ def _dump_mixed(value: Any, encode_mixed: Callable[[Any], str], encode: Callable
         # Most parts are plain already, and the converter would copy each of them.
         return encode_mixed(value)
     except (TypeError, ValueError):
-        return encode(wire_converter().unstructure(value))
+        return encode(_converter().unstructure(value))
 
 
 def _convert(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()  # most are
-    converted = wire_converter().unstructure(value)
+    converted = _converter().unstructure(value)
     if converted is value:
         raise TypeError(f"no JSON can be written for a {type(value).__name__}")
     return converted
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    """Return the converter of this package's objects to plain values. It is made at the first call."""
+    converter = cattrs.Converter()
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
+    converter.register_unstructure_hook(Path, str)
+    converter.register_unstructure_hook(OutputOf, str)
+    converter.register_unstructure_hook(bytes, summaries.describe_bytes)
+    converter.register_unstructure_hook(CometfluxError, _describe_error)
+    return converter
+
+
+def _describe_error(error: CometfluxError) -> dict[str, Any]:
+    return {"type": type(error).__name__, "message": str(error), "money": error.money}
 
 
 _encode_mixed_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_convert).encode
