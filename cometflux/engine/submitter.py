@@ -32,7 +32,7 @@ from cometflux.errors import (
     RejectedError,
     UnknownSubmissionError,
 )
-from cometflux.images import reference_files, summaries
+from cometflux.images import reference_files
 from cometflux.jobs import Job
 from cometflux.pacing import retry
 from cometflux.pacing.circuit_breaker import CircuitBreaker
@@ -99,11 +99,10 @@ class Submitter:
             CometfluxError: it was not sent, was rejected, or may have been accepted; ``money`` says which.
         """
         request = requests.create_request(job)
-        input_size = summaries.measure(job.input)
         refused_since: float | None = None
         while True:
             try:
-                return await self._attempt(tracked, request, input_size)
+                return await self._attempt(tracked, request)
             except RateLimitError:
                 if tracked.is_given_up:
                     raise
@@ -115,7 +114,7 @@ class Submitter:
                 if (found := await self.decide(tracked, error)) is not None:
                     return found
 
-    async def _post(self, tracked: TrackedJob, request: Request, input_size: int) -> Prediction:
+    async def _post(self, tracked: TrackedJob, request: Request) -> Prediction:
         """Go the way of one submission; whatever happens, the ticket is given back here and nowhere else."""
         if self._savers.is_behind:
             await self._savers.caught_up()
@@ -129,7 +128,7 @@ class Submitter:
             self._check_wanted(tracked)
             if (opening := self._client.prepare()) is not None:
                 self._runtime.spawn(opening)
-            await self._tracker.begin(tracked, request.body or b"", input_size)
+            await self._tracker.begin(tracked, request.body or b"")
             # The disk may have taken its time, and nothing has left yet.
             self._check_wanted(tracked)
             ending = "other"

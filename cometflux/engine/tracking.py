@@ -158,14 +158,14 @@ class JobTracker:
 
     # ── one submission ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def begin(self, tracked: TrackedJob, body: bytes, input_size: int) -> None:
+    async def begin(self, tracked: TrackedJob, body: bytes) -> None:
         """Write the intent: when this returns, the submission may leave.
 
         Raises:
             JournalError: the disk refused; nothing may leave.
         """
         digest = await _digest(body) if self._journal.keeps else ""
-        tracked.record.sending(time.time(), digest, input_size, self.limit.estimate_once(tracked.job))
+        tracked.record.sending(time.time(), digest, len(body), self.limit.estimate_once(tracked.job))
         await self._journal.intent(tracked.record, is_new=not tracked.is_written)
         tracked.is_written = True
 
