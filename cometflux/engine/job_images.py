@@ -1,7 +1,7 @@
 """The images of one job: how they are saved, and where an earlier run may have saved them."""
 
 from cometflux.engine.saver import find_saved
-from cometflux.engine.savers import SaveOrder, SaveResult, Savers
+from cometflux.engine.savers import SaveOrder
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.images.formats import Image
@@ -14,23 +14,21 @@ from cometflux.storage.destination import Destination
 
 
 class JobImages:
-    """Saves the images of jobs, and finds those that are saved.
+    """Says how the images of jobs are saved, and finds those that are.
 
     Args:
         tracker: says what proves that an image is a job's.
-        savers: fetch and write images.
     """
 
-    def __init__(self, tracker: JobTracker, savers: Savers) -> None:
+    def __init__(self, tracker: JobTracker) -> None:
         self._tracker = tracker
-        self._savers = savers
 
-    async def save(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> SaveResult:
-        """Save the images of a prediction that succeeded."""
+    def order(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> SaveOrder:
+        """Return the order that saves the images of a prediction that succeeded."""
         submission = self._tracker.submission_of(tracked.record)
         stem, *earlier = _stems(tracked, tracked.index)
         sources = facts_of(tracked.record.taken)
-        order = SaveOrder(
+        return SaveOrder(
             prediction=prediction,
             place=place,
             stem=stem,
@@ -38,7 +36,6 @@ class JobImages:
             earlier_stems=tuple(earlier),
             is_new=tracked.created_id == prediction.id,
         )
-        return await self._savers.save(order, tracked.attempts)
 
     async def find(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> tuple[Image, ...] | None:
         """Find the saved images of *prediction* by the journal, else by their names; None unless all are there.

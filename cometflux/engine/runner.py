@@ -75,7 +75,8 @@ class JobRunner:
         self._tracker = tracker
         self._submitter = submitter
         self._poller = poller
-        self._images = JobImages(tracker, savers)
+        self._savers = savers
+        self._images = JobImages(tracker)
         self._sources = JobSources(tracker)
         self._slots = slots
         self._latch = latch
@@ -367,7 +368,7 @@ class JobRunner:
         error: OutputError | None = None
         goes_on = is_saved = False
         try:
-            saved = await self._images.save(tracked, prediction, place)
+            saved = await self._savers.save(self._images.order(tracked, prediction, place), tracked.attempts)
             files, error = saved.files, saved.error
             is_saved = error is None
             if error is not None and error.is_disk:
