@@ -36,6 +36,8 @@ class PurchaseLimit:
             check_count("max_predictions", max_predictions, 0)
         self._most = max_predictions
         self._max_cost = None if max_cost is None else check_budget("max_cost", max_cost)
+        self.has_budget = max_cost is not None
+        """Whether there is a maximum cost, so that the journal's purchases must be counted."""
         if not isinstance(prices, Prices):
             prices = Prices({} if prices is None else read_prices("prices", prices))
         self._prices: Prices = prices
@@ -46,11 +48,6 @@ class PurchaseLimit:
         """The number of predictions that are, or may be, paid for."""
         self._cost = 0
         """What they cost, in micros; 0 without a maximum."""
-
-    @property
-    def has_budget(self) -> bool:
-        """Whether there is a maximum cost, so that the journal's purchases must be counted."""
-        return self._max_cost is not None
 
     def count(self, opened: Opened) -> None:
         """Count what the journal has already.

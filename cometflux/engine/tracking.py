@@ -53,6 +53,8 @@ class JobTracker:
 
     def __init__(self, journal: JournalBackend, limit: PurchaseLimit, notifier: Notifier) -> None:
         self._journal = journal
+        self.keeps = journal.keeps
+        """Whether a later process will find the jobs."""
         self.limit = limit
         """How many predictions may be paid for; settled by the transitions here."""
         self.notifier = notifier
@@ -77,11 +79,6 @@ class JobTracker:
         """Which job of an earlier run each job is."""
         self.changed = asyncio.Event()
         """Set when a job was claimed, was accepted, or ended, or when a call of the caller's has its images."""
-
-    @property
-    def keeps(self) -> bool:
-        """Whether a later process will find the jobs."""
-        return self._journal.keeps
 
     async def open(self) -> Opened:
         """Open the journal, and return its state.
@@ -122,7 +119,7 @@ class JobTracker:
         if name is not None:
             tracked.record.with_files(name)
         # Without a journal every job is new.
-        tracked.is_claimed = not self._journal.keeps
+        tracked.is_claimed = not self.keeps
         self._count += 1
         self.waiting[tracked] = None
         self.notifier.submitted(tracked)
@@ -164,7 +161,7 @@ class JobTracker:
         Raises:
             JournalError: the disk refused; nothing may leave.
         """
-        digest = await _digest(body) if self._journal.keeps else ""
+        digest = await _digest(body) if self.keeps else ""
         tracked.record.sending(time.time(), digest, len(body), self.limit.estimate_once(tracked.job))
         await self._journal.intent(tracked.record, is_new=not tracked.is_written)
         tracked.is_written = True
@@ -370,7 +367,7 @@ class JobTracker:
 
     async def find(self, prediction_id: str) -> JobRecord | None:
         """Return the journal's record of a prediction; None if it has none, or cannot be read."""
-        if not self._journal.keeps:
+        if not self.keeps:
             return None
         if (owner := self._ids.owner(prediction_id)) is not None:
             return owner.record.snapshot() if owner.is_written else None

@@ -123,13 +123,12 @@ class Feeder:
         """
         if place is not None:
             await self._savers.prove(place)
-        check = None if place is None else place.checker()
+        check = place.checker() if place is not None and self.has_saved else None
         deliver = batch.deliver  # one bound method for all jobs, of which thousands may be pending
         while True:
             await batch.room()
             await self._wait_for_turn()
-            most = batch.most_at_once if self.has_saved else 1
-            if most > 1 and check is not None:
+            if check is not None and (most := batch.most_at_once) > 1:
                 if await self._draw_page(batch, deliver, place, most, check) < most:
                     return
                 continue
