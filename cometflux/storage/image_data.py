@@ -40,11 +40,6 @@ def original(data: Data) -> bytes:
     return data.original() if isinstance(data, Spooled) else data[:]
 
 
-def heading(name: str, size: int, digest: str) -> dict[str, Any]:
-    """Return the first lines of an image's record: by them the image is known again. It names the file beside it."""
-    return {"file": name.rpartition("/")[2], "bytes": size, "sha256": digest}
-
-
 @attrs.frozen(kw_only=True)
 class Version:
     """The bytes of an output as they are, or will be, in their place."""
@@ -78,14 +73,18 @@ class Version:
         signed = signer.sign(data if embedded is None else embedded.data, record.get("model"))
         return cls.of(signed.data, {**(embedded.note if embedded else {}), **signed.note})
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Further lines for the record."""
-        return {"digital_source_type": GENERATED, "mark": self.mark, **self.note}
+    def to_record(self, name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the record of just these bytes under *name*; *record* says how they were made."""
+        facts = {"digital_source_type": GENERATED, "mark": self.mark, **self.note}
+        return {**self._heading(name), **record, **facts}
 
     def is_described(self, name: str, record: Mapping[str, Any]) -> bool:
         """Whether *record* is the record of just these bytes under *name*."""
-        return heading(name, self.size, self.digest).items() <= record.items()
+        return self._heading(name).items() <= record.items()
+
+    def _heading(self, name: str) -> dict[str, Any]:
+        """Return the first lines of the record: by them the image is known again. It names the file beside it."""
+        return {"file": name.rpartition("/")[2], "bytes": self.size, "sha256": self.digest}
 
 
 # ── left by earlier runs ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -158,9 +158,8 @@ class SavedImages(Generic[Kept]):
     async def _place_record(self, image: Kept, placed: Version, output: _Output) -> bool:
         """Have a record next to the image; False if another one has been put there meanwhile."""
         name = _record_name(image.name)
-        heading = image_data.heading(image.name, image.size, image.digest)
         try:
-            text = f"{encoding.dump_readable({**heading, **output.record, **placed.facts})}\n".encode()
+            text = f"{encoding.dump_readable(placed.to_record(image.name, output.record))}\n".encode()
             is_new = await self._backend.put_new(name, text, output.record_puts)
             return is_new or _is_of(await self._load(name), output.owner)
         except (RefusedError, UnicodeEncodeError) as error:
