@@ -17,33 +17,30 @@ from cometflux.errors import CometfluxError
 from cometflux.protocol.requests import Request
 from cometflux.transport.aiohttp import LARGEST_RESPONSE, AiohttpTransport
 
-LONGEST = 5.0
+_LONGEST = 5.0
 """How long the catalogue may take altogether, in seconds."""
 LARGEST_CATALOGUE = 2 * LARGEST_RESPONSE
 """Maximum bytes that are read of all pages together."""
 _MOST_PAGES = 50
 
 
-async def fetch_catalogue(
-    root: str, *, proxy: str | None = None, ssl: Any = None, seconds: float = LONGEST
-) -> Catalogue:
+async def fetch_catalogue(root: str, *, proxy: str | None = None, ssl: Any = None) -> Catalogue:
     """Fetch and read all pages of the catalogue below *root*, the URL of the account's routes.
 
     Args:
         root: the URL, without a slash at the end.
         proxy: the URL of an HTTP proxy; None for a direct connection.
         ssl: an ``ssl.SSLContext`` with your certificates; None for the usual ones.
-        seconds: how long it may take altogether.
     """
     # The smallest largest output, because data URIs would count beside the bytes of a response.
     transport = AiohttpTransport(None, root, proxy=proxy, ssl=ssl, largest_output=1)
     pages = _Pages(transport)
     fault: str | None = None
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(_LONGEST):
             fault = await pages.fetch()
     except TimeoutError:
-        fault = f"it did not come within {seconds:g} s"
+        fault = f"it did not come within {_LONGEST:g} s"
     finally:
         await transport.aclose()
     found = read_rows(pages.rows)

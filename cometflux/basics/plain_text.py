@@ -29,9 +29,9 @@ def escape_json(line: str) -> str:
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
-def count_of(number: int, thing: str, plural: str = "") -> str:
+def count_of(number: int, thing: str) -> str:
     """Return a number with its noun, such as ``1 picture`` or ``2 pictures``."""
-    return f"{number} {by_number(number, thing, plural or f'{thing}s')}"
+    return f"{number} {by_number(number, thing, f'{thing}s')}"
 
 
 def by_number(number: int, one: str, many: str) -> str:

@@ -99,9 +99,9 @@ class Fault:
             is_disk=getattr(error, "is_disk", False),
         )
 
-    def as_error(self, prediction_id: str | None = None) -> OutputError:
+    def as_error(self) -> OutputError:
         """Make the error that the driver reports."""
-        return OutputError(self.message, self.is_transient, is_disk=self.is_disk, prediction_id=prediction_id)
+        return OutputError(self.message, self.is_transient, is_disk=self.is_disk)
 
 
 @attrs.frozen(kw_only=True)
