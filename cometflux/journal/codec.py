@@ -11,7 +11,6 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
-from cometflux.basics.plain_text import is_utf8
 from cometflux.errors import InputError
 from cometflux.images import summaries
 from cometflux.jobs import NO_TAGS, Tags
@@ -99,7 +98,7 @@ def _is_deep(value: Any) -> bool:
     return bool(level)
 
 
-_encode = encoding.make_encoder(separators=(",", ":"))
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 # Older versions wrote numbers that JSON does not have. They are read as texts.
@@ -108,9 +107,13 @@ load_text = json.JSONDecoder(parse_constant=str).decode
 
 
 def _dump_compact(value: Any) -> str:
-    text = _encode(value)
-    # Half of a pair of surrogates, as in the name of a file that is no text, cannot be stored as it is.
-    return text if is_utf8(text) else json.dumps(encoding.finite(value), allow_nan=False, separators=(",", ":"))
+    try:
+        text = _encode(value)
+        text.encode()
+    except ValueError:
+        # It has a number that JSON does not have, or half of a pair of surrogates, as in the name of a file.
+        return json.dumps(encoding.finite(value), allow_nan=False, separators=(",", ":"))
+    return text
 
 
 def load_record(identity: str, index: int, plan: str, progress: str) -> JobRecord:

@@ -37,7 +37,7 @@ def finite(value: Any) -> Any:
             return value
 
 
-def make_encoder(**style: Any) -> Callable[[Any], str]:
+def _make_encoder(**style: Any) -> Callable[[Any], str]:
     """Return a function that writes plain values as strict JSON; *style* is for `json.JSONEncoder`.
 
     Make it once: json.dumps would make an encoder for each value.
@@ -54,9 +54,9 @@ def make_encoder(**style: Any) -> Callable[[Any], str]:
 
 
 _encode_body = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-_encode_canonical = make_encoder(sort_keys=True, separators=(",", ":"))
-_encode_readable = make_encoder(indent=2)
-_encode_line = make_encoder()
+_encode_canonical = _make_encoder(sort_keys=True, separators=(",", ":"))
+_encode_readable = _make_encoder(indent=2)
+_encode_line = _make_encoder()
 
 
 def dump_body(job: Job) -> bytes:
