@@ -46,12 +46,10 @@ class JobIdentities:
         job = tracked.job
         if not self._journal.keeps or tracked.record.identity:
             return
-        has_files = reference_files.holds_files(job.input)
-        kept = reference_files.absolute(job.input) if has_files else job.input
         try:
             if tracked.sources:
                 await self.name_sources(job)
-            fingerprint = await self._fingerprint(job, has_files=has_files)
+            fingerprint = await self._fingerprint(job)
         except InputError as error:
             # A prediction that was paid for under a key is found even if a file of its input is gone.
             if job.key is None:
@@ -59,7 +57,7 @@ class JobIdentities:
             tracked.unreadable, fingerprint = error, ""
         tracked.is_new = job.key is None and count is None
         identity = new_identity() if tracked.is_new else _identity(job, fingerprint, count)
-        tracked.record.named(identity, fingerprint, kept)
+        tracked.record.named(identity, fingerprint, job.input)
 
     async def name_sources(self, job: Job) -> None:
         """Find the journal's names for the jobs whose images *job* takes: of equal ones without a key, the first.
@@ -71,8 +69,7 @@ class JobIdentities:
             if not output.identity:
                 source = Job.of(output.source)
                 await self.name_sources(source)
-                has_files = reference_files.holds_files(source.input)
-                output.identify(identify(None, await self._fingerprint(source, has_files=has_files), 1))
+                output.identify(identify(None, await self._fingerprint(source), 1))
 
     async def check_unchanged(self, tracked: TrackedJob, ready: Job) -> None:
         """Prove that the files of a job, now read into *ready*, are those by which it is known.
@@ -81,16 +78,16 @@ class JobIdentities:
             InputError: one has changed.
         """
         known = tracked.record.fingerprint
-        if known and await self._fingerprint(ready, has_files=False) != known:
+        if known and await self._fingerprint(ready) != known:
             fields = (name for name, value in tracked.job.input.items() if reference_files.holds_files(value))
             field = next(fields, "prompt")
             message = "a file has changed since the job was planned"
             hint = "put the earlier file back, or redo the job with the new one"
             raise InputError(field, _shown(tracked.job.input.get(field)), message, hint=hint)
 
-    async def _fingerprint(self, job: Job, *, has_files: bool) -> str:
+    async def _fingerprint(self, job: Job) -> str:
         """Digest what *job* asks for, with each image as its own digest."""
-        if has_files or summaries.measure(job.input) > LARGE:
+        if reference_files.holds_files(job.input) or summaries.measure(job.input) > LARGE:
             described = await asyncio.to_thread(reference_files.describe_input, job.input, self._files)
         else:
             described = summaries.describe_input(job.input)
@@ -102,12 +99,8 @@ class JobIdentities:
         Raises:
             InputError: a file in its input cannot be read.
         """
-        kept, fingerprint = job.input, ""
-        if self._journal.keeps:
-            has_files = reference_files.holds_files(job.input)
-            kept = reference_files.absolute(job.input) if has_files else job.input
-            fingerprint = await self._fingerprint(job, has_files=has_files)
-        tracked.record.reseeded(codec.dump_plan(tracked.record), kept, fingerprint)
+        fingerprint = await self._fingerprint(job) if self._journal.keeps else ""
+        tracked.record.reseeded(codec.dump_plan(tracked.record), job.input, fingerprint)
         tracked.job = job
         tracked.is_written = False
 
