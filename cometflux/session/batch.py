@@ -15,8 +15,7 @@ import attrs
 
 from cometflux.errors import InputError
 from cometflux.jobs import Job, PlannedJob
-from cometflux.journal.marks import Marks, mark_of
-from cometflux.journal.name_marks import NameMarks
+from cometflux.journal.marks import Marks, NameMarks, mark_of
 from cometflux.journal.redo import Redo
 from cometflux.outcomes import Outcome
 from cometflux.storage.naming import NameTemplate

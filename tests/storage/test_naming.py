@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cometflux.errors import InputError
 from cometflux.jobs import Job
-from cometflux.journal.name_marks import NameMarks
+from cometflux.journal.marks import NameMarks
 from cometflux.storage.file_names import file_stem, is_inside
 from cometflux.storage.naming import DEFAULT, NameTemplate, check_path, find_names
 

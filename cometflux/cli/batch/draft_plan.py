@@ -10,7 +10,7 @@ from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import InputError
 from cometflux.jobs import Job, outputs_in
 from cometflux.journal.draft import Draft
-from cometflux.journal.name_marks import NameMarks
+from cometflux.journal.marks import NameMarks
 from cometflux.journal.plan import plan_jobs
 from cometflux.sources import validation
 from cometflux.sources.errors import Fault, FaultList, SourceError
