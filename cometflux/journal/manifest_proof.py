@@ -17,7 +17,7 @@ from cometflux.storage import atomic
 _MARK = re.compile(rb"# cometflux form ")
 """How each such file begins."""
 _LARGEST = 1024
-_FORM = 1
+_FORM = 2
 """Which form the lines have. With another number, each manifest is written again by the next run."""
 
 

@@ -37,8 +37,13 @@ def portable_input(values: Mapping[str, Any]) -> dict[str, Any]:
     """Copy an input so that it may be shared, as `portable_record` does."""
     described = values if summaries.is_flat(values) else summaries.describe_input(values)
     return {
-        name: value if type(value) is int or "prompt" in name else _portable(value) for name, value in described.items()
+        name: value if type(value) is int or _is_prose(name) else _portable(value) for name, value in described.items()
     }
+
+
+def _is_prose(name: str) -> bool:
+    """Whether a parameter has prose, whatever that begins with. An ``image_prompt`` has an image."""
+    return "prompt" in name and "image" not in name
 
 
 def _portable(value: Any) -> Any:

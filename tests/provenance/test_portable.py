@@ -34,13 +34,15 @@ def record(prompt="a boat", **values):
         pytest.param(["/a/b.png", None, {"deep": "/c/d.png"}], ["b.png", None, {"deep": "d.png"}], id="what lies deep"),
     ],
 )
-def test_of_a_value_only_what_concerns_others_is_left(value, shown):
-    assert shown == portable_record(record(image=value))["input"]["image"]
+@pytest.mark.parametrize("name", ["image", "input_images", "image_prompt"])
+def test_of_a_value_only_what_concerns_others_is_left(name, value, shown):
+    assert shown == portable_record(record(**{name: value}))["input"][name]
 
 
 def test_of_files_the_names_and_of_bytes_the_digests_are_left(tmp_path):
-    shown = portable_record(record(image=tmp_path / "boat.png", mask=PNG, gone=MissingBytes(bytes=3)))["input"]
-    assert "boat.png" == shown["image"]
+    path = tmp_path / "boat.png"
+    shown = portable_record(record(image=path, image_prompt=path, mask=PNG, gone=MissingBytes(bytes=3)))["input"]
+    assert "boat.png" == shown["image"] == shown["image_prompt"]
     assert {"type", "bytes", "sha256"} == set(shown["mask"])
     assert {"bytes": 3} == shown["gone"]
 
