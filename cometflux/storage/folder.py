@@ -145,8 +145,11 @@ class FolderFiles:
         """Make the folders of the file *name* below this one, if they are missing.
 
         Raises:
-            OSError: one is a link, which may lead anywhere, or a file; or it cannot be made.
+            OSError: one is a link, which may lead anywhere, or a file; or it cannot be made; or *name* leads out.
         """
+        if not file_names.is_inside(name):
+            # A journal may come from somebody else.
+            raise OSError(errno.EPERM, "it is not in this folder")
         at = self._folder
         for part in name.split("/")[:-1]:
             above, at = at, at / part

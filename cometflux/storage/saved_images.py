@@ -159,10 +159,12 @@ class SavedImages(Generic[Kept]):
         """Have a record next to the image; False if another one has been put there meanwhile."""
         name = _record_name(image.name)
         try:
-            text = f"{encoding.dump_readable(placed.to_record(image.name, output.record))}\n".encode()
-            is_new = await self._backend.put_new(name, text, output.record_puts)
+            text = f"{encoding.dump_readable(placed.to_record(image.name, output.record))}\n"
+            # The name of a reference image may be in any encoding, and JSON can escape half a character.
+            data = text.encode("utf-8", "backslashreplace")
+            is_new = await self._backend.put_new(name, data, output.record_puts)
             return is_new or _is_of(await self._load(name), output.owner)
-        except (RefusedError, UnicodeEncodeError) as error:
+        except RefusedError as error:
             message = f"{image.name} is saved, but not the record beside it: {error}"
             raise OutputError(message, path=image.path, is_disk=True) from error
 

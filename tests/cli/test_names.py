@@ -1,10 +1,15 @@
 """The user's own names for the files of a batch, and the columns that are carried along."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
+import attrs
+import job_states
 import pytest
 from command_line import run
+from one_pixel import PNG
 
 from cometflux import Journal
 
@@ -226,3 +231,28 @@ def test_a_prediction_of_a_named_job_is_saved_by_its_id_under_its_name(service):
         (record,) = journal.records()
     run(f"save {record.prediction_id} --out out")
     assert ["a-fox/1.webp"] == pictures()
+
+
+def test_a_name_in_a_journal_of_somebody_else_leads_to_no_file_outside_the_folder(service, folder, capsys):
+    tour = Path("deep/tour")
+    tour.mkdir(parents=True)
+    job_states.write(tour, attrs.evolve(job_states.plan(0), name="../stolen"))
+    run("resume deep/tour", 1)
+    assert "the folder of '../stolen' cannot be made: it is not in this folder" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert [] == service.bills
+    assert ["tour"] == [path.name for path in Path("deep").iterdir()]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="the file system takes UTF-8 only")
+def test_a_reference_image_whose_name_is_in_another_encoding_has_its_record_and_is_exported(service, folder, capsys):
+    name = os.fsdecode(b"caf\xe9.png")
+    Path(name).write_bytes(PNG)
+    run(f"generate 'paint it red' --model kontext-pro --input-image {name}")
+    (record,) = Path("images").glob("0*.json")
+    assert name == Path(json.loads(record.read_bytes())["input"]["input_image"]).name
+    for form in ("imagefolder", "captions", "webdataset", "parquet"):
+        run(f"export images --to {form} --as {form}")
+    assert "caf?.png" in Path("imagefolder/metadata.jsonl").read_text()
+    run("gallery images")
