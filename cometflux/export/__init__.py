@@ -11,7 +11,7 @@ from cometflux.export.forms import FORMS, SHARD, Settings
 from cometflux.export.outcome_table import OutcomeTable
 from cometflux.export.pictures import Caption, read_pictures
 from cometflux.number_checks import check_count
-from cometflux.storage.paths import PICKS
+from cometflux.storage.paths import PICKS, expand_home
 
 __all__ = ["FORMS", "PICKS", "Exported", "OutcomeTable", "export_folder"]
 
@@ -60,10 +60,12 @@ def export_folder(
         JournalError: the journal cannot be read.
         MissingExtraError: ``parquet`` needs the extra of that name.
     """
-    folder, to = Path(folder).expanduser(), Path(to).expanduser()
+    folder, to = expand_home("folder", folder), expand_home("to", to)
     if form not in FORMS:
         raise ConfigError(setting="form", given=form, allowed=f"must be one of {', '.join(FORMS)}")
     check_count("shard_bytes", shard_bytes, 1)
+    if caption is not None and not callable(caption):
+        raise ConfigError(setting="caption", given=caption, allowed="must be a function of a picture's fields")
     _check_free(to)
     pictures, missing = read_pictures(folder, only_picks=only_picks, caption=caption)
     if not pictures:

@@ -51,11 +51,11 @@ def write_captions(pictures: Sequence[Picture], to: Path, settings: Settings) ->
 
 def write_webdataset(pictures: Sequence[Picture], to: Path, settings: Settings) -> None:
     """Write tar files of at most so many bytes; a sample is a picture, its caption and its columns."""
+    stems = _Stems()
     for number, shard in enumerate(_shards(pictures, settings.shard_bytes)):
         with tarfile.open(to / f"{number:06}.tar", "x", format=tarfile.PAX_FORMAT) as tar:
             for picture in shard:
-                # A name ends at its first dot for those who read it.
-                stem = picture.name.removesuffix(picture.path.suffix).replace(".", "_")
+                stem = stems.of(picture)
                 columns = _dump({**picture.fields, "file_name": picture.name})
                 for ending, data in (
                     (picture.path.suffix, picture.path.read_bytes()),
@@ -65,6 +65,23 @@ def write_webdataset(pictures: Sequence[Picture], to: Path, settings: Settings) 
                     member = tarfile.TarInfo(f"{stem}{ending}")
                     member.size, member.mode = len(data), 0o644
                     tar.addfile(member, io.BytesIO(data))
+
+
+class _Stems:
+    """Names the samples of WebDataset, no two alike: its readers take files of one name for one sample."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def of(self, picture: Picture) -> str:
+        # A name ends at its first dot for those who read it.
+        stem = name = picture.name.removesuffix(picture.path.suffix).replace(".", "_")
+        number = 1
+        while name in self._taken:
+            number += 1
+            name = f"{stem}-{number}"
+        self._taken.add(name)
+        return name
 
 
 def _shards(pictures: Iterable[Picture], most: int) -> Iterator[list[Picture]]:

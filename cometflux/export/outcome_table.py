@@ -72,12 +72,7 @@ def _kind(values: Iterable[Any]) -> str:
 def _given(outcome: Outcome) -> dict[str, Any]:
     """Return the caller's own columns: tags and parameters."""
     values = {**outcome.job.tags, **portable_input(outcome.job.input)}
-    return {name: _storable(value) for name, value in values.items() if name not in _TYPES}
-
-
-def _storable(value: Any) -> Any:
-    # Arrow's whole numbers have 64 bits.
-    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
+    return {name: value for name, value in values.items() if name not in _TYPES}
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from cometflux.gallery.public_urls import PublicUrl
 from cometflux.journal.place import FILE_NAME
 from cometflux.journal.reader import Journal
 from cometflux.storage import atomic, picks
-from cometflux.storage.paths import PICKS
+from cometflux.storage.paths import PICKS, expand_home
 
 PAGE = "index.html"
 """The first page's file name."""
@@ -79,11 +79,11 @@ class Gallery:
             None if there is no such URL: the page only names them.
 
     Raises:
-        ConfigError: *public_url* is not such a URL.
+        ConfigError: *folder* is not a path, or *public_url* is not such a URL.
     """
 
     def __init__(self, folder: str | Path, public_url: str | None = None) -> None:
-        self.folder = Path(folder)
+        self.folder = expand_home("folder", folder)
         self._public_url = None if public_url is None else PublicUrl.of(public_url)
         self.refresh = 2.0
         """How many seconds a browser waits before it reloads the page of a running batch."""

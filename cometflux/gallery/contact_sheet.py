@@ -19,6 +19,7 @@ from cometflux.gallery.sheet_fonts import Letters
 from cometflux.images.formats import LARGEST_OUTPUT
 from cometflux.images.looks import check_extra
 from cometflux.storage import atomic, picks
+from cometflux.storage.paths import expand_home
 
 SHEET = "contact-sheet.png"
 """The file name of the first page."""
@@ -144,7 +145,8 @@ def write_sheet(folder: str | Path, to: str | Path | None = None, *, only_picks:
         JournalError: the journal cannot be read, and there is nothing else to show.
         MissingExtraError: the extra ``images`` is not installed.
     """
-    sheet = ContactSheet(Path(folder), None if to is None else Path(to), only_picks=only_picks)
+    first = None if to is None else expand_home("to", to)
+    sheet = ContactSheet(expand_home("folder", folder), first, only_picks=only_picks)
     return list(sheet.pages())
 
 

@@ -14,6 +14,8 @@ from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.rows import FROM_TAG, Entry, Lent, Row, Source
+from cometflux.storage.file_names import is_inside
+from cometflux.storage.paths import expand_home
 from cometflux.storage.picks import read_picks
 
 
@@ -52,7 +54,7 @@ def read_pictures(folder: str | Path, *, only_picks: bool = False) -> tuple[Fold
         JournalError: the journal cannot be read.
         SourceError: pictures are removed or changed; the error lists all of them.
     """
-    folder = Path(folder)
+    folder = expand_home("folder", folder)
     with Journal(folder) as journal:
         place = journal.place
         jobs = [image_sets(record) for record in sorted(journal.records(), key=lambda record: record.index)]
@@ -85,7 +87,8 @@ def _pictures(
         if file.name not in chosen:
             continue
         path = folder / file.name
-        if fault := _fault(path, file.digest):
+        # A journal may come from somebody else.
+        if fault := _fault(path, file.digest) if is_inside(file.name) else "is not in the folder":
             faults.append(Fault(f"{file.name} {fault}"))
             continue
         own = key if len(record.files) == 1 else f"{key}.{number}"

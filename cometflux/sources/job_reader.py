@@ -24,6 +24,7 @@ from cometflux.sources.planner import Constant, Defaults, Planner
 from cometflux.sources.rows import Format, Most, Source
 from cometflux.sources.templates.prompting import Prompting
 from cometflux.sources.templates.wildcard_lists import Wildcards
+from cometflux.storage.paths import expand_home
 
 _FORMATS = ", ".join(repr(each.value) for each in Format)
 
@@ -196,6 +197,7 @@ def _prepare(source: Any, options: _Options, parameters: Mapping[str, Any]) -> P
     wildcards = options.wildcards
     prompting = Prompting(template=_text("template", options.template), has_wildcards=wildcards is not None)
     comments = _flag("comments", options.comments)
+    folder = None if options.folder is None else expand_home("folder", options.folder)
     read = _read(
         source,
         _format(options.format),
@@ -203,11 +205,10 @@ def _prepare(source: Any, options: _Options, parameters: Mapping[str, Any]) -> P
         _most(options.max_jobs),
         comments=comments,
         delimiter=_delimiter(options.delimiter),
-        folder=None if options.folder is None else Path(options.folder),
+        folder=folder,
     )
     constants = {name: Constant(label=name, value=plain(value)) for name, value in parameters.items()}
-    folder = options.folder
-    base = Path(folder) if folder is not None else Path() if is_table(source) else Path(source).parent
+    base = folder if folder is not None else Path() if is_table(source) else Path(source).parent
     schemas = {each.model: each for each in options.schemas}
     defaults = Defaults(model=options.model, constants=constants, schemas=schemas, reference=options.reference_column)
     made = prompting.apply(options.columns.apply(read))

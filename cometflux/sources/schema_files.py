@@ -12,6 +12,7 @@ from cometflux.basics.plain_text import log as _log
 from cometflux.basics.regular_files import fault_words
 from cometflux.errors import ConfigError
 from cometflux.models.schemas import ModelSchema, parse_schema
+from cometflux.storage.paths import expand_home
 
 LARGEST_SCHEMA = 2 * 1024 * 1024
 """The maximum size of a schema's file, in bytes. Published ones have a few thousand."""
@@ -30,7 +31,7 @@ def read_schema(source: str | os.PathLike[str] | Mapping[str, Any], *, model: st
     if isinstance(source, Mapping):
         schema = parse_schema(source, _checked_name(model))
     else:
-        schema = read_schema_file(Path(source), _checked_name(model))
+        schema = read_schema_file(expand_home("source", source), _checked_name(model))
     for note in schema.notes:
         _log.warning("%s", note)
     return schema
@@ -60,10 +61,10 @@ def read_schemas(given: Iterable[str], model: str | None = None) -> dict[str, Mo
     found: dict[str, ModelSchema] = {}
     for text in given:
         named = re.fullmatch(f"({_MODEL})=(.+)", text, re.DOTALL)
-        path = Path(named[2] if named else text).expanduser()
+        path = expand_home("schema", named[2] if named else text)
         if named:
             found[named[1]] = read_schema_file(path, named[1])
-        elif path.is_dir():
+        elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir may raise
             found |= {name: read_schema_file(file, name) for name, file in _files_in(path).items()}
         elif model is None or not re.fullmatch(_MODEL, model):
             allowed = "which model is it for? write owner/name=FILE, or give the full name with --model"

@@ -1,5 +1,6 @@
 """Paths as a caller gives them, and the names of small files next to the images."""
 
+import os
 from pathlib import Path
 
 from cometflux.errors import ConfigError
@@ -24,12 +25,14 @@ def fix_path(name: str, path: str | Path) -> Path:
         ) from error
 
 
-def expand_home(name: str, path: str | Path) -> Path:
-    """Expand ``~`` in what a caller gave as *name*.
+def expand_home(name: str, path: object) -> Path:
+    """Take what a caller gave as *name* for a path, and expand ``~``.
 
     Raises:
-        ConfigError: there is no home folder.
+        ConfigError: it is not a path, or there is no home folder.
     """
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or not str(path).strip():
+        raise ConfigError(setting=name, given=path, allowed="must be a path")
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

@@ -6,12 +6,14 @@ import tarfile
 from datetime import datetime
 from pathlib import Path
 
+import attrs
 import job_states
 import pyarrow.parquet
 import pytest
 from command_line import run
 
 from cometflux.cli import main
+from cometflux.errors import ConfigError
 from cometflux.export import export_folder
 from cometflux.export.pictures import align
 
@@ -226,3 +228,68 @@ def test_columns_have_one_type_each():
         {"a": 1.0, "b": "[1]", "c": "x", "d": True, "e": None},
         {"a": 1.5, "b": "y", "c": "2", "d": None, "e": None},
     ] == found
+
+
+def test_the_picture_of_a_job_whose_redo_failed_is_still_exported(tour, service):
+    first, *others = pictures(tour)
+    service.fail("failed")
+    run("resume tour --redo '#00000' --yes", 1)
+    run("export tour --to out")
+    assert [first, *others] == [row["file_name"] for row in rows()]
+
+
+@pytest.mark.parametrize("form", ["imagefolder", "parquet"])
+def test_a_seed_of_more_than_63_bits_makes_the_column_text(service, folder, form):
+    Path("a.csv").write_text(f"prompt,seed\na fox,{2**64 - 1}\nan owl,5\n")
+    run("batch a.csv --out tour")
+    run(f"export tour --to out --as {form}")
+    found = rows() if form == "imagefolder" else pyarrow.parquet.read_table("out/pictures.parquet").to_pylist()
+    assert [str(2**64 - 1), "5"] == [row["seed"] for row in found]
+
+
+def test_samples_of_shards_have_different_names(service, folder):
+    Path("a.csv").write_text("prompt,key\na fox,a.b\nan owl,a_b\n")
+    run("batch a.csv --out tour --name '{key}'")
+    run("export tour --to out --as webdataset")
+    with tarfile.open("out/000000.tar") as tar:
+        stems = [name.partition(".")[0] for name in tar.getnames()]
+    assert ["a_b"] * 3 + ["a_b-2"] * 3 == stems
+
+
+@pytest.mark.parametrize(
+    ("caption", "told"),
+    [
+        ("a photo, {prompt}", "must be a function of a picture's fields"),
+        (lambda row: None, "must make texts that UTF-8 can encode"),
+        (lambda row: "half of a pair: \ud800", "must make texts that UTF-8 can encode"),
+    ],
+)
+def test_a_caption_that_is_not_a_text_is_refused_before_anything_is_written(tour, caption, told):
+    with pytest.raises(ConfigError, match=told):
+        export_folder(tour, "out", form="captions", caption=caption)
+    assert not Path("out").exists()
+
+
+def test_a_caption_of_another_encoding_is_one_error(tour, capsys):
+    run("export tour --to out --caption 'caf\udce9, {prompt}'", 3)
+    assert "--caption 'caf\\udce9, a fox': must make texts that UTF-8 can encode" in capsys.readouterr().err
+
+
+def test_a_place_of_a_bucket_is_refused_with_advice_for_a_new_folder(tour, capsys):
+    run("export tour --to s3://bucket/dataset", 2)
+    assert "is not a path on this machine; give a folder on this machine\n" in capsys.readouterr().err
+
+
+def test_a_journal_of_somebody_else_reaches_no_file_outside_its_folder(folder, capsys):
+    tour = Path("deep/tour")
+    tour.mkdir(parents=True)
+    record = job_states.succeed(job_states.plan(0), tour, job_states.picture())
+    Path("deep/secret.png").write_bytes(job_states.picture())
+    (file,) = record.files
+    stolen = attrs.evolve(record, files=(attrs.evolve(file, name="../secret.png"),))
+    job_states.write(tour, stolen)
+    before = sorted(Path().rglob("*"))
+    run("export deep/tour --to out", 3)
+    run("batch --from deep/tour --model kontext-pro", 2)
+    assert "../secret.png is not in the folder" in capsys.readouterr().err
+    assert before == sorted(Path().rglob("*"))

@@ -28,7 +28,7 @@ def export(
     ] = "imagefolder",
     to: Annotated[
         Path,
-        Parameter(name="--to", metavar="DIR", group=OPTIONS, converter=converters.folder, help="The new folder."),
+        Parameter(name="--to", metavar="DIR", group=OPTIONS, converter=converters.plain_folder, help="The new folder."),
     ],
     picks: Annotated[bool, switch("Take only the pictures with a star in picks.jsonl.", group=OPTIONS)] = False,
     caption: Annotated[

@@ -42,7 +42,7 @@ def gallery(
             name="--to",
             metavar="FILE",
             group=OPTIONS,
-            converter=converters.folder,
+            converter=converters.file,
             help="With --sheet: the PNG file. [default: in the folder]",
         ),
     ] = None,

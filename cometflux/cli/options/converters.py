@@ -85,6 +85,16 @@ def folder(_: Any, tokens: Sequence[Token]) -> Path:
     return _path(_, tokens, "give the folder with the journal, which stays on this machine")
 
 
+def plain_folder(_: Any, tokens: Sequence[Token]) -> Path:
+    """Read the path of a folder on this machine that has no journal."""
+    return _path(_, tokens, "give a folder on this machine")
+
+
+def plain_folders(_: Any, tokens: Sequence[Token]) -> tuple[Path, ...]:
+    """Read the paths of such folders, of an option that may be given several times."""
+    return tuple(plain_folder(_, [each]) for each in tokens)
+
+
 def picture(_: Any, tokens: Sequence[Token]) -> Path:
     """Read the path of a picture."""
     return _path(_, tokens, "fetch it first, and give the file")

@@ -1,5 +1,6 @@
 """The options that expand wildcards in prompts."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +25,7 @@ class WildcardOptions:
         Path | None,
         Parameter(
             metavar="DIR",
-            converter=converters.folder,
+            converter=converters.plain_folder,
             show_default=False,
             help="Expand {red|blue}, and __animals__ from DIR/animals.txt.",
         ),
@@ -48,7 +49,7 @@ class WildcardOptions:
         """
         if self.wildcards is None and self.wildcard_seed is None and not self.expand:
             return None
-        if self.wildcards is not None and not self.wildcards.is_dir():
+        if self.wildcards is not None and not os.path.isdir(self.wildcards):  # noqa: PTH112 - Path.is_dir may raise
             raise UsageError(f"--wildcards {self.wildcards}: there is no such folder")
         from cometflux.sources.templates.wildcard_lists import Wildcards
 
