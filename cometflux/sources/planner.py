@@ -291,6 +291,8 @@ class Planner:
         cells = self._read_cells(row, rows)
         for fault in self.keys.add(row, rows.constants, cells):
             self._faults.add(fault)
+        for fault in validation.find_unwritable_tags(row) if row.tags else ():
+            self._faults.add(fault)
         if "prompt" not in row.values and self._lacks_prompt(row, rows.model):
             self._faults.add(Fault("the row has no prompt", row.line))
         if self._faults.count > before or not rows.is_usable:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from cometflux import flux, jobs
+from cometflux.basics.plain_text import is_utf8
 from cometflux.errors import InputError
 from cometflux.images import data_uris
 from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
@@ -126,6 +127,13 @@ def find_no_value(name: str, value: Any, *, is_prompt: bool) -> str | None:
     if is_prompt and is_empty_word(value):
         return f"{name}: {value.strip()!r} is how programs write an empty cell; leave the cell empty, or write a text"
     return None
+
+
+def find_unwritable_tags(row: Row) -> Iterator[Fault]:
+    """Yield a fault for each tag that no record can hold: half a character, or a file's name of another encoding."""
+    for name, text in row.tags.items():
+        if not (is_utf8(name) and is_utf8(text)):
+            yield Fault(f"{name}: {text!a} is not text that UTF-8 can encode", row.places.get(name, row.line))
 
 
 def read_cell(model: Model, name: str, value: Any, folder: Path, *, is_typed: bool) -> Any:

@@ -159,3 +159,9 @@ def test_a_format_without_a_delimiter_refuses_one():
     assert ["a.txt: only a csv or tsv file has a delimiter; leave it out, or give the format csv"] == faults_of(
         write("a fox\n", "a.txt"), delimiter=";"
     )
+
+
+def test_a_tag_that_no_record_can_hold_is_a_mistake_of_its_row():
+    write('{"prompt": "a", "note": "fine"}\n{"prompt": "b", "note": "half \\ud800"}\n', "a.jsonl")
+    told = "a.jsonl, line 2: note: 'half \\ud800' is not text that UTF-8 can encode"
+    assert [told] == faults_of("a.jsonl", keep=["note"])

@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import os
 import random
 import stat
 import struct
+import sys
 import zipfile
 from pathlib import Path
 
@@ -235,6 +237,13 @@ def test_a_damaged_zip_is_read_or_refused(places, tmp_path_factory):
     path.write_bytes(data)
     with contextlib.suppress(ValueError, OSError):
         assert [data_uri("image", PNG)] == [image for _, image in read_zip(path)]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="the file system takes UTF-8 only")
+def test_a_name_of_another_encoding_is_told_before_anything_is_sent():
+    Path("set/shots").mkdir(parents=True)
+    Path("set/shots", os.fsdecode(b"caf\xe9.png")).write_bytes(PNG)
+    assert any("'caf\\udce9.png' is not text that UTF-8 can encode" in line for line in faults("shots"))
 
 
 def zipped(members):

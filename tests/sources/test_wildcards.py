@@ -216,6 +216,17 @@ def test_expand_prints_a_prompt_file_of_the_same_jobs(words, capsys):
     assert {"model", "prompt", "key", "seed", "sku"} == set(json.loads(out.splitlines()[0]))
 
 
+def test_a_kept_column_that_is_a_parameter_too_is_read_back_as_one(words, capsys):
+    Path("a.csv").write_text("prompt,seed,shelf no\na {red|blue} boat,7,3\n")
+    assert 0 == main(["batch", "a.csv", "--keep", "prompt,seed,shelf no", "--expand"])
+    out, err = capsys.readouterr()
+    Path("b.jsonl").write_text(out)
+    assert "these rows are read with --keep 'prompt,seed,shelf no'\n" in err
+    (first,) = read_jobs("a.csv", wildcard_seed=0, keep=["shelf no"])
+    (again,) = read_jobs("b.jsonl", keep=["prompt", "seed", "shelf no"])
+    assert (first.input, "7", "3") == (again.input, again.tags["seed"], again.tags["shelf no"])
+
+
 def test_the_command_refuses_a_folder_that_is_not_there(words, capsys):
     Path("a.txt").write_text("a\n")
     assert 2 == main(shlex.split("batch a.txt --wildcards nowhere"))

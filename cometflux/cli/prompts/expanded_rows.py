@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cometflux.cli.batch.draft_plan import BatchPlan
+from cometflux.cli.terminal.quoting import join
 from cometflux.cli.terminal.screen import Screen, Verbosity
 from cometflux.jobs import Job
 from cometflux.models.output_of import OutputOf
@@ -25,14 +26,17 @@ def print_rows(plan: BatchPlan, voice: Verbosity) -> None:
     for note in plan.notes:
         screen.say(f"note: {note}")
     if kept:
-        screen.say(f"note: these rows are read with --keep {','.join(kept)}")
+        screen.say(f"note: these rows are read with {join(('--keep', ','.join(kept)))}")
 
 
 def _row(job: Job, tags: Mapping[str, str]) -> dict[str, Any]:
     named = {"model": job.model} | ({} if job.key is None else {"key": job.key})
     given = {name: _plain(value) for name, value in job.input.items()}
-    # A body may have parameters that the model does not have, and no tags.
-    return {**named, **given, **tags} if tags else {**named, "input": given}
+    if not tags:
+        # A body may have parameters that the model does not have, and no tags.
+        return {**named, "input": given}
+    # A kept column may be a parameter, too; a tag is text, whatever the type of the parameter.
+    return {**tags, **named, **given}
 
 
 def _plain(value: Any) -> Any:
