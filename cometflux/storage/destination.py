@@ -103,10 +103,11 @@ async def is_at(place: Destination, known: str) -> bool:
     """Whether *place* is the *known* one: the path of a folder, or a URL."""
     if not isinstance(place, Folder):
         return str(place) == known
-    return await asyncio.to_thread(_is_same_folder, place.path, known)
+    return await asyncio.to_thread(is_same_folder, place.path, known)
 
 
-def _is_same_folder(path: Path, known: str) -> bool:
+def is_same_folder(path: Path, known: str | Path) -> bool:
+    """Whether two paths lead to one folder that is there. Blocks."""
     try:
         return path.samefile(known)
     except (OSError, ValueError):

@@ -52,13 +52,13 @@ class ServiceSettings:
     credit: float = 1000.0
 
     def __attrs_post_init__(self) -> None:
-        if not self.key:
+        if not isinstance(self.key, str) or not self.key:
             raise ValueError("key: must be a text that is not empty")
         if not callable(self.latency) and not is_number(self.latency, 0):
             raise ArgumentError("latency", self.latency, "must be a number of seconds from 0", ", or a function")
         if not is_number(self.pixels, 64, 16_000_000):
             raise ArgumentError("pixels", self.pixels, "must be a number from 64 to 16000000")
-        if not self.lifetime >= 0:
+        if not isinstance(self.lifetime, int | float) or not self.lifetime >= 0:
             raise ArgumentError("lifetime", self.lifetime, "must be a number of seconds from 0")
         if not is_number(self.credit, 0):
             raise ArgumentError("credit", self.credit, "must be a number of dollars from 0")

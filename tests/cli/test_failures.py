@@ -10,10 +10,13 @@ from command_line import run
 from job_states import plan, reach, write, write_states
 
 from cometflux import flux, open_session
+from cometflux.cli.batch.open_journal import LOCAL
 from cometflux.errors import RejectedError
 from cometflux.images import reference_files
 from cometflux.jobs import Job
+from cometflux.journal.header import Account
 from cometflux.journal.record import JobRecord
+from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.protocol import encoding
 from cometflux.sources import read_jobs
@@ -126,6 +129,34 @@ def test_a_job_that_no_row_can_hold_is_left_out_and_told(form, job, reason, caps
     err = capsys.readouterr().err
     assert "left out: bad: " in err
     assert reason in err
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["--out again", "--out again.txt", "--out again.tsv", "--out again.csv --as jsonl", "--out again.jsonl --as csv"],
+)
+def test_a_name_by_which_the_file_could_not_be_read_again_is_refused(options, capsys):
+    Path("a-images").mkdir()
+    write_states(Path("a-images"))
+    before = {path.name for path in Path().iterdir()}
+    run(f"failures a-images {options}", 2)
+    form = "jsonl" if "--as jsonl" in options else "csv"
+    why = f"the name must end with .{form}, because `resume --redo-from` reads the format from it"
+    assert why in capsys.readouterr().err
+    assert before == {path.name for path in Path().iterdir()}
+
+
+def test_the_command_that_redoes_them_can_be_pasted_also_for_pictures_of_the_local_service(capsys):
+    folder = Path("my tour")
+    folder.mkdir()
+    writer = JournalWriter(folder, Account(base_url=LOCAL, key=LOCAL))
+    writer.open()
+    writer.commit([reach("failed", plan(0, key="fox"), folder)])
+    writer.close()
+    run("failures 'my tour' --out again.csv")
+    command = capsys.readouterr().err.splitlines()[-1].strip()
+    assert "cometflux resume 'my tour' --local --redo-from again.csv" == command
+    run(command.removeprefix("cometflux "))
 
 
 async def _fail_with_bytes(service):

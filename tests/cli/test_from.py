@@ -214,6 +214,7 @@ def changed(name):
         ("batch", 2, "give a FILE of prompts, or a folder of pictures with --from"),
         ("batch --picks", 2, "--picks goes with --from DIR"),
         ("batch --from nowhere", 3, "there is no folder 'nowhere"),
+        ("batch --from loop", 3, "loop"),
         ("batch --from s3://bucket/drafts", 2, "is not a path on this machine"),
         ("batch --from drafts --out drafts", 2, "give another folder for the new pictures"),
         ("batch --from drafts --out ./drafts/", 2, "give another folder for the new pictures"),
@@ -231,6 +232,7 @@ def changed(name):
     ],
 )
 def test_a_mistake_is_one_clear_error_and_nothing_is_sent(service, drafts, capsys, line, code, told):
+    Path("loop").symlink_to("loop")
     Path("a.csv").write_text("reference\na.png\n")
     Path("b.csv").write_text("input_image\na.png\n")
     Path("c.csv").write_text("model\nkontext-pro\nflux-schnell\n")

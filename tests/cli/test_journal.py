@@ -177,6 +177,19 @@ def test_what_was_not_sent_and_is_no_longer_in_the_file_stays_planned(service, c
     assert ["a fox", "an owl"] == prompts(service)
 
 
+def test_the_command_for_jobs_of_before_can_be_pasted_into_a_shell(capsys):
+    write("a fox,", "an owl,")
+    run("batch a.csv --local --out 'my tour' --limit 1 --max-pending 1", 4)
+    write("a fox,")
+    capsys.readouterr()
+    run("batch a.csv --local --out 'my tour'")
+    (note,) = [line for line in capsys.readouterr().err.splitlines() if "planned before" in line]
+    command = note.partition(" sent: cometflux ")[2].partition(" makes it")[0]
+    assert "resume 'my tour' --local" == command
+    run(command)
+    assert {"planned": 2, "saved": 2} == status("my tour")
+
+
 def test_replace_drops_what_was_not_sent_and_is_no_longer_in_the_file(service, capsys):
     write("a fox,", "an owl,")
     run("batch a.csv --limit 1 --max-pending 1", 4)

@@ -1,12 +1,14 @@
 """What is given wrongly: one line on stderr, the right exit code, and nothing is sent."""
 
 import os
+import subprocess
 import sys
 from io import BytesIO, TextIOWrapper
 
 import pytest
 
 from cometflux.cli import main
+from cometflux.cli.terminal.quoting import assign
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +117,15 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ("generate", 'give a prompt, in quotes: cometflux generate "a lighthouse"'),
         ("generate a red fox", 'these are 3 prompts of one word each; put a prompt in quotes: "a red fox"'),
         ("generate a.txt", "a.txt is a file; for the prompts in it: cometflux batch a.txt"),
+        ("generate a(1).txt", "a(1).txt is a file; for the prompts in it: cometflux batch 'a(1).txt'"),
+        (
+            "mcp --local --allow ~nobody-of-this-name",
+            "'~nobody-of-this-name' begins with ~, and no home folder is known",
+        ),
+        (
+            "mcp --local --allow s3://bucket",
+            "--allow: 's3://bucket' is not a path on this machine; give a folder on this",
+        ),
         ("batch a.txt b.txt", "one file at a time; 'b.txt' is one too many"),
         ("batch /dev/null", "/dev/null: its name does not show its format (known endings: "),
         ("models dev pro", "'pro' is one too many"),
@@ -187,13 +198,14 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
     ],
 )
 def test_a_bad_argument_is_one_line_and_exit_code_2(arguments, message, folder, capsys):
+    (folder / "a(1).txt").write_text("a fox\n")
     (folder / "a.txt").write_text("a fox\n")
     (folder / "folder.csv").mkdir()
     assert 2 == command(arguments)
     out, err = capsys.readouterr()
     assert ("", 1) == (out, err.count("\n"))
     assert err.startswith(f"error: {message}")
-    assert {"a.txt", "folder.csv"} == {path.name for path in folder.iterdir()}
+    assert {"a.txt", "a(1).txt", "folder.csv"} == {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -279,3 +291,10 @@ def test_stdin_is_text_unless_its_format_is_given(capsys, monkeypatch):
     assert 2 == command("batch - --format jsonl")
     expected = "error: stdin, line 1: prompt: 3 was given; must be a text that is not blank\n"
     assert expected == capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="for a shell of POSIX")
+def test_a_variable_is_set_to_the_text_that_was_given():
+    key = "a key; with 'quotes' and $HOME"
+    line = f'{assign("COMETAPI_KEY", key)}\nprintf %s "$COMETAPI_KEY"'
+    assert key == subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout

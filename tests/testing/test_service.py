@@ -806,7 +806,12 @@ def test_every_fault_has_its_own_description():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"latency": -1}, {"latency": float("nan")}, {"pixels": 1}, {"key": ""}, {"lifetime": -1}], ids=str
+    "wrong",
+    [
+        *({"latency": -1}, {"latency": float("nan")}, {"pixels": 1}, {"key": ""}, {"key": 5}),
+        *({"lifetime": -1}, {"lifetime": "1 h"}, {"lifetime": None}),
+    ],
+    ids=str,
 )
 def test_an_argument_out_of_range_is_refused(wrong):
     with pytest.raises(ValueError):

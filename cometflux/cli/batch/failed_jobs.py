@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cometflux.basics.plain_text import by_number, count_of
+from cometflux.cli.batch.next_command import resume_command
+from cometflux.cli.batch.open_journal import LOCAL
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.errors import UsageError
-from cometflux.cli.terminal.quoting import argument, join
+from cometflux.cli.terminal.quoting import argument
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError, PredictionError
 from cometflux.journal.outcome import outcome_of
@@ -33,7 +35,7 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
         raise UsageError(f"{out} is there already, and is not replaced; give another name")
     with Journal(folder) as journal:
         names = JobNames.in_states(journal, FAILED, is_failure)
-        unknown = journal.status()["unknown"]
+        unknown, is_local = journal.status()["unknown"], journal.base_url == LOCAL
         given_up = sum(each.is_abandoned for each in journal.records("canceled"))
     rows = RowWriter(form, Path() if out is None else out.parent)
     left_out = list(_add(rows, names))
@@ -42,7 +44,7 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
         screen.say(f"{count_of(len(rows), 'job')} of {folder} did not succeed")
         if out is not None:
             screen.say("to redo them, as they are or changed:")
-            screen.say(f"  {join(['cometflux', 'resume', argument(folder), '--redo-from', argument(out)])}")
+            screen.say(f"  {resume_command(folder, '--redo-from', argument(out), is_local=is_local)}")
     elif not left_out and not given_up:
         screen.say(f"no job of {folder} failed, expired, or was canceled, rejected or not sent")
     for line in left_out:
@@ -53,7 +55,7 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
         were = by_number(given_up, "was", "were")
         screen.say(f"{count_of(given_up, 'job')} {were} abandoned while unknown, and may be billed: left out")
         screen.say("to redo one, name its key:")
-        screen.say(f"  {join(['cometflux', 'resume', argument(folder)])} --redo 'KEY'")
+        screen.say(f"  {resume_command(folder, is_local=is_local)} --redo 'KEY'")
 
 
 def is_failure(record: JobRecord) -> bool:

@@ -53,6 +53,11 @@ def tell_next(
         screen.say(f"  {resume_line(folder, raised or settings)}")
 
 
+def resume_command(folder: Path, *more: str, is_local: bool) -> str:
+    """Return the shortest command that resumes *folder*, with *more* arguments, quoted for a shell."""
+    return join(["cometflux", "resume", argument(folder), *(["--local"] if is_local else []), *more])
+
+
 def resume_line(folder: Path, settings: RunOptions) -> str:
     """Return the command that resumes *folder*, quoted for a shell."""
     words = ["cometflux", "resume", argument(folder)]

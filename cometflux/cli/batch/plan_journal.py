@@ -15,6 +15,7 @@ from cometflux.cli.batch.check_seeds import check_seeds
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.finished_jobs import Draw
 from cometflux.cli.batch.journal_status import has_claims, summary
+from cometflux.cli.batch.next_command import resume_command
 from cometflux.cli.batch.open_journal import open_journal, open_to_add
 from cometflux.cli.batch.redo import NOTHING, RedoWish, again_note
 from cometflux.cli.batch.redo_chains import left_note
@@ -104,7 +105,7 @@ def plan_batch(
             _claim(part, place or writer.path.parent.parent, writer.name)
         if is_other:
             new, unsent = writer.plan(plan.draft, replaces=replaces)
-        notes = list(_notes(writer, before, len(plan), new, unsent, replaces)) if before else []
+        notes = list(_notes(writer, settings, before, len(plan), new, unsent, replaces)) if before else []
         stack.pop_all()
     urgent = _urgent_of(writer, plan)
     has_saved = count_states(writer)["saved"] > 0
@@ -138,7 +139,7 @@ def plan_prompts(
         rows = [*plan_jobs(plan, new_from=writer.next_index)]
         _, unsent = writer.plan(rows, replaces=replaces)
         stack.pop_all()
-    notes = [_unsent_note(writer, unsent, "run", is_replaced=replaces)] if unsent else []
+    notes = [_unsent_note(writer, settings, unsent, "run", is_replaced=replaces)] if unsent else []
     if place is not None:
         notes.append(f"the journal of this run is in {writer.path.parent}")
     planned = (
@@ -221,7 +222,9 @@ def check_keys(conflicts: Iterable[PlannedRow], plan: BatchPlan) -> None:
     raise faults.error(plan.name, plan.unit)
 
 
-def _notes(writer: JournalWriter, before: int, total: int, new: int, unsent: int, is_replaced: bool) -> Iterator[str]:
+def _notes(
+    writer: JournalWriter, settings: RunOptions, before: int, total: int, new: int, unsent: int, is_replaced: bool
+) -> Iterator[str]:
     folder = writer.path.parent
     status = count_states(writer)
     if new == total:
@@ -230,17 +233,18 @@ def _notes(writer: JournalWriter, before: int, total: int, new: int, unsent: int
     else:
         yield f"resuming {folder}: {summary(status)}"
     if unsent:
-        yield _unsent_note(writer, unsent, "file", is_replaced=is_replaced)
+        yield _unsent_note(writer, settings, unsent, "file", is_replaced=is_replaced)
     if paid := status["planned"] - total - (0 if is_replaced else unsent):
         yield f"note: {count_of(paid, 'job')} of an earlier run {_be(paid)} not in this file, but paid for and counted"
 
 
-def _unsent_note(writer: JournalWriter, unsent: int, unit: str, *, is_replaced: bool) -> str:
+def _unsent_note(writer: JournalWriter, settings: RunOptions, unsent: int, unit: str, *, is_replaced: bool) -> str:
     others = f"{count_of(unsent, 'job')} planned before {_be(unsent)} not in this {unit}, and {_be(unsent)} not sent"
     if is_replaced:
         return f"note: {others}: dropped"
     them = by_number(unsent, "it", "them")
-    return f"note: {others}: cometflux resume {writer.path.parent} makes {them}, --replace drops {them}"
+    command = resume_command(writer.path.parent, is_local=settings.local)
+    return f"note: {others}: {command} makes {them}, --replace drops {them}"
 
 
 def _be(number: int) -> str:

@@ -10,11 +10,11 @@ import attrs
 
 from cometflux.account.settle import is_unknown
 from cometflux.basics.plain_text import by_number, escape_json
+from cometflux.cli.batch.next_command import resume_command
 from cometflux.cli.batch.open_journal import LOCAL
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.errors import UsageError
-from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen, clip
 from cometflux.errors import InputError
 from cometflux.journal.reader import Journal
@@ -219,5 +219,4 @@ def tell_settled(screen: Screen, folder: Path, settled: Iterable[SettledJob], le
         screen.say(f"{left} more {by_number(left, 'is', 'are')} unknown")
     if has_work:
         screen.say("to resume:")
-        line = ["cometflux", "resume", argument(folder), *(["--local"] if is_local else [])]
-        screen.say(f"  {join(line)}")
+        screen.say(f"  {resume_command(folder, is_local=is_local)}")

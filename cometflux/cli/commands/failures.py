@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import Folder
 from cometflux.cli.options.groups import OPTIONS
@@ -42,4 +43,7 @@ def failures(
 
     named = None if out is None else SUFFIXES.get(out.suffix.lower())
     chosen = named if form is None and named is Format.JSONL else Format(form or "csv")
+    if out is not None and named is not chosen:
+        why = "`resume --redo-from` reads the format from it"
+        raise UsageError(f"--out {out}: the name must end with .{chosen}, because {why}")
     write_failures(Screen(), folder, chosen, out)

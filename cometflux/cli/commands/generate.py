@@ -21,6 +21,7 @@ from cometflux.cli.options.shared import (
     check_exclusive,
 )
 from cometflux.cli.terminal.messages import NO_PROMPT
+from cometflux.cli.terminal.quoting import join
 from cometflux.sources.rows import SUFFIXES, Row, Source
 from cometflux.storage.file_names import slug_of
 
@@ -107,4 +108,4 @@ def _check_prompts(prompts: Sequence[str]) -> None:
         )
     for each in prompts:
         if each.endswith(tuple(SUFFIXES)) and " " not in each and Path(each).is_file():
-            raise UsageError(f"{each} is a file; for the prompts in it: cometflux batch {each}")
+            raise UsageError(f"{each} is a file; for the prompts in it: {join(('cometflux', 'batch', each))}")

@@ -20,7 +20,8 @@ class ServerOptions:
     """The options of the tool server, including the limits for its agents."""
 
     out: Annotated[
-        Path, Parameter(metavar="FOLDER", converter=converters.folder, help="The folder for pictures and journal.")
+        Path,
+        Parameter(metavar="FOLDER", converter=converters.folder, help="The folder for pictures and journal."),
     ] = Path("agent-images")
     max_predictions: Annotated[
         int,
@@ -43,7 +44,11 @@ class ServerOptions:
     ] = 45
     allow: Annotated[
         tuple[Path, ...],
-        repeatable("FOLDER", "Let agents read the state of batches in or below this folder; repeatable."),
+        repeatable(
+            "FOLDER",
+            "Let agents read the state of batches in or below this folder; repeatable.",
+            converter=converters.plain_folders,
+        ),
     ] = ()
     local: Annotated[bool, switch("Draw on this machine: no key, no cost.")] = False
     base_url: Annotated[

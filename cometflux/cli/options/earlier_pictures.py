@@ -55,8 +55,9 @@ class EarlierPictures:
         """
         if self.earlier is None:
             return None
-        if self.earlier.resolve() == folder.resolve():
-            raise UsageError(f"--from and --out are both {folder}; give another folder for the new pictures")
         from cometflux.sources.folder_pictures import FromPictures, read_pictures
+        from cometflux.storage.destination import is_same_folder
 
+        if is_same_folder(self.earlier, folder):
+            raise UsageError(f"--from and --out are both {folder}; give another folder for the new pictures")
         return FromPictures(pictures=read_pictures(self.earlier, only_picks=self.picks), folder=str(self.earlier))

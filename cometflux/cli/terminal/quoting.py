@@ -36,7 +36,7 @@ else:
 
     def assign(name: str, value: str) -> str:
         """Return the line that sets a variable for the commands that follow."""
-        return f"export {name}={value}"
+        return f"export {name}={join([value])}"
 
 
 def argument(folder: Path) -> str:
