@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Literal, TypeVar, cast
 
+from cometflux.basics.plain_text import log as _log
 from cometflux.errors import CometfluxError, InputError, Money
 from cometflux.events import Attempt
 from cometflux.jobs import Job
@@ -22,7 +23,7 @@ class Client:
     Args:
         transport: sends the requests.
         on_allowance: called if a response says how many requests remain and in how many seconds the limit resets;
-            None to ignore it.
+            its exceptions are logged. None to ignore it.
     """
 
     def __init__(
@@ -102,8 +103,12 @@ class Client:
         # A 429 becomes a RateLimitError, which the pacer handles.
         if self._on_allowance is None or response.status == 429:
             return
-        if (allowance := rate_headers.read_allowance(response.headers)) is not None:
+        if (allowance := rate_headers.read_allowance(response.headers)) is None:
+            return
+        try:
             self._on_allowance(request, allowance)
+        except Exception as error:  # noqa: BLE001 - the response may have the id of a paid prediction
+            _log.error("on_allowance raised an exception", exc_info=error)
 
     async def _send(
         self,

@@ -10,9 +10,10 @@ import sys
 import pytest
 from waiting import PATIENCE
 
-from cometflux import Session, events
+from cometflux import Client, Job, Session, events
 from cometflux.errors import CometfluxError, SessionClosedError, UnknownSubmissionError
 from cometflux.outcomes import OutcomeKind
+from cometflux.protocol.requests import Response
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 
@@ -406,3 +407,28 @@ async def test_a_retry_is_reported_once_when_it_is_sent(service):
     assert 2 == len(service.bills)
     names = [type(event).__name__ for event in seen if not isinstance(event, events.Polled)]
     assert ["Submitted", "Accepted", "Retried", "Accepted", "Ended"] == names
+
+
+# ── a client without a session ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Generous:
+    """A transport that says with each response how many requests remain."""
+
+    async def submit(self, request):
+        headers = {"ratelimit-remaining": "5", "ratelimit-reset": "10"}
+        return Response(status=201, headers=headers, body=b'{"id": "p1", "status": "starting"}')
+
+    async def download(self, url):
+        raise NotImplementedError
+
+
+async def test_what_on_allowance_raises_loses_no_id(caplog):
+    def raises(request, allowance):
+        seen.append(allowance)
+        raise ValueError
+
+    seen = []
+    prediction = await Client(Generous(), raises).create(Job.of("a boat"))
+    assert ("p1", [(5.0, 10.0)]) == (prediction.id, seen)
+    assert "on_allowance raised an exception" in caplog.text
