@@ -11,7 +11,7 @@ import attrs
 from cometflux.account import routes
 from cometflux.account.usage import Entry, Page, Task, mark_of, read_entry, read_page, read_task
 from cometflux.errors import AccountError, CometfluxError, ConfigError
-from cometflux.protocol.rate_headers import read_retry_after
+from cometflux.protocol.rate_headers import read_clock, read_retry_after
 from cometflux.protocol.requests import Request, Response
 from cometflux.protocol.responses import is_transient
 from cometflux.transport.base import Transport
@@ -53,6 +53,8 @@ class AccountLists:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self.ahead = 0.0
+        """How far the account's clock is ahead of ours, in seconds, by its last response that shows it."""
 
     async def tasks(self, start: float, end: float) -> tuple[list[Task], bool]:
         """Return the tasks between two times, in seconds since 1970, and whether the list is whole.
@@ -102,6 +104,8 @@ class AccountLists:
             pause = wait
             try:
                 response = await self._transport.send(Request("GET", path))
+                if (clock := read_clock(response.headers)) is not None:
+                    self.ahead = clock - time.time()
                 return _read(response)
             except _TransientError as again:
                 error, pause = AccountError(again.problem), again.pause or wait

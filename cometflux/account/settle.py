@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from cometflux.account.lists import AccountLists
 from cometflux.account.settling import EARLY, LATE, Doubt, Echo, Verdict, candidates_of, decide, lists_all
 from cometflux.account.usage import Task
-from cometflux.errors import CometfluxError, RateLimitError
+from cometflux.errors import AccountError, CometfluxError, RateLimitError
 from cometflux.images import summaries
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
@@ -66,11 +66,16 @@ async def settle(
         now: the wall clock, in seconds since 1970.
 
     Raises:
-        AccountError: the list cannot be fetched or read.
+        AccountError: the list cannot be fetched or read, or our clock is wrong.
     """
     times = [at for doubt in doubts for at in doubt.times if at is not None]
     start, end = min(times, default=now) - EARLY, max(times, default=now) + LATE
     tasks, is_whole = await lists.tasks(start, min(end, now + _SKEW))
+    if abs(lists.ahead) > _SKEW:
+        # The list is of other times than those of the submissions, so the absence of a task would prove nothing.
+        way = "behind" if lists.ahead > 0 else "ahead of"
+        problem = f"the clock of this machine is {abs(lists.ahead):.0f} seconds {way} that of the account"
+        raise AccountError(problem, hint="set it, and look again")
     is_complete = is_whole and lists_all(tasks, known, start + _SKEW, min(end - _SKEW, now))
     candidates = candidates_of(doubts, tasks, known)
     echoes = await fetch_echoes(client, candidates)

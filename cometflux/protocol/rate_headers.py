@@ -1,4 +1,4 @@
-"""Read a response's rate limit: how long to wait, and how many requests remain."""
+"""Read the headers of a response about time: how long to wait, how many requests remain, and the service's clock."""
 
 import re
 from collections.abc import Mapping
@@ -36,10 +36,15 @@ def _read_header_wait(text: str, now: float) -> float | None:
     # str.isdigit alone would let other scripts' digits through.
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), LONGEST_PAUSE)
+    date = _read_date(text)
+    return None if date is None else date - now
+
+
+def _read_date(text: str) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
         # HTTP's older date formats have no time zone, and mean UTC.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -53,3 +58,8 @@ def read_allowance(headers: Mapping[str, str]) -> tuple[float, float] | None:
     if len(figures) < 2 or not all(each.isascii() and each.isdigit() for each in figures):
         return None
     return float(figures[0][:12]), min(float(figures[1][:12]), LONGEST_PAUSE)
+
+
+def read_clock(headers: Mapping[str, str]) -> float | None:
+    """Return the time of the response by the service's clock, in seconds since 1970; None if it is not known."""
+    return _read_date(headers.get("date", ""))

@@ -2,13 +2,18 @@
 
 import logging
 import time
+from contextlib import aclosing
+from email.utils import formatdate
 
+import attrs
 import pytest
 from canary import shown
 from socket_server import Peer, http
 
-from cometflux import open_session
+from cometflux import Client, open_session
 from cometflux.account.lists import AccountLists, root_of
+from cometflux.account.settle import settle
+from cometflux.account.settling import Doubt
 from cometflux.errors import AccountError, ConfigError
 from cometflux.transport.aiohttp import AiohttpTransport
 
@@ -123,3 +128,27 @@ async def test_a_service_that_ignores_the_page_is_asked_twice_and_its_list_is_no
         tasks, is_whole = await lists.tasks(0, 1)
         await lists.aclose()
     assert (["abc123456789"], False, 2) == ([task.id for task in tasks], is_whole, len(peer.requests))
+
+
+class OtherClock(AiohttpTransport):
+    """Its service's clock differs from ours."""
+
+    ahead = 0.0
+
+    async def send(self, request):
+        response = await super().send(request)
+        date = formatdate(time.time() + self.ahead, usegmt=True)
+        return attrs.evolve(response, headers={**response.headers, "date": date})
+
+
+@pytest.mark.parametrize(("ahead", "way"), [(8 * 3600.0, "behind"), (-8 * 3600.0, "ahead of")])
+async def test_with_a_clock_that_is_wrong_nothing_is_said_to_be_missing(service, ahead, way):
+    """The list would be that of other times, and what is billed would seem to be missing."""
+    service.access_token = TOKEN
+    transport = OtherClock(TOKEN, root_of(service.url))
+    doubt = Doubt(identity="a", model="o/m", input={}, fingerprint="", times=(time.time() - 100,))
+    async with aclosing(AccountLists(transport)) as lists:
+        assert ["none"] == [each.outcome for each in await settle(lists, Client(transport), [doubt], {}, time.time())]
+        transport.ahead = ahead
+        with pytest.raises(AccountError, match=f"clock of this machine is 2[0-9]+ seconds {way} that of the account"):
+            await settle(lists, Client(transport), [doubt], {}, time.time())
