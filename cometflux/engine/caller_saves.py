@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from cometflux.basics.plain_text import log as _log
+from cometflux.engine.job_ends import saved_files
 from cometflux.engine.saver import Saver
 from cometflux.engine.savers import SaveOrder, SaveResult
-from cometflux.engine.tracking import JobTracker, saved_files
+from cometflux.engine.tracking import JobTracker
 from cometflux.errors import JournalError
 from cometflux.journal.attempts import facts_of
 from cometflux.journal.base import JournalBackend

@@ -54,7 +54,7 @@ class JobImages:
         stems = (*_stems(tracked, tracked.index), file_names.id_stem(prediction.id))
         found = await find_saved(place, stems, prediction.id, count)
         whole = tuple(image for image in found if image is not None)
-        return whole if len(whole) == count else None
+        return whole if whole and len(whole) == count else None
 
     async def find_id(self, tracked: TrackedJob, place: Destination) -> str | None:
         """Find the prediction of which an image was saved for the job's last submission; None if there is none.

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 from cometflux.basics.plain_text import log as _log
-from cometflux.errors import CometfluxError, SessionClosedError, SessionStoppedError
+from cometflux.errors import CometfluxError, Money, SessionClosedError, SessionStoppedError
 
 
 class Latch:
@@ -17,6 +17,8 @@ class Latch:
         """Why the session stopped submitting; None while it has not."""
         self.is_closed = False
         """Whether the session is closed or closing."""
+        self._defect = ""
+        """What broke, if a defect closes the session."""
         self._process = os.getpid()
 
     def enter(self) -> None:
@@ -36,6 +38,21 @@ class Latch:
             assert self.on_stop is not None
             self.on_stop(cause)
 
+    def fail(self, error: BaseException) -> None:
+        """Submit nothing more, because a task of the session broke, by a defect; the session is to be closed."""
+        defect = f"a task of the session broke ({type(error).__name__}: {error})"
+        self._defect = self._defect or f": {defect}"
+        self.stop(CometfluxError(defect))
+
+    def closed(self, problem: str, money: Money | None = None) -> SessionClosedError:
+        """Return the error that the session is closed; it names the defect, if one closed the session."""
+        return SessionClosedError(f"{problem}{self._defect}", money=money)
+
+    @property
+    def detached(self) -> SessionClosedError:
+        """The error of a prediction that was pending when the session was closed."""
+        return self.closed("the session was closed before the prediction ended", Money.ACCEPTED)
+
     @property
     def reason(self) -> CometfluxError | None:
         """Why nothing may be submitted, as an error to raise; None while it may."""
@@ -43,7 +60,7 @@ class Latch:
             return SessionStoppedError(self.cause)
         if self.is_forked:
             return SessionClosedError("the session belongs to the process that entered it; open one in each process")
-        return SessionClosedError("the session was closed first") if self.is_closed else None
+        return self.closed("the session was closed first") if self.is_closed else None
 
     def check(self, *, sends: bool = True) -> None:
         """Raise the reason why nothing may be submitted, if there is one; without *sends*, why nothing can be done."""

@@ -42,13 +42,13 @@ class PageStarter:
         task = self._runtime.spawn(self._start(page, count, check))
         for tracked in page:
             tracked.task = task
-        task.add_done_callback(lambda task: self._end_if_cancelled(task, page))
+        task.add_done_callback(lambda task: self._end_with(task, page))
         await asyncio.wait([task])
 
-    def _end_if_cancelled(self, task: "asyncio.Task[None]", page: Sequence[TrackedJob]) -> None:
+    def _end_with(self, task: "asyncio.Task[None]", page: Sequence[TrackedJob]) -> None:
         for tracked in page:
             if tracked.task is task:
-                self._runner.end_if_cancelled(task, tracked)
+                self._runner.end_with(task, tracked)
 
     async def _start(self, page: Sequence[TrackedJob], count: Callable[[str], int], check: Check) -> None:
         named = [tracked for tracked in page if await self._runner.identify(tracked, count)]

@@ -11,6 +11,7 @@ from typing import Protocol
 import attrs
 
 from cometflux.basics.plain_text import log as _log
+from cometflux.engine.job_ends import loss_of
 from cometflux.engine.notifier import Notifier
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.tracked_job import TrackedJob
@@ -185,6 +186,19 @@ class Poller:
         return min(due, self._pacer.opens(now), self._patience[0][0], now + BEAT) if self._line else due
 
     async def _poll(self, poll: PendingPoll, sent: float) -> None:
+        """Poll once. If something breaks by a defect, the job ends, as nobody would poll it again."""
+        try:
+            await self._poll_once(poll, sent)
+        except Exception as error:
+            tracked: TrackedJob = poll.subject
+            if tracked.is_over:
+                # Its end broke, and nobody else would notice that.
+                raise
+            _log.error("a poll broke", exc_info=error)
+            assert self._listener is not None
+            self._listener.lose(tracked, loss_of(error, tracked))
+
+    async def _poll_once(self, poll: PendingPoll, sent: float) -> None:
         """Poll once. A poll that fails changes nothing for its prediction."""
         tracked: TrackedJob = poll.subject
         asked = self._runtime.now()
@@ -337,6 +351,9 @@ class Poller:
         self._schedule.drop(poll)
         if not self._schedule.pending:
             self._refusals.clear()
+        if tracked.is_over:
+            # Its id turned out to be another job's while the poll waited for its turn.
+            return
         assert self._listener is not None
         if poll.unsettled is not None:
             assert tracked.prediction is not None

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from cometflux.basics.plain_text import log as _log
 from cometflux.engine.failure_policy import FailurePolicy, with_new_seed
+from cometflux.engine.job_ends import UNSAVED, loss_of
 from cometflux.engine.job_images import JobImages
 from cometflux.engine.job_sources import JobSources
 from cometflux.engine.latch import Latch
@@ -26,15 +27,7 @@ from cometflux.engine.submitter import Submitter
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.engine.withheld import is_withheld
-from cometflux.errors import (
-    CometfluxError,
-    JournalError,
-    Money,
-    OutputError,
-    SessionClosedError,
-    UnknownSubmissionError,
-    WithheldImageError,
-)
+from cometflux.errors import CometfluxError, JournalError, OutputError, UnknownSubmissionError, WithheldImageError
 from cometflux.images import reference_files
 from cometflux.images.formats import Image
 from cometflux.journal.outcome import outcome_of
@@ -43,8 +36,6 @@ from cometflux.outcomes import OutcomeKind, kind_of_loss, verdict
 from cometflux.polling import completion
 from cometflux.predictions import Prediction
 from cometflux.storage.destination import Destination
-
-UNSAVED = "the session was closed before the images were saved"
 
 
 class JobRunner:
@@ -117,7 +108,7 @@ class JobRunner:
             self.lose(tracked, self._reason_not_sent())
             raise
         except Exception as error:  # noqa: BLE001 - the job ends, whatever is wrong with it
-            self.lose(tracked, error if isinstance(error, CometfluxError) else unforeseen(error, tracked))
+            self.lose(tracked, loss_of(error, tracked))
             return False
         return True
 
@@ -125,7 +116,7 @@ class JobRunner:
         """Run a job in a task of the session."""
         tracked.task = self._runtime.spawn(self._run(tracked))
         # Not in the coroutine itself: a task that is cancelled before its first step never enters it.
-        tracked.task.add_done_callback(lambda task: self.end_if_cancelled(task, tracked))
+        tracked.task.add_done_callback(lambda task: self.end_with(task, tracked))
 
     def give_up(self, tracked: TrackedJob) -> None:
         """Stop a job that was not submitted, and submit nothing more for it. A submission that has left continues."""
@@ -135,14 +126,22 @@ class JobRunner:
         if tracked.task is not None and tracked.is_claimed and not is_open:
             tracked.task.cancel()
 
-    def end_if_cancelled(self, task: "asyncio.Task[None]", tracked: TrackedJob) -> None:
-        """End a job whose task was cancelled; if the task was not, or the job is over, do nothing."""
-        if not task.cancelled() or tracked.is_over:
-            return
-        if tracked.prediction is not None:
-            self.lose(
-                tracked, SessionClosedError("the session was closed before the prediction ended", money=Money.ACCEPTED)
-            )
+    def end_with(self, task: "asyncio.Task[None]", tracked: TrackedJob) -> None:
+        """End a job whose task was cancelled or broke; if neither is true, or the job is over, do nothing."""
+        try:
+            if task.cancelled():
+                self.break_off(tracked)
+            elif (error := task.exception()) is not None:
+                self.lose(tracked, loss_of(error, tracked))
+        except Exception as broken:  # noqa: BLE001 - the loop calls this, and would only log it
+            self._runtime.note_defect(broken)
+
+    def break_off(self, tracked: TrackedJob) -> None:
+        """End a job that no task of the session brings to its end any more."""
+        if tracked in self._tracker.saving:
+            self.end(tracked, OutcomeKind.SUCCEEDED, OutputError(UNSAVED))
+        elif tracked.prediction is not None:
+            self.lose(tracked, self._latch.detached)
         elif tracked.is_unknown or tracked.is_in_flight:
             self.lose(tracked, tracked.record.unknown_error)
         else:
@@ -159,13 +158,13 @@ class JobRunner:
             # A job that failed and is submitted again was claimed before.
             elif tracked.is_claimed or not await self._resume(tracked):
                 await self._submit(tracked)
-        except CometfluxError as error:
-            self.lose(tracked, error)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - a transport of the caller's may raise anything; no job is dropped
-            self.lose(tracked, unforeseen(error, tracked))
-            if isinstance(error, SystemExit | KeyboardInterrupt):
+        except BaseException as error:
+            is_exit = isinstance(error, SystemExit | KeyboardInterrupt)
+            has_broken_end = tracked.is_over and not (is_exit or self._latch.is_closed)
+            if has_broken_end or isinstance(error, asyncio.CancelledError):
+                raise
+            self.lose(tracked, loss_of(error, tracked))
+            if is_exit:
                 self._runtime.exit(error)
 
     async def _submit(self, tracked: TrackedJob) -> None:
@@ -203,6 +202,9 @@ class JobRunner:
             self._slots.release()
 
     def _follow(self, tracked: TrackedJob, prediction: Prediction) -> None:
+        if tracked.is_over:
+            # The session was closed without this task, which did not end when it was cancelled.
+            return
         self._tracker.pend(tracked, prediction)
         if completion.is_settled(prediction):
             self.conclude(tracked, prediction)
@@ -393,8 +395,13 @@ class JobRunner:
         self, tracked: TrackedJob, prediction: Prediction, place: Destination, error: CometfluxError | None
     ) -> None:
         # The process before may have been killed after it saved the images and before the journal knew.
-        if not await self._end_with_saved(tracked, prediction, place):
-            self.end(tracked, OutcomeKind.EXPIRED, error)
+        try:
+            if not await self._end_with_saved(tracked, prediction, place):
+                self.end(tracked, OutcomeKind.EXPIRED, error)
+        except Exception as broken:
+            if tracked.is_over:
+                raise
+            self.lose(tracked, loss_of(broken, tracked))
 
     async def _may_reseed(self, tracked: TrackedJob, files: tuple[Image, ...], place: Destination) -> bool:
         """Whether to submit a saved job again with another seed, since the service seems to have withheld an image."""
@@ -440,11 +447,3 @@ class JobRunner:
             tracked.admitted.set()
         tracked.note_ready()
         self._tracker.end(tracked, kind, error, files, is_recorded=is_recorded)
-
-
-def unforeseen(error: BaseException, tracked: TrackedJob) -> CometfluxError:
-    """Translate an error that nobody expected."""
-    name = type(error).__name__
-    if tracked.is_in_flight:
-        return UnknownSubmissionError(f"the transport broke while the submission was under way ({name})", name)
-    return CometfluxError(f"the job could not be sent ({name}: {error})")

@@ -38,6 +38,8 @@ class Runtime:
     def __init__(self) -> None:
         self.on_exit: Callable[[BaseException], None] | None = None
         """Ends the session in order, because a callback asked to exit; None before the session is made."""
+        self.on_defect: Callable[[BaseException], None] | None = None
+        """Closes the session, because a task of it broke; None if there is none to close."""
         self.standstill = Standstill()
         """How long the process stood still, as far as the timers of the session show."""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -62,7 +64,10 @@ class Runtime:
 
     def _call(self, when: float, callback: Callable[[], None]) -> None:
         self.standstill.note(when, self.now())
-        callback()
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - no task would notice that it broke
+            self.note_defect(error)
 
     def call_in_time(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Call *callback* at a time of the loop's clock; if the process stood still then, what came is read first."""
@@ -77,7 +82,7 @@ class Runtime:
         return self.call_at(when, call)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run *work* as a task that only the session cancels. An exception that leaves it is logged."""
+        """Run *work* as a task that only the session cancels. An exception that leaves it closes the session."""
         task = self.spawn_listed(work)
         # A program that ends cancels every task that asyncio lists, and a submission in flight must not be cut off.
         asyncio._unregister_task(task)
@@ -92,8 +97,16 @@ class Runtime:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and isinstance(error := task.exception(), Exception | GeneratorExit):
-            _log.error("a task of the session broke", exc_info=error)
+        error = None if task.cancelled() else task.exception()
+        # The loop itself raises these two.
+        if not (error is None or isinstance(error, SystemExit | KeyboardInterrupt)):
+            self.note_defect(error)
+
+    def note_defect(self, error: BaseException) -> None:
+        """Log an error that nobody foresaw, and close the session, since some of its jobs might never end."""
+        _log.error("a task of the session broke", exc_info=error)
+        if self.on_defect is not None:
+            self.on_defect(error)
 
     def owns_current(self) -> asyncio.Task[None] | None:
         """Return the current task if the session started it; None if it is the caller's."""

@@ -12,6 +12,7 @@ back to the pace; so no job waits there after its intent was written.
 """
 
 import asyncio
+from collections.abc import Awaitable
 
 from cometflux.account.settling import Doubt
 from cometflux.basics.plain_text import log as _log
@@ -127,7 +128,7 @@ class Submitter:
             ticket = await self._limiter.acquire()
             self._check_wanted(tracked)
             if (opening := self._client.prepare()) is not None:
-                self._runtime.spawn(opening)
+                self._runtime.spawn(_opened(opening))
             await self._tracker.begin(tracked, request.body or b"")
             # The disk may have taken its time, and nothing has left yet.
             self._check_wanted(tracked)
@@ -152,7 +153,7 @@ class Submitter:
         # Not before: a retry that is only planned may never be sent.
         if isinstance(tracked.last_error, ConnectError | PredictionError | UnknownSubmissionError):
             self._tracker.notifier.retried(tracked, tracked.last_error)
-        tracked.last_error = None
+        tracked.last_error = tracked.created_id = None
         number = self._breaker.number()
         try:
             exchange = self._client.submit(request)
@@ -310,6 +311,14 @@ class Submitter:
         elif isinstance(error, UnknownSubmissionError) and self._breaker.unknown(number, self._runtime.now()):
             message = f"several submissions in a row may have been accepted or not; the last: {error.message}"
             self._latch.stop(UnknownSubmissionError(message, error.evidence))
+
+
+async def _opened(opening: Awaitable[None]) -> None:
+    """Open connections; a failure is logged, as a submission connects by itself."""
+    try:
+        await opening
+    except Exception as error:  # noqa: BLE001 - a transport of the caller's may raise anything
+        _log.error("connections could not be opened before their submissions", exc_info=error)
 
 
 def _fingerprint(job: Job) -> str:

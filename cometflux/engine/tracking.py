@@ -10,33 +10,29 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
+
+import attrs
 
 from cometflux.basics.plain_text import log as _log
 from cometflux.engine.id_owners import IdOwners, shared_id
 from cometflux.engine.identity import LARGE, JobIdentities
+from cometflux.engine.job_ends import conclude_record, saved_files, waits_for_the_next_run
 from cometflux.engine.notifier import Notifier
 from cometflux.engine.prediction_ends import End, PredictionEnds
 from cometflux.engine.purchase_limit import PurchaseLimit
 from cometflux.engine.tracked_job import TrackedJob
-from cometflux.errors import (
-    ChainError,
-    CometfluxError,
-    ConnectError,
-    InputError,
-    JournalError,
-    UnknownSubmissionError,
-)
+from cometflux.errors import CometfluxError, JournalError, UnknownSubmissionError
 from cometflux.images.formats import Image
 from cometflux.images.reference_files import with_fixed_paths
 from cometflux.jobs import Job, position_key
-from cometflux.journal.attempts import SavedFile
 from cometflux.journal.base import JournalBackend, Opened
 from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.plan import job_of_record
 from cometflux.journal.record import JobRecord
-from cometflux.journal.states import State
+from cometflux.locations import StoredFile
 from cometflux.outcomes import Outcome, OutcomeKind
 from cometflux.predictions import Prediction, Status
 from cometflux.provenance.sidecar import Submission
@@ -91,7 +87,8 @@ class JobTracker:
         self.limit.count(opened)
         self._journal_name = opened.journal
         self._ids.spend(opened.ids)
-        return opened
+        # They are counted, and a long journal has many: nobody keeps them.
+        return attrs.evolve(opened, ids=frozenset(), purchases=())
 
     async def aclose(self) -> None:
         """Write what is left, and let others have the journal."""
@@ -258,26 +255,26 @@ class JobTracker:
 
     def retry_saved(self, tracked: TrackedJob, files: tuple[Image, ...], error: CometfluxError) -> None:
         """Note that images are saved, and that the job is to be submitted once more because of *error*."""
-        del self.saving[tracked]
         tracked.record.saved(saved_files(files), None)
         tracked.keep_saved(files)
+        del self.saving[tracked]
         self._wait_again(tracked, error)
 
     def _wait_again(self, tracked: TrackedJob, error: CometfluxError) -> None:
+        self.waiting[tracked] = None
         self._note(tracked, can_wait=True)
         self._ids.release(tracked)
         tracked.prediction = None
         tracked.resumed = False
         tracked.last_error = error
-        self.waiting[tracked] = None
 
     def conclude(self, tracked: TrackedJob, prediction: Prediction) -> None:
         """Note that a prediction succeeded, and that its images are to be saved."""
         del self.pending[tracked]
+        self.saving[tracked] = None
         tracked.prediction = prediction
         tracked.record.ended(OutcomeKind.SUCCEEDED, prediction, None)
         self._note(tracked, can_wait=True)
-        self.saving[tracked] = None
         self._ends.tell(tracked, prediction)
 
     def end(
@@ -294,15 +291,24 @@ class JobTracker:
         *is_recorded* says that the journal knows the end already.
         """
         assert not tracked.is_over, "a job ends once"
+        paths = tuple([image.path for image in files])
         tracked.is_over = True
         self.limit.settle(tracked, is_bought=tracked.is_in_flight)
-        if tracked.is_claimed and not is_recorded and not _waits_for_the_next_run(kind, error):
-            self._record_end(tracked, kind, error, files)
-        self.identities.release(tracked)
-        self._ids.release(tracked)
         for jobs in (self.waiting, self.pending, self.saving):
             jobs.pop(tracked, None)
         self._ended[kind] += 1
+        try:
+            if tracked.is_claimed and not is_recorded and not waits_for_the_next_run(kind, error):
+                self._record_end(tracked, kind, error, files)
+            self.identities.release(tracked)
+            self._ids.release(tracked)
+        finally:
+            # Whatever breaks, whoever waits for the job gets its outcome.
+            self._deliver(tracked, kind, error, paths)
+
+    def _deliver(
+        self, tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | None, paths: tuple[Path | StoredFile, ...]
+    ) -> None:
         if error is not None:
             error.key = error.key or tracked.key
             error.prediction_id = error.prediction_id or tracked.prediction_id
@@ -318,7 +324,7 @@ class JobTracker:
                 kind=kind,
                 prediction=tracked.prediction,
                 error=error,
-                files=tuple([image.path for image in files]),
+                files=paths,
                 resumed=tracked.resumed,
                 estimated_cost=cost,
                 cost_basis=basis,
@@ -386,7 +392,7 @@ class JobTracker:
         self, tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | None, files: tuple[Image, ...]
     ) -> None:
         before = tracked.record.snapshot() if tracked.resumed else None
-        _conclude(tracked, kind, error, files)
+        conclude_record(tracked, kind, error, files)
         # What an earlier run had found out may be all there is to say.
         if before is None or tracked.record.snapshot() != before:
             self._note(tracked, can_wait=tracked.prediction is not None)
@@ -419,28 +425,3 @@ _LARGEST_ECHO = 32 * 1024 * 1024
 async def _digest(body: bytes) -> str:
     digest = hashlib.sha256(body) if len(body) < LARGE else await asyncio.to_thread(hashlib.sha256, body)
     return digest.hexdigest()
-
-
-def _waits_for_the_next_run(kind: OutcomeKind, error: CometfluxError | None) -> bool:
-    """Whether a job that was not sent is left for the next run, since nothing is wrong with the job itself."""
-    return kind is OutcomeKind.NOT_SENT and not isinstance(error, ChainError | InputError | ConnectError)
-
-
-def _conclude(tracked: TrackedJob, kind: OutcomeKind, error: CometfluxError | None, files: tuple[Image, ...]) -> None:
-    record = tracked.record
-    if record.state is State.PLANNED and kind in (OutcomeKind.FAILED, OutcomeKind.UNKNOWN):
-        # Somebody decided by hand that it is sent again, and so it will be.
-        return
-    if record.kind is OutcomeKind.SUCCEEDED and (
-        kind is OutcomeKind.DETACHED or (kind is OutcomeKind.EXPIRED and record.files)
-    ):
-        # It was polled once more only to fetch a missing image; the images that are saved stay.
-        return
-    record.ended(kind, tracked.prediction, error)
-    if kind is OutcomeKind.SUCCEEDED and tracked.place is not None:
-        record.saved(saved_files(files), error)
-
-
-def saved_files(files: Iterable[Image]) -> tuple[SavedFile, ...]:
-    """Describe images as the journal keeps them."""
-    return tuple(SavedFile(name=f.name, size=f.size, digest=f.digest, mark=f.mark) for f in files)

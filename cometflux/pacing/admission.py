@@ -65,7 +65,8 @@ class AdmissionQueue:
             if opens > now:
                 self._look_again(opens)
                 return
-            line.popleft().set_result(self._pacer.enter(now))
+            sent = self._pacer.enter(now)
+            line.popleft().set_result(sent)
 
     def _look_again(self, at: float) -> None:
         if self._timer is not None:

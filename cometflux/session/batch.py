@@ -100,9 +100,12 @@ class BatchState:
             raise InputError("key", job.key, "an earlier job of this batch has this key")
         if self._names is not None and drawn.name is None:
             drawn = attrs.evolve(drawn, name=self._name(drawn, self._names))
+        return drawn
+
+    def count(self) -> None:
+        """Count a drawn job, whose outcome is delivered from now on."""
         self.drawn += 1
         self._unfinished += 1
-        return drawn
 
     def _name(self, drawn: PlannedJob, names: NameTemplate) -> str:
         name = names.fill(drawn.index, drawn.job)
@@ -211,7 +214,12 @@ class Batch:
         start, self._start = self._start, None
         if start is not None:
             self._loop = asyncio.get_running_loop()
-            start(self._drawing)
+            try:
+                start(self._drawing)
+            except BaseException as error:
+                # Every task that iterates gets it.
+                self._drawing.close(error)
+                raise
 
     def __del__(self) -> None:
         # The collector may run in any thread, so the loop is told, not touched.

@@ -7,16 +7,18 @@
 """
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - its pools are closed after the sessions if it is imported before
+import contextlib
+import threading
+import weakref
 from collections.abc import Callable
 
 from cometflux.engine.latch import Latch
-from cometflux.engine.runner import UNSAVED, JobRunner
+from cometflux.engine.runner import JobRunner
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import Savers
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
-from cometflux.errors import Money, OutputError, SessionClosedError
-from cometflux.outcomes import OutcomeKind
 from cometflux.session import interrupts
 from cometflux.transport.base import Transport
 from cometflux.transport.deadlines import finish
@@ -61,6 +63,8 @@ class Closing:
         self._grace = grace
         self._give_up = give_up
         self._has_closed: asyncio.Future[None] | None = None
+        self._has_ended = threading.Event()
+        """Set when the session is closed, for other threads."""
         self._has_begun = False
         self._is_closing = False
         """Whether the task that closes the session has begun."""
@@ -78,6 +82,7 @@ class Closing:
         self._has_closed = self._runtime.loop.create_future()
         self._keeper = self._runtime.spawn_listed(self._keep(self._has_closed))
         interrupts.watch(self.hurry, self._runtime.loop)
+        _open.add(self)
 
     async def _keep(self, has_closed: asyncio.Future[None]) -> None:
         """Close the session when a program that ends cancels this task."""
@@ -95,9 +100,28 @@ class Closing:
             # Last: a signal may break off any line before, and then somebody else begins.
             self._has_begun = True
 
+    def begin_from_outside(self) -> bool:
+        """Begin to close the session from another thread; return whether its loop runs, so that it will be closed."""
+        loop = self._runtime.loop
+        if self._latch.is_forked or loop is None or not loop.is_running():
+            return False
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self.begin)
+            return True
+        return False
+
+    def wait_from_outside(self) -> None:
+        """Wait in another thread until the session is closed, but not for ever: its loop may be stuck."""
+        self._has_ended.wait(self._grace + 3 * _FAREWELL)
+
     def interrupt(self, error: BaseException) -> None:
         """Close the session in order; then *error* is raised: to a task that waits for the end, else in the loop."""
         self._error = self._error or error
+        self.begin()
+
+    def fail(self, error: BaseException) -> None:
+        """Close the session in order, because a task of it broke."""
+        self._latch.fail(error)
         self.begin()
 
     def hurry(self) -> None:
@@ -143,6 +167,8 @@ class Closing:
             # The program gets a moment to leave the session by itself.
             self._runtime.call_at(self._runtime.now() + _MOMENT, self._raise)
         interrupts.release(self.hurry)
+        _open.discard(self)
+        self._has_ended.set()
         self._has_closed.set_result(None)
 
     async def _wait_for_money(self) -> None:
@@ -177,12 +203,12 @@ class Closing:
         if self._timer is not None:
             self._timer.cancel()
         await self._runtime.end_tasks(self._waiters, _FAREWELL)
-        for tracked in tuple(self._tracker.saving):
-            self._runner.end(tracked, OutcomeKind.SUCCEEDED, OutputError(UNSAVED))
-        for tracked in tuple(self._tracker.pending):
-            self._runner.lose(
-                tracked, SessionClosedError("the session was closed before the prediction ended", money=Money.ACCEPTED)
-            )
+        tracker = self._tracker
+        for tracked in (*tracker.saving, *tracker.pending, *tracker.waiting):
+            try:
+                self._runner.break_off(tracked)
+            except BaseException as error:  # noqa: BLE001 - whatever breaks at one job, each of them ends
+                self._runtime.note_defect(error)
 
     async def _close_journal(self) -> None:
         await self._tracker.aclose()
@@ -197,3 +223,17 @@ class Closing:
         error, self._error = self._error, None
         if error is not None:
             raise error
+
+
+_open: "weakref.WeakSet[Closing]" = weakref.WeakSet()
+"""The sessions that are open."""
+
+
+def _close_all() -> None:
+    for each in [each for each in tuple(_open) if each.begin_from_outside()]:
+        each.wait_from_outside()
+
+
+# The program may end while the loop of a session runs in another thread. When the main thread has ended, no pool of
+# threads works any more: the session could neither write its journal nor save an image.
+threading._register_atexit(_close_all)  # type: ignore[attr-defined]

@@ -135,7 +135,12 @@ class Feeder:
             tracked = await self._draw_one(batch, deliver, place)
             if tracked is None:
                 return
-            await self._runner.start(tracked, batch.count_alike)
+            try:
+                await self._runner.start(tracked, batch.count_alike)
+            except Exception as error:
+                # Nobody else would end the job.
+                self._runtime.note_defect(error)
+                raise
 
     async def _draw_page(
         self, batch: BatchState, deliver: Deliver, place: Destination | None, most: int, check: Check
@@ -164,6 +169,7 @@ class Feeder:
             fingerprint=drawn.fingerprint,
             name=drawn.name,
         )
+        batch.count()
         tracked.redo = batch.redo
         if tracked.sources:
             self._held += 1

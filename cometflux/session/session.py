@@ -147,7 +147,7 @@ class Session:
         self._closing = Closing(
             self._tracker, self._runner, latch, runtime, transport, savers, grace, feeder.give_up_all
         )
-        runtime.on_exit = self._closing.interrupt
+        runtime.on_exit, runtime.on_defect = self._closing.interrupt, self._closing.fail
 
     # ── the public face ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -385,6 +385,7 @@ class Session:
             self._latch.is_closed = True
             await self._transport.aclose()
             return
+        self._check_loop()
         self._closing.begin()
         await self._closing.wait()
 
@@ -400,8 +401,11 @@ class Session:
         if self._runtime.loop is None:
             raise SessionClosedError("the session is not open yet: enter it with 'async with'")
         if self._latch.is_closed:
-            raise SessionClosedError("the session is closed")
+            raise self._latch.closed("the session is closed")
         self._latch.check(sends=sends)
+        self._check_loop()
+
+    def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._runtime.loop:
             raise ConfigError("a session belongs to the event loop that entered it")
 

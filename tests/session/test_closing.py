@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import subprocess
 import sys
 
 import anyio
 import pytest
 from slow_transport import SlowTransport
+from waiting import PATIENCE
 
 from cometflux import Job, Journal, Session, events
 from cometflux.errors import OutputError, SessionClosedError
@@ -224,3 +226,38 @@ def test_a_program_that_ends_without_leaving_the_session_loses_no_submission(fol
         with Journal(folder) as journal:
             assert {bill.id for bill in service.bills} == {record.prediction_id for record in journal.records()}
             assert not journal.is_running
+
+
+THREAD = """
+import asyncio, sys, threading
+from cometflux import open_session
+from cometflux.errors import SessionClosedError
+
+async def main(key, url, folder):
+    async with open_session(api_key=key, base_url=url, journal=folder, max_pending=4) as session:
+        try:
+            async for outcome in session.generate((f"picture {n}" for n in range(1000)), save_to=folder):
+                print(outcome.kind, outcome.ok, flush=True)
+        except SessionClosedError as error:
+            print(error)
+
+threading.Thread(target=lambda: asyncio.run(main(*sys.argv[1:])), daemon=sys.argv.pop() == "daemon").start()
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("kind", ["daemon", "usual"])
+def test_a_session_in_another_thread_is_closed_when_the_program_ends(kind, tmp_path):
+    """Soon after that, no pool of threads works: nothing could be written or saved."""
+    with LocalService.in_thread(pixels=256, latency=0.5) as service:
+        command = [sys.executable, "-W", "ignore", "-c", THREAD, service.key, service.url, str(tmp_path), kind]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with subprocess.Popen(command, text=True, **pipes) as process:
+            assert "succeeded True\n" == process.stdout.readline()
+            out, err = process.communicate("end\n", timeout=PATIENCE)
+        assert (0, "") == (process.returncode, err)
+        ends, last = out.splitlines()[:-1], out.splitlines()[-1]
+        assert {"succeeded True", "not_sent False"} >= {*ends}
+        assert last.startswith("the session was closed before the batch was over")
+        with Journal(tmp_path) as journal:
+            assert len(service.bills) == journal.status()["saved"] == 1 + ends.count("succeeded True")

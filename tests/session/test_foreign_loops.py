@@ -1,5 +1,7 @@
 """Outside of asyncio, as under trio, each way in says so in a sentence."""
 
+import asyncio
+
 import pytest
 
 from cometflux import Client, errors, fetch_balance, fetch_prices, open_session
@@ -50,3 +52,16 @@ def test_without_a_loop_of_asyncio_the_error_is_a_sentence(way_in):
     assert "cometflux needs asyncio, and no asyncio loop runs here; use asyncio.run(main()), or cometflux.sync" == str(
         caught.value
     )
+
+
+def test_a_session_is_closed_in_the_loop_that_entered_it():
+    """In another one, nobody could wait for the end."""
+    session = open_session(base_url=BASE_URL, api_key="k")
+    with asyncio.Runner() as runner:
+        runner.run(session.__aenter__())
+        with (
+            pytest.raises(errors.ConfigError, match="belongs to the event loop that entered it"),
+            asyncio.Runner() as other,
+        ):
+            other.run(session.aclose())
+        runner.run(session.aclose())
