@@ -96,8 +96,8 @@ class PurchaseLimit:
 
     def estimate(self, job: Job, times: int = 1) -> tuple[Decimal | None, str | None]:
         """Return what so many predictions of *job* cost in dollars, and the basis; None and None without a price."""
-        price = self._prices.get(job.model) if self._prices else None
-        return (None, None) if price is None else (to_dollars(price.of(job.input) * times), str(price.basis))
+        once = self.estimate_once(job)
+        return (None, None) if once is None else (to_dollars(once.micros * times), once.basis)
 
     def estimate_once(self, job: Job) -> Estimate | None:
         """Return what one prediction of *job* costs, as the journal keeps it; None without a price."""

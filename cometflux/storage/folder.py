@@ -105,7 +105,7 @@ def sweep(folder: Path) -> int:
 
 def check_files(folder: Path, files: Sequence[tuple[str, int, str]]) -> tuple[ImageFile, ...] | None:
     """Check files as `SavedImages.check_files` does. Blocks; call it off the loop."""
-    return blocking(SavedImages(FolderFiles(folder)).check_files)(files)
+    return blocking(SavedImages(FolderFiles(folder)).check_files, files)
 
 
 # ── its files ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -263,7 +263,7 @@ class Folder:
 
     async def put_note(self, name: str, data: bytes) -> bool:
         """See `Destination.put_note`."""
-        return await asyncio.to_thread(blocking(self._put_note), name, data)
+        return await asyncio.to_thread(blocking, self._put_note, name, data)
 
     async def _put_note(self, name: str, data: bytes) -> bool:
         is_new = await self._files.put_new(name, data, Puts())
@@ -272,7 +272,7 @@ class Folder:
 
     async def read_note(self, name: str) -> bytes | None:
         """See `Destination.read_note`."""
-        return await asyncio.to_thread(blocking(self._files.read), name, LARGEST_NOTE)
+        return await asyncio.to_thread(blocking, self._files.read, name, LARGEST_NOTE)
 
     async def remove_note(self, name: str) -> None:
         """See `Destination.remove_note`."""
@@ -297,7 +297,7 @@ class Folder:
         self, stem: str, data: bytes | Spool, record: Mapping[str, Any], options: Mapping[str, Any]
     ) -> ImageFile:
         with data.whole() if isinstance(data, Spool) else contextlib.nullcontext(data) as whole:
-            return blocking(self._images.write)(stem, whole, record, **options)
+            return blocking(self._images.write, stem, whole, record, **options)
 
     def spool(self, record: Mapping[str, Any] | None = None) -> Spool | None:
         """See `Destination.spool`."""
@@ -311,31 +311,31 @@ class Folder:
 
     async def size_of(self, name: str) -> int | None:
         """See `SavedImages.size_of`."""
-        return await asyncio.to_thread(blocking(self._images.size_of), name)
+        return await asyncio.to_thread(blocking, self._images.size_of, name)
 
     async def describe(self, path: Path) -> ImageFile | None:
         """See `SavedImages.describe`."""
-        return await asyncio.to_thread(blocking(self._images.describe), path)
+        return await asyncio.to_thread(blocking, self._images.describe, path)
 
     async def find_each(self, stem: str, prediction_id: str, count: int) -> Sequence[ImageFile | None]:
         """See `SavedImages.find_each`."""
-        return await asyncio.to_thread(blocking(self._images.find_each), stem, prediction_id, count)
+        return await asyncio.to_thread(blocking, self._images.find_each, stem, prediction_id, count)
 
     async def find_id(self, stem: str, submission: Submission) -> str | None:
         """See `SavedImages.find_id`."""
-        return await asyncio.to_thread(blocking(self._images.find_id), stem, submission)
+        return await asyncio.to_thread(blocking, self._images.find_id, stem, submission)
 
     async def check_files(self, files: Sequence[tuple[str, int, str]]) -> tuple[ImageFile, ...] | None:
         """See `SavedImages.check_files`."""
-        return await asyncio.to_thread(blocking(self._images.check_files), files)
+        return await asyncio.to_thread(blocking, self._images.check_files, files)
 
     async def check_each(self, jobs: Jobs) -> Sequence[tuple[ImageFile, ...] | None]:
         """See `SavedImages.check_each`."""
-        return await asyncio.to_thread(blocking(self._images.check_each), jobs)
+        return await asyncio.to_thread(blocking, self._images.check_each, jobs)
 
     async def read_image(self, name: str, size: int, digest: str) -> bytes | None:
         """See `SavedImages.read_image`."""
-        return await asyncio.to_thread(blocking(self._images.read_image), name, size, digest)
+        return await asyncio.to_thread(blocking, self._images.read_image, name, size, digest)
 
     def checker(self) -> Callable[[Jobs], Awaitable[Sequence[tuple[ImageFile, ...] | None]]]:
         """See `Destination.checker`; each file is looked at."""

@@ -311,20 +311,16 @@ class SavedImages(Generic[Kept]):
         return record if isinstance(record, dict) else {}
 
 
-def blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Make a plain function of a coroutine function whose verbs never wait, as those of a folder. It blocks."""
-
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        work = function(*args, **kwargs)
-        try:
-            work.send(None)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        work.close()
-        raise AssertionError("a verb waited")
-
-    return run
+def blocking(function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a coroutine function whose verbs never wait, as those of a folder. It blocks."""
+    work = function(*args, **kwargs)
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise AssertionError("a verb waited")
 
 
 def _digest(data: bytes) -> str:

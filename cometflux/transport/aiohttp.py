@@ -208,9 +208,9 @@ class AiohttpTransport:
         Raises:
             OutputError: the output cannot be fetched, or is too large.
         """
-        memory = Memory()
-        await self._download(url, memory if body is None else body)
-        return memory.read()
+        into = Memory() if body is None else body
+        await self._download(url, into)
+        return into.read() if isinstance(into, Memory) else b""
 
     async def _download(self, url: str, body: Body) -> None:
         if url[:5].lower() == "data:":
