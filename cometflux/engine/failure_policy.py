@@ -8,7 +8,6 @@ import attrs
 from cometflux.errors import InputError
 from cometflux.images.looks import can_look
 from cometflux.jobs import Job
-from cometflux.journal.record import JobRecord
 from cometflux.models.model import find_known, parameters
 from cometflux.number_checks import check_count
 
@@ -35,10 +34,6 @@ class FailurePolicy:
         check_count("reseed", self.reseed, 0)
         if self.reseed and not can_look():
             _log.warning('reseed does not find black images without the extra images: pip install "cometflux[images]"')
-
-    def may_submit_again(self, record: JobRecord) -> bool:
-        """Whether to submit the job of a failed prediction again."""
-        return record.may_retry_failed(self.retry_failed) or record.may_reseed(self.reseed)
 
     def check(self, job: Job) -> None:
         """Refuse a job that cannot get another seed, before anything is sent for it.

@@ -363,7 +363,8 @@ class JobRunner:
     def _may_submit_again(self, tracked: TrackedJob, prediction: Prediction) -> bool:
         if tracked.is_given_up or tracked.keeps_id or self._latch.reason is not None:
             return False
-        return self._failures.may_submit_again(tracked.record.snapshot().ended(OutcomeKind.FAILED, prediction, None))
+        failed = tracked.record.snapshot().ended(OutcomeKind.FAILED, prediction, None)
+        return failed.next_step(self._failures.retry_failed, self._failures.reseed) is NextStep.SUBMIT
 
     async def _save(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> None:
         files: tuple[Image, ...] = ()
