@@ -30,7 +30,7 @@ class Location:
         Raises:
             ValueError: the text is not such a URL, or its scheme is not supported. The message shows no password.
         """
-        found = _URL.fullmatch(url)
+        found = _URL.fullmatch(url) if isinstance(url, str) else None
         if found is None:
             raise ValueError("must be a URL such as s3://bucket/prefix")
         scheme = found["scheme"].lower()

@@ -1,11 +1,14 @@
 """Export the pictures of a folder: for Hugging Face datasets, for trainers, as WebDataset and as Parquet."""
 
+import contextlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
+from cometflux.basics.regular_files import fault_words
 from cometflux.errors import ConfigError
 from cometflux.export.forms import FORMS, SHARD, Settings
 from cometflux.export.outcome_table import OutcomeTable
@@ -61,17 +64,18 @@ def export_folder(
         MissingExtraError: ``parquet`` needs the extra of that name.
     """
     folder, to = expand_home("folder", folder), expand_home("to", to)
-    if form not in FORMS:
+    if not isinstance(form, str) or form not in FORMS:
         raise ConfigError(setting="form", given=form, allowed=f"must be one of {', '.join(FORMS)}")
     check_count("shard_bytes", shard_bytes, 1)
     if caption is not None and not callable(caption):
         raise ConfigError(setting="caption", given=caption, allowed="must be a function of a picture's fields")
-    _check_free(to)
+    with _told(to):
+        _check_free(to)
     pictures, missing = read_pictures(folder, only_picks=only_picks, caption=caption)
     if not pictures:
         raise ConfigError(f"no picture of {str(folder)!r} is saved there, so there is nothing to export")
     settings = Settings(links=links, shard_bytes=shard_bytes, paths_only=paths_only)
-    try:
+    with _told(to):
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".cometflux-export-", dir=to.parent) as drawn:
             whole = Path(drawn) / "whole"
@@ -81,10 +85,16 @@ def export_folder(
             if to.exists():
                 to.rmdir()
             shutil.move(whole, to)
-    except OSError as error:
-        raise ConfigError(f"{str(to)!r} cannot be written: {error.strerror or error}") from error
     changed = tuple(each.name for each in pictures if each.is_changed)
     return Exported(folder=to, count=len(pictures), missing=tuple(missing), changed=changed)
+
+
+@contextlib.contextmanager
+def _told(to: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{str(to)!r} cannot be written: {fault_words(to, error)}") from error
 
 
 def _check_free(to: Path) -> None:

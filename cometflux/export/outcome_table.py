@@ -40,7 +40,7 @@ class OutcomeTable:
     """
 
     def __init__(self, outcomes: Iterable[Outcome]) -> None:
-        self._outcomes = [*outcomes]
+        self._outcomes = [*outcomes] if isinstance(outcomes, Iterable) else [outcomes]
         for each in self._outcomes:
             if not isinstance(each, Outcome):
                 raise ConfigError(setting="outcomes", given=each, allowed="must be outcomes, as generate yields them")

@@ -160,7 +160,7 @@ def _page(first: Path, number: int) -> Path:
 def _check_place(path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise ConfigError(f"a contact sheet is a PNG, so the name of {str(path)!r} must end with .png")
-    if path.parent != path and not path.parent.is_dir():
+    if path.parent != path and not os.path.isdir(path.parent):  # noqa: PTH112 - Path.is_dir may raise
         raise ConfigError(f"there is no folder {str(path.parent)!r}")
 
 

@@ -24,7 +24,7 @@ class PublicUrl:
         Raises:
             ConfigError: it is not an https URL, or it has a user, a query or a fragment.
         """
-        if not _URL.fullmatch(text):
+        if not isinstance(text, str) or not _URL.fullmatch(text):
             allowed = "must be an https URL without user, query and fragment, such as https://images.example.org/boats"
             raise ConfigError(setting="public_url", given=text, allowed=allowed)
         return cls(text.rstrip("/"))

@@ -209,7 +209,7 @@ def _prepare(source: Any, options: _Options, parameters: Mapping[str, Any]) -> P
     )
     constants = {name: Constant(label=name, value=plain(value)) for name, value in parameters.items()}
     base = folder if folder is not None else Path() if is_table(source) else Path(source).parent
-    schemas = {each.model: each for each in options.schemas}
+    schemas = {each.model: each for each in _schemas(options.schemas)}
     defaults = Defaults(model=options.model, constants=constants, schemas=schemas, reference=options.reference_column)
     made = prompting.apply(options.columns.apply(read))
     return Planner(made if wildcards is None else wildcards.apply(made), defaults, base)
@@ -276,9 +276,18 @@ def _wildcards(folder: object, seed: int | None) -> Wildcards | None:
         return None
     if seed is not None:
         check_count("wildcard_seed", seed, 0)
-    if folder is not None and not (isinstance(folder, str | os.PathLike) and Path(folder).is_dir()):
+    # Not Path.is_dir, which raises for a name that is too long.
+    if folder is not None and not (isinstance(folder, str | os.PathLike) and os.path.isdir(folder)):  # noqa: PTH112
         raise ConfigError(setting="wildcards", given=folder, allowed="must be the folder of the lists")
     return Wildcards(folder=None if folder is None else Path(folder), seed=seed or 0)
+
+
+def _schemas(given: object) -> tuple[ModelSchema, ...]:
+    found = (*given,) if isinstance(given, Iterable) else (None,)
+    if not all(isinstance(each, ModelSchema) for each in found):
+        allowed = "must be a list of schemas, each as read_schema returns it"
+        raise ConfigError(setting="schemas", given=given, allowed=allowed)
+    return found
 
 
 def _delimiter(value: object) -> str | None:

@@ -146,9 +146,9 @@ def plan(
     Raises:
         ValueError: the fault is unknown, or cannot happen this way. The message lists the possible values.
     """
-    fault = FAULTS.get(name)
+    fault = FAULTS.get(name) if isinstance(name, str) else None
     if fault is None:
-        raise UnknownFaultError(name, tuple(FAULTS))
+        raise UnknownFaultError(str(name), tuple(FAULTS))
     place = fault.on if on is None else on
     if place not in (fault.on, *fault.also):
         raise ValueError(f"{name} cannot happen on {place!r}; it can on {', '.join((fault.on, *fault.also))}")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cometflux import open_session
+from cometflux import open_session, open_store
 from cometflux.errors import ConfigError
-from cometflux.export import export_folder
+from cometflux.export import OutcomeTable, export_folder
 from cometflux.gallery import write_gallery, write_sheet
 from cometflux.sources import read_jobs, read_pictures, read_schema
 from cometflux.sources.schema_files import read_schemas
@@ -55,3 +55,36 @@ def test_the_home_folder_of_nobody_is_one_error():
     for call in (write_gallery, read_pictures, lambda given: read_schemas([given], "a/b")):
         with pytest.raises(ConfigError, match="must not begin with ~: no home folder is known"):
             call("~nobody-of-this-name/tour")
+
+
+@pytest.mark.parametrize("given", [5, b"x", ["x"], Path("x")], ids=repr)
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (open_store, "must be a URL such as s3://bucket/prefix"),
+        (lambda given: write_gallery(".", public_url=given), "must be an https URL"),
+        (lambda given: export_folder(".", "out", form=given), "must be one of imagefolder"),
+        (lambda given: export_folder(".", "out", caption=given), "must be a function of a picture's fields"),
+        (lambda given: read_jobs("a.csv", schemas=given), "must be a list of schemas, each as read_schema returns it"),
+        (OutcomeTable, "must be outcomes, as generate yields them"),
+    ],
+    ids=["a store", "a public URL", "a form", "a caption", "schemas", "outcomes"],
+)
+def test_what_has_another_type_is_one_error(call, told, given):
+    with pytest.raises(ConfigError, match=told):
+        call(given)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda given: export_folder(".", given), "cannot be written: File name too long"),
+        (lambda given: write_sheet(".", f"{given}/a.png"), "there is no folder"),
+        (lambda given: read_jobs("a.csv", wildcards=given), "must be the folder of the lists"),
+        (lambda given: read_schemas([given], "a/b"), "it cannot be read"),
+    ],
+    ids=["an export", "a sheet", "wildcards", "a schema"],
+)
+def test_a_name_that_is_too_long_is_one_error(call, told):
+    with pytest.raises(ConfigError, match=told):
+        call("x" * 300)
