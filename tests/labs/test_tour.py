@@ -19,7 +19,7 @@ PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
 TOUR = re.search(r"^<!-- not run: tests/labs/test_tour.py.*?^```console\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[1]
 COMMANDS = [line.removeprefix("$ ") for line in TOUR.splitlines()]
 
-pytestmark = [pytest.mark.hard, pytest.mark.realtime]
+pytestmark = pytest.mark.realtime
 
 
 class Terminal:
@@ -72,6 +72,7 @@ class Terminal:
         )
 
 
+@pytest.mark.hard
 def test_the_tour_of_the_readme_works(tmp_path):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     terminal = Terminal(tmp_path)
