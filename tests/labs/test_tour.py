@@ -106,6 +106,7 @@ def words(screen):
     return {" ".join(re.sub(r"[\d.]+", "0", line).split()) for line in screen.splitlines()} - {""}
 
 
+@pytest.mark.processes
 def test_the_recorded_terminal_shows_what_the_commands_print_now():
     from benchmarks import terminal as recording
 
