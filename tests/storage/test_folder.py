@@ -394,6 +394,7 @@ for last in range(1, 100):
 """
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("way", "size"), [("in memory", 0), ("spooled", 300_000)])
 def test_whenever_it_is_killed_the_next_run_makes_one_file_of_it(way, size, tmp_path):
     (tmp_path / "source").write_bytes(picture().ljust(size))
