@@ -195,8 +195,7 @@ class BackgroundWriter:
             return
         self._orders.append(order)
         self._is_urgent |= is_urgent
-        if not self._is_busy:
-            self._go_on()
+        self._go_on()
 
     def _go_on(self) -> None:
         """Write what is there, unless a write runs, or let it wait; if it is the last, close the journal then."""
@@ -284,9 +283,11 @@ class BackgroundWriter:
             error = JournalError(f"the journal broke ({type(error).__name__}: {error})")
         found = {} if error else work.result()
         self._is_busy = False
-        self._answer(orders, found, error)
-        # Whoever was told may have handed in more.
-        self._go_on()
+        try:
+            self._answer(orders, found, error)
+        finally:
+            # Whoever was told may have handed in more.
+            self._go_on()
 
     def _answer(self, orders: list[_Order], found: dict[str, JobRecord], error: JournalError | None) -> None:
         for order in orders:

@@ -211,6 +211,21 @@ async def test_closing_waits_for_what_is_handed_in_when_a_fault_is_told(can_wait
     assert 1 == len(faults)
 
 
+async def test_closing_ends_though_whoever_is_told_of_a_fault_raises(disk, tmp_path, loop_complaints):
+    def refuse(error):
+        raise RuntimeError("the observer broke")
+
+    recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), refuse)
+    await recorder.open()
+    disk.failing = True
+    recorder.end(new(1), is_new=True, can_wait=False)
+    async with asyncio.timeout(60):
+        await recorder.aclose()
+    (complaint,) = loop_complaints
+    assert "the observer broke" in complaint
+    loop_complaints.clear()
+
+
 @pytest.mark.parametrize("can_wait", [False, True])
 async def test_a_closing_that_is_cancelled_delivers_it_once_others_may_come_in(can_wait, disk, faults, tmp_path):
     recorder = BackgroundWriter(JournalWriter(tmp_path, connect=disk.connect), faults.append)
