@@ -12,7 +12,8 @@ back to the pace; so no job waits there after its intent was written.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Coroutine
+from typing import Any
 
 from cometflux.account.settling import Doubt
 from cometflux.basics.plain_text import log as _log
@@ -128,7 +129,9 @@ class Submitter:
             ticket = await self._limiter.acquire()
             self._check_wanted(tracked)
             if (opening := self._client.prepare()) is not None:
-                self._runtime.spawn(_opened(opening))
+                task = self._runtime.spawn(_opened(opening))
+                # If it is cancelled before its first step, nothing else would end the coroutine.
+                task.add_done_callback(lambda _: opening.close())
             await self._tracker.begin(tracked, request.body or b"")
             # The disk may have taken its time, and nothing has left yet.
             self._check_wanted(tracked)
@@ -313,7 +316,7 @@ class Submitter:
             self._latch.stop(UnknownSubmissionError(message, error.evidence))
 
 
-async def _opened(opening: Awaitable[None]) -> None:
+async def _opened(opening: Coroutine[Any, Any, None]) -> None:
     """Open connections; a failure is logged, as a submission connects by itself."""
     try:
         await opening
