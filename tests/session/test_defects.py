@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import logging
 
@@ -168,6 +169,20 @@ async def test_connections_that_cannot_be_prepared_stop_nothing(service, caplog)
         await session.run("a ship")
     assert "connections could not be opened" in caplog.text
     assert [logging.ERROR] * 2 == [record.levelno for record in caplog.records if record.exc_info]
+
+
+async def test_connections_whose_task_is_cancelled_before_its_first_step_leave_nothing_behind(service, recwarn):
+    def start(loop, work, **options):
+        task = asyncio.Task(work, loop=loop, **options)
+        if work.__name__ == "_opened":
+            task.cancel()
+        return task
+
+    asyncio.get_running_loop().set_task_factory(start)
+    async with Session(Prepares(service.key, service.url)) as session:
+        await session.run("a boat")
+    gc.collect()
+    assert [] == [str(each.message) for each in recwarn]
 
 
 class Stubborn(AiohttpTransport):
