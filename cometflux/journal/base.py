@@ -67,8 +67,8 @@ class JournalBackend(Protocol):
     def end(self, record: JobRecord, *, is_new: bool, can_wait: bool) -> None:
         """Write how a submission or a job ended, without waiting.
 
-        *can_wait* says that the journal has the prediction's id already. If the process is killed before this is
-        durable, the next run polls the prediction once more, which costs nothing.
+        *can_wait* says that the prediction's id was handed in before. If the process is killed before this is durable,
+        the next run polls the prediction once more, which costs nothing.
         """
 
     async def aclose(self) -> None:
