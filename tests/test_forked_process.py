@@ -89,7 +89,9 @@ def test_it_ends_in_the_same_way(start, end):
 
 @pytest.mark.parametrize("number", signals("SIGINT", "SIGTERM", "SIGKILL"))
 def test_a_signal_reaches_it(start, number):
-    process = start(forked_process.Popen, "import signal\nprint('up', flush=True)\nsignal.pause()\n")
+    # A signal that comes just before a long pause begins would only be seen after it.
+    text = "import time\nprint('up', flush=True)\nwhile True:\n    time.sleep(0.01)\n"
+    process = start(forked_process.Popen, text)
     process.stdout.readline()
     process.send_signal(number)
     assert -number == ended(process)[0]

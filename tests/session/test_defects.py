@@ -1,6 +1,7 @@
 """A defect in any step of a session: each job ends, in a way that is true about the money, and the session closes."""
 
 import asyncio
+import collections
 import contextlib
 import gc
 import itertools
@@ -87,15 +88,19 @@ async def test_each_job_ends_and_no_id_is_lost(service, opened, tmp_path, owner,
                     outcomes, _ = await make_all(session, tmp_path)
                     counts = dict(session.accounting)
     assert counts["all"] == len(outcomes)
-    unknown = sum(outcome.kind is OutcomeKind.UNKNOWN for outcome in outcomes)
+    kinds = collections.Counter(outcome.kind for outcome in outcomes)
+    unknown = kinds[OutcomeKind.UNKNOWN]
     lost = {bill.id for bill in service.bills} - known_ids(outcomes)
     assert len(lost) <= unknown
     assert not any(each.prediction for each in outcomes if each.kind in (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED))
     async with opened() as session:
         again, error = await make_all(session, tmp_path)
     assert (6, None) == (len(again), error)
-    assert 6 - unknown <= sum(outcome.ok for outcome in again)
-    assert 6 - unknown <= len(service.bills) <= 6
+    # An intent that the journal could not be told to withdraw may have been sent, as far as the next run knows.
+    most = unknown + (kinds[OutcomeKind.NOT_SENT] if (BackgroundWriter, "end") == (owner, name) else 0)
+    assert 6 - most <= sum(outcome.ok for outcome in again)
+    assert all(outcome.ok or outcome.kind is OutcomeKind.UNKNOWN for outcome in again)
+    assert 6 - most <= len(service.bills) <= 6
     with Journal(tmp_path) as journal:
         assert 6 == sum(record.bought for record in journal.records())
 
