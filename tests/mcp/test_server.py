@@ -503,10 +503,12 @@ async def test_twenty_calls_at_once_are_under_way_a_few_at_a_time(service, tmp_p
 
 async def test_a_call_that_is_refused_for_the_cap_does_not_stop_those_under_way(tmp_path):
     async with LocalService(pixels=4096, latency=5.0) as slow, opened(slow, tmp_path, most=1, wait=2) as client:
-        pending, refused = await asyncio.gather(generate(client), generate(client, "a lighthouse"))
-        results = [await generate(client) for _ in range(2)]
-    assert ("pending", "accepted", "same_call") == told(pending)
-    assert ("not_sent", "not_sent", "operator") == told(refused)
+        prompts = ("a boat", "a lighthouse")
+        both = await asyncio.gather(*(generate(client, prompt) for prompt in prompts))
+        ends = {told(result): prompt for result, prompt in zip(both, prompts, strict=True)}
+        pending = ends[("pending", "accepted", "same_call")]
+        results = [await generate(client, pending) for _ in range(2)]
+    assert {("pending", "accepted", "same_call"), ("not_sent", "not_sent", "operator")} == ends.keys()
     assert [("pending", "accepted", "same_call"), ("succeeded", "accepted", "done")] == list(map(told, results))
     assert 1 == len(slow.bills)
 
