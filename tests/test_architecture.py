@@ -32,7 +32,7 @@ PURE = {
     *("journal/states", "journal/attempts", "journal/live_record", "journal/record", "journal/redo", "journal/outcome"),
 }
 IMPURE = {
-    *("basics/regular_files", "images/decode", "images/looks", "images/reference_files"),
+    *("basics/regular_files", "basics/quoting", "images/decode", "images/looks", "images/reference_files"),
     *("pacing/admission", "pacing/limiter", "pacing/retry"),
     *("provenance/read", "provenance/sidecar", "provenance/signing"),
 }
@@ -61,7 +61,7 @@ NAME_OWNERS = {
     # An import by name would get round the order; the lazy public names need it.
     "import_module": {"__init__"},
 }
-SYSTEM_OWNERS = {"storage/atomic", "journal/lock", "cli/terminal/quoting"}
+SYSTEM_OWNERS = {"storage/atomic", "journal/lock", "basics/quoting"}
 """The files that have a way for POSIX and one for Windows."""
 SYSTEMS = re.compile(r"sys\.platform|os\.name\b|import (fcntl|msvcrt|termios|resource|pwd|winreg)|platform\.system")
 CLOCK_OWNERS = {"engine/runtime", "transport/deadlines"}

@@ -98,6 +98,13 @@ def test_a_batch_is_made_killed_resumed_and_shown(service, machine):
     assert "6 pictures" in machine.run("export", "boats-images", "--to", "dataset")[1]
 
 
+def test_the_page_quotes_its_commands_for_the_shell_of_this_system(machine):
+    Path("fox.csv").write_text("prompt\na fox\n")
+    machine.run("batch", "fox.csv", "--local", "--out", "it's $mine", "--gallery")
+    page = Path("it's $mine/index.html").read_text(encoding="utf-8")
+    assert 'data-folder="&#34;it&#39;s `$mine&#34;"' in page
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (CLOSED, 129)], ids=["Ctrl-C", "closed"])
 def test_a_signal_stops_a_batch_and_another_one_ends_the_wait(number, code, service, machine):
     batch = machine.start("batch", "boats.csv")

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TypeVar
 import attrs
 
 from cometflux.basics.plain_text import log as _log
+from cometflux.basics.quoting import argument, join
 from cometflux.basics.regular_files import IrregularFileError, open_regular
 from cometflux.errors import CometfluxError, ConfigError
 from cometflux.gallery import page
@@ -227,7 +227,8 @@ class Gallery:
     ) -> bytes:
         facts = Facts(
             title=self.folder.resolve().name or "pictures",
-            command_folder=shlex.quote(f"./{self.folder}" if str(self.folder).startswith("-") else str(self.folder)),
+            command_folder=join([argument(self.folder)]),
+            is_local=contents.is_local,
             written=datetime.now(UTC).isoformat(timespec="seconds"),
             is_running=contents.is_running,
             refresh=self.refresh,

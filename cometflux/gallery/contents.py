@@ -13,6 +13,7 @@ from cometflux.gallery.cards import Card, Picture, card_of_record
 from cometflux.gallery.folder_scan import FolderScan
 from cometflux.gallery.loose_pictures import LoosePictures
 from cometflux.gallery.public_urls import PublicUrl
+from cometflux.journal.header import LOCAL
 from cometflux.journal.place import FILE_NAME, part_hint
 from cometflux.journal.reader import Journal
 
@@ -96,6 +97,8 @@ class Contents:
     costs: tuple[tuple[str, str], ...] = ()
     """What all jobs cost: see `told_costs`."""
     is_running: bool = False
+    is_local: bool = False
+    """Whether the pictures are of the command's own local service."""
     batch: str = ""
     """The journal's name; empty if there is no journal."""
     notes: tuple[str, ...] = ()
@@ -140,6 +143,7 @@ def contents_of(scan: FolderScan, journal: Journal | None, public_url: PublicUrl
         unknown=journal.status()["unknown"],
         costs=told_costs(journal.costs()),
         is_running=jobs.is_running,
+        is_local=journal.base_url == LOCAL,
         batch=journal.name,
         notes=tuple(loose.notes),
     )

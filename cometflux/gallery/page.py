@@ -87,6 +87,8 @@ class Facts:
     title: str
     command_folder: str
     """The folder, quoted for a shell command."""
+    is_local: bool
+    """Whether the pictures are of the local service, so that a command that makes some needs ``--local``."""
     written: str
     """When the page was written, in ISO 8601."""
     is_running: bool
@@ -161,7 +163,7 @@ def make_page(entries: Sequence[Entry], facts: Facts) -> bytes:
         cards=Markup("".join(entry.html for entry in entries)),  # noqa: S704 - escaped by make_entry
         data=Markup(",\n".join(entry.data for entry in entries)),  # noqa: S704 - escaped by _json
         marks=Markup(_json(dict(facts.marks))),  # noqa: S704 - escaped by _json
-        states=Markup(_json(_words(statuses))),  # noqa: S704 - escaped by _json
+        states=Markup(_json(_words(statuses, is_local=facts.is_local))),  # noqa: S704 - escaped by _json
         statuses=[(each, statuses[each.name]) for each in STATE_LABELS.values() if statuses[each.name]],
         models=[(model, _short(model), count) for model, count in models.most_common()],
         flaws=[(flaw, words, flaws[flaw]) for flaw, words in FLAW_LABELS.items() if flaws[flaw]],
@@ -318,5 +320,9 @@ def _told(picture: Picture) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _words(statuses: Iterable[str]) -> dict[str, Any]:
-    return {name: attrs.asdict(STATE_LABELS[name]) for name in STATE_LABELS if name in set(statuses)}
+def _words(statuses: Iterable[str], *, is_local: bool) -> dict[str, Any]:
+    words = {name: attrs.asdict(STATE_LABELS[name]) for name in STATE_LABELS if name in set(statuses)}
+    for label in words.values():
+        if is_local and label["command"] == "resume":
+            label["command"] = "resume --local"
+    return words

@@ -9,6 +9,12 @@ import attrs
 
 from cometflux.errors import JournalError, JournalMismatchError
 
+LOCAL = "local"
+"""A journal that the command made with ``--local`` has this in place of the service's address and of the key.
+
+The address and the key of the local service are new in each run.
+"""
+
 
 @attrs.frozen(kw_only=True)
 class Account:

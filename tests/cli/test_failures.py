@@ -10,11 +10,10 @@ from command_line import run
 from job_states import plan, reach, write, write_states
 
 from cometflux import flux, open_session
-from cometflux.cli.batch.open_journal import LOCAL
 from cometflux.errors import RejectedError
 from cometflux.images import reference_files
 from cometflux.jobs import Job
-from cometflux.journal.header import Account
+from cometflux.journal.header import LOCAL, Account
 from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind

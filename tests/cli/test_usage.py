@@ -7,8 +7,8 @@ from io import BytesIO, TextIOWrapper
 
 import pytest
 
+from cometflux.basics.quoting import assign
 from cometflux.cli import main
-from cometflux.cli.terminal.quoting import assign
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from cometflux import errors
 from cometflux.gallery import Gallery, page, write_gallery
 from cometflux.gallery.image_size import read_size
 from cometflux.gallery.job_states import STATE_LABELS
+from cometflux.journal.header import LOCAL, Account
 from cometflux.journal.states import STATE_NAMES as KNOWN
 from cometflux.journal.writer import JournalWriter
 
@@ -123,6 +124,21 @@ def test_an_unknown_job_is_told_at_the_top_with_the_command_that_settles_it(tmp_
     job_states.write_states(folder)
     text, _ = read(write_gallery(folder))
     assert f"cometflux unknown '{folder.parent}/it'\"'\"'s here'" in html.unescape(text)
+
+
+@pytest.mark.parametrize(
+    ("account", "options"),
+    [(None, ""), (Account(base_url=LOCAL, key=LOCAL), " --local")],
+    ids=["the service", "the local service"],
+)
+def test_the_command_that_resumes_has_local_if_the_pictures_are_of_the_local_service(account, options, tmp_path):
+    job_states.write(tmp_path, job_states.plan(0, "a fox"), job_states.reach("rejected", job_states.plan(1), tmp_path))
+    writer = JournalWriter(tmp_path, account)
+    writer.open()
+    writer.close()
+    text, _ = read(write_gallery(tmp_path))
+    (states,) = re.findall(r'id="states">(.*?)</script>', text)
+    assert f"resume{options}" == json.loads(states)["rejected"]["command"]
 
 
 def test_jobs_that_are_no_longer_planned_are_not_shown(tmp_path):

@@ -8,9 +8,10 @@ from typing import Self
 import attrs
 
 from cometflux.account.lists import AccountLists, root_of
-from cometflux.cli.batch.open_journal import LOCAL, account_of, own_base_url
+from cometflux.cli.batch.open_journal import account_of, own_base_url
 from cometflux.cli.options.shared import RunOptions
 from cometflux.errors import ConfigError, JournalError
+from cometflux.journal.header import LOCAL
 from cometflux.journal.place import FILE_NAME
 from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter

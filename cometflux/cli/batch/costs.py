@@ -17,6 +17,7 @@ from cometflux.account.prices import show_dollars
 from cometflux.account.settle import is_unknown
 from cometflux.account.usage import Charged, dollars
 from cometflux.basics.plain_text import by_number, count_of, escape_json, plain
+from cometflux.basics.quoting import argument, join
 from cometflux.cli.batch.account_access import AccountAccess
 from cometflux.cli.batch.keep_manifest import renew_manifest
 from cometflux.cli.batch.known_prediction import run_work
@@ -24,7 +25,6 @@ from cometflux.cli.batch.part_folders import journal_folders
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.console import make_console
-from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen
 from cometflux.journal.attempts import Charge
 from cometflux.journal.costs import CostSum

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cometflux.basics.plain_text import by_number, count_of
+from cometflux.basics.quoting import argument
 from cometflux.cli.batch.next_command import resume_command
-from cometflux.cli.batch.open_journal import LOCAL
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.errors import UsageError
-from cometflux.cli.terminal.quoting import argument
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError, PredictionError
+from cometflux.journal.header import LOCAL
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord

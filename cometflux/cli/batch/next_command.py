@@ -3,10 +3,10 @@
 import contextlib
 from pathlib import Path
 
+from cometflux.basics.quoting import argument, join
 from cometflux.cli.batch.journal_status import has_claims, is_unfinished, summary
 from cometflux.cli.options.shared import MAX_PENDING, RunOptions
 from cometflux.cli.terminal import signals
-from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import (
     CometfluxError,

@@ -6,17 +6,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from cometflux.basics.quoting import argument, join
 from cometflux.cli.options.shared import RunOptions
-from cometflux.cli.terminal.quoting import argument, join
 from cometflux.errors import CometfluxError, ConfigError, JournalLockedError, JournalMismatchError, OutputError
-from cometflux.journal.header import Account
+from cometflux.journal.header import LOCAL, Account
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.writer import JournalWriter
 from cometflux.storage.destination import Destination, find_destination
-
-LOCAL = "local"
-"""The journal has this in place of the local service's address and key, which are new in each run."""
 
 
 def own_base_url(folder: Path, settings: RunOptions, *, new_key: bool) -> str | None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from cometflux.basics.plain_text import count_of
+from cometflux.basics.quoting import argument, join
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.dry_run import offer_others
 from cometflux.cli.options.shared import ConsentOptions, RunOptions
-from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen
 
 

@@ -11,12 +11,12 @@ import attrs
 from cometflux.account.settle import is_unknown
 from cometflux.basics.plain_text import by_number, escape_json
 from cometflux.cli.batch.next_command import resume_command
-from cometflux.cli.batch.open_journal import LOCAL
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.errors import UsageError
 from cometflux.cli.terminal.screen import Screen, clip
 from cometflux.errors import InputError
+from cometflux.journal.header import LOCAL
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State

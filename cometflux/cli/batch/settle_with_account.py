@@ -9,13 +9,13 @@ from pathlib import Path
 from cometflux.account.settle import doubt_of, is_unknown, known_ids, settle
 from cometflux.account.settling import Doubt, Verdict
 from cometflux.basics.plain_text import by_number, count_of, escape_json
+from cometflux.basics.quoting import argument, join
 from cometflux.cli.batch.account_access import AccountAccess
 from cometflux.cli.batch.known_prediction import run_work
 from cometflux.cli.batch.settle import SettledJob, tell_settled
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.shared import RunOptions
-from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen
 from cometflux.journal.record import JobRecord
 from cometflux.transport.client import Client

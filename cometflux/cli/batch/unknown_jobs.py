@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cometflux.basics.plain_text import escape_json
+from cometflux.basics.quoting import argument, join
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.terminal.console import make_wide_console
-from cometflux.cli.terminal.quoting import argument, join
 from cometflux.cli.terminal.screen import Screen, clip
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord

@@ -7,6 +7,7 @@ from typing import Annotated
 import attrs
 from cyclopts import Parameter
 
+from cometflux.basics.quoting import join
 from cometflux.cli.batch.interruption import nothing_sent
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
@@ -21,7 +22,6 @@ from cometflux.cli.options.shared import (
     check_exclusive,
 )
 from cometflux.cli.terminal.messages import NO_PROMPT
-from cometflux.cli.terminal.quoting import join
 from cometflux.sources.rows import SUFFIXES, Row, Source
 from cometflux.storage.file_names import slug_of
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from cometflux.basics import quoting
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters, help_format
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.names import option_of
 from cometflux.cli.options.parameters import repeatable
 from cometflux.cli.options.shared import Schemas
-from cometflux.cli.terminal import quoting, signals
+from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError, MissingExtraError
 from cometflux.models.schemas import ModelSchema

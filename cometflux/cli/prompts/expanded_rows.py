@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cometflux.basics.quoting import join
 from cometflux.cli.batch.draft_plan import BatchPlan
-from cometflux.cli.terminal.quoting import join
 from cometflux.cli.terminal.screen import Screen, Verbosity
 from cometflux.jobs import Job
 from cometflux.models.output_of import OutputOf

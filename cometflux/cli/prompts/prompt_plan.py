@@ -6,10 +6,10 @@ from typing import Any
 
 import attrs
 
+from cometflux.basics.quoting import join
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.image_options import ImageOptions
 from cometflux.cli.options.names import option_of
-from cometflux.cli.terminal.quoting import join
 from cometflux.models.schemas import ModelSchema
 from cometflux.sources.planner import Constant, Defaults, Planner
 from cometflux.sources.rows import RESERVED, Source
