@@ -40,7 +40,7 @@ SCHEMAS := github-workflows:.github/workflows/publish.yml github-workflows:.gith
 
 RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annotate --python .make/uv/bin/python --all-extras
 
-.PHONY: help dist release-check changes demo test test-processes test-all test-hard lint types docs recording check bench bench-peers audit test-floors test-backoff3 test-readers test-engines test-judges test-pythons lanes
+.PHONY: help dist release-check changes demo test test-slow test-all test-hard lint types docs recording check bench bench-peers audit test-floors test-backoff3 test-readers test-engines test-judges test-pythons lanes
 .PHONY: $(PYTHONS:%=test-%)
 
 help: ## show this list (at once)
@@ -52,16 +52,16 @@ demo: .make/demo/ready ## make a set of pictures, for free, with the local servi
 	@.make/demo/bin/cometflux gallery demo-images >/dev/null
 	@echo "next: open demo-images/index.html in a browser; then make a set of your own, as README.md tells"
 
-test: .make/test/ready ## run the tests that need no process but their own (3 min)
-	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "not hard and not processes"
+test: .make/test/ready ## run the quick tests, nine of ten (90 s)
+	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "not hard and not slow and not processes"
 
-test-processes: .make/test/ready ## run the tests that start programs, servers or browsers (3 min)
-	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "processes and not hard"
+test-slow: .make/test/ready ## run the slow tests, and those that start programs, servers or browsers (5 min)
+	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "(slow or processes) and not hard"
 
 test-all: .make/test/ready ## run both (5 min)
 	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
-test-hard: .make/test/ready ## run the slow proofs (20 min)
+test-hard: .make/test/ready ## run the tests that take minutes (20 min)
 	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m hard
 
 lint: .make/lint/ready ## look at style, layout, and the files for the forge (3 s)

@@ -19,6 +19,8 @@ from cometflux.errors import ConfigError, Money, OutputError, SessionStoppedErro
 from cometflux.events import Polled
 from cometflux.outcomes import OutcomeKind
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-canary-0123456789"
 FOUND = ["a folder", "a pipe", "a link to nowhere"]
 

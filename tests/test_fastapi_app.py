@@ -28,7 +28,7 @@ KEY = "sk-canary-4242424242"
 IMPATIENT = httpx.Timeout(20, read=0.02)
 JSON = {"content-type": "application/json"}
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.slow]
 
 
 def load():

@@ -193,6 +193,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), anything, max_size=4))
 def test_any_input_is_refused_at_once_or_can_be_sent(values):
     try:

@@ -8,6 +8,8 @@ from cyclopts.argument import Argument
 from cometflux.cli.app import COMMANDS, app
 from cometflux.cli.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 LINES = [
     "batch a.csv --yes --count 3 --model dev",
     "batch a.csv",

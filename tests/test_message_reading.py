@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(__file__).parents[1] / "cometflux"
 FACES = ("cli", "mcp", "sources", "gallery")
 ALLOWED = {

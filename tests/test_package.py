@@ -88,6 +88,7 @@ def public_things(module):
                     yield f"{name}.{inner}", method
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_every_public_name_says_what_it_is(name):
     module = importlib.import_module(name)

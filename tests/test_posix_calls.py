@@ -9,6 +9,8 @@ import posix_calls
 import pytest
 from dying_process import in_child
 
+pytestmark = pytest.mark.slow
+
 
 def makes_a_pipe(path):
     os.mkfifo(path)

@@ -63,6 +63,7 @@ def test_one_job_is_run_and_its_prediction_or_outcome_is_returned(opened, servic
     assert 2 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "jobs",
     [list, iter, tuple, lambda prompts: (each for each in prompts), lambda prompts: map(str.title, prompts)],

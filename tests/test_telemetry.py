@@ -130,6 +130,7 @@ async def test_a_span_has_the_facts_of_its_job(canary_service, exporter, observe
     assert {SpanKind.CLIENT} == {span.kind for span in exporter.get_finished_spans()}
 
 
+@pytest.mark.slow
 @pytest.mark.realtime
 async def test_the_children_lie_within_their_job_one_after_the_other(exporter, observer, tmp_path):
     async with LocalService(key=KEY, pixels=4096, latency=0.5) as service:

@@ -181,6 +181,7 @@ async def test_a_test_marked_realtime_has_the_real_clock():
     assert 0.04 < time.monotonic() - before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [

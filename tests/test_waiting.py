@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent
 CLOCKS = {"time.monotonic()", "time.perf_counter()", "time.time()"}
 WAITS = {"wait", "join", "result", "communicate", "run", "get"}

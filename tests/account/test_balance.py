@@ -90,6 +90,7 @@ def test_another_shape_is_one_sentence(body, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @given(st.binary() | st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
 def test_any_bytes_are_an_amount_or_an_error(value):
     body = value if isinstance(value, bytes) else dump({"quota": value, "hard_limit_usd": value, "total_usage": value})
@@ -161,6 +162,7 @@ FAULTS = ["401", "403", "404", "429", "500", "503", "drop", "torn", "garbage", "
 FAULTS += ["text-amounts", "negative-amounts", "nan-amounts", "no-amounts", "hang"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_whatever_is_wrong_is_one_error_without_a_figure(service, fault):
     service.fail(fault, on="billing", rate=1.0)

@@ -119,6 +119,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
 def test_reading_is_total(raw):
     page = read_page(raw)

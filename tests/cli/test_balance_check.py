@@ -117,6 +117,7 @@ def test_a_person_is_asked_once_whatever_the_reasons_are(most, text, code, bills
     assert bills == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("credit", [0.1, 5, 100_000_000])
 def test_a_balance_that_is_enough_is_not_mentioned(credit, service, capsys):
     service.credit = credit
@@ -143,6 +144,7 @@ def test_only_what_is_still_to_be_sent_counts_and_within_the_limits(service):
     assert 4 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", ["401", "404", "500", "html", "garbage", "text-amounts", "no-amounts", "drop", "torn", "huge", "hang"]
 )
@@ -174,6 +176,7 @@ def test_predictions_that_are_paid_for_do_not_wait_for_the_balance(service):
     assert seen == len(balance_requests(service))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", ["--local", "--dry-run"])
 def test_what_buys_nothing_needs_no_balance(more, service):
     run(more)

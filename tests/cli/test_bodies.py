@@ -22,6 +22,7 @@ def notes_in(text):
     return [line.removeprefix("note: ").partition(":")[0] for line in text.splitlines() if UNKNOWN in line]
 
 
+@pytest.mark.slow
 @published
 def test_a_published_body_is_a_row(slug, body, strangers, service, capsys):
     rows = [{"model": slug, "key": key, "input": body} for key in ("a", "b")]
@@ -40,6 +41,7 @@ def test_strict_refuses_what_the_model_does_not_have(slug, body, strangers, serv
     assert (not strangers) == len(service.bills)
 
 
+@pytest.mark.slow
 @published
 def test_without_a_check_a_published_body_is_sent_without_a_note(slug, body, strangers, service, capsys):
     assert 0 == main(["batch", file_of({"input": body}), "--model", slug, "--no-validate"])
@@ -47,6 +49,7 @@ def test_without_a_check_a_published_body_is_sent_without_a_note(slug, body, str
     assert [] == notes_in(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 @published
 def test_a_published_body_is_given_with_input(slug, body, strangers, service, capsys):
     prompt = body["prompt"]

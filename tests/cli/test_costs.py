@@ -84,6 +84,7 @@ def test_other_predictions_of_the_account_cost_this_folder_nothing(account, caps
     assert (1, account.bills[0].quota) == (costs(capsys)["predictions"], costs(capsys)["charged_quota"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "place", "sources", "note"),
     [

@@ -191,6 +191,7 @@ def test_a_budget_that_the_batch_would_pass_is_told_with_what_is_spent(service, 
     assert ("0.05", "0.05", "0.025", 0) == tuple(found[name] for name in ("cost", "max_cost", "spent", "unpriced"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["html", "drop", "garbage", "euros", "huge", "negative-amounts", "twice"])
 def test_a_doubtful_catalogue_is_one_note_in_a_dry_run(fault, service, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

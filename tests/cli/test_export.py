@@ -106,6 +106,7 @@ def test_a_star_on_a_picture_that_was_made_again_stays_good_with_the_prompt_that
     assert [newest, second] == [row["file_name"] for row in rows("last")][:2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("picks", "told"),
     [
@@ -181,6 +182,7 @@ def test_a_picture_that_is_gone_is_told_and_the_others_are_exported(tour, capsys
     assert 2 == len(rows())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "code", "told"),
     [

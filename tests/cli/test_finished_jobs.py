@@ -44,6 +44,7 @@ def replace_with_a_link(path):
 # Finished.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", AGAIN)
 @pytest.mark.parametrize("option", ["--json", "-v", "--embed", "--log-json"])
 def test_the_report_is_the_same_however_much_is_printed_of_each_job(option, line, finished):
@@ -91,6 +92,7 @@ def test_the_manifest_is_not_written_again(line, finished):
 # Not finished any more.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", AGAIN)
 @pytest.mark.parametrize(
     "change",
@@ -117,6 +119,7 @@ def test_an_image_that_is_gone_or_changed_is_fetched_again_and_not_bought(change
     assert f"nothing was left to do: {COUNT} pictures in a-images" == capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", AGAIN)
 def test_only_what_is_left_is_bought(line, finished, service, capsys):
     with open("a.csv", "a") as file:  # noqa: PTH123 - appended to
@@ -128,6 +131,7 @@ def test_only_what_is_left_is_bought(line, finished, service, capsys):
     assert (8, 7, 1) == tuple(report()[name] for name in ("delivered", "resumed", "pictures"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     ["progress = 'damaged'", "progress = json_set(progress, '$.files[0].size', 'x')", "bought = 2", "plan = '[]'"],

@@ -107,6 +107,7 @@ def test_a_batch_that_was_cut_short_is_resumed_without_the_pictures_being_named(
     assert 4 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row",
     [

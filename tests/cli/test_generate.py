@@ -187,6 +187,7 @@ def test_two_runs_at_once_into_one_folder_are_one_clear_error_before_anything_is
 # Other accounts.
 
 
+@pytest.mark.slow
 def test_a_first_try_without_a_key_is_not_in_the_way_of_the_first_purchase(service, capsys):
     run("generate 'a boat' --local")
     assert "images-local/00000-a-boat.webp\n" == capsys.readouterr().out
@@ -238,6 +239,7 @@ def test_predictions_of_another_account_that_are_not_finished_are_one_error_that
     assert "cometflux resume images" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second", "said"), [("--local", "", "was made with"), ("", "--local", "without")])
 def test_a_folder_that_was_named_is_for_the_local_service_or_for_purchases(first, second, said, service, capsys):
     run(f"generate 'a fox' --out mine {first}")

@@ -142,6 +142,7 @@ def evil_peer(folder, monkeypatch, request):
     thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evil_peer", ["refusal", "page", "answer", "wrapped"], indirect=True)
 @pytest.mark.parametrize("options", [[], ["-vv"], ["--json"], ["--log-json"]], ids=" ".join)
 def test_what_a_service_answers_is_never_printed_raw(evil_peer, options, capsys):

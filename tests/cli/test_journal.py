@@ -365,6 +365,7 @@ def test_a_folder_that_names_an_address_and_proves_no_key_gets_none(service, cap
     assert seen == len(service.requests)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second", "said"), [("--local", "", "was made with"), ("", "--local", "without")])
 def test_a_folder_of_the_local_service_is_one_for_good(first, second, said, service, capsys):
     write("a fox,")
@@ -378,6 +379,7 @@ def test_a_folder_of_the_local_service_is_one_for_good(first, second, said, serv
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_with_the_local_service_a_second_run_draws_only_what_is_not_on_the_disk(capsys):
     write("a fox,", "an owl,")
     run("batch a.csv --local")

@@ -79,6 +79,7 @@ def submit(service):
     return asyncio.run(send())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "status", "said"),
     [

@@ -184,6 +184,7 @@ def test_a_table_that_is_none_is_one_error_with_its_place(table, told, service, 
     assert [] == service.bills
 
 
+@pytest.mark.slow
 def test_with_local_the_catalogue_is_not_fetched_and_prices_of_ones_own_count(service, capsys):
     assert 2 == command("batch a.txt --local --max-cost 1")
     assert "no price of flux-schnell is known; give" in capsys.readouterr().err
@@ -194,6 +195,7 @@ def test_with_local_the_catalogue_is_not_fetched_and_prices_of_ones_own_count(se
 # ── the catalogue ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_the_catalogue_is_fetched_once_a_day_without_the_key(service, tmp_path):
     for line in ("generate fox", "batch a.txt", "batch a.txt --dry-run", "resume a-images", "batch a.txt --max-cost 1"):
         assert 0 == command(line)
@@ -208,6 +210,7 @@ def test_the_catalogue_is_fetched_once_a_day_without_the_key(service, tmp_path):
         assert fetched == len(catalogue_requests(service))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

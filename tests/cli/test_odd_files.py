@@ -12,7 +12,7 @@ import pytest
 
 from cometflux.cli import main
 
-pytestmark = pytest.mark.usefixtures("polling_at_once")
+pytestmark = [pytest.mark.usefixtures("polling_at_once"), pytest.mark.slow]
 
 LONGEST = 10.0
 """Seconds for all commands on one folder."""

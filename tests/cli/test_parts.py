@@ -51,6 +51,7 @@ def test_a_part_is_resumed_by_itself_and_submits_nothing_again(service):
     assert 1 < len(mine) < 12
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prompt_file")
 @pytest.mark.parametrize(
     "line", ["resume tour", "failures tour", "export tour --to best", "batch a.txt --from tour", "gallery tour"]
@@ -92,6 +93,7 @@ def test_a_part_that_is_refused_leaves_nothing_behind(part, service):
     assert before == sorted(Path("tour").rglob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prompt_file")
 @pytest.mark.parametrize(
     "line",
@@ -114,6 +116,7 @@ def test_a_place_of_parts_takes_only_parts(line, service, capsys):
     assert before == (sorted(Path("tour").rglob("*")), len(service.bills))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prompt_file")
 def test_a_place_of_parts_takes_the_parts_of_another_file(service):
     Path("b.txt").write_text("a crane\na pier\n")
@@ -183,6 +186,7 @@ def test_two_places_for_saving_exclude_each_other(service, capsys):
     assert [] == service.bills
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prompt_file")
 def test_costs_adds_up_the_parts_and_names_each(service, capsys, monkeypatch):
     monkeypatch.setenv("COMETAPI_ACCESS_TOKEN", service.access_token)
@@ -199,6 +203,7 @@ def test_costs_adds_up_the_parts_and_names_each(service, capsys, monkeypatch):
     assert 3 == capsys.readouterr().err.count("-of-3: ")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prompt_file")
 def test_the_unknown_jobs_of_all_parts_are_listed_and_settled(service, capsys, monkeypatch):
     monkeypatch.setenv("COMETAPI_ACCESS_TOKEN", service.access_token)

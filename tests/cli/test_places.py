@@ -85,6 +85,7 @@ def test_in_a_deleted_folder_a_command_works_or_says_so_in_one_sentence(argument
     assert code not in (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["theirs", "[1]\n", '{"index": 0}\n', '{"began": "today"}', "\0", "\ufeff{}"])
 @pytest.mark.parametrize("name", ["report.json", "manifest.jsonl"])
 def test_a_file_of_the_user_s_is_not_touched_and_ours_gets_another_name(name, text, folder, service, capsys):

@@ -44,6 +44,7 @@ def night(service, capsys):
     return Bills(service)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "made"),
     [
@@ -85,6 +86,7 @@ def test_a_redo_counts_under_the_limit_and_plain_resume_goes_on_with_it(night, c
     assert 3 == len(night)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "says"),
     [
@@ -174,6 +176,7 @@ def test_a_dry_run_counts_what_would_be_made_again(night, capsys):
 # ── a file of changed rows ───────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_the_failures_are_listed_edited_and_made_again(form, night, capsys):
     run(f"failures a-images --out again.{form}")
@@ -219,6 +222,7 @@ def test_a_row_without_a_model_keeps_the_model_of_its_job(service):
     assert ["black-forest-labs/flux-dev"] * 2 == [bill.model for bill in service.bills]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -277,6 +281,7 @@ def test_a_job_that_has_a_name_of_its_own_is_made_again_next_to_the_first_pictur
     assert 2 == len(service.bills)
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_local_service_is_made_again_there(capsys):
     Path("a.csv").write_text("prompt,key\na fox,fox\n")
     run("batch a.csv --local")

@@ -119,6 +119,7 @@ def test_prompts_come_from_stdin_one_per_line(service, monkeypatch):
     assert ["stdin-images/00000-a-fox.webp", "stdin-images/00001-an-owl.webp"] == pictures("stdin-images")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["prompts.txt", "-"])
 @pytest.mark.parametrize(
     ("options", "expected"),
@@ -166,6 +167,7 @@ def test_json_is_one_record_per_outcome_with_the_same_keys_always(service, capsy
     } == succeeded
 
 
+@pytest.mark.slow
 def test_the_local_service_needs_no_key_and_says_that_nothing_is_paid(capsys, monkeypatch):
     monkeypatch.delenv("COMETAPI_KEY", raising=False)
     assert 0 == main(["generate", "a fox", "--local"])
@@ -179,6 +181,7 @@ def test_the_local_service_needs_no_key_and_says_that_nothing_is_paid(capsys, mo
 # Not all is well.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "kind", "reason"),
     [
@@ -227,6 +230,7 @@ def test_one_other_is_one_other(service, capsys):
     assert " and 1 other)" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "kind"), [("failed", "failed"), ("output-404", "not saved"), ("422", "rejected")])
 @pytest.mark.parametrize("number", [5, 6, 15])
 def test_the_report_names_each_job_with_a_problem_and_the_line_says_so(number, fault, kind, service, folder, capsys):

@@ -88,6 +88,7 @@ def test_sdxl_and_a_klein_run_from_their_published_schemas(service, capsys):
     assert "not understood" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_local_offers_the_models_of_the_schemas(folder, capsys):
     table = write("a.csv", "prompt,width,height,num_outputs\na,64,64,2\n")
     given = ["--local", "--schema", f"{SDXL_NAME}={SDXL}"]
@@ -130,6 +131,7 @@ def test_what_a_schema_says_and_is_not_understood_is_one_note(service, capsys):
     assert 2 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [["generate", "a"], ["batch", "a.csv"], ["resume", "x"], ["mcp"], ["local-service"]]
 )

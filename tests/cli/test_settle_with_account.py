@@ -134,6 +134,7 @@ def test_another_prediction_of_the_account_with_one_input_is_told_and_not_adopte
     assert {"planned": 1, "unknown": 1} == status()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "place", "how"),
     [
@@ -159,6 +160,7 @@ def test_a_list_or_a_proof_with_a_fault_leads_to_no_wrong_verdict(account, capsy
     assert {"planned": 4, "saved": 3, "pending" if how == "adopted" else "unknown": 1} == status()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -182,6 +184,7 @@ def test_a_list_that_cannot_be_read_is_one_error_and_changes_nothing(account, ca
     assert {"planned": 1, "unknown": 1} == status()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "code", "said"),
     [

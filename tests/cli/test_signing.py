@@ -93,6 +93,7 @@ def test_pictures_that_cannot_be_signed_are_saved_and_counted(chain, service, fo
 # ── before anything is bought ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ['generate "a fox" --out out', "batch a.csv --out out"])
 @pytest.mark.parametrize(
     ("options", "said"),

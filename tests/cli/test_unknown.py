@@ -96,6 +96,7 @@ def test_what_is_sent_again_is_bought_once_more(lost, service):
     assert (4, {"planned": 3, "saved": 2, "canceled": 1}) == (len(service.bills), status())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [

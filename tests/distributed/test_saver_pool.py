@@ -19,6 +19,8 @@ from cometflux.predictions import Prediction, Status
 from cometflux.storage.backend import RefusedError
 from cometflux.storage.destination import Folder
 
+pytestmark = pytest.mark.slow
+
 WORKERS = {"tcp://a:1": 2, "tcp://b:1": 2}
 
 

@@ -109,6 +109,7 @@ async def test_hosts_that_find_no_place_take_turns(downloads):
     assert [[1.0, 4.0, 7.0], [2.0, 5.0], [3.0, 6.0]] == [downloads.began[host] for host in "xyz"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 async def test_every_download_gets_its_place_and_gives_it_back_whatever_is_cancelled(downloads, seed):
     chance = random.Random(seed)

@@ -7,6 +7,8 @@ from virtual_clock import now
 
 from cometflux import events, open_session
 
+pytestmark = pytest.mark.slow
+
 
 async def run(session, count):
     """Make *count* pictures at once, and return the seconds."""

@@ -425,6 +425,7 @@ async def test_the_predictions_that_were_refused_are_polled_on(service):
     assert 1 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["500", "drop", "garbage"])
 async def test_polls_that_fail_otherwise_do_not_stop_submitting(service, fault):
     service.fail(fault, on="get", times=40)
@@ -439,6 +440,7 @@ async def test_a_prediction_of_an_earlier_run_that_is_forgotten_does_not_stop_su
             assert [OutcomeKind.DETACHED] == [each.kind async for each in session.generate(["lost"])]
 
 
+@pytest.mark.slow
 async def test_one_answered_poll_is_enough_to_go_on(service):
     service.fail("404", on="get", times=1000, prompt="lost")
     async with opened(service, max_pending=2, poll_policy=PollPolicy(patience=90)) as session:

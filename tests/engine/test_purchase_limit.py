@@ -36,6 +36,7 @@ def charged(service):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_journalled", [True, False])
 @pytest.mark.parametrize(("budget", "bills"), [(0.3, 3), (0.39, 3), (1, 10), (Decimal("0.05"), 0)])
 async def test_a_budget_stops_the_session_before_it_is_passed(budget, bills, is_journalled, service, opened):

@@ -270,6 +270,7 @@ def check_saved(ends, count, within):
     assert max(when for when, _ in ends) <= within
 
 
+@pytest.mark.slow
 async def test_pictures_that_drip_hold_up_none_of_the_same_host(client, service, saves):
     good, bad = await predict(client), await predict(client, "drip")
     service.fail("drip", prompt="drip", times=1000)
@@ -280,6 +281,7 @@ async def test_pictures_that_drip_hold_up_none_of_the_same_host(client, service,
     check_saved(saved, 40, within=75)
 
 
+@pytest.mark.slow
 async def test_pictures_of_a_host_that_drips_hold_up_no_other_host(client, service, saves):
     good = await predict(client)
     async with LocalService(pixels=4096, latency=1.0) as other:

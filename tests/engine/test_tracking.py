@@ -294,7 +294,7 @@ class TrackerMachine(RuleBasedStateMachine):
         assert [*self.saving] == [*self.tracker.saving]
 
 
-TestTracker = TrackerMachine.TestCase
+TestTracker = pytest.mark.slow(TrackerMachine.TestCase)
 
 
 # What is kept while a prediction runs.

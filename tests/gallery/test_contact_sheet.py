@@ -112,6 +112,7 @@ def test_a_picture_that_is_removed_while_the_sheet_is_drawn_stops_nothing(tmp_pa
     assert first_places(path, GREEN) != [None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_any_text_is_drawn_within_its_place(text, tmp_path):
     record = job_states.plan(0, text, key=f"key {text}", seed=text, **{f"name {text}": text})
@@ -130,6 +131,7 @@ def test_any_text_is_drawn_within_its_place(text, tmp_path):
             assert ((255, 255),) * 3 == image.crop(place).getextrema()
 
 
+@pytest.mark.slow
 def test_large_sets_have_several_pages_and_those_of_before_are_removed(tmp_path):
     write_pictures(tmp_path, *[GREEN] * 49, RED)
     names = [path.name for path in write_sheet(tmp_path)]

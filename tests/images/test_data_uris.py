@@ -20,6 +20,8 @@ from cometflux.sources.validation import InputChecker
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 
+pytestmark = pytest.mark.slow
+
 KONTEXT = flux.KontextPro.model
 
 

@@ -20,6 +20,8 @@ from cometflux.sources import read_jobs
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("JPEG", "PNG", "WEBP")
 
 

@@ -255,6 +255,7 @@ def test_a_dropped_description_is_read_again_and_the_caller_may_change_it(tmp_pa
     assert describe_bytes(paths[-1].read_bytes()) == known.of("image", paths[-1])
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.integers() | st.text() | st.just(SAMPLE) | st.just(uri_of(SAMPLE)),

@@ -88,6 +88,7 @@ def test_costs_of_several_jobs_are_added():
     assert (96_000, 0, 3) == (costs.charged, costs.refunded, costs.charges)
 
 
+@pytest.mark.slow
 @given(st.lists(records_of_any_kind(), max_size=6))
 def test_a_journal_adds_up_what_its_records_say(records):
     costs = CostSum()

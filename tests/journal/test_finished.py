@@ -145,6 +145,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_row_that_something_else_has_changed_is_taken_as_its_record_is(change, saved):
     folder = saved(job(key="k"), created_at=MOMENT, version="hidden", metrics={"a": 1})

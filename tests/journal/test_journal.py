@@ -32,6 +32,8 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction, Status
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-canary-5f1e"
 ACCOUNT = Account(base_url="https://a.example/v1", key=KEY)
 PARTS = {"database": "", "log": "-wal", "index": "-shm"}

@@ -62,6 +62,7 @@ def move_and_make_anew(folder):
 CHANGES = [remove, remove_all, remove_log, restore_older, replace_by_another, empty, move_folder, move_and_make_anew]
 
 
+@pytest.mark.slow
 @pytest.mark.posix
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 async def test_nothing_is_sent_after_the_journal_lost_its_name(change, service, tmp_path):

@@ -19,6 +19,8 @@ from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 from cometflux.transport.aiohttp import AiohttpTransport
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).parent / "fixtures" / "journal-0.1"
 EXPECTED = json.loads((FIXTURES / "records.json").read_text())
 ACCOUNT = Account(base_url="http://127.0.0.1:8787/replicate/v1", key="local-key")

@@ -185,6 +185,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "kind"),
     [(state, kind) for state, kind in itertools.product(State, [None, *OutcomeKind]) if kind or state != State.ENDED],

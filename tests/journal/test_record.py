@@ -189,7 +189,7 @@ class Way(RuleBasedStateMachine):
         assert not (is_open and self.record.next_step() is NextStep.SUBMIT)
 
 
-TestAnyWayOfARecord = Way.TestCase
+TestAnyWayOfARecord = pytest.mark.slow(Way.TestCase)
 
 
 @pytest.mark.parametrize(
@@ -316,11 +316,13 @@ RECORDS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(record=RECORDS)
 def test_any_record_is_read_as_it_was_written(record):
     assert record == written_and_read(record)
 
 
+@pytest.mark.slow
 @given(record=RECORDS)
 def test_what_is_written_can_be_stored_as_utf8(record):
     (codec.dump_plan(record) + codec.dump_progress(record)).encode()

@@ -268,6 +268,7 @@ async def test_a_file_that_is_gone_from_the_service_as_well_is_told(service, tmp
         assert 1 == len(brief.bills)
 
 
+@pytest.mark.slow
 async def test_a_saved_job_needs_no_task_of_its_own(opened, tmp_path):
     prompts = [f"boat {number}" for number in range(75)]
     async with opened() as session:
@@ -285,6 +286,7 @@ async def test_a_saved_job_needs_no_task_of_its_own(opened, tmp_path):
     assert len(made) < len(prompts) / 5
 
 
+@pytest.mark.slow
 async def test_saved_jobs_are_drawn_no_further_than_slots_and_outcomes_have_room(opened, tmp_path):
     prompts, drawn, ahead = [f"boat {number}" for number in range(20)], [], []
 
@@ -318,6 +320,7 @@ async def test_the_jobs_drawn_before_the_iterable_raised_end(service, opened, tm
     assert 3 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", range(0, 24, 2))
 async def test_a_session_that_is_closed_while_saved_jobs_are_looked_up_ends_each_once(
     steps, service, opened, tmp_path, status
@@ -888,6 +891,7 @@ async def test_a_job_given_up_while_its_intent_is_written_is_not_sent(service, t
 # ── a journal that cannot be written ─────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, 13))
 async def test_when_the_journal_cannot_be_written_nothing_is_sent_and_what_is_paid_is_saved(number, service, tmp_path):
     held, told = Held(), []
@@ -1211,6 +1215,7 @@ def slow_session(service, folder, **options):
     return Session(SlowTransport(service.key, service.url), journal=writer, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_batch_that_is_left_and_run_again_is_complete_and_bought_once(seed, service, tmp_path, status):
     chance = random.Random(seed)

@@ -55,6 +55,7 @@ def test_a_session_does_not_show_the_key_it_was_made_with(monkeypatch):
     assert CANARY not in repr(vars(session))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", ["401", "404", "500", "drop", "torn", "html", "redirect", "text-amounts", "huge", None]
 )

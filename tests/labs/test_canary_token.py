@@ -14,6 +14,8 @@ from cometflux.cli import main
 from cometflux.errors import AccountError
 from cometflux.transport.aiohttp import AiohttpTransport
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "token+canary/2424242424"
 SPELLINGS = [TOKEN, json.dumps(TOKEN)[1:-1], TOKEN.replace("+", "%2B").replace("/", "%2F")]
 

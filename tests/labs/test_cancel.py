@@ -21,6 +21,8 @@ from cometflux.outcomes import OutcomeKind
 from cometflux.testing import LocalService
 from cometflux.transport.timeouts import Timeouts
 
+pytestmark = pytest.mark.slow
+
 CANCELS = 100
 TIMEOUTS = 25
 SIBLINGS = 67

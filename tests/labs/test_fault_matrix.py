@@ -31,6 +31,8 @@ from cometflux.protocol.requests import Request, Response
 from cometflux.testing import FAULTS, LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 
+pytestmark = pytest.mark.slow
+
 MATRIX = json.loads(Path(__file__).with_name("fault_matrix.json").read_text(encoding="utf-8"))
 POLICIES = {"hold", "resend", "ask"}
 SIZES = {"small": 20, "large": 700_000}

@@ -50,6 +50,8 @@ from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
 
+pytestmark = pytest.mark.slow
+
 MODEL = "black-forest-labs/flux-schnell"
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """A folder in memory, so that nothing waits for a disk; no test here simulates a power failure."""

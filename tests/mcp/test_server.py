@@ -279,6 +279,7 @@ def bomb(kind):
     return file.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [
@@ -374,6 +375,7 @@ class SlowJournal(JournalWriter):
         super().commit(*records)
 
 
+@pytest.mark.slow
 async def test_the_next_call_knows_what_became_of_the_last_one_however_slow_the_disk_is(service, tmp_path):
     service.fail("422")
     async with opened(service, tmp_path, most=2, journal=SlowJournal(tmp_path)) as client:
@@ -414,6 +416,7 @@ async def test_an_unknown_is_bought_again_only_when_the_operator_says_so(service
     assert "in use" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "options", "expected", "bills"),
     [
@@ -491,6 +494,7 @@ async def test_twenty_calls_at_once_buy_no_more_than_is_allowed(service, tmp_pat
     assert {("not_sent", "not_sent", "operator")} == {told(result) for result in results if result.is_error}
 
 
+@pytest.mark.slow
 async def test_twenty_calls_at_once_are_under_way_a_few_at_a_time(service, tmp_path):
     async with opened(service, tmp_path, max_pending=3) as client:
         results = await asyncio.gather(*(generate(client, f"boat {number}") for number in range(20)))
@@ -711,6 +715,7 @@ async def test_no_file_of_the_machine_can_be_read_by_way_of_a_reference(service,
     assert 1 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

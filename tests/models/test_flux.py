@@ -310,6 +310,7 @@ def good_value(draw, parameter):
 an_image = st.sampled_from([URL, "HTTP://example.com/a.png", DATA_URI, Path("cat.png"), b"\x89PNG"])
 
 
+@pytest.mark.slow
 @every_model
 @given(data=st.data())
 def test_every_allowed_value_is_sent_as_given(model, data):
@@ -320,6 +321,7 @@ def test_every_allowed_value_is_sent_as_given(model, data):
     assert value == alone(model, parameter.name, value).to_input()[parameter.name]
 
 
+@pytest.mark.slow
 @every_model
 @given(data=st.data())
 def test_nothing_outside_its_range_is_sent(model, data):

@@ -314,6 +314,7 @@ def test_a_reset_is_waited_for_no_longer_than_any_pause():
 endings = st.sampled_from(["accepted", "accepted", "accepted", "refused", "other"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0.5, 6, 59, 60, 600, 3000])
 @given(st.lists(st.tuples(st.integers(1, 80), st.floats(0, 90), endings), max_size=8))
 def test_no_minute_wherever_it_begins_holds_more_than_the_known_limit(limit, pauses):

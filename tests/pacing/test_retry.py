@@ -20,6 +20,8 @@ from cometflux.errors import (
 from cometflux.pacing.retry import Retries, RetryPolicy, may_retry, retrying
 from cometflux.protocol.requests import Request
 
+pytestmark = pytest.mark.slow
+
 GET = Request("GET", "/predictions/p1")
 
 

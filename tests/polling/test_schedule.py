@@ -205,7 +205,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         assert min(self.due.values(), default=None) == self.schedule.next_due
 
 
-TestSchedule = ScheduleMachine.TestCase
+TestSchedule = pytest.mark.slow(ScheduleMachine.TestCase)
 
 
 # ── what is learned ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -252,6 +252,7 @@ def test_first_polls_are_spread_while_nothing_is_known():
     assert 40 == len(set(dues))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("polls", [2.0, 4.0, 10.0])
 def test_a_prediction_takes_as_many_polls_as_the_policy_says(polls):
     chance = random.Random(1)
@@ -272,6 +273,7 @@ def test_a_learned_timetable_finds_the_end_sooner_with_no_more_polls(sigma):
     assert statistics.mean(delays) <= statistics.mean(fixed_delays) * (0.6 if sigma == 0.3 else 0.9)
 
 
+@pytest.mark.slow
 def test_a_service_that_becomes_slower_or_faster_is_followed():
     chance = random.Random(3)
     schedule = Schedule(PollPolicy())
@@ -294,6 +296,7 @@ def test_a_service_that_becomes_three_times_faster_is_noticed_soon(slots, late):
     assert statistics.mean(taken[:100]) <= 5.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("polls", [1.0, 2.0, 4.0])
 @pytest.mark.parametrize("sigma", [0.1, 0.6])
 def test_a_service_that_stays_as_it_is_is_not_learned_anew(polls, sigma):
@@ -417,6 +420,7 @@ def test_below_the_rate_limit_no_gap_is_stretched():
     assert 119 <= min(len(each) for each in asked.values())
 
 
+@pytest.mark.slow
 @given(st.integers(20, 200), st.floats(1, 20))
 def test_where_fewer_may_be_asked_than_are_due_every_gap_is_stretched_alike(demand, most):
     schedule = Schedule(PollPolicy.every(1.0, patience=1e6))

@@ -145,11 +145,13 @@ def test_any_bytes_become_a_value_or_an_answer_error(body):
     load_any_way(body)
 
 
+@pytest.mark.slow
 @given(json_values | answers)
 def test_any_json_becomes_a_value_or_an_answer_error(value):
     load_any_way(body_of(value))
 
 
+@pytest.mark.slow
 @given(st.dictionaries(fields | broken_texts, broken_values | words | ids, max_size=8))
 @example({"id": "p1", "status": "failed", "error": {"a": "\ud800"}})
 @example({"id": "p1", "status": "failed", "error": ["\ud83d cut"]})
@@ -167,6 +169,7 @@ def test_an_id_is_found_next_to_any_depth_of_nesting():
         load_any_way(body)
 
 
+@pytest.mark.slow
 @given(answers)
 def test_a_prediction_is_well_typed(value):
     try:
@@ -635,6 +638,7 @@ def test_without_an_id_nothing_was_created(answer):
     assert load_created(body_of(answer)) is None
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1), answers)
 def test_an_id_is_never_lost(prediction_id, rest):
     created = load_created(body_of({**rest, "id": prediction_id, "data": None}))
@@ -801,11 +805,13 @@ plain_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), plain_values, max_size=5))
 def test_the_input_is_sent_as_given(values):
     assert values == load_json(dump_body(Job(model=MODEL, input=values)))["input"]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), plain_values, max_size=5))
 def test_there_is_one_canonical_way_to_write_a_value(values):
     backwards = dict(reversed(values.items()))

@@ -221,6 +221,7 @@ PROOFS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("body", "proving"), PROOFS.values(), ids=PROOFS)
 def test_a_response_proves_a_refusal_by_its_status_and_its_body(body, proving):
     """All statuses that HTTP has, and more: what proves no refusal is unknown."""
@@ -242,6 +243,7 @@ TORN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("body", "proving"), TORN.values(), ids=TORN)
 def test_a_refusal_that_broke_off_proves_as_much_as_one_without_a_word(body, proving):
     moneys = {status: refusal_of(answer(status, body, cut="it broke off")).money for status in range(100, 1000)}
@@ -412,6 +414,7 @@ def end_of(read, *args):
         return error
 
 
+@pytest.mark.slow
 @given(responses)
 def test_any_answer_to_a_submission_is_an_id_a_refusal_or_unknown(response):
     end = end_of(read_created, response, NOW)

@@ -150,6 +150,7 @@ def cut_answer(head, rest, how, is_at_once):
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_at_once", [True, False], ids=["in one segment", "the head first"])
 @pytest.mark.parametrize("how", ["close", "reset", "stall"])
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
@@ -189,6 +190,7 @@ GARBAGE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("parser")
 @pytest.mark.parametrize("how", ["close", "reset", "stall"])
 @pytest.mark.parametrize("is_at_once", [True, False], ids=["in one segment", "the head first"])

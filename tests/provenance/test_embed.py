@@ -349,6 +349,7 @@ def test_if_there_is_no_room_for_the_logs_they_are_left_out():
     assert told == extract(grown.data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", range(65_200, 65_540, 17))
 def test_at_the_limit_of_a_segment_it_fits_or_is_refused(length):
     told = {**record(), "prediction": {"id": "p1"}}
@@ -521,6 +522,7 @@ def test_an_image_of_more_than_32_mib_takes_none_and_costs_no_memory(kind, size)
     assert peak < MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_an_image_of_more_than_a_hundred_thousand_parts_takes_none(kind):
     refused(grown_by(kind, 100_001, 0), "it has more than 100000 parts")

@@ -17,6 +17,8 @@ from cometflux.protocol.requests import Response
 from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 
+pytestmark = pytest.mark.slow
+
 
 class OddError(BaseException):
     """Not an Exception."""

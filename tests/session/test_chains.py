@@ -282,6 +282,7 @@ async def test_an_image_and_its_manifest_say_which_image_it_was_made_from(key, n
         assert (name, [source]) == (record["input"]["input_image"], record["sources"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [0.1, 0.9, 1.4, 2.0, 2.7, 3.3])
 async def test_whenever_a_batch_is_left_each_job_ends_once_and_nothing_is_paid_twice(moment, service, opened, tmp_path):
     jobs = []
@@ -303,6 +304,7 @@ async def test_whenever_a_batch_is_left_each_job_ends_once_and_nothing_is_paid_t
     assert 12 == len(service.bills) == len({bill.input["prompt"] for bill in service.bills})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_job_is_sent_if_and_only_if_all_that_it_takes_from_are_saved(seed, service, opened, tmp_path):
     chance = random.Random(seed)

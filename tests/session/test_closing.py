@@ -51,6 +51,7 @@ async def run_three(session):
 # ── the closing task is cancelled, again and again ───────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [2, 100], ids=["twice", "again and again"])
 async def test_a_closing_that_is_cancelled_again_waits_for_what_is_in_flight(service, folder, times):
     seen = []
@@ -82,6 +83,7 @@ async def test_a_timeout_around_a_closing_session_is_delivered_afterwards(servic
     assert detached(service) == ends(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.realtime
 async def test_a_session_in_a_cancelled_scope_of_anyio_waits_for_what_is_in_flight(service):
     seen = []
@@ -203,6 +205,7 @@ async def exit_in_the_loop():
     await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [return_at_once, cancel_every_task, exit_in_the_loop])
 def test_a_program_that_ends_without_leaving_the_session_loses_no_submission(folder, end, monkeypatch):
     monkeypatch.setattr(SlowTransport, "pause", 0.1)

@@ -155,6 +155,7 @@ async def test_a_prediction_whose_id_was_returned_is_not_replaced_by_another(ser
     assert 1 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "policy"),
     [("failed-transient", {"retry_failed": 1}), ("failed", {"reseed": 1})],

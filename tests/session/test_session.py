@@ -138,6 +138,7 @@ async def test_what_the_first_ends_teach_is_of_use_to_those_that_are_pending():
         await asyncio.gather(*runs)
 
 
+@pytest.mark.slow
 async def test_thousands_of_slots_are_not_thousands_of_tasks():
     """A task for each job that waits, or for each question that is due, would take ten times the memory."""
     transport, most, looked = Timed([0.5] * 2000), 0, collections.Counter()
@@ -158,6 +159,7 @@ async def test_thousands_of_slots_are_not_thousands_of_tasks():
     assert most < 1000
 
 
+@pytest.mark.slow
 async def test_hundreds_of_tasks_may_await_one_session(service):
     async with opened(service, max_pending=150) as session:
         predictions = await asyncio.gather(*(session.run(prompt) for prompt in prompts(300)))
@@ -527,6 +529,7 @@ async def test_a_disk_that_refuses_stops_the_buying(service, tmp_path):
     assert len(service.bills) <= 5 + 2 * 4, "those under way, and those that took their slots while they were saved"
 
 
+@pytest.mark.slow
 async def test_large_images_that_the_service_repeats_are_no_trouble(service):
     """Every answer carries the input again: here more than answers are usually allowed to have."""
     large = PNG.ljust(8 * 1024 * 1024, b"\0")
@@ -566,6 +569,7 @@ async def test_a_question_refused_for_the_key_does_not_lose_the_prediction(servi
         assert Status.SUCCEEDED is (await session.run("x")).status
 
 
+@pytest.mark.slow
 async def test_hanging_questions_do_not_hold_up_the_others(service):
     service.fail("hang", on="get", times=50)
     async with opened(service, max_pending=100) as session:
@@ -637,6 +641,7 @@ async def test_a_refusal_for_speed_pauses_every_task_for_the_time_named(service)
     assert max(accepted) >= throttled[0]
 
 
+@pytest.mark.slow
 async def test_a_storm_of_refusals_ends_no_job(service):
     service.fail("429", times=60)
     async with opened(service) as session:
@@ -685,6 +690,7 @@ async def test_a_pause_of_submissions_and_questions_holds_no_download(service, t
         await asyncio.gather(*under_way)
 
 
+@pytest.mark.slow
 async def test_those_that_are_given_up_at_the_gate_leave_no_place_taken(service):
     again = []
     async with opened(service, max_pending=20, creates_per_minute=600) as session:
@@ -697,6 +703,7 @@ async def test_those_that_are_given_up_at_the_gate_leave_no_place_taken(service)
     assert 20 == len(again)
 
 
+@pytest.mark.slow
 async def test_a_known_limit_of_submissions_is_kept_from_the_start(service):
     transport = Watched(service)
     async with Session(transport, max_pending=75, creates_per_minute=30) as session:
@@ -705,12 +712,14 @@ async def test_a_known_limit_of_submissions_is_kept_from_the_start(service):
     assert 160 > transport.sent[-1], "and it is used"
 
 
+@pytest.mark.slow
 async def test_submissions_leave_in_the_order_in_which_they_came(service):
     async with opened(service, creates_per_minute=60, max_pending=50) as session:
         await outcomes_of(session.generate(prompts(50)))
     assert prompts(50) == [bill.input["prompt"] for bill in service.bills]
 
 
+@pytest.mark.slow
 async def test_where_a_limit_of_questions_binds_all_are_asked_less_often_and_none_is_forgotten():
     asked = collections.defaultdict(list)
 
@@ -762,6 +771,7 @@ async def test_patience_is_kept_while_questions_wait_for_their_turn(service):
         await asyncio.gather(*crowd)
 
 
+@pytest.mark.slow
 async def test_where_answers_tell_that_nothing_remains_no_refusal_is_earned(service):
     told = []
 
@@ -1063,6 +1073,7 @@ async def test_what_is_not_saved_yet_counts_as_drawn_ahead(service, tmp_path):
             assert 4 == len(service.bills)
 
 
+@pytest.mark.slow
 async def test_saving_comes_before_submitting(service, tmp_path):
     transport = Watched(service, download=50)
     async with Session(transport, max_pending=100, grace=3000, poll_policy=EVERY_HALF_SECOND) as session:
@@ -1101,6 +1112,7 @@ async def test_questions_do_not_all_leave_at_once_behind_a_pause(service):
     assert max(collections.Counter(round(moment, 3) for moment in first_after).values()) < 10
 
 
+@pytest.mark.slow
 async def test_patience_is_kept_while_hundreds_of_questions_hang(service):
     service.fail("hang", on="get", times=10_000)
     async with opened(service, max_pending=400) as session:
@@ -1113,6 +1125,7 @@ async def test_patience_is_kept_while_hundreds_of_questions_hang(service):
     await asyncio.gather(*crowd, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_no_more_questions_are_in_flight_than_an_ordinary_machine_has_sockets_for(service):
     class Crowded(Watched):
         in_flight = most = 0

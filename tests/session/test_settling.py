@@ -96,6 +96,7 @@ async def test_the_prediction_of_another_job_with_the_same_input_is_not_taken(se
         assert [first.id] == [bill.id for bill in service.bills]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["401", "404", "html", "redirect", "hang", "list", "ids-cut", "rows-missing"])
 async def test_an_account_that_cannot_be_read_leaves_the_job_unknown_and_the_others_alone(
     service, tmp_path, caplog, fault

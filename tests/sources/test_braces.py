@@ -114,6 +114,7 @@ def test_a_text_that_is_too_long_is_refused_before_it_is_made():
 _names = st.from_regex(r"[a-z]{1,3}", fullmatch=True)
 
 
+@pytest.mark.slow
 @given(st.lists(st.text() | _names.map(lambda name: (name,))), st.dictionaries(_names, st.text()))
 def test_a_filled_template_is_the_sum_of_its_parts(parts, values):
     texts = [part if isinstance(part, str) else values.get(part[0]) for part in parts]

@@ -96,6 +96,7 @@ def delayed():
     return dask.dataframe.from_map
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [read_jobs, stream_jobs])
 @pytest.mark.parametrize("partitions", [1, 2, 7])
 def test_a_frame_of_dask_is_read_like_one_of_pandas(read, partitions, dask_frame):
@@ -617,6 +618,7 @@ async def test_a_stream_is_generated_as_a_list_is(service, tmp_path):
         assert bills == len(service.bills)
 
 
+@pytest.mark.slow
 def test_a_stream_takes_little_memory():
     batches = (pa.RecordBatch.from_pydict({"prompt": [f"{n} {i}" * 20 for i in range(1000)]}) for n in range(12))
     table = pa.RecordBatchReader.from_batches(pa.schema({"prompt": pa.string()}), batches)

@@ -315,6 +315,7 @@ def test_a_cell_is_refused_although_a_later_row_can_use_its_column(tmp_path):
     assert line.startswith("prompts.csv, line 2: guidance: '3' was given; flux-schnell has no such parameter")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "line"),
     [("csv", 'a fox,{0},"k{0}"'), ("jsonl", '{{"prompt": "a fox", "seed": {0}, "key": "k{0}"}}'), ("text", "fox {0}")],
@@ -337,6 +338,7 @@ def test_a_long_file_is_read_checked_and_planned_a_piece_at_a_time(written, line
     assert peak < 3_000_000 < path.stat().st_size
 
 
+@pytest.mark.slow
 def test_rows_come_before_the_rest_of_the_file_is_read():
     file = io.BytesIO(b"prompt\n" + b"a fox\n" * 200_000)
     source = read_text(file, Format.CSV, "a.csv")

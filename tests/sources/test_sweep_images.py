@@ -190,6 +190,7 @@ def encrypted():
     Path("set/shots.zip").write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "told"),
     [

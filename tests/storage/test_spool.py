@@ -50,6 +50,7 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 @SIZES
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
 async def test_a_spooled_output_makes_the_files_that_one_in_memory_makes(kind, size, tmp_path):
@@ -195,6 +196,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @SIZES
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
 @pytest.mark.parametrize("step", [200, 30 * KIB, 2000 * KIB])
@@ -207,6 +209,7 @@ async def test_a_record_is_embedded_while_the_output_comes_as_in_memory(kind, si
     assert (plain.size, plain.digest, plain.mark) == (image.size, image.digest, image.mark)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD)
 async def test_an_output_that_takes_no_record_is_saved_as_it_came(data, tmp_path):
     outcomes = []

@@ -59,6 +59,7 @@ async def test_the_account_takes_the_access_token_and_not_the_key(billed):
     assert 401 == (await fetch(billed, "task/self", billed.key))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["tasks", "log"])
 @pytest.mark.parametrize("fault", sorted(OF_ROWS))
 async def test_rows_misbehave_when_they_are_told_to(billed, fault, place):

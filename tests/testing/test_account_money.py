@@ -184,6 +184,7 @@ async def test_a_slow_response_comes_after_ten_seconds(service, place):
         assert 10 <= asyncio.get_running_loop().time() - before < 11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [*PLACES, "tasks", "log"])
 async def test_a_huge_response_has_50_megabytes(service, place):
     paths = {**PLACES, "tasks": "/api/task/self", "log": "/api/log/self"}

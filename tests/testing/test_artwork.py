@@ -42,6 +42,7 @@ def test_the_table_of_polling_is_the_output_of_the_benchmark(capsys):
     assert rows == [line for line in page.splitlines() if line.startswith(titles)]
 
 
+@pytest.mark.slow
 def test_the_learned_schedule_is_between_the_usual_ones_and_the_optimum():
     _, (learned, _, fixed, doubling, best) = figures.polling()
     for way in (fixed, doubling, best):
@@ -87,6 +88,7 @@ def test_a_value_that_is_not_a_figure_is_refused(value):
         figures.bars("CPU", [("a", 1.0), ("b", value)], "ms")
 
 
+@pytest.mark.slow
 def test_a_drawing_stays_within_its_frame():
     """No coordinate is outside the view box."""
     for drawing in (figures.polling()[0], figures.bars("CPU", [("a rather long name of a client", 1234.5)], "µs")):

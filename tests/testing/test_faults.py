@@ -95,6 +95,7 @@ async def test_a_fault_after_a_submission_is_accepted(service, tmp_path, fault):
     assert 1 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", takes("get"))
 async def test_a_fault_of_a_poll(service, tmp_path, fault):
     service.fail(fault, on="get", times=2)
@@ -113,6 +114,7 @@ async def test_a_fault_of_a_prediction(service, tmp_path, fault):
     assert 1 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", takes("output"))
 async def test_a_fault_of_an_output(service, tmp_path, fault):
     service.fail(fault, on="output")

@@ -509,6 +509,7 @@ async def check_fault(name, exchange):
     return body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", faults_on("create"))
 async def test_a_fault_on_create_happens_once_and_is_billed_only_after(caller, service, name, after):
@@ -531,6 +532,7 @@ async def test_a_fault_on_get_happens_once_and_spoils_nothing(caller, service, n
     assert 1 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", faults_on("output"))
 async def test_a_fault_on_output_happens_once(caller, service, name):
     prediction = await caller.run()

@@ -86,6 +86,7 @@ EMBEDDINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("embed", EMBEDDINGS.values(), ids=EMBEDDINGS)
 @given(inner=private_v4, zone=st.sampled_from(["", "%eth0", "%1"]), is_long=st.booleans())
 def test_no_address_that_carries_a_private_one_is_public(embed, inner, zone, is_long):

@@ -271,6 +271,7 @@ async def test_an_endless_answer_is_read_to_its_limit_and_one_piece_more(transpo
     assert (f"it is larger than {most} bytes", None) == (response.cut, response.fault)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["submit", "send"])
 async def test_outputs_that_are_data_uris_are_bounded_by_the_largest_output(transports, way):
     """base64 makes four bytes of three."""
@@ -319,6 +320,7 @@ async def test_an_answer_that_comes_compressed_is_read(transports, way):
     assert "identity" == peer.requests[0]["headers"]["accept-encoding"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["submit", "send"])
 async def test_a_compressed_bomb_is_cut_at_the_limit_and_shows_its_id(transports, way):
     bomb = gzip.compress(b'{"id":"abc","logs":"' + b" " * 50_000_000 + b'"}')

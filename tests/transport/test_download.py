@@ -48,6 +48,7 @@ def steadily(size, step, seconds, head=None):
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "step", "seconds"),
     [(4, 1, 10), (100 * KIB, 10 * KIB, 9), (1000 * KIB, 100 * KIB, 50), (5000 * KIB, 10 * KIB, 1)],

@@ -21,6 +21,8 @@ from cometflux.protocol.salvage import load_wire
 from cometflux.session.session import Session
 from cometflux.transport.aiohttp import AiohttpTransport
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-canary-0123456789"
 ID = "vgcm4p"
 CREATED = json.dumps({"id": ID, "status": "starting", "input": {"prompt": "x", "id": "evil"}}).encode()

@@ -230,6 +230,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_connection_on_which_something_came_is_not_used(service, tls, fault):
     if fault is _half_close and tls[0] is not None:
@@ -358,6 +359,7 @@ async def test_a_connection_that_cannot_be_used_makes_the_line_short(service):
         assert 1 == len(front.received) - before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_session_is_billed_once_for_each_job_though_idle_connections_are_spoiled(service, fault):
     front = Front(service, fault=fault, is_hit=lambda number: number % 2, idle=0.02)

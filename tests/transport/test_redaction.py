@@ -92,6 +92,7 @@ def test_a_proxy_s_password_is_hidden_too(spelled):
     assert "***" == Secrets(KEY, "http://user:pass%20word1@proxy:80").hide(spelled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["\\", "%25", "&amp;", "\\u005c", "%5c", KEY[:-1], KEY], ids=ascii)
 def test_no_body_takes_long(unit):
     body = f"{KEY[:4]}{unit * (250_000 // len(unit))}".encode()

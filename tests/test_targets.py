@@ -1,4 +1,4 @@
-"""`make test` and `make test-processes` divide the tests between them, and `make check` runs all of them."""
+"""`make test` and `make test-slow` divide the tests between them, and `make check` runs all of them."""
 
 import itertools
 import re
@@ -10,13 +10,14 @@ import own_processes
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SLOW = {"slow", "processes", "slow processes"}
 TARGETS = {
-    "test": {"fast"},
-    "test-processes": {"processes"},
-    "test-all": {"fast", "processes"},
-    "test-floors": {"fast", "processes"},
-    "test-backoff3": {"fast", "processes"},
-    "test-hard": {"hard", "hard processes"},
+    "test": {"quick"},
+    "test-slow": SLOW,
+    "test-all": {"quick", *SLOW},
+    "test-floors": {"quick", *SLOW},
+    "test-backoff3": {"quick", *SLOW},
+    "test-hard": {"hard", *(f"hard {each}" for each in SLOW)},
 }
 
 
@@ -29,9 +30,10 @@ def expression(target):
 def kinds(chosen):
     """Return the kinds of tests that an expression chooses."""
     found = set()
-    for hard, processes in itertools.product([False, True], repeat=2):
-        if eval(chosen, {}, {"hard": hard, "processes": processes}):
-            found.add(" ".join(["hard"] * hard + ["processes"] * processes) or "fast")
+    for marks in itertools.product([False, True], repeat=3):
+        test = dict(zip(["hard", "slow", "processes"], marks, strict=True))
+        if eval(chosen, {}, test):
+            found.add(" ".join(name for name, has in test.items() if has) or "quick")
     return found
 
 
@@ -46,7 +48,7 @@ def test_each_python_and_each_system_runs_what_a_check_runs():
     assert f'pytest -q -n auto -m "{expression("test-all")}"' in workflow
 
 
-def test_a_check_runs_all_tests_but_the_slow_ones():
+def test_a_check_runs_all_tests_but_those_that_take_minutes():
     needs = re.search("^check:(.*) ##", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     assert ["lint", "types", "docs", "test-all"] == needs.split()
 
