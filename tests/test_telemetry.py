@@ -361,6 +361,7 @@ async def test_a_submission_that_closing_cuts_off_is_there(canary_service, expor
 # ── what they do not do ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [None, "401", "500", "drop", "torn", "garbage", "redirect", "429", "failed"])
 async def test_no_span_shows_the_key_or_the_prompt_by_itself(canary_service, exporter, observer, tmp_path, fault):
     if fault:

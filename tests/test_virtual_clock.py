@@ -223,6 +223,7 @@ def _run(pytester, source):
     return pytester.runpytest_inprocess()
 
 
+@pytest.mark.slow
 def test_a_trace_in_the_working_folder_fails_the_test_that_left_it(pytester):
     source = """
         import pathlib

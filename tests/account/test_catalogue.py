@@ -37,6 +37,7 @@ async def test_no_key_and_nothing_else_about_the_user_is_sent():
     assert {"host", "user-agent", "accept", "accept-encoding"} == set(request["headers"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", sorted(name for name, each in FAULTS.items() if "catalogue" in (each.on, *each.also)))
 async def test_whatever_happens_to_the_catalogue_is_one_note_within_five_seconds(service, fault):
     service.fail(fault, on="catalogue", rate=1.0)

@@ -57,6 +57,7 @@ async def test_rows_without_a_total_are_read_to_the_last_page(lists, ids, servic
     assert (ids, True) == ({task.id for task in tasks}, is_whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["429", "500", "502", "503", "drop", "hang", "torn"])
 async def test_a_passing_fault_is_waited_out(lists, ids, service, fault):
     service.fail(fault, on="tasks", times=2)

@@ -193,6 +193,7 @@ def accounts(draw):
     )
 
 
+@pytest.mark.slow
 @given(accounts())
 def test_no_id_gets_two_jobs_no_submission_two_ids_and_nothing_is_adopted_without_proof(account):
     doubts, tasks, echoes, known, is_complete = account
@@ -217,6 +218,7 @@ def test_no_id_gets_two_jobs_no_submission_two_ids_and_nothing_is_adopted_withou
             assert set(exact) <= set(names) | open_ids, "a task of its input is nobody's, and it counts as never sent"
 
 
+@pytest.mark.slow
 @given(accounts(), st.randoms())
 def test_the_order_of_the_list_changes_no_verdict_but_among_equals(account, random):
     doubts, tasks, echoes, known, is_complete = account

@@ -184,6 +184,7 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=64), plain.map(lambda value: json.dumps(value).encode())))
 def test_any_bytes_become_a_page(body):
     for row in read_page(body).rows:

@@ -63,6 +63,7 @@ def test_a_chain_is_made_link_by_link_and_never_twice(service, capsys):
     assert "nothing was left to do: 3 pictures in a-images" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -160,6 +161,7 @@ def test_a_changed_row_may_take_another_output_but_not_its_own_through_others(se
     assert 5 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chain")
 def test_what_took_the_output_of_a_job_that_is_made_again_stays_and_is_named(service, capsys):
     run("batch a.csv")

@@ -227,6 +227,7 @@ def test_the_password_of_a_proxy_is_not_shown(user, capsys):
 # What is written wrongly.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -93,6 +93,7 @@ def test_only_the_pictures_with_a_star_are_taken(tour):
     assert [first] == [row["file_name"] for row in rows()]
 
 
+@pytest.mark.slow
 def test_a_star_on_a_picture_that_was_made_again_stays_good_with_the_prompt_that_it_has(tour):
     first, second, _ = pictures(tour)
     Path("again.csv").write_text("prompt,key,model,seed\na red fox,#00000,flux-schnell,3\n")
@@ -132,6 +133,7 @@ def test_linked_pictures_take_no_room(tour):
     assert (tour / name).stat().st_ino == (Path("out") / name).stat().st_ino
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", ["file", "full folder", "broken link"])
 def test_a_place_that_holds_something_is_left_alone(tour, capsys, there):
     if there == "file":
@@ -258,6 +260,7 @@ def test_samples_of_shards_have_different_names(service, folder):
     assert ["a_b"] * 3 + ["a_b-2"] * 3 == stems
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("caption", "told"),
     [

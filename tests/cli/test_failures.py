@@ -95,6 +95,7 @@ JOBS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 @pytest.mark.parametrize("job", JOBS, ids=range(len(JOBS)))
 def test_what_is_written_is_read_back_as_the_same_job(job, form, folder):
@@ -145,6 +146,7 @@ def test_a_name_by_which_the_file_could_not_be_read_again_is_refused(options, ca
     assert before == {path.name for path in Path().iterdir()}
 
 
+@pytest.mark.slow
 def test_the_command_that_redoes_them_can_be_pasted_also_for_pictures_of_the_local_service(capsys):
     folder = Path("my tour")
     folder.mkdir()

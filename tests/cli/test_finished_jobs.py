@@ -60,6 +60,7 @@ def test_they_are_printed_in_the_order_of_the_batch(finished, capsys):
     assert finished == capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", AGAIN)
 def test_a_set_that_lacks_a_picture_is_told_each_time(line, service, capsys):
     service.fail("missing-image")
@@ -72,6 +73,7 @@ def test_a_set_that_lacks_a_picture_is_told_each_time(line, service, capsys):
     assert "1 of 2 pictures came back" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", AGAIN)
 def test_a_job_that_was_made_twice_is_one_finished_job(line, finished, service, capsys):
     run("resume a-images --redo k3")
@@ -81,6 +83,7 @@ def test_a_job_that_was_made_twice_is_one_finished_job(line, finished, service, 
     assert (COUNT, requests) == (len(capsys.readouterr().out.splitlines()), len(service.requests))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", AGAIN)
 def test_the_manifest_is_not_written_again(line, finished):
     before = Path("a-images/manifest.jsonl").stat()

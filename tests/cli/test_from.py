@@ -51,6 +51,7 @@ def made(folder):
     return [json.loads(line) for line in write_manifest(folder).read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_without_a_file_each_picture_is_made_once_with_its_own_prompt_key_and_tags(service, drafts):
     run(FINISH)
     lines = made("drafts-finished")
@@ -76,6 +77,7 @@ def test_each_row_is_made_once_for_each_chosen_picture_under_both_keys(service, 
     ]
 
 
+@pytest.mark.slow
 def test_the_same_batch_again_pays_for_nothing_and_one_with_more_picks_for_the_new_ones(service, drafts):
     star(drafts[0])
     run(f"{FINISH} --picks --out done")
@@ -87,6 +89,7 @@ def test_the_same_batch_again_pays_for_nothing_and_one_with_more_picks_for_the_n
     assert 2 == len(made("done"))
 
 
+@pytest.mark.slow
 def test_a_picture_that_was_made_again_keeps_its_key_and_the_new_one_has_its_own(service, folder):
     Path("drafts.csv").write_text("prompt,key,num_outputs\na fox,fox,2\n")
     run("batch drafts.csv --out drafts")
@@ -182,6 +185,7 @@ def test_the_images_of_a_zip_are_each_made_once_and_resumed_without_the_zip(serv
     assert [{"from": name} for name in drafts[:2]] == [line["tags"] for line in made("a-images")]
 
 
+@pytest.mark.slow
 def test_images_that_the_journal_would_keep_too_often_are_refused(service, drafts, capsys, monkeypatch):
     monkeypatch.setattr("cometflux.sources.sweeps.sweep_file._MOST_HELD", 0)
     with zipfile.ZipFile("shots.zip", "w") as archive:

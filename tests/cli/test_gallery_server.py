@@ -65,6 +65,7 @@ STAR = line("00000-1.png", "star")
 # ── who gets in ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "headers"),
     [
@@ -148,6 +149,7 @@ async def test_the_page_and_its_pictures_are_served(server, foxes):
     assert not (foxes / "index.html").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

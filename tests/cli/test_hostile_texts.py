@@ -73,6 +73,7 @@ def evil_folder(folder):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [
     ["status", "out"], ["status", "out", "--json"], ["unknown", "out"], ["unknown", "out", "--json"],
     ["unknown", "out", "--abandon", EVIL], ["unknown", "out", "--adopt", f"{EVIL}={EVIL}"],

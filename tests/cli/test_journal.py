@@ -177,6 +177,7 @@ def test_what_was_not_sent_and_is_no_longer_in_the_file_stays_planned(service, c
     assert ["a fox", "an owl"] == prompts(service)
 
 
+@pytest.mark.slow
 def test_the_command_for_jobs_of_before_can_be_pasted_into_a_shell(capsys):
     write("a fox,", "an owl,")
     run("batch a.csv --local --out 'my tour' --limit 1 --max-pending 1", 4)
@@ -202,6 +203,7 @@ def test_replace_drops_what_was_not_sent_and_is_no_longer_in_the_file(service, c
     assert ["a fox"] == prompts(service)
 
 
+@pytest.mark.slow
 def test_two_prompt_files_in_one_folder_keep_each_other(service, capsys):
     write("a fox,", "an owl,")
     run("batch a.csv --limit 1 --max-pending 1 --out tour", 4)
@@ -452,6 +454,7 @@ def test_what_is_no_journal_is_told_with_the_command_that_makes_one(command, ser
         assert line.endswith("; cometflux batch FILE --out FOLDER makes one")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["batch a.csv", "resume a-images", "status a-images", "unknown a-images"])
 def test_a_damaged_journal_is_one_line_and_exit_code_3(line, service, capsys):
     write("a fox,")
@@ -500,6 +503,7 @@ def test_a_journal_that_cannot_be_written_any_more_ends_the_run_with_exit_code_3
 # Reference images.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["changed", "gone"])
 def test_an_image_that_changed_or_vanished_ends_its_job_only(change, service, folder, capsys, monkeypatch):
     Path("refs").mkdir()

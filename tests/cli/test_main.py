@@ -167,6 +167,7 @@ def test_the_list_has_the_first_line_of_each_page():
     assert pages == {command.name: command.summary for command in COMMANDS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", list(pages()), ids=" ".join)
 def test_each_help_shows_an_example_of_its_command_and_fits_80_columns(words, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")

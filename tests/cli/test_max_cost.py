@@ -25,6 +25,7 @@ def catalogue_requests(service):
     return [request.path for request in service.requests if request.path == "/api/models"]
 
 
+@pytest.mark.slow
 def test_a_batch_stops_before_its_budget_is_passed_and_says_how_to_go_on(service, capsys):
     assert 4 == command("batch a.txt --model dev --max-cost 0.06 --max-pending 1")
     assert 2 == len(service.bills)
@@ -77,6 +78,7 @@ def test_a_model_without_a_price_is_refused_before_anything_is_sent(service, fol
     assert 3 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["generate fox", "batch a.txt", "resume a-images"])
 def test_every_command_that_submits_refuses_a_model_without_a_price(line, service, capsys):
     assert 4 == command("batch a.txt --limit 1")
@@ -89,6 +91,7 @@ def test_every_command_that_submits_refuses_a_model_without_a_price(line, servic
     assert 1 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -136,6 +139,7 @@ def bought(service, options):
     return len(service.bills) - before
 
 
+@pytest.mark.slow
 def test_an_option_wins_over_the_users_table_and_that_over_the_catalogue(service, user):
     assert 4 == bought(service, "")
     user.write_text('[prices]\nflux-schnell = 0.5\n"black-forest-labs/flux-dev" = {per_image = 0.25}\n')
@@ -144,6 +148,7 @@ def test_an_option_wins_over_the_users_table_and_that_over_the_catalogue(service
     assert 1 == bought(service, "--model dev --num-outputs 4")
 
 
+@pytest.mark.slow
 def test_a_projects_table_can_only_raise_a_price(service, user, folder, capsys):
     (folder / "cometflux.toml").write_text("[prices]\nschnell = 0.5\n")
     assert 2 == bought(service, "")
@@ -237,6 +242,7 @@ def test_a_kept_catalogue_that_is_broken_or_of_another_service_is_fetched_again(
     assert values["prices"] == json.loads(kept.read_bytes())["prices"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", ["bytes", "a folder", "a pipe", "no folder can be made"])
 def test_a_place_that_cannot_keep_the_catalogue_is_no_error(spoil, service, tmp_path):
     import os
@@ -257,6 +263,7 @@ def test_a_place_that_cannot_keep_the_catalogue_is_no_error(spoil, service, tmp_
     assert 1 == len(service.bills)
 
 
+@pytest.mark.slow
 def test_a_catalogue_that_cannot_be_read_is_fetched_again_where_it_is_needed(service, capsys):
     service.fail("html", on="catalogue", rate=1.0)
     assert 0 == command("generate fox")
@@ -267,6 +274,7 @@ def test_a_catalogue_that_cannot_be_read_is_fetched_again_where_it_is_needed(ser
     assert 2 == len(catalogue_requests(service))
 
 
+@pytest.mark.slow
 def test_predictions_that_are_paid_for_do_not_wait_for_the_catalogue(service, tmp_path, capsys):
     service.fail("output-404", rate=1.0)
     assert 1 == command("batch a.txt")

@@ -59,6 +59,7 @@ def test_times_at_the_ends_of_the_calendar_do_not_stop_a_command(facts, folder, 
     assert (folder / "index.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [*SECONDS, math.nan])
 def test_times_of_ours_that_no_calendar_has_do_not_stop_a_command(seconds, folder, capsys):
     record = attrs.evolve(job_states.plan(0).sending(1.0, "digest", 20), began=seconds, answered=seconds)

@@ -19,6 +19,7 @@ def prompts(service):
     return sorted(bill.input["prompt"] for bill in service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prompt_file")
 def test_the_parts_together_make_every_job_once(service, capsys):
     for number in (1, 2, 3):
@@ -127,6 +128,7 @@ def test_a_place_of_parts_takes_the_parts_of_another_file(service):
     assert sorted([*PROMPTS, "a crane", "a pier"]) == prompts(service)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "[]", "no json", '{"parts": "many"}', '{"parts": true}'])
 @pytest.mark.parametrize("part", ["", "--part 1/2"])
 @pytest.mark.usefixtures("prompt_file")
@@ -139,6 +141,7 @@ def test_a_number_of_parts_that_cannot_be_read_is_refused(part, text, service, c
     assert [] == service.bills
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prompt_file")
 @pytest.mark.parametrize("option", ["", "--limit 0", "--limit 1"])
 def test_a_list_that_was_begun_without_parts_takes_none(option, service, capsys):
@@ -222,6 +225,7 @@ def test_the_unknown_jobs_of_all_parts_are_listed_and_settled(service, capsys, m
     assert sorted(PROMPTS) == prompts(service)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prompt_file")
 def test_a_folder_with_a_list_of_its_own_and_parts_shows_both(service, capsys, monkeypatch):
     """As a folder of journals has them, whose lists go to different places."""

@@ -38,6 +38,7 @@ def homeless(folder, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 @every_command
 def test_no_command_needs_a_home_folder(arguments, homeless, service, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -101,6 +102,7 @@ def test_a_file_of_the_user_s_is_not_touched_and_ours_gets_another_name(name, te
     assert {"report.json", "manifest.jsonl"} <= {path.name for path in (folder / "out").iterdir()} | {other}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["report.json", "manifest.jsonl"])
 def test_our_own_file_is_replaced_and_so_is_an_empty_one(name, folder, service, capsys):
     (folder / "prompts.txt").write_text("fox\n")

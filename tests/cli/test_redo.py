@@ -66,6 +66,7 @@ def test_what_is_named_is_made_again_and_nothing_else(options, made, night):
     assert left == {key for key, state in states().items() if state != "saved"}
 
 
+@pytest.mark.slow
 def test_a_redo_that_is_given_again_buys_nothing(night, capsys):
     for _ in range(2):
         run("resume a-images --redo failed,canceled,rejected")
@@ -76,6 +77,7 @@ def test_a_redo_that_is_given_again_buys_nothing(night, capsys):
     assert "nothing was left to do: 5 pictures in a-images\n" in err
 
 
+@pytest.mark.slow
 def test_a_redo_counts_under_the_limit_and_plain_resume_goes_on_with_it(night, capsys):
     run("resume a-images --redo failed --limit 5", 4)
     assert 1 == len(night), "4 are bought already"
@@ -123,6 +125,7 @@ def test_a_key_may_contain_commas_and_a_job_may_have_none(service):
     assert ["a fox", "an owl"] == sorted(bills.prompts())
 
 
+@pytest.mark.slow
 def test_another_file_in_the_folder_leaves_what_is_to_be_made_again(night, capsys):
     run("resume a-images --redo failed --limit 4", 4)
     Path("b.csv").write_text("prompt,key\na crow,crow\n")
@@ -148,6 +151,7 @@ def watched(monkeypatch):
     return answers
 
 
+@pytest.mark.slow
 def test_a_person_is_asked_before_a_few_jobs_are_made_again(night, watched, capsys):
     watched.append("n\n")
     run("resume a-images --redo failed", 2)
@@ -201,6 +205,7 @@ def test_the_failures_are_listed_edited_and_made_again(form, night, capsys):
     assert [] == lines["hen"]["earlier"]
 
 
+@pytest.mark.slow
 def test_a_saved_job_is_made_again_only_if_its_row_is_changed(night):
     Path("again.csv").write_text("key,prompt,seed\nhen,a hen,5\n")
     run("resume a-images --redo-from again.csv", 1)
@@ -261,6 +266,7 @@ def test_an_unknown_job_is_made_again_by_its_key_or_by_a_changed_row_only(servic
     assert 2 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_the_columns_that_the_batch_carried_along_may_stand_in_the_file(form, service, capsys):
     Path("a.csv").write_text("prompt,key,sku,note\na fox,fox,7,soft\n")

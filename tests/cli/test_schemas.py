@@ -52,6 +52,7 @@ exclude:
 """
 
 
+@pytest.mark.slow
 def test_sdxl_runs_from_its_schema_through_batch_and_gallery(service):
     name = write("animals.csv", TABLE)
     given = ["--model", SDXL_NAME, "--schema", SDXL, "--input", "apply_watermark=false"]
@@ -68,6 +69,7 @@ def test_sdxl_runs_from_its_schema_through_batch_and_gallery(service):
     assert SDXL_NAME in page
 
 
+@pytest.mark.slow
 def test_a_klein_and_sdxl_run_from_a_folder_of_schemas_through_a_sweep_and_gallery(service, capsys):
     assert 0 == main(["batch", write("sweep.yaml", SWEEP), "--schema", "schemas"])
     assert 6 == len(service.bills)
@@ -105,6 +107,7 @@ def test_a_value_that_the_schema_refuses_is_one_error_and_buys_nothing(service, 
     assert [] == service.bills
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("option", "code"), [([], 0), (["--strict"], 2), (["--no-validate"], 0)], ids=str)
 def test_a_parameter_that_the_schema_does_not_have_is_a_note_in_a_body(option, code, service, capsys):
     given = ["--model", SDXL_NAME, "--schema", SDXL, "--input", "aspect_ratio=1:1", *option]

@@ -42,6 +42,7 @@ def settled(capsys, options="", code=0):
     return {row["key"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
 
 
+@pytest.mark.slow
 def test_what_the_account_proves_is_adopted_and_fetched(account, capsys):
     account.fail("drop", after=True, times=2)
     batch("a fox", "an owl", "a toad")
@@ -111,6 +112,7 @@ def test_jobs_with_one_input_are_settled_as_a_group(account, capsys):
     assert {bill.id for bill in account.bills} == {found["one"]["prediction_id"], found["two"]["prediction_id"]}
 
 
+@pytest.mark.slow
 def test_each_lost_submission_of_a_job_gets_its_id(account, capsys):
     account.fail("drop", after=True)
     batch("a fox")
@@ -213,6 +215,7 @@ def test_without_unknowns_so_it_is_said(account, capsys):
     assert "no job in a-images is unknown\n" == capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ["--settle --adopt fox=x1", "--settle --resend fox", "--resend-missing"])
 def test_options_that_exclude_each_other_change_nothing(account, capsys, options):
     account.fail("drop", after=True)

@@ -102,6 +102,7 @@ def test_what_tells_nothing_is_one_line_and_exit_code_3(name, said, capsys):
 # ── --embed ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_batch_embeds_and_is_resumed_with_or_without(service, capsys):
     write("a fox,", "an owl,")
     run("batch a.csv --embed --limit 1", 4)
@@ -146,6 +147,7 @@ def test_it_says_of_each_job_what_json_said(service, capsys):
         assert before == {name: line[name] for name in before}
 
 
+@pytest.mark.slow
 def test_it_has_the_jobs_of_earlier_runs_and_those_that_were_not_sent(service):
     write("one,", "two,")
     run("batch a.csv --limit 1 --max-pending 1", 4)

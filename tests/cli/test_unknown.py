@@ -157,6 +157,7 @@ def test_a_name_stays_when_another_job_is_settled(alike, capsys):
     assert f"the job '{alike['a fox']}' is not unknown: it stands in 'canceled'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["#00000", "{name}"], ids=["a place", "a name with a digest"])
 def test_a_key_that_is_spelled_like_another_job_s_name_is_ambiguous(key, alike, service, capsys):
     name = key.format(name=alike["a fox"])

@@ -103,6 +103,7 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
     assert [name] == [path.name for path in folder.iterdir()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -67,6 +67,7 @@ async def test_slow_downloads_make_room_for_others_of_their_host_up_to_a_limit(d
     assert 24 == downloads.running["a"]
 
 
+@pytest.mark.slow
 async def test_no_hosts_have_more_downloads_than_there_are_places(downloads):
     for host in range(100):
         downloads.start(host, 1000, 100)

@@ -397,6 +397,7 @@ async def test_a_minute_of_refused_polls_does_not_count_the_time_in_which_the_pr
 # ── refused polls ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "error"), [("401", AuthenticationError), ("403", AuthenticationError), ("404", RejectedError)]
 )

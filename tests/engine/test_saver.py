@@ -304,6 +304,7 @@ class HangingLookUps(LookUps):
         await asyncio.Event().wait()
 
 
+@pytest.mark.slow
 async def test_pictures_of_a_host_whose_look_up_hangs_hold_up_no_other_host(client, saves):
     good = await predict(client)
     bad = attrs.evolve(good, output=("https://images.example.com/x",))

@@ -49,6 +49,7 @@ def first_places(path, *colours):
     return [None if first is None else divmod(first // 3, width) for first in firsts]
 
 
+@pytest.mark.slow
 def test_the_pictures_stand_in_the_order_of_the_batch(tmp_path):
     write_pictures(tmp_path, RED, GREEN, BLUE)
     (path,) = write_sheet(tmp_path)

@@ -85,11 +85,13 @@ def test_an_image_is_whole(data):
     assert is_whole(data)
 
 
+@pytest.mark.slow
 @every_image
 def test_an_image_cut_at_any_byte_is_not_whole(data):
     assert [] == [length for length in range(len(data)) if is_whole(data[:length])]
 
 
+@pytest.mark.slow
 @every_image
 def test_an_image_cut_and_filled_up_is_not_whole(data):
     """As on a disk that allocated the file first. A WebP has its size only at its start."""
@@ -99,6 +101,7 @@ def test_an_image_cut_and_filled_up_is_not_whole(data):
     assert [] == [n for n in range(0, len(data) - 12, 7) if is_whole(data[:n] + b"\0" * (len(data) - n))]
 
 
+@pytest.mark.slow
 @every_image
 @pytest.mark.parametrize("behind", [b"\0", b"\0" * 5000, b"\xff\xd9", b"; IEND \xff\xd8\xff", SMALL_PNG])
 def test_bytes_after_the_end_do_not_matter(data, behind):
@@ -130,6 +133,7 @@ def test_an_image_without_pixels_is_not_whole(data):
 HEADS = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x40\0\0\0WEBP", b"GIF89a", b""]
 
 
+@pytest.mark.slow
 @given(st.sampled_from(HEADS), st.binary(max_size=200))
 def test_any_bytes_get_an_answer(head, data):
     assert is_whole(head + data) in (True, False)

@@ -89,6 +89,7 @@ def test_another_size_quality_or_brightness_is_nearly_equal():
     assert {"1": "0", "2": "0", "3": "0"} == find_near(looks(image, image.resize((200, 150)), worse, brighter))
 
 
+@pytest.mark.slow
 def test_other_pictures_are_not_nearly_equal():
     assert {} == find_near(looks(*map(drawn, range(60))))
 
@@ -97,6 +98,7 @@ def test_flawed_pictures_are_not_called_equal():
     assert {} == find_near(looks(*[Image.new("RGB", (50, 50), (shade,) * 3) for shade in (0, 0, 255, 255)]))
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 2**64 - 1),
     st.sets(st.integers(0, 63), max_size=9),

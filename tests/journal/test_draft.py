@@ -24,6 +24,7 @@ def row(number, text=""):
     return PlannedRow(f"key:{number}", number, text)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(rows, st.none() | st.integers(0))))
 def test_rows_of_any_text_come_back_as_they_were(added):
     draft = Draft()

@@ -1099,6 +1099,7 @@ async def test_a_function_that_is_cut_off_leaves_the_submission_unknown(service,
 # ── limits ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_journalled", [True, False])
 @pytest.mark.parametrize("most", [0, 1, 7])
 async def test_no_more_is_bought_than_allowed_and_no_less(most, is_journalled, service, opened):

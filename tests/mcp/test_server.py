@@ -150,6 +150,7 @@ async def test_what_a_schema_refuses_is_one_clear_error(service, tmp_path, schem
 # ── a picture ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "media_type"), [("webp", "image/webp"), ("jpg", "image/jpeg"), ("png", "image/png")]
 )
@@ -222,6 +223,7 @@ LARGE = "too large to show here"
 UNREAD = "a.png, which cannot be read any more"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("leave", "words"),
     [
@@ -486,6 +488,7 @@ async def test_the_call_behind_the_last_one_allowed_is_refused(service, tmp_path
     assert 2 == len(service.bills)
 
 
+@pytest.mark.slow
 async def test_twenty_calls_at_once_buy_no_more_than_is_allowed(service, tmp_path):
     async with opened(service, tmp_path, most=5) as client:
         results = await asyncio.gather(*(generate(client, f"boat {number}") for number in range(20)))
@@ -530,6 +533,7 @@ async def test_what_is_pending_when_the_key_is_refused_is_still_saved(tmp_path):
     assert 1 == len(slow.bills)
 
 
+@pytest.mark.slow
 async def test_the_cap_counts_on_after_a_restart(service, tmp_path):
     async with opened(service, tmp_path, most=2) as client:
         first = await generate(client, "boat 0")
@@ -577,6 +581,7 @@ async def test_a_call_that_takes_long_is_answered_as_pending_and_goes_on(service
     assert 4 == len(results)
 
 
+@pytest.mark.slow
 async def test_a_call_whose_turn_does_not_come_is_given_up_unsent(tmp_path):
     async with (
         LocalService(pixels=4096, latency=50.0) as slow,
@@ -650,6 +655,7 @@ async def test_a_client_that_disconnects_in_the_middle_leaves_everything_saved(s
     assert 4 == len(list(tmp_path.glob("*.webp")))
 
 
+@pytest.mark.slow
 async def test_what_was_pending_when_the_server_ended_is_saved_by_the_next_one(tmp_path):
     async with LocalService(pixels=4096, latency=40.0) as slow:
         async with opened(slow, tmp_path, wait=2) as client:
@@ -699,6 +705,7 @@ HOSTILE_REFERENCES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["flux-kontext-pro", "flux-2-pro"])
 async def test_no_file_of_the_machine_can_be_read_by_way_of_a_reference(service, tmp_path, model):
     async with opened(service, tmp_path) as client:
@@ -782,6 +789,7 @@ async def test_references_reach_the_model_as_it_takes_them(service, tmp_path):
     assert url == service.bills[1].input["image"]
 
 
+@pytest.mark.slow
 async def test_the_key_is_in_no_answer_no_log_and_no_file(tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
     async with LocalService(key=CANARY, pixels=4096, latency=1.0) as service, opened(service, tmp_path) as client:

@@ -270,6 +270,7 @@ surrogates = st.text(st.characters(categories=["Cs", "Ll"]))
 python_only = st.binary() | st.just(Path("cat.png")) | surrogates | st.integers(2**63, 2**200) | st.tuples(json_like)
 
 
+@pytest.mark.slow
 @given(
     model=st.sampled_from(list(flux.MODELS)),
     raw=st.dictionaries(
@@ -340,6 +341,7 @@ def test_nothing_outside_its_range_is_sent(model, data):
     assert f"{parameter.name}: {value!r} was given; must be {parameter.allowed}" == message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "parameter"), every_parameter("text", "integer", "number", "choice", "image", "images")
 )

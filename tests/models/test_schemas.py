@@ -284,6 +284,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(properties=st.dictionaries(st.sampled_from("abc"), _JSON), required=_JSON, a=_JSON, output=_JSON)
 def test_any_json_is_a_schema_or_one_error(properties, required, a, output):
     inputs = {"properties": properties, "required": required}

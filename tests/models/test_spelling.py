@@ -43,6 +43,7 @@ def test_a_text_with_a_visible_character_is_not_blank(text):
     assert not spelling.is_blank(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4])
 @given(data=st.data())
 def test_a_number_keeps_the_shortest_decimal_of_its_own_type(size, data):

@@ -53,6 +53,7 @@ async def test_each_outcome_is_handed_on_and_counted(session, tmp_path):
     assert re.match(r"100%\|#+\| 6/6 \[.*job/s, 6 succeeded\]$", cell.text)
 
 
+@pytest.mark.slow
 async def test_it_is_drawn_a_few_times_a_second_at_most_and_the_last_outcome_soon(service):
     cell = Cell(50, mininterval=3600)
     async with open_session(api_key=service.key, base_url=service.url, max_pending=64) as session:

@@ -106,6 +106,7 @@ async def test_who_is_cancelled_just_as_his_turn_comes_gives_his_place_to_the_ne
     assert second.done()
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(["enter", "leave", "cancel", "turn"]), st.integers(0, 50)), max_size=80))
 def test_no_place_is_lost_whatever_is_cancelled(steps):
     async def play():

@@ -106,6 +106,7 @@ def test_memory_does_not_grow_with_the_observations():
     assert sizes[-1] < sizes[0] * 1.3
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.booleans(), st.floats(-1, 1e5), st.floats(-1, 1e5)),
@@ -126,6 +127,7 @@ def test_whatever_was_seen_the_estimate_is_one(seen):
     assert hazard.after(1.0, 0.1) > 1.0
 
 
+@pytest.mark.slow
 @given(st.floats(0, 4000), st.floats(1e-6, 50))
 def test_the_root_of_the_hazard_is_integrated_to_the_gap(age, gap):
     hazard = watched(lognormal(200, 2.0, 0.5)).estimate()

@@ -262,6 +262,7 @@ def test_a_prediction_takes_as_many_polls_as_the_policy_says(polls):
     assert polls == pytest.approx(statistics.mean(taken), rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.3, 0.6])
 def test_a_learned_timetable_finds_the_end_sooner_with_no_more_polls(sigma):
     chance = random.Random(2)
@@ -286,6 +287,7 @@ def test_a_service_that_becomes_slower_or_faster_is_followed():
         assert statistics.mean(delays) <= 0.12 * median
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slots", "late"), [(1, 8), (4, 12), (16, 26)])
 def test_a_service_that_becomes_three_times_faster_is_noticed_soon(slots, late):
     chance, schedule = random.Random(6), Schedule(PollPolicy())

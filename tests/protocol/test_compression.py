@@ -56,6 +56,7 @@ def test_a_body_that_cannot_be_decompressed_says_why(coding, body, says):
     assert cut.startswith(says)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "gzip, gzip"])
 def test_a_bomb_stops_at_the_limit(coding):
     """The bytes that come out count, so a small body cannot fill the memory."""

@@ -185,6 +185,7 @@ def test_a_prediction_is_well_typed(value):
     assert "None" not in prediction.output
 
 
+@pytest.mark.slow
 @given(answers)
 def test_a_prediction_can_be_written_again(value):
     try:

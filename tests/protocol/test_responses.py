@@ -316,6 +316,7 @@ def test_a_request_id_that_is_no_id_is_not_in_the_message():
 # Submissions whose fate nothing proves.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [408, 499, 500, 501, 502, 503, 504, 520, 522, 524, 529, 200, 201, 202])
 @pytest.mark.parametrize(
     ("body", "headers"),
@@ -428,6 +429,7 @@ def test_any_answer_to_a_submission_is_an_id_a_refusal_or_unknown(response):
         assert end.id
 
 
+@pytest.mark.slow
 @given(responses)
 def test_any_response_to_a_poll_is_a_prediction_or_an_error_that_says_accepted(response):
     end = end_of(read_prediction, response, "p1", NOW)
@@ -658,6 +660,7 @@ def test_most_responses_do_not_say_how_many_requests_remain():
 dates = st.datetimes().map(lambda moment: format_datetime(moment.replace(tzinfo=None)).replace("-0000", "GMT"))
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40) | dates, st.none() | st.floats(0, 300), st.none() | st.text(), st.floats(0, 1e10))
 @example("Thu, 01 Jan 0001 00:00:00 +2359", None, None, NOW)
 @example("Thu, 01 Jan 1970 00:00:00 -0000", None, None, NOW)
@@ -713,6 +716,7 @@ def test_a_cancel_is_repeated_no_more_than_a_submission():
     assert not may_retry(requests.cancel_request("p1"), AnswerError("not JSON"))
 
 
+@pytest.mark.slow
 @given(responses)
 def test_no_answer_but_429_is_ever_repeated(response):
     end = end_of(read_created, response, NOW)

@@ -54,6 +54,7 @@ def end_of_id(body):
 # ── from bytes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", BODIES.values(), ids=BODIES)
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_the_id_is_there_from_the_byte_on_at_which_it_is_whole(answer, form):
@@ -73,6 +74,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(echo=values, is_first=st.booleans(), is_wrapped=st.booleans(), indent=st.none() | st.just(1), data=st.data())
 def test_nothing_in_the_echoed_input_is_taken_for_the_id(echo, is_first, is_wrapped, indent, data):
     flat = {"input": echo, "id": ID, "logs": ""} if is_first else {"id": ID, "input": echo, "logs": ""}

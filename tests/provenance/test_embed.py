@@ -106,6 +106,7 @@ def refused(data, reason, told=None):
 # ── what goes in comes out ───────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "mode"), EVERY_KIND)
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
 def test_a_record_comes_out_as_it_went_in(kind, mode, prompt):
@@ -427,6 +428,7 @@ def test_a_webp_that_announces_less_than_its_header_is_left_as_it_is(size):
     assert data == embed(data, record()).data
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_bytes_come_back_with_the_record_or_unchanged(data):
     kind, mode = data.draw(st.sampled_from(EVERY_KIND))
@@ -513,6 +515,7 @@ def memory_for(function, *arguments):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "size"), [("PNG", 33 * MIB), ("JPEG", 60_000), ("WEBP", 33 * MIB)])
 def test_an_image_of_more_than_32_mib_takes_none_and_costs_no_memory(kind, size):
     data = grown_by(kind, -(-33 * MIB // size), size)

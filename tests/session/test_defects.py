@@ -29,6 +29,8 @@ from cometflux.protocol import responses
 from cometflux.session.batch import BatchState
 from cometflux.transport.aiohttp import AiohttpTransport
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = [f"boat {number}" for number in range(6)]
 STEPS = [
     *((BackgroundWriter, name) for name in ("claim", "intent", "answer", "end")),

@@ -106,6 +106,7 @@ def right_after_the_first(loop, program):
 MOMENTS = [in_a_callback, from_outside, in_an_observer, right_after_the_first]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", MOMENTS, ids=lambda second: second.__name__)
 def test_a_second_interrupt_breaks_nothing_off_and_the_session_closes_in_order(program, second):
     with pytest.raises(KeyboardInterrupt):

@@ -55,6 +55,7 @@ async def test_it_is_tried_again_with_a_new_seed_and_the_first_images_stay(fault
     assert all(file.name in lines for file in (*before.files, *found.files))
 
 
+@pytest.mark.slow
 @WITHHELD
 @pytest.mark.parametrize("most", [0, 1, 2])
 async def test_it_is_tried_again_that_often_and_the_last_images_are_the_outcome(

@@ -650,6 +650,7 @@ async def test_a_storm_of_refusals_ends_no_job(service):
     assert 20 == len(service.bills)
 
 
+@pytest.mark.slow
 async def test_refusals_without_end_are_given_up_after_the_time_for_it(service):
     service.fail("429", times=100_000)
     async with opened(service, retry_policy=RetryPolicy(throttled_for=60)) as session:
@@ -1103,6 +1104,7 @@ async def test_a_pause_holds_questions_and_submissions_alike(service):
     assert not any(0.5 < moment < 1.5 for moment in transport.sent + transport.asked)
 
 
+@pytest.mark.slow
 async def test_questions_do_not_all_leave_at_once_behind_a_pause(service):
     service.fail("429", on="get", times=1)
     transport = Watched(service)

@@ -104,6 +104,7 @@ def test_only_texts_and_numbers_are_filled_in(value):
     assert "{a} is neither text nor a number here" == refusal("{a}", a=value)
 
 
+@pytest.mark.slow
 def test_a_text_that_is_too_long_is_refused_before_it_is_made():
     expected = f"the text would have {10**11} characters, and at most {LONGEST} are allowed"
     assert expected == refusal("{a}" * 10**5, a="x" * 10**6)

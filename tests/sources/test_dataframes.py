@@ -117,6 +117,7 @@ def test_mistakes_in_a_frame_of_dask_are_reported_by_their_rows_in_all(dask_fram
     assert ["the DataFrame, row 1", "the DataFrame, row 4"] == [line.partition(":")[0] for line in lines]
 
 
+@pytest.mark.slow
 def test_a_partition_of_dask_is_computed_when_the_rows_before_it_were_read(delayed, tmp_path):
     def load(number):
         (tmp_path / str(number)).touch()
@@ -286,6 +287,7 @@ async def test_the_jobs_of_a_dataframe_run(service, tmp_path):
     assert ["a fox", "an owl"] == sorted(bill.input["prompt"] for bill in service.bills)
 
 
+@pytest.mark.slow
 def test_a_file_of_several_row_groups_is_read_a_batch_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(arrow, "_AT_ONCE", 2)
     prompts = [f"a fox {number}" for number in range(5000)]
@@ -539,6 +541,7 @@ _cells = st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_ch
 _seeds = st.none() | st.integers(0, 2**31)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(_cells, _seeds), min_size=1))
 def test_values_that_are_not_null_are_kept_and_no_row_is_lost(rows):
     table = pa.table({"prompt": pa.array([r[0] for r in rows], pa.string()), "seed": pa.array([r[1] for r in rows])})

@@ -305,6 +305,7 @@ def test_a_thousand_mistakes_are_listed_and_the_others_are_counted(tmp_path):
     assert "prompts.csv: 501 further mistakes are not listed" == lines[-1]
 
 
+@pytest.mark.slow
 def test_a_mistake_of_many_rows_in_a_column_that_no_row_uses_is_one(tmp_path):
     (line,) = complaints("prompt,odd\n" + "a,x\n" * 5000, tmp_path)
     assert line.startswith("prompts.csv, line 1: no row can use the column 'odd'")

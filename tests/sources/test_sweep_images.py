@@ -229,6 +229,7 @@ def test_a_zip_that_escapes_swells_or_holds_no_image_is_one_clear_error(make, to
     assert sorted([*before, "set/a.yaml"]) == sorted(str(path) for path in Path().rglob("*"))
 
 
+@pytest.mark.slow
 @given(places=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=4))
 def test_a_damaged_zip_is_read_or_refused(places, tmp_path_factory):
     data = bytearray(zipped([("a.png", PNG)]))

@@ -314,6 +314,7 @@ def test_included_combinations_count_for_the_maximum():
     assert line.startswith("sweep.yaml: it makes 2 jobs; at most 1 is allowed")
 
 
+@pytest.mark.slow
 def test_more_entries_than_can_be_compared_are_refused():
     values = ", ".join(map(str, range(5000)))
     entries = "".join(f"  - seed: {number}\n" for number in range(401))
@@ -334,6 +335,7 @@ _axes = st.dictionaries(_names, st.lists(_values, min_size=1, max_size=3, unique
 _entries = st.lists(st.dictionaries(_names, _values, min_size=1), max_size=3)
 
 
+@pytest.mark.slow
 @given(_axes)
 def test_a_matrix_is_the_plain_product(axes):
     plain = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())] if axes else []
@@ -341,6 +343,7 @@ def test_a_matrix_is_the_plain_product(axes):
     assert len(plain) == count(axes)
 
 
+@pytest.mark.slow
 @given(_axes, _entries)
 def test_exclusions_remove_only_their_matches(axes, entries):
     entries = [entry for entry in entries if entry.keys() <= axes.keys()]
@@ -371,6 +374,7 @@ def test_inclusions_never_change_values_of_the_matrix(axes, entries):
     assert all(number is not None for _, number in made[len(originals) :])
 
 
+@pytest.mark.slow
 @given(_axes)
 def test_a_matrix_in_a_file_is_multiplied_as_it_is_in_python(axes):
     lines = "".join(f"  {name}: {values}\n" for name, values in axes.items())

@@ -62,6 +62,7 @@ def test_two_jobs_of_a_batch_share_no_name_in_any_spelling(indices, one, other, 
     assert set() == mine & its
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 9) | st.integers(99_990, 100_010) | st.integers(0, 10**9)), prompts)
 def test_names_have_the_order_of_their_batch_however_long_it_is(indices, prompt):
     assert [file_stem(each, job(prompt)) for each in sorted(indices)] == sorted(

@@ -98,6 +98,7 @@ def test_the_file_is_replaced_in_one_step_and_has_a_line_for_each_mark(tmp_path)
     assert [tmp_path / PICKS] == list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from([Mark.STAR, Mark.REJECT])))
 def test_what_is_written_is_read_back(marks):
     assert marks == parse_marks(dump_marks(marks), PICKS)

@@ -21,6 +21,7 @@ def widths(drawing):
     return [float(each.get("width")) for each in ElementTree.fromstring(drawing).iter(f"{SVG}rect")][1:]
 
 
+@pytest.mark.slow
 def test_the_figure_of_polling_is_up_to_date():
     drawn, _ = figures.polling()
     assert figures.FIGURE.read_text(encoding="utf-8") == drawn, "draw it anew: python -m benchmarks.figures"

@@ -7,6 +7,8 @@ from cometflux.errors import PatienceError
 from cometflux.outcomes import OutcomeKind
 from cometflux.testing.faults import FAULTS
 
+pytestmark = pytest.mark.slow
+
 SUCCEEDED = OutcomeKind.SUCCEEDED
 
 # The outcome of the job if the fault is before the submission is accepted, and if it is after.

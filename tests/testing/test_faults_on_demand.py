@@ -16,6 +16,7 @@ def opened(service, **options):
     return open_session(base_url=service.url, api_key=service.key, poll_policy=POLICY, **options)
 
 
+@pytest.mark.slow
 async def test_a_latency_may_be_set_while_it_runs(service):
     service.latency = 60
     loop = asyncio.get_running_loop()
@@ -52,6 +53,7 @@ async def test_while_its_clock_is_frozen_no_prediction_progresses(service):
     assert 1 == prediction.metrics["total_time"]
 
 
+@pytest.mark.slow
 async def test_the_clock_continues_from_its_frozen_time(service):
     service.latency = 10
     loop = asyncio.get_running_loop()

@@ -76,6 +76,7 @@ def test_run_takes_a_version_by_the_model_s_name(client, comet_service):
     assert SCHNELL == prediction.model == comet_service.bills[0].model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wait", [True, False], ids=["blocking", "polling"])
 @pytest.mark.parametrize(("model", "kind"), [(SCHNELL, list), (PRO, str)], ids=["list", "string"])
 async def test_async_run_gives_an_output_that_can_be_fetched(async_client, model, kind, wait):

@@ -416,6 +416,7 @@ async def test_a_missing_seed_gets_the_same_value_in_every_run(http):
     assert logs[0][0] != logs[0][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "prompt",
     ["", " ", "a" * 3000, "word " * 800, "\ud800\x00\t\n", "Привет, мир", "日本の庭", "🚀", "{0.__class__} %s <b>"],
@@ -521,6 +522,7 @@ async def test_a_fault_on_create_happens_once_and_is_billed_only_after(caller, s
     assert int(after) + 1 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", faults_on("get"))
 async def test_a_fault_on_get_happens_once_and_spoils_nothing(caller, service, name):
     created = await caller.create()
@@ -596,6 +598,7 @@ async def test_the_faults_of_an_envelope_are_those_of_its_prediction(caller, ser
     assert created["id"].encode() not in body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -746,6 +749,7 @@ async def test_a_refused_body_uses_no_fault_up(caller, service):
     assert [422, 500, 201] == [(await caller.submit(seed=seed))[0].status for seed in ("x", 1, 1)]
 
 
+@pytest.mark.slow
 async def test_a_rate_is_random_but_the_same_in_every_run(http):
     runs = []
     for seed in (1, 1, 2):

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from cometflux.transport.redaction import Secrets
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-aB3+/=_.~:<>'\"!$(){}-42"
 """More than a key can be made of, by RFC 6750; but not of the marks that begin an escape."""
 NAMED = {"+": "&plus;", "/": "&sol;", "=": "&equals;", "_": "&lowbar;", "{": "&lcub;", "$": "&dollar;"}
