@@ -52,7 +52,7 @@ demo: .make/demo/ready ## make a set of pictures, for free, with the local servi
 	@.make/demo/bin/cometflux gallery demo-images >/dev/null
 	@echo "next: open demo-images/index.html in a browser; then make a set of your own, as README.md tells"
 
-test: .make/test/ready ## run the quick tests, nine of ten (90 s)
+test: .make/test/ready ## run the quick tests (90 s)
 	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "not hard and not slow and not processes"
 
 test-slow: .make/test/ready ## run the slow tests, and those that start programs, servers or browsers (5 min)
