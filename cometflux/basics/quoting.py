@@ -39,8 +39,8 @@ else:
         return f"export {name}={join([value])}"
 
 
-def argument(folder: Path) -> str:
-    """Return a folder in a form that cannot be mistaken for an option."""
+def argument(folder: Path | str) -> str:
+    """Return a folder or file in a form that cannot be mistaken for an option."""
     return f"./{folder}" if str(folder).startswith("-") else str(folder)
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,15 @@ def read_schemas(given: Iterable[str], model: str | None = None) -> dict[str, Mo
         else:
             found[model] = read_schema_file(path, model)
     return found
+
+
+def name_schemas(given: Iterable[str], model: str | None = None) -> Iterator[str]:
+    """Yield each value of the command's option with its model, so that it means the same without ``--model``."""
+    for text in given:
+        if re.fullmatch(f"({_MODEL})=(.+)", text, re.DOTALL) or expand_home("schema", text).is_dir():
+            yield text
+        else:
+            yield f"{model}={text}"
 
 
 def _files_in(folder: Path) -> dict[str, Path]:

@@ -132,10 +132,7 @@ def test_an_unknown_job_is_told_at_the_top_with_the_command_that_settles_it(tmp_
     ids=["the service", "the local service"],
 )
 def test_the_command_that_resumes_has_local_if_the_pictures_are_of_the_local_service(account, options, tmp_path):
-    job_states.write(tmp_path, job_states.plan(0, "a fox"), job_states.reach("rejected", job_states.plan(1), tmp_path))
-    writer = JournalWriter(tmp_path, account)
-    writer.open()
-    writer.close()
+    job_states.write_states(tmp_path, account=account)
     text, _ = read(write_gallery(tmp_path))
     (states,) = re.findall(r'id="states">(.*?)</script>', text)
     assert f"resume{options}" == json.loads(states)["rejected"]["command"]

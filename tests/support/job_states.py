@@ -114,9 +114,9 @@ def reach(state, record, folder):
     raise AssertionError(state)
 
 
-def write(folder, *records, place=None):
+def write(folder, *records, place=None, account=None):
     """Write the journal of a folder."""
-    writer = JournalWriter(folder)
+    writer = JournalWriter(folder, account)
     writer.open()
     if place is not None:
         writer.note_place(place)
@@ -124,10 +124,11 @@ def write(folder, *records, place=None):
     writer.close()
 
 
-def write_states(folder, prompts=None):
+def write_states(folder, prompts=None, account=None):
     """Write the journal of a folder with one job in every state."""
     told = prompts or {}
     records = [
         plan(index, told.get(state, f"a fox, {state}"), key=state, seed=index) for index, state in enumerate(STATES)
     ]
-    write(folder, *(reach(state, record, folder) for state, record in zip(STATES, records, strict=True)))
+    reached = (reach(state, record, folder) for state, record in zip(STATES, records, strict=True))
+    write(folder, *reached, account=account)

@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from cometflux.basics.plain_text import by_number, count_of
 from cometflux.basics.quoting import argument
-from cometflux.cli.batch.next_command import resume_command
+from cometflux.cli.batch.next_command import resume_command, schemas_of
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.errors import UsageError
 from cometflux.cli.terminal.screen import Screen
@@ -39,12 +40,14 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
         given_up = sum(each.is_abandoned for each in journal.records("canceled"))
     rows = RowWriter(form, Path() if out is None else out.parent)
     left_out = list(_add(rows, names))
+    schemas = schemas_of(record.model for record in names.jobs.values())
+    resume = partial(resume_command, folder, is_local=is_local, schemas=schemas)
     if len(rows):
         _write(rows.text().encode("utf-8", "replace"), out)
         screen.say(f"{count_of(len(rows), 'job')} of {folder} did not succeed")
         if out is not None:
             screen.say("to redo them, as they are or changed:")
-            screen.say(f"  {resume_command(folder, '--redo-from', argument(out), is_local=is_local)}")
+            screen.say(f"  {resume('--redo-from', argument(out))}")
     elif not left_out and not given_up:
         screen.say(f"no job of {folder} failed, expired, or was canceled, rejected or not sent")
     for line in left_out:
@@ -55,7 +58,7 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
         were = by_number(given_up, "was", "were")
         screen.say(f"{count_of(given_up, 'job')} {were} abandoned while unknown, and may be billed: left out")
         screen.say("to redo one, name its key:")
-        screen.say(f"  {resume_command(folder, is_local=is_local)} --redo 'KEY'")
+        screen.say(f"  {resume()} --redo 'KEY'")
 
 
 def is_failure(record: JobRecord) -> bool:

@@ -1,8 +1,10 @@
 """Print the command that resumes a batch."""
 
 import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from cometflux import flux
 from cometflux.basics.quoting import argument, join
 from cometflux.cli.batch.journal_status import has_claims, is_unfinished, summary
 from cometflux.cli.options.shared import MAX_PENDING, RunOptions
@@ -53,9 +55,13 @@ def tell_next(
         screen.say(f"  {resume_line(folder, raised or settings)}")
 
 
-def resume_command(folder: Path, *more: str, is_local: bool) -> str:
-    """Return the shortest command that resumes *folder*, with *more* arguments, quoted for a shell."""
-    return join(["cometflux", "resume", argument(folder), *(["--local"] if is_local else []), *more])
+def resume_command(folder: Path, *more: str, is_local: bool, schemas: Sequence[str] = ()) -> str:
+    """Return the shortest command that resumes *folder*, with *more* arguments, quoted for a shell.
+
+    The local service knows other models only by their *schemas*.
+    """
+    local = ["--local", *schema_words(schemas)] if is_local else []
+    return join(["cometflux", "resume", argument(folder), *local, *more])
 
 
 def resume_line(folder: Path, settings: RunOptions) -> str:
@@ -84,4 +90,15 @@ def resume_line(folder: Path, settings: RunOptions) -> str:
         words += [] if value is None else [name, str(value)]
     for price in settings.price:
         words += ["--price", price]
-    return join(words)
+    return join([*words, *schema_words(settings.schema_options)])
+
+
+def schemas_of(models: Iterable[str]) -> list[str]:
+    """Return a ``--schema`` to fill in for each of *models* that is known by its schema alone."""
+    return [f"{model}=FILE" for model in dict.fromkeys(models) if model not in flux.MODELS]
+
+
+def schema_words(schemas: Iterable[str]) -> Iterator[str]:
+    """Yield the options that name *schemas*."""
+    for schema in schemas:
+        yield from ("--schema", argument(schema))

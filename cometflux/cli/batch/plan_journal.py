@@ -243,7 +243,7 @@ def _unsent_note(writer: JournalWriter, settings: RunOptions, unsent: int, unit:
     if is_replaced:
         return f"note: {others}: dropped"
     them = by_number(unsent, "it", "them")
-    command = resume_command(writer.path.parent, is_local=settings.local)
+    command = resume_command(writer.path.parent, is_local=settings.local, schemas=settings.schema_options)
     return f"note: {others}: {command} makes {them}, --replace drops {them}"
 
 

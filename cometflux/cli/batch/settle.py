@@ -10,7 +10,7 @@ import attrs
 
 from cometflux.account.settle import is_unknown
 from cometflux.basics.plain_text import by_number, escape_json
-from cometflux.cli.batch.next_command import resume_command
+from cometflux.cli.batch.next_command import resume_command, schemas_of
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.batch.unknown_jobs import JobNames
 from cometflux.cli.errors import UsageError
@@ -211,12 +211,12 @@ def _id_faults(prediction_id: str, times: int, owner: str | None) -> Iterator[Fa
 
 def tell_settled(screen: Screen, folder: Path, settled: Iterable[SettledJob], left: int, *, is_local: bool) -> None:
     """Print the decisions, how many jobs are still unknown, and the command that goes on."""
-    has_work = False
+    work = []
     for each in settled:
-        has_work |= each.has_work
+        work += [each.after.model] if each.has_work else []
         screen.say(each.sentence())
     if left:
         screen.say(f"{left} more {by_number(left, 'is', 'are')} unknown")
-    if has_work:
+    if work:
         screen.say("to resume:")
-        screen.say(f"  {resume_command(folder, is_local=is_local)}")
+        screen.say(f"  {resume_command(folder, is_local=is_local, schemas=schemas_of(work))}")

@@ -136,9 +136,8 @@ def batch(
         from cometflux.cli.prompts.expanded_rows import print_rows
         from cometflux.cli.prompts.prompt_plan import planner_from_options
         from cometflux.cli.prompts.read_file import read_file
-        from cometflux.sources.schema_files import read_schemas
 
-        settings = attrs.evolve(settings, schemas=read_schemas(schema, making.model))
+        settings = settings.with_schemas(schema, making.model)
         wildcards = wild.chosen()
         prompting = attrs.evolve(templates.prompting(), has_wildcards=wildcards is not None)
         most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")

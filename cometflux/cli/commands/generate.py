@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import attrs
 from cyclopts import Parameter
 
 from cometflux.basics.quoting import join
@@ -68,9 +67,8 @@ def generate(
         from cometflux.cli.batch.find_prices import check_prices, with_prices
         from cometflux.cli.batch.run import run_prompts
         from cometflux.cli.prompts.prompt_plan import planner_from_options
-        from cometflux.sources.schema_files import read_schemas
 
-        settings = attrs.evolve(settings, schemas=read_schemas(schema, making.model))
+        settings = settings.with_schemas(schema, making.model)
         plan = planner_from_options(source, Path(), making, given, settings.schemas).plan()
         check_seeds(plan.jobs, settings)
         settings = with_prices(settings, folder, is_dry=consent.dry_run)

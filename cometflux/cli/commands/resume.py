@@ -71,9 +71,8 @@ def resume(
         from cometflux.cli.batch.open_journal import own_base_url
         from cometflux.cli.batch.redo import read_wish
         from cometflux.cli.batch.run import run_resume
-        from cometflux.sources.schema_files import read_schemas
 
-        settings = attrs.evolve(settings, schemas=read_schemas(schema))
+        settings = settings.with_schemas(schema)
         wish = read_wish(redo, redo_from, settings.schemas)
         own_url = partial(own_base_url, folder, settings, new_key=new_key)
         settings = with_prices(settings, folder, own_url=own_url, is_dry=consent.dry_run)

@@ -1,9 +1,9 @@
 """The options that several commands share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import attrs
 from cyclopts import Parameter
@@ -166,8 +166,21 @@ class RunOptions:
     """Where the pictures are saved, as for `open_session`. As for `gallery`, not every command has options for it."""
     schemas: Annotated[Mapping[str, ModelSchema], Parameter(parse=False)] = attrs.field(factory=dict)
     """The schemas of models, which ``--local`` offers. As for `gallery`, not every command has options for it."""
+    schema_options: Annotated[tuple[str, ...], Parameter(parse=False)] = ()
+    """The values of ``--schema`` with which another command reads the same schemas."""
     prices: Annotated[KnownPrices, Parameter(parse=False)] = attrs.field(factory=KnownPrices)
     """The prices that are known, for a budget and for estimates."""
+
+    def with_schemas(self, given: Sequence[str], model: str | None = None) -> Self:
+        """Return the settings with the schemas that the option names; a file without a name is for *model*.
+
+        Raises:
+            ConfigError: as for `read_schemas`.
+        """
+        from cometflux.sources.schema_files import name_schemas, read_schemas
+
+        schemas = read_schemas(given, model)
+        return attrs.evolve(self, schemas=schemas, schema_options=tuple(name_schemas(given, model)))
 
     @property
     def voice(self) -> Verbosity:
