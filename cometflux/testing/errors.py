@@ -33,3 +33,13 @@ class UnknownFaultError(ValueError):
         self.hint = question(closest(name, known), str)
         hint = f"{self.hint} " if self.hint else ""
         super().__init__(f"there is no fault {name!r}; {hint}the faults are {', '.join(known)}")
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse a value that is not a text, or is empty.
+
+    Raises:
+        ArgumentError: *value* is not such a text.
+    """
+    if not isinstance(value, str) or not value:
+        raise ArgumentError(name, value, "must be a text that is not empty")

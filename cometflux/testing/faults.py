@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from cometflux.number_checks import is_number, is_whole, whole_phrase
-from cometflux.testing.errors import ArgumentError, UnknownFaultError
+from cometflux.testing.errors import ArgumentError, UnknownFaultError, check_text
 
 CREATE, GET, PREDICTION, OUTPUT = "create", "get", "prediction", "output"
 TASKS, LOG = "tasks", "log"
@@ -158,8 +158,8 @@ def plan(
         raise ArgumentError("rate", rate, "must be a number from 0 to 1")
     if after and place != CREATE:
         raise ValueError(f"after=True is for faults on 'create', and {name} is on {place!r}")
-    if prompt is not None and (not isinstance(prompt, str) or not prompt):
-        raise ArgumentError("prompt", prompt, "must be a text that is not empty")
+    if prompt is not None:
+        check_text("prompt", prompt)
     return Planned(name=name, on=place, after=after, rate=rate, left=times, prompt=prompt)
 
 

@@ -5,19 +5,20 @@ import errno
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import attrs
 from aiohttp import web
 
+from cometflux.models.schemas import ModelSchema
+from cometflux.number_checks import is_whole, whole_phrase
 from cometflux.testing.bills import Bill, SeenRequest
+from cometflux.testing.errors import ArgumentError, check_text
 from cometflux.testing.faults import plan
 from cometflux.testing.routes import BASE, Routes
 from cometflux.testing.state import ServiceSettings, State
-
-if TYPE_CHECKING:
-    from cometflux.flux import ModelSchema
 
 _GRACE = 0.5
 """How long a request in flight may take when the service stops, in seconds."""
@@ -56,6 +57,11 @@ class LocalService:
         ssl: Any = None,
     ) -> None:
         settings = ServiceSettings(key=key, latency=latency, pixels=pixels, seed=seed, lifetime=lifetime)
+        check_text("host", host)
+        if not is_whole(port, 0, 65535):
+            raise ArgumentError("port", port, f"must be {whole_phrase(0, 65535)}")
+        if ssl is not None and not isinstance(ssl, SSLContext):
+            raise ArgumentError("ssl", ssl, "must be an ssl.SSLContext, or None")
         self._state = State(settings)
         self._host, self._port = host, port
         self._ssl = ssl
@@ -142,8 +148,14 @@ class LocalService:
     def credit(self, credit: float) -> None:
         self._state.settings = attrs.evolve(self._state.settings, credit=credit)
 
-    def offer(self, schema: "ModelSchema") -> None:
-        """Offer another model, by its published schema. Can be called at any time, from any thread."""
+    def offer(self, schema: ModelSchema) -> None:
+        """Offer another model, by its published schema. Can be called at any time, from any thread.
+
+        Raises:
+            ValueError: *schema* is not a `ModelSchema`.
+        """
+        if not isinstance(schema, ModelSchema):
+            raise ArgumentError("schema", schema, "must be a ModelSchema, as read_schema returns it")
         self._state.schemas[schema.model] = schema
 
     def freeze(self) -> None:

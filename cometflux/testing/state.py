@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import time
 import weakref
 from collections import deque
@@ -16,7 +17,7 @@ from cometflux.number_checks import is_number
 from cometflux.testing.artwork import draw, frame
 from cometflux.testing.bills import Bill, SeenRequest
 from cometflux.testing.clock import Clock
-from cometflux.testing.errors import ArgumentError
+from cometflux.testing.errors import ArgumentError, check_text
 from cometflux.testing.fake_predictions import FakePrediction, derive_seed, make_id
 from cometflux.testing.faults import PREDICTION, FaultQueue, prompt_of
 from cometflux.testing.price_list import quota_of
@@ -52,13 +53,18 @@ class ServiceSettings:
     credit: float = 1000.0
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.key, str) or not self.key:
-            raise ValueError("key: must be a text that is not empty")
+        for name in ("key", "access_token"):
+            check_text(name, getattr(self, name))
+        for name in ("wrapped", "refunds"):
+            if not isinstance(getattr(self, name), bool):
+                raise ArgumentError(name, getattr(self, name), "must be True or False")
         if not callable(self.latency) and not is_number(self.latency, 0):
             raise ArgumentError("latency", self.latency, "must be a number of seconds from 0", ", or a function")
         if not is_number(self.pixels, 64, 16_000_000):
             raise ArgumentError("pixels", self.pixels, "must be a number from 64 to 16000000")
-        if not isinstance(self.lifetime, int | float) or not self.lifetime >= 0:
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
+            raise ArgumentError("seed", self.seed, "must be a whole number")
+        if self.lifetime != math.inf and not is_number(self.lifetime, 0):
             raise ArgumentError("lifetime", self.lifetime, "must be a number of seconds from 0")
         if not is_number(self.credit, 0):
             raise ArgumentError("credit", self.credit, "must be a number of dollars from 0")

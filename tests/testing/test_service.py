@@ -811,19 +811,6 @@ def test_every_fault_has_its_own_description():
 # ── starting and stopping ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        *({"latency": -1}, {"latency": float("nan")}, {"pixels": 1}, {"key": ""}, {"key": 5}),
-        *({"lifetime": -1}, {"lifetime": "1 h"}, {"lifetime": None}),
-    ],
-    ids=str,
-)
-def test_an_argument_out_of_range_is_refused(wrong):
-    with pytest.raises(ValueError):
-        LocalService(**wrong)
-
-
 async def send(service, body, promised):
     """Submit over a bare socket, and close it without reading the response."""
     _, writer = await asyncio.open_connection("127.0.0.1", int(service.origin.rpartition(":")[2]))
