@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -11,13 +12,13 @@ from cometflux.account.cost_words import shortest, told_costs
 from cometflux.errors import PredictionError
 from cometflux.gallery.flaws import Found
 from cometflux.gallery.job_states import ABANDONED, STATE_LABELS
-from cometflux.images import summaries
 from cometflux.jobs import position_key
 from cometflux.journal.costs import CostSum
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import visible_name
 from cometflux.predictions import Prediction
+from cometflux.provenance.portable import portable_input
 
 
 @attrs.frozen(kw_only=True)
@@ -90,7 +91,7 @@ def card_of_record(record: JobRecord, pictures: Sequence[Picture], *, is_running
     costs = CostSum()
     costs.add(record)
     return _card(
-        summaries.describe_input(record.input),
+        portable_input(record.input),
         identity=record.identity,
         index=record.index,
         key=record.key if is_named else position_key(record.index),
@@ -119,7 +120,7 @@ def card_of_sidecars(sidecars: Sequence[Mapping[str, Any]], pictures: Sequence[P
     status = "missing" if is_missing else "saved"
     index = known.get("index")
     return _card(
-        _mapping(known.get("input")),
+        portable_input(_mapping(known.get("input"))),
         identity=identity,
         index=index if type(index) is int else None,
         key=_text(known.get("key")),
@@ -166,7 +167,15 @@ def _error_text(record: JobRecord, status: str) -> str | None:
     if isinstance(error, PredictionError):
         return error.prediction.error
     is_noted = record.evidence is not None or status == "unknown" or record.is_abandoned
-    return error.message if error and is_noted else None
+    return _with_names(error.message, record.input) if error and is_noted else None
+
+
+def _with_names(text: str, given: Mapping[str, Any]) -> str:
+    """Return *text* with the names of an input's files in place of their paths: the page may be handed on."""
+    for value in given.values():
+        for each in value if isinstance(value, list | tuple) else [value]:
+            text = text.replace(str(each), each.name) if isinstance(each, Path) else text
+    return text
 
 
 _as_json = json.JSONEncoder(default=str, allow_nan=False, check_circular=False).encode

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
+import attrs
 import job_states
 import pytest
 from chromium import Sight, chromium
@@ -136,6 +137,32 @@ def test_the_command_that_resumes_has_local_if_the_pictures_are_of_the_local_ser
     text, _ = read(write_gallery(tmp_path))
     (states,) = re.findall(r'id="states">(.*?)</script>', text)
     assert f"resume{options}" == json.loads(states)["rejected"]["command"]
+
+
+def test_a_reference_image_is_shown_by_its_name_without_the_folders_of_this_machine(tmp_path):
+    """The page may be handed on."""
+    home = tmp_path / "home"
+    folder = tmp_path / "images"
+    folder.mkdir()
+    error = errors.InputError("input_image", home / "c.png", "the file cannot be read")
+    inputs = [
+        {"input_image": home / "a.png"},
+        {"input_images": [home / "a.png", home / "b.png"]},
+        {"input_image": home / "c.png"},
+    ]
+    one, several, failed = [attrs.evolve(job_states.plan(number), input=each) for number, each in enumerate(inputs)]
+    job_states.write(
+        folder,
+        job_states.accept(one),
+        several,
+        failed.ended(job_states.OutcomeKind.NOT_SENT, None, error),
+    )
+    sidecar(folder, "loose.png", index=9, input={"prompt": "x", "input_image": str(home / "d.png")})
+    text, data = read(write_gallery(folder))
+    shown = [json.loads(value) for each in data for name, value in each["input"] if name.startswith("input_image")]
+    assert ["a.png", ["a.png", "b.png"], "c.png", "d.png"] == shown
+    assert "c.png' was given" in data[2]["error"]
+    assert str(home) not in text
 
 
 def test_jobs_that_are_no_longer_planned_are_not_shown(tmp_path):
