@@ -61,21 +61,24 @@ class JournalOverview:
         ``waiting`` (nothing of it was sent).
         """
         # The index has all that this needs.
-        counts = self._count("SELECT '', standing, count(*) FROM jobs WHERE standing <> ? GROUP BY standing")
-        return counts.get("", dict.fromkeys(("planned", *STATE_NAMES), 0))
+        counts = self._count("SELECT x'', standing, count(*) FROM jobs WHERE standing <> ? GROUP BY standing")
+        return counts.get(b"", dict.fromkeys(("planned", *STATE_NAMES), 0))
 
     def sources(self) -> dict[str, dict[str, int]]:
         """Count the jobs of each prompt file by state, as `status` does; the file of a job without one is ``""``."""
-        source = "coalesce(json_extract(plan, '$.source'), '')"
+        # As bytes, because the name of a file need not be UTF-8, and SQLite's texts are.
+        source = "CAST(coalesce(json_extract(plan, '$.source'), '') AS BLOB)"
         jobs = "FROM jobs WHERE standing <> ?1"
         files = f"SELECT DISTINCT {source} AS source {jobs} LIMIT 2"
         states = f"SELECT standing, count(*) AS number {jobs} GROUP BY standing"
         # If all jobs are of one file, as in most folders, the index has their number.
         counts = self._count(f"SELECT source, standing, number FROM ({files}), ({states})")  # noqa: S608 - ours
-        # SQLite would sort a million rows to group them.
-        return counts if len(counts) < 2 else self._count(f"SELECT {source}, standing, 1 {jobs}")
+        if len(counts) > 1:
+            # SQLite would sort a million rows to group them.
+            counts = self._count(f"SELECT {source}, standing, 1 {jobs}")
+        return {name.decode("utf-8", "surrogatepass"): states for name, states in counts.items()}
 
-    def _count(self, query: str) -> dict[str, dict[str, int]]:
+    def _count(self, query: str) -> dict[bytes, dict[str, int]]:
         """Add up the numbers that *query* finds, by a name of its choice and by state."""
         is_running = self.is_running
         with translating_errors(self.path):
@@ -83,7 +86,7 @@ class JournalOverview:
             found = Counter(self._database.execute(query, (DROPPED,)))
         # One that worked when this began may have ended meanwhile, and one may have begun.
         is_running = is_running or self.is_running
-        counts: dict[str, Counter[str]] = {}
+        counts: dict[bytes, Counter[str]] = {}
         for (key, name, number), times in found.items():
             if name not in (*STATE_NAMES, SENDING):
                 raise explain(ValueError(f"no job can be {name!r}"), self.path)

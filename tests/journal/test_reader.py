@@ -227,3 +227,15 @@ def test_a_journal_in_an_oddly_named_folder_is_read(name, tmp_path):
         writer.open()
     with Journal(folder / "journal") as journal:
         assert 0 == journal.status()["planned"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX alone has names that are no text")
+@pytest.mark.parametrize("name", [b"r\xe9ves.csv", b"\xff", "\u2028.csv".encode(), b"a\nb.csv"])
+def test_jobs_are_counted_by_prompt_files_whose_names_may_be_no_text(name, tmp_path):
+    source = os.fsdecode(name)
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        writer.open()
+        writer.commit([attrs.evolve(RECORDS[0], source=source), attrs.evolve(RECORDS[1], source="b.csv"), RECORDS[2]])
+    with JournalOverview(tmp_path) as journal:
+        counts = {file: states["waiting"] for file, states in journal.sources().items()}
+    assert {source: 1, "b.csv": 1, "": 1} == counts
