@@ -67,8 +67,9 @@ class JournalJobs:
             yield number, card_of_record(record, pictures, is_running=self.is_running)
 
     def names(self) -> Iterator[str]:
-        """See `Source.names`."""
-        return self._journal.file_names()
+        """See `Source.names`; a job that was redone has earlier pictures, too, whose marks stay."""
+        yield from self._journal.file_names()
+        yield from self._journal.earlier_file_names()
 
     def _picture(self, name: str) -> Picture:
         if self._place is None or name in self._scan.files:

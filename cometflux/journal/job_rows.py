@@ -116,6 +116,14 @@ def file_names(database: sqlite3.Connection) -> Iterator[str]:
     return (name for (name,) in database.execute(query) if isinstance(name, str))
 
 
+def earlier_file_names(database: sqlite3.Connection) -> Iterator[str]:
+    """Yield the names of the files that attempts before the last one of a job have left."""
+    query = """SELECT json_extract(file.value, '$.name')
+    FROM jobs, json_each(progress, '$.earlier') AS each, json_each(each.value, '$.files') AS file
+    WHERE instr(progress, '"earlier":') AND json_valid(progress) AND file.type = 'object'"""
+    return (name for (name,) in database.execute(query) if isinstance(name, str))
+
+
 def file_keys(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     """Yield the name of each saved file with the key of its job; a job without a key has its place as one."""
     query = """SELECT json_extract(file.value, '$.name'), identity, json_extract(plan, '$.key'), place

@@ -13,6 +13,7 @@ from cometflux.journal.job_rows import (
     JournalRow,
     cost_sum,
     differing,
+    earlier_file_names,
     file_keys,
     file_names,
     find,
@@ -170,6 +171,11 @@ class Journal(JournalOverview):
         """Yield the names of all saved files."""
         with translating_errors(self.path):
             yield from file_names(self._database)
+
+    def earlier_file_names(self) -> Iterator[str]:
+        """Yield the names of the files that attempts before the last one of a job have left."""
+        with translating_errors(self.path):
+            yield from earlier_file_names(self._database)
 
     def file_keys(self) -> Iterator[tuple[str, str]]:
         """Yield the name of each saved file with the key of its job, or with its job's place if the job has no key."""

@@ -91,3 +91,16 @@ def test_a_picture_in_an_object_store_is_marked_by_its_file_name(tmp_path):
     assert ({"00000-1.png"}, set()) == (served.names, served.files)
     assert {"00000-1.png": "star"} == marks_in(served.data.decode())
     assert '"name":"s3://bucket/foxes/00000-1.png","file":"00000-1.png"' in served.data.decode()
+
+
+@pytest.mark.parametrize("place", [None, "s3://bucket/foxes"])
+def test_the_mark_of_a_picture_of_a_job_that_was_redone_hides_no_other_mark(place, tmp_path):
+    """The user may have removed the picture since, and that of an object store is not in the folder anyway."""
+    first, second = (job_states.succeed(job_states.plan(n), tmp_path, job_states.picture()) for n in range(2))
+    job_states.write(tmp_path, first, second.redo(), place=place)
+    for name in ("00001-1.png", "00001-1.json"):
+        (tmp_path / name).unlink()
+    mark(tmp_path, ("00000-1.png", "star"), ("00001-1.png", "reject"))
+    written = Gallery(tmp_path).write()
+    assert () == written.notes
+    assert {"00000-1.png": "star", "00001-1.png": "reject"} == marks_in(written.path.read_text())
