@@ -1,11 +1,12 @@
 """Short descriptions of image inputs, for records and for comparison."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cometflux.images.data_uris import read_data_uri
 from cometflux.images.formats import media_type
+from cometflux.models.image_kinds import read_image_uri
 
 
 def describe_bytes(data: bytes) -> dict[str, Any]:
@@ -14,32 +15,63 @@ def describe_bytes(data: bytes) -> dict[str, Any]:
 
 
 def describe_input(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy an input for a record, with data URIs replaced by their descriptions."""
-    return {name: _described(value) for name, value in values.items()}
+    """Copy an input for comparison, with data URIs in their usual spelling replaced by their descriptions.
+
+    Jobs are known by it, so another spelling stays as it is: its description would make the job another one.
+    """
+    return _described(values, _identified)
 
 
-def _described(value: Any) -> Any:
+def summarize_input(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy an input for a record that people read, with every image in a data URI replaced by its description."""
+    return _described(values, _summarized)
+
+
+def _described(values: Mapping[str, Any], describe: Callable[[str], Any]) -> dict[str, Any]:
+    return {name: _described_value(value, describe) for name, value in values.items()}
+
+
+def _described_value(value: Any, describe: Callable[[str], Any]) -> Any:
     match value:
-        # A prompt may also begin with "data:".
-        case str() if value.startswith("data:") and ";base64," in value[:200]:
-            try:
-                return describe_bytes(read_data_uri(value))
-            except ValueError:
-                return value
         case str():
-            return value  # most are
+            return describe(value)  # most are
         case list() | tuple():
-            return [_described(part) for part in value]
+            return [_described_value(part, describe) for part in value]
         case Mapping():
-            return describe_input(value)
+            return _described(value, describe)
         case _:
             return value
+
+
+def _identified(text: str) -> Any:
+    if not text.startswith("data:") or ";base64," not in text[:200]:
+        return text
+    try:
+        return describe_bytes(read_data_uri(text))
+    except ValueError:
+        return text
+
+
+def _summarized(text: str) -> Any:
+    if not _is_data(text):
+        return text
+    try:
+        described = describe_bytes(read_image_uri(text)[1])
+    except ValueError:
+        return text
+    # A prompt may also begin with "data:".
+    is_encoded = text.partition(",")[0].lower().endswith(";base64")
+    return described if described["type"] or is_encoded else text
+
+
+def _is_data(text: str) -> bool:
+    return text[:5].lower() == "data:"
 
 
 def is_flat(values: Mapping[str, Any]) -> bool:
     """Whether an input has only texts and numbers, and no image, so that its description is the input itself."""
     for value in values.values():
-        if type(value) not in _FLAT or (type(value) is str and value.startswith("data:")):
+        if type(value) not in _FLAT or (type(value) is str and value[4:5] == ":" and _is_data(value)):
             return False
     return True
 

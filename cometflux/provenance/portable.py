@@ -35,7 +35,7 @@ def portable_record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def portable_input(values: Mapping[str, Any]) -> dict[str, Any]:
     """Copy an input so that it may be shared, as `portable_record` does."""
-    described = values if summaries.is_flat(values) else summaries.describe_input(values)
+    described = values if summaries.is_flat(values) else summaries.summarize_input(values)
     return {
         name: value if type(value) is int or _is_prose(name) else _portable(value) for name, value in described.items()
     }

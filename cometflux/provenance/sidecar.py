@@ -112,7 +112,7 @@ def record_of(
     sent with it, by `OutputOf.mark`.
     """
     tags = {"tags": dict(job.tags)} if job and job.tags else {}
-    described = summaries.describe_input(job.input if job else prediction.input)
+    described = summaries.summarize_input(job.input if job else prediction.input)
     proof = {} if submission is None else {"submission": attrs.asdict(submission)}
     return {
         "key": key,

@@ -84,6 +84,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "lines", "names"), CASES.values(), ids=CASES)
 def test_the_commands_that_messages_advise_can_be_pasted(fault, lines, names, account, capsys):
     write("a fox", "an owl")
@@ -95,6 +96,7 @@ def test_the_commands_that_messages_advise_can_be_pasted(fault, lines, names, ac
     assert names == {check(each)[0] for each in advised(f"{out}\n{err}")}, err
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_help_can_be_pasted(folder, capsys):
     for command in COMMANDS:
         run(f"{command.name} --help")
@@ -118,6 +120,7 @@ def test_the_commands_of_the_page_can_be_pasted(tmp_path):
     assert all(str(folder) in each for each in found)
 
 
+@pytest.mark.slow
 def test_a_batch_with_schemas_on_this_machine_is_resumed_with_them(folder, capsys):
     """The local service has these models only if it is given their schemas."""
     schema_documents.write(folder / "schemas")
@@ -135,6 +138,7 @@ def test_a_batch_with_schemas_on_this_machine_is_resumed_with_them(folder, capsy
     run(advice[1].removeprefix("cometflux "))
 
 
+@pytest.mark.slow
 def test_the_schemas_of_failed_jobs_on_this_machine_are_to_be_filled_in(folder, capsys):
     """The journal does not have the names of their files."""
     schema_documents.write(folder / "schemas")
