@@ -72,7 +72,7 @@ class CometfluxError(Exception):
     """The base of every exception of this package."""
 
     default_money: ClassVar[Money] = Money.NOT_SENT
-    tells_money: ClassVar[bool] = True
+    tells_money: bool = True
     """Whether the message ends with the consequence for the money."""
 
     money: Money
@@ -115,10 +115,9 @@ class CometfluxError(Exception):
         return f"{self.problem}; {self.hint}" if self.hint else self.problem
 
     def __str__(self) -> str:
-        if not self.tells_money:
-            return self.message
         known = f" (id {self.prediction_id})" if self.prediction_id else ""
-        return f"{self.message}; {_CONSEQUENCES[self.money]}{known}"
+        consequence = f"; {_CONSEQUENCES[self.money]}" if self.tells_money else ""
+        return f"{self.message}{consequence}{known}"
 
 
 class ConfigError(CometfluxError):

@@ -327,6 +327,9 @@ class Poller:
             if limit is not None:
                 self._note_timeout(poll, limit)
         except CometfluxError as error:
+            if not tracked.is_followed:
+                # A response to its submission had its id.
+                error.money, error.tells_money = Money.ACCEPTED, True
             tracked.last_error = error
         except BaseException as error:  # noqa: BLE001 - a transport of the caller's may raise anything
             self._runtime.outlive(error)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Literal, TypeVar, cast
 
 from cometflux.basics.plain_text import log as _log
-from cometflux.errors import CometfluxError, InputError, Money
+from cometflux.errors import CometfluxError, InputError, Money, RejectedError
 from cometflux.events import Attempt
 from cometflux.jobs import Job
 from cometflux.predictions import Prediction
@@ -84,7 +84,8 @@ class Client:
             known_input: its input. A response that echoes it shares this object, which saves memory.
 
         Raises:
-            RejectedError: the service rejected the request; 404 may mean that it does not know the id yet.
+            RejectedError: the service rejected the request; 404 may mean that it does not know the id yet. Its
+                ``money`` is then unknown.
             AnswerError: there is no response, or it cannot be read.
             ConnectError: no connection could be made.
         """
@@ -123,6 +124,9 @@ class Client:
             return responses.read_prediction(response, prediction_id, time.time(), other_id, known_input)
         except CometfluxError as error:
             error.money, error.prediction_id = Money.ACCEPTED, prediction_id
+            if isinstance(error, RejectedError) and error.status == 404:
+                # Nothing proves here that there is such a prediction.
+                error.money, error.tells_money = Money.UNKNOWN, False
             raise
 
     async def download(self, url: str) -> bytes:

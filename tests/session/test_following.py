@@ -453,6 +453,26 @@ async def test_an_id_of_nobody_is_polled_for_a_while_and_then_named(service, fau
     assert OutcomeKind.UNKNOWN is seen[-1].kind
 
 
+@pytest.mark.parametrize("verb", ["get", "cancel"])
+async def test_nothing_is_said_about_the_money_of_an_id_that_the_service_does_not_know(service, verb):
+    async with opened(service) as session:
+        with pytest.raises(RejectedError) as caught:
+            await getattr(session.client, verb)("nobodys-id")
+    told = "the service rejected the request with HTTP 404: The requested resource could not be found (id nobodys-id)"
+    assert (told, Money.UNKNOWN) == (str(caught.value), caught.value.money)
+
+
+async def test_a_poll_that_is_rejected_because_the_id_is_not_known_yet_does_not_change_the_money(service):
+    service.fail("404", on="get", times=2)
+    seen = []
+    async with opened(service, on_event=seen.append) as session:
+        await session.run("x")
+    errors = [event.error for event in seen if isinstance(event, events.Polled) and event.error]
+    assert errors
+    assert {Money.ACCEPTED} == {error.money for error in errors}
+    assert all("the prediction is paid for" in str(error) for error in errors)
+
+
 async def test_a_prediction_that_the_service_does_not_know_yet_is_followed(service):
     prediction_id = await submitted(service)
     service.fail("404", on="get", times=4)
