@@ -95,6 +95,7 @@ class JournalWriter:
                     f"the journal {str(self.path)!r} is gone, though {self._lock.path.name} knows of it: restore it; "
                     "a run without it could buy pictures twice"
                 )
+            _check_single(self.path)
             make_private(self.path)
             known = look(self.path, note)
             self._database = self._connect(self.path, isolation_level=None, check_same_thread=False)
@@ -367,3 +368,16 @@ class JournalWriter:
 
 def _facts(records: Sequence[JobRecord]) -> list[JobRecord]:
     return [record for record in records if record.state in (State.ACCEPTED, State.ENDED)]
+
+
+def _check_single(path: Path) -> None:
+    """Refuse a file with a second name: under that name it would have another lock and another log.
+
+    Raises:
+        JournalError: there is a hard link to it.
+    """
+    if path.is_file() and path.stat().st_nlink > 1:
+        raise JournalError(
+            f"the journal {str(path)!r} has a second name, a hard link, under which another run could buy its pictures "
+            "again; remove that name, or make a copy of the file in its place"
+        )

@@ -560,6 +560,21 @@ def test_a_link_leads_to_the_same_lock(tmp_path):
         assert ["key:00000"] == [*writer.find(["key:00000"])]
 
 
+def test_a_journal_with_a_hard_link_is_refused_under_both_names_until_one_is_removed(tmp_path):
+    """Each name would have a lock of its own."""
+    one, other = tmp_path / "one.db", tmp_path / "other.db"
+    with opened(one) as writer:
+        writer.commit([new(0)])
+    other.hardlink_to(one)
+    for path in (one, other):
+        with pytest.raises(JournalError, match="hard link"):
+            JournalWriter(path).open()
+        assert [new(0)] == told(path)[0]
+    other.unlink()
+    with opened(one) as writer:
+        assert ["key:00000"] == [*writer.find(["key:00000"])]
+
+
 @pytest.mark.parametrize("name", ["b.lock", "a.db", "a.sqlite3"])
 def test_a_lock_file_is_never_the_journal_itself_nor_that_of_another(name, tmp_path):
     others = [opened(tmp_path / other) for other in ("b.lock", "a.db", "a.sqlite3") if other != name]
