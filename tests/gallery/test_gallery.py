@@ -14,6 +14,7 @@ import attrs
 import job_states
 import pytest
 from chromium import Sight, chromium
+from colours import contrast
 
 from cometflux import errors
 from cometflux.gallery import Gallery, page, write_gallery
@@ -516,22 +517,11 @@ def _schemes():
 
 
 def _channels(colour):
-    return [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
 
 
 def _mixed(first, second, share):
     return [a * share + b * (1 - share) for a, b in zip(first, second, strict=True)]
-
-
-def _contrast(first, second):
-    """As WCAG 2 has it."""
-
-    def luminance(channels):
-        linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    lighter, darker = sorted((luminance(first), luminance(second)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -540,15 +530,15 @@ def test_every_text_stands_out_from_what_is_behind_it(scheme):
     assert set(STATE_LABELS) <= set(colours)
     pairs = [("ink", "page"), ("ink", "surface"), ("soft", "page"), ("soft", "surface")]
     pairs += [(name, ground) for name in STATE_LABELS for ground in ("page", "surface")]
-    weak = {pair: _contrast(colours[pair[0]], colours[pair[1]]) for pair in pairs}
+    weak = {pair: contrast(colours[pair[0]], colours[pair[1]]) for pair in pairs}
     # The tiles of jobs without a picture have a little of their own colour.
     for name in STATE_LABELS:
-        weak[name, "tile"] = _contrast(colours[name], _mixed(colours[name], colours["surface"], 0.09))
+        weak[name, "tile"] = contrast(colours[name], _mixed(colours[name], colours["surface"], 0.09))
     # The number on a chip is a little faded.
-    weak["count", "page"] = _contrast(_mixed(colours["ink"], colours["page"], 0.75), colours["page"])
+    weak["count", "page"] = contrast(_mixed(colours["ink"], colours["page"], 0.75), colours["page"])
     assert {} == {pair: value for pair, value in weak.items() if value < 4.5}
     edges = {
-        (edge, ground): _contrast(colours[edge], colours[ground])
+        (edge, ground): contrast(colours[edge], colours[ground])
         for edge in ("edge", "focus")
         for ground in ("page", "surface")
     }

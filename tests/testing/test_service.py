@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 import pytest
 from certificate_authority import Authority
+from colours import contrast
 from PIL import Image
 from schema_documents import SDXL, SDXL_NAME
 
@@ -21,7 +22,7 @@ from cometflux.models.schemas import parse_schema
 from cometflux.testing import FAULTS, LocalService, parse_fault
 from cometflux.testing.artwork.draw import draw
 from cometflux.testing.artwork.lettering import legible
-from cometflux.testing.artwork.palettes import PALETTES, contrast, mix
+from cometflux.testing.artwork.palettes import PALETTES, mix
 from cometflux.testing.routes import BASE
 
 SCHNELL = "black-forest-labs/flux-schnell"
