@@ -77,14 +77,15 @@ def export_folder(
     settings = Settings(links=links, shard_bytes=shard_bytes, paths_only=paths_only)
     with _told(to):
         to.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".cometflux-export-", dir=to.parent) as drawn:
+        # Absolute, because "." would be its own parent, and would not be empty any more.
+        with tempfile.TemporaryDirectory(prefix=".cometflux-export-", dir=to.absolute().parent) as drawn:
             whole = Path(drawn) / "whole"
             whole.mkdir()
             FORMS[form](pictures, whole, settings)
             _check_free(to)
-            if to.exists():
-                to.rmdir()
-            shutil.move(whole, to)
+            # A folder that is there may be the current one, a link or a mounted disk: it is filled and not replaced.
+            for part in whole.iterdir() if to.is_dir() else [whole]:
+                shutil.move(part, to)
     changed = tuple(each.name for each in pictures if each.is_changed)
     return Exported(folder=to, count=len(pictures), missing=tuple(missing), changed=changed)
 
@@ -101,4 +102,5 @@ def _check_free(to: Path) -> None:
     if to.is_dir() and not any(to.iterdir()):
         return
     if to.exists() or to.is_symlink():
-        raise ConfigError(f"{str(to)!r} is not empty; nothing is replaced, so name a new folder")
+        words = "is not empty" if to.is_dir() else "is not a folder"
+        raise ConfigError(f"{str(to)!r} {words}; nothing is replaced, so name a new folder")

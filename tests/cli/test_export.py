@@ -134,8 +134,11 @@ def test_linked_pictures_take_no_room(tour):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("there", ["file", "full folder", "broken link"])
-def test_a_place_that_holds_something_is_left_alone(tour, capsys, there):
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [("file", "is not a folder"), ("full folder", "is not empty"), ("broken link", "is not a folder")],
+)
+def test_a_place_that_holds_something_is_left_alone(tour, capsys, there, told):
     if there == "file":
         Path("out").write_text("mine")
     elif there == "full folder":
@@ -145,14 +148,25 @@ def test_a_place_that_holds_something_is_left_alone(tour, capsys, there):
         Path("out").symlink_to("nowhere")
     before = sorted(str(path) for path in Path().rglob("*"))
     run("export tour --to out", 3)
-    assert "is not empty" in capsys.readouterr().err
+    assert f"'out' {told}; nothing is replaced" in capsys.readouterr().err
     assert before == sorted(str(path) for path in Path().rglob("*"))
 
 
-def test_an_empty_folder_is_taken(tour):
-    Path("out").mkdir()
-    run("export tour --to out")
+@pytest.mark.parametrize("to", ["out", "out/", ".", "link", "inner/../out"])
+def test_an_empty_folder_is_filled_whatever_leads_to_it(to, tour, monkeypatch):
+    """The current folder, and one that is a link or a mounted disk, cannot be replaced by a new one."""
+    for name in ("out", "inner"):
+        Path(name).mkdir()
+    Path("link").symlink_to("out")
+    before, folder = Path("out").stat().st_ino, tour.absolute()
+    if to == ".":
+        monkeypatch.chdir("out")
+    run(f"export {shlex.quote(str(folder))} --to {to}")
+    monkeypatch.chdir(folder.parent)
     assert 4 == len(names())
+    assert before == Path("out").stat().st_ino
+    assert Path("link").is_symlink()
+    assert ["a.csv", "inner", "link", "out", "tour"] == sorted(path.name for path in Path().iterdir())
 
 
 def test_pictures_that_were_changed_are_told_and_exported_as_they_are(tour, capsys):
