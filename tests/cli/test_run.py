@@ -16,7 +16,7 @@ from command_process import start
 from rich.console import Console
 from waiting import PATIENCE, rest_of, wait_until
 
-from cometflux import Journal
+from cometflux import Journal, RetryPolicy
 from cometflux.cli import main
 from cometflux.cli.batch.statistics import write_report
 from cometflux.cli.batch.summary import RunSummary
@@ -214,6 +214,16 @@ def test_what_is_unknown_may_be_billed_and_is_not_repeated(service, capsys):
     assert 2 == len(service.bills)
     assert 1 == len(out.splitlines())
     assert "1 is unknown: it may be billed, and is not repeated" in err
+
+
+@pytest.mark.parametrize(("options", "times"), [([], 1), (["--quiet"], 0)], ids=["", "quiet"])
+def test_without_a_terminal_it_is_said_once_that_there_is_no_connection(options, times, folder, capsys, monkeypatch):
+    """Otherwise a run would be silent until it ends."""
+    monkeypatch.setenv("COMETAPI_KEY", "sk-local")
+    monkeypatch.setitem(RetryPolicy.__init__.__kwdefaults__, "wait", 0.01)
+    assert 1 == main(["generate", "a fox", "an owl", *options])
+    told = "cannot connect to 127.0.0.1:9 (connection refused); trying again"
+    assert times == capsys.readouterr().err.splitlines().count(told)
 
 
 def test_what_fails_alike_is_named_once(service, capsys):

@@ -20,9 +20,10 @@ from cometflux.cli.terminal.event_log import describe, sentence
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import (
     CometfluxError,
+    ConnectError,
     SessionClosedError,
 )
-from cometflux.events import Event
+from cometflux.events import Event, Polled, Retried
 from cometflux.journal.writer import JournalWriter
 from cometflux.session.batch import Batch
 from cometflux.session.open import open_session
@@ -72,6 +73,8 @@ class BatchRun(RunEnd):
         )
         self.task: asyncio.Task[None] | None = None
         """The task that a signal stops; None before the work begins."""
+        self._is_cut_told = False
+        """Whether it was said that there is no connection."""
 
     def finish(self, work: BatchWork, stack: contextlib.ExitStack, notes: Sequence[str] = ()) -> int:
         """Run *work*, print how it ended, and close *stack*."""
@@ -188,6 +191,15 @@ class BatchRun(RunEnd):
             self.screen.log(*describe(event))
         elif self.screen.voice.verbosity > 1:
             self.screen.say(sentence(event))
+        elif self.bar is None:
+            self._tell_cut(event)
+
+    def _tell_cut(self, event: Event) -> None:
+        """Say once that there is no connection. If there is a bar, it says so."""
+        error = event.error if isinstance(event, Retried | Polled) else None
+        if isinstance(error, ConnectError) and not self._is_cut_told:
+            self._is_cut_told = True
+            self.screen.say(f"{error.message}; trying again")
 
 
 def _go_on() -> None:
