@@ -10,7 +10,7 @@ from cometflux.engine.runner import JobRunner
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
-from cometflux.errors import PatienceError, SessionClosedError, UnknownSubmissionError
+from cometflux.errors import PatienceError, UnknownSubmissionError
 from cometflux.outcomes import Outcome
 from cometflux.predictions import Prediction
 
@@ -73,7 +73,9 @@ class Follower:
         if (tracked := self._tracker.owner(prediction_id)) is not None:
             return tracked, False
         if self._latch.is_closed:
-            raise SessionClosedError("the session is closed", prediction_id=prediction_id)
+            error = self._latch.detached
+            error.prediction_id = prediction_id
+            raise error
         patience = max(ends - self._runtime.time_run(), 0.0)
         tracked = self._tracker.follow(prediction_id, known, _report_end, patience)
         self._runner.follow(tracked)

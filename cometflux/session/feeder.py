@@ -77,7 +77,10 @@ class Feeder:
     def give_up_all(self) -> None:
         """End every batch because the session is closed, and give up the jobs that were not submitted."""
         for batch in tuple(self._batches):
-            self._close(batch, SessionClosedError("the session was closed before the batch was over"))
+            error = SessionClosedError("the session was closed before the batch was over")
+            # Most of its jobs may have been sent and paid for.
+            error.tells_money = False
+            self._close(batch, error)
         self._give_up()
 
     def _close(self, batch: BatchState, error: CometfluxError | None = None) -> None:

@@ -114,7 +114,10 @@ class LoopThread:
         finally:
             call.cancel()
         if call.cancelled():
-            raise SessionClosedError("the session was closed meanwhile")
+            error = SessionClosedError("the session was closed meanwhile")
+            # The call may have sent something.
+            error.tells_money = False
+            raise error
         return call.result()
 
     def tell(self, function: Callable[..., object], *arguments: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from slow_transport import SlowTransport
 from waiting import PATIENCE
 
-from cometflux import Job, Journal, Session, events
+from cometflux import Job, Journal, Session, events, sync
 from cometflux.errors import OutputError, SessionClosedError
 from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
@@ -261,6 +261,32 @@ def test_a_session_in_another_thread_is_closed_when_the_program_ends(kind, tmp_p
         assert (0, "") == (process.returncode, err)
         ends, last = out.splitlines()[:-1], out.splitlines()[-1]
         assert {"succeeded True", "not_sent False"} >= {*ends}
-        assert last.startswith("the session was closed before the batch was over")
+        assert "the session was closed before the batch was over" == last
         with Journal(tmp_path) as journal:
             assert len(service.bills) == journal.status()["saved"] == 1 + ends.count("succeeded True")
+
+
+# ── the words about the money ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_batch_that_is_closed_half_way_does_not_say_that_nothing_was_sent(service):
+    async with opened(service, max_pending=2) as session:
+        batch = session.generate(f"picture {number}" for number in range(9))
+        await anext(batch)
+    with pytest.raises(SessionClosedError) as caught:
+        [outcome async for outcome in batch]
+    assert service.bills
+    assert "the session was closed before the batch was over" == str(caught.value)
+
+
+def test_a_blocking_call_that_is_broken_off_does_not_say_that_nothing_was_sent():
+    async def jobs():
+        yield "a boat"
+        raise asyncio.CancelledError
+
+    with LocalService.in_thread(pixels=256, latency=0.0) as service:
+        with sync.open_session(api_key=service.key, base_url=service.url) as session:
+            with pytest.raises(SessionClosedError) as caught:
+                list(session.generate(jobs()))
+        assert service.bills
+    assert "the session was closed meanwhile" == str(caught.value)

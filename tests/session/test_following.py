@@ -551,8 +551,9 @@ async def test_a_session_that_is_closed_while_the_journal_is_read_follows_nothin
     async with opened(service, journal=tmp_path) as session:
         task = asyncio.create_task(session.follow(prediction_id))
         await asyncio.sleep(0)
-    with pytest.raises(SessionClosedError):
+    with pytest.raises(SessionClosedError, match="paid for") as caught:
         await task
+    assert (prediction_id, Money.ACCEPTED) == (caught.value.prediction_id, caught.value.money)
     with pytest.raises(SessionClosedError):
         await session.follow(prediction_id)
 
