@@ -262,7 +262,7 @@ def test_a_template_makes_the_prompts_of_any_table(service, folder):
         (["batch", "a.yaml", "--max-jobs", "0"], "--max-jobs: '0' was given; must be a whole number from 1"),
         (
             ["batch", "a.yaml", "--confirm-above", "-1"],
-            "--confirm-above: '-1' was given; must be a whole number from 0",
+            "--confirm-above: '-1' was given; must be a whole number from 0 to 999999999",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -323,7 +323,7 @@ class Terminal:
             self.text += os.read(self._ours, 4096).decode()
 
     def type(self, text):
-        os.write(self._ours, text.encode())
+        os.write(self._ours, text.encode("utf-8", "surrogateescape"))
 
     def send(self, number):
         self._process.send_signal(number)
@@ -331,7 +331,7 @@ class Terminal:
     def end(self):
         try:
             while data := os.read(self._ours, 4096):
-                self.text += data.decode()
+                self.text += data.decode(errors="replace")
         except OSError:
             # The other side is closed.
             pass
@@ -357,10 +357,13 @@ def answered(answer, *arguments):
         pytest.param("\n", 2, "not confirmed; nothing was sent", id="nothing", marks=pytest.mark.hard),
         pytest.param("yes please\n", 2, "not confirmed; nothing was sent", id="something else", marks=pytest.mark.hard),
         pytest.param("\x04", 2, "not confirmed; nothing was sent", id="the end of the input", marks=pytest.mark.hard),
+        pytest.param("\udcff\n", 2, "not confirmed; nothing was sent", id="a byte that is not UTF-8"),
         pytest.param(signal.SIGINT, 130, "interrupted; nothing was sent", id="Ctrl-C"),
     ],
 )
-def test_whatever_is_no_yes_buys_nothing(answer, code, says, service, folder):
+def test_whatever_is_no_yes_buys_nothing(answer, code, says, service, folder, monkeypatch):
+    # As in any locale but C.
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
     found, text = answered(answer, "batch", "a.txt", "--confirm-above", "2")
     assert (code, True) == (found, says in text), text
     assert [] == service.bills

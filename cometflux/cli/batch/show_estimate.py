@@ -1,5 +1,6 @@
 """Print the estimate of a run, and ask for consent to it."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -153,7 +154,9 @@ def ask(offer: PurchaseEstimate, settings: RunOptions) -> bool:
     screen.console.print(f"buy {wanted}? [y/N] ", end="", soft_wrap=True)
     answer = ""
     try:
-        answer = sys.stdin.readline()
+        # An answer that cannot be decoded is not a yes.
+        with contextlib.suppress(UnicodeDecodeError):
+            answer = sys.stdin.readline()
     finally:
         if not answer.endswith("\n"):
             # The answer did not end the line, so end it here.
