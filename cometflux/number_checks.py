@@ -8,6 +8,8 @@ import attrs
 
 from cometflux.errors import ConfigError
 
+LARGEST_WHOLE = 999_999_999
+"""The largest whole number that an option, a variable or a file of the configuration may have."""
 LONGEST_SECONDS = 1e9
 """The longest time that a setting may have, in seconds: 30 years."""
 

@@ -17,7 +17,7 @@ from cometflux.errors import ConfigError, InputError
 MICROS = 1_000_000
 """Micros of one dollar."""
 _MOST_DOLLARS = 1_000_000_000
-_TEXT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
+_TEXT = re.compile(r"[0-9]+(\.[0-9]{1,6})?")
 _MODEL = re.compile(r"[^/\s]+/[^/\s]+")
 _UNITS = ("per_request", "per_image")
 

@@ -132,6 +132,18 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
         ("models dev pro", "'pro' is one too many"),
         ("generate --count 2", 'give a prompt, in quotes: cometflux generate "a lighthouse"'),
         ("generate fox --count 0", "--count: '0' was given; must be a whole number from 1"),
+        (
+            "generate fox --count 1234567890",
+            "--count: '1234567890' was given; must be a whole number from 1 to 999999999",
+        ),
+        (
+            "generate fox --max-cost 12345678901",
+            "--max-cost: '12345678901' was given; must be at most 1000000000 dollars",
+        ),
+        (
+            "generate fox --price dev=12345678901",
+            "--price: 'dev=12345678901' was given; must be at most 1000000000 dollars",
+        ),
         ("generate fox --count 1.5", "--count: '1.5' was given; must be a whole number from 1"),
         ("generate fox --count 1e3", "--count: '1e3' was given; must be a whole number from 1"),
         ("generate fox --count \u0661", "--count: '\u0661' was given; must be a whole number from 1"),

@@ -23,13 +23,12 @@ from cometflux.cli.options.names import option_of
 from cometflux.cli.options.shared import CONFIRM_ABOVE, MAX_PENDING, MODEL
 from cometflux.errors import ConfigError, InputError
 from cometflux.models.words import closest, question
-from cometflux.number_checks import is_whole, whole_phrase
+from cometflux.number_checks import LARGEST_WHOLE, is_whole, whole_phrase
 from cometflux.sources.errors import Fault
 from cometflux.sources.rows import Most
 
 _LARGEST = 2**16
 """Most bytes of a file. The time to parse TOML grows with the square of its size."""
-_MOST = 999_999_999
 _PREFIX = "COMETFLUX_"
 _KEY_NAMES = re.compile(r"(?i)(.*_)?(api_?key|key|token|secret|password)")
 _KEY_VALUE = re.compile(r"(?i)(bearer\b|sk-)")
@@ -76,8 +75,10 @@ class SettingValue:
 
 
 def _whole(least: int) -> Callable[[str, Any], str | None]:
+    allowed = f"must be {whole_phrase(least, LARGEST_WHOLE)}"
+
     def check(name: str, value: Any) -> str | None:
-        return None if is_whole(value, least, _MOST) else _refusal(name, value, f"must be {whole_phrase(least)}")
+        return None if is_whole(value, least, LARGEST_WHOLE) else _refusal(name, value, allowed)
 
     return check
 

@@ -10,19 +10,17 @@ from cyclopts import Token
 from cometflux.cli.errors import UsageError
 from cometflux.errors import ConfigError, InputError
 from cometflux.locations import Location, is_flattened, is_url
-from cometflux.number_checks import whole_phrase
-
-_LONGEST = 9
+from cometflux.number_checks import LARGEST_WHOLE, whole_phrase
 
 
-def whole(least: int, most: int | None = None) -> Callable[[Any, Sequence[Token]], int]:
+def whole(least: int, most: int = LARGEST_WHOLE) -> Callable[[Any, Sequence[Token]], int]:
     """Make a converter for whole numbers from *least*. It does not round, because a number may limit the cost."""
     allowed = whole_phrase(least, most)
 
     def read(_: Any, tokens: Sequence[Token]) -> int:
         text = tokens[0].value
-        is_whole = text.isascii() and text.isdigit() and len(text) <= _LONGEST
-        if not is_whole or int(text) < least or (most is not None and int(text) > most):
+        is_whole = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_WHOLE))
+        if not is_whole or not least <= int(text) <= most:
             raise UsageError(f"{tokens[0].keyword}: {text!r} was given; must be {allowed}")
         return int(text)
 
