@@ -542,8 +542,23 @@ def test_data_that_cannot_be_written_is_exit_code_1_and_the_pictures_are_saved(s
     assert ["images/00000-a-fox.webp"] == pictures("images")
 
 
-def test_a_list_that_cannot_be_written_is_one_line_and_exit_code_1():
-    assert (1, "", "error: [Errno 28] No space left on device\n") == run_in_shell(">/dev/full", "models", "--json")
+@pytest.mark.parametrize("line", ["models --json", "balance --json", "unknown images --json", "gallery images --sheet"])
+def test_a_list_that_cannot_be_written_is_one_line_and_exit_code_1(line, service):
+    service.fail("drop", after=True)
+    assert 5 == main(["generate", "a fox", "--max-pending", "1", "--count", "2"])
+    assert (1, "", "error: [Errno 28] No space left on device\n") == run_in_shell(">/dev/full", *line.split())
+
+
+def test_a_number_of_columns_that_is_0_is_unknown(service, capsys, monkeypatch):
+    assert 0 == main(["generate", "a fox"])
+    capsys.readouterr()
+    for line in ("status images", "generate --help", "generate fox --dry-run"):
+        monkeypatch.delenv("COLUMNS", raising=False)
+        main(line.split())
+        expected = capsys.readouterr()
+        monkeypatch.setenv("COLUMNS", "0")
+        assert 0 == main(line.split())
+        assert expected == capsys.readouterr()
 
 
 # The terminal.

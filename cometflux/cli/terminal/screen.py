@@ -55,6 +55,7 @@ class Screen:
         self.voice = voice or Verbosity()
         self._is_watched = sys.stderr.isatty()
         self._is_data_open = True
+        self._is_working = False
         self.is_data_lost = False
         """Whether writing data failed. A reader that closes the pipe does not count as a failure."""
         self._lock = threading.RLock()
@@ -71,7 +72,11 @@ class Screen:
     # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def data(self, *lines: str) -> None:
-        """Write lines of data. If a write fails, all later data is dropped and the work continues."""
+        """Write lines of data. After `write_aside`, if a write fails, later data is dropped and the work continues.
+
+        Raises:
+            OSError: stdout cannot be written to, and there is no work. A reader that closes the pipe raises nothing.
+        """
         if not self._is_data_open or not lines:
             return
         if self._live is not None and sys.stdout.isatty():
@@ -86,6 +91,8 @@ class Screen:
             sys.stdout.write("".join([f"{line}\n" for line in shown]))
             sys.stdout.flush()
         except OSError as error:
+            if not (self._is_working or isinstance(error, BrokenPipeError)):
+                raise
             self._lose_data(error)
 
     def _lose_data(self, error: OSError) -> None:
@@ -100,6 +107,7 @@ class Screen:
 
         Call `drain` at the end to wait for the reader of the data.
         """
+        self._is_working = True
         # On a terminal, data and messages must stay in order.
         if not sys.stdout.isatty():
             with contextlib.suppress(OSError, ValueError):

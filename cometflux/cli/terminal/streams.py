@@ -23,6 +23,9 @@ def mend_streams() -> None:
         except OSError:
             # Opening takes the lowest free descriptor, which is this one.
             os.open(os.devnull, os.O_RDWR)
+    if not os.environ.get("COLUMNS", "").strip("0"):
+        # rich would print nothing on 0 columns. Everywhere else 0 stands for an unknown number.
+        os.environ.pop("COLUMNS", None)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
