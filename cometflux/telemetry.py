@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cometflux.errors import CometfluxError, needs_extra
 from cometflux.events import Accepted, Attempt, Ended, Event, Observer, Polled, Retried, Submitted, Throttled
+from cometflux.session.argument_checks import check_type
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer, TracerProvider
@@ -37,10 +38,11 @@ def spans(tracer_provider: "TracerProvider | None" = None) -> Observer:
         tracer_provider: receives the spans; None to use the global provider.
 
     Raises:
-        ConfigError: the extra is not installed.
+        ConfigError: the extra is not installed, or *tracer_provider* is not a provider.
     """
     with needs_extra("telemetry", "otel", "opentelemetry"):
         from opentelemetry import trace
+    check_type("tracer_provider", tracer_provider, trace.TracerProvider)
     return _Spans(trace, trace.get_tracer("cometflux", tracer_provider=tracer_provider))
 
 

@@ -456,3 +456,9 @@ def test_without_the_extra_one_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(ConfigError, match=r'^telemetry needs an extra: pip install "cometflux\[otel\]"$'):
         spans()
+
+
+@pytest.mark.parametrize("given", [5, "otlp", TracerProvider, object()])
+def test_what_is_not_a_provider_is_one_error(given):
+    with pytest.raises(ConfigError, match=r"^tracer_provider=.*: must be a TracerProvider$"):
+        spans(given)

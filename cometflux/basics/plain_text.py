@@ -60,7 +60,7 @@ def shorten(value: object, most: int = 80) -> str:
         return text if len(text) <= most else f"'…{text[2 - most :]}"
     try:
         text = repr(value)
-    except ValueError:  # an integer too long for Python to print
+    except Exception:  # noqa: BLE001 - an integer may be too long to print, and the caller's own object may raise anything
         return f"a value of type {type(value).__name__}"
     return text if len(text) <= most else f"{text[: most - 1]}…"
 

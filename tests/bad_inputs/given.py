@@ -124,6 +124,11 @@ def _endless():
     return values
 
 
+class Mute:
+    def __repr__(self):
+        raise RuntimeError
+
+
 SCHNELL = "black-forest-labs/flux-schnell"
 
 
@@ -169,6 +174,9 @@ JOBS = [
     job("no prompt for a known model", "prompt: nothing was given", model=SCHNELL),
     job("null for what may be left out", "leave the parameter out", model=SCHNELL, input={"prompt": "x", "seed": None}),
     Given("the class of a model as a job", lambda: Job.of(flux.Dev), says="make an object of it: Dev(prompt=...)"),
+    Given(
+        "an object without a text as a job", lambda: Job.of(Mute()), says="job: a value of type Mute was given; must be"
+    ),
     Given("the base of the models as a job", lambda: Job.of(flux.Flux(prompt="x")), says="must be a cometflux.flux"),
 ]
 
