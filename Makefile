@@ -43,14 +43,14 @@ RESOLVE := .make/uv/bin/uv pip compile --quiet --upgrade --no-header --no-annota
 .PHONY: help dist release-check changes demo test test-slow test-all test-hard lint types docs recording check bench bench-peers audit test-floors test-backoff3 test-readers test-engines test-judges test-pythons lanes
 .PHONY: $(PYTHONS:%=test-%)
 
-help: ## show this list (at once)
+help: ## show this list (instant)
 	@echo "How long a target takes: on two cores, once its environment is made, which may take another minute or two."
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: .make/demo/ready ## make a set of pictures, for free, with the local service (10 s)
 	@.make/demo/bin/cometflux batch examples/prompts.csv --local --out demo-images
 	@.make/demo/bin/cometflux gallery demo-images >/dev/null
-	@echo "next: open demo-images/index.html in a browser; then make a set of your own, as README.md tells"
+	@echo "next: open demo-images/index.html in a browser; then make a set of your own, as README.md describes"
 
 test: .make/test/ready ## run the quick tests (90 s)
 	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "not hard and not slow and not processes"
@@ -88,7 +88,7 @@ docs: .make/docs/ready ## build the documentation, to be read at .make/docs-html
 recording: .make/demo/ready ## record docs/terminal.svg, the picture of a run in a terminal (some seconds)
 	@.make/demo/bin/python -m benchmarks.terminal
 
-check: lint types docs test-all ## all that has to hold before a change goes in (6 min)
+check: lint types docs test-all ## everything that must pass before a change goes in (6 min)
 
 bench: .make/bench/ready ## measure (some minutes)
 	@.make/bench/bin/python -m benchmarks
@@ -111,7 +111,7 @@ test-floors: .make/floors/ready ## run the tests with the oldest allowed version
 test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backoff 3 (as long as test-all)
 	@.make/backoff3/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
-test-readers: .make/readers/ready ## read what is exported and signed with the packages it is for (some minutes)
+test-readers: .make/readers/ready ## read exported and signed files with the packages they are meant for (some minutes)
 	@.make/readers/bin/python -m pytest -q -n 0 tests/labs/test_export_readers.py \
 	  tests/labs/test_drafts_to_dataset.py \
 	  tests/provenance/test_signing.py tests/cli/test_signing.py
@@ -161,7 +161,7 @@ release-check: dist docs ## check all that a release consists of: packages, inst
 	@$(MAKE) --no-print-directory changes
 	@echo "checked: dist/, .make/docs-html/, .make/sbom.cdx.json"
 
-changes: ## print what the changelog says about this version (at once)
+changes: ## print what the changelog says about this version (instant)
 	@awk '/^## /{on = index($$0, "[" version "] - ")} on {print; found = 1} END {exit !found}' \
 	  version="$(VERSION)" CHANGELOG.md
 

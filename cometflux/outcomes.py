@@ -44,7 +44,7 @@ class Outcome:
     """How a job ended: once, in one named way."""
 
     index: int
-    """The job's number in the order in which jobs were drawn, from 0."""
+    """The job's number in the order in which jobs were taken, from 0."""
     key: str
     """The caller's key, else ``#`` and the index in five digits."""
     job: Job

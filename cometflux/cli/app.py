@@ -65,7 +65,7 @@ COMMANDS = (
     _Command(
         "status",
         "status:status",
-        "Print the progress of a batch, also while it runs.",
+        "Print the progress of a batch, even while it is running.",
         "FOLDER [OPTIONS]",
         "With --json it prints one object: planned, and how many jobs are in each of\n"
         "eleven states, which add up to planned. If there are several prompt files, parts\n"
@@ -188,8 +188,8 @@ def make_app(*, is_list: bool = False) -> App:
         version=__version__,
         # With the list of commands it has to fit a screen of 24 lines, so the usage has no line of its own.
         help=(
-            "Make pictures with the FLUX models of CometAPI, and never pay for one twice.\n"
-            'Usage: cometflux COMMAND; for free:  cometflux generate "a lighthouse" --local'
+            "Make pictures with FLUX models through CometAPI, and never pay for one twice.\n"
+            'Usage: cometflux COMMAND   For free:  cometflux generate "a lighthouse" --local'
         ),
         help_format="plaintext",
         result_action="return_value",

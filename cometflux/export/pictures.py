@@ -34,13 +34,13 @@ class Picture:
     text: str
     """Its caption."""
     is_changed: bool = False
-    """Whether its file has another size than when it was saved."""
+    """Whether its file has a different size from when it was saved."""
 
 
 def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) -> tuple[list[Picture], list[str]]:
     """Read the saved pictures of a folder from its journal, in the order of the jobs.
 
-    Of a job that was redone, these are its last pictures, also if making it again left none; picks may also choose
+    For a job that was redone, these are its last pictures, even if making it again left none; picks may also choose
     earlier ones.
 
     Returns the pictures, and the names of those that are not in the folder any more.

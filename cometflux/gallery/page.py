@@ -56,7 +56,7 @@ class Entry:
     flaws: tuple[str, ...]
     """The flaws of its pictures."""
     names: tuple[str, ...]
-    """The names of its pictures in the folder, and in ``picks.jsonl``; also of pictures that are not there."""
+    """The names of its pictures in the folder, and in ``picks.jsonl``; even those of pictures that are not there."""
 
 
 @attrs.frozen(kw_only=True)

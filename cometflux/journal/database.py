@@ -150,7 +150,7 @@ def _version(database: sqlite3.Connection) -> int:
 
 
 def read_header(database: sqlite3.Connection) -> JournalHeader:
-    """Read the header, also that of an older version.
+    """Read the header, even that of an older version.
 
     Raises:
         ValueError: it was changed.
@@ -326,7 +326,7 @@ def _check_note(header: JournalHeader, note: LockFile, path: Path) -> None:
     if note.is_blank:
         return
     if note.journal != header.journal:
-        raise JournalError(f"the journal {str(path)!r} is not the one that the lock file beside it belongs to")
+        raise JournalError(f"the journal {str(path)!r} is not the one that the lock file next to it belongs to")
     if header.serial < note.serial:
         raise JournalError(
             f"the journal {str(path)!r} lacks the last {note.serial - header.serial} changes of {note.serial}: "

@@ -22,7 +22,7 @@ _LENGTH = 8
 class Draft:
     """The planned jobs of a batch, in their order. Iterate over it, as often as needed, to get their rows.
 
-    The file has no name, so it disappears with the draft, also if the process is killed.
+    The file has no name, so it disappears with the draft, even if the process is killed.
     """
 
     def __init__(self) -> None:

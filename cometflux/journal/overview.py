@@ -14,7 +14,7 @@ from cometflux.journal.states import DROPPED, SENDING, STATE_NAMES, visible_name
 
 
 class JournalOverview:
-    """How far the jobs of a journal are, also while a batch writes it. Opened as a `Journal` is."""
+    """How far the jobs of a journal are, even while a batch writes it. Opened as a `Journal` is."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = locate(path)

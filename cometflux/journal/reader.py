@@ -1,4 +1,4 @@
-"""Reads a journal, also while a batch writes it."""
+"""Reads a journal, even while a batch writes it."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ _SELECT = f"SELECT number, {COLUMNS} FROM jobs"  # noqa: S608
 
 
 class Journal(JournalOverview):
-    """Reads a journal, also while a batch writes it. Use it with ``with``, or `close` it.
+    """Reads a journal, even while a batch writes it. Use it with ``with``, or `close` it.
 
     Args:
         path: the journal's file, or its folder.
@@ -139,7 +139,7 @@ class Journal(JournalOverview):
                 yield JournalRow._make(row[1:])
 
     def find(self, identities: Iterable[str]) -> dict[str, JobRecord]:
-        """Return the records of those *identities* that are in the journal, also of jobs that were dropped.
+        """Return the records of those *identities* that are in the journal, including those of jobs that were dropped.
 
         Raises:
             JournalError: it cannot be read, or is damaged.

@@ -374,7 +374,7 @@ class JobRecord:
         return self._after(self._as_attempt(self.kind or OutcomeKind.UNKNOWN))
 
     def redo(self, plan: str = "") -> Self:
-        """Plan the job again because somebody asks for it. Every attempt stays, also one that nothing was paid for.
+        """Plan the job again because somebody asks for it. Every attempt stays, even one that nothing was paid for.
 
         *plan* is the job's plan if another replaces it now, as ``codec.dump_plan`` writes it. A job that is planned and
         keeps its plan is unchanged.

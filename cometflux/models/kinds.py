@@ -100,7 +100,7 @@ class ParameterKind(ABC):
 
 @attrs.frozen
 class StringKind(ParameterKind):
-    """Any text, also an empty one."""
+    """Any text, even an empty one."""
 
     name = "string"
     phrase = "a text"
@@ -268,7 +268,7 @@ class NumberKind(ParameterKind):
         """The range."""
         if self.minimum is None or self.maximum is None:
             return f"number {_range_words(self.minimum, self.maximum)}".strip()
-        return f"{self.minimum} to {self.maximum}, also between"
+        return f"{self.minimum} to {self.maximum}, decimals allowed"
 
     @property
     def json_schema(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def read_output(output: Any, *, is_final: bool) -> tuple[str, ...]:
 
 
 def find_urls(value: Any) -> tuple[str, ...]:
-    """Return the URLs in a value of any shape. Of an object with a ``url``, only that counts."""
+    """Return the URLs in a value of any shape. In an object with a ``url``, only that counts."""
     found: list[str] = []
     left = [value]
     while left:

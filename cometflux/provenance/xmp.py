@@ -49,7 +49,7 @@ def _element(name: str, text: str) -> str:
 
 
 def find_record(packet: bytes) -> str | None:
-    """Find the record's JSON in a packet, also after another program has written the packet anew; None without one."""
+    """Find the record's JSON in a packet, even after another program has written the packet anew; None without one."""
     if _NAMESPACE.encode() not in packet or b"<!DOCTYPE" in packet:
         return None
     name = f"{{{_NAMESPACE}}}Record"

@@ -171,8 +171,8 @@ class BatchState:
 class Batch:
     """The outcomes of many jobs, as they end, in any order.
 
-    Iterate with ``async for``. The batch draws a job when a slot is free and outcomes are taken. If you leave the loop,
-    or the batch's ``async with``, it draws no more jobs; predictions that are paid for continue, and are saved as long
+    Iterate with ``async for``. The batch takes a job when a slot is free and outcomes are taken. If you leave the loop,
+    or the batch's ``async with``, it takes no more jobs; predictions that are paid for continue, and are saved as long
     as the session is open. Several tasks may iterate over one batch: each outcome goes to one of them. If the batch
     ends early, because the session stopped or your iterable raised an exception, the reason is raised after the last
     outcome.
@@ -196,7 +196,7 @@ class Batch:
         self.leave()
 
     def leave(self) -> None:
-        """Stop drawing jobs at once, like leaving the batch's ``async with``."""
+        """Stop taking jobs at once, like leaving the batch's ``async with``."""
         self._start = None
         self._leave(self._drawing)
 

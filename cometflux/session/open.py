@@ -100,7 +100,7 @@ def open_session(
             `cometflux.provenance.read`. The pixels are not changed.
         sign: signs each saved image with your certificate, as C2PA content credentials; a `Signer` of
             `cometflux.provenance.signing`. Excludes *savers*. An image that cannot be signed is saved unsigned.
-        proxy: the URL of an HTTP proxy; None for a direct connection. All requests go through it, also downloads.
+        proxy: the URL of an HTTP proxy; None for a direct connection. All requests go through it, downloads too.
         trust_env: whether to use the proxy that ``HTTPS_PROXY`` names (``HTTP_PROXY`` for an http base URL) if *proxy*
             is None, unless ``NO_PROXY`` excludes the API's host. Otherwise no variable for proxies is read.
         ssl: an ``ssl.SSLContext`` with your certificates; None for the usual ones.

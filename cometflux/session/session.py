@@ -166,7 +166,7 @@ class Session:
         patience: float | None = None,
         save_to: str | Path | Store | Folder | None = None,
     ) -> Prediction | Outcome:
-        """Submit one job, and wait for its prediction; with *save_to*, also for its images, and return the outcome.
+        """Submit one job, and wait for its prediction; with *save_to*, wait for its images too, and return the outcome.
 
         If you cancel this, or a timeout around it elapses, a job that was not sent is dropped. If the job was sent, the
         session follows its prediction to the end: the exception has a note with the id, the prediction stays in
@@ -256,7 +256,7 @@ class Session:
     ) -> Batch:
         """Run many jobs, and yield their outcomes as they end, in any order.
 
-        Jobs are drawn lazily: only when a slot is free, and only if the outcomes are taken.
+        Jobs are taken lazily: only when a slot is free, and only if the outcomes are taken.
 
         Args:
             jobs: any iterable or async iterable of `flux` objects, `Job` objects or prompts. A job may take the output
@@ -274,7 +274,7 @@ class Session:
         Raises:
             InputError: *jobs* is not an iterable of jobs, is a list in which a job takes the output of a later job, or
                 *name* is not such a template. An item that is not a job, a key or a name that an earlier job has, or an
-                unsafe name ends the batch when it is drawn: the error is raised after the last outcome.
+                unsafe name ends the batch when its job is taken: the error is raised after the last outcome.
             ConfigError: *save_to* is neither a path nor such a URL, or *redo* is wrong or there is no journal.
         """
         self._check_usable()

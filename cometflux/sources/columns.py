@@ -34,7 +34,7 @@ class Columns:
         if source.columns:
             faults = [_absent(name, label, source) for name, label in named.items() if name not in source.columns]
             if self.key not in (None, "key") and "key" in source.columns:
-                faults.append(Fault(f"the column 'key' stands beside {self.key!r}, which {self.key_label} names"))
+                faults.append(Fault(f"there is a column 'key' as well as {self.key!r}, which {self.key_label} names"))
             if faults:
                 raise SourceError(faults, source.name, source.unit)
         return attrs.evolve(source, rows=self._rows(source, dict(named)), kept=source.kept | frozenset(named))
@@ -47,7 +47,7 @@ class Columns:
             for name in [name for name in unseen if name in row.values]:
                 del unseen[name]
             if self.key not in (None, "key") and "key" in row.values:
-                yield Fault(f"'key' stands beside {self.key!r}, which {self.key_label} names", row.line)
+                yield Fault(f"there is a 'key' as well as {self.key!r}, which {self.key_label} names", row.line)
                 continue
             yield self._row(row)
         if not source.columns:

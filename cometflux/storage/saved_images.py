@@ -71,7 +71,7 @@ class SavedImages(Generic[Kept]):
     ) -> Kept:
         """Save an output, and next to it a JSON record of how it was made.
 
-        If an earlier run saved this output, its image is taken and not saved again, also if that run embedded the
+        If an earlier run saved this output, its image is taken and not saved again, even if that run embedded the
         record and this one does not.
 
         Args:
@@ -117,7 +117,7 @@ class SavedImages(Generic[Kept]):
         try:
             return image if await self._place_record(image, placed, output) else None
         finally:
-            # Before anyone is told of the image, also if only its record could not be written.
+            # Before anyone is told of the image, even if only its record could not be written.
             await self._backend.make_durable(name)
 
     async def _place_image(self, name: str, output: _Output) -> Version | None:
@@ -165,7 +165,7 @@ class SavedImages(Generic[Kept]):
             is_new = await self._backend.put_new(name, data, output.record_puts)
             return is_new or _is_of(await self._load(name), output.owner)
         except RefusedError as error:
-            message = f"{image.name} is saved, but not the record beside it: {error}"
+            message = f"{image.name} is saved, but not the record next to it: {error}"
             raise OutputError(message, path=image.path, is_disk=True) from error
 
     def at(self, name: str, size: int, digest: str) -> Kept:

@@ -67,7 +67,7 @@ class Spooled(mmap.mmap):
 
 
 class Spool:
-    """Takes the chunks of one output. Close it in the end, also if the output was saved.
+    """Takes the chunks of one output. Close it in the end, even if the output was saved.
 
     Args:
         folder: where the temporary file is made. If the folder is missing, it is made, too.

@@ -102,7 +102,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             Fault("drip", "the image comes a byte at a time, one every ten seconds", _O),
             # The account.
             Fault("slow", "the response comes after ten seconds", _B, (_A, _U, _T, _L)),
-            Fault("huge", "the response has 50 megabytes", _A, (_B, _U, _T, _L)),
+            Fault("huge", "the response is 50 megabytes long", _A, (_B, _U, _T, _L)),
             Fault("text-amounts", "the amounts are strings", _A, (_B, _U)),
             Fault("negative-amounts", "the amounts are negative", _A, (_B, _U)),
             Fault("nan-amounts", "the amounts are NaN", _A, (_B, _U)),

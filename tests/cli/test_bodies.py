@@ -69,8 +69,8 @@ def test_a_published_body_is_given_with_input(slug, body, strangers, service, ca
     [
         pytest.param({"input": {"prompt": "a", "seed": "x"}}, "seed: 'x' was given", id="a wrong value"),
         pytest.param({"input": {"promt": "a"}}, "the row has no prompt", id="no prompt"),
-        pytest.param({"input": {"prompt": "a"}, "seed": 1}, "'seed' stands beside 'input'", id="beside the input"),
-        pytest.param({"input": {"prompt": "a", "key": "x"}}, "'key' stands in 'input'", id="a key in the input"),
+        pytest.param({"input": {"prompt": "a"}, "seed": 1}, "'seed' is next to 'input'", id="next to the input"),
+        pytest.param({"input": {"prompt": "a", "key": "x"}}, "'key' is in 'input'", id="a key in the input"),
         pytest.param({"prompt": "a", "input": "x"}, "flux-schnell has no such parameter", id="an input that is text"),
         pytest.param({"prompt": "a", "safety_tolerance": 2}, "flux-schnell has no such parameter", id="a flat row"),
     ],

@@ -174,12 +174,12 @@ def test_pictures_that_were_changed_are_told_and_exported_as_they_are(tour, caps
     (tour / first).write_bytes(b"")
     capsys.readouterr()
     run("export tour --to out")
-    said = f"1 picture has another size than when it was saved; exported as found: {first}\n"
+    said = f"1 picture has a different size from when it was saved; exported as found: {first}\n"
     assert said in capsys.readouterr().err
     assert b"" == Path("out", first).read_bytes()
     (tour / second).write_bytes(b"edited")
     run("export tour --to more")
-    assert f"2 pictures have other sizes than when they were saved; exported as found: {first} …\n" in (
+    assert f"2 pictures have different sizes from when they were saved; exported as found: {first} …\n" in (
         capsys.readouterr().err
     )
 

@@ -73,7 +73,7 @@ def test_a_redo_that_is_given_again_buys_nothing(night, capsys):
     assert 4 == len(night)
     err = capsys.readouterr().err
     assert "redoing 4 jobs; 3 earlier predictions still count\n" in err
-    assert "no job is redone\n" in err
+    assert "nothing to redo\n" in err
     assert "nothing was left to do: 5 pictures in a-images\n" in err
 
 

@@ -118,7 +118,7 @@ def test_what_has_no_room_for_its_record_is_told(service, capsys):
     Path("a.jsonl").write_text("".join(f'{{"prompt": "{"x" * 70_000}{n}", "output_format": "jpg"}}\n' for n in (1, 2)))
     run("batch a.jsonl --embed")
     said = "note: 2 pictures hold no record (the record is longer than 64 KiB, the limit in a JPEG)"
-    assert f"{said}; the JSON file beside it tells\n" in capsys.readouterr().err
+    assert f"{said}; the JSON file next to it says why\n" in capsys.readouterr().err
     assert 2 == len(service.bills)
     run("batch a.jsonl")
     assert "hold no record" not in capsys.readouterr().err

@@ -109,7 +109,7 @@ async def test_an_image_without_room_for_its_record_is_told_all_the_same(client,
 
     files, error = await save(saver, prediction, NoRoom(tmp_path / "full"))
     assert (ImageFile(path=tmp_path / "full/a.webp", size=whole.size, digest=whole.digest),) == files
-    assert "a.webp is saved, but not the record beside it: No space left on device" == error.message
+    assert "a.webp is saved, but not the record next to it: No space left on device" == error.message
     assert ["a.webp"] == names(tmp_path / "full")
 
 

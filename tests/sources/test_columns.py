@@ -86,7 +86,7 @@ def test_an_unknown_column_stays_an_error_that_names_both_remedies():
             TABLE, {"key_column": "id"}, "key_column: there is no column 'id'; the columns are prompt", id="key"
         ),
         pytest.param(
-            "prompt,key,sku\na,b,c\n", {"key_column": "sku"}, "the column 'key' stands beside 'sku'", id="two"
+            "prompt,key,sku\na,b,c\n", {"key_column": "sku"}, "there is a column 'key' as well as 'sku'", id="two"
         ),
         pytest.param("prompt,sku\na,x\nb,x\n", {"key_column": "sku"}, "line 2 has this key already", id="a key twice"),
     ],

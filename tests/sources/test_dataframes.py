@@ -135,8 +135,8 @@ def test_a_partition_of_dask_is_computed_when_the_rows_before_it_were_read(delay
     ("last", "expected"),
     [
         ({"prompt": ["a"], "seed": [pd.Timestamp(0)]}, "column 'seed' holds timestamp"),
-        ({"text": ["a"]}, "a partition has other columns than the first one"),
-        ({"prompt": ["a"], "seed": [1], "steps": [1]}, "a partition has other columns than the first one"),
+        ({"text": ["a"]}, "a partition has different columns from the first one"),
+        ({"prompt": ["a"], "seed": [1], "steps": [1]}, "a partition has different columns from the first one"),
         (KeyError("lost"), "its rows cannot be read ("),
     ],
     ids=["another type", "another column", "one column more", "no rows"],

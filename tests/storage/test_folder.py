@@ -243,7 +243,7 @@ def test_an_image_whose_record_does_not_fit_is_there_and_gets_it_later(tmp_path)
     (tmp_path / "source").write_bytes(data)
     told = run(FULL_FOR_THE_RECORD, folder, tmp_path / "source").split("|")
     assert ["a.png", "True"] == told[:2]
-    assert "a.png is saved, but not the record beside it" in told[2]
+    assert "a.png is saved, but not the record next to it" in told[2]
     assert ["a.png"] == names(folder)
     assert "a.png" == write_output(folder, "a", data, record_for("p1")).path.name
     assert ["a.json", "a.png"] == names(folder)

@@ -243,7 +243,7 @@ async def test_a_store_that_goes_on_refusing_is_a_disk_that_refuses(bucket):
 
 async def test_an_image_without_its_record_is_told_as_saved(bucket):
     bucket.fail("403 AccessDenied", times=100, part="boat.json")
-    with pytest.raises(OutputError, match=r"boat\.png is saved, but not the record beside it: access is") as caught:
+    with pytest.raises(OutputError, match=r"boat\.png is saved, but not the record next to it: access is") as caught:
         await open_store(PLACE).write("boat", PNG, record())
     assert (True, f"{PLACE}/boat.png") == (caught.value.is_disk, str(caught.value.path))
 

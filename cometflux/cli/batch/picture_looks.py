@@ -19,7 +19,7 @@ from cometflux.journal.reader import Journal
 
 
 class PictureLooks:
-    """Looks at each picture once, also over several runs into one folder.
+    """Looks at each picture once, even over several runs into one folder.
 
     Args:
         folder: the folder of the pictures and their journal.

@@ -172,7 +172,7 @@ def _by_row(
     faults = FaultList()
     for (_, line), new in zip(found, changed.values(), strict=True):
         if takes_own_output(new, changed, journal):
-            faults.add(Fault("a job cannot take its own output, also not through other jobs", line))
+            faults.add(Fault("a job cannot take its own output, not even through other jobs", line))
     if faults.count:
         raise faults.error(source.name, source.unit)
     for before in known.values():
@@ -217,7 +217,7 @@ def _lost(row: Row, source: Source, record: JobRecord) -> list[str]:
 def again_note(records: Mapping[str, JobRecord]) -> str:
     """Return the line on the jobs that are redone."""
     if not records:
-        return "no job is redone"
+        return "nothing to redo"
     before = sum(record.bought for record in records.values())
     paid = f"; {count_of(before, 'earlier prediction')} still {by_number(before, 'counts', 'count')}" if before else ""
     return f"redoing {count_of(len(records), 'job')}{paid}"

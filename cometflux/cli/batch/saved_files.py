@@ -25,7 +25,7 @@ class UnembeddedCount:
         """Yield a line for each reason, with the number of pictures."""
         for reason, count in self._reasons.items():
             pictures = f"{count_of(count, 'picture')} {by_number(count, 'holds', 'hold')}"
-            yield f"note: {pictures} no record ({reason}); the JSON file beside it tells"
+            yield f"note: {pictures} no record ({reason}); the JSON file next to it says why"
 
 
 def count_late(folder: Path, ids: Container[str]) -> Counter[str]:

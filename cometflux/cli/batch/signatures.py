@@ -31,4 +31,4 @@ def unsigned_lines(signer: Signer | None) -> Iterator[str]:
     """Yield a line for each reason why pictures are not signed, with the number of pictures."""
     for reason, count in () if signer is None else signer.unsigned.items():
         pictures = f"{count_of(count, 'picture')} {by_number(count, 'is', 'are')}"
-        yield f"note: {pictures} not signed by your certificate ({reason}); the JSON file beside it tells"
+        yield f"note: {pictures} not signed by your certificate ({reason}); the JSON file next to it says why"

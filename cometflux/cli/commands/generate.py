@@ -35,7 +35,7 @@ def generate(
             group=OPTIONS,
             converter=converters.place,
             help="The folder for the pictures, or s3://bucket/prefix, gs://, az://. "
-            "[default: images; with --local images-local]",
+            "[default: images; with --local, images-local]",
         ),
     ] = None,
     journal: JournalFolder = None,

@@ -46,7 +46,7 @@ def run_local_service(
     latency: Annotated[float, Parameter(metavar="SECONDS", help="How long a prediction takes.")] = 0.6,
     fault: Annotated[
         tuple[str, ...],
-        repeatable("NAME[:RATE]", "Misbehave: once, or at this rate, as in drop:0.1; repeatable; names below."),
+        repeatable("NAME[:RATE]", "Misbehave: once, or at this rate, as in drop:0.1; repeatable; see Faults."),
     ] = (),
     schema: Schemas = (),
 ) -> None:

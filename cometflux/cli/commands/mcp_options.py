@@ -50,7 +50,7 @@ class ServerOptions:
             converter=converters.plain_folders,
         ),
     ] = ()
-    local: Annotated[bool, switch("Draw on this machine: no key, no cost.")] = False
+    local: Annotated[bool, switch("Draw the pictures on this machine: no key, no cost.")] = False
     base_url: Annotated[
         str | None, Parameter(metavar="URL", converter=converters.text, help="The API's base URL, if not CometAPI's.")
     ] = None

@@ -54,8 +54,8 @@ def resume(
 ) -> int:
     """Resume a batch from its folder, without its prompt file.
 
-    Saves the predictions that are paid for, and submits the remaining jobs. No job
-    is paid for twice, unless you redo it; earlier attempts count towards --limit.
+    Save the pictures that are paid for, and submit the remaining jobs. No job is
+    paid for twice, unless you redo it; earlier attempts count towards --limit.
     The journal has the address of the API; --base-url overrides it.
 
     For example:

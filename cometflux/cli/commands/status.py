@@ -21,7 +21,7 @@ from cometflux.storage.paths import PICKS
 
 
 def status(folder: Folder, /, *, json: JsonObject = False) -> None:
-    """Print the progress of a batch, also while it runs."""
+    """Print the progress of a batch, even while it is running."""
     show_status(folder, as_json=json)
 
 

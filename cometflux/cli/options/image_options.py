@@ -46,7 +46,7 @@ class ImageOptions:
             metavar="N",
             converter=converters.whole(1),
             show_default=False,
-            help="Submit each prompt N times; a fixed seed grows by 1.",
+            help="Submit each prompt N times; a fixed seed goes up by 1.",
         ),
     ] = 1
     input: Annotated[

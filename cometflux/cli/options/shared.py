@@ -34,7 +34,7 @@ class RunOptions:
     json: Annotated[bool, switch("Print one JSON object per outcome instead of paths.")] = False
     local: Annotated[
         bool,
-        switch("Draw on this machine: no key, no cost."),
+        switch("Draw the pictures on this machine: no key, no cost."),
     ] = False
     limit: Annotated[
         int | None,
@@ -78,7 +78,7 @@ class RunOptions:
     ] = 0
     embed: Annotated[
         bool,
-        switch("Embed in each picture how it was made."),
+        switch("Embed a record of how it was made in each picture."),
     ] = False
     sign: Annotated[
         Path | None,
@@ -264,7 +264,7 @@ JournalFolder = Annotated[
 ]
 KeepGallery = Annotated[
     bool,
-    switch("Keep a gallery of the pictures in the folder, index.html.", group=OPTIONS),
+    switch("Keep a gallery page, index.html, up to date in the folder.", group=OPTIONS),
 ]
 LookAt = Annotated[
     bool,

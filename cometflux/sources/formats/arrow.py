@@ -94,7 +94,7 @@ def _batches(
     """Yield the batches of all partitions, each of which must have these *columns*."""
     for reader in readers:
         if _columns(reader.schema) != columns:
-            raise SourceError("a partition has other columns than the first one", name)
+            raise SourceError("a partition has different columns from the first one", name)
         if faults := [*_header_faults(pa, reader.schema, columns, needs_prompt=False)]:
             raise SourceError(faults, name)
         yield from reader

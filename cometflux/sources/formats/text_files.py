@@ -124,10 +124,10 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     beside = {name: value for name, value in values.items() if name != "input"}
     for name in beside:
         if name not in ("model", "key", "why"):
-            raise ValueError(f"{name!r} stands beside 'input'; put it into 'input', where the parameters are")
+            raise ValueError(f"{name!r} is next to 'input'; put it into 'input', with the other parameters")
     for name in ("model", "key"):
         if name in values["input"]:
-            raise ValueError(f"{name!r} stands in 'input'; put it beside 'input'")
+            raise ValueError(f"{name!r} is in 'input'; put it next to 'input'")
     return beside | {name: value for name, value in values["input"].items() if not _is_empty(value)}
 
 

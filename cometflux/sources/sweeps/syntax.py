@@ -143,7 +143,7 @@ def _read_zip(sweep: Sweep, name: ScalarNode, node: Node) -> None:
         return
     for word, (each, part) in node.parts.items():
         if word in ("include", "exclude", "prompts"):
-            hint = "the name is 'prompt'" if word == "prompts" else f"put {word} beside zip"
+            hint = "the name is 'prompt'" if word == "prompts" else f"put {word} next to zip"
             sweep.faults.append(Fault(f"in zip, {hint}", each.line))
         else:
             sweep.beside[word] = _axis(sweep, each, part, may_repeat=True)
