@@ -29,7 +29,7 @@ class Exported:
     missing: tuple[str, ...] = ()
     """The names of pictures that were saved and are not in their folder any more."""
     changed: tuple[str, ...] = ()
-    """The names of exported pictures whose files have a different size from when they were saved."""
+    """The names of exported pictures whose files have different bytes from when they were saved."""
 
 
 def export_folder(

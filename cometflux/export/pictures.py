@@ -1,5 +1,6 @@
 """The saved pictures of a folder with what is known of each, as rows that have the same columns."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ import attrs
 
 from cometflux.basics.plain_text import is_utf8
 from cometflux.errors import ConfigError
+from cometflux.journal.attempts import SavedFile
 from cometflux.journal.image_sets import image_sets
 from cometflux.journal.manifest import line_of
 from cometflux.journal.reader import Journal
@@ -34,7 +36,7 @@ class Picture:
     text: str
     """Its caption."""
     is_changed: bool = False
-    """Whether its file has a different size from when it was saved."""
+    """Whether its file has different bytes from when it was saved."""
 
 
 def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) -> tuple[list[Picture], list[str]]:
@@ -62,20 +64,31 @@ def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) ->
     lines = (line_of(record, folder) for record in records)
     rows = [(name, _fields(line)) for line in lines for name in line["files"] if not only_picks or name in chosen]
     values = align([fields for _, fields in rows])
-    sizes = {file.name: file.size for record in records for file in record.files}
+    saved = {file.name: file for record in records for file in record.files}
     there, missing = [], []
     for (name, _), fields in zip(rows, values, strict=True):
         path = folder / name
         # A journal may come from somebody else.
         if is_inside(name) and path.is_file():
             text = str(fields.get("prompt") or "") if caption is None else _captioned(caption, fields)
-            is_changed = path.stat().st_size != sizes[name]
+            is_changed = _is_changed(path, saved[name])
             there.append(Picture(path=path, name=name, fields=fields, text=text, is_changed=is_changed))
         else:
             missing.append(name)
     if place is not None and missing and not there:
         raise ConfigError(f"the pictures of {str(folder)!r} are at {place}; fetch them into the folder first")
     return there, missing
+
+
+def _is_changed(path: Path, saved: SavedFile) -> bool:
+    """Whether a file has different bytes from when it was saved; False if it cannot be read, which its export tells."""
+    try:
+        if path.stat().st_size != saved.size:
+            return True
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() != saved.digest
+    except OSError:
+        return False
 
 
 def _captioned(caption: Caption, fields: Mapping[str, Any]) -> str:

@@ -170,18 +170,22 @@ def test_an_empty_folder_is_filled_whatever_leads_to_it(to, tour, monkeypatch):
 
 
 def test_pictures_that_were_changed_are_told_and_exported_as_they_are(tour, capsys):
-    first, second, _ = pictures(tour)
+    first, second, third = pictures(tour)
     (tour / first).write_bytes(b"")
     capsys.readouterr()
     run("export tour --to out")
-    said = f"1 picture has a different size from when it was saved; exported as found: {first}\n"
+    said = f"1 picture was changed since it was saved; exported as found: {first}\n"
     assert said in capsys.readouterr().err
     assert b"" == Path("out", first).read_bytes()
     (tour / second).write_bytes(b"edited")
     run("export tour --to more")
-    assert f"2 pictures have different sizes from when they were saved; exported as found: {first} …\n" in (
-        capsys.readouterr().err
-    )
+    assert f"2 pictures were changed since they were saved; exported as found: {first} …\n" in capsys.readouterr().err
+    damaged = bytearray((tour / third).read_bytes())
+    damaged[-20] ^= 1
+    (tour / third).write_bytes(damaged)
+    run("export tour --to all")
+    assert f"3 pictures were changed since they were saved; exported as found: {first} …\n" in capsys.readouterr().err
+    assert damaged == Path("all", third).read_bytes()
 
 
 def test_pictures_as_they_were_saved_are_exported_without_a_note(tour, capsys):

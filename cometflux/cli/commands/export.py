@@ -82,7 +82,7 @@ def export(
         gone = f"{count_of(len(done.missing), 'picture')} of {folder} {by_number(len(done.missing), 'is', 'are')}"
         screen.warn(f"{gone} not there any more, and left out: {_first(done.missing)}")
     if done.changed:
-        changed = "has a different size from when it was saved", "have different sizes from when they were saved"
+        changed = "was changed since it was saved", "were changed since they were saved"
         words = f"{count_of(len(done.changed), 'picture')} {by_number(len(done.changed), *changed)}"
         screen.warn(f"{words}; exported as found: {_first(done.changed)}")
     screen.say(f"{count_of(done.count, 'picture')} as {form}")
