@@ -48,7 +48,7 @@ _LONGEST_HEAD_LINE = 128 * 1024
 _MOST_HEADERS = 4096
 _MOST_HOPS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CLOSED = "the session is closed"
+_CLOSED = "the session, or its transport, is closed"
 
 
 class AiohttpTransport:

@@ -10,8 +10,8 @@ import pytest
 from slow_transport import SlowTransport
 from waiting import PATIENCE
 
-from cometflux import Job, Journal, Session, events, sync
-from cometflux.errors import OutputError, SessionClosedError
+from cometflux import Job, Journal, RetryPolicy, Session, events, sync
+from cometflux.errors import ConnectError, OutputError, SessionClosedError
 from cometflux.journal.header import Account
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
@@ -46,6 +46,16 @@ async def in_flight(service):
 
 async def run_three(session):
     await asyncio.gather(*(session.run(f"picture {number}") for number in range(3)))
+
+
+async def test_a_session_over_the_transport_of_a_closed_one_says_why_nothing_is_sent(service):
+    transport = AiohttpTransport(service.key, service.url)
+    async with Session(transport):
+        pass
+    async with Session(transport, retry_policy=RetryPolicy(tries=1)) as session:
+        with pytest.raises(ConnectError, match="the session, or its transport, is closed; nothing was sent"):
+            await session.run("x")
+    assert [] == service.requests
 
 
 # ── the closing task is cancelled, again and again ───────────────────────────────────────────────────────────────────
@@ -169,7 +179,7 @@ async def test_images_that_the_caller_saves_are_given_up_when_the_grace_is_over(
         saving = asyncio.ensure_future(session.save(prediction, tmp_path))
         began = loop.time()
         await asyncio.sleep(0)
-    with pytest.raises(OutputError, match="the session is closed; the prediction is paid for"):
+    with pytest.raises(OutputError, match="the session, or its transport, is closed; the prediction is paid for"):
         await saving
     assert 20 <= loop.time() - began < 21
     assert [] == [*tmp_path.iterdir()]

@@ -871,7 +871,7 @@ async def test_a_closed_transport_sends_nothing_more_and_says_so(is_used):
             (transport.send(GET), Money.ACCEPTED),
             (transport.download(f"{peer.url}/image"), Money.ACCEPTED),
         ]:
-            with pytest.raises((ConnectError, OutputError), match="the session is closed") as caught:
+            with pytest.raises((ConnectError, OutputError), match="the session, or its transport, is closed") as caught:
                 await use
             assert money is caught.value.money
         assert count == len(peer.requests)
