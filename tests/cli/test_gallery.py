@@ -134,6 +134,7 @@ def test_the_chosen_pictures_are_written_where_one_likes(folder, capsys):
         ("gallery out --sheet --port 80", 2, "error: --port does not go with --sheet"),
         ("gallery out --sheet --public-url https://a.example", 2, "error: --public-url does not go with --sheet"),
         ("gallery out --sheet --to s3://a/b.png", 2, "error: --to: 's3://a/b.png' is not a path on this machine"),
+        ("gallery out --sheet --to https://a.example/b.png", 2, "error: --to: 'https://a.example/b.png' is not a path"),
         ("gallery out --sheet --to a.jpg", 3, "error: a contact sheet is a PNG, so the name of 'a.jpg' must end"),
         ("gallery out --sheet --picks", 3, "error: there is no file 'out/picks.jsonl'; choose pictures in the gallery"),
         ("gallery absent --sheet", 3, "error: there is no folder 'absent'"),

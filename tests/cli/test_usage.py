@@ -166,6 +166,7 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
             "generate fox --model kontext-pro --input-image data:x",
             "--input-image: 'data:x' was given; must be the path of a file, an http(s) URL or a data URI\n",
         ),
+        (f"batch a.txt --wildcards {'x' * 300}", f"--wildcards {'x' * 300}: there is no such folder\n"),
         ("generate fox --input seed", "--input seed: write it as key=value"),
         ("generate fox --seed 1 --input seed=2", "--input seed=2: seed is already given with --seed"),
         ("generate fox --local --proxy http://127.0.0.1:9", "--local and --proxy exclude each other; leave one out"),
