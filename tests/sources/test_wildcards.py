@@ -191,6 +191,14 @@ def test_a_wrong_wildcard_is_an_error_with_its_line(words, text, fault):
     assert [fault] == caught.value.lines
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_list_has_a_choice_on_each_line_whatever_characters_are_in_it(end, words):
+    """Some editors and languages break lines at these characters, and prompts may contain them."""
+    lines = ["a\u2028b", "a\x0bb", "a\x85b", "# none", "", "c"]
+    (words / "odd.txt").write_bytes(end.join(lines).encode())
+    assert {"a\u2028b", "a\x0bb", "a\x85b", "c"} == set(prompts("__odd__\n" * 60, wildcards=words))
+
+
 def test_a_list_outside_the_folder_is_not_a_wildcard(words):
     Path("secret.txt").write_text("secret\n")
     assert ["__../secret__"] == prompts("__../secret__\n", wildcards=words)

@@ -9,6 +9,7 @@ import attrs
 from cometflux.basics.regular_files import read_regular
 from cometflux.models.words import closest, question
 from cometflux.sources.errors import Fault
+from cometflux.sources.formats.text_lines import LINE_END
 from cometflux.sources.rows import Entry, Lent, Row, Source
 from cometflux.sources.templates.wildcards import Choices, WildcardError, expand
 
@@ -50,7 +51,7 @@ class ListFolder:
         except (OSError, ValueError) as error:
             words = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise WildcardError(f"__{name}__: {str(path)!r} cannot be read ({words})") from error
-        stripped = map(str.strip, text.splitlines())
+        stripped = map(str.strip, LINE_END.split(text))
         lines = tuple(line for line in stripped if line and not line.startswith("#"))
         if not lines:
             raise WildcardError(f"__{name}__: {str(path)!r} has no choice in it")
