@@ -8,6 +8,7 @@ import attrs
 from cometflux.gallery.cards import Card, card_of_picture, card_of_sidecars
 from cometflux.gallery.folder_scan import DamagedFile, FolderScan, Sidecar
 from cometflux.journal.reader import Journal
+from cometflux.provenance.sidecar import prediction_id_in
 
 _ABSENT = object()
 
@@ -81,7 +82,7 @@ class LoosePictures:
                 case DamagedFile() as damaged:
                     self.notes.append(self._told(damaged))
                     groups[f"damaged:{name}"] = _Group("", None, [damaged.name], [])
-                case Sidecar() as sidecar if sidecar.record["prediction"].get("id") not in ids:
+                case Sidecar() as sidecar if prediction_id_in(sidecar.record) not in ids:
                     group = _group_of(name, sidecar)
                     self._compare(sidecar.record)
                     known = groups.setdefault(group.identity, group)
@@ -107,10 +108,10 @@ class LoosePictures:
 
 
 def _group_of(name: str, sidecar: Sidecar) -> _Group:
-    prediction_id = sidecar.record["prediction"].get("id")
+    prediction_id = prediction_id_in(sidecar.record)
     index = sidecar.record.get("index")
     # Without an id, two pictures cannot be known to belong to one prediction.
-    identity = f"id:{prediction_id}" if isinstance(prediction_id, str) else f"file:{sidecar.name}"
+    identity = f"file:{sidecar.name}" if prediction_id is None else f"id:{prediction_id}"
     return _Group(identity, index if type(index) is int else None, [sidecar.name], [name])
 
 

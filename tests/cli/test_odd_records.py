@@ -93,3 +93,21 @@ def test_a_number_without_end_that_an_older_journal_holds_is_read_as_a_text(fold
     (line,) = write_manifest(folder).read_text().splitlines()
     assert {"predict_time": "Infinity", "list": ["NaN"]} == json.loads(line, parse_constant=pytest.fail)["metrics"]
     run_all(folder, capsys)
+
+
+ODD = (["x"], {"id": "x"}, 5, True, None, "", "\u202e")
+
+
+@pytest.mark.parametrize("name", ["id", "created_at", "metrics", "index", "key", "model", "input", "tags"])
+def test_a_record_next_to_a_picture_may_hold_anything(name, folder):
+    """The journal does not know the pictures: somebody put them there, or another version of cometflux."""
+    job_states.write(folder, job_states.succeed(job_states.plan(0), folder, job_states.picture()))
+    for number, odd in enumerate(ODD):
+        record = {"file": f"x{number}.png", "prediction": {"id": f"p9{number}"}, "input": {}}
+        (record if name in ("index", "key", "model", "input", "tags") else record["prediction"])[name] = odd
+        (folder / f"x{number}.png").write_bytes(job_states.picture())
+        (folder / f"x{number}.json").write_text(json.dumps(record))
+    for command in ("gallery .", "gallery . --sheet"):
+        assert 0 == main(command.split())
+    page = (folder / "index.html").read_text()
+    assert all(f"x{number}.png" in page for number in range(len(ODD)))
