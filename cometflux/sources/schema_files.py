@@ -75,12 +75,17 @@ def read_schemas(given: Iterable[str], model: str | None = None) -> dict[str, Mo
 
 
 def name_schemas(given: Iterable[str], model: str | None = None) -> Iterator[str]:
-    """Yield each value of the command's option with its model, so that it means the same without ``--model``."""
+    """Yield each value of the command's option with its model, so that it means the same without ``--model``.
+
+    Reads nothing, and leaves a value that `read_schemas` refuses as it is.
+
+    Raises:
+        ConfigError: a home folder is not known.
+    """
     for text in given:
-        if re.fullmatch(f"({_MODEL})=(.+)", text, re.DOTALL) or expand_home("schema", text).is_dir():
-            yield text
-        else:
-            yield f"{model}={text}"
+        is_named = re.match(f"{_MODEL}=.", text, re.DOTALL) or model is None or not re.fullmatch(_MODEL, model)
+        # Path.is_dir may raise.
+        yield text if is_named or os.path.isdir(expand_home("schema", text)) else f"{model}={text}"  # noqa: PTH112
 
 
 def _files_in(folder: Path) -> dict[str, Path]:

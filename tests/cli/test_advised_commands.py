@@ -2,8 +2,10 @@
 
 import html
 import json
+import os
 import re
 import shlex
+import signal
 from pathlib import Path
 
 import job_states
@@ -16,6 +18,7 @@ from cometflux.cli import main
 from cometflux.cli.app import COMMANDS, app
 from cometflux.gallery import write_gallery
 from cometflux.journal.header import LOCAL, Account
+from cometflux.journal.writer import JournalWriter
 
 NAMES = "|".join(command.name for command in COMMANDS)
 # In a sentence a command ends where the sentence goes on.
@@ -136,6 +139,18 @@ def test_a_batch_with_schemas_on_this_machine_is_resumed_with_them(folder, capsy
     ] == advice
     run(advice[0].removeprefix("cometflux "), 4)
     run(advice[1].removeprefix("cometflux "))
+
+
+def test_a_run_that_is_interrupted_before_it_begins_is_resumed_with_its_schemas(account, capsys, monkeypatch):
+    schema_documents.write(Path("schemas"))
+    write("a fox")
+    account.fail("drop", after=True)
+    run(BATCH, 5)
+    run(f"unknown {TOUR} --adopt fox={account.bills[0].id}")
+    capsys.readouterr()
+    monkeypatch.setattr(JournalWriter, "open", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    run(f"resume {TOUR} --schema schemas", 130)
+    assert [f"cometflux resume {TOUR} --schema schemas"] == advised(capsys.readouterr().err)
 
 
 @pytest.mark.slow

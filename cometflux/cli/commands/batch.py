@@ -125,6 +125,7 @@ def batch(
     folder = (journal or own) if isinstance(out, str) else (out or own)
     if part is not None:
         folder /= part.folder
+    settings = settings.naming_schemas(schema, making.model)
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.check_seeds import check_seeds
         from cometflux.cli.batch.division import check_batch
@@ -137,7 +138,7 @@ def batch(
         from cometflux.cli.prompts.prompt_plan import planner_from_options
         from cometflux.cli.prompts.read_file import read_file
 
-        settings = settings.with_schemas(schema, making.model)
+        settings = settings.reading_schemas()
         wildcards = wild.chosen()
         prompting = attrs.evolve(templates.prompting(), has_wildcards=wildcards is not None)
         most = Most(jobs=templates.max_jobs, copies=making.count, label="--max-jobs")

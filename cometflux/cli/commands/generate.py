@@ -60,6 +60,7 @@ def generate(
     source = Source(rows=tuple(Row(values={"prompt": prompt}) for prompt in prompts))
     place = out if isinstance(out, str) else None
     folder = _folder_of(out, journal, settings)
+    settings = settings.naming_schemas(schema, making.model)
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.check_seeds import check_seeds
         from cometflux.cli.batch.division import check_undivided
@@ -68,7 +69,7 @@ def generate(
         from cometflux.cli.batch.run import run_prompts
         from cometflux.cli.prompts.prompt_plan import planner_from_options
 
-        settings = settings.with_schemas(schema, making.model)
+        settings = settings.reading_schemas()
         plan = planner_from_options(source, Path(), making, given, settings.schemas).plan()
         check_seeds(plan.jobs, settings)
         settings = with_prices(settings, folder, is_dry=consent.dry_run)

@@ -65,6 +65,7 @@ def resume(
     """
     settings = attrs.evolve(settings, gallery=gallery, look=look, check=check, savers=machines.savers)
     check_exclusive(settings)
+    settings = settings.naming_schemas(schema)
     with nothing_sent(settings, folder):
         from cometflux.cli.batch.dry_run import offer_rest
         from cometflux.cli.batch.find_prices import check_prices, with_prices
@@ -72,7 +73,7 @@ def resume(
         from cometflux.cli.batch.redo import read_wish
         from cometflux.cli.batch.run import run_resume
 
-        settings = settings.with_schemas(schema)
+        settings = settings.reading_schemas()
         wish = read_wish(redo, redo_from, settings.schemas)
         own_url = partial(own_base_url, folder, settings, new_key=new_key)
         settings = with_prices(settings, folder, own_url=own_url, is_dry=consent.dry_run)

@@ -16,6 +16,7 @@ from cometflux.cli.options.parameters import repeatable, switch
 from cometflux.cli.terminal.screen import Verbosity
 from cometflux.models.schemas import ModelSchema
 from cometflux.sources.rows import Most
+from cometflux.sources.schema_files import name_schemas, read_schemas
 
 if TYPE_CHECKING:
     from cometflux.sources.templates.prompting import Prompting
@@ -171,16 +172,21 @@ class RunOptions:
     prices: Annotated[KnownPrices, Parameter(parse=False)] = attrs.field(factory=KnownPrices)
     """The prices that are known, for a budget and for estimates."""
 
-    def with_schemas(self, given: Sequence[str], model: str | None = None) -> Self:
-        """Return the settings with the schemas that the option names; a file without a name is for *model*.
+    def naming_schemas(self, given: Sequence[str], model: str | None = None) -> Self:
+        """Return the settings with the names of the schemas; a file without a name is for *model*.
+
+        Raises:
+            ConfigError: as for `name_schemas`.
+        """
+        return attrs.evolve(self, schema_options=tuple(name_schemas(given, model)))
+
+    def reading_schemas(self) -> Self:
+        """Return the settings with the schemas that they name.
 
         Raises:
             ConfigError: as for `read_schemas`.
         """
-        from cometflux.sources.schema_files import name_schemas, read_schemas
-
-        schemas = read_schemas(given, model)
-        return attrs.evolve(self, schemas=schemas, schema_options=tuple(name_schemas(given, model)))
+        return attrs.evolve(self, schemas=read_schemas(self.schema_options))
 
     @property
     def voice(self) -> Verbosity:
