@@ -26,7 +26,7 @@ class JobImages:
     def order(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> SaveOrder:
         """Return the order that saves the images of a prediction that succeeded."""
         submission = self._tracker.submission_of(tracked.record)
-        stem, *earlier = _stems(tracked, tracked.index)
+        stem, *earlier = _stems(tracked)
         sources = facts_of(tracked.record.taken)
         return SaveOrder(
             prediction=prediction,
@@ -51,7 +51,7 @@ class JobImages:
         # An output that has expired is not listed any more.
         count = len(prediction.output) or completion.count_wanted(tracked.job.input)
         # The caller may have saved them, and the process ended before the journal knew.
-        stems = (*_stems(tracked, tracked.index), file_names.id_stem(prediction.id))
+        stems = (*_stems(tracked), file_names.id_stem(prediction.id))
         found = await find_saved(place, stems, prediction.id, count)
         whole = tuple(image for image in found if image is not None)
         return whole if whole and len(whole) == count else None
@@ -65,15 +65,19 @@ class JobImages:
         submission = self._tracker.submission_of(tracked.record)
         if submission is None:
             return None
-        # By the index of the run that submitted it: under today's index another job's image may be saved.
-        for stem in _stems(tracked, tracked.record.index):
+        for stem in _stems(tracked):
             if (found := await place.find_id(stem, submission)) is not None:
                 return found
         return None
 
 
-def _stems(tracked: TrackedJob, index: int) -> tuple[str, ...]:
-    """Return the names that the files of a job may have: the first for new files, the others by earlier releases."""
-    if tracked.record.name is not None:
-        return (tracked.record.name,)
-    return file_names.file_stem(index, tracked.job), *file_names.earlier_stems(index, tracked.job)
+def _stems(tracked: TrackedJob) -> tuple[str, ...]:
+    """Return the names that the files of a job may have: the first for new files, the others by earlier runs."""
+    job, record = tracked.job, tracked.record
+    if record.name is not None:
+        return (record.name,)
+    stem, *earlier = file_names.file_stem(tracked.index, job), *file_names.earlier_stems(tracked.index, job)
+    if record.index != tracked.index:
+        # The run that submitted it had it in another place.
+        earlier += [file_names.file_stem(record.index, job), *file_names.earlier_stems(record.index, job)]
+    return stem, *earlier

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple, TypeVar
 
 import attrs
 
-from cometflux.jobs import PlannedJob, position_key
+from cometflux.jobs import Job, PlannedJob, position_key
 from cometflux.journal import codec
 from cometflux.journal.costs import CostSum
 from cometflux.journal.plan import PlannedRow, job_of_record, job_of_saved
 from cometflux.journal.record import JobRecord
 from cometflux.journal.redo import was_planned_as
 from cometflux.journal.respelling import respelled
-from cometflux.journal.states import DROPPED, State
+from cometflux.journal.states import DROPPED, OWED, State
+from cometflux.storage.file_names import file_stem
 
 COLUMNS = "identity, place, plan, standing, bought, progress"
 """Of a job, in the order in which `to_record` takes them."""
@@ -307,18 +308,26 @@ def _planned_again(known: JobRecord, record: JobRecord) -> JobRecord:
 
     Once something was sent for it, its files keep their name.
     """
+    placed = attrs.evolve(known, index=record.index, name=_kept_name(known, record.index))
     if known.fingerprint != record.fingerprint:
-        return attrs.evolve(known, index=record.index) if was_planned_as(known, record.fingerprint) else known
+        return placed if was_planned_as(known, record.fingerprint) else known
     return attrs.evolve(
-        known,
-        index=record.index,
+        placed,
         key=record.key,
         input=record.input,
         source=record.source,
-        name=known.name if known.attempt else record.name,
+        name=placed.name if known.attempt else record.name,
         tags=record.tags,
         is_dropped=False,
     )
+
+
+def _kept_name(known: JobRecord, index: int) -> str | None:
+    """Return the name of a job's files if its place is *index* from now on; None if that place names them."""
+    if known.name is not None or known.index == index or known.state_name not in OWED:
+        return known.name
+    # A run that was killed may have saved an image under the name of the place that the job had.
+    return file_stem(known.index, Job.checked(known.model, known.input, None))
 
 
 def _other_pages(database: sqlite3.Connection, last: int) -> Iterator[list[str]]:

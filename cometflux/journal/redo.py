@@ -7,10 +7,10 @@ import attrs
 from cometflux.jobs import Tags
 from cometflux.journal import codec
 from cometflux.journal.record import JobRecord
+from cometflux.journal.states import UNFINISHED
 
 REDONE_STATES = ("failed", "canceled", "expired", "rejected")
 """The states whose jobs can be asked for together. An unknown or a saved job is asked for by its key alone."""
-_UNDER_WAY = ("pending", "detached", "unsaved")
 
 
 @attrs.frozen
@@ -41,7 +41,7 @@ def has_state(record: JobRecord, names: Iterable[str]) -> bool:
 
 def is_under_way(record: JobRecord) -> bool:
     """Whether the job has a prediction that is paid for, and whose images may still come."""
-    return record.state_name in _UNDER_WAY
+    return record.state_name in UNFINISHED
 
 
 def redone(record: JobRecord, new: JobRecord | None = None) -> JobRecord:

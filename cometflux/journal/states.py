@@ -38,6 +38,10 @@ STATE_NAMES = (
 """The names of a planned job's states; each job has one of them."""
 SENDING = "sending"
 """A twelfth name, only while a process runs; see `visible_name`."""
+UNFINISHED = ("unsaved", "pending", "detached")
+"""The names of the states of a prediction that is paid for and whose images are not on the disk."""
+OWED = (*UNFINISHED, "unknown", SENDING)
+"""The names of the states of a prediction that is, or may be, paid for and is not saved."""
 DROPPED = "dropped"
 """Another plan replaced the one that had the job, and nothing was sent for it: it is not planned any more."""
 

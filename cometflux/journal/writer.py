@@ -33,12 +33,10 @@ from cometflux.journal.place import locate
 from cometflux.journal.plan import PlannedRow
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
-from cometflux.journal.states import SENDING, State
+from cometflux.journal.states import OWED, SENDING, UNFINISHED, State
 
 _CACHE, _USUAL_CACHE = 65_536, 2000
 """How much of the database is kept in memory while a batch is planned, and else, in KiB."""
-_UNFINISHED = ("unsaved", "pending", "detached")
-_OWED = (*_UNFINISHED, "unknown", SENDING)
 
 
 class JournalWriter:
@@ -154,7 +152,7 @@ class JournalWriter:
             bought=sum(bought for _, bought in found),
             was_empty=not found,
             has_saved=any(standing == "saved" for standing, _ in found),
-            has_unfinished=any(standing in _UNFINISHED for standing, _ in found),
+            has_unfinished=any(standing in UNFINISHED for standing, _ in found),
             journal=self._journal,
         )
 
@@ -173,8 +171,8 @@ class JournalWriter:
     def _signed(self, header: JournalHeader, account: Account, *, is_new: bool) -> JournalHeader:
         if is_new:
             return header.signed(account, self.path, bought=0, is_owed=False)
-        marks = ",".join("?" * len(_OWED))
-        owed = self._opened.execute(f"SELECT 1 FROM jobs WHERE standing IN ({marks}) LIMIT 1", _OWED).fetchone()  # noqa: S608
+        marks = ",".join("?" * len(OWED))
+        owed = self._opened.execute(f"SELECT 1 FROM jobs WHERE standing IN ({marks}) LIMIT 1", OWED).fetchone()  # noqa: S608
         return header.signed(account, self.path, bought=self.bought, is_owed=owed is not None)
 
     @property

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import attrs
+import job_states
 import pytest
 
 from cometflux.errors import InputError, JournalError
@@ -142,3 +143,28 @@ def test_a_journal_has_a_plan_if_just_its_jobs_are_planned_in_their_places(again
         assert is_same is writer.has_plan(rows(again))
         writer.plan(rows(again), replaces=True)
         assert writer.has_plan(rows(again)), "what was dropped is not planned"
+
+
+@pytest.mark.parametrize(
+    ("state", "name"),
+    [
+        ("pending", "00000-a-boat"),
+        ("unsaved", "00000-a-boat"),
+        ("detached", "00000-a-boat"),
+        ("unknown", "00000-a-boat"),
+        # Of these no image is anywhere that the journal does not know.
+        ("waiting", None),
+        ("saved", None),
+        ("failed", None),
+    ],
+)
+def test_a_job_whose_images_may_be_saved_keeps_the_names_of_its_files_when_its_place_changes(state, name, tmp_path):
+    (boat,) = plan.plan_jobs([job()])
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        writer.open()
+        writer.commit([job_states.reach(state, boat.to_record(), tmp_path)])
+        for _ in range(2):
+            writer.plan(plan.plan_jobs([job("a barn"), job()]))
+    with Journal(tmp_path) as journal:
+        (record,) = journal.find([boat.identity]).values()
+    assert (1, name, state) == (record.index, record.name, record.state_name)

@@ -237,21 +237,32 @@ async def test_a_saved_file_that_is_gone_or_changed_is_fetched_again_and_not_bou
     assert 4 == len(service.bills)
 
 
+@pytest.mark.parametrize("is_planned", [False, True])
+@pytest.mark.parametrize("others", [[], ["another boat"]])
 @pytest.mark.parametrize("count", [1, 3])
-async def test_an_image_that_is_saved_and_not_in_the_journal_is_found_when_its_output_has_expired(tmp_path, count):
-    held = Held()
+async def test_an_image_that_is_saved_and_not_in_the_journal_is_found_when_its_output_has_expired(
+    tmp_path, count, others, is_planned
+):
+    """Also if the job has another place in the batch by now: the names of files begin with the place."""
+    held, own = Held(), keyed("a", num_outputs=count)
     async with LocalService(pixels=4096, latency=1.0, lifetime=60.0) as brief:
         held.fail_from_now_on(range(4, 1000))
         async with held_session(brief, tmp_path, held) as session:
-            (before,) = await outcomes_of(session.generate([keyed("a", num_outputs=count)], save_to=tmp_path))
+            (before,) = await outcomes_of(session.generate([own], save_to=tmp_path))
         (record,) = records(tmp_path)
         assert ("pending", True, count) == (record.state_name, before.ok, len(before.files))
         await asyncio.sleep(120)
+        jobs = [*map(keyed, others), own]
+        if is_planned:
+            # As the command does with a prompt file.
+            with contextlib.closing(JournalWriter(tmp_path)) as writer:
+                writer.open()
+                writer.plan(plan.plan_jobs(jobs))
         async with open_session(api_key=brief.key, base_url=brief.url, journal=tmp_path) as session:
-            (after,) = await outcomes_of(session.generate([keyed("a", num_outputs=count)], save_to=tmp_path))
+            *_, after = sorted(await outcomes_of(session.generate(jobs, save_to=tmp_path)), key=lambda each: each.index)
         assert (OutcomeKind.SUCCEEDED, before.files, True) == (after.kind, after.files, after.resumed)
         assert "saved" == records(tmp_path)[0].state_name
-        assert 1 == len(brief.bills)
+        assert len(jobs) == len(brief.bills)
 
 
 async def test_a_file_that_is_gone_from_the_service_as_well_is_told(service, tmp_path):
