@@ -8,7 +8,7 @@ import sys
 import anyio
 import pytest
 from slow_transport import SlowTransport
-from waiting import PATIENCE
+from waiting import rest_of
 
 from cometflux import Job, Journal, RetryPolicy, Session, events, sync
 from cometflux.errors import ConnectError, OutputError, SessionClosedError
@@ -267,7 +267,8 @@ def test_a_session_in_another_thread_is_closed_when_the_program_ends(kind, tmp_p
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         with subprocess.Popen(command, text=True, **pipes) as process:
             assert "succeeded True\n" == process.stdout.readline()
-            out, err = process.communicate("end\n", timeout=PATIENCE)
+            process.stdin.close()
+            out, err = rest_of(process)
         assert (0, "") == (process.returncode, err)
         ends, last = out.splitlines()[:-1], out.splitlines()[-1]
         assert {"succeeded True", "not_sent False"} >= {*ends}
