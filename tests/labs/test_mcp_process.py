@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_client import text_of
 
 from cometflux.cli import main
-from cometflux.cli.commands.mcp_stdio import Lines, Words, kept_clean
+from cometflux.cli.commands.mcp_stdio import Lines, Words, answerable, kept_clean
 from cometflux.testing import LocalService
 
 ROOT = Path(__file__).parents[2]
@@ -259,6 +259,23 @@ async def test_lines_come_whole_however_they_are_cut_and_too_long_ones_are_left_
     os.close(reading)
     assert ["one", "two", "", "four", "fünf", "\ufffd"] == taken
     assert "a message of more than 20 bytes is left out; nothing was sent for it" in caplog.text
+
+
+@pytest.mark.parametrize("value", [f"{'[' * 10_000}{']' * 10_000}", "9" * 10_000], ids=["too deep", "too long"])
+@pytest.mark.parametrize(
+    "member", ['"id": 7, "params": {{"id": {}}}', '"params": [{}], "id": 7'], ids=["first", "last"]
+)
+async def test_a_request_whose_values_no_reader_of_json_takes_is_refused_too(value, member):
+    async def lines():
+        yield f'{{"method": "tools/call", {member.format(value)}, "jsonrpc": "2.0"}}'
+
+    ours, theirs = os.pipe()
+    words = Words(theirs, lambda: None)
+    assert [] == [line async for line in answerable(lines(), words)]
+    words.close(5)
+    assert 7 == json.loads(os.read(ours, 1000))["id"]
+    os.close(ours)
+    os.close(theirs)
 
 
 async def test_a_reader_who_stalls_or_leaves_keeps_nobody_waiting():

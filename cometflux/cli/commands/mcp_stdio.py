@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, Self
@@ -107,13 +108,24 @@ def _refusal(line: str) -> str | None:
     return None
 
 
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]|[^][{}:,"\s]+')
+
+
 def _id_of(line: str) -> str | int | None:
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    number = message.get("id") if isinstance(message, dict) and "method" in message else None
-    return number if isinstance(number, str | int) else None
+    """Return the id of a request; None if it has none. Its values may be too long or too deep for a reader of JSON."""
+    depth, tokens = 0, list[str]()
+    for found in _TOKEN.finditer(line):
+        if found[0] in "]}":
+            depth -= 1
+            continue
+        if depth == 1:
+            tokens.append(found[0])
+        depth += found[0] in "[{"
+    members = dict(zip(tokens[::2], tokens[1::2], strict=False))
+    with contextlib.suppress(ValueError):
+        number = json.loads(members.get('"id"', "null")) if '"method"' in members else None
+        return number if isinstance(number, str | int) else None
+    return None
 
 
 class Words:
