@@ -2,8 +2,8 @@
 
 COMETAPI_KEY=sk-... uvicorn --app-dir examples fastapi_app:app
 
-The journal makes repeated requests safe: the same request again, by any user at any time, returns the saved or pending
-picture and is not charged again.
+The journal makes repeated requests safe: the same request again, by any user at any time, is not charged again. It
+returns the saved or pending picture, or an error if the session has stopped.
 """
 
 import json
@@ -93,7 +93,9 @@ async def lines(batch: Batch) -> AsyncIterator[str]:
             async for outcome in batch:
                 yield json.dumps(summary(outcome)) + "\n"
     except CometfluxError as error:
-        yield json.dumps(described(error)) + "\n"
+        # The error is not about the pictures that have a line of their own.
+        detail = "the pictures without a line were not sent, and not charged"
+        yield json.dumps({**described(error), "detail": detail}) + "\n"
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:

@@ -202,6 +202,7 @@ def test_no_more_is_bought_than_the_operator_allows(local, example):
             assert 503 == answer.status_code
             assert "nothing was charged; try again later" == answer.json()["detail"]
         assert 3 == sum(line.get("kind") == "succeeded" for line in lines)
+        assert "the pictures without a line were not sent, and not charged" == lines[-1]["detail"]
         assert 3 == len(local.bills)
 
 
