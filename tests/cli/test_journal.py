@@ -24,6 +24,7 @@ from cometflux.cli import main
 from cometflux.cli.batch.next_command import resume_line
 from cometflux.cli.batch.run_end import RunEnd
 from cometflux.cli.options.shared import RunOptions
+from cometflux.cli.terminal.screen import Screen
 from cometflux.journal.draft import Draft
 from cometflux.journal.writer import JournalWriter
 
@@ -651,6 +652,22 @@ def test_a_signal_while_the_journal_is_planned_leaves_it_free(number, code, serv
     assert [] == service.bills
     with Journal("a-images") as journal:
         assert not journal.is_running
+
+
+@pytest.mark.parametrize(("number", "code"), STOPS)
+def test_a_signal_after_the_last_step_does_not_say_that_nothing_was_sent(number, code, service, capsys, monkeypatch):
+    skip_if_ignored(number)
+    write("a fox,")
+    close = Screen.close
+
+    def interrupted(screen):
+        close(screen)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Screen, "close", interrupted)
+    run("batch a.csv", code)
+    assert "1 picture in a-images" == capsys.readouterr().err.splitlines()[-1]
+    assert 1 == len(service.bills)
 
 
 @pytest.mark.parametrize("line", ["batch a.csv", "resume a-images"])

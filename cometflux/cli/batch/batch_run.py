@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cometflux.cli.batch.finished_jobs import Found, unfinished
+from cometflux.cli.batch.interruption import WORK
 from cometflux.cli.batch.picture_looks import PictureLooks
 from cometflux.cli.batch.plan_journal import BatchWork
 from cometflux.cli.batch.run_end import RunEnd
@@ -115,6 +116,7 @@ class BatchRun(RunEnd):
 
     async def _work(self, work: BatchWork) -> None:
         self.task = asyncio.current_task()
+        WORK.set()
         try:
             async with self.session:
                 # A path is printed as it was given.

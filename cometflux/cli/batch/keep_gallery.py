@@ -46,7 +46,8 @@ def kept_gallery(screen: Screen, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        keeper.stop()
+        with signals.ignored():
+            keeper.stop()
     with signals.ignored():
         _finish(screen, gallery)
 
