@@ -40,7 +40,7 @@ async def fetch_catalogue(root: str, *, proxy: str | None = None, ssl: Any = Non
         async with asyncio.timeout(_LONGEST):
             fault = await pages.fetch()
     except TimeoutError:
-        fault = f"it did not come within {_LONGEST:g} s"
+        fault = f"it did not arrive within {_LONGEST:g} s"
     finally:
         await transport.aclose()
     found = read_rows(pages.rows)

@@ -68,7 +68,7 @@ def read_rows(rows: Iterable[Mapping[str, Any]]) -> Catalogue:
         if price is None:
             continue
         if (other := prices.get(model)) is not None and other != price:
-            doubts.setdefault(model, "it is there twice, and the higher price counts")
+            doubts.setdefault(model, "it is listed twice, and the higher price counts")
             price = max(price, other, key=lambda each: each.micros)
         prices[model] = price
     return Catalogue(prices=prices, doubts=doubts)

@@ -96,7 +96,7 @@ class SaverPool:
             raise
         self._had_workers = self._queue.has_workers
         if not self._had_workers:
-            _log.warning("no worker is there yet; this process saves the images until one is")
+            _log.warning("there is no worker yet; this process saves the images until there is one")
         self._note_room()
         self._runtime.spawn(self._call_roll())
         self._runtime.spawn(self._dispatch())
@@ -164,7 +164,7 @@ class SaverPool:
         try:
             await self._keep_sending()
         except Exception:  # noqa: BLE001 - a defect here must not keep paid images from being saved
-            _log.exception("the queue of the workers broke; this process saves the images")
+            _log.exception("the queue of the workers failed; this process saves the images")
             self._is_broken = True
             self._note_room()
             for ticket in self._saving:
@@ -214,7 +214,7 @@ class SaverPool:
         except EngineLostError:
             self._queue.failed(page, to_driver=True)
         except Exception as error:  # noqa: BLE001 - an engine has errors of its own; the images are saved here
-            self._complain(page.worker, "broke", str(error) or type(error).__name__)
+            self._complain(page.worker, "failed", str(error) or type(error).__name__)
             self._queue.failed(page, to_driver=True)
         else:
             results = answer.results if flaw is None or flaw.spares_others else ()
@@ -287,7 +287,7 @@ class SaverPool:
         if self._had_workers and not self._queue.has_workers:
             _log.warning("no worker is left; this process saves the images, more slowly")
         elif not self._had_workers and self._queue.has_workers:
-            _log.warning("workers are there; they save the images")
+            _log.warning("workers are available; they save the images")
         self._had_workers = self._queue.has_workers
         self._changed.set()
 

@@ -97,5 +97,5 @@ class CallerSaves:
         try:
             await self._journal.answer(noted, is_new=False)
         except JournalError as error:
-            text = "the journal could not take in that the images of prediction %s are saved: %s"
+            text = "the journal could not record that the images of prediction %s are saved: %s"
             _log.error(text, prediction.id, error.message)

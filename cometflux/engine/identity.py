@@ -118,7 +118,7 @@ class JobIdentities:
         If an identical job is on its way in this session, wait for its end.
 
         Raises:
-            InputError: its key stands in the journal for another input.
+            InputError: its key is in the journal with another input.
             JournalError: the journal cannot be read.
         """
         identity = tracked.record.identity
@@ -139,7 +139,7 @@ class JobIdentities:
             tracked.job = job_of_record(found).job
             tracked.sources = find_outputs(tracked.job.input)
         elif is_changed:
-            message = "the journal has this key for another input; give a changed job a new key"
+            message = "the journal has this key with another input; give a changed job a new key"
             raise InputError("key", tracked.key, message)
         if tracked.unreadable is not None and (found is None or not found.bought):
             raise tracked.unreadable

@@ -53,8 +53,8 @@ def loss_of(error: BaseException, tracked: TrackedJob) -> CometfluxError:
     if isinstance(error, CometfluxError) and (tracked.prediction is None or error.money is Money.ACCEPTED):
         return error
     if tracked.prediction is not None:
-        return CometfluxError(f"the session broke at this job ({name}: {error})", money=Money.ACCEPTED)
+        return CometfluxError(f"the session failed at this job ({name}: {error})", money=Money.ACCEPTED)
     if tracked.is_in_flight:
-        message = f"the transport broke while the submission was under way ({name})"
+        message = f"the transport failed while the submission was under way ({name})"
         return UnknownSubmissionError(message, name, prediction_id=tracked.created_id)
     return CometfluxError(f"the job could not be sent ({name}: {error})")

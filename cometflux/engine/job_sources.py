@@ -86,7 +86,7 @@ class JobSources:
         (record,) = await self._tracker.find_each([output.identity])
         if record is None:
             which = "no equal job without a key" if output.key is None else "no such job"
-            raise InputError(field, str(output), f"{which} stands before it in the batch")
+            raise InputError(field, str(output), f"{which} comes before it in the batch")
         return record
 
 

@@ -39,8 +39,8 @@ class Latch:
             self.on_stop(cause)
 
     def fail(self, error: BaseException) -> None:
-        """Submit nothing more, because a task of the session broke, by a defect; the session is to be closed."""
-        defect = f"a task of the session broke ({type(error).__name__}: {error})"
+        """Submit nothing more, because a task of the session failed, by a defect; the session is to be closed."""
+        defect = f"a task of the session failed ({type(error).__name__}: {error})"
         self._defect = self._defect or f": {defect}"
         self.stop(CometfluxError(defect))
 

@@ -194,7 +194,7 @@ class Poller:
             if tracked.is_over:
                 # Its end broke, and nobody else would notice that.
                 raise
-            _log.error("a poll broke", exc_info=error)
+            _log.error("a poll failed", exc_info=error)
             assert self._listener is not None
             self._listener.lose(tracked, loss_of(error, tracked))
 
@@ -333,8 +333,8 @@ class Poller:
             tracked.last_error = error
         except BaseException as error:  # noqa: BLE001 - a transport of the caller's may raise anything
             self._runtime.outlive(error)
-            _log.error("a poll broke", exc_info=error)
-            tracked.last_error = AnswerError(f"the transport broke ({type(error).__name__})")
+            _log.error("a poll failed", exc_info=error)
+            tracked.last_error = AnswerError(f"the transport failed ({type(error).__name__})")
         return None
 
     def _note_timeout(self, poll: PendingPoll, limit: float) -> None:

@@ -386,8 +386,8 @@ class JobRunner:
             # What breaks the look at saved images does not make them unsaved.
             error = error if is_saved else OutputError(UNSAVED)
             self._runtime.outlive(broken)
-            _log.error("saving broke", exc_info=broken)
-            error = error if is_saved else OutputError(f"saving broke ({type(broken).__name__}: {broken})")
+            _log.error("saving failed", exc_info=broken)
+            error = error if is_saved else OutputError(f"saving failed ({type(broken).__name__}: {broken})")
         finally:
             if not (goes_on or tracked.is_over):
                 self.end(tracked, OutcomeKind.SUCCEEDED, error, files)

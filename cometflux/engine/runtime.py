@@ -104,7 +104,7 @@ class Runtime:
 
     def note_defect(self, error: BaseException) -> None:
         """Log an error that nobody foresaw, and close the session, since some of its jobs might never end."""
-        _log.error("a task of the session broke", exc_info=error)
+        _log.error("a task of the session failed", exc_info=error)
         if self.on_defect is not None:
             self.on_defect(error)
 

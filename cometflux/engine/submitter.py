@@ -333,7 +333,7 @@ def _as_said(raised: Exception) -> CometfluxError:
     if isinstance(raised, ConnectError | InputError | RejectedError | UnknownSubmissionError):
         return raised
     name = type(raised).__name__
-    return UnknownSubmissionError(f"the transport broke while the submission was under way ({name})", name, fault=name)
+    return UnknownSubmissionError(f"the transport failed while the submission was under way ({name})", name, fault=name)
 
 
 _POST = Request("POST", "")

@@ -172,7 +172,7 @@ class JobTracker:
             await self._journal.answer(tracked.record, is_new=not tracked.is_written)
         except JournalError as refused:
             # Looking further can only help.
-            text = "the journal could not take in that %s may be prediction %s: %s"
+            text = "the journal could not record that %s may be prediction %s: %s"
             _log.error(text, tracked.key, error.prediction_id, refused.message)
 
     def note_cut_off(self, tracked: TrackedJob, prediction_id: str | None) -> None:
@@ -229,7 +229,7 @@ class JobTracker:
             tracked.is_written = True
         except JournalError as error:
             # The message alone: the error says of the money that nothing was sent, and this was.
-            text = "the journal could not take in that %s is prediction %s: %s"
+            text = "the journal could not record that %s is prediction %s: %s"
             _log.error(text, tracked.key, prediction.id, error.message)
 
     # ── the prediction ───────────────────────────────────────────────────────────────────────────────────────────────

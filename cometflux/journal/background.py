@@ -280,7 +280,7 @@ class BackgroundWriter:
     def _tell(self, orders: list[_Order], work: "asyncio.Future[dict[str, JobRecord]]") -> None:
         error = work.exception()
         if error is not None and not isinstance(error, JournalError):
-            error = JournalError(f"the journal broke ({type(error).__name__}: {error})")
+            error = JournalError(f"the journal failed ({type(error).__name__}: {error})")
         found = {} if error else work.result()
         self._is_busy = False
         try:

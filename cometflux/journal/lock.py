@@ -147,7 +147,7 @@ class Lock:
         """
         # Somebody who took the lock file away may have locked a new one of this name.
         if self._file is None or not _is_at(self._file, self.path):
-            return JournalError(f"the lock file {str(self.path)!r} was taken away while the journal was in use")
+            return JournalError(f"the lock file {str(self.path)!r} was removed while the journal was in use")
         real = os.path.realpath(self._journal)
         for path in (real, f"{real}-wal"):
             found = _status(path)
@@ -156,7 +156,7 @@ class Lock:
                 continue
             if found is None or not self._is_known(path, found, has_least_size=path == real):
                 message = f"the journal {str(self._journal)!r} was removed, moved or replaced while it was in use"
-                return JournalError(f"{message} ({Path(path).name}); bring it back, and run again")
+                return JournalError(f"{message} ({Path(path).name}); restore it, and run again")
         return None
 
     def _is_known(self, path: str, found: os.stat_result, *, has_least_size: bool) -> bool:

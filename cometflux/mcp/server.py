@@ -73,7 +73,7 @@ class _Tools:
         except Exception:  # noqa: BLE001 - a defect of one call must not end the server
             _log.exception("%s failed unexpectedly", given.name)
             return replies.plain_error(
-                f"{given.name} failed unexpectedly; this is a defect. A picture may have been paid for: "
+                f"{given.name} failed unexpectedly; this is a bug. A picture may have been paid for: "
                 f"{STATUS} shows it. The same call again does not pay twice."
             )
 

@@ -73,7 +73,7 @@ def _read(path: Path) -> bytes:
     try:
         return read_regular(path, formats.LARGEST_OUTPUT)
     except (OSError, ValueError) as error:
-        raise _UnshownError("which cannot be read any more") from error
+        raise _UnshownError("which can no longer be read") from error
 
 
 def _reduce(data: bytes, most: int) -> bytes:

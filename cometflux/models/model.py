@@ -15,7 +15,7 @@ from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import PLAIN_TYPES, plain
 from cometflux.models.words import closest, listed, question
 
-IGNORED = "the service would ignore it, and still charge for the picture"
+IGNORED = "the service would probably ignore it, and still charge for the picture"
 
 
 @attrs.frozen(kw_only=True)

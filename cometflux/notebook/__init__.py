@@ -112,7 +112,7 @@ class Progress:
         except Exception:  # noqa: BLE001 - the bar belongs to the notebook and may raise anything
             # No outcome is lost because a bar cannot be drawn.
             self._bar.disable, self._bar = True, None
-            _log.exception("the progress bar cannot be drawn any more")
+            _log.exception("the progress bar can no longer be drawn")
 
     def _count(self, outcome: Outcome) -> None:
         is_unsaved = outcome.kind is OutcomeKind.SUCCEEDED and outcome.error is not None

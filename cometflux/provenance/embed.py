@@ -74,7 +74,7 @@ def embed(data: bytes, record: Mapping[str, Any]) -> Embedded:
     except UnsuitableError as error:
         return Embedded(data=data, reason=str(error))
     except Exception as error:  # noqa: BLE001 - a paid image is saved even if embedding fails
-        return Embedded(data=data, reason=f"embedding broke ({type(error).__name__}: {error})")
+        return Embedded(data=data, reason=f"embedding failed ({type(error).__name__}: {error})")
 
 
 def _embed(data: bytes, record: Mapping[str, Any]) -> bytes:

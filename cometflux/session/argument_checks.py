@@ -44,7 +44,7 @@ def check_chains(jobs: object, *, is_possible: bool) -> None:
                 raise InputError(field, str(output), CHAIN_NEEDS)
             stands = objects.get(id(output.source), -1) if output.key is None else keys.get(output.key, -1)
             if stands >= number:
-                raise InputError(field, str(output), "a job can only take the output of a job that stands before it")
+                raise InputError(field, str(output), "a job can only take the output of a job that comes before it")
 
 
 def _key_of(item: object) -> str | None:

@@ -67,7 +67,7 @@ class ChainChecker:
         if not self._keys.has(key):
             if key in self._others:
                 return None
-            return "a job can only take the output of a job that stands before it, and none there has this key"
+            return "a job can only take the output of a job that comes before it, and none of them has this key"
         images = self._images.get(mark_of(key))
         images = 1 if images is None else images
         if images != _UNKNOWN and output.index >= images:

@@ -106,7 +106,7 @@ def _fault(path: Path, digest: str) -> str | None:
     try:
         data = read_regular(path, LARGEST_IMAGE_INPUT, follows_links=True)
     except FileNotFoundError:
-        return "is not in the folder any more"
+        return "is no longer in the folder"
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     return None if hashlib.sha256(data).hexdigest() == digest else "has changed since it was saved"

@@ -59,7 +59,7 @@ def check_stem(name: str) -> str:
     if name.endswith((".", " ")):
         raise InputError("name", name, "must be a file name that does not end in a dot or a space")
     if re.match(_DEVICE, name):
-        raise InputError("name", name, "must be any other name: Windows has a device of this one")
+        raise InputError("name", name, "must be another name: Windows reserves this one for a device")
     if len(name.encode()) > 200:
         raise InputError("name", name, f"must have at most 200 bytes, not {len(name.encode())}")
     return name

@@ -82,7 +82,7 @@ class NameTemplate:
         if name in _FIELDS or name in self.columns or _is_parameter(name):
             return InputError("name", name, f"{{{name}}} has no value here")
         known = [*dict.fromkeys([*_FIELDS, *job.input, *job.tags])]
-        fields = f"fields are {', '.join(known[:12])}; a column that is not a parameter has to be kept"
+        fields = f"fields are {', '.join(known[:12])}; a column that is not a parameter must be kept"
         hint = question(closest(name, known), "{{{}}}".format) or fields
         return UnknownFieldError("name", name, f"{{{name}}} is not a field of the jobs", hint=hint)
 

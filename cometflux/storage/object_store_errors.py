@@ -50,7 +50,7 @@ def words_of(error: BaseException, scheme: str) -> str:
             return words.format(credentials=_CREDENTIALS[scheme], prefix=_PREFIXES[scheme])
     name = type(error).__name__
     if name in ("PermissionDeniedError", "UnauthenticatedError"):
-        return "access is denied; needed are the rights to put, to get and to list objects"
+        return "access is denied; permission is needed to put, get and list objects"
     if isinstance(error, FileNotFoundError):
         return "there is no such bucket"
     if isinstance(error, TypeError):

@@ -280,7 +280,7 @@ class SavedImages(Generic[Kept]):
         return data if is_same else None
 
     def _unasked(self, refusal: RefusedError) -> OutputError:
-        return OutputError(f"what is in {self._backend} could not be looked at: {refusal}", is_disk=True)
+        return OutputError(f"what is in {self._backend} could not be read: {refusal}", is_disk=True)
 
     async def _find_file(self, name: str, size: int, digest: str) -> Kept | None:
         """Find the file that has just these bytes."""

@@ -98,7 +98,7 @@ _REFUSALS: Mapping[str, _Refused] = {
         gateway_error("no available channel for group default and this model (distributor)", "model_not_found"),
         {},
     ),
-    "output-404": (404, problem(404, "The file is not here, or not any more."), {}),
+    "output-404": (404, problem(404, "The file is not here, or no longer here."), {}),
     "output-500": (500, problem(500, "Something went wrong on our side.", "Internal Server Error"), {}),
 }
 # The body for faults that break off or change a response although nothing was accepted.

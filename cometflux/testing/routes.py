@@ -157,7 +157,7 @@ class Routes:
         numbers = {} if run is None else {_file(run, each): each for each in run.images(now)}
         number = numbers.get(request.match_info["file"])
         if run is None or number is None:
-            raise Refusal(404, "Not found", "The file is not here, or not any more.")
+            raise Refusal(404, "Not found", "The file is not here, or no longer here.")
         fault = self._state.faults.take(faults.OUTPUT, faults.prompt_of(run.input))
         picture = await self._state.picture(run, number)
         if fault is not None:

@@ -379,7 +379,7 @@ class AiohttpTransport:
     def _describe_break(self, error: Exception) -> str:
         """Name an error that is none of the HTTP library's own, with its cause and without the key."""
         words = " ".join(self._hide(str(error)).split())[:_LONGEST_CAUSE]
-        return f"the HTTP library broke ({type(error).__name__}{f': {words}' if words else ''})"
+        return f"the HTTP library failed ({type(error).__name__}{f': {words}' if words else ''})"
 
     def _describe(self, error: BaseException, wait: float) -> str:
         """Describe a fault without quoting the request. *wait* is the timeout, in seconds."""

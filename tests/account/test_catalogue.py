@@ -69,7 +69,7 @@ async def test_a_body_that_drips_is_given_up_after_five_seconds():
     async with Peer(drip) as peer:
         found = await fetch_catalogue(peer.url)
     assert 5 == pytest.approx(asyncio.get_running_loop().time() - start, abs=0.5)
-    assert "the price catalogue cannot be read: it did not come within 5 s" == found.note
+    assert "the price catalogue cannot be read: it did not arrive within 5 s" == found.note
 
 
 async def test_all_pages_together_have_a_maximum_size():

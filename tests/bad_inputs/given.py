@@ -423,7 +423,7 @@ CALLS = [
         "send to an address that is none",
         lambda *_: _sent_to("https://a\\b"),
         ConnectError,
-        "the HTTP library broke (ValueError: ",
+        "the HTTP library failed (ValueError: ",
     ),
     Given("fetch a path", lambda s, _: s.client.download("a.png"), OutputError, "only https URLs are fetched"),
 ]

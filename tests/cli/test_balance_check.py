@@ -39,7 +39,7 @@ def test_without_a_terminal_it_is_said_and_nothing_is_sent(service, capsys):
     service.credit = 0.0999
     assert 2 == run()
     out, err = capsys.readouterr()
-    assert ("", [f"{SAYS} $0.0999", "nothing was sent; --yes sends it all the same"]) == (out, err.splitlines())
+    assert ("", [f"{SAYS} $0.0999", "nothing was sent; --yes sends it anyway"]) == (out, err.splitlines())
     assert [] == service.bills
     assert not Path("a-images").exists()
 

@@ -89,7 +89,7 @@ def test_other_prompt_files_have_chains_too(name, text, service):
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ("b,edit,kontext-pro,@draught\n", "@draught[0]: a job can only take the output of a job that stands before it"),
+        ("b,edit,kontext-pro,@draught\n", "@draught[0]: a job can only take the output of a job that comes before it"),
         ("b,one,kontext-pro,@two\nb,two,kontext-pro,@one\n", "@two[0]: a job can only take the output of a job that"),
         ("b,edit,kontext-pro,@edit\n", "@edit[0]: a job cannot take its own output"),
         ("b,edit,kontext-pro,@draft[7]\n", "@draft[7]: draft makes 1 image, and the first is draft[0]"),
@@ -203,7 +203,7 @@ def test_a_sample_has_the_jobs_that_it_needs(service, chain, capsys):
     run("batch a.csv --sample 2")
     assert {"draft", "other", "end"} == {key for key, state in states().items() if state == "saved"}
     assert 3 == len(service.bills)
-    assert "the sample is over: 3 jobs of 6" in capsys.readouterr().err
+    assert "the sample is finished: 3 jobs of 6" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("chain")

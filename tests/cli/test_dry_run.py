@@ -106,7 +106,7 @@ def test_a_dry_run_of_resume_knows_what_is_left(capsys, service):
 
 def test_a_limit_is_told(capsys):
     out = shown(capsys, "batch a.txt --dry-run --limit 2")
-    assert "--limit 2 lets 2 of them be bought: 0 are already\n" in out
+    assert "--limit 2 allows 2 of them: 0 are bought already\n" in out
 
 
 def test_a_dry_run_refuses_what_the_run_would_refuse(capsys, service, folder):
@@ -115,7 +115,7 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(capsys, service, folder):
     (folder / "a.csv").write_text("prompt,key\nan owl,k\n")
     capsys.readouterr()
     assert 2 == command("batch a.csv --out b --dry-run")
-    assert "a.csv, line 2: key 'k' stands in the journal for another input" in capsys.readouterr().err
+    assert "a.csv, line 2: key 'k' is in the journal with another input" in capsys.readouterr().err
     assert 3 == command("batch a.txt --out b --dry-run --local")
     said = "the folder 'b' was made without --local; leave --local out, or use another folder"
     assert said in capsys.readouterr().err
@@ -174,7 +174,7 @@ def test_a_dry_run_shows_the_estimate_of_each_model_its_basis_and_the_part_witho
         "own no price known - 1 ?",
         "flux-pro $0.055 a request catalogue as given 1 $0.055",
         "total 5 $0.108 + ?",
-        "--limit 2 lets 2 of them be bought: 0 are already",
+        "--limit 2 allows 2 of them: 0 are bought already",
         "1 of 5 predictions has no price, and is not in the sum",
         "2 predictions would be bought (at most $0.108 by estimate, 1 without a price); this was a dry run",
     ] == lines[-6:]
@@ -436,7 +436,7 @@ def test_without_a_terminal_only_the_sample_is_made_and_the_command_for_the_rest
     assert [0, 5, 9] == prompts_of(service)
     out, err = capsys.readouterr()
     assert 3 == len(out.splitlines())
-    assert "the sample is over: 3 jobs of 10; to see the pictures together: cometflux gallery ten-images" in err
+    assert "the sample is finished: 3 jobs of 10; to see the pictures together: cometflux gallery ten-images" in err
     assert "cometflux resume ten-images" in err
     assert 0 == command("resume", "ten-images")
     assert [*range(10)] == prompts_of(service)

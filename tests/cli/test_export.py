@@ -198,7 +198,7 @@ def test_a_picture_that_is_gone_is_told_and_the_others_are_exported(tour, capsys
     name = pictures(tour)[1]
     (tour / name).unlink()
     run("export tour --to out")
-    assert f"1 picture of tour is not there any more, and left out: {name}\n" in capsys.readouterr().err
+    assert f"1 picture of tour is no longer there, and left out: {name}\n" in capsys.readouterr().err
     assert 2 == len(rows())
 
 

@@ -76,7 +76,7 @@ def test_a_file_that_is_there_is_not_replaced(capsys):
     write_states(Path("a-images"))
     Path("again.csv").write_text("mine")
     run("failures a-images --out again.csv", 2)
-    assert "again.csv is there already, and is not replaced; give another name" in capsys.readouterr().err
+    assert "again.csv already exists, and is not replaced; give another name" in capsys.readouterr().err
     assert "mine" == Path("again.csv").read_text()
 
 

@@ -255,7 +255,7 @@ def test_a_mistake_is_one_clear_error_and_nothing_is_sent(service, drafts, capsy
         (None, "choose pictures in the gallery first"),
         (lambda name: star(), "marks no picture with a star"),
         (lambda name: star(name, "other.webp"), "names 'other.webp', which this folder has not saved"),
-        (lambda name: (star(name), removed(name)), "drafts: 00000-a-fox-1.webp is not in the folder any more"),
+        (lambda name: (star(name), removed(name)), "drafts: 00000-a-fox-1.webp is no longer in the folder"),
         (lambda name: (star(name), changed(name)), "drafts: 00000-a-fox-1.webp has changed since it was saved"),
     ],
     ids=["no picks", "no star", "another folder's picks", "a removed picture", "a changed picture"],

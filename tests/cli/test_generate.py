@@ -90,7 +90,7 @@ def test_a_dry_run_counts_the_predictions_of_the_folder_and_writes_nothing(servi
     before = {path: path.read_bytes() for path in Path("images").iterdir()}
     capsys.readouterr()
     run("generate 'a fox' 'an owl' --dry-run --limit 3")
-    assert "--limit 3 lets 1 of them be bought: 2 are already" in capsys.readouterr().out
+    assert "--limit 3 allows 1 of them: 2 are bought already" in capsys.readouterr().out
     run("generate 'a fox' --out elsewhere --dry-run")
     assert not Path("elsewhere").exists()
     assert before == {path: path.read_bytes() for path in Path("images").iterdir()}

@@ -237,7 +237,7 @@ def test_a_key_for_another_input_is_told_with_its_line_and_nothing_is_sent(servi
     write("a newt,", "a hen,b", "a toad,a")
     capsys.readouterr()
     run("batch a.csv", 2)
-    where = "stands in the journal for another input; give it another key, use another folder with --out, or "
+    where = "is in the journal with another input; give it another key, use another folder with --out, or "
     where += "redo the job with resume --redo-from"
     assert [f"error: a.csv, line 3: key 'b' {where}", f"error: a.csv, line 4: key 'a' {where}"] == (
         capsys.readouterr().err.splitlines()[:2]

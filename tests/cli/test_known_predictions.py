@@ -64,7 +64,7 @@ def test_a_prediction_that_runs_is_shown_as_it_is_or_waited_for(serving, capsys)
         run(f"get {prediction_id} --wait")
         out, err = capsys.readouterr()
         assert "succeeded" == rows(out)["status"]
-        assert "the prediction is not over; polling it until it is; Ctrl-C leaves\n" == err
+        assert "the prediction is not over; polling it until it is; Ctrl-C exits\n" == err
 
 
 def submit(service):
@@ -244,7 +244,7 @@ def test_an_id_of_nobody_is_named_with_exit_code_1(line, service, capsys, monkey
     waits = (
         []
         if line in ("get {}", "get {} --json")
-        else ["the service does not know the prediction yet; polling it for 30 s; Ctrl-C leaves"]
+        else ["the service does not know the prediction yet; polling it for 30 s; Ctrl-C exits"]
     )
     assert waits == before
 

@@ -119,7 +119,7 @@ def test_a_name_that_was_given_up_for_another_one_before_anything_was_sent_is_no
             "a fox,x,1\nan owl,y,2",
             "{sku}",
             "a.csv: --name: 'sku' was given; {sku} is not a field of the jobs; fields are index, key, model, prompt,"
-            " slug, seed; a column that is not a parameter has to be kept",
+            " slug, seed; a column that is not a parameter must be kept",
             id="an unknown field, once",
         ),
         pytest.param(

@@ -226,7 +226,7 @@ def test_a_store_that_refuses_later_is_told_and_resume_saves(bucket, service, pr
     bucket.fail("403 AccessDenied", times=50, part=".webp")
     run(f"batch a.csv --out {PLACE} --max-pending 1", 3)
     err = capsys.readouterr().err
-    assert f"{PLACE} cannot be written to any more" in err
+    assert f"{PLACE} can no longer be written to" in err
     assert "cometflux resume a-images --max-pending 1" in err
     bucket.mend()
     run("resume a-images")
@@ -250,7 +250,7 @@ def test_a_local_batch_that_cannot_look_says_so(bucket, prompts, capsys):
     bucket.fail("403 AccessDenied", times=50, method="HEAD")
     run(f"batch a.csv --local --out {PLACE}", 3)
     err = capsys.readouterr().err
-    assert f"error: what is in {PLACE} could not be looked at: access is denied" in err
+    assert f"error: what is in {PLACE} could not be read: access is denied" in err
     assert "paid for" not in err, "it is of no one prediction"
 
 

@@ -252,7 +252,7 @@ def test_the_report_names_each_job_with_a_problem_and_the_line_says_so(number, f
     assert all(each["error"] for each in problems.values())
     err = capsys.readouterr().err
     is_whole = all(key in err for key in problems)
-    assert is_whole != ("report.json tells of each" in err)
+    assert is_whole != ("report.json lists them all" in err)
 
 
 def test_a_report_is_written_whatever_characters_the_service_sends(folder):
@@ -264,7 +264,7 @@ def test_every_id_that_is_paid_and_not_saved_is_in_the_journal(service, capsys):
     service.fail("output-404", rate=1.0)
     assert 1 == main(["generate", *(f"fox {number}" for number in range(15))])
     err = capsys.readouterr().err
-    assert "… and 5 more; report.json tells of each" in err
+    assert "… and 5 more; report.json lists them all" in err
     assert "15 predictions are paid and not saved; the journal has their ids" in err.splitlines()
     assert {bill.id for bill in service.bills} == ids_in_journal()
 
@@ -344,7 +344,7 @@ def test_a_disk_that_refuses_stops_the_batch_with_exit_code_3_and_the_ids(servin
         ids = {bill.id for bill in service.bills}
     assert (3, "") == (running.returncode, out)
     assert len(ids) < 8
-    assert "error: the folder 'images' cannot be written to any more\n" in err
+    assert "error: the folder 'images' can no longer be written to\n" in err
     assert all(each in err for each in ids)
     assert ids == ids_in_journal()
 
@@ -537,7 +537,7 @@ def test_without_stdin_no_prompts_come_from_there(service):
 
 def test_data_that_cannot_be_written_is_exit_code_1_and_the_pictures_are_saved(service):
     code, _, err = run_in_shell(">/dev/full", "generate", "a fox", "--json")
-    expected = "error: stdout cannot be written to (No space left on device); the work goes on"
+    expected = "error: stdout cannot be written to (No space left on device); the work continues"
     assert (1, expected) == (code, err.splitlines()[0])
     assert ["images/00000-a-fox.webp"] == pictures("images")
 

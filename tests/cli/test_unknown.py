@@ -101,7 +101,7 @@ def test_what_is_sent_again_is_bought_once_more(lost, service):
     ("options", "said"),
     [
         ("--abandon foxx", "no job has the key 'foxx'; did you mean 'fox'?"),
-        ("--abandon toad", "the job 'toad' is not unknown: it stands in 'saved'"),
+        ("--abandon toad", "the job 'toad' is not unknown: its state is 'saved'"),
         ("--adopt fox", "--adopt fox: write it as KEY=ID"),
         ("--resend ''", "--resend is blank; give the KEY of a job"),
         ("--adopt fox=../x", "prediction id: '../x' was given; must be at most 256 letters, digits and . _ ~ : -"),
@@ -154,7 +154,7 @@ def test_a_name_stays_when_another_job_is_settled(alike, capsys):
     expected = f"2 jobs go by '#00000'; the one that can be settled is: {alike['an owl']} (an owl)"
     assert expected in capsys.readouterr().err
     run(f"unknown a-images --abandon '{alike['a fox']}'", 2)
-    assert f"the job '{alike['a fox']}' is not unknown: it stands in 'canceled'" in capsys.readouterr().err
+    assert f"the job '{alike['a fox']}' is not unknown: its state is 'canceled'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -211,9 +211,9 @@ def test_what_was_settled_is_one_object_per_line_as_json(lost, capsys):
 def test_an_adoption_can_be_corrected_until_the_service_has_answered(lost, service, capsys):
     run("unknown a-images --adopt fox=wrong --adopt owl=wrong2")
     run("unknown a-images --resend owl", 2)
-    assert "the job 'owl' stands as prediction wrong2; correct it with --adopt or --abandon" in capsys.readouterr().err
+    assert "the job 'owl' has the prediction wrong2; correct it with --adopt or --abandon" in capsys.readouterr().err
     run(f"unknown a-images --adopt fox={lost['a fox']} --abandon owl")
     run("resume a-images", 1)
     assert (3, {"planned": 3, "saved": 2, "canceled": 1}) == (len(service.bills), status())
     run("unknown a-images --adopt toad=x1", 2)
-    assert "the job 'toad' is not unknown: it stands in 'saved'" in capsys.readouterr().err
+    assert "the job 'toad' is not unknown: its state is 'saved'" in capsys.readouterr().err

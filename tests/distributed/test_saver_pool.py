@@ -337,7 +337,7 @@ async def test_if_the_queue_breaks_the_driver_saves_and_says_so(opened, service,
     monkeypatch.setattr(OrderQueue, "take_page", lambda *_: 1 / 0)
     outcomes = await make(opened(), tmp_path, 40)
     assert all(outcome.ok for outcome in outcomes)
-    assert 1 == caplog.text.count("the queue of the workers broke; this process saves the images")
+    assert 1 == caplog.text.count("the queue of the workers failed; this process saves the images")
     assert 40 == len(service.bills) == len(list(tmp_path.glob("*.webp")))
 
 
@@ -500,7 +500,7 @@ async def test_if_this_process_cannot_look_the_worker_is_believed(opened, engine
     ("fault", "says"),
     [
         (refuse, "the worker tcp://a:1 is refused by the place; its images are saved elsewhere: no room"),
-        (break_down, "the worker tcp://a:1 broke; its images are saved elsewhere: the worker was killed three times"),
+        (break_down, "the worker tcp://a:1 failed; its images are saved elsewhere: the worker was killed three times"),
         (reject_version, "the worker tcp://a:1 rejects its work; its images are saved elsewhere: it has cometflux 0.1"),
     ],
 )
@@ -549,7 +549,7 @@ async def test_a_lost_engine_is_opened_again_and_its_orders_are_saved_by_the_dri
     assert ["the engine is lost; this process saves the images meanwhile"] == [
         line for line in lines if "is lost" in line
     ]
-    assert ["workers are there; they save the images"] == [line for line in lines if "are there" in line]
+    assert ["workers are available; they save the images"] == [line for line in lines if "are there" in line]
 
 
 async def test_an_engine_that_cannot_be_reached_stops_the_session_before_anything_is_sent(opened, engine, service):

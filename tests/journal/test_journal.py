@@ -1142,7 +1142,7 @@ def test_who_has_lost_the_lock_file_writes_no_more(tmp_path):
         lock.locate(writer.path).unlink()
         with contextlib.closing(JournalWriter(tmp_path)) as other:
             other.open()
-            with pytest.raises(JournalError, match="was taken away"):
+            with pytest.raises(JournalError, match="was removed while"):
                 writer.commit([new(1)])
             other.commit([new(2)])
     assert [new(0), new(2)] == told(writer.path)[0]

@@ -73,7 +73,7 @@ def test_a_worker_without_the_package_is_not_used_and_the_driver_saves(tmp_path)
         assert 0 == batch.run(), batch.said
         assert "cannot run cometflux and is not used: " in batch.said
         assert "No module named cometflux" in batch.said
-        assert "note: no worker is there yet; this process saves the images until one is" in batch.said
+        assert "note: there is no worker yet; this process saves the images until there is one" in batch.said
         batch.check_nothing_twice()
         assert batch.cluster.workers[0].poll() is None
 
@@ -176,7 +176,7 @@ def test_without_any_worker_the_driver_saves_until_some_are_back(tmp_path):
         batch.wait_for("no worker is left; this process saves the images, more slowly")
         wait_until(lambda: batch.images_put_by_driver >= 20)
         batch.cluster.start_worker()
-        batch.wait_for("workers are there; they save the images")
+        batch.wait_for("workers are available; they save the images")
         wait_until(lambda: batch.images_put_by("WORKER3") >= 20)
         assert 0 == batch.wait(), batch.said
         batch.check_nothing_twice()
@@ -191,7 +191,7 @@ def test_after_a_scheduler_is_killed_and_started_again_its_workers_are_used_agai
         # The ones before have ended with their scheduler, as Dask has it.
         batch.cluster.start_worker()
         batch.cluster.start_worker()
-        batch.wait_for("workers are there; they save the images")
+        batch.wait_for("workers are available; they save the images")
         wait_until(lambda: batch.images_put_by("WORKER3") + batch.images_put_by("WORKER4") >= 20)
         assert 0 == batch.wait(), batch.said
         batch.check_nothing_twice()

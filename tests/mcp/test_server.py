@@ -220,7 +220,7 @@ def left_large(path):
 
 
 LARGE = "too large to show here"
-UNREAD = "a.png, which cannot be read any more"
+UNREAD = "a.png, which can no longer be read"
 
 
 @pytest.mark.slow

@@ -149,7 +149,7 @@ async def test_no_outcome_is_lost_for_a_drawing(session, caplog):
     cell.bar.sp = cell.bar.status_printer(Gone())
     outcomes = [outcome async for outcome in Progress(session.generate(["a boat", "a mill"]), cell.bar)]
     assert [True, True] == [outcome.ok for outcome in outcomes]
-    assert ["the progress bar cannot be drawn any more"] == [record.getMessage() for record in caplog.records]
+    assert ["the progress bar can no longer be drawn"] == [record.getMessage() for record in caplog.records]
 
 
 def test_a_bar_without_tqdm_names_the_extra(monkeypatch):

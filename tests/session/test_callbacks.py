@@ -238,7 +238,7 @@ async def test_what_a_download_of_a_transport_raises_leaves_that_image_unsaved(s
     outcomes, end = await run_all(Breaks("the download of a transport", error), service, tmp_path, told)
     assert [False, True, True] == sorted(outcome.ok for outcome in outcomes)
     (unsaved,) = [outcome for outcome in outcomes if not outcome.ok]
-    assert f"saving broke ({error.__name__}" in str(unsaved.error)
+    assert f"saving failed ({error.__name__}" in str(unsaved.error)
     assert end is None
     check_money(service, told)
 

@@ -111,7 +111,7 @@ async def test_a_single_job_takes_what_the_journal_has_saved(service, make, open
         outcome = await session.run(edit(OutputOf("draft"), "edit"), save_to=tmp_path)
         assert outcome.ok
         for job, place in ((edit(OutputOf("nobody"), "b"), tmp_path), (edit(OutputOf("draft"), "c"), None)):
-            with pytest.raises(InputError, match=r"no such job stands before it|generate with save_to"):
+            with pytest.raises(InputError, match=r"no such job comes before it|generate with save_to"):
                 await session.run(job, save_to=place)
     assert 2 == len(service.bills)
 
@@ -174,10 +174,10 @@ async def test_an_image_that_was_not_made_is_named(service, make):
 @pytest.mark.parametrize(
     ("image", "says"),
     [
-        (OutputOf("nobody"), "input_image: '@nobody[0]' was given; no such job stands before it in the batch"),
-        (OutputOf("later"), "input_image: '@later[0]' was given; no such job stands before it in the batch"),
+        (OutputOf("nobody"), "input_image: '@nobody[0]' was given; no such job comes before it in the batch"),
+        (OutputOf("later"), "input_image: '@later[0]' was given; no such job comes before it in the batch"),
         (OutputOf("edit"), "input_image: '@edit[0]' was given; a job cannot take its own output"),
-        (draft(prompt="another"), "no equal job without a key stands before it in the batch"),
+        (draft(prompt="another"), "no equal job without a key comes before it in the batch"),
     ],
     ids=["unknown", "forward", "itself", "not in the batch"],
 )
@@ -190,7 +190,7 @@ async def test_a_job_that_does_not_stand_before_it_is_refused(image, says, servi
 
 @pytest.mark.parametrize("taken", ["edit", "later"], ids=["itself", "forward"])
 async def test_in_a_list_that_is_refused_before_anything_is_sent(taken, service, make):
-    says = "a job can only take the output of a job that stands before it"
+    says = "a job can only take the output of a job that comes before it"
     with pytest.raises(InputError, match=says):
         await make(draft("draft"), edit(OutputOf(taken), "edit"), draft("later"))
     assert [] == service.bills
@@ -198,7 +198,7 @@ async def test_in_a_list_that_is_refused_before_anything_is_sent(taken, service,
 
 @pytest.mark.parametrize("source", [flux.Schnell(prompt="a boat"), draft()], ids=["flux", "job"])
 async def test_in_a_list_a_later_job_without_a_key_is_refused_too(source, service, make):
-    with pytest.raises(InputError, match="a job can only take the output of a job that stands before it"):
+    with pytest.raises(InputError, match="a job can only take the output of a job that comes before it"):
         await make(edit(source, "edit"), source)
     assert [] == service.bills
     assert {"succeeded"} == {*kinds(await make(source, edit(source, "edit"), source)).values()}

@@ -115,15 +115,15 @@ async def test_a_defect_closes_the_session_and_whoever_waits_is_told_of_it(servi
             following = asyncio.ensure_future(session.follow(await session.submit("a ship")))
             plant(patch, Poller, "_wait_and_poll", range(1, 100))
             for wait in (waiting, following):
-                with pytest.raises(SessionClosedError, match=r"broke \(DefectError: planted\)") as raised:
+                with pytest.raises(SessionClosedError, match=r"failed \(DefectError: planted\)") as raised:
                     await wait
                 assert raised.value.prediction_id in {bill.id for bill in service.bills}
-            with pytest.raises(SessionClosedError, match=r"is closed: a task of the session broke \(DefectError"):
+            with pytest.raises(SessionClosedError, match=r"is closed: a task of the session failed \(DefectError"):
                 await session.run("a house")
-            with pytest.raises(SessionClosedError, match="broke"):
+            with pytest.raises(SessionClosedError, match="failed"):
                 session.generate(["a house"])
     assert 2 == len(service.bills)
-    assert "a task of the session broke" in caplog.text
+    assert "a task of the session failed" in caplog.text
 
 
 async def test_a_batch_that_a_defect_ends_names_it(service, opened, tmp_path):
@@ -132,7 +132,7 @@ async def test_a_batch_that_a_defect_ends_names_it(service, opened, tmp_path):
         async with opened(max_pending=2) as session:
             outcomes, error = await make_all(session, tmp_path)
     assert isinstance(error, SessionStoppedError)
-    assert "a task of the session broke (DefectError: planted)" in str(error)
+    assert "a task of the session failed (DefectError: planted)" in str(error)
     assert {bill.id for bill in service.bills} == known_ids(outcomes)
 
 
@@ -144,8 +144,8 @@ async def test_a_poll_that_breaks_by_a_defect_ends_its_job_only(service, opened,
     assert error is None
     (detached,) = [outcome for outcome in outcomes if not outcome.ok]
     assert OutcomeKind.DETACHED is detached.kind
-    assert "the session broke at this job (DefectError: planted); the prediction is paid for" in str(detached.error)
-    assert "a poll broke" in caplog.text
+    assert "the session failed at this job (DefectError: planted); the prediction is paid for" in str(detached.error)
+    assert "a poll failed" in caplog.text
 
 
 # ── what a caller hands in ───────────────────────────────────────────────────────────────────────────────────────────

@@ -80,7 +80,7 @@ async def test_a_job_may_be_made_again_with_another_input_and_the_old_one_stays_
         assert (True, {"prompt": "a ship", "seed": 2}) == (again.resumed, dict(again.job.input))
     assert 2 == len(service.bills)
     other = (await make(keyed("a", "a third thing")))["a"]
-    assert "the journal has this key for another input" in str(other.error)
+    assert "the journal has this key with another input" in str(other.error)
 
 
 async def test_a_redo_that_the_service_refuses_is_rejected_and_the_first_attempt_stays_paid(service, make, tmp_path):

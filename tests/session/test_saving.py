@@ -175,7 +175,7 @@ async def test_an_image_is_saved_even_if_the_journal_cannot_take_it_in(service, 
         disk.is_full = True
         (path,) = await session.save(made, tmp_path)
     assert path.exists()
-    assert "could not take in that the images of prediction" in caplog.text
+    assert "could not record that the images of prediction" in caplog.text
     assert "unsaved" == record_in(tmp_path).state_name
     # It is found by its name.
     fetched = len(outputs(service))

@@ -82,7 +82,7 @@ def test_a_file_of_such_a_name_is_written_with_its_folder(tmp_path):
     assert line.endswith("must be a PNG, JPEG, WebP or GIF image")
 
 
-NOBODY = "a job can only take the output of a job that stands before it, and none there has this key"
+NOBODY = "a job can only take the output of a job that comes before it, and none of them has this key"
 
 
 @pytest.mark.parametrize(

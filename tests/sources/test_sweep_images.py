@@ -203,7 +203,7 @@ def encrypted():
         (lambda: pack([(linked("a.png"), "/etc/passwd")]), "'a.png' is a link"),
         (lambda: pack([("../../etc/passwd", b"x"), ("a.png", PNG)]), "'../../etc/passwd' leads out of it"),
         (lambda: pack([("a.png", PNG + bytes(9 * 2**20))]), "'a.png' has 9437253 bytes, and at most 8 MiB are sent"),
-        (lambda: pack([("a.png", PNG + bytes(7 * 2**20))]), "'a.png' swells to more than 100 times its size"),
+        (lambda: pack([("a.png", PNG + bytes(7 * 2**20))]), "'a.png' expands to more than 100 times its size"),
         (lambda: pack([(f"{n}.png", noise(7 * 2**20)) for n in range(10)]), "its images have 73400320 bytes"),
         (lying, "'a.png' cannot be read"),
         (encrypted, "'a.png' is encrypted"),

@@ -292,7 +292,7 @@ async def test_a_store_that_cannot_be_asked_does_not_say_that_nothing_is_there(b
         "find_id": ("boat", Submission(journal="a", job="b", attempt=1, body="c")),
         "check_files": ([told(image)],),
     }
-    with pytest.raises(OutputError, match="what is in s3://pictures/a/b could not be looked at: access is denied"):
+    with pytest.raises(OutputError, match="what is in s3://pictures/a/b could not be read: access is denied"):
         await getattr(store, ask)(*given[ask])
 
 
@@ -331,7 +331,7 @@ def _with_habit(habit):
 
 UNUSABLE = [
     pytest.param(f"s3://nobody-has-this/{NAME}", None, "there is no such bucket", id="no such bucket"),
-    pytest.param(PLACE, _answering("403 AccessDenied"), "access is denied; needed are the rights to put", id="denied"),
+    pytest.param(PLACE, _answering("403 AccessDenied"), "access is denied; permission is needed to put", id="denied"),
     pytest.param(PLACE, _answering("403 InvalidAccessKeyId"), "the credentials are rejected", id="an unknown key"),
     pytest.param(PLACE, _answering("403 SignatureDoesNotMatch"), "the credentials are rejected", id="a wrong secret"),
     pytest.param(PLACE, _answering("400 ExpiredToken"), "the credentials are rejected", id="a token of yesterday"),

@@ -76,6 +76,6 @@ def _fetch(settings: RunOptions, base_url: str, key: str) -> int | None:
     except CometfluxError as error:
         why = error.problem
     except TimeoutError:
-        why = f"it did not come within {LONGEST:g} s"
+        why = f"it did not arrive within {LONGEST:g} s"
     screen.say(f"note: the estimate is not compared with the balance: {why}")
     return None

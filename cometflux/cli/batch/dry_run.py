@@ -250,7 +250,7 @@ def _decide(
         screen.warn(shortage)
     if consent.yes or (_is_watched() and ask(offer, settings)):
         return None
-    screen.warn("not confirmed; nothing was sent" if _is_watched() else "nothing was sent; --yes sends it all the same")
+    screen.warn("not confirmed; nothing was sent" if _is_watched() else "nothing was sent; --yes sends it anyway")
     return ExitCode.USAGE
 
 

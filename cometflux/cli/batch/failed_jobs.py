@@ -33,7 +33,7 @@ def write_failures(screen: Screen, folder: Path, form: Format, out: Path | None)
         UsageError: *out* is there already, or no row of this format can hold a job.
     """
     if out is not None and out.exists():
-        raise UsageError(f"{out} is there already, and is not replaced; give another name")
+        raise UsageError(f"{out} already exists, and is not replaced; give another name")
     with Journal(folder) as journal:
         names = JobNames.in_states(journal, FAILED, is_failure)
         unknown, is_local = journal.status()["unknown"], journal.base_url == LOCAL
@@ -90,6 +90,6 @@ def _write(data: bytes, out: Path | None) -> None:
         return
     try:
         if not atomic.write_new(out, data):
-            raise UsageError(f"{out} is there already, and is not replaced; give another name")
+            raise UsageError(f"{out} already exists, and is not replaced; give another name")
     except OSError as error:
         raise ConfigError(f"{out} cannot be written ({error.strerror})") from error

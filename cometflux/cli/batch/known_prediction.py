@@ -87,10 +87,10 @@ async def _follow(session: Session, prediction_id: str, screen: Screen) -> Predi
         # Right after a create it may be a delay.
         if error.status != 404:
             raise
-        screen.say("the service does not know the prediction yet; polling it for 30 s; Ctrl-C leaves")
+        screen.say("the service does not know the prediction yet; polling it for 30 s; Ctrl-C exits")
     else:
         if completion.runs(prediction):
-            screen.say("the prediction is not over; polling it until it is; Ctrl-C leaves")
+            screen.say("the prediction is not over; polling it until it is; Ctrl-C exits")
     return await session.follow(prediction_id)
 
 

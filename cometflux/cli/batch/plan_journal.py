@@ -218,7 +218,7 @@ def check_keys(conflicts: Iterable[PlannedRow], plan: BatchPlan) -> None:
     for identity in found:
         key = identity.removeprefix("key:")
         where = "give it another key, use another folder with --out, or redo the job with resume --redo-from"
-        faults.add(Fault(f"key {key!r} stands in the journal for another input; {where}", lines.get(identity)))
+        faults.add(Fault(f"key {key!r} is in the journal with another input; {where}", lines.get(identity)))
     raise faults.error(plan.name, plan.unit)
 
 

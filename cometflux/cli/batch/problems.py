@@ -78,7 +78,7 @@ class RunProblems:
             yield _table(groups)
         if self._untold or any(len(each.more) > _MOST_NAMED for each in groups):
             more = f"… and {self._untold} more; " if self._untold else ""
-            yield Text(f"  {more}{self._full_list} tells of each")
+            yield Text(f"  {more}{self._full_list} lists them all")
 
 
 def _table(groups: list[ProblemGroup]) -> Table:

@@ -124,7 +124,7 @@ class RunEnd:
     def _wait_for_reader(self) -> None:
         if self.is_leaving or self.presses > 1 or self.screen.drain(_READING):
             return
-        self.screen.say("waiting for stdout to be read; Ctrl-C leaves")
+        self.screen.say("waiting for stdout to be read; Ctrl-C exits")
         self.screen.drain()
 
     def _read_status(self) -> dict[str, int] | None:
@@ -185,7 +185,7 @@ class RunEnd:
             self.screen.error(end_text(self.end, is_local=self.settings.local))
         if self.summary.is_disk_refusing:
             where = self.out if isinstance(self.out, str) else f"the folder {str(self.out)!r}"
-            self.screen.error(f"{where} cannot be written to any more")
+            self.screen.error(f"{where} can no longer be written to")
 
     def _tell_lines(self, *, has_begun: bool) -> None:
         if self.is_stopping:

@@ -18,7 +18,7 @@ def goes_on(plan: BatchPlan, settings: RunOptions, consent: ConsentOptions, fold
     assert consent.sample is not None
     screen = Screen(settings.voice)
     made = count_of(len(plan.sample(consent.sample)), "job")
-    line = f"the sample is over: {made} of {len(plan)}"
+    line = f"the sample is finished: {made} of {len(plan)}"
     if not settings.gallery:
         line = f"{line}; to see the pictures together: {join(['cometflux', 'gallery', argument(folder)])}"
     screen.say(line)

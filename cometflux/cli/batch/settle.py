@@ -187,13 +187,13 @@ def _name_fault(names: JobNames, name: str, *, is_resent: bool) -> str | None:
         return f"no job has the key {name!r}{f'; {meant}' if meant else ''}"
     jobs = [names.jobs[mark.identity] for mark in marks if mark.identity in names.jobs]
     if not jobs:
-        return f"the job {name!r} is not unknown: it stands in {marks[0].state_name!r}"
+        return f"the job {name!r} is not unknown: its state is {marks[0].state_name!r}"
     if len(marks) > 1:
         each = "; ".join(f"{names.of(job)} ({clip(str(job.input.get('prompt')), 60)})" for job in jobs)
         which = "name one of them" if len(jobs) > 1 else "the one that can be settled is"
         return f"{len(marks)} jobs go by {name!r}; {which}: {each}"
     if is_resent and not is_unknown(jobs[0]):
-        return f"the job {name!r} stands as prediction {jobs[0].prediction_id}; correct it with --adopt or --abandon"
+        return f"the job {name!r} has the prediction {jobs[0].prediction_id}; correct it with --adopt or --abandon"
     return None
 
 
@@ -206,7 +206,7 @@ def _id_faults(prediction_id: str, times: int, owner: str | None) -> Iterator[Fa
     if times > 1:
         yield Fault(f"the id {prediction_id!r} is given {times} times; a prediction belongs to one job")
     if owner is not None:
-        yield Fault(f"the id {prediction_id!r} is that of the job {owner!r} already")
+        yield Fault(f"the id {prediction_id!r} already belongs to the job {owner!r}")
 
 
 def tell_settled(screen: Screen, folder: Path, settled: Iterable[SettledJob], left: int, *, is_local: bool) -> None:

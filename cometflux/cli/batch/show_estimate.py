@@ -117,7 +117,7 @@ def _sum_of(offer: PurchaseEstimate) -> str:
 def _lines(offer: PurchaseEstimate, settings: RunOptions) -> list[str]:
     lines = [] if offer.status is None else [f"the journal has: {summary(offer.status)}"]
     if offer.predictions < offer.total.predictions:
-        lines.append(f"--limit {offer.limit} lets {offer.predictions} of them be bought: {offer.bought} are already")
+        lines.append(f"--limit {offer.limit} allows {offer.predictions} of them: {offer.bought} are bought already")
     if offer.again:
         lines.append(f"{count_of(offer.again, 'job')} that {by_number(offer.again, 'is', 'are')} over would be redone")
     if offer.retries:

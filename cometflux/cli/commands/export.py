@@ -80,7 +80,7 @@ def export(
     screen = Screen()
     if done.missing:
         gone = f"{count_of(len(done.missing), 'picture')} of {folder} {by_number(len(done.missing), 'is', 'are')}"
-        screen.warn(f"{gone} not there any more, and left out: {_first(done.missing)}")
+        screen.warn(f"{gone} no longer there, and left out: {_first(done.missing)}")
     if done.changed:
         changed = "was changed since it was saved", "were changed since they were saved"
         words = f"{count_of(len(done.changed), 'picture')} {by_number(len(done.changed), *changed)}"

@@ -100,7 +100,7 @@ class Screen:
         discard(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             self.is_data_lost = True
-            self.error(f"stdout cannot be written to ({error.strerror}); the work goes on")
+            self.error(f"stdout cannot be written to ({error.strerror}); the work continues")
 
     def write_aside(self) -> None:
         """Write data and a log in threads from now on, so that a slow reader does not block the work.

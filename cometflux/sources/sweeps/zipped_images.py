@@ -82,7 +82,7 @@ def _check_sizes(members: Sequence[zipfile.ZipInfo]) -> None:
         if each.file_size > LARGEST_IMAGE_INPUT:
             raise ValueError(f"{each.filename!r} has {each.file_size} bytes, and at most 8 MiB are sent")
         if each.file_size > max(_SMALL, _MOST_RATIO * each.compress_size):
-            raise ValueError(f"{each.filename!r} swells to more than {_MOST_RATIO} times its size")
+            raise ValueError(f"{each.filename!r} expands to more than {_MOST_RATIO} times its size")
     if (size := sum(each.file_size for each in members)) > _MOST_BYTES:
         most = f"at most {_MOST_BYTES >> 20} MiB are read from a zip"
         raise ValueError(f"its images have {size} bytes, and {most}; unpack it, and give the folder")
