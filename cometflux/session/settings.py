@@ -159,7 +159,7 @@ def _check_http_url(name: str, url: str) -> SplitResult:
             name, shown, f"{parts.hostname!r} is not a host name; write an international one in its xn-- form"
         )
     if not re.fullmatch(_PATH, parts.path):
-        raise _refusal(name, shown, "the path has characters that a URL must not have; write them as %XX")
+        raise _refusal(name, shown, "the path has a part that a URL must not have; write it as %XX")
     if name == "base_url" and (parts.username or parts.password):
         raise ConfigError(setting=name, allowed="this carries a user name or password; only the key authenticates")
     return parts

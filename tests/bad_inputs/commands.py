@@ -174,7 +174,7 @@ COMMANDS = [
     table("one name twice", "prompt\na\na\n", "--name|{slug}", "line 2 has the name 'a', too"),
     table("an absolute name", "prompt\na\n", "--name|/tmp/{slug}", "must not begin with a slash"),
     table("a name that leaves", "prompt\na\n", "--name|../{slug}", "must not have the part .."),
-    table("a name of a device", "prompt\na\n", "--name|nul", "Windows has a device of this one"),
+    table("a name of a device", "prompt\na\n", "--name|nul", "Windows reserves this one"),
     table("a name of a drive", "prompt\na\n", "--name|c:{slug}", "must not have ':'"),
     table("a key column that is missing", "prompt\na\n", "--key-column|sku", "there is no column 'sku'"),
     table("a kept column that is missing", "prompt,sku\na,1\n", "--keep|skuu", "did you mean 'sku'?"),

@@ -25,7 +25,7 @@ KEYS = {
 
 HOST = "is not a host name; write an international one in its xn-- form"
 HTTP = "must be an http or https URL with a host"
-PATH = "the path holds what no URL may hold as it stands"
+PATH = "the path has a part that a URL must not have"
 
 ADDRESSES = {
     "no scheme": ("example.com/v1", HTTP),

@@ -398,7 +398,7 @@ CALLS = [
     save("in a file", OutputError, "a.png' is a file, not a folder", _file(b"")),
     save("under a name that climbs", InputError, "must be a file name", lambda folder: folder, "../a"),
     save("under a name that is too long", InputError, "must have at most 200 bytes, not 300", lambda f: f, "a" * 300),
-    save("under the name of a device", InputError, "Windows has a device of this one", lambda folder: folder, "CON"),
+    save("under the name of a device", InputError, "Windows reserves this one", lambda folder: folder, "CON"),
     Given("save an id", lambda s, folder: s.save("abc", folder), says="must be a Prediction; session.client.get"),
     Given("save what has no output", lambda s, f: s.save(DONE, f), OutputError, "there is no output to save"),
     Given("download None", lambda session, _: session.download(None), says="prediction: None was given"),

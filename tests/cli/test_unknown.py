@@ -105,7 +105,7 @@ def test_what_is_sent_again_is_bought_once_more(lost, service):
         ("--adopt fox", "--adopt fox: write it as KEY=ID"),
         ("--resend ''", "--resend is blank; give the KEY of a job"),
         ("--adopt fox=../x", "prediction id: '../x' was given; must be at most 256 letters, digits and . _ ~ : -"),
-        ("--adopt fox={toad}", "that of the job 'toad' already"),
+        ("--adopt fox={toad}", "already belongs to the job 'toad'"),
         ("--adopt fox=x1 --adopt owl=x1", "the id 'x1' is given 2 times; a prediction belongs to one job"),
         ("--resend fox --abandon fox", "the key 'fox' is given 2 times; settle each job in one way"),
     ],

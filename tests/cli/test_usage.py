@@ -179,7 +179,7 @@ def test_a_bad_prompt_file_is_one_line_and_exit_code_2(name, data, message, fold
             "generate fox --model 2-pro --width 512",
             (
                 "--width: 512 was given; allowed only together with aspect_ratio='custom': otherwise the service would "
-                "ignore it, and still charge for the picture"
+                "probably ignore it, and still charge for the picture"
             ),
         ),
         (

@@ -525,7 +525,7 @@ async def test_without_workers_the_driver_saves_and_says_so(opened, engine, tmp_
     engine.here = {}
     outcomes = await make(opened(), tmp_path)
     assert all(outcome.ok for outcome in outcomes)
-    assert "no worker is there yet" in caplog.text
+    assert "there is no worker yet" in caplog.text
 
 
 async def test_a_lost_engine_is_opened_again_and_its_orders_are_saved_by_the_driver(opened, engine, tmp_path, caplog):
@@ -549,7 +549,7 @@ async def test_a_lost_engine_is_opened_again_and_its_orders_are_saved_by_the_dri
     assert ["the engine is lost; this process saves the images meanwhile"] == [
         line for line in lines if "is lost" in line
     ]
-    assert ["workers are available; they save the images"] == [line for line in lines if "are there" in line]
+    assert ["workers are available; they save the images"] == [line for line in lines if "are available" in line]
 
 
 async def test_an_engine_that_cannot_be_reached_stops_the_session_before_anything_is_sent(opened, engine, service):

@@ -180,7 +180,10 @@ def test_a_name_that_would_leave_the_folder_is_refused(name):
     [
         *((f"a{mark}b", "without its folder") for mark in '<>:"|?*'),
         *((name, "does not end in a dot or a space") for name in ("a.", "a ", "a. .")),
-        *((name, "Windows has a device") for name in ("CON", "nul", "Aux.a", "prn .a", "com1", "LPT9.x.y", "com²")),
+        *(
+            (name, "Windows reserves this one")
+            for name in ("CON", "nul", "Aux.a", "prn .a", "com1", "LPT9.x.y", "com²")
+        ),
     ],
     ids=str,
 )

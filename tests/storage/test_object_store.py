@@ -624,7 +624,7 @@ async def test_what_is_saved_stays_so_while_nobody_can_look(bucket, service, tmp
     bucket.fail("403 AccessDenied", times=100, method="HEAD", part=".webp")
     async with opened(service, journal=tmp_path) as session:
         outcomes, end = await outcomes_of(session.generate(prompts(3), save_to=PLACE))
-    assert "could not be looked at" in str(end)
+    assert "could not be read" in str(end)
     assert {(OutcomeKind.SUCCEEDED, False)} <= {(outcome.kind, outcome.ok) for outcome in outcomes}
     with Journal(tmp_path) as journal:
         assert 3 == journal.status()["saved"]
@@ -646,7 +646,7 @@ async def test_one_of_unknown_fate_is_not_sent_again_while_nobody_can_look_for_i
     async with opened(service, journal=tmp_path, on_unknown="resend", max_resends=5) as session:
         (outcome,), end = await outcomes_of(session.generate(prompts(1), save_to=PLACE))
     assert (OutcomeKind.UNKNOWN, 1) == (outcome.kind, len(service.bills))
-    assert "could not be looked at" in str(end)
+    assert "could not be read" in str(end)
 
     bucket.mend()
     async with opened(service, journal=tmp_path, on_unknown="resend", max_resends=5) as session:
