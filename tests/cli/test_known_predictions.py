@@ -154,6 +154,16 @@ def test_a_prediction_that_runs_is_waited_for_and_saved(serving, capsys):
         assert Path(line).is_file()
 
 
+@pytest.mark.parametrize("fault", ["502", "drop", "torn", "429"])
+@pytest.mark.parametrize("line", ["get {} --wait", "save {} --out out"])
+def test_a_transient_fault_of_the_first_poll_does_not_end_the_wait(line, fault, service, made):
+    prediction_id = made()
+    # The HTTP library repeats the request itself after a dropped connection.
+    service.fail(fault, on="get", times=2)
+    run(line.format(prediction_id))
+    assert 1 == len(service.bills)
+
+
 @pytest.mark.parametrize("loss", ["a picture", "nothing"])
 def test_a_folder_whose_journal_knows_the_prediction_gets_the_names_of_its_batch(loss, service, capsys):
     Path("a.csv").write_text("prompt,key\na fox,f\nan owl,o\n")

@@ -17,8 +17,10 @@ from cometflux.journal.plan import job_of_record
 from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
+from cometflux.pacing.retry import may_retry
 from cometflux.polling import completion
 from cometflux.predictions import Prediction
+from cometflux.protocol.requests import get_request
 from cometflux.session.open import open_session
 from cometflux.session.session import Session
 from cometflux.session.settings import read_base_url, read_key
@@ -82,7 +84,7 @@ def save_prediction(
 async def _follow(session: Session, prediction_id: str, screen: Screen) -> Prediction:
     """Follow a prediction, unless the first request shows that it cannot be followed, as with a wrong address."""
     try:
-        prediction = await session.client.get(prediction_id)
+        prediction = await _get(session, prediction_id)
     except RejectedError as error:
         # Right after a create it may be a delay.
         if error.status != 404:
@@ -92,6 +94,22 @@ async def _follow(session: Session, prediction_id: str, screen: Screen) -> Predi
         if completion.runs(prediction):
             screen.say("the prediction is not over; polling it until it is; Ctrl-C exits")
     return await session.follow(prediction_id)
+
+
+async def _get(session: Session, prediction_id: str) -> Prediction:
+    """Fetch the state of a prediction, again after a transient fault: it says nothing about the address or the id."""
+    for pause in _PAUSES:
+        try:
+            return await session.client.get(prediction_id)
+        except CometfluxError as error:
+            if not may_retry(get_request(prediction_id), error):
+                raise
+        await asyncio.sleep(pause)
+    return await session.client.get(prediction_id)
+
+
+_PAUSES = (0.5, 2.0)
+"""Seconds before the second try and before the third."""
 
 
 def _name_in(folder: Path, prediction_id: str) -> str | None:
