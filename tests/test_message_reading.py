@@ -12,11 +12,12 @@ FACES = ("cli", "mcp", "sources", "gallery")
 ALLOWED = {
     "cli/config/read_settings.py: _toml_fault": "tomllib has the line in its text only",
     "cli/commands/local_service.py: _cannot_listen": "asyncio writes the reason of an OSError into its text",
+    "gallery/cards.py: _with_names": "shortens the paths of the job's own files, wherever they stand",
     "sources/formats/csv_tables.py: _broken_record": "csv has no classes of errors",
     "sources/formats/yaml_documents.py: _syntax_fault": "yaml has no classes of its syntax errors",
     "sources/formats/arrow.py: _first_line": "shows the first line of pyarrow's text",
 }
-"""The functions that may: the errors of other libraries have no data."""
+"""The functions that may, and why; the errors of other libraries have no data."""
 
 TEXTS = {"message", "problem", "lines"}
 METHODS = {
