@@ -41,10 +41,10 @@ async def fetch_charges(lists: AccountLists, names: Mapping[str, str], start: fl
         notes.append(f"the log is not read: {error.problem}")
         tasks, is_whole = await lists.tasks(start, end)
         return Charges(by_id=sum_up(names, (), tasks), notes=tuple(notes))
-    if set(names.values()) - found.keys():
+    if set(names.values()) - {each for each, charged in found.items() if charged.is_whole}:
         try:
             tasks, _ = await lists.tasks(start, end)
-            found = {**sum_up(names, (), tasks), **found}
+            found = sum_up(names, entries, tasks)
         except AccountError as error:
             notes.append(f"the list of tasks is not read: {error.problem}")
     return Charges(by_id=found, notes=tuple(notes))

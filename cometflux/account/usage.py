@@ -237,6 +237,11 @@ class Charged:
     source: str = "log"
     """``log``, or ``task`` if only the list of tasks has an amount."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is a charge for each refund."""
+        return self.refunded <= self.charged
+
 
 def sum_up(names: Mapping[str, str], entries: Iterable[Entry], tasks: Iterable[Task] = ()) -> dict[str, Charged]:
     """Add the charges and the refunds of each prediction.
@@ -256,8 +261,10 @@ def sum_up(names: Mapping[str, str], entries: Iterable[Entry], tasks: Iterable[T
         found[prediction_id] = _add(found.get(prediction_id, Charged()), entry)
     for task in tasks:
         prediction_id = names.get(task.id, "")
-        if prediction_id and prediction_id not in found and task.quota is not None and task.quota >= 0:
-            found[prediction_id] = Charged(charged=task.quota, at=task.at, source="task")
+        known = found.get(prediction_id)
+        if prediction_id and not (known and known.is_whole) and task.quota is not None and task.quota >= 0:
+            refunded = 0 if known is None else known.refunded
+            found[prediction_id] = Charged(charged=task.quota, refunded=refunded, at=task.at, source="task")
     return found
 
 

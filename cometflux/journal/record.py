@@ -332,8 +332,12 @@ class JobRecord:
         return known if last is None else known.adopted(last)
 
     def charged(self, charges: Iterable[Charge]) -> Self:
-        """Note what the account says was charged, in place of what it said before about the same predictions."""
-        known = {each.prediction_id: each for each in (*self.charges, *charges)}
+        """Note what the account says was charged, in place of what it said before about the same predictions.
+
+        What its log said stays if now only its list of tasks can be read, which has no refunds.
+        """
+        ordered = sorted((*self.charges, *charges), key=lambda each: each.source == "log")
+        known = {each.prediction_id: each for each in ordered}
         return self._with(charges=tuple(known.values()))
 
     @property

@@ -163,6 +163,12 @@ def test_charges_and_refunds_add_up_by_prediction():
     assert expected == sum_up(names, entries, tasks)
 
 
+def test_the_list_of_tasks_has_the_charge_of_a_prediction_that_the_log_only_refunds():
+    refund = charge("p1", 8, EntryKind.REFUND, at=9.0)
+    expected = {"p1": Charged(charged=8, refunded=8, at=2.0, source="task")}
+    assert expected == sum_up({"p1": "p1"}, [refund], [Task(id="p1", quota=8, at=2.0)])
+
+
 def test_a_row_that_comes_on_two_pages_has_one_mark():
     row = {"id": 3, "type": 2, "quota": 5, "response_id": "p1", "request_id": "r1", "other": {"x": 1}}
     assert mark_of(row) == mark_of(row | {"id": 103})

@@ -104,6 +104,18 @@ def test_a_log_with_a_fault_is_completed_by_the_list_of_tasks(account, capsys, f
     assert note is None or any(note in each for each in found["notes"])
 
 
+def test_what_the_log_said_stays_if_only_the_list_of_tasks_can_be_read_later(account, capsys):
+    account.refunds = True
+    account.fail("failed", prompt="an owl")
+    batch("a fox", "an owl", code=1)
+    before = costs(capsys)
+    account.fail("404", on="log", rate=1.0)
+    after = costs(capsys)
+    assert before["refunded_quota"] > 0
+    assert "the log is not read" in after.pop("notes")[0]
+    assert before == {**after, "notes": []}
+
+
 def test_a_charge_that_the_account_does_not_show_is_told(account, capsys):
     batch("a fox", "an owl", "a hen")
     for place in ("log", "tasks"):
