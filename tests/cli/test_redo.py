@@ -78,6 +78,16 @@ def test_a_redo_that_is_given_again_buys_nothing(night, capsys):
 
 
 @pytest.mark.slow
+def test_a_key_redoes_its_job_each_time_and_the_same_rows_do_so_once(night):
+    for times in (1, 2):
+        run("resume a-images --redo hen", 1)
+        assert times + 1 == len(night), "the newt was refused, and every run makes it"
+    Path("b.csv").write_text("prompt,key,seed\na red hen,hen,5\n")
+    for _ in range(2):
+        run("resume a-images --redo-from b.csv", 1)
+        assert 4 == len(night)
+
+
 def test_a_redo_counts_under_the_limit_and_plain_resume_goes_on_with_it(night, capsys):
     run("resume a-images --redo failed --limit 5", 4)
     assert 1 == len(night), "4 are bought already"
