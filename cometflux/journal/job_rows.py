@@ -378,7 +378,11 @@ _HAD_OTHER_PLANS = """bought AND instr(progress, '"plan":') AND json_valid(progr
 
 
 def cost_sum(database: sqlite3.Connection) -> CostSum:
-    """Add up what all predictions cost, without reading the records."""
+    """Add up what all predictions cost, without reading the records.
+
+    Raises:
+        ValueError: an amount is not what was written.
+    """
     # SQLite finds a text sooner than it reads JSON, and few journals have all three. The names in JSON are in quotes.
     counts = ", ".join(f"""total(instr(progress, '"{part}":') > 0)""" for part in ("estimate", "earlier", "charges"))
     is_paid = f"standing NOT IN ('waiting', 'not_sent', 'rejected', '{DROPPED}')"
@@ -395,11 +399,16 @@ def cost_sum(database: sqlite3.Connection) -> CostSum:
     WHERE json_extract(value, '$.kind') NOT IN ('not_sent', 'rejected') GROUP BY 1"""  # noqa: S608
     for query, is_needed in ((last, estimated), (before, repeated)):
         for basis, micros, count in database.execute(query) if is_needed else ():
+            if not (isinstance(basis, str | None) and isinstance(micros, int | None)):
+                raise ValueError("an estimate is not what was written")
             found.add_estimates(basis, micros or 0, count)
     charges = f"""SELECT coalesce(sum(json_extract(value, '$.quota')), 0),
     coalesce(sum(json_extract(value, '$.refunded')), 0), count(*) FROM {jobs}, json_each(progress, '$.charges')"""  # noqa: S608
     if charged:
-        found.add_charges(*database.execute(charges).fetchone())
+        amounts = database.execute(charges).fetchone()
+        if {*map(type, amounts)} != {int}:
+            raise ValueError("a charge is not what was written")
+        found.add_charges(*amounts)
     return found
 
 

@@ -1,6 +1,8 @@
 """What jobs cost, as the journal has it: the estimate and the charge are told apart."""
 
+import contextlib
 import json
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometflux import Journal
+from cometflux.errors import JournalError
 from cometflux.journal.attempts import Charge, Estimate
 from cometflux.journal.costs import CostSum, describe_costs
 from cometflux.journal.record import JobRecord
@@ -102,3 +105,24 @@ def test_a_journal_adds_up_what_its_records_say(records):
         writer.close()
         with Journal(folder) as journal:
             assert costs == journal.costs()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("estimate.basis", 1.5),
+        ("estimate.micros", 1.5),
+        ("estimate.micros", "x"),
+        ("charges[0].quota", 1.5),
+        ("charges[0].refunded", "x"),
+    ],
+)
+def test_an_amount_that_something_else_has_changed_makes_the_journal_damaged(path, value, tmp_path):
+    charge = Charge(prediction_id="p1", quota=16_000, refunded=8_000)
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        writer.open()
+        writer.commit([accepted(GIVEN).charged([charge])])
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as database, database:
+        database.execute("UPDATE jobs SET progress = json_set(progress, ?, ?)", (f"$.{path}", value))
+    with Journal(tmp_path) as journal, pytest.raises(JournalError, match="is damaged: an? .* is not what was written"):
+        journal.costs()
