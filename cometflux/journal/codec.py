@@ -126,7 +126,12 @@ def load_record(identity: str, index: int, plan: str, progress: str) -> JobRecor
         known = load_text(plan)
         values = {**load_text(progress), **known, "identity": identity, "index": index}
         values["input"] = load_input(known["input"])
-        return _converter().structure(values, JobRecord)
+        record = _converter().structure(values, JobRecord)
+        for each in record.earlier:
+            if each.plan:
+                # Whoever reads it later takes it for what was written.
+                load_record(identity, index, each.plan, "{}")
+        return record
     except (cattrs.BaseValidationError, InputError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__} in the record of {identity!r}") from error
 

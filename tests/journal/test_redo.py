@@ -50,6 +50,15 @@ def test_a_job_that_is_asked_for_again_is_planned_and_keeps_its_attempt_and_what
     assert after == written_and_read(after)
 
 
+@pytest.mark.parametrize("plan", ["x", "{}", "[]", "null", '{"key":"a","model":5}', "[" * 5000])
+def test_a_record_whose_earlier_plan_something_else_has_changed_is_refused_as_a_whole(plan, tmp_path):
+    """Otherwise each reader of that plan would fail in its own way, long after the journal was read."""
+    before = record("saved", tmp_path)
+    assert written_and_read(before.redo(codec.dump_plan(before))).earlier[0].plan
+    with pytest.raises(ValueError, match="in the record of|Expecting value"):
+        written_and_read(before.redo(plan))
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_only_jobs_that_are_over_are_meant_by_their_state_and_none_under_way_by_its_key(state, tmp_path):
     it = record(state, tmp_path)
