@@ -124,5 +124,5 @@ def test_an_amount_that_something_else_has_changed_makes_the_journal_damaged(pat
         writer.commit([accepted(GIVEN).charged([charge])])
     with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as database, database:
         database.execute("UPDATE jobs SET progress = json_set(progress, ?, ?)", (f"$.{path}", value))
-    with Journal(tmp_path) as journal, pytest.raises(JournalError, match="is damaged: an? .* is not what was written"):
+    with Journal(tmp_path) as journal, pytest.raises(JournalError, match=r"an? \w+ is not what was written"):
         journal.costs()
