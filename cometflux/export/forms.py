@@ -38,14 +38,16 @@ Form = Callable[[Sequence[Picture], Path, Settings], None]
 def write_imagefolder(pictures: Sequence[Picture], to: Path, settings: Settings) -> None:
     """Write the pictures, and ``metadata.jsonl`` with their columns, as ``load_dataset("imagefolder")`` reads them."""
     with (to / "metadata.jsonl").open("x", encoding="utf-8", newline="\n") as file:
-        for picture, name in _placed(pictures, to, settings):
+        for picture, name in _placed(((each, each.name) for each in pictures), to, settings):
             row = {"file_name": name, "text": picture.text, **picture.fields}
             file.write(f"{_dump(row)}\n")
 
 
 def write_captions(pictures: Sequence[Picture], to: Path, settings: Settings) -> None:
     """Write the pictures, and next to each its caption as a text file, as trainers of LoRAs read them."""
-    for picture, name in _placed(pictures, to, settings):
+    stems = _Stems()
+    named = ((each, f"{stems.of(each.stem)}{each.path.suffix}") for each in pictures)
+    for picture, name in _placed(named, to, settings):
         (to / name).with_suffix(".txt").write_text(f"{picture.text}\n", encoding="utf-8", newline="\n")
 
 
@@ -55,7 +57,8 @@ def write_webdataset(pictures: Sequence[Picture], to: Path, settings: Settings) 
     for number, shard in enumerate(_shards(pictures, settings.shard_bytes)):
         with tarfile.open(to / f"{number:06}.tar", "x", format=tarfile.PAX_FORMAT) as tar:
             for picture in shard:
-                stem = stems.of(picture)
+                # A name ends at its first dot for those who read it.
+                stem = stems.of(picture.stem.replace(".", "_"))
                 columns = _dump({**picture.fields, "file_name": picture.name})
                 for ending, data in (
                     (picture.path.suffix, picture.path.read_bytes()),
@@ -68,15 +71,14 @@ def write_webdataset(pictures: Sequence[Picture], to: Path, settings: Settings) 
 
 
 class _Stems:
-    """Names the samples of WebDataset, no two alike: its readers take files of one name for one sample."""
+    """Names the pictures, no two alike: readers take files that differ only in their endings for one picture."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
-    def of(self, picture: Picture) -> str:
-        # A name ends at its first dot for those who read it.
-        stem = name = picture.name.removesuffix(picture.path.suffix).replace(".", "_")
-        number = 1
+    def of(self, stem: str) -> str:
+        """Return *stem*, with a number after it if it is taken."""
+        name, number = stem, 1
         while name in self._taken:
             number += 1
             name = f"{stem}-{number}"
@@ -134,10 +136,9 @@ def _features(types: Mapping[str, str]) -> dict[str, Any]:
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _placed(pictures: Sequence[Picture], to: Path, settings: Settings) -> Iterator[tuple[Picture, str]]:
-    """Put each picture into the folder; yield it with its name there."""
-    for picture in pictures:
-        name = picture.name
+def _placed(named: Iterable[tuple[Picture, str]], to: Path, settings: Settings) -> Iterator[tuple[Picture, str]]:
+    """Put each picture into the folder under its name there; yield both."""
+    for picture, name in named:
         try:
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             if settings.links:
@@ -146,7 +147,7 @@ def _placed(pictures: Sequence[Picture], to: Path, settings: Settings) -> Iterat
                 shutil.copyfile(picture.path, to / name)
         except OSError as error:
             how = "linked; leave --link out to copy it" if settings.links else "copied"
-            raise ConfigError(f"{name} cannot be {how}: {error.strerror or error}") from error
+            raise ConfigError(f"{picture.name} cannot be {how}: {error.strerror or error}") from error
         yield picture, name
 
 

@@ -38,6 +38,11 @@ class Picture:
     is_changed: bool = False
     """Whether its file has different bytes from when it was saved."""
 
+    @property
+    def stem(self) -> str:
+        """Its name without its ending."""
+        return self.name.removesuffix(self.path.suffix)
+
 
 def read_pictures(folder: Path, *, only_picks: bool, caption: Caption | None) -> tuple[list[Picture], list[str]]:
     """Read the saved pictures of a folder from its journal, in the order of the jobs.

@@ -269,6 +269,20 @@ def test_a_seed_of_more_than_63_bits_makes_the_column_text(service, folder, form
     assert [str(2**64 - 1), "5"] == [row["seed"] for row in found]
 
 
+def test_pictures_that_differ_in_their_endings_have_a_caption_each(service, folder):
+    Path("a.csv").write_text("prompt,key,output_format\na fox,fox,webp\n")
+    run("batch a.csv --out tour --name '{key}'")
+    # Without the record, its name is free for the next picture of the job.
+    Path("tour/fox.json").unlink()
+    Path("b.csv").write_text("prompt,key,output_format\na red fox,fox,png\n")
+    run("resume tour --redo-from b.csv")
+    marks = [json.dumps({"file": f"fox.{ending}", "mark": "star"}) for ending in ("webp", "png")]
+    Path("tour/picks.jsonl").write_text("\n".join(marks))
+    run("export tour --to out --as captions --picks")
+    assert ["fox-2.png", "fox-2.txt", "fox.txt", "fox.webp"] == names()
+    assert ["a red fox\n", "a fox\n"] == [Path("out", name).read_text() for name in ("fox-2.txt", "fox.txt")]
+
+
 def test_samples_of_shards_have_different_names(service, folder):
     Path("a.csv").write_text("prompt,key\na fox,a.b\nan owl,a_b\n")
     run("batch a.csv --out tour --name '{key}'")
