@@ -88,6 +88,17 @@ def test_a_key_redoes_its_job_each_time_and_the_same_rows_do_so_once(night):
         assert 4 == len(night)
 
 
+def test_a_saved_job_whose_file_was_removed_is_redone_by_its_key_when_its_output_has_expired(service, night):
+    (removed,) = Path("a-images").glob("*hen.webp")
+    removed.unlink()
+    service.advance(4000)
+    run("resume a-images --redo expired", 1)
+    assert ("saved", 1) == (states()["hen"], len(night)), "the newt was refused, and every run makes it"
+    run("resume a-images --redo hen", 1)
+    assert ("saved", 2) == (states()["hen"], len(night))
+    assert Path("a-images", records("a-images")["hen"].files[0].name).is_file()
+
+
 def test_a_redo_counts_under_the_limit_and_plain_resume_goes_on_with_it(night, capsys):
     run("resume a-images --redo failed --limit 5", 4)
     assert 1 == len(night), "4 are bought already"
