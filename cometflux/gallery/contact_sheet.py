@@ -47,7 +47,7 @@ class ContactSheet:
         self._to = folder / SHEET if to is None else to
         _check_place(self._to)
         self.notes: tuple[str, ...] = ()
-        """One sentence for each damaged record."""
+        """One sentence for each damaged record, and for each chosen picture that is left out."""
         self.faults: dict[str, str] = {}
         """Why pictures are not shown, by their names; complete when all pages are drawn."""
         self.about = ""
@@ -97,7 +97,10 @@ class ContactSheet:
             )
             for cell in cells
         ]
-        self.notes = contents.notes
+        # The earlier pictures of a job that was redone are known here by their records alone.
+        left = sorted((chosen or set()) - {cell.name for cell in cells})
+        left_out = (f"{name} is left out: no record next to it says how it was made" for name in left)
+        self.notes = (*contents.notes, *left_out)
 
     def _check(self, cells: Sequence[Cell]) -> None:
         if not cells:

@@ -81,6 +81,23 @@ def test_only_the_chosen_pictures_are_on_it(tmp_path):
     assert [True, False, True] == [bool(place) for place in first_places(path, RED, GREEN, BLUE)]
 
 
+@pytest.mark.parametrize("has_record", [True, False])
+def test_a_chosen_picture_of_before_a_redo_is_on_it_by_its_record_or_is_named(has_record, tmp_path):
+    first, second = (job_states.succeed(job_states.plan(n), tmp_path, job_states.picture()) for n in range(2))
+    job_states.write(tmp_path, first, second.redo())
+    if not has_record:
+        (tmp_path / "00001-1.json").unlink()
+    lines = [json.dumps({"file": f"0000{number}-1.png", "mark": "star"}) for number in range(2)]
+    (tmp_path / PICKS).write_text("\n".join(lines))
+    sheet = ContactSheet(tmp_path, only_picks=True)
+    shown = [cell.name for cell in sheet.cells]
+    if has_record:
+        assert (["00000-1.png", "00001-1.png"], ()) == (shown, sheet.notes)
+    else:
+        told = "00001-1.png is left out: no record next to it says how it was made"
+        assert (["00000-1.png"], (told,)) == (shown, sheet.notes)
+
+
 def test_a_picture_that_cannot_be_shown_has_an_empty_place_that_says_why(tmp_path):
     head = struct.pack(">4s2I5B", b"IHDR", 20_000, 20_000, 8, 2, 0, 0, 0)
     bomb = b"".join((job_states.picture()[:12], head, struct.pack(">I", zlib.crc32(head)), job_states.picture()[33:]))
