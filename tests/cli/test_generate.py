@@ -1,9 +1,11 @@
 """Prompts on the command line: each run makes new pictures, and the folder's journal keeps all of them."""
 
+import contextlib
 import json
 import re
 import shlex
 import signal
+import sqlite3
 from pathlib import Path
 
 import command_process
@@ -263,3 +265,14 @@ def test_a_folder_that_cannot_be_written_to_is_one_error_before_anything_is_sent
         run("generate 'a fox' --out closed", 3)
     assert re.search(r"error: .* cannot be written to", capsys.readouterr().err)
     assert [] == service.bills
+
+
+def test_a_folder_of_a_newer_version_is_left_alone_and_the_error_names_the_way_out(service, capsys):
+    run('generate "a fox"')
+    with contextlib.closing(sqlite3.connect("images/journal.sqlite3")) as database:
+        database.execute("PRAGMA user_version = 999")
+    capsys.readouterr()
+    run('generate "a fox"', 3)
+    expected = "was written by a newer version of cometflux; use another folder with --out"
+    assert f"error: the journal 'images/journal.sqlite3' {expected}\n" == capsys.readouterr().err
+    assert 1 == len(service.bills)

@@ -28,7 +28,7 @@ def own_base_url(folder: Path, settings: RunOptions, *, new_key: bool) -> str | 
     with Journal(folder) as journal:
         own = journal.base_url
     if own == LOCAL and not settings.local:
-        raise JournalMismatchError(_MADE_WITH_LOCAL.format(str(folder)))
+        raise _mismatch_of(folder, own)
     is_given = settings.local or settings.base_url or os.environ.get("COMETFLUX_BASE_URL", "").strip()
     return None if is_given or new_key else own
 
@@ -90,7 +90,7 @@ def open_to_add(writer: JournalWriter, settings: RunOptions) -> None:
         raise JournalLockedError(error.problem, hint=f"wait for it, or {_ANOTHER} with --out") from error
     except JournalMismatchError as error:
         if error.setting is None:
-            raise JournalMismatchError(f"{error.message} with --out") from error
+            raise JournalMismatchError(error.problem, hint=f"{error.hint or _ANOTHER} with --out") from error
         finish = f"finish it as it was begun ({join(['cometflux', 'resume', argument(folder)])})"
         problem = f"{error.problem}, and a prediction of it is paid and not saved, or unknown"
         raise JournalMismatchError(problem, hint=f"{finish}, or {_ANOTHER} with --out") from error
@@ -118,8 +118,6 @@ async def _gone(place: Destination, records: Iterable[JobRecord]) -> list[JobRec
 
 
 _ANOTHER = "use another folder"
-_MADE_WITH_LOCAL = f"the folder {{!r}} was made with --local; add --local, or {_ANOTHER}"
-_MADE_WITHOUT = f"the folder {{!r}} was made without --local; leave --local out, or {_ANOTHER}"
 
 
 def _mismatch(writer: JournalWriter, settings: RunOptions) -> JournalMismatchError | None:
@@ -142,4 +140,9 @@ def check_maker(journal: Journal, folder: Path, settings: RunOptions) -> None:
     """
     own = journal.base_url
     if own is not None and (own == LOCAL) != settings.local:
-        raise JournalMismatchError((_MADE_WITH_LOCAL if own == LOCAL else _MADE_WITHOUT).format(str(folder)))
+        raise _mismatch_of(folder, own)
+
+
+def _mismatch_of(folder: Path, own: str) -> JournalMismatchError:
+    how, change = ("with", "add --local") if own == LOCAL else ("without", "leave --local out")
+    return JournalMismatchError(f"the folder {str(folder)!r} was made {how} --local", hint=f"{change}, or {_ANOTHER}")
