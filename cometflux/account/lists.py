@@ -129,7 +129,8 @@ def _read(response: Response) -> Page:
     if status in (401, 403):
         raise AccountError(
             f"the account rejects the access token (HTTP {status}); "
-            "take one from the personal settings of the console: an API key is not an access token"
+            "take one from the personal settings of the console: an API key is not an access token",
+            setting="access_token",
         )
     if is_transient(status) or response.cut:
         again = _TransientError(

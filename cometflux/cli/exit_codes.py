@@ -6,6 +6,7 @@ from enum import IntEnum
 from cometflux.cli.errors import ConfigurationError, UsageError
 from cometflux.cli.terminal.signals import Interrupted
 from cometflux.errors import (
+    AccountError,
     AuthenticationError,
     CometfluxError,
     ConfigError,
@@ -54,6 +55,9 @@ def code_of_interrupt(stop: KeyboardInterrupt) -> ExitCode:
 def code_of_error(error: Exception) -> ExitCode:
     """Return the code for an error that ended the command outside of a run."""
     if isinstance(error, ConfigurationError | ConfigError | JournalError | AuthenticationError | CreditError):
+        return ExitCode.CONFIGURATION
+    if isinstance(error, AccountError) and error.setting is not None:
+        # The account rejects the key or the access token.
         return ExitCode.CONFIGURATION
     is_usage = not isinstance(error, CometfluxError | OSError) or isinstance(
         error, UsageError | SourceError | InputError

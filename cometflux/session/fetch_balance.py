@@ -61,6 +61,9 @@ async def fetch_balance(
     return Balance(parts=funds, notes=tuple(each.problem for each in problems))
 
 
+_SECRETS = {"api_key": "API key", "access_token": "access token"}
+
+
 async def _noted(part: Awaitable[Funds]) -> Funds | AccountError:
     try:
         return await part
@@ -69,21 +72,21 @@ async def _noted(part: Awaitable[Funds]) -> Funds | AccountError:
 
 
 async def _of_key(transport: AiohttpTransport) -> Funds:
-    limit = await _fetch(transport, routes.SUBSCRIPTION, "API key")
-    return read_billing(limit, await _fetch(transport, routes.USAGE, "API key"))
+    limit = await _fetch(transport, routes.SUBSCRIPTION, "api_key")
+    return read_billing(limit, await _fetch(transport, routes.USAGE, "api_key"))
 
 
 async def _of_account(transport: AiohttpTransport) -> Funds:
-    return read_user(await _fetch(transport, routes.USER, "access token"))
+    return read_user(await _fetch(transport, routes.USER, "access_token"))
 
 
-async def _fetch(transport: AiohttpTransport, path: str, secret: str) -> bytes:
+async def _fetch(transport: AiohttpTransport, path: str, setting: str) -> bytes:
     try:
         response = await transport.send(Request("GET", path))
     except CometfluxError as error:
         raise AccountError(f"the balance cannot be fetched: {error.problem}") from error
     if response.status in (401, 403):
-        raise AccountError(f"the account rejects the {secret} (HTTP {response.status})")
+        raise AccountError(f"the account rejects the {_SECRETS[setting]} (HTTP {response.status})", setting=setting)
     if response.status != 200:
         raise AccountError(f"the account answers HTTP {response.status} to the request for the balance")
     if response.cut:

@@ -178,7 +178,7 @@ def test_a_list_that_cannot_be_read_is_one_error_and_changes_nothing(account, ca
     batch("a fox")
     capsys.readouterr()
     account.fail(fault, on="tasks", rate=1.0)
-    run("unknown a-images --settle --resend-missing", 1)
+    run("unknown a-images --settle --resend-missing", 3 if fault == "401" else 1)
     out, err = capsys.readouterr()
     assert ("", 1) == (out, len(err.splitlines()))
     assert said in err
@@ -193,7 +193,7 @@ def test_a_list_that_cannot_be_read_is_one_error_and_changes_nothing(account, ca
         ("", 3, "there is no access token; set COMETAPI_ACCESS_TOKEN"),
         ("sk-0123456789", 3, "the access token is an API key"),
         ("local-key", 3, "the API key is the access token in COMETAPI_ACCESS_TOKEN"),
-        ("not-the-token", 1, "the account rejects the access token"),
+        ("not-the-token", 3, "the account rejects the access token"),
     ],
     ids=["none", "an API key", "the key of the service", "another one"],
 )
