@@ -19,12 +19,12 @@ import attrs
 
 T = TypeVar("T")
 
-PAGE = 16
+PAGE = 32
 """Orders in one page at most. A page costs the driver some milliseconds, however many orders it holds."""
 PAUSE = 0.1
 """How long an order waits for others to fill a page, in seconds."""
 OVERDUE = 60.0
-"""How long a worker may take for a page, in seconds."""
+"""How long a worker may take for a page with few orders, in seconds; for a full one twice as long."""
 OLD = 20 * 60.0
 """After how many seconds an order goes to the driver at once. An output expires after about an hour."""
 MOST_REFUSALS = 3
@@ -168,7 +168,7 @@ class OrderQueue(Generic[T]):
             for ticket in tickets:
                 self._waiting.remove(ticket)
                 ticket.tries += 1
-            page = PageUnderWay(name, tickets, now + OVERDUE)
+            page = PageUnderWay(name, tickets, now + OVERDUE * (1 + len(tickets) / PAGE))
             self._under_way.add(page)
             worker.pages += 1
             if not worker.is_used:

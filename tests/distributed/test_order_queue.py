@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 
 from cometflux.distributed.order_queue import MOST_REFUSALS, OLD, OVERDUE, PAGE, PAUSE, TRIAL, OrderQueue, Ticket
 
+LATE = 2 * OVERDUE
+"""How long after a page was taken it is overdue, however many orders it has."""
+
 
 def tickets(count, place="s3://b/p", joined=0.0, **rest):
     return [Ticket(f"order {number}", place, joined, **rest) for number in range(count)]
@@ -56,42 +59,42 @@ def test_orders_without_any_worker_are_the_drivers():
 def test_an_overdue_page_goes_to_another_worker_and_the_second_time_to_the_driver():
     queue = a_queue({"one": 1, "two": 1}, *tickets(1))
     first = queue.take_page(PAUSE)
-    assert queue.next_time(PAUSE) == PAUSE + OVERDUE
-    assert {first.worker} == queue.take_overdue(PAUSE + OVERDUE)
-    second = queue.take_page(100.0)
+    assert queue.next_time(PAUSE) == PAUSE + OVERDUE * (1 + 1 / PAGE)
+    assert {first.worker} == queue.take_overdue(PAUSE + LATE)
+    second = queue.take_page(1.5 * LATE)
     assert {"one", "two"} == {first.worker, second.worker}
-    queue.take_overdue(100.0 + OVERDUE)
-    assert ["order 0"] == orders_of(queue.take_own(200.0))
+    queue.take_overdue(2.5 * LATE)
+    assert ["order 0"] == orders_of(queue.take_own(2.5 * LATE))
 
 
 def a_queue_with_a_silent_worker(others=None):
-    """A queue whose worker ``one`` did not answer for a page, at the time `OVERDUE`."""
+    """A queue whose worker ``one`` did not answer for a page, at the time `LATE`."""
     queue = a_queue({"one": 2}, *tickets(PAGE))
     page = queue.take_page(0.0)
     queue.set_workers({"one": 2} | (others or {}))
-    assert {"one"} == queue.take_overdue(OVERDUE)
+    assert {"one"} == queue.take_overdue(LATE)
     return queue, page
 
 
 def test_a_worker_that_does_not_answer_gets_no_page_until_it_has_answered():
     queue, late = a_queue_with_a_silent_worker({"two": 1})
-    for ticket in tickets(2 * PAGE, joined=OVERDUE):
+    for ticket in tickets(2 * PAGE, joined=LATE):
         queue.join(ticket)
-    assert ["two"] == [queue.take_page(OVERDUE).worker]
-    assert queue.take_page(OVERDUE + 10.0) is None
+    assert ["two"] == [queue.take_page(LATE).worker]
+    assert queue.take_page(LATE + 10.0) is None
     assert queue.is_silent("one")
     assert [] == queue.answered(late, is_refused=False), "its orders are elsewhere"
     assert not queue.is_silent("one")
-    assert "one" == queue.take_page(OVERDUE + 10.0).worker
+    assert "one" == queue.take_page(LATE + 10.0).worker
 
 
 def test_without_a_worker_that_answers_the_orders_are_the_drivers():
     queue, _ = a_queue_with_a_silent_worker()
     assert not queue.has_workers
-    assert PAGE == len(queue.take_own(OVERDUE))
-    for ticket in tickets(2, joined=OVERDUE):
+    assert PAGE == len(queue.take_own(LATE))
+    for ticket in tickets(2, joined=LATE):
         queue.join(ticket)
-    assert 2 == len(queue.take_own(OVERDUE))
+    assert 2 == len(queue.take_own(LATE))
     assert 0 == queue.capacity
 
 
@@ -99,18 +102,18 @@ def test_a_worker_that_does_not_answer_is_told_of_once():
     queue = a_queue({"one": 2}, *tickets(2 * PAGE))
     queue.take_page(0.0)
     queue.take_page(5.0)
-    assert {"one"} == queue.take_overdue(OVERDUE)
-    assert set() == queue.take_overdue(OVERDUE + 5.0)
+    assert {"one"} == queue.take_overdue(LATE)
+    assert set() == queue.take_overdue(LATE + 5.0)
 
 
 @pytest.mark.parametrize("others", [{}, {"two": 1}], ids=["alone", "with another one"])
 def test_a_worker_that_does_not_answer_is_tried_now_and_then_with_one_order(others):
     queue, _ = a_queue_with_a_silent_worker(others)
-    queue.take_own(OVERDUE)
+    queue.take_own(LATE)
     if others:
-        queue.answered(queue.take_page(OVERDUE), is_refused=False)
-    pages, now = [], OVERDUE
-    while now < OVERDUE + 4 * TRIAL:
+        queue.answered(queue.take_page(LATE), is_refused=False)
+    pages, now = [], LATE
+    while now < LATE + 4 * TRIAL:
         now += 1.0
         queue.join(Ticket("an order", "s3://b/p", now - PAUSE))
         queue.join(Ticket("another", "s3://b/p", now - PAUSE))
@@ -132,7 +135,7 @@ def test_a_worker_that_does_not_answer_is_tried_now_and_then_with_one_order(othe
 def test_a_late_answer_is_dropped():
     queue = a_queue({"one": 1, "two": 1}, *tickets(1))
     page = queue.take_page(PAUSE)
-    queue.take_overdue(PAUSE + OVERDUE)
+    queue.take_overdue(PAUSE + LATE)
     assert [] == queue.answered(page, is_refused=False)
     assert 1 == len(queue)
 
@@ -212,7 +215,7 @@ def test_no_order_is_lost_or_given_out_twice(steps):
             case "fail" | "break" if pages:
                 queue.failed(pages.pop(0), to_driver=step == "break")
             case "overdue":
-                now += OVERDUE
+                now += LATE
                 queue.take_overdue(now)
             case "own":
                 driver += queue.take_own(now)

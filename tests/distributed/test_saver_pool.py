@@ -215,7 +215,7 @@ async def test_a_host_that_does_not_answer_is_tried_again_and_used_then(
 
     engine.here = before
     engine.faults_of_proof = {"tcp://b:1": silence}
-    async with opened() as session:
+    async with opened(max_pending=4 * PAGE) as session:
         assert all([outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path)])
         engine.here = WORKERS
         await asyncio.sleep(2 * AGAIN)
@@ -245,7 +245,7 @@ async def test_a_host_that_is_refused_is_not_tried_again(opened, engine, tmp_pat
 
 async def test_a_place_that_is_broken_by_now_keeps_no_host_from_saving_elsewhere(opened, engine, tmp_path, caplog):
     engine.here = {"tcp://a:1": 2}
-    async with opened() as session:
+    async with opened(max_pending=4 * PAGE) as session:
         assert all([outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path / "old")])
         assert all([outcome.ok async for outcome in session.generate(["a boat"], save_to=tmp_path / "new")])
         shutil.rmtree(tmp_path / "old")
