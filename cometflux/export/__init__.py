@@ -83,11 +83,19 @@ def export_folder(
             whole.mkdir()
             FORMS[form](pictures, whole, settings)
             _check_free(to)
-            # A folder that is there may be the current one, a link or a mounted disk: it is filled and not replaced.
-            for part in whole.iterdir() if to.is_dir() else [whole]:
-                shutil.move(part, to)
+            _give_name(whole, to)
     changed = tuple(each.name for each in pictures if each.is_changed)
     return Exported(folder=to, count=len(pictures), missing=tuple(missing), changed=changed)
+
+
+def _give_name(whole: Path, to: Path) -> None:
+    if not to.is_dir():
+        # Fails if another export has made the folder meanwhile; shutil would put one into the other.
+        whole.rename(to)
+        return
+    # It may be the current folder, a link or a mounted disk: it is filled and not replaced.
+    for part in whole.iterdir():
+        shutil.move(part, to)
 
 
 @contextlib.contextmanager

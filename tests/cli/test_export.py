@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 import tarfile
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ import job_states
 import pyarrow.parquet
 import pytest
 from command_line import run
+from dying_process import in_child
 
 from cometflux.cli import main
 from cometflux.errors import ConfigError
@@ -152,6 +154,7 @@ def test_a_place_that_holds_something_is_left_alone(tour, capsys, there, told):
     assert before == sorted(str(path) for path in Path().rglob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["out", "out/", ".", "link", "inner/../out"])
 def test_an_empty_folder_is_filled_whatever_leads_to_it(to, tour, monkeypatch):
     """The current folder, and one that is a link or a mounted disk, cannot be replaced by a new one."""
@@ -167,6 +170,22 @@ def test_an_empty_folder_is_filled_whatever_leads_to_it(to, tour, monkeypatch):
     assert before == Path("out").stat().st_ino
     assert Path("link").is_symlink()
     assert ["a.csv", "inner", "link", "out", "tour"] == sorted(path.name for path in Path().iterdir())
+
+
+def test_a_folder_that_another_export_makes_at_the_last_moment_is_left_alone(tour):
+    def fill(event, arguments):
+        if event in ("os.rename", "shutil.move") and "out" == str(arguments[1]) and not Path("out").exists():
+            Path("out").mkdir()
+            Path("out/theirs").write_text("theirs")
+
+    def export():
+        sys.addaudithook(fill)
+        with pytest.raises(ConfigError, match="'out' cannot be written"):
+            export_folder("tour", "out")
+
+    assert 0 == in_child(export)
+    assert ["theirs"] == names()
+    assert ["a.csv", "out", "tour"] == names(".")
 
 
 def test_pictures_that_were_changed_are_told_and_exported_as_they_are(tour, capsys):

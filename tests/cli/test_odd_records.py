@@ -98,6 +98,7 @@ def test_a_number_without_end_that_an_older_journal_holds_is_read_as_a_text(fold
 ODD = (["x"], {"id": "x"}, 5, True, None, "", "\u202e")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["id", "created_at", "metrics", "index", "key", "model", "input", "tags"])
 def test_a_record_next_to_a_picture_may_hold_anything(name, folder):
     """The journal does not know the pictures: somebody put them there, or another version of cometflux."""

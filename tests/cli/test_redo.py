@@ -78,6 +78,7 @@ def test_a_redo_that_is_given_again_buys_nothing(night, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_key_redoes_its_job_each_time_and_the_same_rows_do_so_once(night):
     for times in (1, 2):
         run("resume a-images --redo hen", 1)
@@ -88,6 +89,7 @@ def test_a_key_redoes_its_job_each_time_and_the_same_rows_do_so_once(night):
         assert 4 == len(night)
 
 
+@pytest.mark.slow
 def test_a_saved_job_whose_file_was_removed_is_redone_by_its_key_when_its_output_has_expired(service, night):
     (removed,) = Path("a-images").glob("*hen.webp")
     removed.unlink()

@@ -237,6 +237,7 @@ async def test_a_saved_file_that_is_gone_or_changed_is_fetched_again_and_not_bou
     assert 4 == len(service.bills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_planned", [False, True])
 @pytest.mark.parametrize("others", [[], ["another boat"]])
 @pytest.mark.parametrize("count", [1, 3])
