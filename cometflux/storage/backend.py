@@ -28,16 +28,6 @@ class RefusedError(Exception):
         """Whether the same request may succeed the next time."""
 
 
-@attrs.frozen
-class FileFacts:
-    """The facts about a file that are not in its bytes."""
-
-    size: int
-    """In bytes."""
-    saved: float
-    """The latest time at which it may have been saved, in seconds since 1970."""
-
-
 MOST_PUTS = 10
 """How often one file is put, under whatever names. If that many puts are refused, something is wrong with the place."""
 
@@ -82,8 +72,8 @@ class Backend(Protocol[Kept_co]):
             digest: the SHA-256 of an image, for a place that can keep it; None for a record.
         """
 
-    async def stat(self, name: str) -> FileFacts | None:
-        """Return the facts about a file; None if there is no such file."""
+    async def size_of(self, name: str) -> int | None:
+        """Return the size of a file in bytes; None if there is no such file."""
 
     async def read(self, name: str, most: int) -> bytes | None:
         """Read a file. None if the name is free; empty if the file cannot be read or is larger than *most* bytes."""

@@ -21,7 +21,7 @@ from cometflux.provenance.embed import Embedder
 from cometflux.provenance.sidecar import Submission
 from cometflux.provenance.signing import Signer
 from cometflux.storage import atomic, file_names
-from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Jobs, Puts, RefusedError
+from cometflux.storage.backend import LARGEST_NOTE, Jobs, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
 from cometflux.storage.saved_images import SavedImages, blocking
 from cometflux.storage.spool import Spool, Spooled
@@ -33,8 +33,6 @@ _LONG_NAME = 80
 """Characters of the longest names that images get by themselves, with the numbers and the ending."""
 _PROOF = b"0" * 4096
 """What is written to prove that a folder can be written to."""
-_COARSE = 2.0
-"""Seconds to which some file systems round the time of a change."""
 
 # ── the folder itself ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -167,13 +165,12 @@ class FolderFiles:
         """Return the name of a file in this folder."""
         return path.relative_to(self._folder).as_posix()
 
-    async def stat(self, name: str) -> FileFacts | None:
-        """Return the facts about a file; the time is rounded up, since some file systems round it down."""
+    async def size_of(self, name: str) -> int | None:
+        """Return the size of a file in bytes; None if there is no such file."""
         try:
-            found = (self._folder / name).lstat()
+            return (self._folder / name).lstat().st_size
         except (OSError, ValueError):
             return None
-        return FileFacts(found.st_size, found.st_mtime + _COARSE)
 
     async def read(self, name: str, most: int) -> bytes | None:
         """Read a regular file; empty for anything else."""

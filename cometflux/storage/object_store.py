@@ -1,15 +1,14 @@
 """An object store as a place for images.
 
 A put is atomic, and fails if the name is taken, so no object is ever replaced. A put whose response was lost is
-repeated; if it then fails, ``SavedImages`` looks at the object under that name. An image has its SHA-256 and the time
-of its put as metadata. So a HEAD request shows whether it is unchanged, without reading it. A listing is quicker still,
-but shows names and sizes only.
+repeated; if it then fails, ``SavedImages`` looks at the object under that name. An image has its SHA-256 as metadata.
+So a HEAD request shows whether it is unchanged, without reading it. A listing is quicker still, but shows names and
+sizes only.
 """
 
 import asyncio
 import hashlib
 import os
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cometflux.errors import ConfigError, needs_extra
 from cometflux.images.formats import Data
 from cometflux.locations import Location, StoredFile, StoredImage
-from cometflux.storage.backend import LARGEST_NOTE, FileFacts, Jobs, Puts, RefusedError
+from cometflux.storage.backend import LARGEST_NOTE, Jobs, Puts, RefusedError
 from cometflux.storage.image_data import EXTENSIONS
 from cometflux.storage.listing import Listing
 from cometflux.storage.object_store_errors import is_passing, words_of
@@ -48,7 +47,6 @@ _LISTED = 1000
 _FAREWELL = 5.0
 """How long it may take to remove what was put for that, in seconds."""
 _DIGEST = "sha256"
-_MOMENT = "saved"
 _UNTYPED = "application/octet-stream"
 _TYPES = {"json": "application/json", **{ending: kind for kind, ending in EXTENSIONS.items()}}
 T = TypeVar("T")
@@ -185,7 +183,7 @@ class Store(SavedImages[StoredImage]):
                 raise RefusedError("it replaces existing objects, although it must not (If-None-Match)")
             if await self._files.describe(name, len(data)) != self._files.at(name, len(data), mark):
                 raise RefusedError("it does not return the size and the metadata of an object")
-            if await self._files.stat(f"{name}-none") is not None:
+            if await self._files.size_of(f"{name}-none") is not None:
                 raise RefusedError("it reports an object that nobody has put")
         finally:
             await self._files.remove(name)
@@ -213,8 +211,7 @@ class _StoreFiles:
         """Put an object if the name is free; False if it is taken, possibly by this put if its response was lost."""
         attributes = {"Content-Type": _TYPES.get(name.rpartition(".")[2], _UNTYPED)}
         if digest is not None:
-            # By the clock by which the journal notes when a submission left.
-            attributes |= {_DIGEST: digest, _MOMENT: f"{time.time():.3f}"}
+            attributes[_DIGEST] = digest
         return await self._put(name, bytes(data), puts, attributes)
 
     async def _put(self, name: str, data: bytes, puts: Puts, attributes: Mapping[str, str]) -> bool:
@@ -239,10 +236,10 @@ class _StoreFiles:
                 raise
             return await self._put_once(name, data, puts, attributes, tries - 1)
 
-    async def stat(self, name: str) -> FileFacts | None:
-        """Request the head of an object; the time was put with it."""
+    async def size_of(self, name: str) -> int | None:
+        """Request the size of an object in bytes; None if there is no such object."""
         head = await self._head(name)
-        return None if head is None else FileFacts(head.meta["size"], _moment(head.attributes))
+        return None if head is None else int(head.meta["size"])
 
     async def read(self, name: str, most: int) -> bytes | None:
         """Read an object; empty if it is too large."""
@@ -344,10 +341,3 @@ class _StoreFiles:
         if self._turns is None or self._turns[0] is not loop:
             self._turns = loop, asyncio.Semaphore(MOST_REQUESTS)
         return self._turns[1]
-
-
-def _moment(attributes: Mapping[str, str]) -> float:
-    try:
-        return float(attributes.get(_MOMENT, ""))
-    except ValueError:
-        return 0.0

@@ -132,7 +132,7 @@ class SavedImages(Generic[Kept]):
 
     async def _put(self, name: str, version: Version, puts: Puts) -> bool:
         # A look costs a request, and nearly every first name is free. But an image may be large.
-        if puts.count and await self._backend.stat(name) is not None:
+        if puts.count and await self._backend.size_of(name) is not None:
             return False
         return await self._backend.put_new(name, version.data, puts, version.digest)
 
@@ -178,15 +178,14 @@ class SavedImages(Generic[Kept]):
         Raises:
             RefusedError: nobody can say what is there.
         """
-        facts = await self._backend.stat(name)
-        return None if facts is None else facts.size
+        return await self._backend.size_of(name)
 
     async def describe(self, path: Any) -> Kept | None:
         """Describe an image that has been written here; None if it cannot be looked at."""
         with contextlib.suppress(RefusedError):
             name = self._backend.name_of(path)
-            facts = await self._backend.stat(name)
-            return None if facts is None else await self._backend.describe(name, facts.size)
+            size = await self._backend.size_of(name)
+            return None if size is None else await self._backend.describe(name, size)
         return None
 
     # ── finding again ────────────────────────────────────────────────────────────────────────────────────────────────
