@@ -399,7 +399,7 @@ class Errors(logging.Handler):
 
     def emit(self, record):
         # The message about an id that could not be written is expected.
-        if not record.msg.startswith("the journal could not take in"):
+        if not record.msg.startswith("the journal could not record"):
             self.seen.append(record.getMessage())
 
 
