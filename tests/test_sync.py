@@ -168,6 +168,7 @@ def test_an_error_in_the_loop_reaches_the_caller_and_what_is_paid_for_is_saved(o
     assert 1 <= len(service.bills) == len(pictures(tmp_path)) < 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [ValueError("no more"), StopAsyncIteration(), LookupError()])
 def test_an_error_of_the_iterable_is_raised_after_the_last_outcome(error, opened, service):
     def jobs():

@@ -213,6 +213,7 @@ def changed(name):
     (Path("drafts") / name).write_bytes((Path("drafts") / name).read_bytes() + b"0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "code", "told"),
     [

@@ -131,6 +131,7 @@ def test_what_is_unknown_is_listed_and_a_later_run_is_not_blamed_for_it(service,
     assert 2 == len(service.bills)
 
 
+@pytest.mark.slow
 def test_jobs_that_were_not_sent_are_told_once_at_the_start_and_dropped_on_request(service, capsys):
     run("generate 'a fox' 'an owl' --limit 1 --max-pending 1", 4)
     capsys.readouterr()
@@ -146,6 +147,7 @@ def test_jobs_that_were_not_sent_are_told_once_at_the_start_and_dropped_on_reque
     assert 3 == len(service.bills)
 
 
+@pytest.mark.slow
 def test_what_failed_is_listed_and_made_again(service, capsys):
     service.fail("failed")
     run("generate 'a fox'", 1)
@@ -160,6 +162,7 @@ def test_what_failed_is_listed_and_made_again(service, capsys):
 # In a folder with other jobs.
 
 
+@pytest.mark.slow
 def test_a_batch_of_the_folder_keeps_its_jobs(service, capsys):
     Path("a.txt").write_text("a fox\nan owl\na toad\n")
     run("batch a.txt --out shop --limit 1 --max-pending 1", 4)
@@ -211,6 +214,7 @@ def test_finished_predictions_of_another_address_are_not_in_the_way(service, mon
     assert ["00000-a-fox.webp", "00001-an-owl.webp"] == pictures()
 
 
+@pytest.mark.slow
 def test_finished_predictions_of_another_key_are_not_in_the_way(service, monkeypatch, capsys):
     run("generate 'a fox'")
     monkeypatch.setenv("COMETAPI_KEY", "another")

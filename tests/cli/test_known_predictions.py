@@ -12,7 +12,7 @@ from command_line import run
 from cometflux import Journal
 from cometflux.testing import Bill
 
-pytestmark = pytest.mark.usefixtures("folder", "polling_at_once")
+pytestmark = [pytest.mark.usefixtures("folder", "polling_at_once"), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -91,6 +91,7 @@ def test_a_run_that_found_nothing_says_how_many_pictures_it_looked_at(service, c
     assert "\nno picture was looked at\n" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", ["", "no json\n", '{"file": 3}\n', '{"file": "a", "flaw": "odd", "hash": "0"}\n'])
 def test_a_file_of_looks_that_cannot_be_read_is_written_anew(left, service):
     write({"prompt": "a boat", "key": "boat"})

@@ -153,6 +153,7 @@ def test_a_list_that_was_begun_without_parts_takes_none(option, service, capsys)
     assert before == (sorted(Path("tour").rglob("*")), len(service.bills))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prompt_file")
 def test_a_journal_without_jobs_is_no_list(service):
     Path("tour").mkdir()

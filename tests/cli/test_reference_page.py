@@ -36,6 +36,7 @@ def test_the_reference_is_what_the_commands_say_of_themselves():
     assert PAGE == renewed(PAGE), "write it anew: python -m cometflux.cli.commands.reference_page docs/command.md"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_every_command_and_each_of_its_options_stands_in_the_reference(words, capsys, monkeypatch):
     """As the help shows them, not as the reference was made."""

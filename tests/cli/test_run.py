@@ -216,6 +216,7 @@ def test_what_is_unknown_may_be_billed_and_is_not_repeated(service, capsys):
     assert "1 is unknown: it may be billed, and is not repeated" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "times"), [([], 1), (["--quiet"], 0)], ids=["", "quiet"])
 def test_without_a_terminal_it_is_said_once_that_there_is_no_connection(options, times, folder, capsys, monkeypatch):
     """Otherwise a run would be silent until it ends."""

@@ -449,6 +449,7 @@ async def test_a_job_without_a_key_that_is_run_is_always_new(service, opened):
     assert 2 == len(service.bills)
 
 
+@pytest.mark.slow
 async def test_jobs_that_were_run_are_gone_on_with_from_the_journal_and_are_not_bought_again(
     service, opened, tmp_path, status
 ):

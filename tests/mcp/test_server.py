@@ -192,6 +192,7 @@ async def test_several_pictures_come_in_one_answer(service, tmp_path):
     assert 1 == len(service.bills)
 
 
+@pytest.mark.slow
 def test_pictures_too_large_for_an_answer_are_shown_reduced(tmp_path):
     from PIL import Image
 
@@ -827,6 +828,7 @@ async def test_the_standing_of_the_own_folder_is_told(service, tmp_path):
     assert json.loads(text_of(before)) == before.structured_content
 
 
+@pytest.mark.slow
 async def test_only_folders_that_the_operator_allows_can_be_asked_after(service, tmp_path):
     for name in ("batches", "elsewhere"):
         async with opened(service, _made(tmp_path / name / "one")) as client:

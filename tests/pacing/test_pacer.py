@@ -495,6 +495,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(steps, st.none() | st.floats(1, 1e5))
 def test_whatever_the_clock_does_no_wait_is_negative_none_is_endless_and_none_is_no_number(steps, limit):
     pacer, now, under_way = Pacer(20, limit), 100.0, 0

@@ -145,6 +145,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(json_values, st.integers(0, 4))
 def test_any_response_is_read_as_running_as_unsettled_or_as_an_end(value, wanted):
     try:

@@ -623,6 +623,7 @@ def test_elsewhere_no_id_is_found(answer):
     assert find_id(body_of(answer)) is None
 
 
+@pytest.mark.slow
 @given(json_values | answers)
 def test_looking_for_an_id_is_total(value):
     found = find_id(body_of(value))

@@ -94,6 +94,7 @@ def test_without_embedding_nothing_is_said_of_it(tmp_path):
     assert told(image.path)["digital_source_type"].endswith("/trainedAlgorithmicMedia")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second", "note"),
     [
@@ -231,6 +232,7 @@ async def test_no_picture_holds_the_key_or_a_path_of_this_machine(form, opened, 
     assert str(source) == told(file)["input"]["input_image"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second", "harm"),
     [

@@ -22,6 +22,7 @@ def seeds(service):
     return [bill.input.get("seed") for bill in service.bills]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [{}, {"seed": 7}], ids=["without a seed", "with a seed"])
 @pytest.mark.parametrize("fault", ["failed", "missing-image"])
 async def test_a_withheld_image_is_tried_again_with_a_new_seed_that_is_recorded(

@@ -230,6 +230,7 @@ async def test_a_save_and_a_batch_of_the_same_job_agree(service, opened, tmp_pat
     assert 1 == len(service.bills)
 
 
+@pytest.mark.slow
 def test_resume_fetches_nothing_that_a_caller_has_saved(monkeypatch, tmp_path, capsys):
     with LocalService.in_thread(pixels=256, latency=0.1) as service:
         monkeypatch.setenv("COMETAPI_KEY", service.key)

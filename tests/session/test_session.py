@@ -379,6 +379,7 @@ async def test_two_consumers_share_a_batch_and_each_outcome_goes_to_one(service)
     assert list(range(20)) == sorted(outcome.index for share in shares for outcome in share)
 
 
+@pytest.mark.slow
 async def test_cancelling_the_wait_for_an_outcome_loses_none(service):
     indexes = []
     async with opened(service) as session:

@@ -105,6 +105,7 @@ def test_a_frame_of_dask_is_read_like_one_of_pandas(read, partitions, dask_frame
     assert list(read_jobs(frame)) == list(read(dask_frame(frame, npartitions=partitions)))
 
 
+@pytest.mark.slow
 def test_partitions_without_a_row_are_skipped(dask_frame):
     frame = dask_frame(pd.DataFrame({"prompt": [f"fox {n}" for n in range(6)]}), npartitions=3)
     jobs = stream_jobs(frame[frame["prompt"] >= "fox 4"])

@@ -292,6 +292,7 @@ def test_the_suffixes_name_all_formats():
 # Any bytes.
 
 
+@pytest.mark.slow
 @given(data=st.binary() | st.text().map(str.encode), written=st.sampled_from(Format))
 @example(data=b'{"prompt": ' + b"[" * 100_000, written=Format.JSONL)
 @example(data=b'{"prompt": ' + b"1" * 5000 + b"}", written=Format.JSONL)

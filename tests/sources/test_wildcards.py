@@ -94,6 +94,7 @@ parts = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(parts, st.integers(0, 9), st.integers(0, 9))
 def test_the_same_seed_and_row_make_the_same_prompt_and_nothing_else_is_raised(text, seed, row):
     try:

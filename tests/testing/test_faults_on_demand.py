@@ -40,6 +40,7 @@ async def test_a_wrong_latency_is_refused_and_the_old_one_stays(service):
     assert 1.0 == service.latency
 
 
+@pytest.mark.slow
 async def test_while_its_clock_is_frozen_no_prediction_progresses(service):
     service.freeze()
     async with opened(service) as session:
