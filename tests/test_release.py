@@ -42,6 +42,15 @@ def test_the_newest_section_of_the_changelog_is_this_version_with_its_date():
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", date)
 
 
+def test_the_project_has_no_file_that_a_trial_left():
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT)
+    packed = {*PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]} - {"/*.md"}
+    known = packed | {path.name for path in ROOT.glob("*.md")} | {".ci", ".gitignore", "LICENSE", "pyproject.toml"}
+    assert {"hatch_build.py"} == {name.partition("/")[0] for name in listed.stdout.splitlines()} - known
+
+
 def test_a_citation_names_this_version_and_its_date():
     citation = yaml.safe_load(read("CITATION.cff"))
     assert newest_section() == (citation["version"], citation["date-released"].isoformat())
