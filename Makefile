@@ -62,7 +62,7 @@ test-all: .make/test/ready ## run both (5 min)
 	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
 test-hard: .make/test/ready ## run the tests that take minutes (20 min)
-	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m hard
+	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -o faulthandler_timeout=3600 -m hard
 
 lint: .make/lint/ready ## look at style, layout, and the files for the forge (3 s)
 	@.make/lint/bin/ruff check --quiet $(CODE)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import own_processes
 import pytest
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 SLOW = {"slow", "processes", "slow processes"}
@@ -51,6 +52,29 @@ def test_each_python_and_each_system_runs_what_a_check_runs():
 def test_a_check_runs_all_tests_but_those_that_take_minutes():
     needs = re.search("^check:(.*) ##", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     assert ["lint", "types", "docs", "test-all"] == needs.split()
+
+
+HANGS = """
+import threading
+
+def test_that_hangs():
+    threading.Event().wait()
+
+def test_that_ends():
+    pass
+"""
+
+
+def test_a_test_that_hangs_shows_where_and_the_others_are_run(tmp_path):
+    (tmp_path / "test_two.py").write_text(HANGS)
+    plugins = ["-p", "xdist", "-p", "pytest_asyncio", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    settings = ["-c", ROOT / "pyproject.toml", "--rootdir", tmp_path, "-o", "faulthandler_timeout=2"]
+    command = [sys.executable, "-m", "pytest", *plugins, *settings, "-n", "1", tmp_path]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert 1 == run.returncode
+    assert "in test_that_hangs" in run.stderr
+    assert re.search("crashed while running '.*test_that_hangs'", run.stdout)
+    assert "1 failed, 1 passed" in run.stdout
 
 
 def starts_a_program():
