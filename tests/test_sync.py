@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import forked_process
 import pytest
+from dying_process import in_child
 from journal_records import count_states
 from notebook_runs import execute
 from waiting import PATIENCE, rest_of, wait_until
@@ -327,21 +328,18 @@ def test_a_forked_process_cannot_use_the_session_and_does_not_disturb_it(opened,
     with opened(journal=tmp_path) as session:
         batch = session.generate(iter(PROMPTS), save_to=tmp_path)
         assert next(batch).ok
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                refusals = 0
-                for call in (lambda: session.run("a fox"), lambda: next(batch), lambda: session.generate(PROMPTS)):
-                    try:
-                        call()
-                    except errors.SessionClosedError:
-                        refusals += 1
-                session.close()
-                code = 0 if refusals == 3 else 2
-            finally:
-                os._exit(code)
-        assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        def disturb():
+            refusals = 0
+            for call in (lambda: session.run("a fox"), lambda: next(batch), lambda: session.generate(PROMPTS)):
+                try:
+                    call()
+                except errors.SessionClosedError:
+                    refusals += 1
+            session.close()
+            return 0 if refusals == 3 else 2
+
+        assert 0 == in_child(disturb)
         assert 5 == len(list(batch))
         assert session.run("a boat").output
     assert 7 == len(service.bills)

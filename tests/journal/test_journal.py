@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from dying_process import dying, in_child
+from dying_process import dying, fork_off, in_child, wait_for
 from waiting import PATIENCE
 
 from cometflux.errors import ConfigError, JournalError, JournalLockedError, JournalMismatchError
@@ -475,17 +475,18 @@ def test_when_its_owner_is_killed_a_journal_is_free(ending, tmp_path):
 def test_a_process_that_was_forked_off_neither_keeps_nor_gives_away_the_journal(tmp_path):
     with opened(tmp_path) as writer:
         ready, leave = socket.socketpair()
-        child = os.fork()
-        if not child:
-            with contextlib.suppress(BaseException):
-                for use in (lambda: writer.commit([new(7)]), lambda: writer.find(["key:00007"])):
-                    with pytest.raises(JournalError, match="belongs to the process that opened it"):
-                        use()
-                writer.close()
-                leave.send(b"y")
-                ready.close()
-                leave.recv(1)
-            os._exit(0)
+
+        def disturb():
+            for use in (lambda: writer.commit([new(7)]), lambda: writer.find(["key:00007"])):
+                with pytest.raises(JournalError, match="belongs to the process that opened it"):
+                    use()
+            writer.close()
+            leave.send(b"y")
+            ready.close()
+            leave.recv(1)
+
+        child = fork_off(disturb)
+        leave.close()
         assert b"y" == ready.recv(1)
         with pytest.raises(JournalLockedError):
             JournalWriter(tmp_path).open()
@@ -494,8 +495,7 @@ def test_a_process_that_was_forked_off_neither_keeps_nor_gives_away_the_journal(
     with opened(tmp_path) as writer:
         assert ["key:00000"] == [*writer.find(["key:00000", "key:00007"])]
     ready.close()
-    leave.close()
-    os.waitpid(child, 0)
+    assert 0 == wait_for(child)
 
 
 def test_readers_do_not_disturb_a_writer_that_comes_and_goes(tmp_path):
