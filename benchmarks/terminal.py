@@ -7,10 +7,13 @@ import pty
 import re
 import select
 import shutil
+import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import termios
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +21,8 @@ from rich.text import Text
 
 ROOT = Path(__file__).parents[1]
 WIDTH, HEIGHT = 96, 40
+LONGEST = 120.0
+"""Seconds that a command may take."""
 ROWS = """\
 prompt,model,aspect_ratio
 a paper boat at sunrise,flux-schnell,16:9
@@ -55,37 +60,45 @@ def record() -> str:
 
 
 def type_in(command: str, folder: Path, stops: int = 0) -> str:
-    """Run *command* in a terminal, and press Ctrl-C after *stops* pictures. Return what the terminal received."""
-    process, terminal = pty.fork()
-    if not process:
-        _become(command, folder)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
-    received = b""
-    try:
-        while True:
-            if stops and len(list(folder.glob("*-images/*.webp"))) >= stops:
-                os.write(terminal, b"\x03")
-                stops = 0
-            if select.select([terminal], [], [], 0.05)[0]:
-                data = os.read(terminal, 65536)
-                if not data:
-                    break
-                received += data
-    except OSError:  # the terminal's error after the process has ended
-        pass
-    finally:
-        os.close(terminal)
-        os.waitpid(process, 0)
-    return received.decode()
+    """Run *command* in a terminal, and press Ctrl-C after *stops* pictures. Return what the terminal received.
 
-
-def _become(command: str, folder: Path) -> None:
-    """Replace this process, which is the terminal's, with the command."""
+    Raises:
+        TimeoutError: the command has not ended after `LONGEST` seconds.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COMET")}
     environment |= {"TERM": "xterm-256color", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    os.chdir(folder)
     program, *arguments = command.split()
-    os.execvpe(shutil.which(program, path=environment["PATH"]) or program, [program, *arguments], environment)
+    with subprocess.Popen(
+        [shutil.which(program, path=environment["PATH"]) or program, *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        try:
+            return _read(ours, process, folder, stops).decode()
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def _read(terminal: int, process: "subprocess.Popen[bytes]", folder: Path, stops: int) -> bytes:
+    received, give_up = b"", time.monotonic() + LONGEST
+    while time.monotonic() < give_up:
+        if stops and len(list(folder.glob("*-images/*.webp"))) >= stops:
+            process.send_signal(signal.SIGINT)
+            stops = 0
+        if select.select([terminal], [], [], 0.05)[0]:
+            try:
+                received += os.read(terminal, 65536)
+            except OSError:  # the terminal's error after the process has ended
+                return received
+    raise TimeoutError(f"{process.args!r} has not ended after {LONGEST:g} s; it printed {received!r}")
 
 
 def read_screen(received: str) -> list[str]:

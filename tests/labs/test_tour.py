@@ -110,7 +110,11 @@ def words(screen):
 def test_the_recorded_terminal_shows_what_the_commands_print_now():
     from benchmarks import terminal as recording
 
-    drawn = (ROOT / "docs" / "terminal.svg").read_text(encoding="utf-8")
-    rows = re.findall(r'<text class="terminal-r\d+" x="(\d+)[^>]*>([^<]*)</text>', drawn)
+    picture = (ROOT / "docs" / "terminal.svg").read_text(encoding="utf-8")
+    rows = re.findall(r'<text class="terminal-r\d+" x="(\d+)[^>]*>([^<]*)</text>', picture)
     shown = "".join(f"{'' if int(x) else chr(10)}{html.unescape(text)}" for x, text in rows)
-    assert words(re.sub(r"\x1b\[\d*m", "", recording.record())) == words(shown.replace("\xa0", " ")) - {"cometflux"}
+    drawn = words(shown.replace("\xa0", " ")) - {"cometflux"}
+    printed = words(re.sub(r"\x1b\[\d*m", "", recording.record()))
+    assert set() == drawn - printed
+    # On a busy machine Ctrl-C comes late, and more predictions were made than in the drawing.
+    assert set() == {line for line in printed - drawn if not line.startswith(("polls", "noticed", "size", "at the"))}
