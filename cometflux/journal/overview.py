@@ -61,14 +61,14 @@ class JournalOverview:
         ``waiting`` (nothing of it was sent).
         """
         # The index has all that this needs.
-        counts = self._count("SELECT x'', standing, count(*) FROM jobs WHERE standing <> ? GROUP BY standing")
+        counts = self._count("SELECT x'', standing, count(*) FROM jobs WHERE standing <> :dropped GROUP BY standing")
         return counts.get(b"", dict.fromkeys(("planned", *STATE_NAMES), 0))
 
     def sources(self) -> dict[str, dict[str, int]]:
         """Count the jobs of each prompt file by state, as `status` does; the file of a job without one is ``""``."""
         # As bytes, because the name of a file need not be UTF-8, and SQLite's texts are.
         source = "CAST(coalesce(json_extract(plan, '$.source'), '') AS BLOB)"
-        jobs = "FROM jobs WHERE standing <> ?1"
+        jobs = "FROM jobs WHERE standing <> :dropped"
         files = f"SELECT DISTINCT {source} AS source {jobs} LIMIT 2"
         states = f"SELECT standing, count(*) AS number {jobs} GROUP BY standing"
         # If all jobs are of one file, as in most folders, the index has their number.
@@ -83,7 +83,7 @@ class JournalOverview:
         is_running = self.is_running
         with translating_errors(self.path):
             # Equal rows are counted as they come, in bounded memory.
-            found = Counter(self._database.execute(query, (DROPPED,)))
+            found = Counter(self._database.execute(query, {"dropped": DROPPED}))
         # One that worked when this began may have ended meanwhile, and one may have begun.
         is_running = is_running or self.is_running
         counts: dict[bytes, Counter[str]] = {}

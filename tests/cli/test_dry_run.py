@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from old_journals import make_old
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_until_it_waits
 
 from cometflux.cli import main
 from cometflux.cli.batch.draft_plan import spread
@@ -326,6 +326,7 @@ class Terminal:
         os.write(self._ours, text.encode("utf-8", "surrogateescape"))
 
     def send(self, number):
+        wait_until_it_waits(self._process)
         self._process.send_signal(number)
 
     def end(self):

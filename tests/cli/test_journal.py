@@ -17,7 +17,7 @@ import pytest
 from command_line import run
 from one_pixel import PNG
 from posix_calls import IS_ROOT, signals
-from waiting import PATIENCE, rest_of, wait_until
+from waiting import PATIENCE, rest_of, wait_until, wait_until_it_waits
 
 from cometflux import Journal
 from cometflux.cli import main
@@ -52,11 +52,6 @@ def pictures(folder="a-images"):
 
 def start(line, **options):
     return command_process.start(*shlex.split(line), **options)
-
-
-def wait_until_it_reads_stdin(running):
-    """Wait until the process waits for a pipe; only stdin is one that it reads."""
-    wait_until(lambda: "pipe_read" in Path(f"/proc/{running.pid}/wchan").read_text())
 
 
 STOPS = [pytest.param(number, 128 + number, id=number.name) for number in signals("SIGINT", "SIGTERM", "SIGHUP")]
@@ -626,7 +621,7 @@ def test_interrupted_with_json_every_job_is_one_line_all_the_same(slow):
 def test_a_signal_while_prompts_are_read_says_that_nothing_was_sent(number, code, service):
     skip_if_ignored(number)
     running = start("batch -", stdin=subprocess.PIPE)
-    wait_until_it_reads_stdin(running)
+    wait_until_it_waits(running)
     running.send_signal(number)
     _, err = rest_of(running)
     running.stdin.close()

@@ -33,6 +33,7 @@ import signal
 import stat
 import sys
 import tempfile
+import threading
 import time
 import types
 import unicodedata
@@ -142,11 +143,29 @@ def _replace_calls():
     time.time = lambda: clocks.time() // _TICK * _TICK
     time.get_clock_info = _clock_info
     loop = asyncio.SelectorEventLoop
+    _wake_by_signals(loop)
     for name in (
         "add_signal_handler remove_signal_handler add_reader add_writer "
         "create_unix_connection create_unix_server connect_read_pipe connect_write_pipe"
     ).split():
         setattr(loop, name, _not_there)
+
+
+def _wake_by_signals(loop):
+    """Let a signal wake the loops of the main thread, as the loops of Windows do."""
+    make, close = loop.__init__, loop.close
+
+    def make_woken(self, *args):
+        make(self, *args)
+        if threading.current_thread() is threading.main_thread():
+            signal.set_wakeup_fd(self._csock.fileno())
+
+    def close_woken(self):
+        if not self.is_closed() and threading.current_thread() is threading.main_thread():
+            signal.set_wakeup_fd(-1)
+        close(self)
+
+    loop.__init__, loop.close = make_woken, close_woken
 
 
 def _not_there(*_, **__):

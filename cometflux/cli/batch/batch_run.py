@@ -104,7 +104,7 @@ class BatchRun(RunEnd):
         hidden = secrets_hidden() if isinstance(self.settings.savers, int) else contextlib.nullcontext()
         try:
             with hidden, self.screen.bar(work.total) as self.bar, signals.taken(self._on_signal):
-                asyncio.run(self._work(work))
+                signals.run(self._work(work))
         except asyncio.CancelledError:
             # A signal came with the last step.
             self.is_stopping = True

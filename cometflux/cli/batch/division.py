@@ -1,12 +1,12 @@
 """Check, before anything is sent, that a list is made either in parts or without parts: the other way pays again."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cometflux.basics.plain_text import count_of
 from cometflux.cli.batch.part_folders import is_part_folder
 from cometflux.cli.errors import UsageError
+from cometflux.cli.terminal import signals
 from cometflux.errors import ConfigError
 from cometflux.journal.place import FILE_NAME
 from cometflux.journal.reader import Journal
@@ -32,7 +32,7 @@ def check_undivided(shared: str | Path, *, has_parts: bool = False) -> None:
     places = [shared, shared.parent] if isinstance(shared, Path) and is_part_folder(shared) else [shared]
     for place in places:
         try:
-            claims = asyncio.run(find_destination("out", place).read_note(CLAIMS))
+            claims = signals.run(find_destination("out", place).read_note(CLAIMS))
         except RefusedError as refusal:
             raise ConfigError(f"whether {place} holds a list in parts cannot be read: {refusal}") from refusal
         if claims is not None:
@@ -65,7 +65,7 @@ def check_batch(folder: Path, place: str | None, part: "Part | None", own: Path)
         if _has_list(each, place):
             raise UsageError(f"the list in {each} was begun without --part: leave --part out, or {_ELSEWHERE}")
     shared = find_destination("out", place or folder.parent)
-    asyncio.run(check_part(shared, part, _name_of(folder)))
+    signals.run(check_part(shared, part, _name_of(folder)))
 
 
 def _has_list(folder: Path, place: str | None) -> bool:

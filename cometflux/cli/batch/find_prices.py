@@ -3,7 +3,6 @@
 The catalogue is fetched before anything is sent, at most once a day, without the key. No fault of it is an error.
 """
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +21,7 @@ from cometflux.cli.config.read_settings import read_price_tables
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.known_prices import short_name
 from cometflux.cli.options.shared import RunOptions
+from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import CometfluxError, ConfigError
 from cometflux.journal.reader import Journal
@@ -139,7 +139,7 @@ def _find_catalogue(
     if not is_needed and folder is not None and _is_owed(folder):
         return Catalogue(note="the price catalogue is not fetched while predictions are paid and not saved")
     with Screen(settings.voice).waiting("the price catalogue"):
-        found = asyncio.run(fetch_catalogue(root, proxy=proxy))
+        found = signals.run(fetch_catalogue(root, proxy=proxy))
     keep(root, found, time.time())
     return found
 

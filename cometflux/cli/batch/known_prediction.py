@@ -153,7 +153,7 @@ def run_work(work: Coroutine[Any, Any, _T], screen: Screen, name: str = "the ser
 
     try:
         with screen.waiting(name):
-            return asyncio.run(run())
+            return signals.run(run())
     except asyncio.CancelledError:
         raise signals.Interrupted(pressed[0]) from None
 

@@ -1,6 +1,5 @@
 """Open the journal of a batch: its account, its address, its place, and what --local changes."""
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Iterable
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from cometflux.basics.quoting import argument, join
 from cometflux.cli.options.shared import RunOptions
+from cometflux.cli.terminal import signals
 from cometflux.errors import CometfluxError, ConfigError, JournalLockedError, JournalMismatchError, OutputError
 from cometflux.journal.header import LOCAL, Account
 from cometflux.journal.reader import Journal
@@ -101,7 +101,7 @@ def _forget_files(writer: JournalWriter) -> None:
     with Journal(writer.path) as journal:
         place = find_destination("out", writer.place or writer.path.parent)
         try:
-            gone = asyncio.run(_gone(place, journal.records("saved")))
+            gone = signals.run(_gone(place, journal.records("saved")))
         except OutputError as error:
             # The error is not about one prediction.
             raise ConfigError(error.message) from error

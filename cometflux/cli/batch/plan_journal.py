@@ -1,6 +1,5 @@
 """Plan the jobs of a batch in its journal, and draw them from it."""
 
-import asyncio
 import contextlib
 from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import partial
@@ -23,6 +22,7 @@ from cometflux.cli.batch.remaining_jobs import count_states
 from cometflux.cli.batch.undrawn import picture_place, undrawn_outcome
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options.shared import RunOptions
+from cometflux.cli.terminal import signals
 from cometflux.errors import CometfluxError
 from cometflux.jobs import PlannedJob
 from cometflux.journal.job_rows import pages
@@ -154,7 +154,7 @@ def _claim(part: "Part", shared: str | Path, journal: str) -> None:
     from cometflux.distributed.parts import claim_part
 
     place = find_destination("out", shared)
-    asyncio.run(claim_part(place, part, journal))
+    signals.run(claim_part(place, part, journal))
 
 
 def plan_rest(writer: JournalWriter, settings: RunOptions, redo: RedoWish = NOTHING) -> tuple[BatchWork, list[str]]:

@@ -1,6 +1,5 @@
 """The local service: behind ``--local``, and as a command of its own."""
 
-import asyncio
 import errno
 import os
 from collections.abc import Iterable, Sequence
@@ -88,7 +87,7 @@ def serve(screen: Screen, faults: Sequence[str], schemas: Iterable[ModelSchema],
             raise UsageError(f"--fault {fault}: {error}") from error
     for schema in schemas:
         service.offer(schema)
-    asyncio.run(_serve(service, screen, options["host"]))
+    signals.run(_serve(service, screen, options["host"]))
 
 
 def service_class(what: str) -> "type[LocalService]":

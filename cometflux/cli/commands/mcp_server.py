@@ -132,7 +132,7 @@ class _Server:
 
     def run(self) -> int:
         with signals.taken(self._on_signal), contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(self._serve())
+            signals.run(self._serve())
         return ExitCode.OK if self._stopped_by is None else code_of_signal(self._stopped_by)
 
     def _on_signal(self, number: signal.Signals) -> None:

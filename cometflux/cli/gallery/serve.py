@@ -1,6 +1,5 @@
 """Serve the gallery until the command is told to stop."""
 
-import asyncio
 import secrets
 from pathlib import Path
 
@@ -17,7 +16,7 @@ def serve_gallery(screen: Screen, folder: Path, port: int) -> None:
         ConfigError: there is nothing to show, the marks are wrong, the port is taken, or an extra is missing.
         JournalError: the journal cannot be read, and there is nothing else to show.
     """
-    asyncio.run(_serve(screen, GalleryServer(folder, secrets.token_urlsafe(24), port), port))
+    signals.run(_serve(screen, GalleryServer(folder, secrets.token_urlsafe(24), port), port))
 
 
 async def _serve(screen: Screen, server: GalleryServer, port: int) -> None:

@@ -5,13 +5,15 @@ Windows has no SIGHUP. SIGBREAK takes its place there: Ctrl-Break, and the close
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
 
+T = TypeVar("T")
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _STOPS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
@@ -48,10 +50,54 @@ def raised() -> contextlib.AbstractContextManager[None]:
     return taken(_raise)
 
 
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run *work* as `asyncio.run` does, on a loop that wakes up for every signal."""
+    # Imported here, so that --help stays fast.
+    import asyncio
+
+    return asyncio.run(_woken(work))
+
+
+async def _woken(work: Coroutine[Any, Any, T]) -> T:
+    with _waking():
+        return await work
+
+
+@contextmanager
+def _waking() -> "Iterator[None]":
+    """Wake the running loop for every signal.
+
+    Python calls the handler of a signal that comes just before the loop begins to wait only at the end of that wait,
+    which may be never.
+    """
+    import asyncio
+    import socket
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        try:
+            loop.add_reader(ours, ours.recv, 4096)
+        except NotImplementedError:
+            # A loop on Windows does all this itself.
+            yield
+            return
+        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(ours)
+
+
 @contextmanager
 def awaited() -> "Iterator[asyncio.Event]":
-    """Yield an event that these signals set. Not every loop of asyncio takes handlers of signals itself."""
-    # Imported here, so that --help stays fast.
+    """Yield an event that these signals set, on the loop of `run`."""
     import asyncio
 
     event, loop = asyncio.Event(), asyncio.get_running_loop()
