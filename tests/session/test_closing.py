@@ -269,7 +269,9 @@ def test_a_session_in_another_thread_is_closed_when_the_program_ends(kind, tmp_p
             assert "succeeded True\n" == process.stdout.readline()
             process.stdin.close()
             out, err = rest_of(process)
-        assert (0, "") == (process.returncode, err)
+        assert 0 == process.returncode, err
+        # Python 3.12 refuses asyncio.run the thread in which it closes its pool, and says so.
+        assert not err or ((3, 12) == sys.version_info[:2] and err.startswith("Exception in thread Thread-1"))
         ends, last = out.splitlines()[:-1], out.splitlines()[-1]
         assert {"succeeded True", "not_sent False"} >= {*ends}
         assert "the session was closed before the batch was over" == last
