@@ -49,7 +49,7 @@ def dump_plan_of(
     tags: Mapping[str, str] = NO_TAGS,
 ) -> str:
     """Convert the parts of a plan, as `dump_plan` does."""
-    plan = {"key": key, "model": model, "fingerprint": fingerprint, "input": _write_input(input)}
+    plan = {"key": key, "model": model, "fingerprint": fingerprint, "input": _write_mapping(input)}
     if source:
         plan["source"] = source
     if name is not None:
@@ -106,12 +106,17 @@ load_text = json.JSONDecoder(parse_constant=str).decode
 """Reads a text of the journal as the plain values that JSON has."""
 
 
+def _compact(value: Any) -> str:
+    return encoding.write_object(value, _compact) if type(value) is dict else _encode(value)
+
+
 def _dump_compact(value: Any) -> str:
     try:
-        text = _encode(value)
+        text = _compact(value)
         text.encode()
-    except ValueError:
-        # It has a number that JSON does not have, or half of a pair of surrogates, as in the name of a file.
+    except (TypeError, ValueError):
+        # It has a number that JSON does not have, a name that is no text, or half of a pair of surrogates, as in the
+        # name of a file.
         return json.dumps(encoding.finite(value), allow_nan=False, separators=(",", ":"))
     return text
 
@@ -149,13 +154,17 @@ def _write_input(value: Any) -> Any:
         case encoding.MissingBytes():
             return {"$bytes": dict(value)}
         case Mapping():
-            written = {name: _write_input(part) for name, part in value.items()}
-            # What the caller wrote so must not be read as one of ours.
-            return {"$mapping": written} if any(name[:1] == "$" for name in written) else written
+            return _write_mapping(value)
         case list() | tuple():
             return [_write_input(part) for part in value]
         case _:
             return value
+
+
+def _write_mapping(values: Mapping[str, Any]) -> dict[str, Any]:
+    written = {name: part if type(part) is str else _write_input(part) for name, part in values.items()}
+    # What the caller wrote so must not be read as one of ours.
+    return {"$mapping": written} if [name for name in written if name[:1] == "$"] else written
 
 
 def load_input(value: Any) -> Any:

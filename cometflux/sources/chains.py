@@ -1,6 +1,6 @@
 """Check the rows that take the output of other rows, and the keys of all rows."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from cometflux.basics.plain_text import count_of
@@ -40,17 +40,17 @@ class ChainChecker:
         self.outputs = 0
         """How many outputs of other rows were taken."""
 
-    def add(self, row: Row, constants: Mapping[str, Any], cells: Mapping[str, Any]) -> Iterator[Fault]:
-        """Note a row with its values; yield the faults of its key and of the outputs that it takes."""
-        outputs = find_outputs(cells)
+    def add(self, row: Row, constants: Mapping[str, Any], cells: Mapping[str, Any]) -> list[Fault]:
+        """Note a row with its values; return the faults of its key and of the outputs that it takes."""
+        faults, outputs = list[Fault](), find_outputs(cells)
         if constants:
             outputs += tuple(each for each in find_outputs(constants) if each[0] not in cells)
         for field, output in outputs:
             self.outputs += 1
             if fault := self._fault(row, output):
                 label = field if field in cells else self._labels.get(field, field)
-                yield Fault(f"{label}: {output}: {fault}", row.places.get(field, row.line))
-        yield from self._keys.add(row)
+                faults.append(Fault(f"{label}: {output}: {fault}", row.places.get(field, row.line)))
+        return faults + self._keys.add(row)
 
     def note(self, row: Row, job: Job | None) -> Job | None:
         """Note how many images the job of a row makes, and return the job; None if the row has faults."""

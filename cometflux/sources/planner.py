@@ -18,13 +18,14 @@ from cometflux.errors import InputError
 from cometflux.images.orientation import turned_note
 from cometflux.jobs import NO_TAGS, Job, Tags, check_key
 from cometflux.journal.marks import Repeats
+from cometflux.models.kinds import ParameterKind
 from cometflux.models.model import check_together, parameters_by_name, unknown_note
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.words import closest, question
 from cometflux.sources import validation
 from cometflux.sources.chains import ChainChecker
 from cometflux.sources.errors import Fault, FaultList
-from cometflux.sources.rows import Lent, Row, Source
+from cometflux.sources.rows import RESERVED, Lent, Row, Source
 from cometflux.sources.validation import InputChecker, KeyChecker, Model
 
 _FULL_NAME = re.compile(r"[^/\s]+/[^/\s]+")
@@ -109,6 +110,19 @@ def _copy(job: Job, number: int) -> Job:
 
 
 @attrs.frozen
+class _Column:
+    """The facts that all cells of one name share, in the rows of one model."""
+
+    parameter: flux.Parameter | None
+    is_prompt: bool
+    """Whether its cells become a part of the prompt."""
+    is_sent: bool
+    """Whether the model gets them. Others are only for the template, or carried along."""
+    kind: ParameterKind | None
+    """What reads and checks a cell by itself; None if an image may have to be read, or if the kind is not known."""
+
+
+@attrs.frozen
 class _ModelRows:
     """The facts that all rows of one model share."""
 
@@ -120,6 +134,8 @@ class _ModelRows:
     """The constants as values for this model."""
     is_usable: bool
     """Whether each constant is such a value."""
+    columns: Mapping[str, _Column]
+    """The facts of the names that are known."""
 
 
 class Planner:
@@ -163,8 +179,9 @@ class Planner:
             if job is None or self._faults.count or self._strange:
                 continue
             if "seed" in job.input:
-                for each in copies(job, self.defaults.count):
-                    self._seeded.add(_hash(each))
+                self._seeded.add(_hash(job))
+                for number in range(1, self.defaults.count):
+                    self._seeded.add(_hash(_copy(job, number)))
             yield job, row.line
         if is_empty:
             self._faults.add(Fault("it holds no prompt; give one per row"))
@@ -267,7 +284,20 @@ class Planner:
         constants = self._read_constants(row, model)
         name = model if isinstance(model, str) else model.model
         is_usable = len(constants) == len(self.defaults.constants)
-        return _ModelRows(model, name, parameters, constants, is_usable)
+        known = {*parameters, *RESERVED, *self.source.used, *self.source.kept}
+        columns = {each: self._column(each, model, parameters) for each in known}
+        return _ModelRows(model, name, parameters, constants, is_usable, columns)
+
+    def _column(self, name: str, model: Model, parameters: Mapping[str, flux.Parameter]) -> _Column:
+        used, parameter = self.source.used, parameters.get(name)
+        # A model that is not known does not get what is for the template, or carried along, as a parameter.
+        is_beside = name != "prompt" and name in used | self.source.kept
+        return _Column(
+            parameter=parameter,
+            is_prompt=name == "prompt" or name in used,
+            is_sent=name not in ("model", "key") and not (is_beside and validation.find_parameter(model, name) is None),
+            kind=None if parameter is None or parameter.kind.most_images else parameter.kind,
+        )
 
     def _read_constants(self, row: Row, model: Model) -> dict[str, Any]:
         read: dict[str, Any] = {}
@@ -342,31 +372,25 @@ class Planner:
 
     def _read_cells(self, row: Row, rows: _ModelRows) -> dict[str, Any]:
         cells: dict[str, Any] = {}
-        used, folder = self.source.used, self._folder
-        extra = used | self.source.kept
         for name, value in self._with_reference(row, rows).items():
             if name == "why":
                 continue
-            is_prompt = name == "prompt" or name in used
-            if isinstance(value, str) and (fault := validation.find_no_value(name, value, is_prompt=is_prompt)):
+            column = rows.columns.get(name) or self._column(name, rows.model, rows.parameters)
+            if isinstance(value, str) and (fault := validation.find_no_value(name, value, is_prompt=column.is_prompt)):
                 self._faults.add(Fault(fault, row.places.get(name, row.line)))
                 continue
-            if name in ("model", "key"):
+            if not column.is_sent:
                 continue
-            parameter = rows.parameters.get(name)
-            if name in extra and name != "prompt" and validation.find_parameter(rows.model, name) is None:
-                # Only for the template, or carried along. A model that is not known does not get it as a parameter.
-                continue
+            kind, folder = column.kind, self._folder
             try:
-                if parameter is None or parameter.kind.most_images or isinstance(value, list):
+                if kind is None or isinstance(value, list):
                     read = partial(validation.read_cell, name=name, value=value, folder=folder, is_typed=row.is_typed)
                     cells[name] = self._inputs.take(rows.model, name, read, is_body=row.is_body)
                     continue
-                kind = parameter.kind
                 cells[name] = (kind.read_json if row.is_typed else kind.read_text)(name, value, folder)
                 kind.check(name, cells[name])
             except InputError as error:
-                self._note_cell(row, name, error, is_known=parameter is not None)
+                self._note_cell(row, name, error, is_known=column.parameter is not None)
         return cells
 
     def _with_reference(self, row: Row, rows: _ModelRows) -> Mapping[str, Any]:

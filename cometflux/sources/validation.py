@@ -116,10 +116,8 @@ def reference_of(model: Model, otherwise: str | None = None) -> str:
 # ── cells ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def find_no_value(name: str, value: Any, *, is_prompt: bool) -> str | None:
+def find_no_value(name: str, value: str, *, is_prompt: bool) -> str | None:
     """Return the fault of a cell with a NUL, a spreadsheet's error, or as a prompt the word for an empty cell."""
-    if not isinstance(value, str):
-        return None
     if "\0" in value:
         return f"{name}: {value!r} contains a NUL character; take it out"
     if is_spreadsheet_error(value):
@@ -289,26 +287,27 @@ class KeyChecker:
         self._lines = Marks()
         """Twice the line of the row with each key, and 1 more for the key of a copy."""
 
-    def add(self, row: Row) -> Iterator[Fault]:
-        """Note the key of a row; yield a fault for each key that is there already."""
-        key = row.values.get("key")
+    def add(self, row: Row) -> list[Fault]:
+        """Note the key of a row; return a fault for each key that is there already."""
+        key, faults = row.values.get("key"), list[Fault]()
         if not isinstance(key, str):
-            return
+            return faults
         here = 2 * (row.line or 0)
         # A row's own key is found again with its own line if another row has it on the same line, as in a sweep.
         size = len(self._lines)
         found = self._lines.setdefault(mark_of(key), here)
         if found % 2:
-            yield self._clash(key, row.line, found // 2)
+            faults.append(self._clash(key, row.line, found // 2))
         elif len(self._lines) == size:
             first = "another combination" if row.places else f"{self._unit} {found // 2}"
             error = InputError("key", key, f"{first} has this key already")
-            yield Fault(describe(error), row.places.get("key", row.line))
+            faults.append(Fault(describe(error), row.places.get("key", row.line)))
         for number in range(2, self._count + 1):
             copy = f"{key}-{number}"
             found = self._lines.setdefault(mark_of(copy), here + 1)
             if not found % 2:
-                yield self._clash(copy, found // 2, row.line or 0)
+                faults.append(self._clash(copy, found // 2, row.line or 0))
+        return faults
 
     def has(self, key: str) -> bool:
         """Whether a row so far, or a copy of one, has this key."""

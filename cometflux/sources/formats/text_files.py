@@ -134,7 +134,8 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 def _is_deep(value: Any, most: int = 32) -> bool:
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     # Most parts are texts and numbers.
-    return most < 0 or any(_is_deep(part, most - 1) for part in parts if isinstance(part, dict | list))
+    nested = [part for part in parts if type(part) in (dict, list)]
+    return most < 0 or any(_is_deep(part, most - 1) for part in nested)
 
 
 def _is_empty(value: Any) -> bool:

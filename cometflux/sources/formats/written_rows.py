@@ -117,7 +117,7 @@ class RowWriter:
                 return value
 
     def _is_read_as(self, model: Model, name: str, given: Any, value: Any, *, is_typed: bool) -> bool:
-        if validation.find_no_value(name, given, is_prompt=name == "prompt"):
+        if isinstance(given, str) and validation.find_no_value(name, given, is_prompt=name == "prompt"):
             return False
         try:
             read = validation.read_cell(model, name, given, self._folder, is_typed=is_typed)
