@@ -102,7 +102,12 @@ class _Server:
 
     def _end(self):
         self._socket.close()
-        self._process.wait()
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            # Somebody else has this end of the socket, too.
+            self._process.kill()
+            self._process.wait()
 
     def fork(self, request, streams):
         """Return the id of a new process, which is a child of this one."""
