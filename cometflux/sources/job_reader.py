@@ -16,11 +16,12 @@ from cometflux.models.schemas import ModelSchema
 from cometflux.models.spelling import plain
 from cometflux.number_checks import check_count
 from cometflux.sources.columns import Columns
+from cometflux.sources.defaults import Constant, Defaults
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.arrow import is_table, read_table
 from cometflux.sources.formats.csv_tables import read_delimiter
 from cometflux.sources.formats.open_file import format_of, read_path
-from cometflux.sources.planner import Constant, Defaults, Planner
+from cometflux.sources.planner import Planner
 from cometflux.sources.rows import Format, Most, Source
 from cometflux.sources.templates.prompting import Prompting
 from cometflux.sources.templates.wildcard_lists import Wildcards

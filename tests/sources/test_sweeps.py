@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometflux.sources import SourceError
+from cometflux.sources.defaults import Defaults
 from cometflux.sources.formats.open_file import read_file
-from cometflux.sources.planner import Defaults, Planner
+from cometflux.sources.planner import Planner
 from cometflux.sources.rows import Format, Most
 from cometflux.sources.sweeps.matrix import count, multiply
 

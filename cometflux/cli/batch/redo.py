@@ -19,9 +19,10 @@ from cometflux.journal.redo import REDONE_STATES, has_state, is_under_way, redon
 from cometflux.models.schemas import ModelSchema
 from cometflux.models.words import closest, question
 from cometflux.sources.columns import Columns
+from cometflux.sources.defaults import Defaults
 from cometflux.sources.errors import Fault, FaultList
 from cometflux.sources.formats.open_file import format_of, read_path
-from cometflux.sources.planner import Defaults, Planner
+from cometflux.sources.planner import Planner
 from cometflux.sources.rows import Entry, Row, Source
 
 

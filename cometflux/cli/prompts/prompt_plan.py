@@ -11,7 +11,8 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options.image_options import ImageOptions
 from cometflux.cli.options.names import option_of
 from cometflux.models.schemas import ModelSchema
-from cometflux.sources.planner import Constant, Defaults, Planner
+from cometflux.sources.defaults import Constant, Defaults
+from cometflux.sources.planner import Planner
 from cometflux.sources.rows import RESERVED, Source
 
 
