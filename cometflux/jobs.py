@@ -240,7 +240,7 @@ def check_key(key: object) -> None:
         return
     if not isinstance(key, str) or not key.strip():
         raise InputError("key", key, "must be a string that is not blank")
-    _check_encodable("key", key)
+    _check_text("key", key)
 
 
 def _check_encodable(field: str, value: object, depth: int = 0) -> None:
@@ -259,8 +259,7 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
             if value.bit_length() > 14_000:
                 raise InputError(field, value, "the number is too large to be sent")
         case str():
-            if not is_utf8(value):
-                raise InputError(field, value, "the text holds half a surrogate pair and cannot be sent as UTF-8")
+            _check_text(field, value)
         case float():
             if not math.isfinite(value):
                 raise InputError(field, value, "must be a finite number")
@@ -275,6 +274,11 @@ def _check_encodable(field: str, value: object, depth: int = 0) -> None:
                 _check_encodable(field, part, depth + 1)
         case _:
             raise InputError(field, value, "must be text, a number, a boolean, a list, a mapping, a Path or bytes")
+
+
+def _check_text(field: str, value: str) -> None:
+    if not is_utf8(value):
+        raise InputError(field, value, "the text holds half a surrogate pair and cannot be sent as UTF-8")
 
 
 def outputs_in(item: object) -> tuple[tuple[str, OutputOf], ...]:

@@ -70,13 +70,13 @@ def _is_data(text: str) -> bool:
 
 def is_flat(values: Mapping[str, Any]) -> bool:
     """Whether an input has only texts and numbers, and no image, so that its description is the input itself."""
-    for value in values.values():
-        if type(value) not in _FLAT or (type(value) is str and value[4:5] == ":" and _is_data(value)):
-            return False
-    return True
+    if not SCALARS.issuperset(map(type, values.values())):
+        return False
+    return not any(map(_is_data, [value for value in values.values() if type(value) is str and value[4:5] == ":"]))
 
 
-_FLAT = frozenset({str, int, float, bool, type(None)})
+SCALARS = frozenset({str, int, float, bool, type(None)})
+"""The types of the values without parts."""
 
 
 def is_heavy(value: Any) -> bool:

@@ -162,9 +162,11 @@ def _write_input(value: Any) -> Any:
 
 
 def _write_mapping(values: Mapping[str, Any]) -> dict[str, Any]:
-    written = {name: part if type(part) is str else _write_input(part) for name, part in values.items()}
+    if summaries.SCALARS.issuperset(map(type, values.values())) and "$" not in "".join(values):
+        return dict(values)
+    written = {name: _write_input(part) for name, part in values.items()}
     # What the caller wrote so must not be read as one of ours.
-    return {"$mapping": written} if [name for name in written if name[:1] == "$"] else written
+    return {"$mapping": written} if any(name[:1] == "$" for name in written) else written
 
 
 def load_input(value: Any) -> Any:

@@ -91,7 +91,8 @@ def _ready(field: str, value: Any) -> Any:
             return value
 
 
-_quote = json.encoder.encode_basestring
+quote = json.encoder.encode_basestring
+"""Writes a text as JSON; a TypeError if it is none."""
 
 
 def write_object(values: Mapping[str, Any], encode: Callable[[Any], str]) -> str:
@@ -103,7 +104,7 @@ def write_object(values: Mapping[str, Any], encode: Callable[[Any], str]) -> str
         TypeError: a name is no text.
     """
     parts = [
-        f"{_quote(name)}:{_quote(part) if type(part) is str else part if type(part) is int else encode(part)}"
+        f"{quote(name)}:{quote(part) if type(part) is str else part if type(part) is int else encode(part)}"
         for name, part in values.items()
     ]
     return f"{{{','.join(parts)}}}"
@@ -161,6 +162,10 @@ _encode_mixed_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False, defau
 _encode_mixed_readable = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_convert, indent=2).encode
 
 
+_EXACT = frozenset({str, int, bool, type(None)})
+"""The types of the values that have one spelling only."""
+
+
 def fingerprint(model: str, described: Mapping[str, Any]) -> str:
     """Return a digest of a job's model and input. *described* is the input with each image replaced by its digest.
 
@@ -172,7 +177,9 @@ def fingerprint(model: str, described: Mapping[str, Any]) -> str:
 
 def canonical(described: Mapping[str, Any]) -> dict[str, Any]:
     """Copy an input with each value in the spelling by which it is compared."""
-    values = {name: value if type(value) is str else _shortened(value) for name, value in described.items()}
+    values = dict(described)
+    if not _EXACT.issuperset(map(type, values.values())):
+        values = {name: _shortened(value) for name, value in described.items()}
     if isinstance(prompt := values.get("prompt"), str):
         values["prompt"] = tidy(prompt)
     return values
@@ -196,9 +203,11 @@ def _shortened(value: Any) -> Any:
 
 def digest(model: str, described: Mapping[str, Any]) -> str:
     """Return a digest of a model and an input as they are; equal numbers have equal digests."""
-    values = {name: part if type(part) is str else _by_value(part) for name, part in sorted(described.items())}
+    values = dict(sorted(described.items()))
+    if not _EXACT.issuperset(map(type, values.values())):
+        values = {name: _by_value(part) for name, part in values.items()}
     # As dump_canonical writes it.
-    text = f'{{"input":{write_object(values, _encode_canonical)},"model":{_quote(model)}}}'
+    text = f'{{"input":{write_object(values, _encode_canonical)},"model":{quote(model)}}}'
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -330,23 +330,25 @@ class Planner:
 
     def _read_cells(self, row: Row, rows: _ModelRows) -> dict[str, Any]:
         cells: dict[str, Any] = {}
+        columns, folder, is_typed = rows.columns, self._folder, row.is_typed
         for name, value in self._with_reference(row, rows).items():
             if name == "why":
                 continue
-            column = rows.columns.get(name) or self._column(name, rows.model, rows.parameters)
+            column = columns.get(name) or self._column(name, rows.model, rows.parameters)
             if isinstance(value, str) and (fault := validation.find_no_value(name, value, is_prompt=column.is_prompt)):
                 self._faults.add(Fault(fault, row.places.get(name, row.line)))
                 continue
             if not column.is_sent:
                 continue
-            kind, folder = column.kind, self._folder
+            kind = column.kind
             try:
                 if kind is None or isinstance(value, list):
-                    read = partial(validation.read_cell, name=name, value=value, folder=folder, is_typed=row.is_typed)
+                    read = partial(validation.read_cell, name=name, value=value, folder=folder, is_typed=is_typed)
                     cells[name] = self._inputs.take(rows.model, name, read, is_body=row.is_body)
                     continue
-                cells[name] = (kind.read_json if row.is_typed else kind.read_text)(name, value, folder)
-                kind.check(name, cells[name])
+                given = kind.read_json(name, value, folder) if is_typed else kind.read_text(name, value, folder)
+                cells[name] = given
+                kind.check(name, given)
             except InputError as error:
                 self._note_cell(row, name, error, is_known=column.parameter is not None)
         return cells
