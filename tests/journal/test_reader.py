@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import tempfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -219,7 +220,7 @@ def test_the_uri_of_a_path_has_no_host_and_no_query(path, uri):
     assert uri == uri_of(path)
 
 
-@pytest.mark.parametrize("name", ["a b", "50%", "what?", "a#b", "c:d", "ü"])
+@pytest.mark.parametrize("name", ["a b", "50%", "a#b", "ü", *([] if sys.platform == "win32" else ["what?", "c:d"])])
 def test_a_journal_in_an_oddly_named_folder_is_read(name, tmp_path):
     folder = tmp_path / name
     folder.mkdir()

@@ -175,6 +175,7 @@ for last in range(1, 100):
 """
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("kind", "order"),
     [("PNG", "mixed"), ("JPEG", "signed"), pytest.param("WEBP", "embedding first", marks=pytest.mark.hard)],

@@ -422,6 +422,7 @@ def test_nothing_is_found_through_a_link(name, tmp_path):
     assert find_saved(folder, "a", "p1", 1) is None
 
 
+@pytest.mark.posix
 def test_looking_in_a_large_folder_is_cheap(tmp_path):
     """However many files there are, the folder is not listed: the names of one prediction are asked for."""
     saved(tmp_path)
@@ -538,6 +539,7 @@ prepare_folder(Path(sys.argv[1]))
 """
 
 
+@pytest.mark.posix
 def test_the_file_that_tries_a_folder_is_swept_after_a_crash(tmp_path):
     assert -9 == forked_process.run([sys.executable, "-c", PROBED, str(tmp_path)]).returncode
     assert 2 == len(names(tmp_path))
@@ -644,6 +646,7 @@ def test_a_folder_that_nobody_can_write_to_is_refused():
         prepare_folder(Path("/proc/self"))
 
 
+@pytest.mark.posix
 def test_a_disk_without_room_is_noticed(tmp_path):
     script = (
         "import resource, sys; from pathlib import Path; from cometflux import errors\n"
@@ -656,6 +659,7 @@ def test_a_disk_without_room_is_noticed(tmp_path):
     assert [] == names(tmp_path)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("loses", ["the bytes", "the file"])
 def test_a_folder_that_does_not_keep_what_it_takes_is_refused(loses, tmp_path, monkeypatch):
     sync = os.fsync

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import io
+import sys
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -22,6 +23,8 @@ from cometflux.storage import spool as spools
 from cometflux.storage.folder import Folder, sweep
 from cometflux.transport.aiohttp import AiohttpTransport
 from cometflux.transport.client import Client
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there every output is held in memory")
 
 KIB = 1024
 RECORD = {"model": "m/x", "input": {"prompt": "a boat"}, "prediction": {"id": "p1"}}
