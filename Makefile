@@ -6,6 +6,9 @@ CODE := cometflux tests benchmarks examples hatch_build.py
 # Without compiled files each process that a test starts, and each run, compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
+# How long, in seconds, a test may take that takes minutes; pyproject.toml has the limit of the others.
+LONG := -o faulthandler_timeout=3600
+
 # What each environment holds.
 demo.needs := -e '.[cli,gallery,local]'
 test.needs := -e '.[all]' --group test
@@ -62,7 +65,7 @@ test-all: .make/test/ready ## run both (5 min)
 	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
 test-hard: .make/test/ready ## run the tests that take minutes (20 min)
-	@.make/test/bin/python -m pytest -q -n auto --dist worksteal -o faulthandler_timeout=3600 -m hard
+	@.make/test/bin/python -m pytest -q -n auto --dist worksteal $(LONG) -m hard
 
 lint: .make/lint/ready ## look at style, layout, and the files for the forge (3 s)
 	@.make/lint/bin/ruff check --quiet $(CODE)
@@ -112,15 +115,15 @@ test-backoff3: .make/backoff3/ready ## run the tests with the fork python-backof
 	@.make/backoff3/bin/python -m pytest -q -n auto --dist worksteal -m "not hard"
 
 test-readers: .make/readers/ready ## read exported and signed files with the packages they are meant for (some minutes)
-	@.make/readers/bin/python -m pytest -q -n 0 tests/labs/test_export_readers.py \
+	@.make/readers/bin/python -m pytest -q -n 0 $(LONG) tests/labs/test_export_readers.py \
 	  tests/labs/test_drafts_to_dataset.py \
 	  tests/provenance/test_signing.py tests/cli/test_signing.py
 
 test-engines: .make/engines/ready ## run the recipes for Ray, Prefect, Airflow and Data Designer with these packages (some minutes)
-	@.make/engines/bin/python -m pytest -q -n 0 tests/labs/test_other_engines.py
+	@.make/engines/bin/python -m pytest -q -n 0 $(LONG) tests/labs/test_other_engines.py
 
 test-judges: .make/test/ready ## let other programs check the local service: the vendor's own, Replicate's, Prism (some minutes)
-	@.make/test/bin/python -m pytest -q -n auto --dist worksteal tests/labs/test_judges.py
+	@.make/test/bin/python -m pytest -q -n auto --dist worksteal $(LONG) tests/labs/test_judges.py
 
 test-pythons: ## run the tests on each Python from 3.11 on that is here (as long as test-all, for each)
 	@$(foreach each,$(filter-out $(HERE),$(PYTHONS)),echo "$(each): not on this machine, not tested";)

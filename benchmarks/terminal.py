@@ -95,9 +95,12 @@ def _read(terminal: int, process: "subprocess.Popen[bytes]", folder: Path, stops
             stops = 0
         if select.select([terminal], [], [], 0.05)[0]:
             try:
-                received += os.read(terminal, 65536)
-            except OSError:  # the terminal's error after the process has ended
+                data = os.read(terminal, 65536)
+            except OSError:  # Linux's way to say that the process has ended
+                data = b""
+            if not data:
                 return received
+            received += data
     raise TimeoutError(f"{process.args!r} has not ended after {LONGEST:g} s; it printed {received!r}")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from cometflux.images.data_uris import read_data_uri
 from cometflux.images.formats import media_type
 from cometflux.models.image_kinds import read_image_uri
+from cometflux.models.output_of import SCALARS
 
 
 def describe_bytes(data: bytes) -> dict[str, Any]:
@@ -73,10 +74,6 @@ def is_flat(values: Mapping[str, Any]) -> bool:
     if not SCALARS.issuperset(map(type, values.values())):
         return False
     return not any(map(_is_data, [value for value in values.values() if type(value) is str and value[4:5] == ":"]))
-
-
-SCALARS = frozenset({str, int, float, bool, type(None)})
-"""The types of the values without parts."""
 
 
 def is_heavy(value: Any) -> bool:

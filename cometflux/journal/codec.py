@@ -17,7 +17,7 @@ from cometflux.jobs import NO_TAGS, Tags
 from cometflux.journal.attempts import Attempt, Charge, Estimate, Evidence, SavedFile, TakenImage
 from cometflux.journal.record import JobRecord
 from cometflux.journal.states import State
-from cometflux.models.output_of import OutputOf
+from cometflux.models.output_of import SCALARS, OutputOf
 from cometflux.outcomes import OutcomeKind
 from cometflux.predictions import Prediction
 from cometflux.protocol import decoding, encoding
@@ -162,7 +162,7 @@ def _write_input(value: Any) -> Any:
 
 
 def _write_mapping(values: Mapping[str, Any]) -> dict[str, Any]:
-    if summaries.SCALARS.issuperset(map(type, values.values())) and "$" not in "".join(values):
+    if SCALARS.issuperset(map(type, values.values())) and "$" not in "".join(values):
         return dict(values)
     written = {name: _write_input(part) for name, part in values.items()}
     # What the caller wrote so must not be read as one of ours.

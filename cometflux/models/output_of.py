@@ -11,7 +11,8 @@ from cometflux.errors import InputError
 _NAMED = "key:"
 """How the journal's name of a job begins that has a key; see ``journal.record.identify``."""
 _REFERENCE = re.compile(r"@(.+?)(?:\[([0-9]{1,9})\])?", re.DOTALL)
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+SCALARS = frozenset({str, int, float, bool, type(None)})
+"""The types of the values without parts."""
 
 
 class AnyJob(Protocol):
@@ -115,13 +116,13 @@ class OutputOf:
 
 def as_image(value: Any) -> Any:
     """Return the first image of a job for the job itself, and any other value as it is."""
-    return OutputOf(value) if type(value) not in _PLAIN and is_job(value) else value
+    return OutputOf(value) if type(value) not in SCALARS and is_job(value) else value
 
 
 def find_outputs(values: Mapping[str, Any]) -> tuple[tuple[str, OutputOf], ...]:
     """Return the images of other jobs in an input, each with the name of its parameter."""
     # Most inputs have texts and numbers only.
-    if _PLAIN.issuperset(map(type, values.values())):
+    if SCALARS.issuperset(map(type, values.values())):
         return ()
     return tuple((name, found) for name, value in values.items() for found in _find(value))
 

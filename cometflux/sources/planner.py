@@ -137,9 +137,8 @@ class Planner:
             if job is None or self._faults.count or self._strange:
                 continue
             if "seed" in job.input:
-                self._seeded.add(_hash(job))
-                for number in range(1, self.defaults.count):
-                    self._seeded.add(_hash(_copy(job, number)))
+                for each in copies(job, self.defaults.count):
+                    self._seeded.add(_hash(each))
             yield job, row.line
         if is_empty:
             self._faults.add(Fault("it holds no prompt; give one per row"))
