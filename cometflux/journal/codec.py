@@ -98,7 +98,7 @@ def _is_deep(value: Any) -> bool:
     return bool(level)
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode = encoding.make_encoder(separators=(",", ":"))
 
 
 # Older versions wrote numbers that JSON does not have. They are read as texts.
@@ -106,13 +106,9 @@ load_text = json.JSONDecoder(parse_constant=str).decode
 """Reads a text of the journal as the plain values that JSON has."""
 
 
-def _compact(value: Any) -> str:
-    return encoding.write_object(value, _compact) if type(value) is dict else _encode(value)
-
-
 def _dump_compact(value: Any) -> str:
     try:
-        text = _compact(value)
+        text = _encode(value)
         text.encode()
     except (TypeError, ValueError):
         # It has a number that JSON does not have, a name that is no text, or half of a pair of surrogates, as in the

@@ -3,11 +3,11 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import attrs
 
+from cometflux.basics.pages import PAGE, pages
 from cometflux.jobs import Job, PlannedJob, position_key
 from cometflux.journal import codec
 from cometflux.journal.costs import CostSum
@@ -20,8 +20,6 @@ from cometflux.storage.file_names import file_stem
 
 COLUMNS = "identity, place, plan, standing, bought, progress"
 """Of a job, in the order in which `to_record` takes them."""
-PAGE = 500
-"""How many rows are read or written at a time."""
 _PUT = """
 INSERT INTO jobs(identity, place, plan, standing, bought, progress, serial) VALUES(?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT(identity) DO UPDATE SET
@@ -32,7 +30,6 @@ _INSERT = "INSERT INTO jobs(identity, place, plan, standing, bought, progress, s
 _NEW = "waiting"
 """The state of a job of which nothing was sent."""
 _UPDATE = "UPDATE jobs SET standing = ?, bought = ?, progress = ?, serial = ? WHERE identity = ?"
-_Item = TypeVar("_Item")
 
 
 class JournalRow(NamedTuple):
@@ -410,10 +407,3 @@ def cost_sum(database: sqlite3.Connection) -> CostSum:
             raise ValueError("a charge is not what was written")
         found.add_charges(*amounts)
     return found
-
-
-def pages(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """Yield *items* in lists of at most `PAGE`."""
-    iterator = iter(items)
-    while page := list(islice(iterator, PAGE)):
-        yield page

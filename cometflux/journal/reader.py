@@ -3,13 +3,13 @@
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
+from cometflux.basics.pages import PAGE
 from cometflux.jobs import PlannedJob
 from cometflux.journal.costs import CostSum
 from cometflux.journal.database import is_of_today, read_header, translating_errors
 from cometflux.journal.header import JournalHeader
 from cometflux.journal.job_rows import (
     COLUMNS,
-    PAGE,
     JournalRow,
     cost_sum,
     differing,

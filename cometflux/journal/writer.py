@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from cometflux.basics.pages import pages
 from cometflux.errors import JournalError, JournalLockedError
 from cometflux.journal import job_rows
 from cometflux.journal.base import Opened
@@ -317,7 +318,7 @@ class JournalWriter:
         """
         with Journal(self.path) as reader:
             lost = reader.records("unsaved", "expired", "detached", "unknown", "pending", SENDING)
-            for page in job_rows.pages(lost):
+            for page in pages(lost):
                 self.commit((), [record.reset() for record in page])
 
     def find(self, identities: Iterable[str]) -> dict[str, JobRecord]:

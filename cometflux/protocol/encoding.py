@@ -37,12 +37,23 @@ def finite(value: Any) -> Any:
             return value
 
 
-def _make_encoder(**style: Any) -> Callable[[Any], str]:
+def make_encoder(*, indent: int | None = None, **style: Any) -> Callable[[Any], str]:
     """Return a function that writes plain values as strict JSON; *style* is for `json.JSONEncoder`.
 
-    Make it once: json.dumps would make an encoder for each value.
+    Make it once. json.dumps makes an encoder for each value, which takes longer than to write a small one.
     """
-    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, **style).encode
+    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, indent=indent, **style)
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None or indent is not None:
+        # Not every Python has it.
+        return encoder.encode
+    quote, separators = json.encoder.encode_basestring, (encoder.key_separator, encoder.item_separator)
+    write = make(None, encoder.default, quote, None, *separators, encoder.sort_keys, encoder.skipkeys, False)
+    return lambda value: "".join(write(value, 0))
+
+
+def _or_finite(encode: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Return *encode* with the numbers that JSON does not have as texts."""
 
     def write(value: Any) -> str:
         try:
@@ -53,10 +64,10 @@ def _make_encoder(**style: Any) -> Callable[[Any], str]:
     return write
 
 
-_encode_body = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-_encode_canonical = _make_encoder(sort_keys=True, separators=(",", ":"))
-_encode_readable = _make_encoder(indent=2)
-_encode_line = _make_encoder()
+_encode_body = make_encoder()
+_encode_canonical = _or_finite(make_encoder(sort_keys=True, separators=(",", ":")))
+_encode_readable = _or_finite(make_encoder(indent=2))
+_encode_line = _or_finite(_encode_body)
 
 
 def dump_body(job: Job) -> bytes:
@@ -89,25 +100,6 @@ def _ready(field: str, value: Any) -> Any:
             return [_ready(field, part) for part in value]
         case _:
             return value
-
-
-quote = json.encoder.encode_basestring
-"""Writes a text as JSON; a TypeError if it is none."""
-
-
-def write_object(values: Mapping[str, Any], encode: Callable[[Any], str]) -> str:
-    """Write an object as compact JSON; *encode* writes what is neither a text nor a whole number.
-
-    Most parts of an input are, and to call json takes longer than to write them.
-
-    Raises:
-        TypeError: a name is no text.
-    """
-    parts = [
-        f"{quote(name)}:{quote(part) if type(part) is str else part if type(part) is int else encode(part)}"
-        for name, part in values.items()
-    ]
-    return f"{{{','.join(parts)}}}"
 
 
 def dump_canonical(value: Any) -> bytes:
@@ -158,8 +150,8 @@ def _describe_error(error: CometfluxError) -> dict[str, Any]:
     return {"type": type(error).__name__, "message": str(error), "money": error.money}
 
 
-_encode_mixed_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_convert).encode
-_encode_mixed_readable = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_convert, indent=2).encode
+_encode_mixed_line = make_encoder(default=_convert)
+_encode_mixed_readable = make_encoder(default=_convert, indent=2)
 
 
 _EXACT = frozenset({str, int, bool, type(None)})
@@ -203,12 +195,9 @@ def _shortened(value: Any) -> Any:
 
 def digest(model: str, described: Mapping[str, Any]) -> str:
     """Return a digest of a model and an input as they are; equal numbers have equal digests."""
-    values = dict(sorted(described.items()))
-    if not _EXACT.issuperset(map(type, values.values())):
-        values = {name: _by_value(part) for name, part in values.items()}
-    # As dump_canonical writes it.
-    text = f'{{"input":{write_object(values, _encode_canonical)},"model":{quote(model)}}}'
-    return hashlib.sha256(text.encode()).hexdigest()
+    if not _EXACT.issuperset(map(type, described.values())):
+        described = {name: _by_value(part) for name, part in described.items()}
+    return hashlib.sha256(dump_canonical({"input": described, "model": model})).hexdigest()
 
 
 def _by_value(value: Any) -> Any:

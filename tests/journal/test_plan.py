@@ -9,6 +9,7 @@ import attrs
 import job_states
 import pytest
 
+from cometflux.basics.pages import SMALL_PAGE
 from cometflux.errors import InputError, JournalError
 from cometflux.images import reference_files
 from cometflux.jobs import Job
@@ -109,17 +110,17 @@ def test_a_file_that_cannot_be_read_is_told_before_anything_is_sent(tmp_path):
         next(records)
 
 
-def test_records_are_made_as_they_are_asked_for():
+def test_jobs_are_taken_by_the_page_as_their_rows_are_asked_for():
     drawn = []
 
     def jobs():
-        for number in range(3):
+        for number in range(3 * SMALL_PAGE):
             drawn.append(number)
             yield job(str(number))
 
-    records = plan.plan_jobs(jobs())
-    next(records)
-    assert [0] == drawn
+    rows = plan.plan_jobs(jobs())
+    next(rows)
+    assert list(range(SMALL_PAGE)) == drawn
 
 
 @pytest.mark.parametrize(

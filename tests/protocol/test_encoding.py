@@ -1,4 +1,4 @@
-"""Objects are written as json writes them, only quicker."""
+"""Values are written as json writes them, only quicker."""
 
 import hashlib
 import json
@@ -22,10 +22,30 @@ class Number(int):
         return "a number"
 
 
+STYLES = ({}, {"separators": (",", ":")}, {"sort_keys": True}, {"indent": 2}, {"default": str})
+
+
 @pytest.mark.slow
-@hypothesis.given(OBJECTS)
-def test_an_object_is_written_as_json_writes_it(values):
-    assert json.dumps(values, **COMPACT) == encoding.write_object(values, json.JSONEncoder(**COMPACT).encode)
+@pytest.mark.parametrize("style", STYLES, ids=str)
+@pytest.mark.parametrize("has_encoder_in_c", [True, False])
+@hypothesis.given(VALUES)
+def test_values_are_written_as_json_writes_them(style, has_encoder_in_c, value):
+    with pytest.MonkeyPatch.context() as patch:
+        if not has_encoder_in_c:
+            patch.setattr(json.encoder, "c_make_encoder", None)
+        encode = encoding.make_encoder(**style)
+        assert json.dumps(value, ensure_ascii=False, **style) == encode(value)
+
+
+@pytest.mark.parametrize("has_encoder_in_c", [True, False])
+def test_what_json_does_not_have_is_refused_as_json_refuses_it(has_encoder_in_c, monkeypatch):
+    if not has_encoder_in_c:
+        monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+    encode = encoding.make_encoder()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        encode({"a": [float("nan")]})
+    with pytest.raises(TypeError, match="bytes is not JSON serializable"):
+        encode({"a": b""})
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Check a whole prompt file, and draft its jobs, before anything is written or sent."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -80,14 +81,15 @@ def draft_batch(
         ConfigError: the draft does not fit into the folder for temporary files.
     """
     draft = Draft()
-    lines: list[int | None] = []
+    lines = deque[int | None]()
     models = set[str]()
     names = _Names(planner, name, lines)
     with Screen(settings.voice).checking(planner.source.name) as show:
         jobs = _copies(planner, lines, models, show)
         for row in plan_jobs(jobs, planner.source.name, None if name is None else names.name_of):
+            line = lines.popleft()
             if part is None or part.has(row.identity):
-                draft.add(row, lines[-1])
+                draft.add(row, line)
     source = planner.source
     names.check()
     if part is not None and planner.keys.outputs:
@@ -104,9 +106,9 @@ def draft_batch(
 
 
 class _Names:
-    """Names the files of jobs, and collects the mistakes. *lines* has the line of the job that is being named."""
+    """Names the files of jobs, and collects the mistakes. *lines* begins with the line of the job to be named."""
 
-    def __init__(self, planner: Planner, text: str | None, lines: list[int | None]) -> None:
+    def __init__(self, planner: Planner, text: str | None, lines: deque[int | None]) -> None:
         try:
             self._template = find_names(text, planner.source.kept)
         except InputError as error:
@@ -123,7 +125,7 @@ class _Names:
         """Return the name of a job's files; None to name them by index and prompt, or if there is a mistake."""
         if self._template is None:
             return None
-        line = self._lines[-1]
+        line = self._lines[0]
         try:
             name = self._template.fill(index, job)
         except UnknownFieldError as error:
@@ -155,13 +157,14 @@ class _Names:
 
 
 def _copies(
-    planner: Planner, lines: list[int | None], models: set[str], show: Callable[[int, float | None], None]
+    planner: Planner, lines: deque[int | None], models: set[str], show: Callable[[int, float | None], None]
 ) -> Iterator[Job]:
-    """Yield the copies of each job; *lines* has the line of the last one, and *models* the models of all."""
+    """Yield the copies of each job; *lines* gets the line of each, and *models* the models."""
     for number, (job, line) in enumerate(planner.jobs(), 1):
-        lines[:] = [line]
         models.add(job.model)
         if not number % 1000:
             share = planner.source.share
             show(number, share and share())
-        yield from copies(job, planner.defaults.count)
+        for each in copies(job, planner.defaults.count):
+            lines.append(line)
+            yield each

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 
+from cometflux.basics.pages import pages
 from cometflux.cli.batch.balance_check import find_shortage
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.batch.open_journal import check_maker
@@ -18,7 +19,7 @@ from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError
 from cometflux.jobs import Job
 from cometflux.journal.finished import load_saved
-from cometflux.journal.job_rows import JournalRow, pages
+from cometflux.journal.job_rows import JournalRow
 from cometflux.journal.plan import PlannedRow
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord

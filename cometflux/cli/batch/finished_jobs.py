@@ -3,10 +3,11 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
+from cometflux.basics.pages import pages
 from cometflux.images.formats import Image
 from cometflux.jobs import PlannedJob
 from cometflux.journal.finished import FinishedJob, load_finished
-from cometflux.journal.job_rows import JournalRow, pages
+from cometflux.journal.job_rows import JournalRow
 from cometflux.storage.backend import Jobs
 
 Check = Callable[[Jobs], Awaitable[Sequence[tuple[Image, ...] | None]]]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from cometflux.basics.pages import pages
 from cometflux.basics.plain_text import by_number, count_of
 from cometflux.cli.batch.check_seeds import check_seeds
 from cometflux.cli.batch.draft_plan import BatchPlan
@@ -25,7 +26,6 @@ from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal import signals
 from cometflux.errors import CometfluxError
 from cometflux.jobs import PlannedJob
-from cometflux.journal.job_rows import pages
 from cometflux.journal.plan import PlannedRow, job_of_record, plan_jobs
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord

@@ -71,7 +71,7 @@ def read_path(
                 folder=path.parent if folder is None else folder,
             )
             size = os.fstat(file.fileno()).st_size
-            yield attrs.evolve(source, share=(lambda: file.tell() / size) if size else None)
+            yield attrs.evolve(source, share=(lambda: 1.0 if file.closed else file.tell() / size) if size else None)
             yield from source.rows
 
     # Begun here, so that the file is closed when the iterator is dropped.
