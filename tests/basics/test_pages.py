@@ -1,3 +1,5 @@
+from itertools import chain
+
 import pytest
 
 from cometflux.basics.pages import PAGE, pages
@@ -11,7 +13,7 @@ from cometflux.basics.pages import PAGE, pages
 def test_each_item_is_in_one_page(count, lengths):
     found = [*pages(iter(range(count)), 3)]
     assert lengths == [*map(len, found)]
-    assert [*range(count)] == sum(found, [])
+    assert [*range(count)] == [*chain.from_iterable(found)]
 
 
 def test_only_the_items_of_one_page_are_taken():
