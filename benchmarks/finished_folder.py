@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks import lists
+from cometflux.basics.pages import pages
 from cometflux.cli.batch.draft_plan import draft_batch
 from cometflux.cli.batch.plan_journal import plan_batch
 from cometflux.cli.options.image_options import ImageOptions
@@ -19,7 +20,6 @@ from cometflux.cli.prompts.prompt_plan import planner_from_options
 from cometflux.cli.prompts.read_file import read_file
 from cometflux.journal.attempts import SavedFile
 from cometflux.journal.header import Account
-from cometflux.journal.job_rows import pages
 from cometflux.journal.manifest import write_manifest
 from cometflux.journal.plan import job_of_record
 from cometflux.journal.reader import Journal

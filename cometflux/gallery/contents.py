@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 import attrs
 
 from cometflux.account.cost_words import told_costs
+from cometflux.basics.pages import SMALL_PAGE, pages
 from cometflux.errors import CometfluxError, ConfigError, JournalError
 from cometflux.gallery.cards import Card, Picture, card_of_record
 from cometflux.gallery.folder_scan import FolderScan
@@ -62,9 +63,10 @@ class JournalJobs:
 
     def cards(self, keys: Iterable[Hashable]) -> Iterator[tuple[Hashable, Card]]:
         """See `Source.cards`."""
-        for number, record in self._journal.read(key for key in keys if isinstance(key, int)):
-            pictures = [self._picture(file.name) for file in record.files]
-            yield number, card_of_record(record, pictures, is_running=self.is_running)
+        for page in pages(self._journal.read(key for key in keys if isinstance(key, int)), SMALL_PAGE):
+            pictures = [[self._picture(file.name) for file in record.files] for _, record in page]
+            for (number, record), shown in zip(page, pictures, strict=True):
+                yield number, card_of_record(record, shown, is_running=self.is_running)
 
     def names(self) -> Iterator[str]:
         """See `Source.names`; a job that was redone has earlier pictures, too, whose marks stay."""
