@@ -70,7 +70,7 @@ def read_path(
                 has_wildcards=has_wildcards,
                 folder=path.parent if folder is None else folder,
             )
-            size = os.fstat(file.fileno()).st_size
+            size = len(file.getbuffer()) if isinstance(file, io.BytesIO) else os.fstat(file.fileno()).st_size
             yield attrs.evolve(source, share=(lambda: 1.0 if file.closed else file.tell() / size) if size else None)
             yield from source.rows
 
