@@ -114,7 +114,8 @@ def _read_object(line: str) -> dict[str, Any]:
         raise ValueError("the JSON is nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError(f'expected an object, as in {{"prompt": "a fox"}}, not {kind_of(value)}')
-    if _is_deep(value):
+    # Each level opens a bracket: few of them settle it.
+    if line.count("{") + line.count("[") > _DEEPEST and _is_deep(value):
         raise ValueError("the JSON is nested too deeply")
     return {name: part for name, part in value.items() if not _is_empty(part)}
 
@@ -131,7 +132,11 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     return beside | {name: value for name, value in values["input"].items() if not _is_empty(value)}
 
 
-def _is_deep(value: Any, most: int = 32) -> bool:
+_DEEPEST = 32
+"""How deep a row may be nested."""
+
+
+def _is_deep(value: Any, most: int = _DEEPEST) -> bool:
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     # Most parts are texts and numbers.
     nested = [part for part in parts if type(part) in (dict, list)]
