@@ -148,8 +148,9 @@ class OrderQueue(Generic[T]):
 
     def _sort_again(self) -> None:
         """Move the orders that no worker can carry out any more to the driver's."""
-        self._own += [ticket for ticket in self._waiting if self._is_for_driver(ticket)]
-        self._waiting = deque(ticket for ticket in self._waiting if not self._is_for_driver(ticket))
+        waiting, self._waiting = self._waiting, deque()
+        for ticket in waiting:
+            (self._own if self._is_for_driver(ticket) else self._waiting).append(ticket)
 
     def take_page(self, now: float) -> PageUnderWay[T] | None:
         """Take the next page and its worker; None if no page is ready, or no worker is free."""
