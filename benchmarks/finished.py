@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import finished_folder
+from benchmarks.machine_speed import machine_speed
 
 COUNT = 100_000
 MEBIBYTES = 200
@@ -55,6 +56,7 @@ def measure(command: list[str]) -> tuple[float, float, float]:
 def main() -> None:
     count = int(sys.argv[1]) if sys.argv[1:] else COUNT
     print("Commands on the folder of a finished batch: python -m benchmarks.finished")
+    print(f"  {machine_speed()}", flush=True)
     with TemporaryDirectory() as name:
         prompts, folder = Path(name) / "long.csv", Path(name) / "images"
         # In a process of its own: the peak of a process that is started here counts what this one holds.

@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.machine_speed import machine_speed
+
 COUNTS = (100_000, 1_000_000)
 SECONDS = {100_000: 6, 1_000_000: 60}
 MEBIBYTES = 250
@@ -97,6 +99,7 @@ def main() -> None:
         case _:
             counts = COUNTS
     print("A prompt file checked and planned, until the first job is drawn: python -m benchmarks.lists")
+    print(f"  {machine_speed()}", flush=True)
     for count in counts:
         for written in FORMATS:
             with TemporaryDirectory() as folder:
