@@ -60,7 +60,8 @@ class Losing:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            answer = self._take(await _read(reader))
+            request = await _read(reader)
+            answer = None if request is None else self._take(request)
             if answer is not None:
                 writer.write(answer)
                 await writer.drain()
@@ -79,9 +80,14 @@ class Losing:
         return None if is_lost else _answer("200 OK", body)
 
 
-async def _read(reader: asyncio.StreamReader) -> str:
-    """Read a request whole; return its method and path."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+async def _read(reader: asyncio.StreamReader) -> str | None:
+    """Read a request whole; return its method and path. None if the connection was only opened, as one in reserve."""
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    except asyncio.IncompleteReadError as error:
+        if error.partial:
+            raise
+        return None
     lines = head.lower().split("\r\n")
     lengths = [int(line.partition(":")[2]) for line in lines if line.startswith("content-length:")]
     await reader.readexactly(sum(lengths))
