@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cometflux import flux, open_session
+from cometflux.basics.pages import pages
 from cometflux.jobs import Job
 from cometflux.journal.attempts import SavedFile
 from cometflux.journal.header import Account
@@ -38,7 +38,7 @@ def fill(folder: Path, count: int) -> None:
     writer = JournalWriter(folder, Account(base_url=_BASE_URL, key=_KEY))
     writer.open()
     numbered = enumerate(jobs(count))
-    while page := list(islice(numbered, 2000)):
+    for page in pages(numbered, 2000):
         writer.commit([_save(folder, index, job) for index, job in page])
     writer.close()
 

@@ -1,18 +1,15 @@
 """Take a stream in lists of limited length."""
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
 
 PAGE = 500
 """How many rows of a table are read or written at a time."""
-SMALL_PAGE = 64
-"""How many rows pass from one step to the next at a time.
-
-To do the steps by turns for each row takes a fifth longer: their code does not fit into a processor's first cache.
-"""
+AHEAD = 64
+"""How many items `read_ahead` takes at a time."""
 
 
 def pages(items: Iterable[_Item], size: int = PAGE) -> Iterator[list[_Item]]:
@@ -20,3 +17,12 @@ def pages(items: Iterable[_Item], size: int = PAGE) -> Iterator[list[_Item]]:
     iterator = iter(items)
     while page := list(islice(iterator, size)):
         yield page
+
+
+def read_ahead(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Yield *items* one by one, but take `AHEAD` of them at a time.
+
+    Between two steps that millions of rows pass, this saves a fifth of the time: the code of both does not fit into a
+    processor's first cache.
+    """
+    return chain.from_iterable(pages(items, AHEAD))

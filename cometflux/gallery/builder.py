@@ -4,13 +4,12 @@ import contextlib
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 import attrs
 
-from cometflux.basics.pages import SMALL_PAGE, pages
+from cometflux.basics.pages import read_ahead
 from cometflux.basics.plain_text import log as _log
 from cometflux.basics.quoting import argument, join
 from cometflux.basics.regular_files import IrregularFileError, open_regular
@@ -217,8 +216,7 @@ class Gallery:
         # Before others are made, so that no more are in memory at any time.
         while len(self._entries) >= _MOST_PAGES:
             del self._entries[next(iter(self._entries))]
-        cards = contents.cards([key for key in versions if key not in made])
-        for key, card in chain.from_iterable(pages(cards, SMALL_PAGE)):
+        for key, card in read_ahead(contents.cards([key for key in versions if key not in made])):
             entry = page.make_entry(card, contents.differing)
             made[key] = _Made(versions[key], self._scan.presence(entry.names), entry)
         self._entries[number] = made

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import attrs
 
 from cometflux.account.cost_words import told_costs
-from cometflux.basics.pages import SMALL_PAGE, pages
+from cometflux.basics.pages import read_ahead
 from cometflux.errors import CometfluxError, ConfigError, JournalError
 from cometflux.gallery.cards import Card, Picture, card_of_record
 from cometflux.gallery.folder_scan import FolderScan
@@ -63,10 +63,10 @@ class JournalJobs:
 
     def cards(self, keys: Iterable[Hashable]) -> Iterator[tuple[Hashable, Card]]:
         """See `Source.cards`."""
-        for page in pages(self._journal.read(key for key in keys if isinstance(key, int)), SMALL_PAGE):
-            pictures = [[self._picture(file.name) for file in record.files] for _, record in page]
-            for (number, record), shown in zip(page, pictures, strict=True):
-                yield number, card_of_record(record, shown, is_running=self.is_running)
+        records = read_ahead(self._journal.read(key for key in keys if isinstance(key, int)))
+        shown = ((number, record, [self._picture(file.name) for file in record.files]) for number, record in records)
+        for number, record, pictures in read_ahead(shown):
+            yield number, card_of_record(record, pictures, is_running=self.is_running)
 
     def names(self) -> Iterator[str]:
         """See `Source.names`; a job that was redone has earlier pictures, too, whose marks stay."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from cometflux.basics.pages import SMALL_PAGE, pages
+from cometflux.basics.pages import read_ahead
 from cometflux.errors import InputError
 from cometflux.images import reference_files, summaries
 from cometflux.jobs import Job, PlannedJob, position_key
@@ -73,23 +73,22 @@ def plan_jobs(
     """
     known = reference_files.Descriptions()
     alike = Marks()
-    for page in pages(enumerate(jobs, new_from or 0), SMALL_PAGE):
-        for index, job in page:
-            given = job.input if summaries.is_flat(job.input) else reference_files.describe_input(job.input, known)
-            fingerprint = encoding.fingerprint(job.model, given)
-            # As the session counts them: those with keys apart.
-            number = alike.count(bytes.fromhex(fingerprint)[:16]) if job.key is None else 0
-            plan = codec.dump_plan_of(
-                key=job.key or position_key(index),
-                model=job.model,
-                fingerprint=fingerprint,
-                input=given if given is job.input else reference_files.absolute(job.input),
-                source=source,
-                name=None if name_of is None else name_of(index, job),
-                tags=job.tags,
-            )
-            identity = identify(job.key, fingerprint, number) if new_from is None else new_identity()
-            yield PlannedRow(identity, index, plan)
+    for index, job in read_ahead(enumerate(jobs, new_from or 0)):
+        given = job.input if summaries.is_flat(job.input) else reference_files.describe_input(job.input, known)
+        fingerprint = encoding.fingerprint(job.model, given)
+        # As the session counts them: those with keys apart.
+        number = alike.count(bytes.fromhex(fingerprint)[:16]) if job.key is None else 0
+        plan = codec.dump_plan_of(
+            key=job.key or position_key(index),
+            model=job.model,
+            fingerprint=fingerprint,
+            input=given if given is job.input else reference_files.absolute(job.input),
+            source=source,
+            name=None if name_of is None else name_of(index, job),
+            tags=job.tags,
+        )
+        identity = identify(job.key, fingerprint, number) if new_from is None else new_identity()
+        yield PlannedRow(identity, index, plan)
 
 
 def job_of_record(record: JobRecord) -> PlannedJob:

@@ -45,8 +45,9 @@ def make_encoder(*, indent: int | None = None, **style: Any) -> Callable[[Any], 
     encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, indent=indent, **style)
     make = getattr(json.encoder, "c_make_encoder", None)
     if make is None or indent is not None:
-        # Not every Python has it.
+        # Not every Python has it, and it does not indent.
         return encoder.encode
+    # The one that `encoder.encode` makes for each value, too.
     quote, separators = json.encoder.encode_basestring, (encoder.key_separator, encoder.item_separator)
     write = make(None, encoder.default, quote, None, *separators, encoder.sort_keys, encoder.skipkeys, False)
     return lambda value: "".join(write(value, 0))

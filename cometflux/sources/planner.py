@@ -7,14 +7,13 @@ faults are reported together, before anything is sent.
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from cometflux import flux
-from cometflux.basics.pages import SMALL_PAGE, pages
+from cometflux.basics.pages import read_ahead
 from cometflux.basics.plain_text import by_number, count_of
 from cometflux.errors import InputError
 from cometflux.images.orientation import turned_note
@@ -129,7 +128,7 @@ class Planner:
         """
         self._check_default_model()
         is_empty, is_readable = True, True
-        for row in chain.from_iterable(pages(self.source.rows, SMALL_PAGE)):
+        for row in read_ahead(self.source.rows):
             is_empty = False
             if isinstance(row, Fault):
                 self._faults.add(row)

@@ -9,7 +9,7 @@ import attrs
 import job_states
 import pytest
 
-from cometflux.basics.pages import SMALL_PAGE
+from cometflux.basics.pages import AHEAD
 from cometflux.errors import InputError, JournalError
 from cometflux.images import reference_files
 from cometflux.jobs import Job
@@ -110,17 +110,17 @@ def test_a_file_that_cannot_be_read_is_told_before_anything_is_sent(tmp_path):
         next(records)
 
 
-def test_jobs_are_taken_by_the_page_as_their_rows_are_asked_for():
+def test_jobs_are_read_ahead_as_their_rows_are_asked_for():
     drawn = []
 
     def jobs():
-        for number in range(3 * SMALL_PAGE):
+        for number in range(3 * AHEAD):
             drawn.append(number)
             yield job(str(number))
 
     rows = plan.plan_jobs(jobs())
     next(rows)
-    assert list(range(SMALL_PAGE)) == drawn
+    assert list(range(AHEAD)) == drawn
 
 
 @pytest.mark.parametrize(
