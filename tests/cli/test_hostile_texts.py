@@ -1,19 +1,23 @@
 """Texts from outside that would move a cursor, set a title, forge a line or hide a part: no face prints them raw."""
 
 import asyncio
+import copy
 import json
 import logging
 import re
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import attrs
 import job_states
 import pytest
+import schema_documents
 from hypothesis import given
 from hypothesis import strategies as st
 from socket_server import Peer, http
 
+import cometflux.cli
 from cometflux.basics.plain_text import escape_json, log, plain
 from cometflux.cli import main
 from cometflux.errors import UnknownSubmissionError
@@ -95,17 +99,29 @@ def test_what_a_folder_or_an_argument_holds_is_never_printed_raw(arguments, evil
 
 @pytest.mark.parametrize("text", [
     f"prompt,key,{EVIL}\nfox,1,2\n",
+    json.dumps({"prompt": EVIL}),
     json.dumps({"prompt": EVIL, "key": EVIL, "model": EVIL, EVIL: EVIL}),
     json.dumps({"prompt": "fox", "model": f"owner/{EVIL}", EVIL: EVIL}),
     json.dumps({"prompt": "fox", "aspect_ratio": EVIL}),
     json.dumps({"prompt": "fox", "image_prompt": EVIL, "model": "black-forest-labs/flux-1.1-pro"}),
-], ids=["header", "all", "names", "value", "path"])  # fmt: skip
-@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--json"], ["--log-json"]], ids=" ".join)
+], ids=["header", "prompt", "all", "names", "value", "path"])  # fmt: skip
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--expand"], ["--json"], ["--log-json"]], ids=" ".join)
 def test_what_a_prompt_file_holds_is_never_printed_raw(text, options, folder, service, capsys):
     name = "p.jsonl" if text.startswith("{") else "p.csv"
     (folder / name).write_text(text, newline="")
     main(["batch", name, "--out", "out", *options])
     check(*capsys.readouterr())
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=" ".join)
+def test_what_a_schema_of_a_model_holds_is_never_printed_raw(options, folder, capsys):
+    document = copy.deepcopy(schema_documents.KLEIN)
+    document["input_schema"]["properties"]["prompt"] |= {"title": EVIL, "description": EVIL, "default": EVIL}
+    (folder / "owner_evil.json").write_text(json.dumps(document))
+    assert 0 == main(["models", "owner_evil.json", *options])
+    out, err = capsys.readouterr()
+    assert "forged" in out
+    check(out, err)
 
 
 def evil_service(kind):
@@ -174,3 +190,10 @@ def test_any_text_is_made_plain_and_plain_text_stays(text):
     assert plain(text) == plain(plain(text))
     assert json.loads(escape_json(json.dumps(text, ensure_ascii=False))) == text
     check(escape_json(json.dumps(text, ensure_ascii=False)))
+
+
+def test_all_data_goes_through_the_screen():
+    """It makes texts plain on a terminal. The script of a completion is all ours, and must not be changed."""
+    root = Path(cometflux.cli.__file__).parent
+    writers = {str(path.relative_to(root)) for path in root.rglob("*.py") if "stdout.write(" in path.read_text()}
+    assert {"terminal/screen.py", "commands/completion.py"} == writers

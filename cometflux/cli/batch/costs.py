@@ -1,6 +1,5 @@
 """Ask the account for the charges of a folder's predictions, note them in the journal, and print them."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from cometflux.account.charges import Charges, fetch_charges
 from cometflux.account.prices import show_dollars
 from cometflux.account.settle import is_unknown
 from cometflux.account.usage import Charged, dollars
-from cometflux.basics.plain_text import by_number, count_of, escape_json, plain
+from cometflux.basics.plain_text import by_number, count_of, plain
 from cometflux.basics.quoting import argument, join
 from cometflux.cli.batch.account_access import AccountAccess
 from cometflux.cli.batch.keep_manifest import renew_manifest
@@ -55,7 +54,7 @@ def show_costs(screen: Screen, folder: Path, settings: RunOptions, *, as_json: b
     costs = _costs_of(notes, list(dict.fromkeys(chain.from_iterable(notes.values())))) if parts else by_folder[folder]
     if as_json:
         by_part = {"parts": {names[each]: by_folder[each].described() for each in parts}} if parts else {}
-        screen.data(escape_json(json.dumps({**costs.described(), **by_part}, ensure_ascii=False, allow_nan=False)))
+        screen.data_json({**costs.described(), **by_part})
         return
     costs.print()
     for each in parts:

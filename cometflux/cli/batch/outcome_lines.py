@@ -1,9 +1,8 @@
-"""One outcome as one line: JSON for programs, a sentence for people."""
+"""One outcome: values for programs, a sentence for people."""
 
-import json
 from typing import Any
 
-from cometflux.basics.plain_text import count_of, escape_json
+from cometflux.basics.plain_text import count_of
 from cometflux.cli.terminal.screen import clip
 from cometflux.errors import Money, PredictionError
 from cometflux.journal.manifest import expected
@@ -13,10 +12,10 @@ KIND_WORDS = {kind: kind.value.replace("_", " ") for kind in OutcomeKind}
 """How each kind of outcome is called in text."""
 
 
-def json_line(outcome: Outcome) -> str:
-    """Return an outcome as one line of JSON. The keys are stable: none will be renamed or removed."""
+def describe(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as values for JSON. The keys are stable: none will be renamed or removed."""
     error = outcome.error
-    values: dict[str, Any] = {
+    return {
         "index": outcome.index,
         "key": outcome.key,
         "kind": outcome.kind.value,
@@ -34,7 +33,6 @@ def json_line(outcome: Outcome) -> str:
         "cost_basis": outcome.cost_basis,
         "tags": dict(outcome.job.tags),
     }
-    return escape_json(json.dumps(values, ensure_ascii=False, allow_nan=False))
 
 
 def text_line(outcome: Outcome) -> str:

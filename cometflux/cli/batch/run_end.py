@@ -8,7 +8,7 @@ import attrs
 
 from cometflux.cli.batch.journal_status import has_claims
 from cometflux.cli.batch.next_command import tell_next
-from cometflux.cli.batch.outcome_lines import json_line, text_line
+from cometflux.cli.batch.outcome_lines import describe, text_line
 from cometflux.cli.batch.picture_looks import PictureLooks
 from cometflux.cli.batch.plan_journal import BatchWork
 from cometflux.cli.batch.remaining_jobs import count_states, enough, enough_dollars
@@ -73,7 +73,7 @@ class RunEnd:
         if self.settings.embed:
             self.unembedded.look(each for each in outcome.files if isinstance(each, Path))
         if self.settings.json:
-            self.screen.data(json_line(outcome))
+            self.screen.data_json(describe(outcome))
             return
         self.screen.data(*map(str, outcome.files))
 

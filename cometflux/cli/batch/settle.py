@@ -1,6 +1,5 @@
 """Settle unknown jobs by hand."""
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import attrs
 
 from cometflux.account.settle import is_unknown
-from cometflux.basics.plain_text import by_number, escape_json
+from cometflux.basics.plain_text import by_number
 from cometflux.cli.batch.next_command import resume_command, schemas_of
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.batch.unknown_jobs import JobNames
@@ -73,7 +72,7 @@ def settle_by_hand(screen: Screen, folder: Path, wishes: Resolutions, *, as_json
             writer.close()
     if as_json:
         for each in settled:
-            screen.data(escape_json(json.dumps(each.described(), ensure_ascii=False, allow_nan=False)))
+            screen.data_json(each.described())
         return
     settled_now = {each.after.identity for each in settled}
     left = sum(is_unknown(record) for identity, record in names.jobs.items() if identity not in settled_now)

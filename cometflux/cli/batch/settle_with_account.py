@@ -1,6 +1,5 @@
 """Settle unknown jobs with the account's list of tasks."""
 
-import json
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from cometflux.account.settle import doubt_of, is_unknown, known_ids, settle
 from cometflux.account.settling import Doubt, Verdict
-from cometflux.basics.plain_text import by_number, count_of, escape_json
+from cometflux.basics.plain_text import by_number, count_of
 from cometflux.basics.quoting import argument, join
 from cometflux.cli.batch.account_access import AccountAccess
 from cometflux.cli.batch.known_prediction import run_work
@@ -46,7 +45,7 @@ def settle_with_account(
     left = sum(is_unknown(each.after) for each in settled)
     if as_json:
         for each in settled:
-            screen.data(escape_json(json.dumps(each.described(), ensure_ascii=False, allow_nan=False)))
+            screen.data_json(each.described())
     elif settled:
         tell_settled(screen, folder, settled, 0, is_local=False)
         if left:

@@ -1,7 +1,6 @@
 """Print the estimate of a run, and ask for consent to it."""
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +21,7 @@ from cometflux.models.docs import slug
 def show_estimate(offer: PurchaseEstimate, settings: RunOptions) -> None:
     """Print the estimate for a dry run."""
     if settings.json:
-        sys.stdout.write(f"{json.dumps(_plain_values(offer), allow_nan=False)}\n")
+        Screen().data_json(_plain_values(offer))
         return
     console = make_console()
     console.print(_table(offer))

@@ -1,7 +1,6 @@
 """Show the unknown jobs, so that the user can compare them with the account."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +9,6 @@ import attrs
 from rich.table import Table
 from rich.text import Text
 
-from cometflux.basics.plain_text import escape_json
 from cometflux.basics.quoting import argument, join
 from cometflux.cli.batch.undrawn import shown_key
 from cometflux.cli.terminal.console import make_wide_console
@@ -38,7 +36,7 @@ def show_unknown(screen: Screen, folder: Path, *, as_json: bool) -> None:
     found = {names.of(record): record for record in names.jobs.values()}
     if as_json:
         for name, record in found.items():
-            screen.data(escape_json(json.dumps(_describe(name, record), ensure_ascii=False, allow_nan=False)))
+            screen.data_json(_describe(name, record))
         return
     if not found:
         screen.say(f"no job in {folder} is unknown")

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from cometflux.basics.plain_text import escape_json
 from cometflux.cli.options.arguments import BaseUrl, JsonObject, Proxy
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
@@ -21,13 +20,12 @@ def balance(*, json: JsonObject = False, base_url: BaseUrl = None, proxy: Proxy 
     """
     from cometflux.cli.batch.account_access import read_own_key
     from cometflux.cli.batch.known_prediction import run_work
-    from cometflux.protocol import encoding
     from cometflux.session.fetch_balance import fetch_balance
 
     screen = Screen()
     found = run_work(fetch_balance(api_key=read_own_key(), base_url=base_url, proxy=proxy), screen, "the account")
     if json:
-        screen.data(escape_json(encoding.dump_line(_described(found))))
+        screen.data_json(_described(found))
         return
     make_console().print(_table(found))
     for note in found.notes:

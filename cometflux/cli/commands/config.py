@@ -1,9 +1,7 @@
 """Print the settings and their sources, for people or as JSON. The key is never shown."""
 
-import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cometflux.account.prices import Price, to_dollars
-from cometflux.basics.plain_text import escape_json, plain
+from cometflux.basics.plain_text import plain
 from cometflux.cli.config.files import project_file, user_file
 from cometflux.cli.config.price_tables import PriceTables
 from cometflux.cli.config.read_settings import SettingValue, read_configuration, read_price_tables
@@ -22,6 +20,7 @@ from cometflux.cli.options.arguments import JsonObject
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.known_prices import merge_prices, short_name
 from cometflux.cli.terminal.console import make_wide_console
+from cometflux.cli.terminal.screen import Screen
 from cometflux.session.settings import DEFAULT_BASE_URL
 
 config = App(
@@ -67,9 +66,7 @@ def show_configuration(*, as_json: bool) -> None:
     if as_json:
         shown = {name: _describe(value) for name, value in values.items()}
         shown |= {each.name: each.describe() for each in prices}
-        sys.stdout.write(
-            f"{escape_json(json.dumps({**shown, 'api_key': _describe_key()}, ensure_ascii=False, allow_nan=False))}\n"
-        )
+        Screen().data_json({**shown, "api_key": _describe_key()})
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("setting", "value", "from"):
@@ -87,13 +84,14 @@ def show_configuration(*, as_json: bool) -> None:
 
 def show_paths() -> None:
     """Print the paths of the configuration files, and whether they exist."""
+    screen = Screen()
     rows = [
         ("user", user_file(), "none: no home folder is known; set HOME or XDG_CONFIG_HOME"),
         ("project", project_file(), "none here; it would be ./cometflux.toml"),
     ]
     for name, path, absent in rows:
         there = "" if path is None or path.exists() else "  (not there)"
-        sys.stdout.write(f"{name:<8} {absent if path is None else plain(str(path))}{there}\n")
+        screen.data(f"{name:<8} {absent if path is None else plain(str(path))}{there}")
 
 
 def _describe(value: SettingValue) -> dict[str, Any]:

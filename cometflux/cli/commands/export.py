@@ -1,6 +1,5 @@
 """Hand the pictures of a folder on, in another form."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -86,7 +85,7 @@ def export(
         words = f"{count_of(len(done.changed), 'picture')} {by_number(len(done.changed), *changed)}"
         screen.warn(f"{words}; exported as found: {_first(done.changed)}")
     screen.say(f"{count_of(done.count, 'picture')} as {form}")
-    sys.stdout.write(f"{done.folder}\n")
+    screen.data(str(done.folder))
 
 
 def _first(names: Sequence[str]) -> str:

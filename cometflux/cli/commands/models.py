@@ -1,7 +1,6 @@
 """Print the models and their parameters, for people or as JSON."""
 
 import contextlib
-import json
 import sys
 import time
 from collections import Counter
@@ -193,5 +192,6 @@ def _table(*columns: str) -> Table:
 
 
 def _print_json(records: Iterator[dict[str, Any]]) -> None:
+    screen = Screen()
     for each in records:
-        sys.stdout.write(f"{json.dumps(each, ensure_ascii=False, allow_nan=False)}\n")
+        screen.data_json(each)

@@ -1,7 +1,5 @@
 """Print how a picture was made, for people or as JSON."""
 
-import json
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,10 +8,11 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from cometflux.basics.plain_text import escape_json, plain
+from cometflux.basics.plain_text import plain
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import JsonObject
 from cometflux.cli.terminal.console import make_console
+from cometflux.cli.terminal.screen import Screen
 from cometflux.protocol import encoding
 from cometflux.provenance import read
 
@@ -39,8 +38,7 @@ def show_picture(path: Path, *, as_json: bool) -> None:
     found = read.read_provenance(path)
     if as_json:
         values = {**found.record, "is_embedded": found.is_embedded, "is_unchanged": found.is_unchanged}
-        text = json.dumps(values, ensure_ascii=False, allow_nan=False)
-        sys.stdout.write(f"{escape_json(text)}\n")
+        Screen().data_json(values)
         return
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)

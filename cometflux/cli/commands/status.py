@@ -1,8 +1,6 @@
 """Print the progress of a batch from its journal, even while the batch runs."""
 
-import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -72,9 +70,10 @@ def show_status(folder: Path, *, as_json: bool) -> None:
     if as_json:
         more = {"files": by_file, "parts": by_part, "picks": marks}
         shown = {**counts, **{name: value for name, value in more.items() if value}}
+        screen = Screen()
         for fault in faults:
-            Screen().say(f"note: {fault}")
-        sys.stdout.write(f"{json.dumps(shown, allow_nan=False)}\n")
+            screen.say(f"note: {fault}")
+        screen.data_json(shown)
         return
     table = Table.grid(padding=(0, 2))
     table.add_column()

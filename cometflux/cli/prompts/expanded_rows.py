@@ -1,10 +1,10 @@
 """Print the rows of a batch as a prompt file of JSON lines, as they are after templates and wildcards."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cometflux.basics.plain_text import escape_json
 from cometflux.basics.quoting import join
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.terminal.screen import Screen, Verbosity
@@ -16,13 +16,13 @@ from cometflux.sources.templates.wildcard_lists import SEED_TAG
 
 def print_rows(plan: BatchPlan, voice: Verbosity) -> None:
     """Print a line for each job of *plan*; read as a prompt file, they are the same jobs."""
+    screen = Screen(voice)
     kept: dict[str, None] = {}
     for row in plan.draft:
         job = row.to_job().job
         tags = {name: text for name, text in job.tags.items() if name != SEED_TAG}
         kept |= dict.fromkeys(tags)
-        sys.stdout.write(f"{encoding.dump_line(_row(job, tags))}\n")
-    screen = Screen(voice)
+        screen.data(escape_json(encoding.dump_line(_row(job, tags))))
     for note in plan.notes:
         screen.say(f"note: {note}")
     if kept:

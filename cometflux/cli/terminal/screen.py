@@ -71,6 +71,14 @@ class Screen:
 
     # ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def data_json(self, values: Mapping[str, Any]) -> None:
+        """Write *values* as one line of data, in JSON. A terminal can show it: control characters are escaped.
+
+        Raises:
+            OSError: as for `data`.
+        """
+        self.data(_json_line(values))
+
     def data(self, *lines: str) -> None:
         """Write lines of data. After `write_aside`, if a write fails, later data is dropped and the work continues.
 
@@ -162,7 +170,7 @@ class Screen:
     def log(self, event: str, values: Mapping[str, Any]) -> None:
         """Write one line of the log."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = escape_json(json.dumps({"at": at, "event": event, **values}, ensure_ascii=False, allow_nan=False))
+        line = _json_line({"at": at, "event": event, **values})
         if self._log_outlet is not None:
             self._log_outlet.write(f"{line}\n".encode("utf-8", "surrogateescape"))
             return
@@ -250,3 +258,7 @@ class Screen:
 
 _PATIENCE = 2.0
 """How many seconds a reader of the log gets at the end."""
+
+
+def _json_line(values: Mapping[str, Any]) -> str:
+    return escape_json(json.dumps(values, ensure_ascii=False, allow_nan=False))
