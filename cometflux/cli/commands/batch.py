@@ -15,7 +15,7 @@ from cometflux.cli.options.earlier_pictures import EarlierPictures
 from cometflux.cli.options.groups import FURTHER, OPTIONS
 from cometflux.cli.options.image_options import ImageOptions, with_model_parameters
 from cometflux.cli.options.machines import PartOption, SaverOptions
-from cometflux.cli.options.parameters import switch
+from cometflux.cli.options.parameters import switch, valued
 from cometflux.cli.options.shared import (
     CheckEach,
     ConsentOptions,
@@ -38,23 +38,23 @@ def batch(
     file: Annotated[
         # A path among what may stand there lets shells complete the names of files.
         str | Path | None,
-        Parameter(
-            metavar="FILE",
-            converter=converters.as_written,
+        valued(
+            "FILE",
+            "A .csv, .tsv, .jsonl, .txt, .yaml or .parquet file; - is stdin.",
+            converters.as_written,
             allow_leading_hyphen=True,
             show_default=False,
-            help="A .csv, .tsv, .jsonl, .txt, .yaml or .parquet file; - is stdin.",
         ),
     ] = None,
     /,
     *,
     out: Annotated[
         Path | str | None,
-        Parameter(
-            metavar="PLACE",
+        valued(
+            "PLACE",
+            "The folder for the pictures, or s3://bucket/prefix, gs://, az://. [default: <name of FILE>-images]",
+            converters.place,
             group=OPTIONS,
-            converter=converters.place,
-            help="The folder for the pictures, or s3://bucket/prefix, gs://, az://. [default: <name of FILE>-images]",
         ),
     ] = None,
     journal: JournalFolder = None,
@@ -78,20 +78,14 @@ def batch(
     wild: WildcardOptions = WildcardOptions(),  # noqa: B008 - frozen
     name: Annotated[
         str | None,
-        Parameter(
-            metavar="TEXT",
-            group=FURTHER,
-            converter=converters.text,
-            help='A template for file names, as in "{model}/{seed}". [default: "{index:05d}-{slug}"]',
+        valued(
+            "TEXT", 'A template for file names, as in "{model}/{seed}". [default: "{index:05d}-{slug}"]', group=FURTHER
         ),
     ] = None,
     sample: Annotated[
         int | None,
-        Parameter(
-            metavar="N",
-            group=FURTHER,
-            converter=converters.whole(1),
-            help="Make N jobs spread over FILE first, then ask before the rest.",
+        valued(
+            "N", "Make N jobs spread over FILE first, then ask before the rest.", converters.whole(1), group=FURTHER
         ),
     ] = None,
     replace: Annotated[

@@ -43,27 +43,9 @@ def show_config(*, json: JsonObject = False) -> None:
     environment, the project's cometflux.toml, your own file, the default. The key
     is never shown.
     """
-    show_configuration(as_json=json)
-
-
-@config.command(usage="Usage: cometflux config path", help_epilogue="Example:\n  cometflux config path")
-def path() -> None:
-    """Show the paths of the configuration files: your own, and the project's."""
-    show_paths()
-
-
-_KEYS = ("COMETAPI_KEY", "COMETAPI_API_KEY")
-
-
-def show_configuration(*, as_json: bool) -> None:
-    """Print every setting with its source.
-
-    Raises:
-        ConfigurationError: the configuration is wrong.
-    """
     values = read_configuration()
     prices = [*_prices(read_price_tables())]
-    if as_json:
+    if json:
         shown = {name: _describe(value) for name, value in values.items()}
         shown |= {each.name: each.describe() for each in prices}
         Screen().data_json({**shown, "api_key": _describe_key()})
@@ -82,8 +64,9 @@ def show_configuration(*, as_json: bool) -> None:
     make_wide_console().print(table)
 
 
-def show_paths() -> None:
-    """Print the paths of the configuration files, and whether they exist."""
+@config.command(usage="Usage: cometflux config path", help_epilogue="Example:\n  cometflux config path")
+def path() -> None:
+    """Show the paths of the configuration files: your own, and the project's."""
     screen = Screen()
     rows = [
         ("user", user_file(), "none: no home folder is known; set HOME or XDG_CONFIG_HOME"),
@@ -92,6 +75,9 @@ def show_paths() -> None:
     for name, path, absent in rows:
         there = "" if path is None or path.exists() else "  (not there)"
         screen.data(f"{name:<8} {absent if path is None else plain(str(path))}{there}")
+
+
+_KEYS = ("COMETAPI_KEY", "COMETAPI_API_KEY")
 
 
 def _describe(value: SettingValue) -> dict[str, Any]:

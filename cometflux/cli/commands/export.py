@@ -11,7 +11,7 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import Folder
 from cometflux.cli.options.groups import OPTIONS
-from cometflux.cli.options.parameters import switch
+from cometflux.cli.options.parameters import switch, valued
 from cometflux.cli.terminal.screen import Screen
 
 _MEGABYTE = 1_000_000
@@ -27,27 +27,19 @@ def export(
     ] = "imagefolder",
     to: Annotated[
         Path,
-        Parameter(name="--to", metavar="DIR", group=OPTIONS, converter=converters.plain_folder, help="The new folder."),
+        valued("DIR", "The new folder.", converters.plain_folder, name="--to", group=OPTIONS),
     ],
     picks: Annotated[bool, switch("Take only the pictures with a star in picks.jsonl.", group=OPTIONS)] = False,
     caption: Annotated[
         str | None,
-        Parameter(
-            metavar="TEXT",
-            group=OPTIONS,
-            converter=converters.text,
-            help='The captions, as in "a photo, {prompt}", from any column. [default: the prompt]',
+        valued(
+            "TEXT", 'The captions, as in "a photo, {prompt}", from any column. [default: the prompt]', group=OPTIONS
         ),
     ] = None,
     link: Annotated[bool, switch("Link the pictures; do not copy them.", group=OPTIONS)] = False,
     shard_mb: Annotated[
         int,
-        Parameter(
-            metavar="N",
-            group=OPTIONS,
-            converter=converters.whole(1),
-            help="With webdataset: maximum megabytes per shard.",
-        ),
+        valued("N", "With webdataset: maximum megabytes per shard.", converters.whole(1), group=OPTIONS),
     ] = 500,
     paths: Annotated[bool, switch("With parquet: paths of the pictures, not their bytes.", group=OPTIONS)] = False,
 ) -> None:

@@ -9,6 +9,7 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import Folder
 from cometflux.cli.options.groups import OPTIONS
+from cometflux.cli.options.parameters import valued
 from cometflux.cli.terminal.screen import Screen
 
 
@@ -22,13 +23,7 @@ def failures(
     ] = None,
     out: Annotated[
         Path | None,
-        Parameter(
-            metavar="FILE",
-            group=OPTIONS,
-            converter=converters.file,
-            show_default=False,
-            help="A new file. [default: stdout]",
-        ),
+        valued("FILE", "A new file. [default: stdout]", converters.file, group=OPTIONS, show_default=False),
     ] = None,
 ) -> None:
     """Write a prompt file of the jobs that did not succeed.

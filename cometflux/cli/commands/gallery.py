@@ -9,7 +9,7 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import Folder
 from cometflux.cli.options.groups import OPTIONS
-from cometflux.cli.options.parameters import switch
+from cometflux.cli.options.parameters import switch, valued
 from cometflux.cli.terminal.screen import Screen
 
 
@@ -22,12 +22,7 @@ def gallery(
     ] = False,
     port: Annotated[
         int | None,
-        Parameter(
-            metavar="P",
-            group=OPTIONS,
-            converter=converters.whole(0, 65535),
-            help="With --serve: the port. [default: any free port]",
-        ),
+        valued("P", "With --serve: the port. [default: any free port]", converters.whole(0, 65535), group=OPTIONS),
     ] = None,
     public_url: Annotated[
         str | None,
@@ -38,12 +33,8 @@ def gallery(
     sheet: Annotated[bool, switch("Make a contact sheet: PNG pages of captioned thumbnails.", group=OPTIONS)] = False,
     to: Annotated[
         Path | None,
-        Parameter(
-            name="--to",
-            metavar="FILE",
-            group=OPTIONS,
-            converter=converters.file,
-            help="With --sheet: the PNG file. [default: in the folder]",
+        valued(
+            "FILE", "With --sheet: the PNG file. [default: in the folder]", converters.file, name="--to", group=OPTIONS
         ),
     ] = None,
     picks: Annotated[bool, switch("With --sheet: only the pictures with a star.", group=OPTIONS)] = False,

@@ -12,7 +12,7 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER, OPTIONS
 from cometflux.cli.options.image_options import ImageOptions, with_model_parameters
-from cometflux.cli.options.parameters import switch
+from cometflux.cli.options.parameters import switch, valued
 from cometflux.cli.options.shared import (
     ConsentOptions,
     JournalFolder,
@@ -30,12 +30,12 @@ def generate(
     *prompts: Annotated[str, Parameter(metavar="PROMPT", required=True, help="The prompts, each in quotes.")],
     out: Annotated[
         Path | str | None,
-        Parameter(
-            metavar="PLACE",
-            group=OPTIONS,
-            converter=converters.place,
-            help="The folder for the pictures, or s3://bucket/prefix, gs://, az://. "
+        valued(
+            "PLACE",
+            "The folder for the pictures, or s3://bucket/prefix, gs://, az://. "
             "[default: images; with --local, images-local]",
+            converters.place,
+            group=OPTIONS,
         ),
     ] = None,
     journal: JournalFolder = None,

@@ -12,7 +12,7 @@ from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters, help_format
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.names import option_of
-from cometflux.cli.options.parameters import repeatable
+from cometflux.cli.options.parameters import repeatable, valued
 from cometflux.cli.options.shared import Schemas
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
@@ -34,14 +34,10 @@ def run_local_service(
     *,
     port: Annotated[
         int,
-        Parameter(metavar="P", converter=converters.whole(0, 65535), help="The port; 0 for any free port."),
+        valued("P", "The port; 0 for any free port.", converters.whole(0, 65535)),
     ] = 8642,
-    host: Annotated[
-        str, Parameter(metavar="HOST", converter=converters.text, help="The address to listen on.")
-    ] = "127.0.0.1",
-    key: Annotated[
-        str, Parameter(metavar="KEY", converter=converters.text, help="The key that clients must send.")
-    ] = "local-key",
+    host: Annotated[str, valued("HOST", "The address to listen on.")] = "127.0.0.1",
+    key: Annotated[str, valued("KEY", "The key that clients must send.")] = "local-key",
     latency: Annotated[float, Parameter(metavar="SECONDS", help="How long a prediction takes.")] = 0.6,
     fault: Annotated[
         tuple[str, ...],

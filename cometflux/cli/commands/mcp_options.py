@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import OPTIONS
-from cometflux.cli.options.parameters import repeatable, switch
+from cometflux.cli.options.parameters import repeatable, switch, valued
 from cometflux.cli.options.shared import RunOptions
 from cometflux.models.schemas import ModelSchema
 
@@ -21,26 +21,16 @@ class ServerOptions:
 
     out: Annotated[
         Path,
-        Parameter(metavar="FOLDER", converter=converters.folder, help="The folder for pictures and journal."),
+        valued("FOLDER", "The folder for pictures and journal.", converters.folder),
     ] = Path("agent-images")
     max_predictions: Annotated[
         int,
-        Parameter(
-            metavar="N",
-            converter=converters.whole(0),
-            help="Maximum predictions to buy, including those in the folder's journal.",
-        ),
+        valued("N", "Maximum predictions to buy, including those in the folder's journal.", converters.whole(0)),
     ] = 20
-    max_pending: Annotated[
-        int, Parameter(metavar="N", converter=converters.whole(1), help="Maximum predictions pending at once.")
-    ] = 4
+    max_pending: Annotated[int, valued("N", "Maximum predictions pending at once.", converters.whole(1))] = 4
     wait: Annotated[
         int,
-        Parameter(
-            metavar="SECONDS",
-            converter=converters.whole(1, 86_400),
-            help="Reply to a call within this time; the prediction continues.",
-        ),
+        valued("SECONDS", "Reply to a call within this time; the prediction continues.", converters.whole(1, 86_400)),
     ] = 45
     allow: Annotated[
         tuple[Path, ...],
@@ -51,12 +41,8 @@ class ServerOptions:
         ),
     ] = ()
     local: Annotated[bool, switch("Draw the pictures on this machine: no key, no cost.")] = False
-    base_url: Annotated[
-        str | None, Parameter(metavar="URL", converter=converters.text, help="The API's base URL, if not CometAPI's.")
-    ] = None
-    proxy: Annotated[str | None, Parameter(metavar="URL", converter=converters.text, help="The HTTP proxy to use.")] = (
-        None
-    )
+    base_url: Annotated[str | None, valued("URL", "The API's base URL, if not CometAPI's.")] = None
+    proxy: Annotated[str | None, valued("URL", "The HTTP proxy to use.")] = None
 
     schemas: Annotated[Mapping[str, ModelSchema], Parameter(parse=False)] = attrs.field(factory=dict)
     """The schemas of further models, as `read_schemas` returns them."""

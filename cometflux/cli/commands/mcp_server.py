@@ -13,12 +13,11 @@ from cometflux.cli.batch.division import check_undivided
 from cometflux.cli.batch.open_journal import account_of
 from cometflux.cli.batch.plan_journal import plan_rest
 from cometflux.cli.batch.remaining_jobs import count_states
-from cometflux.cli.batch.run_locally import local_service
+from cometflux.cli.batch.run import find_service
 from cometflux.cli.commands.mcp_options import ServerOptions
 from cometflux.cli.commands.mcp_stdio import Lines, Words, answerable, kept_clean
 from cometflux.cli.errors import UsageError
 from cometflux.cli.exit_codes import ExitCode, code_of_signal
-from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
 from cometflux.errors import ConfigError, needs_extra
@@ -28,7 +27,6 @@ from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter
 from cometflux.session.open import open_session
 from cometflux.session.session import Session
-from cometflux.session.settings import read_base_url, read_key
 from cometflux.storage.folder import prepare_folder
 
 _FAREWELL = 2.0
@@ -51,7 +49,7 @@ def serve(serving: ServerOptions, *, new_key: bool) -> int:
     # Log to stderr, because stdout carries the protocol.
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with contextlib.ExitStack() as stack:
-        base_url, key = _find_service(stack, screen, settings)
+        base_url, key = find_service(stack, screen, settings)
         check_undivided(serving.out)
         prepare_folder(serving.out)
         writer = JournalWriter(serving.out / FILE_NAME, account_of(base_url, key, settings, may_change_key=new_key))
@@ -82,13 +80,6 @@ def serve(serving: ServerOptions, *, new_key: bool) -> int:
         code = _Server(serving, screen, make_session).run()
         _tell_end(screen, writer)
     return code
-
-
-def _find_service(stack: contextlib.ExitStack, screen: Screen, settings: RunOptions) -> tuple[str, str]:
-    if settings.local:
-        service = stack.enter_context(local_service(screen, settings.schemas.values()))
-        return service.url, service.key
-    return read_base_url(settings.base_url), read_key()
 
 
 def _check_installed() -> None:

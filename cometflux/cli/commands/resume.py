@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import attrs
-from cyclopts import Parameter
 
 from cometflux.cli.batch.interruption import nothing_sent
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import Folder
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.machines import SaverOptions
-from cometflux.cli.options.parameters import repeatable
+from cometflux.cli.options.parameters import repeatable, valued
 from cometflux.cli.options.shared import (
     CheckEach,
     ConsentOptions,
@@ -37,12 +36,12 @@ def resume(
     ] = (),
     redo_from: Annotated[
         Path | None,
-        Parameter(
-            metavar="FILE",
+        valued(
+            "FILE",
+            "Redo the jobs of the rows in FILE, by key; you may edit the rows.",
+            converters.file,
             group=OPTIONS,
-            converter=converters.file,
             show_default=False,
-            help="Redo the jobs of the rows in FILE, by key; you may edit the rows.",
         ),
     ] = None,
     schema: Schemas = (),

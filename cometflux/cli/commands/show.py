@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
 from cometflux.basics.plain_text import plain
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import JsonObject
+from cometflux.cli.options.parameters import valued
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
 from cometflux.protocol import encoding
@@ -18,25 +18,14 @@ from cometflux.provenance import read
 
 
 def show(
-    picture: Annotated[
-        Path, Parameter(metavar="PICTURE", converter=converters.picture, help="A picture that was saved.")
-    ],
+    picture: Annotated[Path, valued("PICTURE", "A picture that was saved.", converters.picture)],
     /,
     *,
     json: JsonObject = False,
 ) -> None:
     """Show how a picture was made, from its record."""
-    show_picture(picture, as_json=json)
-
-
-def show_picture(path: Path, *, as_json: bool) -> None:
-    """Print how the picture at *path* was made.
-
-    Raises:
-        ConfigError: the picture does not exist, or has no record of how it was made.
-    """
-    found = read.read_provenance(path)
-    if as_json:
+    found = read.read_provenance(picture)
+    if json:
         values = {**found.record, "is_embedded": found.is_embedded, "is_unchanged": found.is_unchanged}
         Screen().data_json(values)
         return

@@ -18,11 +18,6 @@ from cometflux.journal.overview import JournalOverview
 from cometflux.storage.paths import PICKS
 
 
-def status(folder: Folder, /, *, json: JsonObject = False) -> None:
-    """Print the progress of a batch, even while it is running."""
-    show_status(folder, as_json=json)
-
-
 def _count_marks(folders: Iterable[Path]) -> tuple[dict[str, int], list[str]]:
     """Count the marks of the pictures, and return what is wrong with files of marks: no reason to print nothing."""
     marked = [folder for folder in folders if os.path.lexists(folder / PICKS)]
@@ -44,13 +39,8 @@ def _count_marks(folders: Iterable[Path]) -> tuple[dict[str, int], list[str]]:
 _ALWAYS = ("planned", "saved")
 
 
-def show_status(folder: Path, *, as_json: bool) -> None:
-    """Print how many jobs of a batch, or of all its parts in *folder*, are in each state.
-
-    Raises:
-        ConfigError: *folder* has no journal.
-        JournalError: the journal cannot be read.
-    """
+def status(folder: Folder, /, *, json: JsonObject = False) -> None:
+    """Print the progress of a batch, even while it is running."""
     folders = journal_folders(folder)
     has_parts = folders != [folder]
     counts: Counter[str] = Counter()
@@ -59,15 +49,15 @@ def show_status(folder: Path, *, as_json: bool) -> None:
     is_running = False
     for each in folders:
         with JournalOverview(each) as journal:
-            status, sources = journal.status(), journal.sources()
+            states, sources = journal.status(), journal.sources()
             is_running = is_running or journal.is_running
-        counts.update(status)
+        counts.update(states)
         if has_parts:
-            by_part["" if each == folder else each.name] = status
+            by_part["" if each == folder else each.name] = states
         elif len(sources) > 1:
             by_file = {**sources}
     marks, faults = _count_marks(folders)
-    if as_json:
+    if json:
         more = {"files": by_file, "parts": by_part, "picks": marks}
         shown = {**counts, **{name: value for name, value in more.items() if value}}
         screen = Screen()

@@ -3,27 +3,25 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER
-from cometflux.cli.options.parameters import switch
+from cometflux.cli.options.parameters import switch, valued
 
 JsonObject = Annotated[bool, switch("Print one JSON object.")]
 JsonLines = Annotated[bool, switch("Print one JSON object per line.")]
 PredictionId = Annotated[
     str,
-    Parameter(metavar="ID", converter=converters.prediction_id, help="The id of a prediction."),
+    valued("ID", "The id of a prediction.", converters.prediction_id),
 ]
 BaseUrl = Annotated[
     str | None,
-    Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="The API's base URL, if not CometAPI's."),
+    valued("URL", "The API's base URL, if not CometAPI's.", group=FURTHER),
 ]
 Proxy = Annotated[
     str | None,
-    Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="The HTTP proxy to use."),
+    valued("URL", "The HTTP proxy to use.", group=FURTHER),
 ]
 Folder = Annotated[
     Path,
-    Parameter(metavar="DIR", converter=converters.folder, help="The folder of a batch."),
+    valued("DIR", "The folder of a batch.", converters.folder),
 ]

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import OPTIONS
-from cometflux.cli.options.parameters import switch
+from cometflux.cli.options.parameters import switch, valued
 
 if TYPE_CHECKING:
     from cometflux.sources.folder_pictures import FromPictures
@@ -22,12 +22,12 @@ class EarlierPictures:
 
     earlier: Annotated[
         Path | None,
-        Parameter(
+        valued(
+            "DIR",
+            "Combine each row with each picture of DIR, an earlier batch; FILE is optional.",
+            converters.folder,
             name="--from",
-            metavar="DIR",
-            converter=converters.folder,
             show_default=False,
-            help="Combine each row with each picture of DIR, an earlier batch; FILE is optional.",
         ),
     ] = None
     picks: Annotated[bool, switch("With --from: use only pictures with a star in picks.jsonl.")] = False

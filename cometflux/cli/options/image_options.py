@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER, MODEL_PARAMETERS, OPTIONS
-from cometflux.cli.options.parameters import NEVER, repeatable, switch
+from cometflux.cli.options.parameters import NEVER, repeatable, switch, valued
 from cometflux.cli.options.shared import MODEL
 from cometflux.models import docs
 
@@ -33,21 +33,11 @@ class ImageOptions:
 
     model: Annotated[
         str,
-        Parameter(
-            metavar="MODEL",
-            converter=converters.text,
-            completer=docs.complete_model,
-            help="A name from `cometflux models`.",
-        ),
+        valued("MODEL", "A name from `cometflux models`.", completer=docs.complete_model),
     ] = MODEL
     count: Annotated[
         int,
-        Parameter(
-            metavar="N",
-            converter=converters.whole(1),
-            show_default=False,
-            help="Submit each prompt N times; a fixed seed goes up by 1.",
-        ),
+        valued("N", "Submit each prompt N times; a fixed seed goes up by 1.", converters.whole(1), show_default=False),
     ] = 1
     input: Annotated[
         tuple[str, ...],

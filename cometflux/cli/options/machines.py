@@ -9,6 +9,7 @@ from cyclopts import Parameter, Token
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER
+from cometflux.cli.options.parameters import valued
 from cometflux.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,19 +25,11 @@ class SaverOptions:
 
     cluster: Annotated[
         str | None,
-        Parameter(
-            metavar="ADDRESS",
-            converter=converters.text,
-            help="Save the pictures on a Dask cluster; ADDRESS is that of its scheduler, tcp://host:8786.",
-        ),
+        valued("ADDRESS", "Save the pictures on a Dask cluster; ADDRESS is that of its scheduler, tcp://host:8786."),
     ] = None
     workers: Annotated[
         int | None,
-        Parameter(
-            metavar="N",
-            converter=converters.whole(1, _MOST_WORKERS),
-            help="Save the pictures in N extra processes.",
-        ),
+        valued("N", "Save the pictures in N extra processes.", converters.whole(1, _MOST_WORKERS)),
     ] = None
 
     @property
@@ -63,12 +56,12 @@ def _read_part(_: Any, tokens: "Sequence[Token]") -> "Part":
 
 PartOption = Annotated[
     Any,
-    Parameter(
+    valued(
+        "K/N",
+        "Make only part K of N of FILE, for N machines that share nothing but PLACE.",
+        _read_part,
         name="--part",
-        metavar="K/N",
         group=FURTHER,
-        converter=_read_part,
         show_default=False,
-        help="Make only part K of N of FILE, for N machines that share nothing but PLACE.",
     ),
 ]

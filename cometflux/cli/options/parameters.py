@@ -1,8 +1,11 @@
 """The two forms of options that most commands have: a switch, and an option that may be given several times."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
+
+from cometflux.cli.options import converters
 
 NEVER: tuple[str, ...] = ()
 """The negative names of an option that has none."""
@@ -18,3 +21,10 @@ def repeatable(metavar: str, help_text: str, **more: Any) -> Parameter:
     return Parameter(
         metavar=metavar, negative=NEVER, consume_multiple=False, show_default=False, help=help_text, **more
     )
+
+
+def valued(
+    metavar: str, help_text: str, converter: Callable[[Any, Sequence[Token]], Any] = converters.text, **more: Any
+) -> Parameter:
+    """Describe an option with one value, which *converter* reads; *more* is what else `Parameter` takes."""
+    return Parameter(metavar=metavar, converter=converter, help=help_text, **more)

@@ -10,9 +10,10 @@ from cyclopts import Parameter
 
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
+from cometflux.cli.options.arguments import BaseUrl, Proxy
 from cometflux.cli.options.groups import FURTHER, OPTIONS
 from cometflux.cli.options.known_prices import KnownPrices
-from cometflux.cli.options.parameters import repeatable, switch
+from cometflux.cli.options.parameters import repeatable, switch, valued
 from cometflux.cli.terminal.screen import Verbosity
 from cometflux.models.schemas import ModelSchema
 from cometflux.sources.rows import Most
@@ -39,19 +40,11 @@ class RunOptions:
     ] = False
     limit: Annotated[
         int | None,
-        Parameter(
-            metavar="N",
-            converter=converters.whole(0),
-            help="Maximum predictions to buy, including those in the folder's journal.",
-        ),
+        valued("N", "Maximum predictions to buy, including those in the folder's journal.", converters.whole(0)),
     ] = None
     max_cost: Annotated[
         Decimal | None,
-        Parameter(
-            metavar="DOLLARS",
-            converter=converters.budget,
-            help="Maximum estimated cost in dollars, counted like --limit.",
-        ),
+        valued("DOLLARS", "Maximum estimated cost in dollars, counted like --limit.", converters.budget),
     ] = None
     price: Annotated[
         tuple[str, ...],
@@ -59,22 +52,22 @@ class RunOptions:
     ] = ()
     retry_failed: Annotated[
         int,
-        Parameter(
-            metavar="N",
+        valued(
+            "N",
+            "Resubmit a job up to N times if it failed for a transient reason.",
+            converters.whole(0),
             group=FURTHER,
-            converter=converters.whole(0),
             show_default=False,
-            help="Resubmit a job up to N times if it failed for a transient reason.",
         ),
     ] = 0
     reseed: Annotated[
         int,
-        Parameter(
-            metavar="N",
+        valued(
+            "N",
+            "Resubmit a job up to N times, with a new seed, if a picture was withheld: failed, black or missing.",
+            converters.whole(0),
             group=FURTHER,
-            converter=converters.whole(0),
             show_default=False,
-            help="Resubmit a job up to N times, with a new seed, if a picture was withheld: failed, black or missing.",
         ),
     ] = 0
     embed: Annotated[
@@ -83,62 +76,32 @@ class RunOptions:
     ] = False
     sign: Annotated[
         Path | None,
-        Parameter(
-            metavar="FILE",
-            group=FURTHER,
-            converter=converters.file,
-            help="Sign each picture (C2PA) with the certificate in this PEM file.",
+        valued(
+            "FILE", "Sign each picture (C2PA) with the certificate in this PEM file.", converters.file, group=FURTHER
         ),
     ] = None
     sign_key: Annotated[
         Path | None,
-        Parameter(
-            metavar="FILE", group=FURTHER, converter=converters.file, help="The certificate's private key, in PEM."
-        ),
+        valued("FILE", "The certificate's private key, in PEM.", converters.file, group=FURTHER),
     ] = None
     sign_timestamp: Annotated[
         str | None,
-        Parameter(
-            metavar="URL",
-            group=FURTHER,
-            converter=converters.text,
-            help="A timestamp authority for the signatures (RFC 3161).",
-        ),
+        valued("URL", "A timestamp authority for the signatures (RFC 3161).", group=FURTHER),
     ] = None
     max_pending: Annotated[
         int,
-        Parameter(
-            metavar="N",
-            group=FURTHER,
-            converter=converters.whole(1),
-            help="Concurrency: maximum predictions pending at once.",
-        ),
+        valued("N", "Concurrency: maximum predictions pending at once.", converters.whole(1), group=FURTHER),
     ] = MAX_PENDING
     creates_per_minute: Annotated[
         int | None,
-        Parameter(
-            metavar="N",
-            group=FURTHER,
-            converter=converters.whole(1),
-            help="Rate limit: maximum submissions per minute.",
-        ),
+        valued("N", "Rate limit: maximum submissions per minute.", converters.whole(1), group=FURTHER),
     ] = None
     polls_per_minute: Annotated[
         int | None,
-        Parameter(
-            metavar="N", group=FURTHER, converter=converters.whole(1), help="Rate limit: maximum polls per minute."
-        ),
+        valued("N", "Rate limit: maximum polls per minute.", converters.whole(1), group=FURTHER),
     ] = None
-    base_url: Annotated[
-        str | None,
-        Parameter(
-            metavar="URL", group=FURTHER, converter=converters.text, help="The API's base URL, if not CometAPI's."
-        ),
-    ] = None
-    proxy: Annotated[
-        str | None,
-        Parameter(metavar="URL", group=FURTHER, converter=converters.text, help="The HTTP proxy to use."),
-    ] = None
+    base_url: BaseUrl = None
+    proxy: Proxy = None
     verbose: Annotated[
         int,
         switch(
@@ -201,13 +164,9 @@ class TemplateOptions:
 
     template: Annotated[
         str | None,
-        Parameter(
-            metavar="TEXT", converter=converters.text, help='Make prompts from columns: "a {animal} in {place}".'
-        ),
+        valued("TEXT", 'Make prompts from columns: "a {animal} in {place}".'),
     ] = None
-    max_jobs: Annotated[
-        int, Parameter(metavar="N", group=FURTHER, converter=converters.whole(1), help="Maximum jobs of a sweep.")
-    ] = Most().jobs
+    max_jobs: Annotated[int, valued("N", "Maximum jobs of a sweep.", converters.whole(1), group=FURTHER)] = Most().jobs
 
     def prompting(self) -> "Prompting":
         """Return the settings that make prompts, with the name of the option for error messages."""
@@ -224,12 +183,7 @@ class ConsentOptions:
     dry_run: Annotated[bool, switch("Show what would be bought, and buy nothing.")] = False
     confirm_above: Annotated[
         int,
-        Parameter(
-            metavar="N",
-            group=FURTHER,
-            converter=converters.whole(0),
-            help="At a terminal, ask before buying more than N predictions.",
-        ),
+        valued("N", "At a terminal, ask before buying more than N predictions.", converters.whole(0), group=FURTHER),
     ] = CONFIRM_ABOVE
     yes: Annotated[bool, switch("Do not ask for confirmation.")] = False
     sample: Annotated[int | None, Parameter(parse=False)] = None
@@ -250,22 +204,19 @@ NewKey = Annotated[
 ]
 Out = Annotated[
     Path | str,
-    Parameter(
-        metavar="PLACE",
-        group=OPTIONS,
-        converter=converters.place,
-        help="The folder for the pictures, or s3://bucket/prefix, gs://, az://.",
+    valued(
+        "PLACE", "The folder for the pictures, or s3://bucket/prefix, gs://, az://.", converters.place, group=OPTIONS
     ),
 ]
 JournalFolder = Annotated[
     Path | None,
-    Parameter(
+    valued(
+        "FOLDER",
+        "With --out s3://…: the local folder for the journal.",
+        converters.folder,
         name="--journal",
-        metavar="FOLDER",
         group=FURTHER,
-        converter=converters.folder,
         show_default=False,
-        help="With --out s3://…: the local folder for the journal.",
     ),
 ]
 KeepGallery = Annotated[

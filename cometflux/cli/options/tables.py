@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER
-from cometflux.cli.options.parameters import repeatable
+from cometflux.cli.options.parameters import repeatable, valued
 
 if TYPE_CHECKING:
     from cometflux.sources.columns import Columns
@@ -20,12 +20,7 @@ class TableOptions:
 
     key_column: Annotated[
         str | None,
-        Parameter(
-            metavar="COLUMN",
-            converter=converters.text,
-            show_default=False,
-            help="The column with the keys, instead of `key`.",
-        ),
+        valued("COLUMN", "The column with the keys, instead of `key`.", show_default=False),
     ] = None
     keep: Annotated[
         tuple[str, ...],
@@ -33,15 +28,11 @@ class TableOptions:
     ] = ()
     reference_column: Annotated[
         str,
-        Parameter(
-            metavar="COLUMN",
-            converter=converters.text,
-            help="The column with the reference images.",
-        ),
+        valued("COLUMN", "The column with the reference images."),
     ] = "reference"
     delimiter: Annotated[
         str | None,
-        Parameter(metavar="CHAR", converter=converters.delimiter, help="The delimiter between cells; `tab` for a tab."),
+        valued("CHAR", "The delimiter between cells; `tab` for a tab.", converters.delimiter),
     ] = None
 
     def columns(self) -> "Columns":

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.groups import FURTHER
-from cometflux.cli.options.parameters import switch
+from cometflux.cli.options.parameters import switch, valued
 
 if TYPE_CHECKING:
     from cometflux.sources.templates.wildcard_lists import Wildcards
@@ -23,21 +23,16 @@ class WildcardOptions:
 
     wildcards: Annotated[
         Path | None,
-        Parameter(
-            metavar="DIR",
-            converter=converters.plain_folder,
+        valued(
+            "DIR",
+            "Expand {red|blue}, and __animals__ from DIR/animals.txt.",
+            converters.plain_folder,
             show_default=False,
-            help="Expand {red|blue}, and __animals__ from DIR/animals.txt.",
         ),
     ] = None
     wildcard_seed: Annotated[
         int | None,
-        Parameter(
-            metavar="N",
-            converter=converters.whole(0),
-            show_default=False,
-            help="The seed for the choices of wildcards. [default: 0]",
-        ),
+        valued("N", "The seed for the choices of wildcards. [default: 0]", converters.whole(0), show_default=False),
     ] = None
     expand: Annotated[bool, switch("Print the rows with wildcards expanded, and buy nothing.")] = False
 
