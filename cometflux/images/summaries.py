@@ -1,13 +1,13 @@
 """Short descriptions of image inputs, for records and for comparison."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from cometflux.images.data_uris import read_data_uri
 from cometflux.images.formats import media_type
 from cometflux.models.image_kinds import read_image_uri
-from cometflux.models.output_of import SCALARS
+from cometflux.models.output_of import SCALARS, map_parts
 
 
 def describe_bytes(data: bytes) -> dict[str, Any]:
@@ -20,32 +20,16 @@ def describe_input(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Jobs are known by it, so another spelling stays as it is: its description would make the job another one.
     """
-    return _described(values, _identified)
+    return {name: map_parts(value, _identified) for name, value in values.items()}
 
 
 def summarize_input(values: Mapping[str, Any]) -> dict[str, Any]:
     """Copy an input for a record that people read, with every image in a data URI replaced by its description."""
-    return _described(values, _summarized)
+    return {name: map_parts(value, _summarized) for name, value in values.items()}
 
 
-def _described(values: Mapping[str, Any], describe: Callable[[str], Any]) -> dict[str, Any]:
-    return {name: _described_value(value, describe) for name, value in values.items()}
-
-
-def _described_value(value: Any, describe: Callable[[str], Any]) -> Any:
-    match value:
-        case str():
-            return describe(value)  # most are
-        case list() | tuple():
-            return [_described_value(part, describe) for part in value]
-        case Mapping():
-            return _described(value, describe)
-        case _:
-            return value
-
-
-def _identified(text: str) -> Any:
-    if not text.startswith("data:") or ";base64," not in text[:200]:
+def _identified(text: Any) -> Any:
+    if not isinstance(text, str) or not text.startswith("data:") or ";base64," not in text[:200]:
         return text
     try:
         return describe_bytes(read_data_uri(text))
@@ -53,8 +37,8 @@ def _identified(text: str) -> Any:
         return text
 
 
-def _summarized(text: str) -> Any:
-    if not _is_data(text):
+def _summarized(text: Any) -> Any:
+    if not isinstance(text, str) or not _is_data(text):
         return text
     try:
         described = describe_bytes(read_image_uri(text)[1])

@@ -139,14 +139,19 @@ def _find(value: Any) -> Iterator[OutputOf]:
                 yield from _find(part)
 
 
+def map_parts(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Copy a value of an input with *change* made to each part of it that has no parts."""
+    if type(value) in SCALARS:
+        return change(value)  # most are
+    match value:
+        case Mapping():
+            return {name: map_parts(part, change) for name, part in value.items()}
+        case list() | tuple():
+            return [map_parts(part, change) for part in value]
+        case _:
+            return change(value)
+
+
 def replace_outputs(value: Any, replace: Callable[[OutputOf], Any]) -> Any:
     """Copy a value of an input with something else in place of each image of another job."""
-    match value:
-        case OutputOf():
-            return replace(value)
-        case Mapping():
-            return {name: replace_outputs(part, replace) for name, part in value.items()}
-        case list() | tuple():
-            return [replace_outputs(part, replace) for part in value]
-        case _:
-            return value
+    return map_parts(value, lambda part: replace(part) if isinstance(part, OutputOf) else part)

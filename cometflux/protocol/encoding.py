@@ -14,7 +14,7 @@ import cattrs
 from cometflux.errors import CometfluxError, InputError
 from cometflux.images import data_uris, summaries
 from cometflux.jobs import Job
-from cometflux.models.output_of import OutputOf
+from cometflux.models.output_of import OutputOf, map_parts
 from cometflux.models.spelling import of_any_size, tidy
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -26,15 +26,13 @@ class MissingBytes(dict[str, Any]):
 
 def finite(value: Any) -> Any:
     """Return *value* with the numbers that JSON does not have as texts: ``NaN``, ``Infinity`` and ``-Infinity``."""
-    match value:
-        case float() if not math.isfinite(value):
-            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        case Mapping():
-            return {name: finite(part) for name, part in value.items()}
-        case list() | tuple():
-            return [finite(part) for part in value]
-        case _:
-            return value
+    return map_parts(value, _finite)
+
+
+def _finite(value: Any) -> Any:
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def make_encoder(*, indent: int | None = None, **style: Any) -> Callable[[Any], str]:
@@ -172,7 +170,7 @@ def canonical(described: Mapping[str, Any]) -> dict[str, Any]:
     """Copy an input with each value in the spelling by which it is compared."""
     values = dict(described)
     if not _EXACT.issuperset(map(type, values.values())):
-        values = {name: _shortened(value) for name, value in described.items()}
+        values = map_parts(described, _shortened)
     if isinstance(prompt := values.get("prompt"), str):
         values["prompt"] = tidy(prompt)
     return values
@@ -180,16 +178,10 @@ def canonical(described: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shortened(value: Any) -> Any:
     match value:
-        case str() | int():
-            return value  # most are
         case float():
             return of_any_size(value)
         case OutputOf():
             return value.facts
-        case Mapping():
-            return {name: _shortened(part) for name, part in value.items()}
-        case list() | tuple():
-            return [_shortened(part) for part in value]
         case _:
             return value
 
@@ -197,19 +189,9 @@ def _shortened(value: Any) -> Any:
 def digest(model: str, described: Mapping[str, Any]) -> str:
     """Return a digest of a model and an input as they are; equal numbers have equal digests."""
     if not _EXACT.issuperset(map(type, described.values())):
-        described = {name: _by_value(part) for name, part in described.items()}
+        described = map_parts(described, _by_value)
     return hashlib.sha256(dump_canonical({"input": described, "model": model})).hexdigest()
 
 
 def _by_value(value: Any) -> Any:
-    match value:
-        case str() | int():
-            return value  # most are
-        case float() if value.is_integer():
-            return int(value)
-        case Mapping():
-            return {name: part if type(part) is str else _by_value(part) for name, part in value.items()}
-        case list() | tuple():
-            return [_by_value(part) for part in value]
-        case _:
-            return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value

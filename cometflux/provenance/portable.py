@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from cometflux.images import summaries
-from cometflux.models.output_of import OutputOf
+from cometflux.models.output_of import OutputOf, map_parts
 from cometflux.protocol import decoding, encoding
 
 _URL = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -37,7 +37,8 @@ def portable_input(values: Mapping[str, Any]) -> dict[str, Any]:
     """Copy an input so that it may be shared, as `portable_record` does."""
     described = values if summaries.is_flat(values) else summaries.summarize_input(values)
     return {
-        name: value if type(value) is int or _is_prose(name) else _portable(value) for name, value in described.items()
+        name: value if type(value) is int or _is_prose(name) else map_parts(value, _portable)
+        for name, value in described.items()
     }
 
 
@@ -56,10 +57,6 @@ def _portable(value: Any) -> Any:
             return str(value)
         case bytes():
             return summaries.describe_bytes(value)
-        case list() | tuple():
-            return [_portable(part) for part in value]
-        case Mapping():
-            return {name: _portable(part) for name, part in value.items()}
         case _:
             return value
 

@@ -9,7 +9,7 @@ from cometflux.basics.quoting import join
 from cometflux.cli.batch.draft_plan import BatchPlan
 from cometflux.cli.terminal.screen import Screen, Verbosity
 from cometflux.jobs import Job
-from cometflux.models.output_of import OutputOf
+from cometflux.models.output_of import OutputOf, map_parts
 from cometflux.protocol import encoding
 from cometflux.sources.templates.wildcard_lists import SEED_TAG
 
@@ -31,7 +31,7 @@ def print_rows(plan: BatchPlan, voice: Verbosity) -> None:
 
 def _row(job: Job, tags: Mapping[str, str]) -> dict[str, Any]:
     named = {"model": job.model} | ({} if job.key is None else {"key": job.key})
-    given = {name: _plain(value) for name, value in job.input.items()}
+    given = map_parts(job.input, _plain)
     if not tags:
         # A body may have parameters that the model does not have, and no tags.
         return {**named, "input": given}
@@ -40,10 +40,4 @@ def _row(job: Job, tags: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    match value:
-        case Path() | OutputOf():
-            return str(value)
-        case list() | tuple():
-            return [_plain(part) for part in value]
-        case _:
-            return value
+    return str(value) if isinstance(value, Path | OutputOf) else value

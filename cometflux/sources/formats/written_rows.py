@@ -12,7 +12,7 @@ import attrs
 from cometflux import flux
 from cometflux.basics.plain_text import plain
 from cometflux.errors import InputError
-from cometflux.models.output_of import OutputOf
+from cometflux.models.output_of import OutputOf, map_parts
 from cometflux.protocol import encoding
 from cometflux.sources import validation
 from cometflux.sources.errors import Fault, SourceError
@@ -83,7 +83,7 @@ class RowWriter:
         return file.getvalue()
 
     def _object(self, row: WrittenRow) -> dict[str, Any]:
-        given = {name: self._plain(value) for name, value in row.input.items()}
+        given = map_parts(row.input, self._plain)
         return {"key": row.key, "why": row.why, "model": row.model, "input": given}
 
     def _cells(self, row: WrittenRow) -> dict[str, str]:
@@ -94,7 +94,7 @@ class RowWriter:
         """Return the text of a cell that is read as *value*."""
         if isinstance(model, str) and model in flux.MODELS:
             raise UnwritableError(f"{model} has no parameter {name}")
-        plain = self._plain(value)
+        plain = map_parts(value, self._plain)
         texts = [plain] if isinstance(plain, str) else []
         for text in (*texts, json.dumps(plain, ensure_ascii=False, allow_nan=False)):
             if self._is_read_as(model, name, text, value, is_typed=False):
@@ -111,8 +111,6 @@ class RowWriter:
                 raise UnwritableError("it takes the image of a job that has no key")
             case OutputOf():
                 return str(value)
-            case list() | tuple():
-                return [self._plain(part) for part in value]
             case _:
                 return value
 

@@ -5,6 +5,7 @@ Prompts and keys are templates. The number of jobs is checked before any combina
 
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,6 +13,7 @@ import attrs
 
 from cometflux.basics.plain_text import by_number, count_of
 from cometflux.models.kinds import guess, prompt_text
+from cometflux.models.output_of import map_parts
 from cometflux.sources.errors import Fault, SourceError
 from cometflux.sources.formats import yaml_documents
 from cometflux.sources.formats.text_lines import read_lines
@@ -180,30 +182,24 @@ class _Templates:
         try:
             if isinstance(cell.value, PromptObject):
                 known = _template_values(values)
-                return str(prompt_text(self._filled(guess(cell.value.text), known)))
+                return str(prompt_text(map_parts(guess(cell.value.text), partial(self._filled, known))))
             template = self._template(name, cell)
             return None if template is None else template.fill(_template_values(values))
         except TemplateError as error:
             self.sweep.faults.append(Fault(f"{name}: {error}", line or cell.line))
             return None
 
-    def _filled(self, value: Any, known: dict[str, Any]) -> Any:
-        """Fill in each text of an object.
+    def _filled(self, known: dict[str, Any], part: Any) -> Any:
+        """Fill in a text of an object.
 
         Raises:
-            TemplateError: a text is not a template, or cannot be filled.
+            TemplateError: it is not a template, or cannot be filled.
         """
-        match value:
-            case str():
-                template = Template.parse(value, has_wildcards=self.has_wildcards)
-                self.sweep.used.update(template.names)
-                return template.fill(known)
-            case dict():
-                return {name: self._filled(part, known) for name, part in value.items()}
-            case list():
-                return [self._filled(part, known) for part in value]
-            case _:
-                return value
+        if not isinstance(part, str):
+            return part
+        template = Template.parse(part, has_wildcards=self.has_wildcards)
+        self.sweep.used.update(template.names)
+        return template.fill(known)
 
     def _template(self, name: str, cell: Cell) -> Template | None:
         if not isinstance(cell.value, str):

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 
 from cometflux.basics.regular_files import read_regular
+from cometflux.models.output_of import map_parts
 from cometflux.models.words import closest, question
 from cometflux.sources.errors import Fault
 from cometflux.sources.formats.text_lines import LINE_END
@@ -92,23 +92,11 @@ class Wildcards:
             # The prompt of an earlier job, as it was sent.
             return row
         try:
-            after = _expand_all(before, lists, choices)
+            # Each text, if the prompt is an object.
+            after = map_parts(before, lambda part: expand(part, lists, choices) if isinstance(part, str) else part)
         except WildcardError as error:
             return Fault(f"prompt: {error}", row.places.get("prompt", row.line))
         if after == before:
             return row
         tags = {**row.tags, SEED_TAG: str(self.seed)}
         return attrs.evolve(row, values={**row.values, "prompt": after}, tags=tags)
-
-
-def _expand_all(value: Any, lists: ListFolder, choices: Choices) -> Any:
-    """Expand a prompt, or each text of a prompt that is an object."""
-    match value:
-        case str():
-            return expand(value, lists, choices)
-        case dict():
-            return {name: _expand_all(part, lists, choices) for name, part in value.items()}
-        case list():
-            return [_expand_all(part, lists, choices) for part in value]
-        case _:
-            return value
