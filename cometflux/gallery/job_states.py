@@ -10,8 +10,8 @@ class StateLabel:
     """The texts that the page shows for one state of a job."""
 
     name: str
-    label: str
-    icon: str
+    label: str = attrs.field(default=attrs.Factory(lambda each: each.name.replace("_", " "), takes_self=True))
+    icon: str = attrs.field(default=attrs.Factory(lambda each: each.name, takes_self=True))
     """The name of its icon in the page."""
     money: str
     """Whether the job is paid for, in a sentence."""
@@ -26,11 +26,10 @@ class StateLabel:
 _FETCH = "The service keeps it for about an hour; this fetches it"
 
 _ALL = (
-    StateLabel(name="saved", label="saved", icon="saved", money="It is paid for, and all its pictures are saved."),
+    StateLabel(name="saved", money="It is paid for, and all its pictures are saved."),
     StateLabel(
         name="missing",
         label="file missing",
-        icon="missing",
         money="It is paid for and was saved, but one of its files is not in this folder or cannot be read.",
         advice=_FETCH,
         command="resume",
@@ -46,50 +45,38 @@ _ALL = (
     ),
     StateLabel(
         name="saving",
-        label="saving",
         icon="pending",
         money="It is paid for and succeeded; its pictures are being saved.",
         is_settled=False,
     ),
     StateLabel(
         name="pending",
-        label="pending",
-        icon="pending",
         money="It is at the service, or on its way there, and is billed once it is accepted.",
         is_settled=False,
     ),
     StateLabel(
         name="waiting",
-        label="waiting",
-        icon="waiting",
         money="It has not been sent; nothing is billed.",
         is_settled=False,
     ),
     StateLabel(
         name="unknown",
-        label="unknown",
-        icon="unknown",
         money="It may be billed: it was sent, and whether it was accepted is unknown. It is not sent again by itself.",
         advice="Look in your account for a prediction made at that time; this lists what is unknown and settles it",
         command="unknown",
     ),
     StateLabel(
         name="failed",
-        label="failed",
-        icon="failed",
         money="It was accepted and then failed. Whether a failed run is billed is not published; see your account.",
     ),
     StateLabel(
         name="rejected",
-        label="rejected",
-        icon="rejected",
         money="The service rejected it; nothing is billed.",
         advice="Fix the cause; then this sends it again",
         command="resume",
     ),
     StateLabel(
         name="not_sent",
-        label="not sent",
         icon="waiting",
         money="It did not reach the service; nothing is billed.",
         advice="This sends it",
@@ -97,7 +84,6 @@ _ALL = (
     ),
     StateLabel(
         name="detached",
-        label="detached",
         icon="pending",
         money="It is paid for. It was still running when the wait for it ended.",
         advice="This polls it again",
@@ -106,13 +92,10 @@ _ALL = (
     ),
     StateLabel(
         name="canceled",
-        label="canceled",
-        icon="canceled",
         money="It was accepted and then canceled at the service; your account shows whether it is billed.",
     ),
     StateLabel(
         name="expired",
-        label="expired",
         icon="missing",
         money="It is paid for and succeeded, but the service deleted its picture before it was saved.",
     ),

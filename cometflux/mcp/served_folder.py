@@ -14,13 +14,10 @@ from cometflux.journal.outcome import outcome_of
 from cometflux.journal.place import FILE_NAME
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
-from cometflux.journal.states import SENDING, visible_name
+from cometflux.journal.states import OWED, visible_name
 from cometflux.mcp.tools import MOST_JOBS
 from cometflux.provenance.sidecar import read_sidecar
 from cometflux.storage.folder import check_files
-
-AT_THE_SERVICE = ("unsaved", "pending", "detached", "unknown", SENDING)
-"""The states of jobs that may be charged and are not over."""
 
 
 class NotAllowedError(Exception):
@@ -73,7 +70,7 @@ class ServedFolder:
         Raises:
             JournalError: the journal cannot be read, or is damaged.
         """
-        return list(self._records(*AT_THE_SERVICE))
+        return list(self._records(*OWED))
 
     def find_picture(self, name: str) -> Path | None:
         """Return the file of a picture in the journal; None if it is unknown, missing or changed."""

@@ -59,7 +59,11 @@ async def misbehave(
     if name in _REFUSALS:
         status, body, headers = _REFUSALS[name]
         return json_response(body, status, headers)
-    return await _SPECIAL[name](request, ordinary or _NOTHING, closing)
+    ordinary = ordinary or _NOTHING
+    if name in _BODIES:
+        status = 200 if ordinary is _NOTHING else ordinary.status
+        return web.Response(body=_BODIES[name](ordinary), status=status, content_type="application/json")
+    return await _SPECIAL[name](request, ordinary, closing)
 
 
 _THROTTLED = "Request was throttled. Your rate limit for creating predictions is reduced"
@@ -195,37 +199,22 @@ def _hang_up(request: web.Request) -> None:
         request.transport.close()
 
 
-async def _garble(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
-    status = 200 if ordinary is _NOTHING else ordinary.status
-    return web.Response(body=b"\x1f\x8b\x08\x00\xff\xfe not JSON {", status=status, content_type="application/json")
-
-
-async def _list(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
-    return _raw(b'[{"status":"starting"}]', ordinary)
-
-
-async def _strip_id(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
-    body = b'{"status":"starting","output":null,"error":null,"logs":""}'
-    return _raw(body, ordinary)
-
-
-async def _id_in_data(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
-    return _raw(dump({"code": "success", "message": "", "data": json.loads(ordinary.body).get("id")}), ordinary)
-
-
-async def _id_in_task(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
-    return _raw(dump({"task_id": json.loads(ordinary.body).get("id")}), ordinary)
-
-
-async def _mistake(_: web.Request, ordinary: Ordinary, __: asyncio.Event) -> web.Response:
+def _mistaken(ordinary: Ordinary) -> bytes:
     found = json.loads(ordinary.body)
     mine = found["data"]["task_id"] if "data" in found else found["id"]
-    return _raw(ordinary.body.replace(mine.encode(), make_id().encode()), ordinary)
+    return ordinary.body.replace(mine.encode(), make_id().encode())
 
 
-def _raw(body: bytes, ordinary: Ordinary) -> web.Response:
-    status = 200 if ordinary is _NOTHING else ordinary.status
-    return web.Response(body=body, status=status, content_type="application/json")
+_BODIES: Mapping[str, Callable[[Ordinary], bytes]] = {
+    "garbage": lambda _: b"\x1f\x8b\x08\x00\xff\xfe not JSON {",
+    "list": lambda _: b'[{"status":"starting"}]',
+    "no-id": lambda _: b'{"status":"starting","output":null,"error":null,"logs":""}',
+    "id-in-data": lambda ordinary: dump(
+        {"code": "success", "message": "", "data": json.loads(ordinary.body).get("id")}
+    ),
+    "id-in-task": lambda ordinary: dump({"task_id": json.loads(ordinary.body).get("id")}),
+    "wrong-id": _mistaken,
+}
 
 
 async def _redirect(request: web.Request, _: Ordinary, __: asyncio.Event) -> web.Response:
@@ -263,12 +252,6 @@ _SPECIAL: Mapping[str, Callable[[web.Request, Ordinary, asyncio.Event], Awaitabl
     "torn": _tear,
     "torn-early": _tear_early,
     "stalled": _stall,
-    "garbage": _garble,
-    "list": _list,
-    "no-id": _strip_id,
-    "id-in-data": _id_in_data,
-    "id-in-task": _id_in_task,
-    "wrong-id": _mistake,
     "redirect": _redirect,
     "truncated-output": _halve,
     "octet-stream": _untype,

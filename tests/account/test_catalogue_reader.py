@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cometflux.account.catalogue_reader import read_page, read_rows
+from cometflux.account.catalogue_reader import read_rows
 from cometflux.account.prices import Basis, Catalogue, Price
+from cometflux.account.usage import read_page
 
 FLEX = "black-forest-labs/flux-2-flex"
 
@@ -87,7 +88,7 @@ def test_of_a_model_that_is_there_twice_the_higher_price_counts():
         pytest.param(body(row(per_request=1))[:-9], "not JSON", id="cut"),
         pytest.param(b"[" * 100_000, "not JSON", id="nested"),
         pytest.param(b'{"data": 3}', "no list", id="another shape"),
-        pytest.param(b'{"success": false, "message": "no"}', "no list", id="a refusal"),
+        pytest.param(b'{"success": false, "message": "no"}', "rejects the request: no", id="a refusal"),
         pytest.param(b"null", "no list", id="null"),
     ],
 )

@@ -5,7 +5,8 @@ import io
 import pytest
 
 from cometflux import OutputOf
-from cometflux.cli.prompts.prompt_plan import CommandLineInput, make_planner
+from cometflux.cli.options.image_options import ImageOptions
+from cometflux.cli.prompts.prompt_plan import planner_from_options
 from cometflux.journal.plan import plan_jobs
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.text_files import read_text
@@ -17,7 +18,7 @@ DRAFT = "a boat,draft,schnell,,\n"
 
 def plan(text, folder, *, written="csv", model="schnell", count=1, **options):
     source = read_text(io.BytesIO(text.encode()), Format(written), "prompts.csv")
-    return make_planner(source, CommandLineInput(model=model, options=options, count=count), folder).plan()
+    return planner_from_options(source, folder, ImageOptions(model=model, count=count), options, {}).plan()
 
 
 def jobs(*arguments, **options):

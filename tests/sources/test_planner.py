@@ -10,7 +10,8 @@ import pytest
 from one_pixel import PNG
 
 from cometflux.cli.errors import UsageError
-from cometflux.cli.prompts.prompt_plan import CommandLineInput, make_planner
+from cometflux.cli.options.image_options import ImageOptions
+from cometflux.cli.prompts.prompt_plan import planner_from_options
 from cometflux.journal.plan import plan_jobs
 from cometflux.sources.errors import SourceError
 from cometflux.sources.formats.open_file import read_path
@@ -20,8 +21,8 @@ from cometflux.sources.rows import Format
 
 def plan(text, folder, *, written="csv", model="schnell", inputs=(), count=1, **options):
     source = read_text(io.BytesIO(text.encode()), Format(written), "prompts.csv")
-    given = CommandLineInput(model=model, options=options, inputs=inputs, count=count)
-    return make_planner(source, given, folder).plan()
+    making = ImageOptions(model=model, input=tuple(inputs), count=count)
+    return planner_from_options(source, folder, making, options, {}).plan()
 
 
 def jobs(*arguments, **options):
@@ -291,7 +292,7 @@ def test_a_file_that_is_not_an_image_is_found_before_anything_is_sent(tmp_path):
 def test_a_file_that_is_too_large_is_found_before_anything_is_sent(tmp_path):
     (tmp_path / "b.png").write_bytes(PNG + b"0" * 2**23)
     (line,) = complaints("prompt,image\na,b.png\n", tmp_path, model="dev")
-    assert line.endswith("at most 8 MiB are sent; give a URL instead")
+    assert line.endswith("at most 8 MiB are sent with a job; give a URL for a larger image")
 
 
 # Long sources.
@@ -331,7 +332,7 @@ def test_a_long_file_is_read_checked_and_planned_a_piece_at_a_time(written, line
         file.writelines(f"{line.format(number)}{end}\n" for number in range(2_500))
     tracemalloc.start()
     source = read_path(path, Format(written))
-    planner = make_planner(source, CommandLineInput(model="schnell", options={}), tmp_path)
+    planner = planner_from_options(source, tmp_path, ImageOptions(model="schnell"), {}, {})
     made = sum(1 for _ in plan_jobs(job for job, _ in planner.jobs()))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

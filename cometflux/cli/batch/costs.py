@@ -15,6 +15,7 @@ from cometflux.account.charges import Charges, fetch_charges
 from cometflux.account.prices import show_dollars
 from cometflux.account.settle import is_unknown
 from cometflux.account.usage import Charged, dollars
+from cometflux.basics.pages import pages
 from cometflux.basics.plain_text import by_number, count_of, plain
 from cometflux.basics.quoting import argument, join
 from cometflux.cli.batch.account_access import AccountAccess
@@ -35,7 +36,6 @@ from cometflux.outcomes import OutcomeKind
 _MARGIN = 300.0
 """How far the account's clock may be from ours, in seconds."""
 _PICTURELESS = (OutcomeKind.FAILED, OutcomeKind.CANCELED, OutcomeKind.EXPIRED)
-_PAGE = 500
 
 
 def show_costs(screen: Screen, folder: Path, settings: RunOptions, *, as_json: bool) -> None:
@@ -106,16 +106,11 @@ async def _fetch(access: AccountAccess, names: Mapping[str, str], start: float) 
 def _note(writer: JournalWriter, records: Iterable[JobRecord], found: Mapping[str, Charged]) -> None:
     """Write the charges into the journal."""
     now = time.time()
-    changed: list[JobRecord] = []
-    for record in records:
-        charges = [_charge(each, found[each], now) for each in record.prediction_ids if each in found]
-        if charges:
-            changed.append(record.charged(charges))
-        if len(changed) >= _PAGE:
-            writer.commit((), changed)
-            changed = []
-    if changed:
-        writer.commit((), changed)
+    charges = (
+        (each, [_charge(name, found[name], now) for name in each.prediction_ids if name in found]) for each in records
+    )
+    for page in pages(record.charged(its) for record, its in charges if its):
+        writer.commit((), page)
 
 
 def _charge(prediction_id: str, found: Charged, now: float) -> Charge:

@@ -1,7 +1,7 @@
 """Check a whole prompt file, and draft its jobs, before anything is written or sent."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,6 +19,7 @@ from cometflux.sources.planner import Planner, copies
 from cometflux.storage.naming import UnknownFieldError, find_names
 
 if TYPE_CHECKING:
+    from cometflux.cli.terminal.progress_bar import CheckBar
     from cometflux.distributed.parts import Part
 
 
@@ -84,8 +85,8 @@ def draft_batch(
     lines = deque[int | None]()
     models = set[str]()
     names = _Names(planner, name, lines)
-    with Screen(settings.voice).checking(planner.source.name) as show:
-        jobs = _copies(planner, lines, models, show)
+    with Screen(settings.voice).checking(planner.source.name) as bar:
+        jobs = _copies(planner, lines, models, bar)
         for row in plan_jobs(jobs, planner.source.name, None if name is None else names.name_of):
             line = lines.popleft()
             if part is None or part.has(row.identity):
@@ -156,15 +157,13 @@ class _Names:
             raise self._faults.error(self._source.name, self._source.unit)
 
 
-def _copies(
-    planner: Planner, lines: deque[int | None], models: set[str], show: Callable[[int, float | None], None]
-) -> Iterator[Job]:
+def _copies(planner: Planner, lines: deque[int | None], models: set[str], bar: "CheckBar | None") -> Iterator[Job]:
     """Yield the copies of each job; *lines* gets the line of each, and *models* the models."""
     for number, (job, line) in enumerate(planner.jobs(), 1):
         models.add(job.model)
-        if not number % 1000:
+        if bar is not None and not number % 1000:
             share = planner.source.share
-            show(number, share and share())
+            bar.show(number, share and share())
         for each in copies(job, planner.defaults.count):
             lines.append(line)
             yield each

@@ -6,12 +6,13 @@ from pathlib import Path
 from signal import Signals
 from typing import Any, TypeVar
 
+from cometflux.cli.batch.account_access import read_own_key
 from cometflux.cli.batch.open_journal import account_of, own_base_url
 from cometflux.cli.exit_codes import code_of_error
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen
-from cometflux.errors import AuthenticationError, CometfluxError, ConfigError, PredictionError, RejectedError
+from cometflux.errors import AuthenticationError, CometfluxError, PredictionError, RejectedError
 from cometflux.journal.place import FILE_NAME
 from cometflux.journal.plan import job_of_record
 from cometflux.journal.reader import Journal
@@ -23,7 +24,7 @@ from cometflux.predictions import Prediction
 from cometflux.protocol.requests import get_request
 from cometflux.session.open import open_session
 from cometflux.session.session import Session
-from cometflux.session.settings import read_base_url, read_key
+from cometflux.session.settings import read_base_url
 from cometflux.storage import file_names
 from cometflux.storage.folder import Folder
 from cometflux.storage.object_store import open_store
@@ -123,11 +124,7 @@ def _name_in(folder: Path, prediction_id: str) -> str | None:
 
 def _open(settings: RunOptions, own: str | None, folder: Path | None) -> Session:
     base_url = read_base_url(settings.base_url or own)
-    try:
-        key = read_key()
-    except ConfigError as error:
-        # The usual hint is --local, which these commands do not have.
-        raise ConfigError(error.problem, hint="set COMETAPI_KEY" if error.setting else None) from error
+    key = read_own_key()
     account = account_of(base_url, key, settings)
     journal = None if folder is None else JournalWriter(folder / FILE_NAME, account)
     return open_session(base_url=base_url, api_key=key, proxy=settings.proxy, journal=journal)

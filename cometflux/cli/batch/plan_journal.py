@@ -29,7 +29,7 @@ from cometflux.jobs import PlannedJob
 from cometflux.journal.plan import PlannedRow, job_of_record, plan_jobs
 from cometflux.journal.reader import Journal
 from cometflux.journal.record import JobRecord
-from cometflux.journal.states import SENDING
+from cometflux.journal.states import OWED
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import Outcome
 from cometflux.sources.errors import MOST_FAULTS, Fault, FaultList
@@ -38,8 +38,6 @@ from cometflux.storage.destination import find_destination
 
 if TYPE_CHECKING:
     from cometflux.distributed.parts import Part
-
-_AT_THE_SERVICE = ("unsaved", "detached", "unknown", "pending", SENDING)
 
 
 @attrs.define
@@ -282,7 +280,7 @@ def _find_urgent(writer: JournalWriter) -> dict[str, JobRecord]:
         # Counted first, by the index: there may be a million rows.
         if not has_claims(journal.status()):
             return {}
-        return {record.identity: record for record in journal.records(*_AT_THE_SERVICE)}
+        return {record.identity: record for record in journal.records(*OWED)}
 
 
 def _to_send(journal: Journal) -> Iterator[JobRecord]:

@@ -42,7 +42,7 @@ def run_prompts(
         MissingExtraError: ``--local`` cannot draw.
     """
     with _outset(settings, plan.notes) as (screen, stack):
-        base_url, key = _find_service(stack, screen, settings)
+        base_url, key = find_service(stack, screen, settings)
         writer = JournalWriter(folder / FILE_NAME, account_of(base_url, key, settings, may_follow=True))
         run = BatchRun(settings, place or folder, screen, base_url, key, writer)
         _prepare(folder, place)
@@ -74,7 +74,7 @@ def run_batch(
         MissingExtraError: ``--local`` cannot draw.
     """
     with _outset(settings, plan.notes) as (screen, stack):
-        base_url, key = _find_service(stack, screen, settings)
+        base_url, key = find_service(stack, screen, settings)
         account = account_of(base_url, key, settings, may_change_key=new_key)
         writer = JournalWriter(folder / FILE_NAME, account)
         run = BatchRun(settings, place or folder, screen, base_url, key, writer)
@@ -96,7 +96,7 @@ def run_resume(folder: Path, settings: RunOptions, redo: RedoWish, *, new_key: b
     with _outset(settings, ()) as (screen, stack):
         own = own_base_url(folder, settings, new_key=new_key)
         place = own_place(folder)
-        base_url, key = _find_service(stack, screen, settings, own)
+        base_url, key = find_service(stack, screen, settings, own)
         account = account_of(base_url, key, settings, may_change_key=new_key)
         writer = JournalWriter(folder, account)
         run = BatchRun(settings, place or writer.path.parent, screen, base_url, key, writer)
@@ -133,7 +133,7 @@ def _outset(settings: RunOptions, notes: Sequence[str]) -> "Iterator[tuple[Scree
         yield screen, stack
 
 
-def _find_service(
+def find_service(
     stack: contextlib.ExitStack, screen: Screen, settings: RunOptions, own: str | None = None
 ) -> tuple[str, str]:
     """Return the base URL and the key; *own* is the address in the folder's journal, if it may be used."""

@@ -85,7 +85,7 @@ class RunEnd:
         self.summary.is_kept = status is not None and not isinstance(self._cause(), JournalError)
         if status is not None and status["planned"] != work.total and not work.is_addition:
             self.summary.whose = " of this file"
-        has_begun = bool(self.summary.kinds)
+        has_begun = bool(self.summary.figures.kinds)
         try:
             if self.looks is not None:
                 self._finish_looks(self.looks)

@@ -1,7 +1,6 @@
 """Count the outcomes of a run, and summarize them for people at its end."""
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from cometflux.errors import (
     SessionStoppedError,
     UnknownSubmissionError,
 )
-from cometflux.events import Accepted, Ended, Event, Retried, Saved, Throttled
+from cometflux.events import Accepted, Ended, Event, Retried, Saved
 from cometflux.journal.costs import CostSum
 from cometflux.journal.manifest import expected
 from cometflux.outcomes import Outcome, OutcomeKind
@@ -44,13 +43,10 @@ class RunSummary:
         self.is_kept = is_kept
         self.whose = ""
         """Qualifies the counts, such as `` of this file``; empty if they cover all jobs of the folder."""
-        self.kinds: Counter[OutcomeKind] = Counter()
         self.pictures = 0
         """How many images this run has saved."""
         self.earlier = 0
         """How many images were already saved by earlier runs."""
-        self.resumed = 0
-        """How many outcomes are of predictions that an earlier run submitted."""
         self.has_asked = False
         """Whether a prediction had to be polled."""
         self.reconnects = 0
@@ -58,21 +54,16 @@ class RunSummary:
         self.repurchases = 0
         """How many jobs were submitted again after a failed prediction or an unknown submission."""
         self._resubmitted: set[int] = set()
-        self.refusals = 0
-        """How often the service's rate limit applied."""
         self.in_doubt = 0
         """How many submissions of this run are unknown."""
         self._fresh: set[str] = set()
         """The ids of the predictions that this run has saved and whose outcomes have not arrived yet."""
-        self.unsaved = 0
         self.is_disk_refusing = False
         """Whether the disk refused an image, so that it would refuse the next one too."""
         self.began = time.monotonic()
         self.figures = RunStatistics()
         self.costs = CostSum()
         """What all predictions of the folder cost by estimate, those of earlier runs included."""
-        self.bought = 0
-        """How many predictions the service has certainly accepted."""
         self.owed: dict[str, None] = {}
         """The ids of paid predictions that did not fail and are not saved; their pictures can still be fetched."""
         self._cut_off: dict[str, int] = {}
@@ -82,19 +73,18 @@ class RunSummary:
     @property
     def unknown(self) -> int:
         """How many submissions are unknown."""
-        return self.kinds[OutcomeKind.UNKNOWN]
+        return self.figures.kinds[OutcomeKind.UNKNOWN]
 
     @property
     def is_all_well(self) -> bool:
         """Whether every job succeeded and is saved."""
-        return not self.unsaved and self.kinds.total() == self.kinds[OutcomeKind.SUCCEEDED]
+        return not self.figures.unsaved and self.figures.kinds.total() == self.figures.kinds[OutcomeKind.SUCCEEDED]
 
     def watch(self, event: Event) -> None:
         """Count an event. Events arrive as soon as something is charged or saved, before the outcome does."""
         self.figures.watch(event)
         match event:
-            case Accepted(prediction_id=prediction_id, resumed=resumed, job_id=job_id):
-                self.bought += not resumed
+            case Accepted(prediction_id=prediction_id, job_id=job_id):
                 self._note_repurchase(job_id)
                 self.has_asked = True
                 self.owed[prediction_id] = None
@@ -109,8 +99,6 @@ class RunSummary:
                 self._resubmitted.add(job_id)
             case Retried():
                 self.reconnects += 1
-            case Throttled():
-                self.refusals += 1
             case Ended(kind=OutcomeKind.UNKNOWN, job_id=job_id):
                 self._note_repurchase(job_id)
             case Ended(kind=kind, error=error, prediction_id=str(prediction_id)):
@@ -127,15 +115,12 @@ class RunSummary:
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
         self.figures.add(outcome)
-        self.kinds[outcome.kind] += 1
-        self.resumed += outcome.resumed
         self.in_doubt += outcome.kind is OutcomeKind.UNKNOWN and not outcome.resumed
         prediction_id = outcome.prediction.id if outcome.prediction else ""
         self.earlier += 0 if prediction_id in self._fresh else len(outcome.files)
         self._fresh.discard(prediction_id)
         if (outcome.ok and not _is_short(outcome)) or _is_told_elsewhere(outcome):
             return
-        self.unsaved += outcome.kind is OutcomeKind.SUCCEEDED and not outcome.ok
         if outcome.prediction and outcome.kind is OutcomeKind.SUCCEEDED and not outcome.files:
             self._cut_off[outcome.prediction.id] = len(outcome.prediction.output)
         self.problems.add(outcome)
@@ -143,8 +128,6 @@ class RunSummary:
     def add_finished(self, jobs: Sequence[Sized]) -> None:
         """Count jobs that earlier runs finished, each given as its images."""
         self.figures.add_finished(len(jobs))
-        self.kinds[OutcomeKind.SUCCEEDED] += len(jobs)
-        self.resumed += len(jobs)
         self.earlier += sum(map(len, jobs))
 
     def look_again(self) -> None:
@@ -166,7 +149,7 @@ class RunSummary:
     def bad_news(self, cause: CometfluxError | None) -> Iterator[Table | Text]:
         """Yield the problems, except for the *cause* of the end."""
         yield from self.problems.tables(cause)
-        if unknown := self.kinds[OutcomeKind.UNKNOWN]:
+        if unknown := self.figures.kinds[OutcomeKind.UNKNOWN]:
             verb = by_number(unknown, "is unknown: it", "are unknown: they")
             yield Text(f"{unknown} {verb} may be billed, and {_is(unknown)} not repeated")
 
@@ -175,15 +158,15 @@ class RunSummary:
         table.add_column(justify="left")
         table.add_column(justify="right")
         for kind in OutcomeKind:
-            if count := self.kinds[kind] - (self.unsaved if kind is OutcomeKind.SUCCEEDED else 0):
+            if count := self.figures.kinds[kind] - (self.figures.unsaved if kind is OutcomeKind.SUCCEEDED else 0):
                 table.add_row(Text(KIND_WORDS[kind], _STYLES.get(kind, "yellow")), str(count))
-        if self.unsaved:
-            table.add_row(Text("paid, not saved", "red"), str(self.unsaved))
-        if self.resumed:
-            table.add_row("from earlier runs", str(self.resumed))
-        table.add_row("bought", str(self.bought))
+        if self.figures.unsaved:
+            table.add_row(Text("paid, not saved", "red"), str(self.figures.unsaved))
+        if self.figures.resumed:
+            table.add_row("from earlier runs", str(self.figures.resumed))
+        table.add_row("bought", str(self.figures.created))
         for name, amount in told_costs(self.costs)[:1] if self.costs.bases else ():
-            table.add_row(f"{name}, earlier runs included" if self.resumed else name, plain(amount))
+            table.add_row(f"{name}, earlier runs included" if self.figures.resumed else name, plain(amount))
         # If everything was saved by earlier runs, a count of 0 would look like a failure.
         if self.pictures or not self.earlier:
             table.add_row("pictures", str(self.pictures))
@@ -191,7 +174,7 @@ class RunSummary:
             "polls": self.figures.polls if self._is_many else 0,
             "bought again": self.repurchases,
             "tried again to connect": self.reconnects,
-            "asked to slow down": self.refusals,
+            "asked to slow down": self.figures.throttles,
         }
         for name, count in rows.items():
             if count:
@@ -221,11 +204,13 @@ class RunSummary:
             return pictures
         if self.is_all_well:
             return f"nothing was left to do: {pictures}"
-        saved = self.kinds[OutcomeKind.SUCCEEDED] - self.unsaved
-        total = self.kinds.total()
+        saved = self.figures.kinds[OutcomeKind.SUCCEEDED] - self.figures.unsaved
+        total = self.figures.kinds.total()
         jobs = f"{saved} of {count_of(total, 'job')}{self.whose} {_is(1 if total == 1 else saved)} saved {where}"
         others = {
-            kind: count for kind in OutcomeKind if (count := self.kinds[kind]) and kind is not OutcomeKind.SUCCEEDED
+            kind: count
+            for kind in OutcomeKind
+            if (count := self.figures.kinds[kind]) and kind is not OutcomeKind.SUCCEEDED
         }
         parts = [
             f"{count} {_is(count)} unknown" if kind is OutcomeKind.UNKNOWN else f"{count} {KIND_WORDS[kind]}"
@@ -236,7 +221,9 @@ class RunSummary:
     @property
     def is_idle(self) -> bool:
         """Whether earlier runs had already finished every job."""
-        return self.resumed == self.kinds.total() > 0 and not (self.bought or self.pictures or self.has_asked)
+        return self.figures.resumed == self.figures.kinds.total() > 0 and not (
+            self.figures.created or self.pictures or self.has_asked
+        )
 
     def interrupted_line(self) -> str:
         """Return the line on an interruption: the charged predictions, the saved pictures, and the ids of the rest."""
@@ -247,7 +234,7 @@ class RunSummary:
         pictures = (
             f"{count_of(self.pictures, 'new picture' if self.earlier else 'picture')} in {plain(str(self.folder))}"
         )
-        bought = f"interrupted: {count_of(self.bought, 'prediction')} bought, {pictures}"
+        bought = f"interrupted: {count_of(self.figures.created, 'prediction')} bought, {pictures}"
         return f"{bought}{doubt if unknown else ''}{left}"
 
     def owed_line(self) -> str:

@@ -144,37 +144,11 @@ class ProgressBar:
         return _fitted([text for _, text in sorted(parts, key=lambda each: _ORDER.index(each[0]))], ", ", width)
 
 
-class CheckBar:
-    """Describes how far a prompt file is checked, in one line; in none during the first second.
-
-    Args:
-        name: the name of the file.
-        clock: returns the time in seconds.
-    """
-
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._name = name
-        self._clock = clock
-        self._began = clock()
-        self._rows = 0
-        self._share: float | None = None
-
-    def show(self, rows: int, share: float | None) -> None:
-        """Note how many rows, and which share of the file, are checked; None if the share is not known."""
-        self._rows, self._share = rows, share
-
-    def lines(self, width: int) -> list[Text]:
-        """Return the progress in lines of at most *width* columns."""
-        if self._clock() - self._began < 1:
-            return []
-        words = [Text(f"checking {plain(self._name)}"), Text(count_of(self._rows, "row"))]
-        if self._share is not None:
-            words.insert(0, _drawn(min(self._share, 1.0), 24))
-        return [_fitted(words, "  ", width)]
-
-
 class WaitBar:
-    """Says that the command waits for *name*, in one line; in none during the first second."""
+    """Says that the command waits for *name*, in one line; in none during the first second.
+
+    *clock* returns the time in seconds.
+    """
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
@@ -183,7 +157,25 @@ class WaitBar:
 
     def lines(self, width: int) -> list[Text]:
         """Return the line, of at most *width* columns."""
-        return [] if self._clock() - self._began < 1 else [_fitted([Text(f"waiting for {self._name}")], "", width)]
+        return [] if self._clock() - self._began < 1 else [_fitted(self._words(), "  ", width)]
+
+    def _words(self) -> list[Text]:
+        return [Text(f"waiting for {self._name}")]
+
+
+class CheckBar(WaitBar):
+    """Says how far the prompt file *name* is checked."""
+
+    _rows = 0
+    _share: float | None = None
+
+    def show(self, rows: int, share: float | None) -> None:
+        """Note how many rows, and which share of the file, are checked; None if the share is not known."""
+        self._rows, self._share = rows, share
+
+    def _words(self) -> list[Text]:
+        words = [Text(f"checking {plain(self._name)}"), Text(count_of(self._rows, "row"))]
+        return words if self._share is None else [_drawn(min(self._share, 1.0), 24), *words]
 
 
 _ORDER = (2, 3, 4, 1, 0, 7, 5, 6)

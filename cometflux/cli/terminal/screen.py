@@ -8,10 +8,10 @@ import io
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 from rich.console import Group, RenderableType
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _TICK = 0.125
 """Least seconds between two updates of the bar; faster changes cannot be read."""
+_Bar = TypeVar("_Bar", "ProgressBar", "CheckBar", "WaitBar")
 
 
 def clip(text: str, most: int) -> str:
@@ -183,40 +184,23 @@ class Screen:
 
     # ── the bar ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @contextmanager
-    def bar(self, total: int) -> "Iterator[ProgressBar | None]":
+    def bar(self, total: int) -> "AbstractContextManager[ProgressBar | None]":
         """Show a progress bar below the messages. Yields None if the bar is unwanted or cannot be shown."""
-        if not self._has_bar:
-            yield None
-            return
         from cometflux.cli.terminal.progress_bar import ProgressBar
 
-        bar = ProgressBar(total)
-        with self._shown(bar):
-            yield bar
+        return self._shown(ProgressBar(total))
 
-    @contextmanager
-    def checking(self, name: str) -> "Iterator[Callable[[int, float | None], None]]":
-        """Show how far the prompt file *name* is checked; yields the function to call with the rows and the share."""
-        if not self._has_bar:
-            yield lambda rows, share: None
-            return
+    def checking(self, name: str) -> "AbstractContextManager[CheckBar | None]":
+        """Show how far the prompt file *name* is checked. Yields None as `bar` does."""
         from cometflux.cli.terminal.progress_bar import CheckBar
 
-        bar = CheckBar(name)
-        with self._shown(bar):
-            yield bar.show
+        return self._shown(CheckBar(name))
 
-    @contextmanager
-    def waiting(self, name: str) -> "Iterator[None]":
+    def waiting(self, name: str) -> "AbstractContextManager[WaitBar | None]":
         """Show that the command waits for *name*, once it takes a second."""
-        if not self._has_bar:
-            yield
-            return
         from cometflux.cli.terminal.progress_bar import WaitBar
 
-        with self._shown(WaitBar(name)):
-            yield
+        return self._shown(WaitBar(name))
 
     @property
     def _has_bar(self) -> bool:
@@ -225,7 +209,10 @@ class Screen:
         return is_able and not self.voice.is_quiet and not self.voice.is_log
 
     @contextmanager
-    def _shown(self, bar: "ProgressBar | CheckBar | WaitBar") -> Iterator[None]:
+    def _shown(self, bar: _Bar) -> "Iterator[_Bar | None]":
+        if not self._has_bar:
+            yield None
+            return
         from rich.live import Live
 
         live = Live(
@@ -237,13 +224,13 @@ class Screen:
             ticker = threading.Thread(target=self._tick, args=(live, bar, over), name="bar", daemon=True)
             ticker.start()
             try:
-                yield
+                yield bar
             finally:
                 over.set()
                 ticker.join()
                 self._live = None
 
-    def _tick(self, live: "Live", bar: "ProgressBar | CheckBar | WaitBar", over: threading.Event) -> None:
+    def _tick(self, live: "Live", bar: "ProgressBar | WaitBar", over: threading.Event) -> None:
         shown: list[Text] = []
         while True:
             with self._lock:
