@@ -49,7 +49,7 @@ class JobIdentities:
         try:
             if tracked.sources:
                 await self.name_sources(job)
-            fingerprint = await self._fingerprint(job)
+            fingerprint = await self._fingerprint(job, is_flat=tracked.is_flat)
         except InputError as error:
             # A prediction that was paid for under a key is found even if a file of its input is gone.
             if job.key is None:
@@ -85,9 +85,11 @@ class JobIdentities:
             hint = "put the earlier file back, or redo the job with the new one"
             raise InputError(field, _shown(tracked.job.input.get(field)), message, hint=hint)
 
-    async def _fingerprint(self, job: Job) -> str:
-        """Digest what *job* asks for, with each image as its own digest."""
-        if reference_files.holds_files(job.input) or summaries.measure(job.input) > LARGE:
+    async def _fingerprint(self, job: Job, *, is_flat: bool = False) -> str:
+        """Digest what *job* asks for, with each image as its own digest; an input that *is_flat* has none."""
+        if is_flat:
+            described = job.input
+        elif reference_files.holds_files(job.input) or summaries.measure(job.input) > LARGE:
             described = await asyncio.to_thread(reference_files.describe_input, job.input, self._files)
         else:
             described = summaries.describe_input(job.input)
@@ -136,8 +138,7 @@ class JobIdentities:
             found = redone(found, tracked.record if is_changed else None)
         elif found is not None and is_changed and was_planned_as(found, tracked.record.fingerprint):
             # Somebody has asked for it with another input since.
-            tracked.job = job_of_record(found).job
-            tracked.sources = find_outputs(tracked.job.input)
+            tracked.take(job_of_record(found).job)
         elif is_changed:
             message = "the journal has this key with another input; give a changed job a new key"
             raise InputError("key", tracked.key, message)

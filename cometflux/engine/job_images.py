@@ -1,5 +1,7 @@
 """The images of one job: how they are saved, and where an earlier run may have saved them."""
 
+from collections.abc import Iterator
+
 from cometflux.engine.saver import find_saved
 from cometflux.engine.savers import SaveOrder
 from cometflux.engine.tracked_job import TrackedJob
@@ -26,15 +28,15 @@ class JobImages:
     def order(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> SaveOrder:
         """Return the order that saves the images of a prediction that succeeded."""
         submission = self._tracker.submission_of(tracked.record)
-        stem, *earlier = _stems(tracked)
+        stems, is_new = _stems(tracked), tracked.created_id == prediction.id
         sources = facts_of(tracked.record.taken)
         return SaveOrder(
             prediction=prediction,
             place=place,
-            stem=stem,
+            stem=next(stems),
             record=sidecar.record_of(prediction, tracked.job, tracked.key, tracked.index, submission, sources),
-            earlier_stems=tuple(earlier),
-            is_new=tracked.created_id == prediction.id,
+            earlier_stems=() if is_new else tuple(stems),
+            is_new=is_new,
         )
 
     async def find(self, tracked: TrackedJob, prediction: Prediction, place: Destination) -> tuple[Image, ...] | None:
@@ -71,13 +73,13 @@ class JobImages:
         return None
 
 
-def _stems(tracked: TrackedJob) -> tuple[str, ...]:
-    """Return the names that the files of a job may have: the first for new files, the others by earlier runs."""
+def _stems(tracked: TrackedJob) -> Iterator[str]:
+    """Yield the names that the files of a job may have: the first for new files, the others by earlier runs."""
     job, record = tracked.job, tracked.record
     if record.name is not None:
-        return (record.name,)
-    stem, *earlier = file_names.file_stem(tracked.index, job), *file_names.earlier_stems(tracked.index, job)
-    if record.index != tracked.index:
-        # The run that submitted it had it in another place.
-        earlier += [file_names.file_stem(record.index, job), *file_names.earlier_stems(record.index, job)]
-    return stem, *earlier
+        yield record.name
+        return
+    # The run that submitted it may have had it in another place.
+    for index in dict.fromkeys((tracked.index, record.index)):
+        yield file_names.file_stem(index, job)
+        yield from file_names.earlier_stems(index, job)

@@ -39,10 +39,9 @@ class PageStarter:
         If this is cancelled, the page is started all the same, since its jobs may be paid for. All have one place.
         *count* is as for `JobRunner.start`, and *check* is that place's `Destination.checker`.
         """
-        task = self._runtime.spawn(self._start(page, count, check))
+        task = self._runtime.spawn(self._start(page, count, check), lambda task: self._end_with(task, page))
         for tracked in page:
             tracked.task = task
-        task.add_done_callback(lambda task: self._end_with(task, page))
         await asyncio.wait([task])
 
     def _end_with(self, task: "asyncio.Task[None]", page: Sequence[TrackedJob]) -> None:

@@ -114,9 +114,7 @@ class JobRunner:
 
     def launch(self, tracked: TrackedJob) -> None:
         """Run a job in a task of the session."""
-        tracked.task = self._runtime.spawn(self._run(tracked))
-        # Not in the coroutine itself: a task that is cancelled before its first step never enters it.
-        tracked.task.add_done_callback(lambda task: self.end_with(task, tracked))
+        tracked.task = self._runtime.spawn(self._run(tracked), lambda task: self.end_with(task, tracked))
 
     def give_up(self, tracked: TrackedJob) -> None:
         """Stop a job that was not submitted, and submit nothing more for it. A submission that has left continues."""
@@ -179,7 +177,7 @@ class JobRunner:
             self._failures.check(tracked.job)
             if tracked.record.kind is OutcomeKind.SUCCEEDED or tracked.record.may_reseed(self._failures.reseed):
                 await self._tracker.identities.replan(tracked, with_new_seed(tracked.job))
-        job = await reference_files.read_images(tracked.job)
+        job = tracked.job if tracked.is_flat else await reference_files.read_images(tracked.job)
         if job is not tracked.job:
             # Only a file can change between two looks.
             await self._tracker.identities.check_unchanged(tracked, job)

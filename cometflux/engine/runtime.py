@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
-from typing import Any
+from typing import Any, TypeAlias
 
 from cometflux.basics.plain_text import log as _log
 from cometflux.transport.deadlines import postpone
@@ -32,6 +32,10 @@ class Standstill:
         return True
 
 
+OnEnd: TypeAlias = Callable[[asyncio.Task[None]], object]
+"""Called with a task at its end."""
+
+
 class Runtime:
     """The loop that a session was entered on. It owns every task that the session starts."""
 
@@ -46,7 +50,7 @@ class Runtime:
         """The loop; None before `enter`."""
         self.now: Callable[[], float] = _no_time
         """Returns the loop's time, in seconds."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], OnEnd | None] = {}
 
     def enter(self) -> None:
         """Belong to the running loop from now on."""
@@ -81,12 +85,15 @@ class Runtime:
 
         return self.call_at(when, call)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run *work* as a task that only the session cancels. An exception that leaves it closes the session."""
+    def spawn(self, work: Coroutine[Any, Any, None], on_end: OnEnd | None = None) -> asyncio.Task[None]:
+        """Run *work* as a task that only the session cancels. An exception that leaves it closes the session.
+
+        *on_end* is called with the task at its end, even if the task was cancelled before its first step.
+        """
         task = self.spawn_listed(work)
         # A program that ends cancels every task that asyncio lists, and a submission in flight must not be cut off.
         asyncio._unregister_task(task)
-        self._tasks.add(task)
+        self._tasks[task] = on_end
         task.add_done_callback(self._forget)
         return task
 
@@ -96,7 +103,9 @@ class Runtime:
         return self.loop.create_task(work)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        on_end = self._tasks.pop(task, None)
+        if on_end is not None:
+            on_end(task)
         error = None if task.cancelled() else task.exception()
         # The loop itself raises these two.
         if not (error is None or isinstance(error, SystemExit | KeyboardInterrupt)):
@@ -132,7 +141,7 @@ class Runtime:
 
     async def end_tasks(self, spared: Collection[asyncio.Task[None]], patience: float) -> None:
         """Cancel every task but the current one and *spared*, and wait up to *patience* seconds for them to end."""
-        tasks = self._tasks - {asyncio.current_task(), *spared}
+        tasks = self._tasks.keys() - {asyncio.current_task(), *spared}
         for task in tasks:
             task.cancel()
         if tasks:

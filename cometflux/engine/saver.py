@@ -140,7 +140,7 @@ class Saver:
                 self._places.note_arrival(place)
                 return await self._write(order, name, data)
             async with contextlib.aclosing(spool):
-                await _timed(self._client.download_into(spool, url), attempts)
+                await _timed(self._client.download_into(url, spool), attempts)
                 self._places.note_arrival(place)
                 return await self._write(order, name, spool)
         finally:

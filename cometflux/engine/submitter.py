@@ -129,9 +129,8 @@ class Submitter:
             ticket = await self._limiter.acquire()
             self._check_wanted(tracked)
             if (opening := self._client.prepare()) is not None:
-                task = self._runtime.spawn(_opened(opening))
-                # If it is cancelled before its first step, nothing else would end the coroutine.
-                task.add_done_callback(lambda _: opening.close())
+                # If its task is cancelled before its first step, nothing else would end the coroutine.
+                self._runtime.spawn(_opened(opening), lambda _: opening.close())
             await self._tracker.begin(tracked, request.body or b"")
             # The disk may have taken its time, and nothing has left yet.
             self._check_wanted(tracked)

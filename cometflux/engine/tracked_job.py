@@ -8,6 +8,8 @@ import attrs
 from cometflux.errors import CometfluxError, InputError
 from cometflux.events import Attempt
 from cometflux.images.formats import Image
+from cometflux.images.reference_files import with_fixed_paths
+from cometflux.images.summaries import is_flat
 from cometflux.jobs import Job
 from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.record import JobRecord
@@ -41,6 +43,7 @@ class TrackedJob:
             "holds_slot",
             "index",
             "is_claimed",
+            "is_flat",
             "is_followed",
             "is_given_up",
             "is_new",
@@ -66,12 +69,10 @@ class TrackedJob:
         self.number = number
         """Its place among all jobs of the session. It waits only for jobs before it, so that none wait in a circle."""
         self.key = key
-        self.job = job
+        self.take(job)
         self.deliver = deliver
         self.place = place
         """The destination of its images, which is only handed on here; None to save none."""
-        self.sources = find_outputs(job.input)
-        """The images of other jobs that it takes, each with the name of its parameter."""
         self.on_ready: Callable[[], None] | None = None
         """Called when it does not wait for other jobs any more; None if it does not wait, or nobody counts that."""
         self.patience = patience
@@ -118,6 +119,14 @@ class TrackedJob:
         """Why the last poll or the last try to submit failed; None if it did not."""
         self.attempts: list[Attempt] | None = None
         """The submissions and downloads that no event has reported yet; None if no observer listens."""
+
+    def take(self, job: Job) -> None:
+        """Take *job* in. Its input is looked at here, and not again at each step."""
+        self.is_flat = is_flat(job.input)
+        """Whether its input has only texts and numbers: no file, no image and no other job."""
+        self.job = job if self.is_flat else with_fixed_paths(job)
+        self.sources = () if self.is_flat else find_outputs(job.input)
+        """The images of other jobs that it takes, each with the name of its parameter."""
 
     def keep_saved(self, files: tuple[Image, ...]) -> None:
         """Keep its end, with the saved *files*, in case nothing comes of its next submission."""

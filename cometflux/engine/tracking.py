@@ -26,7 +26,6 @@ from cometflux.engine.purchase_limit import PurchaseLimit
 from cometflux.engine.tracked_job import TrackedJob
 from cometflux.errors import CometfluxError, JournalError, UnknownSubmissionError
 from cometflux.images.formats import Image
-from cometflux.images.reference_files import with_fixed_paths
 from cometflux.jobs import Job, position_key
 from cometflux.journal.base import JournalBackend, Opened
 from cometflux.journal.live_record import LiveRecord
@@ -109,7 +108,6 @@ class JobTracker:
         """Take a job in. Without an *index* of its batch it gets its place among all jobs of the session."""
         index = self._count if index is None else index
         key = position_key(index) if job.key is None else job.key
-        job = with_fixed_paths(job)
         tracked = TrackedJob(job, deliver, index=index, key=key, number=self._count, place=place, patience=patience)
         if identity is not None:
             tracked.record.named(identity, fingerprint or "", job.input)

@@ -42,10 +42,11 @@ class Flux:
         kind = type(self)
         for name, parameter in parameters_by_name(kind).items():
             value = getattr(self, name)
+            if value is None and not parameter.required:
+                continue
             if type(value) not in PLAIN_TYPES and (number := plain(value)) is not value:
                 object.__setattr__(self, name, value := number)
-            if value is not None or parameter.required:
-                parameter.kind.check(name, value)
+            parameter.kind.check(name, value)
         for name, rule in _RULES[kind].items():
             rule(self, name, getattr(self, name))
 

@@ -75,9 +75,11 @@ def dump_body(job: Job) -> bytes:
     Raises:
         InputError: an image is too large, cut short, not an image, or is a path. No file is read here.
     """
-    for field, uri in data_uris.find_uris(job):
-        data_uris.check_data_uri(field, uri)
-    ready = {name: _ready(name, value) for name, value in job.input.items()}
+    ready = dict(job.input)
+    if not summaries.is_flat(ready):
+        for field, uri in data_uris.find_uris(job):
+            data_uris.check_data_uri(field, uri)
+        ready = {name: _ready(name, value) for name, value in ready.items()}
     return _encode_body({"input": ready}).encode()
 
 

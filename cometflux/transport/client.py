@@ -32,7 +32,11 @@ class Client:
         self._transport = transport
         self._on_allowance = on_allowance
         # Not every transport takes one, and a caller's class may override the method of one that does.
-        self._gives_body = "body" in inspect.signature(transport.download).parameters
+        takes_body = "body" in inspect.signature(transport.download).parameters
+        self.download_into: Callable[[str, Body], Awaitable[object]] = (
+            cast("StreamingTransport", transport).download if takes_body else self._add_whole
+        )
+        """Fetches one output as `download` does, and adds its bytes to the body as they arrive."""
         self.prepare: Callable[[], Coroutine[Any, Any, None] | None] = getattr(transport, "prepare", lambda: None)
         """Returns what opens connections for the next submissions, if the transport can; None if there is nothing."""
 
@@ -140,12 +144,8 @@ class Client:
             raise InputError("url", url, "must be the URL of an output, as a string")
         return await self._transport.download(url)
 
-    async def download_into(self, body: Body, url: str) -> None:
-        """Fetch one output as `download` does, and add its bytes to *body* as they arrive."""
-        if self._gives_body:
-            await cast("StreamingTransport", self._transport).download(url, body)
-        else:
-            body.add(await self.download(url))
+    async def _add_whole(self, url: str, body: Body) -> None:
+        body.add(await self.download(url))
 
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ one round trip instead of three.
 
 import asyncio
 import contextlib
+import select
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
@@ -106,9 +107,10 @@ class _Prepared(asyncio.Protocol):
         """Return the connection as soon as it is open, with aiohttp's protocol; None if it is not fit for a request."""
         try:
             await self.is_over.wait()
-            # In the first turn, the loop finds what has come; in the second one, it is read.
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            if self._connection is not None and may_have_unread(self._connection.transport):
+                # In the first turn, the loop finds what has come; in the second one, it is read.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
         except BaseException:
             self.close()
             raise
@@ -149,3 +151,15 @@ class _Prepared(asyncio.Protocol):
         self._is_touched = True
         if self._inner is not None:
             self._inner.connection_lost(error)
+
+
+def may_have_unread(transport: asyncio.BaseTransport | None) -> bool:
+    """Whether bytes or an end may have come that the loop has not handed over yet."""
+    if transport is None or not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+        # Another loop may have taken them from the system already.
+        return True
+    try:
+        return bool(select.select([transport.get_extra_info("socket")], (), (), 0)[0])
+    except (OSError, TypeError, ValueError):
+        # It is closed, or its number is too large for this call.
+        return True

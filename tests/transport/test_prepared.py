@@ -5,10 +5,12 @@ import contextlib
 import socket
 import struct
 
+import aiohttp
 import pytest
 from certificate_authority import Authority
 from socket_server import Server, http
 from waiting import wait_until
+from yarl import URL
 
 from cometflux import flux, open_session
 from cometflux.errors import ConnectError, Money
@@ -18,7 +20,7 @@ from cometflux.testing import LocalService
 from cometflux.transport.aiohttp import AiohttpTransport
 from cometflux.transport.deadlines import Deadlines
 from cometflux.transport.exchange import Exchange, body_of
-from cometflux.transport.prepared import LONGEST_IDLE, MOST_PREPARED, PreparedConnections
+from cometflux.transport.prepared import LONGEST_IDLE, MOST_PREPARED, PreparedConnections, may_have_unread
 
 PATH = "/models/black-forest-labs/flux-schnell/predictions"
 POST = Request("POST", PATH, b'{"input":{"prompt":"a paper boat"}}')
@@ -321,6 +323,35 @@ async def test_a_proxy_gets_no_prepared_connection(service):
     transport = AiohttpTransport(service.key, service.url, proxy="http://127.0.0.1:1")
     assert transport.prepare() is None
     await transport.aclose()
+
+
+async def test_a_quiet_connection_is_taken_without_a_turn_of_the_loop(service):
+    async with Front(service) as front, aiohttp.TCPConnector() as connector:
+        request = aiohttp.ClientRequest("POST", URL(front.url), loop=asyncio.get_running_loop())
+        connections = PreparedConnections(lambda: connector.connect(request, [], aiohttp.ClientTimeout()))
+        await connections.prepare()
+        with pytest.raises(StopIteration) as taken:
+            connections.take().send(None)
+        taken.value.value.close()
+        connections.close()
+
+
+class OtherLoop(asyncio.AbstractEventLoop):
+    """A loop that may have taken bytes from the system before it hands them over, as that of Windows does."""
+
+
+def test_another_kind_of_loop_may_have_bytes_that_the_system_has_no_more():
+    here, there = socket.socketpair()
+    with here, there, contextlib.closing(asyncio.new_event_loop()) as loop:
+        transport = loop.run_until_complete(loop.create_connection(asyncio.Protocol, sock=here))[0]
+        for each, expected in ((loop, False), (OtherLoop(), True)):
+            asyncio._set_running_loop(each)
+            try:
+                assert expected is may_have_unread(transport)
+            finally:
+                asyncio._set_running_loop(None)
+        transport.abort()
+        loop.run_until_complete(asyncio.sleep(0))
 
 
 # ── how many ─────────────────────────────────────────────────────────────────────────────────────────────────────────
