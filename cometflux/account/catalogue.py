@@ -11,9 +11,8 @@ from urllib.parse import urlencode
 import attrs
 
 from cometflux.account import routes
-from cometflux.account.catalogue_reader import read_rows
+from cometflux.account.catalogue_reader import CataloguePage, read_page, read_rows
 from cometflux.account.prices import Catalogue
-from cometflux.account.usage import Page, read_page
 from cometflux.errors import CometfluxError
 from cometflux.protocol.requests import Request
 from cometflux.transport.aiohttp import LARGEST_RESPONSE, AiohttpTransport
@@ -80,15 +79,15 @@ class _Pages:
             path = f"{routes.CATALOGUE}?{urlencode({'page': number, 'page_size': len(page.rows)})}"
         return "models that it announces are missing"
 
-    async def _fetch_page(self, path: str) -> Page:
+    async def _fetch_page(self, path: str) -> CataloguePage:
         left = LARGEST_CATALOGUE - self._size
         try:
             response = await self._transport.send(Request("GET", path, echo=left - LARGEST_RESPONSE))
         except CometfluxError as error:
-            return Page(fault=error.problem)
+            return CataloguePage(fault=error.problem)
         self._size += len(response.body)
         if response.status != 200:
-            return Page(fault=f"the service answers HTTP {response.status}")
+            return CataloguePage(fault=f"the service answers HTTP {response.status}")
         if response.cut:
-            return Page(fault=f"it breaks off: {response.cut}")
+            return CataloguePage(fault=f"it breaks off: {response.cut}")
         return read_page(response.body)

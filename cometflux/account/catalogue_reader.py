@@ -8,13 +8,51 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
+import attrs
+
 from cometflux.account.prices import MICROS, Basis, Catalogue, Price, exactly
 from cometflux.basics.plain_text import plain
+from cometflux.errors import AnswerError
+from cometflux.number_checks import is_whole
+from cometflux.protocol.decoding import load_json
 
+_MOST_MODELS = 20_000
 _LONGEST_NAME = 200
 _MOST_DOLLARS = 10_000
 """No request costs more."""
 _DOLLARS = {"", "usd", "$", "us$", "dollar", "dollars"}
+_LISTS = ("data", "models", "items", "list")
+
+
+@attrs.frozen(kw_only=True)
+class CataloguePage:
+    """The rows of one response."""
+
+    rows: tuple[Mapping[str, Any], ...] = ()
+    total: int | None = None
+    """How many rows all pages have; None if the response does not say."""
+    fault: str | None = None
+    """Why it cannot be read; None if it can."""
+
+
+def read_page(body: bytes) -> CataloguePage:
+    """Read a response of the catalogue. Any bytes become rows, or a fault."""
+    try:
+        value = load_json(body)
+    except AnswerError as error:
+        return CataloguePage(fault=plain(error.message)[:_LONGEST_NAME])
+    total = None
+    # As deep as any gateway of this make puts a list.
+    for _ in range(3):
+        if isinstance(value, list):
+            rows = tuple(row for row in value[:_MOST_MODELS] if isinstance(row, dict))
+            return CataloguePage(rows=rows, total=total)
+        if not isinstance(value, dict):
+            break
+        if is_whole(count := value.get("total"), 0):
+            total = count
+        value = next((value[name] for name in _LISTS if isinstance(value.get(name), dict | list)), None)
+    return CataloguePage(fault="it has no list of models")
 
 
 def read_rows(rows: Iterable[Mapping[str, Any]]) -> Catalogue:

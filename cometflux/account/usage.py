@@ -118,7 +118,7 @@ def _find_rows(value: Any) -> tuple[list[Any], Mapping[str, Any]] | None:
     return None
 
 
-_ROWS = ("items", "data", "rows", "list", "models", "tasks", "logs")
+_ROWS = ("items", "data", "rows", "list", "tasks", "logs")
 _DEEPEST_ROWS = 4
 
 

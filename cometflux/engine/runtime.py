@@ -104,12 +104,14 @@ class Runtime:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         on_end = self._tasks.pop(task, None)
-        if on_end is not None:
-            on_end(task)
-        error = None if task.cancelled() else task.exception()
-        # The loop itself raises these two.
-        if not (error is None or isinstance(error, SystemExit | KeyboardInterrupt)):
-            self.note_defect(error)
+        try:
+            if on_end is not None:
+                on_end(task)
+        finally:
+            error = None if task.cancelled() else task.exception()
+            # The loop itself raises these two.
+            if not (error is None or isinstance(error, SystemExit | KeyboardInterrupt)):
+                self.note_defect(error)
 
     def note_defect(self, error: BaseException) -> None:
         """Log an error that nobody foresaw, and close the session, since some of its jobs might never end."""

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cometflux.account.catalogue_reader import read_rows
+from cometflux.account.catalogue_reader import read_page, read_rows
 from cometflux.account.prices import Basis, Catalogue, Price
-from cometflux.account.usage import read_page
 
 FLEX = "black-forest-labs/flux-2-flex"
 
@@ -80,6 +79,12 @@ def test_of_a_model_that_is_there_twice_the_higher_price_counts():
     assert {} == read_rows([row(per_request=1), row(per_request=1)]).doubts
 
 
+@pytest.mark.parametrize("beside", [{"items": 3}, {"items": None}, {"data": ""}, {"list": "x"}], ids=repr)
+def test_a_catalogue_is_found_beside_a_field_that_is_no_list(beside):
+    page = read_page(json.dumps({**beside, "models": [row(per_request=1)]}).encode())
+    assert (1, None) == (len(page.rows), page.fault)
+
+
 @pytest.mark.parametrize(
     ("raw", "fault"),
     [
@@ -88,7 +93,7 @@ def test_of_a_model_that_is_there_twice_the_higher_price_counts():
         pytest.param(body(row(per_request=1))[:-9], "not JSON", id="cut"),
         pytest.param(b"[" * 100_000, "not JSON", id="nested"),
         pytest.param(b'{"data": 3}', "no list", id="another shape"),
-        pytest.param(b'{"success": false, "message": "no"}', "rejects the request: no", id="a refusal"),
+        pytest.param(b'{"success": false, "message": "no"}', "no list", id="a refusal"),
         pytest.param(b"null", "no list", id="null"),
     ],
 )

@@ -40,8 +40,9 @@ def dump(value):
         ({"data": [ROW], "total": "7"}, 7),
         ({"data": {"data": [ROW], "total": 7}}, 7),
         ([ROW], None),
+        ({"data": {"models": [], "tasks": [ROW]}}, None),
     ],
-    ids=["data", "data.items", "data with a total", "data.data", "the list alone"],
+    ids=["data", "data.items", "data with a total", "data.data", "the list alone", "a list of something else"],
 )
 def test_rows_are_found_wherever_they_stand(value, total):
     page = read_page(dump(value))

@@ -83,6 +83,12 @@ def test_the_images_of_a_model_that_is_not_known_are_not_guessed(capsys):
     assert (1, None) == (found["predictions"], found["images"])
 
 
+@pytest.mark.parametrize("number", [-3, 0])
+def test_a_number_of_images_that_cannot_be_is_not_counted(number, capsys):
+    options = ["--model", "schnell", "--no-validate", "--input", f"num_outputs={number}"]
+    assert 1 == counted(capsys, "generate", "a fox", *options)["images"]
+
+
 def test_a_dry_run_knows_what_the_journal_has_bought(capsys, service, folder):
     assert 0 == command("batch a.txt")
     capsys.readouterr()

@@ -6,9 +6,10 @@ from typing import Any
 
 import attrs
 
+from cometflux import flux
 from cometflux.account.prices import MICROS, Price, to_dollars
 from cometflux.cli.options.known_prices import KnownPrices
-from cometflux.journal.finished import count_requested
+from cometflux.number_checks import is_whole
 
 
 @attrs.define
@@ -76,7 +77,7 @@ class PurchaseEstimate:
     def add(self, model: str, given: Mapping[str, Any], *, is_new: bool) -> None:
         """Count a job."""
         cost = self.known.prices.cost(model, given)
-        self.shares.setdefault(model, Share()).add(count_requested(model, given), cost, is_new=is_new)
+        self.shares.setdefault(model, Share()).add(_images(model, given), cost, is_new=is_new)
 
     def spend(self, model: str, given: Mapping[str, Any], times: int) -> None:
         """Count predictions of the journal that were charged or may have been."""
@@ -118,3 +119,10 @@ class PurchaseEstimate:
     def price(self, model: str) -> Price | None:
         """Return the price of a model; None if it is not known."""
         return self.known.prices.get(model)
+
+
+def _images(model: str, given: Mapping[str, Any]) -> int | None:
+    asked = given.get("num_outputs")
+    if is_whole(asked, 1):
+        return int(asked)
+    return 1 if model in flux.MODELS else None
