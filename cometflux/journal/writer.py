@@ -10,7 +10,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -119,19 +118,13 @@ class JournalWriter:
             if not self.is_open:
                 self.open()
             place = self.place or str(self.path.absolute().parent)
-            purchases = self._purchases() if counts_cost else ()
-            return attrs.evolve(self._count(), ids=self._ids(), purchases=purchases, place=place)
+            with translating_errors(self.path):
+                ids = job_rows.known_ids(self._opened)
+                purchases = job_rows.purchases(self._opened) if counts_cost else ()
+            return attrs.evolve(self._count(), ids=ids, purchases=purchases, place=place)
         except BaseException:
             self._is_taken = False
             raise
-
-    def _ids(self) -> frozenset[str]:
-        with translating_errors(self.path):
-            return job_rows.known_ids(self._opened)
-
-    def _purchases(self) -> list[tuple[str, dict[str, Any], int]]:
-        with translating_errors(self.path):
-            return job_rows.purchases(self._opened)
 
     @property
     def name(self) -> str:
