@@ -14,7 +14,7 @@ from cometflux.journal.base import JournalBackend
 from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.plan import job_of_record, new_identity
 from cometflux.journal.record import identify
-from cometflux.journal.redo import redone, was_planned_as
+from cometflux.journal.redo import is_to_redo, redone, was_planned_as
 from cometflux.models.output_of import find_outputs
 from cometflux.protocol import encoding
 
@@ -132,7 +132,7 @@ class JobIdentities:
             self._under_way[identity] = tracked
         found = None if tracked.is_new else await self._journal.claim(identity)
         is_changed = found is not None and tracked.record.fingerprint not in ("", found.fingerprint)
-        is_redone = found is not None and tracked.redo is not None and tracked.redo.means(found, tracked.key)
+        is_redone = found is not None and is_to_redo(found, tracked.key, tracked.redo)
         if found is not None and is_redone:
             # Written with the intent. A process that dies before that leaves the job as it was.
             found = redone(found, tracked.record if is_changed else None)

@@ -71,7 +71,7 @@ class PageStarter:
             OutputError: the place cannot be looked at.
         """
         # A job that is to be redone is started as usual.
-        asked = [tracked for tracked in page if tracked.place is not None and tracked.redo is None]
+        asked = [tracked for tracked in page if tracked.place is not None and not tracked.redo]
         records = await self._find_records([tracked.record.identity for tracked in asked])
         known = [
             (tracked, record)

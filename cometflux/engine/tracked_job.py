@@ -13,7 +13,6 @@ from cometflux.images.summaries import is_flat
 from cometflux.jobs import Job
 from cometflux.journal.live_record import LiveRecord
 from cometflux.journal.record import JobRecord
-from cometflux.journal.redo import Redo
 from cometflux.journal.states import State
 from cometflux.models.output_of import find_outputs
 from cometflux.outcomes import Outcome, OutcomeKind
@@ -77,8 +76,8 @@ class TrackedJob:
         """Called when it does not wait for other jobs any more; None if it does not wait, or nobody counts that."""
         self.patience = patience
         """Seconds to poll its prediction altogether; None for the policy's."""
-        self.redo: Redo | None = None
-        """The jobs of its batch to make again although they are over; None for none."""
+        self.redo: frozenset[str] = frozenset()
+        """The states and the keys of the jobs of its batch to make again although they are over."""
         self.record = LiveRecord(
             identity="", index=index, key=key, model=job.model, input=job.input, fingerprint="", tags=job.tags
         )

@@ -1,6 +1,6 @@
 """Jobs that somebody asks for again, although they are over. Values in, values out."""
 
-from collections.abc import Iterable
+from collections.abc import Container
 
 import attrs
 
@@ -13,28 +13,15 @@ REDONE_STATES = ("failed", "canceled", "expired", "rejected")
 """The states whose jobs can be asked for together. An unknown or a saved job is asked for by its key alone."""
 
 
-@attrs.frozen
-class Redo:
-    """The jobs to make again.
+def is_to_redo(record: JobRecord, key: str, names: Container[str]) -> bool:
+    """Whether to redo the job of *record*, whose key is *key*: *names* are states, of `REDONE_STATES`, and keys.
 
-    Args:
-        names: states, of `REDONE_STATES`, and the keys of jobs.
+    A prediction that the service has, or whose images are not saved yet, is left alone.
     """
-
-    names: frozenset[str] = frozenset()
-
-    def __bool__(self) -> bool:
-        return bool(self.names)
-
-    def means(self, record: JobRecord, key: str) -> bool:
-        """Whether to redo the job of *record*, whose key is *key*.
-
-        A prediction that the service has, or whose images are not saved yet, is left alone.
-        """
-        return has_state(record, self.names) or (key in self.names and not is_under_way(record))
+    return has_state(record, names) or (key in names and not is_under_way(record))
 
 
-def has_state(record: JobRecord, names: Iterable[str]) -> bool:
+def has_state(record: JobRecord, names: Container[str]) -> bool:
     """Whether the job is in one of these states. One whose unknown submission was given up is not canceled here."""
     return record.state_name in names and record.state_name in REDONE_STATES and not record.is_abandoned
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from cometflux.engine.job_sources import CHAIN_NEEDS
 from cometflux.errors import ConfigError, InputError
 from cometflux.jobs import PlannedJob, outputs_in
-from cometflux.journal.redo import REDONE_STATES, Redo
+from cometflux.journal.redo import REDONE_STATES
 from cometflux.journal.states import STATE_NAMES
 from cometflux.predictions import Prediction
 
 
-def check_redo(names: object, *, has_journal: bool) -> Redo | None:
+def check_redo(names: object, *, has_journal: bool) -> frozenset[str]:
     """Return the jobs to redo; refuse anything but keys and the states whose jobs can be redone."""
     states = ", ".join(REDONE_STATES)
     if isinstance(names, str) or not isinstance(names, Iterable):
@@ -21,7 +21,7 @@ def check_redo(names: object, *, has_journal: bool) -> Redo | None:
             raise ConfigError(setting="redo", given=name, allowed=f"must be a key, or one of {states}")
     if wanted and not has_journal:
         raise ConfigError(setting="redo", allowed="needs a journal, which knows the jobs that are over")
-    return Redo(frozenset(wanted)) if wanted else None
+    return frozenset(wanted)
 
 
 def check_chains(jobs: object, *, is_possible: bool) -> None:

@@ -16,7 +16,6 @@ import attrs
 from cometflux.errors import InputError
 from cometflux.jobs import Job, PlannedJob
 from cometflux.journal.marks import Marks, NameMarks, mark_of
-from cometflux.journal.redo import Redo
 from cometflux.outcomes import Outcome
 from cometflux.storage.naming import NameTemplate
 
@@ -29,9 +28,11 @@ _MOST_HELD = 1000
 class BatchState:
     """The session's state of one batch."""
 
-    def __init__(self, jobs: object, slots: int, redo: Redo | None = None, names: NameTemplate | None = None) -> None:
+    def __init__(
+        self, jobs: object, slots: int, redo: frozenset[str] = frozenset(), names: NameTemplate | None = None
+    ) -> None:
         self.redo = redo
-        """The jobs to make again although they are over; None for none."""
+        """The states and the keys of the jobs to make again although they are over."""
         self._next = _drawer(jobs)
         self._is_async = isinstance(jobs, AsyncIterable)
         self._generator = jobs if isinstance(jobs, AsyncGenerator) else None

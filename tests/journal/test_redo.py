@@ -18,7 +18,7 @@ from cometflux.journal import codec
 from cometflux.journal.attempts import Attempt
 from cometflux.journal.header import Account
 from cometflux.journal.plan import job_of_record, plan_jobs
-from cometflux.journal.redo import Redo, redone, was_planned_as
+from cometflux.journal.redo import is_to_redo, redone, was_planned_as
 from cometflux.journal.states import NextStep
 from cometflux.journal.writer import JournalWriter
 from cometflux.outcomes import OutcomeKind
@@ -62,17 +62,17 @@ def test_a_record_whose_earlier_plan_something_else_has_changed_is_refused_as_a_
 @pytest.mark.parametrize("state", STATES)
 def test_only_jobs_that_are_over_are_meant_by_their_state_and_none_under_way_by_its_key(state, tmp_path):
     it = record(state, tmp_path)
-    assert (state in ENDED) == Redo(frozenset(ENDED)).means(it, "fox")
-    assert (it.state_name not in ("pending", "detached", "unsaved")) == Redo(frozenset({"fox"})).means(it, "fox")
-    assert not Redo(frozenset({"saved", "unknown", "waiting"})).means(it, "fox")
-    assert not Redo(frozenset()).means(it, "fox")
+    assert (state in ENDED) == is_to_redo(it, "fox", frozenset(ENDED))
+    assert (it.state_name not in ("pending", "detached", "unsaved")) == is_to_redo(it, "fox", frozenset({"fox"}))
+    assert not is_to_redo(it, "fox", frozenset({"saved", "unknown", "waiting"}))
+    assert not is_to_redo(it, "fox", frozenset())
 
 
 def test_an_unknown_submission_that_was_given_up_is_not_meant_by_canceled(tmp_path):
     given_up = record("unknown", tmp_path).abandoned()
     assert "canceled" == given_up.state_name
-    assert not Redo(frozenset({"canceled"})).means(given_up, "fox")
-    assert Redo(frozenset({"fox"})).means(given_up, "fox")
+    assert not is_to_redo(given_up, "fox", frozenset({"canceled"}))
+    assert is_to_redo(given_up, "fox", frozenset({"fox"}))
 
 
 @pytest.mark.parametrize("state", [*ENDED, "waiting", "not_sent", "saved"])
@@ -196,7 +196,7 @@ def make(folder, service, redo=(), connect=sqlite3.connect):
         if redo:
             writer.open()
             with Journal(folder) as journal:
-                found = [each for each in journal.records() if Redo(frozenset(redo)).means(each, each.key)]
+                found = [each for each in journal.records() if is_to_redo(each, each.key, frozenset(redo))]
             writer.commit([redone(each) for each in found])
         transport = AiohttpTransport(service.key, service.url)
         async with Session(transport, journal=writer, poll_policy=PollPolicy.every(0.01)) as session:
