@@ -9,7 +9,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sized
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import attrs
 
@@ -231,7 +231,8 @@ class Batch:
 
 def _drawer(jobs: object) -> Callable[[], Awaitable[object]]:
     if isinstance(jobs, AsyncIterable):
-        return _draw_async(jobs)
+        items = aiter(jobs)
+        return lambda: anext(items, _END)
     # Such a table iterates over the names of its columns, or over columns.
     if any(hasattr(jobs, way) for way in ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__", "iterrows")):
         allowed = "must be jobs, not a table; cometflux.sources.read_jobs makes jobs of its rows"
@@ -246,14 +247,5 @@ def _drawer(jobs: object) -> Callable[[], Awaitable[object]]:
         except StopAsyncIteration as error:
             # Handed on as it is, it would look like the end of the batch.
             raise RuntimeError("the iterable of jobs raised StopAsyncIteration") from error
-
-    return draw
-
-
-def _draw_async(jobs: AsyncIterable[Any]) -> Callable[[], Awaitable[object]]:
-    iterator = aiter(jobs)
-
-    async def draw() -> object:
-        return await anext(iterator, _END)
 
     return draw
