@@ -136,18 +136,10 @@ class BatchState:
         self._arrived.set()
 
     @property
-    def is_source_open(self) -> bool:
-        """Whether the jobs come from an async generator that has not returned."""
-        return self._generator is not None and getattr(self._generator, "ag_frame", True) is not None
-
-    async def close_source(self) -> None:
-        """Close the caller's async generator, so that it cleans up now and not when it is collected.
-
-        Raises:
-            BaseException: whatever the generator raises then.
-        """
-        if self._generator is not None:
-            await self._generator.aclose()
+    def open_source(self) -> AsyncGenerator[object, None] | None:
+        """The async generator that the jobs come from; None if it has returned, or they come from something else."""
+        is_over = self._generator is None or getattr(self._generator, "ag_frame", True) is None
+        return None if is_over else self._generator
 
     @property
     def _is_over(self) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import TypeAlias
 
@@ -106,13 +106,14 @@ class Feeder:
         batch.close(error)
         if isinstance(error, SystemExit | KeyboardInterrupt):
             self._runtime.exit(error)
-        if batch.is_source_open:
+        if (source := batch.open_source) is not None:
             # Closing the session cancels this task, but the generator may still await something.
-            await finish(self._runtime.spawn_listed(self._close_source(batch)))
+            await finish(self._runtime.spawn_listed(self._close_source(source)))
 
-    async def _close_source(self, batch: BatchState) -> None:
+    async def _close_source(self, source: AsyncGenerator[object, None]) -> None:
+        """Close the caller's async generator, so that it cleans up now and not when it is collected."""
         try:
-            await batch.close_source()
+            await source.aclose()
         except BaseException as error:  # noqa: BLE001 - the caller's generator may raise anything
             self._runtime.outlive(error)
             _log.error("the generator of jobs raised an error when it was closed", exc_info=error)
