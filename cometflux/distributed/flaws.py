@@ -8,6 +8,7 @@ from cometflux.distributed import orders
 from cometflux.engine.savers import SaveOrder, SaveResult
 from cometflux.errors import OutputError
 from cometflux.images.formats import Image
+from cometflux.journal.attempts import SavedFile
 from cometflux.storage.backend import RefusedError
 from cometflux.storage.destination import Destination
 
@@ -53,7 +54,7 @@ async def believed(order: SaveOrder, result: SaveResult) -> SaveResult:
     return attrs.evolve(result, files=(), error=result.error or lost)
 
 
-async def _may_be_there(place: Destination, file: orders.SavedFile | Image) -> bool:
+async def _may_be_there(place: Destination, file: SavedFile | Image) -> bool:
     try:
         async with asyncio.timeout(LOOK):
             return await place.size_of(file.name) == file.size

@@ -11,6 +11,7 @@ import attrs
 
 from cometflux.errors import AnswerError, CometfluxError, OutputError
 from cometflux.events import Attempt
+from cometflux.journal.attempts import SavedFile
 from cometflux.protocol import decoding, encoding
 from cometflux.storage.file_names import fold, is_inside
 
@@ -66,19 +67,6 @@ class Page:
     """Empty to prove only that the place can be written to from the worker."""
     note: str | None = None
     """The name of a file that the driver wrote there, for the worker to find; None if there are orders."""
-
-
-@attrs.frozen(kw_only=True)
-class SavedFile:
-    """An image that a worker saved."""
-
-    name: str
-    size: int
-    """In bytes."""
-    digest: str
-    """The SHA-256 of its bytes, in hexadecimal."""
-    mark: str | None
-    """``signed``, ``marked`` or ``bare``; None if that was not looked at."""
 
 
 @attrs.frozen(kw_only=True)

@@ -14,6 +14,7 @@ from cometflux.engine.saver import Saver
 from cometflux.engine.savers import SaveOrder
 from cometflux.errors import AnswerError, CometfluxError, ConfigError
 from cometflux.events import Attempt
+from cometflux.journal.attempts import SavedFile
 from cometflux.pacing.retry import RetryPolicy
 from cometflux.predictions import Prediction, Status
 from cometflux.protocol import encoding
@@ -102,7 +103,7 @@ class Workbench:
         saved = await self._saver.save(wanted, attempts)
         return orders.Result(
             files=tuple(
-                orders.SavedFile(name=image.name, size=image.size, digest=image.digest, mark=image.mark)
+                SavedFile(name=image.name, size=image.size, digest=image.digest, mark=image.mark)
                 for image in saved.files
             ),
             fault=None if saved.error is None else orders.Fault.of(saved.error),

@@ -4,6 +4,7 @@ import pytest
 
 from cometflux.distributed import orders
 from cometflux.errors import AnswerError, OutputError
+from cometflux.journal.attempts import SavedFile
 
 PAGE = orders.Page(
     version="1",
@@ -14,7 +15,7 @@ PAGE = orders.Page(
 ANSWER = orders.Answer(
     results=(
         orders.Result(
-            files=(orders.SavedFile(name="a.png", size=3, digest="ab", mark="bare"),),
+            files=(SavedFile(name="a.png", size=3, digest="ab", mark="bare"),),
             fault=orders.Fault.of(OutputError("one is missing", is_transient=True)),
             exchanges=(orders.Exchange(started=1.5, seconds=0.25, fault=orders.Fault(message="slow")),),
         ),

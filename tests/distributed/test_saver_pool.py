@@ -15,6 +15,7 @@ from cometflux.distributed.order_queue import MOST_REFUSALS, OVERDUE, PAGE, TRIA
 from cometflux.distributed.pool import REOPEN, ROLL_CALL
 from cometflux.distributed.proofs import AGAIN
 from cometflux.errors import ConfigError, SessionStoppedError
+from cometflux.journal.attempts import SavedFile
 from cometflux.predictions import Prediction, Status
 from cometflux.storage.backend import RefusedError
 from cometflux.storage.destination import Folder
@@ -120,7 +121,7 @@ def answering(change):
     async def answer(page):
         results = []
         for order in orders.load_page(page).orders:
-            files = change([orders.SavedFile(name=f"{order.stem}.webp", size=9, digest="ab" * 32, mark=None)])
+            files = change([SavedFile(name=f"{order.stem}.webp", size=9, digest="ab" * 32, mark=None)])
             results.append(orders.Result(files=tuple(files)))
         return orders.dump(orders.Answer(results=tuple(results)))
 
