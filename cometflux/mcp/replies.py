@@ -53,11 +53,7 @@ def made(result: Result, shown: Sequence[Thumbnail], seed: int | None) -> CallTo
     head = f"Made and saved: {'; '.join(lines)}. {_MONEY[Money.ACCEPTED]} Prediction {result.prediction_id}.{known}"
     text = f"{head} {_left(result)}"
     values = {
-        **_identified(result),
-        "status": OutcomeKind.SUCCEEDED.value,
-        "money": result.money.value,
-        "next": DONE,
-        "message": text,
+        **_values(result, OutcomeKind.SUCCEEDED.value, DONE, text),
         "seed": seed,
         "files": [
             {"name": each.name, "media_type": each.media_type, "bytes": each.size, "shown": _shown(each)}
@@ -72,14 +68,7 @@ def not_made(result: Result) -> CallToolResult:
     if result.error is None:
         return _pending(result)
     text, following = _told(result)
-    values = {
-        **_identified(result),
-        "status": (result.kind or OutcomeKind.NOT_SENT).value,
-        "money": result.money.value,
-        "next": following,
-        "message": text,
-    }
-    return _answer(text, values, is_error=True)
+    return _answer(text, _values(result, (result.kind or OutcomeKind.NOT_SENT).value, following, text), is_error=True)
 
 
 def refused(error: CometfluxError) -> CallToolResult:
@@ -115,14 +104,7 @@ def _pending(result: Result) -> CallToolResult:
         case _:
             state = f"The service or this server is busy. {_MONEY[Money.NOT_SENT]}"
     text = f"{state} {_AGAIN} to wait for it; nothing is paid for twice."
-    values = {
-        **_identified(result),
-        "status": "pending",
-        "money": result.money.value,
-        "next": SAME_CALL,
-        "message": text,
-    }
-    return _answer(text, values)
+    return _answer(text, _values(result, "pending", SAME_CALL, text))
 
 
 def _told(result: Result) -> tuple[str, str]:
@@ -181,13 +163,17 @@ def _advice_for_free(error: CometfluxError) -> tuple[str, str]:
 # ── the parts of a reply ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _identified(result: Result) -> dict[str, Any]:
+def _values(result: Result, status: str, following: str, text: str) -> dict[str, Any]:
     return {
         "key": result.key,
         "model": result.request.job.model.rpartition("/")[2],
         "variation": result.request.variation,
         "prediction_id": result.prediction_id,
         "left": result.left,
+        "status": status,
+        "money": result.money.value,
+        "next": following,
+        "message": text,
     }
 
 
