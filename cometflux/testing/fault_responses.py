@@ -147,14 +147,6 @@ async def _hang(request: web.Request, _: Ordinary, closing: asyncio.Event) -> we
     return await _drop(request)
 
 
-async def _tear(request: web.Request, ordinary: Ordinary, _: asyncio.Event) -> web.StreamResponse:
-    return await _cut(request, ordinary, len(ordinary.body) // 2)
-
-
-async def _tear_early(request: web.Request, ordinary: Ordinary, _: asyncio.Event) -> web.StreamResponse:
-    return await _cut(request, ordinary, 12)
-
-
 async def _tear_head(request: web.Request, ordinary: Ordinary, _: asyncio.Event) -> web.Response:
     if request.transport is not None:
         request.transport.write(f"HTTP/1.1 {ordinary.status} ".encode())
@@ -249,8 +241,8 @@ _SPECIAL: Mapping[str, Callable[[web.Request, Ordinary, asyncio.Event], Awaitabl
     "reset": _reset,
     "hang": _hang,
     "torn-head": _tear_head,
-    "torn": _tear,
-    "torn-early": _tear_early,
+    "torn": lambda request, ordinary, _: _cut(request, ordinary, len(ordinary.body) // 2),
+    "torn-early": lambda request, ordinary, _: _cut(request, ordinary, 12),
     "stalled": _stall,
     "redirect": _redirect,
     "truncated-output": _halve,
