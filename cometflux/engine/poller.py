@@ -86,7 +86,8 @@ class Poller:
         self._pacer = pacer
         self._runtime = runtime
         self._notifier = notifier
-        self._listener: PollListener | None = None
+        self._listener: PollListener
+        """Set by `watch`, before which nothing is polled."""
         self._deadlines = Deadlines(LONGEST_POLL)
         self._refusals = PollRefusals()
         self._line: deque[PendingPoll] = deque()
@@ -195,7 +196,6 @@ class Poller:
                 # Its end broke, and nobody else would notice that.
                 raise
             _log.error("a poll failed", exc_info=error)
-            assert self._listener is not None
             self._listener.lose(tracked, loss_of(error, tracked))
 
     async def _poll_once(self, poll: PendingPoll, sent: float) -> None:
@@ -224,7 +224,6 @@ class Poller:
             self._notifier.polled(tracked, last.status if last else None, time.monotonic() - began)
         if isinstance(end, Prediction):
             self._schedule.end(poll, now)
-            assert self._listener is not None
             self._listener.conclude(tracked, end)
         else:
             self._plan_next(poll, prediction, end, asked, now)
@@ -253,7 +252,6 @@ class Poller:
             self._detach(poll)
         elif prediction is None and (refusal := self._find_refusal(poll)) is not None:
             self._schedule.drop(poll)
-            assert self._listener is not None
             self._listener.lose(poll.subject, refusal)
         elif prediction is None:
             self._schedule.fail(poll, now)
@@ -289,7 +287,6 @@ class Poller:
             # The service may have forgotten a prediction of an earlier run, which says nothing about new ones.
             return
         elif self._refusals.add(self._runtime.time_run(), error):
-            assert self._listener is not None
             assert error is not None
             self._listener.distrust(error)
 
@@ -357,7 +354,6 @@ class Poller:
         if tracked.is_over:
             # Its id turned out to be another job's while the poll waited for its turn.
             return
-        assert self._listener is not None
         if poll.unsettled is not None:
             assert tracked.prediction is not None
             self._listener.conclude(tracked, completion.end_of(tracked.prediction))

@@ -50,7 +50,8 @@ class BackgroundWriter:
         self._writer = writer
         self._on_fault = on_fault
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="cometflux-journal")
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop
+        """Set by `open`, before which nothing is handed in."""
         self._orders: list[_Order] = []
         self._refused: dict[str, JobRecord] = {}
         """Records that the disk refused, by job; used by the journal's thread only."""
@@ -162,14 +163,12 @@ class BackgroundWriter:
         """
         if not self._is_open:
             return
-        assert self._loop is not None
         if self._closing is None:
             self._closing = self._loop.create_future()
             self._go_on()
         await finish(self._closing)
 
     def _finish(self) -> None:
-        assert self._loop is not None
         self._is_closed = True
         work = self._loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
@@ -184,7 +183,6 @@ class BackgroundWriter:
             self._closing.set_exception(error)
 
     def _hand_in(self, record: JobRecord | None, is_new: bool, identity: str) -> "asyncio.Future[JobRecord | None]":
-        assert self._loop is not None
         done: asyncio.Future[JobRecord | None] = self._loop.create_future()
         self._put(_Order(record, is_new, identity, done))
         return done
@@ -199,7 +197,6 @@ class BackgroundWriter:
 
     def _go_on(self) -> None:
         """Write what is there, unless a write runs, or let it wait; if it is the last, close the journal then."""
-        assert self._loop is not None
         if self._is_busy or self._is_closed:
             return
         if self._is_urgent or (self._orders and self._closing is not None):
@@ -210,7 +207,6 @@ class BackgroundWriter:
             self._finish()
 
     def _hurry(self) -> None:
-        assert self._loop is not None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -221,7 +217,6 @@ class BackgroundWriter:
     def _flush(self) -> None:
         orders, self._orders = self._orders, []
         self._is_urgent = False
-        assert self._loop is not None
         work = self._loop.run_in_executor(self._thread, self._carry_out, orders)
         work.add_done_callback(lambda done: self._tell(orders, done))
 
