@@ -129,18 +129,4 @@ def _no_constant(name: str) -> None:
 
 
 def _name(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
+    return next((name for name, types in _TYPES.items() if type(value) in types), "null")
