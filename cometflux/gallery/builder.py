@@ -115,10 +115,10 @@ class Gallery:
             JournalError: the journal cannot be read, and there is nothing else to show.
         """
         self.check()
-        written = self._write()
+        written = self._over_contents(self._write_pages)
         # If the batch ended meanwhile, this page replaced the batch's last one and wrongly says that it still runs.
         if self._is_running and not self._runs():
-            written = self._write()
+            written = self._over_contents(self._write_pages)
         return written
 
     def render(self, number: int = 1) -> Served:
@@ -129,7 +129,7 @@ class Gallery:
             JournalError: the journal cannot be read, and there is nothing else to show.
         """
         page.check_extra()
-        return self._over_contents(lambda contents: self._serve(contents, number))
+        return self._over_contents(lambda contents, marks: self._serve(contents, marks, number))
 
     def log(self, notes: Sequence[str]) -> None:
         """Log each note as a warning."""
@@ -138,25 +138,21 @@ class Gallery:
 
     # ── the jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _over_contents(self, work: Callable[[Contents], T]) -> T:
+    def _over_contents(self, work: Callable[[Contents, Mapping[str, str]], T]) -> T:
         return over_contents(self._scan, self._public_url, lambda contents: self._over(contents, work))
 
-    def _over(self, contents: Contents, work: Callable[[Contents], T]) -> T:
+    def _over(self, contents: Contents, work: Callable[[Contents, Mapping[str, str]], T]) -> T:
         self._is_running = contents.is_running
         look = (contents.is_running, contents.differing, contents.batch, self._scan.flaws.version)
         if look != self._look:
             self._entries.clear()
             self._look = look
-        return work(contents)
+        marks, contents = self._read_marks(contents)
+        return work(contents, marks)
 
     # ── the pages ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _write(self) -> Written:
-        return self._over_contents(self._write_pages)
-
-    def _write_pages(self, contents: Contents) -> Written:
-        marks, notes = self._marks(contents)
-        contents = attrs.evolve(contents, notes=(*contents.notes, *notes))
+    def _write_pages(self, contents: Contents, marks: Mapping[str, str]) -> Written:
         pages = _page_count(len(contents), self.jobs_per_page)
         for number in range(1, pages + 1):
             _check_place(self.folder / page_name(number))
@@ -175,9 +171,7 @@ class Gallery:
         self._remove_pages_after(pages)
         return Written(path=self.folder / PAGE, notes=contents.notes)
 
-    def _serve(self, contents: Contents, number: int) -> Served:
-        marks, notes = self._marks(contents)
-        contents = attrs.evolve(contents, notes=(*contents.notes, *notes))
+    def _serve(self, contents: Contents, marks: Mapping[str, str], number: int) -> Served:
         number = min(number, _page_count(len(contents), self.jobs_per_page))
         place = self._place(number, contents)
         entries = self._entries_of(number, contents.versions(place.start, place.stop), contents)
@@ -245,14 +239,14 @@ class Gallery:
         )
         return page.make_page(entries, facts)
 
-    def _marks(self, contents: Contents) -> tuple[Mapping[str, str], tuple[str, ...]]:
-        """Read the marks of the pictures, and a note if they are damaged."""
+    def _read_marks(self, contents: Contents) -> tuple[Mapping[str, str], Contents]:
+        """Read the marks of the pictures; if they are damaged, the contents get a note."""
         if PICKS not in self._scan.files:
-            return {}, ()
+            return {}, contents
         try:
-            return picks.read_marks(self.folder, contents.names()), ()
+            return picks.read_marks(self.folder, contents.names()), contents
         except ConfigError as error:
-            return {}, (f"{error.message}; no mark is shown",)
+            return {}, attrs.evolve(contents, notes=(*contents.notes, f"{error.message}; no mark is shown"))
 
     def _runs(self) -> bool:
         with contextlib.suppress(CometfluxError), Journal(self.folder / FILE_NAME) as journal:
