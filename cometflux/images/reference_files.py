@@ -5,9 +5,8 @@ import functools
 import stat
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import attrs
 
@@ -17,7 +16,6 @@ from cometflux.errors import InputError
 from cometflux.images import data_uris, summaries
 from cometflux.images.orientation import turned_note
 from cometflux.jobs import Job
-from cometflux.models.output_of import map_parts
 
 LARGE_IMAGE_INPUT = 256 * 1000
 """Above this many bytes, Replicate advises to give a URL instead of sending the image with the job."""
@@ -150,14 +148,23 @@ _Replacement = Callable[[str, Path | bytes], Any]
 
 
 def _replace_images(values: Mapping[str, Any], replace: _Replacement) -> dict[str, Any]:
-    def replaced(field: str, part: Any) -> Any:
-        return replace(field, part) if isinstance(part, Path | bytes) else part
+    return {name: _replaced(name, value, replace) for name, value in values.items()}
 
-    return {name: map_parts(value, partial(replaced, name)) for name, value in values.items()}
+
+def _replaced(field: str, value: Any, replace: _Replacement) -> Any:
+    match value:
+        case Path() | bytes():
+            return replace(field, value)
+        case list() | tuple():
+            return [_replaced(field, part, replace) for part in value]
+        case Mapping():
+            return {name: _replaced(field, part, replace) for name, part in value.items()}
+        case _:
+            return value
 
 
 def _as_uri(field: str, image: Path | bytes) -> str:
-    data = read_file(field, image) if isinstance(image, Path) else image
+    data = _read_file(field, image) if isinstance(image, Path) else image
     uri = data_uris.data_uri(field, data)
     _note_if_turned(str(image) if isinstance(image, Path) else f"the image {field}", data)
     if len(data) > LARGE_IMAGE_INPUT:
@@ -167,7 +174,7 @@ def _as_uri(field: str, image: Path | bytes) -> str:
 
 
 def _describe_file(field: str, path: Path) -> dict[str, Any]:
-    return _describe_bytes(field, read_file(field, path))
+    return _describe_bytes(field, _read_file(field, path))
 
 
 def _describe_bytes(field: str, data: bytes) -> dict[str, Any]:
@@ -175,18 +182,11 @@ def _describe_bytes(field: str, data: bytes) -> dict[str, Any]:
     return summaries.describe_bytes(data)
 
 
-def read_file(field: str, path: Path) -> bytes:
-    """Read an image file, and check that it can be sent.
-
-    Raises:
-        InputError: it cannot be read, is larger than 8 MiB, cut short, or not a PNG, JPEG, WebP or GIF.
-    """
+def _read_file(field: str, path: Path) -> bytes:
     try:
-        with open_regular(path, follows_links=True) as file:
+        with open_image(field, path) as file:
             # The limit is on the bytes read, because the file may grow meanwhile.
             data = file.read(data_uris.LARGEST_IMAGE_INPUT + 1)
-    except IrregularFileError as error:
-        raise InputError(field, path, "this is a pipe or a device; give a file, or the bytes themselves") from error
     except OSError as error:
         raise InputError(field, path, f"the file cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -197,3 +197,17 @@ def read_file(field: str, path: Path) -> bytes:
         # The path is more useful in the error than the bytes.
         raise InputError(field, path, error.allowed) from None
     return data
+
+
+def open_image(field: str, path: Path) -> BinaryIO:
+    """Open an image file. A pipe is refused: reading from it may block, and its bytes can be read only once.
+
+    Raises:
+        InputError: it is a pipe, a socket or a device.
+        OSError: it cannot be opened.
+        ValueError: no file can have this path.
+    """
+    try:
+        return open_regular(path, follows_links=True)
+    except IrregularFileError as error:
+        raise InputError(field, path, "this is a pipe or a device; give a file, or the bytes themselves") from error

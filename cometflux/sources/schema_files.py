@@ -3,12 +3,13 @@
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cometflux.basics.plain_text import log as _log
-from cometflux.basics.regular_files import fault_words, read_regular
+from cometflux.basics.regular_files import fault_words
 from cometflux.errors import ConfigError
 from cometflux.models.schemas import ModelSchema, parse_schema
 from cometflux.storage.paths import expand_home
@@ -104,9 +105,15 @@ def _checked_name(model: object, place: str = "model") -> str:
 
 def _read(path: Path) -> str:
     try:
-        data = read_regular(path, LARGEST_SCHEMA, follows_links=True)
+        # Opening a pipe or a device could block.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigError(f"{path}: it is not a file", setting="schema")
+        with path.open("rb") as file:
+            data = file.read(LARGEST_SCHEMA + 1)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: it cannot be read ({fault_words(path, error)})", setting="schema") from error
+    if len(data) > LARGEST_SCHEMA:
+        raise ConfigError(f"{path}: it is larger than 2 MiB, so it is not a schema", setting="schema")
     return data.decode("utf-8-sig")
 
 

@@ -1,5 +1,6 @@
 """Check the columns, cells and keys of a source of prompts. The planner collects the faults of all rows."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,7 +11,9 @@ from cometflux import flux, jobs
 from cometflux.basics.plain_text import is_utf8
 from cometflux.errors import InputError
 from cometflux.images import data_uris
-from cometflux.images.reference_files import is_news, read_file
+from cometflux.images.data_uris import LARGEST_IMAGE_INPUT
+from cometflux.images.formats import media_type
+from cometflux.images.reference_files import is_news, open_image
 from cometflux.journal.marks import Marks, mark_of
 from cometflux.models.kinds import guess
 from cometflux.models.model import Known, parameters_by_name, unknown_error
@@ -234,7 +237,7 @@ class InputChecker:
         if (name, path) not in self._images:
             self._images[name, path] = None
             try:
-                self._note(str(path), read_file(name, path))
+                self._note(str(path), check_image_file(name, path))
             except InputError as error:
                 self._images[name, path] = error
         known = self._images[name, path]
@@ -248,6 +251,27 @@ def _read_if_possible(model: Known, read: Callable[[Model], Any]) -> Any:
         return read(model)
     except InputError:
         return read(model.model)
+
+
+def check_image_file(field: str, path: Path) -> bytes:
+    """Read the image file at *path*, and check that it can be sent, before anything is paid.
+
+    Raises:
+        InputError: it is not a regular file, is too large or cut short, or is not a PNG, JPEG, WebP or GIF image.
+    """
+    try:
+        with open_image(field, path) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(LARGEST_IMAGE_INPUT + 1)
+    except OSError as error:
+        raise InputError(field, str(path), f"the file cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(field, str(path), "this is not a file name") from error
+    if size > LARGEST_IMAGE_INPUT and media_type(data) is not None:
+        raise InputError(field, str(path), f"the file has {size} bytes, and at most 8 MiB are sent; give a URL instead")
+    if (fault := data_uris.examine(data).fault) is not None:
+        raise InputError(field, str(path), fault)
+    return data
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

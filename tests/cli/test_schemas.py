@@ -142,7 +142,7 @@ def test_what_a_schema_says_and_is_not_understood_is_one_note(service, capsys):
     ("given", "words"),
     [
         ("a/b=none.json", "none.json: it cannot be read (No such file or directory)"),
-        ("a/b=large.json", "large.json: it cannot be read (it is larger than 2 MiB)"),
+        ("a/b=large.json", "large.json: it is larger than 2 MiB, so it is not a schema"),
         ("a/b=html.json", "html.json: it is not JSON"),
         ("wrong.json", "which model is it for? write owner/name=FILE"),
         ("a/b=wrong.json", "wrong.json: it: its default 'c' is not one of its own values"),

@@ -292,7 +292,7 @@ def test_a_file_that_is_not_an_image_is_found_before_anything_is_sent(tmp_path):
 def test_a_file_that_is_too_large_is_found_before_anything_is_sent(tmp_path):
     (tmp_path / "b.png").write_bytes(PNG + b"0" * 2**23)
     (line,) = complaints("prompt,image\na,b.png\n", tmp_path, model="dev")
-    assert line.endswith("at most 8 MiB are sent with a job; give a URL for a larger image")
+    assert line.endswith("at most 8 MiB are sent; give a URL instead")
 
 
 # Long sources.

@@ -45,8 +45,8 @@ def test_what_is_not_understood_is_logged_when_it_is_read(caplog):
         (b'{"a": NaN}', "NaN is not JSON"),
         (b"\xff\xfe\x00", "it is not UTF-8"),
         (b"[" * 100_000, "it is nested too deeply"),
-        (b" " * (LARGEST_SCHEMA + 1), "it cannot be read (it is larger than 2 MiB)"),
-        (b" " * 10 * 1024 * 1024, "it cannot be read (it is larger than 2 MiB)"),
+        (b" " * (LARGEST_SCHEMA + 1), "it is larger than 2 MiB, so it is not a schema"),
+        (b" " * 10 * 1024 * 1024, "it is larger than 2 MiB, so it is not a schema"),
         (b"[]", "it is not a JSON Schema"),
         (b"5", "it is not a JSON Schema"),
         (
@@ -66,10 +66,10 @@ def test_a_file_that_is_no_schema_is_one_error_with_its_name(content, words, tmp
 
 def test_a_file_that_cannot_be_read_is_one_error(tmp_path):
     assert "cannot be read (No such file" in complaint(read_schema, tmp_path / "none.json", model="a/b")
-    assert "cannot be read (Is a directory)" in complaint(read_schema, tmp_path, model="a/b")
+    assert "it is not a file" in complaint(read_schema, tmp_path, model="a/b")
     assert "cannot be read" in complaint(read_schema, "a\0b", model="a/b")
     os.mkfifo(tmp_path / "pipe.json")
-    assert "it is a pipe, not a file" in complaint(read_schema, tmp_path / "pipe.json", model="a/b")
+    assert "it is not a file" in complaint(read_schema, tmp_path / "pipe.json", model="a/b")
 
 
 @pytest.mark.parametrize("model", ["sdxl", "", None, "a/b/c", "../b"])
