@@ -12,10 +12,10 @@ import attrs
 
 from cometflux.distributed import orders
 from cometflux.distributed.engine import Engine, EngineLostError
-from cometflux.distributed.flaws import Flaw, believed, find_flaw
 from cometflux.distributed.order_queue import OrderQueue, PageUnderWay, Ticket
 from cometflux.distributed.proofs import Proofs
 from cometflux.distributed.workbench import address_of
+from cometflux.distributed.wrong_answers import Flaw, believed, find_flaw
 from cometflux.engine.runtime import Runtime
 from cometflux.engine.savers import SaveOrder, SaveResult, Savers
 from cometflux.errors import ConfigError

@@ -8,7 +8,7 @@ from cometflux.engine.tracked_job import TrackedJob
 from cometflux.engine.tracking import JobTracker
 from cometflux.images.formats import Image
 from cometflux.journal.attempts import facts_of
-from cometflux.polling import completion
+from cometflux.polling import last_response
 from cometflux.predictions import Prediction
 from cometflux.provenance import sidecar
 from cometflux.storage import file_names
@@ -51,7 +51,7 @@ class JobImages:
             if kept is not None:
                 return kept
         # An output that has expired is not listed any more.
-        count = len(prediction.output) or completion.count_wanted(tracked.job.input)
+        count = len(prediction.output) or last_response.count_wanted(tracked.job.input)
         # The caller may have saved them, and the process ended before the journal knew.
         stems = (*_stems(tracked), file_names.id_stem(prediction.id))
         found = await find_saved(place, stems, prediction.id, count)

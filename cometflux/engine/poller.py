@@ -20,8 +20,8 @@ from cometflux.pacing import retry
 from cometflux.pacing.circuit_breaker import PollRefusals
 from cometflux.pacing.pacer import Pacer
 from cometflux.pacing.retry import Retries, retrying
-from cometflux.polling import completion
-from cometflux.polling.completion import Unsettled
+from cometflux.polling import last_response
+from cometflux.polling.last_response import Unsettled
 from cometflux.polling.policy import PollPolicy
 from cometflux.polling.schedule import PendingPoll, Schedule
 from cometflux.predictions import Prediction, Status
@@ -103,13 +103,13 @@ class Poller:
         """
         now = self._runtime.now()
         assert tracked.prediction is not None
-        is_near_end = age is None and not completion.runs(tracked.prediction)
+        is_near_end = age is None and not last_response.runs(tracked.prediction)
         age = 0.0 if is_near_end else age
         poll = self._schedule.add(tracked, now, tracked.patience, model=tracked.job.model, age=age)
         poll.lost = self._standstill.seconds
         poll.is_placed = not tracked.is_stranger
         if is_near_end:
-            seen = completion.read_end(tracked.prediction, self._runtime.time_run())
+            seen = last_response.read_end(tracked.prediction, self._runtime.time_run())
             poll.unsettled = seen if isinstance(seen, Unsettled) else Unsettled(self._runtime.time_run())
         self._look()
 
@@ -238,8 +238,8 @@ class Poller:
 
     def _read_end(self, poll: PendingPoll, prediction: Prediction) -> Prediction | Unsettled | None:
         now = self._runtime.time_run()
-        wanted = completion.count_wanted(poll.subject.job.input or prediction.input)
-        return completion.read_end(prediction, now, wanted=wanted, usual=poll.timetable.usual, before=poll.unsettled)
+        wanted = last_response.count_wanted(poll.subject.job.input or prediction.input)
+        return last_response.read_end(prediction, now, wanted=wanted, usual=poll.timetable.usual, before=poll.unsettled)
 
     def _plan_next(
         self, poll: PendingPoll, prediction: Prediction | None, unsettled: Unsettled | None, asked: float, now: float
@@ -356,7 +356,7 @@ class Poller:
             return
         if poll.unsettled is not None:
             assert tracked.prediction is not None
-            self._listener.conclude(tracked, completion.end_of(tracked.prediction))
+            self._listener.conclude(tracked, last_response.end_of(tracked.prediction))
             return
         trouble = f"; the last poll failed: {tracked.last_error.message}" if tracked.last_error else ""
         self._listener.lose(tracked, PatienceError(f"{NOT_OVER}{trouble}"))

@@ -33,7 +33,7 @@ from cometflux.images.formats import Image
 from cometflux.journal.outcome import outcome_of
 from cometflux.journal.states import NextStep
 from cometflux.outcomes import OutcomeKind, kind_of_loss, verdict
-from cometflux.polling import completion
+from cometflux.polling import last_response
 from cometflux.predictions import Prediction
 from cometflux.storage.destination import Destination
 
@@ -204,7 +204,7 @@ class JobRunner:
             # The session was closed without this task, which did not end when it was cancelled.
             return
         self._tracker.pend(tracked, prediction)
-        if completion.is_settled(prediction):
+        if last_response.is_settled(prediction):
             self.conclude(tracked, prediction)
         else:
             self._poller.add(tracked)

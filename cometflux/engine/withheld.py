@@ -8,7 +8,7 @@ from cometflux.errors import OutputError
 from cometflux.images import looks
 from cometflux.images.formats import Image
 from cometflux.jobs import Job
-from cometflux.polling.completion import count_wanted
+from cometflux.polling.last_response import count_wanted
 from cometflux.storage.destination import Destination
 
 

@@ -8,7 +8,7 @@ import heapq
 import math
 from typing import Any
 
-from cometflux.polling.completion import Unsettled
+from cometflux.polling.last_response import Unsettled
 from cometflux.polling.policy import LONGEST_INTERVAL, PollPolicy
 from cometflux.polling.timetable import UNLEARNED, ModelTimetable
 

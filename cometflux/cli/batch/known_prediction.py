@@ -19,7 +19,7 @@ from cometflux.journal.reader import Journal
 from cometflux.journal.writer import JournalWriter
 from cometflux.locations import StoredFile
 from cometflux.pacing.retry import may_retry
-from cometflux.polling import completion
+from cometflux.polling import last_response
 from cometflux.predictions import Prediction
 from cometflux.protocol.requests import get_request
 from cometflux.session.open import open_session
@@ -92,7 +92,7 @@ async def _follow(session: Session, prediction_id: str, screen: Screen) -> Predi
             raise
         screen.say("the service does not know the prediction yet; polling it for 30 s; Ctrl-C exits")
     else:
-        if completion.runs(prediction):
+        if last_response.runs(prediction):
             screen.say("the prediction is not over; polling it until it is; Ctrl-C exits")
     return await session.follow(prediction_id)
 

@@ -11,11 +11,11 @@ from cometflux.cli.batch.interruption import nothing_sent
 from cometflux.cli.errors import UsageError
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options import converters
+from cometflux.cli.options.declare import switch, valued
 from cometflux.cli.options.earlier_pictures import EarlierPictures
 from cometflux.cli.options.groups import FURTHER, OPTIONS
 from cometflux.cli.options.image_options import ImageOptions, with_model_parameters
 from cometflux.cli.options.machines import PartOption, SaverOptions
-from cometflux.cli.options.parameters import switch, valued
 from cometflux.cli.options.shared import (
     CheckEach,
     ConsentOptions,

@@ -10,8 +10,8 @@ from cometflux.basics.plain_text import by_number, count_of
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import Folder
+from cometflux.cli.options.declare import switch, valued
 from cometflux.cli.options.groups import OPTIONS
-from cometflux.cli.options.parameters import switch, valued
 from cometflux.cli.terminal.screen import Screen
 
 _MEGABYTE = 1_000_000

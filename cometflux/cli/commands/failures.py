@@ -8,8 +8,8 @@ from cyclopts import Parameter
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import Folder
+from cometflux.cli.options.declare import valued
 from cometflux.cli.options.groups import OPTIONS
-from cometflux.cli.options.parameters import valued
 from cometflux.cli.terminal.screen import Screen
 
 

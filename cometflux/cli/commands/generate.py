@@ -10,9 +10,9 @@ from cometflux.basics.quoting import join
 from cometflux.cli.batch.interruption import nothing_sent
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
+from cometflux.cli.options.declare import switch, valued
 from cometflux.cli.options.groups import FURTHER, OPTIONS
 from cometflux.cli.options.image_options import ImageOptions, with_model_parameters
-from cometflux.cli.options.parameters import switch, valued
 from cometflux.cli.options.shared import (
     ConsentOptions,
     JournalFolder,

@@ -11,13 +11,13 @@ from rich.text import Text
 from cometflux.basics.plain_text import escape_json, plain
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.arguments import BaseUrl, JsonObject, PredictionId, Proxy
-from cometflux.cli.options.parameters import switch
+from cometflux.cli.options.declare import switch
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen, clip
 from cometflux.errors import CometfluxError, ConfigError, InputError
 from cometflux.outcomes import verdict
-from cometflux.polling import completion
+from cometflux.polling import last_response
 from cometflux.predictions import Prediction
 from cometflux.protocol import encoding
 
@@ -58,7 +58,7 @@ def get(
 
 def _find_trouble(prediction: Prediction) -> CometfluxError | None:
     """Return why a prediction that is over has no image; None if it has one, or is not over."""
-    end = completion.end_of(prediction)
+    end = last_response.end_of(prediction)
     if not end.status.is_terminal:
         return None
     age = 0.0 if end.created_at is None else time.time() - end.created_at.timestamp()

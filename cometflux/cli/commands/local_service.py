@@ -10,9 +10,9 @@ from cyclopts import App, Parameter
 from cometflux.basics import quoting
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters, help_format
+from cometflux.cli.options.declare import repeatable, valued
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.names import option_of
-from cometflux.cli.options.parameters import repeatable, valued
 from cometflux.cli.options.shared import Schemas
 from cometflux.cli.terminal import signals
 from cometflux.cli.terminal.screen import Screen

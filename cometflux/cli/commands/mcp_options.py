@@ -8,8 +8,8 @@ import attrs
 from cyclopts import Parameter
 
 from cometflux.cli.options import converters
+from cometflux.cli.options.declare import repeatable, switch, valued
 from cometflux.cli.options.groups import OPTIONS
-from cometflux.cli.options.parameters import repeatable, switch, valued
 from cometflux.cli.options.shared import RunOptions
 from cometflux.models.schemas import ModelSchema
 

@@ -9,9 +9,9 @@ import attrs
 from cometflux.cli.batch.interruption import nothing_sent
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import Folder
+from cometflux.cli.options.declare import repeatable, valued
 from cometflux.cli.options.groups import OPTIONS
 from cometflux.cli.options.machines import SaverOptions
-from cometflux.cli.options.parameters import repeatable, valued
 from cometflux.cli.options.shared import (
     CheckEach,
     ConsentOptions,

@@ -10,7 +10,7 @@ from rich.text import Text
 from cometflux.basics.plain_text import plain
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import JsonObject
-from cometflux.cli.options.parameters import valued
+from cometflux.cli.options.declare import valued
 from cometflux.cli.terminal.console import make_console
 from cometflux.cli.terminal.screen import Screen
 from cometflux.protocol import encoding

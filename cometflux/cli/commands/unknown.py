@@ -5,7 +5,7 @@ from typing import Annotated
 from cometflux.cli.errors import UsageError
 from cometflux.cli.exit_codes import ExitCode
 from cometflux.cli.options.arguments import BaseUrl, Folder, JsonLines, Proxy
-from cometflux.cli.options.parameters import repeatable, switch
+from cometflux.cli.options.declare import repeatable, switch
 from cometflux.cli.options.shared import RunOptions
 from cometflux.cli.terminal.screen import Screen
 

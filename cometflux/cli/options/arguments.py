@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 from cometflux.cli.options import converters
+from cometflux.cli.options.declare import switch, valued
 from cometflux.cli.options.groups import FURTHER
-from cometflux.cli.options.parameters import switch, valued
 
 JsonObject = Annotated[bool, switch("Print one JSON object.")]
 JsonLines = Annotated[bool, switch("Print one JSON object per line.")]

@@ -8,8 +8,8 @@ from cyclopts import Parameter
 
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
+from cometflux.cli.options.declare import switch, valued
 from cometflux.cli.options.groups import OPTIONS
-from cometflux.cli.options.parameters import switch, valued
 
 if TYPE_CHECKING:
     from cometflux.sources.folder_pictures import FromPictures

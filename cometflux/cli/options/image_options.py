@@ -10,8 +10,8 @@ import attrs
 from cyclopts import Parameter
 
 from cometflux.cli.options import converters
+from cometflux.cli.options.declare import NEVER, repeatable, switch, valued
 from cometflux.cli.options.groups import FURTHER, MODEL_PARAMETERS, OPTIONS
-from cometflux.cli.options.parameters import NEVER, repeatable, switch, valued
 from cometflux.cli.options.shared import MODEL
 from cometflux.models import docs
 

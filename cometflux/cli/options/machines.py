@@ -8,8 +8,8 @@ from cyclopts import Parameter, Token
 
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
+from cometflux.cli.options.declare import valued
 from cometflux.cli.options.groups import FURTHER
-from cometflux.cli.options.parameters import valued
 from cometflux.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
 from cometflux.cli.options.arguments import BaseUrl, Proxy
+from cometflux.cli.options.declare import repeatable, switch, valued
 from cometflux.cli.options.groups import FURTHER, OPTIONS
 from cometflux.cli.options.known_prices import KnownPrices
-from cometflux.cli.options.parameters import repeatable, switch, valued
 from cometflux.cli.terminal.screen import Verbosity
 from cometflux.models.schemas import ModelSchema
 from cometflux.sources.rows import Most

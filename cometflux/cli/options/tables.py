@@ -6,8 +6,8 @@ import attrs
 from cyclopts import Parameter
 
 from cometflux.cli.options import converters
+from cometflux.cli.options.declare import repeatable, valued
 from cometflux.cli.options.groups import FURTHER
-from cometflux.cli.options.parameters import repeatable, valued
 
 if TYPE_CHECKING:
     from cometflux.sources.columns import Columns

@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from cometflux.cli.errors import UsageError
 from cometflux.cli.options import converters
+from cometflux.cli.options.declare import switch, valued
 from cometflux.cli.options.groups import FURTHER
-from cometflux.cli.options.parameters import switch, valued
 
 if TYPE_CHECKING:
     from cometflux.sources.templates.wildcard_lists import Wildcards

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometflux.errors import AnswerError
-from cometflux.polling.completion import LONGEST_WAIT, Unsettled, count_wanted, end_of, is_settled, read_end, runs
+from cometflux.polling.last_response import LONGEST_WAIT, Unsettled, count_wanted, end_of, is_settled, read_end, runs
 from cometflux.predictions import Prediction, Status
 from cometflux.protocol.decoding import load_prediction
 
