@@ -103,7 +103,7 @@ class JobIdentities:
         """
         fingerprint = await self._fingerprint(job) if self._journal.keeps else ""
         tracked.record.reseeded(codec.dump_plan(tracked.record), job.input, fingerprint)
-        tracked.job = job
+        tracked.take(job)
         tracked.is_written = False
 
     def find_claimed(self, identity: str) -> TrackedJob | None:

@@ -37,12 +37,9 @@ def conclude_record(
     ):
         # It was polled once more only to fetch a missing image; the images that are saved stay.
         return
-    if tracked.place is None or kind is not OutcomeKind.SUCCEEDED:
-        record.ended(kind, tracked.prediction, error)
-        return
-    if record.kind is not OutcomeKind.SUCCEEDED:
-        record.ended(kind, tracked.prediction, None)
-    record.saved(saved_files(files), error)
+    record.ended(kind, tracked.prediction, error)
+    if kind is OutcomeKind.SUCCEEDED and tracked.place is not None:
+        record.saved(saved_files(files), error)
 
 
 def saved_files(files: Iterable[Image]) -> tuple[SavedFile, ...]:

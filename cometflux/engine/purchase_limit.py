@@ -41,7 +41,6 @@ class PurchaseLimit:
         if not isinstance(prices, Prices):
             prices = Prices({} if prices is None else read_prices("prices", prices))
         self._prices: Prices = prices
-        self._has_prices = bool(prices)
         self._reserved: dict[Any, int] = {}
         self._cost_reserved = 0
         self._has_changed = asyncio.Event()
@@ -102,7 +101,7 @@ class PurchaseLimit:
 
     def estimate_once(self, job: Job) -> Estimate | None:
         """Return what one prediction of *job* costs, as the journal keeps it; None without a price."""
-        price = self._prices.get(job.model) if self._has_prices else None
+        price = self._prices.get(job.model) if self._prices else None
         return None if price is None else Estimate(micros=price.of(job.input), basis=str(price.basis))
 
     def _is_full(self, count: int, cost: int) -> bool:
